@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from hf_clipdyn import __version__
 from hf_clipdyn.cli import data, main_path, models, sharing
 from hf_clipdyn.cli.former import translated
+from hf_clipdyn.cli.shared import GROUPS
 from hf_clipdyn.command_line import COMMANDS, columns
 from hf_clipdyn.errors import (
     ClipDynError,
@@ -133,7 +134,7 @@ def _run(argv: list[str]) -> int:
 def _help() -> str:
     """The commands in groups."""
     lines = ["Usage: clipdyn COMMAND [OPTIONS]", "", *columns([(_SUMMARY, "")]), ""]
-    for group in dict.fromkeys(command.group for command in COMMANDS.values()):
+    for group in GROUPS:
         rows = [(name, one.summary()) for name, one in COMMANDS.items() if one.group == group]
         lines += [f"{group}:", *columns(rows), ""]
     return "\n".join(

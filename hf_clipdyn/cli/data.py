@@ -11,12 +11,11 @@ from hf_clipdyn.fields import named_folders, option
 
 __all__ = ["Cache", "Datasets", "Prepare"]
 
-_GROUP = "Data"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Datasets(Command, group=_GROUP):
+class Datasets(Command, group=shared.DATA):
     """List the data sets and where to get them.
 
     It says kind, rows and licence of each, and whether $CLIPDYN_DATA has it.
@@ -38,7 +37,7 @@ class Datasets(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepare(Command, group=_GROUP):
+class Prepare(Command, group=shared.DATA):
     """Write a data set as Parquet with a card.
 
     It then loads without this package.
@@ -105,7 +104,7 @@ class Prepare(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cache(Command, group=_GROUP):
+class Cache(Command, group=shared.DATA):
     """List or delete cached tables and pixels.
 
     These are tables, pixels, unpacked archives and scores of baselines, with their sizes.

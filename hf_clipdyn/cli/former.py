@@ -47,9 +47,9 @@ FORMER: dict[str, tuple[str, Callable[[list[str]], list[str]]]] = {
 
 def translated(argv: Sequence[str]) -> list[str]:
     """The words of a command line of today; warns if the command was renamed."""
-    name, *words = argv or [""]
-    if name.replace("_", "-") not in FORMER:
+    name, words = "".join(argv[:1]).replace("_", "-"), list(argv[1:])
+    if name not in FORMER:
         return list(argv)
-    new, change = FORMER[name.replace("_", "-")]
+    new, change = FORMER[name]
     _log.warning("`clipdyn %s` is now `clipdyn %s`; %s", name, new, OLD_UNTIL)
     return [new.partition(" ")[0], *change(words)]

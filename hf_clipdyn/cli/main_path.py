@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Demo", "Evaluate", "Report", "Study", "Train"]
 
-_GROUP = "Main path"
-
 
 @dataclass(frozen=True, kw_only=True)
-class Demo(Command, group=_GROUP):
+class Demo(Command, group=shared.MAIN_PATH):
     """Run a small study without downloads.
 
     It trains on the embedded synthetic world, publishes every epoch, evaluates and reports. A second call continues
@@ -41,7 +39,7 @@ class Demo(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Command, group=_GROUP):
+class Train(Command, group=shared.MAIN_PATH):
     """Train CLIP and publish every epoch."""
 
     words: Sequence[str]
@@ -78,7 +76,7 @@ class Train(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Command, group=_GROUP):
+class Evaluate(Command, group=shared.MAIN_PATH):
     """Measure benchmarks on every revision."""
 
     asked: "Evaluation"
@@ -148,7 +146,7 @@ def _submitted(asked: "Evaluation") -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(Command, group=_GROUP):
+class Report(Command, group=shared.MAIN_PATH):
     """Judge the claims and draw the trajectories.
 
     It writes a page with figures, and prints a table. `clipdyn share` publishes the page.
@@ -253,7 +251,7 @@ class Report(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(Command, group=_GROUP):
+class Study(Command, group=shared.MAIN_PATH):
     """Train, measure and report a whole study.
 
     The runs are processes on this machine, one for each core, or jobs of a cluster. Each uses one thread, because

@@ -12,11 +12,9 @@ from hf_clipdyn.fields import option
 
 __all__ = ["Convert", "Parity", "Repair", "Revisions", "Verify"]
 
-_GROUP = "Models and revisions"
-
 
 @dataclass(frozen=True, kw_only=True)
-class Revisions(Command, group=_GROUP):
+class Revisions(Command, group=shared.MODELS):
     """List the revisions of a repository.
 
     It prints name, epoch, step, samples seen, commit and SHA-256 of each.
@@ -35,7 +33,7 @@ class Revisions(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verify(Command, group=_GROUP):
+class Verify(Command, group=shared.MODELS):
     """Check every revision and its weights.
 
     The exit code is 1 on any finding.
@@ -56,7 +54,7 @@ class Verify(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repair(Command, group=_GROUP):
+class Repair(Command, group=shared.MODELS):
     """Publish what is missing or wrong.
 
     Revisions that a run could not publish are published, and those that are lost or wrong in a repository are
@@ -90,7 +88,7 @@ class Repair(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convert(Command, group=_GROUP):
+class Convert(Command, group=shared.MODELS):
     """Import or export open_clip checkpoints.
 
     With `--from-open-clip`, the sources are the checkpoints of one run, and each becomes a revision of the repository
@@ -167,7 +165,7 @@ class Convert(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parity(Command, group=_GROUP):
+class Parity(Command, group=shared.MODELS):
     """Compare layers with published values.
 
     Each layer of a model is compared with the value that was published for it in 2024.

@@ -11,12 +11,11 @@ from hf_clipdyn.fields import option
 
 __all__ = ["Env", "Share"]
 
-_GROUP = "Sharing and support"
 _OF_THE_PAGE = ("hub_model_id", "hub_private_repo", "license", "claims", "stimuli", "data_dir")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share(Command, group=_GROUP):
+class Share(Command, group=shared.SHARING):
     """Publish model cards, or the page of a study.
 
     `clipdyn share cards RESULTS` writes the model card of each run, or updates the cards in the runs' repositories.
@@ -99,7 +98,7 @@ class Share(Command, group=_GROUP):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Env(Command, group=_GROUP):
+class Env(Command, group=shared.SHARING):
     """Print versions and device for a bug report."""
 
     def run(self) -> None:
