@@ -86,7 +86,7 @@ class CommandLine:
                     raise SystemExit(0)
             else:
                 self._add_option(word, words, texts, known_only)
-        texts |= self._placed(values, known_only)
+        texts = self._placed(values, known_only) | texts
         given = {key: Given(tuple(values), self.flags[key].spelling) for key, values in texts.items()}
         for key in given if not known_only else ():
             self.flags[key].value(given[key])  # a wrong value stops here, before anything is loaded

@@ -221,6 +221,7 @@ class Flag:
         group: heading in the help.
         kind: name of the kind whose setting it is; empty for an option of all kinds.
         dash: between the words of its name on the command line.
+        is_alone: whether one of several arguments is a value instead of a tuple of one.
     """
 
     field: "Field[Any]"
@@ -229,6 +230,7 @@ class Flag:
     group: str = "Options"
     kind: str = ""
     dash: str = "-"
+    is_alone: bool = False
 
     @classmethod
     def of(cls, owner: type, field: "Field[Any]", **more: str) -> "Flag":
@@ -250,7 +252,7 @@ class Flag:
                 f"{field.name} of {owner.__name__} has the type {declared}, which options do not support: "
                 "declare it as bool, int, float, str or Path, or as a tuple of one of the last four."
             )
-        return cls(field, item, several, **more)
+        return cls(field, item, several, is_alone=item in members(types_of(owner)[field.name]), **more)
 
     @property
     def key(self) -> str:
@@ -337,6 +339,7 @@ class Flag:
             value = named_folders(given.texts, given.name)
         elif self.several and not self.is_option:
             value = tuple(self._item(text, f"{given.name} contains") for text in given.texts)
+            value = value[0] if self.is_alone and len(value) == 1 else value
         elif self.several:
             split = [[text] if self.field.metadata.get("whole") else text.split(",") for text in given.texts]
             parts = [part.strip() for texts in split for part in texts if part.strip()]

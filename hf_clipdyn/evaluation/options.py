@@ -161,8 +161,7 @@ def arguments(given: Mapping[str, Given]) -> dict[str, Any]:
     for flag in flags():
         value = flag.value(given.get(flag.key))
         if not flag.kind:
-            one = flag.field.name == "repo_id" and len(value) == 1
-            values[flag.field.name] = value[0] if one else value
+            values[flag.field.name] = value
         elif flag.key in given:
             settings.setdefault(flag.kind, {})[flag.field.name] = value
     return values | {

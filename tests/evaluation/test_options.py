@@ -55,7 +55,12 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def test_every_field_and_every_setting_is_an_option() -> None:
     keys = [one.key for one in flags()]
     assert len(set(keys)) == len(keys)
-    spelt = {"data_dirs": "data_dir", "plugins": "plugin"}
+    spelt = {
+        "data_dirs": "data_dir",
+        "plugins": "plugin",
+        "private": "hub_private_repo",
+        "token": "hub_token",
+    }
     general = {spelt.get(one.name, one.name) for one in fields(EvaluationConfig)} - {"settings"}
     of_kinds = {f"{name}_{one.name}" for name, kind in kinds().items() for one in fields(kind.settings_class)}
     assert set(keys) == general | of_kinds
