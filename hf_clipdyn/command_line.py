@@ -5,25 +5,21 @@ dataclass: its fields are the options (`hf_clipdyn.fields`), its docstring is th
 """
 
 import inspect
-import logging
-import re
 import shutil
 import sys
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError, closest_name, shorten, shown
 from hf_clipdyn.fields import Flag, Given, as_bool, flags_of
 
-__all__ = ["COMMANDS", "OLD_UNTIL", "Command", "CommandLine", "columns"]
+__all__ = ["COMMANDS", "GROUPS", "Command", "CommandLine", "columns"]
 
-OLD_UNTIL = "the old name works until version 0.4.0."
-"""End of the warnings about commands and options of earlier versions."""
-_log = logging.getLogger(__name__)
+GROUPS = ("Main path", "Data", "Models and revisions", "Sharing and support")
+"""Headings in the list of commands, in order."""
 
 
 class CommandLine:
@@ -53,9 +49,7 @@ class CommandLine:
                 )
             self.flags[flag.key] = flag
         self.keys = {key: flag for key, flag in self.flags.items() if flag not in self.own}
-        listed = [(flag, flag.field.metadata) for flag in self.flags.values()]
-        self._short = {more["short"]: flag for flag, more in listed if "short" in more}
-        self._former = {name: flag for flag, more in listed for name in more.get("formerly", ())}
+        self._short = {flag.field.metadata.get("short"): flag for flag in self.flags.values()}
 
     def read(self, argv: Sequence[str], *, known_only: bool = False) -> dict[str, Given]:
         """What the words of a command line give, by the key of the option.
@@ -110,66 +104,32 @@ class CommandLine:
         if flag is None:
             if known_only:
                 return
-            close = closest_name(name, [one.spelling for one in self._listed()])
+            close = closest_name(name, [one.spelling for one in self.flags.values() if one.is_option])
             hint = f" Did you mean {close}?" if close else ""
             # The value may be a token and is not printed.
             raise self._error(f"There is no option {shorten(name)}.{hint}")
-        if not known_only:
-            self._warn(name, flag)
         if negated:
             text = "false"
         elif not equals and flag.is_switch:
-            text = words.pop(0) if words and self._is_value(flag, words, texts) else "true"
+            text = words.pop(0) if words and as_bool(words[0]) is not None else "true"
         elif not equals:
             if not words or self._find(words[0].partition("=")[0])[0] is not None:
                 if known_only:
                     return
                 raise self._error(f"{flag.spelling} has no value: give one.")
             text = words.pop(0)
-        self._add(flag, text, texts, known_only)
-
-    def _add(self, flag: Flag, text: str, texts: dict[str, list[str]], known_only: bool) -> None:
-        """Add the text; what a switch names is the value of another option."""
-        named = flag.field.metadata.get("value_names")
-        if named is not None and as_bool(text) is None:
-            target = self.flags[named]
-            if not known_only:
-                _log.warning(
-                    "%s TEXT is now %s %s TEXT; %s", flag.spelling, flag.spelling, target.spelling, OLD_UNTIL
-                )
-            texts[named], text = [text], "true"
         texts.setdefault(flag.key, []).append(text)
-
-    def _is_value(self, flag: Flag, words: Sequence[str], texts: Mapping[str, object]) -> bool:
-        """Whether the word after a switch belongs to it: true or false, or what an earlier version took there."""
-        if as_bool(words[0]) is not None:
-            return True
-        named = flag.field.metadata.get("value_names")
-        if named is None or named in texts or not re.fullmatch(r"[\w.-]+/[\w.{}-]+", words[0]):
-            return False
-        later = [self._find(word.partition("=")[0])[0] for word in words]
-        return self.flags[named] not in later and not Path(words[0]).exists()
-
-    def _warn(self, name: str, flag: Flag) -> None:
-        if flag.is_old:
-            _log.warning("%s is now %s; %s", flag.spelling, flag.field.metadata["instead"], OLD_UNTIL)
-        elif name.startswith("--") and self._former.get(name[2:].replace("-", "_")) is flag:
-            _log.warning("%s is now called %s; %s", name, flag.spelling, OLD_UNTIL)
 
     def _find(self, name: str) -> tuple[Flag | None, bool]:
         """The option that a word names, and whether the word switches it off."""
         if not name.startswith("--"):
             return self._short.get(name[1:]) if name.startswith("-") else None, False
         key = name[2:].replace("-", "_")
-        flag = self.flags.get(key) or self._former.get(key)
+        flag = self.flags.get(key)
         if flag is None and key.startswith("no_"):
             flag = self.flags.get(key[3:])
             return (flag, True) if flag is not None and flag.is_switch else (None, False)
         return flag if flag is not None and flag.is_option else None, False
-
-    def _listed(self) -> list[Flag]:
-        """The options that the help lists."""
-        return [flag for flag in self.flags.values() if flag.is_option and not flag.is_old]
 
     def values(self, given: Mapping[str, Given]) -> dict[str, Any]:
         """The values of the command's fields by name.
@@ -193,20 +153,20 @@ class CommandLine:
             ConfigError: an option has a mapping, or more or fewer values than it takes.
             UnknownNameError: there is no such option.
         """
-        texts: dict[str, list[str]] = {}
+        given = {}
         for key, value in values.items():
-            flag = self.keys.get(key) or self._former.get(key)
-            if flag is None or flag.key not in self.keys:
+            if key not in self.keys:
                 raise UnknownNameError(f"field in {where}:", str(key), self.keys)
-            if isinstance(value, dict) or (isinstance(value, list) and not flag.several):
-                more = ", or a list" if flag.several else ""
+            several = self.keys[key].several
+            if isinstance(value, dict) or (isinstance(value, list) and not several):
+                more = ", or a list" if several else ""
                 raise ConfigError(f"{key} in {where} is {shown(value)}: give it one value{more}.")
             if value == []:
                 raise ConfigError(f"{key} in {where} has 0 values: give at least one.")
-            self._warn(f"--{key}", flag)
-            for text in value if isinstance(value, list) else [] if value is None else [value]:
-                self._add(flag, str(text), texts, known_only=False)
-        return {key: Given(tuple(several), f"{key} in {where}") for key, several in texts.items()}
+            if value is not None:
+                texts = tuple(map(str, value)) if isinstance(value, list) else (str(value),)
+                given[key] = Given(texts, f"{key} in {where}")
+        return given
 
     def help(self, *, everything: bool = True) -> str:
         """The help: arguments, then options in groups, those at the top first.
@@ -217,7 +177,7 @@ class CommandLine:
         """
         arguments = [flag for flag in self.flags.values() if not flag.is_option]
         groups: dict[str, list[Flag]] = {"Arguments": arguments, "Most used options": []}
-        for flag in self._listed():
+        for flag in (one for one in self.flags.values() if one.is_option):
             title = "Most used options" if "top" in flag.field.metadata else flag.group
             groups.setdefault(title, []).append(flag)
         lines = [" ".join(["Usage:", self.prog, "[OPTIONS]", *(flag.usage for flag in arguments)]), ""]

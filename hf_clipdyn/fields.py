@@ -60,8 +60,7 @@ def option(
             ``metavar`` the name of a value; ``named`` makes a field without default an option that must be given
             instead of a positional argument; ``secret`` removes white space around a token (a file written on Windows
             ends in ``\\r\\n``), ``joined`` joins repeated values of a text by commas, and ``whole`` keeps the commas
-            in each of several values. Until version 0.4.0, ``formerly`` lists old names of the option, ``instead``
-            says what replaces an old option, and ``value_names`` is the option that has the value that a switch had.
+            in each of several values.
 
     Returns:
         A field, as `dataclasses.field` returns it.
@@ -274,11 +273,6 @@ class Flag:
     def is_option(self) -> bool:
         """Whether it is an option and not a positional argument."""
         return not self.is_required or "named" in self.field.metadata
-
-    @property
-    def is_old(self) -> bool:
-        """Whether it is only there for command lines of earlier versions."""
-        return "instead" in self.field.metadata
 
     @property
     def is_switch(self) -> bool:

@@ -9,8 +9,8 @@ import forked
 import pytest
 from PIL import Image
 
-from hf_clipdyn.cli import COMMANDS, main
-from hf_clipdyn.cli.shared import GROUPS
+from hf_clipdyn.cli import main
+from hf_clipdyn.command_line import COMMANDS, GROUPS
 
 HEAVY = ("accelerate", "datasets", "pandas", "scipy", "torch", "transformers")
 

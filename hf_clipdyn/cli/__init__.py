@@ -16,8 +16,7 @@ from typing import Any, NoReturn
 from hf_clipdyn import __version__
 from hf_clipdyn.cli import data, main_path, models, sharing
 from hf_clipdyn.cli.former import translated
-from hf_clipdyn.cli.shared import GROUPS
-from hf_clipdyn.command_line import COMMANDS, columns
+from hf_clipdyn.command_line import COMMANDS, GROUPS, columns
 from hf_clipdyn.errors import (
     ClipDynError,
     ConfigError,
@@ -149,7 +148,7 @@ def _complete(line: str) -> int:
     if len(words) > 2:
         command = COMMANDS.get(words[1])
         flags = () if command is None else command.line().flags.values()
-        known = [flag.spelling for flag in flags if flag.is_option and not flag.is_old]
+        known = [flag.spelling for flag in flags if flag.is_option]
     print(*(name for name in known if name.startswith(words[-1])), sep="\n")
     return 0
 

@@ -5,7 +5,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from hf_clipdyn.cli import shared
-from hf_clipdyn.command_line import OLD_UNTIL, Command
+from hf_clipdyn.command_line import Command
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.fields import named_folders, option
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Datasets(Command, group=shared.DATA):
+class Datasets(Command, group="Data"):
     """List the data sets and where to get them.
 
     It says kind, rows and licence of each, and whether $CLIPDYN_DATA has it.
@@ -37,7 +37,7 @@ class Datasets(Command, group=shared.DATA):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepare(Command, group=shared.DATA):
+class Prepare(Command, group="Data"):
     """Write a data set as Parquet with a card.
 
     It then loads without this package.
@@ -48,15 +48,13 @@ class Prepare(Command, group=shared.DATA):
     data_dir: tuple[str, ...] = option(
         (), "Folder or archive of the official data set, NAME=PATH.", metavar="NAME=PATH", whole=True
     )
-    dataset_config_name: str | None = option(
-        None, "Configuration of the data set, if there are several.", formerly=("config",)
-    )
+    dataset_config_name: str | None = option(None, "Configuration of the data set, if there are several.")
     repo_id: str | None = option(None, "Mirror on the Hub to read instead.")
-    push_to_hub: bool = option(False, "Push it to the Hub as well.", value_names="hub_model_id")
+    push_to_hub: bool = option(False, "Push it to the Hub as well.")
     hub_model_id: str | None = option(None, "Repository to push to, owner/name.")
-    hub_private_repo: bool = option(False, "Make that repository private.", formerly=("private",))
+    hub_private_repo: bool = option(False, "Make that repository private.")
     num_processes: int | None = option(
-        None, "Processes, for data sets in several shards.", within="[1, 1000000]", formerly=("num_proc",)
+        None, "Processes, for data sets in several shards.", within="[1, 1000000]"
     )
     plugin: tuple[Path, ...] = option((), "Python file that adds data sets.")
     quiet: bool = shared.quiet()
@@ -70,7 +68,10 @@ class Prepare(Command, group=shared.DATA):
             return None
         given = self.data_dir[-1]
         if "=" not in given or Path(given).exists():
-            _log.warning("--data-dir PATH is now --data-dir %s=PATH; %s", self.name, OLD_UNTIL)
+            _log.warning(
+                "--data-dir PATH is now --data-dir %s=PATH; the old form works until version 0.4.0.",
+                self.name,
+            )
             return Path(given)
         folders = named_folders(self.data_dir, "--data-dir")
         if set(folders) != {self.name}:
@@ -104,15 +105,13 @@ class Prepare(Command, group=shared.DATA):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cache(Command, group=shared.DATA):
+class Cache(Command, group="Data"):
     """List or delete cached tables and pixels.
 
     These are tables, pixels, unpacked archives and scores of baselines, with their sizes.
     """
 
-    delete: tuple[str, ...] = option(
-        (), "What to delete: tables, pixels, unpacked, baselines, unfinished or all."
-    )
+    delete: tuple[str, ...] = option((), "Delete tables, pixels, unpacked, baselines, unfinished or all.")
     older_than: float = option(0.0, "Delete only entries that were not used for N days.")
     cache_dir: Path | None = option(None, "Folder of the caches. Default: the cache of datasets.")
 

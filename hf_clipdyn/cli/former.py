@@ -1,55 +1,95 @@
-"""The commands of version 0.2, as those of today; to be removed in 0.4.0."""
+"""The commands and options of version 0.2, as those of today; to be removed in 0.4.0."""
 
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
+from pathlib import Path
 
-from hf_clipdyn.command_line import OLD_UNTIL
+__all__ = ["COMMANDS", "OPTIONS", "translated"]
 
-__all__ = ["FORMER", "translated"]
-
+COMMANDS = {
+    "card": "share cards",
+    "export-open-clip": "convert",
+    "import-open-clip": "convert",
+    "publish": "repair",
+    "show": "report --print numbers",
+    "space": "share page",
+    "verdicts": "report --print verdicts",
+}
+"""Each old command, and the one of today."""
+OPTIONS = {
+    "convert": {"--licence": "--license", "--model": "--from-open-clip", "--revision": "--revisions"},
+    "evaluate": {"--token": "--hub-token"},
+    "parity": {"--revision": "--revisions"},
+    "prepare": {"--config": "--dataset-config-name", "--num-proc": "--num-processes"},
+    "report": {"--all": "--metric=all", "--benchmark": "--benchmarks"},
+    "share": {"--licence": "--license"},
+    "study": {"--arms": "--config=study-arms", "--quick": "--config=study-quick"},
+}
+"""Old options of each command of today, and what replaces them; `--private` is `--hub-private-repo` in all."""
+_PRIVATE = {"--private": "--hub-private-repo"}
 _log = logging.getLogger(__name__)
 
 
-def _verdicts(words: list[str]) -> list[str]:
-    has_output = any(word.startswith(("-o", "--output")) for word in words)
-    return [*words, "--print", "verdicts", *([] if has_output else ["--output", "verdicts.parquet"])]
-
-
-def _import(words: list[str]) -> list[str]:
-    """The repository of ``--from-hub`` and the folder of ``--run`` are the first word now."""
-    left, taken = [], dict[str, str]()
-    pending = list(words)
-    while pending:
-        name, equals, text = pending.pop(0).partition("=")
-        key = name.replace("_", "-")
-        if key not in ("--from-hub", "--run"):
-            left.append(name + equals + text)
-        elif equals or pending:
-            taken[key] = text if equals else pending.pop(0)
-    source = [taken[one] for one in ("--from-hub", "--run") if one in taken]
-    return [*(["/".join(source)] if source else []), *left]
-
-
-FORMER: dict[str, tuple[str, Callable[[list[str]], list[str]]]] = {
-    "card": ("share cards", lambda words: ["cards", *words]),
-    "export-open-clip": ("convert", list),
-    "import-open-clip": ("convert", _import),
-    "publish": (
-        "repair",
-        lambda words: [word.removeprefix("--resume=") for word in words if word != "--resume"],
-    ),
-    "show": ("report --print numbers", lambda words: [*words, "--print", "numbers"]),
-    "space": ("share page", lambda words: ["page", *words]),
-    "verdicts": ("report --print verdicts", _verdicts),
-}
-"""Each old command: the new one, and its words from the old ones."""
-
-
 def translated(argv: Sequence[str]) -> list[str]:
-    """The words of a command line of today; warns if the command was renamed."""
+    """The words of a command line of today; warns of each word that was renamed."""
     name, words = "".join(argv[:1]).replace("_", "-"), list(argv[1:])
-    if name not in FORMER:
+    if name in COMMANDS:
+        _warn(f"`clipdyn {name}`", f"`clipdyn {COMMANDS[name]}`")
+        words = _of_command(name, words)
+    elif argv[:1] == ["train"] or not argv:
         return list(argv)
-    new, change = FORMER[name]
-    _log.warning("`clipdyn %s` is now `clipdyn %s`; %s", name, new, OLD_UNTIL)
-    return [new.partition(" ")[0], *change(words)]
+    else:
+        name = argv[0]
+    command, *first = COMMANDS.get(name, name).split()
+    return [command, *first, *_renamed(words, OPTIONS.get(command, {}) | _PRIVATE)]
+
+
+def _of_command(name: str, words: list[str]) -> list[str]:
+    """The words of an old command whose options or arguments had another order."""
+    if name == "publish":
+        return [word.removeprefix("--resume=") for word in words if word != "--resume"]
+    if name == "verdicts" and not any(word.startswith(("-o", "--output")) for word in words):
+        return [*words, "--output", "verdicts.parquet"]
+    source = []
+    for option in ("--from-hub", "--from_hub", "--run") if name == "import-open-clip" else ():
+        words = [
+            part
+            for word in words
+            for part in (word.split("=", 1) if word.startswith(f"{option}=") else [word])
+        ]
+        if option in words[:-1]:
+            place = words.index(option)
+            source.append(words[place + 1])
+            words = words[:place] + words[place + 2 :]
+    return ["/".join(source), *words] if source else words
+
+
+def _renamed(words: list[str], options: dict[str, str]) -> list[str]:
+    found: list[str] = []
+    has_name = any(re.match("--hub[-_]model[-_]id", word) for word in words)
+    for word in words:
+        name, equals, text = word.partition("=")
+        name = name.replace("_", "-")
+        if name in options:
+            _warn(name, options[name])
+            found.append(options[name] + equals + text)
+        elif name == "--push-to-hub" and "/" in text:
+            _warn("--push-to-hub NAME", "--push-to-hub --hub-model-id NAME")
+            found += ["--push-to-hub", "--hub-model-id", text]
+        elif (
+            found and found[-1].replace("_", "-") == "--push-to-hub" and not has_name and _is_repository(word)
+        ):
+            _warn("--push-to-hub NAME", "--push-to-hub --hub-model-id NAME")
+            found += ["--hub-model-id", word]
+        else:
+            found.append(word)
+    return found
+
+
+def _is_repository(word: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", word)) and not Path(word).exists()
+
+
+def _warn(old: str, new: str) -> None:
+    _log.warning("%s is now %s; the old name works until version 0.4.0.", old, new)

@@ -19,7 +19,7 @@ __all__ = ["Demo", "Evaluate", "Report", "Study", "Train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demo(Command, group=shared.MAIN_PATH):
+class Demo(Command, group="Main path"):
     """Run a small study without downloads.
 
     It trains on the embedded synthetic world, publishes every epoch, evaluates and reports. A second call continues
@@ -39,7 +39,7 @@ class Demo(Command, group=shared.MAIN_PATH):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Command, group=shared.MAIN_PATH):
+class Train(Command, group="Main path"):
     """Train CLIP and publish every epoch."""
 
     words: Sequence[str]
@@ -76,7 +76,7 @@ class Train(Command, group=shared.MAIN_PATH):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Command, group=shared.MAIN_PATH):
+class Evaluate(Command, group="Main path"):
     """Measure benchmarks on every revision."""
 
     asked: "Evaluation"
@@ -146,7 +146,7 @@ def _submitted(asked: "Evaluation") -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(Command, group=shared.MAIN_PATH):
+class Report(Command, group="Main path"):
     """Judge the claims and draw the trajectories.
 
     It writes a page with figures, and prints a table. `clipdyn share` publishes the page.
@@ -158,30 +158,17 @@ class Report(Command, group=shared.MAIN_PATH):
 
     results: tuple[Path, ...] = shared.tables()
     output: Path | None = option(
-        None,
-        "Folder for index.html and the figures. With --print verdicts: a Parquet file for their table.",
-        short="o",
+        None, "Folder of the page. With --print verdicts: a Parquet file for their table.", short="o"
     )
-    printed: str | None = option(
-        None, "Only print: numbers or verdicts.", choices=("numbers", "verdicts"), flag="print"
-    )
+    printed: str | None = option(None, "Only print these.", choices=("numbers", "verdicts"), flag="print")
     claims: Path | None = shared.claims()
     study: str | None = option(
-        None,
-        "With --print verdicts: study in the file of claims. Default: the one with the most benchmarks in the tables.",
+        None, "For verdicts: study in the claims. Default: the one sharing most benchmarks."
     )
-    benchmarks: str | None = option(
-        None,
-        "With --print numbers: only this benchmark.",
-        metavar="KIND/DATASET",
-        formerly=("benchmark",),
-    )
+    benchmarks: str | None = option(None, "For numbers: only this benchmark.", metavar="KIND/DATASET")
     metric: str | None = option(
-        None,
-        "With --print numbers: all numbers of this metric instead of the main metrics; `all`: every metric, layer, "
-        "level and subset.",
+        None, "For numbers: all of this metric instead of the main ones; `all`: everything."
     )
-    everything: bool = option(False, "", flag="all", instead="--metric all")
     stimuli: str = shared.stimuli()
     data_dir: Mapping[str, Path] = shared.folders()
     figures: bool = option(True, "Also draw figures for papers.")
@@ -189,17 +176,14 @@ class Report(Command, group=shared.MAIN_PATH):
     quiet: bool = shared.quiet()
 
     def __post_init__(self) -> None:
-        numbers = (self.benchmarks, self.metric, self.everything or None)
-        if self.printed != "numbers" and any(one is not None for one in numbers):
-            raise ConfigError("`benchmarks` and `metric` require --print numbers.")
-        if self.printed != "verdicts" and self.study is not None:
-            raise ConfigError("`study` requires --print verdicts.")
+        for name, needed in (("benchmarks", "numbers"), ("metric", "numbers"), ("study", "verdicts")):
+            if getattr(self, name) is not None and self.printed != needed:
+                raise ConfigError(f"`{name}` requires --print {needed}.")
         if self.printed == "numbers" and self.output is not None:
             raise ConfigError("--print numbers writes nothing: leave out `output`.")
         if self.printed is None and self.output is None:
             raise ConfigError(
-                "--output is missing: give the folder of the page, or --print numbers or verdicts. See `clipdyn report "
-                "--help`."
+                "--output is missing: give a folder for the page, or --print numbers or verdicts."
             )
 
     def run(self) -> None:
@@ -209,12 +193,10 @@ class Report(Command, group=shared.MAIN_PATH):
         from hf_clipdyn.report import print_results, read_study, summarize, write_report
 
         if self.printed == "numbers":
-            print_results(
-                read_study(self.results),
-                benchmark=self.benchmarks,
-                metric=None if self.metric == "all" else self.metric,
-                everything=self.everything or self.metric == "all",
-            )
+            everything = self.metric == "all"
+            metric = None if everything else self.metric
+            study = read_study(self.results)
+            print_results(study, benchmark=self.benchmarks, metric=metric, everything=everything)
             return
         assert self.output is not None
         study = read_study(self.results, claims=self.claims)
@@ -237,12 +219,8 @@ class Report(Command, group=shared.MAIN_PATH):
         read = read_results(self.results)
         if self.output is not None:
             check_verdicts(self.output, [*read.tables, self.claims])
-        evidence = read_evidence(
-            read,
-            read_claims(self.claims),
-            study=self.study,
-            show_progress=draws_bars() and not self.quiet,
-        )
+        claims, bars = read_claims(self.claims), draws_bars() and not self.quiet
+        evidence = read_evidence(read, claims, study=self.study, show_progress=bars)
         judged = judge_evidence(evidence)
         print(f"{render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, self.claims)}")
         if self.output is not None:
@@ -251,7 +229,7 @@ class Report(Command, group=shared.MAIN_PATH):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(Command, group=shared.MAIN_PATH):
+class Study(Command, group="Main path"):
     """Train, measure and report a whole study.
 
     The runs are processes on this machine, one for each core, or jobs of a cluster. Each uses one thread, because
@@ -259,26 +237,17 @@ class Study(Command, group=shared.MAIN_PATH):
     all runs in the folder.
     """
 
-    config: str | None = option(
-        None, f"A study ({', '.join(study_names())}), or its YAML file. Default: study."
-    )
-    quick: bool = option(False, "", instead="--config study-quick")
-    arms: bool = option(False, "", instead="--config study-arms")
+    config: str | None = option(None, f"{', '.join(study_names())}, or a YAML file. Default: study.")
     output_dir: Path | None = option(
-        None, "Folder of the study. Default: the output_dir in the file, or runs/<name of the file>."
+        None, "Folder of the study. Default: output_dir in the file, or runs/<name>."
     )
     data_dir: Mapping[str, Path] = shared.folders()
     submit: str = option("local", "Where the runs start: local, slurm or hf-jobs.", metavar="SCHEDULER")
     submit_setting: tuple[str, ...] = option(
-        (),
-        "Setting of the scheduler, for example parallel=1. Repeat the option for each setting.",
-        metavar="NAME=VALUE",
-        whole=True,
+        (), "Setting of the scheduler, as parallel=1. Repeat it for each.", metavar="NAME=VALUE", whole=True
     )
     print_command: bool = option(False, "Print the commands of the runs, and run nothing.")
-    member: str | None = option(
-        None, "Train and measure only this run, in this process.", flag="run", metavar="NAME"
-    )
+    member: str | None = option(None, "Train and measure only this run, in this process.", flag="run")
     report: bool = option(True, "Judge the claims and write the page at the end.")
     claims: Path | None = shared.claims()
     stimuli: str = shared.stimuli()
@@ -286,8 +255,6 @@ class Study(Command, group=shared.MAIN_PATH):
     quiet: bool = shared.quiet()
 
     def __post_init__(self) -> None:
-        if (self.config is not None) + self.quick + self.arms > 1:
-            raise ConfigError("Give only one of `config`, `quick` and `arms`: each names a study.")
         if self.member is not None and (self.submit != "local" or self.submit_setting or self.print_command):
             raise ConfigError("`run` computes in this process: leave out the options of `submit`.")
 
@@ -298,7 +265,8 @@ class Study(Command, group=shared.MAIN_PATH):
         from hf_clipdyn.study import Page
         from hf_clipdyn.study import Study as Work
 
-        name = self.config or ("study-quick" if self.quick else "study-arms" if self.arms else "study")
+        name = self.config or "study"
+
         if self.member is not None:
             member = Work.read(name, self.output_dir, data_dirs=self.data_dir).member(self.member)
             member.complete()

@@ -14,7 +14,7 @@ __all__ = ["Convert", "Parity", "Repair", "Revisions", "Verify"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Revisions(Command, group=shared.MODELS):
+class Revisions(Command, group="Models and revisions"):
     """List the revisions of a repository.
 
     It prints name, epoch, step, samples seen, commit and SHA-256 of each.
@@ -33,7 +33,7 @@ class Revisions(Command, group=shared.MODELS):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verify(Command, group=shared.MODELS):
+class Verify(Command, group="Models and revisions"):
     """Check every revision and its weights.
 
     The exit code is 1 on any finding.
@@ -54,7 +54,7 @@ class Verify(Command, group=shared.MODELS):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repair(Command, group=shared.MODELS):
+class Repair(Command, group="Models and revisions"):
     """Publish what is missing or wrong.
 
     Revisions that a run could not publish are published, and those that are lost or wrong in a repository are
@@ -88,7 +88,7 @@ class Repair(Command, group=shared.MODELS):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convert(Command, group=shared.MODELS):
+class Convert(Command, group="Models and revisions"):
     """Import or export open_clip checkpoints.
 
     With `--from-open-clip`, the sources are the checkpoints of one run, and each becomes a revision of the repository
@@ -97,31 +97,17 @@ class Convert(Command, group=shared.MODELS):
     """
 
     source: tuple[str, ...] = option(
-        MISSING,
-        "Checkpoint files, or a folder of checkpoints on the Hub, owner/name/FOLDER. To export: a repository, "
-        "owner/name, or a folder.",
+        MISSING, "Checkpoint files, or owner/name/FOLDER on the Hub. To export: a repository or a folder."
     )
-    target: str = option(
-        MISSING, "Repository to create, owner/name. To export: file to write, .pt or .safetensors."
-    )
-    from_open_clip: str | None = option(
-        None,
-        "Import: open_clip's name of the model, for example ViT-B-16-quickgelu.",
-        formerly=("model",),
-    )
+    target: str = option(MISSING, "Repository to create. To export: file to write, .pt or .safetensors.")
+    from_open_clip: str | None = option(None, "Import: open_clip's name of the model, as ViT-B-16-quickgelu.")
     samples_per_epoch: int | None = option(None, "Import: images per epoch, if known.")
-    license: str | None = option(
-        None, "Import: licence of the weights, for local checkpoint files.", formerly=("licence",)
-    )
+    license: str | None = option(None, "Import: licence of the weights, for local checkpoint files.")
     output_dir: Path | None = option(None, "Import: folder of the journal. Default: runs/<name>.")
     push_to_hub: bool = option(False, "Import: publish to the Hub too.")
-    hub_private_repo: bool = option(
-        False, "Import: make the repository on the Hub private.", formerly=("private",)
-    )
-    revision: str = option("main", "Export: the revision.", flag="revisions", formerly=("revision",))
-    store: Path | None = option(
-        None, "Folder of a local store. Default: the Hub; to import, <output-dir>/hub."
-    )
+    hub_private_repo: bool = option(False, "Import: make the repository on the Hub private.")
+    revision: str = option("main", "Export: the revision.", flag="revisions")
+    store: Path | None = option(None, "Folder of a local store. Default: the Hub; Import: <output-dir>/hub.")
     quiet: bool = shared.quiet()
 
     def run(self) -> int:
@@ -139,17 +125,13 @@ class Convert(Command, group=shared.MODELS):
     def _import(self, model: str) -> int:
         from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
 
-        found = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", self.source[0])
-        path = Path(self.source[0])
-        if (
-            len(self.source) == 1
-            and found
-            and not path.exists()
-            and path.suffix not in (".pt", ".safetensors")
-        ):
-            source = hub_checkpoints(found[1], found[2])
+        files = [Path(name) for name in self.source]
+        place = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", self.source[0])
+        is_local = len(files) > 1 or files[0].exists() or files[0].suffix in (".pt", ".safetensors")
+        if is_local or place is None:
+            source = local_checkpoints(files, self.license)
         else:
-            source = local_checkpoints([Path(name) for name in self.source], self.license)
+            source = hub_checkpoints(place[1], place[2])
         summary = import_open_clip(
             source,
             self.target,
@@ -165,22 +147,16 @@ class Convert(Command, group=shared.MODELS):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parity(Command, group=shared.MODELS):
+class Parity(Command, group="Models and revisions"):
     """Compare layers with published values.
 
     Each layer of a model is compared with the value that was published for it in 2024.
     """
 
     repo: str = option(MISSING, "Model with published values, for example openai/clip-vit-base-patch16.")
-    data_dir: Mapping[str, Path] = option(
-        MISSING, "Folder of tid2013, nights or things, NAME=PATH.", named=True
-    )
-    revision: str | None = option(
-        None, "Revision. Default: the last one.", flag="revisions", formerly=("revision",)
-    )
-    beside: str | None = option(
-        None, "Compare with the published values of this model. For a model without published values."
-    )
+    data_dir: Mapping[str, Path] = option(MISSING, "Folder of tid2013, nights or things.", named=True)
+    revision: str | None = option(None, "Revision. Default: the last one.", flag="revisions")
+    beside: str | None = option(None, "For a model without published values: compare with those of this one.")
     published: Path | None = option(None, "CSV of published values. Default: those of 2024.")
     store: Path | None = shared.store()
     output: Path | None = option(None, "CSV to write.", short="o")

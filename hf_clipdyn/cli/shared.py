@@ -10,31 +10,8 @@ from typing import Any
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.fields import option
 
-__all__ = [
-    "DATA",
-    "GROUPS",
-    "MAIN_PATH",
-    "MODELS",
-    "SHARING",
-    "claims",
-    "folders",
-    "page_options",
-    "quiet",
-    "reading",
-    "stimuli",
-    "store",
-    "style",
-    "tables",
-]
+__all__ = ["claims", "folders", "page_options", "quiet", "reading", "stimuli", "store", "style", "tables"]
 
-
-MAIN_PATH, DATA, MODELS, SHARING = GROUPS = (
-    "Main path",
-    "Data",
-    "Models and revisions",
-    "Sharing and support",
-)
-"""Headings in the list of commands, in order."""
 
 quiet = partial(option, False, "Print only the result, warnings and errors.")
 store = partial(option, None, "Folder of a local store. Default: the Hub.")

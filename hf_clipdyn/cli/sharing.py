@@ -15,7 +15,7 @@ _OF_THE_PAGE = ("hub_model_id", "hub_private_repo", "license", "claims", "stimul
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share(Command, group=shared.SHARING):
+class Share(Command, group="Sharing and support"):
     """Publish model cards, or the page of a study.
 
     `clipdyn share cards RESULTS` writes the model card of each run, or updates the cards in the runs' repositories.
@@ -27,19 +27,12 @@ class Share(Command, group=shared.SHARING):
 
     what: str = option(MISSING, "cards or page.", choices=("cards", "page"))
     results: tuple[Path, ...] = shared.tables()
-    output: Path | None = option(
-        None, "Folder: for a card and a figure of each run, or for index.html and README.md.", short="o"
-    )
-    push_to_hub: bool = option(
-        False, "Update the cards of the runs, or publish the page.", value_names="hub_model_id"
-    )
+    output: Path | None = option(None, "Folder for cards and figures, or for the page.", short="o")
+    push_to_hub: bool = option(False, "Update the cards of the runs, or publish the page.")
     hub_model_id: str | None = option(None, "Space to publish the page in, owner/name.")
-    hub_private_repo: bool = option(False, "Make that Space private.", formerly=("private",))
-    results_dataset: str | None = option(
-        None,
-        "Data set on the Hub that contains this table, owner/name. Cards and page name it as their source.",
-    )
-    license: str | None = option(None, "Licence of the Space, for example cc-by-4.0.", formerly=("licence",))
+    hub_private_repo: bool = option(False, "Make that Space private.")
+    results_dataset: str | None = option(None, "Data set on the Hub with this table, to name as the source.")
+    license: str | None = option(None, "Licence of the Space, for example cc-by-4.0.")
     claims: Path | None = shared.claims()
     stimuli: str = shared.stimuli()
     data_dir: Mapping[str, Path] = shared.folders()
@@ -71,11 +64,8 @@ class Share(Command, group=shared.SHARING):
             for path in write_cards(study, self.output, results_dataset=self.results_dataset):
                 print(f"Wrote {path}.")
         for pushed in push_cards(study, results_dataset=self.results_dataset) if self.push_to_hub else ():
-            print(
-                f"The card is pushed: {pushed.url}."
-                if pushed.url
-                else f"The card of {pushed.repo_id} is up to date."
-            )
+            done = f"is pushed: {pushed.url}" if pushed.url else f"of {pushed.repo_id} is up to date"
+            print(f"The card {done}.")
             for name in pushed.eval_results:
                 print(f"- {name}")
             for benchmark, cause in pushed.left_out.items():
@@ -98,7 +88,7 @@ class Share(Command, group=shared.SHARING):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Env(Command, group=shared.SHARING):
+class Env(Command, group="Sharing and support"):
     """Print versions and device for a bug report."""
 
     def run(self) -> None:

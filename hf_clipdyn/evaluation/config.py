@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
-from hf_clipdyn.command_line import OLD_UNTIL
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.plugins import load_plugin
@@ -105,25 +104,22 @@ class EvaluationConfig(Common):
         "Seconds without a new revision after which a watched run counts as finished.",
         within="[0, inf]",
     )
-    push_to_hub: bool | str = option(
-        False, "Publish the results as a data set on the Hub.", value_names="hub_model_id"
-    )
+    push_to_hub: bool | str = option(False, "Publish the results as a data set on the Hub.")
     hub_model_id: str | None = option(None, "Repository of that data set, owner/name.")
-    private: bool = option(
-        False, "Make that data set private.", flag="hub_private_repo", formerly=("private",)
-    )
+    private: bool = option(False, "Make that data set private.", flag="hub_private_repo")
     token: str | None = option(
         None,
         "Token for private repositories. Default: the stored one.",
         flag="hub_token",
-        formerly=("token",),
         secret=True,
     )
 
     def __post_init__(self) -> None:
         check_options(self)
         if isinstance(self.push_to_hub, str):
-            _log.warning("push_to_hub=NAME is now push_to_hub=True, hub_model_id=NAME; %s", OLD_UNTIL)
+            _log.warning(
+                "push_to_hub=NAME is now push_to_hub=True, hub_model_id=NAME; the old form works until version 0.4.0."
+            )
             object.__setattr__(self, "hub_model_id", self.push_to_hub)
             object.__setattr__(self, "push_to_hub", True)
         for path in (self.plugins,) if isinstance(self.plugins, str | Path) else self.plugins:

@@ -27,7 +27,7 @@ def _command(name: str) -> Page:
     arguments = [flag.usage for flag in command.flags.values() if not flag.is_option]
     needed = [flag.usage.partition(",")[0] for flag in listed if flag.is_option and flag.is_required]
     summary, _, details = command.summary.partition("\n\n")
-    rows = [_flag_row(flag) for flag in listed if not flag.is_old]
+    rows = [_flag_row(flag) for flag in listed]
     return Page(
         f"commands/{name}.md",
         f"clipdyn {name}",

@@ -132,6 +132,12 @@ def test_a_file_gives_the_same_as_flags_and_flags_win(
     assert flags_win["benchmarks"] == ("noise", "retrieval")
 
 
+def test_a_file_of_version_0_2_is_read(called: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("repo_id: me/run\npush_to_hub: me/results\nprivate: true\n")
+    given = called("--config", "old.yaml")
+    assert (given["push_to_hub"], given["hub_model_id"], given["private"]) == (True, "me/results", True)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

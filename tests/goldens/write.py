@@ -110,7 +110,6 @@ def options() -> dict[str, dict[str, Any]]:
             if name == "evaluate"
             else _text(flag.default)
             for flag in flags
-            if not flag.is_old
         }
     return found
 
