@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 __all__ = ["COMMANDS", "OPTIONS", "translated"]
 
@@ -33,16 +32,13 @@ _log = logging.getLogger(__name__)
 
 def translated(argv: Sequence[str]) -> list[str]:
     """The words of a command line of today; warns of each word that was renamed."""
-    name, words = "".join(argv[:1]).replace("_", "-"), list(argv[1:])
-    if name in COMMANDS:
-        _warn(f"`clipdyn {name}`", f"`clipdyn {COMMANDS[name]}`")
-        words = _of_command(name, words)
-    elif argv[:1] == ["train"] or not argv:
-        return list(argv)
-    else:
-        name = argv[0]
-    command, *first = COMMANDS.get(name, name).split()
-    return [command, *first, *_renamed(words, OPTIONS.get(command, {}) | _PRIVATE)]
+    name, words = "".join(argv[:1]), list(argv[1:])
+    old = name.replace("_", "-")
+    if old in COMMANDS:
+        _warn(f"`clipdyn {old}`", f"`clipdyn {COMMANDS[old]}`")
+        name, *first = COMMANDS[old].split()
+        words = [*first, *_of_command(old, words)]
+    return [name, *_renamed(name, words)] if argv else []
 
 
 def _of_command(name: str, words: list[str]) -> list[str]:
@@ -65,30 +61,28 @@ def _of_command(name: str, words: list[str]) -> list[str]:
     return ["/".join(source), *words] if source else words
 
 
-def _renamed(words: list[str], options: dict[str, str]) -> list[str]:
+def _renamed(command: str, words: list[str]) -> list[str]:
+    options = OPTIONS.get(command, {}) | _PRIVATE if command != "train" else {}
+    # The name of the repository was the value of --push-to-hub.
+    takes_name = command in ("evaluate", "prepare") or (command == "share" and words[:1] == ["page"])
+    takes_name &= not any(re.match("--hub[-_]model[-_]id", word) for word in words)
     found: list[str] = []
-    has_name = any(re.match("--hub[-_]model[-_]id", word) for word in words)
     for word in words:
         name, equals, text = word.partition("=")
         name = name.replace("_", "-")
+        after_push = bool(found) and found[-1].replace("_", "-") == "--push-to-hub"
         if name in options:
             _warn(name, options[name])
             found.append(options[name] + equals + text)
-        elif name == "--push-to-hub" and "/" in text:
+        elif takes_name and name == "--push-to-hub" and "/" in text:
             _warn("--push-to-hub NAME", "--push-to-hub --hub-model-id NAME")
             found += ["--push-to-hub", "--hub-model-id", text]
-        elif (
-            found and found[-1].replace("_", "-") == "--push-to-hub" and not has_name and _is_repository(word)
-        ):
+        elif takes_name and after_push and re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", word):
             _warn("--push-to-hub NAME", "--push-to-hub --hub-model-id NAME")
             found += ["--hub-model-id", word]
         else:
             found.append(word)
     return found
-
-
-def _is_repository(word: str) -> bool:
-    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", word)) and not Path(word).exists()
 
 
 def _warn(old: str, new: str) -> None:
