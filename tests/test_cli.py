@@ -143,7 +143,7 @@ def test_the_old_spelling_of_license_still_works_with_a_warning(
         code, error = _exit(capsys, *command, spelling, "mit")
         assert code in (1, 2)
         assert "no option" not in error
-        assert ("--licence is now called --license" in error) == warned
+        assert ("--licence is now --license" in error) == warned
 
 
 @pytest.mark.parametrize(
