@@ -82,7 +82,7 @@ def test_the_card_tells_licence_counts_columns_and_origin(tree: Tree, cache: Pat
         "| val | 4 | 9,600 |",
         "Do not redistribute",
         "zhang2018unreasonable",
-        "--config jnd",
+        "--dataset-config-name jnd",
         "`same`",
     ):
         assert part in card.text

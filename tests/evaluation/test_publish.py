@@ -29,7 +29,7 @@ def push(evaluate, tmp_path, monkeypatch):
 
     def run(repo_id, **kwargs):
         output = tmp_path / "out" / "results.parquet"
-        evaluate(*NAMES, output=output, push_to_hub=repo_id, **kwargs)
+        evaluate(*NAMES, output=output, push_to_hub=True, hub_model_id=repo_id, **kwargs)
         return output
 
     return run
@@ -127,11 +127,11 @@ def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monke
         push("me/results")
     with pytest.raises(ConfigError, match="'results' has no owner"):
         push("results")
-    with pytest.raises(ConfigError, match="push_to_hub is 'me/a/b', which the Hub does not accept"):
+    with pytest.raises(ConfigError, match="hub_model_id is 'me/a/b', which the Hub does not accept"):
         push("me/a/b")
     with pytest.raises(ConfigError, match="`push_to_hub` requires an `output`"):
-        evaluate(*NAMES, push_to_hub="me/results")
-    with pytest.raises(ConfigError, match="`private` requires `push_to_hub`"):
+        evaluate(*NAMES, push_to_hub="me/results")  # as in version 0.2
+    with pytest.raises(ConfigError, match="`private` and `hub_model_id` require `push_to_hub`"):
         evaluate(*NAMES, private=True, output=tmp_path / "r.parquet")
 
 
