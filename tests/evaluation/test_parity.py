@@ -345,6 +345,7 @@ def test_the_command_names_what_it_needs(printed: Callable[..., str]) -> None:
     assert "--data-dir is missing" in printed("parity", "me/run", code=2)
 
 
+@pytest.mark.filterwarnings("always:THINGS")
 def test_a_file_that_cannot_be_written_is_one_sentence_after_the_table(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
