@@ -21,11 +21,11 @@ The command line prints it without a traceback and exits with ``exit_code``.
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TextIO
+from types import TracebackType
 
 __all__ = [
     "CONTROL",
@@ -57,7 +57,6 @@ CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 # 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. The command line
 # turns underscores of an unknown option into dashes.
 _TOKEN = re.compile(r"hf[_-](?:[a-z]+[_-])?[A-Za-z0-9]{16,}")
-_BEGUN = re.compile(r"hf[_-][A-Za-z0-9_-]{0,100}\Z")
 
 # What moves the cursor, changes colours or reverses the text in a terminal. Tabs and newlines stay: some messages
 # hold a table.
@@ -74,12 +73,12 @@ def redact(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A message that is safe to print, whatever names it quotes.
+    """A message that is safe to print, whatever names it quotes: without tokens of the Hub.
 
     Control characters are escaped, the lines after the first one are indented, and the middle of long words is
     cut out.
     """
-    text = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    text = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), redact(text))
     text = _LONG_WORD.sub(r"\1…\2", text)
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 200]}…{text[-199:]}"
@@ -115,67 +114,19 @@ def shown(value: object, most: int = 60) -> str:
     return repr(shorten(value, most)) if isinstance(value, str) else shorten(str(value), most)
 
 
-class _Redacting:
-    """Methods that replace those of a text stream and let no token pass.
-
-    A token may come in several writes, so what may be the start of one waits for the next write or flush.
-    There is no lock: a forked child could inherit it while it is held.
-    """
-
-    def __init__(self, stream: TextIO, name: str) -> None:
-        self._write, self._flush, self._name = stream.write, stream.flush, name
-        self._failed: OSError | None = None
-        self._waiting = ""
-        self._last = ""  # written already: the two characters of `hf` alone do not wait
-
-    def write(self, text: str) -> int:
-        whole = self._last + self._waiting + text
-        begun = _BEGUN.search(whole)
-        end = len(whole) if begun is None else max(begun.start(), len(self._last))
-        self._put(whole[:end])
-        self._waiting = whole[end:]
-        return len(text)
-
-    def flush(self) -> None:
-        whole, self._waiting = self._last + self._waiting, ""
-        self._put(whole)
-        with self._named_error():
-            self._flush()
-        failed, self._failed = self._failed, None
-        if failed is not None:
-            raise failed
-
-    def _put(self, whole: str) -> None:
-        new = redact(whole)[len(self._last) :]
-        if new:
-            with self._named_error():
-                self._write(new)
-        self._last = whole[-2:] if whole.endswith(("h", "hf")) else ""
-
-    @contextmanager
-    def _named_error(self) -> Iterator[None]:
-        """An error of the disk or the device names the stream; the next flush repeats it, as argparse suppresses it."""
-        try:
-            yield
-        except OSError as error:
-            error.filename, self._failed = self._name, error
-            raise
-
-
 def redact_output() -> None:
-    """From now on no token of the Hub reaches standard output, standard error or a log of this process.
+    """From now on no token of the Hub is part of a traceback or a log of this process.
 
-    Tracebacks, warnings and the messages of other libraries go through the same streams. A log may have a handler
-    with its own stream, so log records are redacted too. A second call changes nothing.
+    Messages of this package have none: `ClipDynError` and `printable` remove it. A second call changes nothing.
     """
-    for stream, title in ((sys.stdout, "Standard output"), (sys.stderr, "Standard error")):
-        if stream is not None and not isinstance(getattr(stream.write, "__self__", None), _Redacting):
-            redacting = _Redacting(stream, title)
-            for name in ("write", "flush"):
-                setattr(stream, name, getattr(redacting, name))
+    sys.excepthook = _print_traceback
     make_record = logging.getLogRecordFactory()
     if not isinstance(make_record, _RedactedRecords):
         logging.setLogRecordFactory(_RedactedRecords(make_record))
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None, /) -> None:
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 @dataclass(frozen=True)
@@ -192,6 +143,8 @@ class _RedactedRecords:
             return record
         if _TOKEN.search(text):
             record.msg, record.args = redact(text), ()
+        if record.exc_info:
+            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
         return record
 
 

@@ -6,17 +6,19 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ClipDynError, ConfigError
 
 __all__ = [
     "STAGING",
     "check_output",
     "check_regular",
     "delete",
+    "disk_errors",
     "file_git_hash",
     "file_sha256",
     "follow_umask",
@@ -27,6 +29,17 @@ __all__ = [
 
 STAGING = ".staging"
 """End of the name of a file that is being written; its name begins with a dot."""
+
+
+@contextmanager
+def disk_errors(
+    error: type[ClipDynError], problem: str, remedy: str, *, also: type[Exception] = OSError
+) -> Iterator[None]:
+    """Raise ``error`` for an error of the disk in the block: "PROBLEM (what the system says): REMEDY."."""
+    try:
+        yield
+    except (OSError, also) as cause:
+        raise error(f"{problem} ({getattr(cause, 'strerror', None) or cause}): {remedy}.") from cause
 
 
 def check_regular(path: Path) -> None:

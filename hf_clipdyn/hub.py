@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from huggingface_hub import (
@@ -27,9 +28,11 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import _http
 
-from hf_clipdyn.errors import PublishError
+from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError
 
 __all__ = [
+    "PUSHING",
+    "Destination",
     "RetryPolicy",
     "attempt",
     "check_login",
@@ -37,6 +40,7 @@ __all__ = [
     "is_transient",
     "is_unreachable",
     "limit_waiting",
+    "push",
     "reason",
     "refusal_hint",
     "retry_after",
@@ -45,6 +49,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_TITLES = {"model": "model", "dataset": "data set", "space": "Space"}
 _TRANSIENT_STATUS = {408, 412, 425, 429, 500, 502, 503, 504}
 
 
@@ -69,6 +74,10 @@ class RetryPolicy:
     def delay(self, failures: int) -> float:
         """Seconds to wait after ``failures`` earlier failures, with a jitter of a quarter."""
         return min(self.cap, self.base * 2.0 ** min(failures, 30)) * random.uniform(0.75, 1.0)  # noqa: S311
+
+
+PUSHING = RetryPolicy(patience=60.0)
+"""How a push is repeated."""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -215,6 +224,89 @@ def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True)
                 raise
             time.sleep(wait)
             failures += 1
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The repository that a push writes to, as it was when the push began.
+
+    Attributes:
+        repo_id: with its owner.
+        repo_type: `model`, `dataset` or `space`.
+        url: its address; empty if the push does not create repositories.
+        head: the commit of `main`.
+    """
+
+    api: HfApi
+    repo_id: str
+    repo_type: str
+    url: str
+    head: str
+    private: bool
+
+    def upload(self, folder: str | Path, message: str, *, replaced: str | None = None) -> None:
+        """Commit a folder; files on the Hub that match the pattern ``replaced`` and not in it are deleted."""
+        self.api.upload_folder(
+            repo_id=self.repo_id,
+            repo_type=self.repo_type,
+            folder_path=folder,
+            commit_message=message,
+            delete_patterns=replaced,
+        )
+
+
+def push(
+    repo_id: str,
+    write: Callable[[Destination], T],
+    *,
+    problem: str,
+    done: str = "",
+    repo_type: str = "model",
+    create: bool = True,
+    space_sdk: str | None = None,
+    private: bool = False,
+    token: str | None = None,
+    policy: RetryPolicy | None = None,
+) -> T:
+    """Create a repository if need be, check that it is as private as asked, and write to it; repeated as a whole.
+
+    Args:
+        write: makes one commit.
+        problem: begins the error: "The page could not be pushed to me/space".
+        done: ends it: a sentence that says what is complete all the same.
+
+    Raises:
+        ConfigError: the repository is public and ``private`` is set.
+        PublishError: the Hub refuses or cannot be reached.
+    """
+    policy = policy or PUSHING
+    limit_waiting(policy.timeout)
+    api = HfApi(token=token)
+    done = f" {done}" if done else ""
+
+    def attempted() -> T:
+        url, name = "", repo_id
+        if create:
+            made = api.create_repo(
+                repo_id, repo_type=repo_type, private=private or None, exist_ok=True, space_sdk=space_sdk
+            )
+            url, name = str(made), made.repo_id
+        info = api.repo_info(name, repo_type=repo_type)
+        if private and not info.private:
+            raise ConfigError(
+                f"The {_TITLES[repo_type]} {repo_id} exists and is public: make it private in its settings, or name "
+                f"another one.{done}"
+            )
+        return write(Destination(api, name, repo_type, url, str(info.sha), bool(info.private)))
+
+    try:
+        return attempt(attempted, policy)
+    except ClipDynError:
+        raise
+    except Exception as error:
+        absent = not create and status_of(error) in (401, 404)
+        hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
+        raise PublishError(f"{problem} ({reason(error)}).{hint}{done}") from error
 
 
 def commit_files(

@@ -28,7 +28,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from hf_clipdyn.bundled import metric_names, metric_path
-from hf_clipdyn.errors import ClipDynError, PublishError, printable, redact_output
+from hf_clipdyn.errors import ClipDynError, PublishError, printable, redact, redact_output
 from hf_clipdyn.hub import RetryPolicy, attempt, reason
 
 _PACKAGE_IMPORT = re.compile(r"^from (hf_clipdyn(?:\.\w+)+) import", re.MULTILINE)
@@ -131,7 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--token", help="with write access; by default the one that you are logged in with")
     parser.add_argument("--private", action="store_true", help="make new Spaces private")
     redact_output()
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(redact(f"unknown arguments: {' '.join(unknown)}"))
     token = options.token.strip() if options.token else None
     try:
         for name in options.names or metric_names():

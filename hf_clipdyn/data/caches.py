@@ -15,7 +15,7 @@ from pathlib import Path
 import datasets
 
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
-from hf_clipdyn.files import STAGING
+from hf_clipdyn.files import STAGING, disk_errors
 
 __all__ = ["KINDS", "Entry", "cache_folder", "cached", "delete", "new_entry", "touch"]
 
@@ -82,12 +82,12 @@ def cached(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
         DatasetError: a folder cannot be read.
     """
     try:
-        found = [_entry(kind, path, origin) for kind, path, origin in _folders(cache_dir)]
+        entries = [_entry(kind, path, origin) for kind, path, origin in _folders(cache_dir)]
     except OSError as error:
         raise DatasetError(
             f"{error.filename} cannot be read ({error.strerror}): check its permissions."
         ) from error
-    return sorted((one for one in found if one is not None), key=lambda one: (-one.size, str(one.path)))
+    return sorted(filter(None, entries), key=lambda entry: (-entry.size, str(entry.path)))
 
 
 def _folders(cache_dir: str | os.PathLike[str] | None) -> Iterator[tuple[str, Path, str]]:
@@ -177,13 +177,10 @@ def delete(
     ]
     for entry in chosen:
         root = next(parent for parent in entry.path.parents if parent.name.startswith("clipdyn-"))
-        try:
-            # Moved away first, so that no process finds half of an entry.
-            with tempfile.TemporaryDirectory(dir=root, prefix=_STAGING) as away:
-                entry.path.replace(Path(away) / "deleted")
-        except OSError as error:
-            if entry.path.exists():
-                raise DatasetError(
-                    f"{entry.path} cannot be deleted ({error.strerror}): check its permissions."
-                ) from error
+        with (
+            disk_errors(DatasetError, f"{entry.path} cannot be deleted", "check its permissions"),
+            suppress(FileNotFoundError),  # another process was faster
+            tempfile.TemporaryDirectory(dir=root, prefix=_STAGING) as away,
+        ):
+            entry.path.replace(Path(away) / "deleted")  # at once, so that no process finds half of an entry
     return chosen

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import DatasetError, shorten, shown
+from hf_clipdyn.files import disk_errors
 
 __all__ = [
     "check_new",
@@ -93,15 +94,11 @@ def _plain_file(path: str) -> Path:
     Raises:
         DatasetError: it is missing, unreadable, or a folder, a pipe or a device.
     """
-    try:
+    with disk_errors(DatasetError, f"{path} cannot be read", "check its path and permissions"):
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise DatasetError(f"{path} is not a regular file: give a regular file.")
         with Path(path).open("rb"):
             return Path(path)
-    except OSError as error:
-        raise DatasetError(
-            f"{path} cannot be read ({error.strerror}): check its path and permissions."
-        ) from error
 
 
 def lines_of(path: str) -> list[str]:

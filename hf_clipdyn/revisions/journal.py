@@ -15,7 +15,7 @@ An entry appears by a rename after its snapshot, so it is whole or absent at any
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.files import delete, fsync, replace_durably, write_atomically
+from hf_clipdyn.files import delete, disk_errors, fsync, replace_durably, write_atomically
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import OF_RUN, Manifest, ManifestRow, sort_key
@@ -143,22 +143,23 @@ class Journal:
             if path.is_symlink():
                 raise PublishError(f"{path} is a link: put the folder itself in its place.")
         lock = FileLock(self.folder / "lock", timeout=1)
-        try:
+        with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            raise PublishError(
-                f"Another process publishes from {self.folder}: wait until it ends."
-            ) from error
-        except OSError as error:
-            raise self._not_written(error) from error
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise PublishError(
+                    f"Another process publishes from {self.folder}: wait until it ends."
+                ) from error
         try:
             yield
         finally:
             lock.release()
 
-    def _not_written(self, error: OSError) -> PublishError:
-        return PublishError(f"{self.folder} cannot be written ({error.strerror}).")
+    def _writing(self) -> AbstractContextManager[None]:
+        return disk_errors(
+            PublishError, f"{self.folder} cannot be written", "check its permissions, or free some space"
+        )
 
     # --- the run ------------------------------------------------------------------------------------
 
@@ -202,11 +203,9 @@ class Journal:
                     f"({getattr(held, what)}): choose another output_dir."
                 )
         facts = replace(facts, run_id=uuid4().hex if held is None else held.run_id)
-        try:
+        with self._writing():
             self._write("run.json", asdict(facts))
             delete(self.staging)
-        except OSError as error:
-            raise self._not_written(error) from error
         return facts
 
     # --- the entries --------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Annotated
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.files import (
     delete,
+    disk_errors,
     file_git_hash,
     file_sha256,
     follow_umask,
@@ -152,15 +153,11 @@ class LocalStore(FilesOnDisk):
     # --- writing ------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        try:
+        remedy = "choose another folder or correct its permissions"
+        with disk_errors(PublishError, f"The store {self.store} cannot be written", remedy):
             staging = self._stage()
             write_atomically(staging / "probe", b"")
             delete(staging)
-        except OSError as error:
-            raise PublishError(
-                f"The store {self.store} cannot be written ({error.strerror}): "
-                "choose another folder or correct its permissions."
-            ) from error
 
     def clean(self) -> None:
         with suppress(OSError):  # it only takes space
@@ -197,15 +194,12 @@ class LocalStore(FilesOnDisk):
         path = self.folder / "refs" / name
         return path.read_text().strip() if path.is_file() else None
 
-    @contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise PublishError(
-                f"{name} could not be written to the store {self.store} ({error.strerror}); nothing of it was "
-                "published. Free some disk space, then run `clipdyn publish --resume`."
-            ) from error
+    def _writing(self, name: str) -> AbstractContextManager[None]:
+        return disk_errors(
+            PublishError,
+            f"{name} could not be written to the store {self.store}",
+            "nothing of it was published; free some disk space, then run `clipdyn publish --resume`",
+        )
 
     def _snapshot(self, commit: str) -> Path:
         return self.folder / "snapshots" / commit

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import PublishError, RevisionError
-from hf_clipdyn.files import file_sha256, write_atomically
+from hf_clipdyn.files import disk_errors, file_sha256, write_atomically
 from hf_clipdyn.hub import RetryPolicy, attempt, is_transient
 from hf_clipdyn.revisions.journal import STORE, Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
@@ -243,14 +243,13 @@ class Publisher:
             versions=_versions(),
         )
         self._wait_for_room()
-        try:
+        with disk_errors(
+            PublishError,
+            f"The snapshot of {record.name} could not be written to {self._journal.folder}",
+            "nothing of it was published; free some disk space, then continue the run",
+            also=SafetensorError,
+        ):
             entry = self._journal.add(row, save)
-        except (OSError, SafetensorError) as error:
-            cause = getattr(error, "strerror", None) or error
-            raise PublishError(
-                f"The snapshot of {record.name} could not be written to {self._journal.folder} ({cause}); nothing "
-                "of it was published. Free some disk space, then continue the run."
-            ) from error
         with self._changed:
             self._entries[record.name] = entry
         self._wake()
