@@ -29,8 +29,10 @@ from hf_clipdyn.errors import (
     closest_name,
     counted,
     printable,
+    readable_size,
     redact,
     redact_output,
+    render_table,
     shown,
 )
 from hf_clipdyn.interrupts import raise_on_signals
@@ -218,9 +220,8 @@ def cache(
     ] = None,
 ) -> None:
     """List cached tables, pixels, unpacked archives and scores of baselines with their sizes, or delete them."""
-    from hf_clipdyn.data.caches import cached
+    from hf_clipdyn.data.caches import cache_table, cached
     from hf_clipdyn.data.caches import delete as delete_cached
-    from hf_clipdyn.data.overview import cache_table, readable_size, render_table
 
     entries = delete_cached(delete, cache_dir, older_than) if delete else cached(cache_dir)
     if entries:
@@ -276,7 +277,7 @@ def list_datasets(
     """List every data set: kind, rows, licence, where to get it, and whether $CLIPDYN_DATA has it."""
     import json
 
-    from hf_clipdyn.data.overview import datasets_table, render_table
+    from hf_clipdyn.data.load import datasets_table
 
     del plugin
     rows = datasets_table()

@@ -46,7 +46,7 @@ def environment() -> dict[str, str]:
     import torch
     from huggingface_hub import constants, get_token
 
-    from hf_clipdyn.cores import usable_cores
+    from hf_clipdyn.machine import usable_cores
     from hf_clipdyn.training.device import has_bf16
 
     memory = psutil.virtual_memory()

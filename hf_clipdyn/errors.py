@@ -22,7 +22,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import TracebackType
@@ -45,8 +45,10 @@ __all__ = [
     "closest_name",
     "counted",
     "printable",
+    "readable_size",
     "redact",
     "redact_output",
+    "render_table",
     "shorten",
     "shown",
 ]
@@ -97,6 +99,20 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
 def counted(number: int, noun: str) -> str:
     """``3 shards``, ``1 run``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def readable_size(size: float) -> str:
+    """A number of bytes as ``1.5 GB``."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = next((power for power in range(len(units)) if size < 1000 ** (power + 1)), len(units) - 1)
+    return f"{size / 1000**power:.{min(power, 1)}f} {units[power]}"
+
+
+def render_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table for a terminal, each column as wide as its widest cell; there must be at least one row."""
+    lines = [list(rows[0]), *(row.values() for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def shorten(text: str, most: int = 200) -> str:

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from hf_clipdyn.data.caches import new_entry, touch
-from hf_clipdyn.data.files import stamp_of
 from hf_clipdyn.data.images import MAX_PIXELS
 from hf_clipdyn.errors import DatasetError, shown
+from hf_clipdyn.files import stamp_of
 
 __all__ = ["Limits", "archive_stem", "is_archive", "read_shard", "unpack"]
 

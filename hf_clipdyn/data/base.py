@@ -40,9 +40,8 @@ from typing import Any, ClassVar
 import datasets
 
 from hf_clipdyn.data.caches import cache_folder
-from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
+from hf_clipdyn.data.files import FileIndex, SourceFile, hash_of, index_folder, open_layout, resolved
 from hf_clipdyn.data.images import check_image
-from hf_clipdyn.data.layout import hash_of, open_layout, resolved
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import DatasetError

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import datasets
 
-from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError, readable_size
 from hf_clipdyn.files import STAGING, disk_errors
 
-__all__ = ["KINDS", "Entry", "cache_folder", "cached", "delete", "new_entry", "touch"]
+__all__ = ["KINDS", "Entry", "cache_folder", "cache_table", "cached", "delete", "new_entry", "touch"]
 
 KINDS = ("tables", "pixels", "unpacked", "baselines", "unfinished")
 """Kinds of entries. An unfinished one was left by a killed process, or another process is writing it."""
@@ -184,3 +184,17 @@ def delete(
         ):
             entry.path.replace(Path(away) / "deleted")  # at once, so that no process finds half of an entry
     return chosen
+
+
+def cache_table(entries: Sequence[Entry]) -> list[dict[str, str]]:
+    """One row for each entry of the cache."""
+    return [
+        {
+            "kind": entry.kind,
+            "size": readable_size(entry.size),
+            "last used": time.strftime("%Y-%m-%d", time.localtime(entry.used)),
+            "of": entry.origin,
+            "path": str(entry.path),
+        }
+        for entry in entries
+    ]

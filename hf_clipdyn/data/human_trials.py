@@ -1,22 +1,79 @@
-"""The trials of model-vs-human (Geirhos et al. 2021): which of 16 classes an observer answered for each image.
+"""People in model-vs-human (Geirhos et al. 2021): which of 16 classes an observer answered, and how often correctly.
+
+`human_accuracies.csv` names the source of the accuracies in each condition. On other photographs than theirs these
+numbers are a rough reference only.
 
 Files and images are named alike in all of its data sets. A name has fields between underscores: running number,
 abbreviation, ``dnn`` or the observer, condition, class, a number without meaning, image. Two fields name the image
 if it is from ImageNet: ``0001_lp_dnn_0_knife_10_n03041632_8618.png``.
 """
 
+import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
-from hf_clipdyn.data.files import FileIndex
-from hf_clipdyn.data.human_accuracies import human_accuracies
-from hf_clipdyn.data.layout import plain
+from hf_clipdyn.data.files import FileIndex, plain
 from hf_clipdyn.data.tables import check_new, read_csv
 from hf_clipdyn.errors import DatasetError, shown
 
-__all__ = ["CLASSES", "FOLDERS", "Answer", "Stimulus", "read_answers", "stimulus_named", "subset_named"]
+__all__ = [
+    "CLASSES",
+    "FOLDERS",
+    "Answer",
+    "HumanAccuracy",
+    "Stimulus",
+    "human_accuracies",
+    "read_answers",
+    "stimulus_named",
+    "subset_named",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumanAccuracy:
+    """People in one condition of one data set.
+
+    Attributes:
+        dataset: official name, such as ``uniform-noise``.
+        condition: as in the names of the files, such as ``0.10`` or ``c50``; ``0`` if the data set has only one.
+        level: the condition as a number, in the units that `human_accuracies.csv` names (``inf`` for high-pass images
+            that were not filtered); None if it is none.
+        summary: whether the official summary counts the condition: something was degraded, and people reached .2.
+        observers: number of people.
+        images: number of images; every observer saw all of them.
+        accuracy: share of correct answers among 16 classes, mean over the observers, in [0, 1].
+    """
+
+    dataset: str
+    condition: str
+    level: float | None
+    summary: bool
+    observers: int
+    images: int
+    accuracy: float
+
+
+@cache
+def human_accuracies() -> tuple[HumanAccuracy, ...]:
+    """All 78 conditions, those of one data set in the order of their strength."""
+    lines = Path(__file__).with_name("human_accuracies.csv").read_text(encoding="utf-8").splitlines()
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    return tuple(
+        HumanAccuracy(
+            dataset=row["dataset"],
+            condition=row["condition"],
+            level=float(row["level"]) if row["level"] else None,
+            summary=row["summary"] == "yes",
+            observers=int(row["observers"]),
+            images=int(row["images"]),
+            accuracy=float(row["accuracy"]),
+        )
+        for row in rows
+    )
+
 
 CLASSES = (
     *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),

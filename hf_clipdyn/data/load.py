@@ -11,14 +11,14 @@ from datasets.exceptions import DatasetGenerationError
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.caches import touch
-from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.files import index_folder, missing_from, plain
 from hf_clipdyn.data.images import safe_images
-from hf_clipdyn.data.layout import missing_from, plain
-from hf_clipdyn.data.registry import builder_class, dataset_names
-from hf_clipdyn.data.remote import download_archives, open_tables
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.mirrors import download_archives, open_tables
+from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
-__all__ = ["find_locally", "lacks_files", "load_dataset"]
+__all__ = ["datasets_table", "find_locally", "lacks_files", "load_dataset"]
 
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _BY_LAYOUT = ("flickr8k", "imagefolder", "webdataset")
@@ -143,6 +143,42 @@ def find_locally(name: str) -> Path | None:
         if named and not missing_from(index_folder(folder)[0], layout):
             return folder
     return None
+
+
+def datasets_table() -> list[dict[str, str]]:
+    """One row for each data set, as `clipdyn datasets` prints them.
+
+    A data set is found in a folder of its name in ``$CLIPDYN_DATA`` (``cue-conflict`` or ``cue_conflict``).
+    """
+    rows = []
+    for name in dataset_names():
+        metadata = dataset_metadata(name)
+        if builder_class(name).layout:
+            folder = find_locally(name)
+            found = "no" if folder is None else str(folder)
+        else:
+            found = "needs no files" if not metadata.where.startswith("the Hub") else "on the Hub"
+        kinds = ", ".join(dict.fromkeys((metadata.kind, *metadata.config_kinds.values())))
+        rows.append(
+            {
+                "name": name,
+                "kind": kinds,
+                "rows": _rows(metadata),
+                "licence": metadata.licence,
+                "where to get it": metadata.where,
+                "found here": found,
+            }
+        )
+    return rows
+
+
+def _rows(metadata: DatasetMetadata) -> str:
+    if not metadata.rows:
+        return "any"
+    parts = [
+        f"{count:,}" if split == "total" else f"{split} {count:,}" for split, count in metadata.rows.items()
+    ]
+    return ", ".join(parts)
 
 
 def _resolve(

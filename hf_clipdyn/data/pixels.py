@@ -24,12 +24,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.data.caches import cache_folder, new_entry, touch
 from hf_clipdyn.data.images import decode_image, open_image
-from hf_clipdyn.data.overview import readable_size
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, readable_size
 from hf_clipdyn.files import disk_errors
+from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.preprocess import processor_identity, resize_and_crop, square_processor
 
 __all__ = ["Pixels", "decode_pixels", "draw_pixels", "has_pixels"]

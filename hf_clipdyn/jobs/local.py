@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.errors import ConfigError, counted, redact, shown
 from hf_clipdyn.interrupts import catch_signals, leave
 from hf_clipdyn.jobs.base import Job, Scheduler, Work
+from hf_clipdyn.machine import usable_cores
 
 __all__ = ["LocalProcesses"]
 

@@ -33,10 +33,14 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from hf_clipdyn.errors import ModelError, shorten
-from hf_clipdyn.memory import keep_freed_blocks
-from hf_clipdyn.models import timm
+from hf_clipdyn.machine import keep_freed_blocks
 from hf_clipdyn.models.open_clip import from_open_clip, read_state_dict
-from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
+from hf_clipdyn.models.settings import (
+    PROCESSOR_FILES,
+    check_settings_files,
+    leave_out_head,
+    timm_image_processor,
+)
 from hf_clipdyn.models.snapshots import (
     open_clip_checkpoint,
     read_weights,
@@ -423,7 +427,7 @@ def read_input(folder: Path) -> tuple[Any, Any]:
     if config.model_type == "timm_wrapper":
         with _readable(folder):
             pipeline = TimmWrapperImageProcessor.from_pretrained(folder)
-        return config, timm.image_processor_of(pipeline)
+        return config, timm_image_processor(pipeline)
     with _readable(folder):
         return config, AutoImageProcessor.from_pretrained(folder, **_NO_CODE)
 
@@ -438,7 +442,7 @@ def read_config(folder: Path) -> Any:
     with _readable(folder):
         config = AutoConfig.from_pretrained(folder, **_NO_CODE)
     if config.model_type == "timm_wrapper":
-        timm.leave_out_head(config)
+        leave_out_head(config)
     return config
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.errors import ModelError, UnknownNameError
-from hf_clipdyn.models.plausible import check_numbers
+from hf_clipdyn.models.settings import check_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,7 +22,7 @@ from pathlib import Path
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES
-from hf_clipdyn.models.plausible import PROCESSOR_FILES
+from hf_clipdyn.models.settings import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import model_files, weight_files
 from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_name
 from hf_clipdyn.revisions.repository import MAIN, FileRecord, FilesOnDisk

@@ -15,9 +15,8 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_availa
 from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list
 
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError
-from hf_clipdyn.memory import keep_freed_blocks
+from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 
 __all__ = [

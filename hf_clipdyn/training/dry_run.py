@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPProcessor, ProcessorMixin
 
 from hf_clipdyn.config import TrainingConfig, publishing_steps
-from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
+from hf_clipdyn.errors import readable_size
 from hf_clipdyn.models.sizes import clip_image_processor, model_size, siglip_processor
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.preprocess import input_size

@@ -15,9 +15,8 @@ from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.captioned import MAX_CAPTION
-from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.data.pixels import Pixels, decode_pixels, has_pixels
-from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.errors import ConfigError, DatasetError, readable_size
 from hf_clipdyn.models.sizes import ModelSize, clip_image_processor
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 from hf_clipdyn.preprocess import input_size

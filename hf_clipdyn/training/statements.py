@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from hf_clipdyn import progress
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.data.overview import readable_size
+from hf_clipdyn.errors import readable_size
 from hf_clipdyn.training.loop import Training
 from hf_clipdyn.training.model import TrainedModel
 

@@ -3,10 +3,10 @@
 from functools import cached_property
 
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.labels import WordnetBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.data.tables import lines_of
-from hf_clipdyn.data.wordnet import WordnetBuilder
 from hf_clipdyn.errors import DatasetError
 
 
