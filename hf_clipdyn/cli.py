@@ -560,7 +560,7 @@ def publish(
     quiet: Quiet = False,
 ) -> None:
     """Publish the revisions of a run that are not published yet. Exit with 1 if any is still missing."""
-    from hf_clipdyn.revisions.resume import join_collection, resume_publishing
+    from hf_clipdyn.revisions.repair import join_collection, resume_publishing
 
     del quiet
     summary = resume_publishing(resume, push_to_hub=push_to_hub, allow_identical=allow_identical)

@@ -19,7 +19,7 @@ from hf_clipdyn.evaluation.publish import check_push, push_results
 from hf_clipdyn.jobs import Job, Missing, Scheduler, Work
 from hf_clipdyn.progress import draws_bars, library_bars
 from hf_clipdyn.results.cells import CellStore, cells_folder
-from hf_clipdyn.revisions.opening import OPEN_CLIP
+from hf_clipdyn.revisions.listing import OPEN_CLIP
 from hf_clipdyn.schema import valid_repo_name
 
 __all__ = ["OF_THE_WHOLE", "Shards", "files_read"]

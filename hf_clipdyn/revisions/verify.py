@@ -13,12 +13,9 @@ from itertools import islice, pairwise
 from typing import Any
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
-from hf_clipdyn.revisions.findings import Finding, Report
-from hf_clipdyn.revisions.header import header_fault
-from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS
+from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, Name, open_series
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
 from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_of
-from hf_clipdyn.revisions.opening import Name, open_series
 from hf_clipdyn.revisions.publication import content_differs
 from hf_clipdyn.revisions.repository import (
     MAIN,
@@ -26,9 +23,17 @@ from hf_clipdyn.revisions.repository import (
     ReadableRepository,
     sha256_of,
 )
-from hf_clipdyn.revisions.suite import State, checkpoint_files, missing_shards, suite_findings
+from hf_clipdyn.revisions.suite import (
+    Finding,
+    Report,
+    State,
+    checkpoint_files,
+    missing_shards,
+    suite_findings,
+)
+from hf_clipdyn.schema import parse_any
 
-__all__ = ["Finding", "Report", "verify", "verify_repository"]
+__all__ = ["Finding", "Report", "header_fault", "verify", "verify_repository"]
 
 _MOST_GAPS = 100
 
@@ -347,3 +352,39 @@ def _without_origin(text: bytes) -> Any:
         )
     except (ValueError, RecursionError):
         return None
+
+
+_HEADER_AT_ONCE = 100_000  # most headers fit
+_LIMIT = 100_000_000  # the format's own limit
+
+
+def header_fault(repository: ReadableRepository, commit: str, path: str, size: int) -> str | None:
+    """What is wrong with the header of a safetensors file of ``size`` bytes; None if nothing is.
+
+    The header's length must fit the file, it must be JSON, and its tensors must fill the rest of the file without
+    gaps. Only the header is read.
+    """
+    start = repository.read(commit, path, _HEADER_AT_ONCE)
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 8 or length > min(size - 8, _LIMIT):
+        return "the header is longer than the file"
+    if length > len(start) - 8:
+        start = repository.read(commit, path, 8 + length)
+    try:
+        tensors = parse_any(start[8 : 8 + length], where="the header", error=RevisionError)
+        tensors.pop("__metadata__", None)
+        spans = sorted(
+            (int(begin), int(end)) for begin, end in (item["data_offsets"] for item in tensors.values())
+        )
+    except (RevisionError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return "the header is not the JSON of a safetensors file"
+    if not spans:
+        return "the header names no tensors"
+    position = 0
+    for begin, end in spans:
+        if begin != position or end < begin:
+            return "the tensors overlap or leave a gap"
+        position = end
+    if 8 + length + position != size:
+        return f"according to the header the file has {8 + length + position} bytes, but it has {size}"
+    return None

@@ -64,7 +64,7 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
         quick = RetryPolicy(base=0.01, cap=0.01, patience=0.1, timeout=5)
         return revisions_of(HubRepository(repository.repo_id, retries=quick))
 
-    monkeypatch.setattr("hf_clipdyn.revisions.opening.revisions_of", listed)
+    monkeypatch.setattr("hf_clipdyn.revisions.listing.revisions_of", listed)
     publish(tmp_path, [0])
     resume_publishing(tmp_path, push_to_hub=True)
     config = EvaluationConfig(
