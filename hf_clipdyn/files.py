@@ -44,11 +44,7 @@ def disk_errors(
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is there but is not a file, before it is opened: a pipe blocks for ever, a device may never end.
-
-    Raises:
-        OSError: the path is a folder, a pipe or a device.
-    """
+    """Refuse what is there but is not a file, before it is opened: a pipe blocks for ever, a device may never end."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
@@ -109,11 +105,7 @@ def fsync(path: Path) -> None:
 
 
 def delete(path: Path) -> None:
-    """Delete a file, or a folder with everything in it, if there is one. A link is removed, never followed.
-
-    Raises:
-        OSError: something in the folder cannot be deleted; the rest is gone.
-    """
+    """Delete a file, or a folder with everything in it, if there is one. A link is removed, never followed."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -133,15 +125,8 @@ def write_atomically(
 ) -> None:
     """Replace a regular file or a link whole: readers, a kill and a power failure find the old or the new one.
 
-    Several processes may write the same file at once; the last one counts.
-
-    Args:
-        path: the file; its folder is made if need be.
-        content: bytes, a text, or a function that writes a file at the path that it is given.
-        staging: folder on the same disk for the unfinished file; None for the file's own.
-
-    Raises:
-        OSError: the disk is full, or refuses, or the path is a device or a pipe; the file is as it was.
+    Several processes may write the same file at once; the last one counts. ``content`` may be a function that writes a
+    file at the path that it is given. ``staging`` is a folder on the same disk for the unfinished file.
     """
     if path.exists() and not path.is_symlink() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -170,15 +155,8 @@ def check_output(
 ) -> None:
     """Check, before a command begins, that its output replaces nothing but an earlier output of the same kind.
 
-    Args:
-        output: the file that the command will write.
-        reads: what the command reads: files, and folders, in which the output must not be a file. None and what does
-            not exist are passed over.
-        what: the kind of the output, for the message.
-        is_own: whether an existing file is of this kind; None accepts every file. An empty file is always accepted.
-
-    Raises:
-        ConfigError: the output is read, also under another name or through a link, or is of another kind.
+    It must be none of the files that the command ``reads``, also under another name or through a link, and in none of
+    the folders. ``is_own`` tells whether an existing file is of this kind, ``what``; an empty file always is.
     """
     if not output.exists() or output.is_dir():  # writing to a folder fails by itself
         return

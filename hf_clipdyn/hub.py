@@ -154,16 +154,7 @@ def refusal_hint(error: BaseException) -> str:
 
 
 def check_login(what: str, token: str | None = None, *, advice: str = "unset it.") -> None:
-    """Before any work: could something be pushed at all?
-
-    Args:
-        what: begins the message: "The page cannot be pushed to me/space".
-        token: of the Hub; default: the saved one.
-        advice: ends the message about HF_HUB_OFFLINE.
-
-    Raises:
-        PublishError: the client is offline, or has no token.
-    """
+    """Before any work: could something be pushed at all? ``what`` begins the message, ``advice`` ends it."""
     if constants.HF_HUB_OFFLINE:
         raise PublishError(f"{what} while HF_HUB_OFFLINE is set: {advice}")
     if not (token or get_token()):
@@ -204,12 +195,7 @@ class _Limited:
 def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True) -> T:
     """Call until it succeeds, fails for good, or the policy's patience ends.
 
-    Args:
-        reached: whether the server has answered before; if not, ``policy.first`` is the patience with an
-            unreachable one.
-
-    Raises:
-        Exception: the last error of ``call``.
+    ``reached`` says whether the server has answered before; if not, ``policy.first`` is the patience.
     """
     started, failures = time.monotonic(), 0
     while True:
@@ -319,20 +305,10 @@ def commit_files(
     repo_type: str = "model",
     deleted: Iterable[str] = (),
 ) -> str | None:
-    """One commit on `main` with the files that differ from those of its head.
+    """One commit on `main` with the files that differ from those of its head; its address, or None if nothing differs.
 
-    Args:
-        api: the client.
-        repo_id: the repository, which exists.
-        files: content by path.
-        parent: the head that ``files`` were made for. If somebody has committed since, the Hub refuses with 412, which
-            is transient: `attempt` a function that reads the head again.
-        message: of the commit.
-        repo_type: `model`, `dataset` or `space`.
-        deleted: paths to delete, which exist.
-
-    Returns:
-        The address of the commit; None if nothing differs.
+    If somebody has committed since ``parent``, the Hub refuses with 412, which is transient: `attempt` a function that
+    reads the head again.
     """
     held = api.get_paths_info(repo_id, list(files), revision=parent, repo_type=repo_type)
     alike = {one.path for one in held if isinstance(one, RepoFile) and _is_content(one, files[one.path])}

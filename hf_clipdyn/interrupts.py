@@ -64,9 +64,6 @@ def raise_on_signals() -> Iterator[list[int]]:
     """Within it, Ctrl-C raises KeyboardInterrupt, SIGTERM and SIGHUP raise SystemExit: what is begun is cleaned up.
 
     If Python ignores the exception, since it was raised in a destructor or a callback, the signal is repeated.
-
-    Yields:
-        The numbers of the signals that came. Some libraries catch every exception and go on.
     """
     received: list[int] = []
     others = sys.unraisablehook

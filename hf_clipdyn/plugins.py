@@ -90,11 +90,7 @@ def load_plugin(path: str | Path) -> ModuleType:
 
 
 def plugins(group: str) -> Iterator[ModuleType]:
-    """The modules given by file, and those that installed packages name in an entry-point group.
-
-    Raises:
-        ConfigError: an entry point cannot be imported.
-    """
+    """The modules given by file, and those that installed packages name in an entry-point group."""
     yield from _loaded.values()
     yield from _installed(group)
 

@@ -76,11 +76,7 @@ def new_entry(target: Path, last: str = "") -> Iterator[Path]:
 
 
 def cached(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
-    """All entries, the largest first.
-
-    Raises:
-        DatasetError: a folder cannot be read.
-    """
+    """All entries, the largest first."""
     try:
         entries = [_entry(kind, path, origin) for kind, path, origin in _folders(cache_dir)]
     except OSError as error:
@@ -152,16 +148,6 @@ def delete(
 
     A process that has opened an entry can still read it. Unfinished entries are deleted an hour after their last
     change.
-
-    Args:
-        kinds: some of `KINDS`, or ``all``.
-        cache_dir: as in `cache_folder`.
-        older_than: days since their last use.
-
-    Raises:
-        UnknownNameError: there is no such kind.
-        ConfigError: ``older_than`` is negative.
-        DatasetError: an entry cannot be deleted.
     """
     for kind in kinds:
         if kind not in (*KINDS, "all"):

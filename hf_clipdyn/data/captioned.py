@@ -73,11 +73,7 @@ class CaptionedBuilder(DataBuilder):
 
 
 def check_absent(absent: int, total: int, problem: str, remedy: str) -> None:
-    """Warn if a few of ``total`` images have a ``problem`` (``samples of 0.tar lack a text``).
-
-    Raises:
-        DatasetError: more than `MAX_ABSENT` of them have it.
-    """
+    """Warn if a few of ``total`` images have a ``problem`` (``samples of 0.tar lack a text``)."""
     message = f"{absent:,} of the {total:,} {problem}"
     if absent > MAX_ABSENT * total:
         raise DatasetError(f"{message}: {remedy}.")

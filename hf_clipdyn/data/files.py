@@ -58,12 +58,7 @@ class SourceFile:
 
 
 class FileIndex:
-    """The files below one folder, sorted by path; names are matched in lower case.
-
-    Args:
-        root: the folder, for messages.
-        files: its files.
-    """
+    """The files below one folder, sorted by path; names are matched in lower case."""
 
     def __init__(self, root: str, files: Iterable[SourceFile]) -> None:
         self.root = root
@@ -96,11 +91,7 @@ class FileIndex:
         return any(name in map(str.lower, file.parts[:-1]) for file in self.files)
 
     def folder(self, name: str) -> "FileIndex":
-        """The files below the outermost folder called ``name``.
-
-        Raises:
-            DatasetError: there is none, or there are two at the same depth.
-        """
+        """The files below the outermost folder called ``name``."""
         found: dict[tuple[str, ...], list[SourceFile]] = defaultdict(list)
         for file in self.files:
             folders = [part.lower() for part in file.parts[:-1]]
@@ -128,11 +119,7 @@ class FileIndex:
         return sorted(found, key=lambda file: (len(file.parts), file.parts))
 
     def file(self, *names: str) -> SourceFile:
-        """The outermost file with one of these names.
-
-        Raises:
-            DatasetError: there is none, or there are two at the same depth.
-        """
+        """The outermost file with one of these names."""
         found = self.named(*names)
         if not found:
             wanted = " or ".join(map(repr, names))
@@ -149,11 +136,7 @@ class FileIndex:
         return FileIndex(str(Path(self.root, *folder)), inside)
 
     def image(self, name: str) -> SourceFile | None:
-        """The image ``name`` (``i01_01_1.bmp``, ``ref/000/001.png``) in any image format; None if it is missing.
-
-        Raises:
-            DatasetError: the name leads out of the data set, or two files match it.
-        """
+        """The image ``name`` (``i01_01_1.bmp``, ``ref/000/001.png``) in any image format; None if it is missing."""
         parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
         if not parts or ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]:
             raise DatasetError(
@@ -188,11 +171,7 @@ def _stem(name: str) -> str:
 
 
 def _check_name(entry: os.DirEntry[str]) -> None:
-    """Refuse names that a table cannot store, or that would forge lines of a message or a log.
-
-    Raises:
-        DatasetError: the name is not UTF-8, or has a control character.
-    """
+    """Refuse names that a table cannot store, or that would forge lines of a message or a log."""
     if re.search(f"[{CONTROL}]", entry.name):
         folder = str(Path(entry.path).parent)
         raise DatasetError(
@@ -208,9 +187,6 @@ def index_folder(root: Path) -> tuple[FileIndex, str]:
     one clock tick, the function waits until the tick is over, so that a later change gets another stamp.
     Hidden files, pipes, devices and files of the operating system (``Thumbs.db``) are ignored. Links to folders are
     followed once.
-
-    Raises:
-        DatasetError: the folder is missing, not a folder, or cannot be read.
     """
     files: list[SourceFile] = []
     stamps: list[str] = []
@@ -279,16 +255,6 @@ def open_layout(
 
     Missing entries of ``layout`` are searched in the archives in ``root``, except in an archive beside which a folder
     of its name exists. ``root`` may be an archive itself.
-
-    Args:
-        root: absolute path of the folder or archive.
-        layout: required entries, as in `missing_from`.
-        unpacked: folder for unpacked archives.
-        title: the data set's name, for messages.
-        where: address of the data set, for messages.
-
-    Raises:
-        DatasetError: an entry is missing, or a file cannot be read.
     """
     alone = FileIndex(str(root.parent), [SourceFile(str(root), (root.name,))])
     if _is_file(root) and not missing_from(alone, layout):
@@ -318,11 +284,7 @@ def _listed(layout: Sequence[str]) -> str:
 
 
 def resolved(path: str | Path) -> Path:
-    """The absolute path without links, so that cache keys do not depend on the current folder.
-
-    Raises:
-        DatasetError: its links form a circle.
-    """
+    """The absolute path without links, so that cache keys do not depend on the current folder."""
     try:
         return Path(path).expanduser().resolve()
     except (OSError, RuntimeError) as error:  # a RuntimeError up to Python 3.12

@@ -150,17 +150,7 @@ def _as_number(condition: str) -> str:
 
 
 def stimulus_named(subset: str, name: str, where: str, condition: str | None = None) -> tuple[Stimulus, str]:
-    """The stimulus that a file of that name shows, and its class.
-
-    Args:
-        subset: of `FOLDERS`.
-        name: of the file, with its suffix.
-        where: for messages.
-        condition: instead of that in the name.
-
-    Raises:
-        DatasetError: another form of name, an unknown condition or class.
-    """
+    """The stimulus that a file of that name shows, and its class."""
     fields = (name.rpartition(".")[0] or name).split("_")
     if len(fields) < _FEWEST_FIELDS or not fields[0].isdigit():
         raise DatasetError(
@@ -182,11 +172,7 @@ def check_class(name: str, where: str, *also: str) -> None:
 
 
 def condition_named(subset: str, condition: str, where: str) -> str:
-    """A condition in its official spelling.
-
-    Raises:
-        DatasetError: the data set has no such condition.
-    """
+    """A condition in its official spelling."""
     known = _conditions(subset)
     found = known.get(_as_number(condition))
     if found is None:
@@ -198,12 +184,7 @@ def condition_named(subset: str, condition: str, where: str) -> str:
 
 
 def read_answers(files: FileIndex) -> Iterator[Answer]:
-    """All trials of people in files called ``<data set>_subject-01_session_1.csv``, those of networks left out.
-
-    Raises:
-        DatasetError: a broken table, an unknown class or condition, another observer than the file's name says, or a
-            second answer of one observer to a stimulus.
-    """
+    """All trials of people in files called ``<data set>_subject-01_session_1.csv``, those of networks left out."""
     seen: dict[str, str] = {}
     for file in files.files:
         match = _FILE.fullmatch(file.name)

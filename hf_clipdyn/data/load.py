@@ -102,11 +102,7 @@ def load_dataset(
 
 
 def _tables(path: str, builder: type[DataBuilder], folder: Path | None, repo_id: str | None) -> str:
-    """Folder or repository of the tables whose columns the user names.
-
-    Raises:
-        ConfigError: the data set is not a captioned table.
-    """
+    """Folder or repository of the tables whose columns the user names."""
     if builder.metadata.kind == "captions":
         if repo_id is not None:
             return repo_id
@@ -125,11 +121,7 @@ def lacks_files(name: str) -> bool:
 
 
 def find_locally(name: str) -> Path | None:
-    """The folder in ``$CLIPDYN_DATA`` with the name of the data set (``cue-conflict``) and its layout.
-
-    Raises:
-        ConfigError: the variable does not name a folder.
-    """
+    """The folder in ``$CLIPDYN_DATA`` with the name of the data set (``cue-conflict``) and its layout."""
     root = os.environ.get("CLIPDYN_DATA")
     layout = builder_class(name).layout
     if not root or not layout:

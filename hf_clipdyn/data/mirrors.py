@@ -72,19 +72,7 @@ def conform(
     image_column: str | None = None,
     caption_column: str | None = None,
 ) -> Any:
-    """Rename and select the columns of a `datasets` object to match ``kind``.
-
-    Args:
-        dataset: a Dataset, IterableDataset, or a dictionary of either.
-        builder: of the data set that is mirrored; it knows the names of classes and the direction of scores.
-        kind: kind of the rows.
-        where: the mirror's name, for messages.
-        image_column, caption_column: columns of captioned images; None finds them by type and name.
-
-    Raises:
-        ConfigError: a given column does not exist.
-        DatasetError: a required column exists under none of its known names.
-    """
+    """Rename and select the columns of a `datasets` object to match ``kind``."""
     if isinstance(dataset, dict):
         return type(dataset)(
             {
@@ -280,12 +268,7 @@ def open_tables(
     image_column: str | None,
     caption_column: str | None,
 ) -> Any:
-    """A mirror, or a folder of Parquet, with the columns of the builder's kind.
-
-    Raises:
-        DatasetError: it cannot be read, or lacks columns.
-        ConfigError: it has no such split.
-    """
+    """A mirror, or a folder of Parquet, with the columns of the builder's kind."""
     with _explained(where):
         dataset = datasets.load_dataset(
             where,
@@ -313,9 +296,6 @@ def download_archives(
 
     Tar shards count as tables, since `datasets` reads them. If several data sets are in the repository, only archives
     called like this one are downloaded. If the Hub does not answer, the result is None.
-
-    Raises:
-        DatasetError: they cannot be downloaded.
     """
     if not builder.layout or "*.tar" in builder.layout:
         return None

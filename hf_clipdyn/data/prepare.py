@@ -52,25 +52,7 @@ def prepare_dataset(
     cache_dir: Path | None = None,
     num_proc: int | None = None,
 ) -> Prepared:
-    """Write a data set as Parquet with embedded images, so that it loads without this package.
-
-    Args:
-        name: a name of the registry.
-        output: a new or empty folder.
-        config: the configuration; default: that of the data set.
-        data_dir: folder of the official data set, or its archive.
-        repo_id: a mirror to read instead.
-        push_to_hub: repository to push to, ``owner/name``.
-        private: make that repository private; required if the licence forbids redistribution.
-        token: for the Hub; default: the stored one.
-        cache_dir: as in `load_dataset`.
-        num_proc: as in `load_dataset`.
-
-    Raises:
-        ConfigError: the folder is not empty, the licence forbids a public repository, or push_to_hub is not a valid id.
-        DatasetError: the data set cannot be read or written.
-        PublishError: it cannot be pushed; the folder is complete.
-    """
+    """Write a data set as Parquet with embedded images, so that it loads without this package."""
     builder = builder_class(name)
     metadata = builder.metadata
     if push_to_hub is not None:

@@ -46,11 +46,7 @@ _MOST_CELLS = 1 << 22
 
 @contextmanager
 def expecting(content: str, path: str) -> Iterator[None]:
-    """Convert errors of a block that parses a file: parsers of damaged files raise nearly any exception.
-
-    Raises:
-        DatasetError: the file does not have this ``content``.
-    """
+    """Convert errors of a block that parses a file: parsers of damaged files raise nearly any exception."""
     try:
         yield
     except DatasetError:
@@ -61,22 +57,14 @@ def expecting(content: str, path: str) -> Iterator[None]:
 
 
 def check_new(seen: dict[str, str], key: str, where: str) -> None:
-    """Note that ``key`` occurs at ``where``, a file and its line.
-
-    Raises:
-        DatasetError: it has occurred before.
-    """
+    """Note that ``key`` occurs at ``where``, a file and its line."""
     if key in seen:
         raise DatasetError(f"{where} repeats {shorten(key)} (first: {seen[key]}): remove one of them.")
     seen[key] = where
 
 
 def read_text(path: str) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark, or in Latin-1.
-
-    Raises:
-        DatasetError: the file cannot be read or is empty.
-    """
+    """The text of a file in UTF-8, with or without a byte order mark, or in Latin-1."""
     content = _plain_file(path).read_bytes()
     if not content.strip():
         raise DatasetError(f"{path} is empty: unpack it from the archive again.")
@@ -89,11 +77,7 @@ def read_text(path: str) -> str:
 
 
 def _plain_file(path: str) -> Path:
-    """The path of a regular, readable file.
-
-    Raises:
-        DatasetError: it is missing, unreadable, or a folder, a pipe or a device.
-    """
+    """The path of a regular, readable file."""
     with disk_errors(DatasetError, f"{path} cannot be read", "check its path and permissions"):
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise DatasetError(f"{path} is not a regular file: give a regular file.")
@@ -102,20 +86,12 @@ def _plain_file(path: str) -> Path:
 
 
 def lines_of(path: str) -> list[str]:
-    """The lines of a text with any line ends; `str.splitlines` would also split at characters that occur in captions.
-
-    Raises:
-        DatasetError: the file cannot be read or is empty.
-    """
+    """The lines of a text with any line ends; `str.splitlines` also splits at characters that occur in captions."""
     return read_text(path).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
 def _header(names: Sequence[str], path: str) -> list[str]:
-    """The names of a table's columns in lower case.
-
-    Raises:
-        DatasetError: two columns have the same name, so that one would hide the other.
-    """
+    """The names of a table's columns in lower case."""
     folded = [name.strip().lower() for name in names]
     for name in filter(None, folded):
         if folded.count(name) > 1:
@@ -127,12 +103,7 @@ def _header(names: Sequence[str], path: str) -> list[str]:
 
 
 def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> list[tuple[str, dict[str, str]]]:
-    """The rows of a table, each with its file and line for messages; columns are named in lower case.
-
-    Raises:
-        DatasetError: a required column is missing, two have the same name in lower case, or a row has another number
-            of cells than the header.
-    """
+    """The rows of a table, each with its file and line for messages; columns are named in lower case."""
     text = io.StringIO(read_text(path), newline="")
     reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
     try:
@@ -159,15 +130,7 @@ def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> lis
 def read_whole_numbers(
     path: str, columns: int | Sequence[str], *, delimiter: str = r"\s+"
 ) -> NDArray[np.int64]:
-    """Millions of rows of whole numbers, (rows, columns): `read_csv` would take minutes.
-
-    Args:
-        columns: their names, in any case; or, without a header, how many there are.
-        delimiter: between the cells, as `pandas.read_csv` takes it.
-
-    Raises:
-        DatasetError: a column is missing or there twice, or a cell is not a whole number.
-    """
+    """Millions of rows of whole numbers, (rows, columns): `read_csv` would take minutes."""
     import pandas as pd
 
     with expecting("a table of whole numbers", path):
@@ -192,21 +155,13 @@ def read_whole_numbers(
 
 
 def read_json(path: str) -> Any:
-    """A JSON document.
-
-    Raises:
-        DatasetError: the file is not JSON.
-    """
+    """A JSON document."""
     with expecting("JSON", path):
         return json.loads(read_text(path))
 
 
 def read_json_lines(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects of a JSON Lines file, each with its file and line for messages.
-
-    Raises:
-        DatasetError: a line is not a JSON object.
-    """
+    """The objects of a JSON Lines file, each with its file and line for messages."""
     for number, line in enumerate(lines_of(path), start=1):
         if not line.strip():
             continue
@@ -221,11 +176,7 @@ def read_json_lines(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def read_mat(path: str, *required: str) -> dict[str, Any]:
-    """The variables of a MATLAB file up to version 7.
-
-    Raises:
-        DatasetError: it is not a MATLAB file, has version 7.3, or lacks a required variable.
-    """
+    """The variables of a MATLAB file up to version 7."""
     from scipy.io import loadmat
 
     with expecting("a MATLAB file that SciPy can read", path), warnings.catch_warnings():
@@ -246,12 +197,7 @@ def read_mat(path: str, *required: str) -> dict[str, Any]:
 
 
 def _check_declared(path: Path) -> None:
-    """Decompress the variables of a MATLAB file in small pieces, before SciPy decompresses them as a whole.
-
-    Raises:
-        ValueError: they are too large for a data set.
-        zlib.error: they are damaged.
-    """
+    """Decompress the variables of a MATLAB file in small pieces, before SciPy decompresses them as a whole."""
     left = _MOST_BYTES
     with path.open("rb") as file:
         order: Literal["little", "big"] = "big" if file.read(128)[126:] == b"MI" else "little"
@@ -271,11 +217,7 @@ def _check_declared(path: Path) -> None:
 
 
 def read_npy(path: str) -> NDArray[Any]:
-    """The array of a NumPy file without objects.
-
-    Raises:
-        DatasetError: the file is not a NumPy array.
-    """
+    """The array of a NumPy file without objects."""
     with expecting("a NumPy array", path):
         array: NDArray[Any] = np.load(_plain_file(path), allow_pickle=False)
         if not isinstance(array, np.ndarray):
@@ -284,11 +226,7 @@ def read_npy(path: str) -> NDArray[Any]:
 
 
 def read_npz(path: str, *required: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a NumPy archive without objects, by name.
-
-    Raises:
-        DatasetError: the file is not an archive of arrays, is too large, or lacks a required array.
-    """
+    """The arrays of a NumPy archive without objects, by name."""
     from zipfile import ZipFile
 
     with expecting("an archive of NumPy arrays", path):
@@ -308,11 +246,7 @@ def read_npz(path: str, *required: str) -> dict[str, NDArray[Any]]:
 
 
 def read_records(path: str, size: int) -> NDArray[np.uint8]:
-    """A file of records of ``size`` bytes each, as an array of shape (records, size).
-
-    Raises:
-        DatasetError: its length is not a multiple of the size, or it is empty.
-    """
+    """A file of records of ``size`` bytes each, as an array of shape (records, size)."""
     content: NDArray[np.uint8] = np.fromfile(_plain_file(path), dtype=np.uint8)
     if len(content) == 0 or len(content) % size:
         raise DatasetError(
@@ -325,9 +259,6 @@ def read_xlsx(path: str, required: Sequence[str]) -> Iterator[tuple[str, dict[st
     """The rows of the first sheet that has a line with the ``required`` column names, below that line.
 
     Each comes with its file and number, for messages.
-
-    Raises:
-        DatasetError: openpyxl is not installed, the file is not a workbook, or no sheet has these columns, each once.
     """
     try:
         from openpyxl import load_workbook
@@ -373,11 +304,7 @@ def _cells(sheet: Any) -> list[tuple[Any, ...]]:
 
 
 def number_of(value: object, where: str) -> float:
-    """A finite number; ``where`` names file and line for messages.
-
-    Raises:
-        DatasetError: it is text, NaN, infinite or missing.
-    """
+    """A finite number; ``where`` names file and line for messages."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -388,11 +315,7 @@ def number_of(value: object, where: str) -> float:
 
 
 def integer_of(value: object, where: str) -> int:
-    """A whole number; ``where`` names file and line for messages.
-
-    Raises:
-        DatasetError: it is not a whole number.
-    """
+    """A whole number; ``where`` names file and line for messages."""
     number = number_of(value, where)
     if number != int(number):
         raise DatasetError(f"{where}: {shown(value)} is not a whole number: correct that entry.")

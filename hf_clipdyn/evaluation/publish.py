@@ -35,12 +35,7 @@ _log = get_logger(__name__)
 
 
 def check_push(repo_id: str, token: str | None = None) -> None:
-    """Before hours of work: could the table be pushed at all?
-
-    Raises:
-        ConfigError: ``repo_id`` is not the name of a repository.
-        PublishError: the client is offline, or has no token.
-    """
+    """Before hours of work: could the table be pushed at all?"""
     checked_repo_id(repo_id, what="push_to_hub", owner=True)
     check_login(
         f"The results cannot be pushed to {repo_id}",
@@ -55,10 +50,6 @@ def push_results(config: EvaluationConfig) -> None:
 
     The repository is made if need be, else its content is replaced. Trials hold labels and human judgements of their
     data set: where its licence does not let one pass these on, they go to a private repository only.
-
-    Raises:
-        ConfigError: a private repository is asked for, and this one is public.
-        PublishError: the Hub cannot be reached, or refuses; the table is whole on the disk.
     """
     assert config.output is not None
     assert config.push_to_hub is not None

@@ -390,12 +390,7 @@ def default_device() -> torch.device:
 
 
 def class_names(config: Any, *, reads_text: bool) -> dict[str, str]:
-    """The classes of transformers that read a snapshot, by the columns of a table of results; empty if unknown.
-
-    Args:
-        config: from `read_config`.
-        reads_text: whether it is that of a dual encoder.
-    """
+    """The classes of transformers that read a snapshot, by the columns of a table of results; empty if unknown."""
     model = MODEL_MAPPING_NAMES.get(config.model_type, "")
     processor = PROCESSOR_MAPPING_NAMES.get(config.model_type, "AutoProcessor")
     return {
@@ -409,11 +404,7 @@ def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
 
 
 def read_input(folder: Path) -> tuple[Any, Any]:
-    """Configuration and image processor of a snapshot, without its weights; no code of the snapshot is run.
-
-    Raises:
-        ModelError: the files are those of no image encoder that transformers knows.
-    """
+    """Configuration and image processor of a snapshot, without its weights; no code of the snapshot is run."""
     config = read_config(folder)
     described = config.model_type == "timm_wrapper" or any(
         (folder / name).is_file() for name in PROCESSOR_FILES
@@ -433,11 +424,7 @@ def read_input(folder: Path) -> tuple[Any, Any]:
 
 
 def read_config(folder: Path) -> Any:
-    """The configuration of a snapshot.
-
-    Raises:
-        ModelError: it is missing or impossible.
-    """
+    """The configuration of a snapshot."""
     check_settings_files(folder)
     with _readable(folder):
         config = AutoConfig.from_pretrained(folder, **_NO_CODE)
@@ -447,15 +434,7 @@ def read_config(folder: Path) -> Any:
 
 
 def read_tokenizer(folder: Path, config: Any) -> Any:
-    """The tokenizer of a snapshot.
-
-    Args:
-        folder: of the snapshot.
-        config: from `read_config`.
-
-    Raises:
-        ModelError: there is none, or its end token is not the one of the configuration.
-    """
+    """The tokenizer of a snapshot."""
     with _readable(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, **_NO_CODE)
     # CLIP pools at the first end token; 2 selects the pooling of older configurations, at the largest id.
@@ -469,16 +448,7 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
 
 
 def read_model(folder: Path, config: Any, **where: Any) -> Any:
-    """The model of a snapshot. Missing tensors are an error; transformers would fill them with random numbers.
-
-    Args:
-        folder: of the snapshot.
-        config: from `read_config`.
-        where: handed to `from_pretrained`: dtype, device map, attention.
-
-    Raises:
-        ModelError: the weights cannot be read, or are not those of the configuration.
-    """
+    """The model of a snapshot. Missing tensors are an error; transformers would fill them with random numbers."""
     theirs = open_clip_checkpoint(folder)
     if theirs is not None:
         return _converted(theirs, config, **where)

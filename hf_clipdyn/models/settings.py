@@ -59,12 +59,7 @@ _ATTENTION = ("attn_implementation", "_attn_implementation")
 
 
 def check_settings_files(folder: Path) -> None:
-    """Check the numbers of a snapshot's config.json and of its image processor.
-
-    Raises:
-        ModelError: a file is not a JSON object, or a number is outside of what any model has; also where the
-            configuration names attention code on the Hub, which transformers would fetch and run.
-    """
+    """Check a snapshot's config.json and its image processor: numbers, and code that transformers would fetch and run."""
     for name in ("config.json", *PROCESSOR_FILES):
         path = folder / name
         if not path.is_file():
@@ -77,15 +72,7 @@ def check_settings_files(folder: Path) -> None:
 
 
 def check_numbers(content: dict[str, Any], source: str) -> None:
-    """Check a model's settings, nested objects included.
-
-    Args:
-        content: settings by their names in transformers; other names are not checked.
-        source: what they were read from, for the message.
-
-    Raises:
-        ModelError: see `check_settings_files`.
-    """
+    """Check a model's settings, nested objects included."""
     for where, key, value in _leaves(content, source):
         expected = _expected(key, value)
         if expected:
@@ -139,15 +126,7 @@ _ELSEWHERE = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "p
 
 
 def check_timm(content: dict[str, Any], source: str) -> None:
-    """Check a configuration, if it is one of a timm model, before timm builds anything from it.
-
-    Args:
-        content: of config.json.
-        source: what it was read from, for the message.
-
-    Raises:
-        ModelError: it names no architecture of timm's own, or a file from which timm would load.
-    """
+    """Refuse the configuration of a timm model that is not timm's own, or from which timm would load other files."""
     if content.get("model_type") != "timm_wrapper" and "pretrained_cfg" not in content:
         return
     name, arguments = content.get("architecture"), content.get("model_args") or {}
@@ -174,12 +153,6 @@ def timm_image_processor(processor: Any) -> Any:
     The pipeline itself cannot be taken apart; this one can, so that benchmarks show the same crops, squashed images and
     tiles as to any model. The two may differ by one pixel in where the crop begins, if an odd number of pixels is cut
     off.
-
-    Args:
-        processor: a TimmWrapperImageProcessor.
-
-    Raises:
-        ModelError: the pipeline has other steps than these.
     """
     from PIL.Image import Resampling
     from transformers import CLIPImageProcessorPil

@@ -121,11 +121,7 @@ class ModelFolder:
 
     @property
     def progress(self) -> Progress:
-        """From `trainer_state.json`, if it is there.
-
-        Raises:
-            RevisionError: it cannot be read, or gives another step than the folder's name.
-        """
+        """From `trainer_state.json`, if it is there."""
         path = self.path / _STATE
         if not path.is_file():
             return Progress()
@@ -183,22 +179,13 @@ def content_id(records: Mapping[str, FileRecord], read_as: str = "") -> str:
 
 
 class FolderRepository(FilesOnDisk):
-    """The models of a folder: a `ReadableRepository`. What is added to the folder later is found.
-
-    Args:
-        where: the folder, for messages.
-        models: gives the models by the names of their revisions, in order.
-    """
+    """The models of a folder: a `ReadableRepository`. What is added to the folder later is found."""
 
     def __init__(self, where: Path, models: Callable[[], dict[str, ModelFolder]]) -> None:
         self.where, self.models = str(where), models
 
     def model(self, commit: str) -> ModelFolder:
-        """The model with that content.
-
-        Raises:
-            RevisionNotFoundError: the folder has changed.
-        """
+        """The model with that content."""
         for model in self.models().values():
             if model.commit == commit:
                 return model
@@ -274,11 +261,7 @@ class HubRun:
     datasets: tuple[str, ...] = ()
 
     def download(self, path: str, token: str | None = None, folder: Path | None = None) -> Path:
-        """Fetch one checkpoint, into a folder or into the Hub client's cache.
-
-        Raises:
-            RevisionError: it cannot be fetched.
-        """
+        """Fetch one checkpoint, into a folder or into the Hub client's cache."""
         fetch = partial(
             HfApi(token=token).hf_hub_download,
             self.repo_id,
@@ -302,16 +285,7 @@ class HubRun:
 def find_run(repo_id: str, run: str | None = None, token: str | None = None) -> HubRun:
     """The epoch checkpoints of one run in a model or data-set repository. Nothing is downloaded.
 
-    Args:
-        repo_id: `laion/scaling-laws-openclip`.
-        run: the folder with the run's `epoch_N.pt`, or the last part of its path; None if there is only one.
-        token: token of the Hub; None for the stored one.
-
-    Raises:
-        RevisionNotFoundError: there is no such repository.
-        RevisionError: it cannot be read.
-        UnknownNameError: it has no such run.
-        ConfigError: it has several, and ``run`` is None, or none at all.
+    ``run`` is the folder with its `epoch_N.pt`, or the last part of its path; None if there is only one.
     """
     api = HfApi(token=token)
     info: Any  # ModelInfo or DatasetInfo
@@ -364,14 +338,8 @@ class HubCheckpoints:
     """The checkpoints of one run on the Hub as revisions: a `ReadableRepository`.
 
     A commit is made from the content, so that a copy of the same checkpoints on the disk has the same commits.
-
-    Args:
-        repo_id: the repository.
-        run: as in `find_run`.
-        model: open_clip's name of the architecture.
-        token: token of the Hub; None for the stored one.
-        keep: leave downloaded checkpoints in the Hub client's cache. Otherwise two at most are on the disk: that of the
-            revision in work, and the one that was used before it. What was in the cache already always stays.
+    Without ``keep``, two downloads at most are on the disk: that of the revision in work, and the one that was used
+    before it. What was in the Hub client's cache already always stays.
     """
 
     on_disk = False
@@ -423,12 +391,7 @@ class HubCheckpoints:
         return []  # the Hub serves what it lists
 
     def checkpoint(self, commit: str) -> Path:
-        """The checkpoint file of a revision, downloaded if it is not in the cache.
-
-        Raises:
-            RevisionError: it cannot be fetched.
-            RevisionNotFoundError: no revision has that commit.
-        """
+        """The checkpoint file of a revision, downloaded if it is not in the cache."""
         run, path = self._at(commit)
         held = try_to_load_from_cache(run.repo_id, path, revision=run.commit, repo_type=run.repo_type)
         if isinstance(held, str) and Path(held).is_file():

@@ -79,9 +79,6 @@ class RunFacts:
         """The targets of the run in ``output_dir`` by key, the store first.
 
         The Hub's client is imported only for a run that pushes to the Hub.
-
-        Raises:
-            ConfigError: there is none, or the repository's id is invalid.
         """
         checked_repo_id(self.repo_id, owner=self.push_to_hub)
         targets: dict[str, Repository] = {}
@@ -133,11 +130,7 @@ class Journal:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out; a killed one leaves no lock behind.
-
-        Raises:
-            PublishError: another process is publishing, or the folder cannot be written.
-        """
+        """Keep other processes out; a killed one leaves no lock behind."""
         folders = [self.folder / name for name in ("entries", "snapshots", "staging")]
         for path in (*folders, *self.snapshot("").glob("*")):  # their contents are replaced or deleted later
             if path.is_symlink():
@@ -169,13 +162,7 @@ class Journal:
         return read_json(RunFacts, path, error=PublishError) if path.exists() else None
 
     def required_run(self) -> RunFacts:
-        """The run that this journal belongs to.
-
-        Raises:
-            ConfigError: there is no journal.
-            PublishError: it cannot be read, or names a store outside the run's folder that does not exist:
-                a run from elsewhere must not choose where files are written here.
-        """
+        """The run that this journal belongs to. One from elsewhere must not choose where files are written here."""
         facts = self.run()
         if facts is None:
             raise ConfigError(
@@ -190,11 +177,7 @@ class Journal:
         return facts
 
     def open(self, facts: RunFacts) -> RunFacts:
-        """Start the journal, or continue it: the run keeps its id.
-
-        Raises:
-            PublishError: the journal belongs to another repository or another recipe, or cannot be written.
-        """
+        """Start the journal, or continue it: the run keeps its id."""
         held = self.run()
         for what in ("repo_id", "recipe_hash") if held is not None else ():
             if getattr(held, what) != getattr(facts, what):

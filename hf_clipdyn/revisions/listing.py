@@ -189,15 +189,7 @@ class Series(Protocol):
         """The revisions in training order; see `list_revisions`."""
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
-        """Folder with the model files of a revision, downloaded if needed.
-
-        Args:
-            revision: one of `revisions`.
-            settings_only: do not download the weights.
-
-        Raises:
-            RevisionError: it cannot be fetched, or contains no model.
-        """
+        """Folder with the model files of a revision, downloaded if needed."""
 
 
 def open_series(
@@ -215,17 +207,6 @@ def open_series(
     open_clip's training, or a folder of `epoch_N.pt`: a path here, else `owner/name/FOLDER` in a repository on the Hub.
     Any other name is a repository in ``store``. Without ``store`` it is the repository of a run below `./runs` that was
     not pushed, else a repository on the Hub.
-
-    Args:
-        name: what the user gave.
-        store: folder of a local store.
-        token: token of the Hub; None for the stored one.
-        samples_per_epoch: images per epoch of checkpoints of open_clip, which do not say it.
-        keep_checkpoints: leave checkpoints of open_clip that are downloaded in the Hub client's cache.
-
-    Raises:
-        ConfigError: the folder is none of these, the Hub could have no such repository, or several runs have it.
-        PublishError: the run's journal cannot be read.
     """
     text = os.fspath(name)
     if text.startswith(OPEN_CLIP):
@@ -311,12 +292,7 @@ class _Stored:
 
 
 class _Folder:
-    """A Trainer's output folder, one of its checkpoints, or a model.
-
-    Args:
-        folder: its name is that of the models in tables.
-        only: the one revision that counts; None for all.
-    """
+    """A Trainer's output folder, one of its checkpoints, or a model."""
 
     def __init__(self, folder: Path, only: str | None = None) -> None:
         self.repo_id = valid_repo_name(folder.name)
@@ -340,14 +316,7 @@ class _Folder:
 
 
 class _OpenClip:
-    """Checkpoints of open_clip's training, each converted in memory to a CLIPModel when it is read.
-
-    Args:
-        model: open_clip's name of the architecture.
-        name: of the run in tables.
-        repository: the checkpoints.
-        samples_per_epoch: images per epoch; None if unknown.
-    """
+    """Checkpoints of open_clip's training, each converted in memory to a CLIPModel when it is read."""
 
     def __init__(
         self, model: str, name: str, repository: _Checkpoints, samples_per_epoch: int | None

@@ -120,16 +120,7 @@ class Manifest:
 
     @classmethod
     def loads(cls, text: str | bytes, where: str = "the repository", only: str | None = None) -> "Manifest":
-        """Read `revisions.json`.
-
-        Args:
-            text: its content.
-            where: the repository, for messages.
-            only: read no row but the one of this name; None reads all.
-
-        Raises:
-            RevisionError: the text is not a manifest that this version can read.
-        """
+        """Read `revisions.json`: all rows, or that called ``only``."""
         where = f"{MANIFEST_FILE} of {where}"
         content = parse_any(text, where=where, error=RevisionError)
         version = load_json(_Version, content, where=where, error=RevisionError).format_version

@@ -55,11 +55,7 @@ class IdenticalWeightsError(PublishError):
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """The files of a folder as `Snapshot` wants them, sorted.
-
-    Raises:
-        PublishError: one is a link to a file elsewhere.
-    """
+    """The files of a folder as `Snapshot` wants them, sorted."""
     root = folder.resolve()
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -74,11 +70,6 @@ def publish(target: Repository, snapshot: Snapshot) -> str:
     """Publish a revision, whole or not at all, and update `main`; returns its commit.
 
     A repeat changes nothing.
-
-    Raises:
-        PublishError: the name has other weights, or the target contains another run.
-        IdenticalWeightsError: another revision has the same weights, and that was not allowed.
-        RevisionError: the target cannot be read.
     """
     name, refs = snapshot.row.name, _refs(target)
     manifest = read_manifest(target, refs.get(MAIN))
@@ -108,11 +99,7 @@ def replace(target: Repository, snapshot: Snapshot, manifest: Manifest) -> str:
 
 
 def settle_main(target: Repository, manifest: Manifest) -> bool:
-    """Give `main` this manifest and the files of its newest revision.
-
-    Returns:
-        Whether anything had to be done.
-    """
+    """Give `main` this manifest and the files of its newest revision; returns whether anything had to be done."""
     refs = target.refs()
     newest, main = manifest.newest, refs.get(MAIN)
     files = _files(target, main)

@@ -484,13 +484,6 @@ class PublishingThread(Thread):
     After a transient error it retries with back-off as long as training goes on. Any other error blocks it until
     the next revision or the end of training. Each error is logged once.
 
-    Args:
-        target: key of the target, for the thread's name.
-        changed: guards what ``next_name`` reads; notified whenever something changes.
-        next_name: gives the next revision, None if there is none; called with ``changed`` held.
-        publish: publishes a revision to the target and records it.
-        retries: how long to wait.
-
     Attributes:
         trouble: why the last attempt failed; empty while all is well.
         stopping: set it, and notify, to end the thread after its current attempt.

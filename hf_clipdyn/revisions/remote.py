@@ -31,14 +31,7 @@ T = TypeVar("T")
 
 
 class HubRepository:
-    """One model repository on the Hub: a `Repository`.
-
-    Args:
-        repo_id: `owner/name`.
-        token: None for the one that `hf auth login` or HF_TOKEN gives.
-        private: create it as a private one.
-        retries: how each call is repeated; `patience=0` repeats none.
-    """
+    """One model repository on the Hub: a `Repository`."""
 
     on_disk = False
 

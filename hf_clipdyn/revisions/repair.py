@@ -56,14 +56,6 @@ def repair(output_dir: Path, *, token: str | None = None, retries: RetryPolicy |
     """Republish every revision of a run that a target lacks or serves with other contents.
 
     No other command moves a branch; this one moves it back to the weights that the journal names.
-
-    Args:
-        output_dir: folder of the run.
-        token: token of the Hub; None for the stored one.
-
-    Raises:
-        ConfigError: the folder has no journal.
-        RevisionError: a target cannot be read or written.
     """
     journal = Journal.of_run(output_dir)
     facts = journal.required_run()
@@ -234,10 +226,6 @@ def join_collection(output_dir: Path, title: str, *, token: str | None = None) -
     """Add the run's repository to the owner's collection of that title, or create it; returns a sentence.
 
     Each scale and seed of a study has its own repository; the collection joins them.
-
-    Raises:
-        ConfigError: the run was not pushed to the Hub.
-        PublishError: the Hub refuses.
     """
     facts = Journal.of_run(output_dir).required_run()
     repo_id, api = facts.repo_id, HfApi(token=token)

@@ -136,12 +136,7 @@ class State:
 
 
 def suite_findings(states: Sequence[State], main: State | None) -> Iterator[Finding]:
-    """What is wrong among the revisions of a suite.
-
-    Args:
-        states: the revisions without `main`, in training order.
-        main: None if there is none.
-    """
+    """What is wrong among the revisions of a suite."""
     names = [state.name for state in states]
     yield from _gaps(names)
     yield from _identical_weights(states, main)
@@ -357,13 +352,7 @@ class Gap:
 
 
 def numbered(name: str) -> NumberedName | None:
-    """The number of a name; None if it has none. The last one counts, as in `stage1-step1000`.
-
-    Examples:
-        >>> from hf_clipdyn.revisions.suite import numbered
-        >>> numbered("stage1-step1000-tokens4B")
-        NumberedName(before='stage1-step', digits='1000', after='-tokens*', word='step')
-    """
+    """The number of a name; None if it has none. The last one counts, as in `stage1-step1000`."""
     found = None
     for match in _NUMBER.finditer(name):
         found = match
@@ -403,11 +392,6 @@ def missing_numbers(numbers: Iterable[int]) -> Iterator[int]:
     A suite may begin with powers of two and go on with a regular grid, whose stride may change: three equal
     differences in a row are a stride, unless finer strides surround them. Without such a row, the most frequent
     difference is the stride. Nothing is expected before the first and after the last number, nor below the stride.
-
-    Examples:
-        >>> from hf_clipdyn.revisions.suite import missing_numbers
-        >>> list(missing_numbers([0, 1, 2, 8, 1000, 2000, 4000, 5000]))
-        [4, 3000]
     """
     held = sorted(set(numbers))
     doubling = _doubling(held)
