@@ -59,7 +59,7 @@ _ATTENTION = ("attn_implementation", "_attn_implementation")
 
 
 def check_settings_files(folder: Path) -> None:
-    """Check a snapshot's config.json and its image processor: numbers, and code that transformers would fetch and run."""
+    """Check a snapshot's config.json and its image processor: numbers, and code that transformers would run."""
     for name in ("config.json", *PROCESSOR_FILES):
         path = folder / name
         if not path.is_file():
