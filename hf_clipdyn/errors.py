@@ -91,7 +91,7 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name that a user probably meant: one with all words of ``name``, else a similar one."""
     names = list(known)
     words = set(_WORD.findall(name.lower()))
-    longer = [one for one in names if words and words <= set(_WORD.findall(one.lower()))]
+    longer = [candidate for candidate in names if words and words <= set(_WORD.findall(candidate.lower()))]
     close = get_close_matches(name, longer or names, n=1, cutoff=0.0 if longer else 0.6)
     return close[0] if close else None
 

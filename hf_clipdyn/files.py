@@ -86,10 +86,10 @@ def follow_umask(path: Path) -> None:
         probe.touch()
         of_file = probe.stat().st_mode & 0o777
     of_folder = of_file | (of_file & 0o444) >> 2
-    for one in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
-        status = one.lstat()
-        if not one.is_symlink() and status.st_uid == os.getuid():
-            one.chmod(of_folder if one.is_dir() else of_file)
+    for entry in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
+        status = entry.lstat()
+        if not entry.is_symlink() and status.st_uid == os.getuid():
+            entry.chmod(of_folder if entry.is_dir() else of_file)
 
 
 def fsync(path: Path) -> None:
@@ -131,8 +131,8 @@ def write_atomically(
     if path.exists() and not path.is_symlink() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     folder = path.parent if staging is None else staging
-    for one in (path.parent, folder):
-        one.mkdir(parents=True, exist_ok=True)
+    for parent in (path.parent, folder):
+        parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{path.name}.{secrets.token_hex(4)}{STAGING}"
     try:
         if callable(content):
@@ -160,7 +160,7 @@ def check_output(
     """
     if not output.exists() or output.is_dir():  # writing to a folder fails by itself
         return
-    for path in (Path(one).expanduser() for one in reads if one is not None):
+    for path in (Path(source).expanduser() for source in reads if source is not None):
         if path.exists() and (
             path.samefile(output) or (path.is_dir() and output.resolve().is_relative_to(path.resolve()))
         ):

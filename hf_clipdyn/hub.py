@@ -310,8 +310,10 @@ def commit_files(
     If somebody has committed since ``parent``, the Hub refuses with 412, which is transient: `attempt` a function that
     reads the head again.
     """
-    held = api.get_paths_info(repo_id, list(files), revision=parent, repo_type=repo_type)
-    alike = {one.path for one in held if isinstance(one, RepoFile) and _is_content(one, files[one.path])}
+    served = api.get_paths_info(repo_id, list(files), revision=parent, repo_type=repo_type)
+    alike = {
+        file.path for file in served if isinstance(file, RepoFile) and _is_content(file, files[file.path])
+    }
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(path, content) for path, content in files.items() if path not in alike),
         *(CommitOperationDelete(path) for path in deleted),
@@ -324,7 +326,7 @@ def commit_files(
     return str(made.commit_url)
 
 
-def _is_content(held: RepoFile, content: bytes) -> bool:
-    if held.lfs is not None:
-        return bool(held.lfs.sha256 == hashlib.sha256(content).hexdigest())
-    return bool(held.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())  # noqa: S324 (git's)
+def _is_content(file: RepoFile, content: bytes) -> bool:
+    if file.lfs is not None:
+        return bool(file.lfs.sha256 == hashlib.sha256(content).hexdigest())
+    return bool(file.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())  # noqa: S324 (git's)

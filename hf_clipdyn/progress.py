@@ -34,11 +34,11 @@ def library_bars(shown: bool) -> Iterator[None]:
     import transformers.utils.logging  # it switches the bars of the Hub's client too
 
     libraries = (datasets.utils.logging, transformers.utils.logging)
-    hidden = [] if shown else [one for one in libraries if one.is_progress_bar_enabled()]
-    for one in hidden:
-        one.disable_progress_bar()
+    hidden = [] if shown else [library for library in libraries if library.is_progress_bar_enabled()]
+    for library in hidden:
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        for one in hidden:
-            one.enable_progress_bar()
+        for library in hidden:
+            library.enable_progress_bar()

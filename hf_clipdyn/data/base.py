@@ -149,7 +149,9 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         elif data_dir is not None:
             raise DatasetError(f"{self.metadata.title} reads no files: omit data_dir.")
         # `datasets` names a table after the parameters given here; those of a named configuration are not among them.
-        named = {one.name: one for one in self.BUILDER_CONFIGS}.get(config_name or self.DEFAULT_CONFIG_NAME)
+        named = {config.name: config for config in self.BUILDER_CONFIGS}.get(
+            config_name or self.DEFAULT_CONFIG_NAME
+        )
         if self.BUILDER_CONFIG_CLASS is not datasets.BuilderConfig:
             fingerprint = hash_of(fingerprint, repr(named))
         super().__init__(

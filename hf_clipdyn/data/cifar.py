@@ -55,12 +55,12 @@ class CifarBuilder(LabelledBuilder):
     label_bytes: ClassVar[int] = 1
 
     def _batches(self) -> dict[str, list[SourceFile]]:
-        found: dict[str, list[SourceFile]] = {}
+        batches: dict[str, list[SourceFile]] = {}
         for file in self.files.files:
             if file.suffix == ".bin":
                 split = "test" if file.name.lower().startswith("test") else "train"
-                found.setdefault(split, []).append(file)
-        return found
+                batches.setdefault(split, []).append(file)
+        return batches
 
     def splits(self) -> list[str]:
         return sorted(self._batches()) or super().splits()

@@ -69,17 +69,17 @@ class FileIndex:
 
     @cached_property
     def _by_path(self) -> dict[str, list[SourceFile]]:
-        found: dict[str, list[SourceFile]] = defaultdict(list)
+        by_path: dict[str, list[SourceFile]] = defaultdict(list)
         for file in self.images():
-            found[_key(file.parts)].append(file)
-        return found
+            by_path[_key(file.parts)].append(file)
+        return by_path
 
     @cached_property
     def _by_stem(self) -> dict[str, list[SourceFile]]:
-        found: dict[str, list[SourceFile]] = defaultdict(list)
+        by_stem: dict[str, list[SourceFile]] = defaultdict(list)
         for file in self.images():
-            found[file.stem.lower()].append(file)
-        return found
+            by_stem[file.stem.lower()].append(file)
+        return by_stem
 
     def images(self) -> Iterator[SourceFile]:
         """All image files, sorted by path."""
@@ -92,20 +92,20 @@ class FileIndex:
 
     def folder(self, name: str) -> "FileIndex":
         """The files below the outermost folder called ``name``."""
-        found: dict[tuple[str, ...], list[SourceFile]] = defaultdict(list)
+        by_folder: dict[tuple[str, ...], list[SourceFile]] = defaultdict(list)
         for file in self.files:
             folders = [part.lower() for part in file.parts[:-1]]
             if name.lower() in folders:
-                found[file.parts[: folders.index(name.lower()) + 1]].append(file)
-        if not found:
+                by_folder[file.parts[: folders.index(name.lower()) + 1]].append(file)
+        if not by_folder:
             raise DatasetError(f"{self.root} has no folder {name!r}: unpack the official archive as it is.")
-        depth = min(map(len, found))
-        outermost = [folder for folder in found if len(folder) == depth]
+        depth = min(map(len, by_folder))
+        outermost = [folder for folder in by_folder if len(folder) == depth]
         if len(outermost) > 1:
             names = " and ".join("/".join(folder) for folder in sorted(outermost))
             raise DatasetError(f"{self.root} contains two folders {name!r} ({names}): give the right one.")
         (folder,) = outermost
-        inside = (SourceFile(file.path, file.parts[depth:]) for file in found[folder])
+        inside = (SourceFile(file.path, file.parts[depth:]) for file in by_folder[folder])
         return FileIndex(str(Path(self.root, *folder)), inside)
 
     def folder_if_any(self, name: str) -> "FileIndex":
@@ -115,18 +115,20 @@ class FileIndex:
     def named(self, *names: str) -> list[SourceFile]:
         """The files with one of these names, the outermost ones first."""
         wanted = {name.lower() for name in names}
-        found = [file for file in self.files if file.name.lower() in wanted]
-        return sorted(found, key=lambda file: (len(file.parts), file.parts))
+        files = [file for file in self.files if file.name.lower() in wanted]
+        return sorted(files, key=lambda file: (len(file.parts), file.parts))
 
     def file(self, *names: str) -> SourceFile:
         """The outermost file with one of these names."""
-        found = self.named(*names)
-        if not found:
+        candidates = self.named(*names)
+        if not candidates:
             wanted = " or ".join(map(repr, names))
             raise DatasetError(f"{self.root} has no file {wanted}: unpack the official archive as it is.")
-        if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
-            raise DatasetError(f"Found two candidates, {found[0].path} and {found[1].path}: remove one.")
-        return found[0]
+        if len(candidates) > 1 and len(candidates[0].parts) == len(candidates[1].parts):
+            raise DatasetError(
+                f"Found two candidates, {candidates[0].path} and {candidates[1].path}: remove one."
+            )
+        return candidates[0]
 
     def beside(self, file: SourceFile) -> "FileIndex":
         """The files in the folder of ``file`` and below."""
@@ -142,14 +144,14 @@ class FileIndex:
             raise DatasetError(
                 f"{self.root}: the name {name!r} leads out of the data set: correct that entry."
             )
-        found = self._by_path.get(_key(parts)) or self._deeper(parts)
-        if len(found) > 1:
+        candidates = self._by_path.get(_key(parts)) or self._deeper(parts)
+        if len(candidates) > 1:
             wanted = parts[-1].lower()
-            found = [file for file in found if file.name.lower() == wanted] or found
-        if len(found) > 1:
-            both = " and ".join(file.path for file in found[:2])
+            candidates = [file for file in candidates if file.name.lower() == wanted] or candidates
+        if len(candidates) > 1:
+            both = " and ".join(file.path for file in candidates[:2])
             raise DatasetError(f"{both} both match {name!r}: remove one of them.")
-        return found[0] if found else None
+        return candidates[0] if candidates else None
 
     def _deeper(self, parts: tuple[str, ...]) -> list[SourceFile]:
         """Files whose path ends with ``parts`` in a deeper folder."""

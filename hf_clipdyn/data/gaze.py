@@ -35,14 +35,14 @@ def detect_fixations(gaze: Floats, threshold: float = _THRESHOLD) -> list[tuple[
     """
     if not len(gaze):
         return []
-    found = []
+    fixations = []
     for start, end in _between(_saccades(gaze, threshold), len(gaze)):
         samples = gaze[start:end]
         samples = samples[np.isfinite(samples).all(axis=1)]
         if len(samples):
             x, y = np.median(samples, axis=0)
-            found.append((float(x), float(y), 1000.0 * (end - start) / _RATE))
-    return found
+            fixations.append((float(x), float(y), 1000.0 * (end - start) / _RATE))
+    return fixations
 
 
 def _saccades(gaze: Floats, threshold: float) -> list[tuple[int, int]]:

@@ -90,7 +90,7 @@ _ALIASES = {  # names in github.com/rgeirhos/texture-vs-shape
     "grayscale": "greyscale",
 }
 FOLDERS: Mapping[str, str] = {
-    **{one.dataset: one.dataset for one in human_accuracies()},
+    **{accuracy.dataset: accuracy.dataset for accuracy in human_accuracies()},
     **{name: name for name in _UNPUBLISHED},
     **_ALIASES,
 }
@@ -137,7 +137,7 @@ def subset_named(name: str) -> str | None:
 @cache
 def _conditions(subset: str) -> Mapping[str, str]:
     """The official spelling of each condition of a data set."""
-    known = [one.condition for one in human_accuracies() if one.dataset == subset]
+    known = [accuracy.condition for accuracy in human_accuracies() if accuracy.dataset == subset]
     return {_as_number(condition): condition for condition in known or ["0"]}
 
 
@@ -174,13 +174,13 @@ def check_class(name: str, where: str, *also: str) -> None:
 def condition_named(subset: str, condition: str, where: str) -> str:
     """A condition in its official spelling."""
     known = _conditions(subset)
-    found = known.get(_as_number(condition))
-    if found is None:
+    official = known.get(_as_number(condition))
+    if official is None:
         raise DatasetError(
             f"{where}: {shown(condition)} is not a condition of {subset}, which has {', '.join(known.values())}: "
             "correct that entry."
         )
-    return found
+    return official
 
 
 def read_answers(files: FileIndex) -> Iterator[Answer]:

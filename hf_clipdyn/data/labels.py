@@ -50,7 +50,7 @@ class LabelledBuilder(DataBuilder):
     def _labelled(self) -> dict[str, list[tuple[SourceFile, str]]]:
         """Files and their class by split."""
         classes = self.folder_classes
-        found: dict[str, list[tuple[SourceFile, str]]] = {}
+        labelled: dict[str, list[tuple[SourceFile, str]]] = {}
         strays: list[SourceFile] = []
         for file in self.files.images():
             folders = [normalised(folder) for folder in file.parts[:-1]]
@@ -62,9 +62,11 @@ class LabelledBuilder(DataBuilder):
                     strays.append(file)
                 continue
             split = splits[-1] if splits else self.default_split
-            found.setdefault(self.validation if split == "val" else split, []).append((file, classes[folder]))
+            labelled.setdefault(self.validation if split == "val" else split, []).append(
+                (file, classes[folder])
+            )
         wanted = f"<class>/*.jpg or <split>/<class>/*.jpg, with the classes {shorten(', '.join(classes))}"
-        if not found:
+        if not labelled:
             raise DatasetError(
                 f"{self.files.root} does not have the layout of {self.metadata.title}: no image is in one of its "
                 f"class folders; give a folder with {wanted}, or read it from the Hub ({self.metadata.mirror})."
@@ -74,7 +76,7 @@ class LabelledBuilder(DataBuilder):
                 f"{strays[0].path} is not in a class folder of {self.metadata.title}: give a folder that contains only "
                 f"this data set, as {wanted}."
             )
-        return found
+        return labelled
 
     def splits(self) -> list[str]:
         return sorted(self._labelled)
@@ -126,8 +128,8 @@ class WordnetBuilder(LabelledBuilder):
 
     def _words(self) -> dict[str, str]:
         """First word by WordNet number."""
-        found = self.files.named(*_WORD_LISTS)
-        if not found:
+        lists = self.files.named(*_WORD_LISTS)
+        if not lists:
             return {}
-        entries = (line.split(maxsplit=1) for line in lines_of(found[0].path))
+        entries = (line.split(maxsplit=1) for line in lines_of(lists[0].path))
         return {entry[0].lower(): entry[1].split(",")[0].strip() for entry in entries if len(entry) == 2}

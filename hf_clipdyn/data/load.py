@@ -147,9 +147,9 @@ def datasets_table() -> list[dict[str, str]]:
         metadata = dataset_metadata(name)
         if builder_class(name).layout:
             folder = find_locally(name)
-            found = "no" if folder is None else str(folder)
+            place = "no" if folder is None else str(folder)
         else:
-            found = "needs no files" if not metadata.where.startswith("the Hub") else "on the Hub"
+            place = "needs no files" if not metadata.where.startswith("the Hub") else "on the Hub"
         kinds = ", ".join(dict.fromkeys((metadata.kind, *metadata.config_kinds.values())))
         rows.append(
             {
@@ -158,7 +158,7 @@ def datasets_table() -> list[dict[str, str]]:
                 "rows": _rows(metadata),
                 "licence": metadata.licence,
                 "where to get it": metadata.where,
-                "found here": found,
+                "found here": place,
             }
         )
     return rows

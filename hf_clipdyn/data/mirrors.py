@@ -219,21 +219,21 @@ def _by_alias(
 ) -> Any:
     target = features_of(kind)
     lowered = {name.lower(): name for name in features}
-    found = {
+    sources = {
         column: next((lowered[name] for name in (column, *_ALIASES.get(column, ())) if name in lowered), None)
         for column in target
     }
     defaults = dict(_OPTIONAL)
     if (direction := getattr(builder, "higher_is_better", None)) is not None:
         defaults["higher_is_better"] = direction
-    absent = [column for column, name in found.items() if name is None]
+    absent = [column for column, name in sources.items() if name is None]
     needed = [column for column in absent if column not in defaults]
     if needed:
         raise DatasetError(
             f"{where} has the columns {list(features)}; as a mirror of {builder.metadata.title} it lacks {needed}: "
             "rename its columns, or give the official folder as data_dir."
         )
-    renames = {name: column for column, name in found.items() if name not in (None, column)}
+    renames = {name: column for column, name in sources.items() if name not in (None, column)}
     renamed = dataset.rename_columns(renames) if renames else dataset
     if isinstance(renamed, datasets.IterableDataset):
         filled = _undecoded(renamed, renamed.features or {}).map(

@@ -27,12 +27,12 @@ class ShardBuilder(CaptionedBuilder):
         return list(self._shards())
 
     def _shards(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        shards: dict[str, list[str]] = {}
         for file in self.files.files:
             if file.suffix == ".tar":
                 split = split_in([*file.parts[:-1], *re.split("[-_]", file.stem)]) or self.default_split
-                found.setdefault(split, []).append(file.path)
-        return found
+                shards.setdefault(split, []).append(file.path)
+        return shards
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         # `datasets` divides a list among the arguments over processes and workers.

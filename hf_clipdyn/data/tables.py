@@ -95,7 +95,7 @@ def _header(names: Sequence[str], path: str) -> list[str]:
     folded = [name.strip().lower() for name in names]
     for name in filter(None, folded):
         if folded.count(name) > 1:
-            same = [shown(one) for one, lower in zip(names, folded, strict=True) if lower == name]
+            same = [shown(given) for given, lower in zip(names, folded, strict=True) if lower == name]
             raise DatasetError(
                 f"{path} has {len(same)} columns of one name ({', '.join(same[:4])}): remove or rename all but one."
             )
@@ -235,14 +235,14 @@ def read_npz(path: str, *required: str) -> dict[str, NDArray[Any]]:
         if unpacked > _MOST_BYTES // 8:
             raise ValueError(f"it unpacks to {unpacked:,} bytes")
         with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    absent = [name for name in required if name not in found]
+            arrays = {name: archive[name] for name in archive.files}
+    absent = [name for name in required if name not in arrays]
     if absent:
         raise DatasetError(
-            f"{path} lacks the arrays {', '.join(absent)} (it has {shorten(str(sorted(found)))}): "
+            f"{path} lacks the arrays {', '.join(absent)} (it has {shorten(str(sorted(arrays)))}): "
             "use the official file."
         )
-    return found
+    return arrays
 
 
 def read_records(path: str, size: int) -> NDArray[np.uint8]:

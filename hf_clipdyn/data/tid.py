@@ -49,10 +49,10 @@ class TidBuilder(QualityBuilder):
 
     def _deviations(self, expected: int) -> Sequence[str | None]:
         """Standard deviations in the order of the scores."""
-        found = self.files.named("mos_std.txt")
-        if not found:
+        files = self.files.named("mos_std.txt")
+        if not files:
             return [None] * expected
-        path = found[0].path
+        path = files[0].path
         cells = read_text(path).split()
         if len(cells) != expected:
             raise DatasetError(

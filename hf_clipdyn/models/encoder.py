@@ -292,7 +292,7 @@ class Encoder:
             ) from error
         states = (output.hidden_states or ()) if hidden else ()
         maps = getattr(output, "attentions", None) if attentions else None
-        if attentions and not (maps and all(one is not None for one in maps)):
+        if attentions and not (maps and all(attention is not None for attention in maps)):
             raise ModelError(
                 f"{type(self.model).__name__} gives no attention maps: leave out the probes that need them."
             )
@@ -504,12 +504,14 @@ def _converted(checkpoint: Path, config: Any, *, dtype: Any, **placed: Any) -> A
 def _check_size(folder: Path, config: Any) -> None:
     """Refuse, before memory is allocated, a configuration with more parameters than its weight files can contain."""
     with _readable(folder), torch.device("meta"):
-        needed = sum(one.numel() for one in AutoModel.from_config(config, **_NO_CODE).parameters())
-    held = sum(path.stat().st_size for path in weight_files(folder))
-    if needed > 2 * held:  # a parameter takes at least four bits
+        needed = sum(
+            parameter.numel() for parameter in AutoModel.from_config(config, **_NO_CODE).parameters()
+        )
+    stored = sum(path.stat().st_size for path in weight_files(folder))
+    if needed > 2 * stored:  # a parameter takes at least four bits
         raise ModelError(
             f"The config.json in {folder} describes a model of {needed:,} parameters, "
-            f"but its weight files have only {held:,} bytes."
+            f"but its weight files have only {stored:,} bytes."
         )
 
 

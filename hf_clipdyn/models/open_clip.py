@@ -244,22 +244,22 @@ def to_open_clip(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     transposed = {theirs: ours for ours, theirs in _TRANSPOSED.items()}
     towers = {theirs: ours for ours, theirs in _TOWERS.items()}
     parts = {theirs: ours for ours, theirs in _IN_BLOCK.items()}
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, tensor in state_dict.items():
         if name in names:
-            found[names[name]] = tensor.reshape(()) if name == "logit_scale" else tensor
+            tensors[names[name]] = tensor.reshape(()) if name == "logit_scale" else tensor
         elif name in transposed:
-            found[transposed[name]] = tensor.T.contiguous()
+            tensors[transposed[name]] = tensor.T.contiguous()
         else:
             tower, _, _, number, rest = name.split(".", 4)  # text_model.encoder.layers.0.mlp.fc1.weight
             part, _, kind = rest.rpartition(".")
             block = f"{towers[tower]}.resblocks.{number}"
             if part in parts:
-                found[f"{block}.{parts[part]}.{kind}"] = tensor
+                tensors[f"{block}.{parts[part]}.{kind}"] = tensor
             elif part == "self_attn.q_proj":
                 packed = [state_dict[name.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
-                found[f"{block}.attn.in_proj_{kind}"] = torch.cat(packed)
-    return found
+                tensors[f"{block}.attn.in_proj_{kind}"] = torch.cat(packed)
+    return tensors
 
 
 def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str, Tensor]]":

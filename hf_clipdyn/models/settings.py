@@ -90,7 +90,7 @@ def _leaves(content: dict[str, Any], source: str, prefix: str = "") -> Iterator[
         if isinstance(value, dict):
             yield from _leaves(value, source, f"{where}.")
         elif isinstance(value, list | tuple):
-            yield from ((where, key, one) for one in value)
+            yield from ((where, key, item) for item in value)
         else:
             yield where, key, value
 

@@ -91,8 +91,8 @@ def snapshot_folder(
 def model_files(folder: Path) -> dict[str, Path]:
     """The files in a folder that `snapshot_folder` would download of a repository, by name."""
     weights = _WEIGHTS if any(folder.glob("model*.safetensors")) else _OLDER_WEIGHTS
-    found = [path for pattern in (*_SETTINGS, *weights) for path in folder.glob(pattern)]
-    return {path.name: path for path in sorted(found) if path.is_file()}
+    paths = [path for pattern in (*_SETTINGS, *weights) for path in folder.glob(pattern)]
+    return {path.name: path for path in sorted(paths) if path.is_file()}
 
 
 def settings_digest(folder: Path) -> str:

@@ -106,8 +106,8 @@ class ModelFolder:
         beside = {} if shared is None else model_files(shared)
         tokenizer = {name for name in beside if not _is_weights(name)} - {"config.json", *PROCESSOR_FILES}
         lacking = [group for group in (PROCESSOR_FILES, tokenizer) if own.keys().isdisjoint(group)]
-        borrowed = {name: beside[name] for group in lacking for name in group if name in beside}
-        return cls(path, own | borrowed)
+        shared_files = {name: beside[name] for group in lacking for name in group if name in beside}
+        return cls(path, own | shared_files)
 
     @property
     def records(self) -> dict[str, FileRecord]:
@@ -141,30 +141,30 @@ class ModelFolder:
 
 def checkpoint_name(folder: Path) -> str | None:
     """The revision that a folder is as a whole checkpoint of a Trainer; None for any other folder."""
-    found = _CHECKPOINT.fullmatch(folder.name)
-    return None if found is None or not (folder / _STATE).is_file() else step_name(int(found[1]))
+    match = _CHECKPOINT.fullmatch(folder.name)
+    return None if match is None or not (folder / _STATE).is_file() else step_name(int(match[1]))
 
 
 def models_of(folder: Path) -> dict[str, ModelFolder]:
     """The model of a folder as `main`, after the Trainer's checkpoints in it."""
     named = {name: path for path in folder.iterdir() if (name := checkpoint_name(path))}
-    found = {name: ModelFolder.of(named[name], folder) for name in sorted(named, key=natural_key)}
+    checkpoints = {name: ModelFolder.of(named[name], folder) for name in sorted(named, key=natural_key)}
     own = ModelFolder.of(folder)
-    return found | ({MAIN: own} if own.files else {})
+    return checkpoints | ({MAIN: own} if own.files else {})
 
 
 def open_clip_models(path: Path, model: str) -> dict[str, ModelFolder]:
     """One checkpoint of open_clip, or those in a folder that are named by their epoch, `epoch_3.pt`."""
     files = sorted(path.iterdir(), key=lambda file: natural_key(file.name)) if path.is_dir() else [path]
-    found = {}
+    models = {}
     for file in files:
         epoch = epoch_of(file.stem)
         if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES and (epoch is not None or file == path):
             name = MAIN if epoch is None else epoch_name(epoch)
-            if name in found:
+            if name in models:
                 raise ConfigError(f"{path} has two checkpoints of epoch {epoch}: remove one.")
-            found[name] = ModelFolder(file.parent, {file.name: file}, read_as=read_as_open_clip(model))
-    return found
+            models[name] = ModelFolder(file.parent, {file.name: file}, read_as=read_as_open_clip(model))
+    return models
 
 
 def read_as_open_clip(model: str) -> str:
@@ -276,7 +276,7 @@ class HubRun:
             raise RevisionError(f"{path} could not be fetched: {reason(error)}.") from error
 
     @contextmanager
-    def borrowed(self, path: str, token: str | None = None) -> Iterator[Path]:
+    def downloaded(self, path: str, token: str | None = None) -> Iterator[Path]:
         """One checkpoint on the disk, deleted after the `with` block."""
         with tempfile.TemporaryDirectory() as folder:
             yield self.download(path, token, Path(folder))
@@ -301,7 +301,7 @@ def find_run(repo_id: str, run: str | None = None, token: str | None = None) -> 
     else:
         raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
     runs: dict[str, dict[str, FileRecord]] = defaultdict(dict)
-    for file in sorted(info.siblings or [], key=lambda one: natural_key(one.rfilename)):
+    for file in sorted(info.siblings or [], key=lambda sibling: natural_key(sibling.rfilename)):
         path = PurePosixPath(file.rfilename)
         if path.suffix in CHECKPOINT_SUFFIXES and epoch_of(path.stem) is not None:
             sha256 = file.lfs.sha256 if file.lfs else None
@@ -321,7 +321,7 @@ def find_run(repo_id: str, run: str | None = None, token: str | None = None) -> 
 def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
     """The folder of the run of that name, or of the only one."""
     named = {folder: PurePosixPath(folder).name for folder in runs}
-    found = [folder for folder, name in named.items() if run in (None, folder, name)]
+    folders = [folder for folder, name in named.items() if run in (None, folder, name)]
     if not named:
         raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
     if run is None and len(named) > 1:
@@ -329,9 +329,9 @@ def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
             f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one, by --run or as "
             f"{repo_id}/FOLDER ({', '.join(sorted(named.values())[:8])} …)."
         )
-    if not found:
+    if not folders:
         raise UnknownNameError(f"run in {repo_id}", str(run), named.values())
-    return found[0]
+    return folders[0]
 
 
 class HubCheckpoints:
@@ -380,7 +380,7 @@ class HubCheckpoints:
     @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:  # noqa: ARG002 (there is one file)
         run, name = self._at(commit)
-        with run.borrowed(name, self._token) as file:
+        with run.downloaded(name, self._token) as file:
             yield file
 
     def read(self, commit: str, path: str, size: int | None = None) -> bytes:
@@ -393,11 +393,11 @@ class HubCheckpoints:
     def checkpoint(self, commit: str) -> Path:
         """The checkpoint file of a revision, downloaded if it is not in the cache."""
         run, path = self._at(commit)
-        held = try_to_load_from_cache(run.repo_id, path, revision=run.commit, repo_type=run.repo_type)
-        if isinstance(held, str) and Path(held).is_file():
+        cached = try_to_load_from_cache(run.repo_id, path, revision=run.commit, repo_type=run.repo_type)
+        if isinstance(cached, str) and Path(cached).is_file():
             if path in self._owned:
                 self._owned[path] = self._owned.pop(path)
-            return Path(held)
+            return Path(cached)
         for old in list(self._owned)[:-1]:
             _delete(self._owned.pop(old))
         file = run.download(path, self._token)
@@ -417,8 +417,8 @@ class HubCheckpoints:
 def _delete(file: Path) -> None:
     """Remove a file from the Hub client's cache: the link of a snapshot, and the blob that it leads to."""
     blob = file.resolve()
-    for one in (file, blob):
-        one.unlink(missing_ok=True)
+    for path in (file, blob):
+        path.unlink(missing_ok=True)
 
 
 def _delete_all(files: Mapping[str, Path]) -> None:

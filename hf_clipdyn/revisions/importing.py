@@ -56,7 +56,7 @@ class CheckpointSource:
 
 def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> CheckpointSource:
     """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name."""
-    found = []
+    checkpoints = []
     for path in paths:
         if path.is_dir():
             raise ConfigError(
@@ -70,8 +70,8 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
             raise ConfigError(
                 f"{path.name} has no epoch, neither inside nor in its name: rename it to epoch_N."
             )
-        found.append(Checkpoint(epoch, path.name, nullcontext(path)))
-    return CheckpointSource(_ordered(found), licence=licence)
+        checkpoints.append(Checkpoint(epoch, path.name, nullcontext(path)))
+    return CheckpointSource(_ordered(checkpoints), licence=licence)
 
 
 def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = None) -> CheckpointSource:
@@ -79,19 +79,19 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
 
     Each file is downloaded when it is imported.
     """
-    found = find_run(repo_id, run, token)
+    source = find_run(repo_id, run, token)
     listed = [
-        Checkpoint(epoch, path, found.borrowed(path, token))
-        for path in found.checkpoints
+        Checkpoint(epoch, path, source.downloaded(path, token))
+        for path in source.checkpoints
         if (epoch := epoch_of(PurePosixPath(path).stem)) is not None
     ]
     return CheckpointSource(
         _ordered(listed),
-        found.repo_id,
-        found.repo_type,
-        found.commit,
-        licence=found.licence,
-        datasets=found.datasets,
+        source.repo_id,
+        source.repo_type,
+        source.commit,
+        licence=source.licence,
+        datasets=source.datasets,
     )
 
 

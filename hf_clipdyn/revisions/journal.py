@@ -111,7 +111,7 @@ class Entry:
     def name(self) -> str:
         return self.row.name
 
-    def settled(self, target: str) -> bool:
+    def is_done(self, target: str) -> bool:
         """Whether there is nothing left to do for that target."""
         return target in self.published or target in self.refused
 
@@ -178,14 +178,14 @@ class Journal:
 
     def open(self, facts: RunFacts) -> RunFacts:
         """Start the journal, or continue it: the run keeps its id."""
-        held = self.run()
-        for what in ("repo_id", "recipe_hash") if held is not None else ():
-            if getattr(held, what) != getattr(facts, what):
+        earlier = self.run()
+        for what in ("repo_id", "recipe_hash") if earlier is not None else ():
+            if getattr(earlier, what) != getattr(facts, what):
                 raise PublishError(
                     f"{self.folder.parent} belongs to a run with another {what.replace('_', ' ')} "
-                    f"({getattr(held, what)}): choose another output_dir."
+                    f"({getattr(earlier, what)}): choose another output_dir."
                 )
-        facts = replace(facts, run_id=uuid4().hex if held is None else held.run_id)
+        facts = replace(facts, run_id=uuid4().hex if earlier is None else earlier.run_id)
         with self._writing():
             self._write("run.json", asdict(facts))
             delete(self.staging)
@@ -195,14 +195,14 @@ class Journal:
 
     def entries(self) -> list[Entry]:
         """All revisions handed in so far, in training order."""
-        found = []
+        entries = []
         for path in (self.folder / "entries").glob("*.json"):
-            found.append(entry := read_json(Entry, path, error=PublishError))
+            entries.append(entry := read_json(Entry, path, error=PublishError))
             if entry.name != path.stem:
                 raise PublishError(
                     f"The journal entry {path} describes {entry.name}, not {path.stem}: remove it."
                 )
-        return sorted(found, key=lambda entry: sort_key(entry.name, entry.row.step))
+        return sorted(entries, key=lambda entry: sort_key(entry.name, entry.row.step))
 
     def add(self, row: ManifestRow, save: Callable[[Path], None]) -> Entry:
         """Take a snapshot: ``save`` writes the files into the folder that it is given."""

@@ -301,7 +301,9 @@ class _Folder:
 
     def revisions(self) -> list[Revision]:
         models = self.repository.models()
-        return [_trained(one, models[one.name].progress) for one in revisions_of(self.repository)]
+        return [
+            _trained(revision, models[revision.name].progress) for revision in revisions_of(self.repository)
+        ]
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (files are here)
         model = self.repository.model(revision.commit)
@@ -329,12 +331,12 @@ class _OpenClip:
     def revisions(self) -> list[Revision]:
         return [
             replace(
-                one,
+                revision,
                 scale=self._model,
                 parameters=self._converter.parameters,
-                samples_seen=self._samples_seen(one.epoch),
+                samples_seen=self._samples_seen(revision.epoch),
             )
-            for one in revisions_of(self.repository)
+            for revision in revisions_of(self.repository)
         ]
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
@@ -377,7 +379,7 @@ class _Views:
 
 
 def _trained(revision: Revision, progress: Progress) -> Revision:
-    return replace(revision, **{name: one for name, one in asdict(progress).items() if one is not None})
+    return replace(revision, **{name: value for name, value in asdict(progress).items() if value is not None})
 
 
 def _selected(folder: Path, only: str | None) -> dict[str, ModelFolder]:
@@ -434,7 +436,9 @@ def _hint(folder: Path) -> str:
         return f"It is a store: give {', '.join(stored[:3])} with --store {folder}."
     if runs := _runs_below(folder):
         return f"It contains runs: give one or several of them, for example {runs[0]}."
-    epochs = next((one for one in (folder, folder / "checkpoints") if any(one.glob("epoch_*.pt"))), None)
+    epochs = next(
+        (place for place in (folder, folder / "checkpoints") if any(place.glob("epoch_*.pt"))), None
+    )
     if epochs is not None:
         return f"It contains checkpoints of open_clip: give {OPEN_CLIP}MODEL@{epochs}, as {OPEN_CLIP}ViT-B-32@{epochs}."
     return (
@@ -445,8 +449,8 @@ def _hint(folder: Path) -> str:
 
 def _runs_below(folder: Path) -> list[Path]:
     """The folders of runs in a folder, and those of grids of runs in it."""
-    found = [*folder.glob("*/publishing/run.json"), *folder.glob("*/*/publishing/run.json")]
-    return sorted(path.parents[1] for path in found)
+    journals = [*folder.glob("*/publishing/run.json"), *folder.glob("*/*/publishing/run.json")]
+    return sorted(path.parents[1] for path in journals)
 
 
 def _holds(store: Name | None, repo_id: str) -> bool:
@@ -455,17 +459,17 @@ def _holds(store: Name | None, repo_id: str) -> bool:
 
 def _store_of_run(repo_id: str) -> Path | None:
     """The store of the run below `./runs` that has this repository and was not pushed; None if there is none."""
-    found = []
+    stores = []
     for folder in _runs_below(Path("runs").absolute()):
         try:
             facts = Journal.of_run(folder).required_run()
         except ClipDynError:
             continue  # a broken run must not keep others from the Hub
         if facts.repo_id == repo_id and facts.store is not None and not facts.push_to_hub:
-            found.append(folder / facts.store)
-    if len(found) > 1:
+            stores.append(folder / facts.store)
+    if len(stores) > 1:
         raise ConfigError(
             f"Several runs below ./runs are called {repo_id}: choose one with --store "
-            f"({', '.join(map(str, found[:4]))})."
+            f"({', '.join(map(str, stores[:4]))})."
         )
-    return found[0] if found else None
+    return stores[0] if stores else None

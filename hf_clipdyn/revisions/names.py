@@ -84,14 +84,14 @@ def step_name(step: int) -> str:
 
 def epoch_of(name: str) -> int | None:
     """The epoch in a revision's name; None if it has none."""
-    found = _EPOCH.search(name)
-    return int(found[1]) if found else None
+    match = _EPOCH.search(name)
+    return int(match[1]) if match else None
 
 
 def step_of(name: str) -> int | None:
     """The step in a revision's name; None if it has none."""
-    found = _STEP.search(name)
-    return int(found[1]) if found else None
+    match = _STEP.search(name)
+    return int(match[1]) if match else None
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

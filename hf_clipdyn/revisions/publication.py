@@ -16,9 +16,9 @@ from hf_clipdyn.revisions.repository import (
     MAIN,
     WEIGHTS_FILE,
     FileRecord,
-    Held,
     ReadableRepository,
     Repository,
+    StoredFile,
     read_manifest,
     sha256_of,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "files_of",
     "publish",
     "replace",
-    "settle_main",
+    "update_main",
 ]
 
 
@@ -83,10 +83,10 @@ def publish(target: Repository, snapshot: Snapshot) -> str:
         )
         _compare(target, snapshot, commit)
         target.set_ref(name, commit)
-        held = target.refs().get(name)
-        if held != commit:
-            _require_same(target, snapshot, held)
-    settle_main(target, after)
+        served = target.refs().get(name)
+        if served != commit:
+            _require_same(target, snapshot, served)
+    update_main(target, after)
     return commit
 
 
@@ -98,7 +98,7 @@ def replace(target: Repository, snapshot: Snapshot, manifest: Manifest) -> str:
     return commit
 
 
-def settle_main(target: Repository, manifest: Manifest) -> bool:
+def update_main(target: Repository, manifest: Manifest) -> bool:
     """Give `main` this manifest and the files of its newest revision; returns whether anything had to be done."""
     refs = target.refs()
     newest, main = manifest.newest, refs.get(MAIN)
@@ -116,7 +116,7 @@ def settle_main(target: Repository, manifest: Manifest) -> bool:
         and target.read(base, MANIFEST_FILE) == manifest.dumps().encode()
     ):
         return False
-    copied = {path: Held(base, path) for path in target.files(base) if path != MANIFEST_FILE}
+    copied = {path: StoredFile(base, path) for path in target.files(base) if path != MANIFEST_FILE}
     commit = target.commit(MAIN, copied, manifest, main)
     if target.refs().get(MAIN) != commit:
         target.set_ref(MAIN, commit, move=True)
@@ -171,8 +171,8 @@ def _require_same(target: Repository, snapshot: Snapshot, commit: str | None) ->
 
 def _earlier_commit(target: Repository, snapshot: Snapshot, manifest: Manifest | None) -> str | None:
     """The commit of an attempt that was interrupted before its branch was made."""
-    held = manifest.row(snapshot.row.name) if manifest is not None else None
-    if held is None or held.sha256 != snapshot.row.sha256:
+    row = manifest.row(snapshot.row.name) if manifest is not None else None
+    if row is None or row.sha256 != snapshot.row.sha256:
         return None
     for commit in target.commits_of(snapshot.row.name):
         try:

@@ -262,11 +262,11 @@ class Publisher:
         self._journal.staging.mkdir(exist_ok=True)
         with TemporaryDirectory(dir=self._journal.staging) as folder:
             save(Path(folder))
-            found = file_sha256(Path(folder) / WEIGHTS_FILE)
+            saved = file_sha256(Path(folder) / WEIGHTS_FILE)
         with self._changed:  # so that the snapshot is not discarded meanwhile
             known = self._entries[name].row.sha256
             known = known or file_sha256(self._journal.snapshot(name) / WEIGHTS_FILE)
-        if found != known:
+        if saved != known:
             raise PublishError(
                 f"{self._facts.repo_id} has {name} with other weights, from an earlier run in "
                 f"{self._journal.folder.parent}: continue that run from a checkpoint, or choose another output_dir."
@@ -317,7 +317,7 @@ class Publisher:
     # --- for the threads ----------------------------------------------------------------------------
 
     def _next(self, target: str) -> str | None:
-        return next((entry.name for entry in self._entries.values() if not entry.settled(target)), None)
+        return next((entry.name for entry in self._entries.values() if not entry.is_done(target)), None)
 
     def _publish(self, target: str, name: str) -> None:
         """Publish one revision to one target and record it."""
@@ -327,10 +327,10 @@ class Publisher:
             with self._source(entry) as files:
                 commit = publish(self._targets[target], Snapshot(files, entry.row, self._facts.manifest()))
         except IdenticalWeightsError as error:
-            self._settle(name, "refused", {target: str(error)})
+            self._record(name, "refused", {target: str(error)})
             _log.warning("%s", error)
         else:
-            self._settle(name, "published", {target: commit})
+            self._record(name, "published", {target: commit})
 
     def _prepare(self, entry: Entry) -> Entry:
         """Hash the weights and write the card; training does not wait for this."""
@@ -362,7 +362,7 @@ class Publisher:
         write_atomically(folder / "README.md", card, staging=self._journal.staging)
         return replace(row, sha256=file_sha256(weights), size=weights.stat().st_size)
 
-    def _settle(self, name: str, outcome: str, of_target: dict[str, str]) -> None:
+    def _record(self, name: str, outcome: str, of_target: dict[str, str]) -> None:
         """Record what became of a revision in a target, in the entry's ``published`` or ``refused``."""
         with self._changed:
             entry = self._entries[name]
@@ -430,7 +430,7 @@ class Publisher:
             while (
                 thread is not None
                 and thread.busy()
-                and sum(not entry.settled(STORE) for entry in self._entries.values()) >= _MAX_WAITING
+                and sum(not entry.is_done(STORE) for entry in self._entries.values()) >= _MAX_WAITING
             ):
                 self._changed.wait(1.0)
 
@@ -466,13 +466,13 @@ class Publisher:
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in _RECORDED_PACKAGES:
         try:
-            found[package] = package_version(package)
+            versions[package] = package_version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 # --- the threads ---

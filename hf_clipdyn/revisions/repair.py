@@ -14,7 +14,7 @@ from hf_clipdyn.files import file_sha256
 from hf_clipdyn.hub import RetryPolicy, attempt, reason
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE
-from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, settle_main
+from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, update_main
 from hf_clipdyn.revisions.publication import replace as replace_revision
 from hf_clipdyn.revisions.publisher import Publisher, Summary
 from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, sha256_of, weights_of
@@ -104,7 +104,7 @@ class _Repair:
             self.entries[name] = replace(entry, published=entry.published | {key: commit})
             self.journal.put(self.entries[name])
             self.done.append(f"{name} was republished to {target.where}.")
-        if rows and settle_main(target, self.facts.manifest(rows)):
+        if rows and update_main(target, self.facts.manifest(rows)):
             self.done.append(f"main was set to {rows[-1].name} in {target.where}.")
 
     def _is_whole(self, key: str, entry: Entry) -> bool:

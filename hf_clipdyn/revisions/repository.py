@@ -19,9 +19,9 @@ __all__ = [
     "WEIGHTS_FILE",
     "FileRecord",
     "FilesOnDisk",
-    "Held",
     "ReadableRepository",
     "Repository",
+    "StoredFile",
     "Weights",
     "check_run",
     "is_weights",
@@ -87,7 +87,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredFile:
     """A file that the repository already has, in one of its commits."""
 
     commit: str
@@ -152,7 +152,7 @@ class Repository(ReadableRepository, Protocol):
         """Remove what an interrupted publisher left behind; call it only while no publisher runs."""
 
     def commit(
-        self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
+        self, name: str, files: Mapping[str, Path | StoredFile], manifest: Manifest, parent: str | None
     ) -> str:
         """Make a commit, whole or not at all; returns its id. At most `main` moves.
 

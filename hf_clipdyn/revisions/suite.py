@@ -82,9 +82,9 @@ class Report:
         width = min(max((len(name) for name in names), default=0), 60)
         lines = []
         for name in names:
-            found = by_revision[name]
-            lines.append(f"{name.ljust(width)}  {', '.join(item.kind for item in found) or 'ok'}")
-            lines += [f"{' ' * width}    {item.message}" for item in found]
+            findings = by_revision[name]
+            lines.append(f"{name.ljust(width)}  {', '.join(item.kind for item in findings) or 'ok'}")
+            lines += [f"{' ' * width}    {item.message}" for item in findings]
         return "\n".join(printable(line) for line in [*lines, self._summary()])
 
     def _summary(self) -> str:
@@ -159,15 +159,15 @@ def missing_shards(state: State) -> Iterator[Finding]:
         if not parts:
             continue
         total = int(parts[0]["total"])
-        held, width = {int(part["index"]) for part in parts}, len(parts[0]["index"])
-        start = 0 if 0 in held else 1
-        lacking = (index for index in range(start, start + total) if index not in held)
+        present, width = {int(part["index"]) for part in parts}, len(parts[0]["index"])
+        start = 0 if 0 in present else 1
+        lacking = (index for index in range(start, start + total) if index not in present)
         absent = [label.replace("*", f"{index:0{width}d}", 1) for index in islice(lacking, 3)]
         index_file = f"{parts[0]['stem']}.{parts[0]['suffix']}.index.json"
         if index_file not in state.files:
             absent.append(index_file)
         if absent:
-            message = f"The revision has {len(held)} of {total} shards and lacks {', '.join(absent)}."
+            message = f"The revision has {len(present)} of {total} shards and lacks {', '.join(absent)}."
             yield Finding(state.name, "missing-file", message)
 
 
@@ -194,13 +194,15 @@ def _gaps(names: Iterable[str]) -> Iterator[Finding]:
 
 def _identical_weights(states: Sequence[State], main: State | None) -> Iterator[Finding]:
     """Compare the weights of all revisions, in each of their forms."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    identical: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for label in dict.fromkeys(label for state in states for label in state.forms):
-        held = {one.name: one.forms[label].content for one in _and(states, main) if label in one.forms}
-        for name, others in _alike(held):
-            found[name][label] = others
+        contents = {
+            state.name: state.forms[label].content for state in _and(states, main) if label in state.forms
+        }
+        for name, others in _alike(contents):
+            identical[name][label] = others
     for state in states:
-        of_forms = found.get(state.name, {})
+        of_forms = identical.get(state.name, {})
         if len(of_forms) == len(state.forms) and len({tuple(others) for others in of_forms.values()}) == 1:
             of_forms = {"The weights": next(iter(of_forms.values()))}
         for label, others in of_forms.items():
@@ -210,16 +212,16 @@ def _identical_weights(states: Sequence[State], main: State | None) -> Iterator[
 
 def _identical_shards(states: Sequence[State], main: State | None) -> Iterator[Finding]:
     """Compare single shards of revisions whose weights differ as a whole."""
-    held: dict[str, dict[str, str]] = defaultdict(dict)
+    shards: dict[str, dict[str, str]] = defaultdict(dict)
     whole: dict[tuple[str, str], str] = {}
-    for one in _and(states, main):
-        for form in (form for form in one.forms.values() if len(form.paths) > 1):
+    for state in _and(states, main):
+        for form in (form for form in state.forms.values() if len(form.paths) > 1):
             for path in form.paths:
-                held[path][one.name] = one.files[path].sha256 or one.files[path].blob
-                whole[path, one.name] = form.content
-    for path, contents in held.items():
+                shards[path][state.name] = state.files[path].sha256 or state.files[path].blob
+                whole[path, state.name] = form.content
+    for path, contents in shards.items():
         if len(contents) > 2 and len(set(contents.values())) == 1 < len(
-            {whole[path, one] for one in contents}
+            {whole[path, state] for state in contents}
         ):
             message = (
                 f"{path} is identical in all {len(contents)} revisions: its parameters were not trained."
@@ -239,10 +241,10 @@ def _other_sizes(states: Sequence[State]) -> Iterator[Finding]:
     for state in states:
         for label, form in state.forms.items():
             sizes[re.sub(r"-\*-of-\d+", "", label)][state.name] = form.size
-    for label, held in sizes.items():
-        usual = Counter(held.values()).most_common(1)[0][0]
-        for name, size in held.items():
-            if len(held) > 2 and abs(size - usual) > _OTHER_SIZE * usual:
+    for label, by_name in sizes.items():
+        usual = Counter(by_name.values()).most_common(1)[0][0]
+        for name, size in by_name.items():
+            if len(by_name) > 2 and abs(size - usual) > _OTHER_SIZE * usual:
                 message = f"{label} has {size:,} bytes, but {usual:,} in most revisions."
                 yield Finding(name, "other-size", message)
 
@@ -269,7 +271,7 @@ def _alike(contents: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name, content in contents.items():
         groups[content].append(name)
-    places = {name: one.place for name in contents if (one := numbered(name)) is not None}
+    places = {name: parts.place for name in contents if (parts := numbered(name)) is not None}
     for group in groups.values():
         counted = [name for name in group if name in places or (not places and name != MAIN)]
         if len({places.get(name, (name, 0)) for name in counted}) > 1:
@@ -353,15 +355,15 @@ class Gap:
 
 def numbered(name: str) -> NumberedName | None:
     """The number of a name; None if it has none. The last one counts, as in `stage1-step1000`."""
-    found = None
+    last = None
     for match in _NUMBER.finditer(name):
-        found = match
-    if found is None:
+        last = match
+    if last is None:
         return None
-    start, end = found.span(2)
-    word_start = found.start(1)
+    start, end = last.span(2)
+    word_start = last.start(1)
     before = _EPOCH_BEFORE_STEP.sub(r"\1*", name[:word_start]) + name[word_start:start]
-    return NumberedName(before, found[2], _TOKENS.sub(r"\1*", name[end:]), found[1].lower())
+    return NumberedName(before, last[2], _TOKENS.sub(r"\1*", name[end:]), last[1].lower())
 
 
 def gaps(names: Iterable[str]) -> Iterator[Gap]:
@@ -370,15 +372,15 @@ def gaps(names: Iterable[str]) -> Iterator[Gap]:
     spellings: dict[tuple[str, int], str] = {}
     full: dict[NumberedName, str] = {}
     for name in names:
-        one = numbered(name)
-        if one is not None:
-            sequences[one.before, one.after][one.number] = one
-            spellings[one.place] = full[one] = name
-    for held in sequences.values():
-        ordered = sorted(held)
+        parts = numbered(name)
+        if parts is not None:
+            sequences[parts.before, parts.after][parts.number] = parts
+            spellings[parts.place] = full[parts] = name
+    for sequence in sequences.values():
+        ordered = sorted(sequence)
         missing = list(islice(missing_numbers(ordered), _MOST_GAPS + 1))
         for number in missing[:_MOST_GAPS]:
-            before = held[ordered[bisect(ordered, number) - 1]]
+            before = sequence[ordered[bisect(ordered, number) - 1]]
             width = len(before.digits) if before.digits.startswith("0") else 0
             absent = replace(before, digits=f"{number:0{width}d}")
             last = len(missing) > _MOST_GAPS and number == missing[_MOST_GAPS - 1]
@@ -393,25 +395,27 @@ def missing_numbers(numbers: Iterable[int]) -> Iterator[int]:
     differences in a row are a stride, unless finer strides surround them. Without such a row, the most frequent
     difference is the stride. Nothing is expected before the first and after the last number, nor below the stride.
     """
-    held = sorted(set(numbers))
-    doubling = _doubling(held)
+    present = sorted(set(numbers))
+    doubling = _doubling(present)
     if doubling:
         yield from (power for power in _powers(doubling[0], doubling[-1]) if power not in doubling)
-        held = held[held.index(doubling[-1]) :]
-    for (low, high), (stride, phase) in zip(pairwise(held), _grid(held), strict=True):
+        present = present[present.index(doubling[-1]) :]
+    for (low, high), (stride, phase) in zip(pairwise(present), _grid(present), strict=True):
         first = low + ((phase - low) % stride or stride)
         yield from range(first, high, stride)
 
 
-def _doubling(held: Sequence[int]) -> list[int]:
+def _doubling(present: Sequence[int]) -> list[int]:
     """The powers of two with which a suite begins; none if it begins with a grid."""
-    powers = list(takewhile(lambda number: number & (number - 1) == 0, (one for one in held if one > 0)))
-    rest = held[bisect(held, powers[-1]) :] if powers else []
+    powers = list(
+        takewhile(lambda number: number & (number - 1) == 0, (number for number in present if number > 0))
+    )
+    rest = present[bisect(present, powers[-1]) :] if powers else []
     jumps = bool(rest) and rest[0] > 2 * powers[-1]
     if len(powers) < (3 if jumps else 4):  # 1, 2, 4, 5 is a grid that lacks 3
         return []
     stride = _most_frequent(rest) if len(rest) > 1 else powers[-1]
-    return [one for one in powers if one <= stride]
+    return [number for number in powers if number <= stride]
 
 
 def _powers(low: int, high: int) -> Iterator[int]:
@@ -420,12 +424,12 @@ def _powers(low: int, high: int) -> Iterator[int]:
         low *= 2
 
 
-def _grid(held: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _grid(present: Sequence[int]) -> Iterator[tuple[int, int]]:
     """For each pair of successive numbers the stride that is expected there, and a number on that grid."""
-    differences = [high - low for low, high in pairwise(held)]
+    differences = [high - low for low, high in pairwise(present)]
     rows = _rows(differences)
     if not rows and differences:
-        stride = _most_frequent(held)
+        stride = _most_frequent(present)
         start = differences.index(stride)
         rows = [(start, start + 1, stride)]
     starts = [start for start, _, _ in rows]
@@ -434,7 +438,7 @@ def _grid(held: Sequence[int]) -> Iterator[tuple[int, int]]:
         start, end, stride = rows[max(after - 1, 0)]
         if not start <= pair < end and after < len(rows):
             start, _, stride = max(rows[max(after - 1, 0)], rows[after], key=lambda row: row[2])
-        yield stride, held[start]
+        yield stride, present[start]
 
 
 def _rows(differences: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -453,7 +457,7 @@ def _rows(differences: Sequence[int]) -> list[tuple[int, int, int]]:
     ]
 
 
-def _most_frequent(held: Sequence[int]) -> int:
+def _most_frequent(numbers: Sequence[int]) -> int:
     """The most frequent difference, the largest of several."""
-    counts = Counter(high - low for low, high in pairwise(held))
+    counts = Counter(high - low for low, high in pairwise(numbers))
     return max(counts, key=lambda difference: (counts[difference], difference))

@@ -90,8 +90,8 @@ def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> 
         else:
             findings += check.weights()
         findings += [*check.rows_of_manifest(), *check.shared_files(pool)]
-        for found in pool.map(lambda state: list(check.inside(state)), states):
-            findings += found
+        for inside in pool.map(lambda state: list(check.inside(state)), states):
+            findings += inside
         findings += check.main_branch()
     positions = {state.name: position for position, state in enumerate(states)}
     findings.sort(key=lambda item: (positions.get(item.revision, -1), natural_key(item.revision)))
@@ -235,9 +235,9 @@ class _Check:
             return  # imported runs have the gaps of their source
         # At most a hundred gaps: one absurd number must not become a billion findings.
         if self.rows:
-            held = {row.epoch for row in self.rows.values() if row.epoch is not None}
-            last = max(held, default=-1)
-            for epoch in islice((epoch for epoch in range(last + 1) if epoch not in held), _MOST_GAPS):
+            published = {row.epoch for row in self.rows.values() if row.epoch is not None}
+            last = max(published, default=-1)
+            for epoch in islice((epoch for epoch in range(last + 1) if epoch not in published), _MOST_GAPS):
                 message = f"Epochs up to {last} are published, but not this one."
                 yield Finding(epoch_name(epoch), "gap", message)
 
@@ -269,11 +269,11 @@ class _Check:
         Without a manifest, a file is expected in all revisions if most have it.
         """
         for path in _SHARED_FILES:
-            held = {state.name: state for state in self.states if path in state.files}
-            if not held or (self.manifest is None and 2 * len(held) <= len(self.states)):
+            sharing = {state.name: state for state in self.states if path in state.files}
+            if not sharing or (self.manifest is None and 2 * len(sharing) <= len(self.states)):
                 continue
-            blobs = {state.files[path].blob: state for state in reversed(held.values())}
-            usual = Counter(state.files[path].blob for state in held.values()).most_common(1)[0][0]
+            blobs = {state.files[path].blob: state for state in reversed(sharing.values())}
+            usual = Counter(state.files[path].blob for state in sharing.values()).most_common(1)[0][0]
             model, same = blobs[usual], self._same_meaning(path, blobs, usual, pool)
             for state in self.states:
                 if path not in state.files:
@@ -294,7 +294,11 @@ class _Check:
         meanings = {blob: _without_origin(text) for blob, text in zip(blobs, texts, strict=True)}
         return {
             usual,
-            *(blob for blob, one in meanings.items() if one is not None and one == meanings[usual]),
+            *(
+                blob
+                for blob, meaning in meanings.items()
+                if meaning is not None and meaning == meanings[usual]
+            ),
         }
 
     def rows_of_manifest(self) -> Iterator[Finding]:
@@ -348,7 +352,7 @@ def _without_origin(text: bytes) -> Any:
     """A JSON file without what transformers notes on its origin; None if it is not JSON."""
     try:
         return json.loads(
-            text, object_hook=lambda held: {key: held[key] for key in held if key not in _ORIGIN}
+            text, object_hook=lambda content: {key: content[key] for key in content if key not in _ORIGIN}
         )
     except (ValueError, RecursionError):
         return None

@@ -51,11 +51,11 @@ class Mit1003(FixationBuilder):
 
     def _recordings(self) -> dict[str, list[tuple[str, SourceFile]]]:
         """Subjects and their recordings by image."""
-        found: dict[str, list[tuple[str, SourceFile]]] = {}
+        recordings: dict[str, list[tuple[str, SourceFile]]] = {}
         for file in self.files.folder_if_any("DATA").files:
             if file.suffix == ".mat" and len(file.parts) > 1:
-                found.setdefault(file.stem.lower(), []).append((file.parts[-2], file))
-        return found
+                recordings.setdefault(file.stem.lower(), []).append((file.parts[-2], file))
+        return recordings
 
 
 def _fixations(file: SourceFile, subject: str) -> Iterator[Fixation]:
