@@ -36,7 +36,6 @@ __all__ = [
     "RetryPolicy",
     "attempt",
     "check_login",
-    "commit_files",
     "is_transient",
     "is_unreachable",
     "limit_waiting",
@@ -240,6 +239,32 @@ class Destination:
             delete_patterns=replaced,
         )
 
+    def commit(self, files: Mapping[str, bytes], message: str, *, deleted: Iterable[str] = ()) -> str | None:
+        """Commit the files that differ from those at ``head``; the commit's address, or None if nothing differs.
+
+        If somebody has committed since, the Hub refuses with 412, which is transient.
+        """
+        served = self.api.get_paths_info(
+            self.repo_id, list(files), revision=self.head, repo_type=self.repo_type
+        )
+        alike = {
+            file.path for file in served if isinstance(file, RepoFile) and _is_content(file, files[file.path])
+        }
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(path, content) for path, content in files.items() if path not in alike),
+            *(CommitOperationDelete(path) for path in deleted),
+        ]
+        if not operations:
+            return None
+        made = self.api.create_commit(
+            self.repo_id,
+            operations,
+            commit_message=message,
+            parent_commit=self.head,
+            repo_type=self.repo_type,
+        )
+        return str(made.commit_url)
+
 
 def push(
     repo_id: str,
@@ -252,7 +277,6 @@ def push(
     space_sdk: str | None = None,
     private: bool = False,
     token: str | None = None,
-    policy: RetryPolicy | None = None,
 ) -> T:
     """Create a repository if need be, check that it is as private as asked, and write to it; repeated as a whole.
 
@@ -265,8 +289,7 @@ def push(
         ConfigError: the repository is public and ``private`` is set.
         PublishError: the Hub refuses or cannot be reached.
     """
-    policy = policy or PUSHING
-    limit_waiting(policy.timeout)
+    limit_waiting(PUSHING.timeout)
     api = HfApi(token=token)
     done = f" {done}" if done else ""
 
@@ -286,44 +309,13 @@ def push(
         return write(Destination(api, name, repo_type, url, str(info.sha), bool(info.private)))
 
     try:
-        return attempt(attempted, policy)
+        return attempt(attempted, PUSHING)
     except ClipDynError:
         raise
     except Exception as error:
         absent = not create and status_of(error) in (401, 404)
         hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
         raise PublishError(f"{problem} ({reason(error)}).{hint}{done}") from error
-
-
-def commit_files(
-    api: HfApi,
-    repo_id: str,
-    files: Mapping[str, bytes],
-    *,
-    parent: str,
-    message: str,
-    repo_type: str = "model",
-    deleted: Iterable[str] = (),
-) -> str | None:
-    """One commit on `main` with the files that differ from those of its head; its address, or None if nothing differs.
-
-    If somebody has committed since ``parent``, the Hub refuses with 412, which is transient: `attempt` a function that
-    reads the head again.
-    """
-    served = api.get_paths_info(repo_id, list(files), revision=parent, repo_type=repo_type)
-    alike = {
-        file.path for file in served if isinstance(file, RepoFile) and _is_content(file, files[file.path])
-    }
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        *(CommitOperationAdd(path, content) for path, content in files.items() if path not in alike),
-        *(CommitOperationDelete(path) for path in deleted),
-    ]
-    if not operations:
-        return None
-    made = api.create_commit(
-        repo_id, operations, commit_message=message, parent_commit=parent, repo_type=repo_type
-    )
-    return str(made.commit_url)
 
 
 def _is_content(file: RepoFile, content: bytes) -> bool:
