@@ -13,7 +13,8 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,23 @@ def _header(names: Sequence[str], path: str) -> list[str]:
     return folded
 
 
+def _check_names(path: str, what: str, required: Sequence[str], present: Sequence[str]) -> None:
+    """Refuse a file that lacks a required column, variable or array."""
+    absent = [name for name in required if name not in present]
+    if absent:
+        raise DatasetError(
+            f"{path} lacks the {what} {', '.join(absent)} (it has {shorten(str(present))}): use the official file."
+        )
+
+
+def _check_zip(file: Path | IO[bytes]) -> None:
+    """Refuse a zip file that declares too many bytes for a table, before it is unpacked."""
+    with ZipFile(file) as packed:
+        unpacked = sum(info.file_size for info in packed.infolist())
+    if unpacked > _MOST_BYTES // 8:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes")
+
+
 def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> list[tuple[str, dict[str, str]]]:
     """The rows of a table, each with its file and line for messages; columns are named in lower case."""
     text = io.StringIO(read_text(path), newline="")
@@ -111,11 +129,7 @@ def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> lis
     except csv.Error as error:
         raise DatasetError(f"{path}, line {reader.line_num}: {error}: correct that line.") from error
     header = _header(lines[0][1], path)
-    absent = [name for name in required if name not in header]
-    if absent:
-        raise DatasetError(
-            f"{path} lacks the columns {', '.join(absent)} (it has {shorten(str(header))}): use the official file."
-        )
+    _check_names(path, "columns", required, header)
     rows = []
     for line, cells in lines[1:]:
         where = f"{path}, line {line}"
@@ -187,12 +201,7 @@ def read_mat(path: str, *required: str) -> dict[str, Any]:
             content: dict[str, Any] = loadmat(path)
         except NotImplementedError as error:
             raise DatasetError(f"{path} is a MATLAB file of version 7.3: save it as version 7.") from error
-    absent = [name for name in required if name not in content]
-    if absent:
-        present = sorted(name for name in content if not name.startswith("__"))
-        raise DatasetError(
-            f"{path} lacks the variables {', '.join(absent)} (it has {shorten(str(present))}): use the official file."
-        )
+    _check_names(path, "variables", required, sorted(name for name in content if not name.startswith("__")))
     return content
 
 
@@ -227,21 +236,11 @@ def read_npy(path: str) -> NDArray[Any]:
 
 def read_npz(path: str, *required: str) -> dict[str, NDArray[Any]]:
     """The arrays of a NumPy archive without objects, by name."""
-    from zipfile import ZipFile
-
     with expecting("an archive of NumPy arrays", path):
-        with ZipFile(_plain_file(path)) as packed:
-            unpacked = sum(info.file_size for info in packed.infolist())
-        if unpacked > _MOST_BYTES // 8:
-            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+        _check_zip(_plain_file(path))
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    absent = [name for name in required if name not in arrays]
-    if absent:
-        raise DatasetError(
-            f"{path} lacks the arrays {', '.join(absent)} (it has {shorten(str(sorted(arrays)))}): "
-            "use the official file."
-        )
+    _check_names(path, "arrays", required, sorted(arrays))
     return arrays
 
 
@@ -266,18 +265,13 @@ def read_xlsx(path: str, required: Sequence[str]) -> Iterator[tuple[str, dict[st
         raise DatasetError(
             f"{path} is an Excel workbook, which needs openpyxl: pip install openpyxl."
         ) from error
-    from zipfile import ZipFile
-
     with (
         expecting("an Excel workbook", path),
         _plain_file(path).open("rb") as file,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that are irrelevant here
-        with ZipFile(file) as packed:
-            unpacked = sum(info.file_size for info in packed.infolist())
-        if unpacked > _MOST_BYTES // 8:
-            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+        _check_zip(file)
         book = load_workbook(file, read_only=True, data_only=True)
         sheets = [_cells(sheet) for sheet in book.worksheets]
     for lines in sheets:

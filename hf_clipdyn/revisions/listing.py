@@ -100,7 +100,7 @@ def revisions_of(repository: ReadableRepository) -> list[Revision]:
     refs = repository.refs()
     manifest = read_manifest(repository, refs.get(MAIN))
     others = {commit for name, commit in refs.items() if name != MAIN}
-    if refs.get(MAIN) in others or (manifest is not None and manifest.rows):
+    if refs.get(MAIN) in others or (manifest is not None and manifest.revisions):
         refs.pop(MAIN, None)
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         listings = list(pool.map(repository.files, refs.values()))

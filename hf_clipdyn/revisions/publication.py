@@ -145,19 +145,19 @@ def _files(target: Repository, commit: str | None) -> dict[str, FileRecord]:
 
 def _manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -> Manifest:
     """The manifest once ``snapshot`` is published; raises what `publish` says."""
-    row, held = snapshot.row, manifest.rows if manifest is not None else ()
+    row, published = snapshot.row, manifest.revisions if manifest is not None else ()
     if manifest is not None and manifest.run_id != snapshot.run.run_id:
         raise PublishError(
             f"{where} contains the revisions of another run: choose another repository, "
             "or continue that run in its own output_dir."
         )
-    twins = [other.name for other in held if other.sha256 == row.sha256 and other.name != row.name]
+    twins = [other.name for other in published if other.sha256 == row.sha256 and other.name != row.name]
     if twins and not row.identical_allowed:
         raise IdenticalWeightsError(
             f"{row.name} has the same weights as {twins[0]} in {where}: training changed nothing "
             "between them. Allow identical revisions if this is intended."
         )
-    return dataclasses.replace(snapshot.run, rows=held).with_row(row)
+    return dataclasses.replace(snapshot.run, revisions=published).with_row(row)
 
 
 def _require_same(target: Repository, snapshot: Snapshot, commit: str | None) -> None:

@@ -271,7 +271,7 @@ def check_run(repository: Repository, run_id: str) -> dict[str, str]:
     if manifest is not None:
         if manifest.run_id != run_id:
             raise RevisionError(
-                f"{repository.where} contains the revisions of another run ({len(manifest.rows)} of them): "
+                f"{repository.where} contains the revisions of another run ({len(manifest.revisions)} of them): "
                 "choose another repository, or continue that run in its own output_dir."
             )
         return refs

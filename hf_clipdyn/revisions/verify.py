@@ -75,7 +75,7 @@ def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> 
         known = _states(repository, refs, pool)
         main = known.pop(MAIN, None)
         manifest, findings = _manifest_of(repository, main)
-        rows = {row.name: row for row in manifest.rows} if manifest is not None else {}
+        rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
 
         def order(state: State) -> tuple[Any, ...]:
             return sort_key(state.name, rows[state.name].step if state.name in rows else step_of(state.name))
