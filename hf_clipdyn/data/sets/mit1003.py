@@ -23,8 +23,8 @@ from hf_clipdyn.errors import DatasetError
 class Mit1003(FixationBuilder):
     """1,003 photographs, free viewing for three seconds; kind ``fixations``, split ``test``.
 
-    Fixations are detected in the recordings ``DATA/<subject>/<image>.mat`` (`detect_fixations`). They include each subject's first
-    one, on the cross in the centre, which the authors drop. Without ``DATA`` there are only maps and no fixations.
+    Fixations are detected in the recordings ``DATA/<subject>/<image>.mat``. They include each subject's first one, on
+    the cross in the centre, which the authors drop. Without ``DATA`` there are only maps and no fixations.
     """
 
     metadata = DatasetMetadata(
