@@ -83,12 +83,11 @@ def load_dataset(
         open_tables,
         builder,
         name=name,
+        columns=(image_column, caption_column),
         split=split,
         streaming=streaming,
-        cache_dir=cache_dir,
-        num_proc=num_proc,
-        image_column=image_column,
-        caption_column=caption_column,
+        cache_dir=None if cache_dir is None else str(cache_dir),
+        num_proc=None if streaming else num_proc,
     )
     if image_column is not None or caption_column is not None:
         return tables(_tables(path, builder, folder, repo_id), revision=revision, token=token)

@@ -259,30 +259,18 @@ def open_tables(
     where: str,
     *,
     name: str | None,
+    columns: tuple[str | None, str | None],
     split: str | None,
-    revision: str | None = None,
-    token: str | None = None,
     streaming: bool,
-    cache_dir: str | Path | None,
-    num_proc: int | None,
-    image_column: str | None,
-    caption_column: str | None,
+    **options: Any,
 ) -> Any:
-    """A mirror, or a folder of Parquet, with the columns of the builder's kind."""
+    """A mirror, or a folder of Parquet, with the columns of the builder's kind.
+
+    ``columns`` are those of the images and the captions, if they are not found by type and name.
+    """
     with _explained(where):
-        dataset = datasets.load_dataset(
-            where,
-            name,
-            split=split,
-            revision=revision,
-            token=token,
-            streaming=streaming,
-            cache_dir=None if cache_dir is None else str(cache_dir),
-            num_proc=None if streaming else num_proc,
-        )
-        conformed = conform(
-            dataset, builder, builder.metadata.kind_of(name), where, image_column, caption_column
-        )
+        dataset = datasets.load_dataset(where, name, split=split, streaming=streaming, **options)
+        conformed = conform(dataset, builder, builder.metadata.kind_of(name), where, *columns)
     if builder.exact_rows and not streaming and split is None:
         counts = {known: len(part) for known, part in conformed.items()}
         builder.metadata.check_counts(name or builder.DEFAULT_CONFIG_NAME, counts, where)
