@@ -74,6 +74,11 @@ class RetryPolicy:
         """Seconds to wait after ``failures`` earlier failures, with a jitter of a quarter."""
         return min(self.cap, self.base * 2.0 ** min(failures, 30)) * random.uniform(0.75, 1.0)  # noqa: S311
 
+    def wait(self, failures: int, error: BaseException) -> float:
+        """Seconds to wait after an error: what the server asks for, else `delay`."""
+        asked = retry_after(error)
+        return self.delay(failures) if asked is None else asked
+
 
 PUSHING = RetryPolicy(patience=60.0)
 """How a push is repeated."""
@@ -203,8 +208,7 @@ def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True)
         except Exception as error:
             reached = reached or not is_unreachable(error)
             patience = policy.patience if reached else min(policy.patience, policy.first)
-            asked = retry_after(error)
-            wait = policy.delay(failures) if asked is None else asked
+            wait = policy.wait(failures, error)
             if not is_transient(error) or time.monotonic() + wait - started > patience:
                 raise
             time.sleep(wait)

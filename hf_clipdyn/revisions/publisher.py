@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import ClipDynError, PublishError, RevisionError
 from hf_clipdyn.files import disk_errors, file_sha256, write_atomically
-from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, reason, retry_after
+from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, reason
 from hf_clipdyn.revisions.journal import STORE, Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
 from hf_clipdyn.revisions.publication import IdenticalWeightsError, Snapshot, files_of, publish
@@ -544,9 +544,7 @@ class PublishingThread(Thread):
         with self._changed:
             self.trouble = str(error) if isinstance(error, ClipDynError) else f"{reason(error)}."
             if is_transient(error):
-                asked = retry_after(error)
-                wait = self._retries.delay(self._failures) if asked is None else asked
-                self._not_before = time.monotonic() + wait
+                self._not_before = time.monotonic() + self._retries.wait(self._failures, error)
                 self._failures += 1
             else:
                 self._blocked = True
