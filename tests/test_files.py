@@ -90,5 +90,5 @@ def test_an_error_of_the_disk_is_one_sentence_and_any_other_error_stays(tmp_path
         disk_errors(DatasetError, problem, remedy, also=EOFError),
     ):
         raise EOFError("torn")
-    with pytest.raises(ConfigError, match="^mine$"), disk_errors(DatasetError, problem, remedy):
+    with pytest.raises(ConfigError, match=r"^mine$"), disk_errors(DatasetError, problem, remedy):
         raise ConfigError("mine")
