@@ -110,6 +110,9 @@ def revisions_of(repository: ReadableRepository) -> list[Revision]:
         if MANIFEST_FILE in files and (manifest is None or manifest.row(name) is None):
             known = _own_manifest(repository, commit, manifest)
         row = known.row(name) if known is not None else None
+        of_row: dict[str, Any] = {
+            field: getattr(row, field, None) for field in ("step", "samples_seen", "loss", "time")
+        }
         revisions.append(
             Revision(
                 name=name,
@@ -117,7 +120,7 @@ def revisions_of(repository: ReadableRepository) -> list[Revision]:
                 commit=commit,
                 sha256=weights.sha256 if weights else None,
                 size=weights.size if weights else None,
-                **{field: getattr(row, field, None) for field in ("step", "samples_seen", "loss", "time")},
+                **of_row,
                 **({field: getattr(known, field) for field in OF_RUN} if known is not None else {}),
             )
         )
