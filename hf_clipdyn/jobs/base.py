@@ -106,7 +106,7 @@ class Work(ABC):
     """
 
     noun: ClassVar[str]
-    error: ClassVar[type[ClipDynError]]
+    error: type[ClipDynError]
     logs: Path
     reads: Sequence[tuple[str, Path]] = ()
     writes: Sequence[tuple[str, Path]] = ()
