@@ -315,7 +315,7 @@ def read_training(argv: Sequence[str]) -> tuple[TrainingConfig | Study, Submissi
     command = train_command()
     given = command.read(argv)
     asked = {name: flag.value(given.get(name)) for name, flag in command.flags.items()}
-    submission = Submission(**{one.name: asked[one.name] for one in dataclasses.fields(Submission)})
+    submission = Submission(**{field.name: asked[field.name] for field in dataclasses.fields(Submission)})
     grid = None if asked["config"] is None else Study.read_grid(recipe_path(asked["config"]), argv)
     if grid is not None:
         return grid, submission

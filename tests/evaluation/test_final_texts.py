@@ -210,7 +210,7 @@ def test_revisions_are_compared_with_either_texts(evaluate, tmp_path):
 def test_a_run_in_training_is_asked_with_the_last_texts_once_it_is_over(
     tmp_path, publish, data, loads, monkeypatch
 ):
-    monkeypatch.setattr("hf_clipdyn.evaluation.watch.follow.__kwdefaults__", {"interval": 0.05})
+    monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.follow.__kwdefaults__", {"interval": 0.05})
     publish(tmp_path, [0, 1])
     tables = []
     evaluate_once = watching.evaluate

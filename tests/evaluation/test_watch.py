@@ -13,8 +13,8 @@ from stores import publish_one
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.evaluate import follow
 from hf_clipdyn.evaluation.precision import PrecisionCheck
-from hf_clipdyn.evaluation.watch import follow
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.snapshots import snapshot_folder
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarn
 
 
 def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data, monkeypatch):
-    monkeypatch.setattr("hf_clipdyn.evaluation.watch.follow.__kwdefaults__", {"interval": 0.1})
+    monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.follow.__kwdefaults__", {"interval": 0.1})
     store, output = tmp_path / "hub", tmp_path / "results.parquet"
 
     def train():

@@ -27,11 +27,10 @@ from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import train
-from hf_clipdyn.training.augmentation import Augmentation
+from hf_clipdyn.training.images import Augmentation
 from hf_clipdyn.training.loop import Callback, Training
-from hf_clipdyn.training.shards import Sample, Shards, Shuffle, first_captions
 from hf_clipdyn.training.source import Batch, Workers
-from hf_clipdyn.training.streamed import StreamedSource
+from hf_clipdyn.training.streamed import Sample, Shards, Shuffle, StreamedSource, first_captions
 
 PROCESSOR = clip_image_processor(model_size("tiny"))
 TOKENIZER = train_tokenizer(["sample 0123456789, seen again"], vocab_size=600, context_length=16)

@@ -12,7 +12,8 @@ import pytest
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.training import train
-from hf_clipdyn.training.statements import continuation, draws_bars
+from hf_clipdyn.training.device import draws_bars
+from hf_clipdyn.training.run import continuation
 
 Flags = Callable[..., list[str]]
 
