@@ -81,7 +81,7 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
 
 @dataclass(frozen=True)
 class _Preparation:
-    """The ways of reading for one run; ``given`` is the processor of the model that it continues, None for a new one."""
+    """The ways of reading for one run; ``given`` is the processor of the model that it continues, if there is one."""
 
     config: TrainingConfig
     accelerator: Accelerator

@@ -6,13 +6,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 from hub_server.server import WRITE_TOKEN
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.jobs import submit
@@ -45,16 +45,9 @@ def grid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 
 
 @pytest.fixture
-def clipdyn(capsys: pytest.CaptureFixture[str]) -> Clipdyn:
-    """`clipdyn(*words)`: exit code, standard output and standard error of `clipdyn train`."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(["train", *words])
-        printed = capsys.readouterr()
-        return int(stopped.value.code or 0), printed.out, printed.err
-
-    return run
+def clipdyn(clipdyn: Clipdyn) -> Clipdyn:
+    """`clipdyn(*words)`: `clipdyn train` with these words."""
+    return partial(clipdyn, "train")
 
 
 def _grid(path: Path, *flags: str) -> Study:

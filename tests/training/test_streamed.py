@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tarfile
 import textwrap
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,14 @@ import pytest
 import torch
 from huggingface_hub import HfApi
 from PIL import Image
+from runs import finished, hashes, wait_for_log
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
+from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.training import train
 from hf_clipdyn.training.images import Augmentation
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.source import Batch, Workers
@@ -396,8 +395,7 @@ def test_a_streamed_run_gives_the_same_weights_with_and_without_workers(tars: Pa
     weights = []
     for count in (0, 2):
         output = tmp_path / f"run{count}"
-        summary = train(parse_training_config(_flags(tars, output, dataloader_num_workers=count)))
-        assert summary is not None
+        summary = finished(_flags(tars, output, dataloader_num_workers=count))
         revisions = list_revisions("me/run", store=summary.store)
         assert [r.samples_seen for r in revisions] == [0, 40, 80]
         weights.append([r.sha256 for r in revisions])
@@ -443,7 +441,7 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
 ) -> None:
     import forked  # scripts of this file import it without the other tests' path
 
-    whole = train(parse_training_config(_flags(tars, tmp_path / "whole", num_train_epochs=4)))
+    whole = finished(_flags(tars, tmp_path / "whole", num_train_epochs=4))
     flags = _flags(
         tars,
         tmp_path / "killed",
@@ -453,20 +451,13 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
         save_total_limit=9,
     )
     command = [sys.executable, str(checkout / "scripts" / "train.py"), *flags]
-    log = tmp_path / "killed" / "log.jsonl"
     process = forked.start(command)
-    deadline = time.monotonic() + 240
-    while not log.exists() or len(log.read_text().splitlines()) < 6:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_log(process, tmp_path / "killed", 6)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert any("-step-" in path.name for path in (tmp_path / "killed" / "checkpoints").iterdir())
-    resumed = train(parse_training_config([*flags, "--resume_from_checkpoint", "true"]))
-    assert whole is not None
-    assert resumed is not None
-    weights = [[r.sha256 for r in list_revisions("me/run", store=run.store)] for run in (whole, resumed)]
+    resumed = finished([*flags, "--resume_from_checkpoint", "true"])
+    weights = [hashes(run.store) for run in (whole, resumed)]
     assert len(weights[0]) == 5
     assert weights[0] == weights[1]
 
@@ -488,11 +479,9 @@ def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: P
             path_or_fileobj=path, path_in_repo=f"data/{path.name}", repo_id="me/pairs", repo_type="dataset"
         )
 
-    def revisions(name: Path | str, output: str, *callbacks: Callback, **changes: object) -> list[str]:
+    def revisions(name: Path | str, output: str, *callbacks: Callback, **changes: object) -> list[str | None]:
         flags = _flags(name, tmp_path / output, num_train_epochs=2, **changes)  # type: ignore[arg-type]
-        summary = train(parse_training_config(flags), callbacks)
-        assert summary is not None
-        return [revision.sha256 for revision in list_revisions("me/run", store=summary.store)]
+        return hashes(finished(flags, *callbacks).store)
 
     class Stop(Callback):
         def step_ends(self, training: Training) -> None:
