@@ -11,8 +11,8 @@ from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import dataset_metadata
+from hf_clipdyn.evaluation import evaluate as watching
 from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.evaluation import watch as watching
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.models.encoder import Encoder

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import finished
+from training_runs import finished
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.training.device import draws_bars

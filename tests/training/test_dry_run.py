@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from runs import finished
+from training_runs import finished
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
 from hf_clipdyn.config import parse_training_config

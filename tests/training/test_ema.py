@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import finished, hashes
+from training_runs import finished, hashes
 from transformers import CLIPModel
 
 from hf_clipdyn.errors import ConfigError, TrainingError

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import finished
+from training_runs import finished
 
 from hf_clipdyn import plugins
 from hf_clipdyn.errors import ConfigError

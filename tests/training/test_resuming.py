@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from runs import finished, log, wait_for_log
+from training_runs import finished, log, wait_for_log
 
 from hf_clipdyn.errors import ConfigError, TrainingInterrupted
 from hf_clipdyn.revisions import list_revisions

@@ -19,7 +19,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from PIL import Image
-from runs import finished, hashes, log, wait_for_log
+from training_runs import finished, hashes, log, wait_for_log
 from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config, publishing_steps

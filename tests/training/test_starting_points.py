@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import finished
 from safetensors.torch import load_file
+from training_runs import finished
 from transformers import AutoModel, CLIPConfig, CLIPModel, CLIPProcessor, SiglipConfig, SiglipModel
 
 from hf_clipdyn.config import parse_training_config

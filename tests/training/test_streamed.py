@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hub_server.faults import Fault
 from huggingface_hub import HfApi
 from PIL import Image
-from runs import finished, hashes, wait_for_log
+from training_runs import finished, hashes, wait_for_log
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
@@ -341,17 +343,15 @@ def test_a_short_last_block_that_is_broken_costs_its_samples_alone(tmp_path: Pat
 
 
 def test_a_killed_worker_is_an_error_and_no_hang(tars: Path, tmp_path: Path) -> None:
-    import forked  # the script below imports this file without the other tests' path
-
     script = tmp_path / "killed.py"
     script.write_text(
         textwrap.dedent(
             """
             import os, signal, sys
             import psutil
-            sys.path.insert(0, sys.argv[1])
-            from test_streamed import _source
             from pathlib import Path
+            sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
+            from test_streamed import _source
 
             batches = _source(Path(sys.argv[2]), samples_per_epoch=10**6, count=1).batches(1)
             next(batches)
@@ -439,8 +439,6 @@ def test_the_order_is_part_of_the_recipe_and_the_workers_are_not() -> None:
 def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterrupted_one(
     tars: Path, tmp_path: Path, checkout: Path
 ) -> None:
-    import forked  # scripts of this file import it without the other tests' path
-
     whole = finished(_flags(tars, tmp_path / "whole", num_train_epochs=4))
     flags = _flags(
         tars,
@@ -464,8 +462,6 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
 
 @pytest.mark.parametrize("kind", ["tar", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: Path, kind: str) -> None:
-    from hub_server.faults import Fault  # the scripts below import this module without the other tests' path
-
     api = HfApi()
     api.create_repo("me/pairs", repo_type="dataset")
     for i in range(4):
@@ -548,7 +544,7 @@ def test_a_shard_that_breaks_in_one_of_two_processes_ends_both(tars: Path, tmp_p
 _MEASURE = """
 import resource, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
 from test_streamed import Augmentation, PROCESSOR, TOKENIZER, Shuffle, StreamedSource, Workers, _shards
 source = StreamedSource(
     _shards(Path(sys.argv[2])), Augmentation(), PROCESSOR, TOKENIZER, Shuffle(0, 4, 100), streams=4,

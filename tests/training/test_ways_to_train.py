@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import finished, log
+from training_runs import finished, log
 from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel, SiglipProcessor
 
 from hf_clipdyn.config import TrainingConfig
