@@ -344,45 +344,50 @@ def read_members(
         path,
         [] if output_dir is None else [f"--output_dir={output_dir}"],
     )
-    options = []
-    for run in members:
-        where = f"the evaluation of run {run.entry} of {path}"
-        if run.folder != folder / run.name:
-            raise ConfigError(
-                f"run {run.entry} of {path} has an output_dir: leave it out; its folder is {folder / run.name}."
-            )
-        given = shared | own[run.entry - 1]
-        _refuse(given, (*_OF_STUDY, *_OF_FOLDER), where)
-        assert run.config is not None
-        given = read_arguments({**given, "repo_id": repository(run.config)}, where)
-        options.append(given | {"store": run.folder / "hub"})
+    asked = [_asked_of_run(run, shared | own[run.entry - 1], folder, path) for run in members]
     for number, entry in enumerate(models, 1):
-        where = f"model {number} of {path}"
-        given = {**shared, **entry}
-        name = _model_name(given, where)
-        _refuse(given, _OF_STUDY, where)
-        options.append(read_arguments(given, where))
+        name, given = _asked_of_model({**shared, **entry}, f"model {number} of {path}")
         members.append(Member(name, (), folder / name))
+        asked.append(given)
     words = (*words, f"--output-dir={folder}", *(f"--data-dir={name}={at}" for name, at in data_dirs.items()))
     measured = []
-    for member, given in zip(members, options, strict=True):
+    for member, given in zip(members, asked, strict=True):
         given |= {"output": member.results, "data_dirs": {**given["data_dirs"], **data_dirs}}
         measured.append(replace(member, words=(*words, f"--run={member.name}"), measured=given))
         _check_evaluation(measured[-1], path)
     return folder, measured
 
 
-def _model_name(entry: dict[Any, Any], where: str) -> str:
-    name = entry.pop("name", None)
+def _asked_of_run(run: Member, options: dict[Any, Any], folder: Path, path: Path) -> dict[str, Any]:
+    """The arguments of the evaluation of a run below the folder of a study."""
+    from hf_clipdyn.evaluation.options import read_arguments
+
+    if run.folder != folder / run.name:
+        raise ConfigError(
+            f"run {run.entry} of {path} has an output_dir: leave it out; its folder is {folder / run.name}."
+        )
+    where = f"the evaluation of run {run.entry} of {path}"
+    _refuse(options, (*_OF_STUDY, *_OF_FOLDER), where)
+    assert run.config is not None
+    arguments = read_arguments({**options, "repo_id": repository(run.config)}, where)
+    return arguments | {"store": run.folder / "hub"}
+
+
+def _asked_of_model(options: dict[Any, Any], where: str) -> tuple[str, dict[str, Any]]:
+    """The name of a model and the arguments of its evaluation."""
+    from hf_clipdyn.evaluation.options import read_arguments
+
+    name = options.pop("name", None)
     if not isinstance(name, str) or name != valid_repo_name(name):
         raise ConfigError(
             f"name of {where} is {shown(name)}: give letters, digits, dashes, dots and underscores."
         )
-    if entry.get("repo_id") is None:
+    if options.get("repo_id") is None:
         raise ConfigError(
             f"{where} has no repo_id: name a repository or a folder, as for `clipdyn evaluate`."
         )
-    return name
+    _refuse(options, _OF_STUDY, where)
+    return name, read_arguments(options, where)
 
 
 def _check_evaluation(member: Member, path: Path) -> None:
