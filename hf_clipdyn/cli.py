@@ -781,26 +781,23 @@ def train(context: typer.Context) -> None:
 
     train_command().read(context.args)  # help and wrong options need no torch
     from hf_clipdyn.jobs import run_in_turn, submit
+    from hf_clipdyn.study import Study, read_training
     from hf_clipdyn.training import dry_run
     from hf_clipdyn.training import train as run_training
-    from hf_clipdyn.training.grid import Command
 
-    asked = Command.parse(context.args)
-    if asked.grid is not None:
-        jobs = asked.submission
+    asked, jobs = read_training(context.args)
+    if isinstance(asked, Study):
         if jobs.submit is None:
-            typer.echo(run_in_turn(asked.grid))
+            typer.echo(run_in_turn(asked))
         else:
-            typer.echo(submit(asked.grid, jobs.submit, jobs.submit_setting, print_command=jobs.print_command))
+            typer.echo(submit(asked, jobs.submit, jobs.submit_setting, print_command=jobs.print_command))
         return
-    config = asked.config
-    assert config is not None
-    if config.dry_run:
-        found = dry_run(config)
-        if found is not None:
-            typer.echo(found.message)
+    if asked.dry_run:
+        cost = dry_run(asked)
+        if cost is not None:
+            typer.echo(cost.message)
         return
-    summary = run_training(config)
+    summary = run_training(asked)
     if summary is not None:
         typer.echo(summary.message)
         if summary.missing:

@@ -5,7 +5,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["draws_bars", "library_bars"]
+from tqdm.auto import tqdm
+
+__all__ = ["draws_bars", "duration", "library_bars", "say"]
 
 
 def draws_bars() -> bool:
@@ -42,3 +44,21 @@ def library_bars(shown: bool) -> Iterator[None]:
     finally:
         for library in hidden:
             library.enable_progress_bar()
+
+
+def say(line: str) -> None:
+    """Print a line on standard error, above the bar if one is drawn."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """Whole seconds below two minutes, minutes below two hours, then hours.
+
+    Examples:
+        >>> from hf_clipdyn.progress import duration
+        >>> duration(75), duration(600), duration(9000)
+        ('75 s', '10 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
