@@ -46,8 +46,7 @@ from hf_clipdyn.jobs import Job, Missing, Scheduler, Work, submit
 from hf_clipdyn.results.read import is_combined, read_results, write_results
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.statistics.claims import read_claims
-from hf_clipdyn.statistics.registered import provenance
-from hf_clipdyn.statistics.verdicts import check_verdicts, render, verdict_table, write_verdicts
+from hf_clipdyn.statistics.verdicts import check_verdicts, provenance, render, verdict_table, write_verdicts
 from hf_clipdyn.training import repository, train
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.grid import STUDY_KEYS, Grid, Run, files_of_run

@@ -6,8 +6,7 @@ from typing import Any
 
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.statistics.contrasts import Estimate, RunContrast
-from hf_clipdyn.statistics.gates import Gate
-from hf_clipdyn.statistics.judging import Part, Verdict, Word, word_of
+from hf_clipdyn.statistics.judging import Gate, Part, Verdict, Word, word_of
 
 __all__ = ["judged", "made"]
 

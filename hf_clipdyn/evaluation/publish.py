@@ -27,7 +27,7 @@ from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.hub import RetryPolicy, attempt, check_login, limit_waiting, reason, refusal_hint
 from hf_clipdyn.results.cells import CellStore, with_cell
-from hf_clipdyn.results.row import Cell, column_table
+from hf_clipdyn.results.row import Cell, Row, column_table
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["check_push", "push_results"]
@@ -129,7 +129,7 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> None:
         benchmarks=_benchmarks(cells, results, configs),
         configs=configs,
         left_out=left_out,
-        columns=column_table(),
+        columns=column_table(Row),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
 

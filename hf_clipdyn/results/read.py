@@ -18,10 +18,10 @@ from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
 __all__ = ["Results", "check_frame", "is_combined", "load_results", "read_results", "write_results"]
 
-_DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
+_COLUMNS = {one.name: one for one in fields(Row)}
+_DEFAULTS = {name: one.default for name, one in _COLUMNS.items() if one.default is not MISSING}
 _TABLE = "results.parquet"
 _CELL = [one.name for one in fields(Cell)]
-_NAMED = ("repo_id", "revision", "kind", "dataset", "metric")  # columns that a row cannot leave empty
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +219,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
         values = table[name].cast(kind)
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"has values in its column {name} that are not of the type {kind}") from error
-    if name in _NAMED and (values.null_count or pc.any(pc.equal(values, "")).as_py()):
+    if _COLUMNS[name].metadata["filled"] and (values.null_count or pc.any(pc.equal(values, "")).as_py()):
         raise ValueError(f"has rows without a value in {name}")
     if pa.types.is_integer(kind) and (pc.min(values).as_py() or 0) < 0:
         raise ValueError(f"has negative numbers in its column {name}")

@@ -32,11 +32,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.statistics.alignment import Window, align, place
-from hf_clipdyn.statistics.endpoints import Endpoint, RunValues
 from hf_clipdyn.statistics.item_errors import ItemError, Key, weighted_error
 from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.trajectories import Trajectory
+from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, align, place
 
 __all__ = [
     "AgainstNull",

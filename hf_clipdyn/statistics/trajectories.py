@@ -5,16 +5,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
-from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary
+from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary, bare
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["DETAILS", "Trajectory", "bare", "read_trajectories", "rows_of"]
+__all__ = ["DETAILS", "Trajectory", "bare", "crossings", "read_trajectories", "rows_of"]
 
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that distinguish numbers of one metric, in the order in which they are named."""
@@ -22,11 +23,6 @@ DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter
 _DEFAULT_PROBE = {one.name: one.default for one in fields(NumberKey)}["probe"]
 _TEXTS = {"own": "text of each revision", "last": "text of the last revision"}
 _CONDITIONS = {"": "all conditions", "none": "untouched images"}
-
-
-def bare(name: str) -> str:
-    """A name without a title, as it is shown."""
-    return name.replace("_", " ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +128,10 @@ class Trajectory(NumberKey):
     @property
     def reference_terms(self) -> Reference:
         """The declaration of a reference; without one it joins values with the same key, whatever the probe."""
-        found = self.terms.reference(self.role, self.reference)
         columns = ("metric", "variant", "subset", "condition", "level", "parameter")
         title = bare(self.reference or self.role)
-        return found or Reference(role=self.role, name=self.reference, title=title, joins=columns)
+        undeclared = Reference(role=self.role, name=self.reference, title=title, joins=columns)
+        return self.terms.reference(self.role, self.reference) or undeclared
 
     def detail(self, columns: Iterable[str]) -> str:
         """The values of these columns of `DETAILS`, in words.
@@ -194,7 +190,7 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
     placed = pd.concat([_placed(of_run) for _, of_run in rows.groupby("run", sort=False)])
     for name in ("scale", "seed"):  # some tables of a run may lack them
         placed[name] = placed.groupby("run", sort=False)[name].transform("first")
-    placed["arm"] = placed.groupby("run", sort=False)["arm"].transform("max")
+    placed["arm"] = placed["arm"].fillna("").groupby(placed["run"], sort=False).transform("max")
     placed["defined"] = defined = np.isfinite(placed["value"])
     placed["usable"] = defined & ~placed["interpretable"].eq(False).fillna(False).astype(bool)
     placed["note"] = placed["note"].mask(~defined & (placed["note"] == ""), "no cause was recorded")
@@ -204,33 +200,60 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
     keys = placed.loc[starts, names].astype(object)
     for name in ("layer", "seed"):
         keys[name] = keys[name].astype("Int64").astype(object)
-    keys = keys.where(keys.notna(), None)
-    keyed: list[dict[str, Any]] = keys.to_dict("records")  # type: ignore[assignment]
-    points = placed[_POINT]
-    ends = [*starts[1:], len(placed)]
-    found = [
+    keyed: list[dict[str, Any]] = keys.where(keys.notna(), None).to_dict("records")  # type: ignore[assignment]
+    points, ends = placed[_POINT], [*starts[1:], len(placed)]
+    trajectories = [
         Trajectory(**key, points=points.iloc[start:end], vocabulary=vocabulary)
         for key, start, end in zip(keyed, starts, ends, strict=True)
     ]
-    scales: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
-    for one in found:
-        if one.role not in ("value", "diagnostic"):
-            scales[one.cell].append(one)
+    references: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
+    for trajectory in trajectories:
+        if trajectory.role not in ("value", "diagnostic"):
+            references[trajectory.cell].append(trajectory)
     return [
-        replace(one, references=tuple(other for other in scales[one.cell] if _scales(other, one)))
+        replace(one, references=tuple(other for other in references[one.cell] if _scales(other, one)))
         if one.is_value
         else one
-        for one in found
+        for one in trajectories
     ]
 
 
-def _scales(reference: Trajectory, one: Trajectory) -> bool:
-    return all(getattr(reference, name) == getattr(one, name) for name in reference.reference_terms.joins)
+def _scales(reference: Trajectory, value: Trajectory) -> bool:
+    return all(getattr(reference, name) == getattr(value, name) for name in reference.reference_terms.joins)
 
 
 def rows_of(points: pd.DataFrame) -> list[Any]:
     """The rows as named tuples, for the few places that need them one by one."""
     return list(points.itertuples(index=False))
+
+
+def crossings(trajectory: Trajectory, level: float) -> list[tuple[Any, Any]]:
+    """Where a trajectory crosses ``level``, such as one half: a description of one run, not a test.
+
+    A point is on a side if its interval is wholly there. One point alone may be the noise of a checkpoint, so it takes
+    two revisions in a row on a side, among those at which the number was measured; one that is undefined or not
+    interpretable comes between them. A value without an interval is on no side.
+
+    Returns:
+        Pairs of points (rows): the last on the first side that has a neighbour there, and the first of two neighbours
+        on the other side.
+    """
+    sides = [(point, _side(point, level)) for point in rows_of(trajectory.points)]
+    confirmed = [
+        (first, second, side) for (first, side), (second, other) in pairwise(sides) if side and side == other
+    ]
+    return [
+        (before, after)
+        for (_, before, earlier_side), (after, _, side) in pairwise(confirmed)
+        if earlier_side != side
+    ]
+
+
+def _side(point: Any, level: float) -> int:
+    """1 above, -1 below, 0 for neither."""
+    if not point.usable:
+        return 0
+    return int(point.ci_low > level) - int(point.ci_high < level)
 
 
 def _placed(rows: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from hf_clipdyn.report.page.claims import payload, verdict_rows, verdict_summary
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.registration import Registration
-from hf_clipdyn.statistics.registered import registered_hash
+from hf_clipdyn.statistics.claims import registered_hash
 
 _HOSTILE = "</script><b>&\"'"
 

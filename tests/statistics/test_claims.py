@@ -8,7 +8,7 @@ import yaml
 
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims
-from hf_clipdyn.statistics.endpoints import Endpoint
+from hf_clipdyn.statistics.windows import Endpoint
 
 _ENDPOINT = "{kind: noise, dataset: procedural, metric: accuracy}"
 _CONTRAST = f"{{title: rise, endpoint: {_ENDPOINT}, weights: {{late: 1}}, smallest_effect: 0.1}}"
@@ -181,7 +181,11 @@ def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path
             "{} cannot be read: gates.'accurate'.rule is 'high', not one of",
         ),
         ("levels: [0.1]", f"levels: {[0.1] * 900}", "'drop' in {} is longer than 2,000 characters"),
-        ("endpoints:\n", "endpoints: [a]\n    endpoint:\n", "{} cannot be read: endpoints is a list of 1"),
+        (
+            "endpoints: {drop: {kind: noise, dataset: cifar10, metric: relative_drop}}",
+            "endpoints: [a]",
+            "(study 'other') cannot be read: endpoints is a list of 1",
+        ),
         (
             "      clean: {kind",
             "      clean: clean\n      c: {kind",
@@ -211,6 +215,12 @@ def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path
             "studies:\n",
             "studies:\n" + "".join(f"  s{at}: {{title: s}}\n" for at in range(18)),
             "has 21 studies: at most 20 are allowed",
+        ),
+        ("- arm: swapped", "- arm: ''", "The control 'none' needs an arm and what it expects"),
+        (
+            "            minus_arm: noise",
+            "            minus_arm: noise\n            expects: reversed",
+            "The part 'arms' expects 'reversed': list it",
         ),
     ],
 )
@@ -279,6 +289,36 @@ def test_the_package_lists_the_deviations_of_its_two_studies():
     by_number = {one.number: " ".join(one.test("world").deviations) for one in claims.claims}
     assert "`micro` passes it" in by_number[6]
     assert [number for number, words in by_number.items() if "three of the five" in words] == [1, 6]
+
+
+# A phrase of each deviation in claims.yaml, and one of the row that has it in the table of docs/explanation/study.md.
+_DEVIATIONS = {
+    "minimum detectable effects": "minimum detectable effects",
+    "`micro` passes it": "`micro` passes too",
+    "have three of the five": "arms with the five seeds",
+    "twice the training, and fresh images": "twice the training and with fresh images",
+    "names three sensitivities": "claim 5 also by probe",
+    "high-pass accuracy by epoch": "high-pass accuracy by epoch",
+    "shows pixels": "pixels beside claim 2",
+    "had twelve epochs": "photographs: twelve epochs, five seeds",
+    "registered seeds were run": "photographs: twelve epochs, five seeds",
+}
+
+
+def test_the_table_of_deviations_in_the_docs_has_those_of_the_package_and_no_others(checkout: Path):
+    text = (checkout / "docs" / "explanation" / "study.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (.*) \|$", text.partition("## Deviations from the plan\n")[2].partition("\n## ")[0], re.M
+    )[2:]
+    claims = read_claims()
+    sentences = [words for plan in claims.studies.values() for words in plan.deviations]
+    tests = [test for claim in claims.claims for test in claim.studies.values()]
+    sentences += [words for test in tests for words in test.deviations]
+    phrases = {words: [row for phrase, row in _DEVIATIONS.items() if phrase in words] for words in sentences}
+    assert {words: len(of) for words, of in phrases.items()} == dict.fromkeys(sentences, 1)
+    named = {phrase for of in phrases.values() for phrase in of}
+    assert [sum(phrase in row for phrase in named) for row in rows] == [1] * len(rows)
+    assert named == set(_DEVIATIONS.values())
 
 
 def test_what_is_no_text_file_is_refused(tmp_path: Path):

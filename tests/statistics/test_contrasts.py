@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from result_rows import row
+from result_rows import course, row
 from scipy import stats
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
@@ -13,7 +13,6 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
-from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.contrasts import (
     ONE_SEQUENCE,
     Contrast,
@@ -27,6 +26,7 @@ from hf_clipdyn.statistics.contrasts import (
 from hf_clipdyn.statistics.item_errors import Design, ItemError
 from hf_clipdyn.statistics.kept_errors import NO_TRIALS, ItemErrors
 from hf_clipdyn.statistics.trajectories import read_trajectories
+from hf_clipdyn.statistics.windows import Window
 
 WINDOWS = [
     Window(name="0", untrained=True),
@@ -37,17 +37,8 @@ BIAS = Endpoint(kind="shape_bias", dataset="procedural", metric="shape_bias")
 RISE = Contrast(title="rise", endpoint=BIAS, weights={"L": 1, "E": -1}, smallest_effect=0.1)
 
 
-@pytest.fixture
-def gather(read):
-    return lambda rows: read(rows).trajectories
-
-
-def run_rows(values, name="me/run", **columns):
-    """A made-up run with one value per epoch."""
-    return [
-        row("shape_bias/procedural", "shape_bias", value, 0.1, epoch=epoch, repo_id=name, **columns)
-        for epoch, value in enumerate(values)
-    ]
+def run_rows(values, repo_id="me/run", **columns):
+    return course("shape_bias/procedural", "shape_bias", values, 0.1, repo_id=repo_id, **columns)
 
 
 def seeds_rows(table, scale="tiny"):

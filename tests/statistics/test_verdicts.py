@@ -21,12 +21,10 @@ from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import Results, load_results, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims
+from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import AgainstNull, Estimate
-from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.gates import gate
-from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
-from hf_clipdyn.statistics.registered import registered_hash
+from hf_clipdyn.statistics.evidence import Evidence, read_evidence
+from hf_clipdyn.statistics.judging import gate, judge_evidence
 from hf_clipdyn.statistics.specifications import specifications
 from hf_clipdyn.statistics.verdicts import (
     SCHEMA,

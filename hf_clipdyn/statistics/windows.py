@@ -1,9 +1,10 @@
-"""Where revisions lie in training, and windows of it: runs of different lengths and paces side by side."""
+"""Endpoints and windows: which number of the table is read, where revisions lie in training, and windows of it."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,10 +12,165 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.statistics.endpoints import Endpoint, RunValues, arm_of
+from hf_clipdyn.results.row import NUMBER_KEY, Role
 from hf_clipdyn.statistics.trajectories import Trajectory
 
-__all__ = ["AXES", "Clock", "Placement", "Window", "align", "common_accuracy", "locate", "place"]
+__all__ = [
+    "AXES",
+    "Clock",
+    "Endpoint",
+    "Placement",
+    "Reading",
+    "RunValues",
+    "Window",
+    "align",
+    "common_accuracy",
+    "locate",
+    "place",
+]
+
+_POINT = ("revision", "value", "usable", "note", "defined", "n", "n_clusters", "cell")
+_COLUMNS = ("kind", "dataset", "texts", *(name for name in NUMBER_KEY if name != "level"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Which number of the table: the columns of a trajectory.
+
+    Attributes:
+        levels: the mean over these levels is taken, per revision; () for a number without a level.
+    """
+
+    kind: str
+    dataset: str
+    metric: str
+    variant: str = ""
+    probe: str = "projection"
+    layer: int | None = None
+    subset: str = ""
+    condition: str = "none"
+    levels: tuple[float, ...] = ()
+    parameter: float | None = None
+    texts: str = "own"
+    role: Role = "value"
+    reference: str = ""
+
+    @property
+    def benchmark(self) -> str:
+        """``kind/dataset``."""
+        return f"{self.kind}/{self.dataset}"
+
+    def of(self, trajectories: Iterable[Trajectory]) -> "dict[str, RunValues]":
+        """Its values in each run, by the name of the run; also of runs that lack it, with the cause."""
+        runs: dict[str, Trajectory] = {}
+        by_level: dict[str, dict[float | None, list[Trajectory]]] = defaultdict(lambda: defaultdict(list))
+        for trajectory in trajectories:
+            runs.setdefault(trajectory.run, trajectory)
+            if self._names(trajectory):
+                by_level[trajectory.run][trajectory.level].append(trajectory)
+        return {name: self._values(run, by_level[name]) for name, run in runs.items()}
+
+    def _names(self, trajectory: Trajectory) -> bool:
+        same = all(getattr(trajectory, name) == getattr(self, name) for name in _COLUMNS)
+        return same and (trajectory.level in self.levels if self.levels else trajectory.level is None)
+
+    def _values(self, run: Trajectory, by_level: Mapping[float | None, Sequence[Trajectory]]) -> "RunValues":
+        levels, cause = self.levels or (None,), ""
+        if not by_level:
+            cause = f"{self.benchmark} has no {self.metric} of this kind"
+        elif missing := [level for level in levels if level not in by_level]:
+            cause = f"{self.benchmark} was not measured at level {missing[0]:g}"
+        elif any(len(by_level[level]) > 1 for level in levels):
+            cause = f"{self.benchmark} was measured with several settings, splits, data or precisions: name one table"
+        parts = () if cause else tuple(by_level[level][0] for level in levels)
+        return RunValues(run=run.run, scale=run.scale, seed=run.seed, arm=run.arm, parts=parts, cause=cause)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An endpoint at one revision.
+
+    Attributes:
+        value: the mean of the parts; NaN if one is undefined or not interpretable.
+        n: items.
+        n_clusters: clusters of items.
+        cause: of a NaN.
+        cells: the cell of each part.
+    """
+
+    value: float
+    n: int
+    n_clusters: int
+    cause: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunValues:
+    """An endpoint in one run.
+
+    Attributes:
+        run: name of the run, of one scale, seed and arm.
+        parts: the trajectories whose mean is the endpoint: one for each level.
+        cause: why there are none.
+    """
+
+    run: str
+    scale: str
+    seed: int | None
+    arm: str
+    parts: tuple[Trajectory, ...]
+    cause: str = ""
+
+    @cached_property
+    def readings(self) -> dict[str, Reading]:
+        """By revision, in the order of training: those at which all parts were measured."""
+        by_part = [dict(_readings(part)) for part in self.parts]
+        return {
+            revision: _mean([readings[revision] for readings in by_part])
+            for revision in (by_part[0] if by_part else ())
+            if all(revision in readings for readings in by_part)
+        }
+
+    @property
+    def values(self) -> "pd.Series[float]":
+        """The values of the readings by revision."""
+        values = {revision: reading.value for revision, reading in self.readings.items()}
+        return pd.Series(values, dtype=np.float64)
+
+    @cached_property
+    def null(self) -> tuple[str, float]:
+        """The title and the height of its null, the mean over the parts; NaN if a part has no rows of that role."""
+        nulls = [[one for one in part.references if one.role == "null"] for part in self.parts]
+        if not all(nulls):
+            return "null", math.nan
+        heights = [float(null.points["value"].mean()) for of_part in nulls for null in of_part]
+        return nulls[0][0].reference_terms.title, sum(heights) / len(heights)
+
+    def beats_null(self, value: float) -> bool | None:
+        """Whether a value of the endpoint is better than its null; None if there is no null or no better direction."""
+        height, higher = self.null[1], self.parts[0].term.higher_is_better
+        if math.isnan(height) or higher is None:
+            return None
+        return value > height if higher else value < height
+
+
+def _readings(part: Trajectory) -> Iterable[tuple[str, Reading]]:
+    columns = (part.points[name].tolist() for name in _POINT)
+    for revision, value, usable, note, defined, n, n_clusters, cell in zip(*columns, strict=True):
+        cause = "" if usable else "not interpretable" if defined else note
+        yield revision, Reading(value if usable else math.nan, n, n_clusters, cause, (cell,))
+
+
+def _mean(readings: Sequence[Reading]) -> Reading:
+    return Reading(
+        sum(reading.value for reading in readings) / len(readings),
+        max(reading.n for reading in readings),
+        max(reading.n_clusters for reading in readings),
+        next((reading.cause for reading in readings if reading.cause), ""),
+        tuple(cell for reading in readings for cell in reading.cells),
+    )
+
 
 Clock: TypeAlias = Literal["samples_seen", "step", "epoch"]
 """What shares of training are counted in."""
@@ -99,32 +255,31 @@ def align(
         - ``accuracy``: as measured; ``monotone_accuracy``: its isotonic regression over training (NaN without the
           endpoint). A single lucky revision then does not decide where a run reaches an accuracy.
     """
-    listed = list(trajectories)
-    of_run: dict[str, list[Trajectory]] = defaultdict(list)
-    for one in listed:
-        of_run[one.run].append(one)
-    accuracies = accuracy.of(listed) if accuracy else {}
-    places = {run: _revisions(held) for run, held in of_run.items()}
-    groups = {run: (held[0].scale, arm_of(held[0])) if held[0].scale else run for run, held in of_run.items()}
+    by_run: dict[str, list[Trajectory]] = defaultdict(list)
+    for trajectory in trajectories:
+        by_run[trajectory.run].append(trajectory)
+    places = {run: _revisions(members) for run, members in by_run.items()}
     clocks = {run: _known_clock(table, clock) for run, table in places.items()}
-    wholes: dict[object, float] = defaultdict(float)
+    groups = {
+        run: ((members[0].scale, members[0].arm) if members[0].scale else run, clocks[run])
+        for run, members in by_run.items()
+    }
+    lengths: dict[object, float] = defaultdict(float)
     for run, table in places.items():
         if name := clocks[run]:
-            key = groups[run], name
-            wholes[key] = max(wholes[key], float(table[name].max()))
+            lengths[groups[run]] = max(lengths[groups[run]], float(table[name].max()))
     for run, table in places.items():
-        name = clocks[run]
-        whole = wholes[groups[run], name] if name else 0.0
-        table["share"] = table[name] / whole if name and whole else math.nan
-        _add_accuracy(table, accuracies.get(run))
+        name, length = clocks[run], lengths[groups[run]]
+        table["share"] = table[name] / length if name and length else math.nan
+        _add_accuracy(table, accuracy.of(by_run[run])[run] if accuracy else None)
     return places
 
 
-def _revisions(held: Iterable[Trajectory]) -> pd.DataFrame:
+def _revisions(trajectories: Iterable[Trajectory]) -> pd.DataFrame:
     # Most trajectories have the same revisions.
-    distinct = {one.points["order"].to_numpy().tobytes(): one.points for one in held}
+    distinct = {one.points["order"].to_numpy().tobytes(): one.points for one in trajectories}
     columns = ["revision", "order", "epoch", "step", "samples_seen"]
-    points = pd.concat([one[columns] for one in distinct.values()]).drop_duplicates("revision")
+    points = pd.concat([points[columns] for points in distinct.values()]).drop_duplicates("revision")
     table = points.set_index("revision").sort_values("order").astype(float)
     seen = table["samples_seen"]
     table["log_samples"] = np.log10(seen.where(seen > 0))
@@ -138,13 +293,12 @@ def _known_clock(table: pd.DataFrame, wanted: Clock) -> Clock | None:
     return None
 
 
-def _add_accuracy(table: pd.DataFrame, held: RunValues | None) -> None:
+def _add_accuracy(table: pd.DataFrame, measured: RunValues | None) -> None:
     table["accuracy"] = table["monotone_accuracy"] = math.nan
-    if held is None or not held.parts:
+    if measured is None or not measured.parts:
         return
-    measured = held.table()["value"].reindex(table.index)
-    table["accuracy"] = measured
-    known = measured.dropna()
+    table["accuracy"] = measured.values.reindex(table.index)
+    known = table["accuracy"].dropna()
     if len(known):
         table.loc[known.index, "monotone_accuracy"] = isotonic_regression(known.to_numpy()).x
 
@@ -156,6 +310,7 @@ def place(window: Window, revisions: pd.DataFrame) -> Placement:
     by its distance to both; where it is flat at that accuracy, all of these revisions weigh the same. The accuracy is
     taken as exact: its own error is not in the item variance.
     """
+    start, end = window.start or 0, window.end or 0
     if window.accuracy is not None:
         return _at_accuracy(window, window.accuracy, revisions)
     if window.untrained:
@@ -171,8 +326,8 @@ def place(window: Window, revisions: pd.DataFrame) -> Placement:
     else:
         if revisions["share"].isna().all():
             return Placement(cause="not all revisions have a known number of samples, steps or epochs")
-        inside = revisions["share"].between((window.start or 0) - _NEAR, (window.end or 0) + _NEAR)
-        expected = f"has no revision from {100 * (window.start or 0):g} to {100 * (window.end or 0):g} % of the samples"
+        inside = revisions["share"].between(start - _NEAR, end + _NEAR)
+        expected = f"has no revision from {100 * start:g} to {100 * end:g} % of the samples"
     names = revisions.index[inside]
     if not len(names):
         return Placement(cause=f"the run {expected} (window {window.name})")
@@ -232,28 +387,22 @@ def locate(
     Raises:
         EvaluationError: the tuning seeds have no revision there at which the number is defined in all of them.
     """
-    listed = list(tuning)
-    values = endpoint.of(listed)
+    trajectories = list(tuning)
+    runs = endpoint.of(trajectories)
     curves = []
-    for run, table in align(listed).items():
-        if values[run].parts:
-            curve = values[run].table()["value"]
-            shares = table["share"].reindex(curve.index).round(6)
-            curves.append(curve.groupby(shares).mean())
-    mean = (
-        pd.concat(curves, axis=1).mean(axis=1, skipna=False).sort_index()
-        if curves
-        else pd.Series(dtype=float)
-    )
+    for run, table in align(trajectories).items():
+        if runs[run].parts:
+            curve = runs[run].values
+            curves.append(curve.groupby(table["share"].reindex(curve.index).round(6)).mean())
+    mean = pd.concat(curves or [pd.Series(dtype=float)], axis=1).mean(axis=1, skipna=False).sort_index()
     inside = mean[(mean.index > 0) & (mean.index >= start) & (mean.index <= end + _NEAR)].dropna()
-    if inside.empty or len(curves) < len(values):
+    if inside.empty or len(curves) < len(runs):
         raise EvaluationError(
             f"The extreme of {endpoint.benchmark} {endpoint.metric} cannot be located: the tuning seeds have no common "
             f"revision with a value from {100 * start:g} to {100 * end:g} % of the samples."
         )
     grid, heights = np.asarray(mean.index, np.float64), inside.to_numpy()
-    at = float(inside.index[int(heights.argmax() if highest else heights.argmin())])
-    position = int(np.searchsorted(grid, at))
-    before = (grid[position - 1] + at) / 2 if position else at
-    after = (grid[position + 1] + at) / 2 if position + 1 < len(grid) else at
-    return Window(name=name, start=float(before), end=float(min(after, 1)))
+    extreme = float(inside.index[int(heights.argmax() if highest else heights.argmin())])
+    at = int(np.searchsorted(grid, extreme))
+    before, after = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
+    return Window(name=name, start=float((before + extreme) / 2), end=float(min((extreme + after) / 2, 1)))

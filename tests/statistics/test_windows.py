@@ -5,26 +5,17 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from result_rows import row
+from result_rows import course, row
 from scipy.optimize import isotonic_regression
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.statistics.alignment import Window, align, common_accuracy, locate, place
-from hf_clipdyn.statistics.endpoints import Endpoint
+from hf_clipdyn.statistics.windows import Endpoint, Window, align, common_accuracy, locate, place
 
 TOP = Endpoint(kind="zero_shot", dataset="procedural", metric="top1")
 
 
-@pytest.fixture
-def gather(read):
-    return lambda rows: read(rows).trajectories
-
-
-def accuracies(values, name="me/run", **columns):
-    return [
-        row("zero_shot/procedural", "top1", value, epoch=epoch, repo_id=name, **columns)
-        for epoch, value in enumerate(values)
-    ]
+def accuracies(values, repo_id="me/run", **columns):
+    return course("zero_shot/procedural", "top1", values, repo_id=repo_id, **columns)
 
 
 def placed(gather, window, values=(0.1, 0.2, 0.4, 0.8, 0.9, 0.95), **columns):
