@@ -46,7 +46,6 @@ def made(
             contrast=plan.contrast,
             estimate=_estimate(value, half, runs),
             verdict=word_of(value - half, value + half, plan.contrast.smallest_effect),
-            minimum_detectable_effect=half * 1.5,
             title=plan.contrast.title,
         )
         for plan, (value, half) in zip(test.parts, values, strict=False)

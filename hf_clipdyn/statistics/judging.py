@@ -19,7 +19,7 @@ within a run are never tested: trends always correlate.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import reduce
 from itertools import combinations
 from operator import add
 from typing import Literal
@@ -94,7 +94,6 @@ class Part:
         contrast: with δ in ``smallest_effect``; positive favours the claim.
         estimate: of the contrast, with its interval.
         verdict: by the rule above.
-        minimum_detectable_effect: see the function of that name; NaN without a standard error.
         title: in words.
         scale: the only scale of the estimate; empty for all scales together.
     """
@@ -102,9 +101,16 @@ class Part:
     contrast: Contrast
     estimate: Estimate
     verdict: Word
-    minimum_detectable_effect: float
     title: str = ""
     scale: str = ""
+
+    @property
+    def minimum_detectable_effect(self) -> float:
+        """See the function of that name; NaN without a standard error."""
+        estimate = self.estimate
+        return minimum_detectable_effect(
+            estimate.standard_error, estimate.degrees_of_freedom, estimate.confidence_level
+        )
 
     @property
     def sign(self) -> int | None:
@@ -328,16 +334,8 @@ def _part(
         word = _NOT_HERE
     elif evidence.needs_seeds and _has_one_seed(estimate):
         word = "undecided"
-    effect = minimum_detectable_effect(
-        estimate.standard_error, estimate.degrees_of_freedom, estimate.confidence_level
-    )
     return Part(
-        contrast=contrast,
-        estimate=estimate,
-        verdict=word,
-        minimum_detectable_effect=effect,
-        title=title or contrast.title,
-        scale=scale,
+        contrast=contrast, estimate=estimate, verdict=word, title=title or contrast.title, scale=scale
     )
 
 
@@ -509,27 +507,23 @@ def _failure(
         n = _common_conditions(plan.endpoint, run)
         return "" if n >= plan.at_least else f"{n} of at least {plan.at_least:g} are common to all revisions"
     for name in plan.windows:
-        placed = place(windows[name], evidence.places[values.run])
-        if placed.cause:
-            return placed.cause
-        interpretable = plan.rule == "interpretable"
-        cause = (_uninterpretable if interpretable else partial(_too_low, plan))(values, placed.weights)
-        if cause:
+        weights, note = place(windows[name], evidence.places[values.run])
+        if not weights:
+            return note
+        if cause := _closes(plan, values, weights):
             return f"{cause} ({name})"
     return ""
 
 
-def _uninterpretable(values: RunValues, revisions: Mapping[str, float]) -> str:
-    for revision in revisions:
-        if revision not in values.readings:
-            return f"not measured at {revision}"
-        if cause := values.readings[revision].cause:
-            return f"{cause} at {revision}"
-    return ""
-
-
-def _too_low(plan: GatePlan, values: RunValues, revisions: Mapping[str, float]) -> str:
-    """Compare the mean of a window with chance, with the null, or with each of the baselines."""
+def _closes(plan: GatePlan, values: RunValues, revisions: Mapping[str, float]) -> str:
+    """Why a window does not pass: a value is not interpretable, or the mean is too low; empty if it passes."""
+    if plan.rule == "interpretable":
+        for revision in revisions:
+            if revision not in values.readings:
+                return f"not measured at {revision}"
+            if cause := values.readings[revision].cause:
+                return f"{cause} at {revision}"
+        return ""
     weights = np.array(list(revisions.values()))
     mean = float(values.values.reindex(list(revisions)).to_numpy() @ weights)
     if math.isnan(mean):

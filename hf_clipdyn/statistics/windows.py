@@ -3,9 +3,8 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,7 @@ from hf_clipdyn.results.row import NUMBER_KEY, Role
 from hf_clipdyn.statistics.trajectories import Trajectory
 
 __all__ = [
-    "AXES",
-    "Clock",
     "Endpoint",
-    "Placement",
     "Reading",
     "RunValues",
     "Window",
@@ -172,13 +168,7 @@ def _mean(readings: Sequence[Reading]) -> Reading:
     )
 
 
-Clock: TypeAlias = Literal["samples_seen", "step", "epoch"]
-"""What shares of training are counted in."""
-
-AXES = ("epoch", "step", "samples_seen", "log_samples", "accuracy")
-"""Columns of `align` on which runs can be drawn side by side."""
-
-_CLOCKS: tuple[Clock, ...] = ("samples_seen", "step", "epoch")
+_CLOCKS = ("samples_seen", "step", "epoch")
 _NEAR = 1e-6  # shares are quotients
 
 
@@ -221,37 +211,20 @@ class Window:
             raise ConfigError(f"{where} is at an accuracy of {self.accuracy}: give a number from 0 to 1.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """The revisions of a window in one run.
-
-    Attributes:
-        weights: of each revision in the mean over the window; they sum to 1.
-        cause: why there is none.
-        note: a caution.
-    """
-
-    weights: Mapping[str, float] = field(default_factory=dict)
-    cause: str = ""
-    note: str = ""
-
-
-def align(
-    trajectories: Iterable[Trajectory], *, accuracy: Endpoint | None = None, clock: Clock = "samples_seen"
-) -> dict[str, pd.DataFrame]:
+def align(trajectories: Iterable[Trajectory], *, accuracy: Endpoint | None = None) -> dict[str, pd.DataFrame]:
     """The revisions of each run on all axes.
 
     Args:
         trajectories: of one or several runs.
         accuracy: the number that `Window.accuracy` and the axis ``accuracy`` mean, such as zero-shot accuracy.
-        clock: what shares are counted in; where a run does not know it for all its revisions, steps or epochs count.
 
     Returns:
         By the name of the run a frame, with a row per revision in the order of training, indexed by its name:
 
         - ``epoch``, ``step``, ``samples_seen``, and ``log_samples`` (log10; NaN before the first step); NaN if unknown.
-        - ``share``: of training, 0 to 1. The whole is the longest run of the same scale and arm, so a run that was cut
-          short does not reach 1; a run of no named scale is compared with itself. NaN if no clock is known.
+        - ``share``: of training, 0 to 1, in samples, or in steps or epochs where a run lacks samples for some revisions.
+          The whole is the longest run of the same scale and arm, so a run that was cut short does not reach 1; a run of
+          no named scale is compared with itself. NaN if no clock is known.
         - ``accuracy``: as measured; ``monotone_accuracy``: its isotonic regression over training (NaN without the
           endpoint). A single lucky revision then does not decide where a run reaches an accuracy.
     """
@@ -259,7 +232,10 @@ def align(
     for trajectory in trajectories:
         by_run[trajectory.run].append(trajectory)
     places = {run: _revisions(members) for run, members in by_run.items()}
-    clocks = {run: _known_clock(table, clock) for run, table in places.items()}
+    clocks = {
+        run: next((name for name in _CLOCKS if table[name].notna().all()), None)
+        for run, table in places.items()
+    }
     groups = {
         run: ((members[0].scale, members[0].arm) if members[0].scale else run, clocks[run])
         for run, members in by_run.items()
@@ -286,13 +262,6 @@ def _revisions(trajectories: Iterable[Trajectory]) -> pd.DataFrame:
     return table
 
 
-def _known_clock(table: pd.DataFrame, wanted: Clock) -> Clock | None:
-    for name in (wanted, *_CLOCKS):
-        if table[name].notna().all():
-            return name
-    return None
-
-
 def _add_accuracy(table: pd.DataFrame, measured: RunValues | None) -> None:
     table["accuracy"] = table["monotone_accuracy"] = math.nan
     if measured is None or not measured.parts:
@@ -303,12 +272,15 @@ def _add_accuracy(table: pd.DataFrame, measured: RunValues | None) -> None:
         table.loc[known.index, "monotone_accuracy"] = isotonic_regression(known.to_numpy()).x
 
 
-def place(window: Window, revisions: pd.DataFrame) -> Placement:
+def place(window: Window, revisions: pd.DataFrame) -> tuple[Mapping[str, float], str]:
     """The revisions of a window in one run, from a frame of `align`.
 
     At an accuracy they are the two revisions between which the isotonic regression of the accuracy reaches it, weighted
     by its distance to both; where it is flat at that accuracy, all of these revisions weigh the same. The accuracy is
     taken as exact: its own error is not in the item variance.
+
+    Returns:
+        The weight of each revision in the mean over the window, and a caution; without revisions, the cause.
     """
     start, end = window.start or 0, window.end or 0
     if window.accuracy is not None:
@@ -321,40 +293,38 @@ def place(window: Window, revisions: pd.DataFrame) -> Placement:
         inside = revisions["epoch"].isin(window.epochs)
         missing = sorted(set(window.epochs) - set(revisions["epoch"]))
         if missing:
-            return Placement(cause=f"the run has no revision of epoch {missing[0]} (window {window.name})")
+            return {}, f"the run has no revision of epoch {missing[0]} (window {window.name})"
         expected = "has none of the epochs"
     else:
         if revisions["share"].isna().all():
-            return Placement(cause="not all revisions have a known number of samples, steps or epochs")
+            return {}, "not all revisions have a known number of samples, steps or epochs"
         inside = revisions["share"].between(start - _NEAR, end + _NEAR)
         expected = f"has no revision from {100 * start:g} to {100 * end:g} % of the samples"
     names = revisions.index[inside]
     if not len(names):
-        return Placement(cause=f"the run {expected} (window {window.name})")
-    return Placement(weights=dict.fromkeys(names, 1 / len(names)))
+        return {}, f"the run {expected} (window {window.name})"
+    return dict.fromkeys(names, 1 / len(names)), ""
 
 
-def _at_accuracy(window: Window, accuracy: float, revisions: pd.DataFrame) -> Placement:
+def _at_accuracy(window: Window, accuracy: float, revisions: pd.DataFrame) -> tuple[Mapping[str, float], str]:
     known = revisions.dropna(subset="monotone_accuracy")
     if known.empty:
-        return Placement(cause="the run has no accuracy")
+        return {}, "the run has no accuracy"
     smooth = known["monotone_accuracy"]
     low, high = float(smooth.iloc[0]), float(smooth.iloc[-1])
     if not low <= accuracy <= high:
         side = "ends at" if accuracy > high else "begins at"
         reached = high if accuracy > high else low
-        return Placement(
-            cause=f"the run {side} an accuracy of {reached:.3f}, not {accuracy:g} (window {window.name})"
-        )
+        return {}, f"the run {side} an accuracy of {reached:.3f}, not {accuracy:g} (window {window.name})"
     falls = bool((known["accuracy"].diff() < 0).any())
     note = "the accuracy is not monotone; its isotonic regression is used" if falls else ""
     flat = smooth.index[np.isclose(smooth, accuracy, rtol=0, atol=1e-12)]
     if len(flat):
-        return Placement(weights=dict.fromkeys(flat, 1 / len(flat)), note=note)
+        return dict.fromkeys(flat, 1 / len(flat)), note
     after = int(np.searchsorted(smooth.to_numpy(), accuracy))
     first, second = smooth.iloc[after - 1], smooth.iloc[after]
     part = float((accuracy - first) / (second - first))
-    return Placement(weights={smooth.index[after - 1]: 1 - part, smooth.index[after]: part}, note=note)
+    return {smooth.index[after - 1]: 1 - part, smooth.index[after]: part}, note
 
 
 def common_accuracy(places: Iterable[pd.DataFrame]) -> float:

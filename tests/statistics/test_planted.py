@@ -115,7 +115,7 @@ def _truth_of(part: Part, windows: Mapping[str, Window], revisions: pd.DataFrame
     """The contrast of the truth in the windows of the study."""
     value = part.contrast.constant
     for name, weight in part.contrast.weights.items():
-        for revision, share in place(windows[name], revisions).weights.items():
+        for revision, share in place(windows[name], revisions)[0].items():
             value += weight * share * truth(float(revisions.loc[revision, "share"]))
     return value
 

@@ -101,7 +101,7 @@ def test_every_interval_has_exactly_one_verdict_and_it_needs_no_size():
 def test_an_interval_has_a_sign_and_excludes_effects_of_delta(low, high, sign, excludes):
     contrast = read_claims().claims[4].test("world").parts[0].contrast
     found = Estimate(value=0.0, ci_low=low, ci_high=high)
-    part = Part(contrast=contrast, estimate=found, verdict="undecided", minimum_detectable_effect=math.nan)
+    part = Part(contrast=contrast, estimate=found, verdict="undecided")
     assert (part.sign, part.excludes_delta) == (sign, excludes)
 
 
