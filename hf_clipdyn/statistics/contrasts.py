@@ -315,10 +315,7 @@ def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContras
 
 
 def combine(
-    runs: Iterable[RunContrast],
-    confidence_level: float = 0.95,
-    *,
-    scales: Mapping[str, float] | None = None,
+    runs: Iterable[RunContrast], confidence_level: float = 0.95, *, scales: Mapping[str, float] | None = None
 ) -> Estimate:
     """A contrast over seeds; scale is a fixed block.
 

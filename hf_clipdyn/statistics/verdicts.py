@@ -66,8 +66,7 @@ class VerdictRow:
     ci_low: float = column("Lower end of the contrast's interval.", default=math.nan)
     ci_high: float = column("Upper end of the contrast's interval.", default=math.nan)
     confidence_level: float = column(
-        "Confidence level of the interval: 1 - α/k for the k claims that the study tests.",
-        default=math.nan,
+        "Confidence level of the interval: 1 - α/k for the k claims that the study tests.", default=math.nan
     )
     standard_error: float = column("Standard error of the contrast.", default=math.nan)
     degrees_of_freedom: float = column("Degrees of freedom of Student's t.", default=math.nan)

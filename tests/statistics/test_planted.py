@@ -245,12 +245,7 @@ _LIMITS = [
     _Study(name="just below δ", claim="fall", truth=_step(0.05 - 1e-6), verdict=_OPEN, worst="holds"),
     _Study(name="just above δ", claim="fall", truth=_step(0.05 + 1e-6), verdict=_OPEN, worst="negligible"),
     _Study(
-        name="just below 0",
-        claim="fall",
-        truth=_step(-1e-6),
-        noise=_LOUD,
-        verdict="undecided",
-        worst=_OPEN,
+        name="just below 0", claim="fall", truth=_step(-1e-6), noise=_LOUD, verdict="undecided", worst=_OPEN
     ),
     _Study(
         name="just above -δ",
