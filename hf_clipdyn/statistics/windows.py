@@ -213,7 +213,7 @@ def align(trajectories: Iterable[Trajectory], *, accuracy: Endpoint | None = Non
         By the name of the run a frame, with a row per revision in the order of training, indexed by its name:
 
         - ``epoch``, ``step``, ``samples_seen``, and ``log_samples`` (log10; NaN before the first step); NaN if unknown.
-        - ``share``: of training, 0 to 1, in samples, or in steps or epochs where a run lacks samples for some revisions.
+        - ``share``: of training, 0 to 1, in samples, or in steps or epochs if a run lacks samples at a revision.
           The whole is the longest run of the same scale and arm, so a run that was cut short does not reach 1; a run of
           no named scale is compared with itself. NaN if no clock is known.
         - ``accuracy``: as measured; ``monotone_accuracy``: its isotonic regression over training (NaN without the

@@ -1,13 +1,14 @@
 """The file of claims: what it registers, and what it refuses."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from hf_clipdyn.errors import ClipDynError, ConfigError
-from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims
+from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.windows import Endpoint
 
 _ENDPOINT = "{kind: noise, dataset: procedural, metric: accuracy}"
@@ -57,6 +58,16 @@ def test_smallest_effects_are_those_of_the_plan(number, study, effects):
     assert [one.contrast.smallest_effect for one in test.parts] == effects
 
 
+def test_what_the_package_registers_does_not_change():
+    hashes = {study: registered_hash(read_claims(), study) for study in ("world", "real", "full", "none")}
+    assert hashes == {
+        "world": "200f6cfec16f9ae2db30fb31145976d06a800ae0ad46f678f26eb738d1be9797",
+        "real": "a54a2e03e0e23b8cdb5229543baeb826483b656b441d2a11e8d8e7590ea8dd5c",
+        "full": "89fec87b3e84690d7bc6cbae56ab5885885782a169db7cc94456adba559c5fac",
+        "none": "",
+    }
+
+
 def test_published_checkpoints_have_windows_of_epochs_and_a_fixed_peak():
     claims = read_claims()
     assert claims.windows_of("full")["peak"].epochs == (1, 2)
@@ -79,11 +90,15 @@ def test_a_test_can_fix_a_window_of_its_own():
     assert claims.windows_of("real")["peak"].end == 0.3
 
 
-def test_a_file_of_ones_own_has_the_same_form(tmp_path: Path):
+def _read(tmp_path: Path, text: str) -> Claims:
     path = tmp_path / "mine.yaml"
-    path.write_text(_MINE, encoding="utf-8")
-    claims = read_claims(path)
-    assert claims.source == str(path)
+    path.write_text(text, encoding="utf-8")
+    return read_claims(path)
+
+
+def test_a_file_of_ones_own_has_the_same_form(tmp_path: Path):
+    claims = _read(tmp_path, _MINE)
+    assert claims.source == str(tmp_path / "mine.yaml")
     assert claims.benchmarks("mine") == {"noise/procedural"}
     assert not claims.claims[0].test("elsewhere").testable
 
@@ -125,28 +140,18 @@ claims:
 """
 
 
-def _read(tmp_path: Path, text: str) -> Claims:
-    path = tmp_path / "mine.yaml"
-    path.write_text(text, encoding="utf-8")
-    return read_claims(path)
-
-
 def test_names_stand_for_the_endpoints_and_gates_of_their_study(tmp_path: Path):
     mine, other, third = (
         _read(tmp_path, _NAMED).claims[0].studies[name] for name in ("mine", "other", "third")
     )
     clean = Endpoint(kind="noise", dataset="procedural", metric="accuracy")
-    drop = Endpoint(
-        kind="noise", dataset="procedural", metric="relative_drop", condition="gaussian", levels=(0.1,)
-    )
+    drop = replace(clean, metric="relative_drop", condition="gaussian", levels=(0.1,))
     (part,) = mine.parts
     assert (part.contrast.endpoint, part.accuracy) == (drop, clean)
     assert mine.controls[0].contrast.endpoint == clean
     assert mine.gates == (GatePlan(title="accurate", rule="above chance", endpoint=clean, windows=("late",)),)
     assert [one.contrast.title for one in other.parts] == ["fall"]
-    assert other.parts[0].contrast.endpoint == Endpoint(
-        kind="noise", dataset="cifar10", metric="relative_drop"
-    )
+    assert other.parts[0].contrast.endpoint == replace(clean, dataset="cifar10", metric="relative_drop")
     assert mine.notes == other.notes == ("of all",)
     assert third == ClaimTest(testable=False, cause="it cannot")
 
@@ -262,11 +267,9 @@ def test_a_wrong_name_is_one_sentence(tmp_path: Path, old: str, new: str, says: 
 )
 def test_a_wrong_file_is_one_sentence_with_the_place(tmp_path: Path, old: str, new: str, says: str):
     assert old in _MINE
-    path = tmp_path / "wrong.yaml"
-    path.write_text(_MINE.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ClipDynError, match=re.escape(says)) as error:
-        read_claims(path)
-    assert str(path) in str(error.value)
+        _read(tmp_path, _MINE.replace(old, new, 1))
+    assert str(tmp_path / "mine.yaml") in str(error.value)
     assert "\n" not in str(error.value)
     assert error.value.exit_code == 2
 

@@ -198,26 +198,19 @@ def decisions(rng, accuracies, ease):
 
 def noise_trials(right):
     labels = np.arange(N) % 10
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "item": np.arange(N),
-                    "label": labels,
-                    "condition": "gaussian" if level else "none",
-                    "level": level,
-                    "decision": np.where(of_level, labels, (labels + 1) % 10),
-                    "probe_decision": pd.array([None] * N, "Int64"),
-                    "distance": np.nan,
-                    "mean_pairwise_distance": np.nan,
-                    "n_classes": 10,
-                    "rms": level,
-                }
-            )
-            for level, of_level in zip((0.0, *LEVELS), right, strict=True)
-        ],
-        ignore_index=True,
-    )
+    fixed = {"mean_pairwise_distance": np.nan, "distance": np.nan, "n_classes": 10}
+    tables = []
+    for level, of_level in zip((0.0, *LEVELS), right, strict=True):
+        shown = {"condition": "gaussian" if level else "none", "level": level, "rms": level}
+        decisions = {
+            "item": np.arange(N),
+            "label": labels,
+            "decision": np.where(of_level, labels, (labels + 1) % 10),
+        }
+        tables.append(
+            pd.DataFrame(decisions | shown | fixed | {"probe_decision": pd.array([None] * N, "Int64")})
+        )
+    return pd.concat(tables, ignore_index=True)
 
 
 def drops(right):
