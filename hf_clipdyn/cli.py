@@ -831,7 +831,7 @@ def verdicts(
     from hf_clipdyn.results.read import read_results
     from hf_clipdyn.statistics.claims import read_claims
     from hf_clipdyn.statistics.evidence import arm_effects, read_evidence
-    from hf_clipdyn.statistics.judging import judge_evidence
+    from hf_clipdyn.statistics.judging import judge
     from hf_clipdyn.statistics.verdicts import (
         check_verdicts,
         provenance,
@@ -848,7 +848,7 @@ def verdicts(
         study=study,
         show_progress=draws_bars() and not quiet,
     )
-    judged = judge_evidence(evidence)
+    judged = judge(evidence)
     write_verdicts(verdict_table(judged), output, provenance(read, evidence))
     typer.echo(f"{render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, claims)}")
     typer.echo(f"\nWrote {output}.")

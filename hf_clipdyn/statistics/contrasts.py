@@ -284,9 +284,9 @@ def minus(first: Iterable[RunContrast], second: Iterable[RunContrast]) -> list[R
     Seeds and items are shared, so what both have in common cancels. A run without its partner is undefined.
     """
     partners: dict[tuple[str, int | None], list[RunContrast]] = defaultdict(list)
-    for one in second:
-        partners[one.scale, one.seed].append(one)
-    return [_difference(one, partners[one.scale, one.seed]) for one in first]
+    for run in second:
+        partners[run.scale, run.seed].append(run)
+    return [_difference(run, partners[run.scale, run.seed]) for run in first]
 
 
 def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContrast:

@@ -18,7 +18,7 @@ from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, read_claims
 from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine, minus, run_contrasts
 from hf_clipdyn.statistics.kept_errors import ItemErrors
-from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
+from hf_clipdyn.statistics.trajectories import Trajectory, by_run, read_trajectories
 from hf_clipdyn.statistics.windows import Endpoint, Window, align, common_accuracy, locate
 
 __all__ = [
@@ -134,10 +134,7 @@ class Evidence:
 
     @cached_property
     def _by_run(self) -> dict[str, list[Trajectory]]:
-        runs: dict[str, list[Trajectory]] = {}
-        for trajectory in self.trajectories:
-            runs.setdefault(trajectory.run, []).append(trajectory)
-        return runs
+        return by_run(self.trajectories)
 
     @cached_property
     def _counted(self) -> tuple[set[str], str]:

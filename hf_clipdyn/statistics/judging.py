@@ -28,12 +28,11 @@ import numpy as np
 from scipy import stats
 
 from hf_clipdyn.errors import EvaluationError, counted
-from hf_clipdyn.results.read import Results
-from hf_clipdyn.statistics.claims import Claim, Claims, ClaimTest, GatePlan, PartPlan
+from hf_clipdyn.statistics.claims import Claim, ClaimTest, GatePlan, PartPlan
 from hf_clipdyn.statistics.contrasts import AgainstNull, Contrast, Estimate, RunContrast, combine
-from hf_clipdyn.statistics.evidence import Evidence, read_evidence
+from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.trajectories import Trajectory
-from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, place
+from hf_clipdyn.statistics.windows import RunValues, Window, place
 
 __all__ = [
     "NO_VERDICT",
@@ -43,7 +42,6 @@ __all__ = [
     "Word",
     "gate",
     "judge",
-    "judge_evidence",
     "minimum_detectable_effect",
     "null_notes",
     "word_of",
@@ -232,27 +230,8 @@ def minimum_detectable_effect(standard_error: float, degrees_of_freedom: float, 
     return float((student.ppf((1 + confidence) / 2) + student.ppf(_POWER)) * standard_error)
 
 
-def judge(
-    study_results: Results,
-    claims: Claims | None = None,
-    *,
-    study: str | None = None,
-    show_progress: bool = True,
-) -> list[Verdict]:
-    """The verdict on each claim, in the order of their numbers in the file.
-
-    Args:
-        study_results, claims, study, show_progress: as for `read_evidence`.
-
-    Raises:
-        UnknownNameError: there is no study of that name.
-        ConfigError: the tables contain no benchmark of a claim.
-    """
-    return judge_evidence(read_evidence(study_results, claims, study=study, show_progress=show_progress))
-
-
-def judge_evidence(evidence: Evidence) -> list[Verdict]:
-    """The verdict on each claim."""
+def judge(evidence: Evidence) -> list[Verdict]:
+    """The verdict on each claim, in the order of the claims' file."""
     return [_judged(claim, evidence) for claim in evidence.claims.claims]
 
 
@@ -475,13 +454,12 @@ def _same_at_every_scale(parts: Sequence[Part]) -> tuple[Word, str]:
 def gate(plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], scale: str | None = None) -> Gate:
     """A gate in all runs of the main arm that count; each of them must pass."""
     runs = evidence.runs(scale=scale)
-    values = {run: plan.endpoint.of(members)[run] for run, members in runs.items()}
-    missing = [run for run, members in runs.items() if not _is_measured(plan, values[run], members)]
+    causes = {run: _failure(plan, evidence, windows, members) for run, members in runs.items()}
+    missing = [run for run, cause in causes.items() if cause is None]
     if missing or not runs:
         where = f" in {missing[0]}" if 0 < len(missing) < len(runs) else ""
         name = f"{plan.endpoint.benchmark} {plan.endpoint.metric}"
         return Gate(title=plan.title, passed=None, words=f"not measured{where}: {name}")
-    causes = {run: _failure(plan, evidence, windows, values[run], members) for run, members in runs.items()}
     failures = [f"{run}: {cause}" for run, cause in causes.items() if cause]
     if failures:
         more = f", and in {counted(len(failures) - 1, 'other run')}" if len(failures) > 1 else ""
@@ -489,23 +467,15 @@ def gate(plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], scal
     return Gate(title=plan.title, passed=True, words=f"passed in {counted(len(runs), 'run')}")
 
 
-def _is_measured(plan: GatePlan, values: RunValues, run: Sequence[Trajectory]) -> bool:
-    if plan.rule == "common conditions":
-        return any(_fits(plan.endpoint, one) for one in run)
-    return not values.cause
-
-
 def _failure(
-    plan: GatePlan,
-    evidence: Evidence,
-    windows: Mapping[str, Window],
-    values: RunValues,
-    run: Sequence[Trajectory],
-) -> str:
-    """Why a run does not pass; empty if it does."""
+    plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], run: Sequence[Trajectory]
+) -> str | None:
+    """Why a run does not pass; empty if it does, None if the number was not measured."""
     if plan.rule == "common conditions":
-        n = _common_conditions(plan.endpoint, run)
-        return "" if n >= plan.at_least else f"{n} of at least {plan.at_least:g} are common to all revisions"
+        return _too_few(plan, run)
+    values = plan.endpoint.of(run)[run[0].run]
+    if values.cause:
+        return None
     for name in plan.windows:
         weights, note = place(windows[name], evidence.places[values.run])
         if not weights:
@@ -513,6 +483,22 @@ def _failure(
         if cause := _closes(plan, values, weights):
             return f"{cause} ({name})"
     return ""
+
+
+def _too_few(plan: GatePlan, run: Sequence[Trajectory]) -> str | None:
+    """Compare the number of conditions, or of levels, at which the number is defined in all revisions of a run."""
+    fitting = [
+        one
+        for one in run
+        if all(getattr(one, name) == getattr(plan.endpoint, name) for name in _SAME)
+        and plan.endpoint.condition in ("", one.condition)
+    ]
+    if not fitting:
+        return None
+    revisions = {revision for one in fitting for revision in one.points["revision"]}
+    separate = [one for one in fitting if one.condition or one.level is not None]
+    n = sum(set(one.usable["revision"]) == revisions for one in separate)
+    return "" if n >= plan.at_least else f"{n} of at least {plan.at_least:g} are common to all revisions"
 
 
 def _closes(plan: GatePlan, values: RunValues, revisions: Mapping[str, float]) -> str:
@@ -553,19 +539,6 @@ def _levels(plan: GatePlan, values: RunValues) -> Iterator[tuple[str, float]]:
             yield name or role, math.nan
         for one in fitting:
             yield one.reference_terms.title, float(one.points["value"].mean())
-
-
-def _common_conditions(endpoint: Endpoint, run: Sequence[Trajectory]) -> int:
-    """The number of conditions, or of levels, at which the number is defined in all revisions of a run."""
-    fitting = [one for one in run if _fits(endpoint, one)]
-    revisions = {revision for one in fitting for revision in one.points["revision"]}
-    separate = [one for one in fitting if one.condition or one.level is not None]
-    return sum(set(one.usable["revision"]) == revisions for one in separate)
-
-
-def _fits(endpoint: Endpoint, one: Trajectory) -> bool:
-    same = all(getattr(one, name) == getattr(endpoint, name) for name in _SAME)
-    return same and endpoint.condition in ("", one.condition)
 
 
 def _control(plan: PartPlan, evidence: Evidence, windows: Mapping[str, Window]) -> Gate:

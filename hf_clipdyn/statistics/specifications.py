@@ -58,7 +58,7 @@ def specifications(
 
     Args:
         evidence: from `read_evidence`; the verdict is from it.
-        verdict: from `judge_evidence`.
+        verdict: from `judge`.
         part: one of its parts.
         most: number of combinations.
 

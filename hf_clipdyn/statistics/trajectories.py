@@ -15,7 +15,7 @@ from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary, bare
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["DETAILS", "Trajectory", "bare", "crossings", "read_trajectories", "rows_of"]
+__all__ = ["DETAILS", "Trajectory", "bare", "by_run", "crossings", "read_trajectories", "rows_of"]
 
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that distinguish numbers of one metric, in the order in which they are named."""
@@ -220,6 +220,14 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
 
 def _scales(reference: Trajectory, value: Trajectory) -> bool:
     return all(getattr(reference, name) == getattr(value, name) for name in reference.reference_terms.joins)
+
+
+def by_run(trajectories: Iterable[Trajectory]) -> dict[str, list[Trajectory]]:
+    """The trajectories of each run."""
+    runs: dict[str, list[Trajectory]] = defaultdict(list)
+    for trajectory in trajectories:
+        runs[trajectory.run].append(trajectory)
+    return dict(runs)
 
 
 def rows_of(points: pd.DataFrame) -> list[Any]:

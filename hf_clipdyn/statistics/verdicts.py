@@ -19,7 +19,7 @@ from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.row import arrow_schema, column
 from hf_clipdyn.statistics.claims import read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import Estimate
-from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect, Evidence
+from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect, Evidence, read_evidence
 from hf_clipdyn.statistics.judging import Gate, Part, Verdict, judge, minimum_detectable_effect, word_of
 
 __all__ = [
@@ -130,8 +130,9 @@ def verdicts(
         ['not testable here']
     """
     paths = [results] if isinstance(results, str | Path) else list(results)
-    read = read_results([Path(one) for one in paths])
-    return verdict_table(judge(read, read_claims(claims), study=study, show_progress=show_progress))
+    tables = read_results([Path(path) for path in paths])
+    evidence = read_evidence(tables, read_claims(claims), study=study, show_progress=show_progress)
+    return verdict_table(judge(evidence))
 
 
 def verdict_table(judged: Iterable[Verdict]) -> pd.DataFrame:

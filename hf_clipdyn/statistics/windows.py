@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.row import NUMBER_KEY, Role
-from hf_clipdyn.statistics.trajectories import Trajectory
+from hf_clipdyn.statistics.trajectories import Trajectory, by_run
 
 __all__ = ["Endpoint", "Reading", "RunValues", "Window", "align", "common_accuracy", "locate", "place"]
 
@@ -49,20 +49,17 @@ class Endpoint:
 
     def of(self, trajectories: Iterable[Trajectory]) -> "dict[str, RunValues]":
         """Its values in each run, by the name of the run; also of runs that lack it, with the cause."""
-        runs: dict[str, Trajectory] = {}
-        by_level: dict[str, dict[float | None, list[Trajectory]]] = defaultdict(lambda: defaultdict(list))
-        for trajectory in trajectories:
-            runs.setdefault(trajectory.run, trajectory)
-            if self._names(trajectory):
-                by_level[trajectory.run][trajectory.level].append(trajectory)
-        return {name: self._values(run, by_level[name]) for name, run in runs.items()}
+        return {run: self._values(members) for run, members in by_run(trajectories).items()}
 
     def _names(self, trajectory: Trajectory) -> bool:
         same = all(getattr(trajectory, name) == getattr(self, name) for name in _COLUMNS)
         return same and (trajectory.level in self.levels if self.levels else trajectory.level is None)
 
-    def _values(self, run: Trajectory, by_level: Mapping[float | None, Sequence[Trajectory]]) -> "RunValues":
-        levels, cause = self.levels or (None,), ""
+    def _values(self, run: Sequence[Trajectory]) -> "RunValues":
+        by_level: dict[float | None, list[Trajectory]] = defaultdict(list)
+        for trajectory in filter(self._names, run):
+            by_level[trajectory.level].append(trajectory)
+        levels, cause, first = self.levels or (None,), "", run[0]
         if not by_level:
             cause = f"{self.benchmark} has no {self.metric} of this kind"
         elif missing := [level for level in levels if level not in by_level]:
@@ -70,7 +67,9 @@ class Endpoint:
         elif any(len(by_level[level]) > 1 for level in levels):
             cause = f"{self.benchmark} was measured with several settings, splits, data or precisions: name one table"
         parts = () if cause else tuple(by_level[level][0] for level in levels)
-        return RunValues(run=run.run, scale=run.scale, seed=run.seed, arm=run.arm, parts=parts, cause=cause)
+        return RunValues(
+            run=first.run, scale=first.scale, seed=first.seed, arm=first.arm, parts=parts, cause=cause
+        )
 
 
 @dataclass(frozen=True)
@@ -219,17 +218,15 @@ def align(trajectories: Iterable[Trajectory], *, accuracy: Endpoint | None = Non
         - ``accuracy``: as measured; ``monotone_accuracy``: its isotonic regression over training (NaN without the
           endpoint). A single lucky revision then does not decide where a run reaches an accuracy.
     """
-    by_run: dict[str, list[Trajectory]] = defaultdict(list)
-    for trajectory in trajectories:
-        by_run[trajectory.run].append(trajectory)
-    places = {run: _revisions(members) for run, members in by_run.items()}
+    runs = by_run(trajectories)
+    places = {run: _revisions(members) for run, members in runs.items()}
     clocks = {
         run: next((name for name in _CLOCKS if table[name].notna().all()), None)
         for run, table in places.items()
     }
     groups = {
         run: ((members[0].scale, members[0].arm) if members[0].scale else run, clocks[run])
-        for run, members in by_run.items()
+        for run, members in runs.items()
     }
     lengths: dict[object, float] = defaultdict(float)
     for run, table in places.items():
@@ -238,7 +235,7 @@ def align(trajectories: Iterable[Trajectory], *, accuracy: Endpoint | None = Non
     for run, table in places.items():
         name, length = clocks[run], lengths[groups[run]]
         table["share"] = table[name] / length if name and length else math.nan
-        _add_accuracy(table, accuracy.of(by_run[run])[run] if accuracy else None)
+        _add_accuracy(table, accuracy.of(runs[run])[run] if accuracy else None)
     return places
 
 
@@ -349,15 +346,15 @@ def locate(
         EvaluationError: the tuning seeds have no revision there at which the number is defined in all of them.
     """
     trajectories = list(tuning)
-    runs = endpoint.of(trajectories)
+    measured = endpoint.of(trajectories)
     curves = []
     for run, table in align(trajectories).items():
-        if runs[run].parts:
-            curve = runs[run].values
+        if measured[run].parts:
+            curve = measured[run].values
             curves.append(curve.groupby(table["share"].reindex(curve.index).round(6)).mean())
     mean = pd.concat(curves or [pd.Series(dtype=float)], axis=1).mean(axis=1, skipna=False).sort_index()
     inside = mean[(mean.index > 0) & (mean.index >= start) & (mean.index <= end + _NEAR)].dropna()
-    if inside.empty or len(curves) < len(runs):
+    if inside.empty or len(curves) < len(measured):
         raise EvaluationError(
             f"The extreme of {endpoint.benchmark} {endpoint.metric} cannot be located: the tuning seeds have no common "
             f"revision with a value from {100 * start:g} to {100 * end:g} % of the samples."

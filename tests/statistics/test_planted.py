@@ -19,7 +19,7 @@ from scipy import stats
 from hf_clipdyn.statistics.claims import Claims, parse_claims
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.item_errors import Design, ItemError
-from hf_clipdyn.statistics.judging import Part, judge_evidence
+from hf_clipdyn.statistics.judging import Part, judge
 from hf_clipdyn.statistics.windows import Window, place
 
 _SHARES = np.linspace(0, 1, 19)
@@ -148,7 +148,7 @@ def _simulate(study: "_Study", n: int) -> _Rates:
         evidence = _study(claims, study.truth, study.noise, study.items, rng)
         vars(evidence)["places"] = places = places or evidence.places  # the same in all studies, and slow
         windows = evidence.windows(claims.claims[0].test("planted"))
-        (verdict,) = judge_evidence(evidence)
+        (verdict,) = judge(evidence)
         verdicts[verdict.verdict] += 1
         revisions = next(iter(places.values()))
         parts = [(part, _truth_of(part, windows, revisions, study.truth)) for part in verdict.parts]

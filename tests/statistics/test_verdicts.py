@@ -26,12 +26,11 @@ from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import AgainstNull, Estimate
 from hf_clipdyn.statistics.evidence import Evidence, read_evidence
-from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, Word, gate, judge_evidence
+from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, Word, gate, judge
 from hf_clipdyn.statistics.specifications import specifications
 from hf_clipdyn.statistics.verdicts import (
     SCHEMA,
     deviation_lines,
-    judge,
     minimum_detectable_effect,
     render,
     verdict_table,
@@ -127,7 +126,7 @@ def evidence(study: Path) -> Evidence:
 
 @pytest.fixture(scope="session")
 def verdicts(evidence: Evidence) -> Mapping[int, Verdict]:
-    return {one.claim.number: one for one in judge_evidence(evidence)}
+    return {one.claim.number: one for one in judge(evidence)}
 
 
 def _part_of(study: Path, **columns: object) -> Results:
@@ -141,7 +140,8 @@ def _part_of(study: Path, **columns: object) -> Results:
 def _judged(results: Results, claims: Claims | None = None, **changed: pd.Series) -> dict[int, Verdict]:
     """The verdicts by the number of the claim, perhaps with other columns."""
     changed_results = replace(results, rows=results.rows.assign(**changed))
-    return {one.claim.number: one for one in judge(changed_results, claims, show_progress=False)}
+    evidence = read_evidence(changed_results, claims, show_progress=False)
+    return {one.claim.number: one for one in judge(evidence)}
 
 
 def _located() -> Claims:
@@ -272,12 +272,12 @@ def test_trials_of_one_cell_that_lack_an_exemplar_leave_all_verdicts(study, verd
 
 def test_a_study_can_be_named_and_unknown_ones_are_refused(study):
     results = _part_of(study, kind=["noise"])
-    forced = judge(results, study="full", show_progress=False)
+    forced = judge(read_evidence(results, study="full", show_progress=False))
     assert {one.verdict for one in forced} == {"not testable here"}
     with pytest.raises(UnknownNameError, match="There is no study in the claims 'word'"):
-        judge(results, study="word")
+        read_evidence(results, study="word")
     with pytest.raises(ConfigError, match="no benchmark of a claim"):
-        judge(_part_of(study, kind=["zero_shot"]))
+        read_evidence(_part_of(study, kind=["zero_shot"]))
 
 
 def test_the_registered_specification_is_the_verdicts_own_estimate(evidence, verdicts):
@@ -389,7 +389,7 @@ def gratings() -> Evidence:
 
 
 def test_a_contrast_of_values_that_are_no_better_than_their_null_is_not_informative(gratings):
-    (verdict,) = [one for one in judge_evidence(gratings) if one.claim.number == 2]
+    (verdict,) = [one for one in judge(gratings) if one.claim.number == 2]
     rise, decline = verdict.parts
     assert (rise.against_null.n, rise.against_null.n_no_better) == (6, 6)
     assert (decline.against_null.n, decline.against_null.n_no_better) == (9, 6)
@@ -450,7 +450,7 @@ def test_a_control_arm_that_fails_closes_the_gate(arm: str, late: float, passed:
             run = Run(scale="tiny", seed=seed, planted=Planted(), arm=name)
             values = 0.3 + size * np.array(change) + 0.002 * at * np.array(shares)
             found.append(trajectory(run, values, shares, **columns))
-    (verdict, *_) = judge_evidence(Evidence(claims=read_claims(), study="world", trajectories=found))
+    (verdict, *_) = judge(Evidence(claims=read_claims(), study="world", trajectories=found))
     (control,) = [one for one in verdict.gates if one.words.startswith(("0", "-", "not dec"))]
     assert control.passed is passed
     assert len(verdict.parts) == 2
