@@ -56,13 +56,13 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         ConfigError: no path was given, or a file does not exist, is not a table of results, or has an earlier version.
         EvaluationError: the files have no row.
     """
-    listed = [_table_of(path) for path in ([paths] if isinstance(paths, Path) else paths)]
-    if not listed:
+    files = [_table_of(path) for path in ([paths] if isinstance(paths, Path) else paths)]
+    if not files:
         raise ConfigError(
             "No results were given: name at least one Parquet file that `clipdyn evaluate` wrote."
         )
     tables, words, sources, origins = [], [], [], []
-    for path, source in zip(listed, _short_names(listed), strict=True):
+    for path, source in zip(files, _short_names(files), strict=True):
         table, vocabulary, provenance = _read(path)
         tables.append(table)
         words.append(vocabulary)
@@ -72,11 +72,11 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         origins += [(source, recorded.get(name, RunOrigin(run=name))) for name in repositories]
     rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     if rows.empty:
-        names = ", ".join(str(path) for path in listed)
+        names = ", ".join(str(path) for path in files)
         raise EvaluationError(f"{names} has no rows: nothing was evaluated, so there is nothing to report.")
     rows["source"] = pd.Categorical(sources)
     rows = _current(rows)
-    return Results(rows, Vocabulary.merged(words), tuple(listed), _of_runs(origins, rows))
+    return Results(rows, Vocabulary.merged(words), tuple(files), _of_runs(origins, rows))
 
 
 def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
@@ -157,8 +157,8 @@ def _of_runs(origins: Iterable[tuple[str, RunOrigin]], rows: pd.DataFrame) -> tu
     """The origins of repositories in each source, as those of runs."""
     runs = set(rows["run"])
     named = ((f"{one.run} ({source})", one) for source, one in origins)
-    found = merged(replace(one, run=name if name in runs else one.run) for name, one in named)
-    return tuple(one for one in found if one.run in runs)
+    of_runs = merged(replace(one, run=name if name in runs else one.run) for name, one in named)
+    return tuple(origin for origin in of_runs if origin.run in runs)
 
 
 def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
@@ -236,12 +236,11 @@ def _current(rows: pd.DataFrame) -> pd.DataFrame:
     cells = rows.drop_duplicates("cell").set_index("cell")
     cells["key"] = cells["is_replaced"] = None
     for _, of_source in cells.groupby("source", sort=False, observed=True):
-        held = [
-            Cell(**dict(zip(_CELL, one, strict=True))) for one in of_source[_CELL].itertuples(index=False)
-        ]
-        counting = set(newest(held))
-        cells.loc[of_source.index, "key"] = [one.key for one in held]
-        cells.loc[of_source.index, "is_replaced"] = [one not in counting for one in held]
+        rows_of_cells = of_source[_CELL].itertuples(index=False)
+        own = [Cell(**dict(zip(_CELL, values, strict=True))) for values in rows_of_cells]
+        counting = set(newest(own))
+        cells.loc[of_source.index, "key"] = [cell.key for cell in own]
+        cells.loc[of_source.index, "is_replaced"] = [cell not in counting for cell in own]
     cells = cells[~cells["is_replaced"].astype(bool)].drop_duplicates(list(CELL_KEY), keep="last")
     n_commits = cells.groupby(["repo_id", "revision"])["commit"].nunique()
     ambiguous = n_commits[n_commits > 1].index.get_level_values("repo_id")

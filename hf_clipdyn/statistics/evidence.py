@@ -149,8 +149,8 @@ class Evidence:
             return registered, ""
         if tuning & main:
             return tuning, "only seeds that tuned the world"
-        listed = ", ".join(map(str, plan.confirmatory_seeds))
-        return set(first), f"none of the registered seeds ({listed}) is in the tables"
+        seeds = ", ".join(map(str, plan.confirmatory_seeds))
+        return set(first), f"none of the registered seeds ({seeds}) is in the tables"
 
     @property
     def why_not(self) -> str:
@@ -364,14 +364,14 @@ def arm_effects(evidence: Evidence) -> list[ArmEffect]:
     endpoints = dict.fromkeys(
         contrast.endpoint for test in tests if test.testable for contrast in test.contrasts
     )
-    listed: list[ArmEffect] = []
+    described: list[ArmEffect] = []
     for endpoint, window in product(endpoints, windows):
         mean = Contrast(title=window, endpoint=endpoint, weights={window: 1.0}, smallest_effect=math.inf)
         main = evidence.contrasts(mean, windows)
         effects = [_effect(arm, mean, evidence.contrasts(mean, windows, arm), main) for arm in evidence.arms]
         if any(math.isfinite(one.effect.value) for one in effects):
-            listed += [one for one in effects if one.effect.n_seeds]
-    return listed
+            described += [one for one in effects if one.effect.n_seeds]
+    return described
 
 
 def _effect(arm: str, mean: Contrast, own: Sequence[RunContrast], main: Sequence[RunContrast]) -> ArmEffect:

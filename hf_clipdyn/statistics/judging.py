@@ -66,7 +66,6 @@ _AGAINST: tuple[Word, ...] = ("contradicted", "negligible")
 _NOT_INFORMATIVE = "not informative"
 _SEARCHED = "The peak was searched in these seeds themselves, so its contrasts are too large."
 _POWER = 0.8
-_SAME = ("kind", "dataset", "texts", "metric", "variant", "probe", "layer", "subset", "role", "reference")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -487,12 +486,8 @@ def _failure(
 
 def _too_few(plan: GatePlan, run: Sequence[Trajectory]) -> str | None:
     """Compare the number of conditions, or of levels, at which the number is defined in all revisions of a run."""
-    fitting = [
-        one
-        for one in run
-        if all(getattr(one, name) == getattr(plan.endpoint, name) for name in _SAME)
-        and plan.endpoint.condition in ("", one.condition)
-    ]
+    varied = ("condition", "parameter") if plan.endpoint.condition == "" else ("parameter",)
+    fitting = [trajectory for trajectory in run if plan.endpoint.names(trajectory, but=varied)]
     if not fitting:
         return None
     revisions = {revision for one in fitting for revision in one.points["revision"]}

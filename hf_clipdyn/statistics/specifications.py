@@ -23,7 +23,6 @@ from hf_clipdyn.statistics.windows import Endpoint, Window, align
 
 __all__ = ["Specification", "specifications"]
 
-_SAME = ("kind", "dataset", "subset", "condition", "parameter", "role", "reference")
 _CHOSEN = ("metric", "variant", "probe", "layer", "texts")
 _REGISTERED = "registered"
 _LEVELS = "mean of the registered levels"
@@ -77,7 +76,7 @@ def specifications(
         _windows(windows) if plan.equal == "samples" else [(_REGISTERED, windows)],
         _axes(test, evidence),
     ]
-    listed = []
+    curve = []
     for is_registered, combination in _combinations(choices, most):
         (_, endpoint), (level, levels), (window, windows), (axis, places) = combination
         endpoint = replace(endpoint, levels=levels)
@@ -86,10 +85,10 @@ def specifications(
         estimate = combine(contrasts, evidence.confidence)
         if not math.isnan(estimate.value):
             words = _endpoint_words(endpoint, evidence) | {"level": level, "window": window, "axis": axis}
-            listed.append(Specification(choices=words, estimate=estimate, registered=is_registered))
-    names = listed[0].choices if listed else {}
-    varying = [name for name in names if len({one.choices[name] for one in listed}) > 1]
-    shown = [replace(one, choices={name: one.choices[name] for name in varying}) for one in listed]
+            curve.append(Specification(choices=words, estimate=estimate, registered=is_registered))
+    names = curve[0].choices if curve else {}
+    varying = [name for name in names if len({one.choices[name] for one in curve}) > 1]
+    shown = [replace(one, choices={name: one.choices[name] for name in varying}) for one in curve]
     return sorted(shown, key=lambda one: (not one.registered, one.estimate.value))
 
 
@@ -109,7 +108,13 @@ def _endpoints(plan: PartPlan, runs: Sequence[Sequence[Trajectory]]) -> _Choices
     registered = plan.contrast.endpoint
     metrics = (registered.metric, *plan.alternatives)
     by_run = [
-        dict.fromkeys(_key(one) for one in run if one.metric in metrics and _is_alike(registered, one))
+        dict.fromkeys(
+            _key(one)
+            for one in run
+            if one.metric in metrics
+            and registered.has_level(one.level)
+            and registered.names(one, but=_CHOSEN)
+        )
         for run in runs
     ]
     common = [key for key in (by_run[0] if by_run else ()) if all(key in keys for keys in by_run)]
@@ -119,11 +124,6 @@ def _endpoints(plan: PartPlan, runs: Sequence[Sequence[Trajectory]]) -> _Choices
 
 def _key(number: Endpoint | Trajectory) -> tuple[Any, ...]:
     return tuple(getattr(number, name) for name in _CHOSEN)
-
-
-def _is_alike(registered: Endpoint, one: Trajectory) -> bool:
-    level = one.level in registered.levels if registered.levels else one.level is None
-    return level and all(getattr(one, name) == getattr(registered, name) for name in _SAME)
 
 
 def _levels(registered: Endpoint) -> _Choices:

@@ -288,5 +288,5 @@ def _epochs_at(readings: "pd.Series[float]", whole: pd.DataFrame, clock: str) ->
     if len(marks) < 2:
         return readings * math.nan
     last = marks.iloc[-1]
-    found = pd.Series(np.interp(readings, marks[clock], marks["epoch"]), readings.index)
-    return found.where(~(readings > last[clock]), readings * last["epoch"] / last[clock])
+    inside = pd.Series(np.interp(readings, marks[clock], marks["epoch"]), readings.index)
+    return inside.where(~(readings > last[clock]), readings * last["epoch"] / last[clock])

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,14 +51,24 @@ class Endpoint:
         """Its values in each run, by the name of the run; also of runs that lack it, with the cause."""
         return {run: self._values(members) for run, members in by_run(trajectories).items()}
 
-    def _names(self, trajectory: Trajectory) -> bool:
-        same = all(getattr(trajectory, name) == getattr(self, name) for name in _COLUMNS)
-        return same and (trajectory.level in self.levels if self.levels else trajectory.level is None)
+    def names(self, trajectory: Trajectory, *, but: Collection[str] = ()) -> bool:
+        """Whether a trajectory has its columns, at any level.
+
+        Args:
+            trajectory: of a table.
+            but: columns that may differ.
+        """
+        return all(getattr(trajectory, name) == getattr(self, name) for name in _COLUMNS if name not in but)
+
+    def has_level(self, level: float | None) -> bool:
+        """Whether it is the mean over this level and perhaps others; None for a number without a level."""
+        return level in self.levels if self.levels else level is None
 
     def _values(self, run: Sequence[Trajectory]) -> "RunValues":
         by_level: dict[float | None, list[Trajectory]] = defaultdict(list)
-        for trajectory in filter(self._names, run):
-            by_level[trajectory.level].append(trajectory)
+        for trajectory in run:
+            if self.has_level(trajectory.level) and self.names(trajectory):
+                by_level[trajectory.level].append(trajectory)
         levels, cause, first = self.levels or (None,), "", run[0]
         if not by_level:
             cause = f"{self.benchmark} has no {self.metric} of this kind"
