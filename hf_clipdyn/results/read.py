@@ -13,13 +13,12 @@ from hf_clipdyn.files import write_atomically
 from hf_clipdyn.results.cells import cells_folder, newest
 from hf_clipdyn.results.parquet import read_parquet, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row, columns_of
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
 __all__ = ["Results", "check_frame", "is_combined", "load_results", "read_results", "write_results"]
 
-_COLUMNS = {one.name: one for one in fields(Row)}
-_DEFAULTS = {name: one.default for name, one in _COLUMNS.items() if one.default is not MISSING}
+_DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
 _CELL = [one.name for one in fields(Cell)]
 
@@ -219,7 +218,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
         values = table[name].cast(kind)
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"has values in its column {name} that are not of the type {kind}") from error
-    if _COLUMNS[name].metadata["filled"] and (values.null_count or pc.any(pc.equal(values, "")).as_py()):
+    if columns_of(Row)[name]["filled"] and (values.null_count or pc.any(pc.equal(values, "")).as_py()):
         raise ValueError(f"has rows without a value in {name}")
     if pa.types.is_integer(kind) and (pc.min(values).as_py() or 0) < 0:
         raise ValueError(f"has negative numbers in its column {name}")

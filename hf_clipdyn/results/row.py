@@ -8,6 +8,7 @@ in the docs. `column`, `arrow_schema` and `column_table` do so for other tables,
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -28,6 +29,7 @@ __all__ = [
     "arrow_schema",
     "column",
     "column_table",
+    "columns_of",
 ]
 
 Role = Literal[
@@ -58,17 +60,22 @@ _ARROW: dict[Any, pa.DataType] = {
 }
 
 
+def columns_of(row: type) -> dict[str, Mapping[str, Any]]:
+    """What `column` declares of the fields of this dataclass, by name; fields without it are no columns."""
+    return {one.name: one.metadata for one in fields(row) if "meaning" in one.metadata}
+
+
 def arrow_schema(row: type) -> pa.Schema:
     """The schema of a table whose rows are instances of this dataclass; `Literal` is text, and None is null."""
     kinds = get_type_hints(row)
     types = {name: str if get_origin(kind) is Literal else members(kind)[0] for name, kind in kinds.items()}
-    return pa.schema([(one.name, _ARROW[types[one.name]]) for one in fields(row)])
+    return pa.schema([(name, _ARROW[types[name]]) for name in columns_of(row)])
 
 
 def column_table(row: type) -> list[tuple[str, str, str]]:
     """Name, Arrow type and meaning of every column of a table, for the docs."""
-    types = arrow_schema(row)
-    return [(one.name, str(types.field(one.name).type), one.metadata["meaning"]) for one in fields(row)]
+    types, columns = arrow_schema(row), columns_of(row)
+    return [(name, str(types.field(name).type), declared["meaning"]) for name, declared in columns.items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +204,7 @@ class Row(Number, Cell):
 
 
 def _key_columns(row: type) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(row) if one.metadata["key"])
+    return tuple(name for name, declared in columns_of(row).items() if declared["key"])
 
 
 CELL_KEY = _key_columns(Cell)
