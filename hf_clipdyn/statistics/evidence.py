@@ -15,7 +15,7 @@ from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.shared_images import SharedImages
 from hf_clipdyn.results.read import Results
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, read_claims
+from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, StudyPlan, read_claims
 from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine, minus, run_contrasts
 from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.trajectories import Trajectory, by_run, read_trajectories
@@ -118,6 +118,11 @@ class Evidence:
     trials: KeptTrials | None = None
 
     @property
+    def plan(self) -> StudyPlan:
+        """The seeds and windows of the study. If it registers seeds, one seed decides nothing."""
+        return self.claims.studies[self.study]
+
+    @property
     def confidence(self) -> float:
         """1 - α/k for the k claims that the study tests."""
         return 1 - self.claims.level / max(self.claims.n_testable(self.study), 1)
@@ -139,17 +144,17 @@ class Evidence:
     @cached_property
     def _counted(self) -> tuple[set[str], str]:
         """The runs that count, and why they give no verdict; empty if they do."""
-        plan, first = self.claims.studies[self.study], {run: of[0] for run, of in self._by_run.items()}
-        tuning = {run for run, one in first.items() if one.seed in plan.tuning_seeds}
+        first = {run: members[0] for run, members in self._by_run.items()}
+        tuning = {run for run, one in first.items() if one.seed in self.plan.tuning_seeds}
         registered = first.keys() - tuning
-        if plan.confirmatory_seeds:
-            registered = {run for run, one in first.items() if one.seed in plan.confirmatory_seeds}
+        if self.plan.confirmatory_seeds:
+            registered = {run for run, one in first.items() if one.seed in self.plan.confirmatory_seeds}
         main = {run for run, one in first.items() if not one.arm}
         if registered & main or not main:
             return registered, ""
         if tuning & main:
             return tuning, "only seeds that tuned the world"
-        seeds = ", ".join(map(str, plan.confirmatory_seeds))
+        seeds = ", ".join(map(str, self.plan.confirmatory_seeds))
         return set(first), f"none of the registered seeds ({seeds}) is in the tables"
 
     @property
@@ -157,16 +162,11 @@ class Evidence:
         """Why these runs can give no verdict; empty if they can."""
         return self._counted[1]
 
-    @property
-    def needs_seeds(self) -> bool:
-        """Whether the study registers seeds: one seed then decides nothing."""
-        return bool(self.claims.studies[self.study].confirmatory_seeds)
-
     @cached_property
     def left_out(self) -> str:
         """A note on runs of the main arm that do not count though they tuned nothing; empty if there are none."""
         ignored = {members[0].seed for run, members in self._by_run.items() if run not in self._counted[0]}
-        ignored -= set(self.claims.studies[self.study].tuning_seeds)
+        ignored -= set(self.plan.tuning_seeds)
         if not ignored:
             return ""
         names = ", ".join(sorted("unknown" if seed is None else str(seed) for seed in ignored))
@@ -182,20 +182,19 @@ class Evidence:
             scale: only the runs of this scale.
             tuning: the runs that tuned the study, instead of those that count.
         """
-        seeds = self.claims.studies[self.study].tuning_seeds
         return {
             run: members
             for run, members in self._by_run.items()
             if members[0].arm == arm
             and scale in (None, members[0].scale)
-            and (members[0].seed in seeds if tuning else run in self._counted[0])
+            and (members[0].seed in self.plan.tuning_seeds if tuning else run in self._counted[0])
         }
 
     @property
     def arms(self) -> list[str]:
         """The other arms: those with at least one run that counts."""
-        arms = dict.fromkeys(of[0].arm for run, of in self._by_run.items() if run in self._counted[0])
-        return [arm for arm in arms if arm]
+        counted = (self._by_run[run][0].arm for run in self._by_run if run in self._counted[0])
+        return list(dict.fromkeys(filter(None, counted)))
 
     def scales(self, arm: str = "") -> list[str]:
         """The scales of the runs of an arm that count, the smallest first."""

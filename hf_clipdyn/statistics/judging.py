@@ -261,7 +261,7 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
         word, cause = _NOT_HERE, evidence.why_not
     else:
         word, cause = _whole(test, evidence, gates, parts)
-        deviations = (*evidence.claims.studies[evidence.study].deviations, *test.deviations)
+        deviations = (*evidence.plan.deviations, *test.deviations)
     # What intervals leave out is said once.
     cautions = dict.fromkeys(note for part in parts for note in part.estimate.notes)
     return replace(
@@ -310,7 +310,7 @@ def _part(
     word = word_of(estimate.ci_low, estimate.ci_high, contrast.smallest_effect)
     if math.isnan(estimate.value):
         word = _NOT_HERE
-    elif evidence.needs_seeds and _has_one_seed(estimate):
+    elif evidence.plan.confirmatory_seeds and _has_one_seed(estimate):
         word = "undecided"
     return Part(
         contrast=contrast, estimate=estimate, verdict=word, title=title or contrast.title, scale=scale
