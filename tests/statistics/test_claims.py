@@ -163,72 +163,52 @@ def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path
     assert _read(tmp_path, named) == _read(tmp_path, _MINE)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        (
-            "accuracy: clean",
-            "accuracy: clen",
-            "no endpoint in {}: 'clen'. Did you mean 'clean'? Known: clean, drop",
-        ),
-        ("endpoint: clean, windows", "endpoint: clea, windows", "no endpoint in {}: 'clea'. Did"),
-        ("gates: [accurate]", "gates: [exact]", "no gate in {}: 'exact'. Known: accurate"),
-        ("gates: {accurate", "gates: {[accurate]", "is not YAML: line 10"),
-        ("gates: {accurate", "gates: {1", "{} cannot be read: a key of gates is 1, not a text"),
-        (
-            "metric: accuracy}",
-            "metrik: accuracy}",
-            "{} cannot be read: endpoints.'clean' has the unknown key",
-        ),
-        (
-            "rule: above chance",
-            "rule: high",
-            "{} cannot be read: gates.'accurate'.rule is 'high', not one of",
-        ),
-        ("levels: [0.1]", f"levels: {[0.1] * 900}", "'drop' in {} is longer than 2,000 characters"),
-        (
-            "endpoints: {drop: {kind: noise, dataset: cifar10, metric: relative_drop}}",
-            "endpoints: [a]",
-            "(study 'other') cannot be read: endpoints is a list of 1",
-        ),
-        (
-            "      clean: {kind",
-            "      clean: clean\n      c: {kind",
-            "endpoints.'clean' is 'clean', not a mapping",
-        ),
-        (
-            "    test:\n",
-            "    test: [1]\n    tests:\n",
-            "test of claim 1 in {file} is a list of 1: give a mapping",
-        ),
-        (
-            "      notes: [of all]",
-            "      note: [of all]",
-            "has the unknown key 'note': known keys are testable",
-        ),
-        (
-            "      third: {testable",
-            "      fourth: {testable",
-            "There is no study (of claim 1, {file}) 'fourth'",
-        ),
-        (
-            "other: {}",
-            "other: {gates: [accurate]}",
-            "(study 'other') names no gates: define 'accurate' under",
-        ),
-        (
-            "studies:\n",
-            "studies:\n" + "".join(f"  s{at}: {{title: s}}\n" for at in range(18)),
-            "has 21 studies: at most 20 are allowed",
-        ),
-        ("- arm: swapped", "- arm: ''", "The control 'none' needs an arm and what it expects"),
-        (
-            "            minus_arm: noise",
-            "            minus_arm: noise\n            expects: reversed",
-            "The part 'arms' expects 'reversed': list it",
-        ),
-    ],
-)
+_WRONG_NAMES = [
+    (
+        "accuracy: clean",
+        "accuracy: clen",
+        "no endpoint in {}: 'clen'. Did you mean 'clean'? Known: clean, drop",
+    ),
+    ("endpoint: clean, windows", "endpoint: clea, windows", "no endpoint in {}: 'clea'. Did"),
+    ("gates: [accurate]", "gates: [exact]", "no gate in {}: 'exact'. Known: accurate"),
+    ("gates: {accurate", "gates: {[accurate]", "is not YAML: line 10"),
+    ("gates: {accurate", "gates: {1", "{} cannot be read: a key of gates is 1, not a text"),
+    ("metric: accuracy}", "metrik: accuracy}", "{} cannot be read: endpoints.'clean' has the unknown key"),
+    ("rule: above chance", "rule: high", "{} cannot be read: gates.'accurate'.rule is 'high', not one of"),
+    ("levels: [0.1]", f"levels: {[0.1] * 900}", "'drop' in {} is longer than 2,000 characters"),
+    (
+        "endpoints: {drop: {kind: noise, dataset: cifar10, metric: relative_drop}}",
+        "endpoints: [a]",
+        "(study 'other') cannot be read: endpoints is a list of 1",
+    ),
+    (
+        "      clean: {kind",
+        "      clean: clean\n      c: {kind",
+        "endpoints.'clean' is 'clean', not a mapping",
+    ),
+    (
+        "    test:\n",
+        "    test: [1]\n    tests:\n",
+        "test of claim 1 in {file} is a list of 1: give a mapping",
+    ),
+    ("      notes: [of all]", "      note: [of all]", "has the unknown key 'note': known keys are testable"),
+    ("      third: {testable", "      fourth: {testable", "There is no study (of claim 1, {file}) 'fourth'"),
+    ("other: {}", "other: {gates: [accurate]}", "(study 'other') names no gates: define 'accurate' under"),
+    (
+        "studies:\n",
+        "studies:\n" + "".join(f"  s{at}: {{title: s}}\n" for at in range(18)),
+        "has 21 studies: at most 20 are allowed",
+    ),
+    ("- arm: swapped", "- arm: ''", "The control 'none' needs an arm and what it expects"),
+    (
+        "            minus_arm: noise",
+        "            minus_arm: noise\n            expects: reversed",
+        "The part 'arms' expects 'reversed': list it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), _WRONG_NAMES)
 def test_a_wrong_name_is_one_sentence(tmp_path: Path, old: str, new: str, says: str):
     assert old in _NAMED
     with pytest.raises(ConfigError) as error:
@@ -238,33 +218,33 @@ def test_a_wrong_name_is_one_sentence(tmp_path: Path, old: str, new: str, says: 
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("start: 0.9", "start: 2", "windows[0]: The window 'late' goes from 2 to 1"),
-        ("start: 0.9, ", "", "windows[0]: The window 'late' goes from None to 1"),
-        ("smallest_effect: 0.1", "smallest_effect: 0", "contrast: smallest_effect of 'rise' is 0"),
-        (
-            "smallest_effect: 0.1",
-            "smalest_effect: 0.1",
-            "has the unknown key 'smalest_effect': known keys are title",
-        ),
-        ("{late: 1}", "{lat: 1}", "There is no window (of claim 1, mine) 'lat'. Did you mean 'late'"),
-        ("{late: 1}", "{late: much}", "weights.'late' is 'much', not a finite number"),
-        ("{late: 1}", "{late: .inf}", "weights.'late' is inf, not a finite number"),
-        ("level: 0.05", "level: 5", "level is 5, not from 1e-06 to 0.5"),
-        ("level: 0.05", "level: 0.05\nlevel: 0.1", "'level' is given twice in line 3"),
-        ("mine:\n", "yours:\n", "There is no study (of claim 1, "),
-        ("title: it rises", 'title: "a\\nb"', "claims[0].title is"),
-        ("number: 1", "number: true", "claims[0].number is True, not a whole number"),
-        ("parts: [", "rule: most, parts: [", "not YAML: line"),
-        ("        parts:", "        rule: most\n        parts:", "rule is 'most', not one of all parts"),
-        ("        parts:", "        testable: false\n        parts:", "needs its cause"),
-        ("number: 1", "number: 1\n    title: &a x\n    statement: *a", "There is an alias in line 8"),
-        ("level: 0.05", "level: " + "[" * 40 + "]" * 40, "nested more than 16 levels deep"),
-        ("studies: {mine: {title: my study}}", "studies: {}", "studies is empty"),
-    ],
-)
+_WRONG_FILES = [
+    ("start: 0.9", "start: 2", "windows[0]: The window 'late' goes from 2 to 1"),
+    ("start: 0.9, ", "", "windows[0]: The window 'late' goes from None to 1"),
+    ("smallest_effect: 0.1", "smallest_effect: 0", "contrast: smallest_effect of 'rise' is 0"),
+    (
+        "smallest_effect: 0.1",
+        "smalest_effect: 0.1",
+        "has the unknown key 'smalest_effect': known keys are title",
+    ),
+    ("{late: 1}", "{lat: 1}", "There is no window (of claim 1, mine) 'lat'. Did you mean 'late'"),
+    ("{late: 1}", "{late: much}", "weights.'late' is 'much', not a finite number"),
+    ("{late: 1}", "{late: .inf}", "weights.'late' is inf, not a finite number"),
+    ("level: 0.05", "level: 5", "level is 5, not from 1e-06 to 0.5"),
+    ("level: 0.05", "level: 0.05\nlevel: 0.1", "'level' is given twice in line 3"),
+    ("mine:\n", "yours:\n", "There is no study (of claim 1, "),
+    ("title: it rises", 'title: "a\\nb"', "claims[0].title is"),
+    ("number: 1", "number: true", "claims[0].number is True, not a whole number"),
+    ("parts: [", "rule: most, parts: [", "not YAML: line"),
+    ("        parts:", "        rule: most\n        parts:", "rule is 'most', not one of all parts"),
+    ("        parts:", "        testable: false\n        parts:", "needs its cause"),
+    ("number: 1", "number: 1\n    title: &a x\n    statement: *a", "There is an alias in line 8"),
+    ("level: 0.05", "level: " + "[" * 40 + "]" * 40, "nested more than 16 levels deep"),
+    ("studies: {mine: {title: my study}}", "studies: {}", "studies is empty"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), _WRONG_FILES)
 def test_a_wrong_file_is_one_sentence_with_the_place(tmp_path: Path, old: str, new: str, says: str):
     assert old in _MINE
     with pytest.raises(ClipDynError, match=re.escape(says)) as error:
