@@ -139,11 +139,11 @@ def _by_revision(line: Line, encoding: Encoding) -> list[tuple[str, Trajectory]]
     one = line.trajectory
     if encoding.x == "revisions":
         if not encoding.ramp:
-            return [(one.run, replace(one, points=one.points.iloc[-1:]))]
+            return [(one.run, one.with_points(one.points.iloc[-1:]))]
         last = len(one.points) - 1
         chosen = sorted({round(last * part / (_REVISIONS - 1)) for part in range(_REVISIONS)})
         parts = [one.points.iloc[at : at + 1] for at in chosen]
-        return [(str(part["revision"].iloc[0]), replace(one, points=part)) for part in parts]
+        return [(str(part["revision"].iloc[0]), one.with_points(part)) for part in parts]
     run = one.run if "run" in encoding.colour else ""
     return [(", ".join(filter(None, [run, one.detail(encoding.colour)])) or one.run, one)]
 

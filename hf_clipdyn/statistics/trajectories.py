@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary, bare
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["DETAILS", "Trajectory", "bare", "by_run", "crossings", "read_trajectories", "rows_of"]
+__all__ = ["DETAILS", "Numbers", "Trajectory", "bare", "by_run", "crossings", "read_trajectories", "rows_of"]
 
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that distinguish numbers of one metric, in the order in which they are named."""
@@ -25,18 +26,35 @@ _TEXTS = {"own": "text of each revision", "last": "text of the last revision"}
 _CONDITIONS = {"": "all conditions", "none": "untouched images"}
 
 
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """The numbers of tables of results, and their words.
+
+    Attributes:
+        points: the rows of one trajectory after the other, each in the order of training: the columns of `Row` that
+            vary, and ``cell``, with ``epoch`` the position in epochs (between two whole numbers for a revision inside
+            an epoch; NaN if unknown), ``order`` the rank of the revision in its run from 0, ``defined`` whether there
+            is a number, and ``usable`` whether it is defined and interpretable.
+        vocabulary: the words of the tables.
+    """
+
+    points: pd.DataFrame
+    vocabulary: Vocabulary
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """The column ``order``."""
+        return self.points["order"].to_numpy()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trajectory(NumberKey):
-    """One number over the revisions of one run.
+    """One number over the revisions of one run: a key into `Numbers`.
 
     Attributes:
         run: name of the run, of one scale and one seed; the other fields are columns of its cells and of the number,
             constant within it.
-        points: its rows in the order of training: the columns of `Row` that vary, and ``cell``, with ``epoch`` the
-            position in epochs (between two whole numbers for a revision inside an epoch; NaN if unknown), ``order`` the
-            rank of the revision in its run from 0, ``defined`` whether there is a number, and ``usable`` whether it is
-            defined and interpretable.
-        vocabulary: the words of its table.
+        numbers: where its points are, in the rows from ``start`` to ``end``.
         references: of a value, the trajectories that give it a scale: of the same cells, and equal in the columns
             that the reference joins.
     """
@@ -53,9 +71,29 @@ class Trajectory(NumberKey):
     settings: str
     dtype: str
     texts: str
-    points: pd.DataFrame = field(compare=False, repr=False)
-    vocabulary: Vocabulary = field(compare=False, repr=False)
+    numbers: Numbers = field(compare=False, repr=False)
+    start: int = field(default=0, compare=False, repr=False)
+    end: int | None = field(default=None, compare=False, repr=False)
     references: "tuple[Trajectory, ...]" = field(default=(), compare=False, repr=False)
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """Its rows of `Numbers`."""
+        return self.numbers.points.iloc[self.start : self.end]
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """The ranks of its revisions in its run."""
+        return self.numbers.order[self.start : self.end]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words of its table."""
+        return self.numbers.vocabulary
+
+    def with_points(self, points: pd.DataFrame) -> "Trajectory":
+        """The same number at other points."""
+        return replace(self, numbers=Numbers(points, self.vocabulary), start=0, end=None)
 
     @property
     def benchmark(self) -> tuple[str, str]:
@@ -125,7 +163,7 @@ class Trajectory(NumberKey):
         variant = self.terms.variants.get(self.variant, bare(self.variant))
         return ", ".join(filter(None, [self.term.title, variant]))
 
-    @property
+    @cached_property
     def reference_terms(self) -> Reference:
         """The declaration of a reference; without one it joins values with the same key, whatever the probe."""
         columns = ("metric", "variant", "subset", "condition", "level", "parameter")
@@ -201,9 +239,9 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
     for name in ("layer", "seed"):
         keys[name] = keys[name].astype("Int64").astype(object)
     keyed: list[dict[str, Any]] = keys.where(keys.notna(), None).to_dict("records")  # type: ignore[assignment]
-    points, ends = placed[_POINT], [*starts[1:], len(placed)]
+    numbers, ends = Numbers(placed[_POINT], vocabulary), [*starts[1:], len(placed)]
     trajectories = [
-        Trajectory(**key, points=points.iloc[start:end], vocabulary=vocabulary)
+        Trajectory(**key, numbers=numbers, start=int(start), end=int(end))
         for key, start, end in zip(keyed, starts, ends, strict=True)
     ]
     references: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)

@@ -251,9 +251,9 @@ def align(trajectories: Iterable[Trajectory], *, accuracy: Endpoint | None = Non
 
 def _revisions(trajectories: Iterable[Trajectory]) -> pd.DataFrame:
     # Most trajectories have the same revisions.
-    distinct = {one.points["order"].to_numpy().tobytes(): one.points for one in trajectories}
+    distinct = {one.order.tobytes(): one for one in trajectories}
     columns = ["revision", "order", "epoch", "step", "samples_seen"]
-    points = pd.concat([points[columns] for points in distinct.values()]).drop_duplicates("revision")
+    points = pd.concat([one.points[columns] for one in distinct.values()]).drop_duplicates("revision")
     table = points.set_index("revision").sort_values("order").astype(float)
     seen = table["samples_seen"]
     table["log_samples"] = np.log10(seen.where(seen > 0))

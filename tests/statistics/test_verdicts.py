@@ -28,6 +28,7 @@ from hf_clipdyn.statistics.contrasts import AgainstNull, Estimate
 from hf_clipdyn.statistics.evidence import Evidence, read_evidence
 from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, Word, gate, judge
 from hf_clipdyn.statistics.specifications import specifications
+from hf_clipdyn.statistics.trajectories import Numbers
 from hf_clipdyn.statistics.verdicts import (
     SCHEMA,
     deviation_lines,
@@ -384,7 +385,8 @@ def gratings() -> Evidence:
         values = [0.5 + 0.001 * seed, 0.45, 0.4, 0.36, 0.3]
         null = trajectory(run, [_FLAT] * 5, shares, role="null", probe="", **columns)
         value = trajectory(run, values, shares, variant="cosine", **columns)
-        found.append(replace(value, vocabulary=words, references=(replace(null, vocabulary=words),)))
+        value, null = (replace(one, numbers=Numbers(one.points, words)) for one in (value, null))
+        found.append(replace(value, references=(null,)))
     return Evidence(claims=read_claims(), study="world", trajectories=found)
 
 
@@ -467,3 +469,26 @@ def test_the_committed_verdicts_have_the_signs_of_their_intervals_and_all_deviat
         test = claims.claims[number - 1].test(study)
         expected = (*claims.studies[study].deviations, *test.deviations) if test.testable else ()
         assert tuple(json.loads(listed)) == expected
+
+
+@pytest.mark.parametrize("folder", [pytest.param("study", marks=pytest.mark.slow), "real-study"])
+def test_the_committed_tables_give_the_committed_words_and_contrasts(checkout, folder):
+    """Without trials, whose items widen the intervals."""
+    results, kept = (
+        checkout / "model_cards" / folder / f"{name}.parquet" for name in ("results", "verdicts")
+    )
+    same = [
+        "claim",
+        "study",
+        "verdict",
+        "gate",
+        "part",
+        "part_title",
+        "part_cause",
+        "scale",
+        "scales",
+        "value",
+    ]
+    same += ["confidence_level", "degrees_of_freedom", "smallest_effect", "n_seeds", "n", "n_clusters"]
+    found = hf_clipdyn.verdicts(results, show_progress=False)
+    pd.testing.assert_frame_equal(found[same], pd.read_parquet(kept)[same], rtol=1e-9, atol=1e-9)
