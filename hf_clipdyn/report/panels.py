@@ -153,7 +153,7 @@ def _joined(label: str, colour: int, curve: Sequence[Trajectory]) -> Line:
     if curve[0].level is None:
         return Line(label, curve[0], colour)
     points = pd.concat([one.points.iloc[-1:].assign(level=one.level) for one in curve])
-    return Line(label, replace(curve[0], level=None, points=points), colour)
+    return Line(label, curve[0].with_points(points, level=None), colour)
 
 
 @dataclass(frozen=True)
@@ -240,5 +240,5 @@ def _averaged(lines: Sequence[Line], group: Seeds, colour: int, place: str) -> l
     points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, usable=complete, defined=complete)
     points = points.drop_duplicates(place)
     points = points.sort_values("order" if place == "revision" else "level", kind="stable")
-    mean = replace(members[0], run=group.label, points=points, references=())
+    mean = members[0].with_points(points, run=group.label, references=())
     return [Line(group.label, mean, colour, members)]

@@ -91,9 +91,10 @@ class Trajectory(NumberKey):
         """The words of its table."""
         return self.numbers.vocabulary
 
-    def with_points(self, points: pd.DataFrame) -> "Trajectory":
-        """The same number at other points."""
-        return replace(self, numbers=Numbers(points, self.vocabulary), start=0, end=None)
+    def with_points(self, points: pd.DataFrame, **columns: Any) -> "Trajectory":
+        """The number at other points, perhaps with other columns."""
+        numbers = Numbers(points, self.vocabulary)
+        return replace(self, numbers=numbers, start=0, end=None, **columns)
 
     @property
     def benchmark(self) -> tuple[str, str]:
