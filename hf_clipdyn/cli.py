@@ -828,11 +828,16 @@ def verdicts(
     from hf_clipdyn.progress import draws_bars
     from hf_clipdyn.report.provenance import origin_words
     from hf_clipdyn.results.read import read_results
-    from hf_clipdyn.statistics.arms import arm_effects
     from hf_clipdyn.statistics.claims import read_claims
-    from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
-    from hf_clipdyn.statistics.registered import provenance
-    from hf_clipdyn.statistics.verdicts import check_verdicts, render, verdict_table, write_verdicts
+    from hf_clipdyn.statistics.evidence import arm_effects, read_evidence
+    from hf_clipdyn.statistics.judging import judge
+    from hf_clipdyn.statistics.verdicts import (
+        check_verdicts,
+        provenance,
+        render,
+        verdict_table,
+        write_verdicts,
+    )
 
     read = read_results(results)
     check_verdicts(output, [*read.tables, claims])
@@ -842,7 +847,7 @@ def verdicts(
         study=study,
         show_progress=draws_bars() and not quiet,
     )
-    judged = judge_evidence(evidence)
+    judged = judge(evidence)
     write_verdicts(verdict_table(judged), output, provenance(read, evidence))
     typer.echo(f"{render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, claims)}")
     typer.echo(f"\nWrote {output}.")

@@ -243,8 +243,7 @@ class Study(Work):
         from hf_clipdyn.report import read_study, write_report
         from hf_clipdyn.report.provenance import origin_words
         from hf_clipdyn.results.read import write_results
-        from hf_clipdyn.statistics.registered import provenance
-        from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
+        from hf_clipdyn.statistics.verdicts import provenance, render, verdict_table, write_verdicts
 
         tables = sorted(self.folder.glob(f"*/{TABLE}"), key=_size_and_name)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")

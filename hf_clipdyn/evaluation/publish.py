@@ -25,7 +25,7 @@ from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.hub import Destination, check_login, push
 from hf_clipdyn.results.cells import CellStore, with_cell
-from hf_clipdyn.results.row import Cell, column_table
+from hf_clipdyn.results.row import Cell, Row, column_table
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["check_push", "push_results"]
@@ -102,7 +102,7 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> list[str]:
         benchmarks=_benchmarks(cells, results, configs),
         configs=configs,
         left_out=left_out,
-        columns=column_table(),
+        columns=column_table(Row),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
     return left_out

@@ -16,9 +16,8 @@ from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig, publishing_steps
-from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
-from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, shorten
+from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.models.sizes import model_size, siglip_processor
 from hf_clipdyn.progress import say
 from hf_clipdyn.revisions import Publisher
