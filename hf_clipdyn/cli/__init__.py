@@ -23,6 +23,7 @@ from hf_clipdyn.errors import (
     TrainingInterrupted,
     closest_name,
     printable,
+    redact,
     redact_output,
     shorten,
     shown,
@@ -41,8 +42,8 @@ _show_other_warning = warnings.showwarning
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; print an error of this package as one sentence and exit with its code.
 
-    No token of the Hub is ever printed: see `redact_output`. An exception that is a bug passes through, so
-    that debuggers and launchers see it.
+    No message, log or traceback has a token of the Hub: see `redact_output`. An exception that is a bug passes
+    through, so that debuggers and launchers see it.
     """
     redact_output()
     warnings.showwarning = _show_warning
@@ -81,10 +82,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             1,
         )
     except OSError as error:
-        if error.filename is None:  # it concerns no file of the user's
+        place = error.filename or ("Standard output" if _drop_output() else None)
+        if place is None:  # it concerns no file of the user's
             raise
-        _drop_output()
-        _fail(f"clipdyn: error: {printable(f'{error.filename}: {error.strerror}.')}", 1)
+        _fail(f"clipdyn: error: {printable(f'{place}: {error.strerror}.')}", 1)
     if received:
         code = 128 + received[-1]
     if code > 128:
@@ -166,19 +167,22 @@ def _quiet() -> Iterator[None]:
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **further: Any) -> None:
     """Print a warning of this package as a sentence, without the line of code that raised it."""
     if category.__module__.startswith("hf_clipdyn"):
-        print(f"clipdyn: warning: {message}", file=sys.stderr)
+        print(f"clipdyn: warning: {redact(str(message))}", file=sys.stderr)
     else:
-        _show_other_warning(message, category, *where, **further)
+        _show_other_warning(redact(str(message)), category, *where, **further)
 
 
-def _drop_output() -> None:
-    """If standard output cannot be written, drop what waits: the interpreter would fail again as it ends."""
+def _drop_output() -> bool:
+    """Whether standard output cannot be written; what waits is then dropped, at which the interpreter would fail."""
     try:
+        sys.stdout.write("\n")  # what could not be written before is forgotten
         sys.stdout.flush()
     except OSError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.stdout.flush()
+        return True
+    return False
 
 
 class _AboveBars(logging.StreamHandler[Any]):

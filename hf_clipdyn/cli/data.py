@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hf_clipdyn.cli import shared
 from hf_clipdyn.command_line import Command
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, readable_size, render_table
 from hf_clipdyn.fields import named_folders, option
 
 __all__ = ["Cache", "Datasets", "Prepare"]
@@ -27,7 +27,7 @@ class Datasets(Command, group="Data"):
     def run(self) -> None:
         import json
 
-        from hf_clipdyn.data.overview import datasets_table, render_table
+        from hf_clipdyn.data.load import datasets_table
         from hf_clipdyn.plugins import load_plugin
 
         for path in self.plugin:
@@ -116,8 +116,7 @@ class Cache(Command, group="Data"):
     cache_dir: Path | None = option(None, "Folder of the caches. Default: the cache of datasets.")
 
     def run(self) -> None:
-        from hf_clipdyn.data.caches import cached, delete
-        from hf_clipdyn.data.overview import cache_table, readable_size, render_table
+        from hf_clipdyn.data.caches import cache_table, cached, delete
 
         kinds, folder = list(self.delete), self.cache_dir
         entries = delete(kinds, folder, self.older_than) if kinds else cached(folder)

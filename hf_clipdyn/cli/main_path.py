@@ -56,20 +56,19 @@ class Train(Command, group="Main path"):
         return cls(words=argv)
 
     def run(self) -> int:
+        from hf_clipdyn.config import TrainingConfig
         from hf_clipdyn.jobs import run_in_turn, submit
+        from hf_clipdyn.study import read_training
         from hf_clipdyn.training import dry_run, train
-        from hf_clipdyn.training.grid import Command as Asked
 
-        asked = Asked.parse(self.words)
-        if asked.grid is not None:
-            jobs = asked.submission
+        asked, jobs = read_training(self.words)
+        if not isinstance(asked, TrainingConfig):
             if jobs.submit is None:
-                print(run_in_turn(asked.grid))
+                print(run_in_turn(asked))
             else:
-                print(submit(asked.grid, jobs.submit, jobs.submit_setting, print_command=jobs.print_command))
+                print(submit(asked, jobs.submit, jobs.submit_setting, print_command=jobs.print_command))
             return 0
-        assert asked.config is not None
-        done = dry_run(asked.config) if asked.config.dry_run else train(asked.config)
+        done = dry_run(asked) if asked.dry_run else train(asked)
         if done is not None:
             print(done.message)
         return int(bool(getattr(done, "missing", ())))
@@ -210,21 +209,23 @@ class Report(Command, group="Main path"):
         from hf_clipdyn.progress import draws_bars
         from hf_clipdyn.report.provenance import origin_words
         from hf_clipdyn.results.read import read_results
-        from hf_clipdyn.statistics.arms import arm_effects
+        from hf_clipdyn.statistics import verdicts
         from hf_clipdyn.statistics.claims import read_claims
-        from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
-        from hf_clipdyn.statistics.registered import provenance
-        from hf_clipdyn.statistics.verdicts import check_verdicts, render, verdict_table, write_verdicts
+        from hf_clipdyn.statistics.evidence import arm_effects, read_evidence
+        from hf_clipdyn.statistics.judging import judge
 
         read = read_results(self.results)
         if self.output is not None:
-            check_verdicts(self.output, [*read.tables, self.claims])
+            verdicts.check_verdicts(self.output, [*read.tables, self.claims])
         claims, bars = read_claims(self.claims), draws_bars() and not self.quiet
         evidence = read_evidence(read, claims, study=self.study, show_progress=bars)
-        judged = judge_evidence(evidence)
-        print(f"{render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, self.claims)}")
+        judged = judge(evidence)
+        print(
+            f"{verdicts.render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, self.claims)}"
+        )
         if self.output is not None:
-            write_verdicts(verdict_table(judged), self.output, provenance(read, evidence))
+            table = verdicts.verdict_table(judged)
+            verdicts.write_verdicts(table, self.output, verdicts.provenance(read, evidence))
             print(f"\nWrote {self.output}.")
 
 

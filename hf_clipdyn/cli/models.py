@@ -68,8 +68,7 @@ class Repair(Command, group="Models and revisions"):
     quiet: bool = shared.quiet()
 
     def run(self) -> int:
-        from hf_clipdyn.revisions.repair import repair
-        from hf_clipdyn.revisions.resume import join_collection, resume_publishing
+        from hf_clipdyn.revisions.repair import join_collection, repair, resume_publishing
 
         summary = resume_publishing(
             self.run_dir, push_to_hub=self.push_to_hub, allow_identical=self.allow_identical

@@ -209,7 +209,7 @@ class EvaluationConfig(Common):
         if isinstance(self.repo_id, Series):
             return self.repo_id
         assert isinstance(self.repo_id, str)
-        from hf_clipdyn.revisions.opening import open_series
+        from hf_clipdyn.revisions.listing import open_series
 
         return open_series(
             self.repo_id,

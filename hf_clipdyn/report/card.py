@@ -20,18 +20,16 @@ from huggingface_hub import HfApi, ModelCardData
 from huggingface_hub.errors import RepositoryNotFoundError
 from markupsafe import Markup
 
+from hf_clipdyn import hub
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.hub import (
-    RetryPolicy,
+    Destination,
     attempt,
     check_login,
-    commit_files,
-    limit_waiting,
+    push,
     reason,
-    refusal_hint,
-    status_of,
 )
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.card_text import CardText
@@ -50,7 +48,6 @@ __all__ = ["PushedCard", "card_figure", "card_name", "merge_card", "push_cards",
 _BEGIN, _END = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
 _CLASS = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
 _DUAL_TASK = "zero-shot-image-classification"
-_RETRIES = RetryPolicy(patience=60.0)
 
 
 def card_name(run: str) -> str:
@@ -285,20 +282,15 @@ def push_cards(
     study = read_study(results)
     runs = _repositories(study)
     check_login("The cards cannot be pushed", token)
-    limit_waiting(_RETRIES.timeout)
-    api = HfApi(token=token)
     if results_dataset is not None:
-        _check_dataset(api, results_dataset)
+        hub.limit_waiting(hub.PUSHING.timeout)
+        _check_dataset(HfApi(token=token), results_dataset)
     pushed, failed = [], []
     for run, repo_id in runs.items():
         try:
-            pushed.append(_push(api, study, run, repo_id, results_dataset))
-        except ConfigError as error:
+            pushed.append(_push(study, run, repo_id, results_dataset, token))
+        except (ConfigError, PublishError) as error:
             failed.append(str(error))
-        except Exception as error:
-            absent = status_of(error) in (401, 404)
-            hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
-            failed.append(f"The card of {repo_id} could not be pushed ({reason(error)}).{hint}")
     if failed:
         done = f" Pushed: {', '.join(one.repo_id for one in pushed)}." if pushed else ""
         raise PublishError(" ".join(failed) + done)
@@ -330,7 +322,7 @@ def _repositories(study: Study) -> dict[str, str]:
 def _check_dataset(api: HfApi, repo_id: str) -> None:
     checked_repo_id(repo_id, what="results_dataset", owner=True)
     try:
-        attempt(lambda: api.repo_info(repo_id, repo_type="dataset"), _RETRIES)
+        attempt(lambda: api.repo_info(repo_id, repo_type="dataset"), hub.PUSHING)
     except RepositoryNotFoundError as error:
         raise ConfigError(
             f"There is no data set {repo_id} on the Hub, or you have no access: push the table with `clipdyn evaluate "
@@ -340,30 +332,29 @@ def _check_dataset(api: HfApi, repo_id: str) -> None:
         raise PublishError(f"The data set {repo_id} cannot be checked ({reason(error)}).") from error
 
 
-def _push(api: HfApi, study: Study, run: str, repo_id: str, results_dataset: str | None) -> PushedCard:
+def _push(study: Study, run: str, repo_id: str, results_dataset: str | None, token: str | None) -> PushedCard:
     own = study.of_run(run)
     card = _card(own, run, results_dataset)
-    found = eval_results(own, api, _RETRIES, results_dataset)
-    files = dict(found.files)
-    if own.overview:
-        files[card_figure(run)] = _figure(own)
-    url = attempt(lambda: _commit(api, repo_id, card, files), _RETRIES)
-    return PushedCard(repo_id, url, tuple(found.files), found.left_out)
+    figures = {card_figure(run): _figure(own)} if own.overview else {}
+
+    def write(to: Destination) -> PushedCard:
+        results = eval_results(own, to.api, hub.PUSHING, results_dataset)
+        url = _commit(to, card, {**results.files, **figures})
+        return PushedCard(repo_id, url, tuple(results.files), results.left_out)
+
+    return push(
+        repo_id, write, problem=f"The card of {repo_id} could not be pushed", create=False, token=token
+    )
 
 
-def _commit(api: HfApi, repo_id: str, card: str, files: Mapping[str, bytes]) -> str | None:
+def _commit(to: Destination, card: str, files: Mapping[str, bytes]) -> str | None:
     """One commit with everything that changes; its address, or None if nothing does."""
-    head = api.repo_info(repo_id).sha
-    assert head is not None
-    held = api.list_repo_files(repo_id, revision=head)
+    held = to.api.list_repo_files(to.repo_id, revision=to.head)
     if "README.md" in held:
-        existing = Path(api.hf_hub_download(repo_id, "README.md", revision=head)).read_bytes()
-        card = _merged(existing, card, f"The card of {repo_id}")
-    return commit_files(
-        api,
-        repo_id,
+        existing = Path(to.api.hf_hub_download(to.repo_id, "README.md", revision=to.head)).read_bytes()
+        card = _merged(existing, card, f"The card of {to.repo_id}")
+    return to.commit(
         {"README.md": card.encode(), **files},
-        parent=head,
-        message="Show the trajectories, measured by hf-clipdyn",
+        "Show the trajectories, measured by hf-clipdyn",
         deleted=[path for path in held if path.startswith(FOLDER) and path not in files],
     )

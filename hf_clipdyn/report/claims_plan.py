@@ -11,10 +11,9 @@ import pandas as pd
 from hf_clipdyn.report.axis import Axis
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.terms import Term
-from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.endpoints import Endpoint, RunValues
 from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
+from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window
 
 __all__ = ["ClaimPanel", "Course", "Level", "Span", "claims_axis", "is_tested", "plan_claims", "study_words"]
 
@@ -147,7 +146,7 @@ def _panel(
 def _course(values: RunValues) -> Course:
     points = values.parts[0].points
     if len(values.parts) > 1:
-        means = points["revision"].map(values.table()["value"])
+        means = points["revision"].map(values.values)
         known = means.notna()
         points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, defined=known, usable=known)
     return Course(values.run, values.scale, values.seed, values.arm, points)

@@ -139,11 +139,11 @@ def _by_revision(line: Line, encoding: Encoding) -> list[tuple[str, Trajectory]]
     one = line.trajectory
     if encoding.x == "revisions":
         if not encoding.ramp:
-            return [(one.run, replace(one, points=one.points.iloc[-1:]))]
+            return [(one.run, one.with_points(one.points.iloc[-1:]))]
         last = len(one.points) - 1
         chosen = sorted({round(last * part / (_REVISIONS - 1)) for part in range(_REVISIONS)})
         parts = [one.points.iloc[at : at + 1] for at in chosen]
-        return [(str(part["revision"].iloc[0]), replace(one, points=part)) for part in parts]
+        return [(str(part["revision"].iloc[0]), one.with_points(part)) for part in parts]
     run = one.run if "run" in encoding.colour else ""
     return [(", ".join(filter(None, [run, one.detail(encoding.colour)])) or one.run, one)]
 
@@ -153,7 +153,7 @@ def _joined(label: str, colour: int, curve: Sequence[Trajectory]) -> Line:
     if curve[0].level is None:
         return Line(label, curve[0], colour)
     points = pd.concat([one.points.iloc[-1:].assign(level=one.level) for one in curve])
-    return Line(label, replace(curve[0], level=None, points=points), colour)
+    return Line(label, curve[0].with_points(points, level=None), colour)
 
 
 @dataclass(frozen=True)
@@ -240,5 +240,5 @@ def _averaged(lines: Sequence[Line], group: Seeds, colour: int, place: str) -> l
     points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, usable=complete, defined=complete)
     points = points.drop_duplicates(place)
     points = points.sort_values("order" if place == "revision" else "level", kind="stable")
-    mean = replace(members[0], run=group.label, points=points, references=())
+    mean = members[0].with_points(points, run=group.label, references=())
     return [Line(group.label, mean, colour, members)]

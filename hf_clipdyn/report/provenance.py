@@ -8,7 +8,7 @@ from hf_clipdyn.report.registration import registration
 from hf_clipdyn.results.provenance import DIRTY, RunOrigin
 from hf_clipdyn.results.read import Results
 from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.registered import provenance
+from hf_clipdyn.statistics.verdicts import provenance
 
 __all__ = ["origin_rows", "origin_words", "registration_words"]
 

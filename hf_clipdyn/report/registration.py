@@ -10,8 +10,7 @@ from pathlib import Path
 
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.results.provenance import git, utc_of
-from hf_clipdyn.statistics.claims import Claims, parse_claims
-from hf_clipdyn.statistics.registered import registered_hash
+from hf_clipdyn.statistics.claims import Claims, parse_claims, registered_hash
 
 __all__ = ["Registration", "registration"]
 

@@ -13,9 +13,8 @@ from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.words import joined, listed
 from hf_clipdyn.statistics.changes import paired_change
 from hf_clipdyn.statistics.contrasts import Estimate
-from hf_clipdyn.statistics.crossings import crossings
 from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, null_notes
-from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
+from hf_clipdyn.statistics.trajectories import Trajectory, crossings, rows_of
 from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = [
@@ -336,8 +335,8 @@ def _crossing_words(one: Trajectory) -> str:
             "each side."
         )
     places = [
-        f"towards {one.term.poles[crossing.upwards]} between {crossing.before.revision} and {crossing.after.revision}"
-        for crossing in found
+        f"towards {one.term.poles[after.value > before.value]} between {before.revision} and {after.revision}"
+        for before, after in found
     ]
     return f"It crosses {one.term.neutral:g} {', then '.join(places)} (two revisions in a row on each side)."
 

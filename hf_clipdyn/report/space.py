@@ -19,18 +19,15 @@ from huggingface_hub import HfApi, SpaceCardData
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from markupsafe import Markup
 
-from hf_clipdyn import __version__
+from hf_clipdyn import __version__, hub
 from hf_clipdyn.cards import markdown, render_card
-from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
+from hf_clipdyn.errors import ConfigError, counted, shorten
 from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.hub import (
-    RetryPolicy,
+    Destination,
     attempt,
     check_login,
-    commit_files,
-    limit_waiting,
-    reason,
-    refusal_hint,
+    push,
 )
 from hf_clipdyn.report import write_report
 from hf_clipdyn.report.card_text import CardText
@@ -44,7 +41,6 @@ __all__ = ["push_space", "write_space"]
 _BEGIN, _END = "<!-- page of hf-clipdyn -->", "<!-- end of page -->"
 _README, _PAGE = "README.md", "index.html"
 _FIRST_COMMIT = "initial commit"
-_RETRIES = RetryPolicy(patience=60.0)
 _LONGEST_TITLE = 80
 _Results = str | Path | Sequence[str | Path] | pd.DataFrame | Study
 
@@ -138,59 +134,44 @@ def push_space(
     with ExitStack() as stack:
         folder = Path(output or stack.enter_context(TemporaryDirectory(prefix="clipdyn-space-")))
         path = write_space(study, folder, results_dataset=results_dataset, licence=licence, **page)
-        limit_waiting(_RETRIES.timeout)
-        api = HfApi(token=token)
-        try:
-            models = [name for name in _repositories(study) if _is_on_hub(api, name, study)]
+
+        def write(to: Destination) -> str | None:
+            models = [name for name in _repositories(study) if _is_on_hub(to.api, name, study)]
             readme = _readme(study, models=models, results_dataset=results_dataset, licence=licence)
             write_atomically(folder / _README, readme)
-            attempt(lambda: _create(api, repo_id, private=private), _RETRIES)
-            return attempt(lambda: _commit(api, repo_id, readme, path, private=private), _RETRIES)
-        except ConfigError:
-            raise
-        except Exception as error:
-            done = f" {output} is complete." if output else ""
-            raise PublishError(
-                f"The page could not be pushed to the Space {repo_id} ({reason(error)}).{refusal_hint(error)}{done}"
-            ) from error
+            return _commit(to, readme, path)
+
+        return push(
+            repo_id,
+            write,
+            problem=f"The page could not be pushed to the Space {repo_id}",
+            done=f"{output} is complete." if output else "",
+            repo_type="space",
+            space_sdk="static",
+            private=private,
+            token=token,
+        )
 
 
 def _is_readme(path: Path) -> bool:
     return _BEGIN in path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-def _create(api: HfApi, repo_id: str, *, private: bool) -> None:
-    api.create_repo(repo_id, repo_type="space", space_sdk="static", private=private or None, exist_ok=True)
-
-
-def _commit(api: HfApi, repo_id: str, readme: str, page: Path, *, private: bool) -> str | None:
-    info = api.repo_info(repo_id, repo_type="space")
-    assert info.sha is not None
-    if private and not info.private:
-        raise ConfigError(
-            f"The Space {repo_id} exists and is public: make it private in its settings, or name another "
-            "Space."
-        )
-    history = api.list_repo_commits(repo_id, repo_type="space", revision=info.sha)
+def _commit(to: Destination, readme: str, page: Path) -> str | None:
+    history = to.api.list_repo_commits(to.repo_id, repo_type="space", revision=to.head)
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
-    if [one.title for one in history] != [_FIRST_COMMIT]:
-        readme = _merged(api, repo_id, info.sha, readme)
-    return commit_files(
-        api,
-        repo_id,
-        {_README: readme.encode(), _PAGE: page.read_bytes()},
-        parent=info.sha,
-        message="Show the study, measured by hf-clipdyn",
-        repo_type="space",
-    )
+    if [commit.title for commit in history] != [_FIRST_COMMIT]:
+        readme = _merged(to.api, to.repo_id, to.head, readme)
+    files = {_README: readme.encode(), _PAGE: page.read_bytes()}
+    return to.commit(files, "Show the study, measured by hf-clipdyn")
 
 
 def _merged(api: HfApi, repo_id: str, head: str, readme: str) -> str:
     """The README.md of a Space of ours, brought up to date."""
-    held = b""
+    text = ""
     if api.file_exists(repo_id, _README, repo_type="space", revision=head):
-        held = Path(api.hf_hub_download(repo_id, _README, repo_type="space", revision=head)).read_bytes()
-    text = held.decode(errors="replace")
+        path = api.hf_hub_download(repo_id, _README, repo_type="space", revision=head)
+        text = Path(path).read_bytes().decode(errors="replace")  # with its own line ends
     if _BEGIN not in text.splitlines():
         raise ConfigError(
             f"The Space {repo_id} has other content (its README.md has no line {_BEGIN}): name another "
@@ -217,7 +198,7 @@ def _is_on_hub(api: HfApi, repo_id: str, study: Study) -> bool:
     rows = study.results.rows
     commit = str(rows.loc[rows["repo_id"] == repo_id, "commit"].iloc[-1])
     try:
-        attempt(lambda: api.repo_info(checked_repo_id(repo_id), revision=commit), _RETRIES)
+        attempt(lambda: api.repo_info(checked_repo_id(repo_id), revision=commit), hub.PUSHING)
     except (ConfigError, RepositoryNotFoundError, RevisionNotFoundError):
         return False
     return True

@@ -1,25 +1,14 @@
 """Revisions: publish every epoch, list, verify and repair what was published."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hf_clipdyn.revisions.listing import Revision
+    from hf_clipdyn.revisions.listing import Revision, list_revisions
     from hf_clipdyn.revisions.names import epoch_name, step_name
-    from hf_clipdyn.revisions.opening import list_revisions
     from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
-    from hf_clipdyn.revisions.resume import resume_publishing
-
-_HOME = {
-    "Publisher": "publisher",
-    "Revision": "listing",
-    "RevisionRecord": "publisher",
-    "Summary": "publisher",
-    "epoch_name": "names",
-    "list_revisions": "opening",
-    "resume_publishing": "resume",
-    "step_name": "names",
-}
+    from hf_clipdyn.revisions.repair import resume_publishing
 
 __all__ = [
     "Publisher",
@@ -33,7 +22,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "listing": ["Revision", "list_revisions"],
+        "names": ["epoch_name", "step_name"],
+        "publisher": ["Publisher", "RevisionRecord", "Summary"],
+        "repair": ["resume_publishing"],
+    },
+)

@@ -110,7 +110,7 @@ def test_a_space_that_holds_something_else_is_not_touched(results, hub, title):
 
 
 def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, monkeypatch, tmp_path):
-    monkeypatch.setattr(space, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    monkeypatch.setattr("hf_clipdyn.hub.PUSHING", RetryPolicy(base=0.01, patience=0.1))
     hub.plant("commit", Fault(503), times=10_000)
     with pytest.raises(
         PublishError, match=r"to the Space me/study \(the Hub answered 503: .*space is complete\.$"
@@ -122,7 +122,7 @@ def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, mon
 
 
 def test_a_commit_of_somebody_else_in_between_is_kept(results, write, hub, monkeypatch):
-    monkeypatch.setattr(space, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    monkeypatch.setattr("hf_clipdyn.hub.PUSHING", RetryPolicy(base=0.01, patience=30))
     push_space(results, "me/study")
     create, edits = HfApi.create_commit, iter(["# Training dynamics and more"])
 

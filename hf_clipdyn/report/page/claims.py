@@ -10,8 +10,7 @@ from hf_clipdyn.report.provenance import registration_words
 from hf_clipdyn.report.sentences import estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import joined
-from hf_clipdyn.statistics.gates import Gate
-from hf_clipdyn.statistics.judging import Part, Verdict, Word
+from hf_clipdyn.statistics.judging import Gate, Part, Verdict, Word
 from hf_clipdyn.statistics.specifications import Specification
 
 __all__ = ["payload", "verdict_rows", "verdict_summary"]
