@@ -452,7 +452,7 @@ class _Loader(yaml.SafeLoader):
             ) from error
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # of the stubs
         line = f"line {event.start_mark.line + 1} of {self._where}"
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"There is an alias in {line}: give each field its value.")
