@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from hf_clipdyn.config import TrainingConfig
     from hf_clipdyn.data import load_dataset
     from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
-    from hf_clipdyn.report.dissimilarities import plot_dissimilarities
+    from hf_clipdyn.report.notebooks import plot, plot_dissimilarities
     from hf_clipdyn.report.page import write_report
-    from hf_clipdyn.report.plot import plot
     from hf_clipdyn.results.read import load_results
     from hf_clipdyn.revisions import Publisher, Revision, list_revisions
     from hf_clipdyn.statistics.compare import compare_revisions
@@ -38,8 +37,8 @@ _HOME = {
     "load_metric": "hf_clipdyn.bundled",
     "load_results": "hf_clipdyn.results.read",
     "metric_path": "hf_clipdyn.bundled",
-    "plot": "hf_clipdyn.report.plot",
-    "plot_dissimilarities": "hf_clipdyn.report.dissimilarities",
+    "plot": "hf_clipdyn.report.notebooks",
+    "plot_dissimilarities": "hf_clipdyn.report.notebooks",
     "run_study": "hf_clipdyn.study",
     "snapshot": "hf_clipdyn.trainer",
     "train": "hf_clipdyn.training.run",

@@ -6,11 +6,12 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ClipDynError, ConfigError
 
 __all__ = [
     "STAGING",
@@ -23,6 +24,7 @@ __all__ = [
     "fsync",
     "replace_durably",
     "write_atomically",
+    "write_errors",
 ]
 
 STAGING = ".staging"
@@ -136,6 +138,22 @@ def write_atomically(
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def write_errors(what: str, error: type[ClipDynError], *, advice: str = "") -> Iterator[None]:
+    """Turn an OSError within the block into a sentence: ``what: No space left on device.``
+
+    Args:
+        what: begins the message: "The report cannot be written to out".
+        error: is raised instead.
+        advice: ends the message, as in ``what (No space left on device): name another folder.``
+    """
+    try:
+        yield
+    except OSError as refused:
+        cause = refused.strerror or refused
+        raise error(f"{what} ({cause}): {advice}" if advice else f"{what}: {cause}.") from refused
 
 
 def check_output(

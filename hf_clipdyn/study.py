@@ -99,7 +99,7 @@ class Page:
         if self.claims is not None:
             read_claims(self.claims)
         if self.style is not None:
-            from hf_clipdyn.report.style_files import read_style
+            from hf_clipdyn.report.style import read_style
 
             read_style(self.style)
 

@@ -1,6 +1,6 @@
 """From a table of results to trajectories, figures, sentences and one page.
 
-    results (Parquet) -> study (rows, trajectories) -> charts -> figures, tables, sentences -> page, model cards, Space
+    results (Parquet) -> study (trajectories) -> panels -> figures, tables, sentences -> page, model cards, Space
 
 Only the numbers of the table are shown; the report measures nothing itself. The table's vocabulary says what
 they mean: no name is interpreted here. Each function takes the paths of tables, or a study that `read_study` read once.
@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from hf_clipdyn.errors import ConfigError, shown
 
 if TYPE_CHECKING:
-    from hf_clipdyn.report.card import push_cards, write_cards
     from hf_clipdyn.report.page import write_report
-    from hf_clipdyn.report.sentences import headline, summarize
-    from hf_clipdyn.report.space import push_space, write_space
+    from hf_clipdyn.report.share import push_cards, push_space, write_cards, write_space
     from hf_clipdyn.report.study import read_study
     from hf_clipdyn.report.terminal import print_results
+    from hf_clipdyn.report.words import headline, summarize
 
 __all__ = [
     "headline",
@@ -41,15 +40,15 @@ if "MPLBACKEND" in os.environ:  # matplotlib reads it at import; nothing here op
         ) from error
 
 _HOME = {
-    "headline": "sentences",
+    "headline": "words",
     "print_results": "terminal",
-    "push_cards": "card",
-    "push_space": "space",
+    "push_cards": "share",
+    "push_space": "share",
     "read_study": "study",
-    "summarize": "sentences",
-    "write_cards": "card",
+    "summarize": "words",
+    "write_cards": "share",
     "write_report": "page",
-    "write_space": "space",
+    "write_space": "share",
 }
 
 

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from hf_clipdyn.errors import UnknownNameError, printable
-from hf_clipdyn.report.panels import plan_benchmarks
-from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
+from hf_clipdyn.report.plan import plan_benchmarks
 from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.words import NOT_INTERPRETABLE
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 __all__ = ["print_results", "result_lines", "sparkline"]

@@ -15,9 +15,8 @@ from result_rows import row, write_rows
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.report import card as card_module
-from hf_clipdyn.report import push_cards, write_cards
-from hf_clipdyn.report.card import card_name, merge_card
+from hf_clipdyn.report import push_cards, share, write_cards
+from hf_clipdyn.report.share import card_name, merge_card
 from hf_clipdyn.results.read import load_results
 from hf_clipdyn.statistics.claims import read_claims
 
@@ -315,7 +314,7 @@ def test_a_commit_of_somebody_else_in_between_is_kept(write, published, monkeypa
             )
         return create(api, *args, **kwargs)
 
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=30))
     monkeypatch.setattr(HfApi, "create_commit", crossed)
     (pushed,) = push_cards(results)
     assert pushed.url
@@ -324,11 +323,11 @@ def test_a_commit_of_somebody_else_in_between_is_kept(write, published, monkeypa
 
 
 def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, published, hub, monkeypatch):
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=30))
     results = write(_SMALL)
     hub.plant("commit", Fault(503), times=2)
     assert push_cards(results)[0].url
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
     hub.plant("info", Fault(503), times=10_000)
     with pytest.raises(
         PublishError, match=r"The card of me/fixture could not be pushed \(the Hub answered 503"
@@ -337,7 +336,7 @@ def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, publis
 
 
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, published, hub, monkeypatch):
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=30))
     hub.plant("commit", Fault(503, applied=True))
     push_cards(write(_SMALL))
     assert len(published.history(published.branches["main"])) == 3

@@ -12,10 +12,9 @@ from result_rows import row
 from hf_clipdyn.cli import main
 from hf_clipdyn.report import provenance as report_provenance
 from hf_clipdyn.report import read_study, write_report
-from hf_clipdyn.report.page.claims import payload, verdict_rows, verdict_summary
+from hf_clipdyn.report.claims import payload, verdict_rows, verdict_summary
 from hf_clipdyn.report.page.write import render
-from hf_clipdyn.report.provenance import origin_rows
-from hf_clipdyn.report.registration import Registration
+from hf_clipdyn.report.provenance import Registration, origin_rows
 from hf_clipdyn.statistics.registered import registered_hash
 
 _HOSTILE = "</script><b>&\"'"

@@ -12,7 +12,7 @@ from result_rows import row
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.report import push_space, space, write_space
+from hf_clipdyn.report import push_space, share, write_space
 
 _ROWS = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
 
@@ -110,7 +110,7 @@ def test_a_space_that_holds_something_else_is_not_touched(results, hub, title):
 
 
 def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, monkeypatch, tmp_path):
-    monkeypatch.setattr(space, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
     hub.plant("commit", Fault(503), times=10_000)
     with pytest.raises(
         PublishError, match=r"to the Space me/study \(the Hub answered 503: .*space is complete\.$"
@@ -122,7 +122,7 @@ def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, mon
 
 
 def test_a_commit_of_somebody_else_in_between_is_kept(results, write, hub, monkeypatch):
-    monkeypatch.setattr(space, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=30))
     push_space(results, "me/study")
     create, edits = HfApi.create_commit, iter(["# Training dynamics and more"])
 
@@ -149,7 +149,7 @@ def test_a_private_space_is_private_and_a_public_one_is_not_taken_for_one(result
 
 
 def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeypatch, tmp_path):
-    monkeypatch.setattr(space, "write_report", None)
+    monkeypatch.setattr(share, "write_report", None)
     with pytest.raises(PublishError, match="There is no token for the Hub"):
         push_space(results, "me/study")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
-from hf_clipdyn.report.panels import groups_of_seeds
+from hf_clipdyn.report.plan import groups_of_seeds
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import HUES, SHADES, THEME, twins
 from hf_clipdyn.report.words import json_object, json_words
@@ -103,7 +103,7 @@ def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "shades": [twins(colour) for colour in SHADES],
         "confidence": study.confidence,
         # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
-        "student": [round(float(stats.t.ppf(0.975, df)), 4) for df in range(1, _MOST_SEEDS)],
+        "student": [round(float(special.stdtrit(df, 0.975)), 4) for df in range(1, _MOST_SEEDS)],
         "overTraining": any(len(run["revisions"]) > 1 for run in runs),
     }
 

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,13 +22,11 @@ from PIL import Image
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import KEPT_MAP, Gallery
-from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.data.images import decode_image
-from hf_clipdyn.data.load import find_locally
-from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
-from hf_clipdyn.report.galleries import gallery_cells, read_gallery, spread_cells
+from hf_clipdyn.report.page.views import gallery_cells, label_names, local_source, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
 __all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
@@ -256,29 +253,25 @@ class _Shelf:
             builder = builder_class(album.dataset)
         except UnknownNameError:
             return cls(None, f"The data set {album.dataset} is not known here.", (), album.gallery)
-        facts, classes = builder.metadata, tuple(getattr(builder, "classes", ()))
-        forbidden = _forbidden(facts, stimuli)
-        if forbidden and (classes or not _numbered(album.gallery)):
-            return cls(None, forbidden, classes, album.gallery)
-        given = data_dirs.get(album.dataset)
-        folder = find_locally(album.dataset) if given is None else Path(given)
-        if folder is None and (builder.layout or not facts.synthetic):
+        metadata, classes = builder.metadata, tuple(getattr(builder, "classes", ()))
+        why = _forbidden(metadata, stimuli)
+        if why and (classes or not _numbered(album.gallery)):
+            return cls(None, why, classes, album.gallery)
+        folder = data_dirs.get(album.dataset)
+        try:
+            source = local_source(album.dataset, album.schemas, None if folder is None else Path(folder))
+        except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
+            broken = f"The images of {metadata.title} on this machine cannot be read."
+            return cls(None, why or broken, classes, album.gallery)
+        if source is None:
             absent = (
-                f"The images of {facts.title} are not on this machine: name their folder with --data-dir "
+                f"The images of {metadata.title} are not on this machine: name their folder with --data-dir "
                 f"{album.dataset}=FOLDER, or set CLIPDYN_DATA."
             )
-            return cls(None, forbidden or absent, classes, album.gallery)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", SubsetWarning)  # it was said when the set was evaluated
-                source = open_source(album.dataset, album.schemas, data_dir=folder)
-        except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
-            broken = f"The images of {facts.title} on this machine cannot be read."
-            return cls(None, forbidden or broken, classes, album.gallery)
-        classes = getattr(source.dataset.features.get("label"), "names", None) or classes
-        if not forbidden and (source.split != album.split or not _fits(source.dataset, album)):
-            forbidden = f"The images of {facts.title} on this machine are not those that were measured."
-        return cls(None if forbidden else source.dataset, forbidden, classes, album.gallery)
+            return cls(None, why or absent, classes, album.gallery)
+        if not why and (source.split != album.split or not _fits(source.dataset, album)):
+            why = f"The images of {metadata.title} on this machine are not those that were measured."
+        return cls(None if why else source.dataset, why, label_names(source) or classes, album.gallery)
 
     def row(self, at: int, item: int) -> int:
         """The row of the data set with picture ``at`` of a stimulus."""
