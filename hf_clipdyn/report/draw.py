@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
 
 __all__ = [
-    *("MarginLabel", "Points", "draw_level", "draw_panel", "draw_panels", "font_points", "lay_out"),
+    *(
+        "NO_LAYOUT",
+        "MarginLabel",
+        "Points",
+        "draw_level",
+        "draw_panel",
+        "draw_panels",
+        "font_points",
+        "lay_out",
+    ),
     *("place_labels", "spread"),
 ]
 
@@ -45,6 +54,8 @@ _LABEL_SHARE = 0.45  # of a panel with bars, for their labels
 _DRAWN_BANDS = 4
 _DRAWN_MARKERS = 12  # of a mean over seeds
 _NOT_DEFINED = "not defined"
+NO_LAYOUT = {"figure.constrained_layout.use": False}
+"""Without this setting, matplotlib gives a figure that it saves an engine again."""
 _THIN = 0.75  # points: what journals print
 _DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (8, 2)))
 _MARGIN, _NARROW_MARGIN = 22, 12  # letters of a line of text in the margin

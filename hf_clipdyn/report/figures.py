@@ -6,15 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.claims_figure import draw_claims
-from hf_clipdyn.report.draw import draw_panels
+from hf_clipdyn.report.draw import NO_LAYOUT, draw_panels
 from hf_clipdyn.report.plan import Panel, average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import figure_style, read_style
@@ -124,7 +125,8 @@ def plan_figures(study: Study) -> dict[str, list[Panel]]:
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:
     """A figure as a file of this format; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
+    with mpl.rc_context(NO_LAYOUT):
+        figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
     return buffer.getvalue()
 
 
@@ -162,9 +164,8 @@ class FigureFolder:
     def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "svg")) -> None:
         """Write ``name.png`` and others; the same figure gives the same bytes."""
         for suffix in formats:
-            draw = partial(figure.savefig, format=suffix, **_OPTIONS[suffix])
             # Not with_suffix: a metric's name may hold a dot.
-            write_atomically(self._path / f"{name}.{suffix}", draw)
+            write_atomically(self._path / f"{name}.{suffix}", saved(figure, suffix))
             self._written.add(f"{name}.{suffix}")
 
     def sweep(self) -> None:

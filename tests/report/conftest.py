@@ -79,3 +79,16 @@ def browse(browser: "Browser", tmp_path: Path) -> "Iterator[Callable[..., Page]]
 
         yield open_page
     assert complaints == []
+
+
+@pytest.fixture
+def clipdyn(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`clipdyn("report", table)`: the exit code of a command, what it printed, and its errors."""
+    from hf_clipdyn.cli import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main([str(word) for word in words])
+        return stopped.value.code, *capsys.readouterr()
+
+    return run

@@ -12,7 +12,6 @@ from hub_server.state import File
 from huggingface_hub import DatasetCard, HfApi, ModelCard
 from result_rows import row, write_rows
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.report import push_cards, share, write_cards
@@ -383,24 +382,21 @@ def test_one_repository_that_refuses_does_not_stop_the_others(write, hub):
     assert "## Trajectories" in _readme()
 
 
-def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(write, published, tmp_path, capsys):
-    def run(*argv: str) -> int:
-        with pytest.raises(SystemExit) as stopped:
-            main(list(argv))
-        return stopped.value.code
-
-    results = str(write(_SMALL))
-    assert run("card", results, "--output", str(tmp_path / "cards"), "--push_to_hub") == 0
-    said = capsys.readouterr().out
+def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(
+    write, published, tmp_path, clipdyn
+):
+    results = write(_SMALL)
+    code, said, _ = clipdyn("card", results, "--output", tmp_path / "cards", "--push_to_hub")
+    assert code == 0
     assert f"Wrote {tmp_path / 'cards' / 'card-me--fixture.md'}." in said
     assert "The card is pushed:" in said
     assert "- Not in .eval_results: zero_shot/cifar10, since uoft-cs/cifar10 is not on the Hub." in said
-    assert run("card", results, "--push-to-hub") == 0
-    assert "The card of me/fixture is up to date." in capsys.readouterr().out
-    assert run("card", results) == 2
-    assert "Say where the cards go" in capsys.readouterr().err
-    assert run("report", results, "--output", str(tmp_path / "r"), "--push_to_hub") == 2
-    assert "`clipdyn card RESULTS --push_to_hub`" in capsys.readouterr().err
+    code, said, _ = clipdyn("card", results, "--push-to-hub")
+    assert (code, "The card of me/fixture is up to date." in said) == (0, True)
+    code, _, error = clipdyn("card", results)
+    assert (code, "Say where the cards go" in error) == (2, True)
+    code, _, error = clipdyn("report", results, "--output", tmp_path / "r", "--push_to_hub")
+    assert (code, "`clipdyn card RESULTS --push_to_hub`" in error) == (2, True)
     assert not (tmp_path / "r").exists()
 
 

@@ -11,7 +11,6 @@ from PIL import Image
 from result_rows import row, write_rows
 from study_rows import rows_of_seeds
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.report import figures
 from hf_clipdyn.report.axis import Axis
 from hf_clipdyn.report.draw import draw_panels
@@ -174,12 +173,10 @@ def test_other_modules_add_figures(read, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("claims-page.*"))
 
 
-def test_a_wrong_style_is_one_sentence_before_anything_is_drawn(write, tmp_path, capsys):
-    table = str(write([row("zero_shot/x", "top1", 0.5)]))
-    with pytest.raises(SystemExit) as stopped:
-        main(["report", table, "--output", str(tmp_path / "out"), "--style", "ggplott"])
-    said = capsys.readouterr().err
-    assert stopped.value.code == 2
+def test_a_wrong_style_is_one_sentence_before_anything_is_drawn(write, tmp_path, clipdyn):
+    table = write([row("zero_shot/x", "top1", 0.5)])
+    code, _, said = clipdyn("report", table, "--output", tmp_path / "out", "--style", "ggplott")
+    assert code == 2
     assert said.startswith(
         "clipdyn: error: There is no matplotlib style or file 'ggplott'. Did you mean 'ggplot'?"
     )

@@ -9,7 +9,6 @@ from hub_server.state import File
 from huggingface_hub import HfApi, RepoCard, SpaceCardData
 from result_rows import row
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.report import push_space, share, write_space
@@ -163,42 +162,37 @@ def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeyp
         write_space(results, tmp_path, results_dataset="a/b/c")
 
 
-def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, hub, monkeypatch, capsys):
+def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, hub, monkeypatch, clipdyn):
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz012345")
-    with pytest.raises(SystemExit) as stopped:
-        main(["space", str(results), "--push_to_hub", "me/study"])
-    assert stopped.value.code == 1
-    said = capsys.readouterr()
-    assert said.err.startswith(
+    code, said, error = clipdyn("space", results, "--push_to_hub", "me/study")
+    assert code == 1
+    assert error.startswith(
         "clipdyn: error: The page could not be pushed to the Space me/study (the Hub answered 401"
     )
-    assert "Give a token with write permission" in said.err
-    assert "hf_abc" not in said.out + said.err
+    assert "Give a token with write permission" in error
+    assert "hf_abc" not in said + error
 
 
-def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, capsys):
-    def run(*argv: str) -> int:
-        with pytest.raises(SystemExit) as stopped:
-            main(["space", str(results), *argv])
-        return stopped.value.code
-
-    assert run("--output", str(tmp_path / "space")) == 0
-    assert capsys.readouterr().out == f"The page is {tmp_path / 'space' / 'index.html'}.\n"
+def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, clipdyn):
+    code, said, _ = clipdyn("space", results, "--output", tmp_path / "space")
+    assert (code, said) == (0, f"The page is {tmp_path / 'space' / 'index.html'}.\n")
     head = (tmp_path / "space" / "README.md").read_text(encoding="utf-8").split("---\n")[1]
     assert yaml.safe_load(head)["sdk"] == "static"
     assert not list((tmp_path / "space").glob("card-*"))
-    assert run("--push-to-hub", "me/study") == 0
-    assert f"The page is pushed: {hub.url}/spaces/me/study/commit/" in capsys.readouterr().out
-    assert run("--push_to_hub", "me/study") == 0
-    assert capsys.readouterr().out == "The Space me/study is up to date.\n"
-    assert run() == 2
-    assert "Say where the page goes" in capsys.readouterr().err
-    assert run("--private", "--output", str(tmp_path / "space")) == 2
-    assert "`private` requires `push-to-hub`" in capsys.readouterr().err
+    code, said, _ = clipdyn("space", results, "--push-to-hub", "me/study")
+    assert (code, said.startswith(f"The page is pushed: {hub.url}/spaces/me/study/commit/")) == (0, True)
+    assert clipdyn("space", results, "--push_to_hub", "me/study")[:2] == (
+        0,
+        "The Space me/study is up to date.\n",
+    )
+    code, _, error = clipdyn("space", results)
+    assert (code, "Say where the page goes" in error) == (2, True)
+    code, _, error = clipdyn("space", results, "--private", "--output", tmp_path / "space")
+    assert (code, "`private` requires `push-to-hub`" in error) == (2, True)
 
 
 @pytest.mark.parametrize("place", ["--output", "--push_to_hub"])
-def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch, capsys, place):
+def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch, clipdyn, place):
     asked = {}
 
     def write(study, *_, **given):
@@ -208,16 +202,12 @@ def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch,
     monkeypatch.setattr("hf_clipdyn.report.write_space", write)
     monkeypatch.setattr("hf_clipdyn.report.push_space", write)
     options = ["--stimuli", "none", "--data-dir", f"cifar10={tmp_path}", "--claims", "mine.yaml"]
-    with pytest.raises(SystemExit) as stopped:
-        main(["space", str(results), place, "me/study", *options])
-    assert stopped.value.code == 0
+    assert clipdyn("space", results, place, "me/study", *options)[0] == 0
     assert asked["stimuli"] == "none"
     assert asked["data_dirs"] == {"cifar10": tmp_path}
     assert asked["file"] == Path("mine.yaml")
-    with pytest.raises(SystemExit) as stopped:
-        main(["space", str(results), place, "me/study", "--stimuli", "all"])
-    assert stopped.value.code == 2
-    assert "none" in capsys.readouterr().err
+    code, _, error = clipdyn("space", results, place, "me/study", "--stimuli", "all")
+    assert (code, "none" in error) == (2, True)
 
 
 def test_the_options_reach_the_page(results, tmp_path):
