@@ -13,8 +13,7 @@ from huggingface_hub import DatasetCard, HfApi, ModelCard
 from result_rows import row, write_rows
 
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.report import push_cards, share, write_cards
+from hf_clipdyn.report import push_cards, write_cards
 from hf_clipdyn.report.share import card_name, merge_card
 from hf_clipdyn.results.read import load_results
 from hf_clipdyn.statistics.claims import read_claims
@@ -301,32 +300,21 @@ def test_new_results_replace_ours_and_no_others(study, write, published):
     }
 
 
-def test_a_commit_of_somebody_else_in_between_is_kept(write, published, monkeypatch):
-    results, create = write(_SMALL), HfApi.create_commit
-    edits = iter(["Edited in between.\n"])
-
-    def crossed(api, *args, **kwargs):
-        for edit in edits:
-            edited = _MINE + edit
-            HfApi().upload_file(
-                path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id="me/fixture"
-            )
-        return create(api, *args, **kwargs)
-
-    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=30))
-    monkeypatch.setattr(HfApi, "create_commit", crossed)
-    (pushed,) = push_cards(results)
+def test_a_commit_of_somebody_else_in_between_is_kept(write, published, patience, crossed):
+    patience(30)
+    crossed(lambda text: f"{text}Edited in between.\n", repo_id="me/fixture")
+    (pushed,) = push_cards(write(_SMALL))
     assert pushed.url
     assert "Edited in between." in _readme()
     assert "## Trajectories" in _readme()
 
 
-def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, published, hub, monkeypatch):
-    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, published, hub, patience):
+    patience(30)
     results = write(_SMALL)
     hub.plant("commit", Fault(503), times=2)
     assert push_cards(results)[0].url
-    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    patience(0.1)
     hub.plant("info", Fault(503), times=10_000)
     with pytest.raises(
         PublishError, match=r"The card of me/fixture could not be pushed \(the Hub answered 503"
@@ -334,8 +322,8 @@ def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, publis
         push_cards(results)
 
 
-def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, published, hub, monkeypatch):
-    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, published, hub, patience):
+    patience(30)
     hub.plant("commit", Fault(503, applied=True))
     push_cards(write(_SMALL))
     assert len(published.history(published.branches["main"])) == 3

@@ -10,7 +10,6 @@ from huggingface_hub import HfApi, RepoCard, SpaceCardData
 from result_rows import row
 
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.report import push_space, share, write_space
 
 _ROWS = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
@@ -108,8 +107,8 @@ def test_a_space_that_holds_something_else_is_not_touched(results, hub, title):
     assert _file("index.html") == "mine"
 
 
-def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, monkeypatch, tmp_path):
-    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, patience, tmp_path):
+    patience(0.1)
     hub.plant("commit", Fault(503), times=10_000)
     with pytest.raises(
         PublishError, match=r"to the Space me/study \(the Hub answered 503: .*space is complete\.$"
@@ -120,20 +119,11 @@ def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, mon
     assert push_space(results, "me/study")
 
 
-def test_a_commit_of_somebody_else_in_between_is_kept(results, write, hub, monkeypatch):
-    monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+def test_a_commit_of_somebody_else_in_between_is_kept(results, write, hub, patience, crossed):
+    patience(30)
     push_space(results, "me/study")
-    create, edits = HfApi.create_commit, iter(["# Training dynamics and more"])
-
-    def crossed(api, *args, **kwargs):
-        for edit in edits:
-            text = _file("README.md").replace("# Training dynamics", edit)
-            HfApi().upload_file(
-                path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/study", repo_type="space"
-            )
-        return create(api, *args, **kwargs)
-
-    monkeypatch.setattr(HfApi, "create_commit", crossed)
+    more = "# Training dynamics and more"
+    crossed(lambda text: text.replace("# Training dynamics", more), repo_id="me/study", repo_type="space")
     push_space(write([*_ROWS, row("zero_shot/x", "top1", 0.5)], "more.parquet"), "me/study")
     assert "# Training dynamics and more" in _file("README.md")
     assert "on 2 benchmarks" in _file("README.md")
