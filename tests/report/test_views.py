@@ -113,10 +113,9 @@ def test_a_class_without_a_decision_for_either_cue_has_no_interval():
     trials = cue_conflict_trials(0, 1.0)
     cat = (trials["shape"] == "cat") & (trials["protocol"] == "")
     gallery = ShapeBias.gallery(trials.assign(decision=trials["decision"].mask(cat, "bear")), {})
-    classes = views._Classes.of([gallery], "cue_conflict", ShapeBias)
-    counter = views._Counter(classes, 0.95)
+    counter = views._Counter.of([gallery], "cue_conflict", ShapeBias, 0.95)
     shapes, answers = views._side_by_side(gallery, "prompts", "shape")
-    rows = dict(zip(classes.titles, counter.categories(gallery, answers), strict=True))
+    rows = dict(zip(counter.titles, counter.categories(gallery, answers), strict=True))
     assert rows["cat"] == [0, 0, 27, None, None]
     assert rows["dog"][:3] == [27, 0, 27]
     counts = counter.matrix(shapes, answers).split(",")

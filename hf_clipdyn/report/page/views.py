@@ -175,23 +175,23 @@ def _part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> dict[str,
     known = [gallery for _, gallery in _galleries(study, kind, cells.drop_duplicates("run", keep="last"))]
     if not known:
         return None
-    first, classes = known[0], _Classes.of(known, cells["dataset"].iloc[0], kind)
-    kept, ways = _affordable(cells, first, len(classes.chosen))
+    first = known[0]
+    counter = _Counter.of(known, cells["dataset"].iloc[0], kind, _confidence_level(study))
+    kept, ways = _affordable(cells, first, len(counter.chosen))
     both = [name for name in ways if name in first.choosing] if first.lure is not None else []
-    if len(kept) * len(classes.chosen) * len(both) > _MOST_INTERVALS:
+    if len(kept) * len(counter.chosen) * len(both) > _MOST_INTERVALS:
         both = both[:1]
-    counter = _Counter(classes, _confidence_level(study))
     runs: dict[str, Any] = {}
     for run, of_run in kept.groupby("run", sort=False):
         if galleries := _galleries(study, kind, of_run):
             runs[str(run)] = _run(galleries, ways, both, counter)
     observers = _observers(first, counter) if first.observers is not None and len(first.observers) else None
     return {
-        "classes": classes.titles,
-        "of": classes.total,
+        "classes": counter.titles,
+        "of": counter.total,
         "truths": list(_truths(first)),
         "ways": ways,
-        "leftOut": _left_out(classes, len(first.answers) - len(ways), len(kept), len(cells)),
+        "leftOut": _left_out(counter, len(first.answers) - len(ways), len(kept), len(cells)),
         "runs": runs,
         "people": observers and observers.pop("matrices"),
         "categories": {"ways": both, **(observers or {})} if both else None,
@@ -221,11 +221,11 @@ def _galleries(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> list
     ]
 
 
-def _left_out(classes: "_Classes", ways: int, kept: int, measured: int) -> list[str]:
+def _left_out(counter: "_Counter", ways: int, kept: int, measured: int) -> list[str]:
     sentences = []
-    if len(classes.chosen) < classes.total:
+    if len(counter.chosen) < counter.total:
         sentences.append(
-            f"Only {len(classes.chosen)} of {classes.total:,} classes are shown: those with the most "
+            f"Only {len(counter.chosen)} of {counter.total:,} classes are shown: those with the most "
             "confusions at the end of training."
         )
     if ways > 0:
@@ -250,22 +250,33 @@ def _in_conflict(gallery: Gallery) -> pd.Index:
     return truth.index if lure is None else truth.index[(truth != lure.reindex(truth.index)).to_numpy(bool)]
 
 
+def _side_by_side(gallery: Gallery, way: str, truth: str) -> tuple[pd.Series, pd.Series]:
+    """The truth and the decisions of the items that count, with object values."""
+    answers = gallery.answers[way]
+    answers = answers[answers.index.isin(_in_conflict(gallery))].astype(object)
+    return _truths(gallery)[truth].reindex(answers.index).astype(object), answers
+
+
 @dataclass(frozen=True, eq=False)
-class _Classes:
-    """The classes that are counted one by one.
+class _Counter:
+    """Counts decisions among the classes that are shown.
 
     Attributes:
         chosen: their names or numbers, as in the trials.
         titles: as they are shown.
         total: number of all classes.
+        confidence_level: of the intervals.
     """
 
     chosen: pd.Index
     titles: list[str]
     total: int
+    confidence_level: float
 
     @classmethod
-    def of(cls, last: Sequence[Gallery], dataset: str, kind: type[Kind[Any]]) -> "_Classes":
+    def of(
+        cls, last: Sequence[Gallery], dataset: str, kind: type[Kind[Any]], confidence_level: float
+    ) -> "_Counter":
         """All classes if they are few, else those with most wrong decisions from or to them."""
         cues = [cue.astype(object) for gallery in last for cue in _truths(gallery).values()]
         every = pd.Index(sorted(pd.unique(pd.concat(cues).dropna())))
@@ -290,32 +301,17 @@ class _Classes:
             else str(value)
             for value in chosen
         ]
-        return cls(chosen, titles, max(len(every), len(names)))
+        return cls(chosen, titles, max(len(every), len(names)), confidence_level)
 
     def codes(self, values: pd.Series) -> Codes:
         """Positions among the chosen; that of any other answer, or none, is their number."""
         places = self.chosen.get_indexer(pd.Index(values.astype(object)))
         return np.where(places < 0, len(self.chosen), places).astype(np.int64)
 
-
-def _side_by_side(gallery: Gallery, way: str, truth: str) -> tuple[pd.Series, pd.Series]:
-    """The truth and the decisions of the items that count, with object values."""
-    answers = gallery.answers[way]
-    answers = answers[answers.index.isin(_in_conflict(gallery))].astype(object)
-    return _truths(gallery)[truth].reindex(answers.index).astype(object), answers
-
-
-@dataclass(frozen=True, eq=False)
-class _Counter:
-    """Counts decisions among the chosen classes."""
-
-    classes: _Classes
-    confidence_level: float
-
     def matrix(self, truth: pd.Series, decided: pd.Series) -> str:
         """Rows of counts as one text."""
-        n = len(self.classes.chosen)
-        rows, columns = self.classes.codes(truth), self.classes.codes(decided)
+        n = len(self.chosen)
+        rows, columns = self.codes(truth), self.codes(decided)
         known = rows < n
         counts = np.bincount(rows[known] * (n + 1) + columns[known], minlength=n * (n + 1))
         return ",".join(str(count) if count else "" for count in counts.tolist())
@@ -323,12 +319,12 @@ class _Counter:
     def categories(self, gallery: Gallery, answers: pd.Series) -> list[list[int | None]]:
         """For each class of the truth: decisions for it, for the lure, images, and the interval of the share."""
         truth, lure = (cue.reindex(answers.index).astype(object) for cue in _truths(gallery).values())
-        codes = self.classes.codes(truth)
+        codes = self.codes(truth)
         for_truth = np.asarray(answers == truth, np.float64)
         for_lure = np.asarray(answers == lure, np.float64)
         ways = _cluster_codes(gallery, answers.index)
         rows = []
-        for code in range(len(self.classes.chosen)):
+        for code in range(len(self.chosen)):
             own = codes == code
             s, t = for_truth[own], for_lure[own]
             ends = self._interval(s, s + t, [way[own] for way in ways])
