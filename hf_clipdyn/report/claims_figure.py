@@ -18,6 +18,7 @@ from hf_clipdyn.report.draw import (
     font_points,
     lay_out,
     place_labels,
+    scale_values,
     wrapped,
 )
 from hf_clipdyn.report.plan import Line, Panel
@@ -157,12 +158,7 @@ def _scales(panels: Sequence[Panel]) -> dict[str, str]:
 
 
 def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, scales: dict[str, str]) -> list[MarginLabel]:
-    term = panel.first.term
-    if term.log:
-        cell.set_yscale("log")
-    elif term.limits is not None:
-        cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
-    cell.margins(y=0.12)
+    scale_values(cell, panel.first.term)
     _draw_spans(cell, panel, scales)
     labels = [draw_level(cell, level, _STROKES.get(level.role, _DASHES)) for level in panel.levels]
     alone = sum(not line.trajectory.arm for line in panel.lines) == 1

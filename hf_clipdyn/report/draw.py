@@ -19,6 +19,7 @@ from hf_clipdyn.report.axis import Axis, scale_axes
 from hf_clipdyn.report.plan import Level, Line, Panel
 from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, cycle_colour, shade
 from hf_clipdyn.report.words import NOT_INTERPRETABLE
+from hf_clipdyn.results.terms import Term
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ __all__ = [
         "font_points",
         "lay_out",
     ),
-    *("place_labels", "spread"),
+    *("place_labels", "scale_values", "spread", "wrapped"),
 ]
 
 Floats = NDArray[np.float64]
@@ -253,14 +254,10 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[MarginLabel]:
         axis = axis.over(levels, pd.concat([points for points in drawn if "level" in points]))
         label = f"{levels.title} ({levels.unit})" if levels.unit else levels.title
     cell.set_xlabel(label)
-    if term.log:
-        cell.set_yscale("log")
-    elif term.limits is not None:
-        cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
-    elif not any(line.trajectory.points["defined"].any() for line in (*panel.lines, *panel.references)):
+    bounded, lines = scale_values(cell, term), [*panel.lines, *panel.references]
+    if not bounded and not any(line.trajectory.points["defined"].any() for line in lines):
         # A level line alone makes matplotlib take limits of about 1e-17, and no layout fits these.
         cell.set_ylim((term.neutral or 0.0) - 0.1, (term.neutral or 0.0) + 0.1)
-    cell.margins(y=0.12)
     labels = [draw_level(cell, level, named=level.role != "neutral") for level in panel.levels]
     named = [label for line in _drawn_references(panel) for label in _draw_reference(cell, line, axis)]
     labels += _merged(named)
@@ -269,6 +266,16 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[MarginLabel]:
         _draw_line(cell, line, axis, look, band=len(panel.lines) <= _DRAWN_BANDS)
     scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
     return labels
+
+
+def scale_values(cell: "Axes", term: Term) -> bool:
+    """Give the values of a metric their axis; whether it has a scale or limits of its own."""
+    if term.log:
+        cell.set_yscale("log")
+    elif term.limits is not None:
+        cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
+    cell.margins(y=0.12)
+    return term.log or term.limits is not None
 
 
 @dataclass(frozen=True)

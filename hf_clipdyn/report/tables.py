@@ -9,7 +9,7 @@ import pandas as pd
 
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, json_words
+from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, interval_words, json_words
 from hf_clipdyn.statistics.arms import CONFIDENCE, ArmEffect
 from hf_clipdyn.statistics.endpoints import Endpoint
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, rows_of
@@ -171,5 +171,4 @@ def _span(values: Iterable[float], form: str) -> str:
 def _short_cell(point: Any) -> str:
     if not point.usable:
         return NOT_INTERPRETABLE if point.defined else "not defined"
-    interval = "" if math.isnan(point.ci_low) else f" [{point.ci_low:.2f}, {point.ci_high:.2f}]"
-    return f"{point.value:.2f}{interval}"
+    return f"{point.value:.2f}{interval_words(point, '.2f')}"

@@ -19,8 +19,26 @@ from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = [
-    *("NOT_INTERPRETABLE", "Finding", "alternative_words", "estimate_words", "find", "headline", "is_tested"),
-    *("joined", "json_object", "json_words", "limits", "listed", "number_words", "part_title", "part_word"),
+    *(
+        "NOT_INTERPRETABLE",
+        "Finding",
+        "alternative_words",
+        "estimate_words",
+        "find",
+        "headline",
+        "interval_words",
+    ),
+    *(
+        "is_tested",
+        "joined",
+        "json_object",
+        "json_words",
+        "limits",
+        "listed",
+        "number_words",
+        "part_title",
+        "part_word",
+    ),
     *("study_words", "summarize", "tested_sentences", "verdict_sentences", "verdict_words"),
 ]
 
@@ -179,11 +197,7 @@ def estimate_words(estimate: Estimate, *, runs: bool = True) -> str:
     """Value, interval and, with ``runs``, number of runs: ``0.120 [0.080, 0.160] (5 runs)``."""
     if not math.isfinite(estimate.value):
         return f"no estimate ({_clause(estimate.cause)})" if estimate.cause else "no estimate"
-    words = f"{estimate.value:.3f}"
-    if math.isfinite(estimate.ci_low) and math.isfinite(estimate.ci_high):
-        words += f" [{estimate.ci_low:.3f}, {estimate.ci_high:.3f}]"
-    else:
-        words += " without an interval"
+    words = f"{estimate.value:.3f}{interval_words(estimate) or ' without an interval'}"
     return f"{words} ({counted(estimate.n_seeds, 'run')})" if runs and estimate.n_seeds else words
 
 
@@ -226,13 +240,17 @@ def limits(study: Study) -> str:
     )
 
 
+def interval_words(number: Any, form: str = ".3f") -> str:
+    """The interval of a point or an estimate, after a space: `` [0.811, 0.873]``; empty if there is none."""
+    ends = number.ci_low, number.ci_high
+    return f" [{', '.join(format(end, form) for end in ends)}]" if all(map(math.isfinite, ends)) else ""
+
+
 def number_words(point: Any, *, count: bool = True) -> str:
     """Value, interval and, with ``count``, items of a trajectory's point: ``0.842 [0.811, 0.873] (n = 1,000)``."""
     if not point.defined:
         return "not defined"
-    words = f"{point.value:.3f}"
-    if _has_interval(point):
-        words += f" [{point.ci_low:.3f}, {point.ci_high:.3f}]"
+    words = f"{point.value:.3f}{interval_words(point)}"
     return f"{words} (n = {point.n:,.0f})" if count and point.n else words
 
 
@@ -302,9 +320,8 @@ def _values(number: Trajectory, study: Study) -> str:
 
 def _change_words(change: Estimate) -> str:
     """The paired change with its interval; nothing without trials."""
-    if not math.isfinite(change.ci_low):
-        return ""
-    return f", a paired change of {change.value:+.3f} [{change.ci_low:+.3f}, {change.ci_high:+.3f}]"
+    interval = interval_words(change, "+.3f")
+    return f", a paired change of {change.value:+.3f}{interval}" if interval else ""
 
 
 def _silence(number: Trajectory) -> str:
@@ -338,7 +355,7 @@ def _crossing_words(number: Trajectory) -> str:
     """Where a metric between two poles crosses the value between them."""
     assert number.term.poles is not None
     assert number.term.neutral is not None
-    if not any(map(_has_interval, rows_of(number.usable))):
+    if not any(map(interval_words, rows_of(number.usable))):
         return ""
     crossed = crossings(number, number.term.neutral)
     if not crossed:
@@ -397,10 +414,6 @@ def _beside_words(number: Trajectory, revision: str, study: Study) -> str:
 
 def _at(number: Trajectory, revision: str) -> Any:
     return next(iter(rows_of(number.points[number.points["revision"] == revision])), None)
-
-
-def _has_interval(point: Any) -> bool:
-    return math.isfinite(point.ci_low) and math.isfinite(point.ci_high)
 
 
 def _named(point: Any) -> str:
