@@ -12,7 +12,6 @@ import pandas as pd
 from hf_clipdyn.report.axis import Axis, scale_axes
 from hf_clipdyn.report.claims import claims_axis, plan_claims
 from hf_clipdyn.report.draw import (
-    MarginLabel,
     Points,
     draw_level,
     font_points,
@@ -21,7 +20,7 @@ from hf_clipdyn.report.draw import (
     scale_values,
     wrapped,
 )
-from hf_clipdyn.report.plan import Line, Panel
+from hf_clipdyn.report.plan import Level, Line, Panel
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import GREY, INK, PAPER, hue
 from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, part_title, part_word
@@ -157,7 +156,7 @@ def _scales(panels: Sequence[Panel]) -> dict[str, str]:
     return {name: hue(index) for index, name in enumerate(names)}
 
 
-def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, scales: dict[str, str]) -> list[MarginLabel]:
+def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, scales: dict[str, str]) -> list[Level]:
     scale_values(cell, panel.first.term)
     _draw_spans(cell, panel, scales)
     labels = [draw_level(cell, level, _STROKES.get(level.role, _DASHES)) for level in panel.levels]

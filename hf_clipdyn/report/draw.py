@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
 
 __all__ = [
-    *(
-        "NO_LAYOUT",
-        "MarginLabel",
-        "Points",
-        "draw_level",
-        "draw_panel",
-        "draw_panels",
-        "font_points",
-        "lay_out",
-    ),
-    *("place_labels", "scale_values", "spread", "wrapped"),
+    "NO_LAYOUT",
+    "Points",
+    "draw_level",
+    "draw_panel",
+    "draw_panels",
+    "font_points",
+    "lay_out",
+    "place_labels",
+    "scale_values",
+    "spread",
+    "wrapped",
 ]
 
 Floats = NDArray[np.float64]
@@ -63,21 +63,6 @@ _MARGIN, _NARROW_MARGIN = 22, 12  # letters of a line of text in the margin
 _CROWDED = 2  # labels that may have several lines each
 _SPACING = 1.2  # from line to line, in the size of the font
 _STROKES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
-
-
-@dataclass(frozen=True)
-class MarginLabel:
-    """A line's name.
-
-    Attributes:
-        height: of the line, in the data's unit.
-        words: may have several lines of text.
-        colour: of the line.
-    """
-
-    height: float
-    words: str
-    colour: str
 
 
 def draw_panels(
@@ -243,7 +228,7 @@ def _add_legend(figure: "Figure") -> None:
     figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=ncols)
 
 
-def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[MarginLabel]:
+def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[Level]:
     """Draw all lines of a panel and name its axis; the names that belong in its margin."""
     term, levels = panel.first.term, panel.first.level_axis
     label = axis.label
@@ -299,40 +284,42 @@ def _ramp_look(index: int, count: int) -> _Look:
     return _Look(shade(index, count), "o", "-")
 
 
-def _merged(labels: Sequence[MarginLabel]) -> list[MarginLabel]:
+def _merged(labels: Sequence[Level]) -> list[Level]:
     """Names once each: lines of several runs may share one."""
-    known: dict[tuple[str, str], list[float]] = {}
+    known: dict[tuple[str, str], list[Level]] = {}
     for label in labels:
-        known.setdefault((label.words, label.colour), []).append(label.height)
-    return [MarginLabel(float(np.mean(heights)), words, colour) for (words, colour), heights in known.items()]
+        known.setdefault((label.title, _scale_colour(label.role)), []).append(label)
+    return [
+        replace(alike[0], height=float(np.mean([label.height for label in alike])))
+        for alike in known.values()
+    ]
 
 
 def _drawn_references(panel: Panel) -> list[Line]:
     return [line for line in panel.references if line.trajectory.reference_terms.drawn]
 
 
-def draw_level(cell: "Axes", level: Level, style: Any = "-", *, named: bool = True) -> MarginLabel:
+def draw_level(cell: "Axes", level: Level, style: Any = "-", *, named: bool = True) -> Level:
     """A horizontal line; its name, with its height if ``named``, is for the right margin, clear of the data."""
-    colour = _scale_colour(level.role)
-    cell.axhline(level.height, color=colour, linewidth=1, linestyle=style, zorder=1.5)
-    return MarginLabel(level.height, f"{level.title}\n{level.height:.3g}" if named else level.title, colour)
+    cell.axhline(level.height, color=_scale_colour(level.role), linewidth=1, linestyle=style, zorder=1.5)
+    return replace(level, title=f"{level.title}\n{level.height:.3g}") if named else level
 
 
-def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
+def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[Level]:
     points = line.trajectory.usable
     if points.empty:
         return []
     last = float(points["value"].iloc[-1])
-    colour, role = _scale_colour(line.trajectory.role), line.trajectory.role
     over_levels = axis.kind == "level" and "level" in points
     if line.trajectory.is_constant and not over_levels:
-        return [draw_level(cell, Level(line.label, last, role), _DASHES[0])]
+        return [draw_level(cell, Level(line.label, last, line.trajectory.role), _DASHES[0])]
     places = axis.places(points)
     if np.isnan(places).all():
         return []
     dashes = _DASHES[0] if over_levels else _DASHES[1]
-    cell.plot(places, points["value"], color=colour, linewidth=1.6 if over_levels else 1.2, linestyle=dashes)
-    return [MarginLabel(last, line.label, colour)]
+    look = {"color": _scale_colour(line.trajectory.role), "linewidth": 1.6 if over_levels else 1.2}
+    cell.plot(places, points["value"], linestyle=dashes, **look)
+    return [Level(line.label, last, line.trajectory.role)]
 
 
 @dataclass(frozen=True)
@@ -524,18 +511,18 @@ def _scale_colour(role: str) -> str:
     return HUMAN if role == "human" else GREY
 
 
-def _add_labels(cell: "Axes", labels: Sequence[MarginLabel], *, narrow: bool = False) -> "list[Annotation]":
+def _add_labels(cell: "Axes", labels: Sequence[Level], *, narrow: bool = False) -> "list[Annotation]":
     """Write the names right of the axes, for the layout to make room for them; `_space_labels` gives their heights."""
     letters = _NARROW_MARGIN if narrow else _MARGIN
     crowded = len(labels) > _CROWDED
     return [
         cell.annotate(
-            label.words.replace("\n", " ") if crowded else wrapped(label.words, letters),
+            label.title.replace("\n", " ") if crowded else wrapped(label.title, letters),
             (1, 0.5),
             (4, 0),
             xycoords="axes fraction",
             textcoords="offset points",
-            color=label.colour,
+            color=_scale_colour(label.role),
             fontsize=mpl.rcParams["legend.fontsize"],
             linespacing=_SPACING,
             va="center",
@@ -544,7 +531,7 @@ def _add_labels(cell: "Axes", labels: Sequence[MarginLabel], *, narrow: bool = F
     ]
 
 
-def _space_labels(cell: "Axes", labels: Sequence[MarginLabel], texts: "Sequence[Annotation]") -> None:
+def _space_labels(cell: "Axes", labels: Sequence[Level], texts: "Sequence[Annotation]") -> None:
     """Move each name to the height of its line, once the axes have their limits and their size."""
     scaled = cell.yaxis.get_transform().transform([*cell.get_ylim(), *(label.height for label in labels)])
     low, high, *heights = np.asarray(scaled, np.float64)
@@ -560,7 +547,7 @@ def _space_labels(cell: "Axes", labels: Sequence[MarginLabel], texts: "Sequence[
         text.xy = (1, place)
 
 
-def place_labels(cell: "Axes", labels: Sequence[MarginLabel]) -> None:
+def place_labels(cell: "Axes", labels: Sequence[Level]) -> None:
     """Write the names beside axes that have their limits and their size already."""
     _space_labels(cell, labels, _add_labels(cell, labels))
 

@@ -25,17 +25,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    *(
-        "COLUMN",
-        "FORMATS",
-        "MOST_MARKED",
-        "PAGE",
-        "FigureFolder",
-        "Size",
-        "overview_figure",
-        "plan_figures",
-        "saved",
-    ),
+    "COLUMN",
+    "FORMATS",
+    "MOST_MARKED",
+    "PAGE",
+    "FigureFolder",
+    "Size",
+    "overview_figure",
+    "plan_figures",
+    "saved",
     "write_figures",
 ]
 

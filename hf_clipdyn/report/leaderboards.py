@@ -35,8 +35,13 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 __all__ = [
-    *("FOLDER", "TASK", "EvalResults", "FinalResult", "dataset_address", "eval_results", "final_results"),
-    *("hub_dataset", "index_results", "revision_names"),
+    "FOLDER",
+    "TASK",
+    "dataset_address",
+    "eval_results",
+    "hub_dataset",
+    "index_results",
+    "revision_names",
 ]
 
 FOLDER = ".eval_results/hf-clipdyn--"

@@ -19,8 +19,18 @@ from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
 __all__ = [
-    *("Level", "Line", "Panel", "Seeds", "Span", "average_seeds", "groups_of_seeds", "level_panels"),
-    *("main_metrics", "main_panel", "plan_benchmarks", "plan_charts", "plan_overview"),
+    "Level",
+    "Line",
+    "Panel",
+    "Seeds",
+    "Span",
+    "average_seeds",
+    "groups_of_seeds",
+    "level_panels",
+    "main_metrics",
+    "plan_benchmarks",
+    "plan_charts",
+    "plan_overview",
 ]
 
 _MOST_LINES = 8

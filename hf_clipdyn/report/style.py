@@ -21,8 +21,21 @@ from matplotlib.colors import to_hex
 from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten
 
 __all__ = [
-    *("GREY", "HUES", "HUMAN", "INK", "MARKERS", "PAPER", "SHADES", "THEME", "StyleWarning", "cycle_colour"),
-    *("figure_style", "hue", "read_style", "shade", "twins"),
+    "GREY",
+    "HUES",
+    "HUMAN",
+    "INK",
+    "MARKERS",
+    "PAPER",
+    "SHADES",
+    "THEME",
+    "StyleWarning",
+    "cycle_colour",
+    "figure_style",
+    "hue",
+    "read_style",
+    "shade",
+    "twins",
 ]
 
 INK = "#1f2328"

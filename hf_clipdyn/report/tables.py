@@ -15,7 +15,12 @@ from hf_clipdyn.statistics.endpoints import Endpoint
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, rows_of
 
 __all__ = [
-    *("Table", "arms_table", "diagnostics_table", "origin_table", "overview_tables", "provenance_table"),
+    "Table",
+    "arms_table",
+    "diagnostics_table",
+    "origin_table",
+    "overview_tables",
+    "provenance_table",
     "undefined_table",
 ]
 

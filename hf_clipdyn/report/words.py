@@ -19,27 +19,25 @@ from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = [
-    *(
-        "NOT_INTERPRETABLE",
-        "Finding",
-        "alternative_words",
-        "estimate_words",
-        "find",
-        "headline",
-        "interval_words",
-    ),
-    *(
-        "is_tested",
-        "joined",
-        "json_object",
-        "json_words",
-        "limits",
-        "listed",
-        "number_words",
-        "part_title",
-        "part_word",
-    ),
-    *("study_words", "summarize", "tested_sentences", "verdict_sentences", "verdict_words"),
+    "NOT_INTERPRETABLE",
+    "Finding",
+    "alternative_words",
+    "estimate_words",
+    "find",
+    "headline",
+    "interval_words",
+    "is_tested",
+    "joined",
+    "json_object",
+    "json_words",
+    "limits",
+    "listed",
+    "part_title",
+    "part_word",
+    "study_words",
+    "summarize",
+    "tested_sentences",
+    "verdict_sentences",
 ]
 
 NOT_INTERPRETABLE = "not interpretable"

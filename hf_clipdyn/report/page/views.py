@@ -33,7 +33,13 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 
 __all__ = [
-    *("decisions", "evenly", "gallery_cells", "label_names", "local_source", "psychometric", "read_gallery"),
+    "decisions",
+    "evenly",
+    "gallery_cells",
+    "label_names",
+    "local_source",
+    "psychometric",
+    "read_gallery",
     "spread_cells",
 ]
 
