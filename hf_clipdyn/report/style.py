@@ -211,19 +211,19 @@ def read_style(style: str | Path) -> dict[str, Any]:
     if style == "default":
         return {}
     if style in styles.library:
-        found = dict[Any, Any](styles.library[str(style)])
+        settings = dict[Any, Any](styles.library[str(style)])
     elif Path(style).is_file():
-        found = _read_file(Path(style))
+        settings = _read_file(Path(style))
     elif Path(style).suffix == _SUFFIX:
         raise ConfigError(f"The style file {shorten(str(style))} does not exist.")
     else:
         raise UnknownNameError("matplotlib style or file", str(style), [*styles.available, "default"])
-    kept = {name: found[name] for name in found if _is_look(name)}
+    kept = {name: settings[name] for name in settings if _is_look(name)}
     for name, value in kept.items():
         _check_size(name, value, style)
-    missed = [name for name in found if name not in kept and name.startswith(_MISSED)]
+    missed = [name for name in settings if name not in kept and name.startswith(_MISSED)]
     usual: dict[str, Any] = mpl.rcParamsDefault  # type: ignore[assignment]  # matplotlib lists every name
-    if changed := [name for name in missed if found[name] != usual[name]]:
+    if changed := [name for name in missed if settings[name] != usual[name]]:
         text = (
             f"These settings of the style {shorten(str(style))} do not affect looks and are ignored: "
             f"{', '.join(changed)}."
@@ -246,7 +246,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     propagated, log.propagate = log.propagate, False
     try:
         # A path, never a text: matplotlib would fetch a text that is an address.
-        found = mpl.rc_params_from_file(path, fail_on_error=True, use_default_template=False)
+        settings = mpl.rc_params_from_file(path, fail_on_error=True, use_default_template=False)
     except Exception as error:
         raise ConfigError(f"{path} is not a matplotlib style ({_first_line(error)}).") from error
     finally:
@@ -254,7 +254,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         log.propagate = propagated
     if heard.said:
         raise ConfigError(f"{path} is not a matplotlib style ({_first_line(heard.said[0])}).")
-    return dict[Any, Any](found)
+    return dict[Any, Any](settings)
 
 
 class _Heard(logging.Handler):
