@@ -23,6 +23,7 @@ from PIL import Image
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import KEPT_MAP, Gallery
 from hf_clipdyn.data.images import decode_image
+from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
@@ -231,9 +232,10 @@ class _Shelf:
         why = _forbidden(metadata, stimuli)
         if why and (classes or not _numbered(album.gallery)):
             return cls(None, why, classes, album.gallery)
-        folder = data_dirs.get(album.dataset)
+        given = data_dirs.get(album.dataset)
+        folder = find_locally(album.dataset) if given is None else Path(given)
         try:
-            source = local_source(album.dataset, album.schemas, None if folder is None else Path(folder))
+            source = local_source(album.dataset, album.schemas, folder)
         except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
             broken = f"The images of {metadata.title} on this machine cannot be read."
             return cls(None, why or broken, classes, album.gallery)
