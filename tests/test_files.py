@@ -1,10 +1,12 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 from huggingface_hub.utils.sha import git_hash
 
-from hf_clipdyn.files import delete, file_git_hash, follow_umask, write_atomically
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.files import delete, file_git_hash, follow_umask, write_atomically, write_errors
 
 
 def test_the_git_id_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
@@ -77,3 +79,21 @@ def test_a_file_whose_writing_fails_is_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         write_atomically(target, fail)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
+
+
+@pytest.mark.parametrize(
+    ("advice", "said"),
+    [
+        ("", "The page cannot be written to out: No space left on device."),
+        (
+            "name another.",
+            r"The page cannot be written to out \(No space left on device\): name another.",
+        ),
+    ],
+)
+def test_what_the_disk_refuses_is_one_sentence_of_the_callers_kind(advice: str, said: str) -> None:
+    with (
+        pytest.raises(EvaluationError, match=said),
+        write_errors("The page cannot be written to out", EvaluationError, advice=advice),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

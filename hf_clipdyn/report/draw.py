@@ -55,7 +55,7 @@ _LABEL_SHARE = 0.45  # of a panel with bars, for their labels
 _DRAWN_BANDS = 4
 _DRAWN_MARKERS = 12  # of a mean over seeds
 _NOT_DEFINED = "not defined"
-NO_LAYOUT = {"figure.constrained_layout.use": False}
+NO_LAYOUT: dict[Any, Any] = {"figure.constrained_layout.use": False}
 """Without this setting, matplotlib gives a figure that it saves an engine again."""
 _THIN = 0.75  # points: what journals print
 _DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (8, 2)))
@@ -317,7 +317,10 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[Level]:
     if np.isnan(places).all():
         return []
     dashes = _DASHES[0] if over_levels else _DASHES[1]
-    look = {"color": _scale_colour(line.trajectory.role), "linewidth": 1.6 if over_levels else 1.2}
+    look: dict[str, Any] = {
+        "color": _scale_colour(line.trajectory.role),
+        "linewidth": 1.6 if over_levels else 1.2,
+    }
     cell.plot(places, points["value"], linestyle=dashes, **look)
     return [Level(line.label, last, line.trajectory.role)]
 

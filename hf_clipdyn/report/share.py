@@ -462,7 +462,12 @@ def push_space(
             models = [name for name in names if "/" in name and _is_on_hub(api, name, study)]
             readme = _space_readme(study, models=models, results_dataset=results_dataset, licence=licence)
             write_atomically(folder / _README, readme)
-            made = {"repo_type": "space", "space_sdk": "static", "private": private or None, "exist_ok": True}
+            made: dict[str, Any] = {
+                "repo_type": "space",
+                "space_sdk": "static",
+                "private": private or None,
+                "exist_ok": True,
+            }
             attempt(lambda: api.create_repo(repo_id, **made), _RETRIES)
             return attempt(lambda: _commit_space(api, repo_id, readme, path, private=private), _RETRIES)
         except ConfigError:

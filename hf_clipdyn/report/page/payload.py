@@ -205,7 +205,9 @@ def _benchmark(study: Study, name: str) -> dict[str, Any]:
         values = dict.fromkeys(getattr(number, column) for number in own)
         return {value: known.get(value, bare(value)) for value in values}
 
-    conditions = {value: {"title": title} for value, title in titles("condition", _CONDITIONS).items()}
+    conditions: dict[str, dict[str, Any]] = {
+        value: {"title": title} for value, title in titles("condition", _CONDITIONS).items()
+    }
     for condition in conditions.keys() & terms.conditions.keys():
         term = terms.conditions[condition]
         conditions[condition] = {

@@ -407,12 +407,12 @@ def _means(observers: Sequence[Mapping[str, Any]], counter: _Counter) -> list[li
         if not n:
             means.append([None, None, None, 0])
             continue
-        mean, ends = float(shares.mean()), [None, None]
+        mean, ends = float(shares.mean()), [math.nan, math.nan]
         if n > 1:
             quantile = special.stdtrit(n - 1, (1 + counter.confidence_level) / 2)
             half = float(quantile * shares.std(ddof=1) / np.sqrt(n))
             ends = [max(0.0, mean - half), min(1.0, mean + half)]
-        means.append([*(None if end is None else round(end * _IN) for end in (mean, *ends)), n])
+        means.append([*(None if math.isnan(end) else round(end * _IN) for end in (mean, *ends)), n])
     return means
 
 
