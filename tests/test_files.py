@@ -1,12 +1,11 @@
-import errno
 import os
 from pathlib import Path
 
 import pytest
 from huggingface_hub.utils.sha import git_hash
 
-from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.files import delete, file_git_hash, follow_umask, write_atomically, write_errors
+from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.files import delete, disk_errors, file_git_hash, follow_umask, write_atomically
 
 
 def test_the_git_id_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
@@ -81,19 +80,18 @@ def test_a_file_whose_writing_fails_is_as_it_was(tmp_path: Path) -> None:
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
 
 
-@pytest.mark.parametrize(
-    ("advice", "said"),
-    [
-        ("", "The page cannot be written to out: No space left on device."),
-        (
-            "name another.",
-            r"The page cannot be written to out \(No space left on device\): name another.",
-        ),
-    ],
-)
-def test_what_the_disk_refuses_is_one_sentence_of_the_callers_kind(advice: str, said: str) -> None:
+def test_an_error_of_the_disk_is_one_sentence_and_any_other_error_stays(tmp_path: Path) -> None:
+    said = r"^The table cannot be written \(No such file or directory\): name another file\.$"
+    problem, remedy = "The table cannot be written", "name another file"
+    with pytest.raises(DatasetError, match=said), disk_errors(DatasetError, problem, remedy):
+        (tmp_path / "none" / "table").touch()
     with (
-        pytest.raises(EvaluationError, match=said),
-        write_errors("The page cannot be written to out", EvaluationError, advice=advice),
+        pytest.raises(DatasetError, match=r"\(torn\)"),
+        disk_errors(DatasetError, problem, remedy, also=EOFError),
     ):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise EOFError("torn")
+    with pytest.raises(ConfigError, match=r"^mine$"), disk_errors(DatasetError, problem, remedy):
+        raise ConfigError("mine")
+    said = r"^The table cannot be written: No such file or directory\.$"
+    with pytest.raises(DatasetError, match=said), disk_errors(DatasetError, problem):
+        (tmp_path / "none" / "table").touch()

@@ -7,10 +7,10 @@ they mean: no name is interpreted here. Each function takes the paths of tables,
 """
 
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hf_clipdyn.report.page import write_report
@@ -39,20 +39,13 @@ if "MPLBACKEND" in os.environ:  # matplotlib reads it at import; nothing here op
             f"MPLBACKEND is {shown(os.environ['MPLBACKEND'])}, which is not a backend of matplotlib: unset it."
         ) from error
 
-_HOME = {
-    "headline": "words",
-    "print_results": "terminal",
-    "push_cards": "share",
-    "push_space": "share",
-    "read_study": "study",
-    "summarize": "words",
-    "write_cards": "share",
-    "write_report": "page",
-    "write_space": "share",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "page": ["write_report"],
+        "share": ["push_cards", "push_space", "write_cards", "write_space"],
+        "study": ["read_study"],
+        "terminal": ["print_results"],
+        "words": ["headline", "summarize"],
+    },
+)

@@ -14,13 +14,11 @@ from hf_clipdyn.report.plan import Level, Line, Panel, Span
 from hf_clipdyn.report.provenance import registration_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import estimate_words, is_tested, joined, part_title, part_word, study_words
-from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.contrasts import Estimate
-from hf_clipdyn.statistics.endpoints import Endpoint, RunValues
-from hf_clipdyn.statistics.gates import Gate
-from hf_clipdyn.statistics.judging import Part, Verdict, Word
+from hf_clipdyn.statistics.judging import Gate, Part, Verdict, Word
 from hf_clipdyn.statistics.specifications import Specification
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
+from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window
 
 __all__ = ["claims_axis", "payload", "plan_claims", "verdict_rows", "verdict_summary"]
 
@@ -91,13 +89,10 @@ def _course(values: RunValues) -> Trajectory:
     course = replace(values.parts[0], arm=values.arm)
     if len(values.parts) == 1:
         return course
-    means = course.points["revision"].map(values.table()["value"])
+    means = course.points["revision"].map(values.values)
     known = means.notna()
-    return replace(
-        course,
-        points=course.points.assign(
-            value=means, ci_low=math.nan, ci_high=math.nan, defined=known, usable=known
-        ),
+    return course.with_points(
+        course.points.assign(value=means, ci_low=math.nan, ci_high=math.nan, defined=known, usable=known)
     )
 
 

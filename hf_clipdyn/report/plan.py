@@ -419,11 +419,11 @@ def _by_revision(number: Trajectory, panel: Panel) -> list[tuple[str, Trajectory
     """The parts of a trajectory that belong to different curves, with their names: one for each of some revisions."""
     if panel.x == "revisions":
         if not panel.ramp:
-            return [(number.run, replace(number, points=number.points.iloc[-1:]))]
+            return [(number.run, number.with_points(number.points.iloc[-1:]))]
         last = len(number.points) - 1
         chosen = sorted({round(last * part / (_REVISIONS - 1)) for part in range(_REVISIONS)})
         parts = [number.points.iloc[at : at + 1] for at in chosen]
-        return [(str(part["revision"].iloc[0]), replace(number, points=part)) for part in parts]
+        return [(str(part["revision"].iloc[0]), number.with_points(part)) for part in parts]
     run = number.run if "run" in panel.colour else ""
     return [(", ".join(filter(None, [run, number.detail(panel.colour)])) or number.run, number)]
 
@@ -433,7 +433,7 @@ def _joined(label: str, colour: int, curve: Sequence[Trajectory]) -> Line:
     if curve[0].level is None:
         return Line(label, curve[0], colour)
     points = pd.concat([number.points.iloc[-1:].assign(level=number.level) for number in curve])
-    return Line(label, replace(curve[0], level=None, points=points), colour)
+    return Line(label, curve[0].with_points(points, level=None), colour)
 
 
 @dataclass(frozen=True)
@@ -519,4 +519,4 @@ def _mean(members: Sequence[Trajectory], label: str, place: str) -> Trajectory:
     points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, usable=complete, defined=complete)
     points = points.drop_duplicates(place)
     points = points.sort_values("order" if place == "revision" else "level", kind="stable")
-    return replace(members[0], run=label, points=points, references=())
+    return members[0].with_points(points, run=label, references=())

@@ -27,20 +27,11 @@ from huggingface_hub import HfApi, ModelCardData, SpaceCardData
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from markupsafe import Markup
 
-from hf_clipdyn import __version__
+from hf_clipdyn import __version__, hub
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
-from hf_clipdyn.files import check_output, write_atomically, write_errors
-from hf_clipdyn.hub import (
-    RetryPolicy,
-    attempt,
-    check_login,
-    commit_files,
-    limit_waiting,
-    reason,
-    refusal_hint,
-    status_of,
-)
+from hf_clipdyn.files import check_output, disk_errors, write_atomically
+from hf_clipdyn.hub import Destination, attempt, check_login, push, reason
 from hf_clipdyn.report.card_text import CardText, with_results
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.leaderboards import (
@@ -67,7 +58,6 @@ _CLASS = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
 _DUAL_TASK = "zero-shot-image-classification"
 _FIRST_COMMIT = "initial commit"
 _LONGEST_TITLE = 80
-_RETRIES = RetryPolicy(patience=60.0)
 _Results = str | Path | Sequence[str | Path] | pd.DataFrame | Study
 
 
@@ -200,7 +190,7 @@ def write_cards(
     study, output = read_study(results), Path(output)
     if results_dataset is not None:
         checked_repo_id(results_dataset, what="results_dataset", owner=True)
-    with write_errors(f"The cards cannot be written to {output}", ConfigError):
+    with disk_errors(ConfigError, f"The cards cannot be written to {output}"):
         output.mkdir(parents=True, exist_ok=True)
         return [_write_card(study, run, output, results_dataset) for run in study.runs]
 
@@ -279,20 +269,15 @@ def push_cards(
     study = read_study(results)
     runs = _repositories(study)
     check_login("The cards cannot be pushed", token)
-    limit_waiting(_RETRIES.timeout)
-    api = HfApi(token=token)
     if results_dataset is not None:
-        _check_dataset(api, results_dataset)
+        hub.limit_waiting(hub.PUSHING.timeout)
+        _check_dataset(HfApi(token=token), results_dataset)
     pushed, failed = [], []
     for run, repo_id in runs.items():
         try:
-            pushed.append(_push(api, study, run, repo_id, results_dataset))
-        except ConfigError as error:
+            pushed.append(_push(study, run, repo_id, results_dataset, token))
+        except (ConfigError, PublishError) as error:
             failed.append(str(error))
-        except Exception as error:
-            absent = status_of(error) in (401, 404)
-            hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
-            failed.append(f"The card of {repo_id} could not be pushed ({reason(error)}).{hint}")
     if failed:
         done = f" Pushed: {', '.join(card.repo_id for card in pushed)}." if pushed else ""
         raise PublishError(" ".join(failed) + done)
@@ -318,7 +303,7 @@ def _repositories(study: Study) -> dict[str, str]:
 def _check_dataset(api: HfApi, repo_id: str) -> None:
     checked_repo_id(repo_id, what="results_dataset", owner=True)
     try:
-        attempt(lambda: api.repo_info(repo_id, repo_type="dataset"), _RETRIES)
+        attempt(lambda: api.repo_info(repo_id, repo_type="dataset"), hub.PUSHING)
     except RepositoryNotFoundError as error:
         raise ConfigError(
             f"There is no data set {repo_id} on the Hub, or you have no access: push the table with `clipdyn evaluate "
@@ -328,42 +313,40 @@ def _check_dataset(api: HfApi, repo_id: str) -> None:
         raise PublishError(f"The data set {repo_id} cannot be checked ({reason(error)}).") from error
 
 
-def _push(api: HfApi, study: Study, run: str, repo_id: str, results_dataset: str | None) -> PushedCard:
+def _push(study: Study, run: str, repo_id: str, results_dataset: str | None, token: str | None) -> PushedCard:
     own = study.of_run(run)
     card = _card(own, run, results_dataset)
-    results = eval_results(own, api, _RETRIES, results_dataset)
-    files = dict(results.files)
-    if own.overview:
-        files[card_figure(run)] = overview_figure(own, "png")
-    url = attempt(lambda: _commit_card(api, repo_id, card, files), _RETRIES)
-    return PushedCard(repo_id, url, tuple(results.files), results.left_out)
+    figures = {card_figure(run): overview_figure(own, "png")} if own.overview else {}
+
+    def write(to: Destination) -> PushedCard:
+        results = eval_results(own, to.api, hub.PUSHING, results_dataset)
+        url = _commit_card(to, card, {**results.files, **figures})
+        return PushedCard(repo_id, url, tuple(results.files), results.left_out)
+
+    return push(
+        repo_id, write, problem=f"The card of {repo_id} could not be pushed", create=False, token=token
+    )
 
 
-def _commit_card(api: HfApi, repo_id: str, card: str, files: Mapping[str, bytes]) -> str | None:
+def _commit_card(to: Destination, card: str, files: Mapping[str, bytes]) -> str | None:
     """One commit with everything that changes; its address, or None if nothing does."""
-    head = api.repo_info(repo_id).sha
-    assert head is not None
-    paths, existing = _readme_at(api, repo_id, head)
+    paths, existing = _readme_at(to)
     if existing is not None:
-        card = _merged(existing, card, f"The card of {repo_id}")
-    return commit_files(
-        api,
-        repo_id,
+        card = _merged(existing, card, f"The card of {to.repo_id}")
+    return to.commit(
         {_README: card.encode(), **files},
-        parent=head,
-        message="Show the trajectories, measured by hf-clipdyn",
+        "Show the trajectories, measured by hf-clipdyn",
         deleted=[path for path in paths if path.startswith(FOLDER) and path not in files],
     )
 
 
-def _readme_at(
-    api: HfApi, repo_id: str, head: str, repo_type: str = "model"
-) -> tuple[list[str], bytes | None]:
-    """The paths of a repository at a commit, and its README.md; None if it has none."""
-    paths = api.list_repo_files(repo_id, revision=head, repo_type=repo_type)
+def _readme_at(to: Destination) -> tuple[list[str], bytes | None]:
+    """The paths of a repository at its head, and its README.md; None if it has none."""
+    place = {"repo_id": to.repo_id, "repo_type": to.repo_type, "revision": to.head}
+    paths = to.api.list_repo_files(**place)
     if _README not in paths:
         return paths, None
-    return paths, Path(api.hf_hub_download(repo_id, _README, revision=head, repo_type=repo_type)).read_bytes()
+    return paths, Path(to.api.hf_hub_download(filename=_README, **place)).read_bytes()
 
 
 def write_space(
@@ -404,7 +387,7 @@ def write_space(
         checked_repo_id(results_dataset, what="results_dataset", owner=True)
     check_output(output / _README, what="the README.md of a Space of hf_clipdyn", is_own=_is_readme)
     path = write_report(study, output, figures=False, **page)
-    with write_errors(f"The Space cannot be written to {output}", ConfigError):
+    with disk_errors(ConfigError, f"The Space cannot be written to {output}"):
         write_atomically(
             output / _README, _space_readme(study, results_dataset=results_dataset, licence=licence)
         )
@@ -455,54 +438,38 @@ def push_space(
     with ExitStack() as stack:
         folder = Path(output or stack.enter_context(TemporaryDirectory(prefix="clipdyn-space-")))
         path = write_space(study, folder, results_dataset=results_dataset, licence=licence, **page)
-        limit_waiting(_RETRIES.timeout)
-        api = HfApi(token=token)
-        try:
+
+        def write(to: Destination) -> str | None:
             names = study.results.rows["repo_id"].drop_duplicates()
-            models = [name for name in names if "/" in name and _is_on_hub(api, name, study)]
+            models = [name for name in names if "/" in name and _is_on_hub(to.api, name, study)]
             readme = _space_readme(study, models=models, results_dataset=results_dataset, licence=licence)
             write_atomically(folder / _README, readme)
-            made: dict[str, Any] = {
-                "repo_type": "space",
-                "space_sdk": "static",
-                "private": private or None,
-                "exist_ok": True,
-            }
-            attempt(lambda: api.create_repo(repo_id, **made), _RETRIES)
-            return attempt(lambda: _commit_space(api, repo_id, readme, path, private=private), _RETRIES)
-        except ConfigError:
-            raise
-        except Exception as error:
-            done = f" {output} is complete." if output else ""
-            raise PublishError(
-                f"The page could not be pushed to the Space {repo_id} ({reason(error)}).{refusal_hint(error)}{done}"
-            ) from error
+            return _commit_space(to, readme, path)
+
+        return push(
+            repo_id,
+            write,
+            problem=f"The page could not be pushed to the Space {repo_id}",
+            done=f"{output} is complete." if output else "",
+            repo_type="space",
+            space_sdk="static",
+            private=private,
+            token=token,
+        )
 
 
 def _is_readme(path: Path) -> bool:
     return _SPACE_MARKS[0] in path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-def _commit_space(api: HfApi, repo_id: str, readme: str, page: Path, *, private: bool) -> str | None:
-    info = api.repo_info(repo_id, repo_type="space")
-    assert info.sha is not None
-    if private and not info.private:
-        raise ConfigError(
-            f"The Space {repo_id} exists and is public: make it private in its settings, or name another Space."
-        )
-    history = api.list_repo_commits(repo_id, repo_type="space", revision=info.sha)
+def _commit_space(to: Destination, readme: str, page: Path) -> str | None:
+    history = to.api.list_repo_commits(to.repo_id, repo_type="space", revision=to.head)
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
     if [commit.title for commit in history] != [_FIRST_COMMIT]:
-        _, existing = _readme_at(api, repo_id, info.sha, "space")
-        readme = _merged_space((existing or b"").decode(errors="replace"), readme, repo_id)
-    return commit_files(
-        api,
-        repo_id,
-        {_README: readme.encode(), _PAGE: page.read_bytes()},
-        parent=info.sha,
-        message="Show the study, measured by hf-clipdyn",
-        repo_type="space",
-    )
+        _, existing = _readme_at(to)
+        readme = _merged_space((existing or b"").decode(errors="replace"), readme, to.repo_id)
+    files = {_README: readme.encode(), _PAGE: page.read_bytes()}
+    return to.commit(files, "Show the study, measured by hf-clipdyn")
 
 
 def _merged_space(existing: str, readme: str, repo_id: str) -> str:
@@ -527,7 +494,7 @@ def _is_on_hub(api: HfApi, repo_id: str, study: Study) -> bool:
     rows = study.results.rows
     commit = str(rows.loc[rows["repo_id"] == repo_id, "commit"].iloc[-1])
     try:
-        attempt(lambda: api.repo_info(checked_repo_id(repo_id), revision=commit), _RETRIES)
+        attempt(lambda: api.repo_info(checked_repo_id(repo_id), revision=commit), hub.PUSHING)
     except (ConfigError, RepositoryNotFoundError, RevisionNotFoundError):
         return False
     return True

@@ -15,14 +15,13 @@ from hf_clipdyn.results.provenance import Provenance
 from hf_clipdyn.results.read import Results, check_frame, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.arms import ArmEffect, arm_effects
 from hf_clipdyn.statistics.claims import Claims, read_claims
-from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.judging import Part, Verdict, judge_evidence, read_evidence
+from hf_clipdyn.statistics.evidence import ArmEffect, Evidence, arm_effects, read_evidence
+from hf_clipdyn.statistics.judging import Part, Verdict, judge
 from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
+from hf_clipdyn.statistics.windows import Window
 
 __all__ = ["Study", "read_study"]
 
@@ -65,7 +64,7 @@ class Study:
         """What all tables together say about each claim, judged once; empty if they hold no benchmark of a claim."""
         if self.whole:
             return self.whole.verdicts
-        return judge_evidence(self.evidence) if self.evidence else []
+        return judge(self.evidence) if self.evidence else []
 
     @cached_property
     def arm_effects(self) -> list[ArmEffect]:

@@ -10,9 +10,9 @@ import pandas as pd
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, interval_words, json_words
-from hf_clipdyn.statistics.arms import CONFIDENCE, ArmEffect
-from hf_clipdyn.statistics.endpoints import Endpoint
+from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, rows_of
+from hf_clipdyn.statistics.windows import Endpoint
 
 __all__ = [
     "Table",

@@ -13,9 +13,8 @@ from hf_clipdyn.report.plan import Panel
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.statistics.changes import paired_change
 from hf_clipdyn.statistics.contrasts import Estimate
-from hf_clipdyn.statistics.crossings import crossings
 from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, null_notes
-from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
+from hf_clipdyn.statistics.trajectories import Trajectory, crossings, rows_of
 from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = [
@@ -360,8 +359,8 @@ def _crossing_words(number: Trajectory) -> str:
         rule = "a crossing requires two revisions in a row on each side"
         return f"No crossing of {number.term.neutral:g} is shown: {rule}."
     places = [
-        f"towards {number.term.poles[at.upwards]} between {at.before.revision} and {at.after.revision}"
-        for at in crossed
+        f"towards {number.term.poles[after.value > before.value]} between {before.revision} and {after.revision}"
+        for before, after in crossed
     ]
     return (
         f"It crosses {number.term.neutral:g} {', then '.join(places)} (two revisions in a row on each side)."

@@ -3,7 +3,6 @@
 from typing import Any
 
 from hf_clipdyn.statistics.contrasts import Estimate, RunContrast, combine
-from hf_clipdyn.statistics.endpoints import arm_of
 from hf_clipdyn.statistics.item_errors import weighted_error
 from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.trajectories import Trajectory
@@ -29,7 +28,7 @@ def paired_change(
         run=one.run,
         scale=one.scale,
         seed=one.seed,
-        arm=arm_of(one),
+        arm=one.arm,
         value=last.value - first.value,
         item_variance=error.variance,
         n=max(first.n, last.n),

@@ -84,10 +84,9 @@ def browse(browser: "Browser", tmp_path: Path) -> "Iterator[Callable[..., Page]]
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """`patience(30)`: the seconds for which a push to the Hub is repeated, almost without waiting in between."""
-    from hf_clipdyn.hub import RetryPolicy
-    from hf_clipdyn.report import share
+    from hf_clipdyn import hub
 
-    return lambda seconds: monkeypatch.setattr(share, "_RETRIES", RetryPolicy(base=0.01, patience=seconds))
+    return lambda seconds: monkeypatch.setattr(hub, "PUSHING", hub.RetryPolicy(base=0.01, patience=seconds))
 
 
 @pytest.fixture

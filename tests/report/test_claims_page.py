@@ -14,7 +14,7 @@ from hf_clipdyn.report import read_study, write_report
 from hf_clipdyn.report.claims import payload, verdict_rows, verdict_summary
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.provenance import Registration, origin_rows
-from hf_clipdyn.statistics.registered import registered_hash
+from hf_clipdyn.statistics.claims import registered_hash
 
 _HOSTILE = "</script><b>&\"'"
 
@@ -96,7 +96,7 @@ def test_a_row_has_the_verdict_its_contrasts_and_gates_in_words(claimed):
     assert found["seeds"] == "5 runs; scale tiny"
     first, second = found["parts"]
     assert (first["estimate"], first["level"], first["delta"]) == ("0.200 [0.150, 0.250]", "99 %", "0.05")
-    assert (first["word"], second["word"], first["detectable"]) == ("holds", "", "0.075")
+    assert (first["word"], second["word"], first["detectable"]) == ("holds", "", "0.139")
     assert [(gate["state"], gate["words"]) for gate in found["gates"]] == [
         ("passed", "in 5 runs"),
         ("not measured", "no baseline"),

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_clipdyn.report.provenance import registration
-from hf_clipdyn.statistics.claims import read_claims
-from hf_clipdyn.statistics.registered import registered_hash
+from hf_clipdyn.statistics.claims import read_claims, registered_hash
 
 
 def claims_text(

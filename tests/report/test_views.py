@@ -141,7 +141,7 @@ def test_of_many_classes_those_with_most_confusions_stay_and_the_part_says_so(tm
     assert held["leftOut"] == [
         "Only 24 of 100 classes are shown: those with the most confusions at the end of training."
     ]
-    from hf_clipdyn.data.sets.cifar100 import Cifar100
+    from hf_clipdyn.data.sets.cifar import Cifar100
 
     assert {Cifar100.classes[one] for one in (7, 8, 9)} <= set(held["classes"])
     counts = matrix(held, -1)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError, counted
-from hf_clipdyn.files import check_output, write_atomically, write_errors
+from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.report import claims as claims_of
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.claims_figure import draw_claims
@@ -100,7 +100,7 @@ def write_report(
     """
     study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"
-    with write_errors(f"The report cannot be written to {output}", ConfigError):
+    with disk_errors(ConfigError, f"The report cannot be written to {output}"):
         check_output(
             page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page
         )

@@ -1,4 +1,4 @@
-"""Base class of CIFAR-10 and CIFAR-100: class folders, or the binary version of the official archive."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009): from the Hub, class folders, or the binary archive."""
 
 import io
 from typing import Any, ClassVar
@@ -14,8 +14,6 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import CIFAR
 from hf_clipdyn.data.tables import read_records
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["PIXELS", "SIDE", "CifarBuilder", "metadata_of", "png_of"]
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE
@@ -55,12 +53,12 @@ class CifarBuilder(LabelledBuilder):
     label_bytes: ClassVar[int] = 1
 
     def _batches(self) -> dict[str, list[SourceFile]]:
-        found: dict[str, list[SourceFile]] = {}
+        batches: dict[str, list[SourceFile]] = {}
         for file in self.files.files:
             if file.suffix == ".bin":
                 split = "test" if file.name.lower().startswith("test") else "train"
-                found.setdefault(split, []).append(file)
-        return found
+                batches.setdefault(split, []).append(file)
+        return batches
 
     def splits(self) -> list[str]:
         return sorted(self._batches()) or super().splits()
@@ -85,3 +83,31 @@ def png_of(planes: NDArray[np.uint8]) -> dict[str, Any]:
     buffer = io.BytesIO()
     Image.fromarray(pixels.copy()).save(buffer, "PNG")
     return {"path": None, "bytes": buffer.getvalue()}
+
+
+class Cifar10(CifarBuilder):
+    """60,000 photographs of 32 x 32 pixels in 10 classes; kind ``labels``, splits ``train`` and ``test``."""
+
+    name = "cifar10"
+    metadata = metadata_of(10)
+    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+_CLASSES = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
+willow_tree wolf woman worm
+"""
+
+
+class Cifar100(CifarBuilder):
+    """60,000 photographs of 32 x 32 pixels in 100 classes; kind ``labels``, splits ``train`` and ``test``."""
+
+    name = "cifar100"
+    metadata = metadata_of(100)
+    classes = tuple(_CLASSES.split())
+    label_bytes = 2  # the coarse class, then the fine one

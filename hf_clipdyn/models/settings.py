@@ -5,15 +5,22 @@ large number.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.errors import ModelError, shown
-from hf_clipdyn.models.timm import check_timm
 from hf_clipdyn.schema import read_any_json
 
-__all__ = ["PROCESSOR_FILES", "check_numbers", "check_settings_files"]
+__all__ = [
+    "PROCESSOR_FILES",
+    "check_numbers",
+    "check_settings_files",
+    "check_timm",
+    "leave_out_head",
+    "timm_image_processor",
+]
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
@@ -52,12 +59,7 @@ _ATTENTION = ("attn_implementation", "_attn_implementation")
 
 
 def check_settings_files(folder: Path) -> None:
-    """Check the numbers of a snapshot's config.json and of its image processor.
-
-    Raises:
-        ModelError: a file is not a JSON object, or a number is outside of what any model has; also where the
-            configuration names attention code on the Hub, which transformers would fetch and run.
-    """
+    """Check a snapshot's config.json and its image processor: numbers, and code that transformers would run."""
     for name in ("config.json", *PROCESSOR_FILES):
         path = folder / name
         if not path.is_file():
@@ -70,15 +72,7 @@ def check_settings_files(folder: Path) -> None:
 
 
 def check_numbers(content: dict[str, Any], source: str) -> None:
-    """Check a model's settings, nested objects included.
-
-    Args:
-        content: settings by their names in transformers; other names are not checked.
-        source: what they were read from, for the message.
-
-    Raises:
-        ModelError: see `check_settings_files`.
-    """
+    """Check a model's settings, nested objects included."""
     for where, key, value in _leaves(content, source):
         expected = _expected(key, value)
         if expected:
@@ -96,7 +90,7 @@ def _leaves(content: dict[str, Any], source: str, prefix: str = "") -> Iterator[
         if isinstance(value, dict):
             yield from _leaves(value, source, f"{where}.")
         elif isinstance(value, list | tuple):
-            yield from ((where, key, one) for one in value)
+            yield from ((where, key, item) for item in value)
         else:
             yield where, key, value
 
@@ -121,3 +115,66 @@ def _expected(key: str, value: Any) -> str:
     if key in _ATTENTION and "/" in str(value):
         return "code from the Hub is never run"
     return ""
+
+
+# --- timm's vision models, which transformers reads as `TimmWrapperModel` ---
+
+
+_ARCHITECTURE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_.-]+)?")  # `hf-hub:them/model` would be fetched
+# What `timm.create_model` would read from elsewhere.
+_ELSEWHERE = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
+
+
+def check_timm(content: dict[str, Any], source: str) -> None:
+    """Refuse the configuration of a timm model that is not timm's own, or from which timm would load other files."""
+    if content.get("model_type") != "timm_wrapper" and "pretrained_cfg" not in content:
+        return
+    name, arguments = content.get("architecture"), content.get("model_args") or {}
+    if not isinstance(name, str) or not _ARCHITECTURE.fullmatch(name):
+        raise ModelError(f"{source} has architecture = {shown(name)}: expected the name of a timm model.")
+    if not isinstance(arguments, dict) or _ELSEWHERE & arguments.keys():
+        raise ModelError(
+            f"{source} has model_args that load files or weights from elsewhere: expected settings of the "
+            "model only."
+        )
+
+
+def leave_out_head(config: Any) -> None:
+    """Remove the number of classes from a TimmWrapperConfig's arguments.
+
+    timm 1.0.31 saves it there, and transformers 5.24 cannot build a TimmWrapperModel with it: it has no head.
+    """
+    (config.model_args or {}).pop("num_classes", None)
+
+
+def timm_image_processor(processor: Any) -> Any:
+    """The image processor of transformers that resizes, crops and normalises as timm's pipeline does.
+
+    The pipeline itself cannot be taken apart; this one can, so that benchmarks show the same crops, squashed images and
+    tiles as to any model. The two may differ by one pixel in where the crop begins, if an odd number of pixels is cut
+    off.
+    """
+    from PIL.Image import Resampling
+    from transformers import CLIPImageProcessorPil
+
+    steps = {type(step).__name__: step for step in processor.val_transforms.transforms}
+    names = [name for name in steps if name not in ("ToTensor", "MaybeToTensor")]
+    if names != ["Resize", "CenterCrop", "Normalize"]:
+        raise ModelError(
+            f"The images of this timm model go through {', '.join(steps)}: only Resize, CenterCrop and Normalize can "
+            "be measured."
+        )
+    side, (height, width) = steps["Resize"].size, steps["CenterCrop"].size
+    filters = Resampling.__members__
+    resample = steps["Resize"].interpolation.name
+    if resample not in filters:
+        raise ModelError(f"This timm model resizes by {resample}, which Pillow does not have.")
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": side}
+        if isinstance(side, int)
+        else dict(zip(("height", "width"), side, strict=True)),
+        crop_size={"height": height, "width": width},
+        resample=filters[resample],
+        image_mean=steps["Normalize"].mean.tolist(),
+        image_std=steps["Normalize"].std.tolist(),
+    )

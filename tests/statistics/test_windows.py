@@ -5,26 +5,17 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from result_rows import row
+from result_rows import course, row
 from scipy.optimize import isotonic_regression
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.statistics.alignment import Window, align, common_accuracy, locate, place
-from hf_clipdyn.statistics.endpoints import Endpoint
+from hf_clipdyn.statistics.windows import Endpoint, Window, align, common_accuracy, locate, place
 
 TOP = Endpoint(kind="zero_shot", dataset="procedural", metric="top1")
 
 
-@pytest.fixture
-def gather(read):
-    return lambda rows: read(rows).trajectories
-
-
-def accuracies(values, name="me/run", **columns):
-    return [
-        row("zero_shot/procedural", "top1", value, epoch=epoch, repo_id=name, **columns)
-        for epoch, value in enumerate(values)
-    ]
+def accuracies(values, repo_id="me/run", **columns):
+    return course("zero_shot/procedural", "top1", values, repo_id=repo_id, **columns)
 
 
 def placed(gather, window, values=(0.1, 0.2, 0.4, 0.8, 0.9, 0.95), **columns):
@@ -32,21 +23,35 @@ def placed(gather, window, values=(0.1, 0.2, 0.4, 0.8, 0.9, 0.95), **columns):
     return place(window, table)
 
 
-def test_a_window_of_shares_has_the_revisions_within_it_both_ends_included(gather):
-    found = placed(gather, Window(name="M", start=0.2, end=0.6))
-    assert found.weights == {f"epoch-00{at}": pytest.approx(1 / 3) for at in (1, 2, 3)}
-    assert placed(gather, Window(name="M", start=0.3, end=0.35)).cause == (
-        "the run has no revision from 30 to 35 % of the samples (window M)"
-    )
+def approximately(weights):
+    return {f"epoch-00{epoch}": pytest.approx(weight) for epoch, weight in weights.items()}
 
 
-def test_the_untrained_revision_and_epochs_are_found_by_name(gather):
-    assert placed(gather, Window(name="0", untrained=True)).weights == {"epoch-000": 1}
-    both = placed(gather, Window(name="E", epochs=(1, 2)))
-    assert both.weights == {"epoch-001": 0.5, "epoch-002": 0.5}
-    assert placed(gather, Window(name="E", epochs=(5, 6))).cause == (
-        "the run has no revision of epoch 6 (window E)"
-    )
+@pytest.mark.parametrize(
+    ("window", "weights"),
+    [
+        ({"start": 0.2, "end": 0.6}, {1: 1 / 3, 2: 1 / 3, 3: 1 / 3}),  # both ends included
+        ({"untrained": True}, {0: 1}),
+        ({"epochs": (1, 2)}, {1: 0.5, 2: 0.5}),
+        ({"accuracy": 0.5}, {2: 0.75, 3: 0.25}),  # between two revisions
+        ({"accuracy": 0.4}, {2: 1}),
+    ],
+)
+def test_a_window_has_revisions_with_their_weights(gather, window, weights):
+    assert placed(gather, Window(name="W", **window)) == (approximately(weights), "")
+
+
+@pytest.mark.parametrize(
+    ("window", "cause"),
+    [
+        ({"start": 0.3, "end": 0.35}, "the run has no revision from 30 to 35 % of the samples (window W)"),
+        ({"epochs": (5, 6)}, "the run has no revision of epoch 6 (window W)"),
+        ({"accuracy": 0.97}, "the run ends at an accuracy of 0.950, not 0.97 (window W)"),
+        ({"accuracy": 0.05}, "the run begins at an accuracy of 0.100, not 0.05 (window W)"),
+    ],
+)
+def test_a_window_without_revisions_has_a_cause(gather, window, cause):
+    assert placed(gather, Window(name="W", **window)) == ({}, cause)
 
 
 def test_a_run_that_was_cut_short_has_no_late_revision(gather):
@@ -57,7 +62,7 @@ def test_a_run_that_was_cut_short_has_no_late_revision(gather):
     ]
     tables = align(gather(rows))
     assert tables["me/b"]["share"].iloc[-1] == pytest.approx(0.6)
-    assert "no revision from 90 to 100 %" in place(Window(name="L", start=0.9, end=1), tables["me/b"]).cause
+    assert "no revision from 90 to 100 %" in place(Window(name="L", start=0.9, end=1), tables["me/b"])[1]
     other = align(gather([*accuracies([0.1] * 11, "a/x"), *accuracies([0.1] * 7, "b/y")]))
     assert [table["share"].iloc[-1] for table in other.values()] == [1, 1], "models of no common training"
 
@@ -71,9 +76,8 @@ def test_without_samples_steps_count_and_without_any_clock_there_is_no_share(gat
         row("zero_shot/procedural", "top1", 0.5, epoch=None, revision=name) for name in ("main", "other")
     ]
     (table,) = align(gather(nameless)).values()
-    assert place(Window(name="E", start=0, end=1), table).cause == (
-        "not all revisions have a known number of samples, steps or epochs"
-    )
+    unknown = "not all revisions have a known number of samples, steps or epochs"
+    assert place(Window(name="E", start=0, end=1), table) == ({}, unknown)
 
 
 def test_the_axes_are_those_of_the_table(gather):
@@ -85,28 +89,16 @@ def test_the_axes_are_those_of_the_table(gather):
     assert table["monotone_accuracy"].tolist() == [0.1, 0.25, 0.25]
 
 
-def test_an_accuracy_is_reached_between_two_revisions(gather):
-    found = placed(gather, Window(name="A", accuracy=0.5))
-    assert found.weights == {"epoch-002": pytest.approx(0.75), "epoch-003": pytest.approx(0.25)}
-    assert found.note == ""
-    exact = placed(gather, Window(name="A", accuracy=0.4))
-    assert exact.weights == {"epoch-002": 1}
-    assert placed(gather, Window(name="A", accuracy=0.97)).cause == (
-        "the run ends at an accuracy of 0.950, not 0.97 (window A)"
-    )
-    assert "begins at an accuracy of 0.100" in placed(gather, Window(name="A", accuracy=0.05)).cause
-
-
 def test_a_single_lucky_revision_does_not_decide_where_an_accuracy_is_reached(gather):
     values = (0.1, 0.2, 0.62, 0.3, 0.4, 0.7, 0.8)
-    found = placed(gather, Window(name="A", accuracy=0.6), values)
     smooth = isotonic_regression(values).x
+    caution = "the accuracy is not monotone; its isotonic regression is used"
     assert smooth[2] == smooth[4] == pytest.approx(0.44)
     part = (0.6 - 0.44) / (0.7 - 0.44)
-    assert found.weights == {"epoch-004": pytest.approx(1 - part), "epoch-005": pytest.approx(part)}
-    assert found.note == "the accuracy is not monotone; its isotonic regression is used"
+    found = placed(gather, Window(name="A", accuracy=0.6), values)
+    assert found == (approximately({4: 1 - part, 5: part}), caution)
     flat = placed(gather, Window(name="A", accuracy=0.44), values)
-    assert flat.weights == {f"epoch-00{at}": pytest.approx(1 / 3) for at in (2, 3, 4)}
+    assert flat == (approximately({2: 1 / 3, 3: 1 / 3, 4: 1 / 3}), caution)
 
 
 def test_the_common_accuracy_is_the_highest_that_all_runs_reach(gather):
@@ -150,4 +142,4 @@ def test_a_window_chooses_revisions_in_one_way(columns, message):
 
 def test_a_run_without_accuracy_is_nowhere_at_one():
     table = pd.DataFrame({"accuracy": [math.nan], "monotone_accuracy": [math.nan]}, index=["epoch-000"])
-    assert place(Window(name="A", accuracy=0.5), table).cause == "the run has no accuracy"
+    assert place(Window(name="A", accuracy=0.5), table) == ({}, "the run has no accuracy")

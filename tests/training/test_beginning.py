@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from training_runs import finished
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
-from hf_clipdyn.training import train
-from hf_clipdyn.training.statements import continuation, draws_bars
+from hf_clipdyn.config import TrainingConfig
+from hf_clipdyn.training.device import draws_bars
+from hf_clipdyn.training.run import continuation
 
 Flags = Callable[..., list[str]]
 
@@ -24,7 +25,7 @@ class _Terminal(io.StringIO):
 
 def _said(flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
-    train(parse_training_config(flags))
+    finished(flags)
     out, err = capsys.readouterr()
     assert out == ""
     return err
@@ -85,7 +86,7 @@ def test_a_quiet_run_says_nothing(flags: Flags, capsys: pytest.CaptureFixture[st
 def test_on_a_terminal_a_bar_is_drawn_and_the_epochs_lines_stay(flags: Flags) -> None:
     terminal = _Terminal()
     with contextlib.redirect_stderr(terminal):
-        train(parse_training_config(flags(num_train_epochs=1, disable_tqdm=False)))
+        finished(flags(num_train_epochs=1, disable_tqdm=False))
     assert "training: 100%" in terminal.getvalue()
     assert "\nepoch 1/1: loss " in terminal.getvalue().replace("\r", "\n")
 

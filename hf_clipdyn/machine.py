@@ -1,10 +1,21 @@
-"""How the C library treats memory that this process frees."""
+"""What this process may use of its machine: cores, and memory that it has freed."""
+
+import os
 
 import numpy as np
 
-__all__ = ["keep_freed_blocks"]
+__all__ = ["keep_freed_blocks", "usable_cores"]
 
 _LARGE_BLOCK = 31 * 2**20  # bytes; glibc ignores blocks above 32 MiB here
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    import psutil
+
+    return psutil.cpu_count() or 1
 
 
 def keep_freed_blocks() -> None:
