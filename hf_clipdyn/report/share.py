@@ -342,7 +342,7 @@ def _commit_card(to: Destination, card: str, files: Mapping[str, bytes]) -> str 
 
 def _readme_at(to: Destination) -> tuple[list[str], bytes | None]:
     """The paths of a repository at its head, and its README.md; None if it has none."""
-    place = {"repo_id": to.repo_id, "repo_type": to.repo_type, "revision": to.head}
+    place: dict[str, Any] = {"repo_id": to.repo_id, "repo_type": to.repo_type, "revision": to.head}
     paths = to.api.list_repo_files(**place)
     if _README not in paths:
         return paths, None
