@@ -19,8 +19,8 @@ from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.arms import ArmEffect, arm_effects
 from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.evidence import Evidence
+from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.judging import Part, Verdict, judge_evidence, read_evidence
-from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 
@@ -92,10 +92,10 @@ class Study:
         return KeptTrials(self.results.tables)
 
     @cached_property
-    def item_errors(self) -> ItemErrors:
-        """What the items contribute to errors, from those trials."""
+    def influences(self) -> KeptInfluences:
+        """What the items contribute to numbers, kept beside the tables or from those trials."""
         shared = self.evidence.errors if self.evidence else None
-        return shared or ItemErrors(self.results.tables, show_progress=False)
+        return shared or KeptInfluences(self.results.tables, show_progress=False)
 
     @cached_property
     def runs(self) -> list[str]:

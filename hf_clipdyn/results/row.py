@@ -8,6 +8,7 @@ in the docs.
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -145,6 +146,8 @@ class Number(NumberKey):
         default=None,
     )
     note: str = column("Cause of a NaN, or a caution about a number.", default="")
+    influence: Any = field(default=None, compare=False, repr=False, metadata={"key": False})
+    """What each item or cluster contributes to the number, a pandas Series; no column. See `Kind.score`."""
 
     def __post_init__(self) -> None:
         if math.isnan(self.value) and not self.note:
@@ -175,18 +178,25 @@ _ARROW: dict[Any, pa.DataType] = {
 }
 
 
+def _columns(cls: type) -> dict[str, Mapping[str, Any]]:
+    """What is declared of each column, by its name."""
+    return {one.name: one.metadata for one in fields(cls) if "meaning" in one.metadata}
+
+
 def _key_columns(cls: type) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(cls) if one.metadata["key"])
+    return tuple(name for name, declared in _columns(cls).items() if declared["key"])
 
 
 CELL_KEY = _key_columns(Cell)
 """Columns that name a cell."""
 NUMBER_KEY = _key_columns(NumberKey)
 """Columns that name a number within its cell."""
-SCHEMA = pa.schema([(name, _ARROW[get_type_hints(Row)[name]]) for name in (one.name for one in fields(Row))])
+SCHEMA = pa.schema([(name, _ARROW[get_type_hints(Row)[name]]) for name in _columns(Row)])
 """Arrow schema of the table."""
 
 
 def column_table() -> list[tuple[str, str, str]]:
     """Name, Arrow type and meaning of every column, for the docs."""
-    return [(one.name, str(SCHEMA.field(one.name).type), one.metadata["meaning"]) for one in fields(Row)]
+    return [
+        (name, str(SCHEMA.field(name).type), declared["meaning"]) for name, declared in _columns(Row).items()
+    ]

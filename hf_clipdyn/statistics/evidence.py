@@ -13,7 +13,7 @@ from hf_clipdyn.statistics.alignment import Window, align, common_accuracy, loca
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan
 from hf_clipdyn.statistics.contrasts import Contrast, RunContrast, minus, run_contrasts
 from hf_clipdyn.statistics.endpoints import Endpoint, arm_of
-from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import Trajectory
 
 __all__ = ["Evidence", "paired", "study_of"]
@@ -61,7 +61,7 @@ class Evidence:
     claims: Claims
     study: str
     trajectories: Sequence[Trajectory]
-    errors: ItemErrors | None = None
+    errors: KeptInfluences | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     trials: KeptTrials | None = None
 
@@ -204,8 +204,8 @@ class Evidence:
             if scale in (None, held[0].scale):
                 own = [one for one in held if f"{one.kind}/{one.dataset}" == benchmark]
                 listed += own or held[:1]  # a run without the benchmark says so itself
-        item_errors = self.errors if errors else None
-        return run_contrasts(contrast, list(windows.values()), listed, item_errors, places=self.places)
+        influences = self.errors if errors else None
+        return run_contrasts(contrast, list(windows.values()), listed, influences, places=self.places)
 
     def trials_of(self, endpoint: Endpoint) -> pd.DataFrame | None:
         """The trials of one cell that counts; None if there are none."""

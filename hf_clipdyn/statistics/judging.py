@@ -33,7 +33,7 @@ from hf_clipdyn.statistics.claims import Claim, Claims, ClaimTest, PartPlan, rea
 from hf_clipdyn.statistics.contrasts import AgainstNull, Contrast, Estimate, RunContrast, combine
 from hf_clipdyn.statistics.evidence import Evidence, study_of
 from hf_clipdyn.statistics.gates import Gate, control, gate
-from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.people import with_people
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 
@@ -249,7 +249,7 @@ def read_evidence(
         claims=held,
         study=study_of(listed, held, study),
         trajectories=listed,
-        errors=ItemErrors(study_results.tables, show_progress=show_progress),
+        errors=KeptInfluences(study_results.tables, show_progress=show_progress),
         trials=KeptTrials(study_results.tables),
         parameters={
             str(scale): float(number)

@@ -22,7 +22,7 @@ from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.statistics.alignment import Window, locate
 from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine, run_contrasts
 from hf_clipdyn.statistics.endpoints import Endpoint
-from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import Trajectory
 
 __all__ = ["EXPLORATORY", "SearchedPeak", "search_peak"]
@@ -54,7 +54,7 @@ class SearchedPeak:
 def search_peak(
     endpoint: Endpoint,
     runs: Iterable[Trajectory],
-    item_errors: ItemErrors | None = None,
+    influences: KeptInfluences | None = None,
     confidence_level: float = 0.95,
     *,
     highest: bool = True,
@@ -68,7 +68,7 @@ def search_peak(
     Args:
         endpoint: the number.
         runs: trajectories of the runs, all of one arm.
-        item_errors: from the trials; without them noise that the items bring to all seeds passes for a peak.
+        influences: from the trials; without them noise that the items bring to all seeds passes for a peak.
         confidence_level: of the intervals.
         highest: search for a maximum; else for a minimum.
         start, end: shares of the samples within which it is searched.
@@ -101,7 +101,7 @@ def search_peak(
                     weights={"P": sign, name: -sign},
                     smallest_effect=math.inf,  # none is registered for a search
                 )
-                found += run_contrasts(contrast, windows, held, item_errors)
+                found += run_contrasts(contrast, windows, held, influences)
     rise, decline = (_explored(found, confidence_level) for found in compared.values())
     return SearchedPeak(rise=rise, decline=decline, places=places)
 

@@ -6,9 +6,9 @@ import pytest
 from planted import Planted, Run, ramp, write_study
 
 from hf_clipdyn.report import read_study, summarize
-from hf_clipdyn.statistics.changes import paired_change
 from hf_clipdyn.statistics.compare import compare_revisions
-from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.contrasts import paired_change
+from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import rows_of
 
 
@@ -27,7 +27,7 @@ def test_it_is_the_difference_of_the_paired_comparison_with_its_interval(table):
     (wanted,) = compared.query("metric == 'shape_bias'").itertuples()
     (one,) = [one for one in study.trajectories if one.metric == "shape_bias" and one.is_value]
     points = rows_of(one.points)
-    found = paired_change(one, points[0], points[-1], study.item_errors)
+    found = paired_change(one, points[0], points[-1], study.influences)
     assert found.value == pytest.approx(wanted.difference)
     assert (found.ci_low, found.ci_high) == pytest.approx((wanted.ci_low, wanted.ci_high))
     assert found.n_clusters == wanted.n_clusters
@@ -36,7 +36,7 @@ def test_it_is_the_difference_of_the_paired_comparison_with_its_interval(table):
 def test_without_trials_there_is_a_value_and_no_interval(table):
     (one,) = [one for one in read_study(table).trajectories if one.metric == "shape_bias" and one.is_value]
     points = rows_of(one.points)
-    found = paired_change(one, points[0], points[-1], ItemErrors(()))
+    found = paired_change(one, points[0], points[-1], KeptInfluences(()))
     assert found.value == pytest.approx(points[-1].value - points[0].value)
     assert math.isnan(found.ci_low)
     assert found.cause

@@ -9,6 +9,7 @@ from result_rows import row
 from scipy import stats
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.metrics.estimate import Influence, Units
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import Cell, Row
@@ -24,8 +25,7 @@ from hf_clipdyn.statistics.contrasts import (
     minus,
     run_contrasts,
 )
-from hf_clipdyn.statistics.item_errors import Design, ItemError
-from hf_clipdyn.statistics.kept_errors import NO_TRIALS, ItemErrors
+from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
 from hf_clipdyn.statistics.trajectories import read_trajectories
 
 WINDOWS = [
@@ -278,7 +278,7 @@ def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_the
     path, right = study
     results = read_results(path)
     trajectories = read_trajectories(results.rows, results.vocabulary)
-    found = estimate(FALL, WINDOWS, trajectories, ItemErrors(results.tables))
+    found = estimate(FALL, WINDOWS, trajectories, KeptInfluences(results.tables))
     values = drops(right)
     of_seeds = values[:, 0] - values[:, 1:].mean(axis=1)
     assert [one.value for one in found.runs] == pytest.approx(of_seeds)
@@ -300,7 +300,7 @@ def test_one_seed_has_the_interval_of_its_items_and_says_so(study):
     path, _ = study
     results = read_results(path)
     own = [one for one in read_trajectories(results.rows, results.vocabulary) if one.seed == 0]
-    found = estimate(FALL, WINDOWS, own, ItemErrors(results.tables))
+    found = estimate(FALL, WINDOWS, own, KeptInfluences(results.tables))
     (run,) = found.runs
     half = stats.t.ppf(0.975, N - 1) * math.sqrt(run.item_variance)
     assert (found.ci_low, found.ci_high) == (pytest.approx(run.value - half), pytest.approx(run.value + half))
@@ -314,7 +314,7 @@ def test_a_table_without_trials_keeps_the_part_of_the_seeds(study, tmp_path):
     copy.write_bytes(path.read_bytes())
     results = read_results(copy)
     trajectories = read_trajectories(results.rows, results.vocabulary)
-    found = estimate(FALL, WINDOWS, trajectories, ItemErrors(results.tables))
+    found = estimate(FALL, WINDOWS, trajectories, KeptInfluences(results.tables))
     values = drops(right)
     of_seeds = values[:, 0] - values[:, 1:].mean(axis=1)
     low, high = stats.ttest_1samp(of_seeds, 0).confidence_interval()
@@ -323,7 +323,7 @@ def test_a_table_without_trials_keeps_the_part_of_the_seeds(study, tmp_path):
         f"the interval does not include the error over items that all seeds share: {NO_TRIALS}",
     )
     alone = estimate(
-        FALL, WINDOWS, [one for one in trajectories if one.seed == 0], ItemErrors(results.tables)
+        FALL, WINDOWS, [one for one in trajectories if one.seed == 0], KeptInfluences(results.tables)
     )
     assert (alone.cause, math.isnan(alone.ci_low)) == (NO_TRIALS, True)
 
@@ -336,15 +336,15 @@ def coverage(n_studies, *, seeds=5, of_seed, of_items, own_share=0.3, items=60, 
         of_items: sd of one seed's contrast over the items.
         own_share: of the items' variance, what concerns one seed alone.
     """
-    design = Design("items", (1,), (items,), 0, items)
+    units = Units("items", np.arange(items)[:, None], items)
     held = 0
     for _ in range(n_studies):
         common = rng.normal(0, math.sqrt(1 - own_share), items)
         each = of_items * math.sqrt(items) * (common + rng.normal(0, math.sqrt(own_share), (seeds, items)))
         of_seeds = rng.normal(0, of_seed, seeds) + each.mean(axis=1)
-        shares = (each - each.mean(axis=1, keepdims=True)) / math.sqrt(items * (items - 1))
+        shares = (each - each.mean(axis=1, keepdims=True)) / items
         runs = [
-            RunContrast(run=str(at), scale="tiny", seed=at, value=value, errors=ItemError(design, share))
+            RunContrast(run=str(at), scale="tiny", seed=at, value=value, influence=Influence(units, share))
             for at, (value, share) in enumerate(zip(of_seeds, shares, strict=True))
         ]
         found = combine(runs)
