@@ -40,6 +40,8 @@ def influences(
         show_progress: draw a progress bar if a jackknife takes longer than two seconds.
     """
     units, listed = _UnitsOf(kind, trials), list(numbers)
+    if trials.empty:
+        return {one.number_key: Influence.unknown("the benchmark shows no items") for one in listed}
     found = {one.number_key: units.influence(one.influence) for one in listed if one.influence is not None}
     rest = [one.number_key for one in listed if _lacks_influence(one)]
     found |= {one.number_key: Influence.unknown(UNDEFINED) for one in listed if math.isnan(one.value)}
@@ -87,8 +89,6 @@ class _UnitsOf:
         self._known: dict[Any, Units] = {}
 
     def influence(self, contributions: "pd.Series[Any]") -> Influence:
-        if not len(contributions):
-            return Influence.unknown("the benchmark shows no items")
         ordered = contributions.sort_index(kind="stable")
         index = ordered.index
         key = (*index.names, np.asarray(index).tobytes() if index.dtype.kind == "i" else tuple(index))
@@ -121,8 +121,6 @@ def _left_out(
     kind: type[Kind[Any]], trials: pd.DataFrame, keys: Sequence[Key], units: _UnitsOf, show_progress: bool
 ) -> dict[Key, Influence]:
     """By leaving out each group of clusters and scoring the rest; of crossed clusters each pair of them that occurs."""
-    if trials.empty:
-        return dict.fromkeys(keys, Influence.unknown("the benchmark shows no items"))
     table = trials[list(kind.clusters)]
     if kind.clusters_alike:  # left out wherever it occurs
         names = pd.Index(pd.unique(table.to_numpy().reshape(-1)), name="cluster")

@@ -136,7 +136,8 @@ def test_what_has_no_error_has_a_cause():
     one = trials(n=1)
     assert found_in(Mean, one)[MEAN].cause == "all items belong to one cluster"
     assert found_in(ByInfluence, one)[MEAN].cause == "all items belong to one cluster"
-    assert found_in(Mean, trials(n=0))[MEAN].cause == "the benchmark shows no items"
+    nothing = influences(Mean, trials(n=0), [Number(metric="mean", value=0.0)])
+    assert nothing[MEAN].cause == "the benchmark shows no items"
     undefined = trials().assign(value=np.nan)
     cause = "the number is undefined, at least without some of its items"
     assert found_in(Mean, undefined)[MEAN].cause == cause
