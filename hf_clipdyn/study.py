@@ -17,9 +17,10 @@ The file is a grid (`hf_clipdyn.training.grid`) with more keys::
 What a run or a model leaves is below the study's folder::
 
     <name>/                     # the run, as `clipdyn train` leaves it
-    <name>/results.parquet      # its numbers, with cells, trials and item errors beside it
+    <name>/results.parquet      # its numbers, with cells, trials and influences beside it
     <name>/results.complete/    # one file for each evaluation that is complete
     results.parquet  verdicts.parquet  report/index.html      # of everything below the folder
+    results.influences.parquet  # what these verdicts and this page need of the trials
 
 Several files may share one folder: its page shows the runs of all.
 """
@@ -388,6 +389,7 @@ class Study(Work):
             style=page.style,
             title=self.title or None,
         )
+        study.influences.write(results)
         message = "\n".join([*said, f"Results:  {results}", f"Page:     {written}"])
         return StudyFiles(results, verdicts if study.verdicts else None, written, message)
 

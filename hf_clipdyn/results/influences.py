@@ -29,7 +29,14 @@ from hf_clipdyn.metrics.estimate import Influence, Units
 from hf_clipdyn.results.parquet import read_parquet
 from hf_clipdyn.schema import parse_json
 
-__all__ = ["Influences", "Stamp", "influences_folder", "read_influences", "write_influences"]
+__all__ = [
+    "Influences",
+    "Stamp",
+    "combined_influences",
+    "influences_folder",
+    "read_influences",
+    "write_influences",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -74,8 +81,13 @@ class Stamp:
 
 
 def influences_folder(table: Path) -> Path:
-    """Folder of the influences beside a table; with the suffix ``.influences.parquet`` the file of several cells."""
+    """Folder of the influences beside a table."""
     return table.with_suffix(".influences")
+
+
+def combined_influences(table: Path) -> Path:
+    """File of the influences beside a table without trials."""
+    return table.with_suffix(".influences.parquet")
 
 
 def write_influences(file: Path, cells: Mapping[str, Influences], stamp: Stamp | None = None) -> None:

@@ -15,7 +15,13 @@ from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import EvaluationError, UnknownNameError, shown
 from hf_clipdyn.metrics.estimate import Influence
 from hf_clipdyn.progress import draws_bars
-from hf_clipdyn.results.influences import Stamp, influences_folder, read_influences, write_influences
+from hf_clipdyn.results.influences import (
+    Stamp,
+    combined_influences,
+    influences_folder,
+    read_influences,
+    write_influences,
+)
 from hf_clipdyn.results.trials import KeptTrials
 
 __all__ = ["NO_TRIALS", "KeptInfluences"]
@@ -72,6 +78,17 @@ class KeptInfluences:
                 self._asked[cell, key] = Influence.unknown(known) if unknown else known.get(key, _NO_ERROR)
         return {(cell, key): self._asked[cell, key] for cell, keys in wanted.items() for key in keys}
 
+    def write(self, table: Path) -> None:
+        """Keep what was asked for beside another table, whose readers then need no trials.
+
+        Args:
+            table: with the same cells, such as that of a whole study.
+        """
+        cells: dict[str, dict[Key, Influence]] = {}
+        for (cell, key), one in self._asked.items():
+            cells.setdefault(cell, {})[key] = one
+        write_influences(combined_influences(table), cells)
+
     def of_cell(self, kind: str, cell: str) -> Mapping[Key, Influence] | str:
         """The influences on all numbers of a cell, or why they are unknown."""
         if cell not in self._cells:
@@ -90,9 +107,7 @@ class KeptInfluences:
             if self._combined is None:
                 self._combined = {}
                 for table in self._tables:
-                    self._combined |= read_influences(
-                        influences_folder(table).with_suffix(".influences.parquet")
-                    )
+                    self._combined |= read_influences(combined_influences(table))
             return self._combined.get(cell, NO_TRIALS)
         kind = kind_named(kind_name)
         stamp = Stamp.of(file, kind.score_version)

@@ -20,7 +20,7 @@ Draw = Callable[[np.random.Generator], list[tuple[float, Influence]]]
 def on(contributions, *clusters):
     """An influence on units of these clusters, crossed if there are several."""
     n = len(contributions)
-    codes = np.stack([np.arange(n)] if not clusters else clusters, axis=1)
+    codes = np.stack(clusters or [np.arange(n)], axis=1)
     sizes = codes.max(axis=0) + 1
     starts = np.cumsum([0, *sizes[:-1]])
     return Influence.on(Units("units", codes + starts, int(sizes.min())), np.asarray(contributions, float))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hf_clipdyn.results.influences import influences_folder, read_influences, write_influences
+from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.statistics import influences
 from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
@@ -186,10 +186,10 @@ def test_a_table_without_trials_reads_the_influences_of_all_its_cells_from_one_f
     table, computed, tmp_path
 ):
     wanted = ask(table, TOP1)[CELL, TOP1]
-    kept = read_influences(influences_folder(table) / f"{CELL}.parquet")
     copy = tmp_path / "copy" / "results.parquet"
-    file = copy.with_suffix(".influences.parquet")
-    write_influences(file, {CELL: {TOP1: kept[CELL][TOP1]}})
+    of_all = KeptInfluences([table])
+    of_all.of("zero_shot", {CELL: [TOP1]})
+    of_all.write(copy)
     found = ask(copy, TOP1, TOP5)
     assert found[CELL, TOP1].variance == wanted.variance
     assert found[CELL, TOP5].cause == "the number has no error over items"
