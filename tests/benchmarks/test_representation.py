@@ -137,11 +137,13 @@ def test_the_variance_over_images_and_people_is_that_of_both_minus_that_of_their
     processor = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
     common = Common(cache_dir=tmp_path, show_progress=False, n_resamples=0)
     benchmark = Representation(objects(person_noise=60.0), processor, KindSettings(), common)
-    trials = benchmark.observe(Readout(planted(red)))
+    trials = benchmark.observe(Readout(planted(lambda pixels: [pixels[..., 0].mean(), 0.5])))
     numbers = Representation.score(trials, common)
     found = influences(Representation, trials, numbers)
     assert found.keys() == {one.number_key for one in numbers if one.role == "value"}
-    one = next(one for one in numbers if (one.metric, one.role) == ("alignment", "value"))
+    one = next(
+        one for one in numbers if (one.metric, one.role, one.variant) == ("alignment", "value", "cosine")
+    )
     cells = one.influence.unstack("person")
     assert cells.sum().to_numpy() == pytest.approx(
         [by_person - one.value for by_person in _by_person(numbers)] / np.float64(len(cells.columns))
