@@ -405,7 +405,9 @@ def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **
     )
 
 
-def by_item(contributions: ArrayLike, items: ArrayLike) -> "pd.Series[float]":
+def by_item(
+    contributions: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]"
+) -> "pd.Series[float]":
     """The influence on a number by item, as `hf_clipdyn.metrics.estimate.mean_influence` gives it for means.
 
     Args:

@@ -127,8 +127,8 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
                 f"{benchmark.name}."
             )
         rows = rows_of(new, benchmark.kind, numbers, config)
-        known = given_influences(benchmark.kind, trials, numbers)
-        store.write(new, rows, None, vocabulary([benchmark]), influences=known)
+        kept = given_influences(benchmark.kind, trials, numbers)
+        store.write(new, rows, None, vocabulary([benchmark]), influences=kept)
     return [cell.key for cell in found]
 
 

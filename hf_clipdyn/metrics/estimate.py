@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hf_clipdyn.metrics._validation import Floats, Ints
 from hf_clipdyn.metrics.bootstrap import Statistic
@@ -153,7 +154,7 @@ def weighted_sum(influences: Sequence[Influence], weights: Sequence[float]) -> I
     return Influence(influences[0].units, values)
 
 
-def mean_influence(values: Sequence[float] | Floats) -> Floats:
+def mean_influence(values: ArrayLike) -> Floats:
     """What each entry contributes to the mean of each column; NaN entries are left out of it.
 
     Args:

@@ -102,7 +102,7 @@ def write_influences(file: Path, cells: Mapping[str, Influences], stamp: Stamp |
     rows: list[dict[str, Any]] = []
     for cell, numbers in cells.items():
         for key, one in numbers.items():
-            row = {"cell": cell, "number": json.dumps(key), "cause": one.cause}
+            row: dict[str, Any] = {"cell": cell, "number": json.dumps(key), "cause": one.cause}
             if one.units is not None:
                 units[one.units.names] = one.units
                 row |= {"units": one.units.names, "contributions": one.values}

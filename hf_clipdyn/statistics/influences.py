@@ -74,8 +74,9 @@ class KeptInfluences:
         for cell in cells:
             known = self.of_cell(kind, cell)
             for key in wanted[cell]:
-                unknown = isinstance(known, str)
-                self._asked[cell, key] = Influence.unknown(known) if unknown else known.get(key, _NO_ERROR)
+                self._asked[cell, key] = (
+                    Influence.unknown(known) if isinstance(known, str) else known.get(key, _NO_ERROR)
+                )
         return {(cell, key): self._asked[cell, key] for cell, keys in wanted.items() for key in keys}
 
     def write(self, table: Path) -> None:

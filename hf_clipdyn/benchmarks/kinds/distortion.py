@@ -128,9 +128,9 @@ class Distortion(Kind[KindSettings]):
             "kendall": False,
         }  # Kendall's is not a number of this kind
         for metric, column in _JUDGED_BY.items():
-            compared = trials["distance"], trials[column]
-            result = iqa_correlation(*compared, groups=groups, **how, **common.resampling)
-            known = correlation_influences(*compared, merged, **how)
+            x, y = trials["distance"], trials[column]
+            result = iqa_correlation(x, y, groups=groups, **how, **common.resampling)
+            known = correlation_influences(x, y, merged, **how)
             columns = {
                 "variant": "cosine",
                 "condition": "",

@@ -244,17 +244,15 @@ class Quality(Kind[QualitySettings]):
         """Correlations with intervals over the references."""
         found: list[Number] = []
         for columns, keys, part in _parts(trials):
-            compared = part["value"], part["score"]
+            x, y = part["value"], part["score"]
             how: dict[str, Any] = {
                 "higher_is_better": bool(part["higher_is_better"].iloc[0]),
                 "logistic": 4 if len(keys) > 1 else None,
                 "kendall": len(keys) > 1,
             }
-            result = iqa_correlation(
-                *compared, groups=part["reference_id"].to_list(), **how, **common.resampling
-            )
+            result = iqa_correlation(x, y, groups=part["reference_id"].to_list(), **how, **common.resampling)
             groups, names = grouped(part["reference_id"])
-            influences = correlation_influences(*compared, groups, **how)
+            influences = correlation_influences(x, y, groups, **how)
             for key in keys:
                 influence = pd.Series(influences[key], index=names) if key in influences else None
                 counted = columns | {"n_clusters": result["n_groups"], "influence": influence}
