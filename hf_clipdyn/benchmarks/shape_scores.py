@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, number
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
-from hf_clipdyn.metrics.error_consistency import consistency_influences, observer_consistency
+from hf_clipdyn.metrics.error_consistency import observer_consistency
 from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.shape_bias import decision_influences, shape_bias
 from hf_clipdyn.results.row import Number
@@ -148,9 +148,8 @@ def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) 
             asked.append((None, {"kappa": _BETWEEN_HUMANS}))
         for answers, keys in asked:
             result = observer_consistency(observers, answers, **keywords)
-            influences = consistency_influences(observers, answers)
             for key, columns in keys.items():
-                known = by_item(influences[key], images["item"])
+                known = by_item(result["influences"][key], images["item"])
                 yield number(result, key, influence=known, **columns, **place)
 
 

@@ -1,9 +1,8 @@
 """Is one revision better than another? A paired comparison of the saved trials, without a forward pass."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,8 @@ from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
 
 __all__ = ["compare_revisions"]
 
+_Numbers: TypeAlias = dict[Key, tuple[float, Influence | None]]
+"""Values with their influences."""
 _SAME = tuple(name for name in CELL_KEY if name not in ("revision", "commit"))
 _COLUMNS = [
     *_SAME,
@@ -64,11 +65,12 @@ def compare_revisions(
 
     Returns:
         One row per number: the columns that name the number and its cell (without revision and commit), ``value_a``,
-        ``value_b``, ``difference`` (b - a), ``ci_low``, ``ci_high``, ``p_value`` and ``n_clusters``. The p value is
-        two-sided, for no difference; it is 1 if the difference is 0 without any error. All are NaN if either value is
-        undefined. Interval and p value are NaN if all groups give the same difference, so that its error cannot be
-        estimated. Noise benchmarks add ``drop_when_both_right``: the drop on the images that both revisions classify
-        correctly when clean. It is NaN if either clean accuracy is indistinguishable from chance.
+        ``value_b``, ``difference`` (b - a), ``ci_low``, ``ci_high``, ``p_value`` and ``n_clusters`` (0 for a number
+        that does not depend on the model). The p value is two-sided, for no difference; it is 1 if the difference is 0
+        without any error. All are NaN if either value is undefined. Interval and p value are NaN if no item changes
+        the difference, so that its error cannot be estimated. Noise benchmarks add ``drop_when_both_right``: the drop
+        on the images that both revisions classify correctly when clean. It is NaN if either clean accuracy is
+        indistinguishable from chance.
 
     Raises:
         UnknownNameError: the table has no such revision or benchmark, or the plug-in of a kind is not loaded.
@@ -97,7 +99,7 @@ def compare_revisions(
         known = [kept.of_cell(kind.name, cell.key) for cell in cells]
         if NO_TRIALS in known:
             continue
-        sides = [_Side.of(store, cell, one) for cell, one in zip(cells, known, strict=True)]
+        sides = [_read(store, cell, one) for cell, one in zip(cells, known, strict=True)]
         rows = _compare(sides, _together(kind, store, cells), confidence_level)
         frames.append(rows.assign(**dict(zip(_SAME, same, strict=True))))
     if not frames:
@@ -126,63 +128,43 @@ def _check_names(
             raise UnknownNameError("revision in the results", revision, known)
 
 
-@dataclass(frozen=True)
-class _Side:
-    """The numbers of one revision by their keys; diagnostics are not compared."""
-
-    values: Mapping[Key, float]
-    n_clusters: Mapping[Key, int]
-    influences: Mapping[Key, Influence]
-
-    @classmethod
-    def of(cls, store: CellStore, cell: Cell, influences: Mapping[Key, Influence] | str) -> "_Side":
-        """From the table, and what is kept beside it; raises `EvaluationError` with the cause if that is unknown."""
-        if isinstance(influences, str):
-            raise EvaluationError(influences)
-        rows = [row for row in store.select([cell.key]).to_pylist() if row["role"] != "diagnostic"]
-        by_key = {tuple(row[name] for name in NUMBER_KEY): row for row in rows}
-        return cls(
-            {key: row["value"] for key, row in by_key.items()},
-            {key: row["n_clusters"] for key, row in by_key.items()},
-            influences,
-        )
+def _read(store: CellStore, cell: Cell, known: Mapping[Key, Influence] | str) -> _Numbers:
+    """The numbers of a cell in the table, with their influences; `EvaluationError` if these are unknown."""
+    if isinstance(known, str):
+        raise EvaluationError(known)
+    rows = store.select([cell.key]).to_pylist()
+    by_key = {tuple(row[name] for name in NUMBER_KEY): row for row in rows if row["role"] != "diagnostic"}
+    return {key: (row["value"], known.get(key)) for key, row in by_key.items()}
 
 
-def _together(kind: type[Kind[Any]], store: CellStore, cells: Sequence[Cell]) -> list[_Side]:
+def _together(kind: type[Kind[Any]], store: CellStore, cells: Sequence[Cell]) -> list[_Numbers]:
     """The numbers that are only meaningful in the comparison of two revisions; none without trials."""
-    if kind.score_together is Kind.score_together:
-        return []
     first, second = (store.trials(cell.key) for cell in cells)
-    if first is None or second is None:
+    if first is None or second is None or kind.score_together is Kind.score_together:
         return []
-    return [
-        _Side({one.number_key: one.value for one in numbers}, {}, influences(kind, trials, numbers))
-        for trials, numbers in zip((first, second), kind.score_together(first, second), strict=True)
-    ]
+    found = []
+    for trials, numbers in zip((first, second), kind.score_together(first, second), strict=True):
+        known = influences(kind, trials, numbers)
+        found.append({one.number_key: (one.value, known.get(one.number_key)) for one in numbers})
+    return found
 
 
-def _compare(sides: Sequence[_Side], together: Sequence[_Side], confidence_level: float) -> pd.DataFrame:
+def _compare(
+    sides: Sequence[_Numbers], together: Sequence[_Numbers], confidence_level: float
+) -> pd.DataFrame:
     """The differences of the numbers that both have, each with the error of its influence."""
     found = {
-        key: ([side.values[key] for side in pair], [side.influences.get(key) for side in pair])
+        key: (one, pair[1][key])
         for pair in filter(None, (sides, together))
-        for key in pair[0].values
-        if key in pair[1].values
+        for key, one in pair[0].items()
+        if key in pair[1]
     }
-    values = np.array([both for both, _ in found.values()], np.float64).reshape(-1, 2)
+    values = np.array([(a[0], b[0]) for a, b in found.values()], np.float64).reshape(-1, 2)
     difference = values[:, 1] - values[:, 0]
-    changes = [
-        # What does not depend on the model, such as a ceiling, is the same for both revisions and has no influence.
-        weighted_sum([first, second], [-1, 1]) if first and second else None
-        for _, (first, second) in found.values()
-    ]
+    # What does not depend on the model, such as a ceiling, is the same for both revisions and has no influence.
+    changes = [weighted_sum([a[1], b[1]], [-1, 1]) if a[1] and b[1] else None for a, b in found.values()]
     variance = np.array([0.0 if one is None else one.variance for one in changes])
-    n_clusters = np.array(
-        [
-            sides[0].n_clusters.get(key, 0) if one is None else one.n_clusters
-            for key, one in zip(found, changes, strict=True)
-        ]
-    )
+    n_clusters = np.array([0 if one is None else one.n_clusters for one in changes])
     error = np.sqrt(variance)
     # If no item changes the difference, its error cannot be estimated.
     error[(error == 0) & (difference != 0)] = np.nan

@@ -108,13 +108,12 @@ class RunContrast:
     Attributes:
         run: name of the run, of one scale, seed and arm.
         value: NaN if undefined, with the cause.
-        item_variance: variance of the value over the items; NaN if unknown, with the cause in ``note``.
         n: items.
         n_clusters: clusters of items that the variance comes from.
         cause: of a value that is NaN.
         note: a caution about the value, or why its variance is unknown.
         against_null: how many of the values that it reads are no better than their null; None without a null.
-        influence: what each item contributes to the value.
+        influence: what each item contributes to the value; its variance is NaN if unknown, with the cause in ``note``.
     """
 
     run: str
@@ -122,7 +121,6 @@ class RunContrast:
     seed: int | None
     arm: str = ""
     value: float
-    item_variance: float = math.nan
     n: int = 0
     n_clusters: int = 0
     cause: str = ""
@@ -298,7 +296,6 @@ def _with_error(run: RunContrast, influence: Influence) -> RunContrast:
     return replace(
         run,
         influence=influence,
-        item_variance=influence.variance,
         n_clusters=influence.n_clusters or run.n_clusters,
         note="; ".join(filter(None, [run.note, influence.cause])),
     )
@@ -319,9 +316,7 @@ def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContras
     place = f"scale {one.scale or 'unknown'} and seed {'unknown' if one.seed is None else one.seed}"
     if len(partners) != 1:
         cause = f"{len(partners)} runs of the other arm have {place}; exactly 1 is needed"
-        return replace(
-            one, value=math.nan, item_variance=math.nan, cause=cause, influence=Influence.unknown(cause)
-        )
+        return replace(one, value=math.nan, cause=cause, influence=Influence.unknown(cause))
     (other,) = partners
     influence = weighted_sum([one.influence, other.influence], [1, -1])
     notes = "; ".join(dict.fromkeys(filter(None, [one.note, other.note])))
@@ -331,7 +326,6 @@ def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContras
         arm=f"{one.arm or 'main'} - {other.arm or 'main'}",
         value=one.value - other.value,
         influence=influence,
-        item_variance=influence.variance,
         n=max(one.n, other.n),
         n_clusters=influence.n_clusters or min(one.n_clusters, other.n_clusters),
         cause=one.cause or other.cause,

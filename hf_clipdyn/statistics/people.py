@@ -3,12 +3,12 @@
 import math
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hf_clipdyn.benchmarks.shape_scores import HUMAN, OTHER_CUE
-from hf_clipdyn.metrics.shared_images import SharedImages
+from hf_clipdyn.benchmarks.influence import influence_on
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.statistics.contrasts import Estimate
 
 __all__ = ["people_variance", "with_people"]
@@ -41,11 +41,7 @@ def people_variance(trials: pd.DataFrame) -> tuple[float, int]:
     total = kept["observer"].map(sums["either"])
     influence = (kept["shape_decision"] - share * kept["either"]) / total / len(own)
     of_items = influence.groupby(kept["item"]).sum()
-    units = kept.drop_duplicates("item").set_index("item").loc[of_items.index]
-    columns = [pd.factorize(units[f"{cue}_exemplar"])[0] for cue in OTHER_CUE]
-    starts = np.cumsum([0, *(int(codes.max()) + 1 for codes in columns[:-1])])
-    codes = np.stack([one + start for one, start in zip(columns, starts, strict=True)], axis=1)
-    over_images = float(SharedImages(codes).variance(of_items.to_numpy(np.float64)[:, None])[0])
+    over_images = influence_on(ShapeBias, kept, of_items).variance
     return float(own.var(ddof=1)) / len(own) + max(over_images, 0.0), len(own)
 
 

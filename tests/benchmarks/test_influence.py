@@ -145,41 +145,27 @@ def test_what_has_no_error_has_a_cause():
     assert weighted_sum([found_in(Mean, trials())[MEAN], unknown], [1, 1]) is unknown
 
 
-def places(kind, rng, n, **columns):
-    """Made-up trials at three places."""
-    blocks = [
-        pd.DataFrame(
-            {
-                **columns,
-                "probe": probe,
-                "layer": pd.array([layer] * n, "Int64"),
-                "distance": distance,
-                "dropped_dimensions": 0,
-                **{name: rng.random(n) for name in ("value", "value_0", "value_1")},
-            }
-        )
-        for probe, layer, distance in (
-            ("projection", None, "cosine"),
-            ("hidden", 3, "cosine"),
-            ("pixels", None, "euclidean"),
-        )
-    ]
-    table = pd.concat(blocks, ignore_index=True)
-    return table[list(kind.trial_columns)].astype(kind.trial_columns)
-
-
 def quality_trials():
     rng = np.random.default_rng(0)
-    return places(
-        Quality,
-        rng,
-        90,
-        item=np.arange(90),
-        reference_id=[f"r{at % 9}" for at in range(90)],
-        distortion=[f"d{at // 45}" for at in range(90)],
-        score=rng.random(90),
-        higher_is_better=True,
+    shown = pd.DataFrame(
+        {
+            "item": np.arange(90),
+            "reference_id": [f"r{at % 9}" for at in range(90)],
+            "distortion": [f"d{at // 45}" for at in range(90)],
+            "score": rng.random(90),
+            "higher_is_better": True,
+            "dropped_dimensions": 0,
+        }
     )
+    blocks = [
+        shown.assign(probe=probe, layer=layer, distance=distance, value=rng.random(90))
+        for probe, layer, distance in (
+            ("projection", pd.NA, "cosine"),
+            ("hidden", 3, "cosine"),
+            ("pixels", pd.NA, "euclidean"),
+        )
+    ]
+    return pd.concat(blocks, ignore_index=True).astype(Quality.trial_columns)
 
 
 def saliency_trials():

@@ -107,7 +107,7 @@ def test_equal_revisions_do_not_differ(results):
     )
     assert (table["difference"] == 0).all()
     assert (table["p_value"] == 1).all()
-    assert set(table["n_clusters"]) == {300}
+    assert set(table[table["role"] == "value"]["n_clusters"]) == {300}
 
 
 def test_what_makes_images_hard_for_both_cancels(results):

@@ -5,16 +5,19 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from planted import Planted, Run, ramp, write_study
 from result_rows import row
 from scipy import stats
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.metrics.estimate import Influence, Units
+from hf_clipdyn.report import read_study, summarize
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.alignment import Window
+from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.contrasts import (
     ONE_SEQUENCE,
     Contrast,
@@ -23,10 +26,11 @@ from hf_clipdyn.statistics.contrasts import (
     combine,
     estimate,
     minus,
+    paired_change,
     run_contrasts,
 )
 from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
-from hf_clipdyn.statistics.trajectories import read_trajectories
+from hf_clipdyn.statistics.trajectories import read_trajectories, rows_of
 
 WINDOWS = [
     Window(name="0", untrained=True),
@@ -66,7 +70,7 @@ def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows(gather):
     (found,) = run_contrasts(contrast, WINDOWS, gather(run_rows(values)))
     assert found.value == pytest.approx(0.5 - values[1:3].mean() + 2 * values[0])
     assert (found.run, found.n, found.cause) == ("me/run", 1000, "")
-    assert math.isnan(found.item_variance)
+    assert math.isnan(found.influence.variance)
 
 
 def test_without_trials_the_interval_is_that_of_the_t_test_over_seeds(gather):
@@ -288,7 +292,7 @@ def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_the
     resampled = np.array([drops(right[..., items]) for items in drawn])
     contrasts = resampled[:, :, 0] - resampled[:, :, 1:].mean(axis=2)
     own, of_mean = contrasts.var(axis=0), contrasts.mean(axis=1).var()
-    assert [one.item_variance for one in found.runs] == pytest.approx(own, rel=0.1)
+    assert [one.influence.variance for one in found.runs] == pytest.approx(own, rel=0.1)
     shared = np.cov(contrasts.T)[np.triu_indices(3, 1)].mean()
     assert (3 * of_mean - own.mean()) / 2 == pytest.approx(shared, rel=0.01)
     assert shared > 0.1 * own.mean()
@@ -302,7 +306,7 @@ def test_one_seed_has_the_interval_of_its_items_and_says_so(study):
     own = [one for one in read_trajectories(results.rows, results.vocabulary) if one.seed == 0]
     found = estimate(FALL, WINDOWS, own, KeptInfluences(results.tables))
     (run,) = found.runs
-    half = stats.t.ppf(0.975, N - 1) * math.sqrt(run.item_variance)
+    half = stats.t.ppf(0.975, N - 1) * math.sqrt(run.influence.variance)
     assert (found.ci_low, found.ci_high) == (pytest.approx(run.value - half), pytest.approx(run.value + half))
     assert found.notes == (ONE_SEQUENCE,)
     assert found.degrees_of_freedom == N - 1
@@ -373,3 +377,43 @@ def test_coverage_in_many_studies(of_seed, of_items, low, high):
     found = coverage(20_000, of_seed=of_seed, of_items=of_items, rng=np.random.default_rng(1))
     print(f"sd of seeds {of_seed}, of items {of_items}: {found:.4f}")
     assert low <= found <= high
+
+
+# --- the paired change of two revisions ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def planted_run(tmp_path_factory):
+    """The table of one planted run of three revisions, with its trials."""
+    run = Run(scale="tiny", seed=0, planted=Planted(bias=ramp(0.3, 0.8)))
+    return write_study(tmp_path_factory.mktemp("study") / "results.parquet", [run], shares=(0.0, 0.5, 1.0))
+
+
+def test_it_is_the_difference_of_the_paired_comparison_with_its_interval(planted_run):
+    study = read_study(planted_run)
+    compared = compare_revisions(
+        planted_run, *study.results.rows["revision"].unique()[[0, -1]], show_progress=False
+    )
+    (wanted,) = compared.query("metric == 'shape_bias'").itertuples()
+    (one,) = [one for one in study.trajectories if one.metric == "shape_bias" and one.is_value]
+    points = rows_of(one.points)
+    found = paired_change(one, points[0], points[-1], study.influences)
+    assert found.value == pytest.approx(wanted.difference)
+    assert (found.ci_low, found.ci_high) == pytest.approx((wanted.ci_low, wanted.ci_high))
+    assert found.n_clusters == wanted.n_clusters
+
+
+def test_without_trials_there_is_a_value_and_no_interval(planted_run):
+    (one,) = [
+        one for one in read_study(planted_run).trajectories if one.metric == "shape_bias" and one.is_value
+    ]
+    points = rows_of(one.points)
+    found = paired_change(one, points[0], points[-1], KeptInfluences(()))
+    assert found.value == pytest.approx(points[-1].value - points[0].value)
+    assert math.isnan(found.ci_low)
+    assert found.cause
+
+
+def test_a_description_gives_the_paired_change_of_its_ends(planted_run):
+    sentence = next(one for one in summarize(planted_run) if one.startswith("Shape bias on"))
+    assert ", a paired change of +0." in sentence

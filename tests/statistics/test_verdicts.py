@@ -179,7 +179,7 @@ def test_intervals_share_the_level_and_take_seeds_and_items_into_account(verdict
     assert (part.estimate.n_seeds, part.estimate.scales) == (6, ("tiny", "small"))
     assert part.estimate.degrees_of_freedom == 4
     assert {one.seed for one in part.estimate.runs} == {10, 11, 12}
-    assert all(one.item_variance > 0 for one in part.estimate.runs)
+    assert all(one.influence.variance > 0 for one in part.estimate.runs)
     assert part.estimate.value == pytest.approx(0.25, abs=0.08)
 
 

@@ -40,7 +40,6 @@ from hf_clipdyn.metrics.psychophysics import (
     agreement,
     flat_log_rmse,
     iso_response_contrast,
-    jackknife_variance,
     log_slope,
 )
 from hf_clipdyn.preprocess import input_size
@@ -449,15 +448,15 @@ def _number(
     key: str, values: Floats, exemplars: NDArray[np.int64], common: Common, *, note: str, **columns: Any
 ) -> Number:
     """A number with its interval; the first of its values counts, the others lack one exemplar each."""
-    on_logs = key == "contrast"
+    on_logs, n = key == "contrast", len(exemplars)
     samples = np.log10(values) if on_logs else values
     ends = [np.nan, np.nan]
-    if len(samples) > 1:
+    if n > 1:
         of_exemplars = pd.Index(exemplars, name="exemplar")
         columns |= {"influence": pd.Series(left_out_influence(values[1:]), index=of_exemplars)}
-    if common.n_resamples and len(samples) > 1 and not np.isnan(samples).any():
-        variance = float(jackknife_variance(samples[1:]))
-        ends = student_interval(samples[0], variance, "linear", common.confidence_level, len(samples) - 2)
+    if common.n_resamples and n > 1 and not np.isnan(samples).any():
+        variance = float(np.square(left_out_influence(samples[1:])).sum()) * n / (n - 1)
+        ends = student_interval(samples[0], variance, "linear", common.confidence_level, n - 1)
         ends = [float(10**end) if on_logs else float(end) for end in ends]
     value = float(values[0])
     return Number(
