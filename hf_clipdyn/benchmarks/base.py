@@ -43,6 +43,7 @@ from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.benchmarks.response_curves import ResponseCurve
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.fields import check_options, option
+from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms
 
@@ -62,6 +63,7 @@ __all__ = [
     "cosine_distance",
     "decode",
     "digest",
+    "mean_by_item",
     "number",
     "similarity",
     "unit",
@@ -236,9 +238,10 @@ class Kind(ABC, Generic[S]):
             common: settings of the intervals; ``common.resampling`` has the keywords of the metrics.
 
         Returns:
-            The numbers, best each value with its ``influence``: what each item contributes to it (`by_item`), or what
-            each cluster does (`without_groups`). Differences of revisions, contrasts and their intervals come from it.
-            A value without one has that of a jackknife, for which this function runs up to 100 times.
+            The numbers, each value best with its ``influence``: what each item contributes to it (`mean_by_item`,
+            `by_item`), or what each cluster does, a Series whose index names the clusters. Differences of revisions,
+            contrasts and their intervals come from it. A value without one has that of a jackknife, for which this
+            function runs up to 100 times.
         """
 
     @staticmethod
@@ -408,7 +411,7 @@ def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **
 def by_item(
     contributions: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]"
 ) -> "pd.Series[float]":
-    """The influence on a number by item, as `hf_clipdyn.metrics.estimate.mean_influence` gives it for means.
+    """The influence on a number by item.
 
     Args:
         contributions: shape (n,); they sum to about zero.
@@ -420,6 +423,21 @@ def by_item(
         {4: 0.1, 7: -0.1}
     """
     return pd.Series(np.asarray(contributions, np.float64), index=pd.Index(items, name="item"))
+
+
+def mean_by_item(values: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]") -> "pd.Series[float]":
+    """The influence on a mean by item; NaN entries are left out of the mean.
+
+    Args:
+        values: whose mean is the number, shape (n,).
+        items: the items of the trials, shape (n,).
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import mean_by_item
+        >>> mean_by_item([1, 0], [4, 7]).to_dict()
+        {4: 0.25, 7: -0.25}
+    """
+    return by_item(mean_influence(values), items)
 
 
 def digest(*parts: Any) -> str:

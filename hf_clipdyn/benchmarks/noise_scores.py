@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, number
+from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, mean_by_item, number
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.estimate import mean_influence
@@ -198,7 +198,7 @@ def _displacement(rows: pd.DataFrame, common: Common, at: dict[str, Any]) -> Num
         note = "all clean images have the same embedding" if n > 1 else "there is only one image"
         return Number(value=float("nan"), note=note, **columns)
     values = rows["distance"].to_numpy() / scale
-    columns["influence"] = by_item(mean_influence(values), rows["item"])
+    columns["influence"] = mean_by_item(values, rows["item"])
     low, high = NO_INTERVAL
     if common.n_resamples and n > 1:
         half = stats.t.ppf((1 + common.confidence_level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
@@ -238,7 +238,7 @@ def _drops_when_both_right(trials: pd.DataFrame, items: Set[Any], above_chance: 
             value=float((rows["decision"] != rows["label"]).mean()) if above_chance else float("nan"),
             n=len(items),
             note=note,
-            influence=by_item(mean_influence(rows["decision"] != rows["label"]), rows["item"]),
+            influence=mean_by_item(rows["decision"] != rows["label"], rows["item"]),
             **at,
         )
         for at, rows in by_level(trials[trials["item"].isin(items)])

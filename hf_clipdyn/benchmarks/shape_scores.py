@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, number
+from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, mean_by_item, number
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import observer_consistency
-from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.shape_bias import decision_influences, shape_bias
 from hf_clipdyn.results.row import Number
 
@@ -121,7 +120,7 @@ def _probes(rows: pd.DataFrame, common: Common) -> Iterator[Number]:
             ways = [pd.factorize(decided[f"{way}_exemplar"])[0] for way in OTHER_CUE]
             ends = clustered_share_interval(hits, np.ones(len(hits)), ways, common.confidence_level)
         result = {cue: hits.mean(), f"{cue}_ci": ends, "n": len(hits)}
-        known = by_item(mean_influence(hits), decided["item"])
+        known = mean_by_item(hits, decided["item"])
         yield number(result, cue, n_clusters=_n_clusters(decided), influence=known, **columns)
         candidates = decided[cue].nunique() - decided[other].isin(decided[cue])
         chance = float((1 / candidates).mean())

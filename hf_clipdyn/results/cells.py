@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.files import STAGING, file_sha256, write_atomically
-from hf_clipdyn.results.influences import Influences, Stamp, influences_folder, write_influences
+from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
 from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet, schema_of
 from hf_clipdyn.results.provenance import (
     PROVENANCE_KEY,
@@ -250,7 +250,7 @@ class CellStore:
             _write(rows.replace_schema_metadata(metadata), path)
             if influences is not None and (of := KeptTrials([self._output]).file(cell.key)):
                 kept = _file(influences_folder(self._output), cell.key)
-                write_influences(kept, {cell.key: influences}, Stamp.of(of, cell.score_version))
+                write_influences(kept, {cell.key: influences}, stamp_of(of, cell.score_version))
             stamp = replace(stamp, file=_state(path.stat()))
         elif trials is not None:
             self._trials[cell.key] = trials

@@ -14,7 +14,6 @@ and the scoring of its kind have their versions; else they are computed again. T
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,18 +22,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.metrics.estimate import Influence, Units
 from hf_clipdyn.results.parquet import read_parquet
-from hf_clipdyn.schema import parse_json
 
 __all__ = [
     "Influences",
-    "Stamp",
     "combined_influences",
     "influences_folder",
     "read_influences",
+    "stamp_of",
     "write_influences",
 ]
 
@@ -44,7 +41,7 @@ Influences: TypeAlias = Mapping[tuple[Any, ...], Influence]
 """By the values of `NUMBER_KEY`."""
 
 _VERSION = 1  # to be raised if the same trials would give other influences
-_STAMP_KEY = b"hf_clipdyn.influences"
+_STAMP = b"hf_clipdyn.influences"
 _SCHEMA = pa.schema(
     {
         "cell": pa.string(),
@@ -59,25 +56,11 @@ _SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Stamp:
-    """What the influences of a cell depend on.
-
-    Attributes:
-        score_version: of the kind.
-        trials: modification time (ns) and size (bytes) of the trials.
-    """
-
-    score_version: int
-    trials: tuple[int, ...]
-    package: str = __version__
-    version: int = _VERSION
-
-    @classmethod
-    def of(cls, trials: Path, score_version: int) -> "Stamp":
-        """Of the trials in a file."""
-        status = trials.stat()
-        return cls(score_version, (status.st_mtime_ns, status.st_size))
+def stamp_of(trials: Path, score_version: int) -> str:
+    """What the influences of a cell depend on: the file of its trials, the scoring of its kind, this package."""
+    status = trials.stat()
+    parts = (_VERSION, __version__, score_version, status.st_mtime_ns, status.st_size)
+    return " ".join(map(str, parts))
 
 
 def influences_folder(table: Path) -> Path:
@@ -90,13 +73,13 @@ def combined_influences(table: Path) -> Path:
     return table.with_suffix(".influences.parquet")
 
 
-def write_influences(file: Path, cells: Mapping[str, Influences], stamp: Stamp | None = None) -> None:
+def write_influences(file: Path, cells: Mapping[str, Influences], stamp: str = "") -> None:
     """Write influences; a folder that cannot be written costs the time of the next report, no more.
 
     Args:
         file: replaced whole.
         cells: influences by the key of the cell.
-        stamp: of a single cell.
+        stamp: of a single cell (`stamp_of`).
     """
     units: dict[str, Units] = {}
     rows: list[dict[str, Any]] = []
@@ -114,15 +97,14 @@ def write_influences(file: Path, cells: Mapping[str, Influences], stamp: Stamp |
             "n_clusters": of.n_clusters,
         }
         rows.append({"units": name, **clusters})
-    header = {} if stamp is None else {_STAMP_KEY: json.dumps(asdict(stamp))}
-    table = pa.Table.from_pylist(rows, _SCHEMA).replace_schema_metadata(header)
+    table = pa.Table.from_pylist(rows, _SCHEMA).replace_schema_metadata({_STAMP: stamp})
     try:
         write_atomically(file, lambda staging: pq.write_table(table, staging, compression="zstd"))
     except OSError as error:
         _log.info("%s cannot be written (%s): influences are computed again", file, error.strerror)
 
 
-def read_influences(file: Path, stamp: Stamp | None = None) -> dict[str, dict[tuple[Any, ...], Influence]]:
+def read_influences(file: Path, stamp: str = "") -> dict[str, dict[tuple[Any, ...], Influence]]:
     """Influences by the key of their cell; nothing if the file is absent or broken, or depends on something else.
 
     Args:
@@ -133,12 +115,10 @@ def read_influences(file: Path, stamp: Stamp | None = None) -> dict[str, dict[tu
         return {}
     try:
         table = read_parquet(file)
-        if stamp is not None:
-            header = (table.schema.metadata or {}).get(_STAMP_KEY, b"")
-            if parse_json(Stamp, header, where=str(file), error=EvaluationError) != stamp:
-                return {}
+        if (table.schema.metadata or {}).get(_STAMP, b"").decode() != stamp:
+            return {}
         return _unpacked(table.select(_SCHEMA.names).cast(_SCHEMA))
-    except (pa.ArrowException, ValueError, KeyError, TypeError, EvaluationError) as error:
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
         _log.info("%s is not read (%s)", file.name, error)
         return {}
 

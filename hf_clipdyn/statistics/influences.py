@@ -16,10 +16,10 @@ from hf_clipdyn.errors import EvaluationError, UnknownNameError, shown
 from hf_clipdyn.metrics.estimate import Influence
 from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.influences import (
-    Stamp,
     combined_influences,
     influences_folder,
     read_influences,
+    stamp_of,
     write_influences,
 )
 from hf_clipdyn.results.trials import KeptTrials
@@ -111,7 +111,7 @@ class KeptInfluences:
                     self._combined |= read_influences(combined_influences(table))
             return self._combined.get(cell, NO_TRIALS)
         kind = kind_named(kind_name)
-        stamp = Stamp.of(file, kind.score_version)
+        stamp = stamp_of(file, kind.score_version)
         # Trials lie in the folder beside the table, or in one below it for each benchmark.
         table = next(one for one in file.parents if one.suffix == ".trials")
         kept = influences_folder(table) / f"{cell}.parquet"

@@ -11,9 +11,9 @@ from hf_clipdyn.benchmarks.base import (
     Common,
     Kind,
     KindSettings,
-    by_item,
     decode,
     digest,
+    mean_by_item,
     number,
     similarity,
 )
@@ -21,7 +21,6 @@ from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.odd_one_out import leave_one_out_ceiling, odd_one_out, odd_one_out_scores
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -182,7 +181,7 @@ class OddOneOut(Kind[KindSettings]):
         ]
         for columns, rows in _parts(trials):
             result = odd_one_out(rows["score"], rows[_OBJECTS].to_numpy(np.int64), **common.resampling)
-            known = by_item(mean_influence(rows["score"].to_numpy(np.float64)), rows["item"])
+            known = mean_by_item(rows["score"].to_numpy(np.float64), rows["item"])
             counted = columns | {"n_clusters": result["n_objects"], "influence": known}
             found.append(number(result, "accuracy", **counted))
             if "role" not in columns:

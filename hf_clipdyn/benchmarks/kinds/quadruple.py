@@ -13,9 +13,9 @@ from hf_clipdyn.benchmarks.base import (
     Common,
     Kind,
     KindSettings,
-    by_item,
     decode,
     digest,
+    mean_by_item,
     number,
 )
 from hf_clipdyn.benchmarks.pair_tables import DISTANCE_COLUMNS, DISTANCES, PROBES, by_place
@@ -24,7 +24,6 @@ from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.bootstrap import Resampling, mean_intervals
-from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.two_afc import two_afc, two_afc_rows
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -150,7 +149,7 @@ class Quadruple(Kind[KindSettings]):
                 answers = -first, -second, _shares(part)
                 result = two_afc(*answers, groups=part["reference_id"].to_list(), **common.resampling)
                 named = columns | condition | {"n_clusters": part["reference_id"].nunique()}
-                named["influence"] = by_item(mean_influence(two_afc_rows(*answers)[:, 0]), part["item"])
+                named["influence"] = mean_by_item(two_afc_rows(*answers)[:, 0], part["item"])
                 found.append(number(result, "two_afc", metric="agreement", **named))
         return found
 

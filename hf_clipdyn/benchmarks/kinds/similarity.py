@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, by_item, digest, number
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
@@ -21,7 +21,6 @@ from hf_clipdyn.benchmarks.pair_tables import (
 )
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc, two_afc_rows
 from hf_clipdyn.results.row import Number
@@ -138,7 +137,7 @@ class Similarity(Kind[KindSettings]):
             result = two_afc(*answers, images=images, **common.resampling)
             scores = two_afc_rows(*answers)[:, TWO_AFC_VALUES.index(key)]
             counted = columns | {"n_clusters": image_clusters(images)[1]}
-            counted["influence"] = by_item(mean_influence(scores), rows["item"])
+            counted["influence"] = mean_by_item(scores, rows["item"])
             found.append(number(result, key, metric="two_afc", **counted))
         for columns, rows in by_place(trials):
             found += dropped_dimensions(rows, columns)

@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, by_item, decode, digest, number
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -99,12 +98,12 @@ class ZeroShot(Kind[KindSettings]):
             trials["ranking"].tolist(), trials["label"], n_classes=n_classes, **common.resampling
         )
         hits = np.stack(trials["ranking"].to_list()) == trials["label"].to_numpy()[:, None]
-        shares = {"top1": mean_influence(hits[:, 0]), "top5": mean_influence(hits[:, :_KEPT].any(axis=1))}
+        right = {"top1": hits[:, 0], "top5": hits[:, :_KEPT].any(axis=1)}
         chances = {"top1": result["chance"], "top5": min(_KEPT, n_classes) / n_classes}
         return [
             *(
-                number(result, key, n_clusters=n, influence=by_item(share, trials["item"]))
-                for key, share in shares.items()
+                number(result, key, n_clusters=n, influence=mean_by_item(right[key], trials["item"]))
+                for key in chances
             ),
             *(
                 Number(metric=key, role="chance", value=value, n=n, n_clusters=n)
