@@ -41,9 +41,9 @@ EXTENDING = {
     "benchmarks.base": (
         "Benchmark",
         "Common",
-        "Influence",
         "Kind",
         "KindSettings",
+        "by_item",
         "cosine_distance",
         "decode",
         "digest",

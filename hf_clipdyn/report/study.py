@@ -17,8 +17,8 @@ from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.evidence import ArmEffect, Evidence, arm_effects, read_evidence
+from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.judging import Part, Verdict, judge
-from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 from hf_clipdyn.statistics.windows import Window
@@ -79,10 +79,10 @@ class Study:
         return KeptTrials(self.results.tables)
 
     @cached_property
-    def item_errors(self) -> ItemErrors:
-        """What the items contribute to errors, from those trials."""
+    def influences(self) -> KeptInfluences:
+        """What the items contribute to numbers, kept beside the tables or from those trials."""
         shared = self.evidence.errors if self.evidence else None
-        return shared or ItemErrors(self.results.tables, show_progress=False)
+        return shared or KeptInfluences(self.results.tables, show_progress=False)
 
     @cached_property
     def runs(self) -> list[str]:

@@ -11,8 +11,7 @@ from typing import Any
 from hf_clipdyn.errors import counted
 from hf_clipdyn.report.plan import Panel
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.statistics.changes import paired_change
-from hf_clipdyn.statistics.contrasts import Estimate
+from hf_clipdyn.statistics.contrasts import Estimate, paired_change
 from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, null_notes
 from hf_clipdyn.statistics.trajectories import Trajectory, crossings, rows_of
 from hf_clipdyn.statistics.verdicts import deviation_lines
@@ -310,7 +309,7 @@ def _values(number: Trajectory, study: Study) -> str:
     first, last = usable[0], usable[-1]
     words = f"{number_words(last)} at {_named(last)}"
     if len(usable) > 1:
-        change = _change_words(paired_change(number, first, last, study.item_errors))
+        change = _change_words(paired_change(number, first, last, study.influences))
         words = f"from {number_words(first, count=False)} at {_named(first)} to {words}{change}"
     return f"{words}{_chance_words(number, last)}"
 
