@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from hf_clipdyn.config import TrainingConfig
     from hf_clipdyn.data import load_dataset
     from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
-    from hf_clipdyn.report.dissimilarities import plot_dissimilarities
+    from hf_clipdyn.report.notebooks import plot, plot_dissimilarities
     from hf_clipdyn.report.page import write_report
-    from hf_clipdyn.report.plot import plot
     from hf_clipdyn.results.read import load_results
     from hf_clipdyn.revisions import Publisher, Revision, list_revisions
     from hf_clipdyn.statistics.compare import compare_revisions
@@ -32,9 +31,8 @@ __getattr__ = lazy_names(
         "config": ["TrainingConfig"],
         "data": ["load_dataset"],
         "evaluation": ["evaluate_model", "evaluate_revisions"],
-        "report.dissimilarities": ["plot_dissimilarities"],
+        "report.notebooks": ["plot", "plot_dissimilarities"],
         "report.page": ["write_report"],
-        "report.plot": ["plot"],
         "results.read": ["load_results"],
         "revisions": ["Publisher", "Revision", "list_revisions"],
         "statistics.compare": ["compare_revisions"],

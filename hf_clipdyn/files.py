@@ -34,13 +34,14 @@ STAGING = ".staging"
 
 @contextmanager
 def disk_errors(
-    error: type[ClipDynError], problem: str, remedy: str, *, also: type[Exception] = OSError
+    error: type[ClipDynError], problem: str, remedy: str = "", *, also: type[Exception] = OSError
 ) -> Iterator[None]:
     """Raise ``error`` for an error of the disk in the block: "PROBLEM (what the system says): REMEDY."."""
     try:
         yield
     except (OSError, also) as cause:
-        raise error(f"{problem} ({getattr(cause, 'strerror', None) or cause}): {remedy}.") from cause
+        said = getattr(cause, "strerror", None) or cause
+        raise error(f"{problem} ({said}): {remedy}." if remedy else f"{problem}: {said}.") from cause
 
 
 def check_regular(path: Path) -> None:

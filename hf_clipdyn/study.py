@@ -4,9 +4,10 @@ The file lists the members of the study (`hf_clipdyn.members`) and may give a ``
 study without evaluation. What a member leaves is below the study's folder::
 
     <name>/                     # the run, as `clipdyn train` leaves it
-    <name>/results.parquet      # its numbers, with cells, trials and item errors beside it
+    <name>/results.parquet      # its numbers, with cells, trials and influences beside it
     <name>/results.complete/    # one file for each evaluation that is complete
     results.parquet  verdicts.parquet  report/index.html      # of everything below the folder
+    results.influences.parquet  # what these verdicts and this page need of the trials
 
 Several files may share one folder: its page shows the runs of all.
 """
@@ -64,7 +65,7 @@ class Page:
 
             read_claims(self.claims)
         if self.style is not None:
-            from hf_clipdyn.report.style_files import read_style
+            from hf_clipdyn.report.style import read_style
 
             read_style(self.style)
 
@@ -268,6 +269,7 @@ class Study(Work):
             style=page.style,
             title=self.title or None,
         )
+        study.influences.write(results)
         message = "\n".join([*said, f"Results:  {results}", f"Page:     {written}"])
         return StudyFiles(results, verdicts if study.verdicts else None, written, message)
 

@@ -58,25 +58,6 @@ GROUPS = {
 }
 
 
-@pytest.fixture
-def printed(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """`printed("cache", "--delete", "all", code=0)`: what a command prints if it ends with this exit code.
-
-    For a code other than 0, it is the error.
-    """
-
-    def call(*argv: object, code: int = 0) -> str:
-        from hf_clipdyn.cli import main
-
-        with pytest.raises(SystemExit) as stopped:
-            main([str(one) for one in argv])
-        out, err = capsys.readouterr()
-        assert stopped.value.code == code, err
-        return err if code else out
-
-    return call
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Distribute single tests, and the groups above as a whole; `--dist` chooses another way."""

@@ -23,8 +23,10 @@ def _exit(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
     return code, capsys.readouterr().err
 
 
-def test_the_commands_are_listed_in_four_groups_with_short_summaries(printed: Callable[..., str]) -> None:
-    listed = printed("--help")
+def test_the_commands_are_listed_in_four_groups_with_short_summaries(
+    clipdyn: Callable[..., tuple[int, str, str]],
+) -> None:
+    listed = clipdyn("--help")[1]
     places = [listed.index(f"\n{group}:\n") for group in GROUPS]
     assert len(places) == 4
     assert places == sorted(places)

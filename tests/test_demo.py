@@ -71,7 +71,7 @@ def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(
 
     monkeypatch.setattr("hf_clipdyn.training.train", train)
     monkeypatch.setattr("hf_clipdyn.demo._measured_meanwhile", lambda *_: nullcontext())
-    for name in ("results.cells", "results.trials", "results.errors"):
+    for name in ("results.cells", "results.trials", "results.influences"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "old.parquet").touch()
     (tmp_path / "results.parquet").touch()

@@ -92,3 +92,6 @@ def test_an_error_of_the_disk_is_one_sentence_and_any_other_error_stays(tmp_path
         raise EOFError("torn")
     with pytest.raises(ConfigError, match=r"^mine$"), disk_errors(DatasetError, problem, remedy):
         raise ConfigError("mine")
+    said = r"^The table cannot be written: No such file or directory\.$"
+    with pytest.raises(DatasetError, match=said), disk_errors(DatasetError, problem):
+        (tmp_path / "none" / "table").touch()

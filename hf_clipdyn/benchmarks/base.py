@@ -30,7 +30,6 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import datasets
@@ -42,7 +41,8 @@ from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.benchmarks.response_curves import ResponseCurve
 from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.metrics.estimate import mean_influence
+from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms
 
 if TYPE_CHECKING:
@@ -54,13 +54,14 @@ __all__ = [
     "NO_INTERVAL",
     "Benchmark",
     "Common",
-    "Influence",
     "Kind",
     "KindSettings",
+    "by_item",
     "check_columns",
     "cosine_distance",
     "decode",
     "digest",
+    "mean_by_item",
     "number",
     "similarity",
     "unit",
@@ -68,23 +69,6 @@ __all__ = [
 
 NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
 """The ends of the interval of a number that has none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Influence(NumberKey):
-    """How much each stimulus contributes to the error of one number; the error is about the sum of these.
-
-    Attributes:
-        values: by item; they sum to about zero.
-
-    Examples:
-        >>> import pandas as pd
-        >>> from hf_clipdyn.benchmarks.base import Influence
-        >>> Influence(metric="accuracy", values=pd.Series([0.1, -0.1], index=[4, 7])).values.to_dict()
-        {4: 0.1, 7: -0.1}
-    """
-
-    values: pd.Series
 
 
 S = TypeVar("S", bound=KindSettings)
@@ -186,42 +170,17 @@ class Kind(ABC, Generic[S]):
         Args:
             trials: as `observe` returned them.
             common: settings of the intervals; ``common.resampling`` has the keywords of the metrics.
-        """
-
-    @staticmethod
-    def influences(trials: pd.DataFrame) -> Iterable[Influence]:
-        """The contribution of each stimulus to numbers whose error is a sum over stimuli; none by default.
-
-        Comparisons of two revisions in these numbers use the variance over stimuli that share any of the ``clusters``.
-        All other numbers are compared by a jackknife: groups of clusters are left out in turn, and the rest is scored.
-        """
-        del trials
-        return ()
-
-    @classmethod
-    def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
-        """The trials that determine a number: `score` gives the same number for them alone. By default all trials.
-
-        If `score` is slow, override this, so that a jackknife of one number does not compute all others.
-        """
-        del number
-        return trials
-
-    @staticmethod
-    def paired_variances(
-        a: pd.DataFrame, b: pd.DataFrame, common: Common
-    ) -> Mapping[tuple[Any, ...], tuple[float, int]]:
-        """Variances of the differences b - a, for a kind that constructs its intervals in its own way.
 
         Returns:
-            By the key of a number: the variance, and the number of clusters that it comes from. None by default.
+            The numbers, each value best with its ``influence``: what each item contributes to it (`mean_by_item`,
+            `by_item`), or what each cluster does, a Series whose index names the clusters. Differences of revisions,
+            contrasts and their intervals come from it. A value without one has that of a jackknife, for which this
+            function runs up to 100 times.
         """
-        del a, b, common
-        return {}
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
-        """Numbers of two revisions that are only meaningful in their comparison; none by default."""
+        """Numbers of two revisions, with influences, that are only meaningful in their comparison; none by default."""
         del a, b
         return [], []
 
@@ -356,6 +315,38 @@ def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **
         note=result.get("causes", {}).get(key, ""),
         **given,
     )
+
+
+def by_item(
+    contributions: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]"
+) -> "pd.Series[float]":
+    """The influence on a number by item.
+
+    Args:
+        contributions: shape (n,); they sum to about zero.
+        items: the items of the trials, shape (n,).
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import by_item
+        >>> by_item([0.1, -0.1], [4, 7]).to_dict()
+        {4: 0.1, 7: -0.1}
+    """
+    return pd.Series(np.asarray(contributions, np.float64), index=pd.Index(items, name="item"))
+
+
+def mean_by_item(values: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]") -> "pd.Series[float]":
+    """The influence on a mean by item; NaN entries are left out of the mean.
+
+    Args:
+        values: whose mean is the number, shape (n,).
+        items: the items of the trials, shape (n,).
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import mean_by_item
+        >>> mean_by_item([1, 0], [4, 7]).to_dict()
+        {4: 0.25, 7: -0.25}
+    """
+    return by_item(mean_influence(values), items)
 
 
 def digest(*parts: Any) -> str:

@@ -21,7 +21,7 @@ from hf_clipdyn.evaluation.observe import observe
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
-from hf_clipdyn.evaluation.score import rescore, rows_of, score, versions
+from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, versions
 from hf_clipdyn.hub import is_transient
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.cells import CellStore
@@ -137,7 +137,8 @@ def _measure_cell(
     numbers = score(kind, trials, config)
     cell = replace(planned.cell, versions=versions(), seconds=time.perf_counter() - start)
     words = vocabulary([Benchmark(kind, cell.dataset, kind.settings_class())])
-    store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began)
+    known = given_influences(kind, trials, numbers)
+    store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began, known)
 
 
 _log = get_logger(__name__)

@@ -185,6 +185,8 @@ class Number(NumberKey):
         default=None,
     )
     note: str = column("Cause of a NaN, or a caution about a number.", default="")
+    influence: Any = field(default=None, compare=False, repr=False, metadata={"key": False})
+    """What each item or cluster contributes to the number, a pandas Series; no column. See `Kind.score`."""
 
     def __post_init__(self) -> None:
         if math.isnan(self.value) and not self.note:

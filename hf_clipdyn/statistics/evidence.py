@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hf_clipdyn.benchmarks.shape_scores import HUMAN, OTHER_CUE
+from hf_clipdyn.benchmarks.influence import influence_on
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
-from hf_clipdyn.metrics.shared_images import SharedImages
 from hf_clipdyn.results.read import Results
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, StudyPlan, read_claims
 from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine, minus, run_contrasts
-from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import Trajectory, by_run, read_trajectories
 from hf_clipdyn.statistics.windows import Endpoint, Window, align, common_accuracy, locate
 
@@ -65,7 +65,7 @@ def read_evidence(
         claims=claims,
         study=study_of(trajectories, claims, study),
         trajectories=trajectories,
-        errors=ItemErrors(study_results.tables, show_progress=show_progress),
+        errors=KeptInfluences(study_results.tables, show_progress=show_progress),
         trials=KeptTrials(study_results.tables),
         parameters={str(scale): float(number) for scale, number in sizes.items()},
     )
@@ -113,7 +113,7 @@ class Evidence:
     claims: Claims
     study: str
     trajectories: Sequence[Trajectory]
-    errors: ItemErrors | None = None
+    errors: KeptInfluences | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     trials: KeptTrials | None = None
 
@@ -411,11 +411,7 @@ def people_variance(trials: pd.DataFrame) -> tuple[float, int]:
     total = kept["observer"].map(sums["either"])
     influence = (kept["shape_decision"] - share * kept["either"]) / total / len(own)
     of_items = influence.groupby(kept["item"]).sum()
-    units = kept.drop_duplicates("item").set_index("item").loc[of_items.index]
-    columns = [pd.factorize(units[f"{cue}_exemplar"])[0] for cue in OTHER_CUE]
-    starts = np.cumsum([0, *(int(codes.max()) + 1 for codes in columns[:-1])])
-    codes = np.stack([column + start for column, start in zip(columns, starts, strict=True)], axis=1)
-    over_images = float(SharedImages(codes).variance(of_items.to_numpy(np.float64)[:, None])[0])
+    over_images = influence_on(ShapeBias, kept, of_items).variance
     return float(own.var(ddof=1)) / len(own) + max(over_images, 0.0), len(own)
 
 

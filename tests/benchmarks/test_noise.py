@@ -108,8 +108,9 @@ def test_a_curve_is_complete_by_its_condition_and_begins_with_the_clean_images(l
         ]
         assert [one.level for one in curve] == [0.0, *shown]
         assert corruption.term.untouched == 0
-        clean = asdict(found("accuracy"))
-        assert asdict(curve[0]) == clean | {"condition": name, "level": 0.0}, "with the same interval"
+        clean = replace(found("accuracy"), condition=name, level=0.0)
+        assert curve[0] == clean, "with the same interval"
+        assert curve[0].influence.equals(clean.influence)
         drops = [one for one in found if one.metric == "relative_drop" and one.condition == name]
         assert {one.level for one in drops} == set(shown)
 

@@ -29,7 +29,7 @@ from hf_clipdyn.files import STAGING
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
-Printed = Callable[..., str]
+Clipdyn = Callable[..., tuple[int, str, str]]
 
 # Of the rows that each version of a loader makes of its small tree in tests/official_trees. Where this changes and the
 # tree did not, raise `rows_version` of the loader (or of the class that several share), and write both down here.
@@ -161,19 +161,19 @@ def filled(load: Load, tree: Tree, cache: Path) -> Path:
     return cache
 
 
-def test_the_cache_is_listed_with_sizes_and_origins(filled: Path, printed: Printed) -> None:
+def test_the_cache_is_listed_with_sizes_and_origins(filled: Path, clipdyn: Clipdyn) -> None:
     entries = {entry.kind: entry for entry in cached(filled)}
     assert set(entries) == {"tables", "pixels", "unfinished"}
     assert entries["unfinished"].size == 5000
     assert entries["pixels"].origin == "osie test image"
     assert entries["tables"].origin.startswith("osie/")
-    listed = printed("cache", "--cache-dir", filled)
+    listed = clipdyn("cache", "--cache-dir", filled)[1]
     assert listed.splitlines()[0].split() == ["kind", "size", "last", "used", "of", "path"]
     assert "Cached: 3 entries" in listed
 
 
-def test_kinds_are_deleted_and_nothing_else(filled: Path, load: Load, printed: Printed) -> None:
-    assert "Deleted: 1 entries" in printed("cache", "--cache_dir", filled, "--delete", "pixels")
+def test_kinds_are_deleted_and_nothing_else(filled: Path, load: Load, clipdyn: Clipdyn) -> None:
+    assert "Deleted: 1 entries" in clipdyn("cache", "--cache_dir", filled, "--delete", "pixels")[1]
     assert {entry.kind for entry in cached(filled)} == {"tables", "unfinished"}
     assert len(delete(["all"], filled)) == 2
     assert cached(filled) == []
@@ -200,7 +200,7 @@ def test_every_use_updates_the_time_of_last_use(filled: Path, load: Load, tmp_pa
     assert {entry.kind for entry in delete(["all"], filled, older_than=1)} == {"unfinished"}
 
 
-def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Path, printed: Printed) -> None:
+def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Path, clipdyn: Clipdyn) -> None:
     folder = tmp_path / "clipdyn-baselines"
     folder.mkdir()
     (folder / f"saliency_osie-{'0' * 32}.parquet").write_bytes(bytes(70))
@@ -213,7 +213,9 @@ def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Pat
         ("baselines", "unknown", 30),
         ("unfinished", "baselines", 10),
     ]
-    assert "Deleted: 2 entries, 100 B." in printed("cache", "--cache_dir", tmp_path, "--delete", "baselines")
+    assert (
+        "Deleted: 2 entries, 100 B." in clipdyn("cache", "--cache_dir", tmp_path, "--delete", "baselines")[1]
+    )
     assert [entry.kind for entry in cached(tmp_path)] == ["unfinished"]
 
 
@@ -229,8 +231,8 @@ def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path)
     assert (outside / "file").read_text() == "precious"
 
 
-def test_an_empty_cache_is_no_error(tmp_path: Path, printed: Printed) -> None:
-    assert printed("cache", "--cache-dir", tmp_path / "none") == "Cached: 0 entries, 0 B.\n"
+def test_an_empty_cache_is_no_error(tmp_path: Path, clipdyn: Clipdyn) -> None:
+    assert clipdyn("cache", "--cache-dir", tmp_path / "none")[1] == "Cached: 0 entries, 0 B.\n"
 
 
 def test_rows_are_read_while_their_cache_is_deleted(filled: Path, load: Load, tmp_path: Path) -> None:

@@ -195,12 +195,12 @@ def test_a_push_that_fails_keeps_the_folder_and_says_so(
 
 
 def test_the_command_takes_dashes_and_underscores(
-    tree: Tree, tmp_path: Path, printed: Callable[..., str]
+    tree: Tree, tmp_path: Path, clipdyn: Callable[..., tuple[int, str, str]]
 ) -> None:
     root = tree("osie")
     for number, option in enumerate(("--data-dir", "--data_dir")):
         output = tmp_path / f"out{number}"
-        assert "test 3 rows" in printed("prepare", "osie", option, f"osie={root}", "--output", output)
+        assert "test 3 rows" in clipdyn("prepare", "osie", option, f"osie={root}", "--output", output)[1]
         assert (output / "README.md").is_file()
 
 
@@ -215,18 +215,18 @@ def test_the_script_is_the_command(checkout: Path) -> None:
 
 
 def test_all_data_sets_are_listed_with_what_is_found_here(
-    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Callable[..., str]
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clipdyn: Callable[..., tuple[int, str, str]]
 ) -> None:
     tree("osie").rename(tmp_path / "osie")
     monkeypatch.setenv("CLIPDYN_DATA", str(tmp_path))
-    rows = {row["name"]: row for row in json.loads(printed("datasets", "--json"))}
+    rows = {row["name"]: row for row in json.loads(clipdyn("datasets", "--json")[1])}
     assert set(TREES) <= set(rows)
     assert rows["osie"]["found here"] == str(tmp_path / "osie")
     assert rows["tid2013"]["found here"] == "no"
     assert rows["procedural"]["found here"] == "needs no files"
     assert rows["kadid10k"]["rows"] == "test 10,125"
     assert rows["bapps"]["kind"] == "triplet, same_different"
-    text = printed("datasets")
+    text = clipdyn("datasets")[1]
     assert text.splitlines()[0].split()[:3] == ["name", "kind", "rows"]
     assert len(text.splitlines()) == len(rows) + 1
 

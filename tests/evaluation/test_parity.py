@@ -195,7 +195,7 @@ def write(path: Path, rows: list[dict[str, object]]) -> Path:
 
 
 def test_a_model_reproduces_its_own_values_and_no_others(
-    clip: Path, tid2013: Path, tmp_path: Path, printed: Callable[..., str]
+    clip: Path, tid2013: Path, tmp_path: Path, clipdyn: Callable[..., tuple[int, str, str]]
 ) -> None:
     rows = published_tid(clip, tid2013)
     rows[0]["value"] += 0.005
@@ -217,7 +217,7 @@ def test_a_model_reproduces_its_own_values_and_no_others(
     )
     # The command line prints the same and writes it.
     given = ["parity", clip, "--data-dir", f"tid2013={tid2013}", "--published", tmp_path / "own.csv"]
-    assert sentence in printed(*given, "--output", tmp_path / "parity.csv", "--quiet")
+    assert sentence in clipdyn(*given, "--output", tmp_path / "parity.csv", "--quiet")[1]
     assert (tmp_path / "parity.csv").read_text().count("reproduced") == 23
 
 
@@ -340,9 +340,9 @@ def test_wrong_arguments_are_refused_in_one_sentence(
         parity(clip, cache_dir=tmp_path, **given)  # type: ignore[arg-type]
 
 
-def test_the_command_names_what_it_needs(printed: Callable[..., str]) -> None:
-    assert "give NAME=PATH" in printed("parity", "me/run", "--data-dir", "tid2013", code=2)
-    assert "--data-dir is missing" in printed("parity", "me/run", code=2)
+def test_the_command_names_what_it_needs(clipdyn: Callable[..., tuple[int, str, str]]) -> None:
+    assert "give NAME=PATH" in clipdyn("parity", "me/run", "--data-dir", "tid2013")[2]
+    assert "--data-dir is missing" in clipdyn("parity", "me/run")[2]
 
 
 @pytest.mark.filterwarnings("always:THINGS")

@@ -206,6 +206,7 @@ def test_a_token_in_a_warning_or_a_log_of_any_library_is_not_printed() -> None:
         f"    logging.getLogger('other').warning('%s of hf_home', '{SECRET}')\n"
         f"    try: raise ZeroDivisionError('{SECRET}')\n"
         "    except ZeroDivisionError: logging.getLogger('other').exception('failed')\n"
+        "    return 0\n"
         "cli._run = tell; cli.main(['env'])"
     )
     for part in ("of hf_clipdyn hf_***", "hf_*** of hf_home", "ZeroDivisionError: hf_***"):

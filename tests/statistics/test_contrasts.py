@@ -6,14 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from planted import Planted, Run, ramp, write_study
 from result_rows import course, row
 from scipy import stats
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.metrics.estimate import Influence, Units
+from hf_clipdyn.report import read_study, summarize
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.contrasts import (
     ONE_SEQUENCE,
     Contrast,
@@ -21,11 +25,11 @@ from hf_clipdyn.statistics.contrasts import (
     RunContrast,
     combine,
     minus,
+    paired_change,
     run_contrasts,
 )
-from hf_clipdyn.statistics.item_errors import Design, ItemError
-from hf_clipdyn.statistics.kept_errors import NO_TRIALS, ItemErrors
-from hf_clipdyn.statistics.trajectories import read_trajectories
+from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
+from hf_clipdyn.statistics.trajectories import read_trajectories, rows_of
 from hf_clipdyn.statistics.windows import Window
 
 WINDOWS = [
@@ -41,8 +45,8 @@ def run_rows(values, repo_id="me/run", **columns):
     return course("shape_bias/procedural", "shape_bias", values, 0.1, repo_id=repo_id, **columns)
 
 
-def estimate(contrast, trajectories, item_errors=None, confidence_level=0.95):
-    return combine(run_contrasts(contrast, WINDOWS, trajectories, item_errors), confidence_level)
+def estimate(contrast, trajectories, influences=None, confidence_level=0.95):
+    return combine(run_contrasts(contrast, WINDOWS, trajectories, influences), confidence_level)
 
 
 def contrast_of(name, endpoint=BIAS, **options):
@@ -67,7 +71,7 @@ def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows(gather):
     (found,) = run_contrasts(contrast, WINDOWS, gather(run_rows(values)))
     assert found.value == pytest.approx(0.5 - values[1:3].mean() + 2 * values[0])
     assert (found.run, found.n, found.cause) == ("me/run", 1000, "")
-    assert math.isnan(found.item_variance)
+    assert math.isnan(found.influence.variance)
 
 
 def test_without_trials_the_interval_is_that_of_the_t_test_over_seeds(gather):
@@ -223,7 +227,7 @@ def drops(right):
 def read(path):
     """The trajectories of a table, and the errors of its items."""
     results = read_results(path)
-    return read_trajectories(results.rows, results.vocabulary), ItemErrors(results.tables)
+    return read_trajectories(results.rows, results.vocabulary), KeptInfluences(results.tables)
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +265,7 @@ def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_the
     resampled = np.array([drops(right[..., items]) for items in drawn])
     contrasts = resampled[:, :, 0] - resampled[:, :, 1:].mean(axis=2)
     own, of_mean = contrasts.var(axis=0), contrasts.mean(axis=1).var()
-    assert [one.item_variance for one in found.runs] == pytest.approx(own, rel=0.1)
+    assert [one.influence.variance for one in found.runs] == pytest.approx(own, rel=0.1)
     shared = np.cov(contrasts.T)[np.triu_indices(3, 1)].mean()
     assert (3 * of_mean - own.mean()) / 2 == pytest.approx(shared, rel=0.01)
     assert shared > 0.1 * own.mean()
@@ -274,7 +278,7 @@ def test_one_seed_has_the_interval_of_its_items_and_says_so(study):
     trajectories, errors = read(path)
     found = estimate(FALL, [one for one in trajectories if one.seed == 0], errors)
     (run,) = found.runs
-    half = stats.t.ppf(0.975, N - 1) * math.sqrt(run.item_variance)
+    half = stats.t.ppf(0.975, N - 1) * math.sqrt(run.influence.variance)
     assert (found.ci_low, found.ci_high) == (pytest.approx(run.value - half), pytest.approx(run.value + half))
     assert found.notes == (ONE_SEQUENCE,)
     assert found.degrees_of_freedom == N - 1
@@ -305,15 +309,15 @@ def coverage(n_studies, *, seeds=5, of_seed, of_items, own_share=0.3, items=60, 
         of_items: sd of one seed's contrast over the items.
         own_share: of the items' variance, what concerns one seed alone.
     """
-    design = Design("items", (1,), (items,), 0, items)
+    units = Units("items", np.arange(items)[:, None], items)
     held = 0
     for _ in range(n_studies):
         common = rng.normal(0, math.sqrt(1 - own_share), items)
         each = of_items * math.sqrt(items) * (common + rng.normal(0, math.sqrt(own_share), (seeds, items)))
         of_seeds = rng.normal(0, of_seed, seeds) + each.mean(axis=1)
-        shares = (each - each.mean(axis=1, keepdims=True)) / math.sqrt(items * (items - 1))
+        shares = (each - each.mean(axis=1, keepdims=True)) / items
         runs = [
-            RunContrast(run=str(at), scale="tiny", seed=at, value=value, errors=ItemError(design, share))
+            RunContrast(run=str(at), scale="tiny", seed=at, value=value, influence=Influence(units, share))
             for at, (value, share) in enumerate(zip(of_seeds, shares, strict=True))
         ]
         found = combine(runs)
@@ -342,3 +346,43 @@ def test_coverage_in_many_studies(of_seed, of_items, low, high):
     found = coverage(20_000, of_seed=of_seed, of_items=of_items, rng=np.random.default_rng(1))
     print(f"sd of seeds {of_seed}, of items {of_items}: {found:.4f}")
     assert low <= found <= high
+
+
+# --- the paired change of two revisions ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def planted_run(tmp_path_factory):
+    """The table of one planted run of three revisions, with its trials."""
+    run = Run(scale="tiny", seed=0, planted=Planted(bias=ramp(0.3, 0.8)))
+    return write_study(tmp_path_factory.mktemp("study") / "results.parquet", [run], shares=(0.0, 0.5, 1.0))
+
+
+def test_it_is_the_difference_of_the_paired_comparison_with_its_interval(planted_run):
+    study = read_study(planted_run)
+    compared = compare_revisions(
+        planted_run, *study.results.rows["revision"].unique()[[0, -1]], show_progress=False
+    )
+    (wanted,) = compared.query("metric == 'shape_bias'").itertuples()
+    (one,) = [one for one in study.trajectories if one.metric == "shape_bias" and one.is_value]
+    points = rows_of(one.points)
+    found = paired_change(one, points[0], points[-1], study.influences)
+    assert found.value == pytest.approx(wanted.difference)
+    assert (found.ci_low, found.ci_high) == pytest.approx((wanted.ci_low, wanted.ci_high))
+    assert found.n_clusters == wanted.n_clusters
+
+
+def test_without_trials_there_is_a_value_and_no_interval(planted_run):
+    (one,) = [
+        one for one in read_study(planted_run).trajectories if one.metric == "shape_bias" and one.is_value
+    ]
+    points = rows_of(one.points)
+    found = paired_change(one, points[0], points[-1], KeptInfluences(()))
+    assert found.value == pytest.approx(points[-1].value - points[0].value)
+    assert math.isnan(found.ci_low)
+    assert found.cause
+
+
+def test_a_description_gives_the_paired_change_of_its_ends(planted_run):
+    sentence = next(one for one in summarize(planted_run) if one.startswith("Shape bias on"))
+    assert ", a paired change of +0." in sentence

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from planted import Curve, Noise, Planted, Run, constant, peak, ramp, trajectory, turn
 from scipy import stats
 
+from hf_clipdyn.metrics.estimate import Influence, Units
 from hf_clipdyn.statistics.claims import Claims, parse_claims
 from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.item_errors import Design, ItemError
 from hf_clipdyn.statistics.judging import Part, judge
 from hf_clipdyn.statistics.windows import Window, place
 
 _SHARES = np.linspace(0, 1, 19)
 _ITEMS = 100
-_DESIGN = Design("planted", (1,), (_ITEMS,), 0, _ITEMS)
+_UNITS = Units("planted", np.arange(_ITEMS)[:, None], _ITEMS)
 _CLAIMS = """
 level: 0.05
 windows:
@@ -66,12 +66,12 @@ def _claims(kind: str) -> Claims:
 
 
 class _Errors:
-    """What the items contribute, as `ItemErrors` gives it."""
+    """What the items contribute, as `KeptInfluences` gives it."""
 
     def __init__(self) -> None:
-        self.held: dict[tuple[object, ...], ItemError] = {}
+        self.held: dict[tuple[object, ...], Influence] = {}
 
-    def of(self, kind: str, wanted: Mapping[str, object]) -> dict[tuple[object, ...], ItemError]:
+    def of(self, kind: str, wanted: Mapping[str, object]) -> dict[tuple[object, ...], Influence]:
         return self.held
 
 
@@ -100,7 +100,7 @@ def _study(claims: Claims, truth: Curve, noise: Noise, items: _Items, rng: np.ra
         one = trajectory(run, values, _SHARES, metric="area", condition="gaussian")
         centred = added - added.mean(axis=1, keepdims=True)
         for cell, row in zip(one.points["cell"], centred, strict=True):
-            errors.held[cell, one.number_key] = ItemError(_DESIGN, row)
+            errors.held[cell, one.number_key] = Influence(_UNITS, row)
         found.append(one)
     return Evidence(claims=claims, study="planted", trajectories=found, errors=errors)  # type: ignore[arg-type]
 

@@ -19,6 +19,7 @@ import hf_clipdyn
 from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.results.influences import combined_influences
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import Results, load_results, read_results
 from hf_clipdyn.results.terms import Vocabulary
@@ -171,7 +172,7 @@ def test_intervals_share_the_level_and_take_seeds_and_items_into_account(verdict
     assert (part.estimate.n_seeds, part.estimate.scales) == (6, ("tiny", "small"))
     assert part.estimate.degrees_of_freedom == 4
     assert {one.seed for one in part.estimate.runs} == {10, 11, 12}
-    assert all(one.item_variance > 0 for one in part.estimate.runs)
+    assert all(one.influence.variance > 0 for one in part.estimate.runs)
     assert part.estimate.value == pytest.approx(0.25, abs=0.08)
 
 
@@ -321,6 +322,22 @@ def test_the_table_has_a_row_for_each_part_and_is_written_as_parquet(verdicts, t
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "verdicts.parquet"), table)
     with pytest.raises(EvaluationError, match="cannot be written"):
         write_verdicts(table, tmp_path)
+
+
+def test_a_table_without_trials_has_the_same_verdicts_from_the_kept_influences(
+    study, evidence, verdicts, tmp_path
+):
+    copy = tmp_path / "results.parquet"
+    shutil.copy(study, copy)
+    evidence.errors.write(copy)
+    found = _judged(read_results(copy))
+    pd.testing.assert_frame_equal(
+        verdict_table(list(found.values())), verdict_table(list(verdicts.values())), rtol=1e-12
+    )
+    combined_influences(copy).unlink()
+    assert "no trials beside the table" in str(
+        verdict_table(list(_judged(read_results(copy)).values())).to_dict()
+    )
 
 
 def test_the_public_function_and_the_command_give_the_same(study, tmp_path, capsys):

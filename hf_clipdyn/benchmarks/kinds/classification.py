@@ -7,11 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, decode, digest
-from hf_clipdyn.benchmarks.classification_scores import (
-    PAIRED,
-    classification_influences,
-    classification_numbers,
-)
+from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture, most_frequent
 from hf_clipdyn.benchmarks.prompts import class_embeddings, prompt_sets, rank, thousand_way
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -254,7 +250,6 @@ class Classification(Kind[ClassificationSettings]):
         )
 
     score = staticmethod(classification_numbers)
-    influences = staticmethod(classification_influences)
 
 
 def _human_answers(images: pd.DataFrame, answers: "pd.Series[Any]") -> pd.DataFrame:

@@ -6,7 +6,16 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, decode, digest, number, similarity, unit
+from hf_clipdyn.benchmarks.base import (
+    Common,
+    Kind,
+    by_item,
+    decode,
+    digest,
+    number,
+    similarity,
+    unit,
+)
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import RetrievalSettings
@@ -121,7 +130,12 @@ class Retrieval(Kind[RetrievalSettings]):
                 metric = f"{direction}_recall_at_{depth}"
                 chance = result[f"{direction}_chance_at_{depth}"]
                 numbers += [
-                    number(result, metric, **counts),
+                    number(
+                        result,
+                        metric,
+                        influence=by_item(result["influences"][metric], images["item"]),
+                        **counts,
+                    ),
                     Number(metric=metric, role="chance", value=chance, **counts),
                 ]
         return numbers

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Common, Influence, Kind, decode, digest
+from hf_clipdyn.benchmarks.base import Common, Kind, by_item, decode, digest
 from hf_clipdyn.benchmarks.captions import first_captions
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
@@ -35,6 +35,7 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
+from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.saliency_map_scores import METRICS
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -342,6 +343,7 @@ class Saliency(Kind[SaliencySettings]):
         numbers: list[Number] = []
         for probe, columns, rows in _places(trials):
             values = rows[list(METRICS)].to_numpy(np.float64)
+            influences = mean_influence(values)
             codes = pd.factorize(rows["item"])[0].astype(np.int64)
             counts = (~np.isnan(values)).sum(axis=0)
             intervals = np.full((len(METRICS), 2), np.nan)
@@ -357,23 +359,11 @@ class Saliency(Kind[SaliencySettings]):
                 n, (low, high) = int(counts[at]), intervals[at].tolist()
                 value = float(np.nanmean(values[:, at])) if n else float("nan")
                 counted: dict[str, Any] = {"n": n, "n_clusters": n, "note": note}
+                counted["influence"] = by_item(influences[:, at], rows["item"])
                 numbers.append(
                     Number(metric=name, value=value, ci_low=low, ci_high=high, **counted, **columns)
                 )
         return numbers
-
-    @staticmethod
-    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
-        """All numbers are means over the images at which they are defined."""
-        for _, columns, rows in _places(trials):
-            values = rows.set_index("item")[list(METRICS)].astype(np.float64)
-            deviations = (values - values.mean()) / values.notna().sum()
-            of_images = deviations.fillna(0.0).groupby(level="item").sum()
-            for name in METRICS:
-                defined = values[name].notna().any()
-                yield Influence(
-                    metric=name, values=of_images[name] if defined else of_images[name] * np.nan, **columns
-                )
 
 
 def _places(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:

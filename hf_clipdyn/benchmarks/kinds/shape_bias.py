@@ -28,7 +28,6 @@ from hf_clipdyn.benchmarks.shape_scores import (
     OBSERVERS,
     OTHER_CUE,
     TEXT_FREE,
-    shape_influences,
     shape_numbers,
 )
 from hf_clipdyn.benchmarks.sources import Source
@@ -269,7 +268,6 @@ class ShapeBias(Kind[KindSettings]):
         )
 
     score = staticmethod(shape_numbers)
-    influences = staticmethod(shape_influences)
 
 
 def _way(terms: KindTerms, protocol: str, cue: Any) -> str:

@@ -6,8 +6,8 @@ import pytest
 
 from hf_clipdyn.benchmarks.kinds.representation import Representation
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.report import dissimilarities
-from hf_clipdyn.report.dissimilarities import plot_dissimilarities
+from hf_clipdyn.report import notebooks
+from hf_clipdyn.report.notebooks import plot_dissimilarities
 
 N = 6
 
@@ -40,7 +40,7 @@ def trials(monkeypatch):
         )
 
     held = {"epoch-001": of(values), "epoch-002": of(values[::-1])}
-    monkeypatch.setattr(dissimilarities, "_trials", lambda results, dataset: held)
+    monkeypatch.setattr(notebooks, "_trials", lambda results, dataset: held)
     return held
 
 

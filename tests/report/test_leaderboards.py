@@ -10,7 +10,6 @@ from huggingface_hub import EvalResultEntry, HfApi, ModelCard, parse_eval_result
 from result_rows import VOCABULARY, row
 
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.report import push_cards, write_cards
 
 _TASKS = "name: CIFAR-10\nevaluation_framework: hf-clipdyn\ntasks:\n- id: top1\n  config: plain_text\n  split: test\n"
@@ -160,9 +159,9 @@ def test_the_data_set_of_results_must_exist(write, model):
     assert HfApi().list_repo_files("me/fixture") == [".gitattributes"]
 
 
-def test_nothing_is_pushed_while_the_leaderboards_cannot_be_asked(write, dataset, model, hub, monkeypatch):
+def test_nothing_is_pushed_while_the_leaderboards_cannot_be_asked(write, dataset, model, hub, patience):
     dataset("uoft-cs/cifar10", _TASKS)
-    monkeypatch.setattr("hf_clipdyn.hub.PUSHING", RetryPolicy(base=0.01, patience=0.1))
+    patience(0.1)
     hub.plant("info", Fault(503), times=10_000)
     with pytest.raises(PublishError, match="The card of me/fixture could not be pushed"):
         push_cards(write(_rows()))

@@ -7,7 +7,7 @@ from made_verdicts import judged, made
 from result_rows import row
 
 from hf_clipdyn.report import headline, summarize
-from hf_clipdyn.report.sentences import verdict_sentences
+from hf_clipdyn.report.words import verdict_sentences
 
 _ONE_RUN = "There is only one run, so the variation between seeds is unknown."
 

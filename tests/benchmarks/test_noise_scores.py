@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.statistics.item_errors import item_errors, weighted_error
+from hf_clipdyn.metrics.estimate import weighted_sum
 
 N = 120
 LEVELS = {"none": (0.0,), "gaussian": (0.1, 0.2), "contrast": (0.5, 0.1), "grey": (np.nan,)}
@@ -42,16 +43,21 @@ def values(trials):
     return {one.number_key: one.value for one in numbers if one.role != "diagnostic"}
 
 
-def test_every_smooth_number_has_influences_that_leaving_an_image_out_confirms():
+def found_in(trials):
+    return influences(Noise, trials, Noise.score(trials, Common(n_resamples=0)))
+
+
+def test_every_number_has_influences_that_leaving_an_image_out_confirms():
     trials = noise_trials()
     whole = values(trials)
-    found = {one.number_key: one.values for one in Noise.influences(trials)}
-    # A threshold jumps from one segment of the curve to another: the jackknife serves it.
-    assert found.keys() == {key for key in whole if "threshold" not in key}
+    numbers = [one for one in Noise.score(trials, Common(n_resamples=0)) if one.role == "value"]
+    found = {one.number_key: one.influence for one in numbers}
     shown = range(0, N, 8)
     left_out = pd.DataFrame([values(trials[trials["item"] != item]) for item in shown])
     for key, influence in found.items():
         assert influence.sum() == pytest.approx(0, abs=1e-9), key
+        if np.isnan(whole[key]):
+            continue
         some = influence.reindex(shown, fill_value=0.0)
         jackknife = ((whole[key] - left_out[key]) * (N - 1) / N).to_numpy()
         assert some.to_numpy() == pytest.approx(jackknife, rel=0.06, abs=0.02 / N), key
@@ -61,12 +67,12 @@ def test_the_variance_of_a_mean_drop_is_that_of_a_bootstrap_over_images():
     trials = noise_trials()
     keys = [
         one.number_key
-        for one in Noise.influences(trials)
+        for one in Noise.score(trials, Common(n_resamples=0))
         if (one.metric, one.condition, one.probe) == ("chance_corrected_drop", "gaussian", "projection")
     ]
     assert len(keys) == 2
-    errors = item_errors(Noise, trials, keys)
-    found = weighted_error([errors[key] for key in keys], [0.5, 0.5])
+    errors = found_in(trials)
+    found = weighted_sum([errors[key] for key in keys], [0.5, 0.5])
     assert found.n_clusters == N
     right = (trials["decision"] == trials["label"]).to_numpy(float)[: 3 * N].reshape(3, N)
     drawn = np.random.default_rng(1).multinomial(N, np.ones(N) / N, 20_000)
@@ -78,9 +84,7 @@ def test_the_variance_of_a_mean_drop_is_that_of_a_bootstrap_over_images():
 def test_a_drop_of_a_model_at_chance_has_no_known_error():
     trials = noise_trials()
     wrong = trials.assign(decision=(trials["label"] + 1) % 10)
-    errors = item_errors(
-        Noise, wrong, [key for key in values(wrong) if {"relative_drop", "projection"} <= set(key)]
-    )
-    assert {one.cause for one in errors.values()} == {
+    errors = found_in(wrong)
+    assert {one.cause for key, one in errors.items() if {"relative_drop", "projection"} <= set(key)} == {
         "the number is undefined, at least without some of its items"
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_clipdyn.report.registration import registration
+from hf_clipdyn.report.provenance import registration
 from hf_clipdyn.statistics.claims import read_claims, registered_hash
 
 

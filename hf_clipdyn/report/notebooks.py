@@ -1,5 +1,9 @@
-"""Matrices of dissimilarities as pictures (Kriegeskorte et al. 2008): people beside the revisions of a run."""
+"""Charts for a notebook: a metric over the revisions, and matrices of dissimilarities.
 
+The matrices are those of Kriegeskorte et al. 2008: people beside the revisions of a run.
+"""
+
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from hf_clipdyn.errors import EvaluationError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.draw import draw_panel
+from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import PAPER, figure_style
 from hf_clipdyn.results.cells import CellStore, newest
 
@@ -17,13 +23,72 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_dissimilarities"]
+__all__ = ["plot", "plot_dissimilarities"]
 
 _KIND = "representation"
 _SIDE = 2.6  # inches of a matrix
 _COLUMNS = 4
 
 Floats = NDArray[np.float64]
+
+
+def plot(
+    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study,
+    metric: str,
+    *,
+    benchmark: str | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draw a metric over the revisions of one or several runs, with its intervals and references.
+
+    Args:
+        results: tables of `clipdyn evaluate`, or a frame of `load_results`, which may be filtered.
+        metric: name in the column ``metric``, for example ``shape_bias``.
+        benchmark: ``kind/dataset``; needed if several benchmarks have this metric.
+        ax: Axes to draw into. Default: matplotlib's current Axes.
+
+    Returns:
+        The Axes. If the metric has several panels (variants, conditions), they show the first; filter the frame to draw
+        another.
+
+    Raises:
+        ConfigError: several benchmarks have the metric and none is named; a file is not a table of results.
+        UnknownNameError: nothing was measured with this metric on this benchmark.
+        EvaluationError: the tables have no rows.
+
+    Examples:
+        >>> from hf_clipdyn import plot
+        >>> axes = plot("runs/demo/results.parquet", "shape_bias", benchmark="shape_bias/procedural")
+        >>> axes.figure.savefig("shape-bias.png")
+    """
+    study = read_study(results)
+    panels = {
+        "/".join(panel.first.benchmark): panel
+        for chart in reversed(study.charts)
+        for panel in reversed(chart)
+        if panel.first.metric == metric
+    }
+    if not panels:
+        raise UnknownNameError("metric", metric, {number.metric for number in study.drawn})
+    if benchmark is None and len(panels) > 1:
+        raise ConfigError(
+            f"{metric} was measured on several benchmarks, {', '.join(sorted(panels))}: name "
+            "one as `benchmark`."
+        )
+    chosen = benchmark or next(iter(panels))
+    if chosen not in panels:
+        raise UnknownNameError("benchmark", chosen, panels)
+    with figure_style():
+        if ax is None:
+            from matplotlib import pyplot
+
+            ax = pyplot.gca()
+        first = panels[chosen].first
+        draw_panel(ax, panels[chosen], choose_axis(study.drawn))
+        ax.set_title(textwrap.fill(f"{first.metric_title}, {first.dataset_title}", 50))
+        if len(panels[chosen].lines) > 1:
+            ax.legend()
+    return ax
 
 
 def plot_dissimilarities(
@@ -75,14 +140,13 @@ def _trials(results: str | Path, dataset: str) -> Mapping[str, pd.DataFrame]:
     """The trials of each revision, in the order of the table."""
     store = CellStore(results)
     cells = [cell for cell in newest(store.cells()) if (cell.kind, cell.dataset) == (_KIND, dataset)]
-    held = {cell.revision: store.trials(cell.key) for cell in cells}
-    found = {revision: trials for revision, trials in held.items() if trials is not None}
-    if not found:
+    kept = {cell.revision: trials for cell in cells if (trials := store.trials(cell.key)) is not None}
+    if not kept:
         raise EvaluationError(
             f"There are no trials of {_KIND}/{dataset} beside {results}: evaluate it with --benchmarks "
             f"{_KIND}/{dataset}."
         )
-    return found
+    return kept
 
 
 def _of_model(trials: pd.DataFrame, distance: str, layer: int | None) -> "pd.Series[float]":
@@ -95,7 +159,7 @@ def _of_model(trials: pd.DataFrame, distance: str, layer: int | None) -> "pd.Ser
     else:
         rows = rows[(rows["probe"] == "hidden") & (rows["layer"] == layer)]
     if rows.empty:
-        layers = sorted({str(one) for one in of_model["layer"].dropna()}, key=int)
+        layers = sorted({str(number) for number in of_model["layer"].dropna()}, key=int)
         raise UnknownNameError("layer in the trials", str(layer), layers)
     values: pd.Series[float] = rows.set_index(["item", "partner"])["value"]
     return values
@@ -104,9 +168,9 @@ def _of_model(trials: pd.DataFrame, distance: str, layer: int | None) -> "pd.Ser
 def _categories(people: pd.DataFrame) -> dict[int, str]:
     """The category of each image, by its row, in the order of the rows."""
     pairs = people.drop_duplicates(["item", "partner"])
-    found = dict(zip(pairs["item"], pairs["category"], strict=True))
-    found |= dict(zip(pairs["partner"], pairs["partner_category"], strict=True))
-    return dict(sorted(found.items()))
+    names = dict(zip(pairs["item"], pairs["category"], strict=True))
+    names |= dict(zip(pairs["partner"], pairs["partner_category"], strict=True))
+    return dict(sorted(names.items()))
 
 
 def _draw(shown: Mapping[str, "pd.Series[float]"], categories: Mapping[int, str]) -> "Figure":
@@ -117,11 +181,9 @@ def _draw(shown: Mapping[str, "pd.Series[float]"], categories: Mapping[int, str]
     figure = Figure(figsize=(_SIDE * columns + 1.5, (_SIDE + 0.4) * rows + 0.5))
     cells = figure.subplots(rows, columns, squeeze=False)
     drawn: Any = None
-    for at, (cell, one) in enumerate(zip(cells.flat, [*shown.items(), *[None] * cells.size], strict=False)):
-        if one is None:
-            cell.set_visible(False)
-            continue
-        name, values = one
+    for cell in cells.flat[len(shown) :]:
+        cell.set_visible(False)
+    for at, (cell, (name, values)) in enumerate(zip(cells.flat, shown.items(), strict=False)):
         drawn = _draw_matrix(cell, _percentiles(values, list(categories)))
         _mark_categories(cell, list(categories.values()), labelled=at % columns == 0)
         cell.set_title(name)
@@ -134,14 +196,13 @@ def _percentiles(values: "pd.Series[float]", images: Sequence[int]) -> Floats:
     place = {image: at for at, image in enumerate(images)}
     first, second = (values.index.get_level_values(level).map(place) for level in (0, 1))
     matrix = np.full((len(images), len(images)), np.nan)
-    matrix[first, second] = matrix[second, first] = 100 * (rankdata(values) - 0.5) / len(values)
+    matrix[first, second] = matrix[second, first] = 100 * (values.rank().to_numpy() - 0.5) / len(values)
     return matrix
 
 
 def _draw_matrix(cell: "Axes", matrix: Floats) -> Any:
     cell.grid(visible=False)
-    for side in cell.spines.values():
-        side.set_visible(False)
+    cell.spines[:].set_visible(False)
     return cell.imshow(matrix, cmap="viridis", vmin=0, vmax=100, interpolation="nearest")
 
 
