@@ -14,6 +14,8 @@ from hf_clipdyn.command_line import COMMANDS, GROUPS
 
 HEAVY = ("accelerate", "datasets", "pandas", "scipy", "torch", "transformers")
 
+Clipdyn = Callable[..., tuple[int, str, str]]
+
 
 def _exit(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
     with pytest.raises(SystemExit) as stopped:
@@ -23,9 +25,7 @@ def _exit(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
     return code, capsys.readouterr().err
 
 
-def test_the_commands_are_listed_in_four_groups_with_short_summaries(
-    clipdyn: Callable[..., tuple[int, str, str]],
-) -> None:
+def test_the_commands_are_listed_in_four_groups_with_short_summaries(clipdyn: Clipdyn) -> None:
     listed = clipdyn("--help")[1]
     places = [listed.index(f"\n{group}:\n") for group in GROUPS]
     assert len(places) == 4
