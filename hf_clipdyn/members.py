@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.config import TrainingConfig, field_values
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, UnknownNameError, shown
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.jobs import Job
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.schema import valid_repo_name
@@ -197,10 +197,8 @@ class Member(Job):
         with torch_threads(1 if self.config is None else self.config.num_threads or 1):
             evaluate_revisions(**self.measured)
         mark = self.folder / self.marks[1]
-        try:
+        with disk_errors(EvaluationError, f"{mark} cannot be written", "check its permissions"):
             write_atomically(mark, json.dumps(self._asked, indent=1, sort_keys=True, default=str))
-        except OSError as error:
-            raise EvaluationError(f"{mark} cannot be written ({error.strerror or error}).") from error
 
 
 def _files_of_run(config: TrainingConfig) -> Iterator[tuple[str, Path]]:
