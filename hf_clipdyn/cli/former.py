@@ -4,6 +4,8 @@ import logging
 import re
 from collections.abc import Sequence
 
+from hf_clipdyn.errors import ConfigError
+
 __all__ = ["COMMANDS", "OPTIONS", "translated"]
 
 COMMANDS = {
@@ -73,6 +75,9 @@ def _renamed(command: str, words: list[str]) -> list[str]:
         after_push = bool(found) and found[-1].replace("_", "-") == "--push-to-hub"
         if name in options:
             _warn(name, options[name])
+            option, fixed, _ = options[name].partition("=")
+            if fixed and any(given.partition("=")[0] == option for given in [*words, *found]):
+                raise ConfigError(f"{name} stands for {options[name]}, and {option} is given too: leave out one.")
             found.append(options[name] + equals + text)
         elif takes_name and name == "--push-to-hub" and "/" in text:
             _warn("--push-to-hub NAME", "--push-to-hub --hub-model-id NAME")
