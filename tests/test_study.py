@@ -289,7 +289,10 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
     file.write_text("runs: [{}]")
     for words, says in (
         (["--config=nonsense"], "There is no study 'nonsense'."),
-        ([f"--config={file}", "--quick"], "--quick stands for --config=study-quick, and --config is given too"),
+        (
+            [f"--config={file}", "--quick"],
+            "--quick stands for --config=study-quick, and --config is given too",
+        ),
         (["--quick", "--arms"], "--arms stands for --config=study-arms, and --config is given too"),
         ([f"--config={file}", "--run=nobody"], "There is no run 'nobody'."),
         ([f"--config={file}", "--run=tiny-seed0", "--print-command"], "leave out the options of `submit`"),

@@ -77,7 +77,9 @@ def _renamed(command: str, words: list[str]) -> list[str]:
             _warn(name, options[name])
             option, fixed, _ = options[name].partition("=")
             if fixed and any(given.partition("=")[0] == option for given in [*words, *found]):
-                raise ConfigError(f"{name} stands for {options[name]}, and {option} is given too: leave out one.")
+                raise ConfigError(
+                    f"{name} stands for {options[name]}, and {option} is given too: leave out one."
+                )
             found.append(options[name] + equals + text)
         elif takes_name and name == "--push-to-hub" and "/" in text:
             _warn("--push-to-hub NAME", "--push-to-hub --hub-model-id NAME")
