@@ -29,7 +29,10 @@ from hf_clipdyn.errors import (
     closest_name,
     counted,
     printable,
+    readable_size,
+    redact,
     redact_output,
+    render_table,
     shown,
 )
 from hf_clipdyn.interrupts import raise_on_signals
@@ -217,9 +220,8 @@ def cache(
     ] = None,
 ) -> None:
     """List cached tables, pixels, unpacked archives and scores of baselines with their sizes, or delete them."""
-    from hf_clipdyn.data.caches import cached
+    from hf_clipdyn.data.caches import cache_table, cached
     from hf_clipdyn.data.caches import delete as delete_cached
-    from hf_clipdyn.data.overview import cache_table, readable_size, render_table
 
     entries = delete_cached(delete, cache_dir, older_than) if delete else cached(cache_dir)
     if entries:
@@ -275,7 +277,7 @@ def list_datasets(
     """List every data set: kind, rows, licence, where to get it, and whether $CLIPDYN_DATA has it."""
     import json
 
-    from hf_clipdyn.data.overview import datasets_table, render_table
+    from hf_clipdyn.data.load import datasets_table
 
     del plugin
     rows = datasets_table()
@@ -558,7 +560,7 @@ def publish(
     quiet: Quiet = False,
 ) -> None:
     """Publish the revisions of a run that are not published yet. Exit with 1 if any is still missing."""
-    from hf_clipdyn.revisions.resume import join_collection, resume_publishing
+    from hf_clipdyn.revisions.repair import join_collection, resume_publishing
 
     del quiet
     summary = resume_publishing(resume, push_to_hub=push_to_hub, allow_identical=allow_identical)
@@ -779,26 +781,23 @@ def train(context: typer.Context) -> None:
 
     train_command().read(context.args)  # help and wrong options need no torch
     from hf_clipdyn.jobs import run_in_turn, submit
+    from hf_clipdyn.study import Study, read_training
     from hf_clipdyn.training import dry_run
     from hf_clipdyn.training import train as run_training
-    from hf_clipdyn.training.grid import Command
 
-    asked = Command.parse(context.args)
-    if asked.grid is not None:
-        jobs = asked.submission
+    asked, jobs = read_training(context.args)
+    if isinstance(asked, Study):
         if jobs.submit is None:
-            typer.echo(run_in_turn(asked.grid))
+            typer.echo(run_in_turn(asked))
         else:
-            typer.echo(submit(asked.grid, jobs.submit, jobs.submit_setting, print_command=jobs.print_command))
+            typer.echo(submit(asked, jobs.submit, jobs.submit_setting, print_command=jobs.print_command))
         return
-    config = asked.config
-    assert config is not None
-    if config.dry_run:
-        found = dry_run(config)
-        if found is not None:
-            typer.echo(found.message)
+    if asked.dry_run:
+        cost = dry_run(asked)
+        if cost is not None:
+            typer.echo(cost.message)
         return
-    summary = run_training(config)
+    summary = run_training(asked)
     if summary is not None:
         typer.echo(summary.message)
         if summary.missing:
@@ -829,11 +828,16 @@ def verdicts(
     from hf_clipdyn.progress import draws_bars
     from hf_clipdyn.report.provenance import origin_words
     from hf_clipdyn.results.read import read_results
-    from hf_clipdyn.statistics.arms import arm_effects
     from hf_clipdyn.statistics.claims import read_claims
-    from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
-    from hf_clipdyn.statistics.registered import provenance
-    from hf_clipdyn.statistics.verdicts import check_verdicts, render, verdict_table, write_verdicts
+    from hf_clipdyn.statistics.evidence import arm_effects, read_evidence
+    from hf_clipdyn.statistics.judging import judge
+    from hf_clipdyn.statistics.verdicts import (
+        check_verdicts,
+        provenance,
+        render,
+        verdict_table,
+        write_verdicts,
+    )
 
     read = read_results(results)
     check_verdicts(output, [*read.tables, claims])
@@ -843,7 +847,7 @@ def verdicts(
         study=study,
         show_progress=draws_bars() and not quiet,
     )
-    judged = judge_evidence(evidence)
+    judged = judge(evidence)
     write_verdicts(verdict_table(judged), output, provenance(read, evidence))
     typer.echo(f"{render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, claims)}")
     typer.echo(f"\nWrote {output}.")
@@ -875,16 +879,16 @@ _show_other_warning = warnings.showwarning
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **further: Any) -> None:
     """Print a warning of this package as a sentence, without the line of code that raised it."""
     if category.__module__.startswith("hf_clipdyn"):
-        typer.echo(f"clipdyn: warning: {message}", err=True)
+        typer.echo(f"clipdyn: warning: {redact(str(message))}", err=True)
     else:
-        _show_other_warning(message, category, *where, **further)
+        _show_other_warning(redact(str(message)), category, *where, **further)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; print an error of this package as one sentence and exit with its code.
 
-    No token of the Hub is ever printed: see `redact_output`. An exception that is a bug passes through, so
-    that debuggers and launchers see it.
+    No message, log or traceback has a token of the Hub: see `redact_output`. An exception that is a bug passes
+    through, so that debuggers and launchers see it.
     """
     redact_output()
     warnings.showwarning = _show_warning
@@ -919,10 +923,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         _fail("Another process of this run has ended, so this one ended too: read the other one's error.", 1)
     except OSError as error:
-        if error.filename is None:  # it concerns no file of the user's
+        place = error.filename or ("Standard output" if _drop_output() else None)
+        if place is None:  # it concerns no file of the user's
             raise
-        _drop_output()
-        _fail(f"{error.filename}: {error.strerror}.", 1)
+        _fail(f"{place}: {error.strerror}.", 1)
     if received:
         code = 128 + received[-1]
     if code > 128:
@@ -934,14 +938,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _drop_output() -> None:
-    """If standard output cannot be written, drop what waits: the interpreter would fail again as it ends."""
+def _drop_output() -> bool:
+    """Whether standard output cannot be written; what waits is then dropped, at which the interpreter would fail."""
     try:
+        sys.stdout.write("\n")  # what could not be written before is forgotten
         sys.stdout.flush()
     except OSError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.stdout.flush()
+        return True
+    return False
 
 
 class _Sentences(logging.Formatter):

@@ -114,7 +114,7 @@ def _measured_meanwhile(repo_id: str, store: Path, results: Path) -> Iterator[No
     """
     import torch
 
-    from hf_clipdyn.cores import usable_cores
+    from hf_clipdyn.machine import usable_cores
 
     if usable_cores() < 2 or torch.cuda.is_available():
         yield

@@ -309,6 +309,8 @@ def _read_mapping(key: _Reader, inner: _Reader, value: object, path: str, closed
 
 
 def _read_dataclass(cls: type, value: object, path: str, closed: bool) -> object:
+    if isinstance(value, cls):  # read before, such as what a name in a file stands for
+        return value
     held, known = _sized(value, dict, path), _fields_of(cls)
     unknown = next((key for key in held if key not in known), None) if closed else None
     if unknown is not None:

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from hf_clipdyn.benchmarks.registry import suite
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.demo import run_demo
 from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.results.row import NUMBER_KEY
 
 QuickDemo = Any  # of tests/conftest.py

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS, right_by_observer
-from hf_clipdyn.data.human_accuracies import HumanAccuracy, human_accuracies
+from hf_clipdyn.data.human_trials import HumanAccuracy, human_accuracies
 from hf_clipdyn.metrics.bootstrap import Scale, influence_interval
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES

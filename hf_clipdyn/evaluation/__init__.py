@@ -51,9 +51,8 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     from accelerate import PartialState
     from datasets import concatenate_datasets
 
-    from hf_clipdyn.evaluation.evaluate import evaluate, of_each
+    from hf_clipdyn.evaluation.evaluate import evaluate, follow, of_each
     from hf_clipdyn.evaluation.publish import check_push, push_results
-    from hf_clipdyn.evaluation.watch import follow
 
     config = replace(config, show_progress=config.show_progress and draws_bars())
     with library_bars(config.show_progress):

@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.revisions.opening import OPEN_CLIP, Name, Series, open_series
+from hf_clipdyn.revisions.listing import OPEN_CLIP, Name, Series, open_series
 
 __all__ = ["EvaluationConfig", "called_with", "in_shard"]
 

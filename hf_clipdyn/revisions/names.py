@@ -42,13 +42,7 @@ RevisionName = Annotated[
 def checked_ref(name: str, commit: str | bytes, where: str) -> tuple[str, str]:
     """A branch or tag of any suite and its commit, before either becomes a path or is printed.
 
-    Args:
-        name: as git allows it, also with slashes: `pr/1`.
-        commit: 40 hexadecimal digits, also with a line's end.
-        where: the repository, for the message, which never prints the ref's content.
-
-    Raises:
-        RevisionError: git does not allow the name, or the ref has no commit.
+    The message never prints the ref's content.
     """
     if len(name) > 250 or not name.isprintable() or not all(map(_REF_PART.fullmatch, name.split("/"))):
         raise RevisionError(f"{where} has a ref {name[:60]!a}, which git does not allow: delete it.")
@@ -89,37 +83,19 @@ def step_name(step: int) -> str:
 
 
 def epoch_of(name: str) -> int | None:
-    """The epoch in a revision's name; None if it has none.
-
-    Examples:
-        >>> from hf_clipdyn.revisions.names import epoch_of
-        >>> epoch_of("epoch_12"), epoch_of("step1000")
-        (12, None)
-    """
-    found = _EPOCH.search(name)
-    return int(found[1]) if found else None
+    """The epoch in a revision's name; None if it has none."""
+    match = _EPOCH.search(name)
+    return int(match[1]) if match else None
 
 
 def step_of(name: str) -> int | None:
-    """The step in a revision's name; None if it has none.
-
-    Examples:
-        >>> from hf_clipdyn.revisions.names import step_of
-        >>> step_of("step1000-tokens4B"), step_of("epoch-003")
-        (1000, None)
-    """
-    found = _STEP.search(name)
-    return int(found[1]) if found else None
+    """The step in a revision's name; None if it has none."""
+    match = _STEP.search(name)
+    return int(match[1]) if match else None
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key by the numbers in a name, not by its text: `step2` comes before `step10`.
-
-    Examples:
-        >>> from hf_clipdyn.revisions.names import natural_key
-        >>> sorted(["step1000", "step2", "main"], key=natural_key)
-        ['main', 'step2', 'step1000']
-    """
+    """Sort key by the numbers in a name, not by its text: `step2` comes before `step10`."""
     parts = (part for part in _DIGITS.split(name) if part)
     return tuple(
         (1, int(part), "") if part.isdecimal() and len(part) < 1000 else (0, 0, part) for part in parts

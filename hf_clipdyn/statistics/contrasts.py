@@ -35,10 +35,9 @@ from scipy import stats
 from hf_clipdyn.benchmarks.influence import Key
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.metrics.estimate import Influence, weighted_sum
-from hf_clipdyn.statistics.alignment import Window, align, place
-from hf_clipdyn.statistics.endpoints import Endpoint, RunValues, arm_of
 from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import Trajectory
+from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, align, place
 
 __all__ = [
     "AgainstNull",
@@ -47,7 +46,6 @@ __all__ = [
     "Estimate",
     "RunContrast",
     "combine",
-    "estimate",
     "minus",
     "paired_change",
     "run_contrasts",
@@ -162,38 +160,12 @@ class Estimate:
     runs: tuple[RunContrast, ...] = ()
 
 
-def estimate(
-    contrast: Contrast,
-    windows: Iterable[Window],
-    runs: Iterable[Trajectory],
-    influences: KeptInfluences | None = None,
-    confidence_level: float = 0.95,
-    *,
-    accuracy: Endpoint | None = None,
-    places: Mapping[str, pd.DataFrame] | None = None,
-) -> Estimate:
-    """A contrast over all these runs: `run_contrasts`, then `combine`.
-
-    Args:
-        contrast: what to estimate.
-        windows: those that its weights name, and maybe others.
-        runs: trajectories of the runs, all of one arm.
-        influences: from the trials beside the tables; without them the interval has the seeds' part only.
-        confidence_level: of the interval.
-        accuracy: what a `Window` at an accuracy means.
-        places: from `align`, if it was called before: for many contrasts, or with another clock.
-    """
-    found = run_contrasts(contrast, windows, runs, influences, accuracy=accuracy, places=places)
-    return combine(found, confidence_level)
-
-
 def run_contrasts(
     contrast: Contrast,
     windows: Iterable[Window],
     runs: Iterable[Trajectory],
     influences: KeptInfluences | None = None,
     *,
-    accuracy: Endpoint | None = None,
     places: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[RunContrast]:
     """A contrast in each run, in the order of the trajectories.
@@ -202,20 +174,25 @@ def run_contrasts(
     the contrast undefined: to leave it out would choose which revisions enter.
 
     Args:
-        contrast, windows, runs, influences, accuracy, places: as for `estimate`.
+        contrast: what to estimate.
+        windows: those that its weights name, and maybe others.
+        runs: trajectories of the runs.
+        influences: from the trials beside the tables; without them an interval has the seeds' part only.
+        places: from `align`, if it was called before: for many contrasts, at an accuracy, or with another clock.
 
     Raises:
         UnknownNameError: a weight names a window that is not given.
     """
-    listed = list(runs)
-    by_name = {one.name: one for one in windows}
+    trajectories = list(runs)
+    by_name = {window.name: window for window in windows}
     for name in contrast.weights:
         if name not in by_name:
             raise UnknownNameError("window", name, by_name)
     weights = {by_name[name]: weight for name, weight in contrast.weights.items()}
-    aligned = align(listed, accuracy=accuracy) if places is None else places
+    places = align(trajectories) if places is None else places
     drafts = [
-        _draft(contrast, weights, held, aligned[run]) for run, held in contrast.endpoint.of(listed).items()
+        _draft(contrast, weights, values, places[run])
+        for run, values in contrast.endpoint.of(trajectories).items()
     ]
     return _with_errors(contrast, drafts, influences)
 
@@ -238,11 +215,11 @@ def _draft(
     notes = []
     measured = revisions[revisions.index.isin(values.readings)]
     for window, weight in windows.items():
-        placed = place(window, measured)
-        if placed.cause:
-            return _Draft(replace(run, cause=placed.cause))
-        notes.append(placed.note)
-        for revision, share in placed.weights.items():
+        shares, note = place(window, measured)
+        if not shares:
+            return _Draft(replace(run, cause=note))
+        notes.append(note)
+        for revision, share in shares.items():
             weights[revision] += weight * share  # type: ignore[assignment]  # a Counter of floats
     used = {revision: values.readings[revision] for revision in weights}
     for revision, reading in used.items():
@@ -307,9 +284,9 @@ def minus(first: Iterable[RunContrast], second: Iterable[RunContrast]) -> list[R
     Seeds and items are shared, so what both have in common cancels. A run without its partner is undefined.
     """
     partners: dict[tuple[str, int | None], list[RunContrast]] = defaultdict(list)
-    for one in second:
-        partners[one.scale, one.seed].append(one)
-    return [_difference(one, partners[one.scale, one.seed]) for one in first]
+    for run in second:
+        partners[run.scale, run.seed].append(run)
+    return [_difference(run, partners[run.scale, run.seed]) for run in first]
 
 
 def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContrast:
@@ -351,7 +328,7 @@ def paired_change(
         run=one.run,
         scale=one.scale,
         seed=one.seed,
-        arm=arm_of(one),
+        arm=one.arm,
         value=last.value - first.value,
         n=max(first.n, last.n),
     )
@@ -360,10 +337,7 @@ def paired_change(
 
 
 def combine(
-    runs: Iterable[RunContrast],
-    confidence_level: float = 0.95,
-    *,
-    scales: Mapping[str, float] | None = None,
+    runs: Iterable[RunContrast], confidence_level: float = 0.95, *, scales: Mapping[str, float] | None = None
 ) -> Estimate:
     """A contrast over seeds; scale is a fixed block.
 

@@ -9,8 +9,7 @@ import pytest
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.classification import Classification
 from hf_clipdyn.data.files import index_folder
-from hf_clipdyn.data.human_accuracies import human_accuracies
-from hf_clipdyn.data.human_trials import CLASSES, read_answers
+from hf_clipdyn.data.human_trials import CLASSES, human_accuracies, read_answers
 from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.metrics.error_consistency import error_consistency
 

@@ -12,7 +12,7 @@ from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Blur, GaussianNoise, SaltAndPepper
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings, mean_pairwise_distance
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.data.imagenet_names import imagenet_names
+from hf_clipdyn.data.prompts import imagenet_names
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 

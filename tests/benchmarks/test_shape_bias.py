@@ -9,8 +9,8 @@ from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data import dataset_metadata, load_dataset
-from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.data.prompts import imagenet_names
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
 

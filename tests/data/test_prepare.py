@@ -19,7 +19,7 @@ from hf_clipdyn import load_dataset
 from hf_clipdyn.cards import dataset_card
 from hf_clipdyn.cli import app
 from hf_clipdyn.data.prepare import prepare_dataset
-from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.errors import ConfigError, PublishError
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
@@ -182,7 +182,9 @@ def test_a_repository_that_is_public_already_gets_nothing(
 def test_a_push_that_fails_keeps_the_folder_and_says_so(
     hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DatasetError, match="is complete: check the token and the connection"):
+    with pytest.raises(
+        PublishError, match=r"out is complete, but could not be pushed to me/osie .* Give a token"
+    ):
         prepare_dataset(
             "osie",
             tmp_path / "out",

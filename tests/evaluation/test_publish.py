@@ -12,7 +12,6 @@ from huggingface_hub import HfApi, snapshot_download
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.evaluation import publish as publishing
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import SCHEMA
@@ -104,7 +103,7 @@ def test_a_second_push_replaces_the_first(hub, push):
 
 
 def test_a_failed_push_loses_nothing_and_is_repeated_without_a_forward_pass(hub, push, monkeypatch, tmp_path):
-    monkeypatch.setattr(publishing, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    monkeypatch.setattr("hf_clipdyn.hub.PUSHING", RetryPolicy(base=0.01, patience=0.1))
     hub.plant("commit", Fault(503), times=100)
     with pytest.raises(
         PublishError, match=r"results.parquet is complete, but could not be pushed .* Repeat the"

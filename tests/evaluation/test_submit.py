@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,6 @@ import psutil
 import pytest
 from hub_server.server import WRITE_TOKEN
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.evaluation import submit as submitting
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
@@ -55,16 +55,9 @@ def words(store, data, output) -> list[str]:
 
 
 @pytest.fixture
-def clipdyn(capsys):
-    """`clipdyn(*words)`: exit code, standard output and standard error of `clipdyn evaluate`."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(["evaluate", *words])
-        printed = capsys.readouterr()
-        return int(stopped.value.code or 0), printed.out, printed.err
-
-    return run
+def clipdyn(clipdyn):
+    """`clipdyn(*words)`: `clipdyn evaluate` with these words."""
+    return partial(clipdyn, "evaluate")
 
 
 def sorted_rows(table: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.data.sets.cifar10 import Cifar10
+from hf_clipdyn.data.sets.cifar import Cifar10
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 

@@ -20,12 +20,12 @@ from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, RevisionError
 from hf_clipdyn.evaluation.plan import choose_revisions
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
-from hf_clipdyn.revisions.header import header_fault
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
 from hf_clipdyn.revisions.names import checked_ref, natural_key
-from hf_clipdyn.revisions.sequences import missing_numbers
+from hf_clipdyn.revisions.suite import missing_numbers
+from hf_clipdyn.revisions.verify import header_fault
 from hf_clipdyn.schema import parse_json
 from hf_clipdyn.training.checkpoint import Progress
 

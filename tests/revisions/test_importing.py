@@ -19,7 +19,7 @@ from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.open_clip import Converter, clip_config_of, from_open_clip, read_state_dict
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.importing import local_checkpoints
-from hf_clipdyn.revisions.opening import open_series
+from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.verify import verify
 
 open_clip = pytest.importorskip("open_clip")

@@ -1,12 +1,13 @@
 """Contrasts per run, over seeds and scales: SciPy and least squares as references, a bootstrap, and coverage."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from planted import Planted, Run, ramp, write_study
-from result_rows import row
+from result_rows import course, row
 from scipy import stats
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
@@ -16,7 +17,6 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
-from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.contrasts import (
     ONE_SEQUENCE,
@@ -24,13 +24,13 @@ from hf_clipdyn.statistics.contrasts import (
     Endpoint,
     RunContrast,
     combine,
-    estimate,
     minus,
     paired_change,
     run_contrasts,
 )
 from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
 from hf_clipdyn.statistics.trajectories import read_trajectories, rows_of
+from hf_clipdyn.statistics.windows import Window
 
 WINDOWS = [
     Window(name="0", untrained=True),
@@ -41,17 +41,18 @@ BIAS = Endpoint(kind="shape_bias", dataset="procedural", metric="shape_bias")
 RISE = Contrast(title="rise", endpoint=BIAS, weights={"L": 1, "E": -1}, smallest_effect=0.1)
 
 
-@pytest.fixture
-def gather(read):
-    return lambda rows: read(rows).trajectories
+def run_rows(values, repo_id="me/run", **columns):
+    return course("shape_bias/procedural", "shape_bias", values, 0.1, repo_id=repo_id, **columns)
 
 
-def run_rows(values, name="me/run", **columns):
-    """A made-up run with one value per epoch."""
-    return [
-        row("shape_bias/procedural", "shape_bias", value, 0.1, epoch=epoch, repo_id=name, **columns)
-        for epoch, value in enumerate(values)
-    ]
+def estimate(contrast, trajectories, influences=None, confidence_level=0.95):
+    return combine(run_contrasts(contrast, WINDOWS, trajectories, influences), confidence_level)
+
+
+def contrast_of(name, endpoint=BIAS, **options):
+    return Contrast(
+        **({"title": "m", "endpoint": endpoint, "weights": {name: 1}, "smallest_effect": 1} | options)
+    )
 
 
 def seeds_rows(table, scale="tiny"):
@@ -75,7 +76,7 @@ def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows(gather):
 
 def test_without_trials_the_interval_is_that_of_the_t_test_over_seeds(gather):
     table = np.random.default_rng(0).random((5, 11))
-    found = estimate(RISE, WINDOWS, gather(seeds_rows(table)), confidence_level=0.9)
+    found = estimate(RISE, gather(seeds_rows(table)), confidence_level=0.9)
     of_seeds = table[:, 9:].mean(axis=1) - table[:, 1:3].mean(axis=1)
     expected = stats.ttest_1samp(of_seeds, 0)
     low, high = expected.confidence_interval(0.9)
@@ -141,32 +142,24 @@ def test_the_difference_of_arms_with_paired_seeds_is_that_of_the_paired_t_test()
 def test_a_revision_without_a_usable_value_makes_its_window_undefined(gather, change, cause):
     rows = run_rows([0.1] * 11)
     rows[2] = Row(**vars(rows[2]) | change)
-    found = estimate(RISE, WINDOWS, gather(rows))
+    found = estimate(RISE, gather(rows))
     assert math.isnan(found.value)
     assert found.cause == cause
-    outside = estimate(
-        Contrast(title="late", endpoint=BIAS, weights={"L": 1}, smallest_effect=1), WINDOWS, gather(rows)
-    )
-    assert outside.value == pytest.approx(0.1)
+    assert estimate(contrast_of("L"), gather(rows)).value == pytest.approx(0.1)
 
 
 def test_what_cannot_be_estimated_has_a_named_cause(gather):
     rows = run_rows([0.1] * 3)
-    assert estimate(RISE, WINDOWS, gather(rows)).cause == (
+    assert estimate(RISE, gather(rows)).cause == (
         "me/run: the run has no revision from 10 to 20 % of the samples (window E)"
     )
-    other = Contrast(
-        title="other",
-        endpoint=Endpoint(kind="shape_bias", dataset="procedural", metric="cue_accuracy"),
-        weights={"L": 1},
-        smallest_effect=1,
-    )
-    assert estimate(other, WINDOWS, gather(rows)).cause == (
+    accuracy = contrast_of("L", replace(BIAS, metric="cue_accuracy"))
+    assert estimate(accuracy, gather(rows)).cause == (
         "me/run: shape_bias/procedural has no cue_accuracy of this kind"
     )
     twice = [*run_rows([0.1] * 11), *run_rows([0.2] * 11, settings='{"stage": "input"}')]
-    assert "measured with several settings" in estimate(RISE, WINDOWS, gather(twice)).cause
-    assert estimate(RISE, WINDOWS, []).cause == "there is no run"
+    assert "measured with several settings" in estimate(RISE, gather(twice)).cause
+    assert estimate(RISE, []).cause == "there is no run"
     assert combine([*of_scales(tiny=[1, 2]), *of_scales(tiny=[3])]).cause == (
         "2 runs have scale tiny and seed 0: name only one of them"
     )
@@ -178,18 +171,16 @@ def test_what_cannot_be_estimated_has_a_named_cause(gather):
     assert alike.cause == "the error cannot be estimated: no seed and no item changes the value"
     assert (alike.value, math.isnan(alike.ci_low)) == (1, True)
     with pytest.raises(UnknownNameError, match="window 'M'"):
-        estimate(
-            Contrast(title="m", endpoint=BIAS, weights={"M": 1}, smallest_effect=1), WINDOWS, gather(rows)
-        )
+        estimate(contrast_of("M"), gather(rows))
     with pytest.raises(ConfigError, match="smallest_effect of 'm' is 0"):
-        Contrast(title="m", endpoint=BIAS, weights={"E": 1}, smallest_effect=0)
+        contrast_of("E", smallest_effect=0)
     with pytest.raises(ConfigError, match="weights of 'm' name no window"):
-        Contrast(title="m", endpoint=BIAS, weights={}, smallest_effect=1)
+        contrast_of("E", weights={})
 
 
 def test_runs_of_unknown_seeds_are_no_seeds_of_one_training(gather):
     rows = [*run_rows(np.arange(11) / 10, "a/x"), *run_rows(np.arange(11) / 20, "b/y")]
-    found = estimate(RISE, WINDOWS, gather(rows))
+    found = estimate(RISE, gather(rows))
     assert found.value == pytest.approx(np.mean([0.8, 0.4]))
     assert ONE_SEQUENCE in found.notes
     assert math.isnan(found.ci_low)
@@ -211,26 +202,19 @@ def decisions(rng, accuracies, ease):
 
 def noise_trials(right):
     labels = np.arange(N) % 10
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "item": np.arange(N),
-                    "label": labels,
-                    "condition": "gaussian" if level else "none",
-                    "level": level,
-                    "decision": np.where(of_level, labels, (labels + 1) % 10),
-                    "probe_decision": pd.array([None] * N, "Int64"),
-                    "distance": np.nan,
-                    "mean_pairwise_distance": np.nan,
-                    "n_classes": 10,
-                    "rms": level,
-                }
-            )
-            for level, of_level in zip((0.0, *LEVELS), right, strict=True)
-        ],
-        ignore_index=True,
-    )
+    fixed = {"mean_pairwise_distance": np.nan, "distance": np.nan, "n_classes": 10}
+    tables = []
+    for level, of_level in zip((0.0, *LEVELS), right, strict=True):
+        shown = {"condition": "gaussian" if level else "none", "level": level, "rms": level}
+        decisions = {
+            "item": np.arange(N),
+            "label": labels,
+            "decision": np.where(of_level, labels, (labels + 1) % 10),
+        }
+        tables.append(
+            pd.DataFrame(decisions | shown | fixed | {"probe_decision": pd.array([None] * N, "Int64")})
+        )
+    return pd.concat(tables, ignore_index=True)
 
 
 def drops(right):
@@ -238,6 +222,12 @@ def drops(right):
     accuracy = right.mean(axis=-1)
     clean = accuracy[..., :1]
     return ((clean - accuracy[..., 1:]) / (clean - 0.1)).mean(axis=-1)
+
+
+def read(path):
+    """The trajectories of a table, and the errors of its items."""
+    results = read_results(path)
+    return read_trajectories(results.rows, results.vocabulary), KeptInfluences(results.tables)
 
 
 @pytest.fixture(scope="module")
@@ -249,30 +239,15 @@ def study(tmp_path_factory):
     table = np.array([[decisions(rng, accuracies, ease) for accuracies in EPOCHS.values()] for _ in range(3)])
     for seed, of_run in enumerate(table):
         for epoch, right in zip(EPOCHS, of_run, strict=True):
-            made = row(
-                "noise/procedural",
-                "accuracy",
-                0.5,
-                epoch=epoch,
-                repo_id=f"me/{seed}",
-                scale="tiny",
-                seed=seed,
-            )
-            cell = Cell(**{name: getattr(made, name) for name in Cell.__annotations__})
             accuracy = right.mean(axis=1)
             of_levels = (accuracy[0] - accuracy[1:]) / (accuracy[0] - 0.1)
+            run = {"repo_id": f"me/{seed}", "scale": "tiny", "seed": seed, "epoch": epoch}
+            at = {"condition": "gaussian", "n": N, "n_clusters": N}
             numbers = [
-                Row(
-                    **vars(cell),
-                    metric="chance_corrected_drop",
-                    condition="gaussian",
-                    level=level,
-                    value=value,
-                    n=N,
-                    n_clusters=N,
-                )
+                row("noise/procedural", DROP.metric, value, level=level, **run, **at)
                 for level, value in zip(LEVELS, of_levels, strict=True)
             ]
+            cell = Cell(**{name: getattr(numbers[0], name) for name in Cell.__annotations__})
             store.write(cell, numbers, noise_trials(right), Vocabulary())
     store.rebuild()
     return path, table
@@ -280,9 +255,7 @@ def study(tmp_path_factory):
 
 def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_them_once_says(study):
     path, right = study
-    results = read_results(path)
-    trajectories = read_trajectories(results.rows, results.vocabulary)
-    found = estimate(FALL, WINDOWS, trajectories, KeptInfluences(results.tables))
+    found = estimate(FALL, *read(path))
     values = drops(right)
     of_seeds = values[:, 0] - values[:, 1:].mean(axis=1)
     assert [one.value for one in found.runs] == pytest.approx(of_seeds)
@@ -302,9 +275,8 @@ def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_the
 
 def test_one_seed_has_the_interval_of_its_items_and_says_so(study):
     path, _ = study
-    results = read_results(path)
-    own = [one for one in read_trajectories(results.rows, results.vocabulary) if one.seed == 0]
-    found = estimate(FALL, WINDOWS, own, KeptInfluences(results.tables))
+    trajectories, errors = read(path)
+    found = estimate(FALL, [one for one in trajectories if one.seed == 0], errors)
     (run,) = found.runs
     half = stats.t.ppf(0.975, N - 1) * math.sqrt(run.influence.variance)
     assert (found.ci_low, found.ci_high) == (pytest.approx(run.value - half), pytest.approx(run.value + half))
@@ -316,9 +288,8 @@ def test_a_table_without_trials_keeps_the_part_of_the_seeds(study, tmp_path):
     path, right = study
     copy = tmp_path / "copy.parquet"
     copy.write_bytes(path.read_bytes())
-    results = read_results(copy)
-    trajectories = read_trajectories(results.rows, results.vocabulary)
-    found = estimate(FALL, WINDOWS, trajectories, KeptInfluences(results.tables))
+    trajectories, errors = read(copy)
+    found = estimate(FALL, trajectories, errors)
     values = drops(right)
     of_seeds = values[:, 0] - values[:, 1:].mean(axis=1)
     low, high = stats.ttest_1samp(of_seeds, 0).confidence_interval()
@@ -326,9 +297,7 @@ def test_a_table_without_trials_keeps_the_part_of_the_seeds(study, tmp_path):
     assert found.notes == (
         f"the interval does not include the error over items that all seeds share: {NO_TRIALS}",
     )
-    alone = estimate(
-        FALL, WINDOWS, [one for one in trajectories if one.seed == 0], KeptInfluences(results.tables)
-    )
+    alone = estimate(FALL, [one for one in trajectories if one.seed == 0], errors)
     assert (alone.cause, math.isnan(alone.ci_low)) == (NO_TRIALS, True)
 
 

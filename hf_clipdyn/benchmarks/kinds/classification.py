@@ -14,9 +14,8 @@ from hf_clipdyn.benchmarks.prompts import class_embeddings, prompt_sets, rank, t
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.human_accuracies import human_accuracies
-from hf_clipdyn.data.imagenet_names import imagenet_names
-from hf_clipdyn.data.prompts import IMAGENET, PHOTO
+from hf_clipdyn.data.human_trials import human_accuracies
+from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names
 from hf_clipdyn.fields import option
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term

@@ -26,9 +26,9 @@ from hf_clipdyn.benchmarks.noise_scores import CLEAN, noise_numbers, noise_numbe
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.human_accuracies import human_accuracies
-from hf_clipdyn.data.imagenet_names import imagenet_names, unique_names
+from hf_clipdyn.data.human_trials import human_accuracies
 from hf_clipdyn.data.images import decode_image
+from hf_clipdyn.data.prompts import imagenet_names, unique_names
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError, shown
 from hf_clipdyn.fields import option
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES

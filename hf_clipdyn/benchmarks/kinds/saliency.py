@@ -31,11 +31,10 @@ from hf_clipdyn.benchmarks.saliency_rows import (
 )
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.views import crop_view, whole_view
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.fields import option
-from hf_clipdyn.memory import keep_freed_blocks
+from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
 from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.saliency_map_scores import METRICS

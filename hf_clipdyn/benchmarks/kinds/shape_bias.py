@@ -31,8 +31,7 @@ from hf_clipdyn.benchmarks.shape_scores import (
     shape_numbers,
 )
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.imagenet_names import imagenet_names
-from hf_clipdyn.data.prompts import PHOTO
+from hf_clipdyn.data.prompts import PHOTO, imagenet_names
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
