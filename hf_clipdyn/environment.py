@@ -29,7 +29,6 @@ _PACKAGES = (
     "scikit-image",
     "scikit-learn",
     "matplotlib",
-    "typer",
     "open_clip_torch",
     "trackio",
     "tensorboard",

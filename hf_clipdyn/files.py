@@ -129,8 +129,8 @@ def write_atomically(
     Several processes may write the same file at once; the last one counts. ``content`` may be a function that writes a
     file at the path that it is given. ``staging`` is a folder on the same disk for the unfinished file.
     """
-    if path.exists() and not path.is_symlink() and not path.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if not path.is_symlink():
+        check_regular(path)
     folder = path.parent if staging is None else staging
     for parent in (path.parent, folder):
         parent.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_clipdyn.config import TrainingConfig, check_names, field_values
+from hf_clipdyn.config import TrainingConfig, field_values
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, UnknownNameError, shown
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.jobs import Job
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.schema import valid_repo_name
@@ -57,6 +57,9 @@ _OF_STUDY = (
     "watch",
     "watch_patience",
     "push_to_hub",
+    "hub_model_id",
+    "hub_private_repo",
+    "hub_token",
     "private",
     "token",
 )
@@ -194,10 +197,8 @@ class Member(Job):
         with torch_threads(1 if self.config is None else self.config.num_threads or 1):
             evaluate_revisions(**self.measured)
         mark = self.folder / self.marks[1]
-        try:
+        with disk_errors(EvaluationError, f"{mark} cannot be written", "check its permissions"):
             write_atomically(mark, json.dumps(self._asked, indent=1, sort_keys=True, default=str))
-        except OSError as error:
-            raise EvaluationError(f"{mark} cannot be written ({error.strerror or error}).") from error
 
 
 def _files_of_run(config: TrainingConfig) -> Iterator[tuple[str, Path]]:
@@ -247,16 +248,14 @@ def read_runs(
     """
     defaults = _mapping(defaults, f"defaults in {path}")
     where = f"the defaults of {path}"
-    _check_values(defaults, where)
+    folder = field_values(defaults, where, flags)["output_dir"]
     by_flag = field_values({}, where, flags)["output_dir"]
-    folder = by_flag or field_values(defaults, where, flags)["output_dir"]
     folder = Path(folder or f"runs/{valid_repo_name(path.stem)}").expanduser()
     runs = []
     for number, entry in enumerate(_mappings(entries, f"runs in {path}"), 1):
         where = f"run {number} of {path}"
         for values in _one_per_seed(entry, where):
             name = values.pop("name", None)
-            _check_values(values, where)
             elsewhere = values.get("output_dir") is not None and not by_flag
             values = field_values(defaults | values, where, flags)
             runs.append(_named_run(values, name, None if elsewhere else folder, where, number))
@@ -290,14 +289,6 @@ def _named_run(values: dict[str, Any], name: Any, parent: Path | None, where: st
         raise
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
-
-
-def _check_values(values: Mapping[Any, Any], where: str) -> None:
-    """Refuse unknown keys, and collections as values."""
-    check_names(values, where)
-    for key, value in values.items():
-        if isinstance(value, list | dict):
-            raise ConfigError(f"{key} in {where} is {shown(value)}: give it one value.")
 
 
 # --- runs and models that are measured -----------------------------------------------------------------

@@ -24,9 +24,9 @@ from hf_clipdyn.bundled import recipe_path, study_path
 from hf_clipdyn.config import Submission, TrainingConfig, parse_training_config, train_command
 from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError, UnknownNameError, counted, shown
 from hf_clipdyn.files import check_output
-from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.jobs import Missing, Scheduler, Work, submit
 from hf_clipdyn.members import TABLE, Member, read_members, read_runs, single_run
+from hf_clipdyn.schema import check_keys, read_yaml
 
 if TYPE_CHECKING:
     from hf_clipdyn.report.page.stimuli import StimuliChoice
@@ -158,7 +158,7 @@ class Study(Work):
             UnknownNameError: there is neither such a study nor such a file.
         """
         path = study_path(str(config))
-        file = read_flat_yaml(path, nested=_KEYS[1:])
+        file = read_yaml(path, nested=_KEYS[1:])
         check_keys(file, _KEYS, str(path))
         # Two words: the Hub's client sends a word that is a file along with the job.
         words = ("study", "--config", str(config))
@@ -177,7 +177,7 @@ class Study(Work):
         Raises:
             ConfigError: an unknown key, a wrong value, or runs that are not apart.
         """
-        file = read_flat_yaml(path, nested=_KEYS[1:])
+        file = read_yaml(path, nested=_KEYS[1:])
         if not set(_KEYS) & set(file):
             return None
         if set(file) & (set(_KEYS) - set(_GRID_KEYS)):

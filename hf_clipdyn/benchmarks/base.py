@@ -30,8 +30,6 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import datasets
@@ -41,8 +39,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.benchmarks.response_curves import ResponseCurve
+from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms
@@ -71,70 +69,6 @@ __all__ = [
 
 NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
 """The ends of the interval of a number that has none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Common:
-    """The settings that all kinds share; the fields are also arguments of `hf_clipdyn.evaluate_revisions`.
-
-    Raises:
-        ConfigError: a value is out of its range.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.base import Common
-        >>> Common(n_resamples=200, seed=1).resampling
-        {'n_resamples': 200, 'confidence_level': 0.95, 'seed': 1}
-    """
-
-    n_resamples: int = option(
-        1000, "Number of bootstrap resamples; 0 for no intervals.", within="[0, 1000000]"
-    )
-    confidence_level: float = option(0.95, "Confidence level of the intervals.", within="(0, 1)")
-    seed: int = option(0, "Seed of the noise and of the intervals.", within="[0, 4294967295]")
-    cache_dir: Path | None = option(None, "Folder for decoded pixels. Default: a folder under HF_HOME.")
-    show_progress: bool = option(True, "Show progress bars.")
-
-    def __post_init__(self) -> None:
-        check_options(self)
-
-    @property
-    def resampling(self) -> dict[str, Any]:
-        """The keywords that every function of `hf_clipdyn.metrics` takes."""
-        return {
-            "n_resamples": self.n_resamples,
-            "confidence_level": self.confidence_level,
-            "seed": self.seed,
-        }
-
-
-@dataclass(frozen=True)
-class KindSettings:
-    """The settings of one kind. A kind with settings has a subclass, whose fields are made with `option`.
-
-    Each field becomes a flag of `clipdyn evaluate`.
-
-    Raises:
-        ConfigError: a value is out of its range.
-
-    Examples:
-        >>> from dataclasses import dataclass
-        >>> from hf_clipdyn.benchmarks.base import KindSettings
-        >>> from hf_clipdyn.fields import option
-        >>> @dataclass(frozen=True)
-        ... class BrightnessSettings(KindSettings):
-        ...     gains: tuple[float, ...] = option((1.25, 1.5), "Factors on the pixels.", within="(1, 10]")
-        ...
-        >>> BrightnessSettings(gains=(2,)).as_json()
-        {'gains': (2,)}
-    """
-
-    def __post_init__(self) -> None:
-        check_options(self)
-
-    def as_json(self) -> dict[str, Any]:
-        """The settings that are not None, for the column ``settings``. Paths are left out: their content counts."""
-        held = asdict(self)
-        return {name: one for name, one in held.items() if one is not None and not isinstance(one, Path)}
 
 
 S = TypeVar("S", bound=KindSettings)
@@ -284,31 +218,6 @@ class Kind(ABC, Generic[S]):
             ConfigError: a setting is out of its range.
         """
         return Benchmark(cls, dataset, cls.settings_class(**settings))
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A kind on a data set, with the kind's settings. `Kind.on` makes one.
-
-    Attributes:
-        kind: the class of the kind.
-        dataset: name of the data set.
-        settings: an instance of the kind's ``settings_class``.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.kinds.noise import Noise
-        >>> Noise.on("cifar100", stage="input").name
-        'noise/cifar100'
-    """
-
-    kind: type[Kind[Any]]
-    dataset: str
-    settings: KindSettings
-
-    @property
-    def name(self) -> str:
-        """``kind/dataset``."""
-        return f"{self.kind.name}/{self.dataset}"
 
 
 def decode(

@@ -56,11 +56,11 @@ def prepare_dataset(
     builder = builder_class(name)
     metadata = builder.metadata
     if push_to_hub is not None:
-        checked_repo_id(push_to_hub, what="push_to_hub")
+        checked_repo_id(push_to_hub, what="hub_model_id")
     if push_to_hub is not None and not metadata.may_redistribute and not private:
         raise ConfigError(
             f"{metadata.title} cannot be pushed to a public repository: its licence ({metadata.licence}) does not "
-            "allow redistribution. Add --private to share it only within your group."
+            "allow redistribution. Add --hub-private-repo to share it only within your group."
         )
     try:
         taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
@@ -76,7 +76,13 @@ def prepare_dataset(
     config = config or builder.DEFAULT_CONFIG_NAME or "default"
     rows = {split: len(dataset) for split, dataset in splits.items()}
     features = next(iter(splits.values())).features
-    source = f" --repo-id {repo_id}" if repo_id else " --data-dir <official folder>" if builder.layout else ""
+    source = (
+        f" --repo-id {repo_id}"
+        if repo_id
+        else f" --data-dir {name}=<official folder>"
+        if builder.layout
+        else ""
+    )
     card = _card(metadata, name, config, rows, features, source)
     try:
         output = output.resolve()

@@ -36,7 +36,7 @@ _log = get_logger(__name__)
 
 def check_push(repo_id: str, token: str | None = None) -> None:
     """Before hours of work: could the table be pushed at all?"""
-    checked_repo_id(repo_id, what="push_to_hub", owner=True)
+    checked_repo_id(repo_id, what="hub_model_id", owner=True)
     check_login(
         f"The results cannot be pushed to {repo_id}",
         token,
@@ -46,13 +46,13 @@ def check_push(repo_id: str, token: str | None = None) -> None:
 
 
 def push_results(config: EvaluationConfig) -> None:
-    """Put the table and the trials beside it into the data-set repository ``push_to_hub``, in one commit.
+    """Put the table and the trials beside it into the data-set repository ``hub_model_id``, in one commit.
 
     The repository is made if need be, else its content is replaced. Trials hold labels and human judgements of their
     data set: where its licence does not let one pass these on, they go to a private repository only.
     """
     assert config.output is not None
-    assert config.push_to_hub is not None
+    assert config.hub_model_id is not None
     output = Path(config.output)
 
     def upload(to: Destination) -> tuple[str, list[str]]:
@@ -62,9 +62,9 @@ def push_results(config: EvaluationConfig) -> None:
         return to.url, left_out
 
     url, left_out = push(
-        config.push_to_hub,
+        config.hub_model_id,
         upload,
-        problem=f"{output} is complete, but could not be pushed to {config.push_to_hub}",
+        problem=f"{output} is complete, but could not be pushed to {config.hub_model_id}",
         done="Repeat the command to push the results; finished measurements are kept.",
         repo_type="dataset",
         private=config.private,
@@ -73,7 +73,7 @@ def push_results(config: EvaluationConfig) -> None:
     if left_out:
         _log.warning(
             f"The trials of {', '.join(left_out)} were not pushed: they contain labels of data sets whose "
-            "licences forbid passing them on. A private repository (--private) also receives these "
+            "licences forbid passing them on. A private repository (--hub-private-repo) also receives these "
             "trials."
         )
     _log.info(f"The results were pushed: {url}.")

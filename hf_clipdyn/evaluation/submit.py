@@ -19,12 +19,12 @@ from hf_clipdyn.evaluation.publish import check_push, push_results
 from hf_clipdyn.jobs import Job, Missing, Scheduler, Work
 from hf_clipdyn.progress import draws_bars, library_bars
 from hf_clipdyn.results.cells import CellStore, cells_folder
-from hf_clipdyn.revisions.listing import OPEN_CLIP
+from hf_clipdyn.revisions.names import OPEN_CLIP
 from hf_clipdyn.schema import valid_repo_name
 
 __all__ = ["OF_THE_WHOLE", "Shards", "files_read"]
 
-OF_THE_WHOLE = ("repo_id", "from_open_clip", "shard", "token", "push_to_hub", "private")
+OF_THE_WHOLE = ("repo_id", "from_open_clip", "shard", "token", "push_to_hub", "hub_model_id", "private")
 """Fields of the configuration that are not options of a shard's command.
 
 The name of a shard's model says `from_open_clip`, and a token goes through the environment.
@@ -100,7 +100,7 @@ class Shards(Work):
         if scheduler.listed(cells_folder(self._output)) is not None:
             return f"All cells are in {place}."
         CellStore(self._output).rebuild()
-        if self._config.push_to_hub is not None:
+        if self._config.push_to_hub:
             push_results(self._config)
         return f"All cells are in {place}; draw them with `clipdyn report {place} --output DIR`."
 
@@ -112,14 +112,14 @@ class Shards(Work):
     def _check(self, scheduler: Scheduler) -> None:
         config = self._config
         join_processes(config.device)
-        if config.push_to_hub is None:
+        if config.hub_model_id is None:
             return
         if scheduler.listed(cells_folder(self._output)) is not None:
             raise ConfigError(
                 f"The table will be in {scheduler.place(self._output)}, not on this machine: leave out "
                 "push_to_hub, and push the table from a machine that mounts the bucket."
             )
-        check_push(config.push_to_hub, config.token)
+        check_push(config.hub_model_id, config.token)
 
     def _done(self, ended: bool) -> set[str]:
         """The keys of the cells on this disk."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
+from hf_clipdyn.files import disk_errors
 
 __all__ = ["Job", "Missing", "Scheduler", "Work", "read_settings"]
 
@@ -129,10 +130,8 @@ class Work(ABC):
 
     def make_folders(self) -> None:
         """Make the folders that the jobs on this machine or on a shared disk need."""
-        try:
+        with disk_errors(self.error, f"{self.logs} cannot be written", "check its permissions"):
             self.logs.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self.error(f"{self.logs} cannot be written ({error.strerror}).") from error
 
 
 class Scheduler(ABC):

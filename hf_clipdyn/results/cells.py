@@ -34,7 +34,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.files import STAGING, file_sha256, write_atomically
+from hf_clipdyn.files import STAGING, disk_errors, file_sha256, write_atomically
 from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
 from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet, schema_of
 from hf_clipdyn.results.provenance import (
@@ -168,14 +168,10 @@ class CellStore:
         if self._output is None:
             return
         folder = cells_folder(self._output)
-        try:
+        with disk_errors(EvaluationError, f"{self._output} cannot be written", "choose another --output"):
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
-        except OSError as error:
-            raise EvaluationError(
-                f"{self._output} cannot be written ({error.strerror}): choose another --output."
-            ) from error
 
     def keys(self) -> set[str]:
         """The keys of the cells that are done, including those that other processes wrote."""
@@ -504,13 +500,11 @@ def _runs(rows: pa.Table) -> list[tuple[Cell, int, int]]:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    try:
+    remedy = (
+        "it is unchanged; free some space or choose another --output, then repeat the command to continue"
+    )
+    with disk_errors(EvaluationError, f"{path} cannot be written", remedy):
         write_atomically(path, lambda staging: pq.write_table(table, staging))
-    except OSError as error:
-        raise EvaluationError(
-            f"{path} cannot be written ({error.strerror or error}) and is unchanged: free some space or "
-            "choose another --output, then repeat the command to continue."
-        ) from error
 
 
 def _remove_litter(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.results.cells import cells_folder, newest
 from hf_clipdyn.results.parquet import read_parquet, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
@@ -130,10 +130,8 @@ def write_results(results: Results, output: Path, provenance: Provenance | None 
     table = table.replace_schema_metadata(
         {VOCABULARY_KEY: results.vocabulary.dumps(), PROVENANCE_KEY: facts.dumps()}
     )
-    try:
+    with disk_errors(EvaluationError, f"{output} cannot be written", "name another file"):
         write_atomically(output, lambda staging: pq.write_table(table, staging))
-    except OSError as error:
-        raise EvaluationError(f"{output} cannot be written ({error.strerror or error}).") from error
 
 
 def is_combined(path: Path) -> bool:

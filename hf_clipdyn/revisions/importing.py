@@ -18,9 +18,9 @@ from hf_clipdyn.models.open_clip import (
     to_open_clip,
 )
 from hf_clipdyn.revisions.folders import FolderRepository, find_run
-from hf_clipdyn.revisions.listing import Revision, Series, open_series
+from hf_clipdyn.revisions.listing import Revision, open_series
 from hf_clipdyn.revisions.manifest import IMPORTED
-from hf_clipdyn.revisions.names import epoch_name, epoch_of
+from hf_clipdyn.revisions.names import Series, epoch_name, epoch_of
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
 from hf_clipdyn.schema import checked_repo_id
 

@@ -50,7 +50,7 @@ def _is_store(text: str) -> bool:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Where a run publishes and what its cards say: everything that `clipdyn publish --resume` needs.
+    """Where a run publishes and what its cards say: everything that `clipdyn repair` needs.
 
     Attributes:
         run_id: drawn once per run; the manifest carries it, so that two runs never mix.

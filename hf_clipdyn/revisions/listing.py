@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from huggingface_hub import constants
 
@@ -29,16 +29,13 @@ from hf_clipdyn.revisions.folders import (
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, OF_RUN, Manifest, sort_key
-from hf_clipdyn.revisions.names import epoch_of, step_of
+from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series, epoch_of, step_of
 from hf_clipdyn.revisions.repository import MAIN, ReadableRepository, read_manifest, weights_of
 from hf_clipdyn.schema import is_repo_id, valid_repo_name
 
 __all__ = [
-    "OPEN_CLIP",
     "PARALLEL_REQUESTS",
-    "Name",
     "Revision",
-    "Series",
     "list_revisions",
     "open_series",
     "render",
@@ -167,32 +164,6 @@ def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:
 
 def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
-
-
-Name = str | os.PathLike[str]
-"""`owner/name`, a folder, or `open_clip:MODEL@PLACE`."""
-
-OPEN_CLIP = "open_clip:"
-"""Start of the name of open_clip's checkpoints."""
-
-
-@runtime_checkable
-class Series(Protocol):
-    """The revisions of one model, wherever they are."""
-
-    @property
-    def repo_id(self) -> str:
-        """Its name in tables of results: a folder of models has no owner."""
-
-    @property
-    def repository(self) -> ReadableRepository:
-        """Its files and their hashes."""
-
-    def revisions(self) -> list[Revision]:
-        """The revisions in training order; see `list_revisions`."""
-
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
-        """Folder with the model files of a revision, downloaded if needed."""
 
 
 def open_series(

@@ -198,7 +198,7 @@ class LocalStore(FilesOnDisk):
         return disk_errors(
             PublishError,
             f"{name} could not be written to the store {self.store}",
-            "nothing of it was published; free some disk space, then run `clipdyn publish --resume`",
+            "nothing of it was published; free some disk space, then run `clipdyn repair`",
         )
 
     def _snapshot(self, commit: str) -> Path:

@@ -4,14 +4,23 @@ The names of this project have a fixed width, so they sort as text. Those of oth
 `step1000-tokens4B`, `epoch_12`) need `natural_key`.
 """
 
+import os
 import re
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 from hf_clipdyn.errors import ConfigError, RevisionError
 from hf_clipdyn.schema import Matches
 
+if TYPE_CHECKING:
+    from hf_clipdyn.revisions.listing import Revision
+    from hf_clipdyn.revisions.repository import ReadableRepository
+
 __all__ = [
+    "OPEN_CLIP",
+    "Name",
     "RevisionName",
+    "Series",
     "checked_ref",
     "epoch_name",
     "epoch_of",
@@ -19,6 +28,40 @@ __all__ = [
     "step_name",
     "step_of",
 ]
+
+Name = str | os.PathLike[str]
+"""`owner/name`, a folder, or `open_clip:MODEL@PLACE`."""
+
+OPEN_CLIP = "open_clip:"
+"""Start of the name of open_clip's checkpoints."""
+
+
+@runtime_checkable
+class Series(Protocol):
+    """The revisions of one model, wherever they are."""
+
+    @property
+    def repo_id(self) -> str:
+        """Its name in tables of results: a folder of models has no owner."""
+
+    @property
+    def repository(self) -> "ReadableRepository":
+        """Its files and their hashes."""
+
+    def revisions(self) -> "list[Revision]":
+        """The revisions in training order; see `list_revisions`."""
+
+    def fetch(self, revision: "Revision", *, settings_only: bool = False) -> Path:
+        """Folder with the model files of a revision, downloaded if needed.
+
+        Args:
+            revision: one of `revisions`.
+            settings_only: do not download the weights.
+
+        Raises:
+            RevisionError: it cannot be fetched, or contains no model.
+        """
+
 
 # A number of 18 digits at most: no run is longer, and every sum of two fits 64 bits.
 _EPOCH = re.compile(r"(?:^|[^a-z])epochs?[-_]?(\d{1,18})(?!\d)", re.IGNORECASE)

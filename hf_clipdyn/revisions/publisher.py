@@ -309,7 +309,7 @@ class Publisher:
                 sentences += filter(None, reasons[:1])
         if missing:
             sentences.append(
-                f"They are kept in {self._journal.folder}: `clipdyn publish --resume {self._journal.folder.parent}` "
+                f"They are kept in {self._journal.folder}: `clipdyn repair {self._journal.folder.parent}` "
                 "publishes them when it can."
             )
         return Summary(published, missing, " ".join(sentences))

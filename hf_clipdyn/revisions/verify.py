@@ -13,9 +13,9 @@ from itertools import islice, pairwise
 from typing import Any
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
-from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, Name, open_series
+from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, open_series
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
-from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_of
+from hf_clipdyn.revisions.names import Name, epoch_name, epoch_of, natural_key, step_of
 from hf_clipdyn.revisions.publication import content_differs
 from hf_clipdyn.revisions.repository import (
     MAIN,

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
-from hf_clipdyn.flat_yaml import parse_yaml, read_text
-from hf_clipdyn.schema import Count, Matches, Within, load_json
+from hf_clipdyn.schema import Count, Matches, Within, load_json, parse_yaml, read_text
 from hf_clipdyn.statistics.contrasts import Contrast
 from hf_clipdyn.statistics.windows import Endpoint, Window
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from hf_clipdyn.benchmarks.influence import influence_on
-from hf_clipdyn.benchmarks.registry import kind_named
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.results.read import Results
@@ -411,7 +411,7 @@ def people_variance(trials: pd.DataFrame) -> tuple[float, int]:
     total = kept["observer"].map(sums["either"])
     influence = (kept["shape_decision"] - share * kept["either"]) / total / len(own)
     of_items = influence.groupby(kept["item"]).sum()
-    over_images = influence_on(kind_named("shape_bias"), kept, of_items).variance
+    over_images = influence_on(ShapeBias, kept, of_items).variance
     return float(own.var(ddof=1)) / len(own) + max(over_images, 0.0), len(own)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError, counted, printable
-from hf_clipdyn.files import check_output, write_atomically
+from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.results.parquet import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import Results, read_results
@@ -164,12 +164,8 @@ def write_verdicts(table: pd.DataFrame, output: Path, provenance: Provenance | N
     facts = provenance or Provenance(package=package())
     content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
     content = content.replace_schema_metadata({PROVENANCE_KEY: facts.dumps()})
-    try:
+    with disk_errors(EvaluationError, f"{output} cannot be written", "name another file with --output"):
         write_atomically(output, lambda staging: pq.write_table(content, staging))
-    except OSError as error:
-        raise EvaluationError(
-            f"{output} cannot be written ({error.strerror or error}): name another file with --output."
-        ) from error
 
 
 def provenance(results: Results, evidence: Evidence | None) -> Provenance:

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from transformers import ProcessorMixin
 
 from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.files import check_regular, write_atomically
+from hf_clipdyn.files import check_regular, disk_errors, write_atomically
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 from hf_clipdyn.progress import duration, say
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
@@ -176,16 +176,12 @@ class LogFile(Callback):
 
     def _forget_after(self, step: int) -> None:
         """Remove what a killed run logged after its last checkpoint: it will be logged again."""
-        try:
+        problem = f"The log {self._path} cannot be continued"
+        with disk_errors(TrainingError, problem, "move it away, or check its permissions"):
             check_regular(self._path)
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
             kept = [line for line in lines if _logged_step(line) <= step]
             write_atomically(self._path, "".join(line + "\n" for line in kept))
-        except OSError as error:
-            raise TrainingError(
-                f"The log {self._path} cannot be continued ({error.strerror or error}): move it away, or check its "
-                "permissions."
-            ) from error
 
     def step_ends(self, training: Training) -> None:
         if training.step > 1 and training.step % self._every:

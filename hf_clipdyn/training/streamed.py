@@ -24,7 +24,7 @@ from transformers import CLIPTokenizer
 from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.data.images import SafeImage, decode_tensor
 from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError
-from hf_clipdyn.files import check_regular
+from hf_clipdyn.files import check_regular, disk_errors
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.images import Augmentation, fit_of, random_numbers
@@ -278,15 +278,11 @@ def write_counts(path: Path, counts: Mapping[int, int]) -> None:
     Raises:
         DatasetError: it cannot be written.
     """
-    try:
+    with disk_errors(DatasetError, f"The sizes of shards in {path} cannot be written", "move it away"):
         check_regular(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f'{{"shard": {shard}, "samples": {count}}}\n' for shard, count in counts.items())
-    except OSError as error:
-        raise DatasetError(
-            f"The sizes of shards in {path} cannot be written ({error.strerror or error}): move it away."
-        ) from error
 
 
 _MOST_BROKEN = 0.1

@@ -44,7 +44,7 @@ SHA-256 of its claims. What a table did not record is empty, and pages say "not 
 
 def _verdicts() -> Page:
     text = """
-`clipdyn verdicts` writes one Parquet file. One row is one part of a claim. [How a verdict is
+`clipdyn report --print verdicts` writes one Parquet file. One row is one part of a claim. [How a verdict is
 reached](../explanation/claims.md) explains the words.
 
 The metadata of the file (key `hf_clipdyn.provenance`, JSON) are those of [the results](table.md). They always name the
@@ -55,7 +55,7 @@ level, but no titles, notes or causes. The same hash means the same test, whatev
     return Page(
         "verdict-table.md",
         "Columns of the verdicts",
-        "The columns of `verdicts.parquet`, which `clipdyn verdicts` writes.",
+        "The columns of `verdicts.parquet`, which `clipdyn report --print verdicts` writes.",
         [text, table(("column", "type", "meaning"), rows)],
     )
 

@@ -130,14 +130,12 @@ def test_the_shards_get_what_a_file_gives_and_neither_token_nor_push(words, tmp_
     monkeypatch.setattr(submitting, "check_push", lambda *_: None)
     code, out, error = clipdyn(
         *words, f"--config={tmp_path / 'study.yaml'}", "--submit=local", "--print-command", "--quiet",
-        f"--token={WRITE_TOKEN}", "--push-to-hub=me/results", "--private",
+        f"--hub-token={WRITE_TOKEN}", "--push-to-hub", "--hub-model-id=me/results", "--hub-private-repo",
     )  # fmt: skip
     found = shlex.split(out)
     assert (code, error) == (0, "")
     assert {"--noise-sigmas=0", "--noise-sigmas=0.1", "--no-final-texts", "--batch-size=16"} <= set(found)
-    assert not [
-        one for one in found if one.startswith(("--token", "--push", "--private", "--config", "--force"))
-    ]
+    assert not [one for one in found if one.startswith(("--hub", "--push", "--config", "--force"))]
     assert WRITE_TOKEN not in out
     assert found[-1] == "--shard=1/1"
 

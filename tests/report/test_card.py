@@ -374,17 +374,18 @@ def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(
     write, published, tmp_path, clipdyn
 ):
     results = write(_SMALL)
-    code, said, _ = clipdyn("card", results, "--output", tmp_path / "cards", "--push_to_hub")
+    code, said, _ = clipdyn("share", "cards", results, "--output", tmp_path / "cards", "--push_to_hub")
     assert code == 0
     assert f"Wrote {tmp_path / 'cards' / 'card-me--fixture.md'}." in said
     assert "The card is pushed:" in said
     assert "- Not in .eval_results: zero_shot/cifar10, since uoft-cs/cifar10 is not on the Hub." in said
-    code, said, _ = clipdyn("card", results, "--push-to-hub")
+    code, said, _ = clipdyn("share", "cards", results, "--push-to-hub")
     assert (code, "The card of me/fixture is up to date." in said) == (0, True)
-    code, _, error = clipdyn("card", results)
-    assert (code, "Say where the cards go" in error) == (2, True)
-    code, _, error = clipdyn("report", results, "--output", tmp_path / "r", "--push_to_hub")
-    assert (code, "`clipdyn card RESULTS --push_to_hub`" in error) == (2, True)
+    code, _, error = clipdyn("share", "cards", results)
+    assert (code, "Say where the cards should go" in error) == (2, True)
+    code, _, error = clipdyn("share", "cards", results, "--push-to-hub", "--license", "mit")
+    assert (code, "`license` only affects the page" in error) == (2, True)
+    assert clipdyn("report", results, "--output", tmp_path / "r", "--push_to_hub")[0] == 2
     assert not (tmp_path / "r").exists()
 
 

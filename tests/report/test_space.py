@@ -154,7 +154,7 @@ def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeyp
 
 def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, hub, monkeypatch, clipdyn):
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz012345")
-    code, said, error = clipdyn("space", results, "--push_to_hub", "me/study")
+    code, said, error = clipdyn("share", "page", results, "--push_to_hub", "--hub-model-id", "me/study")
     assert code == 1
     assert error.startswith(
         "clipdyn: error: The page could not be pushed to the Space me/study (the Hub answered 401"
@@ -164,24 +164,24 @@ def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, h
 
 
 def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, clipdyn):
-    code, said, _ = clipdyn("space", results, "--output", tmp_path / "space")
+    code, said, _ = clipdyn("share", "page", results, "--output", tmp_path / "space")
     assert (code, said) == (0, f"The page is {tmp_path / 'space' / 'index.html'}.\n")
     head = (tmp_path / "space" / "README.md").read_text(encoding="utf-8").split("---\n")[1]
     assert yaml.safe_load(head)["sdk"] == "static"
     assert not list((tmp_path / "space").glob("card-*"))
-    code, said, _ = clipdyn("space", results, "--push-to-hub", "me/study")
+    code, said, _ = clipdyn("share", "page", results, "--push-to-hub", "--hub-model-id", "me/study")
     assert (code, said.startswith(f"The page is pushed: {hub.url}/spaces/me/study/commit/")) == (0, True)
-    assert clipdyn("space", results, "--push_to_hub", "me/study")[:2] == (
+    assert clipdyn("share", "page", results, "--push_to_hub", "me/study")[:2] == (
         0,
         "The Space me/study is up to date.\n",
     )
-    code, _, error = clipdyn("space", results)
-    assert (code, "Say where the page goes" in error) == (2, True)
-    code, _, error = clipdyn("space", results, "--private", "--output", tmp_path / "space")
-    assert (code, "`private` requires `push-to-hub`" in error) == (2, True)
+    code, _, error = clipdyn("share", "page", results)
+    assert (code, "Say where the page should go" in error) == (2, True)
+    code, _, error = clipdyn("share", "page", results, "--hub-private-repo", "--output", tmp_path / "space")
+    assert (code, "`hub-model-id` and `hub-private-repo` require `push-to-hub`" in error) == (2, True)
 
 
-@pytest.mark.parametrize("place", ["--output", "--push_to_hub"])
+@pytest.mark.parametrize("place", [["--output", "me/study"], ["--push_to_hub", "--hub-model-id", "me/study"]])
 def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch, clipdyn, place):
     asked = {}
 
@@ -192,11 +192,11 @@ def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch,
     monkeypatch.setattr("hf_clipdyn.report.write_space", write)
     monkeypatch.setattr("hf_clipdyn.report.push_space", write)
     options = ["--stimuli", "none", "--data-dir", f"cifar10={tmp_path}", "--claims", "mine.yaml"]
-    assert clipdyn("space", results, place, "me/study", *options)[0] == 0
+    assert clipdyn("share", "page", results, *place, *options)[0] == 0
     assert asked["stimuli"] == "none"
     assert asked["data_dirs"] == {"cifar10": tmp_path}
     assert asked["file"] == Path("mine.yaml")
-    code, _, error = clipdyn("space", results, place, "me/study", "--stimuli", "all")
+    code, _, error = clipdyn("share", "page", results, *place, "--stimuli", "all")
     assert (code, "none" in error) == (2, True)
 
 

@@ -155,7 +155,11 @@ def test_an_address_is_never_fetched():
 
 def test_a_backend_of_the_environment_that_matplotlib_does_not_know_is_one_sentence():
     done = subprocess.run(
-        [sys.executable, "-c", "from hf_clipdyn.cli import main; main(['show', 'none.parquet'])"],
+        [
+            sys.executable,
+            "-c",
+            "from hf_clipdyn.cli import main; main(['report', 'none.parquet', '--print', 'numbers'])",
+        ],
         env=os.environ | {"MPLBACKEND": "nonsense"},
         capture_output=True,
         text=True,

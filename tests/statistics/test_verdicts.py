@@ -344,7 +344,7 @@ def test_the_public_function_and_the_command_give_the_same(study, tmp_path, caps
     table = hf_clipdyn.verdicts(study, show_progress=False)
     output = tmp_path / "verdicts.parquet"
     with pytest.raises(SystemExit) as stopped:
-        main(["verdicts", str(study), "--output", str(output), "--quiet"])
+        main(["report", str(study), "--print", "verdicts", "--output", str(output), "--quiet"])
     printed = capsys.readouterr()
     assert stopped.value.code == 0, printed.err
     pd.testing.assert_frame_equal(pd.read_parquet(output), table)
@@ -366,7 +366,7 @@ def test_a_wrong_call_is_one_sentence(study, tmp_path, capsys):
         (["--output", str(tmp_path)], "cannot be written"),
     ):
         with pytest.raises(SystemExit):
-            main(["verdicts", str(study), "--quiet", *words])
+            main(["report", str(study), "--print", "verdicts", "--quiet", *words])
         error = capsys.readouterr().err
         assert error.startswith("clipdyn: error: ")
         assert says in error

@@ -1,7 +1,6 @@
 """How much classification accuracy and embeddings suffer from corrupted pixels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import (
     Common,
     Kind,
-    KindSettings,
     cosine_distance,
     decode,
     digest,
@@ -25,12 +23,12 @@ from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noise_scores import CLEAN, noise_numbers, noise_numbers_together
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.settings import NoiseSettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.human_trials import human_accuracies
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.prompts import imagenet_names, unique_names
-from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError, shown
-from hf_clipdyn.fields import option
+from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
@@ -45,68 +43,6 @@ _ONE_LEVEL = {  # data set of model-vs-human, and its condition
 _VALUES_FOR_RMS = 2**23  # 2,700 images of 32 pixels a side, 55 of 224: the RMS is then known to about .003
 _DROP: dict[str, Any] = {"better": "low", "neutral": 0.0, "neutral_title": "no loss"}
 _NOT_ABOVE_CHANCE = "Not defined if the clean accuracy is indistinguishable from chance."
-
-
-@dataclass(frozen=True)
-class NoiseSettings(KindSettings):
-    """Which corruptions are shown; the untouched images always are, so that 0 is always among the sigmas."""
-
-    sigmas: tuple[float, ...] = option(
-        (0.0, *GaussianNoise.levels),
-        "Standard deviations of the Gaussian noise, on pixels in [0, 1].",
-        within="[0, 1]",
-    )
-    stage: str = option(
-        "native",
-        "When to corrupt an image: before the processor resizes it (native) or after (input).",
-        choices=("native", "input"),
-    )
-    conditions: tuple[str, ...] = option(
-        (GaussianNoise.name,), "Corruptions to show.", choices=tuple(CORRUPTIONS)
-    )
-    levels: tuple[str, ...] | None = option(
-        None,
-        "Levels of the other conditions, NAME=LEVEL, for example contrast=0.1. Conditions that are not "
-        "named keep their default levels.",
-    )
-    classes: str | None = option(
-        None,
-        "`sixteen`: classify ImageNet into the 16 categories of model-vs-human, as people did. Default: all classes.",
-        choices=("sixteen",),
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # In one order, so that one choice is one cell.
-        object.__setattr__(self, "sigmas", tuple(sorted({0.0, *map(float, self.sigmas)})))
-        object.__setattr__(self, "conditions", tuple(one for one in CORRUPTIONS if one in self.conditions))
-        if self.levels is not None:
-            chosen = self._chosen_levels()
-            named = (f"{name}={level:g}" for name in CORRUPTIONS for level in chosen.get(name, ()))
-            object.__setattr__(self, "levels", tuple(named))
-
-    def levels_of(self, condition: str) -> tuple[float, ...]:
-        """The levels of a condition that are shown, the weakest first; NaN if it has only one."""
-        if condition == GaussianNoise.name:
-            return self.sigmas
-        return self._chosen_levels().get(condition, CORRUPTIONS[condition].levels)
-
-    def _chosen_levels(self) -> dict[str, tuple[float, ...]]:
-        found: dict[str, set[float]] = {}
-        for text in self.levels or ():
-            name, _, level = text.partition("=")
-            if name == GaussianNoise.name:
-                raise ConfigError(f"levels contains {shown(text)}: use sigmas for the levels of {name}.")
-            if name not in self.conditions:
-                raise UnknownNameError("selected condition", name, self.conditions)
-            try:
-                value = float(level)
-            except ValueError as error:
-                raise ConfigError(
-                    f"levels contains {shown(text)}: give NAME=LEVEL, for example contrast=0.1."
-                ) from error
-            found.setdefault(name, set()).add(CORRUPTIONS[name](value).level)
-        return {name: CORRUPTIONS[name].in_order(levels) for name, levels in found.items()}
 
 
 def mean_pairwise_distance(images: NDArray[np.floating[Any]]) -> float:

@@ -1,16 +1,15 @@
 """Image quality: does the distance of a distorted image to its reference order images as people do?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, number
+from hf_clipdyn.benchmarks.base import Common, Kind, digest, number
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture, shares_below
 from hf_clipdyn.benchmarks.influence import grouped
-from hf_clipdyn.benchmarks.input_views import PREPROCESSES, InputViews, input_views
+from hf_clipdyn.benchmarks.input_views import InputViews, input_views
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
@@ -30,9 +29,9 @@ from hf_clipdyn.benchmarks.pixel_baselines import (
     quality_baselines,
 )
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.settings import QualitySettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.fields import option
 from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -43,18 +42,6 @@ _COLUMNS = ["reference_id", "distortion", "score", "higher_is_better"]
 _JOINS = ("metric", "condition")
 _LEVEL = "level"
 _ZERO: dict[str, Any] = {"neutral": 0.0, "neutral_title": "none", "perception": "low"}
-
-
-@dataclass(frozen=True)
-class QualitySettings(KindSettings):
-    """What a user may choose for the image quality benchmarks."""
-
-    preprocess: str = option(
-        "processor",
-        "How images reach the model: processor (the model's own resizing and cropping), squash (the whole image, "
-        "resized) or tiles (native resolution).",
-        choices=PREPROCESSES,
-    )
 
 
 class Quality(Kind[QualitySettings]):
