@@ -9,7 +9,7 @@ from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, a
 from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
 from hf_clipdyn.metrics.estimate import without_each
 
-__all__ = ["jnd_map"]
+__all__ = ["jnd_influence", "jnd_map"]
 
 _CHUNK = 64  # resamples at a time, so that the arrays of 10,000 rows stay small
 
