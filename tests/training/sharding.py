@@ -1,5 +1,9 @@
 """FSDP2 on CPUs, for tests in several processes."""
 
+from typing import Any
+
+import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
@@ -25,7 +29,34 @@ def sharded_accelerator(**settings: object) -> Accelerator:
     AcceleratorState._shared_state["distributed_type"] = DistributedType.FSDP
     accelerator.state.fsdp_plugin = plugin
     assert accelerator.is_fsdp2
+    _complete_old_torch()
     return accelerator
+
+
+def _complete_old_torch() -> None:
+    """Give older releases of torch what FSDP2 needs on CPUs; on GPUs, where users shard, they have it.
+
+    In torch 2.6 the streams of a CPU record no events. In 2.6 and 2.7 gloo's `reduce_scatter_tensor` ignores its
+    operator and adds, while `fully_shard` asks for the mean: gradients are larger by the number of processes
+    (pytorch/pytorch#162338).
+    """
+    for method in ("record_event", "wait_event"):
+        if not hasattr(torch.cpu.Stream, method):
+            setattr(torch.cpu.Stream, method, lambda stream, event=None: None)
+    if not dist.is_initialized():
+        return
+    mean, ones = torch.empty(1), torch.ones(dist.get_world_size())
+    dist.reduce_scatter_tensor(mean, ones, op=dist.ReduceOp.AVG)
+    if float(mean) == 1:
+        return
+    add = dist.reduce_scatter_tensor
+
+    def reduce(*, output: torch.Tensor, op: Any, group: Any, **options: Any) -> None:
+        add(output, op=op, group=group, **options)
+        if op == dist.ReduceOp.AVG:
+            output /= dist.get_world_size(group)
+
+    dist.reduce_scatter_tensor = reduce
 
 
 def data_parallel_accelerator() -> Accelerator:
