@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.utils import is_torch_version
 from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel, SiglipProcessor
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config
@@ -161,6 +162,9 @@ def test_checkpointed_activations_change_no_weight(flags: Flags) -> None:
 def test_a_compiled_model_is_published_under_the_names_of_a_plain_one_and_resumed(
     compiler: str, flags: Flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if is_torch_version("<", "2.7"):
+        _is_refused_by_old_torch(flags)
+        return
     monkeypatch.setattr(device, "_COMPILER", compiler)
     plain = _train(flags("plain")).store
     compiled = flags("compiled", torch_compile=True)
@@ -170,6 +174,17 @@ def test_a_compiled_model_is_published_under_the_names_of_a_plain_one_and_resume
     )
     store = _train(resumed).store
     _assert_close(_weights(store, "epoch-003"), _weights(plain, "epoch-003"))
+
+
+def test_torch_2_6_does_not_compile(flags: Flags, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "is_torch_version", lambda operation, version: True)
+    _is_refused_by_old_torch(flags)
+
+
+def _is_refused_by_old_torch(flags: Flags) -> None:
+    sentence = r"torch 2\.\S+ cannot compile the models of transformers 5: install torch 2\.7 or newer"
+    with pytest.raises(ConfigError, match=sentence):
+        _train(flags(torch_compile=True))
 
 
 @pytest.mark.slow
