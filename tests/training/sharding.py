@@ -56,7 +56,7 @@ def _complete_old_torch() -> None:
     if not dist.is_initialized():
         return
     mean, ones = torch.empty(1), torch.ones(dist.get_world_size())
-    dist.reduce_scatter_tensor(mean, ones, op=dist.ReduceOp.AVG)
+    dist.reduce_scatter_tensor(output=mean, input=ones, op=dist.ReduceOp.AVG, group=None)
     if float(mean) == 1:
         return
     add = dist.reduce_scatter_tensor
