@@ -13,7 +13,7 @@ from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Blur, GaussianNoise, SaltAndPepper
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings, mean_pairwise_distance
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.data.imagenet_names import imagenet_names
+from hf_clipdyn.data.prompts import imagenet_names
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
@@ -109,8 +109,9 @@ def test_a_curve_is_complete_by_its_condition_and_begins_with_the_clean_images(l
         ]
         assert [one.level for one in curve] == [0.0, *shown]
         assert corruption.term.untouched == 0
-        clean = asdict(found("accuracy"))
-        assert asdict(curve[0]) == clean | {"condition": name, "level": 0.0}, "with the same interval"
+        clean = replace(found("accuracy"), condition=name, level=0.0)
+        assert curve[0] == clean, "with the same interval"
+        assert curve[0].influence.equals(clean.influence)
         drops = [one for one in found if one.metric == "relative_drop" and one.condition == name]
         assert {one.level for one in drops} == set(shown)
 
