@@ -11,7 +11,7 @@ import psutil
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
-from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list
+from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list, is_torch_version
 
 from hf_clipdyn import progress
 from hf_clipdyn.config import TrainingConfig
@@ -70,8 +70,15 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
         folder: its output folder, where trackers that write files write them.
 
     Raises:
-        ConfigError: a tracker is unknown or not installed, or the machine lacks that precision.
+        ConfigError: a tracker is unknown or not installed, or the machine lacks that precision, or torch cannot compile
+            the model.
     """
+    # torch 2.6 compiles transformers' ModelOutput into code that needs a name `torch` in the module that calls it.
+    if config.torch_compile and is_torch_version("<", "2.7"):
+        raise ConfigError(
+            f"torch_compile was requested, but torch {torch.__version__} cannot compile the models of transformers 5: "
+            "install torch 2.7 or newer, or leave torch_compile out."
+        )
     bf16 = has_bf16() if config.bf16 is None else config.bf16
     trackers = _trackers(config.report_to)
     try:
