@@ -18,8 +18,8 @@
         def observe(self, readout): ...          # once a revision: one row per stimulus, no statistics
         def score(trials, common): ...           # the numbers, from those rows alone
 
-        gallery_columns = ("item", "label", "decision")
-        def gallery(cls, trials, settings): ...  # pictures and answers for the report's browser, if it has any
+        def gallery(trials): ...                 # pictures and answers for the report's browser, if it has any
+        views = (GalleryView(("item", "label", "decision"), gallery),)
 
 Declarations load no torch: what needs it is imported inside the methods. `observe` and `score` are apart so that
 intervals, comparisons of revisions and new metrics come from the saved trials, without a forward pass.
@@ -37,8 +37,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hf_clipdyn.benchmarks.gallery import Gallery
-from hf_clipdyn.benchmarks.response_curves import ResponseCurve
+from hf_clipdyn.benchmarks.gallery import View
 from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.estimate import mean_influence
@@ -77,7 +76,7 @@ S = TypeVar("S", bound=KindSettings)
 class Kind(ABC, Generic[S]):
     """Base class of the kinds of benchmarks. A subclass is a kind; an instance shows one data set to all revisions.
 
-    The class declares the attributes from ``name`` to ``response_metric``. The constructor sets the others.
+    The class declares the attributes from ``name`` to ``views``. The constructor sets the others.
     ``docs/how-to/add-a-kind.md`` writes a whole kind.
 
     Attributes:
@@ -99,9 +98,8 @@ class Kind(ABC, Generic[S]):
         clusters: columns of the trials that name the random units: one column, or several that are crossed.
         clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
             candidate in another.
-        gallery_columns: columns of the trials that `gallery` reads; empty for a kind without a browser of stimuli.
-        response_columns: columns of the trials that `response_curves` reads; empty for a kind without such curves.
-        response_metric: the metric whose values are the strengths of equal response on these curves.
+        views: what the report's page shows of the trials (`hf_clipdyn.benchmarks.gallery`): a browser of stimuli,
+            response curves.
         fingerprint: SHA-256 of everything that is shown and asked: pixels, labels, prompts, settings.
         preprocess: how images become the model's input: ``processor``, ``squash``, ``tiles``, ``crop``, or ``drawn`` at
             the size of that input.
@@ -132,9 +130,7 @@ class Kind(ABC, Generic[S]):
     text_drift: ClassVar[bool] = False
     clusters: ClassVar[tuple[str, ...]] = ("item",)
     clusters_alike: ClassVar[bool] = False
-    gallery_columns: ClassVar[tuple[str, ...]] = ()
-    response_columns: ClassVar[tuple[str, ...]] = ()
-    response_metric: ClassVar[str] = ""
+    views: ClassVar[tuple[View[Any], ...]] = ()
 
     fingerprint: str
     preprocess: str = "processor"
@@ -183,27 +179,6 @@ class Kind(ABC, Generic[S]):
         """Numbers of two revisions, with influences, that are only meaningful in their comparison; none by default."""
         del a, b
         return [], []
-
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery | None:
-        """The content of the report's browser of stimuli for one revision; none by default.
-
-        Args:
-            trials: only the `gallery_columns`; of these, `later_columns` may be missing.
-            settings: of the cell, from the table's column ``settings``.
-        """
-        del trials, settings
-        return None
-
-    @classmethod
-    def response_curves(cls, trials: pd.DataFrame) -> Sequence[ResponseCurve]:
-        """Curves of one revision's response over the strength of a stimulus; none by default.
-
-        Args:
-            trials: only the `response_columns`.
-        """
-        del trials
-        return ()
 
     @classmethod
     def on(cls, dataset: str, **settings: Any) -> "Benchmark":

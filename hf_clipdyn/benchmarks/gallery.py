@@ -1,30 +1,43 @@
-"""What a browser of stimuli shows of a kind: pictures, the right answer, people's answer, the model's answer.
+"""What the report's page shows of a kind's trials: a browser of stimuli, and response curves.
 
-A kind declares the columns of its trials that this takes, and turns the trials of one revision into a `Gallery`::
+A kind lists its views. Each names the columns of the trials that it takes, and the function that reads them::
 
     class Brightness(Kind[BrightnessSettings]):
         ...
-        gallery_columns = ("item", "label", "decision")
-
-        @classmethod
-        def gallery(cls, trials, settings):
+        @staticmethod
+        def gallery(trials):
             shown = trials.set_index("item")
             return Gallery(pictures=(Picture(),), answer="class", answers={"prompts": shown["decision"]},
                            truth=shown["label"], check=shown[["label"]])
+
+        views = (GalleryView(("item", "label", "decision"), gallery),)
 
 Nothing else is needed: the report finds the images, checks that they are the ones that were shown, chooses some of
 them and draws the browser.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["KEPT_MAP", "Gallery", "Picture", "kept_map", "most_frequent", "shares_below"]
+__all__ = [
+    "KEPT_MAP",
+    "CurvesView",
+    "Gallery",
+    "GalleryView",
+    "Picture",
+    "ResponseCurve",
+    "View",
+    "kept_map",
+    "most_frequent",
+    "shares_below",
+]
+
+T = TypeVar("T")
 
 KEPT_MAP = (12, 16)
 """Rows and columns of a map that is kept with the trials; it lies over the whole image, whatever its shape."""
@@ -71,7 +84,7 @@ class Gallery:
         group_title: what a group is.
         check: columns of the data set, as they were when the stimuli were shown. The pictures are shown only if the
             data set still has these values in the row of each stimulus.
-        last_rows: N if the items are the last N rows of the data set; 0 if they are all rows.
+        last_rows: N if the items are the last N rows of the data set; 0 if they are all rows. The page sets it.
         note: what a reader must know about the pictures, in one sentence.
         maps: maps over the (first) picture, by the title of the way: bytes of (rows, columns) `KEPT_MAP`, uint8, 255 at
             the maximum; only for some items.
@@ -99,6 +112,66 @@ class Gallery:
     note: str = ""
     maps: Mapping[str, pd.Series] = field(default_factory=dict)
     people_map: pd.Series | None = None
+
+    def __post_init__(self) -> None:
+        if not all(answers.index.is_unique for answers in self.answers.values()):
+            raise ValueError("a stimulus has two answers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseCurve:
+    """How the response to one stimulus grows with its strength, beside the strength that people need.
+
+    Attributes:
+        condition, level, parameter: as the numbers of the kind name them.
+        contrasts: strengths that were shown, ascending.
+        responses: at these, relative to the criterion: 1 is an equal response; not negative.
+        human: strength at which people's response is equal; None if unknown.
+        reference: name of a baseline; empty for the model.
+    """
+
+    condition: str
+    level: float | None
+    parameter: float | None
+    contrasts: tuple[float, ...]
+    responses: tuple[float, ...]
+    human: float | None = None
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class View(Generic[T]):
+    """What the page makes of the trials of one revision.
+
+    Attributes:
+        columns: of the trials that `read` takes; of these, the kind's `later_columns` may be missing.
+        read: makes the content from the trials, which have only these columns.
+    """
+
+    columns: tuple[str, ...]
+    read: Callable[[pd.DataFrame], T]
+
+
+@dataclass(frozen=True)
+class GalleryView(View[Gallery | None]):
+    """A browser of stimuli.
+
+    Attributes:
+        last_rows: the setting of the kind that says how many of the data set's last rows are shown; empty for none.
+    """
+
+    last_rows: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvesView(View[Sequence[ResponseCurve]]):
+    """Curves of the response over the strength of a stimulus, epoch by epoch.
+
+    Attributes:
+        metric: whose values are the strengths of equal response.
+    """
+
+    metric: str
 
 
 def most_frequent(answers: pd.DataFrame, column: str = "decision") -> tuple[pd.Series, pd.Series]:

@@ -4,21 +4,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.base import Kind
-from hf_clipdyn.benchmarks.gallery import KEPT_MAP, kept_map, most_frequent, shares_below
+from hf_clipdyn.benchmarks.gallery import (
+    KEPT_MAP,
+    Gallery,
+    GalleryView,
+    kept_map,
+    most_frequent,
+    shares_below,
+)
 from hf_clipdyn.benchmarks.registry import kinds
 
 
-def test_a_kind_that_names_columns_for_its_gallery_has_them_and_makes_one():
-    for kind in kinds().values():
-        assert set(kind.gallery_columns) <= set(kind.trial_columns)
-        overrides = kind.gallery.__func__ is not Kind.gallery.__func__
-        assert overrides == bool(kind.gallery_columns), kind.name
+def test_views_take_columns_of_the_trials_and_kinds_of_single_stimuli_have_a_gallery():
+    without = {"psychophysics", "quadruple", "representation"}
+    for name, kind in kinds().items():
+        assert all(set(view.columns) <= set(kind.trial_columns) for view in kind.views)
+        assert any(isinstance(view, GalleryView) for view in kind.views) == (name not in without), name
 
 
-def test_kinds_whose_answers_are_about_single_stimuli_have_a_gallery():
-    without = {name for name, kind in kinds().items() if not kind.gallery_columns}
-    assert without == {"psychophysics", "quadruple", "representation"}
+def test_a_gallery_in_which_a_stimulus_has_two_answers_is_an_error():
+    with pytest.raises(ValueError, match="two answers"):
+        Gallery(pictures=(), answer="value", answers={"cosine": pd.Series([1.0, 2.0], index=[3, 3])})
 
 
 def test_a_kept_map_is_the_mean_over_equal_cells_at_the_scale_of_its_maximum():

@@ -112,7 +112,7 @@ def test_every_observer_is_counted_and_their_mean_has_an_interval_over_them(part
 def test_a_class_without_a_decision_for_either_cue_has_no_interval():
     trials = cue_conflict_trials(0, 1.0)
     cat = (trials["shape"] == "cat") & (trials["protocol"] == "")
-    gallery = ShapeBias.gallery(trials.assign(decision=trials["decision"].mask(cat, "bear")), {})
+    gallery = ShapeBias.gallery(trials.assign(decision=trials["decision"].mask(cat, "bear")))
     counter = views._Counter.of([gallery], "cue_conflict", ShapeBias, 0.95)
     shapes, answers = views._side_by_side(gallery, "prompts", "shape")
     rows = dict(zip(counter.titles, counter.categories(gallery, answers), strict=True))
@@ -216,6 +216,7 @@ def test_the_gallery_of_each_kind_takes_only_its_columns(planted):
     for cell, kind in cells["kind"].items():
         kinds = {one.name: one for one in (ShapeBias, ZeroShot, Noise)}
         if kind in kinds:
-            trials = planted.trials.of(str(cell), kinds[kind].gallery_columns)
+            [view] = kinds[kind].views
+            trials = planted.trials.of(str(cell), view.columns)
             assert isinstance(trials, pd.DataFrame)
-            assert set(trials.columns) <= set(kinds[kind].gallery_columns)
+            assert set(trials.columns) <= set(view.columns)

@@ -1,6 +1,5 @@
 """Classification among 16 classes beside people (Geirhos et al. 2019, 2021): are they right, and on the same images?"""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, decode, digest
 from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture, most_frequent
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, most_frequent
 from hf_clipdyn.benchmarks.prompts import class_embeddings, prompt_sets, rank, thousand_way
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import ClassificationSettings
@@ -21,6 +20,7 @@ from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Refer
 
 __all__ = ["Classification", "ClassificationSettings"]
 
+_SHOWN = ("image_id", "subset", "category", "exemplar")
 _COLUMNS = ("image_id", "subset", "condition", "category", "exemplar")
 _THOUSAND, _PUBLISHED = "imagenet_1000", "imagenet_1000_80"
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
@@ -173,16 +173,6 @@ class Classification(Kind[ClassificationSettings]):
         "observer": "string",
     }
     clusters = ("exemplar",)
-    gallery_columns = (
-        "item",
-        "image_id",
-        "subset",
-        "category",
-        "exemplar",
-        "protocol",
-        "decision",
-        "observer",
-    )
 
     def __init__(
         self, source: Source, image_processor: Any, settings: ClassificationSettings, common: Common
@@ -221,33 +211,33 @@ class Classification(Kind[ClassificationSettings]):
         trials: pd.DataFrame = pd.concat([*blocks, self._humans], ignore_index=True)
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Images with their class, the decisions of every way of asking, and what most observers said."""
-        del settings
         shown = trials.drop_duplicates("item").set_index("item")
         humans = trials[trials["protocol"] == HUMAN]
         people, share = most_frequent(humans)
-        asked = trials[trials["protocol"] != HUMAN].groupby("protocol", sort=False)
+        asked = trials[trials["protocol"] != HUMAN].set_index("item").groupby("protocol", sort=False)
+        titles = Classification.terms.variants
         return Gallery(
             pictures=(Picture(),),
             answer="class",
             answers={
-                cls.terms.variants.get(str(protocol), str(protocol)) or "prompts": rows.set_index("item")[
-                    "decision"
-                ]
-                for protocol, rows in asked
+                titles.get(str(protocol), str(protocol)) or "prompts": decisions
+                for protocol, decisions in asked["decision"]
             },
             truth=shown["category"],
             truth_title="class",
             people=people,
             people_share=share,
             observers=humans[["item", "observer", "decision"]],
-            clusters=shown[list(cls.clusters)],
-            groups=shown["subset"].map(lambda name: cls.terms.subsets.get(name, name)),
+            clusters=shown[list(Classification.clusters)],
+            groups=shown["subset"].map(lambda name: Classification.terms.subsets.get(name, name)),
             group_title="data set",
             check=shown[["image_id", "category"]],
         )
+
+    views = (GalleryView(("item", *_SHOWN, "protocol", "decision", "observer"), gallery),)
 
     score = staticmethod(classification_numbers)
 

@@ -3,14 +3,13 @@
 The level is a synthetic order and SSIM a formula: both are proxies, neither is a human judgement.
 """
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, cosine_distance, decode, digest, number
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture, shares_below
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, shares_below
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.pair_tables import PLACE_OF_DISTANCE
 from hf_clipdyn.benchmarks.pixel_baselines import column_ssim
@@ -71,7 +70,6 @@ class Distortion(Kind[KindSettings]):
     }
     needs_text = False
     clusters = ("reference_id",)
-    gallery_columns = ("item", "reference_id", "distortion", "level", "distance")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         pairs = source.dataset.select_columns(["reference_id", "distortion", "level"]).to_pandas()
@@ -99,10 +97,9 @@ class Distortion(Kind[KindSettings]):
         trials: pd.DataFrame = self._pairs.assign(distance=distances)
         return trials
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Pairs with the place of the model's distance; nobody judged them."""
-        del settings
         shown = trials.set_index("item")
         return Gallery(
             pictures=(
@@ -116,6 +113,8 @@ class Distortion(Kind[KindSettings]):
             group_title="distortion",
             check=shown[["reference_id", "distortion", "level"]],
         )
+
+    views = (GalleryView(("item", "reference_id", "distortion", "level", "distance"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -1,12 +1,11 @@
 """Just-noticeable differences: is the distance small where people see no difference (Zhang et al. 2018)?"""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, number
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
@@ -76,7 +75,6 @@ class Jnd(Kind[KindSettings]):
     needs_text = False
     reads_layers = True
     clusters = ("cluster",)
-    gallery_columns = ("item", "same", "subset", "probe", "distance", "value")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         self._pairs = pairs = ImagePairs(source, image_processor, common, ("image_0", "image_1"))
@@ -90,10 +88,9 @@ class Jnd(Kind[KindSettings]):
         """Distance of the two images of each pair, at every place."""
         return pair_trials(self._judged, self._pairs.distances(readout, ["value"]), self.trial_columns)
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Pairs: how many people saw a difference, and the place of the model's distance among all pairs."""
-        del settings
         shown = trials.drop_duplicates("item").set_index("item")
         return Gallery(
             pictures=(Picture(title="one", column="image_0"), Picture(title="other", column="image_1")),
@@ -106,6 +103,8 @@ class Jnd(Kind[KindSettings]):
             group_title="sub-set",
             check=shown[["same", "subset"]],
         )
+
+    views = (GalleryView(("item", "same", "subset", "probe", "distance", "value"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -1,6 +1,6 @@
 """Human uncertainty: does the model doubt the images that people doubt, and between the same classes?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from hf_clipdyn.benchmarks.base import (
     number,
     similarity,
 )
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -146,7 +146,6 @@ class LabelDistribution(Kind[KindSettings]):
         "logit_scale": "float64",
     }
     text_drift = True
-    gallery_columns = ("item", "label", "counts", "cosines")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         del settings
@@ -175,10 +174,9 @@ class LabelDistribution(Kind[KindSettings]):
             }
         )
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Images with their label, the most probable class, and the class that most people chose."""
-        del settings
         shown = trials.set_index("item")
         counts = np.stack(shown["counts"].to_list())
         return Gallery(
@@ -191,6 +189,8 @@ class LabelDistribution(Kind[KindSettings]):
             people_share=pd.Series(counts.max(axis=1) / counts.sum(axis=1), index=shown.index),
             check=shown[["label"]],
         )
+
+    views = (GalleryView(("item", "label", "counts", "cosines"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

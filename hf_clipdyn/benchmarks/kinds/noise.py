@@ -1,6 +1,6 @@
 """How much classification accuracy and embeddings suffer from corrupted pixels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -18,7 +18,7 @@ from hf_clipdyn.benchmarks.base import (
     unit,
 )
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noise_scores import CLEAN, noise_numbers, noise_numbers_together
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
@@ -159,7 +159,6 @@ class Noise(Kind[NoiseSettings]):
     later_columns = ("human_accuracy",)
     score_version = 2
     text_drift = True
-    gallery_columns = ("item", "label", "condition", "level", "decision")
 
     def __init__(self, source: Source, image_processor: Any, settings: NoiseSettings, common: Common) -> None:
         self._names, self._labels = labels_of(source)
@@ -250,17 +249,16 @@ class Noise(Kind[NoiseSettings]):
             blocks.append(pd.DataFrame(columns).astype(self.trial_columns))
         return pd.concat(blocks, ignore_index=True)
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Images with their class, and the decision at every level of every corruption."""
-        del settings
         shown = trials.drop_duplicates("item").set_index("item")
         levels = trials.groupby(["condition", "level"], sort=False, dropna=False)
         return Gallery(
             pictures=(Picture(),),
             answer="class",
             answers={
-                _way(cls.terms, *cast("tuple[str, float]", key)): rows.set_index("item")["decision"]
+                _way(Noise.terms, *cast("tuple[str, float]", key)): rows.set_index("item")["decision"]
                 for key, rows in levels
             },
             truth=shown["label"],
@@ -268,6 +266,8 @@ class Noise(Kind[NoiseSettings]):
             check=shown[["label"]],
             note="The picture shows the uncorrupted image, even if the model saw a corrupted one.",
         )
+
+    views = (GalleryView(("item", "label", "condition", "level", "decision"), gallery),)
 
     score = staticmethod(noise_numbers)
     score_together = staticmethod(noise_numbers_together)

@@ -1,6 +1,6 @@
 """Odd one out of three: does the model's similarity leave out the image that people leave out?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from hf_clipdyn.benchmarks.base import (
     number,
     similarity,
 )
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -98,7 +98,6 @@ class OddOneOut(Kind[KindSettings]):
     needs_text = False
     clusters = tuple(_OBJECTS)
     clusters_alike = True
-    gallery_columns = ("item", *_OBJECTS, "asked", "probe", "similarity", "choice")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         pixels = decode(source.dataset, image_processor, common)
@@ -153,10 +152,9 @@ class OddOneOut(Kind[KindSettings]):
         typed = [block.reindex(columns=columns).astype(self.trial_columns) for block in blocks]
         return pd.concat(typed, ignore_index=True)
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Three objects: the odd one of people, who always chose the last, and that of each similarity."""
-        del settings
         asked = trials[trials["asked"] & (trials["probe"] == "projection")]
         shown = asked.drop_duplicates("item").set_index("item")
         return Gallery(
@@ -165,12 +163,14 @@ class OddOneOut(Kind[KindSettings]):
             ),
             answer="picture",
             answers={
-                cls.terms.variants.get(str(name), str(name)): rows.set_index("item")["choice"].fillna(-1)
-                for name, rows in asked.groupby("similarity", sort=False)
+                OddOneOut.terms.variants.get(str(name), str(name)): choices.fillna(-1)
+                for name, choices in asked.set_index("item").groupby("similarity", sort=False)["choice"]
             },
             people=pd.Series(2, index=shown.index),
             people_title="a person's choice",
         )
+
+    views = (GalleryView(("item", *_OBJECTS, "asked", "probe", "similarity", "choice"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import gmean
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest
+from hf_clipdyn.benchmarks.gallery import CurvesView, ResponseCurve
 from hf_clipdyn.benchmarks.grating_tests import TESTS, fitting_items, grating_items, observers
 from hf_clipdyn.benchmarks.gratings import Drawing, Field, distinct
 from hf_clipdyn.benchmarks.pair_tables import (
@@ -29,7 +30,6 @@ from hf_clipdyn.benchmarks.pair_tables import (
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.response_curves import ResponseCurve
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.pixels import draw_pixels
 from hf_clipdyn.metrics.bootstrap import student_interval
@@ -53,6 +53,7 @@ _SLOPE_FROM = 0.019  # contrast of a mask
 _CURVE = "cosine"  # the distance whose contrasts are reported one by one
 _PIXELS = "rmse"
 _ORDER = ["is_criterion", "item", "contrast", "exemplar"]
+_DRAWN_FROM = (*_ORDER, "test", "level", "criterion", "human", "probe", "layer", "distance", "value")
 _FREQUENCY = Axis(title="spatial frequency", unit="cycles/degree", log=True)
 Floats = NDArray[np.float64]
 
@@ -204,8 +205,6 @@ class Psychophysics(Kind[KindSettings]):
         **DISTANCE_COLUMNS,
         "value": "float64",
     }
-    response_columns = (*_ORDER, "test", "level", "criterion", "human", "probe", "layer", "distance", "value")
-    response_metric = "contrast"
     needs_text = False
     needs_float32 = True
     reads_layers = True
@@ -271,8 +270,8 @@ class Psychophysics(Kind[KindSettings]):
             numbers += _references(str(name), part[~part["is_criterion"]])
         return numbers
 
-    @classmethod
-    def response_curves(cls, trials: pd.DataFrame) -> list[ResponseCurve]:
+    @staticmethod
+    def response_curves(trials: pd.DataFrame) -> list[ResponseCurve]:
         """Distances by contrast over the criterion's, of the projection's cosine and of the pixels."""
         found: list[ResponseCurve] = []
         for columns, rows in by_place(trials):
@@ -282,6 +281,8 @@ class Psychophysics(Kind[KindSettings]):
             for name, part in rows.groupby("test", sort=False):
                 found += _Answers.of(part).curves(str(name), columns.get("reference", ""))
         return found
+
+    views = (CurvesView(_DRAWN_FROM, response_curves, metric="contrast"),)
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:

@@ -1,13 +1,13 @@
 """Image quality: does the distance of a distorted image to its reference order images as people do?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, digest, number
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture, shares_below
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, shares_below
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.input_views import InputViews, input_views
 from hf_clipdyn.benchmarks.pair_tables import (
@@ -117,7 +117,6 @@ class Quality(Kind[QualitySettings]):
     needs_text = False
     reads_layers = True
     clusters = ("reference_id",)
-    gallery_columns = ("item", *_COLUMNS, "probe", "distance", "value")
 
     def __init__(
         self, source: Source, image_processor: Any, settings: QualitySettings, common: Common
@@ -205,10 +204,9 @@ class Quality(Kind[QualitySettings]):
             baselines.append(pd.DataFrame(values))
         return pair_trials(self._judged, [distances, *baselines], self.trial_columns)
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Pairs: the place of people's score, from the best to the worst, and that of the model's distance."""
-        del settings
         shown = trials.drop_duplicates("item").set_index("item")
         worse = -shown["score"] if shown["higher_is_better"].iloc[0] else shown["score"]
         return Gallery(
@@ -225,6 +223,8 @@ class Quality(Kind[QualitySettings]):
             group_title="distortion",
             check=shown[["reference_id", "distortion", "score"]],
         )
+
+    views = (GalleryView(("item", *_COLUMNS, "probe", "distance", "value"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -1,6 +1,5 @@
 """Image-text retrieval on captioned images: recall at 1, 5 and 10 in both directions."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from hf_clipdyn.benchmarks.base import (
     similarity,
     unit,
 )
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import RetrievalSettings
 from hf_clipdyn.benchmarks.sources import Source
@@ -65,7 +64,6 @@ class Retrieval(Kind[RetrievalSettings]):
         references=(Reference(role="chance", title="chance", joins=("metric",)),),
     )
     trial_columns: ClassVar = {"modality": "str", "item": "int64", "embedding": "object"}
-    gallery_columns = ("modality", "item", "embedding")
 
     def __init__(
         self, source: Source, image_processor: Any, settings: RetrievalSettings, common: Common
@@ -100,8 +98,8 @@ class Retrieval(Kind[RetrievalSettings]):
         )
         return trials.astype(self.trial_columns)
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Images, and the rank of the nearest of their own captions among all."""
         images, texts = (trials[trials["modality"] == modality] for modality in ("image", "text"))
         cosines = similarity(images["embedding"].to_list(), texts["embedding"].to_list())
@@ -113,8 +111,9 @@ class Retrieval(Kind[RetrievalSettings]):
             answer="value",
             answers={"captions": pd.Series(ranks, index=images["item"].to_numpy(), dtype="float64")},
             value_title="rank of the image's closest caption, 1 for the best",
-            last_rows=int(settings.get("held_out") or 0),
         )
+
+    views = (GalleryView(("modality", "item", "embedding"), gallery, last_rows="held_out"),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

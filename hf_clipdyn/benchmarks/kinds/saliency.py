@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Common, Kind, by_item, decode, digest
 from hf_clipdyn.benchmarks.captions import first_captions
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.observers import Observers, Viewed
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
@@ -52,6 +52,7 @@ _THREADS = 8
 _KEPT_MAPS = 48
 _CEILING_MAPS = 16_000
 _SMOOTHED = "smoothed"
+_PLACE = ["probe", "layer", _SMOOTHED, "subset"]
 _JOINS = ("metric", "variant", "subset")
 _BASELINES = {
     CENTRE_GAUSSIAN: "centre Gaussian",
@@ -169,7 +170,6 @@ class Saliency(Kind[SaliencySettings]):
         "causes": "string",
     }
     later_columns = ("map",)
-    gallery_columns = ("item", "image_id", "probe", "layer", "smoothed", "subset", "nss", "cc", "map")
     needs_text = False
 
     def __init__(
@@ -280,7 +280,7 @@ class Saliency(Kind[SaliencySettings]):
 
         found = map_over_processes(_parts(len(self._viewed), min(_CHUNK, readout.batch_size)), work)
         trials = pd.concat([self._trials(found), references])
-        return trials.sort_values(["probe", "layer", "smoothed", "subset", "item"], ignore_index=True)
+        return trials.sort_values([*_PLACE, "item"], ignore_index=True)
 
     @cached_property
     def _references(self) -> pd.DataFrame:
@@ -306,17 +306,16 @@ class Saliency(Kind[SaliencySettings]):
         rows = [row for part in parts for row in part]
         return pd.DataFrame(rows, columns=list(self.trial_columns)).astype(self.trial_columns)
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery | None:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery | None:
         """Images with the score of each probe's map, and the maps beside people's; of the deepest layer."""
-        del settings
         whole = trials[~trials["smoothed"] & (trials["subset"] == "")]
         by_probe = {
             str(name): rows[rows["layer"].fillna(-1) == rows["layer"].fillna(-1).max()].set_index("item")
             for name, rows in whole.groupby("probe", sort=False)
         }
         models = {
-            cls.terms.probes.get(name, name): rows
+            Saliency.terms.probes.get(name, name): rows
             for name, rows in by_probe.items()
             if name not in _REFERENCES
         }
@@ -329,13 +328,15 @@ class Saliency(Kind[SaliencySettings]):
             pictures=(Picture(),),
             answer="value",
             answers={title: rows[metric] for title, rows in models.items()},
-            value_title=f"{cls.terms.terms[metric].title} of the model's map",
+            value_title=f"{Saliency.terms.terms[metric].title} of the model's map",
             people=None if people is None else people[metric],
-            people_title=f"{cls.terms.terms[metric].title} of the other people's map",
+            people_title=f"{Saliency.terms.terms[metric].title} of the other people's map",
             check=shown[["image_id"]],
             maps={title: rows["map"] for title, rows in models.items() if "map" in rows},
             people_map=None if people is None or "map" not in people else people["map"],
         )
+
+    views = (GalleryView(("item", *_PLACE, "image_id", "nss", "cc", "map"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
@@ -368,8 +369,7 @@ class Saliency(Kind[SaliencySettings]):
 
 def _places(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
     """The name of a map in the trials, the columns of its numbers, and its trials."""
-    keys = ["probe", "layer", "smoothed", "subset"]
-    for key, rows in trials.groupby(keys, sort=False, dropna=False):
+    for key, rows in trials.groupby(_PLACE, sort=False, dropna=False):
         probe, layer, smoothed, subset = cast("tuple[str, Any, bool, str]", key)
         columns = {
             "layer": None if pd.isna(layer) else int(layer),

@@ -1,6 +1,5 @@
 """Does shape or texture decide where they conflict (Geirhos et al. 2019)? By prompts, and without text."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -16,7 +15,7 @@ from hf_clipdyn.benchmarks.base import (
     digest,
     unit,
 )
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture, most_frequent
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, most_frequent
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets, rank, thousand_way
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -155,7 +154,6 @@ class ShapeBias(Kind[KindSettings]):
         "cue": "string",
         "observer": "string",
     }
-    gallery_columns = ("item", "image_id", *_CUES, "protocol", "decision", "cue", "observer")
     needs_text = False  # a vision model answers the triplets and the probes
     text_drift = True
     clusters = ("shape_exemplar", "texture_exemplar")
@@ -236,14 +234,13 @@ class ShapeBias(Kind[KindSettings]):
         trials: pd.DataFrame = rows.assign(protocol=CROSSED_PROBE, cue=cue, decision=decisions)
         return trials
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Images with both cues, and what prompts and probes decide."""
-        del settings
         shown = trials.drop_duplicates("item").set_index("item")
         asked = trials[~trials["protocol"].isin([TEXT_FREE, HUMAN])]
         answers = {
-            _way(cls.terms, *cast("tuple[str, Any]", key)): rows.set_index("item")["decision"]
+            _way(ShapeBias.terms, *cast("tuple[str, Any]", key)): rows.set_index("item")["decision"]
             for key, rows in asked.groupby(["protocol", "cue"], sort=False, dropna=False)
         }
         humans = trials[trials["protocol"] == HUMAN]
@@ -260,12 +257,15 @@ class ShapeBias(Kind[KindSettings]):
             people=people,
             people_share=share,
             choosing=tuple(
-                _way(cls.terms, str(name), None) for name in asked[asked["cue"].isna()]["protocol"].unique()
+                _way(ShapeBias.terms, str(name), None)
+                for name in asked[asked["cue"].isna()]["protocol"].unique()
             ),
             observers=humans[["item", "observer", "decision"]],
-            clusters=shown[list(cls.clusters)],
+            clusters=shown[list(ShapeBias.clusters)],
             check=shown[["image_id", "shape", "texture"]],
         )
+
+    views = (GalleryView(("item", "image_id", *_CUES, "protocol", "decision", "cue", "observer"), gallery),)
 
     score = staticmethod(shape_numbers)
 

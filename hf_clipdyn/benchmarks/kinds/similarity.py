@@ -1,13 +1,13 @@
 """Perceptual similarity: does the distance choose as people do, and does it see what they see?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, mean_by_item, number
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
@@ -30,6 +30,7 @@ __all__ = ["Similarity"]
 
 _MANY_VOTES = 6
 _IMAGES = ("reference", "image_0", "image_1")
+_VALUES = ("value_0", "value_1")
 _JOINS = ("metric", "subset", "level")
 
 
@@ -80,13 +81,11 @@ class Similarity(Kind[KindSettings]):
         "votes": "Int64",
         "subset": "str",
         **DISTANCE_COLUMNS,
-        "value_0": "float64",
-        "value_1": "float64",
+        **dict.fromkeys(_VALUES, "float64"),
     }
     needs_text = False
     reads_layers = True
     clusters = _IMAGES
-    gallery_columns = ("item", "judgement", "subset", "probe", "distance", "value_0", "value_1")
     clusters_alike = True
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
@@ -100,13 +99,12 @@ class Similarity(Kind[KindSettings]):
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distances of the reference to both candidates, at every place."""
-        distances = self._pairs.distances(readout, ["value_0", "value_1"])
+        distances = self._pairs.distances(readout, _VALUES)
         return pair_trials(self._judged, distances, self.trial_columns)
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """A reference with two candidates: which one people chose, and which one is nearer at the projection."""
-        del settings
         shown = trials.drop_duplicates("item").set_index("item")
         judged = shown["judgement"]
         return Gallery(
@@ -127,13 +125,15 @@ class Similarity(Kind[KindSettings]):
             check=shown[["judgement", "subset"]],
         )
 
+    views = (GalleryView(("item", "judgement", "subset", "probe", "distance", *_VALUES), gallery),)
+
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """2AFC of every place, pooled and per sub-set; people and the ceiling once."""
         found = []
         for key, columns, rows in _parts(trials):
             images = rows[list(_IMAGES)].to_numpy(np.int64)
-            answers = [rows[name].to_numpy(np.float64) for name in ("value_0", "value_1", "judgement")]
+            answers = [rows[name].to_numpy(np.float64) for name in (*_VALUES, "judgement")]
             result = two_afc(*answers, images=images, **common.resampling)
             scores = two_afc_rows(*answers)[:, TWO_AFC_VALUES.index(key)]
             counted = columns | {"n_clusters": image_clusters(images)[1]}

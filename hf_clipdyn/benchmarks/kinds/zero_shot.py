@@ -1,13 +1,12 @@
 """Zero-shot classification: the class whose prompts are nearest to the image."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, mean_by_item, number
-from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -50,7 +49,6 @@ class ZeroShot(Kind[KindSettings]):
     )
     trial_columns: ClassVar = {"item": "int64", "label": "int64", "ranking": "object", "n_classes": "int64"}
     text_drift = True
-    gallery_columns = ("item", "label", "ranking")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         self._names, self._labels = labels_of(source)
@@ -76,10 +74,9 @@ class ZeroShot(Kind[KindSettings]):
             }
         )
 
-    @classmethod
-    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+    @staticmethod
+    def gallery(trials: pd.DataFrame) -> Gallery:
         """Images with their class, and the first decision."""
-        del settings
         shown = trials.set_index("item")
         return Gallery(
             pictures=(Picture(),),
@@ -89,6 +86,8 @@ class ZeroShot(Kind[KindSettings]):
             truth_title="class",
             check=shown[["label"]],
         )
+
+    views = (GalleryView(("item", "label", "ranking"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -9,10 +9,10 @@ people need.
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from hf_clipdyn.benchmarks.base import Kind
-from hf_clipdyn.benchmarks.gallery import Gallery
+from hf_clipdyn.benchmarks.gallery import CurvesView, Gallery, GalleryView, ResponseCurve, View
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.response_curves import ResponseCurve
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import SubsetWarning
@@ -54,6 +53,8 @@ _MOST_NUMBERS = 60_000  # of the curves of one benchmark
 
 Codes = NDArray[np.int64]
 _Key = tuple[str, float | None, float | None]
+T = TypeVar("T")
+V = TypeVar("V", bound=View[Any])
 
 
 def _kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
@@ -72,7 +73,7 @@ def _kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
 
 def gallery_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
     """The `_kind_cells` of kinds with a gallery."""
-    return ((kind, cells) for kind, cells in _kind_cells(study) if kind.gallery_columns)
+    return ((kind, cells) for kind, cells in _kind_cells(study) if _view(kind, GalleryView))
 
 
 def spread_cells(cells: pd.DataFrame, most: int = _MOST_CELLS) -> pd.DataFrame:
@@ -92,36 +93,27 @@ def evenly(length: int, most: int) -> NDArray[np.int64]:
 
 def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
     """What the kind makes of the trials of a row of cells; None if there are none, or of an earlier version."""
-    trials = study.trials.of(str(cell.cell), kind.gallery_columns)
-    if (
-        trials is None
-        or trials.empty
-        or set(kind.gallery_columns) - set(trials.columns) - set(kind.later_columns)
-    ):
+    view = _view(kind, GalleryView)
+    gallery = None if view is None else _read(study, kind, view, cell)
+    if view is None or gallery is None or not view.last_rows:
+        return gallery
+    settings = json_object(str(cell.settings)) or {}
+    return replace(gallery, last_rows=int(settings.get(view.last_rows) or 0))
+
+
+def _view(kind: type[Kind[Any]], wanted: type[V]) -> V | None:
+    return next((view for view in kind.views if isinstance(view, wanted)), None)
+
+
+def _read(study: Study, kind: type[Kind[Any]], view: View[T], cell: Any) -> T | None:
+    """What a view shows of a cell; None without trials, or from those of an earlier version."""
+    trials = study.trials.of(str(cell.cell), view.columns)
+    if trials is None or trials.empty or set(view.columns) - set(trials.columns) - set(kind.later_columns):
         return None
-    with _fitting(cell):
-        gallery = kind.gallery(trials, json_object(str(cell.settings)) or {})
-        if gallery is not None and not all(answers.index.is_unique for answers in gallery.answers.values()):
-            raise ValueError("a stimulus has two answers")
-    return gallery
-
-
-def _read_curves(study: Study, kind: type[Kind[Any]], cell: Any) -> Sequence[ResponseCurve]:
-    """The response curves of a cell; none without trials, or from those of an earlier version."""
-    trials = study.trials.of(str(cell.cell), kind.response_columns)
-    if trials is None or trials.empty or set(kind.response_columns) - set(trials.columns):
-        return ()
-    with _fitting(cell):
-        return kind.response_curves(trials)
-
-
-@contextmanager
-def _fitting(cell: Any) -> Iterator[None]:
-    """Trials of another kind are an error of one sentence, whatever the kind stumbles over."""
     try:
-        yield
+        return view.read(trials)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise EvaluationError(
+        raise EvaluationError(  # trials of another kind, whatever the kind stumbles over
             f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not match this kind "
             "of benchmark: evaluate it again with --force."
         ) from error
@@ -431,21 +423,24 @@ def psychometric(study: Study) -> dict[str, Any] | None:
     """
     parts = {}
     for kind, cells in _kind_cells(study):
-        part = _curves_part(study, kind, cells) if kind.response_columns else None
+        view = _view(kind, CurvesView)
+        part = None if view is None else _curves_part(study, kind, view, cells)
         if part is not None:
             parts[f"{kind.name}/{cells['dataset'].iloc[0]}"] = part
     return parts or None
 
 
-def _curves_part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> dict[str, Any] | None:
+def _curves_part(
+    study: Study, kind: type[Kind[Any]], view: CurvesView, cells: pd.DataFrame
+) -> dict[str, Any] | None:
     conditions: dict[_Key, ResponseCurve] = {}
-    by_run: dict[str, list[tuple[str, list[ResponseCurve]]]] = {}
-    probe = _read_curves(study, kind, next(cells.tail(1).itertuples(index=False)))
+    by_run: dict[str, list[tuple[str, Sequence[ResponseCurve]]]] = {}
+    probe = _read(study, kind, view, next(cells.tail(1).itertuples(index=False))) or ()
     numbers = sum(len(curve.contrasts) for curve in probe if not curve.reference) or 1
     kept = spread_cells(spread_cells(cells), _MOST_NUMBERS // numbers)
     for run, of_run in kept.groupby("run", sort=False):
         for cell in of_run.itertuples(index=False):
-            curves = list(_read_curves(study, kind, cell))
+            curves = _read(study, kind, view, cell) or ()
             for curve in curves:
                 conditions.setdefault(_key(curve), curve)
             if curves:
@@ -456,7 +451,7 @@ def _curves_part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> di
     first = next(iter(by_run.values()))[0][1]
     names = dict.fromkeys(curve.reference for curve in first if curve.reference)
     return {
-        "metric": kind.response_metric,
+        "metric": view.metric,
         "conditions": [
             {
                 "condition": curve.condition,
