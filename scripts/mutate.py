@@ -3,15 +3,19 @@
 python scripts/mutate.py --output mutants.tsv
 python scripts/mutate.py hf_clipdyn/metrics --tests tests/metrics --count 50
 
-The tests run once to learn which lines each of them executes and how long it takes. For each place, the tests that
-execute its line run against the changed package, the quickest first, until one fails. A copy of the checkout is
-changed, never the checkout. The same seed draws the same places from the same files. Ctrl-C ends it with the summary
-of what is done: places come in an order drawn by the seed, so the first of them are a sample as well.
+Places are comparisons, arithmetic, `and`, `or` and `not`, numbers, True and False, returned values and conditions in
+the bodies of functions. One run of the tests shows which lines each of them executes and how long it takes. Then each
+place gets a process of its own, forked when all tests are collected: it replaces the code of the function and runs the
+tests that execute the line, those of the module's own file first and then the quickest, until one fails. No file
+changes. Tests that start other processes notice nothing there, so the share is a lower bound.
+
+The same seed draws the same places from the same files, from each file by its share and in a drawn order: Ctrl-C ends
+the program with a summary of the places so far, which are a sample as well.
 """
 
 import argparse
 import ast
-import importlib
+import gc
 import json
 import os
 import random
@@ -27,10 +31,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(CHECKOUT)  # this folder has an evaluate.py of its own
+
+import pytest  # noqa: E402
+
 FILES = (
     "hf_clipdyn/metrics",
     "hf_clipdyn/statistics",
@@ -38,93 +46,57 @@ FILES = (
     "hf_clipdyn/training/checkpoint.py",
 )
 TESTS = ("tests/metrics", "tests/statistics", "tests/revisions", "tests/training/test_resuming.py")
-# Loaded before the forks, so that a mutant costs no start of them. The package itself is loaded by each fork.
-LIBRARIES = {
-    "accelerate": (),
-    "datasets": (),
-    "evaluate": (),
-    "huggingface_hub": ("HfApi",),
-    "hypothesis": (),
-    "matplotlib.pyplot": (),
-    "pandas": (),
-    "pytest": (),
-    "scipy.optimize": (),
-    "scipy.stats": (),
-    "torch": (),
-    "transformers": ("CLIPModel", "CLIPProcessor", "CLIPTokenizerFast", "Trainer"),
-}
-# What tests/conftest.py sets, too: these variables are read when the libraries above are loaded.
-ENVIRONMENT = {
-    "HF_ENDPOINT": "http://127.0.0.1:9",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_XET": "1",
-    "MPLBACKEND": "agg",
-    "OMP_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 
-COMPARED = {
+OPPOSITE: dict[type, type] = {
     ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
     ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
     ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
     ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-}
-COMPUTED = {
     ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
     ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult,
-    ast.Pow: ast.Mult,
-    ast.MatMult: ast.Mult,
     ast.BitAnd: ast.BitOr,
-    ast.BitOr: ast.BitAnd,
+    ast.And: ast.Or,
 }
+OPPOSITE |= {second: first for first, second in OPPOSITE.items()}
+OPPOSITE |= {ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.MatMult: ast.Mult}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A span of a file and what replaces it."""
+    """A span of bytes of a file and what replaces it; ``lines``: its line, and that of its statement."""
 
     file: str
-    line: int
-    """Line of the span, which a test must execute."""
+    lines: tuple[int, int]
     span: tuple[int, int]
-    """First byte, and the byte after the last."""
     kind: str
     before: str
     after: str
 
     def change(self, source: bytes) -> bytes:
-        """The file's bytes with the change."""
-        return source[: self.span[0]] + self.after.encode() + source[self.span[1] :]
+        """The file's bytes with the change, and as many lines as before."""
+        start, end = self.span
+        lost = b"\n" * (source.count(b"\n", start, end) - self.after.count("\n"))
+        return b"".join((source[:start], b"(", self.after.encode(), lost, b")", source[end:]))
 
 
 def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[str, ast.expr | ast.stmt, ast.expr | ast.stmt]]:
+def _changes(node: ast.AST) -> Iterator[tuple[str, ast.expr, ast.expr]]:
     """The kinds of change that a node allows: what is replaced, and by what."""
     match node:
-        case ast.Compare(ops=[first, *others]) if type(first) in COMPARED:
-            other = COMPARED[type(first)]()
-            yield "comparison", node, ast.Compare(node.left, [other, *others], node.comparators)
-        case ast.BinOp(left, op, right) if type(op) in COMPUTED and not (_is_text(left) or _is_text(right)):
-            yield "arithmetic", node, ast.BinOp(left, COMPUTED[type(op)](), right)
-        case ast.AugAssign(target, op, value) if type(op) in COMPUTED and not _is_text(value):
-            yield "arithmetic", node, ast.AugAssign(target, COMPUTED[type(op)](), value)
+        case ast.Compare(left, [first, *others], compared):
+            yield "comparison", node, ast.Compare(left, [OPPOSITE[type(first)](), *others], compared)
+        case ast.BinOp(left, op, right) if type(op) in OPPOSITE and not (_is_text(left) or _is_text(right)):
+            yield "arithmetic", node, ast.BinOp(left, OPPOSITE[type(op)](), right)
+        case ast.AugAssign(_, ast.Add() | ast.Sub(), value) if not _is_text(value):
+            yield "arithmetic", value, ast.UnaryOp(ast.USub(), value)
         case ast.UnaryOp(ast.USub(), operand):
             yield "arithmetic", node, operand
         case ast.BoolOp(op, values):
-            yield "boolean", node, ast.BoolOp(ast.Or() if isinstance(op, ast.And) else ast.And(), values)
+            yield "boolean", node, ast.BoolOp(OPPOSITE[type(op)](), values)
         case ast.UnaryOp(ast.Not(), operand):
             yield "boolean", node, operand
         case ast.Constant(bool() as value):
@@ -132,50 +104,48 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.expr | ast.stmt, ast.expr
         case ast.Constant(int() | float() as value):
             yield "constant", node, ast.Constant(value + 1)
         case ast.Return(ast.expr() as value) if not (isinstance(value, ast.Constant) and value.value is None):
-            yield "return", node, ast.Return(ast.Constant(None))
-    if isinstance(node, ast.If | ast.IfExp | ast.While):
-        yield "condition", node.test, ast.UnaryOp(ast.Not(), node.test)
-    if isinstance(node, ast.comprehension):
-        for test in node.ifs:
+            yield "return", value, ast.Constant(None)
+        case ast.If(test) | ast.IfExp(test) | ast.While(test):
             yield "condition", test, ast.UnaryOp(ast.Not(), test)
+        case ast.comprehension(_, _, tests):
+            yield from (("condition", test, ast.UnaryOp(ast.Not(), test)) for test in tests)
 
 
-def _code(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and those below it, without annotations and texts with fields (Python 3.11 misplaces what is in them)."""
-    yield node
+def _code(node: ast.AST, line: int = 0) -> Iterator[tuple[ast.AST, int]]:
+    """The nodes of functions' bodies with the line of their statement.
+
+    Annotations have none, nor have texts with fields, whose places Python 3.11 does not know.
+    """
+    if line:
+        yield node, line
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list"):
-            continue
+        body = line or (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and name == "body")
         for child in value if isinstance(value, list) else [value]:
-            typing = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
-            alias = (
-                isinstance(node, ast.Module) and isinstance(child, ast.Assign) and "|" in ast.unparse(child)
-            )
-            if isinstance(child, ast.AST) and not (isinstance(child, ast.JoinedStr) or typing or alias):
-                yield from _code(child)
+            known = isinstance(child, ast.AST) and not isinstance(child, ast.JoinedStr)
+            if known and name not in ("annotation", "returns"):
+                inside = child.lineno if body and isinstance(child, ast.stmt) else line
+                yield from _code(child, inside)
 
 
-def places(root: Path, file: str) -> list[Place]:
+def places(file: str) -> list[Place]:
     """All places of a file, in their order."""
-    source = (root / file).read_bytes()
+    source = (CHECKOUT / file).read_bytes()
     starts = [0]
-    for line in source.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
+    for text in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(text))
     found = []
-    for node in _code(ast.parse(source)):
+    for node, line in _code(ast.parse(source)):
         for kind, old, new in _changes(node):
             assert old.end_lineno is not None
             assert old.end_col_offset is not None
             span = starts[old.lineno - 1] + old.col_offset, starts[old.end_lineno - 1] + old.end_col_offset
-            text = ast.unparse(ast.fix_missing_locations(new))
-            after = text if isinstance(new, ast.stmt) else f"({text})"
-            found.append(Place(file, old.lineno, span, kind, ast.unparse(old), after))
+            found.append(Place(file, (old.lineno, line), span, kind, ast.unparse(old), ast.unparse(new)))
     return sorted(found, key=lambda place: (place.span, place.kind))
 
 
-def sample(root: Path, files: Sequence[str], count: int, seed: int) -> list[Place]:
-    """So many places of all files, from each file by its share (at least one), in an order drawn by the seed."""
-    by_file = {file: places(root, file) for file in files}
+def sample(files: Sequence[str], count: int, seed: int) -> list[Place]:
+    """So many places, from each file by its share (at least one), in an order drawn by the seed."""
+    by_file = {file: all_places for file in files if (all_places := places(file))}
     total = sum(map(len, by_file.values()))
     chosen = []
     for file, all_places in by_file.items():
@@ -190,7 +160,7 @@ def _processor_seconds() -> float:
     return sum(os.times()[:4])
 
 
-@dataclass
+@dataclass(eq=False)
 class Recorder:
     """A plugin of pytest: which lines each passed test executes, itself or in its fixtures, and the seconds."""
 
@@ -200,7 +170,6 @@ class Recorder:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     fixtures: dict[str, list[str]] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
-    _fixture: str = ""
     _now: set[tuple[str, int]] = field(default_factory=set)
 
     def _enter(self, frame: FrameType, _event: str, _argument: Any) -> Any:
@@ -223,109 +192,47 @@ class Recorder:
         self._now = outer
         return result
 
-    def plugin(self) -> Any:
-        import pytest
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Any:
+        return (yield from self._watch(f"{fixturedef.baseid}::{fixturedef.argname}"))
 
-        recorder = self
-
-        class Plugin:
-            @pytest.hookimpl(wrapper=True)
-            def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Any:
-                name = f"{fixturedef.baseid}::{fixturedef.argname}"
-                recorder.fixtures.setdefault(request._pyfuncitem.nodeid, []).append(name)
-                return (yield from recorder._watch(name))
-
-            @pytest.hookimpl(wrapper=True)
-            def pytest_pyfunc_call(self, pyfuncitem: Any) -> Any:
-                definitions = pyfuncitem._request._fixture_defs.values()
-                recorder.fixtures[pyfuncitem.nodeid] = [f"{one.baseid}::{one.argname}" for one in definitions]
-                return (yield from recorder._watch(pyfuncitem.nodeid))
-
-            def pytest_runtest_logreport(self, report: Any) -> None:
-                if not report.passed:
-                    recorder.failed.add(report.nodeid)
-
-        return Plugin()
-
-    def save(self, path: Path) -> None:
-        tests = self.fixtures.keys() - self.failed
-        path.write_text(
-            json.dumps(
-                {
-                    test: {
-                        "seconds": self.seconds[test],
-                        "fixtures": {name: self.seconds[name] for name in self.fixtures[test]},
-                        "lines": sorted(
-                            self.lines[test].union(*(self.lines[n] for n in self.fixtures[test]))
-                        ),
-                    }
-                    for test in sorted(tests)
-                }
-            )
-        )
-
-
-@dataclass(eq=False)
-class Chosen:
-    """A plugin of pytest: run these tests alone, in this order; remember the first that fails."""
-
-    tests: list[str]
-    failed: str = ""
-
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        order = {test: number for number, test in enumerate(self.tests)}
-        items[:] = sorted(
-            (item for item in items if item.nodeid in order), key=lambda item: order[item.nodeid]
-        )
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: Any) -> Any:
+        used = pyfuncitem._request._fixture_defs.values()
+        self.fixtures[pyfuncitem.nodeid] = [f"{fixture.baseid}::{fixture.argname}" for fixture in used]
+        return (yield from self._watch(pyfuncitem.nodeid))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.failed and not self.failed:
-            self.failed = report.nodeid
+        if not report.passed:
+            self.failed.add(report.nodeid)
 
-    def pytest_collectreport(self, report: Any) -> None:
-        if report.failed and not self.failed:
-            self.failed = f"{report.nodeid} (import)"
+    def learned(self) -> dict[str, Any]:
+        """Of each test that passed: its seconds, its fixtures with theirs, and the lines that it executes."""
+        return {
+            test: {
+                "seconds": self.seconds[test],
+                "fixtures": {name: self.seconds[name] for name in fixtures},
+                "lines": sorted(self.lines[test].union(*(self.lines[name] for name in fixtures))),
+            }
+            for test, fixtures in self.fixtures.items()
+            if test not in self.failed
+        }
 
 
-class Copy:
-    """A copy of the checkout to change, and processes that run tests of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "checkout"
-        self._home = folder / "home"
-        self._scratch = folder / "scratch"
-        self.printed = folder / "printed.txt"
-        skipped = shutil.ignore_patterns(".*", "runs", "site", "__pycache__", "*.egg-info", "node_modules")
-        shutil.copytree(CHECKOUT, self.root, ignore=skipped, symlinks=True)
-        shared = CHECKOUT.parent / "shared" / "data"
-        if shared.exists():
-            os.environ.setdefault("CLIPDYN_DATA", str(shared))
-        os.environ.update(ENVIRONMENT | {"HF_HOME": str(self._home), "PYTHONPATH": str(self.root)})
-        os.chdir(self.root)
-        sys.path[0] = str(self.root)  # this folder has an evaluate.py of its own
-        for library, names in LIBRARIES.items():
-            module = importlib.import_module(library)
-            for name in names:
-                getattr(module, name)
-        assert "hf_clipdyn" not in sys.modules
-
-    def run(self, work: Callable[[], str], seconds: float) -> str | None:
-        """What the work returns in its own process; None if it takes too long (20 times so by the clock)."""
-        for folder in (self._home, self._scratch):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+def fork(work: Callable[[], Any], seconds: float, printed: Path = Path(os.devnull)) -> Any:
+    """What the work returns in a process of its own; None after so much processor time, or 20 times that otherwise."""
+    with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as scratch:
         read, write = os.pipe()
         process = os.fork()
         if process == 0:
-            os.close(read)
             try:
                 os.setsid()
                 resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 3))
-                output = os.open(self.printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-                os.dup2(output, 1)
-                os.dup2(output, 2)
-                os.environ["TMPDIR"] = tempfile.tempdir = str(self._scratch)
-                os.write(write, work().encode())
+                for stream in (1, 2):
+                    os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+                os.environ["PYTEST_DEBUG_TEMPROOT"] = os.environ["TMPDIR"] = tempfile.tempdir = scratch
+                with os.fdopen(write, "w") as pipe:
+                    json.dump(work(), pipe)
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -334,103 +241,145 @@ class Copy:
         signal.signal(signal.SIGALRM, lambda *_: os.killpg(process, signal.SIGKILL))
         signal.setitimer(signal.ITIMER_REAL, 20 * seconds)
         try:
-            with os.fdopen(read, "rb") as pipe:
-                answer = pipe.read().decode()
+            with os.fdopen(read) as pipe:
+                answer = pipe.read()
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             with suppress(ProcessLookupError):
                 os.killpg(process, signal.SIGKILL)  # and what it left behind
-            status = os.waitpid(process, 0)[1]
-        return answer if answer or not os.WIFSIGNALED(status) else None
-
-    def pytest(self, plugin: Any, tests: Sequence[str], *options: str) -> int:
-        """Run tests in this process; return the exit code."""
-        import pytest
-
-        kept = os.environ["HF_HOME"]
-
-        class Home:
-            def pytest_configure(self) -> None:
-                os.environ["HF_HOME"] = kept  # tests/conftest.py has made another
-
-        usual = (
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:xdist",
-            "-W",
-            "ignore::pytest.PytestAssertRewriteWarning",
-        )
-        return pytest.main([*usual, *options, *tests], plugins=[plugin, Home()])
+            os.waitpid(process, 0)
+        return json.loads(answer) if answer else None
 
 
-def learn(copy: Copy, files: Sequence[str], tests: Sequence[str]) -> dict[str, Any]:
-    """Of each test that passes: its seconds, its fixtures with theirs, and the lines that it executes."""
-    kept = copy.root / "learned.json"
+def run(items: Sequence[pytest.Item]) -> str:
+    """Run tests until one fails; return the name of that one."""
 
-    def work() -> str:
-        recorder = Recorder({str(copy.root / file): file for file in files})
-        copy.pytest(recorder.plugin(), tests)
-        recorder.save(kept)
-        return "done"
+    class Failed:
+        name = ""
 
-    if copy.run(work, 3600) != "done":
-        sys.exit(f"The tests did not end. They printed:\n{copy.printed.read_text()[-5000:]}")
-    learned: dict[str, Any] = json.loads(kept.read_text())
-    return learned
+        def pytest_runtest_logreport(self, report: Any) -> None:
+            if report.failed:
+                self.name = self.name or report.nodeid
+
+    failed = Failed()
+    items[0].config.pluginmanager.register(failed)
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if failed.name:
+            break
+    return failed.name
+
+
+def _pairs(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
+    """Code objects that differ, with those within them."""
+    if old != new:
+        yield old, new
+        inner = ([one for one in code.co_consts if isinstance(one, CodeType)] for code in (old, new))
+        for first, second in zip(*inner, strict=False):
+            yield from _pairs(first, second)
 
 
 def choose(place: Place, learned: dict[str, Any], seconds: float) -> list[str]:
-    """The tests that execute the line: those of its file's own module first, then the quickest, so many seconds long.
-
-    A line that runs only at import counts as executed by each test that executes any line of the file.
-    """
-    of_file = {
-        test for test, known in learned.items() if any(file == place.file for file, _ in known["lines"])
-    }
-    of_line = {test for test in of_file if [place.file, place.line] in learned[test]["lines"]}
-    own = f"test_{Path(place.file).stem.lstrip('_')}.py"
+    """The tests that execute the place, in that many seconds: those named like its file first, then the quickest."""
+    own = f"/test_{Path(place.file).stem.lstrip('_')}.py::"
+    by_line = (
+        [test for test in learned if [place.file, line] in learned[test]["lines"]] for line in place.lines
+    )
 
     def order(test: str) -> tuple[bool, float]:
-        known = learned[test]
-        return f"/{own}::" not in test, known["seconds"] + sum(known["fixtures"].values())
+        return own not in test, learned[test]["seconds"] + sum(learned[test]["fixtures"].values())
 
     chosen: list[str] = []
     ready: set[str] = set()
     total = 0.0
-    for test in sorted(of_line or (of_file if place.kind == "constant" else ()), key=order):
-        known = learned[test]
-        cost = known["seconds"] + sum(known["fixtures"][name] for name in known["fixtures"].keys() - ready)
+    for test in sorted(next(filter(None, by_line), []), key=order):
+        fixtures = learned[test]["fixtures"]
+        cost = learned[test]["seconds"] + sum(fixtures[name] for name in fixtures.keys() - ready)
         if total + cost <= seconds:
             chosen.append(test)
-            ready |= known["fixtures"].keys()
+            ready |= fixtures.keys()
             total += cost
     return chosen
 
 
-def attempt(copy: Copy, number: int, place: Place, tests: Sequence[str], seconds: float) -> str:
-    """Apply a change and say how it ended: "killed by …", "survived", "timed out" or "not covered"."""
-    if not tests:
-        return "not covered"
-    path = copy.root / place.file
-    source = path.read_bytes()
+@dataclass(eq=False)
+class Mutations:
+    """A plugin of pytest: in place of a run of all tests, changes the places one after another."""
 
-    def work() -> str:
-        chosen = Chosen(list(tests))
-        code = copy.pytest(chosen, sorted({test.partition("::")[0] for test in tests}), "-x", "--tb=line")
-        failed = chosen.failed or (f"exit code {code}" if code else "")
+    places: list[Place]
+    files: list[str]
+    seconds: float
+    output: Path
+    kept: Path | None
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        learned = self._learn(session)
+        tests = {item.nodeid: item for item in session.items}
+        functions = defaultdict(list)
+        for function in gc.get_objects():
+            if isinstance(function, FunctionType):
+                functions[function.__code__].append(function)
+        gc.freeze()  # a collection would write to, hence copy, all that is shared
+        home = Path(os.environ["HF_HOME"])
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        with self.output.open("w", encoding="utf-8") as table, suppress(KeyboardInterrupt):
+            print("place", "kind", "before", "after", "outcome", "seconds", sep="\t", file=table)
+            for place in self.places:
+                began = _processor_seconds()
+                chosen = [tests[name] for name in choose(place, learned, self.seconds) if name in tests]
+                outcome = self._attempt(place, chosen, functions) if chosen else "not covered"
+                for path in home.iterdir():
+                    shutil.rmtree(path, ignore_errors=True)
+                texts = (" ".join(text.split())[:60] for text in (place.before, place.after))
+                words = (f"{place.file}:{place.lines[0]}", place.kind, *texts, outcome)
+                print(*words, f"{_processor_seconds() - began:.1f}", sep="\t", file=table, flush=True)
+                counts[str(Path(place.file).parent)][outcome.partition(" by ")[0]] += 1
+        self._summarise(counts)
+        return True
+
+    def _learn(self, session: pytest.Session) -> dict[str, Any]:
+        if self.kept and self.kept.exists():
+            return dict(json.loads(self.kept.read_text()))
+
+        def work() -> dict[str, Any]:
+            recorder = Recorder({str(CHECKOUT / file): file for file in self.files})
+            session.config.pluginmanager.register(recorder)
+            for item, following in zip(session.items, [*session.items[1:], None], strict=True):
+                session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            return recorder.learned()
+
+        learned = fork(work, 3600, self.output.with_suffix(".log"))
+        if learned is None:
+            pytest.exit(f"The tests did not end: see {self.output.with_suffix('.log')}.", returncode=1)
+        if self.kept:
+            self.kept.write_text(json.dumps(learned))
+        return dict(learned)
+
+    def _attempt(self, place: Place, items: Sequence[pytest.Item], functions: dict[CodeType, Any]) -> str:
+        path = CHECKOUT / place.file
+        source = path.read_bytes()
+        old, new = (
+            compile(text, str(path), "exec", dont_inherit=True) for text in (source, place.change(source))
+        )
+
+        def work() -> str:
+            for before, after in _pairs(old, new):
+                for function in functions.get(before, ()):
+                    with suppress(ValueError):  # a function in another, which makes it again
+                        function.__code__ = after
+            return run(items)
+
+        failed = fork(work, 2 * self.seconds + 10)
+        if failed is None:
+            return "timed out"
         return f"killed by {failed}" if failed else "survived"
 
-    path.write_bytes(place.change(source))
-    os.utime(path, (number, number))  # compiled code is recognised by the second and the size of its source
-    try:
-        answer = copy.run(work, 2 * seconds + 10)
-    finally:
-        path.write_bytes(source)
-    if answer is None:
-        return "timed out"
-    return answer or "killed by the end of the process"
+    def _summarise(self, counts: dict[str, Counter[str]]) -> None:
+        total: Counter[str] = sum(counts.values(), Counter())
+        for name, ends in [*sorted(counts.items()), ("all", total)]:
+            noticed = (ends["killed"] + ends["timed out"]) / max(1, ends.total())
+            print(f"{name}: {noticed:.1%} of {ends.total()} noticed ({dict(ends)})")
+        print(f"processor time: {_processor_seconds() / 60:.1f} min")
 
 
 def main() -> None:
@@ -446,38 +395,16 @@ def main() -> None:
     parser.add_argument("--learned", type=Path, help="keep here, or read, which tests execute which lines")
     options = parser.parse_args()
     output, kept = options.output.resolve(), options.learned and options.learned.resolve()
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copy = Copy(Path(folder))
-        files = []
-        for name in options.files:
-            path = copy.root / name
-            found = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-            files += [str(file.relative_to(copy.root)) for file in found]
-        chosen = sample(copy.root, files, options.count, options.seed)
-        if kept and kept.exists():
-            learned = json.loads(kept.read_text())
-        else:
-            learned = learn(copy, files, [test for test in options.tests if (copy.root / test).exists()])
-            if kept:
-                kept.write_text(json.dumps(learned))
-        print(f"{len(learned)} tests, {len(chosen)} places of {len(files)} files", flush=True)
-        counts: dict[str, Counter[str]] = defaultdict(Counter)
-        with output.open("w", encoding="utf-8") as table, suppress(KeyboardInterrupt):
-            print("place\tkind\tbefore\tafter\toutcome\tseconds", file=table, flush=True)
-            for number, place in enumerate(chosen, start=1):
-                began = _processor_seconds()
-                tests = choose(place, learned, options.seconds)
-                outcome = attempt(copy, number, place, tests, options.seconds)
-                where = f"{place.file}:{place.line}"
-                texts = (" ".join(text.split())[:60] for text in (place.before, place.after))
-                seconds = f"{_processor_seconds() - began:.1f}"
-                print(where, place.kind, *texts, outcome, seconds, sep="\t", file=table, flush=True)
-                counts[str(Path(place.file).parent)]["killed" if "killed" in outcome else outcome] += 1
-    counts["all"] = sum(counts.values(), Counter())
-    for name, ends in sorted(counts.items()):
-        noticed = ends["killed"] + ends["timed out"]
-        print(f"{name}: {noticed / max(1, ends.total()):.1%} of {ends.total()} noticed ({dict(ends)})")
-    print(f"processor time: {_processor_seconds() / 60:.1f} min")
+    os.chdir(CHECKOUT)
+    paths = map(Path, options.files)
+    files = [
+        str(file) for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])
+    ]
+    chosen = sample(files, options.count, options.seed)
+    print(f"{len(chosen)} places of {len(files)} files", flush=True)
+    mutations = Mutations(chosen, files, options.seconds, output, kept)
+    quiet = ("-q", "--no-header", "-s", "-p", "no:cacheprovider", "-p", "no:xdist")
+    sys.exit(pytest.main([*quiet, *filter(os.path.exists, options.tests)], plugins=[mutations]))
 
 
 if __name__ == "__main__":
