@@ -16,6 +16,7 @@ the program with a summary of the places so far, which are a sample as well.
 import argparse
 import ast
 import gc
+import importlib
 import json
 import os
 import random
@@ -313,11 +314,16 @@ class Mutations:
     kept: Path | None
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        import forked  # of tests/, which is known by now
+
+        forked._load()  # once for all places
+        for file in self.files:  # one that is imported later would be loaded as it is
+            importlib.import_module(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
         learned = self._learn(session)
         tests = {item.nodeid: item for item in session.items}
         functions = defaultdict(list)
         for function in gc.get_objects():
-            if isinstance(function, FunctionType):
+            if type(function) is FunctionType:  # `isinstance` would load what a lazy module names
                 functions[function.__code__].append(function)
         gc.freeze()  # a collection would write to, hence copy, all that is shared
         home = Path(os.environ["HF_HOME"])
