@@ -31,7 +31,7 @@ test-slow: $(INSTALLED) ## simulations of coverage, every view in the browser, t
 
 # Old releases use features that newer ones deprecate, so warnings are not errors here.
 test-lowest: ## the tests with the lowest declared version of each dependency (a download of 3 GB)
-	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
 	$(LOWEST)/bin/python -m pytest -n auto -o filterwarnings=default

@@ -106,20 +106,12 @@ def study_names() -> list[str]:
 
 
 def recipe_path(name: str) -> Path:
-    """The YAML file of a recipe: one that comes with the package, or a path.
-
-    Raises:
-        UnknownNameError: there is neither such a recipe nor such a file.
-    """
+    """The YAML file of a recipe: one that comes with the package, or a path."""
     return _path_of(name, "recipe", recipe_names(), _RECIPES)
 
 
 def study_path(name: str) -> Path:
-    """The YAML file of a study: one that comes with the package, or a path.
-
-    Raises:
-        UnknownNameError: there is neither such a study nor such a file.
-    """
+    """The YAML file of a study: one that comes with the package, or a path."""
     return _path_of(name, "study", study_names(), _STUDIES)
 
 

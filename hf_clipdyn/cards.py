@@ -207,73 +207,35 @@ def revision_card(
 
 
 def dataset_card(
-    *,
-    title: str,
-    name: str,
-    config: str,
-    kind: str,
-    licence: str,
-    licence_id: str,
-    public: bool,
-    where: str,
-    citation: str,
-    rows: Mapping[str, int],
-    official_rows: Mapping[str, int | None],
-    columns: Mapping[str, str],
-    source: str,
+    *, config: str, kind: str, licence_id: str, citation: str, rows: Mapping[str, int], **facts: Any
 ) -> str:
     """The README.md of a data set that `clipdyn prepare` wrote, YAML head included.
 
     Args:
-        title: the data set's own name.
-        name: its name in the registry.
         config: the configuration that was prepared.
         kind: kind of its rows.
-        licence: as the source states it.
         licence_id: identifier of the Hub's list.
-        public: whether the licence allows redistribution.
-        where: where the original is.
         citation: BibTeX; may be empty.
         rows: number of rows by split.
-        official_rows: those of the complete official data set; None if unknown.
-        columns: what each column holds.
-        source: the option that named the source, for the command in the card.
+        facts: ``title`` (the data set's own name), ``name`` (in the registry), ``licence`` (as the source states it),
+            ``public`` (whether it allows redistribution), ``where`` (the original is), ``official_rows`` (of the
+            complete official data set; None if unknown), ``columns`` (what each holds), and ``source`` (the option that
+            named the source, for the command in the card).
     """
     files = [{"split": split, "path": f"data/{split}-*"} for split in rows]
     data = DatasetCardData(
         license=licence_id,
-        pretty_name=title,
+        pretty_name=facts["title"],
         tags=["hf-clipdyn", kind.replace("_", "-")],
         size_categories=[_size_category(sum(rows.values()))],
         configs=[{"config_name": config, "data_files": files, "default": True}],
     )
-    return render_card(
-        "dataset.md.jinja",
-        data,
-        title=title,
-        name=name,
-        config=config,
-        kind=kind,
-        licence=licence,
-        public=public,
-        where=where,
-        citation=citation.strip(),
-        rows=rows,
-        official_rows=official_rows,
-        columns=columns,
-        source=source,
-    )
+    facts |= {"config": config, "kind": kind, "citation": citation.strip(), "rows": rows}
+    return render_card("dataset.md.jinja", data, **facts)
 
 
 def results_card(
-    *,
-    repo_id: str,
-    rows: int,
-    runs: Sequence[Mapping[str, Any]],
-    benchmarks: Sequence[Mapping[str, Any]],
-    configs: Mapping[str, str],
-    left_out: Sequence[str],
-    columns: Sequence[tuple[str, str, str]],
+    *, repo_id: str, rows: int, runs: Sequence[Mapping[str, Any]], configs: Mapping[str, str], **facts: Any
 ) -> str:
     """The README.md of a table of results as a data set, YAML head included.
 
@@ -281,10 +243,9 @@ def results_card(
         repo_id: the repository that holds it.
         rows: of the table.
         runs: repo_id, revisions (their number), first and last of each run.
-        benchmarks: name, synthetic, revisions, rows, dtype and trials (their configuration) of each benchmark.
         configs: pattern of the Parquet files by configuration; the first one is the table and the default.
-        left_out: benchmarks without trials.
-        columns: name, type and meaning of each column of the table.
+        facts: ``benchmarks`` (name, synthetic, revisions, rows, dtype and the configuration of the trials of each),
+            ``left_out`` (benchmarks without trials), and ``columns`` (name, type and meaning of each column).
     """
     entries: list[dict[str, Any]] = [
         {"config_name": config, "data_files": [{"split": "train", "path": pattern}]}
@@ -298,19 +259,9 @@ def results_card(
         size_categories=[_size_category(rows)],
         configs=entries,
     )
-    return render_card(
-        "results.md.jinja",
-        data,
-        title=title,
-        repo_id=repo_id,
-        rows=rows,
-        revisions=sum(run["revisions"] for run in runs),
-        runs=runs,
-        benchmarks=benchmarks,
-        trials=list(configs)[1:],
-        left_out=left_out,
-        columns=columns,
-    )
+    facts |= {"repo_id": repo_id, "rows": rows, "runs": runs, "trials": list(configs)[1:]}
+    revisions = sum(run["revisions"] for run in runs)
+    return render_card("results.md.jinja", data, title=title, revisions=revisions, **facts)
 
 
 def _size_category(rows: int) -> str:

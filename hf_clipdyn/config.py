@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
+from hf_clipdyn.command_line import CommandLine
 from hf_clipdyn.errors import ConfigError, shown
-from hf_clipdyn.fields import CommandLine, check_options, flags_of, option
-from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
+from hf_clipdyn.fields import check_options, flags_of, option
 from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.schema import checked_repo_id, valid_repo_name
+from hf_clipdyn.schema import checked_repo_id, read_yaml, valid_repo_name
 
 __all__ = [
     "Submission",
     "TrainingConfig",
-    "check_names",
     "field_values",
     "parse_training_config",
-    "read_recipe",
     "train_command",
 ]
 
@@ -353,6 +351,8 @@ class TrainingConfig:
         if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
             object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
         check_options(self)
+        if self.reading == "streamed":
+            object.__setattr__(self, "streaming", True)
         for path in filter(None, map(str.strip, (self.plugin or "").split(","))):
             load_plugin(path)
         publishing_steps(self.publish, 0)
@@ -398,10 +398,8 @@ class TrainingConfig:
                 "max_train_samples and validation_size cannot be used with streaming: leave them out, or leave "
                 "streaming out."
             )
-        if self.reading is not None and (self.reading == "streamed") != self.streaming:
-            raise ConfigError(
-                f"reading is {self.reading}, and streaming is {self.streaming}: leave reading out."
-            )
+        if self.streaming and self.reading not in (None, "streamed"):
+            raise ConfigError(f"reading is {self.reading}, and streaming is on: leave reading out.")
         if self.streaming and self.caption_choice == "all":
             raise ConfigError(
                 "With streaming each image shows one caption an epoch: leave caption_choice out."
@@ -458,37 +456,6 @@ class TrainingConfig:
         return hashlib.sha256(json.dumps(self.recipe(), sort_keys=True).encode()).hexdigest()
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """The fields and values of a YAML file; only the names are checked.
-
-    Raises:
-        ConfigError: see `read_flat_yaml`; or it was written for an earlier version.
-        UnknownNameError: an unknown field.
-    """
-    values = read_flat_yaml(path)
-    check_names(values, str(path))
-    return values
-
-
-def check_names(values: Mapping[Any, Any], where: str) -> None:
-    """Refuse unknown names in a recipe, and those of earlier versions.
-
-    Args:
-        values: the recipe by field.
-        where: the file, for the message.
-
-    Raises:
-        ConfigError: the recipe was written for an earlier version.
-        UnknownNameError: there is no such field.
-    """
-    if "dataset" in values:
-        raise ConfigError(
-            f"{where} was written for an earlier version: dataset is now called dataset_name, and dataset_name is "
-            "now dataset_config_name. Rename them in the recipe, and start a new run in another --output_dir."
-        )
-    check_keys(values, {f.name for f in dataclasses.fields(TrainingConfig)}, where)
-
-
 @dataclass(frozen=True)
 class RecipeChoice:
     """The option that names a file with the others."""
@@ -531,10 +498,8 @@ class Submission:
 @cache
 def train_command() -> CommandLine:
     """The options of `clipdyn train`: ``--config``, a flag for each field of `TrainingConfig`, and how to submit."""
-    flags = [
-        flag for owner in (RecipeChoice, TrainingConfig, Submission) for flag in flags_of(owner, dash="_")
-    ]
-    return CommandLine("clipdyn train", _SUMMARY, flags)
+    own = [*flags_of(RecipeChoice, dash="_"), *flags_of(Submission, dash="_")]
+    return CommandLine("clipdyn train", _SUMMARY, flags_of(TrainingConfig, dash="_"), own)
 
 
 def field_values(recipe: Mapping[Any, Any], where: str, argv: Sequence[str]) -> dict[str, Any]:
@@ -546,14 +511,17 @@ def field_values(recipe: Mapping[Any, Any], where: str, argv: Sequence[str]) -> 
         argv: flags.
 
     Raises:
-        ConfigError: an unknown flag, or a value of the wrong kind.
+        ConfigError: an unknown flag, a value of the wrong kind, or a recipe of an earlier version.
+        UnknownNameError: the recipe has an unknown field.
     """
+    if "dataset" in recipe:
+        raise ConfigError(
+            f"{where} was written for an earlier version: dataset is now called dataset_name, and dataset_name is "
+            "now dataset_config_name. Rename them in the recipe, and start a new run in another --output_dir."
+        )
     command = train_command()
     given = command.read_file(recipe, where) | command.read(argv)
-    return {
-        one.name: command.flags[one.name].value(given.get(one.name))
-        for one in dataclasses.fields(TrainingConfig)
-    }
+    return {flag.field.name: flag.value(given.get(flag.key)) for flag in command.keys.values()}
 
 
 def parse_training_config(argv: Sequence[str]) -> TrainingConfig:
@@ -567,5 +535,5 @@ def parse_training_config(argv: Sequence[str]) -> TrainingConfig:
     """
     config = train_command().read(argv).get("config")
     path = None if config is None else recipe_path(config.texts[-1])
-    recipe = {} if path is None else read_recipe(path)
+    recipe = {} if path is None else read_yaml(path)
     return TrainingConfig(**field_values(recipe, str(path), argv))

@@ -62,8 +62,8 @@ def run_demo(
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.report import headline, read_study, write_cards, write_report
     from hf_clipdyn.results.cells import cells_folder
+    from hf_clipdyn.results.influences import influences_folder
     from hf_clipdyn.results.trials import trials_folder
-    from hf_clipdyn.statistics.kept_errors import errors_folder
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
 
@@ -75,7 +75,7 @@ def run_demo(
     results = folder / "results.parquet"
     if overwrite_output_dir:
         delete_run(folder)
-        for path in (results, cells_folder(results), trials_folder(results), errors_folder(results)):
+        for path in (results, cells_folder(results), trials_folder(results), influences_folder(results)):
             delete(path)
 
     with _measured_meanwhile(repository(config), folder / "hub", results):
@@ -114,7 +114,7 @@ def _measured_meanwhile(repo_id: str, store: Path, results: Path) -> Iterator[No
     """
     import torch
 
-    from hf_clipdyn.cores import usable_cores
+    from hf_clipdyn.machine import usable_cores
 
     if usable_cores() < 2 or torch.cuda.is_available():
         yield

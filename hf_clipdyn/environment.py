@@ -29,7 +29,6 @@ _PACKAGES = (
     "scikit-image",
     "scikit-learn",
     "matplotlib",
-    "typer",
     "open_clip_torch",
     "trackio",
     "tensorboard",
@@ -46,7 +45,7 @@ def environment() -> dict[str, str]:
     import torch
     from huggingface_hub import constants, get_token
 
-    from hf_clipdyn.cores import usable_cores
+    from hf_clipdyn.machine import usable_cores
     from hf_clipdyn.training.device import has_bf16
 
     memory = psutil.virtual_memory()
@@ -84,13 +83,13 @@ def _device() -> str:
 
     if torch.cuda.is_available():
         devices = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
-        return ", ".join(f"{one.name} ({one.total_memory / _GIB:.0f} GiB)" for one in devices)
+        return ", ".join(f"{device.name} ({device.total_memory / _GIB:.0f} GiB)" for device in devices)
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _folder(path: str) -> str:
     """The path and the free space there."""
     given = Path(path).expanduser()
-    there = next((one for one in (given, *given.absolute().parents) if one.is_dir()), None)
+    there = next((folder for folder in (given, *given.absolute().parents) if folder.is_dir()), None)
     free = "" if there is None else f" ({shutil.disk_usage(there).free / _GIB:.1f} GiB free)"
     return f"{given}{'' if given.is_dir() else ', not there yet'}{free}"

@@ -21,11 +21,11 @@ The command line prints it without a traceback and exits with ``exit_code``.
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TextIO
+from types import TracebackType
 
 __all__ = [
     "CONTROL",
@@ -45,8 +45,10 @@ __all__ = [
     "closest_name",
     "counted",
     "printable",
+    "readable_size",
     "redact",
     "redact_output",
+    "render_table",
     "shorten",
     "shown",
 ]
@@ -57,7 +59,6 @@ CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 # 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. The command line
 # turns underscores of an unknown option into dashes.
 _TOKEN = re.compile(r"hf[_-](?:[a-z]+[_-])?[A-Za-z0-9]{16,}")
-_BEGUN = re.compile(r"hf[_-][A-Za-z0-9_-]{0,100}\Z")
 
 # What moves the cursor, changes colours or reverses the text in a terminal. Tabs and newlines stay: some messages
 # hold a table.
@@ -74,12 +75,12 @@ def redact(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A message that is safe to print, whatever names it quotes.
+    """A message that is safe to print, whatever names it quotes: without tokens of the Hub.
 
     Control characters are escaped, the lines after the first one are indented, and the middle of long words is
     cut out.
     """
-    text = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    text = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), redact(text))
     text = _LONG_WORD.sub(r"\1…\2", text)
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 200]}…{text[-199:]}"
@@ -90,7 +91,7 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name that a user probably meant: one with all words of ``name``, else a similar one."""
     names = list(known)
     words = set(_WORD.findall(name.lower()))
-    longer = [one for one in names if words and words <= set(_WORD.findall(one.lower()))]
+    longer = [candidate for candidate in names if words and words <= set(_WORD.findall(candidate.lower()))]
     close = get_close_matches(name, longer or names, n=1, cutoff=0.0 if longer else 0.6)
     return close[0] if close else None
 
@@ -98,6 +99,20 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
 def counted(number: int, noun: str) -> str:
     """``3 shards``, ``1 run``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def readable_size(size: float) -> str:
+    """A number of bytes as ``1.5 GB``."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = next((power for power in range(len(units)) if size < 1000 ** (power + 1)), len(units) - 1)
+    return f"{size / 1000**power:.{min(power, 1)}f} {units[power]}"
+
+
+def render_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table for a terminal, each column as wide as its widest cell; there must be at least one row."""
+    lines = [list(rows[0]), *(row.values() for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def shorten(text: str, most: int = 200) -> str:
@@ -115,67 +130,19 @@ def shown(value: object, most: int = 60) -> str:
     return repr(shorten(value, most)) if isinstance(value, str) else shorten(str(value), most)
 
 
-class _Redacting:
-    """Methods that replace those of a text stream and let no token pass.
-
-    A token may come in several writes, so what may be the start of one waits for the next write or flush.
-    There is no lock: a forked child could inherit it while it is held.
-    """
-
-    def __init__(self, stream: TextIO, name: str) -> None:
-        self._write, self._flush, self._name = stream.write, stream.flush, name
-        self._failed: OSError | None = None
-        self._waiting = ""
-        self._last = ""  # written already: the two characters of `hf` alone do not wait
-
-    def write(self, text: str) -> int:
-        whole = self._last + self._waiting + text
-        begun = _BEGUN.search(whole)
-        end = len(whole) if begun is None else max(begun.start(), len(self._last))
-        self._put(whole[:end])
-        self._waiting = whole[end:]
-        return len(text)
-
-    def flush(self) -> None:
-        whole, self._waiting = self._last + self._waiting, ""
-        self._put(whole)
-        with self._named_error():
-            self._flush()
-        failed, self._failed = self._failed, None
-        if failed is not None:
-            raise failed
-
-    def _put(self, whole: str) -> None:
-        new = redact(whole)[len(self._last) :]
-        if new:
-            with self._named_error():
-                self._write(new)
-        self._last = whole[-2:] if whole.endswith(("h", "hf")) else ""
-
-    @contextmanager
-    def _named_error(self) -> Iterator[None]:
-        """An error of the disk or the device names the stream; the next flush repeats it, as argparse suppresses it."""
-        try:
-            yield
-        except OSError as error:
-            error.filename, self._failed = self._name, error
-            raise
-
-
 def redact_output() -> None:
-    """From now on no token of the Hub reaches standard output, standard error or a log of this process.
+    """From now on no token of the Hub is part of a traceback or a log of this process.
 
-    Tracebacks, warnings and the messages of other libraries go through the same streams. A log may have a handler
-    with its own stream, so log records are redacted too. A second call changes nothing.
+    Messages of this package have none: `ClipDynError` and `printable` remove it. A second call changes nothing.
     """
-    for stream, title in ((sys.stdout, "Standard output"), (sys.stderr, "Standard error")):
-        if stream is not None and not isinstance(getattr(stream.write, "__self__", None), _Redacting):
-            redacting = _Redacting(stream, title)
-            for name in ("write", "flush"):
-                setattr(stream, name, getattr(redacting, name))
+    sys.excepthook = _print_traceback
     make_record = logging.getLogRecordFactory()
     if not isinstance(make_record, _RedactedRecords):
         logging.setLogRecordFactory(_RedactedRecords(make_record))
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None, /) -> None:
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 @dataclass(frozen=True)
@@ -192,6 +159,8 @@ class _RedactedRecords:
             return record
         if _TOKEN.search(text):
             record.msg, record.args = redact(text), ()
+        if record.exc_info:
+            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
         return record
 
 

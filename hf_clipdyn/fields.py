@@ -1,8 +1,8 @@
 """A field of a configuration, declared once: default, help, range, choices, check, flag, YAML key and documentation.
 
 A configuration is a frozen dataclass whose fields `option` makes. `check_options` checks the values of a Python call.
-It converts none of them, because hashes of recipes and cells contain the values as given. `CommandLine` reads the same
-fields from flags and from YAML files, where every value is a text that is read by the field's type.
+It converts none of them, because hashes of recipes and cells contain the values as given. A `Flag` is the same field on
+the command line and in YAML files, where every value is a text that is read by the field's type.
 
 This is written with the standard library. Of pydantic, msgspec, cattrs, tyro, cyclopts and jsonargparse, none keeps
 values as given, takes ``--flag`` and ``--flag true``, dashes and underscores, and fields of plug-ins that are loaded at
@@ -11,23 +11,20 @@ run time, and says in one sentence what is wrong.
 
 import dataclasses
 import re
-import shutil
-import sys
-import textwrap
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from hf_clipdyn.errors import CONTROL, ConfigError, UnknownNameError, closest_name, shorten, shown
+from hf_clipdyn.errors import CONTROL, ConfigError, UnknownNameError, shown
 
 __all__ = [
-    "CommandLine",
     "Flag",
     "Given",
+    "as_bool",
     "check_options",
     "check_value",
     "choices_of",
@@ -60,9 +57,10 @@ def option(
         **more: ``group`` begins a group of the help, to which the next fields belong; ``top`` puts the option at the
             top of the help; ``execution`` says that a value does not change what is computed. On the command line,
             ``flag`` is another name (None for no option), ``short`` a letter, ``flag_default`` another default,
-            ``metavar`` the name of a value; ``secret`` removes white space around a token (a file written on Windows
-            ends in ``\\r\\n``), ``joined`` joins repeated
-            values of a text by commas, and ``whole`` keeps the commas in each of several values.
+            ``metavar`` the name of a value; ``named`` makes a field without default an option that must be given
+            instead of a positional argument; ``secret`` removes white space around a token (a file written on Windows
+            ends in ``\\r\\n``), ``joined`` joins repeated values of a text by commas, and ``whole`` keeps the commas
+            in each of several values.
 
     Returns:
         A field, as `dataclasses.field` returns it.
@@ -222,6 +220,7 @@ class Flag:
         group: heading in the help.
         kind: name of the kind whose setting it is; empty for an option of all kinds.
         dash: between the words of its name on the command line.
+        is_alone: whether one of several arguments is a value instead of a tuple of one.
     """
 
     field: "Field[Any]"
@@ -230,6 +229,7 @@ class Flag:
     group: str = "Options"
     kind: str = ""
     dash: str = "-"
+    is_alone: bool = False
 
     @classmethod
     def of(cls, owner: type, field: "Field[Any]", **more: str) -> "Flag":
@@ -251,7 +251,7 @@ class Flag:
                 f"{field.name} of {owner.__name__} has the type {declared}, which options do not support: "
                 "declare it as bool, int, float, str or Path, or as a tuple of one of the last four."
             )
-        return cls(field, item, several, **more)
+        return cls(field, item, several, is_alone=item in members(types_of(owner)[field.name]), **more)
 
     @property
     def key(self) -> str:
@@ -265,9 +265,14 @@ class Flag:
         return "--" + self.key.replace("_", self.dash) if self.is_option else self.key.upper()
 
     @property
+    def is_required(self) -> bool:
+        """Whether it must be given."""
+        return self.field.default is MISSING and self.field.default_factory is MISSING
+
+    @property
     def is_option(self) -> bool:
         """Whether it is an option and not a positional argument."""
-        return not (self.field.default is MISSING and self.field.default_factory is MISSING)
+        return not self.is_required or "named" in self.field.metadata
 
     @property
     def is_switch(self) -> bool:
@@ -284,7 +289,7 @@ class Flag:
     @property
     def default_text(self) -> str:
         """The default as documentation prints it; empty for none."""
-        value = self.default if self.is_option else None
+        value = None if self.is_required else self.default
         if value is None or value is False or value in ((), {}, ""):
             return ""
         if value is True:
@@ -306,7 +311,7 @@ class Flag:
     def usage(self) -> str:
         """The option with its value, as the help names it."""
         if not self.is_option:
-            return f"{self.spelling}..." if self.several else self.spelling
+            return self.field.metadata.get("metavar") or self.spelling + "..." * bool(self.several)
         short = f", -{self.field.metadata['short']}" if "short" in self.field.metadata else ""
         if self.is_switch:
             return f"{self.spelling}/--no{self.dash}{self.spelling[2:]}" if self.default else self.spelling
@@ -326,8 +331,9 @@ class Flag:
         value: Any
         if self.several == "pairs":
             value = named_folders(given.texts, given.name)
-        elif not self.is_option:  # one is itself
-            value = given.texts[0] if len(given.texts) == 1 else given.texts
+        elif self.several and not self.is_option:
+            value = tuple(self._item(text, f"{given.name} contains") for text in given.texts)
+            value = value[0] if self.is_alone and len(value) == 1 else value
         elif self.several:
             split = [[text] if self.field.metadata.get("whole") else text.split(",") for text in given.texts]
             parts = [part.strip() for texts in split for part in texts if part.strip()]
@@ -348,9 +354,10 @@ class Flag:
 
     def _item(self, text: str, begins: str) -> Any:
         if self.item is bool:
-            if text.lower() not in (*_TRUE, *_FALSE):
+            value = as_bool(text)
+            if value is None:
                 raise ConfigError(f"{begins} {shown(text)}: give true or false.")
-            return text.lower() in _TRUE
+            return value
         try:
             return self.item(text)
         except ValueError:
@@ -400,186 +407,10 @@ def named_folders(values: Sequence[str], name: str) -> dict[str, Path]:
     return folders
 
 
+def as_bool(text: str) -> bool | None:
+    """What a text means for a switch; None if it means nothing."""
+    return True if text.lower() in _TRUE else False if text.lower() in _FALSE else None
+
+
 def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-class CommandLine:
-    """The options of a command, as flags and as the keys of a YAML file.
-
-    Names may be written with dashes or with underscores. ``--flag`` and ``--flag true`` are the same.
-
-    Args:
-        prog: the command, as a person types it.
-        summary: what it does, for the help.
-        flags: its options and positional arguments.
-
-    Raises:
-        ConfigError: two options share a name.
-    """
-
-    def __init__(self, prog: str, summary: str, flags: Iterable[Flag]) -> None:
-        self.prog, self.summary = prog, summary
-        self.flags: dict[str, Flag] = {}
-        for flag in flags:
-            if flag.key in self.flags:
-                raise ConfigError(
-                    f"Two options are called {flag.spelling}: rename the setting of {flag.kind}."
-                )
-            self.flags[flag.key] = flag
-        self._short = {
-            flag.field.metadata["short"]: flag
-            for flag in self.flags.values()
-            if "short" in flag.field.metadata
-        }
-
-    def read(self, argv: Sequence[str], *, known_only: bool = False) -> dict[str, Given]:
-        """What the words of a command line give, by the key of the option.
-
-        Prints the help and exits for ``--help`` and ``--help-all``.
-
-        Args:
-            argv: the words after the command's name.
-            known_only: pass over unknown options and print no help, as before the plug-ins that add some are loaded.
-
-        Raises:
-            ConfigError: an unknown option, one without its value, a wrong value, or a word that belongs to none.
-            UnknownNameError: a name that is not one of the choices.
-        """
-        texts: dict[str, list[str]] = {}
-        words, only_values = list(argv), False
-        while words:
-            word = words.pop(0)
-            if word == "--":
-                only_values = True
-            elif only_values or not word.startswith("-") or word == "-":
-                self._add_value(word, texts, known_only)
-            elif word in ("-h", "--help", "--help-all"):
-                if not known_only:
-                    sys.stdout.write(self.help(everything=word == "--help-all"))
-                    raise SystemExit(0)
-            else:
-                self._add_option(word, words, texts, known_only)
-        given = {key: Given(tuple(values), self.flags[key].spelling) for key, values in texts.items()}
-        for key in given if not known_only else ():
-            self.flags[key].value(given[key])  # a wrong value stops here, before anything is loaded
-        return given
-
-    def _add_value(self, word: str, texts: dict[str, list[str]], known_only: bool) -> None:
-        place = next((flag for flag in self.flags.values() if not flag.is_option), None)
-        if place is not None:
-            texts.setdefault(place.key, []).append(word)
-        elif not known_only:
-            raise self._error(f"There is no place for {shown(word)}: every value follows its option.")
-
-    def _add_option(self, word: str, words: list[str], texts: dict[str, list[str]], known_only: bool) -> None:
-        name, equals, text = word.partition("=")
-        flag, negated = self._find(name)
-        if flag is None:
-            if known_only:
-                return
-            close = closest_name(name, [flag.spelling for flag in self.flags.values() if flag.is_option])
-            hint = f" Did you mean {close}?" if close else ""
-            # The value may be a token and is not printed.
-            raise self._error(f"There is no option {shorten(name)}.{hint}")
-        if negated:
-            text = "false"
-        elif not equals and flag.is_switch:
-            text = words.pop(0) if words and words[0].lower() in (*_TRUE, *_FALSE) else "true"
-        elif not equals:
-            if not words or self._find(words[0].partition("=")[0])[0] is not None:
-                if known_only:
-                    return
-                raise self._error(f"{flag.spelling} has no value: give one.")
-            text = words.pop(0)
-        texts.setdefault(flag.key, []).append(text)
-
-    def _find(self, name: str) -> tuple[Flag | None, bool]:
-        """The option that a word names, and whether the word switches it off."""
-        if not name.startswith("--"):
-            return self._short.get(name[1:]) if name.startswith("-") else None, False
-        key = name[2:].replace("-", "_")
-        flag = self.flags.get(key)
-        if flag is None and key.startswith("no_"):
-            flag = self.flags.get(key[3:])
-            return (flag, True) if flag is not None and flag.is_switch else (None, False)
-        return flag if flag is not None and flag.is_option else None, False
-
-    def read_file(self, values: Mapping[Any, Any], where: str) -> dict[str, Given]:
-        """What a YAML file gives, by the key of the option; a value without content gives nothing.
-
-        Args:
-            values: from `hf_clipdyn.flat_yaml.read_flat_yaml`.
-            where: name of the file, for messages.
-
-        Raises:
-            ConfigError: an option has a mapping, or more or fewer values than it takes.
-            UnknownNameError: there is no such option.
-        """
-        given = {}
-        for key, value in values.items():
-            if key not in self.flags:
-                raise UnknownNameError(f"field in {where}:", str(key), self.flags)
-            if isinstance(value, dict):
-                raise ConfigError(f"{key} in {where} is {shown(value)}: give one value, or a list.")
-            if isinstance(value, list) and (not value or not self.flags[key].several):
-                needed = "at least one" if self.flags[key].several else "one"
-                raise ConfigError(f"{key} in {where} has {len(value)} values: give {needed}.")
-            if value is not None:
-                texts = tuple(map(str, value)) if isinstance(value, list) else (str(value),)
-                given[key] = Given(texts, f"{key} in {where}")
-        return given
-
-    def help(self, *, everything: bool = True) -> str:
-        """The help: arguments, then options in groups, those at the top first.
-
-        Args:
-            everything: whether to list all options, or those at the top and the names of the other groups.
-        """
-        width = min(max(shutil.get_terminal_size().columns, 40), 110)
-        lines = [f"Usage: {self.prog} [OPTIONS]", ""]
-        arguments = [flag for flag in self.flags.values() if not flag.is_option]
-        if arguments:
-            lines[0] += " " + " ".join(flag.usage for flag in arguments)
-        for paragraph in self.summary.split("\n\n"):
-            lines += [
-                *textwrap.wrap(
-                    " ".join(paragraph.split()), width - 2, initial_indent="  ", subsequent_indent="  "
-                ),
-                "",
-            ]
-        groups: dict[str, list[Flag]] = {"Arguments": arguments, "Most used options": []}
-        for flag in self.flags.values():
-            if flag.is_option:
-                top = flag.field.metadata.get("top")
-                groups.setdefault("Most used options" if top else flag.group, []).append(flag)
-        for title, flags in groups.items():
-            if flags and (everything or title in ("Arguments", "Most used options")):
-                lines += [f"{title}:", *_entries(flags, width), ""]
-        others = [title for title in list(groups)[2:] if groups[title]]
-        if others and not everything:
-            listed = textwrap.wrap("; ".join(others), width - 2, initial_indent="  ", subsequent_indent="  ")
-            lines += [f"`{self.prog} --help-all` lists all options:", *listed, ""]
-        return "\n".join(lines)
-
-    def _error(self, sentence: str) -> ConfigError:
-        return ConfigError(f"{sentence} See `{self.prog} --help`.")
-
-
-def _entries(flags: Iterable[Flag], width: int) -> list[str]:
-    """Options and their help in two columns; a long option has a line of its own."""
-    rows = [
-        (flag.usage, flag.help + (f" [default: {flag.default_text}]" if flag.default_text else ""))
-        for flag in flags
-    ]
-    indent = min(max(len(usage) for usage, _ in rows), 30) + 4
-    lines = []
-    for usage, text in rows:
-        wrapped = textwrap.wrap(text, max(width - indent, 20), break_on_hyphens=False)
-        if len(usage) + 4 > indent:
-            lines.append(f"  {usage}")
-        else:
-            wrapped[0:1] = [f"  {usage}".ljust(indent) + wrapped[0]] if wrapped else [f"  {usage}"]
-            lines.append(wrapped.pop(0))
-        lines += [" " * indent + line for line in wrapped]
-    return lines

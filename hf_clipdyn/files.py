@@ -6,22 +6,25 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ClipDynError, ConfigError
 
 __all__ = [
     "STAGING",
     "check_output",
     "check_regular",
     "delete",
+    "disk_errors",
     "file_git_hash",
     "file_sha256",
     "follow_umask",
     "fsync",
     "replace_durably",
+    "stamp_of",
     "write_atomically",
 ]
 
@@ -29,12 +32,20 @@ STAGING = ".staging"
 """End of the name of a file that is being written; its name begins with a dot."""
 
 
-def check_regular(path: Path) -> None:
-    """Refuse what is there but is not a file, before it is opened: a pipe blocks for ever, a device may never end.
+@contextmanager
+def disk_errors(
+    error: type[ClipDynError], problem: str, remedy: str = "", *, also: type[Exception] = OSError
+) -> Iterator[None]:
+    """Raise ``error`` for an error of the disk in the block: "PROBLEM (what the system says): REMEDY."."""
+    try:
+        yield
+    except (OSError, also) as cause:
+        said = getattr(cause, "strerror", None) or cause
+        raise error(f"{problem} ({said}): {remedy}." if remedy else f"{problem}: {said}.") from cause
 
-    Raises:
-        OSError: the path is a folder, a pipe or a device.
-    """
+
+def check_regular(path: Path) -> None:
+    """Refuse what is there but is not a file, before it is opened: a pipe blocks for ever, a device may never end."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
@@ -54,6 +65,15 @@ def file_git_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def stamp_of(status: os.stat_result) -> str:
+    """A text that changes whenever the content of a file changes.
+
+    A program that rewrites a file can keep its size and modification time (``os.utime``, unpacking), but not the time
+    of its last status change, which only the kernel sets. This costs one ``stat`` and reads nothing.
+    """
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
 def follow_umask(path: Path) -> None:
     """Give a file, or a folder and everything in it, the mode that the umask decides.
 
@@ -67,10 +87,10 @@ def follow_umask(path: Path) -> None:
         probe.touch()
         of_file = probe.stat().st_mode & 0o777
     of_folder = of_file | (of_file & 0o444) >> 2
-    for one in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
-        status = one.lstat()
-        if not one.is_symlink() and status.st_uid == os.getuid():
-            one.chmod(of_folder if one.is_dir() else of_file)
+    for entry in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
+        status = entry.lstat()
+        if not entry.is_symlink() and status.st_uid == os.getuid():
+            entry.chmod(of_folder if entry.is_dir() else of_file)
 
 
 def fsync(path: Path) -> None:
@@ -86,11 +106,7 @@ def fsync(path: Path) -> None:
 
 
 def delete(path: Path) -> None:
-    """Delete a file, or a folder with everything in it, if there is one. A link is removed, never followed.
-
-    Raises:
-        OSError: something in the folder cannot be deleted; the rest is gone.
-    """
+    """Delete a file, or a folder with everything in it, if there is one. A link is removed, never followed."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -110,21 +126,14 @@ def write_atomically(
 ) -> None:
     """Replace a regular file or a link whole: readers, a kill and a power failure find the old or the new one.
 
-    Several processes may write the same file at once; the last one counts.
-
-    Args:
-        path: the file; its folder is made if need be.
-        content: bytes, a text, or a function that writes a file at the path that it is given.
-        staging: folder on the same disk for the unfinished file; None for the file's own.
-
-    Raises:
-        OSError: the disk is full, or refuses, or the path is a device or a pipe; the file is as it was.
+    Several processes may write the same file at once; the last one counts. ``content`` may be a function that writes a
+    file at the path that it is given. ``staging`` is a folder on the same disk for the unfinished file.
     """
-    if path.exists() and not path.is_symlink() and not path.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if not path.is_symlink():
+        check_regular(path)
     folder = path.parent if staging is None else staging
-    for one in (path.parent, folder):
-        one.mkdir(parents=True, exist_ok=True)
+    for parent in (path.parent, folder):
+        parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{path.name}.{secrets.token_hex(4)}{STAGING}"
     try:
         if callable(content):
@@ -147,19 +156,12 @@ def check_output(
 ) -> None:
     """Check, before a command begins, that its output replaces nothing but an earlier output of the same kind.
 
-    Args:
-        output: the file that the command will write.
-        reads: what the command reads: files, and folders, in which the output must not be a file. None and what does
-            not exist are passed over.
-        what: the kind of the output, for the message.
-        is_own: whether an existing file is of this kind; None accepts every file. An empty file is always accepted.
-
-    Raises:
-        ConfigError: the output is read, also under another name or through a link, or is of another kind.
+    It must be none of the files that the command ``reads``, also under another name or through a link, and in none of
+    the folders. ``is_own`` tells whether an existing file is of this kind, ``what``; an empty file always is.
     """
     if not output.exists() or output.is_dir():  # writing to a folder fails by itself
         return
-    for path in (Path(one).expanduser() for one in reads if one is not None):
+    for path in (Path(source).expanduser() for source in reads if source is not None):
         if path.exists() and (
             path.samefile(output) or (path.is_dir() and output.resolve().is_relative_to(path.resolve()))
         ):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from huggingface_hub import (
@@ -27,16 +28,18 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import _http
 
-from hf_clipdyn.errors import PublishError
+from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError
 
 __all__ = [
+    "PUSHING",
+    "Destination",
     "RetryPolicy",
     "attempt",
     "check_login",
-    "commit_files",
     "is_transient",
     "is_unreachable",
     "limit_waiting",
+    "push",
     "reason",
     "refusal_hint",
     "retry_after",
@@ -45,6 +48,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_TITLES = {"model": "model", "dataset": "data set", "space": "Space"}
 _TRANSIENT_STATUS = {408, 412, 425, 429, 500, 502, 503, 504}
 
 
@@ -69,6 +73,15 @@ class RetryPolicy:
     def delay(self, failures: int) -> float:
         """Seconds to wait after ``failures`` earlier failures, with a jitter of a quarter."""
         return min(self.cap, self.base * 2.0 ** min(failures, 30)) * random.uniform(0.75, 1.0)  # noqa: S311
+
+    def wait(self, failures: int, error: BaseException) -> float:
+        """Seconds to wait after an error: what the server asks for, else `delay`."""
+        asked = retry_after(error)
+        return self.delay(failures) if asked is None else asked
+
+
+PUSHING = RetryPolicy(patience=60.0)
+"""How a push is repeated."""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -145,16 +158,7 @@ def refusal_hint(error: BaseException) -> str:
 
 
 def check_login(what: str, token: str | None = None, *, advice: str = "unset it.") -> None:
-    """Before any work: could something be pushed at all?
-
-    Args:
-        what: begins the message: "The page cannot be pushed to me/space".
-        token: of the Hub; default: the saved one.
-        advice: ends the message about HF_HUB_OFFLINE.
-
-    Raises:
-        PublishError: the client is offline, or has no token.
-    """
+    """Before any work: could something be pushed at all? ``what`` begins the message, ``advice`` ends it."""
     if constants.HF_HUB_OFFLINE:
         raise PublishError(f"{what} while HF_HUB_OFFLINE is set: {advice}")
     if not (token or get_token()):
@@ -195,12 +199,7 @@ class _Limited:
 def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True) -> T:
     """Call until it succeeds, fails for good, or the policy's patience ends.
 
-    Args:
-        reached: whether the server has answered before; if not, ``policy.first`` is the patience with an
-            unreachable one.
-
-    Raises:
-        Exception: the last error of ``call``.
+    ``reached`` says whether the server has answered before; if not, ``policy.first`` is the patience.
     """
     started, failures = time.monotonic(), 0
     while True:
@@ -209,54 +208,121 @@ def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True)
         except Exception as error:
             reached = reached or not is_unreachable(error)
             patience = policy.patience if reached else min(policy.patience, policy.first)
-            asked = retry_after(error)
-            wait = policy.delay(failures) if asked is None else asked
+            wait = policy.wait(failures, error)
             if not is_transient(error) or time.monotonic() + wait - started > patience:
                 raise
             time.sleep(wait)
             failures += 1
 
 
-def commit_files(
-    api: HfApi,
+@dataclass(frozen=True)
+class Destination:
+    """The repository that a push writes to, as it was when the push began.
+
+    Attributes:
+        repo_id: with its owner.
+        repo_type: `model`, `dataset` or `space`.
+        url: its address; empty if the push does not create repositories.
+        head: the commit of `main`.
+    """
+
+    api: HfApi
+    repo_id: str
+    repo_type: str
+    url: str
+    head: str
+    private: bool
+
+    def upload(self, folder: str | Path, message: str, *, replaced: str | None = None) -> None:
+        """Commit a folder; files on the Hub that match the pattern ``replaced`` and not in it are deleted."""
+        self.api.upload_folder(
+            repo_id=self.repo_id,
+            repo_type=self.repo_type,
+            folder_path=folder,
+            commit_message=message,
+            delete_patterns=replaced,
+        )
+
+    def commit(self, files: Mapping[str, bytes], message: str, *, deleted: Iterable[str] = ()) -> str | None:
+        """Commit the files that differ from those at ``head``; the commit's address, or None if nothing differs.
+
+        If somebody has committed since, the Hub refuses with 412, which is transient.
+        """
+        served = self.api.get_paths_info(
+            self.repo_id, list(files), revision=self.head, repo_type=self.repo_type
+        )
+        alike = {
+            file.path for file in served if isinstance(file, RepoFile) and _is_content(file, files[file.path])
+        }
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(path, content) for path, content in files.items() if path not in alike),
+            *(CommitOperationDelete(path) for path in deleted),
+        ]
+        if not operations:
+            return None
+        made = self.api.create_commit(
+            self.repo_id,
+            operations,
+            commit_message=message,
+            parent_commit=self.head,
+            repo_type=self.repo_type,
+        )
+        return str(made.commit_url)
+
+
+def push(
     repo_id: str,
-    files: Mapping[str, bytes],
+    write: Callable[[Destination], T],
     *,
-    parent: str,
-    message: str,
+    problem: str,
+    done: str = "",
     repo_type: str = "model",
-    deleted: Iterable[str] = (),
-) -> str | None:
-    """One commit on `main` with the files that differ from those of its head.
+    create: bool = True,
+    space_sdk: str | None = None,
+    private: bool = False,
+    token: str | None = None,
+) -> T:
+    """Create a repository if need be, check that it is as private as asked, and write to it; repeated as a whole.
 
     Args:
-        api: the client.
-        repo_id: the repository, which exists.
-        files: content by path.
-        parent: the head that ``files`` were made for. If somebody has committed since, the Hub refuses with 412, which
-            is transient: `attempt` a function that reads the head again.
-        message: of the commit.
-        repo_type: `model`, `dataset` or `space`.
-        deleted: paths to delete, which exist.
+        write: makes one commit.
+        problem: begins the error: "The page could not be pushed to me/space".
+        done: ends it: a sentence that says what is complete all the same.
 
-    Returns:
-        The address of the commit; None if nothing differs.
+    Raises:
+        ConfigError: the repository is public and ``private`` is set.
+        PublishError: the Hub refuses or cannot be reached.
     """
-    held = api.get_paths_info(repo_id, list(files), revision=parent, repo_type=repo_type)
-    alike = {one.path for one in held if isinstance(one, RepoFile) and _is_content(one, files[one.path])}
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        *(CommitOperationAdd(path, content) for path, content in files.items() if path not in alike),
-        *(CommitOperationDelete(path) for path in deleted),
-    ]
-    if not operations:
-        return None
-    made = api.create_commit(
-        repo_id, operations, commit_message=message, parent_commit=parent, repo_type=repo_type
-    )
-    return str(made.commit_url)
+    limit_waiting(PUSHING.timeout)
+    api = HfApi(token=token)
+    done = f" {done}" if done else ""
+
+    def attempted() -> T:
+        url, name = "", repo_id
+        if create:
+            made = api.create_repo(
+                repo_id, repo_type=repo_type, private=private or None, exist_ok=True, space_sdk=space_sdk
+            )
+            url, name = str(made), made.repo_id
+        info = api.repo_info(name, repo_type=repo_type)
+        if private and not info.private:
+            raise ConfigError(
+                f"The {_TITLES[repo_type]} {repo_id} exists and is public: make it private in its settings, or name "
+                f"another one.{done}"
+            )
+        return write(Destination(api, name, repo_type, url, str(info.sha), bool(info.private)))
+
+    try:
+        return attempt(attempted, PUSHING)
+    except ClipDynError:
+        raise
+    except Exception as error:
+        absent = not create and status_of(error) in (401, 404)
+        hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
+        raise PublishError(f"{problem} ({reason(error)}).{hint}{done}") from error
 
 
-def _is_content(held: RepoFile, content: bytes) -> bool:
-    if held.lfs is not None:
-        return bool(held.lfs.sha256 == hashlib.sha256(content).hexdigest())
-    return bool(held.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())  # noqa: S324 (git's)
+def _is_content(file: RepoFile, content: bytes) -> bool:
+    if file.lfs is not None:
+        return bool(file.lfs.sha256 == hashlib.sha256(content).hexdigest())
+    return bool(file.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())  # noqa: S324 (git's)

@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["catch_signals", "leave", "raise_on_signals"]
 
 _SIGNALS = [
-    one for one in signal.Signals if one.name in ("SIGINT", "SIGTERM", "SIGHUP")
+    sig for sig in signal.Signals if sig.name in ("SIGINT", "SIGTERM", "SIGHUP")
 ]  # Windows has no SIGHUP
 _SECONDS_TO_REPEAT = 0.1
 
@@ -40,16 +40,16 @@ def catch_signals(receive: Callable[[int], None]) -> Iterator[None]:
     """
     # Python sets handlers in no other thread.
     numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else []
-    before = {one: signal.getsignal(one) for one in numbers}
+    before = {sig: signal.getsignal(sig) for sig in numbers}
     defaults = (signal.SIG_DFL, signal.default_int_handler)
-    taken = [one for one, it in before.items() if it in defaults or isinstance(it, _Handler)]
-    for one in taken:
-        signal.signal(one, _Handler(receive))
+    taken = [sig for sig, it in before.items() if it in defaults or isinstance(it, _Handler)]
+    for sig in taken:
+        signal.signal(sig, _Handler(receive))
     try:
         yield
     finally:
-        for one in taken:
-            signal.signal(one, before[one])
+        for sig in taken:
+            signal.signal(sig, before[sig])
 
 
 def leave(number: int) -> None:
@@ -64,9 +64,6 @@ def raise_on_signals() -> Iterator[list[int]]:
     """Within it, Ctrl-C raises KeyboardInterrupt, SIGTERM and SIGHUP raise SystemExit: what is begun is cleaned up.
 
     If Python ignores the exception, since it was raised in a destructor or a callback, the signal is repeated.
-
-    Yields:
-        The numbers of the signals that came. Some libraries catch every exception and go on.
     """
     received: list[int] = []
     others = sys.unraisablehook

@@ -90,11 +90,7 @@ def load_plugin(path: str | Path) -> ModuleType:
 
 
 def plugins(group: str) -> Iterator[ModuleType]:
-    """The modules given by file, and those that installed packages name in an entry-point group.
-
-    Raises:
-        ConfigError: an entry point cannot be imported.
-    """
+    """The modules given by file, and those that installed packages name in an entry-point group."""
     yield from _loaded.values()
     yield from _installed(group)
 
@@ -102,12 +98,12 @@ def plugins(group: str) -> Iterator[ModuleType]:
 @cache
 def _installed(group: str) -> tuple[ModuleType, ...]:
     """The modules of an entry-point group; cached, since the search reads the list of every installed package."""
-    found = []
+    modules = []
     for point in entry_points(group=group):
         package = point.dist.name if point.dist else "a package"
         with _failing(f"The plug-in {point.name} of {package}", "update or uninstall the package"):
-            found.append(importlib.import_module(point.module))
-    return tuple(found)
+            modules.append(importlib.import_module(point.module))
+    return tuple(modules)
 
 
 @contextmanager
@@ -137,5 +133,5 @@ def module_name(member: type) -> str:
 def modules_of(package: str) -> Iterator[ModuleType]:
     """The modules in a package's folder."""
     folder = importlib.import_module(package)
-    for found in pkgutil.iter_modules(folder.__path__, f"{package}."):
-        yield importlib.import_module(found.name)
+    for module in pkgutil.iter_modules(folder.__path__, f"{package}."):
+        yield importlib.import_module(module.name)

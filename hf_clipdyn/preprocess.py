@@ -42,12 +42,7 @@ _LEVELS = 256
 def resize_and_crop(
     image_processor: Any, images: Sequence[Image.Image | NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
-    """What the processor gives before it rescales and normalises: (n, height, width, 3) uint8.
-
-    Args:
-        image_processor: of transformers; `square_processor` if its output follows the image's shape.
-        images: RGB, of any sizes.
-    """
+    """What the processor gives before it rescales and normalises: (n, height, width, 3) uint8."""
     batch = image_processor(list(images), do_rescale=False, do_normalize=False, return_tensors="np")
     return np.ascontiguousarray(batch["pixel_values"].transpose(0, 2, 3, 1), dtype=np.uint8)
 
@@ -67,11 +62,7 @@ def processor_identity(image_processor: Any) -> str:
 
 
 def input_size(image_processor: Any) -> tuple[int, int]:
-    """Height and width in pixels of what a processor gives; for a NaFlex model, of `square_processor`.
-
-    Raises:
-        DatasetError: they depend on the image.
-    """
+    """Height and width in pixels of what a processor gives; for a NaFlex model, of `square_processor`."""
     image_processor = square_processor(image_processor)
     crops = getattr(image_processor, "do_center_crop", False)
     size = dict((image_processor.crop_size if crops else image_processor.size) or {})
@@ -229,12 +220,7 @@ class Normaliser:
 
 
 def naflex_inputs(image_processor: Any, values: "torch.Tensor") -> "dict[str, torch.Tensor]":
-    """Normalised pixels as the NaFlex models (SigLIP 2) take them: patches, their grid, and a mask of the padding.
-
-    Args:
-        image_processor: of the model; it has the size and the largest number of patches.
-        values: (n, 3, H, W), H and W multiples of a patch's side.
-    """
+    """Normalised pixels as the NaFlex models (SigLIP 2) take them: patches, their grid, and a mask of the padding."""
     import torch
 
     side = image_processor.patch_size

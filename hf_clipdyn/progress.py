@@ -5,7 +5,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["draws_bars", "library_bars"]
+from tqdm.auto import tqdm
+
+__all__ = ["draws_bars", "duration", "library_bars", "say"]
 
 
 def draws_bars() -> bool:
@@ -34,11 +36,29 @@ def library_bars(shown: bool) -> Iterator[None]:
     import transformers.utils.logging  # it switches the bars of the Hub's client too
 
     libraries = (datasets.utils.logging, transformers.utils.logging)
-    hidden = [] if shown else [one for one in libraries if one.is_progress_bar_enabled()]
-    for one in hidden:
-        one.disable_progress_bar()
+    hidden = [] if shown else [library for library in libraries if library.is_progress_bar_enabled()]
+    for library in hidden:
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        for one in hidden:
-            one.enable_progress_bar()
+        for library in hidden:
+            library.enable_progress_bar()
+
+
+def say(line: str) -> None:
+    """Print a line on standard error, above the bar if one is drawn."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """Whole seconds below two minutes, minutes below two hours, then hours.
+
+    Examples:
+        >>> from hf_clipdyn.progress import duration
+        >>> duration(75), duration(600), duration(9000)
+        ('75 s', '10 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

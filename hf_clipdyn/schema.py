@@ -1,6 +1,6 @@
-"""Check files before use: JSON becomes a dataclass, or an error of one sentence.
+"""Check files before use: JSON becomes a dataclass, YAML becomes what options read, or an error of one sentence.
 
-The schema is the dataclass itself: its annotations give types, and `Annotated` adds `Within` (a number's
+The schema of JSON is the dataclass itself: its annotations give types, and `Annotated` adds `Within` (a number's
 interval) or `Matches` (a text's form). Files cannot be trusted: run folders and stores are shared, truncated and
 edited. So no value is converted, and every size is bounded.
 """
@@ -11,16 +11,15 @@ import re
 import stat
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, Union
 
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not re-exported
+import yaml
 
-from hf_clipdyn.errors import ClipDynError, ConfigError, shown
+from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 
 __all__ = [
     "CommitId",
@@ -28,19 +27,28 @@ __all__ = [
     "Matches",
     "RepoId",
     "Within",
+    "check_keys",
     "checked_repo_id",
     "is_repo_id",
     "load_json",
     "parse_any",
     "parse_json",
+    "parse_yaml",
     "read_any_json",
     "read_json",
+    "read_text",
+    "read_yaml",
     "valid_repo_name",
 ]
 
 T = TypeVar("T")
 
 _LONGEST_FILE = 64 * 2**20  # bytes; a manifest of 100,000 revisions has half of that
+_LONGEST_YAML = 2**20  # bytes of a file that a person writes
+_DEEPEST_YAML, _DEEPEST_NESTED = (
+    16,
+    5,
+)  # levels, and those below a nested key: a list in a mapping in a mapping …
 _LONGEST_TEXT = 100_000  # characters
 _MOST_ITEMS = 200_000
 _DEEPEST = 32  # levels where any JSON is allowed
@@ -74,6 +82,9 @@ class Matches:
 
 def is_repo_id(text: str) -> bool:
     """Whether the Hub could have a repository of this id, `name` or `owner/name`; by its client's own rule."""
+    from huggingface_hub.errors import HFValidationError  # it loads an HTTP client
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not re-exported
+
     try:
         validate_repo_id(text)
     except HFValidationError:
@@ -148,16 +159,22 @@ def read_any_json(
     Raises:
         error: it cannot be read, is over 64 MiB, is not JSON, or is nested too deeply.
     """
+    return parse_any(
+        _content(path, _LONGEST_FILE, error), where=str(path), error=error, not_finite=not_finite
+    )
+
+
+def _content(path: Path, most: int, error: type[ClipDynError], remedy: str = "") -> bytes:
+    """The bytes of a regular file of at most ``most`` bytes."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise error(f"{path} is not a regular file.")
-        if status.st_size > _LONGEST_FILE:
-            raise error(f"{path} has {status.st_size:,} bytes: expected at most {_LONGEST_FILE:,}.")
-        text = path.read_bytes()
+            raise error(f"{path} is not a file: give a regular file.")
+        if status.st_size > most:
+            raise error(f"{path} has {status.st_size:,} bytes: {remedy or f'expected at most {most:,}'}.")
+        return path.read_bytes()
     except OSError as cause:
-        raise error(f"{path} cannot be read: {cause.strerror}.") from cause
-    return parse_any(text, where=str(path), error=error, not_finite=not_finite)
+        raise error(f"{path} cannot be read: {cause.strerror or cause}.") from cause
 
 
 def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipDynError]) -> T:
@@ -212,22 +229,11 @@ def load_json(
 
 
 class _InvalidError(Exception):
-    def __init__(self, path: str, value: object, expected: str) -> None:
-        super().__init__(f"{path or 'the content'} is {shown(value)}, not {expected}")
+    """A value does not fit; the message begins with its path."""
 
-
-class _KeysError(_InvalidError):
-    """A mapping has a key too many or too few."""
-
-    def __init__(self, path: str, problem: str) -> None:
-        Exception.__init__(self, f"{path or 'the content'} {problem}")
-
-
-class _RefusedError(_InvalidError):
-    """The dataclass itself refuses its values."""
-
-    def __init__(self, path: str, cause: ClipDynError) -> None:
-        Exception.__init__(self, f"{path or 'the content'}: {str(cause).removesuffix('.')}")
+    @classmethod
+    def of(cls, path: str, value: object, expected: str) -> Self:
+        return cls(f"{path or 'the content'} is {shown(value)}, not {expected}")
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -281,15 +287,15 @@ def _read_annotated(
     found = inner(value, path, closed)
     for condition in conditions:
         if isinstance(condition, Within) and not condition.low <= found <= condition.high:  # type: ignore[operator]
-            raise _InvalidError(path, value, f"from {condition.low:g} to {condition.high:g}")
+            raise _InvalidError.of(path, value, f"from {condition.low:g} to {condition.high:g}")
         if isinstance(condition, Matches) and not condition.accepts(str(found)):
-            raise _InvalidError(path, value, condition.meaning)
+            raise _InvalidError.of(path, value, condition.meaning)
     return found
 
 
 def _read_literal(choices: Sequence[str], value: object, path: str, _: bool) -> object:
     if not isinstance(value, str) or value not in choices:
-        raise _InvalidError(path, value, f"one of {', '.join(choices)}")
+        raise _InvalidError.of(path, value, f"one of {', '.join(choices)}")
     return value
 
 
@@ -309,20 +315,24 @@ def _read_mapping(key: _Reader, inner: _Reader, value: object, path: str, closed
 
 
 def _read_dataclass(cls: type, value: object, path: str, closed: bool) -> object:
+    if isinstance(value, cls):  # read before, such as what a name in a file stands for
+        return value
     held, known = _sized(value, dict, path), _fields_of(cls)
     unknown = next((key for key in held if key not in known), None) if closed else None
     if unknown is not None:
-        raise _KeysError(path, f"has the unknown key {shown(unknown)}: known keys are {', '.join(known)}")
+        raise _InvalidError(
+            f"{path or 'the content'} has the unknown key {shown(unknown)}: known keys are {', '.join(known)}"
+        )
     values = {}
     for name, (reader, optional) in known.items():
         if name in held:
             values[name] = reader(held[name], f"{path}.{name}" if path else name, closed)
         elif not optional:
-            raise _KeysError(path, f"lacks the key {name}")
+            raise _InvalidError(f"{path or 'the content'} lacks the key {name}")
     try:
         return cls(**values)
     except ClipDynError as cause:
-        raise _RefusedError(path, cause) from cause
+        raise _InvalidError(f"{path or 'the content'}: {str(cause).removesuffix('.')}") from cause
 
 
 def _read_scalar(kind: Any, value: object, path: str, _: bool = False) -> object:
@@ -331,19 +341,19 @@ def _read_scalar(kind: Any, value: object, path: str, _: bool = False) -> object
     if kind is str and isinstance(value, str):
         # JSON can spell half a surrogate pair, which cannot be written.
         if len(value) > _LONGEST_TEXT or not (value.isascii() or _HALVES.search(value) is None):
-            raise _InvalidError(path, value, f"a text of at most {_LONGEST_TEXT:,} characters")
+            raise _InvalidError.of(path, value, f"a text of at most {_LONGEST_TEXT:,} characters")
         return value
     if type(value) is int and kind in (int, float) and abs(value) <= _LARGEST:  # a bool is an int, too
         return value
     if isinstance(value, float) and kind is float and math.isfinite(value):
         return value
     names = {bool: "true or false", str: "a text", int: "a whole number", float: "a finite number"}
-    raise _InvalidError(path, value, names[kind])
+    raise _InvalidError.of(path, value, names[kind])
 
 
 def _any(value: object, path: str, depth: int) -> object:
     if depth == 0:
-        raise _InvalidError(path, value, f"at most {_DEEPEST} levels deep")
+        raise _InvalidError.of(path, value, f"at most {_DEEPEST} levels deep")
     if isinstance(value, dict):
         return {
             str(_any(key, path, depth - 1)): _any(item, path, depth - 1)
@@ -356,7 +366,136 @@ def _any(value: object, path: str, depth: int) -> object:
 
 def _sized(value: object, kind: type[T], path: str) -> T:
     if not isinstance(value, kind):
-        raise _InvalidError(path, value, "a list" if kind is list else "a mapping")
+        raise _InvalidError.of(path, value, "a list" if kind is list else "a mapping")
     if len(value) > _MOST_ITEMS:  # type: ignore[arg-type]  # a list or a dict
-        raise _InvalidError(path, value, f"of at most {_MOST_ITEMS:,} items")
+        raise _InvalidError.of(path, value, f"of at most {_MOST_ITEMS:,} items")
     return value
+
+
+# --- YAML that people write -------------------------------------------------------------------------------
+
+
+def read_yaml(path: Path, *, lists: bool = False, nested: Collection[str] = ()) -> dict[Any, Any]:
+    """The keys and values of a YAML file that gives each option its value; neither is checked.
+
+    Args:
+        path: the file.
+        lists: whether a value may be a list of single values.
+        nested: keys whose values may be collections of collections.
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, is not a mapping, or is nested more deeply.
+    """
+    values = _Loader.build(read_text(path), str(path), lists, nested)
+    if not isinstance(values, dict | None):
+        raise ConfigError(f"{path} contains {type(values).__name__}: give a mapping of options to values.")
+    return values or {}
+
+
+def read_text(path: Path) -> str:
+    """The text of a short file.
+
+    Raises:
+        ConfigError: it cannot be read, is too long, or is not UTF-8.
+    """
+    try:
+        remedy = "give a short mapping of options to values"
+        return _content(path, _LONGEST_YAML, ConfigError, remedy).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8: give a YAML file.") from error
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The content of a YAML text without aliases and keys that are given twice, at most 16 levels deep.
+
+    Args:
+        text: of the file.
+        where: name of the file, for messages.
+
+    Raises:
+        ConfigError: it is not YAML, or not of this form.
+    """
+    return _Loader.build(text, where)
+
+
+def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
+    """Raise UnknownNameError for a key of the file ``where`` that is none of the known options."""
+    for key in keys:
+        if key not in known:
+            raise UnknownNameError(f"field in {where}:", str(key), known)
+
+
+class _Loader(yaml.SafeLoader):
+    """Checks the form of a text while it builds it.
+
+    Built or printed, aliases could fill the memory; of a key that is given twice, the later value would count in
+    silence.
+    """
+
+    def __init__(self, text: str, where: str, lists: bool, nested: Collection[str] | None) -> None:
+        super().__init__(text)
+        self._where, self._lists, self._nested = where, lists, nested
+        self._depth, self._key = 0, None  # key of the outermost mapping, to which the current value belongs
+
+    @classmethod
+    def build(cls, text: str, where: str, lists: bool = False, nested: Collection[str] | None = None) -> Any:
+        """The content of a text, errors as of `parse_yaml`; with ``nested``, in the form of `read_yaml`."""
+        try:
+            return cls(text, where, lists, nested).get_single_data()
+        except yaml.MarkedYAMLError as error:
+            raise ConfigError(f"{where} is not YAML: {_place(error)}.") from error
+        except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date as 2024-99-99
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(
+                f"{where} is not YAML: it contains a forbidden character, an impossible date or too long a number."
+            ) from error
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # of the stubs
+        line = f"line {event.start_mark.line + 1} of {self._where}"
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"There is an alias in {line}: give each field its value.")
+        if self._depth == 1:
+            self._key = getattr(index, "value", None)
+        is_collection = isinstance(event, yaml.CollectionStartEvent)
+        self._depth += is_collection
+        if is_collection:
+            self._check_depth(line, isinstance(event, yaml.SequenceStartEvent))
+        node = super().compose_node(parent, index)
+        self._depth -= is_collection
+        if isinstance(node, yaml.MappingNode):
+            self._check_unique(node)
+        return node
+
+    def _check_depth(self, line: str, is_list: bool) -> None:
+        if self._nested is None:
+            if self._depth > _DEEPEST_YAML:
+                raise ConfigError(f"{self._where} is nested more than {_DEEPEST_YAML} levels deep at {line}.")
+            return
+        allowed = _DEEPEST_NESTED if self._key in self._nested else 1
+        if self._depth > allowed and not (self._lists and self._depth == 2 and is_list):
+            more = f" Only {', '.join(self._nested)} may contain more." if self._nested else ""
+            raise ConfigError(f"There is a collection in {line}: give each field one value.{more}")
+
+    def _check_unique(self, node: yaml.MappingNode) -> None:
+        seen = set()
+        for key, _ in node.value:
+            name = (key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            if name in seen:
+                raise ConfigError(
+                    f"{shown(key.value)} is given twice in line {key.start_mark.line + 1} of {self._where}: delete one."
+                )
+            seen.add(name)
+
+
+def _place(error: yaml.MarkedYAMLError) -> str:
+    """Line, column and problem; no excerpt of the file, which may hold a token."""
+    problem = re.sub(
+        r"""(['"])(.*?)\1""",
+        lambda quoted: quoted[0] if len(quoted[2]) == 1 or quoted[2].startswith("<") else "a name",
+        error.problem or "it cannot be parsed",
+    )
+    mark = error.problem_mark or error.context_mark
+    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    return place + " ".join(problem.split())

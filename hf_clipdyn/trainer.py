@@ -22,7 +22,6 @@ from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 from torch.nn import Module
 from transformers import (
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -41,6 +40,7 @@ from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
+from hf_clipdyn.training.model import model_facts
 
 __all__ = ["EvaluateRevisions", "PublishRevisions", "snapshot"]
 
@@ -114,7 +114,8 @@ class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hen
     ) -> None:
         """Take the epoch, or the last step of a run that stops inside it."""
         if _ends_epoch(state, **kwargs):
-            self._take(epoch_name(round(_epoch(state))), round(_epoch(state)), args, state, **kwargs)
+            epoch = round(state.epoch or 0.0)
+            self._take(epoch_name(epoch), epoch, args, state, **kwargs)
         elif state.global_step > 0:
             self._take(step_name(state.global_step), None, args, state, **kwargs)
 
@@ -320,7 +321,7 @@ class EvaluateRevisions(_StateCallback):
         """Join the trackers of the Trainer, and measure the model before training."""
         # A callback cannot call `Trainer.log`. A tracker's callback continues the run that is open.
         if state.is_world_process_zero:
-            self._trackers = [one() for one in get_reporting_integration_callbacks(args.report_to)]
+            self._trackers = [tracker() for tracker in get_reporting_integration_callbacks(args.report_to)]
         super().on_train_begin(args, state, control, **kwargs)
 
     def take(
@@ -348,22 +349,21 @@ class EvaluateRevisions(_StateCallback):
         logs = {_log_name(row): row["value"] for row in table if row["role"] == "value"}
         if state.is_world_process_zero and not _is_logged(logs, state):
             state.log_history.append({**logs, "epoch": state.epoch, "step": state.global_step})
-            for one in self._trackers:
-                one.on_log(args, state, TrainerControl(), model=kwargs["model"], logs=dict(logs))
+            for tracker in self._trackers:
+                tracker.on_log(args, state, TrainerControl(), model=kwargs["model"], logs=dict(logs))
 
 
 def _log_name(row: dict[str, Any]) -> str:
     """``noise/cifar10/accuracy/gaussian/0.2/projection``: what tells a value from the others of its revision."""
     names = ("kind", "dataset", "metric", "variant", "subset", "condition", "level", "parameter", "layer")
-    found = [row[name] for name in names if row[name] not in ("", None)]
-    return "/".join(f"{one:g}" if isinstance(one, float) else str(one) for one in [*found, row["probe"]])
+    words = [*(row[name] for name in names if row[name] not in ("", None)), row["probe"]]
+    return "/".join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
 
 
 def _is_logged(logs: dict[str, Any], state: TrainerState) -> bool:
     """Whether the log has these numbers already, as that of a run which was resumed where an epoch ends."""
-    return any(
-        one.get("step") == state.global_step and logs.keys() <= one.keys() for one in state.log_history
-    )
+    step = state.global_step
+    return any(entry.get("step") == step and logs.keys() <= entry.keys() for entry in state.log_history)
 
 
 def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]:
@@ -422,7 +422,7 @@ def _unwrapped(model: Any) -> PreTrainedModel:
             f"The {type(bare).__name__} has adapters, and `save_pretrained` would save only the adapters: merge "
             "them into the model, or give `hf_clipdyn.Publisher` a function that saves whole weights."
         )
-    if any(hasattr(one, "ds_id") for one in bare.parameters()):
+    if any(hasattr(parameter, "ds_id") for parameter in bare.parameters()):
         raise ConfigError(
             "DeepSpeed's ZeRO-3 partitions the weights, which is not supported: use FSDP or ZeRO-2."
         )
@@ -430,7 +430,7 @@ def _unwrapped(model: Any) -> PreTrainedModel:
 
 
 def _is_sharded(model: Any) -> bool:
-    return any(isinstance(one, FullyShardedDataParallel | FSDPModule) for one in model.modules())
+    return any(isinstance(module, FullyShardedDataParallel | FSDPModule) for module in model.modules())
 
 
 def _gathered(model: Any, *, everywhere: bool = False) -> dict[str, Any]:
@@ -438,9 +438,8 @@ def _gathered(model: Any, *, everywhere: bool = False) -> dict[str, Any]:
     options = StateDictOptions(full_state_dict=True, cpu_offload=not everywhere)
     weights: dict[str, Any] = {**get_model_state_dict(model, options=options)}
     if "logit_scale" in weights and hasattr(_unwrapped(model).config, "logit_scale_init_value"):
-        weights["logit_scale"] = weights["logit_scale"].reshape(
-            ()
-        )  # a scalar, which FSDP shards as a vector only
+        scalar = weights["logit_scale"].reshape(())  # FSDP shards it as a vector only
+        weights["logit_scale"] = scalar
     return weights
 
 
@@ -449,18 +448,14 @@ def _whole(model: Any) -> PreTrainedModel:
     bare = _unwrapped(model)
     if not _is_sharded(model):
         return bare
-    plain: Any = next(one for one in type(bare).__mro__ if not issubclass(one, FSDPModule))
+    plain: Any = next(base for base in type(bare).__mro__ if not issubclass(base, FSDPModule))
     copy: PreTrainedModel = plain(bare.config).to(bare.device)
     copy.load_state_dict(_gathered(model, everywhere=True))
     return copy
 
 
-def _epoch(state: TrainerState) -> float:
-    return state.epoch or 0.0
-
-
 def _ends_epoch(state: TrainerState, *, train_dataloader: Any = None, **_: Any) -> bool:
-    epoch = _epoch(state)
+    epoch = state.epoch or 0.0
     if not has_length(train_dataloader):
         return False  # the Trainer then counts the whole run as one epoch
     return epoch > 0 and abs(epoch - round(epoch)) < 1e-6  # a sum of fractions of an epoch
@@ -491,10 +486,7 @@ def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, process
     }
     return CardFacts(
         repo_id=repo_id,
-        model_class=_class_name(model),
-        processor_class=None if processor is None else _loader(processor),
         task="zero-shot-image-classification" if hasattr(model, "get_image_features") else None,
-        parameters=sum(one.numel() for one in model.parameters()),
         seed=args.seed,
         recipe={
             name: str(getattr(value, "value", value))
@@ -502,16 +494,8 @@ def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, process
             if value not in (None, -1)
         },
         language=(),
+        **model_facts(model, processor),
     )
-
-
-def _loader(processor: Any) -> str:
-    """The class of transformers that reads a processor; tokenizers of other classes are read by `AutoTokenizer`."""
-    return "AutoTokenizer" if isinstance(processor, PreTrainedTokenizerBase) else type(processor).__name__
-
-
-def _class_name(model: PreTrainedModel) -> str:
-    return type(model).__name__.removeprefix("FSDP")  # that torch's FSDP2 puts before the name
 
 
 def _recipe_hash(args: TrainingArguments, model: PreTrainedModel) -> str:

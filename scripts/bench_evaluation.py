@@ -64,7 +64,7 @@ from hf_clipdyn.benchmarks.views import upsample_map, whole_view
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.memory import keep_freed_blocks
+from hf_clipdyn.machine import keep_freed_blocks
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.snapshots import snapshot_folder

@@ -32,7 +32,7 @@ from PIL import Image
 from transformers.utils import logging
 
 from hf_clipdyn.benchmarks.kinds.noise import NoiseSettings
-from hf_clipdyn.data.sets.cifar10 import Cifar10
+from hf_clipdyn.data.sets.cifar import Cifar10
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.revisions import epoch_name
 

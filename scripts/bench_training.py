@@ -54,18 +54,14 @@ from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.training.augmentation import Augmentation
-from hf_clipdyn.training.captions import Captions
 from hf_clipdyn.training.device import attention, has_bf16, make_accelerator
-from hf_clipdyn.training.images import CachedImages
+from hf_clipdyn.training.images import Augmentation, CachedImages
 from hf_clipdyn.training.inputs import prepare_inputs
 from hf_clipdyn.training.loop import Training
-from hf_clipdyn.training.losses import make_loss
-from hf_clipdyn.training.mapped import MappedSource
-from hf_clipdyn.training.run import initial_model, prepare_training
-from hf_clipdyn.training.shards import Shards, Shuffle, write_counts
+from hf_clipdyn.training.mapped import Captions, MappedSource
+from hf_clipdyn.training.run import Session
 from hf_clipdyn.training.source import Batch, Source
-from hf_clipdyn.training.streamed import StreamedSource, Workers
+from hf_clipdyn.training.streamed import Shards, Shuffle, StreamedSource, Workers, write_counts
 
 PARTS = ("step", "jpeg", "input", "shards", "resume")
 CROP = 0.9  # smallest share of the area in a random crop, as in open_clip's recipes
@@ -126,10 +122,9 @@ class Bench:
         config = dataclasses.replace(self.config, attn_implementation=attention(CPU, bf16), **changes)
         accelerator = make_accelerator(config, self.folder)
         if source is None:
-            source = prepare_inputs(config, model_size(config.scale), accelerator, self.processor).source
-        loss = make_loss(config.loss)
-        model = initial_model(config, loss, self.processor, None)
-        return prepare_training(config, accelerator, loss, model, source)
+            source = prepare_inputs(config, accelerator, self.processor).source
+        session = Session(config, accelerator)
+        return session.training(session.initial_model(self.processor), source)
 
 
 def caption(i: int) -> str:
@@ -311,8 +306,7 @@ def jpeg(bench: Bench) -> None:
         """The cache is built in each round, as in the first epoch of a run."""
         with tempfile.TemporaryDirectory(dir=bench.folder, prefix=f"cache-{next(caches)}-") as cache:
             config = dataclasses.replace(bench.config, cache_dir=cache)
-            size = model_size(config.scale)
-            training.source = prepare_inputs(config, size, accelerator, bench.processor).source
+            training.source = prepare_inputs(config, accelerator, bench.processor).source
             epoch(training)
             training.source.close()
 

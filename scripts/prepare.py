@@ -7,8 +7,9 @@
 # ///
 """Write a data set as Parquet with its images inside and a data card, and push it to the Hub if asked.
 
-python scripts/prepare.py osie --data-dir predicting-human-gaze-beyond-pixels/data --output osie-parquet
-uv run scripts/prepare.py tid2013 --data-dir tid2013 --output tid2013-parquet --push_to_hub me/tid2013 --private
+python scripts/prepare.py osie --data-dir osie=predicting-human-gaze-beyond-pixels/data --output osie-parquet
+uv run scripts/prepare.py tid2013 --data-dir tid2013=PATH --output tid2013-parquet \\
+    --push-to-hub --hub-model-id me/tid2013 --hub-private-repo
 """
 
 import sys

@@ -24,12 +24,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HfHubHTTPError
-
 from hf_clipdyn.bundled import metric_names, metric_path
-from hf_clipdyn.errors import ClipDynError, PublishError, printable, redact_output
-from hf_clipdyn.hub import RetryPolicy, attempt, reason
+from hf_clipdyn.errors import ClipDynError, printable, redact, redact_output
+from hf_clipdyn.hub import Destination
+from hf_clipdyn.hub import push as push_to
 
 _PACKAGE_IMPORT = re.compile(r"^from (hf_clipdyn(?:\.\w+)+) import", re.MULTILINE)
 _HEADER = """\
@@ -90,35 +88,20 @@ def push(name: str, namespace: str, *, token: str | None = None, private: bool =
     """Create the Space of a metric or bring it up to date; returns its commit.
 
     Raises:
-        PublishError: the Hub refuses, or cannot be reached for five minutes.
+        PublishError: the Hub refuses, or cannot be reached.
     """
-    repo_id = f"{namespace}/{name}"
-    files = space_files(name, namespace)
-    api = HfApi(token=token)
+    repo_id, files = f"{namespace}/{name}", space_files(name, namespace)
 
-    def update() -> str:
-        api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
-        stale = [
-            path
-            for path in api.list_repo_files(repo_id, repo_type="space")
-            if path.endswith(".py") and path not in files
-        ]
-        # The client itself drops what the Space has already, and makes no commit if nothing is left.
-        commit = api.create_commit(
-            repo_id,
-            repo_type="space",
-            operations=[
-                *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
-                *(CommitOperationDelete(path) for path in stale),
-            ],
-            commit_message=f"Update {name} from hf_clipdyn",
-        )
-        return str(commit.oid)
+    def update(to: Destination) -> str:
+        pushed = to.api.list_repo_files(repo_id, repo_type="space", revision=to.head)
+        stale = [path for path in pushed if path.endswith(".py") and path not in files]
+        url = to.commit(files, f"Update {name} from hf_clipdyn", deleted=stale)
+        return to.head if url is None else url.rpartition("/")[2]
 
-    try:
-        return attempt(update, RetryPolicy())
-    except (HfHubHTTPError, OSError) as error:
-        raise PublishError(f"The Space {repo_id} could not be updated: {reason(error)}.") from error
+    problem = f"The Space {repo_id} could not be updated"
+    return push_to(
+        repo_id, update, problem=problem, repo_type="space", space_sdk="gradio", private=private, token=token
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,7 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--token", help="with write access; by default the one that you are logged in with")
     parser.add_argument("--private", action="store_true", help="make new Spaces private")
     redact_output()
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(redact(f"unknown arguments: {' '.join(unknown)}"))
     token = options.token.strip() if options.token else None
     try:
         for name in options.names or metric_names():

@@ -10,15 +10,15 @@ from hf_clipdyn.jobs import Job, Missing, Scheduler, Work
 PLUGIN = """
 import os, signal, sys, time
 from pathlib import Path
-from hf_clipdyn.data import overview
-datasets_table = overview.datasets_table
+from hf_clipdyn.data import load
+datasets_table = load.datasets_table
 def work():
     calls = Path(__file__).with_suffix(".calls")
     calls.write_text(calls.read_text() + "x" if calls.exists() else "x")
     first, done = calls.read_text() == "x", Path(__file__).with_suffix(".done")
 {body}
     return datasets_table()
-overview.datasets_table = work
+load.datasets_table = work
 """
 DONE = "done.touch()\n"
 KILLED_ONCE = "if first:\n    os.kill(os.getpid(), signal.SIGKILL)\n" + DONE

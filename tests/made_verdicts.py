@@ -6,8 +6,7 @@ from typing import Any
 
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.statistics.contrasts import Estimate, RunContrast
-from hf_clipdyn.statistics.gates import Gate
-from hf_clipdyn.statistics.judging import Part, Verdict, Word, word_of
+from hf_clipdyn.statistics.judging import Gate, Part, Verdict, Word, word_of
 
 __all__ = ["judged", "made"]
 
@@ -47,7 +46,6 @@ def made(
             contrast=plan.contrast,
             estimate=_estimate(value, half, runs),
             verdict=word_of(value - half, value + half, plan.contrast.smallest_effect),
-            minimum_detectable_effect=half * 1.5,
             title=plan.contrast.title,
         )
         for plan, (value, half) in zip(test.parts, values, strict=False)

@@ -22,7 +22,7 @@ from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
 from hf_clipdyn.results.terms import Vocabulary
-from hf_clipdyn.statistics.trajectories import Trajectory
+from hf_clipdyn.statistics.trajectories import Numbers, Trajectory
 
 __all__ = [
     "Noise",
@@ -351,8 +351,7 @@ def trajectory(
         scale=run.scale,
         seed=run.seed,
         arm=run.arm,
-        points=points,
-        vocabulary=Vocabulary(),
+        numbers=Numbers(points, Vocabulary()),
         **cell,
         **columns,
     )

@@ -1,6 +1,6 @@
 """Made-up rows of results with a small vocabulary; `pick` finds rows by their columns, `trials_of` reads trials."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from hf_clipdyn.results.terms import (
     Vocabulary,
 )
 
-__all__ = ["VOCABULARY", "pick", "row", "trials_of", "write_rows"]
+__all__ = ["VOCABULARY", "course", "pick", "row", "trials_of", "write_rows"]
 
 _UNIT = (0.0, 1.0)
 _BY_PROBE = Reference(role="chance", title="chance", joins=("metric", "variant", "probe"))
@@ -185,6 +185,13 @@ def row(
         "n_clusters": 64,
     }
     return Row(**{**defaults, **more})
+
+
+def course(
+    benchmark: str, metric: str, values: Iterable[float], half: float = 0.0, **columns: Any
+) -> list[Row]:
+    """The rows of one made-up run: a value for each epoch, from 0."""
+    return [row(benchmark, metric, value, half, epoch=epoch, **columns) for epoch, value in enumerate(values)]
 
 
 def write_rows(rows: Sequence[Row], path: Path, vocabulary: Vocabulary | None = VOCABULARY) -> Path:

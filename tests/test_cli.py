@@ -1,13 +1,20 @@
 """The command line: names, options, errors."""
 
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import forked
 import pytest
 from PIL import Image
 
-from hf_clipdyn.cli import app, main
+from hf_clipdyn.cli import main
+from hf_clipdyn.command_line import COMMANDS, GROUPS
+
+HEAVY = ("accelerate", "datasets", "pandas", "scipy", "torch", "transformers")
+
+Clipdyn = Callable[..., tuple[int, str, str]]
 
 
 def _exit(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
@@ -18,20 +25,67 @@ def _exit(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
     return code, capsys.readouterr().err
 
 
-def test_the_commands_of_a_study_are_there() -> None:
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert {
-        "train",
-        "evaluate",
-        "report",
-        "demo",
-        "revisions",
-        "datasets",
-        "prepare",
-        "verify",
-        "repair",
-        "show",
-    } <= commands
+def test_the_commands_are_listed_in_four_groups_with_short_summaries(clipdyn: Clipdyn) -> None:
+    listed = clipdyn("--help")[1]
+    places = [listed.index(f"\n{group}:\n") for group in GROUPS]
+    assert len(places) == 4
+    assert places == sorted(places)
+    assert [name for name, one in COMMANDS.items() if one.group == "Main path"] == [
+        *("demo", "train", "evaluate", "report", "study")
+    ]
+    assert len(COMMANDS) <= 15
+    for name, command in COMMANDS.items():
+        assert 0 < len(command.summary()) <= 45
+        assert f"  {name} " in listed
+        assert command.summary() in listed
+
+
+def test_no_help_and_no_wrong_call_loads_a_heavy_library() -> None:
+    calls = [[], ["--help"], ["--version"], ["x"], ["train", "--learning_rate", "x"]]
+    calls += [[name, word] for name in COMMANDS for word in ("--help", "--help-all", "--nonsense=1")]
+    calls += [
+        ["evaluate", "me/run", "--noise-sigmas", "x"],
+        ["evaluate", "me/run", "--noise-conditions", "x"],
+    ]
+    program = (
+        "import sys\n"
+        "from hf_clipdyn.cli import main\n"
+        f"for argv in {calls!r}:\n"
+        "    try: main(argv)\n"
+        "    except SystemExit as stop: assert stop.code in (0, 2), argv\n"
+        f"    loaded = [one for one in {HEAVY!r} if one in sys.modules]\n"
+        "    assert not loaded, (argv, loaded)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+OLD = [
+    (["show", "none.parquet"], "report --print numbers"),
+    (["verdicts", "none.parquet"], "report --print verdicts"),
+    (["card", "none.parquet", "-o", "x"], "share cards"),
+    (["space", "none.parquet", "-o", "x", "--private", "--push_to_hub", "me/page"], "share page"),
+    (["publish", "--resume", "none"], "repair"),
+    (["import-open-clip", "--from-hub", "me/laws", "--run=a", "me/theirs", "--model", "none"], "convert"),
+    (["export_open_clip", "me/run", "x.pt", "--revision", "main", "--store", "none"], "convert"),
+]
+"""Commands of version 0.2, and those of today."""
+
+
+@pytest.mark.parametrize(("argv", "new"), OLD)
+def test_the_old_commands_work_with_a_warning(
+    argv: list[str],
+    new: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, error = _exit(capsys, *argv)
+    name = argv[0].replace("_", "-")
+    assert f"`clipdyn {name}` is now `clipdyn {new}`; the old name works until version 0.4.0." in error
+    assert "no option" not in error
+    assert "is missing" not in error
 
 
 def test_options_are_taken_with_dashes_and_with_underscores(
@@ -60,7 +114,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
         (["train", "--config", "nonsense"], 2, "no recipe 'nonsense'"),
         (["train", "--scale"], 2, "scale"),
         (["report", "nowhere.parquet", "--output", "x"], 2, "nowhere.parquet"),
-        (["show", "nowhere.parquet"], 2, "nowhere.parquet"),
+        (["report", "nowhere.parquet", "--print", "numbers"], 2, "nowhere.parquet"),
         (["revisions", "me/none", "--store", "/nowhere"], 2, "/nowhere"),
         (["evaluate", "me/none", "--store", "/nowhere", "--suite", "embeded"], 2, "embedded"),
         (
@@ -81,7 +135,8 @@ def test_a_wrong_call_is_one_sentence_without_a_traceback(argv: list[str], code:
 
 
 @pytest.mark.parametrize(
-    "command", [["space", "none.parquet", "-o", "x"], ["import-open-clip", "--model", "x", "a", "b"]]
+    "command",
+    [["share", "page", "none.parquet", "-o", "x"], ["convert", "--from-open-clip", "x", "a.pt", "me/b"]],
 )
 def test_the_old_spelling_of_license_still_works_with_a_warning(
     command: list[str], capsys: pytest.CaptureFixture[str]
@@ -90,12 +145,12 @@ def test_the_old_spelling_of_license_still_works_with_a_warning(
         code, error = _exit(capsys, *command, spelling, "mit")
         assert code in (1, 2)
         assert "no option" not in error
-        assert ("--licence is now called --license" in error) == warned
+        assert ("--licence is now --license" in error) == warned
 
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "evaluate", "export-open-clip", "import-open-clip", "prepare", "publish", "repair", "train"],
+    ["convert", "demo", "evaluate", "prepare", "repair", "train"],
 )
 def test_every_command_that_shows_its_work_can_be_quiet(
     command: str, capsys: pytest.CaptureFixture[str]
@@ -120,7 +175,7 @@ def test_without_a_terminal_prepare_prints_its_result_and_no_bar(tmp_path: Path)
             "prepare",
             "imagefolder",
             "--data-dir",
-            str(images),
+            f"imagefolder={images}",
         ]
         command += ["--output", str(output), *flags]
         done = forked.run(command)

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from hf_clipdyn.benchmarks.registry import suite
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.demo import run_demo
 from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.results.row import NUMBER_KEY
 
 QuickDemo = Any  # of tests/conftest.py
@@ -71,7 +71,7 @@ def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(
 
     monkeypatch.setattr("hf_clipdyn.training.train", train)
     monkeypatch.setattr("hf_clipdyn.demo._measured_meanwhile", lambda *_: nullcontext())
-    for name in ("results.cells", "results.trials", "results.errors"):
+    for name in ("results.cells", "results.trials", "results.influences"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "old.parquet").touch()
     (tmp_path / "results.parquet").touch()

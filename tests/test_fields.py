@@ -1,7 +1,5 @@
 """Fields of configurations: values of a call are checked, texts of flags are read by their types, help follows."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
@@ -10,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hf_clipdyn.command_line import CommandLine
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.fields import CommandLine, check_options, flags_of, option
+from hf_clipdyn.fields import check_options, flags_of, option
 
 
 @dataclass(frozen=True)
@@ -165,20 +164,3 @@ def test_the_help_fits_the_terminal_and_names_the_most_used_options_first(
     )
     assert "[default: 3,1]" in " ".join(whole.split())
     assert "--closed/--no-closed" in whole
-
-
-@pytest.mark.parametrize(
-    "words", [["--help"], ["--help-all"], ["--lerning_rate", "1"], ["--learning_rate", "x"]]
-)
-def test_help_and_wrong_options_of_training_load_no_heavy_library(words: list[str]) -> None:
-    program = (
-        "import sys\n"
-        "from hf_clipdyn.cli import main\n"
-        "try: main(['train', *sys.argv[1:]])\n"
-        "finally: print(*sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
-    )
-    loaded = set(done.stdout.splitlines()[-1].split())
-    assert not loaded & {"accelerate", "datasets", "numpy", "pandas", "scipy", "torch", "transformers"}

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub.utils.sha import git_hash
 
-from hf_clipdyn.files import delete, file_git_hash, follow_umask, write_atomically
+from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.files import delete, disk_errors, file_git_hash, follow_umask, write_atomically
 
 
 def test_the_git_id_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
@@ -77,3 +78,20 @@ def test_a_file_whose_writing_fails_is_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         write_atomically(target, fail)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_an_error_of_the_disk_is_one_sentence_and_any_other_error_stays(tmp_path: Path) -> None:
+    said = r"^The table cannot be written \(No such file or directory\): name another file\.$"
+    problem, remedy = "The table cannot be written", "name another file"
+    with pytest.raises(DatasetError, match=said), disk_errors(DatasetError, problem, remedy):
+        (tmp_path / "none" / "table").touch()
+    with (
+        pytest.raises(DatasetError, match=r"\(torn\)"),
+        disk_errors(DatasetError, problem, remedy, also=EOFError),
+    ):
+        raise EOFError("torn")
+    with pytest.raises(ConfigError, match=r"^mine$"), disk_errors(DatasetError, problem, remedy):
+        raise ConfigError("mine")
+    said = r"^The table cannot be written: No such file or directory\.$"
+    with pytest.raises(DatasetError, match=said), disk_errors(DatasetError, problem):
+        (tmp_path / "none" / "table").touch()

@@ -78,6 +78,10 @@ def test_the_committed_model_gives_the_kept_cells_and_numbers(tmp_path: Path, st
     goldens.evaluated(tmp_path)
     measured = CellStore(tmp_path / "results.parquet")
     assert [cell.key for cell in measured.cells()] == [cell.key for cell in store.cells()]
+    kept_beside = {file.stem for file in (tmp_path / "results.influences").iterdir()}
+    assert kept_beside == {cell.key for cell in store.cells()}, (
+        "every kind gives its influences with its numbers"
+    )
     ignored = ["seconds", "versions"]
     keys = [cell.key for cell in store.cells()]
     found, kept = (one.select(keys).to_pandas().drop(columns=ignored) for one in (measured, store))

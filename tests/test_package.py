@@ -26,21 +26,6 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert _loaded_by("import hf_clipdyn; dir(hf_clipdyn)") == set()
 
 
-@pytest.mark.parametrize(
-    ("argv", "loaded"),
-    [
-        (["--help"], set()),
-        (["--version"], set()),
-        (["report", "--help"], set()),
-        (["evaluate", "--help"], {"datasets", "pandas", "scipy"}),  # the kinds, whose settings are options
-    ],
-)
-def test_help_loads_no_model_library(argv: list[str], loaded: set[str]) -> None:
-    call = f"main({argv!r})\nexcept SystemExit as stop:\n    assert not stop.code"
-    code = f"from hf_clipdyn.cli import main\ntry:\n    {call}"
-    assert _loaded_by(code) == loaded
-
-
 def test_naming_all_benchmarks_and_data_sets_loads_no_torch() -> None:
     code = (
         "from hf_clipdyn.benchmarks.registry import kinds, parse_benchmark, suite, suite_names, vocabulary\n"

@@ -41,9 +41,9 @@ EXTENDING = {
     "benchmarks.base": (
         "Benchmark",
         "Common",
-        "Influence",
         "Kind",
         "KindSettings",
+        "by_item",
         "cosine_distance",
         "decode",
         "digest",
@@ -59,7 +59,7 @@ EXTENDING = {
     "training.losses": ("Features", "Loss", "loss_names", "make_loss", "mean_over_processes"),
     "training.loop": ("Callback",),
 }
-HUB = {"hf_clipdyn.report.card.push_cards", "hf_clipdyn.report.space.push_space"}
+HUB = {"hf_clipdyn.report.share.push_cards", "hf_clipdyn.report.share.push_space"}
 ELSEWHERE = {"hf_clipdyn.study.run_study"}  # needs a study: tests/test_study.py runs it
 
 

@@ -52,4 +52,4 @@ def test_the_requirement_of_a_head_is_met_by_the_wheel_beside_it(tmp_path: Path)
     target = tmp_path / "installed"
     offline = ["--no-index", "--no-deps", "--find-links", tmp_path, "--target", target]
     subprocess.run([*pip, "install", "--quiet", *offline, requirement], check=True)
-    assert (target / "hf_clipdyn" / "cli.py").is_file()
+    assert (target / "hf_clipdyn" / "cli" / "__init__.py").is_file()

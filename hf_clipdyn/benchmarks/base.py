@@ -30,8 +30,6 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import datasets
@@ -41,9 +39,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.benchmarks.response_curves import ResponseCurve
+from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.fields import check_options, option
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.metrics.estimate import mean_influence
+from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms
 
 if TYPE_CHECKING:
@@ -55,13 +54,14 @@ __all__ = [
     "NO_INTERVAL",
     "Benchmark",
     "Common",
-    "Influence",
     "Kind",
     "KindSettings",
+    "by_item",
     "check_columns",
     "cosine_distance",
     "decode",
     "digest",
+    "mean_by_item",
     "number",
     "similarity",
     "unit",
@@ -69,87 +69,6 @@ __all__ = [
 
 NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
 """The ends of the interval of a number that has none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Common:
-    """The settings that all kinds share; the fields are also arguments of `hf_clipdyn.evaluate_revisions`.
-
-    Raises:
-        ConfigError: a value is out of its range.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.base import Common
-        >>> Common(n_resamples=200, seed=1).resampling
-        {'n_resamples': 200, 'confidence_level': 0.95, 'seed': 1}
-    """
-
-    n_resamples: int = option(
-        1000, "Number of bootstrap resamples; 0 for no intervals.", within="[0, 1000000]"
-    )
-    confidence_level: float = option(0.95, "Confidence level of the intervals.", within="(0, 1)")
-    seed: int = option(0, "Seed of the noise and of the intervals.", within="[0, 4294967295]")
-    cache_dir: Path | None = option(None, "Folder for decoded pixels. Default: a folder under HF_HOME.")
-    show_progress: bool = option(True, "Show progress bars.")
-
-    def __post_init__(self) -> None:
-        check_options(self)
-
-    @property
-    def resampling(self) -> dict[str, Any]:
-        """The keywords that every function of `hf_clipdyn.metrics` takes."""
-        return {
-            "n_resamples": self.n_resamples,
-            "confidence_level": self.confidence_level,
-            "seed": self.seed,
-        }
-
-
-@dataclass(frozen=True)
-class KindSettings:
-    """The settings of one kind. A kind with settings has a subclass, whose fields are made with `option`.
-
-    Each field becomes a flag of `clipdyn evaluate`.
-
-    Raises:
-        ConfigError: a value is out of its range.
-
-    Examples:
-        >>> from dataclasses import dataclass
-        >>> from hf_clipdyn.benchmarks.base import KindSettings
-        >>> from hf_clipdyn.fields import option
-        >>> @dataclass(frozen=True)
-        ... class BrightnessSettings(KindSettings):
-        ...     gains: tuple[float, ...] = option((1.25, 1.5), "Factors on the pixels.", within="(1, 10]")
-        ...
-        >>> BrightnessSettings(gains=(2,)).as_json()
-        {'gains': (2,)}
-    """
-
-    def __post_init__(self) -> None:
-        check_options(self)
-
-    def as_json(self) -> dict[str, Any]:
-        """The settings that are not None, for the column ``settings``. Paths are left out: their content counts."""
-        held = asdict(self)
-        return {name: one for name, one in held.items() if one is not None and not isinstance(one, Path)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Influence(NumberKey):
-    """How much each stimulus contributes to the error of one number; the error is about the sum of these.
-
-    Attributes:
-        values: by item; they sum to about zero.
-
-    Examples:
-        >>> import pandas as pd
-        >>> from hf_clipdyn.benchmarks.base import Influence
-        >>> Influence(metric="accuracy", values=pd.Series([0.1, -0.1], index=[4, 7])).values.to_dict()
-        {4: 0.1, 7: -0.1}
-    """
-
-    values: pd.Series
 
 
 S = TypeVar("S", bound=KindSettings)
@@ -251,42 +170,17 @@ class Kind(ABC, Generic[S]):
         Args:
             trials: as `observe` returned them.
             common: settings of the intervals; ``common.resampling`` has the keywords of the metrics.
-        """
-
-    @staticmethod
-    def influences(trials: pd.DataFrame) -> Iterable[Influence]:
-        """The contribution of each stimulus to numbers whose error is a sum over stimuli; none by default.
-
-        Comparisons of two revisions in these numbers use the variance over stimuli that share any of the ``clusters``.
-        All other numbers are compared by a jackknife: groups of clusters are left out in turn, and the rest is scored.
-        """
-        del trials
-        return ()
-
-    @classmethod
-    def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
-        """The trials that determine a number: `score` gives the same number for them alone. By default all trials.
-
-        If `score` is slow, override this, so that a jackknife of one number does not compute all others.
-        """
-        del number
-        return trials
-
-    @staticmethod
-    def paired_variances(
-        a: pd.DataFrame, b: pd.DataFrame, common: Common
-    ) -> Mapping[tuple[Any, ...], tuple[float, int]]:
-        """Variances of the differences b - a, for a kind that constructs its intervals in its own way.
 
         Returns:
-            By the key of a number: the variance, and the number of clusters that it comes from. None by default.
+            The numbers, each value best with its ``influence``: what each item contributes to it (`mean_by_item`,
+            `by_item`), or what each cluster does, a Series whose index names the clusters. Differences of revisions,
+            contrasts and their intervals come from it. A value without one has that of a jackknife, for which this
+            function runs up to 100 times.
         """
-        del a, b, common
-        return {}
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
-        """Numbers of two revisions that are only meaningful in their comparison; none by default."""
+        """Numbers of two revisions, with influences, that are only meaningful in their comparison; none by default."""
         del a, b
         return [], []
 
@@ -324,31 +218,6 @@ class Kind(ABC, Generic[S]):
             ConfigError: a setting is out of its range.
         """
         return Benchmark(cls, dataset, cls.settings_class(**settings))
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A kind on a data set, with the kind's settings. `Kind.on` makes one.
-
-    Attributes:
-        kind: the class of the kind.
-        dataset: name of the data set.
-        settings: an instance of the kind's ``settings_class``.
-
-    Examples:
-        >>> from hf_clipdyn.benchmarks.kinds.noise import Noise
-        >>> Noise.on("cifar100", stage="input").name
-        'noise/cifar100'
-    """
-
-    kind: type[Kind[Any]]
-    dataset: str
-    settings: KindSettings
-
-    @property
-    def name(self) -> str:
-        """``kind/dataset``."""
-        return f"{self.kind.name}/{self.dataset}"
 
 
 def decode(
@@ -446,6 +315,38 @@ def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **
         note=result.get("causes", {}).get(key, ""),
         **given,
     )
+
+
+def by_item(
+    contributions: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]"
+) -> "pd.Series[float]":
+    """The influence on a number by item.
+
+    Args:
+        contributions: shape (n,); they sum to about zero.
+        items: the items of the trials, shape (n,).
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import by_item
+        >>> by_item([0.1, -0.1], [4, 7]).to_dict()
+        {4: 0.1, 7: -0.1}
+    """
+    return pd.Series(np.asarray(contributions, np.float64), index=pd.Index(items, name="item"))
+
+
+def mean_by_item(values: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]") -> "pd.Series[float]":
+    """The influence on a mean by item; NaN entries are left out of the mean.
+
+    Args:
+        values: whose mean is the number, shape (n,).
+        items: the items of the trials, shape (n,).
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import mean_by_item
+        >>> mean_by_item([1, 0], [4, 7]).to_dict()
+        {4: 0.25, 7: -0.25}
+    """
+    return by_item(mean_influence(values), items)
 
 
 def digest(*parts: Any) -> str:

@@ -3,21 +3,21 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, Influence
+from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS, right_by_observer
-from hf_clipdyn.data.human_accuracies import HumanAccuracy, human_accuracies
+from hf_clipdyn.data.human_trials import HumanAccuracy, human_accuracies
 from hf_clipdyn.metrics.bootstrap import Scale, influence_interval
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
-from hf_clipdyn.results.row import NUMBER_KEY, Number
+from hf_clipdyn.results.row import Number
 
-__all__ = ["PAIRED", "classification_influences", "classification_numbers"]
+__all__ = ["PAIRED", "classification_numbers"]
 
 PAIRED = (("edge", "silhouette"), ("edge", "cue-conflict"), ("silhouette", "cue-conflict"))
 """Sub-sets that show the same objects; their difference is taken object by object."""
@@ -50,20 +50,22 @@ _SUMMARY: Mapping[str, str] = {
 }
 _PEOPLE: Mapping[str, Any] = {"probe": "", "role": "human", "reference": OBSERVERS}
 
-_Measured: TypeAlias = tuple[Number, pd.Series | None]
-"""A number, and what each image contributes to its error; None if it has no error."""
-
 
 def classification_numbers(trials: pd.DataFrame, common: Common) -> list[Number]:
-    """Accuracies by condition, agreement with people by sub-set, and the summary of model-vs-human."""
-    return [one for one, _ in _measured(trials, common)]
+    """Accuracies by condition, agreement with people by sub-set, and the summary of model-vs-human.
 
-
-def classification_influences(trials: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of each number: all are smooth functions of means over images."""
-    for one, values in _measured(trials, Common(n_resamples=0)):
-        if values is not None:
-            yield Influence(values=values, **dict(zip(NUMBER_KEY, one.number_key, strict=True)))
+    All are smooth functions of means over images.
+    """
+    humans = trials[trials["protocol"] == HUMAN]
+    protocols = [str(name) for name in trials["protocol"].unique() if name != HUMAN]
+    numbers: list[Number] = []
+    for protocol in protocols:
+        parts = list(_parts(trials[trials["protocol"] == protocol], humans))
+        numbers += _of_model(parts, protocol, common)
+    # Also without a model, people are compared among themselves.
+    shown = trials.drop_duplicates("item")
+    numbers += _of_people(list(_parts(shown, humans)), common)
+    return numbers
 
 
 @cache
@@ -125,7 +127,7 @@ class _Part:
             return observer_agreement(self.people, conditions=self.conditions)
         return _accuracy(self.people, self.conditions)
 
-    def estimate(self, result: Mapping[str, Any], key: str, common: Common, **columns: Any) -> _Measured:
+    def estimate(self, result: Mapping[str, Any], key: str, common: Common, **columns: Any) -> Number:
         """One result with its interval and what each image contributes to it."""
         return _estimate(self.images, self.clusters, result, key, common, subset=self.subset, **columns)
 
@@ -178,7 +180,7 @@ def _estimate(
     metric: str,
     note: str = "",
     **columns: Any,
-) -> _Measured:
+) -> Number:
     value, influence = result[key], result["influences"][key]
     ends = NO_INTERVAL
     if common.n_resamples and columns.get("role", "value") in ("value", "human") and np.isfinite(value):
@@ -186,7 +188,7 @@ def _estimate(
         ends = influence_interval(value, influence, [clusters], scale, common.confidence_level)
         if metric == "accuracy_difference":
             ends = max(0.0, ends[0]), ends[1]
-    one = Number(
+    return Number(
         metric=metric,
         value=value,
         ci_low=float(ends[0]),
@@ -194,20 +196,9 @@ def _estimate(
         n=len(images),
         n_clusters=int(clusters.max()) + 1,
         note=result.get("causes", {}).get(key, note),
+        influence=by_item(influence, images["item"]),
         **columns,
     )
-    return one, pd.Series(influence, index=images["item"])
-
-
-def _measured(trials: pd.DataFrame, common: Common) -> Iterator[_Measured]:
-    humans = trials[trials["protocol"] == HUMAN]
-    protocols = [str(name) for name in trials["protocol"].unique() if name != HUMAN]
-    for protocol in protocols:
-        parts = list(_parts(trials[trials["protocol"] == protocol], humans))
-        yield from _of_model(parts, protocol, common)
-    # Also without a model, people are compared among themselves.
-    shown = trials.drop_duplicates("item")
-    yield from _of_people(list(_parts(shown, humans)), common)
 
 
 def _parts(images: pd.DataFrame, humans: pd.DataFrame) -> Iterator[_Part]:
@@ -221,7 +212,7 @@ def _parts(images: pd.DataFrame, humans: pd.DataFrame) -> Iterator[_Part]:
         yield _Part(subset, rows, people)
 
 
-def _of_model(parts: list[_Part], variant: str, common: Common) -> Iterator[_Measured]:
+def _of_model(parts: list[_Part], variant: str, common: Common) -> Iterator[Number]:
     for part in parts:
         if not variant:
             yield from _by_condition(part, "decision", common)
@@ -230,12 +221,11 @@ def _of_model(parts: list[_Part], variant: str, common: Common) -> Iterator[_Mea
     yield from _summary(parts, common, variant=variant)
     if not variant:
         yield from _gaps(parts, common)
-        items = pd.concat([part.images["item"] for part in parts])
-        chance = Number(metric="accuracy", role="chance", probe="", condition="", value=_CHANCE, n=len(items))
-        yield chance, pd.Series(0.0, index=items)
+        n = sum(len(part.images) for part in parts)
+        yield Number(metric="accuracy", role="chance", probe="", condition="", value=_CHANCE, n=n)
 
 
-def _of_people(parts: list[_Part], common: Common) -> Iterator[_Measured]:
+def _of_people(parts: list[_Part], common: Common) -> Iterator[Number]:
     for part in parts:
         yield from _by_condition(part, "people", common)
         kept = part.kept
@@ -252,7 +242,7 @@ def _of_people(parts: list[_Part], common: Common) -> Iterator[_Measured]:
     yield from _gaps_of_people(parts, common)
 
 
-def _by_condition(part: _Part, who: str, common: Common) -> Iterator[_Measured]:
+def _by_condition(part: _Part, who: str, common: Common) -> Iterator[Number]:
     """The accuracy in each of several conditions; with a level on the axis of its sub-set, where it is a number."""
     known = [one for subset, one in _official() if subset == part.subset]
     for condition in known if len(known) > 1 else ():
@@ -270,7 +260,7 @@ def _by_condition(part: _Part, who: str, common: Common) -> Iterator[_Measured]:
         yield own.estimate(result, "accuracy", common, metric="accuracy", **place)
 
 
-def _of_subset(part: _Part, variant: str, common: Common) -> Iterator[_Measured]:
+def _of_subset(part: _Part, variant: str, common: Common) -> Iterator[Number]:
     """The numbers of one sub-set, over the conditions that the summary counts."""
     place: dict[str, Any] = {"variant": variant, "condition": ""}
     result = part.of_model
@@ -288,10 +278,10 @@ def _of_subset(part: _Part, variant: str, common: Common) -> Iterator[_Measured]
         yield from _with_each(part, result)
 
 
-def _with_each(part: _Part, result: Mapping[str, Any]) -> Iterator[_Measured]:
+def _with_each(part: _Part, result: Mapping[str, Any]) -> Iterator[Number]:
     """Kappa with each observer, who is numbered in the order of the names."""
     for observer, kappa in enumerate(result.get("kappas", ()), start=1):
-        one = Number(
+        yield Number(
             metric="observer_consistency",
             role="diagnostic",
             subset=part.subset,
@@ -301,7 +291,6 @@ def _with_each(part: _Part, result: Mapping[str, Any]) -> Iterator[_Measured]:
             n=result["n"],
             note="" if np.isfinite(kappa) else "both are right, or both wrong, on all images",
         )
-        yield one, None
 
 
 def _cause(part: _Part, result: Mapping[str, Any]) -> str:
@@ -313,7 +302,7 @@ def _cause(part: _Part, result: Mapping[str, Any]) -> str:
     return _NO_RANGE if result.get("kappa_max", 1.0) - result.get("kappa_min", 0.0) < 1e-12 else ""
 
 
-def _summary(parts: list[_Part], common: Common, **columns: Any) -> Iterator[_Measured]:
+def _summary(parts: list[_Part], common: Common, **columns: Any) -> Iterator[Number]:
     """The mean over the official sub-sets: of model-vs-human's four numbers."""
     official = {subset for subset, _ in _official()}
     kept = [part.kept for part in parts if part.subset in official and len(part.kept.images)]
@@ -347,7 +336,7 @@ def _summary(parts: list[_Part], common: Common, **columns: Any) -> Iterator[_Me
         )
 
 
-def _gaps(parts: list[_Part], common: Common) -> Iterator[_Measured]:
+def _gaps(parts: list[_Part], common: Common) -> Iterator[Number]:
     """How much more accurate the model is on one drawing of an object than on another of the same object."""
     by_name = {part.subset: part for part in parts}
     for first, second in PAIRED:
@@ -358,7 +347,7 @@ def _gaps(parts: list[_Part], common: Common) -> Iterator[_Measured]:
             yield from _gap(sides, [part.right for part in sides], common, **says)
 
 
-def _gaps_of_people(parts: list[_Part], common: Common) -> Iterator[_Measured]:
+def _gaps_of_people(parts: list[_Part], common: Common) -> Iterator[Number]:
     by_name = {part.subset: part for part in parts if part.people.size}
     for first, second in PAIRED:
         if first in by_name and second in by_name:
@@ -369,7 +358,7 @@ def _gaps_of_people(parts: list[_Part], common: Common) -> Iterator[_Measured]:
 
 def _gap(
     sides: tuple[_Part, _Part], right: list[NDArray[np.float64]], common: Common, **columns: Any
-) -> Iterator[_Measured]:
+) -> Iterator[Number]:
     """Mean over the common objects of the difference of the two accuracies on each."""
     answered = [
         part.images.assign(right=hits).dropna(subset="right") for part, hits in zip(sides, right, strict=True)

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from hf_clipdyn.benchmarks import degradations
+from hf_clipdyn.benchmarks.settings import SIGMAS
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.fields import is_within
 from hf_clipdyn.results.terms import Axis, Condition
@@ -77,7 +77,7 @@ class GaussianNoise(Corruption):
     term = Condition(
         title="Gaussian noise", level=Axis(title="sigma", unit="of the pixel range"), untouched=0.0
     )
-    levels = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+    levels = SIGMAS
     within = "[0, 1]"
 
     def __call__(self, pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
@@ -119,6 +119,8 @@ class Blur(Corruption):
         return f"{self.name},{self.scale}={self.level!r}"
 
     def __call__(self, pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
+        from scipy.ndimage import gaussian_filter
+
         blurred = gaussian_filter(pixels.astype(np.float32), (self.level, self.level, 0))
         return np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
 

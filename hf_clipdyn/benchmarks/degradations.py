@@ -11,7 +11,6 @@ from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 __all__ = [
     "FRAME",
@@ -90,6 +89,8 @@ def salt_and_pepper(values: Floats, share: float, draws: Floats) -> Floats:
 
 def low_pass(values: Floats, sigma: float) -> Floats:
     """Convolve with a Gaussian, cut at 4 sigma; the mean grey lies outside the frame. Sigma 0 changes nothing."""
+    from scipy import fft
+
     scaled = sigma * min(values.shape) / FRAME
     if scaled == 0:
         return values
@@ -105,6 +106,8 @@ def low_pass(values: Floats, sigma: float) -> Floats:
 @lru_cache(maxsize=64)
 def _gaussian(length: int, sigma: float) -> tuple[int, Floats]:
     """Length of a Fourier transform without wrap-around, and the spectrum of the Gaussian in it."""
+    from scipy import fft
+
     distances = np.arange(int(_CUT * sigma + 0.5) + 1)
     weights = np.exp(-0.5 * np.square(distances / sigma))
     weights /= weights[0] + 2 * weights[1:].sum()
@@ -133,6 +136,8 @@ def equalise_power(values: Floats) -> Floats:
     Raises:
         ValueError: the shape is not (224, 224), the only one with known amplitudes.
     """
+    from scipy import fft
+
     if values.shape != (FRAME, FRAME):
         raise ValueError(f"the mean amplitudes have the shape (224, 224), not {values.shape}")
     phases = np.exp(1j * np.angle(fft.rfft2(values)))
@@ -157,6 +162,8 @@ def scramble_phases(values: Floats, width: float, draws: Floats, *, mirrored: bo
         draws: uniform on [0, 1), shape (`phase_draws`,).
         mirrored: give the partners the same draw; the amplitudes then stay as they are.
     """
+    from scipy import fft
+
     turns = np.radians(width) * (2 * draws - 1)
     row = np.concatenate([turns, [0.0], -(turns[::-1] if mirrored else turns)])
     spectrum = fft.fftshift(fft.fft2(values))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.files import disk_errors
 
 if TYPE_CHECKING:
     from hf_clipdyn.models.encoder import ImageFeatures
@@ -85,15 +86,12 @@ class RowFile:
         Raises:
             EvaluationError: the disk is full.
         """
-        try:
+        problem = f"Temporary hidden states cannot be written to {tempfile.gettempdir()}"
+        remedy = "free some space there, or set TMPDIR to another folder"
+        with disk_errors(EvaluationError, problem, remedy):
             self._file.seek(self._n * self._width * 4)
             self._file.write(np.ascontiguousarray(rows).data)  # `tofile` would not say why a write failed
             self._file.flush()
-        except OSError as error:
-            raise EvaluationError(
-                f"Temporary hidden states cannot be written to {tempfile.gettempdir()} ({error.strerror or error}): "
-                "free some space there, or set TMPDIR to another folder."
-            ) from error
         self._n += len(rows)
 
     def read(self, start: int, stop: int) -> Rows:

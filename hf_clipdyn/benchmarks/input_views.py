@@ -19,9 +19,8 @@ from hf_clipdyn.benchmarks.base import Common, decode
 from hf_clipdyn.data.images import size_of
 from hf_clipdyn.preprocess import input_size, tile_processor
 
-__all__ = ["PREPROCESSES", "InputViews", "cut_tile", "input_views", "tile_corners"]
+__all__ = ["InputViews", "cut_tile", "input_views", "tile_corners"]
 
-PREPROCESSES = ("processor", "squash", "tiles")
 Ints = NDArray[np.int64]
 Size = tuple[int, int]
 
@@ -55,7 +54,7 @@ class InputViews:
 def input_views(
     dataset: datasets.Dataset, image_processor: Any, common: Common, column: str, preprocess: str
 ) -> InputViews:
-    """Decode a column with one of `PREPROCESSES`, with the cache of decoded pixels."""
+    """Decode a column with one of `settings.PREPROCESSES`, with the cache of decoded pixels."""
     if preprocess != "tiles":
         pixels = decode(dataset, image_processor, common, column, squash=preprocess == "squash")
         return InputViews(pixels.array, np.arange(len(pixels) + 1), pixels.broken, pixels.fingerprint)

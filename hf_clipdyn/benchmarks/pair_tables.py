@@ -12,7 +12,7 @@ from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Term
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "dropped_dimensions",
     "pair_trials",
     "places_of_distances",
-    "rows_at",
 ]
 
 DISTANCES = {
@@ -153,15 +152,6 @@ def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFram
         layer: Any
         for layer, part in rows.groupby("layer", sort=False, dropna=False):
             yield columns | {"layer": None if pd.isna(layer) else int(layer)}, part
-
-
-def rows_at(trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
-    """The trials behind a number of a model or a baseline, as `by_place` cuts them; all trials for any other."""
-    if number.role not in ("value", "baseline"):
-        return trials
-    probe = number.reference if number.role == "baseline" else number.probe
-    layer = trials["layer"].isna() if number.layer is None else trials["layer"].eq(number.layer).fillna(False)
-    return trials[(trials["probe"] == probe) & (trials["distance"] == number.variant) & layer.astype(bool)]
 
 
 def by_subset(part: pd.DataFrame, whole: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -17,9 +17,9 @@ from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.machine import usable_cores
 
 __all__ = [
     "QUALITY_BASELINES",

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import similarity, unit
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.imagenet_names import imagenet_names, prompt_name
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.prompts import IMAGENET, PHOTO
+from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names, prompt_name
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 
 __all__ = ["class_embeddings", "default_templates", "labels_of", "prompt_sets", "rank", "thousand_way"]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.machine import usable_cores
 
 if TYPE_CHECKING:
     from hf_clipdyn.models.encoder import Encoder, ImageFeatures

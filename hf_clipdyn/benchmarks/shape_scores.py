@@ -1,18 +1,18 @@
 """The numbers of `ShapeBias`, from its trials alone."""
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, Influence, number
+from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, mean_by_item, number
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
-from hf_clipdyn.metrics.error_consistency import consistency_influences, observer_consistency
+from hf_clipdyn.metrics.error_consistency import observer_consistency
 from hf_clipdyn.metrics.shape_bias import decision_influences, shape_bias
-from hf_clipdyn.results.row import NUMBER_KEY, Number
+from hf_clipdyn.results.row import Number
 
 __all__ = [
     "CONFLICT",
@@ -23,7 +23,6 @@ __all__ = [
     "OTHER_CUE",
     "TEXT_FREE",
     "right_by_observer",
-    "shape_influences",
     "shape_numbers",
 ]
 
@@ -53,61 +52,53 @@ _BETWEEN_HUMANS: dict[str, Any] = {
     "reference": OBSERVERS,
 }
 
-_Measured: TypeAlias = tuple[Number, pd.Series | None]
-"""A number, and what each image contributes to its error; None if it is undefined."""
-
 
 def shape_numbers(trials: pd.DataFrame, common: Common) -> list[Number]:
-    """Bias and accuracies of every prompt set, the text-free measures, consistency with people."""
-    return [one for one, _ in _measured(trials, common)]
+    """Bias and accuracies of every prompt set, the text-free measures, consistency with people.
 
-
-def shape_influences(trials: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of each number: all are smooth functions of means over images."""
-    for one, values in _measured(trials, Common(n_resamples=0)):
-        if values is not None:
-            yield Influence(values=values, **dict(zip(NUMBER_KEY, one.number_key, strict=True)))
-
-
-def _measured(trials: pd.DataFrame, common: Common) -> Iterator[_Measured]:
+    All are smooth functions of means over images.
+    """
+    numbers: list[Number] = []
     parts = {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
     for protocol, rows in parts.items():
         if protocol == TEXT_FREE:
-            yield _preference(rows, common)
+            numbers.append(_preference(rows, common))
         elif protocol == CROSSED_PROBE:
-            yield from _probes(rows, common)
+            numbers += _probes(rows, common)
         elif protocol == HUMAN:
-            yield from _consistency(parts[""], rows, common)
+            numbers += _consistency(parts[""], rows, common)
         else:
-            yield from _decisions(protocol, rows, common)
+            numbers += _decisions(protocol, rows, common)
+    return numbers
 
 
-def _decisions(prompts: str, rows: pd.DataFrame, common: Common) -> Iterator[_Measured]:
+def _decisions(prompts: str, rows: pd.DataFrame, common: Common) -> Iterator[Number]:
     predictions, shapes, textures = (rows[name].to_list() for name in ("decision", "shape", "texture"))
     result = shape_bias(predictions, shapes, textures, **_exemplars(rows), **common.resampling)
     influences = decision_influences(predictions, shapes, textures)
     place: dict[str, Any] = {"variant": prompts, "n_clusters": _n_clusters(rows)}
     for key, columns in _DECISIONS.items():
         interpretable = bool(result["interpretable"]) if key in _BIASES else None
-        one = number(result, key, interpretable=interpretable, **place, **columns)
-        yield one, pd.Series(influences[key], index=rows["item"])
+        known = by_item(influences[key], rows["item"])
+        yield number(result, key, interpretable=interpretable, influence=known, **place, **columns)
 
 
-def _preference(rows: pd.DataFrame, common: Common) -> _Measured:
+def _preference(rows: pd.DataFrame, common: Common) -> Number:
     """The share of the triplets that the shape mate wins; each image counts as anchor and as mate."""
     rows = rows[rows["preference"].notna() | (rows["mate_effect"] != 0)]
     preference = rows["preference"]
     n_anchors = int(preference.notna().sum())
     if not n_anchors:
         note = "no image has both a shape and a texture mate"
-        return Number(metric="shape_preference", value=float("nan"), note=note), None
+        return Number(metric="shape_preference", value=float("nan"), note=note)
     result = anchor_preference(preference, rows["mate_effect"], **_exemplars(rows), **common.resampling)
     as_anchor = (preference - preference.mean()).fillna(0.0)
     values = (as_anchor + rows["mate_effect"]) / n_anchors
-    return number(result, "shape_preference", n_clusters=_n_clusters(rows)), values.set_axis(rows["item"])
+    known = by_item(values, rows["item"])
+    return number(result, "shape_preference", n_clusters=_n_clusters(rows), influence=known)
 
 
-def _probes(rows: pd.DataFrame, common: Common) -> Iterator[_Measured]:
+def _probes(rows: pd.DataFrame, common: Common) -> Iterator[Number]:
     """Accuracy of the linear probes for shape and for texture, and chance: how much an embedding tells about each cue.
 
     Nothing forces one to fall where the other rises, unlike the decisions with prompts. A guess is among all classes
@@ -122,22 +113,21 @@ def _probes(rows: pd.DataFrame, common: Common) -> Iterator[_Measured]:
                 "fewer than two classes have a second exemplar that can be held out, or no exemplar of "
                 "the other cue is shared by two classes"
             )
-            yield Number(value=float("nan"), note=note, **columns), None
+            yield Number(value=float("nan"), note=note, **columns)
             continue
         hits, ends = np.asarray(decided["decision"] == decided[cue], dtype=np.float64), NO_INTERVAL
         if common.n_resamples:
             ways = [pd.factorize(decided[f"{way}_exemplar"])[0] for way in OTHER_CUE]
             ends = clustered_share_interval(hits, np.ones(len(hits)), ways, common.confidence_level)
         result = {cue: hits.mean(), f"{cue}_ci": ends, "n": len(hits)}
-        values = pd.Series((hits - hits.mean()) / len(hits), index=decided["item"])
-        yield number(result, cue, n_clusters=_n_clusters(decided), **columns), values
+        known = mean_by_item(hits, decided["item"])
+        yield number(result, cue, n_clusters=_n_clusters(decided), influence=known, **columns)
         candidates = decided[cue].nunique() - decided[other].isin(decided[cue])
         chance = float((1 / candidates).mean())
-        no_error = pd.Series(0.0, index=asked["item"])
-        yield Number(role="chance", value=chance, n=len(asked), **columns), no_error
+        yield Number(role="chance", value=chance, n=len(asked), **columns)
 
 
-def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) -> Iterator[_Measured]:
+def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) -> Iterator[Number]:
     """Mean kappa of the model with each human observer, its possible range, and that of the observers in pairs.
 
     Correct is who answers the class of the shape. Both sets of images are in use, and they differ: all of them, and
@@ -157,12 +147,9 @@ def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) 
             asked.append((None, {"kappa": _BETWEEN_HUMANS}))
         for answers, keys in asked:
             result = observer_consistency(observers, answers, **keywords)
-            influences = consistency_influences(observers, answers)
             for key, columns in keys.items():
-                yield (
-                    number(result, key, **columns, **place),
-                    pd.Series(influences[key], index=images["item"]),
-                )
+                known = by_item(result["influences"][key], images["item"])
+                yield number(result, key, influence=known, **columns, **place)
 
 
 def right_by_observer(images: pd.DataFrame, humans: pd.DataFrame, category: str) -> NDArray[np.float64]:

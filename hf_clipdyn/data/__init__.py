@@ -3,8 +3,9 @@
 `hf_clipdyn.data.base` shows how to add one; `hf_clipdyn.data.schemas` lists the columns.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hf_clipdyn.data.load import load_dataset
@@ -13,19 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DatasetMetadata", "SubsetWarning", "dataset_metadata", "dataset_names", "load_dataset"]
 
-_HOME = {
-    "DatasetMetadata": "metadata",
-    "SubsetWarning": "metadata",
-    "dataset_metadata": "registry",
-    "dataset_names": "registry",
-    "load_dataset": "load",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "load": ["load_dataset"],
+        "metadata": ["DatasetMetadata", "SubsetWarning"],
+        "registry": ["dataset_metadata", "dataset_names"],
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from hf_clipdyn.data.caches import new_entry, touch
-from hf_clipdyn.data.files import stamp_of
 from hf_clipdyn.data.images import MAX_PIXELS
 from hf_clipdyn.errors import DatasetError, shown
+from hf_clipdyn.files import stamp_of
 
 __all__ = ["Limits", "archive_stem", "is_archive", "read_shard", "unpack"]
 
@@ -87,10 +87,6 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> Path:
     """Unpack an archive into a new folder in ``into`` and return it; a second call finds it there.
 
     The folder's name is derived from the archive's path and content. It appears only when all members are written.
-
-    Raises:
-        DatasetError: the archive is damaged, encrypted, of a format that Python cannot open, larger than
-            ``limits``, or one of its members is not a regular file inside its folder, or the disk is full.
     """
     if archive.name.lower().endswith(_FOREIGN):
         raise DatasetError(f"{archive} has a format that Python cannot open: unpack it by hand.")
@@ -143,11 +139,7 @@ class _Budget:
         self._allowed = self._left = max(limits.always, limits.ratio * archive.stat().st_size)
 
     def spend(self, number: int) -> None:
-        """Subtract bytes from the budget.
-
-        Raises:
-            DatasetError: fewer are left.
-        """
+        """Subtract bytes from the budget."""
         self._left -= number
         if self._left < 0:
             raise DatasetError(
@@ -215,11 +207,7 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """The header in a block.
-
-        Raises:
-            tarfile.InvalidHeaderError: the block is not a header, or it announces an extended header of megabytes.
-        """
+        """The header in a block."""
         info = super().frombuf(buf, encoding, errors)
         if info.size < 0 or (info.type in _EXTENDED and info.size > _LONGEST_HEADER):
             raise tarfile.InvalidHeaderError(f"a header of {info.size:,} bytes")  # type: ignore[attr-defined]
@@ -227,12 +215,7 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> "_Header":
-        """The next header.
-
-        Raises:
-            tarfile.EOFHeaderError: the end marker follows, a block of zeros.
-            tarfile.ReadError: neither a header nor the end marker follows.
-        """
+        """The next header."""
         try:
             return super().fromtarfile(tar)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
@@ -258,11 +241,7 @@ def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
 
 
 def _headers(archive: Path, packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The header of each member.
-
-    Raises:
-        DatasetError: a member is a sparse file.
-    """
+    """The header of each member."""
     for info in packed:
         packed.members.clear()  # type: ignore[attr-defined]  # else `tarfile` keeps all headers in memory
         if info.issparse():
@@ -277,9 +256,6 @@ def read_shard(path: str) -> Iterator[tuple[str, Mapping[str, bytes]]]:
 
     A sample consists of consecutive files whose names are equal up to the first dot: this part of the name, with its
     folder, and the contents by the rest of the name, in lower case (``jpg``, ``txt``).
-
-    Raises:
-        DatasetError: the shard is damaged or missing, or larger than `Limits`.
     """
     limits = Limits()
     key, parts, size = "", dict[str, bytes](), 0

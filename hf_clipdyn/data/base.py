@@ -40,9 +40,8 @@ from typing import Any, ClassVar
 import datasets
 
 from hf_clipdyn.data.caches import cache_folder
-from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
+from hf_clipdyn.data.files import FileIndex, SourceFile, hash_of, index_folder, open_layout, resolved
 from hf_clipdyn.data.images import check_image
-from hf_clipdyn.data.layout import hash_of, open_layout, resolved
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import DatasetError
@@ -150,7 +149,9 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         elif data_dir is not None:
             raise DatasetError(f"{self.metadata.title} reads no files: omit data_dir.")
         # `datasets` names a table after the parameters given here; those of a named configuration are not among them.
-        named = {one.name: one for one in self.BUILDER_CONFIGS}.get(config_name or self.DEFAULT_CONFIG_NAME)
+        named = {config.name: config for config in self.BUILDER_CONFIGS}.get(
+            config_name or self.DEFAULT_CONFIG_NAME
+        )
         if self.BUILDER_CONFIG_CLASS is not datasets.BuilderConfig:
             fingerprint = hash_of(fingerprint, repr(named))
         super().__init__(

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import datasets
 
-from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
-from hf_clipdyn.files import STAGING
+from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError, readable_size
+from hf_clipdyn.files import STAGING, disk_errors
 
-__all__ = ["KINDS", "Entry", "cache_folder", "cached", "delete", "new_entry", "touch"]
+__all__ = ["KINDS", "Entry", "cache_folder", "cache_table", "cached", "delete", "new_entry", "touch"]
 
 KINDS = ("tables", "pixels", "unpacked", "baselines", "unfinished")
 """Kinds of entries. An unfinished one was left by a killed process, or another process is writing it."""
@@ -76,18 +76,14 @@ def new_entry(target: Path, last: str = "") -> Iterator[Path]:
 
 
 def cached(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
-    """All entries, the largest first.
-
-    Raises:
-        DatasetError: a folder cannot be read.
-    """
+    """All entries, the largest first."""
     try:
-        found = [_entry(kind, path, origin) for kind, path, origin in _folders(cache_dir)]
+        entries = [_entry(kind, path, origin) for kind, path, origin in _folders(cache_dir)]
     except OSError as error:
         raise DatasetError(
             f"{error.filename} cannot be read ({error.strerror}): check its permissions."
         ) from error
-    return sorted((one for one in found if one is not None), key=lambda one: (-one.size, str(one.path)))
+    return sorted(filter(None, entries), key=lambda entry: (-entry.size, str(entry.path)))
 
 
 def _folders(cache_dir: str | os.PathLike[str] | None) -> Iterator[tuple[str, Path, str]]:
@@ -152,16 +148,6 @@ def delete(
 
     A process that has opened an entry can still read it. Unfinished entries are deleted an hour after their last
     change.
-
-    Args:
-        kinds: some of `KINDS`, or ``all``.
-        cache_dir: as in `cache_folder`.
-        older_than: days since their last use.
-
-    Raises:
-        UnknownNameError: there is no such kind.
-        ConfigError: ``older_than`` is negative.
-        DatasetError: an entry cannot be deleted.
     """
     for kind in kinds:
         if kind not in (*KINDS, "all"):
@@ -177,13 +163,24 @@ def delete(
     ]
     for entry in chosen:
         root = next(parent for parent in entry.path.parents if parent.name.startswith("clipdyn-"))
-        try:
-            # Moved away first, so that no process finds half of an entry.
-            with tempfile.TemporaryDirectory(dir=root, prefix=_STAGING) as away:
-                entry.path.replace(Path(away) / "deleted")
-        except OSError as error:
-            if entry.path.exists():
-                raise DatasetError(
-                    f"{entry.path} cannot be deleted ({error.strerror}): check its permissions."
-                ) from error
+        with (
+            disk_errors(DatasetError, f"{entry.path} cannot be deleted", "check its permissions"),
+            suppress(FileNotFoundError),  # another process was faster
+            tempfile.TemporaryDirectory(dir=root, prefix=_STAGING) as away,
+        ):
+            entry.path.replace(Path(away) / "deleted")  # at once, so that no process finds half of an entry
     return chosen
+
+
+def cache_table(entries: Sequence[Entry]) -> list[dict[str, str]]:
+    """One row for each entry of the cache."""
+    return [
+        {
+            "kind": entry.kind,
+            "size": readable_size(entry.size),
+            "last used": time.strftime("%Y-%m-%d", time.localtime(entry.used)),
+            "of": entry.origin,
+            "path": str(entry.path),
+        }
+        for entry in entries
+    ]

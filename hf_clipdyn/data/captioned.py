@@ -61,23 +61,19 @@ class CaptionedBuilder(DataBuilder):
                 captions.setdefault(name, []).append(caption.strip())
         if not captions:
             raise DatasetError(f"{source} contains no captions: use the official caption list.")
-        found = {name: file for name in captions if (file := files.image(name)) is not None}
+        photographs = {name: file for name in captions if (file := files.image(name)) is not None}
         check_absent(
-            len(captions) - len(found),
+            len(captions) - len(photographs),
             len(captions),
             f"images of {source} are missing in {files.root}",
             "unpack all of them, or remove them from the list",
         )
-        for name, file in found.items():
+        for name, file in photographs.items():
             yield {"image": file.path, "image_id": file.stem, "captions": captions[name]}
 
 
 def check_absent(absent: int, total: int, problem: str, remedy: str) -> None:
-    """Warn if a few of ``total`` images have a ``problem`` (``samples of 0.tar lack a text``).
-
-    Raises:
-        DatasetError: more than `MAX_ABSENT` of them have it.
-    """
+    """Warn if a few of ``total`` images have a ``problem`` (``samples of 0.tar lack a text``)."""
     message = f"{absent:,} of the {total:,} {problem}"
     if absent > MAX_ABSENT * total:
         raise DatasetError(f"{message}: {remedy}.")

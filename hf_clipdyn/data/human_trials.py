@@ -1,22 +1,79 @@
-"""The trials of model-vs-human (Geirhos et al. 2021): which of 16 classes an observer answered for each image.
+"""People in model-vs-human (Geirhos et al. 2021): which of 16 classes an observer answered, and how often correctly.
+
+`human_accuracies.csv` names the source of the accuracies in each condition. On other photographs than theirs these
+numbers are a rough reference only.
 
 Files and images are named alike in all of its data sets. A name has fields between underscores: running number,
 abbreviation, ``dnn`` or the observer, condition, class, a number without meaning, image. Two fields name the image
 if it is from ImageNet: ``0001_lp_dnn_0_knife_10_n03041632_8618.png``.
 """
 
+import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
-from hf_clipdyn.data.files import FileIndex
-from hf_clipdyn.data.human_accuracies import human_accuracies
-from hf_clipdyn.data.layout import plain
+from hf_clipdyn.data.files import FileIndex, plain
 from hf_clipdyn.data.tables import check_new, read_csv
 from hf_clipdyn.errors import DatasetError, shown
 
-__all__ = ["CLASSES", "FOLDERS", "Answer", "Stimulus", "read_answers", "stimulus_named", "subset_named"]
+__all__ = [
+    "CLASSES",
+    "FOLDERS",
+    "Answer",
+    "HumanAccuracy",
+    "Stimulus",
+    "human_accuracies",
+    "read_answers",
+    "stimulus_named",
+    "subset_named",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumanAccuracy:
+    """People in one condition of one data set.
+
+    Attributes:
+        dataset: official name, such as ``uniform-noise``.
+        condition: as in the names of the files, such as ``0.10`` or ``c50``; ``0`` if the data set has only one.
+        level: the condition as a number, in the units that `human_accuracies.csv` names (``inf`` for high-pass images
+            that were not filtered); None if it is none.
+        summary: whether the official summary counts the condition: something was degraded, and people reached .2.
+        observers: number of people.
+        images: number of images; every observer saw all of them.
+        accuracy: share of correct answers among 16 classes, mean over the observers, in [0, 1].
+    """
+
+    dataset: str
+    condition: str
+    level: float | None
+    summary: bool
+    observers: int
+    images: int
+    accuracy: float
+
+
+@cache
+def human_accuracies() -> tuple[HumanAccuracy, ...]:
+    """All 78 conditions, those of one data set in the order of their strength."""
+    lines = Path(__file__).with_name("human_accuracies.csv").read_text(encoding="utf-8").splitlines()
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    return tuple(
+        HumanAccuracy(
+            dataset=row["dataset"],
+            condition=row["condition"],
+            level=float(row["level"]) if row["level"] else None,
+            summary=row["summary"] == "yes",
+            observers=int(row["observers"]),
+            images=int(row["images"]),
+            accuracy=float(row["accuracy"]),
+        )
+        for row in rows
+    )
+
 
 CLASSES = (
     *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
@@ -33,7 +90,7 @@ _ALIASES = {  # names in github.com/rgeirhos/texture-vs-shape
     "grayscale": "greyscale",
 }
 FOLDERS: Mapping[str, str] = {
-    **{one.dataset: one.dataset for one in human_accuracies()},
+    **{accuracy.dataset: accuracy.dataset for accuracy in human_accuracies()},
     **{name: name for name in _UNPUBLISHED},
     **_ALIASES,
 }
@@ -80,7 +137,7 @@ def subset_named(name: str) -> str | None:
 @cache
 def _conditions(subset: str) -> Mapping[str, str]:
     """The official spelling of each condition of a data set."""
-    known = [one.condition for one in human_accuracies() if one.dataset == subset]
+    known = [accuracy.condition for accuracy in human_accuracies() if accuracy.dataset == subset]
     return {_as_number(condition): condition for condition in known or ["0"]}
 
 
@@ -93,17 +150,7 @@ def _as_number(condition: str) -> str:
 
 
 def stimulus_named(subset: str, name: str, where: str, condition: str | None = None) -> tuple[Stimulus, str]:
-    """The stimulus that a file of that name shows, and its class.
-
-    Args:
-        subset: of `FOLDERS`.
-        name: of the file, with its suffix.
-        where: for messages.
-        condition: instead of that in the name.
-
-    Raises:
-        DatasetError: another form of name, an unknown condition or class.
-    """
+    """The stimulus that a file of that name shows, and its class."""
     fields = (name.rpartition(".")[0] or name).split("_")
     if len(fields) < _FEWEST_FIELDS or not fields[0].isdigit():
         raise DatasetError(
@@ -125,28 +172,19 @@ def check_class(name: str, where: str, *also: str) -> None:
 
 
 def condition_named(subset: str, condition: str, where: str) -> str:
-    """A condition in its official spelling.
-
-    Raises:
-        DatasetError: the data set has no such condition.
-    """
+    """A condition in its official spelling."""
     known = _conditions(subset)
-    found = known.get(_as_number(condition))
-    if found is None:
+    official = known.get(_as_number(condition))
+    if official is None:
         raise DatasetError(
             f"{where}: {shown(condition)} is not a condition of {subset}, which has {', '.join(known.values())}: "
             "correct that entry."
         )
-    return found
+    return official
 
 
 def read_answers(files: FileIndex) -> Iterator[Answer]:
-    """All trials of people in files called ``<data set>_subject-01_session_1.csv``, those of networks left out.
-
-    Raises:
-        DatasetError: a broken table, an unknown class or condition, another observer than the file's name says, or a
-            second answer of one observer to a stimulus.
-    """
+    """All trials of people in files called ``<data set>_subject-01_session_1.csv``, those of networks left out."""
     seen: dict[str, str] = {}
     for file in files.files:
         match = _FILE.fullmatch(file.name)

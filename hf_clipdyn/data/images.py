@@ -85,22 +85,14 @@ def _stored(
 
 
 def decode(image: Image.Image) -> Image.Image:
-    """Decode an opened image, apply its EXIF orientation as `datasets` does, and close its file.
-
-    Raises:
-        OSError: the file is incomplete or damaged.
-    """
+    """Decode an opened image, apply its EXIF orientation as `datasets` does, and close its file."""
     with _as_os_error(), image:
         image.load()
         return image if _orientation(image) is None else ImageOps.exif_transpose(image)
 
 
 def decode_image(source: Source) -> Image.Image:
-    """RGB image of any source, in the orientation of `decode`.
-
-    Raises:
-        OSError: as `open_image`, or the file is incomplete or damaged.
-    """
+    """RGB image of any source, in the orientation of `decode`."""
     return decode(open_image(source)).convert("RGB")
 
 
@@ -109,9 +101,6 @@ def decode_tensor(source: Source) -> "torch.Tensor":
 
     Upright JPEGs in RGB or grey are decoded by torchvision, without the way through a PIL image; Pillow opens all
     others, and those that torchvision refuses.
-
-    Raises:
-        OSError: as `decode_image`.
     """
     from torchvision.transforms.v2.functional import pil_to_tensor
 
@@ -159,11 +148,7 @@ def _as_os_error() -> Iterator[None]:
 
 
 def size_of(source: Source) -> tuple[int, int]:
-    """Width and height in pixels of the image that `decode` gives, if possible from the header alone.
-
-    Raises:
-        OSError: as `open_image`.
-    """
+    """Width and height in pixels of the image that `decode` gives, if possible from the header alone."""
     with _as_os_error(), open_image(source) as image:
         return _shown_size(image)
 
@@ -192,9 +177,6 @@ def check_image(path: str) -> tuple[int, int]:
     The end of the file is checked too. A PNG without its last chunk is truncated. If the end marker of a JPEG or the
     length in a BMP is wrong, the image is decoded, since some programs write them wrongly although all pixels are
     there. Damage in the middle shows only when the image is decoded.
-
-    Raises:
-        DatasetError: the file is empty, truncated, of an unknown format, or has more than `MAX_PIXELS`.
     """
     try:
         with _as_os_error(), open_image(path) as image:
@@ -241,11 +223,7 @@ class SafeImage(datasets.Image):  # type: ignore[misc]  # datasets carries no ty
     def decode_example(
         self, value: Any, token_per_repo_id: Mapping[str, str | bool | None] | None = None
     ) -> Image.Image:
-        """The decoded image in its EXIF orientation.
-
-        Raises:
-            OSError: as `open_image`.
-        """
+        """The decoded image in its EXIF orientation."""
         if not self.decode or not isinstance(value, dict):
             image: Image.Image = super().decode_example(value, token_per_repo_id)
             return image

@@ -1,14 +1,17 @@
-"""Base class of labelled data sets: images in class folders, with or without split folders above them."""
+"""Base classes of labelled data sets: images in class folders, called by their class or by a WordNet number."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
 from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.prompts import imagenet_names, unique_names
+from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.errors import DatasetError, shorten
 
-__all__ = ["LabelledBuilder"]
+__all__ = ["LabelledBuilder", "WordnetBuilder"]
 
 _SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
@@ -47,7 +50,7 @@ class LabelledBuilder(DataBuilder):
     def _labelled(self) -> dict[str, list[tuple[SourceFile, str]]]:
         """Files and their class by split."""
         classes = self.folder_classes
-        found: dict[str, list[tuple[SourceFile, str]]] = {}
+        labelled: dict[str, list[tuple[SourceFile, str]]] = {}
         strays: list[SourceFile] = []
         for file in self.files.images():
             folders = [normalised(folder) for folder in file.parts[:-1]]
@@ -59,9 +62,11 @@ class LabelledBuilder(DataBuilder):
                     strays.append(file)
                 continue
             split = splits[-1] if splits else self.default_split
-            found.setdefault(self.validation if split == "val" else split, []).append((file, classes[folder]))
+            labelled.setdefault(self.validation if split == "val" else split, []).append(
+                (file, classes[folder])
+            )
         wanted = f"<class>/*.jpg or <split>/<class>/*.jpg, with the classes {shorten(', '.join(classes))}"
-        if not found:
+        if not labelled:
             raise DatasetError(
                 f"{self.files.root} does not have the layout of {self.metadata.title}: no image is in one of its "
                 f"class folders; give a folder with {wanted}, or read it from the Hub ({self.metadata.mirror})."
@@ -71,7 +76,7 @@ class LabelledBuilder(DataBuilder):
                 f"{strays[0].path} is not in a class folder of {self.metadata.title}: give a folder that contains only "
                 f"this data set, as {wanted}."
             )
-        return found
+        return labelled
 
     def splits(self) -> list[str]:
         return sorted(self._labelled)
@@ -84,3 +89,47 @@ class LabelledBuilder(DataBuilder):
 def normalised(name: str) -> str:
     """A folder's name in lower case, its words separated by underscores."""
     return name.lower().replace(" ", "_").replace("-", "_")
+
+
+_WNID = re.compile(r"n\d{8}")
+_WORD_LISTS = ("words.txt", "LOC_synset_mapping.txt")
+
+
+class WordnetBuilder(LabelledBuilder):
+    """Class indices are in the order of the sorted WordNet numbers.
+
+    A class has its name in `imagenet_names`, for prompts. A class outside of ImageNet's 1,000 has its first word in
+    ``words.txt`` or ``LOC_synset_mapping.txt`` as its name, or its number if there is no such list.
+    """
+
+    @cached_property
+    def wnids(self) -> Sequence[str]:
+        """The class folders, in lower case, sorted."""
+        folders = {part.lower() for file in self.files.images() for part in file.parts[:-1]}
+        return sorted(folder for folder in folders if _WNID.fullmatch(folder))
+
+    def class_names(self) -> Sequence[str]:
+        return list(self.folder_classes.values())
+
+    @cached_property
+    def folder_classes(self) -> Mapping[str, str]:
+        known = {**self._words(), **imagenet_names()}
+        return unique_names({wnid: known.get(wnid, wnid) for wnid in self.wnids})
+
+    @classmethod
+    def label_names(cls, names: Sequence[str]) -> Sequence[str]:
+        """The class names of a mirror, whose labels may be WordNet numbers or full lists of synonyms."""
+        lowered = [name.lower() for name in names]
+        if all(_WNID.fullmatch(name) for name in lowered):
+            return list(unique_names({wnid: imagenet_names().get(wnid, wnid) for wnid in lowered}).values())
+        if len(names) == len(imagenet_names()) and [lowered[0][:5], lowered[-1][:6]] == ["tench", "toilet"]:
+            return list(unique_names(imagenet_names()).values())
+        return names
+
+    def _words(self) -> dict[str, str]:
+        """First word by WordNet number."""
+        lists = self.files.named(*_WORD_LISTS)
+        if not lists:
+            return {}
+        entries = (line.split(maxsplit=1) for line in lines_of(lists[0].path))
+        return {entry[0].lower(): entry[1].split(",")[0].strip() for entry in entries if len(entry) == 2}

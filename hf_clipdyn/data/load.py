@@ -11,14 +11,14 @@ from datasets.exceptions import DatasetGenerationError
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.caches import touch
-from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.files import index_folder, missing_from, plain
 from hf_clipdyn.data.images import safe_images
-from hf_clipdyn.data.layout import missing_from, plain
-from hf_clipdyn.data.registry import builder_class, dataset_names
-from hf_clipdyn.data.remote import download_archives, open_tables
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.mirrors import download_archives, open_tables
+from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
-__all__ = ["find_locally", "lacks_files", "load_dataset"]
+__all__ = ["datasets_table", "find_locally", "lacks_files", "load_dataset"]
 
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _BY_LAYOUT = ("flickr8k", "imagefolder", "webdataset")
@@ -83,12 +83,11 @@ def load_dataset(
         open_tables,
         builder,
         name=name,
+        columns=(image_column, caption_column),
         split=split,
         streaming=streaming,
-        cache_dir=cache_dir,
-        num_proc=num_proc,
-        image_column=image_column,
-        caption_column=caption_column,
+        cache_dir=None if cache_dir is None else str(cache_dir),
+        num_proc=None if streaming else num_proc,
     )
     if image_column is not None or caption_column is not None:
         return tables(_tables(path, builder, folder, repo_id), revision=revision, token=token)
@@ -102,11 +101,7 @@ def load_dataset(
 
 
 def _tables(path: str, builder: type[DataBuilder], folder: Path | None, repo_id: str | None) -> str:
-    """Folder or repository of the tables whose columns the user names.
-
-    Raises:
-        ConfigError: the data set is not a captioned table.
-    """
+    """Folder or repository of the tables whose columns the user names."""
     if builder.metadata.kind == "captions":
         if repo_id is not None:
             return repo_id
@@ -125,11 +120,7 @@ def lacks_files(name: str) -> bool:
 
 
 def find_locally(name: str) -> Path | None:
-    """The folder in ``$CLIPDYN_DATA`` with the name of the data set (``cue-conflict``) and its layout.
-
-    Raises:
-        ConfigError: the variable does not name a folder.
-    """
+    """The folder in ``$CLIPDYN_DATA`` with the name of the data set (``cue-conflict``) and its layout."""
     root = os.environ.get("CLIPDYN_DATA")
     layout = builder_class(name).layout
     if not root or not layout:
@@ -143,6 +134,42 @@ def find_locally(name: str) -> Path | None:
         if named and not missing_from(index_folder(folder)[0], layout):
             return folder
     return None
+
+
+def datasets_table() -> list[dict[str, str]]:
+    """One row for each data set, as `clipdyn datasets` prints them.
+
+    A data set is found in a folder of its name in ``$CLIPDYN_DATA`` (``cue-conflict`` or ``cue_conflict``).
+    """
+    rows = []
+    for name in dataset_names():
+        metadata = dataset_metadata(name)
+        if builder_class(name).layout:
+            folder = find_locally(name)
+            place = "no" if folder is None else str(folder)
+        else:
+            place = "needs no files" if not metadata.where.startswith("the Hub") else "on the Hub"
+        kinds = ", ".join(dict.fromkeys((metadata.kind, *metadata.config_kinds.values())))
+        rows.append(
+            {
+                "name": name,
+                "kind": kinds,
+                "rows": _rows(metadata),
+                "licence": metadata.licence,
+                "where to get it": metadata.where,
+                "found here": place,
+            }
+        )
+    return rows
+
+
+def _rows(metadata: DatasetMetadata) -> str:
+    if not metadata.rows:
+        return "any"
+    parts = [
+        f"{count:,}" if split == "total" else f"{split} {count:,}" for split, count in metadata.rows.items()
+    ]
+    return ", ".join(parts)
 
 
 def _resolve(

@@ -5,17 +5,24 @@ Nothing is copied: columns are renamed and selected, and images stay in the tabl
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import datasets
+from huggingface_hub import HfApi, snapshot_download
 
+from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.files import plain
+from hf_clipdyn.data.images import safe_images
+from hf_clipdyn.data.labels import WordnetBuilder
 from hf_clipdyn.data.schemas import features_of
-from hf_clipdyn.data.wordnet import WordnetBuilder
-from hf_clipdyn.errors import ConfigError, DatasetError, shorten, shown
+from hf_clipdyn.errors import ClipDynError, ConfigError, DatasetError, shorten, shown
+from hf_clipdyn.hub import reason
 
-__all__ = ["CAPTION_COLUMNS", "conform"]
+__all__ = ["CAPTION_COLUMNS", "conform", "download_archives", "open_tables"]
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "pixel_values")
 CAPTION_COLUMNS = (
@@ -65,19 +72,7 @@ def conform(
     image_column: str | None = None,
     caption_column: str | None = None,
 ) -> Any:
-    """Rename and select the columns of a `datasets` object to match ``kind``.
-
-    Args:
-        dataset: a Dataset, IterableDataset, or a dictionary of either.
-        builder: of the data set that is mirrored; it knows the names of classes and the direction of scores.
-        kind: kind of the rows.
-        where: the mirror's name, for messages.
-        image_column, caption_column: columns of captioned images; None finds them by type and name.
-
-    Raises:
-        ConfigError: a given column does not exist.
-        DatasetError: a required column exists under none of its known names.
-    """
+    """Rename and select the columns of a `datasets` object to match ``kind``."""
     if isinstance(dataset, dict):
         return type(dataset)(
             {
@@ -224,21 +219,21 @@ def _by_alias(
 ) -> Any:
     target = features_of(kind)
     lowered = {name.lower(): name for name in features}
-    found = {
+    sources = {
         column: next((lowered[name] for name in (column, *_ALIASES.get(column, ())) if name in lowered), None)
         for column in target
     }
     defaults = dict(_OPTIONAL)
     if (direction := getattr(builder, "higher_is_better", None)) is not None:
         defaults["higher_is_better"] = direction
-    absent = [column for column, name in found.items() if name is None]
+    absent = [column for column, name in sources.items() if name is None]
     needed = [column for column in absent if column not in defaults]
     if needed:
         raise DatasetError(
             f"{where} has the columns {list(features)}; as a mirror of {builder.metadata.title} it lacks {needed}: "
             "rename its columns, or give the official folder as data_dir."
         )
-    renames = {name: column for column, name in found.items() if name not in (None, column)}
+    renames = {name: column for column, name in sources.items() if name not in (None, column)}
     renamed = dataset.rename_columns(renames) if renames else dataset
     if isinstance(renamed, datasets.IterableDataset):
         filled = _undecoded(renamed, renamed.features or {}).map(
@@ -251,3 +246,72 @@ def _by_alias(
         if renamed.features[column] != feature:
             renamed = renamed.cast_column(column, feature)
     return renamed.select_columns(list(target))
+
+
+# --- from the Hub ---
+
+
+_TABLES = (".parquet", ".arrow", ".csv", ".jsonl")
+
+
+def open_tables(
+    builder: type[DataBuilder],
+    where: str,
+    *,
+    name: str | None,
+    columns: tuple[str | None, str | None],
+    split: str | None,
+    streaming: bool,
+    **options: Any,
+) -> Any:
+    """A mirror, or a folder of Parquet, with the columns of the builder's kind.
+
+    ``columns`` are those of the images and the captions, if they are not found by type and name.
+    """
+    with _explained(where):
+        dataset = datasets.load_dataset(where, name, split=split, streaming=streaming, **options)
+        conformed = conform(dataset, builder, builder.metadata.kind_of(name), where, *columns)
+    if builder.exact_rows and not streaming and split is None:
+        counts = {known: len(part) for known, part in conformed.items()}
+        builder.metadata.check_counts(name or builder.DEFAULT_CONFIG_NAME, counts, where)
+    return safe_images(conformed)
+
+
+def download_archives(
+    builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None
+) -> Path | None:
+    """Download the official archives of a repository that contains no tables; otherwise None.
+
+    Tar shards count as tables, since `datasets` reads them. If several data sets are in the repository, only archives
+    called like this one are downloaded. If the Hub does not answer, the result is None.
+    """
+    if not builder.layout or "*.tar" in builder.layout:
+        return None
+    try:
+        files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
+    except Exception:  # `open_tables` meets the same error, or finds the data set in the cache
+        return None
+    if not any(map(is_archive, files)) or any(file.endswith(_TABLES) for file in files):
+        return None
+    wanted = [file for file in files if plain(builder.name) in plain(file)]
+    with _explained(repo_id):
+        folder = snapshot_download(
+            repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted or None
+        )
+    return Path(folder)
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Convert errors of the Hub client, of `datasets` and of file systems to one sentence."""
+    try:
+        yield
+    except ClipDynError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and "split" in str(error).lower():
+            raise ConfigError(f"{where}: {error}") from error
+        raise DatasetError(
+            f"{where} could not be read ({reason(error)}): check the name, the token and the connection, or give "
+            "the official folder as data_dir."
+        ) from error

@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.data.caches import cache_folder, new_entry, touch
 from hf_clipdyn.data.images import decode_image, open_image
-from hf_clipdyn.data.overview import readable_size
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, readable_size
+from hf_clipdyn.files import disk_errors
+from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.preprocess import processor_identity, resize_and_crop, square_processor
 
 __all__ = ["Pixels", "decode_pixels", "draw_pixels", "has_pixels"]
@@ -100,10 +100,8 @@ def decode_pixels(
     folder = _place(dataset, image_processor, column, cache_dir, distort_key)
     if not (folder / "fingerprint").is_file():
         batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
-        try:
+        with _written("Decoded pixels", folder):
             _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
-        except OSError as error:
-            raise _unwritable("Decoded pixels", folder, error) from error
     touch(folder)
     pixels = Pixels(
         array=np.load(folder / "pixels.npy", mmap_mode="r"),
@@ -156,15 +154,13 @@ def draw_pixels(
     name = hashlib.sha256(json.dumps(["drawn", key, n]).encode()).hexdigest()[:32]
     folder = cache_folder("pixels", cache_dir) / name
     if not (folder / "pixels.npy").is_file():
-        try:
-            with (
-                new_entry(folder, last="pixels.npy") as entry,
-                tqdm(total=n, desc=origin, unit="img", disable=disable_tqdm, leave=False) as bar,
-            ):
-                _write_drawn(entry, draw, n, bar.update)
-                (entry / "origin").write_text(origin, encoding="utf-8")
-        except OSError as error:
-            raise _unwritable("Drawn images", folder, error) from error
+        with (
+            _written("Drawn images", folder),
+            new_entry(folder, last="pixels.npy") as entry,
+            tqdm(total=n, desc=origin, unit="img", disable=disable_tqdm, leave=False) as bar,
+        ):
+            _write_drawn(entry, draw, n, bar.update)
+            (entry / "origin").write_text(origin, encoding="utf-8")
     touch(folder)
     drawn: NDArray[np.float32] = np.load(folder / "pixels.npy", mmap_mode="r")
     return drawn
@@ -248,10 +244,11 @@ def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.I
     yield first, group
 
 
-def _unwritable(what: str, folder: Path, error: OSError) -> DatasetError:
-    return DatasetError(
-        f"{what} cannot be written to {folder.parent}: {error.strerror or error}. "
-        "Free some space there, or set HF_HOME or cache_dir to another place."
+def _written(what: str, folder: Path) -> AbstractContextManager[None]:
+    return disk_errors(
+        DatasetError,
+        f"{what} cannot be written to {folder.parent}",
+        "free some space there, or set HF_HOME or cache_dir to another place",
     )
 
 

@@ -9,14 +9,13 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 from datasets.table import embed_table_storage
-from huggingface_hub import HfApi
 
 from hf_clipdyn.cards import dataset_card
 from hf_clipdyn.data.load import load_dataset
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, DatasetError
-from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason
+from hf_clipdyn.hub import Destination, push
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["Prepared", "prepare_dataset"]
@@ -53,32 +52,15 @@ def prepare_dataset(
     cache_dir: Path | None = None,
     num_proc: int | None = None,
 ) -> Prepared:
-    """Write a data set as Parquet with embedded images, so that it loads without this package.
-
-    Args:
-        name: a name of the registry.
-        output: a new or empty folder.
-        config: the configuration; default: that of the data set.
-        data_dir: folder of the official data set, or its archive.
-        repo_id: a mirror to read instead.
-        push_to_hub: repository to push to, ``owner/name``.
-        private: make that repository private; required if the licence forbids redistribution.
-        token: for the Hub; default: the stored one.
-        cache_dir: as in `load_dataset`.
-        num_proc: as in `load_dataset`.
-
-    Raises:
-        ConfigError: the folder is not empty, the licence forbids a public repository, or push_to_hub is not a valid id.
-        DatasetError: the data set cannot be read, written, or pushed.
-    """
+    """Write a data set as Parquet with embedded images, so that it loads without this package."""
     builder = builder_class(name)
     metadata = builder.metadata
     if push_to_hub is not None:
-        checked_repo_id(push_to_hub, what="push_to_hub")
+        checked_repo_id(push_to_hub, what="hub_model_id")
     if push_to_hub is not None and not metadata.may_redistribute and not private:
         raise ConfigError(
             f"{metadata.title} cannot be pushed to a public repository: its licence ({metadata.licence}) does not "
-            "allow redistribution. Add --private to share it only within your group."
+            "allow redistribution. Add --hub-private-repo to share it only within your group."
         )
     try:
         taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
@@ -94,7 +76,13 @@ def prepare_dataset(
     config = config or builder.DEFAULT_CONFIG_NAME or "default"
     rows = {split: len(dataset) for split, dataset in splits.items()}
     features = next(iter(splits.values())).features
-    source = f" --repo-id {repo_id}" if repo_id else " --data-dir <official folder>" if builder.layout else ""
+    source = (
+        f" --repo-id {repo_id}"
+        if repo_id
+        else f" --data-dir {name}=<official folder>"
+        if builder.layout
+        else ""
+    )
     card = _card(metadata, name, config, rows, features, source)
     try:
         output = output.resolve()
@@ -115,7 +103,15 @@ def prepare_dataset(
         raise DatasetError(
             f"{output} could not be written ({error}): free some disk space, or check the folder's permissions."
         ) from error
-    url = None if push_to_hub is None else _push(output, push_to_hub, metadata, private, token)
+    if push_to_hub is None:
+        return Prepared(output, rows, None)
+
+    def upload(to: Destination) -> str:
+        to.upload(output, f"Add {metadata.title}, prepared by hf-clipdyn")
+        return to.url
+
+    problem = f"{output} is complete, but could not be pushed to {push_to_hub}"
+    url = push(push_to_hub, upload, problem=problem, repo_type="dataset", private=private, token=token)
     return Prepared(output, rows, url)
 
 
@@ -173,41 +169,3 @@ def _described(feature: Any) -> str:
     if isinstance(feature, dict):
         return ", ".join(f"{key} ({_described(value)})" for key, value in feature.items())
     return str(feature.dtype)
-
-
-def _push(folder: Path, repo_id: str, metadata: DatasetMetadata, private: bool, token: str | None) -> str:
-    """Upload the folder in one commit.
-
-    An existing repository keeps its visibility whatever is requested, so it is checked before anything is uploaded.
-    """
-    policy = RetryPolicy()
-    limit_waiting(policy.timeout)
-    api = HfApi(token=token)
-    try:
-        created = attempt(
-            lambda: api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True), policy
-        )
-        if not metadata.may_redistribute:
-            info = attempt(lambda: api.repo_info(created.repo_id, repo_type="dataset"), policy)
-            if not info.private:
-                raise ConfigError(
-                    f"{repo_id} exists and is public, but the licence of {metadata.title} ({metadata.licence}) does "
-                    "not allow redistribution: make it private in its settings, or name another repository."
-                )
-        attempt(
-            lambda: api.upload_folder(
-                repo_id=created.repo_id,
-                repo_type="dataset",
-                folder_path=folder,
-                commit_message=f"Add {metadata.title}, prepared by hf-clipdyn",
-            ),
-            policy,
-        )
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise DatasetError(
-            f"{repo_id} could not be pushed ({reason(error)}), but {folder} is complete: check the token "
-            "and the connection."
-        ) from error
-    return str(created)

@@ -1,6 +1,18 @@
-"""Prompt templates for zero-shot classification, from the lists published with CLIP (Radford et al. 2021)."""
+"""Prompt templates and names of classes for zero-shot classification, as published with CLIP (Radford et al. 2021).
 
-__all__ = ["CIFAR", "IMAGENET", "PHOTO"]
+`imagenet_names.txt` lists the WordNet number and the name of each class of ImageNet (ILSVRC 2012) in the order of the
+indices, from the notebook on prompt engineering. WordNet's own first words call a bird and a machine "crane" and two
+classes "maillot", and do not say which kind of nail is meant. "missile" and "sunglasses" occur twice; the images of
+these classes are hard to distinguish, too.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+__all__ = ["CIFAR", "IMAGENET", "PHOTO", "imagenet_names", "prompt_name", "unique_names"]
 
 PHOTO = ("a photo of a {}.",)
 
@@ -103,3 +115,25 @@ a photo of a small {}.
 a tattoo of the {}.
 """.strip().splitlines()
 )
+
+
+_NUMBER = re.compile(r" \(n\d{8}\)$")
+
+
+@cache
+def imagenet_names() -> Mapping[str, str]:
+    """Name by WordNet number (``n01440764``), in the order of ImageNet's indices."""
+    lines = Path(__file__).with_name("imagenet_names.txt").read_text(encoding="utf-8").splitlines()
+    fields = (line.partition(" ") for line in lines)
+    return {wnid: name for wnid, _, name in fields}
+
+
+def unique_names(names: Mapping[str, str]) -> dict[str, str]:
+    """The same names; one that several classes have gets its number appended, since class labels are unique."""
+    count = Counter(names.values())
+    return {wnid: name if count[name] == 1 else f"{name} ({wnid})" for wnid, name in names.items()}
+
+
+def prompt_name(name: str) -> str:
+    """A class name for prompts: without the number of `unique_names`, and with spaces instead of underscores."""
+    return _NUMBER.sub("", name).replace("_", " ")

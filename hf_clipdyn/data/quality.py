@@ -39,16 +39,7 @@ class Rating:
 
 
 def parse_name(name: str, distortions: Sequence[str], where: str) -> tuple[str, str, int]:
-    """Reference, distortion and level of an image that is named ``I01_08_3.bmp``, as in TID and KADID-10k.
-
-    Args:
-        name: of the image.
-        distortions: in the order of their codes, from 1.
-        where: file and line of the name, for messages.
-
-    Raises:
-        DatasetError: it is not such a name, or there is no distortion with this code.
-    """
+    """Reference, distortion and level of an image that is named ``I01_08_3.bmp``, as in TID and KADID-10k."""
     match = _CODED_NAME.fullmatch(name)
     code = int(match["distortion"]) if match else 0
     if match is None or not 1 <= code <= len(distortions):

@@ -12,13 +12,13 @@ __all__ = ["builder_class", "dataset_metadata", "dataset_names"]
 
 def _builders() -> dict[str, type[DataBuilder]]:
     """Every builder with metadata of its own; one without is a base class that several data sets share."""
-    found: dict[str, type[DataBuilder]] = {}
+    builders: dict[str, type[DataBuilder]] = {}
     for builder in [*_own_builders(), *subclasses_in(plugins(DATASETS), DataBuilder)]:
-        if "metadata" in vars(builder) and found.setdefault(builder.name, builder) is not builder:
+        if "metadata" in vars(builder) and builders.setdefault(builder.name, builder) is not builder:
             raise ConfigError(
                 f"Two data sets are called {builder.name}: give the one in {builder.__module__} another `name`."
             )
-    return found
+    return builders
 
 
 @cache

@@ -26,13 +26,7 @@ Distortion = Callable[[NDArray[np.uint8], int, np.random.Generator], NDArray[np.
 def distortion_ladder(
     reference: NDArray[np.uint8], reference_id: str, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
-    """The rows (kind ``distortion_ladder``) of one reference, with images as PNG.
-
-    Args:
-        reference: (H, W, 3) uint8.
-        reference_id: its name.
-        rng: draws the noise of each level.
-    """
+    """The rows (kind ``distortion_ladder``) of one reference, with images as PNG."""
     encoded = png(reference)
     for distortion, distort in DISTORTIONS.items():
         for level in LEVELS:
@@ -46,11 +40,7 @@ def distortion_ladder(
 
 
 def load_photograph(path: str, side: int) -> NDArray[np.uint8]:
-    """An image file as (H, W, 3) uint8, its shorter side reduced to ``side`` pixels if it is longer.
-
-    Raises:
-        DatasetError: the file is incomplete or damaged.
-    """
+    """An image file as (H, W, 3) uint8, its shorter side reduced to ``side`` pixels if it is longer."""
     try:
         whole = decode_image(path)
     except OSError as error:

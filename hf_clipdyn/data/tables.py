@@ -13,12 +13,14 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import DatasetError, shorten, shown
+from hf_clipdyn.files import disk_errors
 
 __all__ = [
     "check_new",
@@ -45,11 +47,7 @@ _MOST_CELLS = 1 << 22
 
 @contextmanager
 def expecting(content: str, path: str) -> Iterator[None]:
-    """Convert errors of a block that parses a file: parsers of damaged files raise nearly any exception.
-
-    Raises:
-        DatasetError: the file does not have this ``content``.
-    """
+    """Convert errors of a block that parses a file: parsers of damaged files raise nearly any exception."""
     try:
         yield
     except DatasetError:
@@ -60,22 +58,14 @@ def expecting(content: str, path: str) -> Iterator[None]:
 
 
 def check_new(seen: dict[str, str], key: str, where: str) -> None:
-    """Note that ``key`` occurs at ``where``, a file and its line.
-
-    Raises:
-        DatasetError: it has occurred before.
-    """
+    """Note that ``key`` occurs at ``where``, a file and its line."""
     if key in seen:
         raise DatasetError(f"{where} repeats {shorten(key)} (first: {seen[key]}): remove one of them.")
     seen[key] = where
 
 
 def read_text(path: str) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark, or in Latin-1.
-
-    Raises:
-        DatasetError: the file cannot be read or is empty.
-    """
+    """The text of a file in UTF-8, with or without a byte order mark, or in Latin-1."""
     content = _plain_file(path).read_bytes()
     if not content.strip():
         raise DatasetError(f"{path} is empty: unpack it from the archive again.")
@@ -88,54 +78,50 @@ def read_text(path: str) -> str:
 
 
 def _plain_file(path: str) -> Path:
-    """The path of a regular, readable file.
-
-    Raises:
-        DatasetError: it is missing, unreadable, or a folder, a pipe or a device.
-    """
-    try:
+    """The path of a regular, readable file."""
+    with disk_errors(DatasetError, f"{path} cannot be read", "check its path and permissions"):
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise DatasetError(f"{path} is not a regular file: give a regular file.")
         with Path(path).open("rb"):
             return Path(path)
-    except OSError as error:
-        raise DatasetError(
-            f"{path} cannot be read ({error.strerror}): check its path and permissions."
-        ) from error
 
 
 def lines_of(path: str) -> list[str]:
-    """The lines of a text with any line ends; `str.splitlines` would also split at characters that occur in captions.
-
-    Raises:
-        DatasetError: the file cannot be read or is empty.
-    """
+    """The lines of a text with any line ends; `str.splitlines` also splits at characters that occur in captions."""
     return read_text(path).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
 def _header(names: Sequence[str], path: str) -> list[str]:
-    """The names of a table's columns in lower case.
-
-    Raises:
-        DatasetError: two columns have the same name, so that one would hide the other.
-    """
+    """The names of a table's columns in lower case."""
     folded = [name.strip().lower() for name in names]
     for name in filter(None, folded):
         if folded.count(name) > 1:
-            same = [shown(one) for one, lower in zip(names, folded, strict=True) if lower == name]
+            same = [shown(given) for given, lower in zip(names, folded, strict=True) if lower == name]
             raise DatasetError(
                 f"{path} has {len(same)} columns of one name ({', '.join(same[:4])}): remove or rename all but one."
             )
     return folded
 
 
-def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> list[tuple[str, dict[str, str]]]:
-    """The rows of a table, each with its file and line for messages; columns are named in lower case.
+def _check_names(path: str, what: str, required: Sequence[str], present: Sequence[str]) -> None:
+    """Refuse a file that lacks a required column, variable or array."""
+    absent = [name for name in required if name not in present]
+    if absent:
+        raise DatasetError(
+            f"{path} lacks the {what} {', '.join(absent)} (it has {shorten(str(present))}): use the official file."
+        )
 
-    Raises:
-        DatasetError: a required column is missing, two have the same name in lower case, or a row has another number
-            of cells than the header.
-    """
+
+def _check_zip(file: Path | IO[bytes]) -> None:
+    """Refuse a zip file that declares too many bytes for a table, before it is unpacked."""
+    with ZipFile(file) as packed:
+        unpacked = sum(info.file_size for info in packed.infolist())
+    if unpacked > _MOST_BYTES // 8:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes")
+
+
+def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> list[tuple[str, dict[str, str]]]:
+    """The rows of a table, each with its file and line for messages; columns are named in lower case."""
     text = io.StringIO(read_text(path), newline="")
     reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
     try:
@@ -143,11 +129,7 @@ def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> lis
     except csv.Error as error:
         raise DatasetError(f"{path}, line {reader.line_num}: {error}: correct that line.") from error
     header = _header(lines[0][1], path)
-    absent = [name for name in required if name not in header]
-    if absent:
-        raise DatasetError(
-            f"{path} lacks the columns {', '.join(absent)} (it has {shorten(str(header))}): use the official file."
-        )
+    _check_names(path, "columns", required, header)
     rows = []
     for line, cells in lines[1:]:
         where = f"{path}, line {line}"
@@ -162,15 +144,7 @@ def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> lis
 def read_whole_numbers(
     path: str, columns: int | Sequence[str], *, delimiter: str = r"\s+"
 ) -> NDArray[np.int64]:
-    """Millions of rows of whole numbers, (rows, columns): `read_csv` would take minutes.
-
-    Args:
-        columns: their names, in any case; or, without a header, how many there are.
-        delimiter: between the cells, as `pandas.read_csv` takes it.
-
-    Raises:
-        DatasetError: a column is missing or there twice, or a cell is not a whole number.
-    """
+    """Millions of rows of whole numbers, (rows, columns): `read_csv` would take minutes."""
     import pandas as pd
 
     with expecting("a table of whole numbers", path):
@@ -195,21 +169,13 @@ def read_whole_numbers(
 
 
 def read_json(path: str) -> Any:
-    """A JSON document.
-
-    Raises:
-        DatasetError: the file is not JSON.
-    """
+    """A JSON document."""
     with expecting("JSON", path):
         return json.loads(read_text(path))
 
 
 def read_json_lines(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects of a JSON Lines file, each with its file and line for messages.
-
-    Raises:
-        DatasetError: a line is not a JSON object.
-    """
+    """The objects of a JSON Lines file, each with its file and line for messages."""
     for number, line in enumerate(lines_of(path), start=1):
         if not line.strip():
             continue
@@ -224,11 +190,7 @@ def read_json_lines(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def read_mat(path: str, *required: str) -> dict[str, Any]:
-    """The variables of a MATLAB file up to version 7.
-
-    Raises:
-        DatasetError: it is not a MATLAB file, has version 7.3, or lacks a required variable.
-    """
+    """The variables of a MATLAB file up to version 7."""
     from scipy.io import loadmat
 
     with expecting("a MATLAB file that SciPy can read", path), warnings.catch_warnings():
@@ -239,22 +201,12 @@ def read_mat(path: str, *required: str) -> dict[str, Any]:
             content: dict[str, Any] = loadmat(path)
         except NotImplementedError as error:
             raise DatasetError(f"{path} is a MATLAB file of version 7.3: save it as version 7.") from error
-    absent = [name for name in required if name not in content]
-    if absent:
-        present = sorted(name for name in content if not name.startswith("__"))
-        raise DatasetError(
-            f"{path} lacks the variables {', '.join(absent)} (it has {shorten(str(present))}): use the official file."
-        )
+    _check_names(path, "variables", required, sorted(name for name in content if not name.startswith("__")))
     return content
 
 
 def _check_declared(path: Path) -> None:
-    """Decompress the variables of a MATLAB file in small pieces, before SciPy decompresses them as a whole.
-
-    Raises:
-        ValueError: they are too large for a data set.
-        zlib.error: they are damaged.
-    """
+    """Decompress the variables of a MATLAB file in small pieces, before SciPy decompresses them as a whole."""
     left = _MOST_BYTES
     with path.open("rb") as file:
         order: Literal["little", "big"] = "big" if file.read(128)[126:] == b"MI" else "little"
@@ -274,11 +226,7 @@ def _check_declared(path: Path) -> None:
 
 
 def read_npy(path: str) -> NDArray[Any]:
-    """The array of a NumPy file without objects.
-
-    Raises:
-        DatasetError: the file is not a NumPy array.
-    """
+    """The array of a NumPy file without objects."""
     with expecting("a NumPy array", path):
         array: NDArray[Any] = np.load(_plain_file(path), allow_pickle=False)
         if not isinstance(array, np.ndarray):
@@ -287,35 +235,17 @@ def read_npy(path: str) -> NDArray[Any]:
 
 
 def read_npz(path: str, *required: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a NumPy archive without objects, by name.
-
-    Raises:
-        DatasetError: the file is not an archive of arrays, is too large, or lacks a required array.
-    """
-    from zipfile import ZipFile
-
+    """The arrays of a NumPy archive without objects, by name."""
     with expecting("an archive of NumPy arrays", path):
-        with ZipFile(_plain_file(path)) as packed:
-            unpacked = sum(info.file_size for info in packed.infolist())
-        if unpacked > _MOST_BYTES // 8:
-            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+        _check_zip(_plain_file(path))
         with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    absent = [name for name in required if name not in found]
-    if absent:
-        raise DatasetError(
-            f"{path} lacks the arrays {', '.join(absent)} (it has {shorten(str(sorted(found)))}): "
-            "use the official file."
-        )
-    return found
+            arrays = {name: archive[name] for name in archive.files}
+    _check_names(path, "arrays", required, sorted(arrays))
+    return arrays
 
 
 def read_records(path: str, size: int) -> NDArray[np.uint8]:
-    """A file of records of ``size`` bytes each, as an array of shape (records, size).
-
-    Raises:
-        DatasetError: its length is not a multiple of the size, or it is empty.
-    """
+    """A file of records of ``size`` bytes each, as an array of shape (records, size)."""
     content: NDArray[np.uint8] = np.fromfile(_plain_file(path), dtype=np.uint8)
     if len(content) == 0 or len(content) % size:
         raise DatasetError(
@@ -328,9 +258,6 @@ def read_xlsx(path: str, required: Sequence[str]) -> Iterator[tuple[str, dict[st
     """The rows of the first sheet that has a line with the ``required`` column names, below that line.
 
     Each comes with its file and number, for messages.
-
-    Raises:
-        DatasetError: openpyxl is not installed, the file is not a workbook, or no sheet has these columns, each once.
     """
     try:
         from openpyxl import load_workbook
@@ -338,18 +265,13 @@ def read_xlsx(path: str, required: Sequence[str]) -> Iterator[tuple[str, dict[st
         raise DatasetError(
             f"{path} is an Excel workbook, which needs openpyxl: pip install openpyxl."
         ) from error
-    from zipfile import ZipFile
-
     with (
         expecting("an Excel workbook", path),
         _plain_file(path).open("rb") as file,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that are irrelevant here
-        with ZipFile(file) as packed:
-            unpacked = sum(info.file_size for info in packed.infolist())
-        if unpacked > _MOST_BYTES // 8:
-            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+        _check_zip(file)
         book = load_workbook(file, read_only=True, data_only=True)
         sheets = [_cells(sheet) for sheet in book.worksheets]
     for lines in sheets:
@@ -376,11 +298,7 @@ def _cells(sheet: Any) -> list[tuple[Any, ...]]:
 
 
 def number_of(value: object, where: str) -> float:
-    """A finite number; ``where`` names file and line for messages.
-
-    Raises:
-        DatasetError: it is text, NaN, infinite or missing.
-    """
+    """A finite number; ``where`` names file and line for messages."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -391,11 +309,7 @@ def number_of(value: object, where: str) -> float:
 
 
 def integer_of(value: object, where: str) -> int:
-    """A whole number; ``where`` names file and line for messages.
-
-    Raises:
-        DatasetError: it is not a whole number.
-    """
+    """A whole number; ``where`` names file and line for messages."""
     number = number_of(value, where)
     if number != int(number):
         raise DatasetError(f"{where}: {shown(value)} is not a whole number: correct that entry.")

@@ -209,11 +209,7 @@ def sample_texture(rng: np.random.Generator, name: str) -> Texture:
 
 
 def sample_scene(rng: np.random.Generator, shape: Shape, texture: Texture, *, sensor_noise: float) -> Scene:
-    """Draw the rest of a scene: colour, size, position, background.
-
-    Args:
-        sensor_noise: standard deviation of the pixel noise, in brightness [0, 1].
-    """
+    """Draw the rest of a scene: colour, size, position, background."""
     large = rng.random() < 0.5
     scale = rng.uniform(0.80, 0.95) if large else rng.uniform(0.55, 0.65)
     # A small object may be anywhere in the image, a large one only near the centre.
@@ -281,11 +277,7 @@ _CAPTIONS = (
 
 
 def captions(scene: Scene, rng: np.random.Generator, n: int = 5, name: str | None = None) -> list[str]:
-    """Draw ``n`` captions; some name the colour, the size or the position, none the texture.
-
-    Args:
-        name: the class that they name; by default that of the silhouette.
-    """
+    """Draw ``n`` captions; some name the colour, the size or the position, none the texture."""
     templates = rng.choice([t for t, _ in _CAPTIONS], n, p=[p for _, p in _CAPTIONS])
     article = "an" if scene.colour[0] in "aeiou" else "a"
     words = {

@@ -1,6 +1,7 @@
 """The configuration of `evaluate`: one dataclass for flags, YAML and the Python call."""
 
 import inspect
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -9,12 +10,11 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from hf_clipdyn.benchmarks.base import Benchmark, Common, KindSettings
-from hf_clipdyn.benchmarks.registry import select_benchmarks
+from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.revisions.opening import OPEN_CLIP, Name, Series, open_series
+from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series
 
 __all__ = ["EvaluationConfig", "called_with", "in_shard"]
 
@@ -22,6 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
 _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls them
 
 
@@ -103,12 +104,24 @@ class EvaluationConfig(Common):
         "Seconds without a new revision after which a watched run counts as finished.",
         within="[0, inf]",
     )
-    push_to_hub: str | None = option(None, "Publish the results as this data set on the Hub, owner/name.")
-    private: bool = option(False, "Make that data set private.")
-    token: str | None = option(None, "Token for private repositories. Default: the stored one.", secret=True)
+    push_to_hub: bool | str = option(False, "Publish the results as a data set on the Hub.")
+    hub_model_id: str | None = option(None, "Repository of that data set, owner/name.")
+    private: bool = option(False, "Make that data set private.", flag="hub_private_repo")
+    token: str | None = option(
+        None,
+        "Token for private repositories. Default: the stored one.",
+        flag="hub_token",
+        secret=True,
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
+        if isinstance(self.push_to_hub, str):
+            _log.warning(
+                "push_to_hub=NAME is now push_to_hub=True, hub_model_id=NAME; the old form works until version 0.4.0."
+            )
+            object.__setattr__(self, "hub_model_id", self.push_to_hub)
+            object.__setattr__(self, "push_to_hub", True)
         for path in (self.plugins,) if isinstance(self.plugins, str | Path) else self.plugins:
             load_plugin(path)
         for name in ("store", "output"):
@@ -138,14 +151,16 @@ class EvaluationConfig(Common):
                     f"`{name}` only applies to open_clip checkpoints: do not give other models with it."
                 )
         in_shard((), self.shard)
-        if self.shard is not None and (self.rescore or self.push_to_hub is not None):
+        if self.shard is not None and (self.rescore or self.push_to_hub):
             raise ConfigError(
                 "`rescore` and `push_to_hub` apply to the whole table, but `shard` measures only a part "
                 "of the revisions: use them without `shard`, once all shards are done."
             )
-        if self.private and self.push_to_hub is None:
-            raise ConfigError("`private` requires `push_to_hub`.")
-        if self.push_to_hub is not None and self.output is None:
+        if (self.private or self.hub_model_id is not None) and not self.push_to_hub:
+            raise ConfigError("`private` and `hub_model_id` require `push_to_hub`.")
+        if self.push_to_hub and self.hub_model_id is None:
+            raise ConfigError("push_to_hub needs hub_model_id: name the data set as owner/name.")
+        if self.push_to_hub and self.output is None:
             raise ConfigError("`push_to_hub` requires an `output`: results are written to disk first.")
         if self.watch and (self.output is None or self.revisions is not None):
             raise ConfigError(
@@ -194,6 +209,8 @@ class EvaluationConfig(Common):
         if isinstance(self.repo_id, Series):
             return self.repo_id
         assert isinstance(self.repo_id, str)
+        from hf_clipdyn.revisions.listing import open_series
+
         return open_series(
             self.repo_id,
             self.store,
@@ -205,6 +222,8 @@ class EvaluationConfig(Common):
     @cached_property
     def selected(self) -> list[Benchmark]:
         """The selected benchmarks; see `select_benchmarks`."""
+        from hf_clipdyn.benchmarks.registry import select_benchmarks
+
         wanted = self.benchmarks
         assert not isinstance(wanted, str | Benchmark)
         return select_benchmarks(self.suite, wanted, self.settings, self.data_dirs)

@@ -13,8 +13,14 @@ import torch
 
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.data.overview import render_table
-from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, NothingToMeasureError, counted
+from hf_clipdyn.errors import (
+    ClipDynError,
+    ConfigError,
+    EvaluationError,
+    NothingToMeasureError,
+    counted,
+    render_table,
+)
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.observe import observe

@@ -14,18 +14,19 @@ from tqdm.auto import tqdm
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import vocabulary
-from hf_clipdyn.errors import NothingToMeasureError
+from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.observe import observe
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
-from hf_clipdyn.evaluation.score import rescore, rows_of, score, versions
+from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, versions
+from hf_clipdyn.hub import is_transient
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.cells import CellStore
 
-__all__ = ["evaluate", "of_each"]
+__all__ = ["evaluate", "follow", "of_each"]
 
 T = TypeVar("T")
 
@@ -136,4 +137,71 @@ def _measure_cell(
     numbers = score(kind, trials, config)
     cell = replace(planned.cell, versions=versions(), seconds=time.perf_counter() - start)
     words = vocabulary([Benchmark(kind, cell.dataset, kind.settings_class())])
-    store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began)
+    known = given_influences(kind, trials, numbers)
+    store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began, known)
+
+
+_log = get_logger(__name__)
+
+
+def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Dataset:
+    """Call `evaluate` whenever there is a new revision, until none has appeared for a while.
+
+    A Hub that cannot be reached, or is overloaded, counts as one without a new revision. The texts of the last revision
+    are asked at the end, since only then it is known which one it is.
+
+    Args:
+        config: a run without a new revision for ``watch_patience`` seconds counts as finished.
+        interval: seconds between two looks.
+
+    Raises:
+        RevisionNotFoundError: no revision appeared at all.
+        RevisionError: the Hub refuses, or cannot be reached until the end.
+        ClipDynError: as for `evaluate`.
+    """
+    join_processes(config.device)
+    seen: set[tuple[str, str]] = set()
+    results: datasets.Dataset | None = None
+    last = time.monotonic()
+    in_outage = False
+    while True:
+        trouble: ClipDynError | None = None
+        published: set[tuple[str, str]] = set()
+        try:
+            published = {(revision.name, revision.commit) for revision in config.series.revisions()}
+        except RevisionNotFoundError as error:  # training has not published anything yet
+            trouble = error
+        except RevisionError as error:
+            trouble = _passing(error)
+        fresh, waited = from_main_process((bool(published - seen), time.monotonic() - last))
+        if fresh:
+            try:
+                results = evaluate(replace(config, final_texts=False))
+            except ClipDynError as error:
+                trouble = _passing(error)
+            else:
+                config = replace(config, force=False)  # the forced measurements are done
+                seen |= published
+                last = time.monotonic()
+                in_outage = False
+                continue
+        outage = trouble is not None and is_transient(trouble)
+        if outage and not in_outage:
+            _log.warning(f"{trouble} Watching continues.")
+        in_outage = outage
+        if waited < config.watch_patience:
+            time.sleep(min(interval, config.watch_patience - waited))
+        elif trouble is not None:
+            raise trouble
+        elif results is None:
+            raise RevisionNotFoundError(f"{config.series.repo_id} has no revisions.")
+        else:
+            _log.info(f"No new revision for {waited:.0f} s: {config.series.repo_id} counts as finished.")
+            return evaluate(config) if config.final_texts else results
+
+
+def _passing(error: ClipDynError) -> ClipDynError:
+    """The error if it is transient; any other is raised."""
+    if not is_transient(error):
+        raise error
+    return error

@@ -6,17 +6,18 @@ or the option is repeated. ``--config`` names a YAML file of the same names with
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, Common, KindSettings
+from hf_clipdyn.command_line import CommandLine
 from hf_clipdyn.config import Submission
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.fields import CommandLine, Flag, Given, flags_of, option
-from hf_clipdyn.flat_yaml import read_flat_yaml
-from hf_clipdyn.plugins import load_plugin
+from hf_clipdyn.fields import Flag, Given, flags_of, option
+from hf_clipdyn.plugins import KINDS, load_plugin, plugins
+from hf_clipdyn.schema import read_yaml
 
 __all__ = ["Evaluate", "Evaluation", "arguments", "command_line", "flags", "read_arguments"]
 
@@ -57,11 +58,7 @@ def flags() -> list[Flag]:
     Raises:
         ConfigError: no option can hold a setting's type.
     """
-    common = {one.name for one in fields(Common)}
-    options = sorted(flags_of(EvaluationConfig), key=lambda flag: flag.field.name in common)
-    for kind in sorted(kinds().values(), key=lambda one: (one.terms.rank, one.name)):
-        options += flags_of(kind.settings_class, kind=kind.name, group=f"{kind.name}: {kind.terms.title}")
-    return options
+    return list(command_line().keys.values())
 
 
 def command_line() -> CommandLine:
@@ -70,7 +67,25 @@ def command_line() -> CommandLine:
     Raises:
         ConfigError: two options share a name, or no option can hold a setting's type.
     """
-    return CommandLine("clipdyn evaluate", _SUMMARY, [*flags_of(Evaluate), *flags()])
+    return _command_line(tuple(_settings_classes().items()))
+
+
+@cache
+def _command_line(settings_classes: tuple[tuple[str, type[KindSettings]], ...]) -> CommandLine:
+    common = {one.name for one in fields(Common)}
+    options = sorted(flags_of(EvaluationConfig), key=lambda flag: flag.field.name in common)
+    for kind, settings in settings_classes:
+        options += flags_of(settings, kind=kind, group=f"Settings of {kind}")
+    return CommandLine("clipdyn evaluate", _SUMMARY, options, flags_of(Evaluate))
+
+
+def _settings_classes() -> dict[str, type[KindSettings]]:
+    """The settings of each kind; kinds are only loaded if there are plug-ins."""
+    if not any(plugins(KINDS)):
+        return dict(OWN_SETTINGS)
+    from hf_clipdyn.benchmarks.registry import kinds
+
+    return dict(OWN_SETTINGS) | {name: kind.settings_class for name, kind in kinds().items()}
 
 
 @dataclass(frozen=True)
@@ -96,15 +111,13 @@ class Evaluation:
         known = command_line()
         first = known.read(argv, known_only=True)
         file = known.flags["config"].value(first.get("config"))
-        values = {} if file is None else read_flat_yaml(file, lists=True)
-        plugins = first.get("plugin") or _of_file(values.get("plugin"))
-        for path in known.flags["plugin"].value(plugins):
+        values = {} if file is None else _of_today(read_yaml(file, lists=True))
+        for path in known.flags["plugin"].value(first.get("plugin") or _of_file(values.get("plugin"))):
             load_plugin(path)
-        line, of_evaluation = command_line(), {flag.key for flag in flags()}
-        in_file = CommandLine(line.prog, "", flags()).read_file(values, str(file))
-        given = in_file | line.read(argv)
-        own = {flag.field.name: flag.value(given.get(flag.key)) for flag in flags_of(Evaluate)}
-        return cls(Evaluate(**own), {key: one for key, one in given.items() if key in of_evaluation})
+        line = command_line()
+        given = line.read_file(values, str(file)) | line.read(argv)
+        own = Evaluate(**{flag.field.name: flag.value(given.get(flag.key)) for flag in line.own})
+        return cls(own, {key: one for key, one in given.items() if key in line.keys})
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -115,6 +128,16 @@ class Evaluation:
         """What was given as words of a command line, arguments first, without these fields of the configuration."""
         options = [flag for flag in flags() if flag.key in self.given and flag.field.name not in without]
         return [word for flag in options for word in flag.words(self.given[flag.key])]
+
+
+def _of_today(values: dict[Any, Any]) -> dict[Any, Any]:
+    """The keys that version 0.2 called otherwise, by their names of today; to be removed in 0.4.0."""
+    if "/" in str(values.get("push_to_hub")):
+        values = values | {"push_to_hub": True, "hub_model_id": values["push_to_hub"]}
+    return {
+        {"private": "hub_private_repo", "token": "hub_token"}.get(key, key): one
+        for key, one in values.items()
+    }
 
 
 def read_arguments(values: Mapping[Any, Any], where: str) -> dict[str, Any]:
@@ -131,7 +154,7 @@ def read_arguments(values: Mapping[Any, Any], where: str) -> dict[str, Any]:
     plugins = _of_file(values.get("plugin"))
     for path in () if plugins is None else plugins.texts:
         load_plugin(Path(path))
-    return arguments(CommandLine("clipdyn evaluate", "", flags()).read_file(values, where))
+    return arguments(command_line().read_file(values, where))
 
 
 def arguments(given: Mapping[str, Given]) -> dict[str, Any]:
@@ -152,7 +175,7 @@ def arguments(given: Mapping[str, Given]) -> dict[str, Any]:
         elif flag.key in given:
             settings.setdefault(flag.kind, {})[flag.field.name] = value
     return values | {
-        "settings": {kind: kinds()[kind].settings_class(**options) for kind, options in settings.items()}
+        "settings": {kind: _settings_classes()[kind](**options) for kind, options in settings.items()}
     }
 
 

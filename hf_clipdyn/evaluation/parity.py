@@ -33,7 +33,8 @@ from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
 from hf_clipdyn.evaluation.processes import check_device
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 from hf_clipdyn.revisions import Revision
-from hf_clipdyn.revisions.opening import Name, Series, open_series
+from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions.names import Name, Series
 
 __all__ = ["Published", "is_written", "mark", "parity", "read_published", "render_parity", "summarise_parity"]
 

@@ -19,32 +19,24 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow.parquet as pq
 from accelerate.logging import get_logger
-from huggingface_hub import HfApi
 
 from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.hub import RetryPolicy, attempt, check_login, limit_waiting, reason, refusal_hint
+from hf_clipdyn.hub import Destination, check_login, push
 from hf_clipdyn.results.cells import CellStore, with_cell
-from hf_clipdyn.results.row import Cell, column_table
+from hf_clipdyn.results.row import Cell, Row, column_table
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["check_push", "push_results"]
 
 _TABLE, _TRIALS = "results.parquet", "results.trials"
-_RETRIES = RetryPolicy(patience=60.0)
 _log = get_logger(__name__)
 
 
 def check_push(repo_id: str, token: str | None = None) -> None:
-    """Before hours of work: could the table be pushed at all?
-
-    Raises:
-        ConfigError: ``repo_id`` is not the name of a repository.
-        PublishError: the client is offline, or has no token.
-    """
-    checked_repo_id(repo_id, what="push_to_hub", owner=True)
+    """Before hours of work: could the table be pushed at all?"""
+    checked_repo_id(repo_id, what="hub_model_id", owner=True)
     check_login(
         f"The results cannot be pushed to {repo_id}",
         token,
@@ -54,65 +46,46 @@ def check_push(repo_id: str, token: str | None = None) -> None:
 
 
 def push_results(config: EvaluationConfig) -> None:
-    """Put the table and the trials beside it into the data-set repository ``push_to_hub``, in one commit.
+    """Put the table and the trials beside it into the data-set repository ``hub_model_id``, in one commit.
 
     The repository is made if need be, else its content is replaced. Trials hold labels and human judgements of their
     data set: where its licence does not let one pass these on, they go to a private repository only.
-
-    Raises:
-        ConfigError: a private repository is asked for, and this one is public.
-        PublishError: the Hub cannot be reached, or refuses; the table is whole on the disk.
     """
     assert config.output is not None
-    assert config.push_to_hub is not None
-    output, repo_id, private = Path(config.output), config.push_to_hub, config.private
-    limit_waiting(_RETRIES.timeout)
-    api = HfApi(token=config.token)
-    try:
-        url = attempt(
-            lambda: api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True),
-            _RETRIES,
-        )
-        hidden = bool(attempt(lambda: api.repo_info(url.repo_id, repo_type="dataset"), _RETRIES).private)
-        if private and not hidden:
-            raise ConfigError(
-                f"{repo_id} exists and is public: make it private in its settings, or name another repository. "
-                f"{output} is complete."
-            )
+    assert config.hub_model_id is not None
+    output = Path(config.output)
+
+    def upload(to: Destination) -> tuple[str, list[str]]:
         with TemporaryDirectory(prefix="clipdyn-push-") as staging:
-            _stage(output, Path(staging), url.repo_id, hidden)
-            attempt(
-                lambda: api.upload_folder(
-                    repo_id=url.repo_id,
-                    repo_type="dataset",
-                    folder_path=staging,
-                    delete_patterns=[f"{_TRIALS}/*"],
-                    commit_message="Add the results, measured by hf-clipdyn",
-                ),
-                _RETRIES,
-            )
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise PublishError(
-            f"{output} is complete, but could not be pushed to {repo_id} ({reason(error)}).{refusal_hint(error)}"
-            " Repeat the command to push the results; finished measurements are kept."
-        ) from error
+            left_out = _stage(output, Path(staging), to.repo_id, to.private)
+            to.upload(staging, "Add the results, measured by hf-clipdyn", replaced=f"{_TRIALS}/*")
+        return to.url, left_out
+
+    url, left_out = push(
+        config.hub_model_id,
+        upload,
+        problem=f"{output} is complete, but could not be pushed to {config.hub_model_id}",
+        done="Repeat the command to push the results; finished measurements are kept.",
+        repo_type="dataset",
+        private=config.private,
+        token=config.token,
+    )
+    if left_out:
+        _log.warning(
+            f"The trials of {', '.join(left_out)} were not pushed: they contain labels of data sets whose "
+            "licences forbid passing them on. A private repository (--hub-private-repo) also receives these "
+            "trials."
+        )
     _log.info(f"The results were pushed: {url}.")
 
 
-def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> None:
+def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> list[str]:
+    """Write the data set into ``folder``; returns the benchmarks whose trials it may not contain."""
     shutil.copyfile(output, folder / _TABLE)
     store = CellStore(output)
     cells = store.cells()
     kept = [cell for cell in cells if hidden or dataset_metadata(cell.dataset).may_redistribute]
     left_out = sorted({f"{cell.kind}/{cell.dataset}" for cell in cells if cell not in kept})
-    if left_out:
-        _log.warning(
-            f"The trials of {', '.join(left_out)} were not pushed: they contain labels of data sets whose "
-            "licences forbid passing them on. A private repository (--private) also receives these "
-            "trials."
-        )
     configs = {"results": _TABLE}
     for cell in kept:
         trials = store.trials(cell.key)
@@ -129,9 +102,10 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> None:
         benchmarks=_benchmarks(cells, results, configs),
         configs=configs,
         left_out=left_out,
-        columns=column_table(),
+        columns=column_table(Row),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
+    return left_out
 
 
 def _config(cell: Cell) -> str:

@@ -13,14 +13,16 @@ import pandas as pd
 from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks.base import Common, Kind
+from hf_clipdyn.benchmarks.influence import are_given, influences
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import NUMBER_KEY, Cell, Number, Row
 from hf_clipdyn.schema import parse_json
 
-__all__ = ["rescore", "rows_of", "score", "versions"]
+__all__ = ["given_influences", "rescore", "rows_of", "score", "versions"]
 
 _log = get_logger(__name__)
 _SCORING = ("hf-clipdyn", "numpy", "scipy")
@@ -42,12 +44,19 @@ def rows_of(cell: Cell, kind: type[Kind[Any]], numbers: Sequence[Number], common
     return [
         Row(
             **vars(cell),
-            **vars(one),
+            **vars(one) | {"influence": None},
             confidence_level=None if math.isnan(one.ci_low) else common.confidence_level,
             higher_is_better=kind.terms.terms[one.metric].higher_is_better,
         )
         for one in numbers
     ]
+
+
+def given_influences(
+    kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Sequence[Number]
+) -> Influences | None:
+    """The influences on the numbers; None if that takes a jackknife, which the first report does."""
+    return influences(kind, trials, numbers) if are_given(numbers) else None
 
 
 def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
@@ -118,7 +127,8 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
                 f"{benchmark.name}."
             )
         rows = rows_of(new, benchmark.kind, numbers, config)
-        store.write(new, rows, None, vocabulary([benchmark]))
+        kept = given_influences(benchmark.kind, trials, numbers)
+        store.write(new, rows, None, vocabulary([benchmark]), influences=kept)
     return [cell.key for cell in found]
 
 

@@ -6,7 +6,7 @@ Several models are shards of their own.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePath
 
@@ -19,30 +19,18 @@ from hf_clipdyn.evaluation.publish import check_push, push_results
 from hf_clipdyn.jobs import Job, Missing, Scheduler, Work
 from hf_clipdyn.progress import draws_bars, library_bars
 from hf_clipdyn.results.cells import CellStore, cells_folder
-from hf_clipdyn.revisions.opening import OPEN_CLIP
+from hf_clipdyn.revisions.names import OPEN_CLIP
 from hf_clipdyn.schema import valid_repo_name
 
 __all__ = ["OF_THE_WHOLE", "Shards", "files_read"]
 
-OF_THE_WHOLE = ("repo_id", "from_open_clip", "shard", "token", "push_to_hub", "private")
+OF_THE_WHOLE = ("repo_id", "from_open_clip", "shard", "token", "push_to_hub", "hub_model_id", "private")
 """Fields of the configuration that are not options of a shard's command.
 
 The name of a shard's model says `from_open_clip`, and a token goes through the environment.
 """
 
 _MOST_SHARDS = 1000
-
-
-@dataclass(frozen=True)
-class _Model:
-    """One model of the evaluation: its shards, and its revisions in training order as (name, planned cells)."""
-
-    jobs: Sequence[Job]
-    revisions: Sequence[tuple[str, Sequence[PlannedCell]]]
-
-    def missing(self, done: set[str]) -> list[tuple[str, list[PlannedCell]]]:
-        """The cells whose keys are not among those that are done, by revision."""
-        return [(name, [one for one in cells if one.cell.key not in done]) for name, cells in self.revisions]
 
 
 class Shards(Work):
@@ -87,23 +75,24 @@ class Shards(Work):
             done = set[str]()
         else:
             done = self._done(ended) if listed is None else {PurePath(name).stem for name in listed}
-        models = self._planned(here=listed is None)
-        if models is None:
-            jobs = [job for each in self._jobs for job in each]
+        revisions = self._planned(here=listed is None)
+        if revisions is None:
+            jobs = [job for shards in self._jobs for job in shards]
             return Missing(
                 jobs, "Not all data are on this machine: each shard checks which cells are missing."
             )
-        jobs, rows, count = [], [], 0
-        for model in models:
-            missing = model.missing(done)
-            rows += [(name, _benchmarks(cells)) for name, cells in missing if cells]
-            count += sum(len(cells) for _, cells in missing)
-            for part, job in enumerate(model.jobs, 1):
-                jobs += [job] * any(cells for _, cells in in_shard(missing, f"{part}/{self._shards}"))
-        total = sum(len(cells) for model in models for _, cells in model.revisions)
+        lacks = [
+            (name, job, [planned for planned in cells if planned.cell.key not in done])
+            for name, job, cells in revisions
+        ]
+        incomplete = {job.name for _, job, cells in lacks if cells}
+        jobs = [job for shards in self._jobs for job in shards if job.name in incomplete]
+        total = sum(len(cells) for *_, cells in revisions)
         if not jobs:
             return Missing([], f"All {total} cells are finished.")
-        return Missing(jobs, Missing.listed(f"{count} of {total} cells are missing:", rows, "revisions"))
+        head = f"{sum(len(cells) for *_, cells in lacks)} of {total} cells are missing:"
+        rows = [(name, _benchmarks(cells)) for name, _, cells in lacks if cells]
+        return Missing(jobs, Missing.listed(head, rows, "revisions"))
 
     def finish(self, scheduler: Scheduler) -> str:
         """Bring the table up to date, and push it if asked to; of cells elsewhere, the last shard has done so."""
@@ -111,7 +100,7 @@ class Shards(Work):
         if scheduler.listed(cells_folder(self._output)) is not None:
             return f"All cells are in {place}."
         CellStore(self._output).rebuild()
-        if self._config.push_to_hub is not None:
+        if self._config.push_to_hub:
             push_results(self._config)
         return f"All cells are in {place}; draw them with `clipdyn report {place} --output DIR`."
 
@@ -123,22 +112,22 @@ class Shards(Work):
     def _check(self, scheduler: Scheduler) -> None:
         config = self._config
         join_processes(config.device)
-        if config.push_to_hub is None:
+        if config.hub_model_id is None:
             return
         if scheduler.listed(cells_folder(self._output)) is not None:
             raise ConfigError(
                 f"The table will be in {scheduler.place(self._output)}, not on this machine: leave out "
                 "push_to_hub, and push the table from a machine that mounts the bucket."
             )
-        check_push(config.push_to_hub, config.token)
+        check_push(config.hub_model_id, config.token)
 
     def _done(self, ended: bool) -> set[str]:
         """The keys of the cells on this disk."""
         store = CellStore(self._output)
         if ended:
             store.rebuild()
-        for one in self._each:
-            check_precision(one, store.cells())
+        for config in self._each:
+            check_precision(config, store.cells())
         return store.keys()
 
     @cached_property
@@ -148,40 +137,44 @@ class Shards(Work):
         return [
             [
                 Job(
-                    f"{valid_repo_name(one.series.repo_id)}-" * several + f"{part}-of-{self._shards}",
-                    ("evaluate", str(one.repo_id), *self._options, f"--shard={part}/{self._shards}"),
+                    f"{valid_repo_name(config.series.repo_id)}-" * several + f"{part}-of-{self._shards}",
+                    ("evaluate", str(config.repo_id), *self._options, f"--shard={part}/{self._shards}"),
                 )
                 for part in parts
             ]
-            for one in self._each
+            for config in self._each
         ]
 
-    def _planned(self, *, here: bool) -> list[_Model] | None:
-        """All cells, planned without a model; None if only the jobs can see which there are."""
+    def _planned(self, *, here: bool) -> list[tuple[str, Job, list[PlannedCell]]] | None:
+        """`_revisions`, planned without a model; None if only the jobs can see which cells there are."""
         if not here:
             if any(not path.exists() for _, path in self.reads):
                 return None
             try:
-                for one in self._each:
-                    open_sources(replace(one, skip_missing=False))
+                for config in self._each:
+                    open_sources(replace(config, skip_missing=False))
             except EvaluationError:
                 return None
         with library_bars(self._config.show_progress):
-            return self._models
+            return self._revisions
 
     @cached_property
-    def _models(self) -> list[_Model]:
-        found = []
+    def _revisions(self) -> list[tuple[str, Job, list[PlannedCell]]]:
+        """All revisions, each model's in training order: name, the shard that measures it, and its cells."""
+        revisions = []
         for config, jobs in zip(self._each, self._jobs, strict=True):
             plan, live = Plan(config), LiveModel(config)
             texts = None if plan.last is None else LastTexts(plan.last, live)
             prefix = f"{config.series.repo_id} " * (len(self._each) > 1)
-            revisions = [
-                (prefix + one.name, list(plan.cells(one, live.settings(one), texts)))
-                for one in plan.revisions
-            ]
-            found.append(_Model(jobs, revisions))
-        return found
+            shard_of = {
+                revision.name: job
+                for part, job in enumerate(jobs, 1)
+                for revision in in_shard(plan.revisions, f"{part}/{self._shards}")
+            }
+            for revision in plan.revisions:
+                cells = list(plan.cells(revision, live.settings(revision), texts))
+                revisions.append((prefix + revision.name, shard_of[revision.name], cells))
+        return revisions
 
 
 def files_read(config: EvaluationConfig) -> Iterator[tuple[str, Path]]:
@@ -192,14 +185,14 @@ def files_read(config: EvaluationConfig) -> Iterator[tuple[str, Path]]:
         yield "--plugin", Path(name)
     for name, path in config.data_dirs.items():
         yield f"--data-dir {name}", Path(path)
-    for one in config.each:
-        if one.series.repository.on_disk and config.store is None:
-            name = str(one.repo_id)
+    for each in config.each:
+        if each.series.repository.on_disk and config.store is None:
+            name = str(each.repo_id)
             yield "the model", Path(name.partition("@")[2] if name.startswith(OPEN_CLIP) else name)
 
 
 def _benchmarks(cells: Sequence[PlannedCell]) -> str:
     return ", ".join(
-        f"{one.cell.kind}/{one.cell.dataset}" + ("" if one.texts is None else " (last texts)")
-        for one in cells
+        f"{planned.cell.kind}/{planned.cell.dataset}" + ("" if planned.texts is None else " (last texts)")
+        for planned in cells
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
+from hf_clipdyn.files import disk_errors
 
 __all__ = ["Job", "Missing", "Scheduler", "Work", "read_settings"]
 
@@ -106,7 +107,7 @@ class Work(ABC):
     """
 
     noun: ClassVar[str]
-    error: ClassVar[type[ClipDynError]]
+    error: type[ClipDynError]
     logs: Path
     reads: Sequence[tuple[str, Path]] = ()
     writes: Sequence[tuple[str, Path]] = ()
@@ -129,10 +130,8 @@ class Work(ABC):
 
     def make_folders(self) -> None:
         """Make the folders that the jobs on this machine or on a shared disk need."""
-        try:
+        with disk_errors(self.error, f"{self.logs} cannot be written", "check its permissions"):
             self.logs.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self.error(f"{self.logs} cannot be written ({error.strerror}).") from error
 
 
 class Scheduler(ABC):
@@ -164,9 +163,9 @@ class Scheduler(ABC):
 
     def __init__(self, work: Work, settings: Mapping[str, str]) -> None:
         self.work, self.settings = work, settings
-        for one in settings:
-            if self.known is not None and one not in self.known:
-                raise UnknownNameError(f"setting of {self.name}", one, self.known)
+        for setting in settings:
+            if self.known is not None and setting not in self.known:
+                raise UnknownNameError(f"setting of {self.name}", setting, self.known)
 
     @abstractmethod
     def start(self, jobs: Sequence[Job]) -> str:
@@ -196,10 +195,10 @@ def read_settings(given: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: one is not NAME=VALUE.
     """
-    found = {}
+    settings = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
             raise ConfigError(f"submit-setting is {shown(text)}: give NAME=VALUE.")
-        found[name] = value
-    return found
+        settings[name] = value
+    return settings

@@ -54,8 +54,10 @@ class HubJobs(Scheduler):
 
     def _mount(self, path: Path) -> "Volume | None":
         """The volume that holds a path of the jobs."""
-        found = [one for one in self._volumes if PurePosixPath(path).is_relative_to(one.mount_path)]
-        return max(found, key=lambda one: len(one.mount_path), default=None)
+        holding = [
+            volume for volume in self._volumes if PurePosixPath(path).is_relative_to(volume.mount_path)
+        ]
+        return max(holding, key=lambda volume: len(volume.mount_path), default=None)
 
     def _in_bucket(self, path: Path) -> tuple[str, str]:
         """The bucket that holds a path of the jobs, and its name there."""
@@ -75,10 +77,12 @@ class HubJobs(Scheduler):
 
         def names() -> set[str]:
             files = self._api.list_bucket_tree(bucket, prefix, recursive=True)
-            return {str(PurePosixPath(one.path).relative_to(prefix)) for one in files if one.type == "file"}
+            return {
+                str(PurePosixPath(file.path).relative_to(prefix)) for file in files if file.type == "file"
+            }
 
-        found: set[str] = self._ask(names, absent=set())
-        return found
+        listed: set[str] = self._ask(names, absent=set())
+        return listed
 
     def place(self, path: Path) -> str:
         """Its address in the bucket."""

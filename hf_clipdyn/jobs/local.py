@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.errors import ConfigError, counted, redact, shown
 from hf_clipdyn.interrupts import catch_signals, leave
 from hf_clipdyn.jobs.base import Job, Scheduler, Work
+from hf_clipdyn.machine import usable_cores
 
 __all__ = ["LocalProcesses"]
 
@@ -63,11 +63,12 @@ class LocalProcesses(Scheduler):
         with catch_signals(received.append):
             try:
                 while (waiting or running) and not received:
-                    for place in [one for one in range(places) if one not in running][: len(waiting)]:
+                    for place in [place for place in range(places) if place not in running][: len(waiting)]:
                         job = waiting.pop(0)
                         running[place] = job, self._start(job, place, places)
                     time.sleep(_SECONDS_BETWEEN_LOOKS)
-                    for place in [one for one, (_, process) in running.items() if process.poll() is not None]:
+                    ended = [place for place, (_, process) in running.items() if process.poll() is not None]
+                    for place in ended:
                         failed += self._ended(*running.pop(place), len(waiting) + len(running))
             finally:
                 if running:
@@ -135,7 +136,7 @@ def _gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [one for one in visible.split(",") if one]
+        return [device for device in visible.split(",") if device]
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]

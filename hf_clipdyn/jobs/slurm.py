@@ -43,10 +43,9 @@ class _Requeued:
 
     @staticmethod
     def _announced() -> tuple[list[int], Any]:
-        """End the command when the end of the job is announced; one that saves its state at SIGTERM may do so.
+        """A list that will hold the signal by which the end of the job is announced, and submitit's handler of it.
 
-        Returns:
-            A list that will hold the signal, and submitit's handler of it.
+        The signal ends the command; one that saves its state at SIGTERM may do so.
         """
         from submitit import JobEnvironment
 
@@ -109,7 +108,7 @@ class Slurm(Scheduler):
         except (RuntimeError, NameError, AssertionError, ValueError, TypeError) as error:
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"submitit cannot submit the {self.work.noun}s: {line.rstrip('.')}.") from error
-        names = ", ".join(str(one.job_id) for one in submitted)
+        names = ", ".join(str(job.job_id) for job in submitted)
         return (
             f"Submitted {counted(len(jobs), self.work.noun)} to Slurm, jobs {names}; their logs are in "
             f"{self.work.logs}. Repeat the command when they have ended: it starts what is missing."

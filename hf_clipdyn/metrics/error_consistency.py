@@ -16,7 +16,6 @@ from hf_clipdyn.metrics.bootstrap import (
 
 __all__ = [
     "PAIR_STATISTICS",
-    "consistency_influences",
     "error_consistency",
     "observer_consistency",
     "observer_pairs",
@@ -120,7 +119,8 @@ def observer_consistency(
     Returns:
         ``kappa``, the mean over the pairs in which it is defined; ``kappa_min`` and ``kappa_max``, the mean of the
         range that the accuracies of each pair allow; ``n`` images, ``n_pairs``; ``kappa_ci`` [low, high];
-        ``causes``. NaN where no pair is defined: both right on all images, or both wrong.
+        ``influences``, what each image contributes to each of the three, (n,); ``causes``. NaN where no pair is
+        defined: both right on all images, or both wrong.
 
     Raises:
         MetricError: other shapes, no rows, fewer than two observers to compare, one kind of exemplar without the other.
@@ -134,46 +134,23 @@ def observer_consistency(
     first, second = observer_pairs(observers, predictions)
     n = len(first)
     clusters = as_exemplars(shape_exemplars, texture_exemplars, n) or [np.arange(n)]
-    statistics, (influence, *_) = pair_statistics(first, second)
-    kappas = statistics[: len(_KAPPAS)]
-    defined = ~np.isnan(kappas[0])
+    statistics, influences = (found[: len(_KAPPAS)] for found in pair_statistics(first, second))
+    defined = ~np.isnan(statistics[0])
     counts = {"n": n, "n_pairs": int(defined.sum())}
     if not defined.any():
         cause = "in each pair, both are right, or both wrong, on all images"
         undefined = dict.fromkeys(_KAPPAS, float("nan"))
         interval = {"kappa_ci": [float("nan")] * 2} if n_resamples else {}
-        return {**undefined, **counts, "causes": dict.fromkeys(_KAPPAS, cause), **interval}
-    means = {name: float(values[defined].mean()) for name, values in zip(_KAPPAS, kappas, strict=True)}
-    result: dict[str, Any] = {**means, **counts, "causes": {}}
+        unknown = {"influences": dict.fromkeys(_KAPPAS, np.full(n, np.nan))}
+        return {**undefined, **counts, "causes": dict.fromkeys(_KAPPAS, cause), **unknown, **interval}
+    means = dict(zip(_KAPPAS, statistics[:, defined].mean(axis=1).tolist(), strict=True))
+    of_images = dict(zip(_KAPPAS, influences[:, :, defined].mean(axis=2), strict=True))
+    result: dict[str, Any] = {**means, **counts, "causes": {}, "influences": of_images}
     if n_resamples:
         result["kappa_ci"] = clustered_correlation_interval(
-            means["kappa"], influence[:, defined].mean(axis=1), clusters, confidence_level
+            means["kappa"], of_images["kappa"], clusters, confidence_level
         )
     return result
-
-
-def consistency_influences(observers: ArrayLike, predictions: ArrayLike | None = None) -> dict[str, Floats]:
-    """What each image contributes to the error of the numbers of `observer_consistency`, in the first order.
-
-    Args:
-        observers, predictions: as for `observer_consistency`.
-
-    Returns:
-        For ``kappa``, ``kappa_min`` and ``kappa_max`` an array of shape (n,); NaN where no pair is defined.
-
-    Raises:
-        MetricError: as for `observer_consistency`.
-
-    Examples:
-        >>> from hf_clipdyn.metrics.error_consistency import consistency_influences
-        >>> consistency_influences([[1], [1], [0], [0]], [1, 1, 1, 0])["kappa"].round(3).tolist()
-        [0.062, 0.062, -0.312, 0.188]
-    """
-    statistics, influences = pair_statistics(*observer_pairs(observers, predictions))
-    influences, defined = influences[: len(_KAPPAS)], ~np.isnan(statistics[0])
-    if not defined.any():
-        return {name: np.full(influences.shape[1], np.nan) for name in _KAPPAS}
-    return dict(zip(_KAPPAS, influences[:, :, defined].mean(axis=2), strict=True))
 
 
 def observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple[Floats, Floats]:

@@ -9,10 +9,11 @@ from scipy import stats
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, Statistic, resampled_intervals
+from hf_clipdyn.metrics.estimate import without_each
 from hf_clipdyn.metrics.logistic_fit import fit_logistic
 from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedPearson, WeightedSpearman
 
-__all__ = ["iqa_correlation", "left_out_correlations"]
+__all__ = ["correlation_influences", "iqa_correlation"]
 
 _MAX_CLUSTERS = 4096  # KRCC's pair counts take memory with the square of their number
 _FEW = 10  # below it the left-out correlations of a jackknife are often all the same
@@ -131,40 +132,46 @@ def iqa_correlation(
     return result
 
 
-def left_out_correlations(
-    predictions: ArrayLike, references: ArrayLike, groups: ArrayLike, *, higher_is_better: bool = True
+def correlation_influences(
+    predictions: ArrayLike,
+    references: ArrayLike,
+    groups: ArrayLike,
+    *,
+    higher_is_better: bool = True,
+    logistic: Literal[4, 5] | None = None,
+    kendall: bool = True,
 ) -> dict[str, Floats]:
-    """Correlations of distances with opinion scores, with each group of rows left out in turn, for a jackknife.
+    """What each group of rows contributes to the correlations of distances, by leaving it out.
 
     Args:
         predictions, references: as for `iqa_correlation`, shape (n,).
         groups: reference image of each row, shape (n,).
-        higher_is_better: of the references.
+        higher_is_better, logistic, kendall: as for `iqa_correlation`.
 
     Returns:
-        ``srcc``, ``plcc`` and ``alignment``, each of shape (G,), in the order in which the groups first occur; NaN
-        where one is undefined.
+        For each value of `iqa_correlation` an array (G,) in the order of the sorted groups; NaN where leaving out a
+        group leaves it undefined. Nothing for one group or constant numbers.
 
     Raises:
         MetricError: different lengths, no rows, NaN.
 
     Examples:
-        >>> from hf_clipdyn.metrics.iqa_correlation import left_out_correlations
-        >>> left_out = left_out_correlations(
+        >>> from hf_clipdyn.metrics.iqa_correlation import correlation_influences
+        >>> found = correlation_influences(
         ...     [0.1, 0.4, 0.2, 0.9, 0.3, 0.5], [4.5, 2.5, 4.0, 1.0, 3.0, 3.5], ["a", "a", "b", "b", "c", "c"]
         ... )
-        >>> left_out["srcc"].round(3).tolist()
-        [-0.8, -0.4, -1.0]
+        >>> found["srcc"].round(3).tolist()
+        [0.044, -0.222, 0.178]
     """
     x, y = as_numbers("predictions", predictions), as_numbers("references", references)
     check_lengths({"predictions": x, "references": y})
     clusters, n_groups = as_codes("groups", groups, len(x))
-    first = np.unique(clusters, return_index=True)[1]
-    weights = (1.0 - np.eye(n_groups))[np.argsort(first)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        srcc = WeightedSpearman(x, y, clusters)(weights)
-        plcc = WeightedPearson(x, y, clusters, n_groups)(weights)
-    return {"srcc": srcc, "plcc": plcc, "alignment": -srcc if higher_is_better else srcc}
+    if n_groups < 2 or _constant(x, y):
+        return {}
+    fitted = _fitted_values(x, y, logistic) if logistic else None
+    statistic = _statistic(x, y, fitted, clusters, n_groups, -1 if higher_is_better else 1, kendall)
+    names = ["srcc", *(["krcc"] if kendall else []), "plcc", "alignment", "plcc_logistic", "rmse_logistic"]
+    return dict(zip(names, without_each(statistic, n_groups).T, strict=True))
 
 
 def _fisher(name: str, value: float, n: int, confidence_level: float) -> list[float] | str:

@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike
 
 from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, as_shares, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
+from hf_clipdyn.metrics.estimate import without_each
 
-__all__ = ["jnd_map"]
+__all__ = ["jnd_influence", "jnd_map"]
 
 _CHUNK = 64  # resamples at a time, so that the arrays of 10,000 rows stay small
 
@@ -62,6 +63,30 @@ def jnd_map(
     if resampling:
         result["jnd_map_ci"] = resampled_intervals(precision, ones, ["share"], resampling)[0].tolist()
     return result
+
+
+def jnd_influence(distances: ArrayLike, same: ArrayLike, groups: ArrayLike) -> Floats:
+    """What each group of pairs contributes to `jnd_map`, by leaving it out.
+
+    Args:
+        distances, same: as for `jnd_map`, shape (n,).
+        groups: what pairs have in common, shape (n,).
+
+    Returns:
+        Shape (G,), in the order of the sorted groups; NaN where leaving out a group leaves the value undefined.
+
+    Raises:
+        MetricError: as for `jnd_map`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.jnd_map import jnd_influence
+        >>> jnd_influence([0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 1.0, 0.0], [0, 1, 2, 2]).round(3).tolist()
+        [-0.111, 0.222, -0.111]
+    """
+    d, p = as_numbers("distances", distances), as_shares("same", same)
+    check_lengths({"distances": d, "same": p})
+    clusters, n_groups = as_codes("groups", groups, len(d))
+    return without_each(_AveragePrecision(d, p, clusters), n_groups)[:, 0]
 
 
 class _AveragePrecision:

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids
+from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, as_codes
 from hf_clipdyn.metrics.bootstrap import Resampling, bootstrap_weights
+from hf_clipdyn.metrics.estimate import left_out_influence, mean_influence
 from hf_clipdyn.metrics.weighted_correlation import WeightedPearson, WeightedSpearman
 
 __all__ = [
@@ -50,6 +51,7 @@ def label_distribution(
     counts: ArrayLike,
     labels: ArrayLike,
     *,
+    groups: ArrayLike | None = None,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
     seed: int = 0,
@@ -60,6 +62,7 @@ def label_distribution(
         predictions: (n, classes), the model's probabilities; rows sum to 1.
         counts: (n, classes), how many people chose each class.
         labels: (n,), the class of each image.
+        groups: (n,), of the images, that are left out for the influence on a correlation. None: without these.
         n_resamples, confidence_level, seed: see `bootstrap.Resampling`. Images are resampled within their class.
 
     Returns:
@@ -69,6 +72,8 @@ def label_distribution(
         - ``second_choice``: share of the images on which the model's most probable wrong class is people's most
           frequent one, among the images on which at least five people chose that (of equals the first counts).
         - ``top1``, ``top1_mode``: share of images whose most probable class is the label, or people's.
+        - ``influences``: for each of these an array, (n,) or, for the correlations, one entry a group; see
+          `hf_clipdyn.metrics.estimate`.
         - ``<key>_ci``, ``n``, ``n_second_choice`` (images with a second choice), ``causes``.
 
     Raises:
@@ -92,6 +97,13 @@ def label_distribution(
     numbers = np.asarray(counts, np.float64)
     rows = _per_image(q, human, numbers, truth)
     correlations = _correlations(q, human, truth)
+    influences = {name: mean_influence(row) for name, row in rows.items()}
+    if groups is not None:
+        blocks, n_blocks = as_codes("groups", groups, len(truth))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for name, compared in correlations.items():
+                statistic = _weighted(name, *compared, blocks, n_blocks)
+                influences[name] = left_out_influence(statistic(1.0 - np.eye(n_blocks)))
     values = {
         name: float(np.nanmean(row)) if not np.isnan(row).all() else np.nan for name, row in rows.items()
     }
@@ -104,6 +116,7 @@ def label_distribution(
     if not n_second:
         causes["second_choice"] = f"no image has {_DOUBTED} judgements of a wrong class"
     result: dict[str, Any] = values | {"n": len(truth), "n_second_choice": n_second, "causes": causes}
+    result["influences"] = influences
     if resampling:
         drawn = _drawn(rows, correlations, truth, resampling)
         for name in LABEL_DISTRIBUTION_VALUES:
@@ -400,9 +413,14 @@ def _drawn(
             counted = ~np.isnan(row)
             found[name] = weights @ np.where(counted, row, 0) / (weights @ counted)
         for name, (x, y) in correlations.items():
-            if name.endswith("pearson"):
-                cells = np.repeat(images, len(x) // len(images))
-                found[name] = WeightedPearson(x, y, cells, len(images))(weights)
-            else:
-                found[name] = WeightedSpearman(x, y, images)(weights)
+            found[name] = _weighted(name, x, y, images, len(images))(weights)
     return found
+
+
+def _weighted(
+    name: str, x: Floats, y: Floats, groups: Ints, n_groups: int
+) -> WeightedPearson | WeightedSpearman:
+    """A correlation of weighted groups of images; off the label there are several cells for an image."""
+    if name.endswith("pearson"):
+        return WeightedPearson(x, y, np.repeat(groups, len(x) // len(groups)), n_groups)
+    return WeightedSpearman(x, y, groups)

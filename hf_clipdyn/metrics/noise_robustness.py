@@ -16,8 +16,9 @@ from hf_clipdyn.metrics._validation import (
     check_lengths,
 )
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals, wilson_interval
+from hf_clipdyn.metrics.estimate import mean_influence
 
-__all__ = ["clear_of_chance", "halfway_place", "noise_robustness"]
+__all__ = ["clear_of_chance", "halfway_place", "noise_robustness", "robustness_influences"]
 
 _DROPS = ("relative_drop", "chance_corrected_drop")
 _OF_CHANCE = (*_DROPS, "threshold")
@@ -183,6 +184,53 @@ def clear_of_chance(accuracy: float, n: int, n_classes: int, confidence_level: f
         (True, False)
     """
     return bool(wilson_interval(accuracy, n, confidence_level)[0] > 1 / n_classes)
+
+
+def robustness_influences(right: ArrayLike, places: ArrayLike, chance: float) -> dict[str, Floats]:
+    """What each image contributes to the numbers of `noise_robustness`, in the first order.
+
+    An accuracy a has the contributions (right - a) / n. The drops (c - a) / (c - g) of a clean accuracy c, with g = 0
+    or chance, have the derivatives -1 / (c - g) by a and (a - g) / (c - g)^2 by c. The threshold is where the accuracy
+    reaches (c + chance) / 2 between two places; it moves with the clean accuracy and with those at both places.
+
+    Args:
+        right: shape (n, L), whether each image is right at each level, the clean ones first.
+        places: as for `noise_robustness`, shape (L,).
+        chance: accuracy of guessing.
+
+    Returns:
+        ``accuracy``, ``relative_drop`` and ``chance_corrected_drop``, shape (L, n); ``area`` and ``threshold``, shape
+        (1, n). NaN where a number is undefined.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.noise_robustness import robustness_influences
+        >>> found = robustness_influences([[1, 1], [1, 0], [1, 0], [0, 0]], [0.0, 0.1], chance=0.1)
+        >>> found["relative_drop"][1].round(3).tolist()
+        [-0.222, 0.111, 0.111, 0.0]
+    """
+    table, place = np.asarray(right, np.float64), np.asarray(places, np.float64)
+    values, found = np.nanmean(table, axis=0), mean_influence(table)
+    clean = found[:, :1]
+    result = {"accuracy": found.T}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for name, guessed in (("relative_drop", 0.0), ("chance_corrected_drop", chance)):
+            above = values[0] - guessed
+            result[name] = ((clean * (values - guessed) / above - found) / above).T
+    result |= dict.fromkeys(_ON_AXIS, np.full((1, len(table)), np.nan))
+    placed = np.isfinite(place)
+    if placed.sum() < 2:
+        return result
+    at, curve, moved = place[placed], values[placed], found[:, placed]
+    steps = np.diff(at) / (at[-1] - at[0])
+    result["area"] = ((moved[:, 1:] + moved[:, :-1]) / 2 @ steps)[None]
+    half = (values[0] + chance) / 2
+    after = int((curve <= half).argmax())
+    if after and values[0] > chance and curve[after] <= half < curve[after - 1]:
+        high, low, span = curve[after - 1], curve[after], at[after] - at[after - 1]
+        of_high, of_low = moved[:, after - 1], moved[:, after]
+        shift = (of_high - clean[:, 0] / 2) * (high - low) - (high - half) * (of_high - of_low)
+        result["threshold"] = (span * shift / (high - low) ** 2)[None]
+    return result
 
 
 class _Curve:

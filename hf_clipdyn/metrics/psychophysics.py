@@ -17,7 +17,6 @@ __all__ = [
     "agreement",
     "flat_log_rmse",
     "iso_response_contrast",
-    "jackknife_variance",
     "log_slope",
     "masking_elevation",
     "red_green_threshold",
@@ -208,27 +207,6 @@ def log_slope(x: ArrayLike, contrasts: ArrayLike) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         slope = np.nansum(over * y, axis=-1) / np.nansum(over**2, axis=-1)
     return np.asarray(np.where((~np.isnan(y)).sum(axis=-1) >= FEWEST_CONDITIONS, slope, np.nan))
-
-
-def jackknife_variance(left_out: Floats) -> Floats:
-    """Jackknife variance of an estimate.
-
-    Args:
-        left_out: shape (n, ...), the estimate with each of n clusters left out.
-
-    Returns:
-        Shape (...), >= 0.
-
-    Examples:
-        >>> import numpy as np
-        >>> from hf_clipdyn.metrics.psychophysics import jackknife_variance
-        >>> values = np.array([1.0, 2.0, 4.0, 5.0])
-        >>> means = (values.sum() - values) / 3
-        >>> round(float(jackknife_variance(means)), 4), round(float(values.var(ddof=1) / 4), 4)
-        (0.8333, 0.8333)
-    """
-    n = len(left_out)
-    return np.asarray((n - 1) / n * np.square(left_out - left_out.mean(axis=0)).sum(axis=0))
 
 
 def _centred(values: Floats) -> Floats:

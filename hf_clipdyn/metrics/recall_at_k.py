@@ -40,7 +40,8 @@ def recall_at_k(
         For each k, in [0, 1]: ``image_to_text_recall_at_<k>`` (any caption of the image counts) and
         ``text_to_image_recall_at_<k>``; ``image_to_text_chance_at_<k>`` and
         ``text_to_image_chance_at_<k>``, the same for candidates in random order;
-        ``<recall>_ci`` [low, high]; ``n_images`` and ``n_captions``.
+        ``<recall>_ci`` [low, high]; ``n_images`` and ``n_captions``; ``influences``: of each recall an array
+        (n_images,), see `hf_clipdyn.metrics.estimate`.
 
     Raises:
         MetricError: wrong shapes, NaN, an index outside the images, an image without a caption.
@@ -75,7 +76,10 @@ def recall_at_k(
         missed = _none_among(np.full(n_images, k), n_own, n_captions - n_own)
         result[f"image_to_text_chance_at_{k}"] = float(1 - missed.mean())
         result[f"text_to_image_chance_at_{k}"] = min(k / n_images, 1.0)
+    contributions = [(row - row.mean()) / n_images for row in found_texts]
+    contributions += [(row - row.sum() / n_captions * n_own) / n_captions for row in per_image]
     result |= {"n_images": n_images, "n_captions": n_captions}
+    result["influences"] = dict(zip(names, contributions, strict=True))
     if resampling:
         intervals = resampled_intervals(recalls, ones, ["share"] * len(names), resampling).tolist()
         result |= {f"{name}_ci": interval for name, interval in zip(names, intervals, strict=True)}

@@ -22,6 +22,7 @@ from scipy import stats
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints
 from hf_clipdyn.metrics.bootstrap import Resampling, bootstrap_weights, student_interval
+from hf_clipdyn.metrics.estimate import left_out_influence
 from hf_clipdyn.metrics.weighted_correlation import TiedOrder, dense_ranks, rank_signs
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "noise_ceiling",
     "representational_similarity",
     "similarities_with_people",
+    "similarity_influences",
 ]
 
 Method: TypeAlias = Literal["spearman", "tau_a", "pearson"]
@@ -122,7 +124,6 @@ def similarities_with_people(
     predictions: ArrayLike,
     references: ArrayLike,
     *,
-    minus: ArrayLike | None = None,
     method: Method = "spearman",
     groups: ArrayLike | None = None,
     n_resamples: int = 1000,
@@ -134,8 +135,6 @@ def similarities_with_people(
     Args:
         predictions: (models, P), the dissimilarities of each model.
         references: (people, P), each person's.
-        minus: (models, P), a model to subtract from each model. The result is then the difference of the two, on the
-            same images and people, so that whatever is hard for both cancels.
         method, groups, n_resamples, confidence_level, seed: as for `representational_similarity`.
 
     Returns:
@@ -157,22 +156,51 @@ def similarities_with_people(
     people = _matrices("references", references)
     models = _matrices("predictions", predictions)
     n_images = _n_images(people.shape[1])
-    stacked = models if minus is None else np.concatenate([models, _matrices("minus", minus)])
-    if stacked.shape[1] != people.shape[1]:
+    if models.shape[1] != people.shape[1]:
         raise MetricError(
-            f"predictions have {stacked.shape[1]} pairs and references {people.shape[1]}: give the same pairs."
+            f"predictions have {models.shape[1]} pairs and references {people.shape[1]}: give the same pairs."
         )
     parts = _parts(groups, n_images)
-    values = np.mean([_correlations(stacked[:, part], people[:, part], method) for part in parts], axis=0)
+    values = np.mean([_correlations(models[:, part], people[:, part], method) for part in parts], axis=0)
     draws = None
-    if resampling:
-        draw = _jackknife if method == "tau_a" else _bootstrap
-        draws = draw(stacked, people, parts, n_images, method, resampling)
-    if minus is not None:
-        values = values[: len(models)] - values[len(models) :]
-        draws = draws and draws.difference(len(models))
+    if resampling and method == "tau_a":
+        draws = _Draws(values, _without_each_image(models, people, parts, method), (n_images - 1) / n_images)
+    elif resampling:
+        rng = np.random.default_rng(resampling.seed)
+        counts = bootstrap_weights(np.ones(n_images, np.int64), resampling.n_resamples, rng)
+        draws = _Draws(values, _drawn(models, people, parts, counts, method), 1 / resampling.n_resamples)
     counted = {"n": sum(map(len, parts)), "n_images": n_images, "n_people": len(people)}
     return [_result(row, at, draws, counted, resampling) for at, row in enumerate(values)]
+
+
+def similarity_influences(
+    predictions: ArrayLike,
+    references: ArrayLike,
+    *,
+    method: Method = "spearman",
+    groups: ArrayLike | None = None,
+) -> list[Floats]:
+    """What each image contributes to the correlation with each person, by leaving it out.
+
+    Args:
+        predictions, references, method, groups: as for `similarities_with_people`.
+
+    Returns:
+        For each model an array (images, people); NaN where a correlation is undefined without an image.
+
+    Raises:
+        MetricError: as for `representational_similarity`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.representational_similarity import similarity_influences
+        >>> people = [[1, 2, 3, 4, 5, 6], [1, 3, 2, 4, 6, 5]]
+        >>> similarity_influences([[1, 2, 3, 4, 6, 5]], people)[0].round(2).T.tolist()
+        [[-0.09, -0.09, 0.28, -0.09], [0.0, 0.0, 0.0, 0.0]]
+    """
+    people, models = _matrices("references", references), _matrices("predictions", predictions)
+    parts = _parts(groups, _n_images(people.shape[1]))
+    left_out = left_out_influence(_without_each_image(models, people, parts, method))
+    return [left_out[:, model] for model in range(len(models))]
 
 
 def noise_ceiling(
@@ -265,10 +293,6 @@ class _Draws:
     drawn: Floats
     factor: float  # from the sum of squared deviations to a variance
 
-    def difference(self, n: int) -> "_Draws":
-        """Of the first ``n`` models minus the others."""
-        return _Draws(self.values[:n] - self.values[n:], self.drawn[:, :n] - self.drawn[:, n:], self.factor)
-
     def of_persons(self, model: int) -> Floats:
         """Variance of the correlation with each person, (people,), by the drawn images."""
         drawn = self.drawn[:, model]
@@ -291,30 +315,34 @@ class _Draws:
         )
 
 
-def _bootstrap(
-    models: Floats,
-    people: Floats,
-    parts: Sequence[Ints],
-    n_images: int,
-    method: Method,
-    resampling: Resampling,
-) -> _Draws:
-    """Images drawn with replacement: the weight of a pair is the product of its images' counts."""
-    rng = np.random.default_rng(resampling.seed)
-    counts = bootstrap_weights(np.ones(n_images, np.int64), resampling.n_resamples, rng).T
-    first, second = np.triu_indices(n_images, 1)
+def _drawn(models: Floats, people: Floats, parts: Sequence[Ints], counts: Floats, method: Method) -> Floats:
+    """Correlations (draws, models, people) if images count otherwise, by ``counts`` (draws, images).
+
+    The weight of a pair is the product of its images' counts.
+    """
+    first, second = np.triu_indices(counts.shape[1], 1)
     level = _Ranks if method == "spearman" else _Centred
     prepared = [(part, level(models[:, part]), level(people[:, part])) for part in parts]
     drawn = []
-    for start in range(0, counts.shape[1], _DRAWS):
-        some = counts[:, start : start + _DRAWS]
+    for start in range(0, len(counts), _DRAWS):
+        some = counts[start : start + _DRAWS].T
         found = []
         for part, of_models, of_people in prepared:
             weights = some[first[part]] * some[second[part]]
             found.append(_weighted_correlations(of_models(weights), of_people(weights), weights.T))
         drawn.append(_mean_where_defined(found))
-    values = np.mean([_correlations(models[:, part], people[:, part], method) for part in parts], axis=0)
-    return _Draws(values, np.concatenate(drawn), 1 / resampling.n_resamples)
+    return np.concatenate(drawn)
+
+
+def _without_each_image(models: Floats, people: Floats, parts: Sequence[Ints], method: Method) -> Floats:
+    """Correlations without each image in turn, (images, models, people)."""
+    n_images = _n_images(people.shape[1])
+    if method != "tau_a":
+        return _drawn(models, people, parts, 1.0 - np.eye(n_images), method)
+    # From the signs of all pairs of pairs in one pass.
+    ends = np.stack(np.triu_indices(n_images, 1), axis=1)
+    found = [_tau_a_without_each(models[:, part], people[:, part], ends[part], n_images) for part in parts]
+    return np.asarray(np.mean(found, axis=0))
 
 
 class _Ranks:
@@ -371,24 +399,8 @@ def _weighted_correlations(models: Floats, people: Floats, weights: Floats) -> F
         return np.asarray(covariances / (lengths[0][:, :, None] * lengths[1][:, None, :]))
 
 
-def _jackknife(
-    models: Floats,
-    people: Floats,
-    parts: Sequence[Ints],
-    n_images: int,
-    method: Method,
-    resampling: Resampling,
-) -> _Draws:
-    """Tau-a without each image in turn, from the signs of all pairs of pairs in one pass."""
-    del method, resampling
-    ends = np.stack(np.triu_indices(n_images, 1), axis=1)
-    found = [_tau_a_without_each(models[:, part], people[:, part], ends[part], n_images) for part in parts]
-    values, drawn = (np.mean(side, axis=0) for side in zip(*found, strict=True))
-    return _Draws(values, drawn, (n_images - 1) / n_images)
-
-
-def _tau_a_without_each(models: Floats, people: Floats, ends: Ints, n_images: int) -> tuple[Floats, Floats]:
-    """Tau-a (models, people), and without each image, (images, models, people).
+def _tau_a_without_each(models: Floats, people: Floats, ends: Ints, n_images: int) -> Floats:
+    """Tau-a without each image, (images, models, people).
 
     With C the signs of concordance and r its row sums, leaving out the pairs of an image takes twice their row sums
     from the total, and adds back what is between these pairs.
@@ -401,8 +413,7 @@ def _tau_a_without_each(models: Floats, people: Floats, ends: Ints, n_images: in
         ]
     )
     total, n = rows.sum(axis=0), len(ends)
-    values = total / (n * (n - 1))
-    left_out = np.empty((n_images, *values.shape))
+    left_out = np.empty((n_images, *total.shape))
     for image in range(n_images):
         own = np.flatnonzero((ends == image).any(axis=1))
         pairs = np.arange(len(own))
@@ -410,7 +421,7 @@ def _tau_a_without_each(models: Floats, people: Floats, ends: Ints, n_images: in
         rest = n - len(own)
         sums = total - 2 * rows[own].sum(axis=0) + between
         left_out[image] = sums / (rest * (rest - 1)) if rest > 1 else np.nan
-    return values, left_out
+    return left_out
 
 
 def _concordance(models: NDArray[Any], people: NDArray[Any], rows: Ints) -> Floats:

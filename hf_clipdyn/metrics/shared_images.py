@@ -107,6 +107,11 @@ class SharedImages:
         self._sets = list(_sets(_distinct_in_row(images)))
         self._share = _n_pairs(self._sets) / len(images) ** 2
 
+    @property
+    def is_one(self) -> bool:
+        """Whether every two rows share an image: nothing then shows how much rows vary."""
+        return self._share >= 1
+
     def variance(self, influences: Floats) -> Floats:
         """Variance of the sums of the columns: of a column u the sum of u[i] u[j] over all pairs that share an image.
 
@@ -120,29 +125,17 @@ class SharedImages:
             Shape (M,). Where the data make the sum over pairs negative, that of the squared sums over images, which
             counts rows with two common images twice. NaN where all rows share images.
         """
-        parts = [sign * np.square(sums).sum(axis=0) for sign, sums in self.sums(influences)]
+        if self.is_one:
+            return np.full(influences.shape[1], np.nan)
+        parts = [
+            [
+                sign * np.square(np.bincount(codes.reshape(-1), np.tile(u, len(codes)))).sum()
+                for u in influences.T
+            ]
+            for sign, codes in self._sets
+        ]
         total = np.sum(parts, axis=0)
-        return np.asarray(np.where(np.isnan(total) | (total > 0), total, parts[0]))
-
-    def sums(self, influences: Floats) -> list[tuple[int, Floats]]:
-        """What the variance is the signed sum of squares of: sums over the rows that show a set of images.
-
-        They are linear in the influences, so weighted sums of them belong to the weighted sum of the numbers.
-
-        Args:
-            influences: as for `variance`.
-
-        Returns:
-            For sets of 1, 2, … k images the sign, and the sums over the rows of each set, (sets, M), with the
-            correction of `variance`. NaN where all rows share images.
-        """
-        scale = np.nan if self._share >= 1 else 1 / np.sqrt(1 - self._share)
-        found: list[tuple[int, Floats]] = []
-        for sign, codes in self._sets:
-            columns = (np.tile(column, len(codes)) for column in influences.T)
-            sums = [np.bincount(codes.reshape(-1), column) for column in columns]
-            found.append((sign, np.asarray(scale * np.stack(sums, axis=1), np.float64)))
-        return found
+        return np.asarray(np.where(np.isnan(total) | (total > 0), total, parts[0]) / (1 - self._share))
 
 
 def shared_mean_intervals(

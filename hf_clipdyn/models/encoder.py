@@ -33,10 +33,14 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from hf_clipdyn.errors import ModelError, shorten
-from hf_clipdyn.memory import keep_freed_blocks
-from hf_clipdyn.models import timm
+from hf_clipdyn.machine import keep_freed_blocks
 from hf_clipdyn.models.open_clip import from_open_clip, read_state_dict
-from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
+from hf_clipdyn.models.settings import (
+    PROCESSOR_FILES,
+    check_settings_files,
+    leave_out_head,
+    timm_image_processor,
+)
 from hf_clipdyn.models.snapshots import (
     open_clip_checkpoint,
     read_weights,
@@ -288,7 +292,7 @@ class Encoder:
             ) from error
         states = (output.hidden_states or ()) if hidden else ()
         maps = getattr(output, "attentions", None) if attentions else None
-        if attentions and not (maps and all(one is not None for one in maps)):
+        if attentions and not (maps and all(attention is not None for attention in maps)):
             raise ModelError(
                 f"{type(self.model).__name__} gives no attention maps: leave out the probes that need them."
             )
@@ -386,12 +390,7 @@ def default_device() -> torch.device:
 
 
 def class_names(config: Any, *, reads_text: bool) -> dict[str, str]:
-    """The classes of transformers that read a snapshot, by the columns of a table of results; empty if unknown.
-
-    Args:
-        config: from `read_config`.
-        reads_text: whether it is that of a dual encoder.
-    """
+    """The classes of transformers that read a snapshot, by the columns of a table of results; empty if unknown."""
     model = MODEL_MAPPING_NAMES.get(config.model_type, "")
     processor = PROCESSOR_MAPPING_NAMES.get(config.model_type, "AutoProcessor")
     return {
@@ -405,11 +404,7 @@ def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
 
 
 def read_input(folder: Path) -> tuple[Any, Any]:
-    """Configuration and image processor of a snapshot, without its weights; no code of the snapshot is run.
-
-    Raises:
-        ModelError: the files are those of no image encoder that transformers knows.
-    """
+    """Configuration and image processor of a snapshot, without its weights; no code of the snapshot is run."""
     config = read_config(folder)
     described = config.model_type == "timm_wrapper" or any(
         (folder / name).is_file() for name in PROCESSOR_FILES
@@ -423,35 +418,23 @@ def read_input(folder: Path) -> tuple[Any, Any]:
     if config.model_type == "timm_wrapper":
         with _readable(folder):
             pipeline = TimmWrapperImageProcessor.from_pretrained(folder)
-        return config, timm.image_processor_of(pipeline)
+        return config, timm_image_processor(pipeline)
     with _readable(folder):
         return config, AutoImageProcessor.from_pretrained(folder, **_NO_CODE)
 
 
 def read_config(folder: Path) -> Any:
-    """The configuration of a snapshot.
-
-    Raises:
-        ModelError: it is missing or impossible.
-    """
+    """The configuration of a snapshot."""
     check_settings_files(folder)
     with _readable(folder):
         config = AutoConfig.from_pretrained(folder, **_NO_CODE)
     if config.model_type == "timm_wrapper":
-        timm.leave_out_head(config)
+        leave_out_head(config)
     return config
 
 
 def read_tokenizer(folder: Path, config: Any) -> Any:
-    """The tokenizer of a snapshot.
-
-    Args:
-        folder: of the snapshot.
-        config: from `read_config`.
-
-    Raises:
-        ModelError: there is none, or its end token is not the one of the configuration.
-    """
+    """The tokenizer of a snapshot."""
     with _readable(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, **_NO_CODE)
     # CLIP pools at the first end token; 2 selects the pooling of older configurations, at the largest id.
@@ -465,16 +448,7 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
 
 
 def read_model(folder: Path, config: Any, **where: Any) -> Any:
-    """The model of a snapshot. Missing tensors are an error; transformers would fill them with random numbers.
-
-    Args:
-        folder: of the snapshot.
-        config: from `read_config`.
-        where: handed to `from_pretrained`: dtype, device map, attention.
-
-    Raises:
-        ModelError: the weights cannot be read, or are not those of the configuration.
-    """
+    """The model of a snapshot. Missing tensors are an error; transformers would fill them with random numbers."""
     theirs = open_clip_checkpoint(folder)
     if theirs is not None:
         return _converted(theirs, config, **where)
@@ -530,12 +504,14 @@ def _converted(checkpoint: Path, config: Any, *, dtype: Any, **placed: Any) -> A
 def _check_size(folder: Path, config: Any) -> None:
     """Refuse, before memory is allocated, a configuration with more parameters than its weight files can contain."""
     with _readable(folder), torch.device("meta"):
-        needed = sum(one.numel() for one in AutoModel.from_config(config, **_NO_CODE).parameters())
-    held = sum(path.stat().st_size for path in weight_files(folder))
-    if needed > 2 * held:  # a parameter takes at least four bits
+        needed = sum(
+            parameter.numel() for parameter in AutoModel.from_config(config, **_NO_CODE).parameters()
+        )
+    stored = sum(path.stat().st_size for path in weight_files(folder))
+    if needed > 2 * stored:  # a parameter takes at least four bits
         raise ModelError(
             f"The config.json in {folder} describes a model of {needed:,} parameters, "
-            f"but its weight files have only {held:,} bytes."
+            f"but its weight files have only {stored:,} bytes."
         )
 
 

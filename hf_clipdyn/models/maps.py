@@ -76,13 +76,13 @@ def saliency_maps(
     Returns:
         Attention on the patch grid, gradients on the pixels of the input; registers and class token left out.
     """
-    found = SaliencyMaps()
+    result = SaliencyMaps()
     with encoder.eager_attention():
         if any(probe in _ATTENTION_PROBES for probe in probes):
-            _read_attention(found, encoder, pixels, probes)
+            _read_attention(result, encoder, pixels, probes)
         if any(probe in GRADIENT_PROBES for probe in probes):
-            _read_gradients(found, encoder, pixels, probes, text, captions)
-    return found
+            _read_gradients(result, encoder, pixels, probes, text, captions)
+    return result
 
 
 def rollout(attentions: Sequence[Floats], start: Floats) -> Floats:
@@ -108,7 +108,7 @@ def rollout(attentions: Sequence[Floats], start: Floats) -> Floats:
 
 
 def _read_attention(
-    found: SaliencyMaps, encoder: Encoder, pixels: NDArray[np.uint8], probes: Sequence[str]
+    result: SaliencyMaps, encoder: Encoder, pixels: NDArray[np.uint8], probes: Sequence[str]
 ) -> None:
     parts: list[dict[Place, Floats]] = []
     chunk = 8  # until the first images show how much memory attention takes
@@ -122,14 +122,16 @@ def _read_attention(
             pooling = np.concatenate(heads) if heads else None
             parts.append(_of_attentions(features.attentions, pooling, _grid(encoder, pixels), probes))
             start += chunk
-            chunk = max(1, _ATTENTION_BYTES // (sum(one[0].nbytes for one in features.attentions)))
+            chunk = max(
+                1, _ATTENTION_BYTES // (sum(attention[0].nbytes for attention in features.attentions))
+            )
     except ModelError as error:
         for probe in probes:
             if probe in _ATTENTION_PROBES:
                 name = "attention" if probe == "attention_layers" else probe
-                found.unavailable[name, None] = str(error)
+                result.unavailable[name, None] = str(error)
         return
-    found.maps |= _concatenated(parts)
+    result.maps |= _concatenated(parts)
 
 
 def _concatenated(parts: Sequence[dict[Place, Floats]]) -> dict[Place, Floats]:
@@ -146,12 +148,14 @@ def _of_attentions(
     n_patches = grid[0] * grid[1]
     n, tokens = len(attentions[0]), attentions[0].shape[-1]
     extra = tokens - n_patches
-    if not 0 <= extra <= _MOST_EXTRA_TOKENS or any(one.shape[-2:] != (tokens, tokens) for one in attentions):
+    if not 0 <= extra <= _MOST_EXTRA_TOKENS or any(
+        attention.shape[-2:] != (tokens, tokens) for attention in attentions
+    ):
         raise ModelError(
             f"Attention over {tokens} tokens does not match a grid of {grid[0]} x {grid[1]} patches: leave "
             "out the probes of attention."
         )
-    blocks = [one.mean(axis=1, dtype=np.float64) for one in attentions]
+    blocks = [attention.mean(axis=1, dtype=np.float64) for attention in attentions]
     if extra:
         pooled = np.zeros((n, tokens))
         pooled[:, 0] = 1.0
@@ -209,7 +213,7 @@ def _outputs_of(module: nn.Module | None) -> Iterator[list[Any]]:
 
 
 def _read_gradients(
-    found: SaliencyMaps,
+    result: SaliencyMaps,
     encoder: Encoder,
     pixels: NDArray[np.uint8],
     probes: Sequence[str],
@@ -220,7 +224,7 @@ def _read_gradients(
         for probe in GRADIENT_PROBES:
             if probe in probes:
                 name = type(encoder.model).__name__
-                found.unavailable[probe, None] = f"{name} has no text encoder, which {probe} needs"
+                result.unavailable[probe, None] = f"{name} has no text encoder, which {probe} needs"
         return
     parts: list[dict[Place, Floats]] = []
     step = encoder.images_per_pass or _GRADIENT_BATCH
@@ -228,9 +232,9 @@ def _read_gradients(
         rows = slice(start, start + step)
         own = None if captions is None else captions[rows]
         parts.append(_gradients(encoder, pixels[rows], probes, text, own))
-    found.maps |= _concatenated(parts)
+    result.maps |= _concatenated(parts)
     if "grad_cam" in probes and ("grad_cam", None) not in parts[0]:
-        found.unavailable["grad_cam", None] = (
+        result.unavailable["grad_cam", None] = (
             f"the features of {type(encoder.model).__name__} do not match the grid of its patches"
         )
 
@@ -289,7 +293,7 @@ def _grid_of(encoder: Encoder, pixels: NDArray[np.uint8], features: torch.Tensor
 def _cam(features: torch.Tensor, gradient: torch.Tensor, grid: tuple[int, int]) -> Floats:
     """Features weighted by the mean gradient of their channel over the places; what counts against is cut off."""
     if features.ndim == 4:  # channels first, the positions of a convolution
-        features, gradient = (one.flatten(2).transpose(1, 2) for one in (features, gradient))
+        features, gradient = (values.flatten(2).transpose(1, 2) for values in (features, gradient))
     places = slice(features.shape[1] - grid[0] * grid[1], None)
     features, gradient = features[:, places].double(), gradient[:, places].double()
     weights = gradient.mean(dim=1, keepdim=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.errors import ModelError, UnknownNameError
-from hf_clipdyn.models.plausible import check_numbers
+from hf_clipdyn.models.settings import check_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,12 +79,7 @@ _IN_BLOCK = {
 
 
 def open_clip_config(name: str) -> dict[str, Any]:
-    """open_clip's configuration of a model name, `ViT-B-16-quickgelu`.
-
-    Raises:
-        ModelError: open_clip_torch is not installed.
-        UnknownNameError: it has no such model.
-    """
+    """open_clip's configuration of a model name, `ViT-B-16-quickgelu`."""
     try:
         import open_clip
     except ImportError as error:
@@ -98,12 +93,7 @@ def open_clip_config(name: str) -> dict[str, Any]:
 
 
 def clip_config_of(config: Mapping[str, Any]) -> "CLIPConfig":
-    """The CLIPConfig of an open_clip configuration.
-
-    Raises:
-        ModelError: CLIPModel has no such architecture (another text encoder, ResNets, pooling …), or a number is
-            impossible.
-    """
+    """The CLIPConfig of an open_clip configuration."""
     from transformers import CLIPConfig
 
     try:
@@ -156,15 +146,7 @@ def _clip_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def open_clip_config_of(config: "CLIPConfig", tokenizer: str) -> dict[str, Any]:
-    """The open_clip configuration of a CLIPConfig: `open_clip.add_model_config` reads it from a JSON file.
-
-    Args:
-        config: of a CLIPModel.
-        tokenizer: repository or folder of the model's tokenizer, named where its vocabulary is not CLIP's own.
-
-    Raises:
-        ModelError: open_clip's CLIP has no such architecture.
-    """
+    """The open_clip configuration of a CLIPConfig: `open_clip.add_model_config` reads it from a JSON file."""
     vision: Any = config.vision_config  # a union in transformers' types, one class in a built configuration
     text: Any = config.text_config
     theirs: dict[str, Any] = {
@@ -218,11 +200,7 @@ def image_processor_of(config: Mapping[str, Any]) -> "CLIPImageProcessor":
 
 
 def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> "CLIPModel":
-    """A CLIPModel with the weights of an open_clip state dict, in their own precision.
-
-    Raises:
-        ModelError: names or shapes are not those of the configuration.
-    """
+    """A CLIPModel with the weights of an open_clip state dict, in their own precision."""
     import torch
     from transformers import CLIPModel
 
@@ -243,11 +221,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
 
 
 def clip_weights(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """The tensors of an open_clip state dict by their names in CLIPModel; only the two projections are copied.
-
-    Raises:
-        ModelError: a tensor of whole numbers, or attention weights that are not those of query, key and value.
-    """
+    """The tensors of an open_clip state dict by their names in CLIPModel; only the two projections are copied."""
     try:
         weights = dict(_to_transformers(state_dict))
     except (RuntimeError, ValueError) as error:  # fewer rows than query, key and value
@@ -270,22 +244,22 @@ def to_open_clip(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     transposed = {theirs: ours for ours, theirs in _TRANSPOSED.items()}
     towers = {theirs: ours for ours, theirs in _TOWERS.items()}
     parts = {theirs: ours for ours, theirs in _IN_BLOCK.items()}
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, tensor in state_dict.items():
         if name in names:
-            found[names[name]] = tensor.reshape(()) if name == "logit_scale" else tensor
+            tensors[names[name]] = tensor.reshape(()) if name == "logit_scale" else tensor
         elif name in transposed:
-            found[transposed[name]] = tensor.T.contiguous()
+            tensors[transposed[name]] = tensor.T.contiguous()
         else:
             tower, _, _, number, rest = name.split(".", 4)  # text_model.encoder.layers.0.mlp.fc1.weight
             part, _, kind = rest.rpartition(".")
             block = f"{towers[tower]}.resblocks.{number}"
             if part in parts:
-                found[f"{block}.{parts[part]}.{kind}"] = tensor
+                tensors[f"{block}.{parts[part]}.{kind}"] = tensor
             elif part == "self_attn.q_proj":
                 packed = [state_dict[name.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
-                found[f"{block}.attn.in_proj_{kind}"] = torch.cat(packed)
-    return found
+                tensors[f"{block}.attn.in_proj_{kind}"] = torch.cat(packed)
+    return tensors
 
 
 def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str, Tensor]]":
@@ -308,15 +282,7 @@ def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str,
 
 
 class Converter:
-    """Writes checkpoints of one open_clip architecture as a CLIPModel with its processor, or its settings alone.
-
-    Args:
-        model: open_clip's name of the architecture, `ViT-B-16-quickgelu`.
-
-    Raises:
-        ModelError: CLIPModel has no such architecture, or its tokenizer is not CLIP's.
-        UnknownNameError: open_clip has no such model.
-    """
+    """Writes checkpoints of one open_clip architecture as a CLIPModel with its processor, or its settings alone."""
 
     def __init__(self, model: str) -> None:
         from transformers import CLIPProcessor
@@ -343,11 +309,7 @@ class Converter:
             return int(CLIPModel(self.config).num_parameters())
 
     def __call__(self, checkpoint: Path, folder: Path) -> None:
-        """Write the model in a checkpoint file into a folder.
-
-        Raises:
-            ModelError: the checkpoint cannot be read, or is not of this architecture.
-        """
+        """Write the model in a checkpoint file into a folder."""
         from_open_clip(read_state_dict(checkpoint), self.config).save_pretrained(folder)
         self._processor.save_pretrained(folder)
 
@@ -364,9 +326,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint file of open_clip's training; tensors are memory-mapped.
 
     Pickles are read with ``weights_only=True``: no code of the file is run.
-
-    Raises:
-        ModelError: it cannot be read, or contains more than tensors and numbers.
     """
     import torch
     from safetensors.torch import load_file
@@ -401,11 +360,7 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
 
 
 def checkpoint_epoch(path: Path) -> int | None:
-    """The number of whole epochs that a checkpoint names itself, None if it does not.
-
-    Raises:
-        ModelError: it cannot be read, or names something else than a number of epochs.
-    """
+    """The number of whole epochs that a checkpoint names itself, None if it does not."""
     if path.suffix == ".safetensors":
         return None
     epoch = read_checkpoint(path).get("epoch")

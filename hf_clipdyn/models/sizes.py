@@ -78,11 +78,7 @@ MODEL_SIZES: dict[str, ModelSize] = {
 
 
 def model_size(name: str) -> ModelSize:
-    """The scale of that name.
-
-    Raises:
-        UnknownNameError: there is none.
-    """
+    """The scale of that name."""
     if name not in MODEL_SIZES:
         raise UnknownNameError("scale", name, MODEL_SIZES)
     return MODEL_SIZES[name]

@@ -58,17 +58,7 @@ def snapshot_folder(
 ) -> Path:
     """Folder with the model files of one revision, downloaded if needed.
 
-    Args:
-        repo_id: ``owner/name``.
-        revision: a name or a commit.
-        cache_dir: a local store or another cache; the Hub client's own by default.
-        local_files_only: never ask the Hub. Required for a local store: the client would retry each optional
-            file for minutes.
-        token: for private repositories.
-        settings_only: do not download the weights.
-
-    Raises:
-        RevisionNotFoundError: neither the cache nor the Hub has it.
+    A local store requires ``local_files_only``: the client would retry each optional file for minutes.
     """
 
     def download(*patterns: str) -> Path:
@@ -101,16 +91,12 @@ def snapshot_folder(
 def model_files(folder: Path) -> dict[str, Path]:
     """The files in a folder that `snapshot_folder` would download of a repository, by name."""
     weights = _WEIGHTS if any(folder.glob("model*.safetensors")) else _OLDER_WEIGHTS
-    found = [path for pattern in (*_SETTINGS, *weights) for path in folder.glob(pattern)]
-    return {path.name: path for path in sorted(found) if path.is_file()}
+    paths = [path for pattern in (*_SETTINGS, *weights) for path in folder.glob(pattern)]
+    return {path.name: path for path in sorted(paths) if path.is_file()}
 
 
 def settings_digest(folder: Path) -> str:
-    """Hash of the files that decide architecture, input and tokens: equal where weights can be swapped.
-
-    Raises:
-        ModelError: the configuration is broken.
-    """
+    """Hash of the files that decide architecture, input and tokens: equal where weights can be swapped."""
     digest = hashlib.sha256()
     for name in _SETTINGS:
         if (folder / name).is_file():
@@ -122,11 +108,7 @@ def settings_digest(folder: Path) -> str:
 
 
 def architecture_digest(folder: Path) -> str:
-    """Hash of the architecture: equal if embeddings have comparable spaces.
-
-    Raises:
-        ModelError: the configuration is absent or broken.
-    """
+    """Hash of the architecture: equal if embeddings have comparable spaces."""
     return hashlib.sha256(_architecture_json(folder)).hexdigest()
 
 
@@ -143,11 +125,7 @@ def _architecture(config: Any) -> Any:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files with the weights of a snapshot, from its index if it has one.
-
-    Raises:
-        ModelError: there are none, or the index is broken or names a file outside the folder.
-    """
+    """The files with the weights of a snapshot, from its index if it has one."""
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]

@@ -38,13 +38,7 @@ def _from_merges(pairs: Iterable[Sequence[str]], context_length: int) -> CLIPTok
 
 
 def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length: int) -> CLIPTokenizer:
-    """Train a byte-level BPE with CLIP's normalisation and word split on ``captions``.
-
-    Args:
-        captions: the training captions; the result does not depend on their order.
-        vocab_size: tokens at most, at least 514 (twice 256 bytes, start and end); small corpora give fewer.
-        context_length: tokens of a caption at most, start and end included; becomes ``model_max_length``.
-    """
+    """Train a byte-level BPE with CLIP's normalisation and word split on ``captions``."""
     pipeline = CLIPTokenizer().backend_tokenizer
     backend = Tokenizer(models.BPE(end_of_word_suffix=_WORD_END))
     backend.normalizer = pipeline.normalizer
@@ -65,23 +59,14 @@ def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length:
 
 
 def stand_in_tokenizer(*, vocab_size: int | None, context_length: int) -> CLIPTokenizer:
-    """A tokenizer of a given size that splits texts in no meaningful way, for a model that is only measured.
-
-    Args:
-        vocab_size: tokens, start and end included; None for as many as CLIP's own has.
-        context_length: tokens of a caption at most, start and end included.
-    """
+    """A tokenizer of a given size that splits texts in no meaningful way, for a model that is only measured."""
     merges = _CLIP_MERGES if vocab_size is None else vocab_size - 2 * 256 - 2
     alphabet = bytes_to_unicode().values()
     return _from_merges(itertools.islice(itertools.product(alphabet, repeat=2), merges), context_length)
 
 
 def clip_tokenizer(context_length: int = 77) -> CLIPTokenizer:
-    """CLIP's own tokenizer, from the merges that open_clip_torch ships, else from the Hub or its cache.
-
-    Raises:
-        ModelError: neither is available.
-    """
+    """CLIP's own tokenizer, from the merges that open_clip_torch ships, else from the Hub or its cache."""
     spec = find_spec("open_clip")
     if spec is not None and spec.origin is not None:
         merges_file = Path(spec.origin).parent / "bpe_simple_vocab_16e6.txt.gz"

@@ -1,24 +1,23 @@
 """From a table of results to trajectories, figures, sentences and one page.
 
-    results (Parquet) -> study (rows, trajectories) -> charts -> figures, tables, sentences -> page, model cards, Space
+    results (Parquet) -> study (trajectories) -> panels -> figures, tables, sentences -> page, model cards, Space
 
 Only the numbers of the table are shown; the report measures nothing itself. The table's vocabulary says what
 they mean: no name is interpreted here. Each function takes the paths of tables, or a study that `read_study` read once.
 """
 
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hf_clipdyn.report.card import push_cards, write_cards
     from hf_clipdyn.report.page import write_report
-    from hf_clipdyn.report.sentences import headline, summarize
-    from hf_clipdyn.report.space import push_space, write_space
+    from hf_clipdyn.report.share import push_cards, push_space, write_cards, write_space
     from hf_clipdyn.report.study import read_study
     from hf_clipdyn.report.terminal import print_results
+    from hf_clipdyn.report.words import headline, summarize
 
 __all__ = [
     "headline",
@@ -40,20 +39,13 @@ if "MPLBACKEND" in os.environ:  # matplotlib reads it at import; nothing here op
             f"MPLBACKEND is {shown(os.environ['MPLBACKEND'])}, which is not a backend of matplotlib: unset it."
         ) from error
 
-_HOME = {
-    "headline": "sentences",
-    "print_results": "terminal",
-    "push_cards": "card",
-    "push_space": "space",
-    "read_study": "study",
-    "summarize": "sentences",
-    "write_cards": "card",
-    "write_report": "page",
-    "write_space": "space",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "page": ["write_report"],
+        "share": ["push_cards", "push_space", "write_cards", "write_space"],
+        "study": ["read_study"],
+        "terminal": ["print_results"],
+        "words": ["headline", "summarize"],
+    },
+)

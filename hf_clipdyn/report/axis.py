@@ -92,15 +92,15 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
 def run_revisions(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     """A row for each run and revision: its clocks, and its rank in the run."""
     known: dict[str, set[str]] = {}
-    found = []
-    for one in trajectories:
-        names = set(one.points["revision"])
+    revisions = []
+    for number in trajectories:
+        names = set(number.points["revision"])
         if not names <= known.setdefault(
-            one.run, set()
+            number.run, set()
         ):  # mostly they are those of the run's first trajectory
-            known[one.run] |= names
-            found.append(one.points[["run", "revision", "epoch", "samples_seen", "step", "order"]])
-    return pd.concat(found).drop_duplicates(["run", "revision"])
+            known[number.run] |= names
+            revisions.append(number.points[["run", "revision", "epoch", "samples_seen", "step", "order"]])
+    return pd.concat(revisions).drop_duplicates(["run", "revision"])
 
 
 def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:

@@ -1,20 +1,30 @@
 """A card as text: keys of its YAML head and one marked section change, and every other byte stays.
 
 The client's `ModelCard` writes the whole head again: comments, quotes and the line breaks of a list are lost, and
-results of others are regrouped. Here only the lines of a changed key are replaced.
+results of others are regrouped. ruamel.yaml keeps comments, but not the indents, the spaces in ``{a: 1,  b: 2}`` and
+the breaks of Windows. Here only the lines of a changed key are replaced, and of the model index only our results.
+
+The format of the index is in `modelcard.md` of huggingface/hub-docs; `huggingface_hub.EvalResult` has the same fields.
+Each of our metrics has ``measured_by: hf-clipdyn`` in its ``args``, which other tools keep when they regroup results.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
+from huggingface_hub.repocard_data import model_index_to_eval_results
 
-__all__ = ["CardText", "block_end", "dumped", "indented", "pairs", "same"]
+__all__ = ["TOOL", "CardText", "dumped", "with_results"]
 
+TOOL = "hf-clipdyn"
+"""Marks our metrics in an index."""
+
+_KEY = "model-index"
+_Item = dict[str, Any]
 _BOM = "\ufeff"
 
 
@@ -36,11 +46,7 @@ class CardText:
 
     @classmethod
     def parse(cls, text: str) -> "CardText":
-        """Cut a text where the Hub cuts it.
-
-        Raises:
-            ValueError: the head is not a YAML mapping; the message continues "The card of me/run ".
-        """
+        """Cut a text where the Hub cuts it; the ValueError about a bad head continues "The card of me/run "."""
         mark, text = text[: text.startswith(_BOM)], text.removeprefix(_BOM)
         match = REGEX_YAML_BLOCK.search(text)
         if match is None:
@@ -55,17 +61,13 @@ class CardText:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """What the head says.
-
-        Raises:
-            ValueError: it is not YAML.
-        """
+        """What the head says; ValueError if it is not YAML."""
         try:
-            found = yaml.safe_load(self.head)
+            data = yaml.safe_load(self.head)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             line = getattr(getattr(error, "problem_mark", None), "line", 0) + 2
             raise ValueError(f"has a YAML head that cannot be read (line {line} of README.md)") from error
-        return {} if found is None else found
+        return {} if data is None else data
 
     @property
     def newline(self) -> str:
@@ -80,7 +82,7 @@ class CardText:
         wanted = {**self.data, key: value}
         if value is None:
             del wanted[key]
-        if same(wanted, self.data):
+        if _same(wanted, self.data):
             return self
         block = "" if value is None else dumped({key: value})
         return self.with_head(self._key_replaced(key, block), wanted)
@@ -88,23 +90,20 @@ class CardText:
     def with_head(self, head: str | None, wanted: dict[str, Any]) -> "CardText":
         """The card with this head, if it says what is ``wanted``; else ``wanted`` is written in its place."""
         if head is None or not _says(head, wanted):
-            head = indented(dumped(wanted), 0, self.newline).rstrip("\r\n")
+            head = _indented(dumped(wanted), 0, self.newline).rstrip("\r\n")
         if self.closing:
             return replace(self, head=head)
         line = f"---{self.newline}"
         return CardText(self.opening + line, head, self.newline + line + self.newline, self.body)
 
     def with_section(self, section: str, begin: str, end: str) -> "CardText":
-        """The card with the section between two lines replaced where it is, or added at the end.
+        """The card with the section from line ``begin`` to line ``end`` replaced where it is, or added at the end.
 
-        Args:
-            section: from the line ``begin`` to the line ``end``, both included.
-            begin: line that opens it. One without an ``end`` before the next ``begin`` opens none.
-            end: line that closes it.
+        A ``begin`` without an ``end`` before the next ``begin`` opens none.
         """
+        opening = rf"^{re.escape(begin)}[ \t]*\r?$"
         marked = re.compile(
-            rf"^{re.escape(begin)}[ \t]*\r?$(?:(?!^{re.escape(begin)}[ \t]*\r?$).)*?^{re.escape(end)}(?=[ \t]*\r?$)",
-            re.DOTALL | re.MULTILINE,
+            rf"{opening}(?:(?!{opening}).)*?^{re.escape(end)}(?=[ \t]*\r?$)", re.DOTALL | re.MULTILINE
         )
         section = section.strip().replace("\n", self.newline)
         if marked.search(self.body):
@@ -118,24 +117,24 @@ class CardText:
         root = yaml.compose(self.head, Loader=yaml.SafeLoader)
         if root is not None and (not isinstance(root, yaml.MappingNode) or root.flow_style):
             return None
-        lines = indented(block, 0 if root is None else root.start_mark.column, self.newline)
-        found = [] if root is None else [pair for pair in pairs(root) if pair[0].value == key]
-        if not found:
+        lines = _indented(block, 0 if root is None else root.start_mark.column, self.newline)
+        given = [] if root is None else [(name, value) for name, value in _pairs(root) if name.value == key]
+        if not given:
             return self.head + (self.newline if self.head else "") + lines.rstrip("\r\n")
-        name, value = found[-1]
-        start, end = name.start_mark.index - name.start_mark.column, block_end(self.head, value)
+        name, value = given[-1]
+        start, end = name.start_mark.index - name.start_mark.column, _block_end(self.head, value)
         text = self.head[:start] + lines + self.head[end:]
         return text if self.head[end:] else text.rstrip("\r\n")
 
 
-def pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
     """Keys that are texts or numbers, and their values."""
     for name, value in node.value:
         if isinstance(name, yaml.ScalarNode):
             yield name, value
 
 
-def block_end(text: str, node: yaml.Node) -> int:
+def _block_end(text: str, node: yaml.Node) -> int:
     """Where the lines of a node end; the parser counts the comments after a block as its own."""
     while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
@@ -164,18 +163,139 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, _Dumper.represent_str)
 
 
-def indented(block: str, columns: int, newline: str) -> str:
+def _indented(block: str, columns: int, newline: str) -> str:
     """The lines of a block moved to the right, each with this break."""
     return "".join(f"{' ' * columns}{line}{newline}" for line in block.split("\n")[:-1])
 
 
-def same(one: Any, other: Any) -> bool:
+def _same(value: Any, other: Any) -> bool:
     """Whether two values are written alike; unlike ``==`` it is quick for values with many aliases, and NaN is NaN."""
-    return dumped(one) == dumped(other)
+    return dumped(value) == dumped(other)
 
 
 def _says(head: str, wanted: dict[str, Any]) -> bool:
     try:
-        return same(yaml.safe_load(head) or {}, wanted)
+        return _same(yaml.safe_load(head) or {}, wanted)
     except yaml.YAMLError:
         return False
+
+
+def with_results(card: CardText, model_name: str, items: Sequence[_Item]) -> CardText:
+    """A card whose model index has these items in the place of our earlier ones; all others stay as they are written.
+
+    Without a result of ours, they are added to the entry ``model_name``, which is made if need be. No items: ours are
+    removed. The ValueError about an index of another form continues "The card of me/run ".
+    """
+    entries = _entries(card.data.get(_KEY))
+    keys = {_identity(item, metric) for item in items for metric in item["metrics"]}
+    # For each result what it makes way for, None if it stays; the last place is for results that are added.
+    pieces = [[*(_left(item, keys) for item in entry["results"]), None] for entry in entries]
+    touched = [at for at, parts in enumerate(pieces) if any(part is not None for part in parts)]
+    named = [at for at, entry in enumerate(entries) if entry["name"] == model_name]
+    home = next(iter([*touched, *named]), None)  # a person may have renamed the entry with our results
+    known = list(entries)
+    if home is None and items:
+        home = len(known)
+        known.append({"name": model_name, "results": []})
+        pieces.append([None])
+    if home is not None:
+        place = next((at for at, part in enumerate(pieces[home]) if part is not None), -1)
+        pieces[home][place] = [*items, *(pieces[home][place] or [])]
+    new = [
+        {**entry, "results": results}
+        for at, (entry, parts) in enumerate(zip(known, pieces, strict=True))
+        if (results := _assembled(entry["results"], parts)) or at not in touched
+    ]
+    if _same(new, entries):
+        return card
+    if new:
+        try:
+            model_index_to_eval_results(new)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"has a model-index that the Hub's client cannot read ({error})") from error
+    if home is not None and len(touched) <= 1 and len(new) == len(entries):
+        head = _spliced(card, home, pieces[home])
+        if head is not None:
+            return card.with_head(head, {**card.data, _KEY: new})
+    return card.with_key(_KEY, new or None)
+
+
+_Pieces = list[list[_Item] | None]
+
+
+def _assembled(results: Sequence[_Item], pieces: _Pieces) -> list[_Item]:
+    kept = [[item] if piece is None else piece for item, piece in zip(results, pieces[:-1], strict=True)]
+    return [item for part in (*kept, pieces[-1] or []) for item in part]
+
+
+def _entries(index: Any) -> list[_Item]:
+    """The entries of an index, each with its name and its list of results, each of these with its list of metrics."""
+    entries = [] if index is None else index
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("name"), str)
+        and isinstance(entry.get("results"), list)
+        and all(_is_result(item) for item in entry["results"])
+        for entry in entries
+    ):
+        raise ValueError("has a model-index that is not a list of models with results")
+    return entries
+
+
+def _is_result(item: Any) -> bool:
+    metrics = item.get("metrics") if isinstance(item, dict) else None
+    return isinstance(metrics, list) and all(isinstance(metric, dict) for metric in metrics)
+
+
+def _identity(item: _Item, metric: _Item) -> tuple[str, ...]:
+    """Task, data set and metric, by which a result of ours without its mark is known."""
+    parts = [(item.get(name) or {}) for name in ("task", "dataset")]
+    types = [str(part.get("type")) if isinstance(part, dict) else "" for part in parts]
+    return *types, str(metric.get("type")), str(metric.get("name"))
+
+
+def _left(item: _Item, keys: set[tuple[str, ...]]) -> list[_Item] | None:
+    """A result without our metrics, in a list; None if it has none of ours, an empty list if it has no other."""
+
+    def is_ours(metric: _Item) -> bool:
+        arguments = metric.get("args")
+        marked = isinstance(arguments, dict) and arguments.get("measured_by") == TOOL
+        return marked or _identity(item, metric) in keys
+
+    others = [metric for metric in item["metrics"] if not is_ours(metric)]
+    if len(others) == len(item["metrics"]):
+        return None
+    return [{**item, "metrics": others}] if others else []
+
+
+def _spliced(card: CardText, entry: int, pieces: _Pieces) -> str | None:
+    """The head with the lines of single results replaced; None if these are not written as a block of lines."""
+    head = card.head
+    index = _value(yaml.compose(head, Loader=yaml.SafeLoader), _KEY)
+    results = _value(index.value[entry], "results") if isinstance(index, yaml.SequenceNode) else None
+    if not isinstance(results, yaml.SequenceNode) or results.flow_style or not results.value:
+        return None
+    column, text, position = results.start_mark.column, "", 0
+
+    def block(items: Sequence[_Item]) -> str:
+        return _indented(dumped(list(items)), column, card.newline) if items else ""
+
+    for node, piece in zip(results.value, pieces[:-1], strict=True):
+        if piece is None:
+            continue
+        start, end = head.rfind("\n", 0, node.start_mark.index) + 1, _block_end(head, node)
+        if not head[start:end].startswith(" " * column + "-"):
+            return None
+        text += head[position:start] + block(piece)
+        position = end
+    end = _block_end(head, results)
+    text += head[position:end]
+    if added := pieces[-1]:
+        text += ("" if text.endswith("\n") else card.newline) + block(added)
+    return text + head[end:] if head[end:] else text.rstrip("\r\n")
+
+
+def _value(node: Any, key: str) -> Any:
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next((value for name, value in _pairs(node) if name.value == key), None)

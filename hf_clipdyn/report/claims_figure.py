@@ -10,12 +10,20 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.report.axis import Axis, scale_axes
-from hf_clipdyn.report.claims_plan import ClaimPanel, Course, Level, claims_axis, plan_claims
-from hf_clipdyn.report.figures import font_points, lay_out
-from hf_clipdyn.report.margin import MarginLabel, place_labels
-from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, estimate_words, part_title, part_word
+from hf_clipdyn.report.claims import claims_axis, plan_claims
+from hf_clipdyn.report.draw import (
+    Points,
+    draw_level,
+    font_points,
+    lay_out,
+    place_labels,
+    scale_values,
+    wrapped,
+)
+from hf_clipdyn.report.plan import Level, Line, Panel
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.style import GREY, HUMAN, INK, PAPER, hue
+from hf_clipdyn.report.style import GREY, INK, PAPER, hue
+from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, part_title, part_word
 from hf_clipdyn.statistics.judging import Part
 
 if TYPE_CHECKING:
@@ -28,16 +36,13 @@ __all__ = ["draw_claims"]
 _SIDE_BY_SIDE = 5.0  # inches from which the contrasts lie beside their panel, else below it
 _LINE, _LETTER = 1.45, 0.57  # of the size of small text
 _NUMBERS = 24  # letters of a value with its interval
-_PANEL, _SHORT_PANEL, _LEAST_PANEL = (
-    16.0,
-    11.5,
-    7.0,
-)  # lines of small text: height of a panel without its frame
-_FRAME = 4.5  # lines of small text: title, names of windows, ticks
+# Lines of small text: heights of a panel without its frame, and of the frame (title, names of windows, ticks).
+_PANEL, _SHORT_PANEL, _LEAST_PANEL, _FRAME = 16.0, 11.5, 7.0, 4.5
 _MOST_MARKED = 100  # points of a panel that have a mark each; more hide the lines, and swell the file
 _HIGHEST = 8.2  # inches: panels of a higher figure shrink to the least height
 _REACH = 6.0  # multiples of δ that the intervals' axis shows at most
 _DOTS, _DASHES = (0, (1, 1.5)), (0, (4, 3))
+_STROKES = {"neutral": "-", "human": "-", "untrained": _DOTS}
 
 
 @dataclass(frozen=True)
@@ -51,22 +56,13 @@ class _Row:
 
 
 def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":
-    """The figure of the claims, laid out; drawn and saved inside `figure_style`.
+    """The figure of the claims, laid out, this many inches wide; drawn and saved inside `figure_style`.
 
     A row for each endpoint that was measured: thin lines for the runs, scales in colour, control arms in grey,
     horizontal lines for the untrained model, chance, pixels and people, registered windows shaded. Beside it, or below
     it in a narrow figure, the interval of each contrast in units of its δ, over the band from -δ to δ, with its verdict
-    in words. Without any estimate only the courses are drawn.
-
-    Args:
-        study: its verdicts are judged once.
-        width: inches; the height follows.
-
-    Returns:
-        The figure; None if no endpoint of the claims was measured.
+    in words. Without any estimate only the courses are drawn; None if no endpoint of the claims was measured.
     """
-    from matplotlib.figure import Figure
-
     panels = plan_claims(study)
     if not panels:
         return None
@@ -75,16 +71,17 @@ def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":
     with_contrasts = any(panel.contrasts for panel in panels)
     # Constrained layout leaves about .42 of the width to a list beside its panel; one below it has the whole width.
     breadth = width * (0.42 if beside else 0.97)
-    lists = [_rows(panel, int(breadth / _letter())) for panel in panels]
+    lists = [_rows(panel, int(breadth / _letter())) for panel in panels] if with_contrasts else []
     if with_contrasts:
-        heights = [_line() * _length(rows) for rows in lists]
-        figure, cells, list_cells = _grid_with_lists(Figure, heights, width, beside=beside)
+        figure, cells, list_cells = _grid_with_lists(
+            [_line() * _length(rows) for rows in lists], width, beside=beside
+        )
         reach, share = _reach(panels), 1 - _letter() * (_NUMBERS + 1) / breadth
         for cell, rows in zip(list_cells, lists, strict=True):
             _draw_list(cell, rows, reach, share, in_layout=beside)
     else:
-        figure, cells = _grid(Figure, len(panels), width)
-        list_cells, lists = [], []
+        figure, cells = _grid(len(panels), width)
+        list_cells = []
     for cell, panel in zip(cells, panels, strict=True):
         labels = _draw_panel(cell, panel, axis, scales)
         cell.set_title(_title(panel, cell, width), pad=1.9 * _small() if panel.spans else None)
@@ -113,10 +110,12 @@ def _letter() -> float:
     return _LETTER * _small() / 72
 
 
-def _grid(figure_class: "type[Figure]", n: int, width: float) -> "tuple[Figure, list[Axes]]":
+def _grid(n: int, width: float) -> "tuple[Figure, list[Axes]]":
+    from matplotlib.figure import Figure
+
     columns = min(n, max(1, int(width / 2.3)))
     rows = -(-n // columns)
-    figure = figure_class(figsize=(width, rows * (_SHORT_PANEL + _FRAME + 1.5) * _line() + 0.1))
+    figure = Figure(figsize=(width, rows * (_SHORT_PANEL + _FRAME + 1.5) * _line() + 0.1))
     cells = list(figure.subplots(rows, columns, squeeze=False).flat)
     for cell in cells[n:]:
         cell.set_visible(False)
@@ -124,9 +123,11 @@ def _grid(figure_class: "type[Figure]", n: int, width: float) -> "tuple[Figure, 
 
 
 def _grid_with_lists(
-    figure_class: "type[Figure]", lists: Sequence[float], width: float, *, beside: bool
+    lists: Sequence[float], width: float, *, beside: bool
 ) -> "tuple[Figure, list[Axes], list[Axes]]":
     """Panels with their lists of contrasts, of these heights in inches, beside or below them."""
+    from matplotlib.figure import Figure
+
     n = len(lists)
     frames = n * _FRAME * _line() + 0.2
     room = (_HIGHEST - frames - (0 if beside else sum(lists))) / n
@@ -134,46 +135,42 @@ def _grid_with_lists(
     panel = min(usual, max(least, room))
     if beside:
         heights = [max(panel, height) for height in lists]
-        figure = figure_class(figsize=(width, sum(heights) + frames))
+        figure = Figure(figsize=(width, sum(heights) + frames))
         cells = figure.subplots(n, 2, squeeze=False, height_ratios=heights, width_ratios=(1, 0.95))
         return figure, list(cells[:, 0]), list(cells[:, 1])
-    heights = [height for one in lists for height in (panel, one + 0.01)]
-    figure = figure_class(figsize=(width, sum(heights) + frames))
+    heights = [part for height in lists for part in (panel, height + 0.01)]
+    figure = Figure(figsize=(width, sum(heights) + frames))
     cells = figure.subplots(2 * n, 1, squeeze=False, height_ratios=heights)
     return figure, list(cells[::2, 0]), list(cells[1::2, 0])
 
 
-def _title(panel: ClaimPanel, cell: "Axes", width: float) -> str:
+def _title(panel: Panel, cell: "Axes", width: float) -> str:
     share = cell.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
-    letters = int(width / share * 72 / (_LETTER * font_points("axes.titlesize")) * 0.9)
-    return "\n".join(textwrap.fill(part, letters) for part in panel.title.split("\n"))
+    return wrapped(panel.title, int(width / share * 72 / (_LETTER * font_points("axes.titlesize")) * 0.9))
 
 
-def _scales(panels: Sequence[ClaimPanel]) -> dict[str, str]:
+def _scales(panels: Sequence[Panel]) -> dict[str, str]:
     """Colours of the scales, in the order of the tables."""
-    names = dict.fromkeys(course.scale for panel in panels for course in panel.courses if not course.arm)
+    courses = [line.trajectory for panel in panels for line in panel.lines]
+    names = dict.fromkeys(course.scale for course in courses if not course.arm)
     return {name: hue(index) for index, name in enumerate(names)}
 
 
-def _draw_panel(cell: "Axes", panel: ClaimPanel, axis: Axis, scales: dict[str, str]) -> list[MarginLabel]:
-    term = panel.term
-    if term.log:
-        cell.set_yscale("log")
-    elif term.limits is not None:
-        cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
-    cell.margins(y=0.12)
+def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, scales: dict[str, str]) -> list[Level]:
+    scale_values(cell, panel.first.term)
     _draw_spans(cell, panel, scales)
-    labels = [_draw_level(cell, level) for level in panel.levels]
-    n_main = sum(not course.arm for course in panel.courses)
-    marked = sum(len(course.points) for course in panel.courses) <= _MOST_MARKED
-    for course in sorted(panel.courses, key=lambda one: not one.arm):  # control arms lie below
-        colour = GREY if course.arm else scales[course.scale]
-        _draw_course(cell, course, axis, colour, alone=n_main == 1, marked=marked)
-    scale_axes(cell, pd.concat([course.points for course in panel.courses]), axis)
+    labels = [draw_level(cell, level, _STROKES.get(level.role, _DASHES)) for level in panel.levels]
+    alone = sum(not line.trajectory.arm for line in panel.lines) == 1
+    marked = sum(len(line.trajectory.points) for line in panel.lines) <= _MOST_MARKED
+    for line in sorted(panel.lines, key=lambda line: not line.trajectory.arm):  # control arms lie below
+        arm = line.trajectory.arm
+        colour = GREY if arm else scales[line.trajectory.scale]
+        _draw_course(cell, line, axis, colour, alone=alone, marked=marked)
+    scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
     return labels
 
 
-def _draw_spans(cell: "Axes", panel: ClaimPanel, scales: dict[str, str]) -> None:
+def _draw_spans(cell: "Axes", panel: Panel, scales: dict[str, str]) -> None:
     named: set[str] = set()
     for span in panel.spans:
         colour = scales.get(span.scale, GREY) if span.scale else GREY
@@ -194,40 +191,29 @@ def _draw_spans(cell: "Axes", panel: ClaimPanel, scales: dict[str, str]) -> None
         )
 
 
-def _draw_level(cell: "Axes", level: Level) -> MarginLabel:
-    colour = HUMAN if level.role == "human" else GREY
-    style = {"neutral": "-", "human": "-", "untrained": _DOTS}.get(level.role, _DASHES)
-    cell.axhline(level.height, color=colour, linewidth=1, linestyle=style, zorder=1.5)
-    return MarginLabel(level.height, f"{level.title}\n{level.height:.3g}", colour)
-
-
-def _draw_course(cell: "Axes", course: Course, axis: Axis, colour: str, *, alone: bool, marked: bool) -> None:
-    points = course.points[~np.isnan(axis.places(course.points))]
-    if points.empty:
-        for value in course.points.loc[course.points["usable"], "value"]:
-            cell.axhline(value, color=colour, linestyle=(0, (6, 2)), linewidth=1, label=course.run)
+def _draw_course(cell: "Axes", line: Line, axis: Axis, colour: str, *, alone: bool, marked: bool) -> None:
+    course, points = line.trajectory, Points.of(line.trajectory, axis)
+    if len(points.places) == 0:
+        for value in course.usable["value"]:
+            cell.axhline(value, color=colour, linestyle=(0, (6, 2)), linewidth=1, label=line.label)
         return
-    places, usable = axis.places(points), points["usable"].to_numpy(bool)
-    shown = points[["value", "ci_low", "ci_high"]].where(points["usable"])
-    # A point that says nothing breaks the line: NaN is matplotlib's sign for it.
     cell.plot(
-        places,
-        shown["value"],
+        points.places,
+        points.drawn,
         color=colour,
         linewidth=1.6 if alone and not course.arm else 0.9,
         marker="o" if marked else "",
         markersize=3 if alone else 1.8,
-        label=course.run,
+        label=line.label,
         zorder=2 if course.arm else 3,
     )
     if alone and not course.arm:
-        low, high = shown["ci_low"], shown["ci_high"]
-        cell.fill_between(places, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
-    hollow = points["defined"].to_numpy(bool) & ~usable
-    if hollow.any() and not course.arm:
+        low, high = (np.where(points.usable, end, np.nan) for end in (points.low, points.high))
+        cell.fill_between(points.places, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
+    if points.hollow.any() and not course.arm:
         cell.plot(
-            places[hollow],
-            points.loc[hollow, "value"],
+            points.places[points.hollow],
+            points.value[points.hollow],
             linestyle="none",
             marker="o",
             markersize=3,
@@ -238,7 +224,7 @@ def _draw_course(cell: "Axes", course: Course, axis: Axis, colour: str, *, alone
         )
 
 
-def _rows(panel: ClaimPanel, letters: int) -> list[_Row]:
+def _rows(panel: Panel, letters: int) -> list[_Row]:
     """The list of contrasts of a panel: for each claim its title and verdict, for each contrast words and interval."""
     rows: list[_Row] = []
     top = 0.0
@@ -263,26 +249,24 @@ def _length(rows: Sequence[_Row]) -> float:
     return rows[-1].top + 2.0 if rows else 0.0
 
 
-def _reach(panels: Sequence[ClaimPanel]) -> float:
+def _reach(panels: Sequence[Panel]) -> float:
     """How many δ the axis of the intervals reaches to each side."""
-    ends = [
-        abs(end) for panel in panels for _, parts in panel.contrasts for part in parts for end in _ends(part)
-    ]
-    return min(max([1.6, *(end for end in ends if math.isfinite(end))]) * 1.08, _REACH)
+    parts = [part for panel in panels for _, parts in panel.contrasts for part in parts]
+    ends = [abs(end) for part in parts for end in _ends(part)]
+    return min(max([1.6, *filter(math.isfinite, ends)]) * 1.08, _REACH)
 
 
 def _ends(part: Part) -> tuple[float, float, float]:
     """Lower end, value and upper end, in units of δ."""
-    one, delta = part.estimate, part.contrast.smallest_effect
-    return one.ci_low / delta, one.value / delta, one.ci_high / delta
+    estimate, delta = part.estimate, part.contrast.smallest_effect
+    return estimate.ci_low / delta, estimate.value / delta, estimate.ci_high / delta
 
 
 def _draw_list(cell: "Axes", rows: Sequence[_Row], reach: float, share: float, *, in_layout: bool) -> None:
     """Write a list of contrasts: texts from the left, intervals in the right ``share`` of the axes."""
     cell.set_xlim(reach - 2 * reach / share, reach)
-    cell.set_ylim(
-        max(_length(rows), 1.0), -0.2
-    )  # within the axes, so that the layout needs no room beyond them
+    # Within the axes, so that the layout needs no room beyond them.
+    cell.set_ylim(max(_length(rows), 1.0), -0.2)
     cell.grid(visible=False)
     cell.spines[["left", "bottom"]].set_visible(False)
     cell.set_yticks([])
@@ -329,7 +313,7 @@ def _draw_interval(cell: "Axes", part: Part, y: float, reach: float) -> None:
 
 
 def _add_legend(
-    figure: "Figure", panels: Sequence[ClaimPanel], scales: dict[str, str], *, with_band: bool
+    figure: "Figure", panels: Sequence[Panel], scales: dict[str, str], *, with_band: bool
 ) -> None:
     handles = list(_handles(panels, scales, with_band=with_band))
     if not handles:
@@ -341,22 +325,19 @@ def _add_legend(
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-def _handles(panels: Sequence[ClaimPanel], scales: dict[str, str], *, with_band: bool) -> "Iterable[Artist]":
+def _handles(panels: Sequence[Panel], scales: dict[str, str], *, with_band: bool) -> "Iterable[Artist]":
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    courses = [course for panel in panels for course in panel.courses]
+    courses = [line.trajectory for panel in panels for line in panel.lines]
     if len(scales) > 1 or any(scales):
         for name, colour in scales.items():
             yield Line2D([], [], color=colour, label=f"scale {name}" if name else "no named scale")
-    arms = sorted({course.arm for course in courses if course.arm})
-    if arms:
-        yield Line2D(
-            [], [], color=GREY, linewidth=0.9, label="control arms" if len(arms) > 1 else f"arm {arms[0]}"
-        )
-    if any(
-        (course.points["defined"] & ~course.points["usable"]).any() for course in courses if not course.arm
-    ):
+    if arms := sorted({course.arm for course in courses if course.arm}):
+        label = "control arms" if len(arms) > 1 else f"arm {arms[0]}"
+        yield Line2D([], [], color=GREY, linewidth=0.9, label=label)
+    main = [course.points for course in courses if not course.arm]
+    if any((points["defined"] & ~points["usable"]).any() for points in main):
         look = {"marker": "o", "markersize": 3, "markerfacecolor": PAPER, "markeredgecolor": GREY}
         yield Line2D([], [], linestyle="none", label=NOT_INTERPRETABLE, **look)  # type: ignore[arg-type]
     if any(panel.spans for panel in panels):

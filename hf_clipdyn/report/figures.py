@@ -1,474 +1,185 @@
-"""Draw panels: metrics over the revisions or over levels, or bars, with intervals and references."""
+"""Figures for papers as files: one for each benchmark, the overview and the claims, as wide as a column or a page."""
 
-import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from string import ascii_lowercase
-from typing import TYPE_CHECKING, Any, Literal
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-import numpy as np
-import pandas as pd
-from matplotlib.font_manager import FontProperties
-from numpy.typing import NDArray
 
-from hf_clipdyn.report.axis import Axis, scale_axes
-from hf_clipdyn.report.charts import Line, Panel
-from hf_clipdyn.report.margin import MarginLabel, add_labels, place_labels, space_labels
-from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
-from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, cycle_colour, shade
-from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.claims_figure import draw_claims
+from hf_clipdyn.report.draw import NO_LAYOUT, draw_panels
+from hf_clipdyn.report.plan import Panel, average_seeds, groups_of_seeds, plan_benchmarks
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.style import figure_style, read_style
+from hf_clipdyn.schema import read_any_json
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_panel", "draw_panels", "lay_out"]
+__all__ = [
+    "COLUMN",
+    "FORMATS",
+    "MOST_MARKED",
+    "PAGE",
+    "FigureFolder",
+    "Size",
+    "overview_figure",
+    "plan_figures",
+    "saved",
+    "write_figures",
+]
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+FORMATS = ("png", "svg", "pdf")
+_HIGHEST = 9.0  # inches: with its legend and its caption, a figure fits on a page
+_LONGEST_NAME = 100  # letters of a file's name
+MOST_MARKED = 6
+"""Runs up to which the static overview has every run and every number."""
+_LIST = ".figures.json"
+_OPTIONS: dict[str, dict[str, Any]] = {
+    # Compressed by 5 % less, in half the time.
+    "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}},
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
+}
+"""Of `savefig`, by format: no time of writing."""
 
-# Inches with a font of 10 points; other fonts scale them.
-_WIDTH = 4.5  # one column, and legible on a phone
-_HEIGHT, _SINGLE_HEIGHT = 2.3, 2.75
-_BAR_HEIGHT = 0.18
-_TITLE_LINE = 0.17
-_NARROW = 3.4  # a panel whose names of lines need short lines
-_LETTER = 0.66  # mean width of a letter with some room, in the size of the font
-_LABEL_SHARE = 0.45  # of a panel with bars, for their labels
-_DRAWN_BANDS = 4
-_DRAWN_MARKERS = 12  # of a mean over seeds
-_NOT_DEFINED = "not defined"
-_THIN = 0.75  # points: what journals print
-_DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (8, 2)))
-_STROKES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
-
-
-def draw_panels(
-    blocks: Sequence[Sequence[Panel]],
-    axis: Axis,
-    columns: int,
-    *,
-    bars: bool = False,
-    width: float | None = None,
-    highest: float = float("inf"),
-    lettered: bool = False,
-) -> "Figure":
-    """Panels in a grid, each block of them from a new row on; drawn and saved inside `figure_style`.
-
-    Points that are not interpretable are hollow and grey and no line runs through them; an undefined one leaves a cross
-    at the foot.
-
-    Args:
-        blocks: of `plan_overview` or `plan_benchmarks`.
-        axis: of trajectories.
-        columns: at most.
-        bars: draw bars instead of lines, except over levels.
-        width: inches; default: by the columns.
-        highest: inches that the panels may take together.
-        lettered: whether several panels are named a, b, c.
-    """
-    from matplotlib.figure import Figure  # no pyplot: no global state, no display
-
-    columns = min(columns, max(len(block) for block in blocks))
-    slots: list[Panel | None] = []
-    for block in blocks:
-        slots += [*block, *[None] * (-len(block) % columns)]
-    scale = font_points("font.size") / 10
-    width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
-    titles = ["" if one is None else _wrapped(one, width / columns, columns, bars=bars) for one in slots]
-    rows = [slice(start, start + columns) for start in range(0, len(slots), columns)]
-    letters_of_label = _letters("ytick.labelsize", _LABEL_SHARE * width / columns)
-    heights = [
-        scale * _row_height(slots[row], titles[row], columns, letters_of_label if bars else None)
-        for row in rows
-    ]
-    figure = Figure(figsize=(width, min(sum(heights), highest)))
-    cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
-    labels, letters = {}, iter(ascii_lowercase if lettered and len(slots) > 1 else "")
-    for cell, panel, title in zip(cells.flat, slots, titles, strict=True):
-        if panel is None:
-            cell.set_visible(False)
-            continue
-        if bars and not panel.over_levels:
-            _draw_bars(cell, panel, letters_of_label)
-        else:
-            labels[cell] = _draw_panel(cell, panel, axis)
-        cell.set_title(title, y=1.0)
-        if letter := next(letters, ""):
-            _add_letter(cell, letter, title)
-    narrow = width / columns < _NARROW * scale
-    texts = {cell: add_labels(cell, of_cell, narrow=narrow) for cell, of_cell in labels.items()}
-    _add_legend(figure)
-    lay_out(figure)
-    for cell, of_cell in texts.items():
-        space_labels(cell, labels[cell], of_cell)
-    return figure
-
-
-def draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> None:
-    """One panel of trajectories on its own; drawn inside `figure_style`."""
-    place_labels(cell, _draw_panel(cell, panel, axis))
-
-
-def _add_letter(cell: "Axes", letter: str, title: str) -> None:
-    """Name a panel left of its title."""
-    size = font_points("axes.titlesize")
-    above = mpl.rcParams["axes.titlepad"] + title.count("\n") * 1.2 * size
-    cell.annotate(
-        letter,
-        (0, 1),
-        (-4, above),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=size,
-        ha="right",
-        va="baseline",
-    )
-
-
-def lay_out(figure: "Figure") -> None:
-    """Give all parts their places, once: each format that is saved later would do so again, with the same result."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for cell in figure.axes:
-        label = cell.xaxis.label
-        if cell.get_visible() and label.get_text():
-            _, height = label.get_transform().transform(label.get_position())
-            cell.xaxis.set_label_coords(0.5, cell.transAxes.inverted().transform((0, height))[1])
-
-
-def font_points(name: Literal["font.size", "axes.titlesize", "legend.fontsize", "ytick.labelsize"]) -> float:
-    """The size of a font in matplotlib's settings, which may be a word, in points."""
-    return float(FontProperties(size=mpl.rcParams[name]).get_size_in_points())
-
-
-def _letters(name: Literal["axes.titlesize", "legend.fontsize", "ytick.labelsize"], inches: float) -> int:
-    """How many letters of a font fit into a width."""
-    return max(8, int(inches * 72 / (_LETTER * font_points(name))))
-
-
-def _row_height(
-    row: Sequence[Panel | None], titles: Sequence[str], columns: int, letters_of_label: int | None
-) -> float:
-    """Height in inches with a font of 10 points; bars need more if their labels have several lines."""
-    lines_of_title = max(title.count("\n") + 1 for title in titles)
-    curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
-    heights = [
-        curves + _TITLE_LINE * max(0, lines_of_title - 2)
-        if letters_of_label is None or panel.over_levels
-        else 0.75 + _TITLE_LINE * lines_of_title + _BAR_HEIGHT * _lines_of_labels(panel, letters_of_label)
-        for panel in row
-        if panel
-    ]
-    return max(heights)
-
-
-def _lines_of_labels(panel: Panel, letters: int) -> int:
-    return sum(textwrap.fill(line.label, letters).count("\n") + 1 for line in panel.lines)
-
-
-def _wrapped(panel: Panel, width: float, columns: int, *, bars: bool) -> str:
-    """The title of a panel, in lines that fit above it."""
-    labelled = any(line.label != line.trajectory.run for line in panel.lines)
-    beside_labels = bars and labelled and not panel.over_levels and columns > 1
-    letters = _letters("axes.titlesize", width * (1 - _LABEL_SHARE if beside_labels else 1))
-    return "\n".join(textwrap.fill(part, letters) for part in panel.title.split("\n"))
-
-
-def _add_legend(figure: "Figure") -> None:
-    from matplotlib.container import Container
-
-    handles: dict[str, Any] = {}
-    for cell in figure.axes:
-        for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
-            handles.setdefault(str(label), handle)
-    runs = {label: handle for label, handle in handles.items() if isinstance(handle, Container)}
-    handles = runs | handles
-    marks = {label: handles.pop(label) for label in (NOT_INTERPRETABLE, _NOT_DEFINED) if label in handles}
-    if len(handles) < 2 and not marks:
-        return
-    handles.update(marks)
-    width, height = figure.get_size_inches()
-    across = _letters("legend.fontsize", width)
-    labels = [textwrap.fill(label, max(8, across - 6)) for label in handles]
-    longest = max(len(line) for label in labels for line in label.split("\n"))
-    ncols = min(len(handles), max(1, across // (longest + 6)), 6)
-    rows = -(-len(handles) // ncols) + sum(label.count("\n") for label in labels)
-    figure.set_size_inches(width, height + rows * 1.6 * font_points("legend.fontsize") / 72)
-    figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=ncols)
-
-
-def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[MarginLabel]:
-    """Draw all lines of a panel and name its axis; the names that belong in its margin."""
-    term, levels = panel.lines[0].trajectory.term, panel.lines[0].trajectory.level_axis
-    label = axis.label
-    if panel.over_levels:
-        axis, label = Axis("level"), Axis("level").label
-    if panel.over_levels and levels is not None:
-        drawn = [line.trajectory.points for line in (*panel.lines, *panel.references)]
-        axis = axis.over(levels, pd.concat([points for points in drawn if "level" in points]))
-        label = f"{levels.title} ({levels.unit})" if levels.unit else levels.title
-    cell.set_xlabel(label)
-    if term.log:
-        cell.set_yscale("log")
-    elif term.limits is not None:
-        cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
-    elif not any(line.trajectory.points["defined"].any() for line in (*panel.lines, *panel.references)):
-        # A level line alone makes matplotlib take limits of about 1e-17, and no layout fits these.
-        cell.set_ylim((term.neutral or 0.0) - 0.1, (term.neutral or 0.0) + 0.1)
-    cell.margins(y=0.12)
-    labels = [] if term.neutral is None else [_level(cell, term.neutral, term.neutral_title)]
-    labels += [_level(cell, human, f"humans\n{human:.3g}", HUMAN) for human in _humans(panel)]
-    named = [label for line in _drawn_references(panel) for label in _draw_reference(cell, line, axis)]
-    labels += _merged(named)
-    for index, line in enumerate(panel.lines):
-        look = _ramp_look(index, len(panel.lines)) if panel.ramp else _look(line)
-        _draw_line(cell, line, axis, look, band=len(panel.lines) <= _DRAWN_BANDS)
-    scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
-    return labels
+_OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"claims": draw_claims}
+"""Figures that other modules draw, by name, laid out, for a width in inches; None if a study does not have them."""
 
 
 @dataclass(frozen=True)
-class _Look:
-    """How a line looks; two of one colour differ in their strokes."""
+class Size:
+    """A width of figures in print.
 
-    colour: str
-    marker: str
-    stroke: Any
-
-
-def _look(line: Line) -> _Look:
-    """Lines differ in colour and marker, and in strokes too: means, whose seeds have no markers; others past six."""
-    place = line.colour if line.members else line.colour // len(MARKERS)
-    return _Look(
-        cycle_colour(line.colour), MARKERS[line.colour % len(MARKERS)], _STROKES[place % len(_STROKES)]
-    )
-
-
-def _ramp_look(index: int, count: int) -> _Look:
-    return _Look(shade(index, count), "o", "-")
-
-
-def _merged(labels: Sequence[MarginLabel]) -> list[MarginLabel]:
-    """Names once each: lines of several runs may share one."""
-    heights: dict[tuple[str, str], list[float]] = {}
-    for label in labels:
-        heights.setdefault((label.words, label.colour), []).append(label.height)
-    return [MarginLabel(float(np.mean(found)), words, colour) for (words, colour), found in heights.items()]
-
-
-def _drawn_references(panel: Panel) -> list[Line]:
-    return [line for line in panel.references if line.trajectory.reference_terms.drawn]
-
-
-def _humans(panel: Panel) -> list[float]:
-    return sorted({line.trajectory.human for line in panel.lines if line.trajectory.human is not None})
-
-
-def _level(cell: "Axes", height: float, label: str, colour: str = GREY, style: Any = "-") -> MarginLabel:
-    """A horizontal line, with its name in the right margin, clear of the data."""
-    cell.axhline(height, color=colour, linewidth=1, linestyle=style, zorder=1.5)
-    return MarginLabel(height, label, colour)
-
-
-def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
-    points = line.trajectory.usable
-    if points.empty:
-        return []
-    last = float(points["value"].iloc[-1])
-    colour = _scale_colour(line.trajectory)
-    over_levels = axis.kind == "level" and "level" in points
-    if line.trajectory.is_constant and not over_levels:
-        return [_level(cell, last, f"{line.label}\n{last:.3g}", colour, _DASHES[0])]
-    places = axis.places(points)
-    if np.isnan(places).all():
-        return []
-    dashes = _DASHES[0] if over_levels else _DASHES[1]
-    cell.plot(places, points["value"], color=colour, linewidth=1.6 if over_levels else 1.2, linestyle=dashes)
-    return [MarginLabel(last, line.label, colour)]
-
-
-@dataclass(frozen=True)
-class _Points:
-    """Points of one line that have a place on the axis, as arrays."""
-
-    places: Floats
-    value: Floats
-    low: Floats
-    high: Floats
-    usable: Bools
-    hollow: Bools
-    missing: Bools
-
-    @classmethod
-    def of(cls, one: Trajectory, axis: Axis) -> "_Points":
-        places = axis.places(one.points)
-        known = ~np.isnan(places)
-        value, low, high = (
-            one.points[name].to_numpy(float)[known] for name in ("value", "ci_low", "ci_high")
-        )
-        usable, defined = (one.points[name].to_numpy(bool)[known] for name in ("usable", "defined"))
-        hollow = defined & ~usable & (not one.term.hide_not_interpretable)
-        return cls(places[known], value, low, high, usable, hollow, ~defined)
-
-    @classmethod
-    def joined(cls, parts: "Sequence[_Points]") -> "_Points":
-        """Several lines as one with gaps between them: an artist for each seed would take its time."""
-        gap = cls(*(np.array([np.nan]) for _ in range(4)), *(np.array([False]) for _ in range(3)))
-        pieces = [piece for part in parts for piece in (part, gap)]
-        return cls(*(np.concatenate([getattr(piece, one.name) for piece in pieces]) for one in fields(cls)))
-
-    @property
-    def drawn(self) -> Floats:
-        """The values; NaN, matplotlib's sign for a gap, where a point says nothing."""
-        return np.where(self.usable, self.value, np.nan)
-
-
-def _draw_line(cell: "Axes", line: Line, axis: Axis, look: _Look, *, band: bool) -> None:
-    points = _Points.of(line.trajectory, axis)
-    if len(points.places) == 0:  # a model of one revision without a place in training
-        for value in line.trajectory.usable["value"]:
-            cell.axhline(value, color=look.colour, linestyle=(0, (6, 2)), label=line.label)
-    elif line.members:
-        seeds = _Points.joined([_Points.of(one, axis) for one in line.members])
-        _plot(cell, seeds, replace(look, marker=""), linewidth=_THIN, alpha=0.45, zorder=2.5)
-        _draw_marks(cell, seeds, ".")
-        every = max(1, len(points.places) // _DRAWN_MARKERS)
-        _plot(cell, points, look, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
-    else:
-        _plot(cell, points, look, label=line.label, zorder=3)
-        _draw_intervals(cell, points, look.colour, band=band)
-        _draw_marks(cell, points, look.marker)
-
-
-def _plot(cell: "Axes", points: _Points, look: _Look, **more: Any) -> None:
-    cell.plot(
-        points.places,
-        points.drawn,
-        color=look.colour,
-        marker=look.marker,
-        linestyle=look.stroke,
-        markeredgecolor=mpl.rcParams["axes.facecolor"],
-        markeredgewidth=_THIN,
-        **more,
-    )
-
-
-def _draw_intervals(cell: "Axes", points: _Points, colour: str, *, band: bool) -> None:
-    """A band along neighbours; a bar for a point without usable neighbours, or if bands would pile up."""
-    low, high = (np.where(points.usable, end, np.nan) for end in (points.low, points.high))
-    if band:
-        cell.fill_between(points.places, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
-    usable = np.pad(points.usable, 1)
-    bars = points.usable & ~(usable[:-2] | usable[2:]) if band else np.ones(len(low), bool)
-    if bars.any():
-        cell.vlines(points.places[bars], low[bars], high[bars], color=colour, linewidth=1, zorder=2)
-
-
-def _draw_marks(cell: "Axes", points: _Points, marker: str) -> None:
-    """Hollow marks for points that are not interpretable, crosses at the foot for those that are not defined."""
-    if points.hollow.any():
-        _draw_hollow(cell, points, marker)
-    if points.missing.any():
-        _draw_missing(cell, points.places[points.missing])
-
-
-def _draw_missing(cell: "Axes", places: Floats) -> None:
-    from matplotlib.lines import Line2D
-
-    foot = Line2D(
-        places,
-        [0.03] * len(places),
-        transform=cell.get_xaxis_transform(),
-        linestyle="none",
-        marker="x",
-        color=GREY,
-        label=_NOT_DEFINED,
-    )
-    cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
-
-
-def _draw_hollow(cell: "Axes", points: _Points, marker: str) -> None:
-    places, value, low, high = (
-        part[points.hollow] for part in (points.places, points.value, points.low, points.high)
-    )
-    cell.vlines(places, low, high, color=GREY, linewidth=1, zorder=2)
-    cell.plot(
-        places,
-        value,
-        linestyle="none",
-        marker=marker,
-        markerfacecolor=mpl.rcParams["axes.facecolor"],
-        markeredgecolor=GREY,
-        markeredgewidth=1.2,
-        zorder=3,
-        label=NOT_INTERPRETABLE,
-    )
-
-
-def _draw_bars(cell: "Axes", panel: Panel, letters: int) -> None:
-    """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend.
-
-    A reference that scales some of the bars is drawn across these alone. Labels are wrapped at this number of letters.
+    Attributes:
+        name: end of the files' names.
+        width: inches.
+        columns: of panels.
+        many: more panels than this take one column more.
     """
-    term = panel.lines[0].trajectory.term
-    if term.limits is not None:
-        cell.set_xlim(*term.limits)
-    names = list(dict.fromkeys(line.label for line in panel.lines))
-    runs = list(dict.fromkeys(line.trajectory.run for line in panel.lines))
-    thickness = 0.8 / len(runs)
-    of_all = [
-        line for line in _drawn_references(panel) if line.label == line.trajectory.reference_terms.title
-    ]
-    looks = {one.label: index for index, one in enumerate(of_all)}
-    for line in panel.lines:
-        (point,) = rows_of(line.trajectory.points)
-        place = names.index(line.label) + (runs.index(line.trajectory.run) - (len(runs) - 1) / 2) * thickness
-        for other in line.trajectory.references:
-            title = other.reference_terms.title
-            if other.reference_terms.drawn and title not in {one.label for one in of_all}:
-                style = _DASHES[looks.setdefault(title, len(looks)) % len(_DASHES)]
-                ends = place - thickness / 2, place + thickness / 2
-                _draw_scale(cell.vlines, other, style, title, *ends)
-        colour = cycle_colour(line.colour)
-        if not point.defined:
-            cell.plot(0.01, place, "x", color=GREY, transform=cell.get_yaxis_transform(), label=_NOT_DEFINED)
-            continue
-        if not point.usable and term.hide_not_interpretable:
-            continue
-        hollow: dict[str, Any] = {
-            "facecolor": mpl.rcParams["axes.facecolor"],
-            "edgecolor": GREY,
-            "label": NOT_INTERPRETABLE,
-        }
-        look = {"facecolor": colour, "label": line.trajectory.run} if point.usable else hollow
-        cell.barh(place, point.value, thickness * 0.9, zorder=2, **look)
-        cell.hlines(
-            place, point.ci_low, point.ci_high, color=mpl.rcParams["text.color"], linewidth=1, zorder=3
-        )
-    if term.neutral is not None:
-        cell.axvline(term.neutral, color=GREY, linewidth=1, zorder=1.5)
-    for human in _humans(panel):
-        cell.axvline(human, color=HUMAN, linewidth=1.2, label="humans")
-    for index, line in enumerate(of_all):
-        _draw_scale(cell.axvline, line.trajectory, _DASHES[index % len(_DASHES)], line.label)
-    ticks = ["" if names == runs else textwrap.fill(name, letters) for name in names]
-    cell.set_yticks(range(len(names)), ticks)
-    cell.set_ylim(len(names) - 0.4, -0.6)
-    cell.grid(visible=False, axis="y")
-    cell.grid(visible=True, axis="x")
+
+    name: str
+    width: float
+    columns: int
+    many: int
 
 
-def _draw_scale(
-    draw: Callable[..., Any], reference: Trajectory, style: Any, label: str, *ends: float
-) -> None:
-    """A vertical line at each value of a reference, with its colour."""
-    colour = _scale_colour(reference)
-    style = "-" if reference.role == "human" else style
-    for value in reference.usable["value"]:
-        draw(value, *ends, color=colour, linewidth=1.2, linestyle=style, label=label, zorder=4)
+COLUMN = Size("column", width=3.35, columns=1, many=6)
+PAGE = Size("page", width=7.0, columns=3, many=15)
+"""85 and 178 mm: within the columns and pages of Nature (89 and 183 mm), Elsevier (90 and 190), PNAS (87 and 178) and
+IEEE (89 and 182)."""
 
 
-def _scale_colour(reference: Trajectory) -> str:
-    return HUMAN if reference.role == "human" else GREY
+def write_figures(study: Study, path: Path, style: str | Path | None = None) -> None:
+    """Write ``NAME-column`` and ``NAME-page`` as PNG, SVG and PDF: ``summary``, ``claims``, and one for each benchmark.
+
+    Panels show the main metrics over training and over levels, bars if each run has one revision. Several seeds of a
+    scale are thin lines and their mean.
+
+    Figures that an earlier call left in the folder are removed. ``style`` is as of `read_style`.
+    """
+    settings = {} if style is None else read_style(style)
+    folder = FigureFolder(path)
+    for size in (COLUMN, PAGE):
+        with figure_style(settings, printed=True):
+            for name, figure in _drawn(study, size):
+                folder.save(figure, f"{name}-{size.name}", FORMATS)
+    folder.sweep()
+
+
+def _drawn(study: Study, size: Size) -> "Iterator[tuple[str, Figure]]":
+    """Each figure with its name."""
+    axis, bars = choose_axis(study.trajectories), not study.over_training
+    look: dict[str, Any] = {"bars": bars, "width": size.width, "highest": _HIGHEST, "lettered": True}
+    for name, panels in plan_figures(study).items():
+        yield name, draw_panels([panels], axis, size.columns + (len(panels) > size.many), **look)
+    for name, draw in _OTHERS.items():
+        figure = draw(study, size.width)
+        if figure is not None:
+            yield name, figure
+
+
+def plan_figures(study: Study) -> dict[str, list[Panel]]:
+    """The panels of each figure, by its name."""
+    groups = groups_of_seeds(study.trajectories)
+    overview = [panel for panels in study.overview for panel in panels]
+    figures = {"summary": overview} if overview else {}
+    names = Counter[str]()
+    for benchmark, panels in plan_benchmarks(study.charts, study.runs).items():
+        name = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())[:_LONGEST_NAME].strip("-") or "benchmark"
+        names[name] += 1
+        figures[name if names[name] == 1 else f"{name}-{names[name]}"] = panels
+    return {name: [average_seeds(panel, groups) for panel in panels] for name, panels in figures.items()}
+
+
+def saved(figure: "Figure", suffix: str = "svg") -> bytes:
+    """A figure as a file of this format; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(NO_LAYOUT):
+        figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
+    return buffer.getvalue()
+
+
+def overview_figure(study: Study, suffix: str = "svg") -> bytes:
+    """The study at a glance as a file; of many runs the means over seeds without marks, which would take a megabyte."""
+    panels = study.overview
+    many = len(study.runs) > MOST_MARKED
+    if many:
+        groups = groups_of_seeds(study.trajectories)
+        panels = [[_without_members(average_seeds(panel, groups)) for panel in world] for world in panels]
+    with figure_style():
+        figure = draw_panels(panels, choose_axis(study.trajectories), columns=3, bars=not study.over_training)
+        for line in (
+            line for cell in figure.axes for line in cell.lines if many and line.get_linestyle() != "None"
+        ):
+            line.set_marker("")
+        return saved(figure, suffix)
+
+
+def _without_members(panel: Panel) -> Panel:
+    return replace(panel, lines=tuple(replace(line, members=()) for line in panel.lines))
+
+
+class FigureFolder:
+    """Figures in several formats beside each other in a folder, which is created if missing.
+
+    It keeps a list of its files, so that it never deletes a file that somebody else put there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._written: set[str] = set()
+
+    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "svg")) -> None:
+        """Write ``name.png`` and others; the same figure gives the same bytes."""
+        for suffix in formats:
+            # Not with_suffix: a metric's name may hold a dot.
+            write_atomically(self._path / f"{name}.{suffix}", saved(figure, suffix))
+            self._written.add(f"{name}.{suffix}")
+
+    def sweep(self) -> None:
+        """Remove the figures that an earlier report wrote here and this one did not."""
+        record = self._path / _LIST
+        for name in _listed(record) - self._written:
+            (self._path / name).unlink(missing_ok=True)
+        write_atomically(record, json.dumps(sorted(self._written), indent=1))
+
+
+def _listed(record: Path) -> set[str]:
+    """Names in the list of an earlier report; none if the list is missing or damaged."""
+    try:
+        names = read_any_json(record, error=ConfigError)
+    except ConfigError:
+        return set()
+    if not isinstance(names, list):
+        return set()
+    return {name for name in names if isinstance(name, str) and Path(name).name == name}

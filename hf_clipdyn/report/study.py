@@ -10,19 +10,18 @@ from pathlib import Path
 import pandas as pd
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
+from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
 from hf_clipdyn.results.provenance import Provenance
 from hf_clipdyn.results.read import Results, check_frame, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.arms import ArmEffect, arm_effects
 from hf_clipdyn.statistics.claims import Claims, read_claims
-from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.judging import Part, Verdict, judge_evidence, read_evidence
-from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.evidence import ArmEffect, Evidence, arm_effects, read_evidence
+from hf_clipdyn.statistics.influences import KeptInfluences
+from hf_clipdyn.statistics.judging import Part, Verdict, judge
 from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
+from hf_clipdyn.statistics.windows import Window
 
 __all__ = ["Study", "read_study"]
 
@@ -47,20 +46,12 @@ class Study:
 
     @cached_property
     def claims(self) -> Claims:
-        """The claims that its verdicts are about.
-
-        Raises:
-            ConfigError: their file cannot be read.
-        """
+        """The claims that its verdicts are about."""
         return self.whole.claims if self.whole else read_claims(self.claims_file)
 
     @cached_property
     def evidence(self) -> Evidence | None:
-        """What all tables together hold for the claims; None if they hold no benchmark of a claim.
-
-        Raises:
-            ConfigError: the file of the claims cannot be read.
-        """
+        """What all tables together hold for the claims; None if they hold no benchmark of a claim."""
         if self.whole:
             return self.whole.evidence
         claims = self.claims
@@ -70,14 +61,10 @@ class Study:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """What all tables together say about each claim, judged once; empty if they hold no benchmark of a claim.
-
-        Raises:
-            ConfigError: the file of the claims cannot be read.
-        """
+        """What all tables together say about each claim, judged once; empty if they hold no benchmark of a claim."""
         if self.whole:
             return self.whole.verdicts
-        return judge_evidence(self.evidence) if self.evidence else []
+        return judge(self.evidence) if self.evidence else []
 
     @cached_property
     def arm_effects(self) -> list[ArmEffect]:
@@ -92,25 +79,25 @@ class Study:
         return KeptTrials(self.results.tables)
 
     @cached_property
-    def item_errors(self) -> ItemErrors:
-        """What the items contribute to errors, from those trials."""
+    def influences(self) -> KeptInfluences:
+        """What the items contribute to numbers, kept beside the tables or from those trials."""
         shared = self.evidence.errors if self.evidence else None
-        return shared or ItemErrors(self.results.tables, show_progress=False)
+        return shared or KeptInfluences(self.results.tables, show_progress=False)
 
     @cached_property
     def runs(self) -> list[str]:
         """Names of the runs, in the order of the tables."""
-        return list(dict.fromkeys(one.run for one in self.trajectories))
+        return list(dict.fromkeys(number.run for number in self.trajectories))
 
     @cached_property
-    def charts(self) -> list[Chart]:
-        """All charts."""
+    def charts(self) -> list[list[Panel]]:
+        """The panels of all charts."""
         return plan_charts(self.trajectories, self.runs)
 
     @cached_property
     def drawn(self) -> list[Trajectory]:
         """The trajectories of all charts."""
-        return [one for chart in self.charts for one in chart.trajectories]
+        return [line.trajectory for panels in self.charts for panel in panels for line in panel.lines]
 
     @cached_property
     def overview(self) -> list[list[Panel]]:
@@ -118,10 +105,15 @@ class Study:
         return plan_overview(self.charts, self.runs)
 
     @cached_property
+    def over_training(self) -> bool:
+        """Whether revisions of a run are compared; else the figures have bars."""
+        return any(len(number.points) > 1 for number in self.trajectories)
+
+    @cached_property
     def synthetic(self) -> dict[str, str]:
         """Titles of the synthetic data sets, and what their numbers do not show."""
-        terms = [one.dataset_terms for one in self.trajectories]
-        return {one.title: one.caution for one in terms if one.synthetic}
+        shown = [number.dataset_terms for number in self.trajectories]
+        return {terms.title: terms.caution for terms in shown if terms.synthetic}
 
     @cached_property
     def confidence(self) -> str:
@@ -137,7 +129,7 @@ class Study:
             with suppress(EvaluationError):
                 return self.evidence.windows(test)
         known, located = self.claims.windows_of(verdict.study, test), self.claims.is_located
-        return {name: one for name, one in known.items() if not located(verdict.study, name, test)}
+        return {name: window for name, window in known.items() if not located(verdict.study, name, test)}
 
     def specifications(self, verdict: Verdict, part: Part) -> list[Specification]:
         """A contrast of a verdict under every defensible choice; empty for one that is not registered itself."""
@@ -147,27 +139,27 @@ class Study:
             return specifications(self.evidence, verdict, part)
         return []
 
-    def alike(self, one: Trajectory) -> list[Trajectory]:
+    def alike(self, number: Trajectory) -> list[Trajectory]:
         """The trajectories of a run that are the same number, perhaps measured on other data or in another way."""
-        return self._by_number.get(_number_of(one), [])
+        return self._by_number.get(_number_of(number), [])
 
     @cached_property
     def _by_number(self) -> dict[tuple[object, ...], list[Trajectory]]:
-        found: dict[tuple[object, ...], list[Trajectory]] = defaultdict(list)
-        for one in self.trajectories:
-            found[_number_of(one)].append(one)
-        return found
+        numbers: dict[tuple[object, ...], list[Trajectory]] = defaultdict(list)
+        for number in self.trajectories:
+            numbers[_number_of(number)].append(number)
+        return numbers
 
     def of_run(self, run: str) -> "Study":
         """The part of one run."""
         rows = self.results.rows
-        own = tuple(one for one in self.trajectories if one.run == run)
+        own = tuple(number for number in self.trajectories if number.run == run)
         part = replace(self.results, rows=rows[rows["run"] == run])
         return replace(self, results=part, trajectories=own, whole=self.whole or self)
 
 
-def _number_of(one: Trajectory) -> tuple[object, ...]:
-    return one.run, *one.benchmark, one.texts, *one.number_key
+def _number_of(number: Trajectory) -> tuple[object, ...]:
+    return number.run, *number.benchmark, number.texts, *number.number_key
 
 
 def read_study(
@@ -198,10 +190,10 @@ def read_study(
         check_frame(results)
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
-        origins = tuple(one for one in recorded if one.run in set(results["run"]))
+        origins = tuple(origin for origin in recorded if origin.run in set(results["run"]))
         read, names = Results(results, words, origins=origins), tuple[str, ...]()
     else:
-        paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
+        paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
         read, names = read_results(paths), tuple(path.name for path in paths)
     file = None if claims is None else Path(claims)
     return Study(read, tuple(read_trajectories(read.rows, read.vocabulary)), names, file)

@@ -8,12 +8,11 @@ from typing import Any
 import pandas as pd
 
 from hf_clipdyn.report.provenance import origin_rows
-from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, estimate_words
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import json_words
-from hf_clipdyn.statistics.arms import CONFIDENCE, ArmEffect
-from hf_clipdyn.statistics.endpoints import Endpoint
+from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, interval_words, json_words
+from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, rows_of
+from hf_clipdyn.statistics.windows import Endpoint
 
 __all__ = [
     "Table",
@@ -37,7 +36,7 @@ class Table:
 
 def arms_table(study: Study) -> Table:
     """What each arm changes beside the main arm: a row for each arm, a column for each number and window."""
-    effects = {(one.arm, one.endpoint, one.window): one for one in study.arm_effects}
+    effects = {(effect.arm, effect.endpoint, effect.window): effect for effect in study.arm_effects}
     columns = dict.fromkeys((endpoint, window) for _, endpoint, window in effects)
     arms = dict.fromkeys(arm for arm, _, _ in effects)
     titles = {endpoint: _metric_title(study, endpoint) for endpoint, _ in columns}
@@ -49,31 +48,31 @@ def arms_table(study: Study) -> Table:
 
 
 def _metric_title(study: Study, endpoint: Endpoint) -> str:
-    measured = (one for one in endpoint.of(study.trajectories).values() if one.parts)
-    return next((one.parts[0].metric_title for one in measured), endpoint.metric)
+    measured = (values for values in endpoint.of(study.trajectories).values() if values.parts)
+    return next((values.parts[0].metric_title for values in measured), endpoint.metric)
 
 
-def _effect_words(one: ArmEffect | None) -> str:
-    return "not measured" if one is None else estimate_words(one.effect)
+def _effect_words(effect: ArmEffect | None) -> str:
+    return "not measured" if effect is None else estimate_words(effect.effect)
 
 
 def undefined_table(study: Study) -> Table:
     """Every number that is not defined, with the cause that the metric named."""
     headings = ("run", "benchmark", "metric", "detail", "revisions", "cause")
-    found = [
+    rows = [
         (
-            one.run,
-            one.benchmark_title,
-            one.metric_title + ("" if one.is_value else f" ({one.reference_terms.title})"),
-            _full_detail(one),
+            number.run,
+            number.benchmark_title,
+            number.metric_title + ("" if number.is_value else f" ({number.reference_terms.title})"),
+            _full_detail(number),
             point.revision,
             point.note,
         )
-        for one in study.trajectories
-        if not one.points["defined"].to_numpy(bool).all()
-        for point in rows_of(one.points[~one.points["defined"]])
+        for number in study.trajectories
+        if not number.points["defined"].to_numpy(bool).all()
+        for point in rows_of(number.points[~number.points["defined"]])
     ]
-    grouped = pd.DataFrame(found, columns=headings).groupby(
+    grouped = pd.DataFrame(rows, columns=headings).groupby(
         ["run", "benchmark", "metric", "cause"], sort=False
     )
     merged = grouped.agg({"detail": _joined("; "), "revisions": _joined(", ")}).reset_index()
@@ -84,13 +83,13 @@ def diagnostics_table(study: Study) -> Table:
     """What was recorded about the measurement itself, by condition and level; may have no rows."""
     headings = ["benchmark", "quantity", "condition", "value"]
     columns = [name for name in DETAILS if name not in ("probe", "texts", "parameter")]
-    found = [
-        (one.benchmark_title, one.metric_title, one.detail(columns), value)
-        for one in study.trajectories
-        if one.role == "diagnostic"
-        for value in one.usable["value"]
+    rows = [
+        (number.benchmark_title, number.metric_title, number.detail(columns), value)
+        for number in study.trajectories
+        if number.role == "diagnostic"
+        for value in number.usable["value"]
     ]
-    grouped = pd.DataFrame(found, columns=headings).groupby(headings[:3], sort=False)
+    grouped = pd.DataFrame(rows, columns=headings).groupby(headings[:3], sort=False)
     merged = grouped["value"].agg(lambda values: _span(values, ".3g")).reset_index()
     return Table("Diagnostics", tuple(headings), _tuples(merged))
 
@@ -108,18 +107,18 @@ def provenance_table(study: Study) -> Table:
         "dtype",
         "versions",
     ]
-    found = []
+    rows = []
     for key, members in study.results.rows.groupby(columns, sort=False):
         run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
         revisions = f"{members['revision'].nunique():,}"
         n = _span(members.loc[members["role"] == "value", "n"], ",.0f")
         words = bare(json_words(settings)), dtype, json_words(versions)
-        found.append((run, f"{kind}/{dataset}", split, revisions, n, data[:12], preprocess, *words))
+        rows.append((run, f"{kind}/{dataset}", split, revisions, n, data[:12], preprocess, *words))
     headings = (
         *("run", "benchmark", "split", "revisions", "n", "data fingerprint", "preprocess", "settings"),
         *("dtype", "versions"),
     )
-    return Table("How it was measured", headings, tuple(found))
+    return Table("How it was measured", headings, tuple(rows))
 
 
 def origin_table(study: Study) -> Table:
@@ -131,33 +130,30 @@ def origin_table(study: Study) -> Table:
 
 def overview_tables(study: Study) -> list[Table]:
     """A table for each run: its revisions by the questions of the overview."""
-    panels = [panel for world in study.overview for panel in world]
-    columns = [(panel.title, line.trajectory) for panel in panels for line in panel.lines]
-    tables = []
-    for run in sorted({one.run for _, one in columns}):
-        own = [(title, one) for title, one in columns if one.run == run]
-        tables.append(_revision_table(run, own, _short_cell, [one for _, one in own]))
-    return tables
+    lines = [
+        (panel.title, line.trajectory) for world in study.overview for panel in world for line in panel.lines
+    ]
+    return [
+        _revision_table(run, [(title, number) for title, number in lines if number.run == run])
+        for run in sorted({number.run for _, number in lines})
+    ]
 
 
-def _revision_table(
-    caption: str,
-    columns: Sequence[tuple[str, Trajectory]],
-    words: Callable[[Any], str],
-    ordering: Iterable[Trajectory],
-) -> Table:
-    """A row for each revision of the trajectories in ``ordering``, a column for each heading and trajectory."""
-    points = pd.concat([one.points[["revision", "epoch", "order"]] for one in ordering])
+def _revision_table(run: str, columns: Sequence[tuple[str, Trajectory]]) -> Table:
+    """A row for each revision of a run, a column for each heading and trajectory."""
+    points = pd.concat([number.points[["revision", "epoch", "order"]] for _, number in columns])
     revisions = points.sort_values(["epoch", "order"])["revision"].unique()
-    cells = [{point.revision: words(point) for point in rows_of(one.points)} for _, one in columns]
+    cells = [
+        {point.revision: _short_cell(point) for point in rows_of(number.points)} for _, number in columns
+    ]
     rows = tuple((name, *(cell.get(name, "") for cell in cells)) for name in revisions)
-    return Table(caption, ("revision", *(heading for heading, _ in columns)), rows)
+    return Table(run, ("revision", *(heading for heading, _ in columns)), rows)
 
 
-def _full_detail(one: Trajectory) -> str:
+def _full_detail(number: Trajectory) -> str:
     """The columns that a heading names, without the defaults."""
-    silent = {"texts": one.texts == "own", "condition": one.condition in ("", "none")}
-    return one.detail(name for name in DETAILS if not silent.get(name))
+    silent = {"texts": number.texts == "own", "condition": number.condition in ("", "none")}
+    return number.detail(name for name in DETAILS if not silent.get(name))
 
 
 def _joined(separator: str) -> Callable[["pd.Series[str]"], str]:
@@ -180,5 +176,4 @@ def _span(values: Iterable[float], form: str) -> str:
 def _short_cell(point: Any) -> str:
     if not point.usable:
         return NOT_INTERPRETABLE if point.defined else "not defined"
-    interval = "" if math.isnan(point.ci_low) else f" [{point.ci_low:.2f}, {point.ci_high:.2f}]"
-    return f"{point.value:.2f}{interval}"
+    return f"{point.value:.2f}{interval_words(point, '.2f')}"

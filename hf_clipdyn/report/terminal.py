@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from hf_clipdyn.errors import UnknownNameError, printable
-from hf_clipdyn.report.panels import plan_benchmarks
-from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
+from hf_clipdyn.report.plan import plan_benchmarks
 from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.words import NOT_INTERPRETABLE
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 __all__ = ["print_results", "result_lines", "sparkline"]
@@ -98,22 +98,22 @@ def result_lines(
         UnknownNameError: there is no number of this benchmark, or of this metric.
     """
     chosen = _chosen(study, benchmark, metric, everything)
-    lines = [_line(one, group) for group in chosen for one in group]
+    lines = [_line(number, group) for group in chosen for number in group]
     order = {run: index for index, run in enumerate(study.runs)}
     lines.sort(key=lambda line: order[line.run])
     longest = max(len(line.values) for line in lines)
     widths = _widths(lines, longest, width)
-    found = [_row(dict(zip(_HEADINGS, _HEADINGS, strict=True)), widths, "bold")]
+    rows = [_row(dict(zip(_HEADINGS, _HEADINGS, strict=True)), widths, "bold")]
     for run, of_run in groupby(lines, lambda line: line.run):
-        found.append(_heading(_clean(run), width, "bold"))
+        rows.append(_heading(_clean(run), width, "bold"))
         for title, of_benchmark in groupby(of_run, lambda line: line.benchmark):
-            found.append(_heading(title, width, ""))
+            rows.append(_heading(title, width, ""))
             for line in of_benchmark:
                 course = sparkline(
                     line.values, line.silent, line.low, line.high, widths.get("course", 1), signs
                 )
-                found.append(_row({**line.cells, "course": course}, widths))
-    return found
+                rows.append(_row({**line.cells, "course": course}, widths))
+    return rows
 
 
 def print_results(
@@ -170,21 +170,22 @@ def _chosen(
     study: Study, benchmark: str | None, metric: str | None, everything: bool
 ) -> list[list[Trajectory]]:
     """The trajectories to show; those of one number, which several runs may have, together."""
-    values = [one for one in study.trajectories if one.is_value]
-    names = list(dict.fromkeys("/".join(one.benchmark) for one in values))
+    values = [number for number in study.trajectories if number.is_value]
+    names = list(dict.fromkeys("/".join(number.benchmark) for number in values))
     if benchmark is not None:
         if benchmark not in names:
             raise UnknownNameError("benchmark in the results", benchmark, names)
-        values = [one for one in values if "/".join(one.benchmark) == benchmark]
+        values = [number for number in values if "/".join(number.benchmark) == benchmark]
     if metric is not None:
-        known = {one.metric for one in values}
+        known = {number.metric for number in values}
         if metric not in known:
             raise UnknownNameError("metric in the results", metric, known)
-        values = [one for one in values if one.metric == metric]
+        values = [number for number in values if number.metric == metric]
     if metric is not None or everything:
         together: dict[tuple[object, ...], list[Trajectory]] = {}
-        for one in values:
-            together.setdefault((one.benchmark, one.settings, one.texts, *one.number_key), []).append(one)
+        for number in values:
+            key = (number.benchmark, number.settings, number.texts, *number.number_key)
+            together.setdefault(key, []).append(number)
         return list(together.values())
     panels = plan_benchmarks(study.charts, study.runs)
     return [
@@ -195,21 +196,21 @@ def _chosen(
     ]
 
 
-def _line(one: Trajectory, group: Sequence[Trajectory]) -> _Line:
+def _line(number: Trajectory, group: Sequence[Trajectory]) -> _Line:
     known = np.concatenate([other.usable["value"].to_numpy(float) for other in group])
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-    usable, defined = (one.points[name].to_numpy(bool) for name in ("usable", "defined"))
-    last, texts = rows_of(one.points)[-1], "" if one.texts == "own" else one.detail(["texts"])
+    usable, defined = (number.points[name].to_numpy(bool) for name in ("usable", "defined"))
+    last, texts = rows_of(number.points)[-1], "" if number.texts == "own" else number.detail(["texts"])
     cells = {
-        "metric": _clean(", ".join(filter(None, [one.metric_title, one.special_detail, texts]))),
-        "first": _number(float(one.usable["value"].iloc[0])) if usable.any() else "",
+        "metric": _clean(", ".join(filter(None, [number.metric_title, number.special_detail, texts]))),
+        "first": _number(float(number.usable["value"].iloc[0])) if usable.any() else "",
         "last": _number(last.value) if last.defined else "-",
         "interval": _interval(last),
         "n": f"{last.n:,.0f}" if last.n else "",
     }
-    values = np.where(usable, one.points["value"].to_numpy(float), np.nan)
-    title = f"{one.benchmark_title} ({'/'.join(one.benchmark)})"
-    return _Line(one.run, _clean(title), cells, values, defined & ~usable, low, high)
+    values = np.where(usable, number.points["value"].to_numpy(float), np.nan)
+    title = f"{number.benchmark_title} ({'/'.join(number.benchmark)})"
+    return _Line(number.run, _clean(title), cells, values, defined & ~usable, low, high)
 
 
 def _interval(point: Any) -> str:
@@ -256,16 +257,16 @@ def _widths(lines: Sequence[_Line], longest: int, width: int | None) -> dict[str
 
 
 def _row(cells: dict[str, str], widths: dict[str, int], style: str = "") -> Text:
-    found = Text()
+    cells_ = Text()
     for heading, size in widths.items():
         if heading == "metric":
-            found.append(_cropped(" " * 2 * _INDENT + cells[heading], size), style)
+            cells_.append(_cropped(" " * 2 * _INDENT + cells[heading], size), style)
             continue
         text = cells[heading]
         padded = text.ljust(size) if heading in ("course", "interval") else text.rjust(size)
-        found.append(" " * _GAP).append(_cropped(padded, size), style or _STYLES.get(heading, ""))
-    found.rstrip()
-    return found
+        cells_.append(" " * _GAP).append(_cropped(padded, size), style or _STYLES.get(heading, ""))
+    cells_.rstrip()
+    return cells_
 
 
 def _heading(text: str, width: int | None, style: str) -> Text:

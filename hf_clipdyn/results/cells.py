@@ -5,6 +5,7 @@
     results.parquet                 all rows: what readers need
     results.cells/<key>.parquet     the rows of one cell
     results.trials/<key>.parquet    a row per stimulus of that cell
+    results.influences/<key>.parquet    what each stimulus contributes to the numbers (`hf_clipdyn.results.influences`)
 
 The key is `Cell.key`. Each file is replaced whole, trials before their cell, so a kill loses the cell in work and
 nothing else. A cell costs the same whatever the folder holds, and several processes, also on several machines, may
@@ -33,7 +34,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.files import STAGING, file_sha256, write_atomically
+from hf_clipdyn.files import STAGING, disk_errors, file_sha256, write_atomically
+from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
 from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet, schema_of
 from hf_clipdyn.results.provenance import (
     PROVENANCE_KEY,
@@ -166,14 +168,10 @@ class CellStore:
         if self._output is None:
             return
         folder = cells_folder(self._output)
-        try:
+        with disk_errors(EvaluationError, f"{self._output} cannot be written", "choose another --output"):
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
-        except OSError as error:
-            raise EvaluationError(
-                f"{self._output} cannot be written ({error.strerror}): choose another --output."
-            ) from error
 
     def keys(self) -> set[str]:
         """The keys of the cells that are done, including those that other processes wrote."""
@@ -213,6 +211,7 @@ class CellStore:
         trials: pd.DataFrame | None,
         vocabulary: Vocabulary,
         began: str = "",
+        influences: Influences | None = None,
     ) -> None:
         """Write a cell in place of what its key named before: first the trials, then the rows.
 
@@ -222,6 +221,7 @@ class CellStore:
             trials: None keeps those that are there, and the cell's place in the order.
             vocabulary: of its kind and its data set.
             began: when its run began; empty if unknown.
+            influences: on its numbers; None leaves them to the first report.
 
         Raises:
             EvaluationError: the files cannot be written.
@@ -244,6 +244,9 @@ class CellStore:
             if of_trials is not None:
                 metadata[_TRIALS_KEY] = of_trials
             _write(rows.replace_schema_metadata(metadata), path)
+            if influences is not None and (of := KeptTrials([self._output]).file(cell.key)):
+                kept = _file(influences_folder(self._output), cell.key)
+                write_influences(kept, {cell.key: influences}, stamp_of(of, cell.score_version))
             stamp = replace(stamp, file=_state(path.stat()))
         elif trials is not None:
             self._trials[cell.key] = trials
@@ -497,13 +500,11 @@ def _runs(rows: pa.Table) -> list[tuple[Cell, int, int]]:
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    try:
+    remedy = (
+        "it is unchanged; free some space or choose another --output, then repeat the command to continue"
+    )
+    with disk_errors(EvaluationError, f"{path} cannot be written", remedy):
         write_atomically(path, lambda staging: pq.write_table(table, staging))
-    except OSError as error:
-        raise EvaluationError(
-            f"{path} cannot be written ({error.strerror or error}) and is unchanged: free some space or "
-            "choose another --output, then repeat the command to continue."
-        ) from error
 
 
 def _remove_litter(folder: Path) -> None:

@@ -80,7 +80,7 @@ class Provenance:
     Attributes:
         package: hf_clipdyn that wrote the table.
         study: the study in the claims that judged it; empty if none did.
-        claims: SHA-256 of what that study registers, see `hf_clipdyn.statistics.registered`.
+        claims: SHA-256 of what that study registers, see `hf_clipdyn.statistics.claims`.
         runs: each run.
     """
 

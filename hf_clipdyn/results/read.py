@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.results.cells import cells_folder, newest
 from hf_clipdyn.results.parquet import read_parquet, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row, columns_of
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
 __all__ = ["Results", "check_frame", "is_combined", "load_results", "read_results", "write_results"]
@@ -21,7 +21,6 @@ __all__ = ["Results", "check_frame", "is_combined", "load_results", "read_result
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
 _CELL = [one.name for one in fields(Cell)]
-_NAMED = ("repo_id", "revision", "kind", "dataset", "metric")  # columns that a row cannot leave empty
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +55,13 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         ConfigError: no path was given, or a file does not exist, is not a table of results, or has an earlier version.
         EvaluationError: the files have no row.
     """
-    listed = [_table_of(path) for path in ([paths] if isinstance(paths, Path) else paths)]
-    if not listed:
+    files = [_table_of(path) for path in ([paths] if isinstance(paths, Path) else paths)]
+    if not files:
         raise ConfigError(
             "No results were given: name at least one Parquet file that `clipdyn evaluate` wrote."
         )
     tables, words, sources, origins = [], [], [], []
-    for path, source in zip(listed, _short_names(listed), strict=True):
+    for path, source in zip(files, _short_names(files), strict=True):
         table, vocabulary, provenance = _read(path)
         tables.append(table)
         words.append(vocabulary)
@@ -72,11 +71,11 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         origins += [(source, recorded.get(name, RunOrigin(run=name))) for name in repositories]
     rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     if rows.empty:
-        names = ", ".join(str(path) for path in listed)
+        names = ", ".join(str(path) for path in files)
         raise EvaluationError(f"{names} has no rows: nothing was evaluated, so there is nothing to report.")
     rows["source"] = pd.Categorical(sources)
     rows = _current(rows)
-    return Results(rows, Vocabulary.merged(words), tuple(listed), _of_runs(origins, rows))
+    return Results(rows, Vocabulary.merged(words), tuple(files), _of_runs(origins, rows))
 
 
 def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
@@ -131,10 +130,8 @@ def write_results(results: Results, output: Path, provenance: Provenance | None 
     table = table.replace_schema_metadata(
         {VOCABULARY_KEY: results.vocabulary.dumps(), PROVENANCE_KEY: facts.dumps()}
     )
-    try:
+    with disk_errors(EvaluationError, f"{output} cannot be written", "name another file"):
         write_atomically(output, lambda staging: pq.write_table(table, staging))
-    except OSError as error:
-        raise EvaluationError(f"{output} cannot be written ({error.strerror or error}).") from error
 
 
 def is_combined(path: Path) -> bool:
@@ -157,8 +154,8 @@ def _of_runs(origins: Iterable[tuple[str, RunOrigin]], rows: pd.DataFrame) -> tu
     """The origins of repositories in each source, as those of runs."""
     runs = set(rows["run"])
     named = ((f"{one.run} ({source})", one) for source, one in origins)
-    found = merged(replace(one, run=name if name in runs else one.run) for name, one in named)
-    return tuple(one for one in found if one.run in runs)
+    of_runs = merged(replace(one, run=name if name in runs else one.run) for name, one in named)
+    return tuple(origin for origin in of_runs if origin.run in runs)
 
 
 def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
@@ -219,7 +216,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
         values = table[name].cast(kind)
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"has values in its column {name} that are not of the type {kind}") from error
-    if name in _NAMED and (values.null_count or pc.any(pc.equal(values, "")).as_py()):
+    if columns_of(Row)[name]["filled"] and (values.null_count or pc.any(pc.equal(values, "")).as_py()):
         raise ValueError(f"has rows without a value in {name}")
     if pa.types.is_integer(kind) and (pc.min(values).as_py() or 0) < 0:
         raise ValueError(f"has negative numbers in its column {name}")
@@ -236,12 +233,11 @@ def _current(rows: pd.DataFrame) -> pd.DataFrame:
     cells = rows.drop_duplicates("cell").set_index("cell")
     cells["key"] = cells["is_replaced"] = None
     for _, of_source in cells.groupby("source", sort=False, observed=True):
-        held = [
-            Cell(**dict(zip(_CELL, one, strict=True))) for one in of_source[_CELL].itertuples(index=False)
-        ]
-        counting = set(newest(held))
-        cells.loc[of_source.index, "key"] = [one.key for one in held]
-        cells.loc[of_source.index, "is_replaced"] = [one not in counting for one in held]
+        rows_of_cells = of_source[_CELL].itertuples(index=False)
+        own = [Cell(**dict(zip(_CELL, values, strict=True))) for values in rows_of_cells]
+        counting = set(newest(own))
+        cells.loc[of_source.index, "key"] = [cell.key for cell in own]
+        cells.loc[of_source.index, "is_replaced"] = [cell not in counting for cell in own]
     cells = cells[~cells["is_replaced"].astype(bool)].drop_duplicates(list(CELL_KEY), keep="last")
     n_commits = cells.groupby(["repo_id", "revision"])["commit"].nunique()
     ambiguous = n_commits[n_commits > 1].index.get_level_values("repo_id")

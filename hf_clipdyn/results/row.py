@@ -2,16 +2,19 @@
 
 A cell is one benchmark on one revision with one choice of texts. What is constant within a cell is a column of
 `Cell`; what varies is a column of `Number`. These dataclasses give the Arrow schema, the keys and the table of columns
-in the docs.
+in the docs. `column`, `arrow_schema` and `column_table` do so for other tables, too.
 """
 
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
+
+from hf_clipdyn.fields import members
 
 __all__ = [
     "CELL_KEY",
@@ -23,7 +26,10 @@ __all__ = [
     "NumberKey",
     "Role",
     "Row",
+    "arrow_schema",
+    "column",
     "column_table",
+    "columns_of",
 ]
 
 Role = Literal[
@@ -33,17 +39,51 @@ ROLES: tuple[Role, ...] = get_args(Role)
 """The roles of numbers: a ``value`` of the model, a ``diagnostic``, or a reference for values."""
 
 
-def column(meaning: str, *, key: bool = False, default: Any = MISSING) -> Any:
-    """A field of a row: its meaning for the docs, and whether it belongs to the key of the cell or the number."""
-    return field(default=default, metadata={"meaning": meaning, "key": key})
+def column(meaning: str, *, key: bool = False, filled: bool = False, default: Any = MISSING) -> Any:
+    """A field of a row.
+
+    Args:
+        meaning: for the docs.
+        key: whether it belongs to the key of the cell or the number.
+        filled: whether a row may not leave it empty.
+        default: where a table lacks the column, or a row its value.
+    """
+    return field(default=default, metadata={"meaning": meaning, "key": key, "filled": filled})
+
+
+_ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    tuple[str, ...]: pa.list_(pa.string()),
+}
+
+
+def columns_of(row: type) -> dict[str, Mapping[str, Any]]:
+    """What `column` declares of the fields of this dataclass, by name; fields without it are no columns."""
+    return {one.name: one.metadata for one in fields(row) if "meaning" in one.metadata}
+
+
+def arrow_schema(row: type) -> pa.Schema:
+    """The schema of a table whose rows are instances of this dataclass; `Literal` is text, and None is null."""
+    kinds = get_type_hints(row)
+    types = {name: str if get_origin(kind) is Literal else members(kind)[0] for name, kind in kinds.items()}
+    return pa.schema([(name, _ARROW[types[name]]) for name in columns_of(row)])
+
+
+def column_table(row: type) -> list[tuple[str, str, str]]:
+    """Name, Arrow type and meaning of every column of a table, for the docs."""
+    types, columns = arrow_schema(row), columns_of(row)
+    return [(name, str(types.field(name).type), declared["meaning"]) for name, declared in columns.items()]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """What is constant for one benchmark on one revision with one choice of texts."""
 
-    repo_id: str = column("Repository of the model, `owner/name`.", key=True)
-    revision: str = column("Name of the revision.", key=True)
+    repo_id: str = column("Repository of the model, `owner/name`.", key=True, filled=True)
+    revision: str = column("Name of the revision.", key=True, filled=True)
     commit: str = column("Commit of the revision, 40 hexadecimal digits.", key=True)
     epoch: int | None = column("Epochs of training; null if unknown.", default=None)
     step: int | None = column("Optimiser steps; null if unknown.", default=None)
@@ -63,8 +103,8 @@ class Cell:
     )
     model_class: str = column("Class of transformers that reads the model; empty if unknown.", default="")
     processor_class: str = column("Class that reads its processor; empty if unknown.", default="")
-    kind: str = column("Kind of the benchmark.", key=True)
-    dataset: str = column("Data set of the benchmark.", key=True)
+    kind: str = column("Kind of the benchmark.", key=True, filled=True)
+    dataset: str = column("Data set of the benchmark.", key=True, filled=True)
     split: str = column("Split of the data set that was shown.", key=True)
     data_fingerprint: str = column("SHA-256 of all stimuli and prompts.", key=True)
     observe_version: int = column(
@@ -98,7 +138,7 @@ class NumberKey:
     layer: int | None = column(
         "Number of the hidden state, from 0; null if there is none.", key=True, default=None
     )
-    metric: str = column("Key of the kind's terms.", key=True)
+    metric: str = column("Key of the kind's terms.", key=True, filled=True)
     variant: str = column("Prompt set, protocol or distance; empty for the default.", key=True, default="")
     subset: str = column("Part of the data; empty for all of it.", key=True, default="")
     condition: str = column(
@@ -145,6 +185,8 @@ class Number(NumberKey):
         default=None,
     )
     note: str = column("Cause of a NaN, or a caution about a number.", default="")
+    influence: Any = field(default=None, compare=False, repr=False, metadata={"key": False})
+    """What each item or cluster contributes to the number, a pandas Series; no column. See `Kind.score`."""
 
     def __post_init__(self) -> None:
         if math.isnan(self.value) and not self.note:
@@ -163,30 +205,13 @@ class Row(Number, Cell):
     )
 
 
-_ARROW: dict[Any, pa.DataType] = {
-    str: pa.string(),
-    str | None: pa.string(),
-    int: pa.int64(),
-    int | None: pa.int64(),
-    float: pa.float64(),
-    float | None: pa.float64(),
-    bool | None: pa.bool_(),
-    Role: pa.string(),
-}
-
-
-def _key_columns(cls: type) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(cls) if one.metadata["key"])
+def _key_columns(row: type) -> tuple[str, ...]:
+    return tuple(name for name, declared in columns_of(row).items() if declared["key"])
 
 
 CELL_KEY = _key_columns(Cell)
 """Columns that name a cell."""
 NUMBER_KEY = _key_columns(NumberKey)
 """Columns that name a number within its cell."""
-SCHEMA = pa.schema([(name, _ARROW[get_type_hints(Row)[name]]) for name in (one.name for one in fields(Row))])
+SCHEMA = arrow_schema(Row)
 """Arrow schema of the table."""
-
-
-def column_table() -> list[tuple[str, str, str]]:
-    """Name, Arrow type and meaning of every column, for the docs."""
-    return [(one.name, str(SCHEMA.field(one.name).type), one.metadata["meaning"]) for one in fields(Row)]

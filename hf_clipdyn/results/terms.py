@@ -22,6 +22,7 @@ __all__ = [
     "Reference",
     "Term",
     "Vocabulary",
+    "bare",
 ]
 
 VOCABULARY_KEY = b"hf_clipdyn.vocabulary"
@@ -273,16 +274,17 @@ class Vocabulary:
 
     def kind(self, name: str) -> KindTerms:
         """The words of a kind; its bare name if the table has none."""
-        return self.kinds.get(name) or KindTerms(title=_bare(name), terms={})
+        return self.kinds.get(name) or KindTerms(title=bare(name), terms={})
 
     def term(self, kind: str, metric: str) -> Term:
         """The words of a metric; its bare name if the table has none."""
-        return self.kind(kind).terms.get(metric) or Term(title=_bare(metric))
+        return self.kind(kind).terms.get(metric) or Term(title=bare(metric))
 
     def dataset(self, name: str) -> DatasetTerms:
         """The words of a data set; its bare name if the table has none."""
-        return self.datasets.get(name) or DatasetTerms(title=_bare(name))
+        return self.datasets.get(name) or DatasetTerms(title=bare(name))
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
+    """A name without a title, as it is shown."""
     return name.replace("_", " ")

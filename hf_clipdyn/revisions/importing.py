@@ -17,12 +17,10 @@ from hf_clipdyn.models.open_clip import (
     open_clip_config_of,
     to_open_clip,
 )
-from hf_clipdyn.revisions.folders import FolderRepository
-from hf_clipdyn.revisions.hub_checkpoints import find_run
-from hf_clipdyn.revisions.listing import Revision
+from hf_clipdyn.revisions.folders import FolderRepository, find_run
+from hf_clipdyn.revisions.listing import Revision, open_series
 from hf_clipdyn.revisions.manifest import IMPORTED
-from hf_clipdyn.revisions.names import epoch_name, epoch_of
-from hf_clipdyn.revisions.opening import Series, open_series
+from hf_clipdyn.revisions.names import Series, epoch_name, epoch_of
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
 from hf_clipdyn.schema import checked_repo_id
 
@@ -57,13 +55,8 @@ class CheckpointSource:
 
 
 def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> CheckpointSource:
-    """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name.
-
-    Raises:
-        ConfigError: a file does not exist or gives no epoch, or two files give the same.
-        ModelError: a file cannot be read.
-    """
-    found = []
+    """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name."""
+    checkpoints = []
     for path in paths:
         if path.is_dir():
             raise ConfigError(
@@ -77,36 +70,28 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
             raise ConfigError(
                 f"{path.name} has no epoch, neither inside nor in its name: rename it to epoch_N."
             )
-        found.append(Checkpoint(epoch, path.name, nullcontext(path)))
-    return CheckpointSource(_ordered(found), licence=licence)
+        checkpoints.append(Checkpoint(epoch, path.name, nullcontext(path)))
+    return CheckpointSource(_ordered(checkpoints), licence=licence)
 
 
 def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = None) -> CheckpointSource:
     """The checkpoints of one run in a model or data-set repository, at its newest commit.
 
     Each file is downloaded when it is imported.
-
-    Args:
-        repo_id: `laion/scaling-laws-openclip`.
-        run: the folder that holds the run's `epoch_N.pt`; None if the repository has one run only.
-        token: token of the Hub; None for the stored one.
-
-    Raises:
-        ClipDynError: as for `find_run`.
     """
-    found = find_run(repo_id, run, token)
+    source = find_run(repo_id, run, token)
     listed = [
-        Checkpoint(epoch, path, found.borrowed(path, token))
-        for path in found.checkpoints
+        Checkpoint(epoch, path, source.downloaded(path, token))
+        for path in source.checkpoints
         if (epoch := epoch_of(PurePosixPath(path).stem)) is not None
     ]
     return CheckpointSource(
         _ordered(listed),
-        found.repo_id,
-        found.repo_type,
-        found.commit,
-        licence=found.licence,
-        datasets=found.datasets,
+        source.repo_id,
+        source.repo_type,
+        source.commit,
+        licence=source.licence,
+        datasets=source.datasets,
     )
 
 
@@ -122,22 +107,7 @@ def import_open_clip(
     token: str | None = None,
     private: bool = False,
 ) -> Summary:
-    """Publish open_clip checkpoints as revisions of a CLIPModel; published ones are not read again.
-
-    Args:
-        source: `local_checkpoints(…)` or `hub_checkpoints(…)`.
-        repo_id: repository to create.
-        model: open_clip's name of the architecture, `ViT-B-16-quickgelu`.
-        output_dir: folder of the journal.
-        store: local store; None for `<output_dir>/hub`.
-        push_to_hub: publish to the Hub too.
-        samples_per_epoch: images per epoch of the source; without it the samples seen stay unknown.
-
-    Raises:
-        ConfigError: the repository's id is invalid.
-        ModelError: a checkpoint is not of that architecture.
-        RevisionError: revisions cannot be published.
-    """
+    """Publish open_clip checkpoints as revisions of a CLIPModel; published ones are not read again."""
     checked_repo_id(repo_id, owner=push_to_hub)
     convert = Converter(model)
 
@@ -185,11 +155,6 @@ def export_open_clip(
 
     The weights are the same to the bit. The model's open_clip configuration is written beside, with the suffix
     `.json`: after `open_clip.add_model_config(path)` the file's name without suffix is a model of open_clip.
-
-    Raises:
-        ConfigError: the file has another suffix, is a file of that revision, or a different file is at `.json`.
-        RevisionNotFoundError: there is no such revision.
-        ModelError: it is not a CLIP, or its weights are incomplete.
     """
     import torch
     from safetensors.torch import save_file

@@ -15,7 +15,7 @@ An entry appears by a rename after its snapshot, so it is whole or absent at any
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.files import delete, fsync, replace_durably, write_atomically
+from hf_clipdyn.files import delete, disk_errors, fsync, replace_durably, write_atomically
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import OF_RUN, Manifest, ManifestRow, sort_key
@@ -50,7 +50,7 @@ def _is_store(text: str) -> bool:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Where a run publishes and what its cards say: everything that `clipdyn publish --resume` needs.
+    """Where a run publishes and what its cards say: everything that `clipdyn repair` needs.
 
     Attributes:
         run_id: drawn once per run; the manifest carries it, so that two runs never mix.
@@ -79,9 +79,6 @@ class RunFacts:
         """The targets of the run in ``output_dir`` by key, the store first.
 
         The Hub's client is imported only for a run that pushes to the Hub.
-
-        Raises:
-            ConfigError: there is none, or the repository's id is invalid.
         """
         checked_repo_id(self.repo_id, owner=self.push_to_hub)
         targets: dict[str, Repository] = {}
@@ -114,7 +111,7 @@ class Entry:
     def name(self) -> str:
         return self.row.name
 
-    def settled(self, target: str) -> bool:
+    def is_done(self, target: str) -> bool:
         """Whether there is nothing left to do for that target."""
         return target in self.published or target in self.refused
 
@@ -133,32 +130,29 @@ class Journal:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out; a killed one leaves no lock behind.
-
-        Raises:
-            PublishError: another process is publishing, or the folder cannot be written.
-        """
+        """Keep other processes out; a killed one leaves no lock behind."""
         folders = [self.folder / name for name in ("entries", "snapshots", "staging")]
         for path in (*folders, *self.snapshot("").glob("*")):  # their contents are replaced or deleted later
             if path.is_symlink():
                 raise PublishError(f"{path} is a link: put the folder itself in its place.")
         lock = FileLock(self.folder / "lock", timeout=1)
-        try:
+        with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            raise PublishError(
-                f"Another process publishes from {self.folder}: wait until it ends."
-            ) from error
-        except OSError as error:
-            raise self._not_written(error) from error
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise PublishError(
+                    f"Another process publishes from {self.folder}: wait until it ends."
+                ) from error
         try:
             yield
         finally:
             lock.release()
 
-    def _not_written(self, error: OSError) -> PublishError:
-        return PublishError(f"{self.folder} cannot be written ({error.strerror}).")
+    def _writing(self) -> AbstractContextManager[None]:
+        return disk_errors(
+            PublishError, f"{self.folder} cannot be written", "check its permissions, or free some space"
+        )
 
     # --- the run ------------------------------------------------------------------------------------
 
@@ -168,13 +162,7 @@ class Journal:
         return read_json(RunFacts, path, error=PublishError) if path.exists() else None
 
     def required_run(self) -> RunFacts:
-        """The run that this journal belongs to.
-
-        Raises:
-            ConfigError: there is no journal.
-            PublishError: it cannot be read, or names a store outside the run's folder that does not exist:
-                a run from elsewhere must not choose where files are written here.
-        """
+        """The run that this journal belongs to. One from elsewhere must not choose where files are written here."""
         facts = self.run()
         if facts is None:
             raise ConfigError(
@@ -189,38 +177,32 @@ class Journal:
         return facts
 
     def open(self, facts: RunFacts) -> RunFacts:
-        """Start the journal, or continue it: the run keeps its id.
-
-        Raises:
-            PublishError: the journal belongs to another repository or another recipe, or cannot be written.
-        """
-        held = self.run()
-        for what in ("repo_id", "recipe_hash") if held is not None else ():
-            if getattr(held, what) != getattr(facts, what):
+        """Start the journal, or continue it: the run keeps its id."""
+        earlier = self.run()
+        for what in ("repo_id", "recipe_hash") if earlier is not None else ():
+            if getattr(earlier, what) != getattr(facts, what):
                 raise PublishError(
                     f"{self.folder.parent} belongs to a run with another {what.replace('_', ' ')} "
-                    f"({getattr(held, what)}): choose another output_dir."
+                    f"({getattr(earlier, what)}): choose another output_dir."
                 )
-        facts = replace(facts, run_id=uuid4().hex if held is None else held.run_id)
-        try:
+        facts = replace(facts, run_id=uuid4().hex if earlier is None else earlier.run_id)
+        with self._writing():
             self._write("run.json", asdict(facts))
             delete(self.staging)
-        except OSError as error:
-            raise self._not_written(error) from error
         return facts
 
     # --- the entries --------------------------------------------------------------------------------
 
     def entries(self) -> list[Entry]:
         """All revisions handed in so far, in training order."""
-        found = []
+        entries = []
         for path in (self.folder / "entries").glob("*.json"):
-            found.append(entry := read_json(Entry, path, error=PublishError))
+            entries.append(entry := read_json(Entry, path, error=PublishError))
             if entry.name != path.stem:
                 raise PublishError(
                     f"The journal entry {path} describes {entry.name}, not {path.stem}: remove it."
                 )
-        return sorted(found, key=lambda entry: sort_key(entry.name, entry.row.step))
+        return sorted(entries, key=lambda entry: sort_key(entry.name, entry.row.step))
 
     def add(self, row: ManifestRow, save: Callable[[Path], None]) -> Entry:
         """Take a snapshot: ``save`` writes the files into the folder that it is given."""

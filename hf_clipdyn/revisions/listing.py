@@ -1,18 +1,46 @@
-"""Which revisions a repository has; suites of others are listed too."""
+"""What a user names becomes revisions: a repository on the Hub or in a store, or the folder of a run or of models."""
 
 import json
-from collections.abc import Sequence
+import os
+import shutil
+import weakref
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Protocol
 
-from hf_clipdyn.errors import RevisionError
+from huggingface_hub import constants
+
+from hf_clipdyn.errors import ClipDynError, ConfigError, RevisionError, render_table, shown
+from hf_clipdyn.models.open_clip import Converter
+from hf_clipdyn.models.snapshots import open_clip_name, snapshot_folder
+from hf_clipdyn.revisions.folders import (
+    FolderRepository,
+    HubCheckpoints,
+    ModelFolder,
+    Progress,
+    checkpoint_name,
+    models_of,
+    open_clip_models,
+)
+from hf_clipdyn.revisions.journal import Journal
+from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, OF_RUN, Manifest, sort_key
-from hf_clipdyn.revisions.names import epoch_of, step_of
+from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series, epoch_of, step_of
 from hf_clipdyn.revisions.repository import MAIN, ReadableRepository, read_manifest, weights_of
+from hf_clipdyn.schema import is_repo_id, valid_repo_name
 
-__all__ = ["PARALLEL_REQUESTS", "Revision", "render", "revisions_of"]
-
+__all__ = [
+    "PARALLEL_REQUESTS",
+    "Revision",
+    "list_revisions",
+    "open_series",
+    "render",
+    "revisions_of",
+]
 
 PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
 
@@ -69,28 +97,27 @@ def revisions_of(repository: ReadableRepository) -> list[Revision]:
     refs = repository.refs()
     manifest = read_manifest(repository, refs.get(MAIN))
     others = {commit for name, commit in refs.items() if name != MAIN}
-    if refs.get(MAIN) in others or (manifest is not None and manifest.rows):
+    if refs.get(MAIN) in others or (manifest is not None and manifest.revisions):
         refs.pop(MAIN, None)
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         listings = list(pool.map(repository.files, refs.values()))
     revisions = []
     for (name, commit), files in zip(refs.items(), listings, strict=True):
-        held = weights_of(files)
-        known = manifest
+        weights, known = weights_of(files), manifest
         if MANIFEST_FILE in files and (manifest is None or manifest.row(name) is None):
             known = _own_manifest(repository, commit, manifest)
         row = known.row(name) if known is not None else None
+        of_row: dict[str, Any] = {
+            field: getattr(row, field, None) for field in ("step", "samples_seen", "loss", "time")
+        }
         revisions.append(
             Revision(
                 name=name,
                 epoch=row.epoch if row else epoch_of(name),
-                step=row.step if row else None,
-                samples_seen=row.samples_seen if row else None,
                 commit=commit,
-                sha256=held.sha256 if held else None,
-                size=held.size if held else None,
-                loss=row.loss if row else None,
-                time=row.time if row else None,
+                sha256=weights.sha256 if weights else None,
+                size=weights.size if weights else None,
+                **of_row,
                 **({field: getattr(known, field) for field in OF_RUN} if known is not None else {}),
             )
         )
@@ -117,21 +144,306 @@ def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:
     """The revisions as a table for the terminal, or as a JSON list with whole hashes."""
     if as_json:
         return json.dumps([asdict(revision) for revision in revisions], indent=1)
-    head = ("revision", "epoch", "step", "samples seen", "loss", "commit", "sha256")
-    lines: list[tuple[str, ...]] = [head]
-    for revision in revisions:
-        known = (revision.epoch, revision.step, revision.samples_seen)
-        lines.append(
-            (
-                revision.name,
-                *("-" if value is None else f"{value:,}" for value in known),
-                "-" if revision.loss is None else f"{revision.loss:.4f}",
-                revision.commit[:12],
-                (revision.sha256 or "-")[:12],
-            )
-        )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+    if not revisions:
+        return "There are no revisions."
+    return render_table(
+        [
+            {
+                "revision": revision.name,
+                "epoch": _number(revision.epoch),
+                "step": _number(revision.step),
+                "samples seen": _number(revision.samples_seen),
+                "loss": "-" if revision.loss is None else f"{revision.loss:.4f}",
+                "commit": revision.commit[:12],
+                "sha256": (revision.sha256 or "-")[:12],
+            }
+            for revision in revisions
+        ]
     )
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def open_series(
+    name: Name,
+    store: Name | None = None,
+    token: str | None = None,
+    *,
+    samples_per_epoch: int | None = None,
+    keep_checkpoints: bool = False,
+) -> Series:
+    """The revisions that a name means. The Hub is not asked yet.
+
+    A folder is, in this order: a run of this package, which knows its repository and its store; a Trainer's output
+    folder with its `checkpoint-*`, or one of these; a model. `open_clip:ViT-B-32@PLACE` is a checkpoint file of
+    open_clip's training, or a folder of `epoch_N.pt`: a path here, else `owner/name/FOLDER` in a repository on the Hub.
+    Any other name is a repository in ``store``. Without ``store`` it is the repository of a run below `./runs` that was
+    not pushed, else a repository on the Hub.
+    """
+    text = os.fspath(name)
+    if text.startswith(OPEN_CLIP):
+        return _open_clip(text, token, samples_per_epoch, keep_checkpoints)
+    folder = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
+    if text and os.path.isdir(folder) and not _holds(store, text):  # noqa: PTH112  # nor does this, for any text
+        return _open_folder(folder.absolute(), token)
+    if not is_repo_id(text) or os.path.isfile(folder):  # noqa: PTH113
+        raise ConfigError(
+            f"{shown(text)} is neither a folder here nor a name that the Hub accepts: give owner/name "
+            "(allowed: letters, digits, _ and single - and ., at most 96 characters), or a folder with "
+            "a model, with a Trainer's checkpoints or with a run."
+        )
+    return _Stored(text, _store_of_run(text) if store is None else Path(store).absolute(), token)
+
+
+def list_revisions(repo_id: Name, store: Name | None = None, token: str | None = None) -> list[Revision]:
+    """The revisions of a repository or a folder, in training order.
+
+    Without a manifest, the numbers in the names give the order; `main` is then listed last, if no other branch has its
+    commit.
+
+    Args:
+        repo_id: `owner/name`; or a folder with a run, with a Trainer's checkpoints or with one model; or
+            `open_clip:MODEL@PLACE`.
+        store: folder of a local store; None asks the Hub, or a run below `./runs` that was not pushed.
+        token: token of the Hub; None for the stored one.
+
+    Returns:
+        A `Revision` for each, the initialisation first.
+
+    Raises:
+        ConfigError: the folder contains none of these, or the Hub could have no such repository.
+        RevisionNotFoundError: there is no such repository.
+        RevisionError: its manifest or a `trainer_state.json` cannot be read.
+
+    Examples:
+        >>> from hf_clipdyn import list_revisions
+        >>> [one.name for one in list_revisions("local/demo", "runs/demo/hub")]
+        ['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003']
+    """
+    return open_series(repo_id, store, token).revisions()
+
+
+class _Checkpoints(ReadableRepository, Protocol):
+    """Checkpoints of open_clip as revisions, on this machine or on the Hub."""
+
+    def checkpoint(self, commit: str) -> Path:
+        """The checkpoint file of a revision, downloaded if needed."""
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A repository in a local store, or on the Hub if ``store`` is None."""
+
+    repo_id: str
+    store: Path | None
+    token: str | None
+
+    @cached_property
+    def repository(self) -> ReadableRepository:
+        # Offline the client's own cache is read, which has the layout of a store.
+        offline = Path(constants.HF_HUB_CACHE) if constants.HF_HUB_OFFLINE else None
+        store = self.store or offline
+        if store is not None:
+            return LocalStore(store.absolute(), self.repo_id)
+        from hf_clipdyn.revisions.remote import HubRepository
+
+        return HubRepository(self.repo_id, token=self.token)
+
+    def revisions(self) -> list[Revision]:
+        return revisions_of(self.repository)
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        return snapshot_folder(
+            self.repo_id,
+            revision.commit,
+            cache_dir=self.store,
+            local_files_only=self.store is not None,
+            token=self.token,
+            settings_only=settings_only,
+        )
+
+
+class _Folder:
+    """A Trainer's output folder, one of its checkpoints, or a model."""
+
+    def __init__(self, folder: Path, only: str | None = None) -> None:
+        self.repo_id = valid_repo_name(folder.name)
+        self.repository = FolderRepository(folder, partial(_selected, folder, only))
+        self._views = _Views()
+
+    def revisions(self) -> list[Revision]:
+        models = self.repository.models()
+        return [
+            _trained(revision, models[revision.name].progress) for revision in revisions_of(self.repository)
+        ]
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (files are here)
+        model = self.repository.model(revision.commit)
+        if not model.files:
+            raise RevisionError(
+                f"{model.path} does not contain a complete model: expected config.json and model.safetensors. "
+                "Merge an adapter into its model, and save that."
+            )
+        if all(file.parent == model.path for file in model.files.values()):
+            return model.path
+        return self._views(revision.commit, model.files)
+
+
+class _OpenClip:
+    """Checkpoints of open_clip's training, each converted in memory to a CLIPModel when it is read."""
+
+    def __init__(
+        self, model: str, name: str, repository: _Checkpoints, samples_per_epoch: int | None
+    ) -> None:
+        self.repo_id, self.repository = valid_repo_name(name), repository
+        self._model, self._samples_per_epoch = model, samples_per_epoch
+        self._converter = Converter(model)
+        self._views = _Views()
+
+    def revisions(self) -> list[Revision]:
+        return [
+            replace(
+                revision,
+                scale=self._model,
+                parameters=self._converter.parameters,
+                samples_seen=self._samples_seen(revision.epoch),
+            )
+            for revision in revisions_of(self.repository)
+        ]
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        if settings_only:
+            return self._settings
+        checkpoint = self.repository.checkpoint(revision.commit)
+        settings = {path.name: path for path in self._settings.iterdir()}
+        return self._views(revision.commit, settings | {open_clip_name(checkpoint): checkpoint})
+
+    def _samples_seen(self, epoch: int | None) -> int | None:
+        return None if epoch is None or self._samples_per_epoch is None else epoch * self._samples_per_epoch
+
+    @cached_property
+    def _settings(self) -> Path:
+        """Folder with the files beside the weights, which all checkpoints share."""
+        folder = self._views.root / "settings"
+        self._converter.save_settings(folder)
+        return folder
+
+
+class _Views:
+    """Folders of links to files that lie elsewhere, for as long as the object lives."""
+
+    def __call__(self, name: str, files: Mapping[str, Path]) -> Path:
+        """A folder of links to these files. Links that lead elsewhere by now are replaced."""
+        view = self.root / name
+        view.mkdir(exist_ok=True)
+        for link, file in files.items():
+            if not (view / link).is_symlink() or (view / link).readlink() != file:
+                (view / link).unlink(missing_ok=True)
+                (view / link).symlink_to(file)
+        return view
+
+    @cached_property
+    def root(self) -> Path:
+        """Folder of the folders."""
+        root = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
+        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+        return root
+
+
+def _trained(revision: Revision, progress: Progress) -> Revision:
+    return replace(revision, **{name: value for name, value in asdict(progress).items() if value is not None})
+
+
+def _selected(folder: Path, only: str | None) -> dict[str, ModelFolder]:
+    return {name: model for name, model in models_of(folder).items() if only in (None, name)}
+
+
+def _open_clip(text: str, token: str | None, samples_per_epoch: int | None, keep: bool) -> Series:
+    model, at, name = text.removeprefix(OPEN_CLIP).partition("@")
+    if not (model and at and name):
+        raise ConfigError(
+            f"{shown(text)} names no checkpoints: give {OPEN_CLIP}MODEL@PLACE, for example "
+            f"{OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt, or "
+            "with owner/name/FOLDER on the Hub."
+        )
+    path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
+    if not os.path.exists(path):  # noqa: PTH110
+        repo_id, folder = _on_hub(name)
+        if "/" not in repo_id or not is_repo_id(repo_id):
+            raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
+        repository = HubCheckpoints(repo_id, folder, model, token=token, keep=keep)
+        return _OpenClip(model, (folder or repo_id).rpartition("/")[2], repository, samples_per_epoch)
+    if not open_clip_models(path, model):
+        raise ConfigError(
+            f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+        )
+    parent = path if path.is_dir() else path.parent
+    run = parent.parent if parent.name == "checkpoints" else parent  # as open_clip's training names it
+    here = FolderRepository(path, partial(open_clip_models, path, model))
+    return _OpenClip(model, run.name, here, samples_per_epoch)
+
+
+def _on_hub(name: str) -> tuple[str, str | None]:
+    """`owner/name/FOLDER` as the repository and the folder; None if there is no folder."""
+    parts = name.rstrip("/").split("/")
+    return "/".join(parts[:2]), "/".join(parts[2:]) or None
+
+
+def _open_folder(folder: Path, token: str | None) -> Series:
+    run = Journal.of_run(folder)
+    if run.run() is not None:
+        facts = run.required_run()
+        return _Stored(facts.repo_id, None if facts.store is None else folder / facts.store, token)
+    checkpoint = checkpoint_name(folder)
+    series = _Folder(folder) if checkpoint is None else _Folder(folder.parent, checkpoint)
+    if not any(model.files for model in series.repository.models().values()):
+        raise ConfigError(f"The folder {folder} contains no model. {_hint(folder)}")
+    return series
+
+
+def _hint(folder: Path) -> str:
+    """What to give instead of a folder without a model."""
+    stored = sorted(path.name[8:].replace("--", "/") for path in folder.glob("models--*"))
+    if stored:
+        return f"It is a store: give {', '.join(stored[:3])} with --store {folder}."
+    if runs := _runs_below(folder):
+        return f"It contains runs: give one or several of them, for example {runs[0]}."
+    epochs = next(
+        (place for place in (folder, folder / "checkpoints") if any(place.glob("epoch_*.pt"))), None
+    )
+    if epochs is not None:
+        return f"It contains checkpoints of open_clip: give {OPEN_CLIP}MODEL@{epochs}, as {OPEN_CLIP}ViT-B-32@{epochs}."
+    return (
+        "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
+        "checkpoint-* folders, or the output_dir of `clipdyn train`."
+    )
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """The folders of runs in a folder, and those of grids of runs in it."""
+    journals = [*folder.glob("*/publishing/run.json"), *folder.glob("*/*/publishing/run.json")]
+    return sorted(path.parents[1] for path in journals)
+
+
+def _holds(store: Name | None, repo_id: str) -> bool:
+    return store is not None and is_repo_id(repo_id) and LocalStore(Path(store), repo_id).folder.is_dir()
+
+
+def _store_of_run(repo_id: str) -> Path | None:
+    """The store of the run below `./runs` that has this repository and was not pushed; None if there is none."""
+    stores = []
+    for folder in _runs_below(Path("runs").absolute()):
+        try:
+            facts = Journal.of_run(folder).required_run()
+        except ClipDynError:
+            continue  # a broken run must not keep others from the Hub
+        if facts.repo_id == repo_id and facts.store is not None and not facts.push_to_hub:
+            stores.append(folder / facts.store)
+    if len(stores) > 1:
+        raise ConfigError(
+            f"Several runs below ./runs are called {repo_id}: choose one with --store "
+            f"({', '.join(map(str, stores[:4]))})."
+        )
+    return stores[0] if stores else None

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Annotated
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.files import (
     delete,
+    disk_errors,
     file_git_hash,
     file_sha256,
     follow_umask,
@@ -36,7 +37,7 @@ from hf_clipdyn.files import (
 )
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
-from hf_clipdyn.revisions.repository import MAIN, FileRecord, FilesOnDisk, Held
+from hf_clipdyn.revisions.repository import MAIN, FileRecord, FilesOnDisk, StoredFile
 from hf_clipdyn.schema import Count, Matches, read_json
 
 __all__ = ["LocalStore"]
@@ -108,16 +109,16 @@ class LocalStore(FilesOnDisk):
         root = self._snapshot(commit)
         if not root.is_dir():
             raise RevisionNotFoundError(f"{self.where} has no snapshot of commit {commit}.")
-        found = {
+        paths = {
             path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if self._has(path)
         }
         # If a store was copied without its links, the listing still has the hashes.
-        listed = {} if all(path.is_symlink() for path in found.values()) else self._listed(commit)
+        listed = {} if all(path.is_symlink() for path in paths.values()) else self._listed(commit)
         return {
             name: replace(listed[name], size=path.stat().st_size)
             if name in listed and not path.is_symlink()
             else _record(path)
-            for name, path in found.items()
+            for name, path in paths.items()
         }
 
     def _listed(self, commit: str) -> dict[str, FileRecord]:
@@ -144,35 +145,31 @@ class LocalStore(FilesOnDisk):
             return False
 
     def _file(self, commit: str, path: str) -> Path:
-        found = self._snapshot(commit) / path
-        if not self._has(found):
+        file = self._snapshot(commit) / path
+        if not self._has(file):
             raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.")
-        return found
+        return file
 
     # --- writing ------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        try:
+        remedy = "choose another folder or correct its permissions"
+        with disk_errors(PublishError, f"The store {self.store} cannot be written", remedy):
             staging = self._stage()
             write_atomically(staging / "probe", b"")
             delete(staging)
-        except OSError as error:
-            raise PublishError(
-                f"The store {self.store} cannot be written ({error.strerror}): "
-                "choose another folder or correct its permissions."
-            ) from error
 
     def clean(self) -> None:
         with suppress(OSError):  # it only takes space
             delete(self.folder / ".staging")
 
     def commit(
-        self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
+        self, name: str, files: Mapping[str, Path | StoredFile], manifest: Manifest, parent: str | None
     ) -> str:
         if self._ref(MAIN) != parent:
             raise PublishError(f"Another process writes to {self.where} now: try again later.")
         sources = {
-            path: self._file(file.commit, file.path) if isinstance(file, Held) else file
+            path: self._file(file.commit, file.path) if isinstance(file, StoredFile) else file
             for path, file in files.items()
         }
         with self._writing(name):
@@ -187,25 +184,22 @@ class LocalStore(FilesOnDisk):
         root = self.folder / "snapshots"
         for folder in sorted(root.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True):
             try:
-                held = Manifest.loads((folder / MANIFEST_FILE).read_bytes()).row(name)
+                row = Manifest.loads((folder / MANIFEST_FILE).read_bytes()).row(name)
             except (OSError, RevisionError):
                 continue
-            if held is not None:
+            if row is not None:
                 yield folder.name
 
     def _ref(self, name: str) -> str | None:
         path = self.folder / "refs" / name
         return path.read_text().strip() if path.is_file() else None
 
-    @contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise PublishError(
-                f"{name} could not be written to the store {self.store} ({error.strerror}); nothing of it was "
-                "published. Free some disk space, then run `clipdyn publish --resume`."
-            ) from error
+    def _writing(self, name: str) -> AbstractContextManager[None]:
+        return disk_errors(
+            PublishError,
+            f"{name} could not be written to the store {self.store}",
+            "nothing of it was published; free some disk space, then run `clipdyn repair`",
+        )
 
     def _snapshot(self, commit: str) -> Path:
         return self.folder / "snapshots" / commit

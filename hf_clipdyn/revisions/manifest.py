@@ -77,7 +77,7 @@ class Manifest:
 
     Attributes:
         run_id: names the run that made them; a repository contains one run.
-        rows: the revisions in training order.
+        revisions: their rows, in training order.
         scale: name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown.
         seed: seed of the run; None if unknown.
         arm: name of the control or ablation that the run belongs to; empty for the main arm.
@@ -85,7 +85,7 @@ class Manifest:
     """
 
     run_id: str
-    rows: tuple[ManifestRow, ...] = ()
+    revisions: tuple[ManifestRow, ...]
     scale: _Name | None = None
     seed: int | None = None
     arm: _Arm = ""
@@ -93,17 +93,17 @@ class Manifest:
 
     def row(self, name: str) -> ManifestRow | None:
         """The row of that name, or None."""
-        return next((row for row in self.rows if row.name == name), None)
+        return next((row for row in self.revisions if row.name == name), None)
 
     @property
     def newest(self) -> ManifestRow | None:
         """The row with the weights that `main` must have."""
-        return self.rows[-1] if self.rows else None
+        return self.revisions[-1] if self.revisions else None
 
     def with_row(self, row: ManifestRow) -> "Manifest":
         """The manifest with this row, which replaces a row of the same name."""
-        others = [other for other in self.rows if other.name != row.name]
-        return replace(self, rows=_ordered([*others, row]))
+        others = [other for other in self.revisions if other.name != row.name]
+        return replace(self, revisions=_ordered([*others, row]))
 
     def dumps(self) -> str:
         """The text of `revisions.json`: the same rows give the same bytes."""
@@ -111,7 +111,7 @@ class Manifest:
             "format_version": _FORMAT_VERSION,
             "run_id": self.run_id,
             **{name: value for name in OF_RUN if (value := getattr(self, name)) not in (None, "")},
-            "revisions": [asdict(row) for row in self.rows],
+            "revisions": [asdict(row) for row in self.revisions],
         }
         for row in content["revisions"]:
             if not row["identical_allowed"]:
@@ -120,16 +120,7 @@ class Manifest:
 
     @classmethod
     def loads(cls, text: str | bytes, where: str = "the repository", only: str | None = None) -> "Manifest":
-        """Read `revisions.json`.
-
-        Args:
-            text: its content.
-            where: the repository, for messages.
-            only: read no row but the one of this name; None reads all.
-
-        Raises:
-            RevisionError: the text is not a manifest that this version can read.
-        """
+        """Read `revisions.json`: all rows, or that called ``only``."""
         where = f"{MANIFEST_FILE} of {where}"
         content = parse_any(text, where=where, error=RevisionError)
         version = load_json(_Version, content, where=where, error=RevisionError).format_version
@@ -139,26 +130,16 @@ class Manifest:
             )
         if only is not None and isinstance(rows := content.get("revisions"), list):
             content["revisions"] = [row for row in rows if isinstance(row, dict) and row.get("name") == only]
-        held = load_json(_Content, content, where=where, error=RevisionError)
-        twice = [name for name, n in Counter(row.name for row in held.revisions).items() if n > 1]
+        manifest = load_json(cls, content, where=where, error=RevisionError)
+        twice = [name for name, n in Counter(row.name for row in manifest.revisions).items() if n > 1]
         if twice:
             raise RevisionError(f"{where} has more than one row of {twice[0]}.")
-        return cls(held.run_id, _ordered(held.revisions), **{name: getattr(held, name) for name in OF_RUN})
+        return replace(manifest, revisions=_ordered(manifest.revisions))
 
 
 @dataclass(frozen=True)
 class _Version:
     format_version: int
-
-
-@dataclass(frozen=True)
-class _Content:
-    run_id: str
-    revisions: tuple[ManifestRow, ...]
-    scale: _Name | None = None
-    seed: int | None = None
-    arm: _Arm = ""
-    parameters: Count | None = None
 
 
 def _ordered(rows: Iterable[ManifestRow]) -> tuple[ManifestRow, ...]:

@@ -4,14 +4,23 @@ The names of this project have a fixed width, so they sort as text. Those of oth
 `step1000-tokens4B`, `epoch_12`) need `natural_key`.
 """
 
+import os
 import re
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 from hf_clipdyn.errors import ConfigError, RevisionError
 from hf_clipdyn.schema import Matches
 
+if TYPE_CHECKING:
+    from hf_clipdyn.revisions.listing import Revision
+    from hf_clipdyn.revisions.repository import ReadableRepository
+
 __all__ = [
+    "OPEN_CLIP",
+    "Name",
     "RevisionName",
+    "Series",
     "checked_ref",
     "epoch_name",
     "epoch_of",
@@ -19,6 +28,40 @@ __all__ = [
     "step_name",
     "step_of",
 ]
+
+Name = str | os.PathLike[str]
+"""`owner/name`, a folder, or `open_clip:MODEL@PLACE`."""
+
+OPEN_CLIP = "open_clip:"
+"""Start of the name of open_clip's checkpoints."""
+
+
+@runtime_checkable
+class Series(Protocol):
+    """The revisions of one model, wherever they are."""
+
+    @property
+    def repo_id(self) -> str:
+        """Its name in tables of results: a folder of models has no owner."""
+
+    @property
+    def repository(self) -> "ReadableRepository":
+        """Its files and their hashes."""
+
+    def revisions(self) -> "list[Revision]":
+        """The revisions in training order; see `list_revisions`."""
+
+    def fetch(self, revision: "Revision", *, settings_only: bool = False) -> Path:
+        """Folder with the model files of a revision, downloaded if needed.
+
+        Args:
+            revision: one of `revisions`.
+            settings_only: do not download the weights.
+
+        Raises:
+            RevisionError: it cannot be fetched, or contains no model.
+        """
+
 
 # A number of 18 digits at most: no run is longer, and every sum of two fits 64 bits.
 _EPOCH = re.compile(r"(?:^|[^a-z])epochs?[-_]?(\d{1,18})(?!\d)", re.IGNORECASE)
@@ -42,13 +85,7 @@ RevisionName = Annotated[
 def checked_ref(name: str, commit: str | bytes, where: str) -> tuple[str, str]:
     """A branch or tag of any suite and its commit, before either becomes a path or is printed.
 
-    Args:
-        name: as git allows it, also with slashes: `pr/1`.
-        commit: 40 hexadecimal digits, also with a line's end.
-        where: the repository, for the message, which never prints the ref's content.
-
-    Raises:
-        RevisionError: git does not allow the name, or the ref has no commit.
+    The message never prints the ref's content.
     """
     if len(name) > 250 or not name.isprintable() or not all(map(_REF_PART.fullmatch, name.split("/"))):
         raise RevisionError(f"{where} has a ref {name[:60]!a}, which git does not allow: delete it.")
@@ -89,37 +126,19 @@ def step_name(step: int) -> str:
 
 
 def epoch_of(name: str) -> int | None:
-    """The epoch in a revision's name; None if it has none.
-
-    Examples:
-        >>> from hf_clipdyn.revisions.names import epoch_of
-        >>> epoch_of("epoch_12"), epoch_of("step1000")
-        (12, None)
-    """
-    found = _EPOCH.search(name)
-    return int(found[1]) if found else None
+    """The epoch in a revision's name; None if it has none."""
+    match = _EPOCH.search(name)
+    return int(match[1]) if match else None
 
 
 def step_of(name: str) -> int | None:
-    """The step in a revision's name; None if it has none.
-
-    Examples:
-        >>> from hf_clipdyn.revisions.names import step_of
-        >>> step_of("step1000-tokens4B"), step_of("epoch-003")
-        (1000, None)
-    """
-    found = _STEP.search(name)
-    return int(found[1]) if found else None
+    """The step in a revision's name; None if it has none."""
+    match = _STEP.search(name)
+    return int(match[1]) if match else None
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key by the numbers in a name, not by its text: `step2` comes before `step10`.
-
-    Examples:
-        >>> from hf_clipdyn.revisions.names import natural_key
-        >>> sorted(["step1000", "step2", "main"], key=natural_key)
-        ['main', 'step2', 'step1000']
-    """
+    """Sort key by the numbers in a name, not by its text: `step2` comes before `step10`."""
     parts = (part for part in _DIGITS.split(name) if part)
     return tuple(
         (1, int(part), "") if part.isdecimal() and len(part) < 1000 else (0, 0, part) for part in parts

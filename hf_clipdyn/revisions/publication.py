@@ -16,9 +16,9 @@ from hf_clipdyn.revisions.repository import (
     MAIN,
     WEIGHTS_FILE,
     FileRecord,
-    Held,
     ReadableRepository,
     Repository,
+    StoredFile,
     read_manifest,
     sha256_of,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "files_of",
     "publish",
     "replace",
-    "settle_main",
+    "update_main",
 ]
 
 
@@ -55,11 +55,7 @@ class IdenticalWeightsError(PublishError):
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """The files of a folder as `Snapshot` wants them, sorted.
-
-    Raises:
-        PublishError: one is a link to a file elsewhere.
-    """
+    """The files of a folder as `Snapshot` wants them, sorted."""
     root = folder.resolve()
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -74,11 +70,6 @@ def publish(target: Repository, snapshot: Snapshot) -> str:
     """Publish a revision, whole or not at all, and update `main`; returns its commit.
 
     A repeat changes nothing.
-
-    Raises:
-        PublishError: the name has other weights, or the target contains another run.
-        IdenticalWeightsError: another revision has the same weights, and that was not allowed.
-        RevisionError: the target cannot be read.
     """
     name, refs = snapshot.row.name, _refs(target)
     manifest = read_manifest(target, refs.get(MAIN))
@@ -92,10 +83,10 @@ def publish(target: Repository, snapshot: Snapshot) -> str:
         )
         _compare(target, snapshot, commit)
         target.set_ref(name, commit)
-        held = target.refs().get(name)
-        if held != commit:
-            _require_same(target, snapshot, held)
-    settle_main(target, after)
+        served = target.refs().get(name)
+        if served != commit:
+            _require_same(target, snapshot, served)
+    update_main(target, after)
     return commit
 
 
@@ -107,12 +98,8 @@ def replace(target: Repository, snapshot: Snapshot, manifest: Manifest) -> str:
     return commit
 
 
-def settle_main(target: Repository, manifest: Manifest) -> bool:
-    """Give `main` this manifest and the files of its newest revision.
-
-    Returns:
-        Whether anything had to be done.
-    """
+def update_main(target: Repository, manifest: Manifest) -> bool:
+    """Give `main` this manifest and the files of its newest revision; returns whether anything had to be done."""
     refs = target.refs()
     newest, main = manifest.newest, refs.get(MAIN)
     files = _files(target, main)
@@ -129,7 +116,7 @@ def settle_main(target: Repository, manifest: Manifest) -> bool:
         and target.read(base, MANIFEST_FILE) == manifest.dumps().encode()
     ):
         return False
-    copied = {path: Held(base, path) for path in target.files(base) if path != MANIFEST_FILE}
+    copied = {path: StoredFile(base, path) for path in target.files(base) if path != MANIFEST_FILE}
     commit = target.commit(MAIN, copied, manifest, main)
     if target.refs().get(MAIN) != commit:
         target.set_ref(MAIN, commit, move=True)
@@ -158,19 +145,19 @@ def _files(target: Repository, commit: str | None) -> dict[str, FileRecord]:
 
 def _manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -> Manifest:
     """The manifest once ``snapshot`` is published; raises what `publish` says."""
-    row, held = snapshot.row, manifest.rows if manifest is not None else ()
+    row, published = snapshot.row, manifest.revisions if manifest is not None else ()
     if manifest is not None and manifest.run_id != snapshot.run.run_id:
         raise PublishError(
             f"{where} contains the revisions of another run: choose another repository, "
             "or continue that run in its own output_dir."
         )
-    twins = [other.name for other in held if other.sha256 == row.sha256 and other.name != row.name]
+    twins = [other.name for other in published if other.sha256 == row.sha256 and other.name != row.name]
     if twins and not row.identical_allowed:
         raise IdenticalWeightsError(
             f"{row.name} has the same weights as {twins[0]} in {where}: training changed nothing "
             "between them. Allow identical revisions if this is intended."
         )
-    return dataclasses.replace(snapshot.run, rows=held).with_row(row)
+    return dataclasses.replace(snapshot.run, revisions=published).with_row(row)
 
 
 def _require_same(target: Repository, snapshot: Snapshot, commit: str | None) -> None:
@@ -184,8 +171,8 @@ def _require_same(target: Repository, snapshot: Snapshot, commit: str | None) ->
 
 def _earlier_commit(target: Repository, snapshot: Snapshot, manifest: Manifest | None) -> str | None:
     """The commit of an attempt that was interrupted before its branch was made."""
-    held = manifest.row(snapshot.row.name) if manifest is not None else None
-    if held is None or held.sha256 != snapshot.row.sha256:
+    row = manifest.row(snapshot.row.name) if manifest is not None else None
+    if row is None or row.sha256 != snapshot.row.sha256:
         return None
     for commit in target.commits_of(snapshot.row.name):
         try:

@@ -16,23 +16,22 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Condition, Lock
+from threading import Condition, Lock, Thread
 from types import TracebackType
 from typing import Self
 
 from safetensors import SafetensorError
 
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import PublishError, RevisionError
-from hf_clipdyn.files import file_sha256, write_atomically
-from hf_clipdyn.hub import RetryPolicy, attempt, is_transient
+from hf_clipdyn.errors import ClipDynError, PublishError, RevisionError
+from hf_clipdyn.files import disk_errors, file_sha256, write_atomically
+from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, reason
 from hf_clipdyn.revisions.journal import STORE, Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
 from hf_clipdyn.revisions.publication import IdenticalWeightsError, Snapshot, files_of, publish
-from hf_clipdyn.revisions.publishing_thread import PublishingThread
 from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, check_run
 
-__all__ = ["Publisher", "RevisionRecord", "Summary"]
+__all__ = ["Publisher", "PublishingThread", "RevisionRecord", "Summary"]
 
 _log = logging.getLogger(__name__)
 
@@ -243,14 +242,13 @@ class Publisher:
             versions=_versions(),
         )
         self._wait_for_room()
-        try:
+        with disk_errors(
+            PublishError,
+            f"The snapshot of {record.name} could not be written to {self._journal.folder}",
+            "nothing of it was published; free some disk space, then continue the run",
+            also=SafetensorError,
+        ):
             entry = self._journal.add(row, save)
-        except (OSError, SafetensorError) as error:
-            cause = getattr(error, "strerror", None) or error
-            raise PublishError(
-                f"The snapshot of {record.name} could not be written to {self._journal.folder} ({cause}); nothing "
-                "of it was published. Free some disk space, then continue the run."
-            ) from error
         with self._changed:
             self._entries[record.name] = entry
         self._wake()
@@ -264,11 +262,11 @@ class Publisher:
         self._journal.staging.mkdir(exist_ok=True)
         with TemporaryDirectory(dir=self._journal.staging) as folder:
             save(Path(folder))
-            found = file_sha256(Path(folder) / WEIGHTS_FILE)
+            saved = file_sha256(Path(folder) / WEIGHTS_FILE)
         with self._changed:  # so that the snapshot is not discarded meanwhile
             known = self._entries[name].row.sha256
             known = known or file_sha256(self._journal.snapshot(name) / WEIGHTS_FILE)
-        if found != known:
+        if saved != known:
             raise PublishError(
                 f"{self._facts.repo_id} has {name} with other weights, from an earlier run in "
                 f"{self._journal.folder.parent}: continue that run from a checkpoint, or choose another output_dir."
@@ -311,7 +309,7 @@ class Publisher:
                 sentences += filter(None, reasons[:1])
         if missing:
             sentences.append(
-                f"They are kept in {self._journal.folder}: `clipdyn publish --resume {self._journal.folder.parent}` "
+                f"They are kept in {self._journal.folder}: `clipdyn repair {self._journal.folder.parent}` "
                 "publishes them when it can."
             )
         return Summary(published, missing, " ".join(sentences))
@@ -319,7 +317,7 @@ class Publisher:
     # --- for the threads ----------------------------------------------------------------------------
 
     def _next(self, target: str) -> str | None:
-        return next((entry.name for entry in self._entries.values() if not entry.settled(target)), None)
+        return next((entry.name for entry in self._entries.values() if not entry.is_done(target)), None)
 
     def _publish(self, target: str, name: str) -> None:
         """Publish one revision to one target and record it."""
@@ -329,10 +327,10 @@ class Publisher:
             with self._source(entry) as files:
                 commit = publish(self._targets[target], Snapshot(files, entry.row, self._facts.manifest()))
         except IdenticalWeightsError as error:
-            self._settle(name, "refused", {target: str(error)})
+            self._record(name, "refused", {target: str(error)})
             _log.warning("%s", error)
         else:
-            self._settle(name, "published", {target: commit})
+            self._record(name, "published", {target: commit})
 
     def _prepare(self, entry: Entry) -> Entry:
         """Hash the weights and write the card; training does not wait for this."""
@@ -364,7 +362,7 @@ class Publisher:
         write_atomically(folder / "README.md", card, staging=self._journal.staging)
         return replace(row, sha256=file_sha256(weights), size=weights.stat().st_size)
 
-    def _settle(self, name: str, outcome: str, of_target: dict[str, str]) -> None:
+    def _record(self, name: str, outcome: str, of_target: dict[str, str]) -> None:
         """Record what became of a revision in a target, in the entry's ``published`` or ``refused``."""
         with self._changed:
             entry = self._entries[name]
@@ -432,7 +430,7 @@ class Publisher:
             while (
                 thread is not None
                 and thread.busy()
-                and sum(not entry.settled(STORE) for entry in self._entries.values()) >= _MAX_WAITING
+                and sum(not entry.is_done(STORE) for entry in self._entries.values()) >= _MAX_WAITING
             ):
                 self._changed.wait(1.0)
 
@@ -468,10 +466,89 @@ class Publisher:
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in _RECORDED_PACKAGES:
         try:
-            found[package] = package_version(package)
+            versions[package] = package_version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
+
+
+# --- the threads ---
+
+
+class PublishingThread(Thread):
+    """Publishes one revision after the other, the oldest first, so that `main` never moves backwards.
+
+    After a transient error it retries with back-off as long as training goes on. Any other error blocks it until
+    the next revision or the end of training. Each error is logged once.
+
+    Attributes:
+        trouble: why the last attempt failed; empty while all is well.
+        stopping: set it, and notify, to end the thread after its current attempt.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        changed: Condition,
+        next_name: Callable[[], str | None],
+        publish: Callable[[str], None],
+        retries: RetryPolicy,
+    ) -> None:
+        super().__init__(name=f"publish-{target}", daemon=True)
+        self._changed = changed
+        self._next_name = next_name
+        self._publish = publish
+        self._retries = retries
+        self._blocked = False
+        self._failures = 0
+        self._not_before = 0.0
+        self._logged: set[str] = set()
+        self.trouble = ""
+        self.stopping = False
+
+    def wake(self) -> None:
+        """Retry: at once if the thread was blocked, soon if it waits after an error."""
+        self._blocked = False
+        if self._failures:
+            self._not_before = min(self._not_before, time.monotonic() + self._retries.base)
+
+    def busy(self) -> bool:
+        """Whether there is work and no error blocks it; call it with ``changed`` held."""
+        return self.is_alive() and not self._blocked and self._next_name() is not None
+
+    def run(self) -> None:
+        while True:
+            with self._changed:
+                while not self.stopping and (pause := self._pause()) != 0:
+                    self._changed.wait(pause)
+                if self.stopping:
+                    return
+                name = self._next_name()
+            assert name is not None, "busy() saw one, and only this thread settles it"
+            try:
+                self._publish(name)
+            except Exception as error:  # training goes on in any case; the journal keeps the revision
+                self._failed(name, error)
+            else:
+                self._failures, self.trouble = 0, ""
+
+    def _pause(self) -> float | None:
+        """Seconds until the next attempt; None if there is nothing to do."""
+        return max(0.0, self._not_before - time.monotonic()) if self.busy() else None
+
+    def _failed(self, name: str, error: Exception) -> None:
+        with self._changed:
+            self.trouble = str(error) if isinstance(error, ClipDynError) else f"{reason(error)}."
+            if is_transient(error):
+                self._not_before = time.monotonic() + self._retries.wait(self._failures, error)
+                self._failures += 1
+            else:
+                self._blocked = True
+            if self.trouble not in self._logged:
+                self._logged.add(self.trouble)
+                _log.warning("%s is not published yet and stays in the journal: %s", name, self.trouble)
+            self._changed.notify_all()

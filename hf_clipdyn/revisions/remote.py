@@ -23,7 +23,7 @@ from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.hub import RetryPolicy, attempt, is_unreachable, limit_waiting, reason, status_of
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
-from hf_clipdyn.revisions.repository import MAIN, FileRecord, Held
+from hf_clipdyn.revisions.repository import MAIN, FileRecord, StoredFile
 
 __all__ = ["HubRepository"]
 
@@ -31,14 +31,7 @@ T = TypeVar("T")
 
 
 class HubRepository:
-    """One model repository on the Hub: a `Repository`.
-
-    Args:
-        repo_id: `owner/name`.
-        token: None for the one that `hf auth login` or HF_TOKEN gives.
-        private: create it as a private one.
-        retries: how each call is repeated; `patience=0` repeats none.
-    """
+    """One model repository on the Hub: a `Repository`."""
 
     on_disk = False
 
@@ -62,9 +55,9 @@ class HubRepository:
     # --- reading ------------------------------------------------------------------------------------
 
     def refs(self) -> dict[str, str]:
-        found = self._ask(lambda: self._api.list_repo_refs(self.repo_id))
+        listed = self._ask(lambda: self._api.list_repo_refs(self.repo_id))
         return dict(
-            checked_ref(ref.name, ref.target_commit, self.where) for ref in [*found.tags, *found.branches]
+            checked_ref(ref.name, ref.target_commit, self.where) for ref in [*listed.tags, *listed.branches]
         )
 
     def files(self, commit: str) -> dict[str, FileRecord]:
@@ -104,12 +97,12 @@ class HubRepository:
 
     def _attempt(self, call: Callable[[], T]) -> T:
         try:
-            found = attempt(call, self._retries, reached=self._reached)
+            answer = attempt(call, self._retries, reached=self._reached)
         except Exception as error:
             self._reached = self._reached or not is_unreachable(error)
             raise
         self._reached = True
-        return found
+        return answer
 
     def _ask(self, call: Callable[[], T]) -> T:
         try:
@@ -147,7 +140,7 @@ class HubRepository:
         """An interrupted publisher leaves nothing behind."""
 
     def commit(
-        self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
+        self, name: str, files: Mapping[str, Path | StoredFile], manifest: Manifest, parent: str | None
     ) -> str:
         operations: list[CommitOperationAdd | CommitOperationCopy] = []
         for path, file in files.items():

@@ -7,17 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hf_clipdyn.errors import RevisionError
+from huggingface_hub import HfApi
+
+from hf_clipdyn.errors import ConfigError, PublishError, RevisionError
 from hf_clipdyn.files import file_sha256
-from hf_clipdyn.hub import RetryPolicy
+from hf_clipdyn.hub import RetryPolicy, attempt, reason
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE
-from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, settle_main
+from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, update_main
 from hf_clipdyn.revisions.publication import replace as replace_revision
+from hf_clipdyn.revisions.publisher import Publisher, Summary
 from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, sha256_of, weights_of
 from hf_clipdyn.revisions.verify import Report, verify_repository
 
-__all__ = ["Repaired", "repair"]
+__all__ = ["Repaired", "join_collection", "repair", "resume_publishing"]
 
 _MAY_CHANGE_LATER = ("README.md", MANIFEST_FILE, ".gitattributes")
 
@@ -53,14 +56,6 @@ def repair(output_dir: Path, *, token: str | None = None, retries: RetryPolicy |
     """Republish every revision of a run that a target lacks or serves with other contents.
 
     No other command moves a branch; this one moves it back to the weights that the journal names.
-
-    Args:
-        output_dir: folder of the run.
-        token: token of the Hub; None for the stored one.
-
-    Raises:
-        ConfigError: the folder has no journal.
-        RevisionError: a target cannot be read or written.
     """
     journal = Journal.of_run(output_dir)
     facts = journal.required_run()
@@ -109,7 +104,7 @@ class _Repair:
             self.entries[name] = replace(entry, published=entry.published | {key: commit})
             self.journal.put(self.entries[name])
             self.done.append(f"{name} was republished to {target.where}.")
-        if rows and settle_main(target, self.facts.manifest(rows)):
+        if rows and update_main(target, self.facts.manifest(rows)):
             self.done.append(f"main was set to {rows[-1].name} in {target.where}.")
 
     def _is_whole(self, key: str, entry: Entry) -> bool:
@@ -177,3 +172,75 @@ def _copy(target: Repository, commit: str, folder: Path) -> bool:
 def _has_weights(folder: Path, entry: Entry) -> bool:
     weights = folder / WEIGHTS_FILE
     return weights.is_file() and file_sha256(weights) == entry.row.sha256
+
+
+def resume_publishing(
+    output_dir: Path,
+    *,
+    push_to_hub: bool = False,
+    allow_identical: bool = False,
+    token: str | None = None,
+    retries: RetryPolicy | None = None,
+) -> Summary:
+    """Publish the revisions that an earlier process could not publish.
+
+    Args:
+        output_dir: folder of the run.
+        push_to_hub: publish to the Hub too, even if the run was kept local so far.
+        allow_identical: accept revisions that were refused because they have the weights of another one.
+        token: token of the Hub; None for the stored one.
+        retries: how calls to the Hub are repeated.
+
+    Returns:
+        Which revisions are published now.
+
+    Raises:
+        ConfigError: the folder has no journal.
+        RevisionError: a target cannot be written, or contains another run.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.revisions import resume_publishing
+        >>> resume_publishing(Path("runs/demo")).missing
+        []
+    """
+    facts = Journal.of_run(output_dir).required_run()
+    publisher = Publisher(
+        facts.repo_id,
+        output_dir=Path(output_dir),
+        store=Path(output_dir) / facts.store if facts.store is not None else None,
+        push_to_hub=facts.push_to_hub or push_to_hub,
+        token=token,
+        private=facts.private,
+        card=facts.card,
+        recipe_hash=facts.recipe_hash,
+        allow_identical=facts.allow_identical or allow_identical,
+        retries=retries,
+    )
+    with publisher:
+        publisher.check()
+        return publisher.finish()
+
+
+def join_collection(output_dir: Path, title: str, *, token: str | None = None) -> str:
+    """Add the run's repository to the owner's collection of that title, or create it; returns a sentence.
+
+    Each scale and seed of a study has its own repository; the collection joins them.
+    """
+    facts = Journal.of_run(output_dir).required_run()
+    repo_id, api = facts.repo_id, HfApi(token=token)
+    if not facts.push_to_hub:
+        raise ConfigError(f"{repo_id} was not pushed to the Hub: add --push-to-hub.")
+
+    def add() -> str:
+        owner = repo_id.partition("/")[0]
+        collection = api.create_collection(title, namespace=owner, private=facts.private, exists_ok=True)
+        api.add_collection_item(collection.slug, repo_id, "model", exists_ok=True)
+        return collection.url
+
+    try:
+        return f"{repo_id} is in the collection {title!r}: {attempt(add, RetryPolicy(patience=60.0))}"
+    except Exception as error:
+        raise PublishError(
+            f"{repo_id} could not be added to the collection {title!r}: {reason(error)}."
+        ) from error

@@ -19,9 +19,9 @@ __all__ = [
     "WEIGHTS_FILE",
     "FileRecord",
     "FilesOnDisk",
-    "Held",
     "ReadableRepository",
     "Repository",
+    "StoredFile",
     "Weights",
     "check_run",
     "is_weights",
@@ -87,7 +87,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredFile:
     """A file that the repository already has, in one of its commits."""
 
     commit: str
@@ -152,7 +152,7 @@ class Repository(ReadableRepository, Protocol):
         """Remove what an interrupted publisher left behind; call it only while no publisher runs."""
 
     def commit(
-        self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
+        self, name: str, files: Mapping[str, Path | StoredFile], manifest: Manifest, parent: str | None
     ) -> str:
         """Make a commit, whole or not at all; returns its id. At most `main` moves.
 
@@ -271,7 +271,7 @@ def check_run(repository: Repository, run_id: str) -> dict[str, str]:
     if manifest is not None:
         if manifest.run_id != run_id:
             raise RevisionError(
-                f"{repository.where} contains the revisions of another run ({len(manifest.rows)} of them): "
+                f"{repository.where} contains the revisions of another run ({len(manifest.revisions)} of them): "
                 "choose another repository, or continue that run in its own output_dir."
             )
         return refs

@@ -13,12 +13,9 @@ from itertools import islice, pairwise
 from typing import Any
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
-from hf_clipdyn.revisions.findings import Finding, Report
-from hf_clipdyn.revisions.header import header_fault
-from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS
+from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, open_series
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
-from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_of
-from hf_clipdyn.revisions.opening import Name, open_series
+from hf_clipdyn.revisions.names import Name, epoch_name, epoch_of, natural_key, step_of
 from hf_clipdyn.revisions.publication import content_differs
 from hf_clipdyn.revisions.repository import (
     MAIN,
@@ -26,9 +23,17 @@ from hf_clipdyn.revisions.repository import (
     ReadableRepository,
     sha256_of,
 )
-from hf_clipdyn.revisions.suite import State, checkpoint_files, missing_shards, suite_findings
+from hf_clipdyn.revisions.suite import (
+    Finding,
+    Report,
+    State,
+    checkpoint_files,
+    missing_shards,
+    suite_findings,
+)
+from hf_clipdyn.schema import parse_any
 
-__all__ = ["Finding", "Report", "verify", "verify_repository"]
+__all__ = ["Finding", "Report", "header_fault", "verify", "verify_repository"]
 
 _MOST_GAPS = 100
 
@@ -70,7 +75,7 @@ def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> 
         known = _states(repository, refs, pool)
         main = known.pop(MAIN, None)
         manifest, findings = _manifest_of(repository, main)
-        rows = {row.name: row for row in manifest.rows} if manifest is not None else {}
+        rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
 
         def order(state: State) -> tuple[Any, ...]:
             return sort_key(state.name, rows[state.name].step if state.name in rows else step_of(state.name))
@@ -85,8 +90,8 @@ def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> 
         else:
             findings += check.weights()
         findings += [*check.rows_of_manifest(), *check.shared_files(pool)]
-        for found in pool.map(lambda state: list(check.inside(state)), states):
-            findings += found
+        for inside in pool.map(lambda state: list(check.inside(state)), states):
+            findings += inside
         findings += check.main_branch()
     positions = {state.name: position for position, state in enumerate(states)}
     findings.sort(key=lambda item: (positions.get(item.revision, -1), natural_key(item.revision)))
@@ -230,9 +235,9 @@ class _Check:
             return  # imported runs have the gaps of their source
         # At most a hundred gaps: one absurd number must not become a billion findings.
         if self.rows:
-            held = {row.epoch for row in self.rows.values() if row.epoch is not None}
-            last = max(held, default=-1)
-            for epoch in islice((epoch for epoch in range(last + 1) if epoch not in held), _MOST_GAPS):
+            published = {row.epoch for row in self.rows.values() if row.epoch is not None}
+            last = max(published, default=-1)
+            for epoch in islice((epoch for epoch in range(last + 1) if epoch not in published), _MOST_GAPS):
                 message = f"Epochs up to {last} are published, but not this one."
                 yield Finding(epoch_name(epoch), "gap", message)
 
@@ -264,11 +269,11 @@ class _Check:
         Without a manifest, a file is expected in all revisions if most have it.
         """
         for path in _SHARED_FILES:
-            held = {state.name: state for state in self.states if path in state.files}
-            if not held or (self.manifest is None and 2 * len(held) <= len(self.states)):
+            sharing = {state.name: state for state in self.states if path in state.files}
+            if not sharing or (self.manifest is None and 2 * len(sharing) <= len(self.states)):
                 continue
-            blobs = {state.files[path].blob: state for state in reversed(held.values())}
-            usual = Counter(state.files[path].blob for state in held.values()).most_common(1)[0][0]
+            blobs = {state.files[path].blob: state for state in reversed(sharing.values())}
+            usual = Counter(state.files[path].blob for state in sharing.values()).most_common(1)[0][0]
             model, same = blobs[usual], self._same_meaning(path, blobs, usual, pool)
             for state in self.states:
                 if path not in state.files:
@@ -289,7 +294,11 @@ class _Check:
         meanings = {blob: _without_origin(text) for blob, text in zip(blobs, texts, strict=True)}
         return {
             usual,
-            *(blob for blob, one in meanings.items() if one is not None and one == meanings[usual]),
+            *(
+                blob
+                for blob, meaning in meanings.items()
+                if meaning is not None and meaning == meanings[usual]
+            ),
         }
 
     def rows_of_manifest(self) -> Iterator[Finding]:
@@ -343,7 +352,43 @@ def _without_origin(text: bytes) -> Any:
     """A JSON file without what transformers notes on its origin; None if it is not JSON."""
     try:
         return json.loads(
-            text, object_hook=lambda held: {key: held[key] for key in held if key not in _ORIGIN}
+            text, object_hook=lambda content: {key: content[key] for key in content if key not in _ORIGIN}
         )
     except (ValueError, RecursionError):
         return None
+
+
+_HEADER_AT_ONCE = 100_000  # most headers fit
+_LIMIT = 100_000_000  # the format's own limit
+
+
+def header_fault(repository: ReadableRepository, commit: str, path: str, size: int) -> str | None:
+    """What is wrong with the header of a safetensors file of ``size`` bytes; None if nothing is.
+
+    The header's length must fit the file, it must be JSON, and its tensors must fill the rest of the file without
+    gaps. Only the header is read.
+    """
+    start = repository.read(commit, path, _HEADER_AT_ONCE)
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 8 or length > min(size - 8, _LIMIT):
+        return "the header is longer than the file"
+    if length > len(start) - 8:
+        start = repository.read(commit, path, 8 + length)
+    try:
+        tensors = parse_any(start[8 : 8 + length], where="the header", error=RevisionError)
+        tensors.pop("__metadata__", None)
+        spans = sorted(
+            (int(begin), int(end)) for begin, end in (item["data_offsets"] for item in tensors.values())
+        )
+    except (RevisionError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return "the header is not the JSON of a safetensors file"
+    if not spans:
+        return "the header names no tensors"
+    position = 0
+    for begin, end in spans:
+        if begin != position or end < begin:
+            return "the tensors overlap or leave a gap"
+        position = end
+    if 8 + length + position != size:
+        return f"according to the header the file has {8 + length + position} bytes, but it has {size}"
+    return None

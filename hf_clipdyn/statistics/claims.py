@@ -1,41 +1,53 @@
 """Claims, and how each is tested: what `claims.yaml` registers before the runs that count.
 
 The file of the package is read by default; a user's own has the same form. The form is these dataclasses: a key is a
-field, and an unknown key is an error. Beyond them, so that nothing is written twice,
+field, and an unknown key is an error. Two things are there so that nothing is written twice:
 
-- a study may name its ``endpoints`` and its ``gates``; wherever an endpoint or a gate is expected, its name will do;
+- wherever an endpoint or a gate is expected, the name of one of the study's ``endpoints`` or ``gates`` will do;
 - a claim may have a ``test``, with the keys of `ClaimTest`: what a study does not give itself is taken from there, but
   for a study that cannot test the claim (``testable: false``).
+
+`registered_hash` is that of what a file registers without its words. So a file can be reworded after the runs and still
+registers the same.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
-from hf_clipdyn.flat_yaml import parse_yaml, read_text
-from hf_clipdyn.schema import Count, Matches, Within, load_json
-from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.contrasts import Contrast, Endpoint
+from hf_clipdyn.schema import Count, Matches, Within, load_json, parse_yaml, read_text
+from hf_clipdyn.statistics.contrasts import Contrast
+from hf_clipdyn.statistics.windows import Endpoint, Window
 
 __all__ = [
     "Claim",
     "ClaimTest",
     "Claims",
-    "ControlPlan",
     "GatePlan",
     "PartPlan",
     "StudyPlan",
     "parse_claims",
     "read_claims",
+    "registered_hash",
 ]
 
 _FILE = "claims.yaml"
 _MOST_STUDIES = 20  # a common test is read once for each
-_LONGEST_DEFINITION = 2000  # characters
+_LONGEST_DEFINITION = 2000  # characters: its name may be used many times
+_WORDS = (
+    "title",
+    "statement",
+    "notes",
+    "cause",
+    "deviations",
+    "alternatives",
+)  # fields that register nothing
 _Text = Annotated[
     str,
     Matches(
@@ -54,7 +66,7 @@ TestRule = Literal["all parts", "every scale", "first part first"]
 
 @dataclass(frozen=True, kw_only=True)
 class PartPlan:
-    """One contrast of a claim.
+    """One contrast of a claim, or what a control arm must show: else the instrument is not trusted.
 
     Attributes:
         contrast: positive favours the claim.
@@ -65,6 +77,7 @@ class PartPlan:
         accuracy: the number that the two arms share; needed for equal accuracy.
         alternatives: other metrics of the benchmark with the same unit, direction and levels, which specification
             curves also show; they never enter a verdict.
+        expects: of a control: `no effect`: the interval lies below δ; `reversed`: it lies below 0.
     """
 
     contrast: Contrast
@@ -73,6 +86,7 @@ class PartPlan:
     equal: Literal["samples", "accuracy"] = "samples"
     accuracy: Endpoint | None = None
     alternatives: tuple[_Title, ...] = ()
+    expects: Literal["no effect", "reversed"] | None = None
 
     def __post_init__(self) -> None:
         title = self.contrast.title
@@ -82,6 +96,11 @@ class PartPlan:
             raise ConfigError(f"{title!r} compares at equal accuracy: give minus_arm and accuracy.")
         if self.equal == "accuracy" and len(self.contrast.weights) != 1:
             raise ConfigError(f"{title!r} compares at equal accuracy: it can have one window only.")
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arm, then the one that is subtracted from it if there is one."""
+        return (self.arm,) if self.minus_arm is None else (self.arm, self.minus_arm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,21 +134,6 @@ class GatePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlPlan:
-    """What a control arm must show, or the instrument is not trusted.
-
-    Attributes:
-        arm: of the runs.
-        contrast: as of a part.
-        expects: `no effect`: the interval lies below δ; `reversed`: it lies below 0.
-    """
-
-    arm: _Title
-    contrast: Contrast
-    expects: Literal["no effect", "reversed"]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ClaimTest:
     """How one study tests a claim.
 
@@ -157,7 +161,7 @@ class ClaimTest:
     rule: TestRule = "all parts"
     parts: tuple[PartPlan, ...] = ()
     gates: tuple[GatePlan, ...] = ()
-    controls: tuple[ControlPlan, ...] = ()
+    controls: tuple[PartPlan, ...] = ()
     fewest_runs: Count = 0
     observers: bool = False
 
@@ -170,11 +174,25 @@ class ClaimTest:
             raise ConfigError("A claim that is not testable needs its cause.")
         if self.rule == "every scale" and len(self.parts) != 1:
             raise ConfigError(f"The rule 'every scale' compares one part; {len(self.parts)} are given.")
+        for part in self.parts:
+            if part.expects:
+                raise ConfigError(
+                    f"The part {part.contrast.title!r} expects {part.expects!r}: list it under controls."
+                )
+        for control in self.controls:
+            if not (control.arm and control.expects):
+                raise ConfigError(f"The control {control.contrast.title!r} needs an arm and what it expects.")
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
         """Of parts and controls."""
-        return (*(one.contrast for one in self.parts), *(one.contrast for one in self.controls))
+        return tuple(part.contrast for part in (*self.parts, *self.controls))
+
+    @property
+    def window_names(self) -> tuple[str, ...]:
+        """The windows of its contrasts, then those of its gates."""
+        of_contrasts = (name for contrast in self.contrasts for name in contrast.weights)
+        return tuple(dict.fromkeys((*of_contrasts, *(name for gate in self.gates for name in gate.windows))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,19 +206,20 @@ class Claim:
 
     def test(self, study: str) -> ClaimTest:
         """Its test in a study; not testable if the file names none."""
-        found = self.studies.get(study)
-        return found or ClaimTest(testable=False, cause="The claims' file names no test for this study.")
+        absent = ClaimTest(testable=False, cause="The claims' file names no test for this study.")
+        return self.studies.get(study, absent)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPlan:
-    """A study: its seeds and windows.
+    """A study: its seeds and windows, and what its tests may name.
 
     Attributes:
         title: in words.
         tuning_seeds: these located windows and set the world; they never enter a verdict.
         confirmatory_seeds: only these count; if empty, all other seeds count, also unknown ones.
         windows: in place of the shared windows of the same name.
+        endpoints, gates: by name.
         deviations: from the registered plan, as those of a `ClaimTest`: of all its testable claims.
     """
 
@@ -208,6 +227,8 @@ class StudyPlan:
     tuning_seeds: tuple[_Seed, ...] = ()
     confirmatory_seeds: tuple[_Seed, ...] = ()
     windows: tuple[Window, ...] = ()
+    endpoints: Mapping[_Title, Endpoint] = field(default_factory=dict, compare=False)
+    gates: Mapping[_Title, GatePlan] = field(default_factory=dict, compare=False)
     deviations: tuple[_Text, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -237,54 +258,43 @@ class Claims:
     source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        numbers = [one.number for one in self.claims]
+        numbers = [claim.number for claim in self.claims]
         twice = next((number for number in numbers if numbers.count(number) > 1), None)
         if twice is not None:
             raise ConfigError(f"Claim {twice} is defined twice.")
         if not self.studies:
             raise ConfigError("studies is empty: name at least one.")
         for name in self.located:
-            if name not in {one.name for one in self.windows if one.start is not None}:
+            if name not in {window.name for window in self.windows if window.start is not None}:
                 raise ConfigError(f"located names {name!r}, which is not a window with start and end.")
         for claim in self.claims:
             for study, test in claim.studies.items():
-                self._check(claim, study, test)
-
-    def _check(self, claim: Claim, study: str, test: ClaimTest) -> None:
-        if study not in self.studies:
-            raise UnknownNameError(f"study (of claim {claim.number})", study, self.studies)
-        known = self.windows_of(study, test)
-        used = [name for one in test.contrasts for name in one.weights]
-        for name in [*used, *(name for gate in test.gates for name in gate.windows)]:
-            if name not in known:
-                raise UnknownNameError(f"window (of claim {claim.number}, {study})", name, known)
+                if study not in self.studies:
+                    raise UnknownNameError(f"study (of claim {claim.number})", study, self.studies)
+                known = self.windows_of(study, test)
+                for name in test.window_names:
+                    if name not in known:
+                        raise UnknownNameError(f"window (of claim {claim.number}, {study})", name, known)
 
     def windows_of(self, study: str, test: ClaimTest | None = None) -> dict[str, Window]:
         """The windows of a study, or of one of its tests, by name."""
-        own = test.windows if test else ()
-        return {one.name: one for one in (*self.windows, *self.studies[study].windows, *own)}
+        return {window.name: window for window in (*self.windows, *self._fixed(study, test))}
 
     def is_located(self, study: str, name: str, test: ClaimTest | None = None) -> bool:
         """Whether the tuning seeds give the place of that window: the study and the test fix none of that name."""
-        fixed = (*self.studies[study].windows, *(test.windows if test else ()))
-        return name in self.located and name not in {one.name for one in fixed}
+        return name in self.located and name not in {window.name for window in self._fixed(study, test)}
+
+    def _fixed(self, study: str, test: ClaimTest | None) -> tuple[Window, ...]:
+        return (*self.studies[study].windows, *(test.windows if test else ()))
 
     def n_testable(self, study: str) -> int:
         """k: how many claims the study tests; a number of the file, not of the data."""
-        return sum(one.test(study).testable for one in self.claims)
+        return sum(claim.test(study).testable for claim in self.claims)
 
     def benchmarks(self, study: str) -> set[str]:
         """The benchmarks of all its endpoints."""
-        tests = [one.test(study) for one in self.claims]
-        return {one.endpoint.benchmark for test in tests for one in test.contrasts}
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Named:
-    """What a study names, checked; its gates have their endpoints."""
-
-    endpoints: Mapping[_Title, Endpoint] = field(default_factory=dict)
-    gates: Mapping[_Title, GatePlan] = field(default_factory=dict)
+        tests = [claim.test(study) for claim in self.claims]
+        return {contrast.endpoint.benchmark for test in tests for contrast in test.contrasts}
 
 
 def read_claims(path: str | Path | None = None) -> Claims:
@@ -315,113 +325,125 @@ def parse_claims(text: str, source: str) -> Claims:
     return load_json(Claims, content, where=source, error=ConfigError, closed=True)
 
 
-def _written_out(content: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """The content without names and common tests; what has not the form is left to the check of the form."""
-    studies, claims = content.get("studies"), content.get("claims")
-    if not studies or not isinstance(studies, dict) or not isinstance(claims, list):
-        return dict(content)
-    if len(studies) > _MOST_STUDIES:
-        raise ConfigError(f"{source} has {len(studies)} studies: at most {_MOST_STUDIES} are allowed.")
-    names = {name: _Names.of(name, plan, source) for name, plan in studies.items()}
-    return dict(content) | {
-        "studies": {name: _without(plan, "endpoints", "gates") for name, plan in studies.items()},
-        "claims": [_claim_written_out(one, names, source) for one in claims],
+def _written_out(content: dict[str, Any], source: str) -> dict[str, Any]:
+    """The content with whole tests and without names; what does not have the form is left to the check of the form."""
+    plans, claims = content.get("studies"), content.get("claims")
+    if not plans or not isinstance(plans, dict) or not isinstance(claims, list):
+        return content
+    if len(plans) > _MOST_STUDIES:
+        raise ConfigError(f"{source} has {len(plans)} studies: at most {_MOST_STUDIES} are allowed.")
+    studies = {name: _study(plan, _where(source, name)) for name, plan in plans.items()}
+    return content | {"studies": studies, "claims": [_claim(claim, studies, source) for claim in claims]}
+
+
+def _where(source: str, study: Any) -> str:
+    return f"{source} (study {shown(study)})"
+
+
+def _without(content: Any, key: str) -> Any:
+    if not isinstance(content, dict):
+        return content
+    return {name: value for name, value in content.items() if name != key}
+
+
+def _study(content: Any, where: str) -> StudyPlan:
+    """A study. Its endpoints are read first, since its gates may name them."""
+
+    def read(content: Any) -> StudyPlan:
+        return load_json(StudyPlan, content, where=where, error=ConfigError, closed=True)
+
+    study = read(_named(content, read(_without(content, "gates")), where))
+    for name, definition in (*study.endpoints.items(), *study.gates.items()):
+        if len(str(definition)) > _LONGEST_DEFINITION:
+            raise ConfigError(
+                f"{shown(name)} in {where} is longer than {_LONGEST_DEFINITION:,} characters: shorten it."
+            )
+    return study
+
+
+def _claim(content: Any, studies: Mapping[Any, StudyPlan], source: str) -> Any:
+    """A claim, each of whose studies has its whole test."""
+    if not isinstance(content, dict) or not isinstance(content.get("studies"), dict):
+        return content
+    number, common = shown(content.get("number")), content.get("test", {})
+    if not isinstance(common, dict):
+        raise ConfigError(f"test of claim {number} in {source} is {shown(common)}: give a mapping.")
+    tests = {}
+    for study, test in content["studies"].items():
+        if study not in studies:
+            raise UnknownNameError(f"study (of claim {number}, {source})", str(study), map(str, studies))
+        if isinstance(test, dict) and test.get("testable") is not False:
+            test = common | test
+        tests[study] = _named(test, studies[study], _where(source, study))
+    return _without(content, "test") | {"studies": tests}
+
+
+def _named(content: Any, study: StudyPlan, where: str) -> Any:
+    """Content of a study with its endpoints and gates in place of their names."""
+    if isinstance(content, list):
+        return [_named(item, study, where) for item in content]
+    if not isinstance(content, dict):
+        return content
+
+    def definition(kind: str, known: Mapping[str, Endpoint | GatePlan], name: Any) -> Any:
+        if not isinstance(name, str):
+            return name
+        if not known:
+            raise ConfigError(f"{where} names no {kind}s: define {shown(name)} under its {kind}s.")
+        if name not in known:
+            raise UnknownNameError(f"{kind} in {where}:", name, known)
+        return known[name]
+
+    content = {key: _named(value, study, where) for key, value in content.items()}
+    for key in ("endpoint", "accuracy"):
+        if key in content:
+            content[key] = definition("endpoint", study.endpoints, content[key])
+    if isinstance(gates := content.get("gates"), list):
+        content["gates"] = [definition("gate", study.gates, gate) for gate in gates]
+    return content
+
+
+def registered_hash(claims: Claims, study: str) -> str:
+    """SHA-256 of what the claims register for a study, 64 hexadecimal digits; empty if they have no such study.
+
+    That is windows, contrasts, δ, gates, controls, seeds and level of the testable claims.
+    """
+    if study not in claims.studies:
+        return ""
+    plan = claims.studies[study]
+    tests = {str(claim.number): claim.test(study) for claim in claims.claims}
+    content = {
+        "level": float(claims.level),
+        "tuning_seeds": _plain(plan.tuning_seeds),
+        "confirmatory_seeds": _plain(plan.confirmatory_seeds),
+        "claims": {
+            number: _registered(claims, study, test) for number, test in tests.items() if test.testable
+        },
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _registered(claims: Claims, study: str, test: ClaimTest) -> dict[str, Any]:
+    """A test with the windows that it uses, wherever the file defines them."""
+    names, windows = set(test.window_names), claims.windows_of(study, test)
+    return {
+        **_plain(test),
+        "windows": {name: _plain(windows[name]) for name in names},
+        "located": sorted(name for name in names if claims.is_located(study, name, test)),
     }
 
 
-def _without(held: Any, *keys: str) -> Any:
-    return {key: value for key, value in held.items() if key not in keys} if isinstance(held, dict) else held
-
-
-def _claim_written_out(claim: Any, names: "Mapping[Any, _Names]", source: str) -> Any:
-    """A claim, each of whose studies has its whole test."""
-    if not isinstance(claim, dict) or not isinstance(claim.get("studies"), dict):
-        return claim
-    common = claim.get("test", {})
-    if not isinstance(common, dict):
-        raise ConfigError(
-            f"test of claim {shown(claim.get('number'))} in {source} is {shown(common)}: give a mapping."
-        )
-    tests = {}
-    for study, own in claim["studies"].items():
-        if study not in names:
-            kind = f"study (of claim {shown(claim.get('number'))}, {source})"
-            raise UnknownNameError(kind, str(study), map(str, names))
-        if isinstance(own, dict):
-            tests[study] = names[study].test(own if own.get("testable") is False else common | own)
-        else:
-            tests[study] = own
-    return _without(claim, "test") | {"studies": tests}
-
-
-@dataclass(frozen=True)
-class _Names:
-    """What the file says under the names of one study, as it was read.
-
-    Attributes:
-        endpoints, gates: by name.
-        where: ends the message of an error.
-    """
-
-    endpoints: Mapping[str, Any]
-    gates: Mapping[str, Any]
-    where: str
-
-    @classmethod
-    def of(cls, study: Any, plan: Any, source: str) -> "_Names":
-        """The names of a study.
-
-        Raises:
-            ConfigError: a definition is none, or is too long: a name may stand in many places.
-        """
-        where = f"{source} (study {shown(study)})"
-        held = plan if isinstance(plan, dict) else {}
-        endpoints, gates = held.get("endpoints", {}), held.get("gates", {})
-        _check_definitions({"endpoints": endpoints}, where)
-        found = cls(endpoints, {}, where)
-        if isinstance(gates, dict):
-            gates = {name: found.with_endpoint(gate) for name, gate in gates.items()}
-        _check_definitions({"gates": gates}, where)
-        return cls(endpoints, gates, where)
-
-    def test(self, test: Mapping[str, Any]) -> dict[str, Any]:
-        """A test with endpoints and gates in place of their names."""
-        found = dict(test)
-        for key in ("parts", "controls"):
-            if isinstance(test.get(key), list):
-                found[key] = [self._part(one) for one in test[key]]
-        if isinstance(test.get("gates"), list):
-            found["gates"] = [self.with_endpoint(self._found("gate", one)) for one in test["gates"]]
-        return found
-
-    def with_endpoint(self, holder: Any, key: str = "endpoint") -> Any:
-        """A contrast, gate or part whose endpoint may be a name."""
-        if not isinstance(holder, dict) or key not in holder:
-            return holder
-        return holder | {key: self._found("endpoint", holder[key])}
-
-    def _part(self, part: Any) -> Any:
-        if not isinstance(part, dict) or "contrast" not in part:
-            return part
-        return self.with_endpoint(part, "accuracy") | {"contrast": self.with_endpoint(part["contrast"])}
-
-    def _found(self, kind: str, given: Any) -> Any:
-        """What a name stands for; anything else is returned as it is."""
-        if not isinstance(given, str):
-            return given
-        known = self.endpoints if kind == "endpoint" else self.gates
-        if not known:
-            raise ConfigError(f"{self.where} names no {kind}s: define {shown(given)} under its {kind}s.")
-        if given not in known:
-            raise UnknownNameError(f"{kind} in {self.where}:", given, known)
-        return known[given]
-
-
-def _check_definitions(held: Mapping[str, Any], where: str) -> None:
-    load_json(_Named, held, where=where, error=ConfigError, closed=True)
-    for definitions in held.values():
-        for name, one in definitions.items():
-            if len(str(one)) > _LONGEST_DEFINITION:
-                raise ConfigError(
-                    f"{shown(name)} in {where} is longer than {_LONGEST_DEFINITION:,} characters: shorten it."
-                )
+def _plain(value: Any) -> Any:
+    """As JSON, without words; a default is left out, so that a field that is added later changes no hash."""
+    if is_dataclass(value):
+        values = {item.name: (getattr(value, item.name), item.default) for item in fields(value)}
+        return {
+            name: _plain(given)
+            for name, (given, default) in values.items()
+            if name not in _WORDS and (default is MISSING or given != default)
+        }
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,23 +1,26 @@
 """Is one revision better than another? A paired comparison of the saved trials, without a forward pass."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hf_clipdyn.benchmarks.base import Common, Kind, check_columns
+from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.influence import Key, influences
 from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
+from hf_clipdyn.metrics.estimate import Influence, weighted_sum
 from hf_clipdyn.results.cells import CellStore, newest
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell, Number
-from hf_clipdyn.statistics.item_errors import Key, item_errors, left_out_errors, weighted_error
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell
+from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
 
 __all__ = ["compare_revisions"]
 
+_Numbers: TypeAlias = dict[Key, tuple[float, Influence | None]]
+"""Values with their influences."""
 _SAME = tuple(name for name in CELL_KEY if name not in ("revision", "commit"))
 _COLUMNS = [
     *_SAME,
@@ -38,15 +41,16 @@ def compare_revisions(
 ) -> pd.DataFrame:
     """Compare two revisions of a run: every metric of ``b`` minus that of ``a``, on the same stimuli.
 
-    The interval is Student's, over the clusters of the benchmark (`Kind.clusters`). Its variance is that of
-    `hf_clipdyn.statistics.item_errors`, which is paired: a stimulus that is easy for both revisions adds nothing.
+    Values are those of the table. The interval is Student's, over the clusters of the benchmark (`Kind.clusters`). Its
+    variance is that of the difference of the influences (`hf_clipdyn.metrics.estimate`), which is paired: a stimulus
+    that is easy for both revisions adds nothing.
 
-    - A jackknife merges more than 100 clusters at random into 100 groups.
+    - Numbers that are not smooth have the influence of a jackknife, which merges more than 100 clusters at random into
+      100 groups.
     - Means over triplets have the variance over all pairs of triplets that show a common image.
     - The text-free preference has the variance over all pairs of images that share an exemplar; an image also
       contributes as the mate of others.
-    - A kind may compute its own variances (`Kind.paired_variances`): matrices of dissimilarities are compared over the
-      same drawn images and people.
+    - Alignments of dissimilarities have the variance over images and people, which are crossed.
     - The interval contains neither the noise of another seed nor that of another checkpoint. It is not corrected for
       the number of metrics.
     - Diagnostics are not compared.
@@ -56,16 +60,17 @@ def compare_revisions(
         a, b: names of revisions.
         benchmarks: as ``kind/dataset``; None for all that have trials of both revisions.
         confidence_level: of the intervals.
-        seed: seed of the merging of clusters.
+        seed: has no effect: comparisons no longer draw random numbers.
         show_progress: draw a progress bar if a benchmark takes longer than two seconds.
 
     Returns:
         One row per number: the columns that name the number and its cell (without revision and commit), ``value_a``,
-        ``value_b``, ``difference`` (b - a), ``ci_low``, ``ci_high``, ``p_value`` and ``n_clusters``. The p value is
-        two-sided, for no difference; it is 1 if the difference is 0 without any error. All are NaN if either value is
-        undefined. Interval and p value are NaN if all groups give the same difference, so that its error cannot be
-        estimated. Noise benchmarks add ``drop_when_both_right``: the drop on the images that both revisions classify
-        correctly when clean. It is NaN if either clean accuracy is indistinguishable from chance.
+        ``value_b``, ``difference`` (b - a), ``ci_low``, ``ci_high``, ``p_value`` and ``n_clusters`` (0 for a number
+        that does not depend on the model). The p value is two-sided, for no difference; it is 1 if the difference is 0
+        without any error. All are NaN if either value is undefined. Interval and p value are NaN if no item changes
+        the difference, so that its error cannot be estimated. Noise benchmarks add ``drop_when_both_right``: the drop
+        on the images that both revisions classify correctly when clean. It is NaN if either clean accuracy is
+        indistinguishable from chance.
 
     Raises:
         UnknownNameError: the table has no such revision or benchmark, or the plug-in of a kind is not loaded.
@@ -79,20 +84,23 @@ def compare_revisions(
         >>> bool((found["difference"] == found["value_b"] - found["value_a"]).all())
         True
     """
+    del seed
     store = CellStore(results)
     held: dict[Key, dict[str, Cell]] = {}
     for cell in newest(store.cells()):
         held.setdefault(tuple(getattr(cell, name) for name in _SAME), {})[cell.revision] = cell
     _check_names(held.values(), (a, b), benchmarks)
-    frames = []
+    kept, frames = KeptInfluences([Path(results)], show_progress=show_progress), []
     for same, by_revision in held.items():
         if a not in by_revision or b not in by_revision or not _is_wanted(by_revision[a], benchmarks):
             continue
-        first, second = (store.trials(by_revision[name].key) for name in (a, b))
-        if first is None or second is None:
-            continue
         kind = kind_named(by_revision[a].kind)
-        rows = _compare(kind, first, second, confidence_level, seed, show_progress)
+        cells = [by_revision[name] for name in (a, b)]
+        known = [kept.of_cell(kind.name, cell.key) for cell in cells]
+        if NO_TRIALS in known:
+            continue
+        sides = [_read(store, cell, one) for cell, one in zip(cells, known, strict=True)]
+        rows = _compare(sides, _together(kind, store, cells), confidence_level)
         frames.append(rows.assign(**dict(zip(_SAME, same, strict=True))))
     if not frames:
         raise EvaluationError(
@@ -120,67 +128,60 @@ def _check_names(
             raise UnknownNameError("revision in the results", revision, known)
 
 
+def _read(store: CellStore, cell: Cell, known: Mapping[Key, Influence] | str) -> _Numbers:
+    """The numbers of a cell in the table, with their influences; `EvaluationError` if these are unknown."""
+    if isinstance(known, str):
+        raise EvaluationError(known)
+    rows = store.select([cell.key]).to_pylist()
+    by_key = {tuple(row[name] for name in NUMBER_KEY): row for row in rows if row["role"] != "diagnostic"}
+    return {key: (row["value"], known.get(key)) for key, row in by_key.items()}
+
+
+def _together(kind: type[Kind[Any]], store: CellStore, cells: Sequence[Cell]) -> list[_Numbers]:
+    """The numbers that are only meaningful in the comparison of two revisions; none without trials."""
+    first, second = (store.trials(cell.key) for cell in cells)
+    if first is None or second is None or kind.score_together is Kind.score_together:
+        return []
+    found = []
+    for trials, numbers in zip((first, second), kind.score_together(first, second), strict=True):
+        known = influences(kind, trials, numbers)
+        found.append({one.number_key: (one.value, known.get(one.number_key)) for one in numbers})
+    return found
+
+
 def _compare(
-    kind: type[Kind[Any]],
-    a: pd.DataFrame,
-    b: pd.DataFrame,
-    confidence_level: float,
-    seed: int,
-    show_progress: bool,
+    sides: Sequence[_Numbers], together: Sequence[_Numbers], confidence_level: float
 ) -> pd.DataFrame:
-    for side in (a, b):
-        check_columns(kind, side, (name for name in kind.trial_columns if name not in kind.later_columns))
-    alone, together = _values(kind, a, b)
-    how: Any = {"seed": seed, "show_progress": show_progress}
-    spread = dict(kind.paired_variances(a, b, Common(seed=seed)))
-    rest = [key for key in alone if key not in spread and key not in together]
-    errors = [item_errors(kind, side, rest, **how) if rest else {} for side in (a, b)]
-    paired = {key: weighted_error([first[key] for first in errors], [-1, 1]) for key in rest}
-    if together and not a.empty:
-        paired |= left_out_errors(kind, [a, b], partial(_gained_together, kind), list(together), **how)
-    spread |= {key: (one.variance, one.n_clusters) for key, one in paired.items()}
-    whole = alone | together
-    values = np.array(list(whole.values())).reshape(-1, 2)
+    """The differences of the numbers that both have, each with the error of its influence."""
+    found = {
+        key: (one, pair[1][key])
+        for pair in filter(None, (sides, together))
+        for key, one in pair[0].items()
+        if key in pair[1]
+    }
+    values = np.array([(a[0], b[0]) for a, b in found.values()], np.float64).reshape(-1, 2)
     difference = values[:, 1] - values[:, 0]
-    variance, n_groups = (np.array(column) for column in zip(*(spread[key] for key in whole), strict=True))
+    # What does not depend on the model, such as a ceiling, is the same for both revisions and has no influence.
+    changes = [weighted_sum([a[1], b[1]], [-1, 1]) if a[1] and b[1] else None for a, b in found.values()]
+    variance = np.array([0.0 if one is None else one.variance for one in changes])
+    n_clusters = np.array([0 if one is None else one.n_clusters for one in changes])
     error = np.sqrt(variance)
-    # If no group changes the difference, its error cannot be estimated.
+    # If no item changes the difference, its error cannot be estimated.
     error[(error == 0) & (difference != 0)] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
-        quantile = stats.t.ppf((1 + confidence_level) / 2, n_groups - 1)
-        p_value = 2 * stats.t.sf(np.abs(difference) / error, n_groups - 1)
+        quantile = stats.t.ppf((1 + confidence_level) / 2, n_clusters - 1)
+        p_value = 2 * stats.t.sf(np.abs(difference) / error, n_clusters - 1)
+        half = np.where(error == 0, 0.0, quantile * error)
     p_value = np.where((error == 0) & (difference == 0), 1.0, p_value)
-    rows = pd.DataFrame(list(whole), columns=list(NUMBER_KEY)).astype(
+    rows = pd.DataFrame(list(found), columns=list(NUMBER_KEY)).astype(
         {"layer": "Int64", "level": "float64", "parameter": "float64"}
     )
     return rows.assign(
         value_a=values[:, 0],
         value_b=values[:, 1],
         difference=difference,
-        ci_low=difference - quantile * error,
-        ci_high=difference + quantile * error,
+        ci_low=difference - half,
+        ci_high=difference + half,
         p_value=p_value,
-        n_clusters=n_groups,
+        n_clusters=n_clusters,
     )
-
-
-def _values(
-    kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame
-) -> tuple[dict[Key, tuple[float, float]], dict[Key, tuple[float, float]]]:
-    """Both values of each number of the revisions alone, and of each that is fair only in a comparison of two."""
-    common = Common(n_resamples=0)
-    alone = kind.score(a, common), kind.score(b, common)
-    return _both(*alone), _both(*kind.score_together(a, b))
-
-
-def _both(first: Iterable[Number], second: Iterable[Number]) -> dict[Key, tuple[float, float]]:
-    """The values of numbers that both have; diagnostics are not compared."""
-    values = [
-        {one.number_key: one.value for one in side if one.role != "diagnostic"} for side in (first, second)
-    ]
-    return {key: (value, values[1][key]) for key, value in values[0].items() if key in values[1]}
-
-
-def _gained_together(kind: type[Kind[Any]], tables: Sequence[pd.DataFrame]) -> dict[Key, float]:
-    found = _both(*kind.score_together(tables[0], tables[1]))
-    return {key: second - first for key, (first, second) in found.items()}

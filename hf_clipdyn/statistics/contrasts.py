@@ -25,18 +25,19 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from hf_clipdyn.benchmarks.influence import Key
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.statistics.alignment import Window, align, place
-from hf_clipdyn.statistics.endpoints import Endpoint, RunValues
-from hf_clipdyn.statistics.item_errors import ItemError, Key, weighted_error
-from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.metrics.estimate import Influence, weighted_sum
+from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import Trajectory
+from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, align, place
 
 __all__ = [
     "AgainstNull",
@@ -45,8 +46,8 @@ __all__ = [
     "Estimate",
     "RunContrast",
     "combine",
-    "estimate",
     "minus",
+    "paired_change",
     "run_contrasts",
 ]
 
@@ -105,13 +106,12 @@ class RunContrast:
     Attributes:
         run: name of the run, of one scale, seed and arm.
         value: NaN if undefined, with the cause.
-        item_variance: variance of the value over the items; NaN if unknown, with the cause in ``note``.
         n: items.
         n_clusters: clusters of items that the variance comes from.
         cause: of a value that is NaN.
         note: a caution about the value, or why its variance is unknown.
         against_null: how many of the values that it reads are no better than their null; None without a null.
-        errors: what each item contributes to the error of the value.
+        influence: what each item contributes to the value; its variance is NaN if unknown, with the cause in ``note``.
     """
 
     run: str
@@ -119,13 +119,12 @@ class RunContrast:
     seed: int | None
     arm: str = ""
     value: float
-    item_variance: float = math.nan
     n: int = 0
     n_clusters: int = 0
     cause: str = ""
     note: str = ""
     against_null: AgainstNull | None = None
-    errors: ItemError = field(default=ItemError.unknown("no trials were given"), compare=False, repr=False)
+    influence: Influence = field(default=Influence.unknown("no trials were given"), compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,38 +160,12 @@ class Estimate:
     runs: tuple[RunContrast, ...] = ()
 
 
-def estimate(
-    contrast: Contrast,
-    windows: Iterable[Window],
-    runs: Iterable[Trajectory],
-    item_errors: ItemErrors | None = None,
-    confidence_level: float = 0.95,
-    *,
-    accuracy: Endpoint | None = None,
-    places: Mapping[str, pd.DataFrame] | None = None,
-) -> Estimate:
-    """A contrast over all these runs: `run_contrasts`, then `combine`.
-
-    Args:
-        contrast: what to estimate.
-        windows: those that its weights name, and maybe others.
-        runs: trajectories of the runs, all of one arm.
-        item_errors: from the trials beside the tables; without them the interval has the seeds' part only.
-        confidence_level: of the interval.
-        accuracy: what a `Window` at an accuracy means.
-        places: from `align`, if it was called before: for many contrasts, or with another clock.
-    """
-    found = run_contrasts(contrast, windows, runs, item_errors, accuracy=accuracy, places=places)
-    return combine(found, confidence_level)
-
-
 def run_contrasts(
     contrast: Contrast,
     windows: Iterable[Window],
     runs: Iterable[Trajectory],
-    item_errors: ItemErrors | None = None,
+    influences: KeptInfluences | None = None,
     *,
-    accuracy: Endpoint | None = None,
     places: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[RunContrast]:
     """A contrast in each run, in the order of the trajectories.
@@ -201,22 +174,27 @@ def run_contrasts(
     the contrast undefined: to leave it out would choose which revisions enter.
 
     Args:
-        contrast, windows, runs, item_errors, accuracy, places: as for `estimate`.
+        contrast: what to estimate.
+        windows: those that its weights name, and maybe others.
+        runs: trajectories of the runs.
+        influences: from the trials beside the tables; without them an interval has the seeds' part only.
+        places: from `align`, if it was called before: for many contrasts, at an accuracy, or with another clock.
 
     Raises:
         UnknownNameError: a weight names a window that is not given.
     """
-    listed = list(runs)
-    by_name = {one.name: one for one in windows}
+    trajectories = list(runs)
+    by_name = {window.name: window for window in windows}
     for name in contrast.weights:
         if name not in by_name:
             raise UnknownNameError("window", name, by_name)
     weights = {by_name[name]: weight for name, weight in contrast.weights.items()}
-    aligned = align(listed, accuracy=accuracy) if places is None else places
+    places = align(trajectories) if places is None else places
     drafts = [
-        _draft(contrast, weights, held, aligned[run]) for run, held in contrast.endpoint.of(listed).items()
+        _draft(contrast, weights, values, places[run])
+        for run, values in contrast.endpoint.of(trajectories).items()
     ]
-    return _with_errors(contrast, drafts, item_errors)
+    return _with_errors(contrast, drafts, influences)
 
 
 @dataclass(frozen=True)
@@ -237,11 +215,11 @@ def _draft(
     notes = []
     measured = revisions[revisions.index.isin(values.readings)]
     for window, weight in windows.items():
-        placed = place(window, measured)
-        if placed.cause:
-            return _Draft(replace(run, cause=placed.cause))
-        notes.append(placed.note)
-        for revision, share in placed.weights.items():
+        shares, note = place(window, measured)
+        if not shares:
+            return _Draft(replace(run, cause=note))
+        notes.append(note)
+        for revision, share in shares.items():
             weights[revision] += weight * share  # type: ignore[assignment]  # a Counter of floats
     used = {revision: values.readings[revision] for revision in weights}
     for revision, reading in used.items():
@@ -272,18 +250,18 @@ def _against_null(values: RunValues, read: Sequence[float]) -> AgainstNull | Non
 
 
 def _with_errors(
-    contrast: Contrast, drafts: Sequence[_Draft], item_errors: ItemErrors | None
+    contrast: Contrast, drafts: Sequence[_Draft], influences: KeptInfluences | None
 ) -> list[RunContrast]:
     wanted: dict[str, set[Key]] = defaultdict(set)
     for draft in drafts:
         for cell, key in draft.weights:
             wanted[cell].add(key)
-    if item_errors is None:
+    if influences is None:
         return [draft.run for draft in drafts]
-    errors = item_errors.of(contrast.endpoint.kind, wanted)
+    known = influences.of(contrast.endpoint.kind, wanted)
     return [
         _with_error(
-            draft.run, weighted_error([errors[one] for one in draft.weights], list(draft.weights.values()))
+            draft.run, weighted_sum([known[one] for one in draft.weights], list(draft.weights.values()))
         )
         if draft.weights
         else draft.run
@@ -291,13 +269,12 @@ def _with_errors(
     ]
 
 
-def _with_error(run: RunContrast, error: ItemError) -> RunContrast:
+def _with_error(run: RunContrast, influence: Influence) -> RunContrast:
     return replace(
         run,
-        errors=error,
-        item_variance=error.variance,
-        n_clusters=error.n_clusters or run.n_clusters,
-        note="; ".join(filter(None, [run.note, error.cause])),
+        influence=influence,
+        n_clusters=influence.n_clusters or run.n_clusters,
+        note="; ".join(filter(None, [run.note, influence.cause])),
     )
 
 
@@ -307,41 +284,60 @@ def minus(first: Iterable[RunContrast], second: Iterable[RunContrast]) -> list[R
     Seeds and items are shared, so what both have in common cancels. A run without its partner is undefined.
     """
     partners: dict[tuple[str, int | None], list[RunContrast]] = defaultdict(list)
-    for one in second:
-        partners[one.scale, one.seed].append(one)
-    return [_difference(one, partners[one.scale, one.seed]) for one in first]
+    for run in second:
+        partners[run.scale, run.seed].append(run)
+    return [_difference(run, partners[run.scale, run.seed]) for run in first]
 
 
 def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContrast:
     place = f"scale {one.scale or 'unknown'} and seed {'unknown' if one.seed is None else one.seed}"
     if len(partners) != 1:
         cause = f"{len(partners)} runs of the other arm have {place}; exactly 1 is needed"
-        return replace(
-            one, value=math.nan, item_variance=math.nan, cause=cause, errors=ItemError.unknown(cause)
-        )
+        return replace(one, value=math.nan, cause=cause, influence=Influence.unknown(cause))
     (other,) = partners
-    error = weighted_error([one.errors, other.errors], [1, -1])
+    influence = weighted_sum([one.influence, other.influence], [1, -1])
     notes = "; ".join(dict.fromkeys(filter(None, [one.note, other.note])))
     return replace(
         one,
         run=f"{one.run} - {other.run}",
         arm=f"{one.arm or 'main'} - {other.arm or 'main'}",
         value=one.value - other.value,
-        errors=error,
-        item_variance=error.variance,
+        influence=influence,
         n=max(one.n, other.n),
-        n_clusters=error.n_clusters or min(one.n_clusters, other.n_clusters),
+        n_clusters=influence.n_clusters or min(one.n_clusters, other.n_clusters),
         cause=one.cause or other.cause,
         note=notes,
         against_null=one.against_null and other.against_null and one.against_null + other.against_null,
     )
 
 
+def paired_change(
+    one: Trajectory, first: Any, last: Any, influences: KeptInfluences, confidence_level: float = 0.95
+) -> Estimate:
+    """The value at ``last`` minus that at ``first``; what makes an item easy for both revisions cancels.
+
+    Args:
+        one: a number of one run.
+        first, last: two of its points (rows).
+        influences: from the trials; without them there is no interval.
+        confidence_level: of the interval, over the items.
+    """
+    cells = (last.cell, first.cell)
+    known = influences.of(one.kind, {cell: {one.number_key} for cell in cells})
+    change = RunContrast(
+        run=one.run,
+        scale=one.scale,
+        seed=one.seed,
+        arm=one.arm,
+        value=last.value - first.value,
+        n=max(first.n, last.n),
+    )
+    influence = weighted_sum([known[cell, one.number_key] for cell in cells], [1, -1])
+    return combine([_with_error(change, influence)], confidence_level)
+
+
 def combine(
-    runs: Iterable[RunContrast],
-    confidence_level: float = 0.95,
-    *,
-    scales: Mapping[str, float] | None = None,
+    runs: Iterable[RunContrast], confidence_level: float = 0.95, *, scales: Mapping[str, float] | None = None
 ) -> Estimate:
     """A contrast over seeds; scale is a fixed block.
 
@@ -409,8 +405,8 @@ def _interval(
     for block, weight in zip(blocks, weights, strict=True):
         of_runs[block] = weight / len(block)
     degrees = int((sizes - 1).sum())
-    errors = [one.errors for one in runs]
-    items = weighted_error(errors, of_runs.tolist())
+    influences = [one.influence for one in runs]
+    items = weighted_sum(influences, of_runs.tolist())
     if degrees == 0:
         variance, degrees = items.variance, items.n_clusters - 1
         notes.append(ONE_SEQUENCE)
@@ -426,7 +422,7 @@ def _interval(
                 f"the interval does not include the error over items that all seeds share: {items.cause}"
             )
         else:
-            shared = max(0.0, items.variance - share * _not_shared(errors, blocks) / degrees)
+            shared = max(0.0, items.variance - share * _not_shared(influences, blocks) / degrees)
         variance, cause = spread * share + shared, ""
     if variance == 0:
         cause = "the error cannot be estimated: no seed and no item changes the value"
@@ -445,13 +441,13 @@ def _interval(
     )
 
 
-def _not_shared(errors: Sequence[ItemError], blocks: Sequence[NDArray[np.int64]]) -> float:
+def _not_shared(influences: Sequence[Influence], blocks: Sequence[NDArray[np.int64]]) -> float:
     """The sum over blocks of (n - 1) (v - c): what the items add to the squares between the seeds."""
     found = 0.0
     for block in blocks:
-        n, held = len(block), [errors[index] for index in block]
+        n, held = len(block), [influences[index] for index in block]
         if n > 1:
             own = float(np.mean([one.variance for one in held]))
-            of_mean = weighted_error(held, [1 / n] * n).variance
+            of_mean = weighted_sum(held, [1 / n] * n).variance
             found += n * (own - of_mean)  # since V = v / n + c (n - 1) / n
     return found

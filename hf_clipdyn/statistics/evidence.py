@@ -1,22 +1,74 @@
-"""What the tables hold for the claims of a study: which runs count, where windows lie, contrasts of arms."""
+"""What the tables hold for the claims of a study: which runs count, where windows lie, contrasts of arms, people."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 
 import pandas as pd
+from scipy import stats
 
+from hf_clipdyn.benchmarks.influence import influence_on
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.results.read import Results
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.statistics.alignment import Window, align, common_accuracy, locate
-from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan
-from hf_clipdyn.statistics.contrasts import Contrast, RunContrast, minus, run_contrasts
-from hf_clipdyn.statistics.endpoints import Endpoint, arm_of
-from hf_clipdyn.statistics.kept_errors import ItemErrors
-from hf_clipdyn.statistics.trajectories import Trajectory
+from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, StudyPlan, read_claims
+from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine, minus, run_contrasts
+from hf_clipdyn.statistics.influences import KeptInfluences
+from hf_clipdyn.statistics.trajectories import Trajectory, by_run, read_trajectories
+from hf_clipdyn.statistics.windows import Endpoint, Window, align, common_accuracy, locate
 
-__all__ = ["Evidence", "paired", "study_of"]
+__all__ = [
+    "CONFIDENCE",
+    "ArmEffect",
+    "Evidence",
+    "arm_effects",
+    "people_variance",
+    "read_evidence",
+    "study_of",
+    "with_people",
+]
+
+CONFIDENCE = 0.95
+"""Level of the interval of each effect of an arm, by itself: a description is not corrected for the number of arms."""
+
+
+def read_evidence(
+    study_results: Results,
+    claims: Claims | None = None,
+    *,
+    study: str | None = None,
+    trajectories: Sequence[Trajectory] | None = None,
+    show_progress: bool = True,
+) -> "Evidence":
+    """What the tables hold for the claims.
+
+    Args:
+        study_results: from `read_results`; item errors come from the trials beside its tables.
+        claims: from `read_claims`; None for the package's own.
+        study: name of the study; None for the one sharing most benchmarks with the tables.
+        trajectories: of these results, if they were read before.
+        show_progress: draw a progress bar if the item errors take longer than two seconds.
+
+    Raises:
+        UnknownNameError: there is no study of that name.
+        ConfigError: the tables contain no benchmark of a claim.
+    """
+    claims, rows = claims or read_claims(), study_results.rows
+    if trajectories is None:
+        trajectories = read_trajectories(rows, study_results.vocabulary)
+    sizes = rows.groupby("scale")["parameters"].max().fillna(0)
+    return Evidence(
+        claims=claims,
+        study=study_of(trajectories, claims, study),
+        trajectories=trajectories,
+        errors=KeptInfluences(study_results.tables, show_progress=show_progress),
+        trials=KeptTrials(study_results.tables),
+        parameters={str(scale): float(number) for scale, number in sizes.items()},
+    )
 
 
 def study_of(trajectories: Iterable[Trajectory], claims: Claims, wanted: str | None = None) -> str:
@@ -35,11 +87,11 @@ def study_of(trajectories: Iterable[Trajectory], claims: Claims, wanted: str | N
         if wanted not in claims.studies:
             raise UnknownNameError("study in the claims", wanted, claims.studies)
         return wanted
-    held = {f"{one.kind}/{one.dataset}" for one in trajectories}
-    shared = {name: len(claims.benchmarks(name) & held) for name in claims.studies}
+    measured = {"/".join(benchmark) for benchmark in {one.benchmark for one in trajectories}}
+    shared = {name: len(claims.benchmarks(name) & measured) for name in claims.studies}
     best = max(shared, key=lambda name: shared[name])
     if not shared[best]:
-        known = sorted({one for name in claims.studies for one in claims.benchmarks(name)})
+        known = sorted(set[str]().union(*map(claims.benchmarks, claims.studies)))
         raise ConfigError(
             f"The tables contain no benchmark of a claim: evaluate {', '.join(known)}, or name a study."
         )
@@ -61,9 +113,14 @@ class Evidence:
     claims: Claims
     study: str
     trajectories: Sequence[Trajectory]
-    errors: ItemErrors | None = None
+    errors: KeptInfluences | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     trials: KeptTrials | None = None
+
+    @property
+    def plan(self) -> StudyPlan:
+        """The seeds and windows of the study. If it registers seeds, one seed decides nothing."""
+        return self.claims.studies[self.study]
 
     @property
     def confidence(self) -> float:
@@ -76,73 +133,73 @@ class Evidence:
         return align(self.trajectories)
 
     @cached_property
-    def _of_run(self) -> dict[str, list[Trajectory]]:
-        held: dict[str, list[Trajectory]] = {}
-        for one in self.trajectories:
-            held.setdefault(one.run, []).append(one)
-        return held
+    def benchmarks(self) -> set[str]:
+        """The benchmarks in the tables, each ``kind/dataset``."""
+        return {"/".join(one.benchmark) for one in self.trajectories}
+
+    @cached_property
+    def _by_run(self) -> dict[str, list[Trajectory]]:
+        return by_run(self.trajectories)
 
     @cached_property
     def _counted(self) -> tuple[set[str], str]:
         """The runs that count, and why they give no verdict; empty if they do."""
-        plan = self.claims.studies[self.study]
-        seeds = {run: held[0].seed for run, held in self._of_run.items()}
-        tuning = {run for run, seed in seeds.items() if seed in plan.tuning_seeds}
-        registered = {
-            run
-            for run, seed in seeds.items()
-            if (seed in plan.confirmatory_seeds if plan.confirmatory_seeds else run not in tuning)
-        }
-        main = {run for run, held in self._of_run.items() if not arm_of(held[0])}
+        first = {run: members[0] for run, members in self._by_run.items()}
+        tuning = {run for run, one in first.items() if one.seed in self.plan.tuning_seeds}
+        registered = first.keys() - tuning
+        if self.plan.confirmatory_seeds:
+            registered = {run for run, one in first.items() if one.seed in self.plan.confirmatory_seeds}
+        main = {run for run, one in first.items() if not one.arm}
         if registered & main or not main:
             return registered, ""
         if tuning & main:
             return tuning, "only seeds that tuned the world"
-        listed = ", ".join(map(str, plan.confirmatory_seeds))
-        return set(seeds), f"none of the registered seeds ({listed}) is in the tables"
+        seeds = ", ".join(map(str, self.plan.confirmatory_seeds))
+        return set(first), f"none of the registered seeds ({seeds}) is in the tables"
 
     @property
     def why_not(self) -> str:
         """Why these runs can give no verdict; empty if they can."""
         return self._counted[1]
 
-    @property
-    def needs_seeds(self) -> bool:
-        """Whether the study registers seeds: one seed then decides nothing."""
-        return bool(self.claims.studies[self.study].confirmatory_seeds)
-
     @cached_property
     def left_out(self) -> str:
         """A note on runs of the main arm that do not count though they tuned nothing; empty if there are none."""
-        plan = self.claims.studies[self.study]
-        others = {
-            held[0].seed
-            for run, held in self._of_run.items()
-            if run not in self._counted[0] and held[0].seed not in plan.tuning_seeds
-        }
-        if not others:
+        ignored = {members[0].seed for run, members in self._by_run.items() if run not in self._counted[0]}
+        ignored -= set(self.plan.tuning_seeds)
+        if not ignored:
             return ""
-        names = ", ".join(sorted("unknown" if seed is None else str(seed) for seed in others))
+        names = ", ".join(sorted("unknown" if seed is None else str(seed) for seed in ignored))
         return f"Not counted: runs of seed {names}, which is not registered."
 
-    def runs(self, arm: str = "", *, tuning: bool = False) -> dict[str, list[Trajectory]]:
-        """The trajectories of the runs of an arm that count, or of those that tuned the study, by run."""
-        seeds = self.claims.studies[self.study].tuning_seeds
+    def runs(
+        self, arm: str = "", *, scale: str | None = None, tuning: bool = False
+    ) -> dict[str, list[Trajectory]]:
+        """The trajectories of the runs of an arm that count, by run.
+
+        Args:
+            arm: name of the arm; empty for the main one.
+            scale: only the runs of this scale.
+            tuning: the runs that tuned the study, instead of those that count.
+        """
         return {
-            run: held
-            for run, held in self._of_run.items()
-            if arm_of(held[0]) == arm and (held[0].seed in seeds if tuning else run in self._counted[0])
+            run: members
+            for run, members in self._by_run.items()
+            if members[0].arm == arm
+            and scale in (None, members[0].scale)
+            and (members[0].seed in self.plan.tuning_seeds if tuning else run in self._counted[0])
         }
 
     @property
     def arms(self) -> list[str]:
         """The other arms: those with at least one run that counts."""
-        arms = dict.fromkeys(arm_of(held[0]) for run, held in self._of_run.items() if run in self._counted[0])
-        return [one for one in arms if one]
+        counted = (self._by_run[run][0].arm for run in self._by_run if run in self._counted[0])
+        return list(dict.fromkeys(filter(None, counted)))
 
-    def holds(self, benchmark: str) -> bool:
-        """Whether the tables hold a benchmark, ``kind/dataset``."""
-        return any(f"{one.kind}/{one.dataset}" == benchmark for one in self.trajectories)
+    def scales(self, arm: str = "") -> list[str]:
+        """The scales of the runs of an arm that count, the smallest first."""
+        scales = dict.fromkeys(members[0].scale for members in self.runs(arm).values())
+        return sorted(scales, key=lambda scale: self.parameters.get(scale, 0.0))
 
     def windows(self, test: ClaimTest) -> dict[str, Window]:
         """The windows of a claim, by name; those that the tuning seeds locate are where its first contrast has them.
@@ -150,17 +207,16 @@ class Evidence:
         Raises:
             EvaluationError: the tables have no tuning seeds, or these do not show where a window lies.
         """
-        found = self.claims.windows_of(self.study, test)
-        for name in [name for name in found if self.claims.is_located(self.study, name, test)]:
-            contrast = next((one for one in test.contrasts if name in one.weights), None)
-            if contrast is not None:
-                found[name] = self._located(found[name], contrast)
-        return found
+        windows = self.claims.windows_of(self.study, test)
+        for name in self.located(test):
+            contrast = next(one for one in test.contrasts if name in one.weights)
+            windows[name] = self._located(windows[name], contrast)
+        return windows
 
-    def are_located(self, test: ClaimTest) -> bool:
-        """Whether the tuning seeds locate a window of a claim."""
-        names = {name for one in test.contrasts for name in one.weights}
-        return any(self.claims.is_located(self.study, name, test) for name in names)
+    def located(self, test: ClaimTest) -> list[str]:
+        """The names of the windows of a claim's contrasts that the tuning seeds locate."""
+        names = dict.fromkeys(name for contrast in test.contrasts for name in contrast.weights)
+        return [name for name in names if self.claims.is_located(self.study, name, test)]
 
     def _located(self, window: Window, contrast: Contrast) -> Window:
         tuning = self.runs(tuning=True)
@@ -172,7 +228,7 @@ class Evidence:
             return locate(
                 window.name,
                 contrast.endpoint,
-                [one for held in tuning.values() for one in held],
+                [one for members in tuning.values() for one in members],
                 highest=contrast.weights[window.name] > 0,
                 start=window.start or 0.0,
                 end=1.0 if window.end is None else window.end,
@@ -187,7 +243,7 @@ class Evidence:
         arm: str = "",
         *,
         scale: str | None = None,
-        errors: bool = True,
+        places: Mapping[str, pd.DataFrame] | None = None,
     ) -> list[RunContrast]:
         """A contrast in each run of an arm.
 
@@ -196,73 +252,71 @@ class Evidence:
             windows: by name.
             arm: of the runs.
             scale: only the runs of this scale.
-            errors: also what the items contribute.
+            places: the revisions of each run, in place of ``self.places``.
         """
-        benchmark = contrast.endpoint.benchmark
-        listed: list[Trajectory] = []
-        for held in self.runs(arm).values():
-            if scale in (None, held[0].scale):
-                own = [one for one in held if f"{one.kind}/{one.dataset}" == benchmark]
-                listed += own or held[:1]  # a run without the benchmark says so itself
-        item_errors = self.errors if errors else None
-        return run_contrasts(contrast, list(windows.values()), listed, item_errors, places=self.places)
-
-    def trials_of(self, endpoint: Endpoint) -> pd.DataFrame | None:
-        """The trials of one cell that counts; None if there are none."""
-        if self.trials is None:
-            return None
-        listed = [one for held in self.runs().values() for one in held]
-        cells = [
-            str(one.points["cell"].iloc[-1])
-            for values in endpoint.of(listed).values()
-            for one in values.parts
-        ]
-        found = (self.trials.of(cell) for cell in cells)
-        return next((one for one in found if one is not None), None)
+        benchmark = (contrast.endpoint.kind, contrast.endpoint.dataset)
+        trajectories: list[Trajectory] = []
+        for members in self.runs(arm, scale=scale).values():
+            own = [one for one in members if one.benchmark == benchmark]
+            trajectories += own or members[:1]  # a run without the benchmark says so itself
+        return run_contrasts(
+            contrast, windows.values(), trajectories, self.errors, places=places or self.places
+        )
 
     def part(
-        self, plan: PartPlan, windows: Mapping[str, Window], scale: str | None = None
+        self,
+        plan: PartPlan,
+        windows: Mapping[str, Window],
+        scale: str | None = None,
+        places: Mapping[str, pd.DataFrame] | None = None,
     ) -> list[RunContrast]:
-        """The contrast of a part in each run, or in each pair of runs of two arms."""
-        if plan.minus_arm is None:
-            return self.contrasts(plan.contrast, windows, plan.arm, scale=scale)
+        """The contrast of a part in each run, or in each pair of runs of two arms; arguments as of `contrasts`."""
         if plan.equal == "accuracy":
             return self._at_equal_accuracy(plan, scale)
-        first, second = (
-            self.contrasts(plan.contrast, windows, arm, scale=scale) for arm in (plan.arm, plan.minus_arm)
-        )
-        return minus(*paired(first, second))
+        sides = [self.contrasts(plan.contrast, windows, arm, scale=scale, places=places) for arm in plan.arms]
+        return minus(*_paired(*sides)) if len(sides) == 2 else sides[0]
 
     def _at_equal_accuracy(self, plan: PartPlan, scale: str | None) -> list[RunContrast]:
         """The difference of two arms, seed by seed, each read where it reaches the highest accuracy of both."""
         assert plan.accuracy is not None
         assert plan.minus_arm is not None
-        partners = {(held[0].scale, held[0].seed): held for held in self.runs(plan.minus_arm).values()}
-        found = []
-        for first in self.runs(plan.arm).values():
-            second = partners.get((first[0].scale, first[0].seed))
-            if second is None or scale not in (None, first[0].scale):
+        partners = {(of[0].scale, of[0].seed): of for of in self.runs(plan.minus_arm, scale=scale).values()}
+        differences = []
+        for members in self.runs(plan.arm, scale=scale).values():
+            first = members[0]
+            partner = partners.get((first.scale, first.seed))
+            if partner is None:
                 continue
-            sides = [align(one, accuracy=plan.accuracy) for one in (first, second)]
-            target = common_accuracy([table for side in sides for table in side.values()])
+            sides = [(side, align(side, accuracy=plan.accuracy)) for side in (members, partner)]
+            target = common_accuracy([table for _, places in sides for table in places.values()])
             if not 0 <= target <= 1:
-                found.append(_undefined(first, f"{plan.accuracy.benchmark} has no accuracy in both arms"))
+                undefined = RunContrast(
+                    run=first.run,
+                    scale=first.scale,
+                    seed=first.seed,
+                    arm=first.arm,
+                    value=math.nan,
+                    cause=f"{plan.accuracy.benchmark} has no accuracy in both arms",
+                )
+                differences.append(undefined)
                 continue
             windows = [Window(name=name, accuracy=target) for name in plan.contrast.weights]
             contrasts = (
-                run_contrasts(plan.contrast, windows, held, self.errors, places=side)
-                for held, side in zip((first, second), sides, strict=True)
+                run_contrasts(plan.contrast, windows, side, self.errors, places=places)
+                for side, places in sides
             )
-            found += minus(*contrasts)
-        return found
+            differences += minus(*contrasts)
+        return differences
 
-    def scales(self, runs: Iterable[Sequence[Trajectory]]) -> list[str]:
-        """The scales of runs, the smallest first."""
-        held = dict.fromkeys(one[0].scale for one in runs)
-        return sorted(held, key=lambda scale: self.parameters.get(scale, 0.0))
+    def with_people(self, estimate: Estimate, endpoint: Endpoint) -> Estimate:
+        """An estimate whose interval also has the variance of people, from the trials of one run that counts."""
+        members = [one for of_run in self.runs().values() for one in of_run]
+        parts = [part for values in endpoint.of(members).values() for part in values.parts]
+        tables = (self.trials.of(str(part.points["cell"].iloc[-1])) for part in parts if self.trials)
+        return with_people(estimate, next((table for table in tables if table is not None), None))
 
 
-def paired(
+def _paired(
     first: Sequence[RunContrast], second: Sequence[RunContrast]
 ) -> tuple[list[RunContrast], list[RunContrast]]:
     """The runs whose scale and seed both arms have."""
@@ -271,8 +325,120 @@ def paired(
     return kept[0], kept[1]
 
 
-def _undefined(held: Sequence[Trajectory], cause: str) -> RunContrast:
-    one = held[0]
-    return RunContrast(
-        run=one.run, scale=one.scale, seed=one.seed, arm=arm_of(one), value=math.nan, cause=cause
+@dataclass(frozen=True, kw_only=True)
+class ArmEffect:
+    """The mean of an endpoint over a window, in an arm and in the main arm: it is described, and never tested.
+
+    Attributes:
+        arm: name of the arm.
+        endpoint: what was measured.
+        window: name of the window of training.
+        main: mean of the main arm, over the runs that have a partner.
+        effect: the arm minus the main arm, paired by scale and seed, in units of the endpoint; ``n_seeds`` counts the
+            pairs.
+    """
+
+    arm: str
+    endpoint: Endpoint
+    window: str
+    main: float
+    effect: Estimate
+
+
+def arm_effects(evidence: Evidence) -> list[ArmEffect]:
+    """What each arm changes in the endpoints of the testable claims, over the study's windows of trained revisions.
+
+    A number that is undefined is NaN with its cause. Left out are a window in which it is undefined for every arm, and
+    an arm that shares no scale and seed with the main arm.
+
+    Returns:
+        By endpoint, window and arm, in the order of the claims' file and of the tables.
+    """
+    windows = {
+        name: window
+        for name, window in evidence.claims.windows_of(evidence.study).items()
+        if not window.untrained and not evidence.claims.is_located(evidence.study, name)
+    }
+    tests = [claim.test(evidence.study) for claim in evidence.claims.claims]
+    endpoints = dict.fromkeys(
+        contrast.endpoint for test in tests if test.testable for contrast in test.contrasts
+    )
+    described: list[ArmEffect] = []
+    for endpoint, window in product(endpoints, windows):
+        mean = Contrast(title=window, endpoint=endpoint, weights={window: 1.0}, smallest_effect=math.inf)
+        main = evidence.contrasts(mean, windows)
+        effects = [_effect(arm, mean, evidence.contrasts(mean, windows, arm), main) for arm in evidence.arms]
+        if any(math.isfinite(one.effect.value) for one in effects):
+            described += [one for one in effects if one.effect.n_seeds]
+    return described
+
+
+def _effect(arm: str, mean: Contrast, own: Sequence[RunContrast], main: Sequence[RunContrast]) -> ArmEffect:
+    own, main = _paired(own, main)
+    return ArmEffect(
+        arm=arm,
+        endpoint=mean.endpoint,
+        window=mean.title,
+        main=combine(main, CONFIDENCE).value,
+        effect=combine(minus(own, main), CONFIDENCE),
+    )
+
+
+def people_variance(trials: pd.DataFrame) -> tuple[float, int]:
+    """Variance of the mean shape bias of people over images and observers, and the number of observers.
+
+    The variance over observers is that of their own values, divided by their number. The one over images comes from the
+    mean influence of each image, over all pairs of images that share an exemplar. What is particular to an observer and
+    an image is in both parts, so the sum is a little too large.
+
+    Args:
+        trials: of a shape_bias benchmark.
+
+    Returns:
+        NaN if fewer than two observers answered.
+    """
+    rows = trials[trials["protocol"] == HUMAN]
+    shape = (rows["decision"] == rows["shape"]).astype(float)
+    either = shape + (rows["decision"] == rows["texture"]).astype(float)
+    kept = rows.assign(shape_decision=shape, either=either)[rows["shape"] != rows["texture"]]
+    sums = kept.groupby("observer")[["shape_decision", "either"]].sum()
+    own = sums["shape_decision"] / sums["either"].where(sums["either"] > 0)
+    own = own.dropna()
+    if len(own) < 2:
+        return math.nan, len(own)
+    kept = kept[kept["observer"].isin(own.index)]
+    share = kept["observer"].map(own)
+    total = kept["observer"].map(sums["either"])
+    influence = (kept["shape_decision"] - share * kept["either"]) / total / len(own)
+    of_items = influence.groupby(kept["item"]).sum()
+    over_images = influence_on(ShapeBias, kept, of_items).variance
+    return float(own.var(ddof=1)) / len(own) + max(over_images, 0.0), len(own)
+
+
+def with_people(estimate: Estimate, trials: pd.DataFrame | None) -> Estimate:
+    """An estimate whose interval also has the variance of people, over images and observers.
+
+    Both variances are added as if people and model saw different images, which is too wide if the same images are hard
+    for both. The degrees of freedom are at most those of the observers.
+
+    Args:
+        estimate: people's published value minus the model's.
+        trials: of a cell of the benchmark, with people's answers; None if there are none.
+    """
+    variance, n = (math.nan, 0) if trials is None else people_variance(trials)
+    if math.isnan(variance) or math.isnan(estimate.standard_error):
+        note = (
+            "the interval does not include the variation between people: the trials beside the table "
+            "lack the answers of two observers"
+        )
+        return replace(estimate, notes=(*estimate.notes, note)) if math.isnan(variance) else estimate
+    degrees = min(estimate.degrees_of_freedom, n - 1)
+    error = math.sqrt(estimate.standard_error**2 + variance)
+    half = float(stats.t.ppf((1 + estimate.confidence_level) / 2, degrees)) * error
+    return replace(
+        estimate,
+        standard_error=error,
+        degrees_of_freedom=float(degrees),
+        ci_low=estimate.value - half,
+        ci_high=estimate.value + half,
     )

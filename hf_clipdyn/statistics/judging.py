@@ -11,42 +11,39 @@ contradicted                U <= -δ
 undecided                   else
 =========================== =================================
 
-Gates decide whether a claim is testable, over fixed windows; they never choose which revisions enter. Seeds that tuned
-the world never enter. Correlations of two trajectories within a run are never tested: trends always correlate.
+Gates decide whether a claim is testable, over fixed windows; they never choose which revisions enter. Control arms
+decide whether the instrument is to be trusted. Seeds that tuned the world never enter. Correlations of two trajectories
+within a run are never tested: trends always correlate.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import combinations
 from operator import add
 from typing import Literal
 
+import numpy as np
 from scipy import stats
 
 from hf_clipdyn.errors import EvaluationError, counted
-from hf_clipdyn.results.read import Results
-from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.claims import Claim, Claims, ClaimTest, PartPlan, read_claims
+from hf_clipdyn.statistics.claims import Claim, ClaimTest, GatePlan, PartPlan
 from hf_clipdyn.statistics.contrasts import AgainstNull, Contrast, Estimate, RunContrast, combine
-from hf_clipdyn.statistics.evidence import Evidence, study_of
-from hf_clipdyn.statistics.gates import Gate, control, gate
-from hf_clipdyn.statistics.kept_errors import ItemErrors
-from hf_clipdyn.statistics.people import with_people
-from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
+from hf_clipdyn.statistics.evidence import Evidence
+from hf_clipdyn.statistics.trajectories import Trajectory
+from hf_clipdyn.statistics.windows import RunValues, Window, place
 
 __all__ = [
     "NO_VERDICT",
+    "Gate",
     "Part",
     "Verdict",
     "Word",
+    "gate",
     "judge",
-    "judge_evidence",
     "minimum_detectable_effect",
     "null_notes",
-    "read_evidence",
     "word_of",
 ]
 
@@ -63,7 +60,27 @@ Word = Literal[
 NO_VERDICT: tuple[Word, ...] = ("not testable here", "gate failed")
 """The words that judge nothing."""
 
+_NOT_HERE, _GATE_FAILED = NO_VERDICT
+_SIZE_OPEN: Word = "right direction, size open"
+_AGAINST: tuple[Word, ...] = ("contradicted", "negligible")
+_NOT_INFORMATIVE = "not informative"
+_SEARCHED = "The peak was searched in these seeds themselves, so its contrasts are too large."
 _POWER = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A condition for a claim to be testable, or a control arm.
+
+    Attributes:
+        title: in words.
+        passed: None if it was not measured, or, of a control arm, if its interval decides nothing.
+        words: what was found.
+    """
+
+    title: str
+    passed: bool | None
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +91,6 @@ class Part:
         contrast: with δ in ``smallest_effect``; positive favours the claim.
         estimate: of the contrast, with its interval.
         verdict: by the rule above.
-        minimum_detectable_effect: see the function of that name; NaN without a standard error.
         title: in words.
         scale: the only scale of the estimate; empty for all scales together.
     """
@@ -82,9 +98,16 @@ class Part:
     contrast: Contrast
     estimate: Estimate
     verdict: Word
-    minimum_detectable_effect: float
     title: str = ""
     scale: str = ""
+
+    @property
+    def minimum_detectable_effect(self) -> float:
+        """See the function of that name; NaN without a standard error."""
+        estimate = self.estimate
+        return minimum_detectable_effect(
+            estimate.standard_error, estimate.degrees_of_freedom, estimate.confidence_level
+        )
 
     @property
     def sign(self) -> int | None:
@@ -107,15 +130,15 @@ class Part:
     @property
     def against_null(self) -> AgainstNull | None:
         """The values of all its runs beside the null of the number; None if there is none."""
-        found = [one.against_null for one in self.estimate.runs if one.scale in self.estimate.scales]
-        known = [one for one in found if one is not None]
-        return reduce(add, known) if known and len(known) == len(found) else None
+        runs = [run for run in self.estimate.runs if run.scale in self.estimate.scales]
+        known = [run.against_null for run in runs if run.against_null is not None]
+        return reduce(add, known) if known and len(known) == len(runs) else None
 
     @property
     def informative(self) -> bool:
         """False if most values that the contrast reads are no better than the null of their number."""
-        found = self.against_null
-        return found is None or 2 * found.n_no_better <= found.n
+        against = self.against_null
+        return against is None or 2 * against.n_no_better <= against.n
 
     @property
     def words(self) -> str:
@@ -152,7 +175,7 @@ class Verdict:
     @property
     def words(self) -> str:
         """The registered word, with "not informative" if that is so of all parts."""
-        silent = self.verdict in NO_VERDICT or not self.parts or any(one.informative for one in self.parts)
+        silent = self.verdict in NO_VERDICT or not self.parts or any(part.informative for part in self.parts)
         return self.verdict if silent else f"{self.verdict}, {_NOT_INFORMATIVE}"
 
 
@@ -206,60 +229,8 @@ def minimum_detectable_effect(standard_error: float, degrees_of_freedom: float, 
     return float((student.ppf((1 + confidence) / 2) + student.ppf(_POWER)) * standard_error)
 
 
-def judge(
-    study_results: Results,
-    claims: Claims | None = None,
-    *,
-    study: str | None = None,
-    trajectories: Sequence[Trajectory] | None = None,
-    show_progress: bool = True,
-) -> list[Verdict]:
-    """The verdict on each claim, in the order of their numbers in the file.
-
-    Args:
-        study_results: from `read_results`; item errors come from the trials beside its tables.
-        claims: from `read_claims`; None for the package's own.
-        study: name of the study; None for the one sharing most benchmarks with the tables.
-        trajectories: of these results, if they were read before.
-        show_progress: draw a progress bar if the item errors take longer than two seconds.
-
-    Raises:
-        UnknownNameError: there is no study of that name.
-        ConfigError: the tables contain no benchmark of a claim.
-    """
-    evidence = read_evidence(
-        study_results, claims, study=study, trajectories=trajectories, show_progress=show_progress
-    )
-    return judge_evidence(evidence)
-
-
-def read_evidence(
-    study_results: Results,
-    claims: Claims | None = None,
-    *,
-    study: str | None = None,
-    trajectories: Sequence[Trajectory] | None = None,
-    show_progress: bool = True,
-) -> Evidence:
-    """What the tables hold for the claims; the arguments are those of `judge`."""
-    held = claims or read_claims()
-    rows = study_results.rows
-    listed = read_trajectories(rows, study_results.vocabulary) if trajectories is None else trajectories
-    return Evidence(
-        claims=held,
-        study=study_of(listed, held, study),
-        trajectories=listed,
-        errors=ItemErrors(study_results.tables, show_progress=show_progress),
-        trials=KeptTrials(study_results.tables),
-        parameters={
-            str(scale): float(number)
-            for scale, number in rows.groupby("scale")["parameters"].max().fillna(0).items()
-        },
-    )
-
-
-def judge_evidence(evidence: Evidence) -> list[Verdict]:
-    """The verdict on each claim."""
+def judge(evidence: Evidence) -> list[Verdict]:
+    """The verdict on each claim, in the order of the claims' file."""
     return [_judged(claim, evidence) for claim in evidence.claims.claims]
 
 
@@ -270,243 +241,314 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
     )
     if not test.testable:
         return replace(draft, cause=test.cause)
-    for benchmark in dict.fromkeys(one.contrast.endpoint.benchmark for one in test.parts):
-        if not evidence.holds(benchmark):
-            return replace(draft, cause=f"{benchmark} is not in the tables")
+    for part in test.parts:
+        if part.contrast.endpoint.benchmark not in evidence.benchmarks:
+            return replace(draft, cause=f"{part.contrast.endpoint.benchmark} is not in the tables")
     try:
         windows = evidence.windows(test)
     except EvaluationError as error:
         return replace(draft, cause=str(error))
-    return _measured(draft, test, evidence, windows)
-
-
-def _measured(draft: Verdict, test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window]) -> Verdict:
-    """The verdict of a claim whose benchmarks are in the tables."""
     scale = _scale_of_arms(test, evidence, windows)
-    gates = tuple(gate(one, evidence, windows, scale) for one in test.gates)
-    controls = tuple(control(one, evidence, windows) for one in test.controls)
-    parts = _RULES[test.rule](test, evidence, windows, scale)
+    gates = (
+        *(gate(plan, evidence, windows, scale) for plan in test.gates),
+        *(_control(plan, evidence, windows) for plan in test.controls),
+    )
+    parts = (_every_scale if test.rule == "every scale" else _all_parts)(test, evidence, windows, scale)
+    notes, deviations = [*test.notes, *filter(None, [evidence.left_out])], tuple[str, ...]()
     if evidence.why_not:
-        parts = tuple(replace(one, verdict=_NOT_HERE) for one in parts)
-    searched = _SEARCHED if evidence.why_not and evidence.are_located(test) else ""
-    notes = (*draft.notes, *filter(None, [evidence.left_out, searched]), *_cautions(parts))
-    draft = replace(draft, parts=parts, gates=(*gates, *controls), notes=(*notes, *null_notes(parts)))
-    if not evidence.why_not:
-        draft = replace(
-            draft, deviations=(*evidence.claims.studies[evidence.study].deviations, *test.deviations)
-        )
-    word, cause = _whole(test, evidence, gates, controls, parts)
-    return replace(draft, verdict=word, cause=cause)
-
-
-_NOT_HERE: Word = "not testable here"
-_NOT_INFORMATIVE = "not informative"
-_SEARCHED = "The peak was searched in these seeds themselves, so its contrasts are too large."
-
-
-def _cautions(parts: Sequence[Part]) -> list[str]:
-    """What intervals leave out, each once."""
-    return list(dict.fromkeys(note for part in parts for note in part.estimate.notes))
+        parts = tuple(replace(part, verdict=_NOT_HERE) for part in parts)
+        notes += [_SEARCHED] if evidence.located(test) else []
+        word, cause = _NOT_HERE, evidence.why_not
+    else:
+        word, cause = _whole(test, evidence, gates, parts)
+        deviations = (*evidence.plan.deviations, *test.deviations)
+    # What intervals leave out is said once.
+    cautions = dict.fromkeys(note for part in parts for note in part.estimate.notes)
+    return replace(
+        draft,
+        verdict=word,
+        cause=cause,
+        parts=parts,
+        gates=gates,
+        notes=(*notes, *cautions, *null_notes(parts)),
+        deviations=deviations,
+    )
 
 
 def null_notes(parts: Sequence[Part]) -> list[str]:
     """For each number, which contrasts read values that are mostly no better than its null."""
     silent: dict[str, list[str]] = {}
     for part in parts:
-        if not part.informative and (found := part.against_null):
+        if not part.informative and (against := part.against_null):
             endpoint = part.contrast.endpoint
-            words = f"{endpoint.benchmark} {endpoint.metric} is no better than its null ({found.null})"
-            silent.setdefault(words, []).append(f"{found.n_no_better} of {found.n} values of: {part.title}")
+            words = f"{endpoint.benchmark} {endpoint.metric} is no better than its null ({against.null})"
+            silent.setdefault(words, []).append(
+                f"{against.n_no_better} of {against.n} values of: {part.title}"
+            )
     return [
-        f"{_NOT_INFORMATIVE.capitalize()}: {words} in {'; '.join(said)}." for words, said in silent.items()
+        f"{_NOT_INFORMATIVE.capitalize()}: {words} in {'; '.join(shares)}."
+        for words, shares in silent.items()
     ]
 
 
 def _scale_of_arms(test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window]) -> str | None:
     """Of a claim about two arms, the smallest scale of both that passes the gates; None for all scales."""
-    arms = {arm for one in test.parts if one.minus_arm is not None for arm in (one.arm, one.minus_arm)}
+    arms = {arm for part in test.parts if part.minus_arm is not None for arm in part.arms}
     if not arms:
         return None
-    scales = [set(evidence.scales(evidence.runs(arm).values())) for arm in arms]
-    common = [
-        scale for scale in evidence.scales(evidence.runs().values()) if all(scale in one for one in scales)
-    ]
+    scales = [set(evidence.scales(arm)) for arm in arms]
+    common = [scale for scale in evidence.scales() if all(scale in of_arm for of_arm in scales)]
     for scale in common:
-        if all(gate(one, evidence, windows, scale).passed for one in test.gates):
+        if all(gate(plan, evidence, windows, scale).passed for plan in test.gates):
             return scale
     return common[0] if common else None
 
 
 def _part(
-    contrast: Contrast, found: Estimate, *, title: str = "", scale: str = "", needs_seeds: bool = False
+    contrast: Contrast, estimate: Estimate, evidence: Evidence, *, title: str = "", scale: str = ""
 ) -> Part:
-    word = word_of(found.ci_low, found.ci_high, contrast.smallest_effect)
-    if math.isnan(found.value):
+    word = word_of(estimate.ci_low, estimate.ci_high, contrast.smallest_effect)
+    if math.isnan(estimate.value):
         word = _NOT_HERE
-    elif needs_seeds and _has_one_seed(found):
+    elif evidence.plan.confirmatory_seeds and _has_one_seed(estimate):
         word = "undecided"
-    effect = minimum_detectable_effect(found.standard_error, found.degrees_of_freedom, found.confidence_level)
     return Part(
-        contrast=contrast,
-        estimate=found,
-        verdict=word,
-        minimum_detectable_effect=effect,
-        title=title or contrast.title,
-        scale=scale,
+        contrast=contrast, estimate=estimate, verdict=word, title=title or contrast.title, scale=scale
     )
 
 
-def _has_one_seed(found: Estimate) -> bool:
+def _has_one_seed(estimate: Estimate) -> bool:
     """Whether the interval is one over items alone."""
-    return found.n_seeds == len(found.scales)
+    return estimate.n_seeds == len(estimate.scales)
 
 
 def _all_parts(
     test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window], scale: str | None
 ) -> tuple[Part, ...]:
-    def part(plan: PartPlan) -> Part:
-        found = _combined(evidence.part(plan, windows, scale), evidence, plan)
+    parts = []
+    for plan in test.parts:
+        estimate = _combined(evidence.part(plan, windows, scale), evidence, plan)
         if test.observers:
-            found = with_people(found, evidence.trials_of(plan.contrast.endpoint))
-        return _part(plan.contrast, found, scale=scale or "", needs_seeds=evidence.needs_seeds)
-
-    return tuple(map(part, test.parts))
+            estimate = evidence.with_people(estimate, plan.contrast.endpoint)
+        parts.append(_part(plan.contrast, estimate, evidence, scale=scale or ""))
+    return tuple(parts)
 
 
 def _combined(runs: Sequence[RunContrast], evidence: Evidence, plan: PartPlan) -> Estimate:
     """The estimate over runs; without any, the cause."""
     if runs:
         return combine(runs, evidence.confidence)
-    arms = [arm for arm in (plan.arm, plan.minus_arm) if arm is not None]
-    missing = next((arm for arm in arms if not evidence.runs(arm)), None)
-    cause = f"no scale and seed has runs of both arms ({', '.join(arm or 'main' for arm in arms)})"
+    cause = f"no scale and seed has runs of both arms ({', '.join(arm or 'main' for arm in plan.arms)})"
+    missing = next((arm for arm in plan.arms if not evidence.runs(arm)), None)
     if missing is not None:
         cause = f"no run of the arm {missing!r} counts" if missing else "no run of the main arm counts"
     return Estimate(value=math.nan, confidence_level=evidence.confidence, cause=cause)
 
 
 def _every_scale(
-    test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window], scale: str | None
+    test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window], _: str | None
 ) -> tuple[Part, ...]:
     """The contrast over all scales, at each scale, and between any two scales.
 
     The variance between seeds is pooled within scales. A difference of two scales has δ = half of the pooled effect; it
     is negligible if its interval lies inside.
     """
-    del scale
     (plan,) = test.parts
     contrast, runs = plan.contrast, evidence.part(plan, windows)
     pooled = _combined(runs, evidence, plan)
-    parts = [_part(contrast, pooled, title=f"{contrast.title}, all scales", needs_seeds=evidence.needs_seeds)]
-    scales = evidence.scales(evidence.runs(plan.arm).values())
+    parts = [_part(contrast, pooled, evidence, title=f"{contrast.title}, all scales")]
+    scales = evidence.scales(plan.arm)
     if math.isnan(pooled.value) or len(scales) < 2:
         return tuple(parts)
+
+    def weighted(weights: Mapping[str, float]) -> Estimate:
+        """A weighted sum of scales; its seeds and scales are those that have a weight."""
+        estimate = combine(runs, evidence.confidence, scales=weights)
+        return replace(
+            estimate,
+            n_seeds=sum(run.scale in weights for run in runs),
+            scales=tuple(name for name in estimate.scales if name in weights),
+        )
+
     for name in scales:
-        found = _of_scales(runs, {name: 1.0}, evidence)
         title = f"{contrast.title}, {name}"
-        parts.append(_part(contrast, found, title=title, scale=name, needs_seeds=evidence.needs_seeds))
+        parts.append(_part(contrast, weighted({name: 1.0}), evidence, title=title, scale=name))
     half = replace(contrast, constant=0.0, smallest_effect=max(abs(pooled.value) / 2, 1e-9))
     for smaller, larger in combinations(scales, 2):
-        found = _of_scales(runs, {larger: 1.0, smaller: -1.0}, evidence)
         title = f"{larger} - {smaller}, within half of the effect"
-        parts.append(_part(half, found, title=title, needs_seeds=evidence.needs_seeds))
+        parts.append(_part(half, weighted({larger: 1.0, smaller: -1.0}), evidence, title=title))
     return tuple(parts)
 
 
-def _of_scales(runs: Sequence[RunContrast], weights: Mapping[str, float], evidence: Evidence) -> Estimate:
-    """A weighted sum of scales; its seeds and scales are those that have a weight."""
-    found = combine(runs, evidence.confidence, scales=weights)
-    return replace(
-        found,
-        n_seeds=sum(one.scale in weights for one in runs),
-        scales=tuple(name for name in found.scales if name in weights),
-    )
-
-
-_RULES = {"all parts": _all_parts, "first part first": _all_parts, "every scale": _every_scale}
-
-
 def _whole(
-    test: ClaimTest,
-    evidence: Evidence,
-    gates: Sequence[Gate],
-    controls: Sequence[Gate],
-    parts: Sequence[Part],
+    test: ClaimTest, evidence: Evidence, gates: Sequence[Gate], parts: Sequence[Part]
 ) -> tuple[Word, str]:
     """The verdict of a whole claim, and its cause."""
-    if evidence.why_not:
-        return _NOT_HERE, evidence.why_not
     n_runs = len(evidence.runs())
     if n_runs < test.fewest_runs:
         return "undecided", (
             f"{counted(n_runs, 'independent run')}; results are only descriptive below {test.fewest_runs}"
         )
-    for one in (*gates, *controls):
-        if one.passed is None:
-            return _NOT_HERE, f"{one.title}: {one.words}"
-    for one in (*gates, *controls):
-        if one.passed is False:
-            return "gate failed", f"{one.title}: {one.words}"
+    for passed, word in ((None, _NOT_HERE), (False, _GATE_FAILED)):
+        for condition in gates:
+            if condition.passed is passed:
+                return word, f"{condition.title}: {condition.words}"
     if test.rule == "every scale":
         return _same_at_every_scale(parts)
-    first = [one for one in parts if one.contrast.endpoint == parts[0].contrast.endpoint]
     if test.rule == "first part first":
-        failed = [one for one in first if one.verdict != "holds"]
-        if failed and not any(one.verdict == _NOT_HERE for one in first):
-            return "undecided", (
-                f"{failed[0].title}: {failed[0].verdict}; the other parts require this one to hold"
+        first = [part for part in parts if part.contrast.endpoint == parts[0].contrast.endpoint]
+        failed = next((part for part in first if part.verdict != "holds"), None)
+        if failed and not any(part.verdict == _NOT_HERE for part in first):
+            return (
+                "undecided",
+                f"{failed.title}: {failed.verdict}; the other parts require this one to hold",
             )
     return _together(parts)
 
 
 def _together(parts: Sequence[Part]) -> tuple[Word, str]:
     """All parts must hold; one that is negligible or contradicted is enough against the claim."""
+    by_word: dict[Word, Part] = {}  # the first part with each word
+    for part in parts:
+        by_word.setdefault(part.verdict, part)
     for word in _AGAINST:
-        if found := [one for one in parts if one.verdict == word]:
-            return word, found[0].title if len(parts) > 1 else ""
-    words = {one.verdict for one in parts}
-    if _NOT_HERE in words:
-        return _NOT_HERE, _cause_of(next(one for one in parts if one.verdict == _NOT_HERE))
-    if words == {"holds"}:
-        return "holds", ""
-    if words <= {"holds", "right direction, size open"}:
-        return "right direction, size open", ""
-    return "undecided", _cause_of(next(one for one in parts if one.verdict == "undecided"))
-
-
-_AGAINST: tuple[Word, ...] = ("contradicted", "negligible")
+        if word in by_word:
+            return word, by_word[word].title if len(parts) > 1 else ""
+    for word in (_NOT_HERE, "undecided"):
+        if word in by_word:
+            return word, _cause_of(by_word[word])
+    return ("holds" if set(by_word) == {"holds"} else _SIZE_OPEN), ""
 
 
 def _cause_of(part: Part) -> str:
-    found = part.estimate
-    cause = found.cause
-    if not cause and part.verdict == "undecided" and _has_one_seed(found):
+    cause = part.estimate.cause
+    if not cause and part.verdict == "undecided" and _has_one_seed(part.estimate):
         cause = "one seed: the variance between seeds is unknown"
     return f"{part.title}: {cause}" if cause else ""
 
 
 def _same_at_every_scale(parts: Sequence[Part]) -> tuple[Word, str]:
     """The effect has its direction at every scale, and no two scales differ by more than half of it."""
-    pooled, rest = parts[0], parts[1:]
+    pooled, *rest = parts
     if pooled.verdict == _NOT_HERE:
         return _NOT_HERE, _cause_of(pooled)
     if not rest:
         return _NOT_HERE, "the tables have one scale"
-    scales = [one for one in rest if one.scale]
-    differences = [one for one in rest if not one.scale]
+    scales = [part for part in rest if part.scale]
+    differences = [part for part in rest if not part.scale]
     word, cause = _together(scales)
-    if word in _AGAINST or any(not one.estimate.ci_low > 0 for one in scales):
-        return word if word in _AGAINST else "undecided", cause
-    apart = next((one for one in differences if _is_outside(one)), None)
-    if apart is not None:
-        return "contradicted", f"{apart.title}: the scales differ by more"
-    if all(one.verdict == "negligible" for one in differences):
+    if word in _AGAINST:
+        return word, cause
+    if not all(part.estimate.ci_low > 0 for part in scales):
+        return "undecided", cause
+    for part in differences:
+        limit = part.contrast.smallest_effect
+        if part.estimate.ci_low >= limit or part.estimate.ci_high <= -limit:
+            return "contradicted", f"{part.title}: the scales differ by more"
+    if all(part.verdict == "negligible" for part in differences):
         return "holds", ""
-    return "right direction, size open", (
-        "the effect has its direction at every scale; how much the scales differ is open"
-    )
+    return _SIZE_OPEN, "the effect has its direction at every scale; how much the scales differ is open"
 
 
-def _is_outside(part: Part) -> bool:
-    found, limit = part.estimate, part.contrast.smallest_effect
-    return found.ci_low >= limit or found.ci_high <= -limit
+def gate(plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], scale: str | None = None) -> Gate:
+    """A gate in all runs of the main arm that count; each of them must pass."""
+    runs = evidence.runs(scale=scale)
+    causes = {run: _failure(plan, evidence, windows, members) for run, members in runs.items()}
+    missing = [run for run, cause in causes.items() if cause is None]
+    if missing or not runs:
+        where = f" in {missing[0]}" if 0 < len(missing) < len(runs) else ""
+        name = f"{plan.endpoint.benchmark} {plan.endpoint.metric}"
+        return Gate(title=plan.title, passed=None, words=f"not measured{where}: {name}")
+    failures = [f"{run}: {cause}" for run, cause in causes.items() if cause]
+    if failures:
+        more = f", and in {counted(len(failures) - 1, 'other run')}" if len(failures) > 1 else ""
+        return Gate(title=plan.title, passed=False, words=f"failed in {failures[0]}{more}")
+    return Gate(title=plan.title, passed=True, words=f"passed in {counted(len(runs), 'run')}")
+
+
+def _failure(
+    plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], run: Sequence[Trajectory]
+) -> str | None:
+    """Why a run does not pass; empty if it does, None if the number was not measured."""
+    if plan.rule == "common conditions":
+        return _too_few(plan, run)
+    values = plan.endpoint.of(run)[run[0].run]
+    if values.cause:
+        return None
+    for name in plan.windows:
+        weights, note = place(windows[name], evidence.places[values.run])
+        if not weights:
+            return note
+        if cause := _closes(plan, values, weights):
+            return f"{cause} ({name})"
+    return ""
+
+
+def _too_few(plan: GatePlan, run: Sequence[Trajectory]) -> str | None:
+    """Compare the number of conditions, or of levels, at which the number is defined in all revisions of a run."""
+    varied = ("condition", "parameter") if plan.endpoint.condition == "" else ("parameter",)
+    fitting = [trajectory for trajectory in run if plan.endpoint.names(trajectory, but=varied)]
+    if not fitting:
+        return None
+    revisions = {revision for one in fitting for revision in one.points["revision"]}
+    separate = [one for one in fitting if one.condition or one.level is not None]
+    n = sum(set(one.usable["revision"]) == revisions for one in separate)
+    return "" if n >= plan.at_least else f"{n} of at least {plan.at_least:g} are common to all revisions"
+
+
+def _closes(plan: GatePlan, values: RunValues, revisions: Mapping[str, float]) -> str:
+    """Why a window does not pass: a value is not interpretable, or the mean is too low; empty if it passes."""
+    if plan.rule == "interpretable":
+        for revision in revisions:
+            if revision not in values.readings:
+                return f"not measured at {revision}"
+            if cause := values.readings[revision].cause:
+                return f"{cause} at {revision}"
+        return ""
+    weights = np.array(list(revisions.values()))
+    mean = float(values.values.reindex(list(revisions)).to_numpy() @ weights)
+    if math.isnan(mean):
+        return "no value"
+    for title, level in _levels(plan, values):
+        if math.isnan(level):
+            return f"{title} was not measured"
+        if plan.rule == "above chance" and not mean >= plan.at_least * level:
+            return f"{mean:.3g} is below {plan.at_least:g} times chance, {plan.at_least * level:.3g}"
+        if plan.rule == "above baseline" and not mean > level:
+            return f"{mean:.3g} is not above {title}, {level:.3g}"
+        if plan.rule == "above null" and not values.beats_null(mean):
+            return f"{mean:.3g} is no better than {title}, {level:.3g}"
+    return ""
+
+
+def _levels(plan: GatePlan, values: RunValues) -> Iterator[tuple[str, float]]:
+    """The chance level, the null, or the baselines, that the endpoint's values refer to."""
+    if plan.rule == "above null":
+        yield values.null
+        return
+    wanted = {"": "chance"} if plan.rule == "above chance" else dict.fromkeys(plan.baselines, "baseline")
+    references = [reference for part in values.parts for reference in part.references]
+    for name, role in wanted.items():
+        fitting = [one for one in references if one.role == role and name in ("", one.reference)]
+        if not fitting:
+            yield name or role, math.nan
+        for one in fitting:
+            yield one.reference_terms.title, float(one.points["value"].mean())
+
+
+def _control(plan: PartPlan, evidence: Evidence, windows: Mapping[str, Window]) -> Gate:
+    """Whether a control arm shows what it must, by the interval of its contrast."""
+    title = plan.contrast.title
+    if not evidence.runs(plan.arm):
+        return Gate(title=title, passed=None, words=f"not measured: no run of the arm {plan.arm!r}")
+    estimate = combine(evidence.part(plan, windows), evidence.confidence)
+    low, high = estimate.ci_low, estimate.ci_high
+    if math.isnan(low):
+        return Gate(
+            title=title, passed=None, words=f"not measured: {estimate.cause or 'there is no interval'}"
+        )
+    words = f"{estimate.value:.3f} [{low:.3f}, {high:.3f}]"
+    limit = plan.contrast.smallest_effect if plan.expects == "no effect" else 0.0
+    if low < limit <= high:
+        return Gate(title=title, passed=None, words=f"not decided: {words}")
+    return Gate(title=title, passed=high < limit, words=words)

@@ -5,16 +5,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
-from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary
+from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary, bare
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["DETAILS", "Trajectory", "bare", "read_trajectories", "rows_of"]
+__all__ = ["DETAILS", "Numbers", "Trajectory", "bare", "by_run", "crossings", "read_trajectories", "rows_of"]
 
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that distinguish numbers of one metric, in the order in which they are named."""
@@ -24,23 +26,35 @@ _TEXTS = {"own": "text of each revision", "last": "text of the last revision"}
 _CONDITIONS = {"": "all conditions", "none": "untouched images"}
 
 
-def bare(name: str) -> str:
-    """A name without a title, as it is shown."""
-    return name.replace("_", " ")
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """The numbers of tables of results, and their words.
+
+    Attributes:
+        points: the rows of one trajectory after the other, each in the order of training: the columns of `Row` that
+            vary, and ``cell``, with ``epoch`` the position in epochs (between two whole numbers for a revision inside
+            an epoch; NaN if unknown), ``order`` the rank of the revision in its run from 0, ``defined`` whether there
+            is a number, and ``usable`` whether it is defined and interpretable.
+        vocabulary: the words of the tables.
+    """
+
+    points: pd.DataFrame
+    vocabulary: Vocabulary
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """The column ``order``."""
+        return self.points["order"].to_numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory(NumberKey):
-    """One number over the revisions of one run.
+    """One number over the revisions of one run: a key into `Numbers`.
 
     Attributes:
         run: name of the run, of one scale and one seed; the other fields are columns of its cells and of the number,
             constant within it.
-        points: its rows in the order of training: the columns of `Row` that vary, and ``cell``, with ``epoch`` the
-            position in epochs (between two whole numbers for a revision inside an epoch; NaN if unknown), ``order`` the
-            rank of the revision in its run from 0, ``defined`` whether there is a number, and ``usable`` whether it is
-            defined and interpretable.
-        vocabulary: the words of its table.
+        numbers: where its points are, in the rows from ``start`` to ``end``.
         references: of a value, the trajectories that give it a scale: of the same cells, and equal in the columns
             that the reference joins.
     """
@@ -57,9 +71,30 @@ class Trajectory(NumberKey):
     settings: str
     dtype: str
     texts: str
-    points: pd.DataFrame = field(compare=False, repr=False)
-    vocabulary: Vocabulary = field(compare=False, repr=False)
+    numbers: Numbers = field(compare=False, repr=False)
+    start: int = field(default=0, compare=False, repr=False)
+    end: int | None = field(default=None, compare=False, repr=False)
     references: "tuple[Trajectory, ...]" = field(default=(), compare=False, repr=False)
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """Its rows of `Numbers`."""
+        return self.numbers.points.iloc[self.start : self.end]
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """The ranks of its revisions in its run."""
+        return self.numbers.order[self.start : self.end]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words of its table."""
+        return self.numbers.vocabulary
+
+    def with_points(self, points: pd.DataFrame, **columns: Any) -> "Trajectory":
+        """The number at other points, perhaps with other columns."""
+        numbers = Numbers(points, self.vocabulary)
+        return replace(self, numbers=numbers, start=0, end=None, **columns)
 
     @property
     def benchmark(self) -> tuple[str, str]:
@@ -129,13 +164,13 @@ class Trajectory(NumberKey):
         variant = self.terms.variants.get(self.variant, bare(self.variant))
         return ", ".join(filter(None, [self.term.title, variant]))
 
-    @property
+    @cached_property
     def reference_terms(self) -> Reference:
         """The declaration of a reference; without one it joins values with the same key, whatever the probe."""
-        found = self.terms.reference(self.role, self.reference)
         columns = ("metric", "variant", "subset", "condition", "level", "parameter")
         title = bare(self.reference or self.role)
-        return found or Reference(role=self.role, name=self.reference, title=title, joins=columns)
+        undeclared = Reference(role=self.role, name=self.reference, title=title, joins=columns)
+        return self.terms.reference(self.role, self.reference) or undeclared
 
     def detail(self, columns: Iterable[str]) -> str:
         """The values of these columns of `DETAILS`, in words.
@@ -194,7 +229,7 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
     placed = pd.concat([_placed(of_run) for _, of_run in rows.groupby("run", sort=False)])
     for name in ("scale", "seed"):  # some tables of a run may lack them
         placed[name] = placed.groupby("run", sort=False)[name].transform("first")
-    placed["arm"] = placed.groupby("run", sort=False)["arm"].transform("max")
+    placed["arm"] = placed["arm"].fillna("").groupby(placed["run"], sort=False).transform("max")
     placed["defined"] = defined = np.isfinite(placed["value"])
     placed["usable"] = defined & ~placed["interpretable"].eq(False).fillna(False).astype(bool)
     placed["note"] = placed["note"].mask(~defined & (placed["note"] == ""), "no cause was recorded")
@@ -204,33 +239,68 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
     keys = placed.loc[starts, names].astype(object)
     for name in ("layer", "seed"):
         keys[name] = keys[name].astype("Int64").astype(object)
-    keys = keys.where(keys.notna(), None)
-    keyed: list[dict[str, Any]] = keys.to_dict("records")  # type: ignore[assignment]
-    points = placed[_POINT]
-    ends = [*starts[1:], len(placed)]
-    found = [
-        Trajectory(**key, points=points.iloc[start:end], vocabulary=vocabulary)
+    keyed: list[dict[str, Any]] = keys.where(keys.notna(), None).to_dict("records")  # type: ignore[assignment]
+    numbers, ends = Numbers(placed[_POINT], vocabulary), [*starts[1:], len(placed)]
+    trajectories = [
+        Trajectory(**key, numbers=numbers, start=int(start), end=int(end))
         for key, start, end in zip(keyed, starts, ends, strict=True)
     ]
-    scales: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
-    for one in found:
-        if one.role not in ("value", "diagnostic"):
-            scales[one.cell].append(one)
+    references: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
+    for trajectory in trajectories:
+        if trajectory.role not in ("value", "diagnostic"):
+            references[trajectory.cell].append(trajectory)
     return [
-        replace(one, references=tuple(other for other in scales[one.cell] if _scales(other, one)))
+        replace(one, references=tuple(other for other in references[one.cell] if _scales(other, one)))
         if one.is_value
         else one
-        for one in found
+        for one in trajectories
     ]
 
 
-def _scales(reference: Trajectory, one: Trajectory) -> bool:
-    return all(getattr(reference, name) == getattr(one, name) for name in reference.reference_terms.joins)
+def _scales(reference: Trajectory, value: Trajectory) -> bool:
+    return all(getattr(reference, name) == getattr(value, name) for name in reference.reference_terms.joins)
+
+
+def by_run(trajectories: Iterable[Trajectory]) -> dict[str, list[Trajectory]]:
+    """The trajectories of each run."""
+    runs: dict[str, list[Trajectory]] = defaultdict(list)
+    for trajectory in trajectories:
+        runs[trajectory.run].append(trajectory)
+    return dict(runs)
 
 
 def rows_of(points: pd.DataFrame) -> list[Any]:
     """The rows as named tuples, for the few places that need them one by one."""
     return list(points.itertuples(index=False))
+
+
+def crossings(trajectory: Trajectory, level: float) -> list[tuple[Any, Any]]:
+    """Where a trajectory crosses ``level``, such as one half: a description of one run, not a test.
+
+    A point is on a side if its interval is wholly there. One point alone may be the noise of a checkpoint, so it takes
+    two revisions in a row on a side, among those at which the number was measured; one that is undefined or not
+    interpretable comes between them. A value without an interval is on no side.
+
+    Returns:
+        Pairs of points (rows): the last on the first side that has a neighbour there, and the first of two neighbours
+        on the other side.
+    """
+    sides = [(point, _side(point, level)) for point in rows_of(trajectory.points)]
+    confirmed = [
+        (first, second, side) for (first, side), (second, other) in pairwise(sides) if side and side == other
+    ]
+    return [
+        (before, after)
+        for (_, before, earlier_side), (after, _, side) in pairwise(confirmed)
+        if earlier_side != side
+    ]
+
+
+def _side(point: Any, level: float) -> int:
+    """1 above, -1 below, 0 for neither."""
+    if not point.usable:
+        return 0
+    return int(point.ci_low > level) - int(point.ci_high < level)
 
 
 def _placed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -257,5 +327,5 @@ def _epochs_at(readings: "pd.Series[float]", whole: pd.DataFrame, clock: str) ->
     if len(marks) < 2:
         return readings * math.nan
     last = marks.iloc[-1]
-    found = pd.Series(np.interp(readings, marks[clock], marks["epoch"]), readings.index)
-    return found.where(~(readings > last[clock]), readings * last["epoch"] / last[clock])
+    inside = pd.Series(np.interp(readings, marks[clock], marks["epoch"]), readings.index)
+    return inside.where(~(readings > last[clock]), readings * last["epoch"] / last[clock])

@@ -3,46 +3,34 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError, counted, printable
-from hf_clipdyn.files import check_output, write_atomically
+from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.results.parquet import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
-from hf_clipdyn.results.read import read_results
-from hf_clipdyn.statistics.arms import CONFIDENCE, ArmEffect
-from hf_clipdyn.statistics.claims import read_claims
+from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.row import arrow_schema, column
+from hf_clipdyn.statistics.claims import read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import Estimate
-from hf_clipdyn.statistics.gates import Gate
-from hf_clipdyn.statistics.judging import (
-    Part,
-    Verdict,
-    Word,
-    judge,
-    minimum_detectable_effect,
-    word_of,
-)
+from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect, Evidence, read_evidence
+from hf_clipdyn.statistics.judging import Gate, Part, Verdict, judge, minimum_detectable_effect, word_of
 
 __all__ = [
     "SCHEMA",
-    "Gate",
-    "Part",
-    "Verdict",
     "VerdictRow",
-    "Word",
     "check_verdicts",
     "deviation_lines",
     "judge",
     "minimum_detectable_effect",
+    "provenance",
     "render",
-    "verdict_columns",
     "verdict_table",
     "verdicts",
     "word_of",
@@ -50,82 +38,65 @@ __all__ = [
 ]
 
 
-def _column(meaning: str, default: Any) -> Any:
-    return field(default=default, metadata={"meaning": meaning})
-
-
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
     """One part of a claim; a claim without parts has one row."""
 
-    claim: int = field(metadata={"meaning": "Number of the claim."})
-    title: str = field(metadata={"meaning": "The claim in words."})
-    study: str = field(metadata={"meaning": "Study whose tests were applied, from the claims' file."})
-    verdict: str = field(metadata={"meaning": "Verdict on the whole claim."})
-    cause: str = _column(
+    claim: int = column("Number of the claim.")
+    title: str = column("The claim in words.")
+    study: str = column("Study whose tests were applied, from the claims' file.")
+    verdict: str = column("Verdict on the whole claim.")
+    cause: str = column(
         "Reason for the verdict, if a gate failed, the claim is not testable, or a part decides against it.",
-        "",
+        default="",
     )
-    evidence: bool = _column("False for a positive control, which holds by construction.", True)
-    gate: bool | None = _column(
-        "Whether all gates and control arms passed; null if one was not measured, or if there are none.", None
+    evidence: bool = column("False for a positive control, which holds by construction.", default=True)
+    gate: bool | None = column(
+        "Whether all gates and control arms passed; null if one was not measured, or if there are none.",
+        default=None,
     )
-    gates: str = _column("JSON list of the gates and control arms: title, passed, words.", "[]")
-    part: int = _column("Number of the part, from 1; 0 for a claim without parts.", 0)
-    part_title: str = _column("The part in words.", "")
-    part_verdict: str = _column("Verdict on the part.", "")
-    scale: str = _column("The only scale of the part; empty for all scales together.", "")
-    value: float = _column("The contrast, positive in favour of the claim; NaN if undefined.", math.nan)
-    ci_low: float = _column("Lower end of the contrast's interval.", math.nan)
-    ci_high: float = _column("Upper end of the contrast's interval.", math.nan)
-    confidence_level: float = _column(
-        "Confidence level of the interval: 1 - α/k for the k claims that the study tests.", math.nan
+    gates: str = column("JSON list of the gates and control arms: title, passed, words.", default="[]")
+    part: int = column("Number of the part, from 1; 0 for a claim without parts.", default=0)
+    part_title: str = column("The part in words.", default="")
+    part_verdict: str = column("Verdict on the part.", default="")
+    scale: str = column("The only scale of the part; empty for all scales together.", default="")
+    value: float = column(
+        "The contrast, positive in favour of the claim; NaN if undefined.", default=math.nan
     )
-    standard_error: float = _column("Standard error of the contrast.", math.nan)
-    degrees_of_freedom: float = _column("Degrees of freedom of Student's t.", math.nan)
-    smallest_effect: float = _column("δ, the smallest effect of interest.", math.nan)
-    sign: int | None = _column(
+    ci_low: float = column("Lower end of the contrast's interval.", default=math.nan)
+    ci_high: float = column("Upper end of the contrast's interval.", default=math.nan)
+    confidence_level: float = column(
+        "Confidence level of the interval: 1 - α/k for the k claims that the study tests.", default=math.nan
+    )
+    standard_error: float = column("Standard error of the contrast.", default=math.nan)
+    degrees_of_freedom: float = column("Degrees of freedom of Student's t.", default=math.nan)
+    smallest_effect: float = column("δ, the smallest effect of interest.", default=math.nan)
+    sign: int | None = column(
         "1 if the interval lies above 0 (in favour of the claim), -1 if it lies below 0, 0 if it includes 0; null "
         "without an interval.",
-        None,
+        default=None,
     )
-    excludes_delta: str = _column(
+    excludes_delta: str = column(
         "On which side the interval excludes effects of δ or more: `favourable` (upper end below δ), `unfavourable` "
         "(lower end above -δ), `both` or `neither`; empty without an interval.",
-        "",
+        default="",
     )
-    minimum_detectable_effect: float = _column(
+    minimum_detectable_effect: float = column(
         "Smallest true effect whose interval lies above 0 with a power of about 80 %. With few degrees of freedom the "
         "power is lower: in 99 % intervals 70 % at 2, 75 % at 4, 79 % at 12.",
-        math.nan,
+        default=math.nan,
     )
-    n_seeds: int = _column("Number of runs, or of pairs of runs, that count.", 0)
-    scales: tuple[str, ...] = _column("Scales of these runs.", ())
-    n: int = _column("Items.", 0)
-    n_clusters: int = _column("Number of clusters of items.", 0)
-    part_cause: str = _column("Why the value or its interval is undefined.", "")
-    notes: str = _column("JSON list of cautions that a reader must know beside the verdict.", "[]")
-    deviations: str = _column("JSON list of deviations from the registered plan.", "[]")
+    n_seeds: int = column("Number of runs, or of pairs of runs, that count.", default=0)
+    scales: tuple[str, ...] = column("Scales of these runs.", default=())
+    n: int = column("Items.", default=0)
+    n_clusters: int = column("Number of clusters of items.", default=0)
+    part_cause: str = column("Why the value or its interval is undefined.", default="")
+    notes: str = column("JSON list of cautions that a reader must know beside the verdict.", default="[]")
+    deviations: str = column("JSON list of deviations from the registered plan.", default="[]")
 
 
-_ARROW: dict[Any, pa.DataType] = {
-    str: pa.string(),
-    int: pa.int64(),
-    int | None: pa.int64(),
-    float: pa.float64(),
-    bool: pa.bool_(),
-    bool | None: pa.bool_(),
-    tuple[str, ...]: pa.list_(pa.string()),
-}
-SCHEMA = pa.schema([(one.name, _ARROW[get_type_hints(VerdictRow)[one.name]]) for one in fields(VerdictRow)])
+SCHEMA = arrow_schema(VerdictRow)
 """Arrow schema of the table of verdicts."""
-
-
-def verdict_columns() -> list[tuple[str, str, str]]:
-    """Name, Arrow type and meaning of every column, for the docs."""
-    return [
-        (one.name, str(SCHEMA.field(one.name).type), one.metadata["meaning"]) for one in fields(VerdictRow)
-    ]
 
 
 def verdicts(
@@ -159,13 +130,14 @@ def verdicts(
         ['not testable here']
     """
     paths = [results] if isinstance(results, str | Path) else list(results)
-    read = read_results([Path(one) for one in paths])
-    return verdict_table(judge(read, read_claims(claims), study=study, show_progress=show_progress))
+    tables = read_results([Path(path) for path in paths])
+    evidence = read_evidence(tables, read_claims(claims), study=study, show_progress=show_progress)
+    return verdict_table(judge(evidence))
 
 
 def verdict_table(judged: Iterable[Verdict]) -> pd.DataFrame:
     """Verdicts as a frame with the columns of `VerdictRow`."""
-    rows = [asdict(row) for one in judged for row in _rows(one)]
+    rows = [asdict(row) for verdict in judged for row in _rows(verdict)]
     frame: pd.DataFrame = pa.Table.from_pylist(rows, schema=SCHEMA).to_pandas()
     return frame
 
@@ -192,52 +164,58 @@ def write_verdicts(table: pd.DataFrame, output: Path, provenance: Provenance | N
     facts = provenance or Provenance(package=package())
     content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
     content = content.replace_schema_metadata({PROVENANCE_KEY: facts.dumps()})
-    try:
+    with disk_errors(EvaluationError, f"{output} cannot be written", "name another file with --output"):
         write_atomically(output, lambda staging: pq.write_table(content, staging))
-    except OSError as error:
-        raise EvaluationError(
-            f"{output} cannot be written ({error.strerror or error}): name another file with --output."
-        ) from error
 
 
-def _rows(one: Verdict) -> list[VerdictRow]:
+def provenance(results: Results, evidence: Evidence | None) -> Provenance:
+    """Of a table that is written now from these results, and judged with this evidence."""
+    facts = Provenance(package=package(), runs=results.origins)
+    if evidence is None:
+        return facts
+    return replace(facts, study=evidence.study, claims=registered_hash(evidence.claims, evidence.study))
+
+
+def _rows(verdict: Verdict) -> list[VerdictRow]:
     whole = VerdictRow(
-        claim=one.claim.number,
-        title=one.claim.title,
-        study=one.study,
-        verdict=one.verdict,
-        cause=one.cause,
-        evidence=one.evidence,
-        gate=_all_passed(one.gates),
-        gates=json.dumps([asdict(gate) for gate in one.gates], ensure_ascii=False),
-        notes=json.dumps(one.notes, ensure_ascii=False),
-        deviations=json.dumps(one.deviations, ensure_ascii=False),
+        claim=verdict.claim.number,
+        title=verdict.claim.title,
+        study=verdict.study,
+        verdict=verdict.verdict,
+        cause=verdict.cause,
+        evidence=verdict.evidence,
+        gate=_all_passed(verdict.gates),
+        gates=json.dumps([asdict(gate) for gate in verdict.gates], ensure_ascii=False),
+        notes=json.dumps(verdict.notes, ensure_ascii=False),
+        deviations=json.dumps(verdict.deviations, ensure_ascii=False),
     )
-    return [_with_part(whole, number, part) for number, part in enumerate(one.parts, 1)] or [whole]
+    return [_with_part(whole, number, part) for number, part in enumerate(verdict.parts, 1)] or [whole]
+
+
+_OF_ESTIMATE = (
+    *("value", "ci_low", "ci_high", "confidence_level", "standard_error", "degrees_of_freedom"),
+    *("n_seeds", "scales", "n", "n_clusters"),
+)
 
 
 def _with_part(whole: VerdictRow, number: int, part: Part) -> VerdictRow:
-    found = part.estimate
-    same = (
-        *("value", "ci_low", "ci_high", "confidence_level", "standard_error", "degrees_of_freedom"),
-        *("n_seeds", "scales", "n", "n_clusters"),
+    return replace(
+        whole,
+        part=number,
+        part_title=part.title,
+        part_verdict=part.verdict,
+        scale=part.scale,
+        smallest_effect=part.contrast.smallest_effect,
+        sign=part.sign,
+        excludes_delta=part.excludes_delta,
+        minimum_detectable_effect=part.minimum_detectable_effect,
+        part_cause=part.estimate.cause,
+        **{name: getattr(part.estimate, name) for name in _OF_ESTIMATE},
     )
-    own = {name: getattr(found, name) for name in same} | {
-        "part": number,
-        "part_title": part.title,
-        "part_verdict": part.verdict,
-        "scale": part.scale,
-        "smallest_effect": part.contrast.smallest_effect,
-        "sign": part.sign,
-        "excludes_delta": part.excludes_delta,
-        "minimum_detectable_effect": part.minimum_detectable_effect,
-        "part_cause": found.cause,
-    }
-    return VerdictRow(**(vars(whole) | own))
 
 
 def _all_passed(gates: Sequence[Gate]) -> bool | None:
-    passed = [one.passed for one in gates]
+    passed = [gate.passed for gate in gates]
     if False in passed:
         return False
     return True if passed and None not in passed else None
@@ -252,38 +230,40 @@ def render(judged: Sequence[Verdict], effects: Sequence[ArmEffect] = ()) -> str:
 
     ``detectable`` is the minimum detectable effect.
     """
-    parts = {id(part): _cells(part, one.words) for one in judged for part in one.parts}
-    widths = [max(map(len, column)) for column in zip(_HEAD, *parts.values(), strict=True)]
+    cells = {id(part): _cells(part, one.words) for one in judged for part in one.parts}
+    widths = [max(map(len, texts)) for texts in zip(_HEAD, *cells.values(), strict=True)]
     lines = [_line(_HEAD, widths)]
-    for one in judged:
-        word = one.words if one.evidence else f"{one.words} (a positive control, not evidence)"
-        gates = _GATE[_all_passed(one.gates)] if one.gates else ""
-        lines.append(f"{one.claim.number} {one.claim.title}: {word}{gates}")
-        lines += [_line(parts[id(part)], widths) for part in one.parts]
-    deviations = deviation_lines(judged)
-    said = ["", "Deviations from the registered plan", *deviations] if deviations else []
-    return "\n".join(printable(line) for line in (*lines, "", *_remarks(judged), *said, *_arm_lines(effects)))
+    for verdict in judged:
+        word = verdict.words if verdict.evidence else f"{verdict.words} (a positive control, not evidence)"
+        gates = _GATE[_all_passed(verdict.gates)] if verdict.gates else ""
+        lines.append(f"{verdict.claim.number} {verdict.claim.title}: {word}{gates}")
+        lines += [_line(cells[id(part)], widths) for part in verdict.parts]
+    lines += ["", *_remarks(judged)]
+    if deviations := deviation_lines(judged):
+        lines += ["", "Deviations from the registered plan", *deviations]
+    return "\n".join(map(printable, (*lines, *_arm_lines(effects))))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _cells(part: Part, of_claim: str) -> tuple[str, ...]:
-    found, effect = part.estimate, part.minimum_detectable_effect
+def _cells(part: Part, words_of_claim: str) -> tuple[str, ...]:
+    effect = part.minimum_detectable_effect
     return (
-        f"    {part.title}" + (f": {part.words}" if part.words != of_claim else ""),
-        _value(found),
+        f"    {part.title}" + (f": {part.words}" if part.words != words_of_claim else ""),
+        _value(part.estimate),
         f"{part.contrast.smallest_effect:.3g}",
         "-" if math.isnan(effect) else f"{effect:.3f}",
-        str(found.n_seeds),
-        str(len(found.scales)),
+        str(part.estimate.n_seeds),
+        str(len(part.estimate.scales)),
     )
 
 
-def _value(found: Estimate) -> str:
-    value = "not defined" if math.isnan(found.value) else f"{found.value:+.3f}"
-    return value if math.isnan(found.ci_low) else f"{value} [{found.ci_low:+.3f}, {found.ci_high:+.3f}]"
+def _value(estimate: Estimate) -> str:
+    value = "not defined" if math.isnan(estimate.value) else f"{estimate.value:+.3f}"
+    has_interval = not math.isnan(estimate.ci_low)
+    return f"{value} [{estimate.ci_low:+.3f}, {estimate.ci_high:+.3f}]" if has_interval else value
 
 
 def _arm_lines(effects: Sequence[ArmEffect]) -> list[str]:
@@ -309,24 +289,25 @@ def _arm_lines(effects: Sequence[ArmEffect]) -> list[str]:
 def _remarks(judged: Sequence[Verdict]) -> list[str]:
     """By the number of the claim: causes, gates that did not pass, notes; the same words once for all claims."""
     remarks: list[tuple[Verdict, str]] = []
-    for one in judged:
-        gates = [f"{gate.title}: {gate.words}" for gate in one.gates if not gate.passed]
-        causes = [part.estimate.cause for part in one.parts]
-        remarks += [(one, words) for words in [one.cause, *gates, *causes, *one.notes] if words]
+    for verdict in judged:
+        gates = [f"{gate.title}: {gate.words}" for gate in verdict.gates if not gate.passed]
+        causes = [part.estimate.cause for part in verdict.parts]
+        remarks += [(verdict, words) for words in (verdict.cause, *gates, *causes, *verdict.notes) if words]
     return [f"{', '.join(numbers)}: {words}" for words, numbers in _by_words(remarks).items()]
 
 
 def deviation_lines(judged: Sequence[Verdict]) -> list[str]:
     """The deviations from the registered plan, each once with the numbers of its claims: ``Claims 2, 5: …``"""
-    found = _by_words([(one, words) for one in judged for words in one.deviations])
+    by_words = _by_words((verdict, words) for verdict in judged for words in verdict.deviations)
     return [
-        f"{'Claim' if len(of) == 1 else 'Claims'} {', '.join(of)}: {words}" for words, of in found.items()
+        f"Claim{'s' * (len(numbers) > 1)} {', '.join(numbers)}: {words}"
+        for words, numbers in by_words.items()
     ]
 
 
-def _by_words(said: Iterable[tuple[Verdict, str]]) -> dict[str, list[str]]:
+def _by_words(remarks: Iterable[tuple[Verdict, str]]) -> dict[str, list[str]]:
     """The numbers of the claims that the same words are about."""
     numbers: dict[str, list[str]] = {}
-    for number, words in dict.fromkeys((one.claim.number, words) for one, words in said):
+    for number, words in dict.fromkeys((verdict.claim.number, words) for verdict, words in remarks):
         numbers.setdefault(words, []).append(str(number))
     return numbers

@@ -2,28 +2,49 @@
 
 import json
 import math
+import os
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psutil
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
+from safetensors.torch import save_file
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    set_model_state_dict,
+)
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 from transformers import ProcessorMixin
 
 from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.files import check_regular, write_atomically
+from hf_clipdyn.files import check_regular, disk_errors, write_atomically
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
+from hf_clipdyn.progress import duration, say
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
 from hf_clipdyn.schema import Count, parse_json
-from hf_clipdyn.training.checkpoint import Progress, save_checkpoint
+from hf_clipdyn.training.checkpoint import Progress, read_tensors, save_checkpoint
 from hf_clipdyn.training.loop import Callback, Training
-from hf_clipdyn.training.statements import duration, say
 
-__all__ = ["Checkpoints", "LogFile", "Progression", "PublishStates", "own_callbacks"]
+__all__ = [
+    "Checkpoints",
+    "Interruption",
+    "LogFile",
+    "Progression",
+    "PublishAverage",
+    "PublishStates",
+    "own_callbacks",
+]
 
 
 def own_callbacks() -> list[Callback]:
@@ -32,16 +53,16 @@ def own_callbacks() -> list[Callback]:
     Raises:
         ConfigError: one cannot be made without arguments.
     """
-    made = []
-    for one in subclasses_in(plugins(CALLBACKS), Callback):
+    callbacks = []
+    for own in subclasses_in(plugins(CALLBACKS), Callback):
         try:
-            made.append(one())
+            callbacks.append(own())
         except Exception as error:
             raise ConfigError(
-                f"The callback {one.__name__} of a plug-in cannot be created ({type(error).__name__}: {error}): a "
+                f"The callback {own.__name__} of a plug-in cannot be created ({type(error).__name__}: {error}): a "
                 "plug-in's callback must take no arguments. Pass others to `train(config, callbacks=[…])`."
             ) from error
-    return made
+    return callbacks
 
 
 class PublishStates(Callback):
@@ -155,16 +176,12 @@ class LogFile(Callback):
 
     def _forget_after(self, step: int) -> None:
         """Remove what a killed run logged after its last checkpoint: it will be logged again."""
-        try:
+        problem = f"The log {self._path} cannot be continued"
+        with disk_errors(TrainingError, problem, "move it away, or check its permissions"):
             check_regular(self._path)
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
             kept = [line for line in lines if _logged_step(line) <= step]
             write_atomically(self._path, "".join(line + "\n" for line in kept))
-        except OSError as error:
-            raise TrainingError(
-                f"The log {self._path} cannot be continued ({error.strerror or error}): move it away, or check its "
-                "permissions."
-            ) from error
 
     def step_ends(self, training: Training) -> None:
         if training.step > 1 and training.step % self._every:
@@ -189,7 +206,7 @@ class LogFile(Callback):
             images_per_second=round(images / (now - then), 1),
             waiting_for_data=round((training.waited - waited) / (now - then), 4),
             memory_gib=round(_memory(training.accelerator.device) / 2**30, 3),
-            revisions_waiting=sum(len(one.summary().missing) for one in self._publishers),
+            revisions_waiting=sum(len(publisher.summary().missing) for publisher in self._publishers),
         )
 
     def _write(self, accelerator: Accelerator, **values: Any) -> None:
@@ -255,3 +272,157 @@ class Progression(Callback):
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+_FILE = "ema.safetensors"
+
+
+class PublishAverage(PublishStates):
+    """Averages the weights after each step, and publishes the average whenever `PublishStates` publishes the weights.
+
+    ``average = decay * average + (1 - decay) * weights``, beginning with the initialisation. Frozen parameters are not
+    averaged. The average of a sharded model is sharded in the same way.
+
+    Args:
+        publisher, processor, steps: see `PublishStates`; the average needs a publisher of its own.
+        decay: share of the average that is kept at each step, in (0, 1).
+    """
+
+    def __init__(
+        self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int], *, decay: float
+    ) -> None:
+        super().__init__(publisher, processor, steps)
+        self._update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        self._average: list[torch.Tensor] = []
+
+    def run_begins(self, training: Training) -> None:
+        if not self._average:
+            self._average = [weight.clone() for weight in _weights(training)]
+        super().run_begins(training)
+
+    @torch.no_grad()
+    def step_ends(self, training: Training) -> None:
+        self._update(self._average, _weights(training), training.step)
+        super().step_ends(training)
+
+    def save_state(self, training: Training, folder: Path) -> None:
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        with self._in_place_of_weights(training):
+            state: dict[str, Any] = {**get_model_state_dict(training.unwrapped, options=options)}
+            # Within the block: the tensors may be the model's own.
+            if training.accelerator.is_main_process:
+                save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _FILE)
+
+    def load_state(self, training: Training, folder: Path) -> None:
+        state: dict[str, Any] = {**read_tensors(folder / _FILE)}
+        own = [weight.clone() for weight in _weights(training)]
+        try:
+            set_model_state_dict(training.unwrapped, state, options=StateDictOptions(full_state_dict=True))
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise TrainingError(
+                f"{folder / _FILE} does not contain the average of this model: continue from another checkpoint, or "
+                "start again with --overwrite_output_dir."
+            ) from error
+        self._average = [weight.clone() for weight in _weights(training)]
+        _copy(own, _weights(training))
+
+    def _publish(self, training: Training, name: str, epoch: int | None, loss: float | None) -> None:
+        with self._in_place_of_weights(training):
+            super()._publish(training, name, epoch, loss)
+
+    @contextmanager
+    def _in_place_of_weights(self, training: Training) -> Iterator[None]:
+        """Use the average as the model's weights within the block."""
+        weights = _weights(training)
+        own = [weight.clone() for weight in weights]
+        _copy(self._average, weights)
+        try:
+            yield
+        finally:
+            _copy(own, weights)
+
+
+def _weights(training: Training) -> list[torch.Tensor]:
+    """The trained parameters of this process: in a sharded model, its shards of them."""
+    weights = (p.detach() for p in training.unwrapped.parameters() if p.requires_grad)
+    return [weight.to_local() if hasattr(weight, "to_local") else weight for weight in weights]
+
+
+def _copy(source: list[torch.Tensor], target: list[torch.Tensor]) -> None:
+    for ours, theirs in zip(source, target, strict=True):
+        theirs.copy_(ours)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption(Callback):
+    """Stops the run after the step in which a signal came, all processes after the same step.
+
+    The processes agree without waiting for one another: after each step they start an all-reduce of one number on the
+    CPU and read the result of the previous one. So several processes stop one step later than one would.
+
+    A second signal ends a single process at once. Launchers send several signals, so launched processes ignore them.
+
+    Put it before the callbacks that ask at `step_ends` whether the run is stopping.
+
+    Attributes:
+        signal: the signal that stopped the run; None if there was none.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._received = 0
+        self._earlier: dict[signal.Signals, Any] = {}
+        self._group: Any = None
+        self._flag: torch.Tensor | None = None
+        self._work: Any = None
+        self._process = os.getpid()
+        self._launched = False
+
+    def run_begins(self, training: Training) -> None:
+        self._launched = training.accelerator.num_processes > 1
+        if self._launched:
+            self._group = dist.new_group(backend="gloo")
+        if threading.current_thread() is threading.main_thread():  # Python sets handlers in no other one
+            for number in _SIGNALS:
+                if signal.getsignal(number) != signal.SIG_IGN:  # a shell ignores Ctrl-C for a background job
+                    self._earlier[number] = signal.signal(number, self._receive) or signal.SIG_DFL
+
+    def step_ends(self, training: Training) -> None:
+        agreed = self._agree() if self._launched else self._received
+        if agreed:
+            self.signal = signal.Signals(agreed)
+            training.stop()
+
+    def run_ends(self, _: Training) -> None:
+        if self._work is not None:
+            self._work.wait()
+
+    def close(self) -> None:
+        self._group = self._work = None
+        if self._launched and self.signal:  # a launcher's second signal must not end what still publishes
+            return
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+
+    def _agree(self) -> int:
+        """The largest signal that any process had received one step ago; 0 for none."""
+        agreed = 0
+        if self._work is not None and self._flag is not None:
+            self._work.wait()
+            agreed = int(self._flag.item())
+        self._flag = torch.tensor([self._received])
+        self._work = dist.all_reduce(self._flag, op=dist.ReduceOp.MAX, group=self._group, async_op=True)
+        return agreed
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a data loader's worker inherits this handler
+            if number == signal.SIGTERM:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
+        if self._received and not self._launched:
+            signal.signal(number, self._earlier[signal.Signals(number)])
+            os.kill(os.getpid(), number)
+        self._received = self._received or number

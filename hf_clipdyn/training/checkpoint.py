@@ -83,12 +83,12 @@ class Progress:
 
 def _finished(root: Path) -> list[Path]:
     """The complete checkpoints, oldest first."""
-    found = []
-    for path in root.glob("epoch-*"):
-        name = _NAME.fullmatch(path.name)
-        if name and (path / _STATE).is_file():
-            found.append((int(name[1]), int(name[2] or 0), path))
-    return [path for *_, path in sorted(found)]
+    finished = [
+        (int(name[1]), int(name[2] or 0), path)
+        for path in root.glob("epoch-*")
+        if (name := _NAME.fullmatch(path.name)) and (path / _STATE).is_file()
+    ]
+    return [path for *_, path in sorted(finished)]
 
 
 def _delete(checkpoint: Path) -> None:
@@ -189,11 +189,7 @@ def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
 
 
 def load_checkpoint(
-    accelerator: Accelerator,
-    folder: Path,
-    recipe: dict[str, object],
-    num_processes: int,
-    steps_per_epoch: int,
+    accelerator: Accelerator, folder: Path, recipe: Mapping[str, object], steps_per_epoch: int
 ) -> Progress:
     """Restore weights, optimiser and random states from ``folder``; the schedule follows from the step.
 
@@ -206,10 +202,10 @@ def load_checkpoint(
     except TrainingError as error:
         raise TrainingError(f"{error} {_way_out(folder)}") from error
     check_recipe(progress.recipe, recipe, folder)
-    if progress.num_processes != num_processes:
+    if progress.num_processes != accelerator.num_processes:
         raise ConfigError(
             f"The checkpoint {folder} was written by {progress.num_processes} processes, but this run has "
-            f"{num_processes}, which changes the batches: start {progress.num_processes}."
+            f"{accelerator.num_processes}, which changes the batches: start {progress.num_processes}."
         )
     if progress.steps_per_epoch != steps_per_epoch:
         raise ConfigError(

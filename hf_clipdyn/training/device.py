@@ -5,31 +5,30 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
-from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list
+from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list, is_torch_version
 
+from hf_clipdyn import progress
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError
-from hf_clipdyn.memory import keep_freed_blocks
+from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 
 __all__ = [
     "CrowdedWarning",
     "attention",
     "check_processes",
+    "draws_bars",
     "end_training",
     "free_cores",
     "has_bf16",
     "make_accelerator",
     "processes_here",
-    "settled",
     "threads",
     "torch_threads",
 ]
@@ -53,6 +52,11 @@ def has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def draws_bars(config: TrainingConfig) -> bool:
+    """Whether bars are drawn; see `hf_clipdyn.progress.draws_bars`."""
+    return progress.draws_bars() and not (config.disable_tqdm or config.quiet)
+
+
 def attention(device: torch.device, bf16: bool) -> str:
     """The faster attention: eager on a CPU in bfloat16, where it is 1.3 times as fast as sdpa; elsewhere sdpa."""
     return "eager" if device.type == "cpu" and bf16 else "sdpa"
@@ -66,8 +70,15 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
         folder: its output folder, where trackers that write files write them.
 
     Raises:
-        ConfigError: a tracker is unknown or not installed, or the machine lacks that precision.
+        ConfigError: a tracker is unknown or not installed, or the machine lacks that precision, or torch cannot compile
+            the model.
     """
+    # torch 2.6 compiles transformers' ModelOutput into code that needs a name `torch` in the module that calls it.
+    if config.torch_compile and is_torch_version("<", "2.7"):
+        raise ConfigError(
+            f"torch_compile was requested, but torch {torch.__version__} cannot compile the models of transformers 5: "
+            "install torch 2.7 or newer, or leave torch_compile out."
+        )
     bf16 = has_bf16() if config.bf16 is None else config.bf16
     trackers = _trackers(config.report_to)
     try:
@@ -123,13 +134,11 @@ def _check_sharding(accelerator: Accelerator) -> None:
 def _trackers(report_to: str) -> list[str | GeneralTracker]:
     """The trackers of ``report_to``: names that accelerate knows, and objects of plug-ins' own classes.
 
-    Raises:
-        UnknownNameError: there is no such tracker.
-        ConfigError: it is not installed; accelerate would ignore it silently.
+    accelerate would silently ignore one that is not installed.
     """
-    own = {str(one.name): one for one in subclasses_in(plugins(CALLBACKS), GeneralTracker)}
+    own = {str(tracker.name): tracker for tracker in subclasses_in(plugins(CALLBACKS), GeneralTracker)}
     available = [str(name) for name in get_available_trackers()]
-    found: list[str | GeneralTracker] = []
+    trackers: list[str | GeneralTracker] = []
     for name in filter(None, map(str.strip, report_to.split(","))):
         if name == "none":
             continue
@@ -140,8 +149,8 @@ def _trackers(report_to: str) -> list[str | GeneralTracker]:
                 f"report_to is {name}, which is not installed: trackio and tensorboard come with `pip install "
                 f"hf-clipdyn[track]`, wandb with `pip install wandb`; or leave report_to out."
             )
-        found.append(own[name]() if name in own else name)
-    return found
+        trackers.append(own[name]() if name in own else name)
+    return trackers
 
 
 def end_training(accelerator: Accelerator) -> None:
@@ -152,20 +161,6 @@ def end_training(accelerator: Accelerator) -> None:
     """
     accelerator.free_memory()
     accelerator.end_training()
-
-
-@contextmanager
-def settled(config: TrainingConfig, accelerator: Accelerator) -> Iterator[TrainingConfig]:
-    """`threads`, and the configuration with precision, attention and threads as this machine has them."""
-    bf16 = accelerator.mixed_precision == "bf16"
-    faster = attention(accelerator.device, bf16)
-    with threads(config, accelerator) as num_threads:
-        yield replace(
-            config,
-            bf16=bf16,
-            attn_implementation=config.attn_implementation or faster,
-            num_threads=num_threads,
-        )
 
 
 @contextmanager

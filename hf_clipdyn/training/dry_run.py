@@ -10,30 +10,22 @@ from pathlib import Path
 
 import psutil
 import torch
-import transformers
-from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPProcessor, ProcessorMixin
 
 from hf_clipdyn.config import TrainingConfig, publishing_steps
-from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
+from hf_clipdyn.errors import readable_size
 from hf_clipdyn.models.sizes import clip_image_processor, model_size, siglip_processor
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.revisions import epoch_name
-from hf_clipdyn.training.device import (
-    check_processes,
-    end_training,
-    make_accelerator,
-    processes_here,
-    settled,
-)
-from hf_clipdyn.training.folder import output_folder
-from hf_clipdyn.training.losses import Loss, make_loss
-from hf_clipdyn.training.model import TrainedModel, read_processor
-from hf_clipdyn.training.run import initial_model, prepare_training, starting_folder
+from hf_clipdyn.training.device import end_training, processes_here
+from hf_clipdyn.training.loop import Training
+from hf_clipdyn.training.losses import Loss
+from hf_clipdyn.training.model import TrainedModel
+from hf_clipdyn.training.run import Session, open_session
 from hf_clipdyn.training.source import Batch, Source
 
 __all__ = ["DryRun", "dry_run"]
@@ -152,25 +144,21 @@ def dry_run(config: TrainingConfig) -> DryRun | None:
     Examples:
         >>> from hf_clipdyn import TrainingConfig
         >>> from hf_clipdyn.training import dry_run
-        >>> found = dry_run(TrainingConfig(scale="tiny", per_device_train_batch_size=8))
-        >>> found.parameters, found.global_batch_size
+        >>> cost = dry_run(TrainingConfig(scale="tiny", per_device_train_batch_size=8))
+        >>> cost.parameters, cost.global_batch_size
         (339073, 8)
     """
-    loss = make_loss(config.loss)
-    transformers.utils.logging.disable_progress_bar()
-    accelerator = make_accelerator(dataclasses.replace(config, report_to="none"), output_folder(config))
-    check_processes(config, accelerator.num_processes)
-    with settled(config, accelerator) as config:
-        found = _measure(config, accelerator, loss)
-        end_training(accelerator)
-    return found if accelerator.is_main_process else None
+    with open_session(dataclasses.replace(config, report_to="none")) as session:
+        cost = _measure(session)
+        end_training(session.accelerator)
+    return cost if session.accelerator.is_main_process else None
 
 
-def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> DryRun:
-    begin = starting_folder(config, accelerator)
-    processor = _stand_in(config, loss) if begin is None else read_processor(begin)
-    with torch.device("meta") if begin is None else nullcontext():
-        on_meta = initial_model(config, loss, processor, begin).to("meta")
+def _measure(session: Session) -> DryRun:
+    config, accelerator = session.config, session.accelerator
+    processor = session.given_processor or _stand_in(config.scale, session.loss)
+    with torch.device("meta") if session.given_model is None else nullcontext():
+        on_meta = session.initial_model(processor).to("meta")
     images = _images_per_epoch(config)
     source = RandomPixels(
         processor,
@@ -190,8 +178,7 @@ def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> Dr
     free = memory_at_hand(accelerator.device)
     speed = memory = None
     if state_bytes + activation_bytes <= free:
-        model = initial_model(config, loss, processor, begin)
-        speed, memory = _take_steps(config, accelerator, loss, model, source)
+        speed, memory = _take_steps(session.training(session.initial_model(processor), source))
     steps = publishing_steps(config.publish, config.num_train_epochs * source.steps_per_epoch)
     inside = sum(step % source.steps_per_epoch > 0 for step in steps) if images is not None else 0
     return DryRun(
@@ -212,9 +199,9 @@ def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> Dr
     )
 
 
-def _stand_in(config: TrainingConfig, loss: Loss) -> ProcessorMixin:
+def _stand_in(scale: str, loss: Loss) -> ProcessorMixin:
     """The processor of a new model, with a stand-in for its tokenizer."""
-    size = model_size(config.scale)
+    size = model_size(scale)
     tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
     processor = CLIPProcessor(image_processor=clip_image_processor(size), tokenizer=tokenizer)
     return siglip_processor(processor) if loss.model_type == "siglip" else processor
@@ -261,24 +248,21 @@ def _count(model: TrainedModel, source: "RandomPixels") -> tuple[int, int]:
     return counter.get_total_flops() // _COUNTED_IMAGES, activations // _COUNTED_IMAGES
 
 
-def _take_steps(
-    config: TrainingConfig, accelerator: Accelerator, loss: Loss, model: TrainedModel, source: "RandomPixels"
-) -> tuple[float, int]:
+def _take_steps(training: Training) -> tuple[float, int]:
     """Images per second in the second step, and peak memory in bytes."""
-    device = accelerator.device
-    training = prepare_training(config, accelerator, loss, model, source)
+    device = training.accelerator.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     began = 0.0
-    for step, batch in enumerate(source.batches(1), 1):
+    for step, batch in enumerate(training.source.batches(1), 1):
         if step == _STEPS:  # the first one compiles, allocates and makes the optimiser's state
             began = time.perf_counter()
         training.take_step(batch)
-        training.check_losses()  # reads the loss, hence waits for the step
+        training.check_losses()  # reads the loss, so it waits for the step
     seconds = time.perf_counter() - began
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_of_process()
-    training.let_go()
-    return source.global_batch_size / seconds, peak
+    training.release()
+    return training.source.global_batch_size / seconds, peak
 
 
 def _peak_of_process() -> int:

@@ -15,12 +15,12 @@ from hf_clipdyn.training.checkpoint import find_checkpoint
 
 __all__ = [
     "BY_MACHINE",
-    "as_begun",
     "checkpoint_to_resume",
     "delete_run",
     "make_folder",
     "output_folder",
     "repository",
+    "resumed_config",
 ]
 
 # What a run writes to its folder; overwrite_output_dir deletes these and nothing else.
@@ -90,11 +90,12 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
         _check_own(folder)
         if _resumes(config):
             return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
-        held = _leftovers(folder)
-        lost = held and not config.overwrite_output_dir and not _took_no_step(config, folder)
+        would_be_lost = (
+            bool(_leftovers(folder)) and not config.overwrite_output_dir and not _took_no_step(config, folder)
+        )
     except OSError as error:
         raise _unwritable(folder, error) from error
-    if lost:
+    if would_be_lost:
         raise ConfigError(
             f"{folder} already contains a run: continue it with --resume_from_checkpoint true, delete it with "
             "--overwrite_output_dir, or name another --output_dir."
@@ -147,7 +148,7 @@ def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
     )
 
 
-def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
+def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
     """The configuration of a resumed run; what it leaves to the machine is as it was when the run began."""
     begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
     if not _resumes(config) or not begun.is_file():

@@ -226,7 +226,7 @@ class Training:
         self.unwrapped.clamp_scale()
         self.step += 1
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop the model before the process group ends; no step is possible afterwards."""
         self.source.close()
         del self.model, self.optimizer, self.schedule, self._backward

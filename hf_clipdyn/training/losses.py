@@ -194,14 +194,7 @@ class ClassCrossEntropy(Loss):
 
 
 def _classes(captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The class of each caption, and the row in which each class occurs first.
-
-    Args:
-        captions: (n, context) int64 on any device.
-
-    Returns:
-        (n,) int64 below the number of classes, and (classes,) int64 below n, both on that device.
-    """
+    """The class of each of n captions (n, context), and the row in which each class occurs first, both int64."""
     # On the CPU, because the oldest supported torch cannot find distinct rows on Metal. A GPU would have to wait here
     # too, since the number of classes is the size of a tensor.
     _, classes = torch.unique(captions.cpu(), dim=0, return_inverse=True)
@@ -215,10 +208,7 @@ def _sigmoid_loss(
 ) -> torch.Tensor:
     """Sum over all pairs of -ln sigmoid(z (scale x·y + bias)), divided by the number of images.
 
-    Args:
-        images, texts: (n, dim) each, of length 1.
-        scale, bias: scalars.
-        matching: whether text i belongs to image i, so that z is 1 on the diagonal; it is -1 everywhere else.
+    z is 1 on the diagonal if the texts are ``matching``, that is text i belongs to image i; it is -1 everywhere else.
     """
     logits = scale * images @ texts.T + bias
     signs = torch.full_like(logits, -1.0)
@@ -351,7 +341,7 @@ _OWN: dict[str, type[Loss]] = {loss.name: loss for loss in (ClassCrossEntropy, C
 
 
 def _losses() -> dict[str, type[Loss]]:
-    return _OWN | {one.name: one for one in subclasses_in(plugins(LOSSES), Loss)}  # type: ignore[type-abstract]
+    return _OWN | {loss.name: loss for loss in subclasses_in(plugins(LOSSES), Loss)}  # type: ignore[type-abstract]
 
 
 def loss_names() -> list[str]:

@@ -7,7 +7,14 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import AutoModel, CLIPProcessor, PreTrainedModel, ProcessorMixin, SiglipProcessor
+from transformers import (
+    AutoModel,
+    CLIPProcessor,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+    SiglipProcessor,
+)
 
 from hf_clipdyn.errors import ConfigError, ModelError
 from hf_clipdyn.models.encoder import read_config, read_input, read_model, read_tokenizer
@@ -16,7 +23,15 @@ from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.preprocess import input_size, normalisation
 from hf_clipdyn.training.losses import Features
 
-__all__ = ["TrainedModel", "build_model", "load_model", "model_folder", "read_processor", "unsharded"]
+__all__ = [
+    "TrainedModel",
+    "build_model",
+    "load_model",
+    "model_facts",
+    "model_folder",
+    "read_processor",
+    "unsharded",
+]
 
 _MAX_LOG_SCALE = math.log(100)
 _PROCESSORS = {"clip": CLIPProcessor, "siglip": SiglipProcessor}
@@ -80,6 +95,15 @@ class TrainedModel(nn.Module):
         """The factor of the similarities, not its logarithm. All processes call this: it may be sharded."""
         return float(unsharded(self.encoder.logit_scale).exp())
 
+    def parts(self) -> tuple[list[str], list[str]]:
+        """The parts of the encoder that are trained, if only partly, and those that are not; sorted names."""
+        trained: dict[str, bool] = {}
+        for name, parameter in self.encoder.named_parameters():
+            part = name.partition(".")[0]
+            trained[part] = trained.get(part, False) or parameter.requires_grad
+        names = sorted(trained)
+        return [name for name in names if trained[name]], [name for name in names if not trained[name]]
+
     def published(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The weights of the encoder in the names and shapes that `from_pretrained` expects.
 
@@ -90,6 +114,18 @@ class TrainedModel(nn.Module):
         if weights:
             weights["logit_scale"] = weights["logit_scale"].reshape(self._scale_shape)
         return weights
+
+
+def model_facts(model: nn.Module, processor: Any | None) -> dict[str, Any]:
+    """What a card says of a model and its processor: the fields of `CardFacts` that follow from them."""
+    of_processor = None if processor is None else type(processor).__name__
+    # Tokenizers of other classes are read by `AutoTokenizer`, too.
+    is_tokenizer = isinstance(processor, PreTrainedTokenizerBase)
+    return {
+        "model_class": type(model).__name__.removeprefix("FSDP"),  # that torch's FSDP2 puts before the name
+        "processor_class": "AutoTokenizer" if is_tokenizer else of_processor,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
 
 
 def unsharded(tensor: torch.Tensor) -> torch.Tensor:

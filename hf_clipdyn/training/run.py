@@ -1,8 +1,10 @@
 """Train CLIP from scratch and publish every epoch: a run from its configuration to its last revision."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import datasets
@@ -15,43 +17,51 @@ from transformers import ProcessorMixin
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
-from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, shorten
+from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.models.sizes import model_size, siglip_processor
+from hf_clipdyn.progress import say
 from hf_clipdyn.revisions import Publisher
 from hf_clipdyn.training.callbacks import (
     Checkpoints,
+    Interruption,
     LogFile,
     Progression,
+    PublishAverage,
     PublishStates,
     own_callbacks,
 )
 from hf_clipdyn.training.checkpoint import load_checkpoint, saved_losses
-from hf_clipdyn.training.device import check_processes, end_training, make_accelerator, settled
-from hf_clipdyn.training.ema import PublishAverage
+from hf_clipdyn.training.device import (
+    attention,
+    check_processes,
+    draws_bars,
+    end_training,
+    make_accelerator,
+    threads,
+)
 from hf_clipdyn.training.folder import (
-    as_begun,
     checkpoint_to_resume,
     make_folder,
     output_folder,
     repository,
+    resumed_config,
 )
 from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.inputs import prepare_inputs
-from hf_clipdyn.training.interruption import Interruption
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.losses import Loss, make_loss
 from hf_clipdyn.training.model import (
     TrainedModel,
     build_model,
     load_model,
+    model_facts,
     model_folder,
     read_processor,
 )
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule, check_optimizer
 from hf_clipdyn.training.source import Source
-from hf_clipdyn.training.statements import beginning, continuation, draws_bars, next_command, say
 
-__all__ = ["TrainingSummary", "initial_model", "prepare_training", "starting_folder", "train"]
+__all__ = ["Session", "TrainingSummary", "open_session", "train"]
 
 
 @dataclass(frozen=True)
@@ -126,237 +136,241 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             "dry_run is set, but `train` would write: call hf_clipdyn.training.dry_run instead."
         )
     # What has no such name is refused before anything is written.
-    loss = make_loss(config.loss)
+    make_loss(config.loss)
     check_optimizer(config.optim)
     callbacks = [*own_callbacks(), *callbacks]
     folder = output_folder(config)
-    transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
     if not draws_bars(config):
         datasets.disable_progress_bars()
     checkpoint = checkpoint_to_resume(config, folder)
-    config = as_begun(config, folder, checkpoint)
-    accelerator = make_accelerator(config, folder)
-    check_processes(config, accelerator.num_processes)
-    with settled(config, accelerator) as config:
-        begin = starting_folder(config, accelerator)
-        given = None if begin is None else read_processor(begin)
-        inputs = prepare_inputs(config, model_size(config.scale), accelerator, given)
-        config = replace(config, reading=inputs.reading)
+    with open_session(resumed_config(config, folder, checkpoint)) as session:
+        inputs = prepare_inputs(session.config, session.accelerator, session.given_processor)
+        session.config = replace(session.config, reading=inputs.reading)
         processor = inputs.processor
-        if given is None and loss.model_type == "siglip":
+        if session.given_processor is None and session.loss.model_type == "siglip":
             processor = siglip_processor(processor)
-        model = initial_model(config, loss, processor, begin)
-        training = prepare_training(config, accelerator, loss, model, inputs.source, checkpoint)
-        return _run(config, training, processor, folder, callbacks)
+        training = session.training(session.initial_model(processor), inputs.source, checkpoint)
+        return _Run(session, training, processor, folder).complete(callbacks)
 
 
-def starting_folder(config: TrainingConfig, accelerator: Accelerator) -> Path | None:
-    """The files of the model that a run continues, fetched by the main process first; None for a new model."""
-    if config.model_name_or_path is None:
-        return None
-    with accelerator.main_process_first():
-        return model_folder(
-            config.model_name_or_path, config.model_revision, config.model_store, config.hub_token
-        )
+@contextmanager
+def open_session(config: TrainingConfig) -> Iterator["Session"]:
+    """A run in this process, with precision, attention and threads as this machine has them."""
+    transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
+    accelerator = make_accelerator(config, output_folder(config))
+    check_processes(config, accelerator.num_processes)
+    bf16 = accelerator.mixed_precision == "bf16"
+    attn_implementation = config.attn_implementation or attention(accelerator.device, bf16)
+    with threads(config, accelerator) as num_threads:
+        config = replace(config, bf16=bf16, attn_implementation=attn_implementation, num_threads=num_threads)
+        yield Session(config, accelerator)
 
 
-def initial_model(
-    config: TrainingConfig, loss: Loss, processor: ProcessorMixin, begin: Path | None
-) -> TrainedModel:
-    """The model before its first step: with random weights that follow from the seed, or as ``begin`` holds it."""
-    set_seed(config.seed)
-    attn_implementation = config.attn_implementation or "sdpa"
-    if begin is not None:
-        return load_model(
-            begin,
+@dataclass
+class Session:
+    """A run in this process, and what it builds from its configuration.
+
+    Attributes:
+        config: complete: what it left to the machine is set.
+        accelerator: of this process.
+    """
+
+    config: TrainingConfig
+    accelerator: Accelerator
+
+    @cached_property
+    def loss(self) -> Loss:
+        """What is minimised."""
+        return make_loss(self.config.loss)
+
+    @cached_property
+    def given_model(self) -> Path | None:
+        """The files of the model that the run continues, fetched by the main process first; None for a new model."""
+        config = self.config
+        if config.model_name_or_path is None:
+            return None
+        with self.accelerator.main_process_first():
+            return model_folder(
+                config.model_name_or_path, config.model_revision, config.model_store, config.hub_token
+            )
+
+    @cached_property
+    def given_processor(self) -> ProcessorMixin | None:
+        """The processor of the model that the run continues; None for a new model."""
+        return None if self.given_model is None else read_processor(self.given_model)
+
+    def initial_model(self, processor: ProcessorMixin) -> TrainedModel:
+        """The model before its first step: with random weights that follow from the seed, or the one to continue."""
+        config = self.config
+        set_seed(config.seed)
+        attn_implementation = config.attn_implementation or "sdpa"
+        if self.given_model is not None:
+            return load_model(
+                self.given_model,
+                processor,
+                attn_implementation,
+                self.loss.model_type,
+                freeze=config.freeze,
+                gradient_checkpointing=config.gradient_checkpointing,
+            )
+        return build_model(
+            model_size(config.scale),
             processor,
             attn_implementation,
-            loss.model_type,
-            freeze=config.freeze,
+            self.loss.model_type,
             gradient_checkpointing=config.gradient_checkpointing,
         )
-    return build_model(
-        model_size(config.scale),
-        processor,
-        attn_implementation,
-        loss.model_type,
-        gradient_checkpointing=config.gradient_checkpointing,
-    )
 
-
-def prepare_training(
-    config: TrainingConfig,
-    accelerator: Accelerator,
-    loss: Loss,
-    initial: TrainedModel,
-    source: Source,
-    checkpoint: Path | None = None,
-) -> Training:
-    """The loop, with everything that it steps; as the checkpoint holds it, if there is one."""
-    model: nn.Module = initial
-    optimizer = build_optimizer(
-        model,
-        config.optim,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        betas=(config.adam_beta1, config.adam_beta2),
-        eps=config.adam_epsilon,
-    )
-    model, optimizer = accelerator.prepare(model, optimizer)
-    step, epoch, losses = 0, 0, list[float]()
-    if checkpoint is not None:
-        progress = load_checkpoint(
-            accelerator, checkpoint, config.recipe(), accelerator.num_processes, source.steps_per_epoch
+    def training(self, initial: TrainedModel, source: Source, checkpoint: Path | None = None) -> Training:
+        """The loop, with everything that it steps; in the state of the checkpoint, if there is one."""
+        config, accelerator = self.config, self.accelerator
+        model: nn.Module = initial
+        optimizer = build_optimizer(
+            model,
+            config.optim,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            betas=(config.adam_beta1, config.adam_beta2),
+            eps=config.adam_epsilon,
         )
-        step, epoch, losses = progress.step, progress.epoch, saved_losses(checkpoint, progress)
-    # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
-    schedule = build_schedule(
-        optimizer.optimizer,
-        config.num_train_epochs * source.steps_per_epoch,
-        warmup_steps=config.warmup_steps,
-        min_lr_rate=config.min_lr_rate,
-        steps_taken=step,
-    )
-    training = Training(
-        accelerator,
-        model,
-        make_backward(
+        model, optimizer = accelerator.prepare(model, optimizer)
+        step, epoch, losses = 0, 0, list[float]()
+        if checkpoint is not None:
+            progress = load_checkpoint(accelerator, checkpoint, config.recipe(), source.steps_per_epoch)
+            step, epoch, losses = progress.step, progress.epoch, saved_losses(checkpoint, progress)
+        # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
+        schedule = build_schedule(
+            optimizer.optimizer,
+            config.num_train_epochs * source.steps_per_epoch,
+            warmup_steps=config.warmup_steps,
+            min_lr_rate=config.min_lr_rate,
+            steps_taken=step,
+        )
+        backward = make_backward(
             accelerator,
             model,
-            loss,
+            self.loss,
             cache_chunk=config.gradient_cache_chunk,
             accumulation_steps=config.gradient_accumulation_steps,
-        ),
-        optimizer,
-        schedule,
-        source,
-        epochs=config.num_train_epochs,
-        max_grad_norm=config.max_grad_norm,
-    )
-    training.step, training.epoch, training.resumed_from = step, epoch, checkpoint
-    training.losses.restore(losses)
-    return training
+        )
+        training = Training(
+            accelerator,
+            model,
+            backward,
+            optimizer,
+            schedule,
+            source,
+            epochs=config.num_train_epochs,
+            max_grad_norm=config.max_grad_norm,
+        )
+        training.step, training.epoch, training.resumed_from = step, epoch, checkpoint
+        training.losses.restore(losses)
+        return training
 
 
-def _run(
-    config: TrainingConfig,
-    training: Training,
-    processor: ProcessorMixin,
-    folder: Path,
-    callbacks: Sequence[Callback],
-) -> TrainingSummary | None:
-    """The run's folder, its publisher, its callbacks and its steps."""
-    accelerator = training.accelerator
-    if accelerator.is_main_process:
-        make_folder(config, folder)
-    accelerator.wait_for_everyone()
-    _start_trackers(config, accelerator)
-    repo_id, interruption = repository(config), Interruption()
-    steps = publishing_steps(config.publish, training.total_steps)
-    with ExitStack() as stack:
-        publishers: list[Publisher] = []
+class _Run:
+    """A run from its folder to its last revision; the session's configuration names the way of reading."""
+
+    def __init__(self, session: Session, training: Training, processor: ProcessorMixin, folder: Path) -> None:
+        self._config, self._accelerator = session.config, session.accelerator
+        self._training, self._processor, self._folder = training, processor, folder
+        self._store = folder / "hub"
+        self._repo_id = repository(session.config)
+        self._steps = publishing_steps(session.config.publish, training.total_steps)
+
+    def complete(self, own: Sequence[Callback]) -> TrainingSummary | None:
+        """Take the steps and publish; the summary in the main process."""
+        config, training, accelerator = self._config, self._training, self._accelerator
         if accelerator.is_main_process:
-            publishers = [
-                stack.enter_context(one)
-                for one in _publishers(config, _card_facts(config, training, processor), folder)
-            ]
-            for one in publishers:
-                one.check()
-            for line in beginning(config, training, folder, repo_id, steps) * (not config.quiet):
-                say(line)
-        training.run(
-            [
-                interruption,
-                *_publishing(publishers, processor, steps, config.ema_decay),
-                LogFile(folder / "log.jsonl", config.logging_steps, publishers),
-                *callbacks,
-                Progression(lines=not config.quiet, bar=draws_bars(config)),
-                # Last: what the others do after a step is in the checkpoint of that step.
-                Checkpoints(
-                    folder / "checkpoints", config.recipe(), config.save_total_limit, config.save_steps
-                ),
-            ]
-        )
-        stopped = interruption.signal if training.epoch < training.epochs else None
-        if stopped is not None:
-            # A launcher ends all processes when one has left, hence none does before the store has its revisions.
-            stack.close()
-            accelerator.wait_for_everyone()
-        step, processes = training.step, accelerator.num_processes
-        training.let_go()
-        end_training(accelerator)
-        if stopped is not None:
-            raise TrainingInterrupted(
-                f"interrupted after step {step}; what was done is kept. "
-                f"Continue with `{continuation(folder, processes)}`.",
-                stopped,
+            make_folder(config, self._folder)
+        accelerator.wait_for_everyone()
+        self._start_trackers()
+        interruption = Interruption()
+        with ExitStack() as stack:
+            publishers: list[Publisher] = []
+            if accelerator.is_main_process:
+                publishers = [stack.enter_context(publisher) for publisher in self._publishers()]
+                for publisher in publishers:
+                    publisher.check()
+                if not config.quiet:
+                    for line in self._beginning():
+                        say(line)
+            training.run([interruption, *self._callbacks(publishers, own)])
+            stopped = interruption.signal if training.epoch < training.epochs else None
+            if stopped is not None:
+                # A launcher ends all processes when one has left, so none does before the store has its revisions.
+                stack.close()
+                accelerator.wait_for_everyone()
+            step, processes = training.step, accelerator.num_processes
+            training.release()
+            end_training(accelerator)
+            if stopped is not None:
+                raise TrainingInterrupted(
+                    f"interrupted after step {step}; what was done is kept. "
+                    f"Continue with `{continuation(self._folder, processes)}`.",
+                    stopped,
+                )
+            if not publishers:
+                return None
+            outcomes = [publisher.finish() for publisher in publishers]
+            if not config.quiet:
+                say(f"Next: clipdyn evaluate {self._repo_id} --store {shlex.quote(str(self._store))}")
+            return TrainingSummary(
+                repo_id=self._repo_id,
+                store=self._store,
+                published=outcomes[0].published,
+                missing=[name for outcome in outcomes for name in outcome.missing],
+                message=" ".join(outcome.message for outcome in outcomes),
             )
-        if not publishers:
-            return None
-        outcomes = [one.finish() for one in publishers]
-        if not config.quiet:
-            say(f"Next: {next_command(repo_id, folder / 'hub')}")
-        return TrainingSummary(
-            repo_id=repo_id,
-            store=folder / "hub",
-            published=outcomes[0].published,
-            missing=[name for outcome in outcomes for name in outcome.missing],
-            message=" ".join(outcome.message for outcome in outcomes),
-        )
 
+    def _callbacks(self, publishers: Sequence[Publisher], own: Sequence[Callback]) -> list[Callback]:
+        """In the order in which they are called; ``publishers`` is empty in all processes but the main one."""
+        config, folder = self._config, self._folder
+        of_weights, of_average = (*publishers, None, None)[:2]
+        average = []
+        if config.ema_decay is not None:
+            average = [PublishAverage(of_average, self._processor, self._steps, decay=config.ema_decay)]
+        return [
+            PublishStates(of_weights, self._processor, self._steps),
+            *average,
+            LogFile(folder / "log.jsonl", config.logging_steps, publishers),
+            *own,
+            Progression(lines=not config.quiet, bar=draws_bars(config)),
+            # Last: what the others do after a step is in the checkpoint of that step.
+            Checkpoints(folder / "checkpoints", config.recipe(), config.save_total_limit, config.save_steps),
+        ]
 
-def _publishers(config: TrainingConfig, card: CardFacts, folder: Path) -> list[Publisher]:
-    """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
-    journals = {folder: card}
-    if config.ema_decay is not None:
-        recipe = {**card.recipe, "ema_decay": config.ema_decay}
-        journals[folder / "ema"] = replace(card, repo_id=f"{card.repo_id}-ema", recipe=recipe)
-    return [
-        Publisher(
-            facts.repo_id,
-            output_dir=journal,
-            store=folder / "hub",
-            push_to_hub=config.push_to_hub,
-            token=config.hub_token,
-            private=config.hub_private_repo,
-            card=facts,
-            recipe_hash=config.recipe_hash(),
-        )
-        for journal, facts in journals.items()
-    ]
+    def _publishers(self) -> list[Publisher]:
+        """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
+        config, card = self._config, self._card()
+        cards = {self._folder: card}
+        if config.ema_decay is not None:
+            recipe = {**card.recipe, "ema_decay": config.ema_decay}
+            cards[self._folder / "ema"] = replace(card, repo_id=f"{card.repo_id}-ema", recipe=recipe)
+        return [
+            Publisher(
+                facts.repo_id,
+                output_dir=journal,
+                store=self._store,
+                push_to_hub=config.push_to_hub,
+                token=config.hub_token,
+                private=config.hub_private_repo,
+                card=facts,
+                recipe_hash=config.recipe_hash(),
+            )
+            for journal, facts in cards.items()
+        ]
 
-
-def _publishing(
-    publishers: Sequence[Publisher], processor: ProcessorMixin, steps: set[int], ema_decay: float | None
-) -> list[Callback]:
-    """What publishes the states; ``publishers`` is empty in all processes but the main one."""
-    of_weights, of_average = (*publishers, None, None)[:2]
-    callbacks: list[Callback] = [PublishStates(of_weights, processor, steps)]
-    if ema_decay is not None:
-        callbacks.append(PublishAverage(of_average, processor, steps, decay=ema_decay))
-    return callbacks
-
-
-def _card_facts(config: TrainingConfig, training: Training, processor: ProcessorMixin) -> CardFacts:
-    return CardFacts(
-        repo_id=repository(config),
-        datasets=(config.dataset_name,),
-        scale=config.size_name,
-        model_class=type(training.unwrapped.encoder).__name__.removeprefix("FSDP"),
-        processor_class=type(processor).__name__,
-        parameters=sum(p.numel() for p in training.unwrapped.parameters()),
-        seed=config.seed,
-        arm=config.arm,
-        licence=config.license,
-        synthetic=_is_synthetic(config.dataset_name),
-        recipe={
+    def _card(self) -> CardFacts:
+        config, source = self._config, self._training.source
+        recipe = {
             "dataset": config.dataset_name,
             "train_split": config.train_split,
-            "images": training.source.images,
+            "images": source.images,
             "loss": config.loss,
             "reading": config.reading,
             "num_train_epochs": config.num_train_epochs,
-            "global batch size": training.source.global_batch_size,
+            "global batch size": source.global_batch_size,
             "optimiser": config.optim,
             "learning_rate": config.learning_rate,
             "weight_decay": config.weight_decay,
@@ -364,28 +378,88 @@ def _card_facts(config: TrainingConfig, training: Training, processor: Processor
             "precision": "bf16" if config.bf16 else "fp32",
             "attn_implementation": config.attn_implementation,
         }
-        | _begun_from(config),
-    )
+        if config.model_name_or_path is not None:
+            recipe |= {"continues": config.model_name_or_path, "model_revision": config.model_revision}
+        if config.freeze is not None:
+            recipe["freeze"] = config.freeze
+        name = config.dataset_name  # a folder or a data set on the Hub is not known to be synthetic
+        return CardFacts(
+            repo_id=self._repo_id,
+            datasets=(name,),
+            scale=config.size_name,
+            seed=config.seed,
+            arm=config.arm,
+            licence=config.license,
+            synthetic=name in dataset_names() and dataset_metadata(name).synthetic,
+            recipe=recipe,
+            **model_facts(self._training.unwrapped.encoder, self._processor),
+        )
+
+    def _start_trackers(self) -> None:
+        settings = {name: value for name, value in self._config.recipe().items() if value is not None}
+        try:
+            self._accelerator.init_trackers("hf_clipdyn", settings)
+        except Exception as error:  # each tracker has errors of its own: no login, no connection
+            cause = shorten(" ".join(str(error).split()), 300)
+            raise TrainingError(
+                f"The tracker {self._config.report_to} cannot be started ({cause}): set it up, or leave report_to out."
+            ) from error
+
+    def _beginning(self) -> list[str]:
+        """What the run is about to do, one line for each subject, warnings last."""
+        config, training, accelerator = self._config, self._training, self._accelerator
+        source, model = training.source, training.unwrapped
+        captions = "" if source.captions is None else f" with {source.captions:,} captions"
+        left_out = f"; {_count(source.left_out, 'image')} that fill no batch are left out of each"
+        parameters = list(model.parameters())
+        number = sum(p.numel() for p in parameters)
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        frozen = f" ({trained:,} of them trained)" if trained != number else ""
+        size = sum(p.numel() * p.element_size() for p in parameters)
+        threads = f", {_count(config.num_threads, 'thread')}" if accelerator.device.type == "cpu" else ""
+        revisions = training.epochs + 1 + sum(step % source.steps_per_epoch > 0 for step in self._steps)
+        where = f"{self._store}{' and on the Hub' * config.push_to_hub}"
+        average = (
+            f", and as many of the averaged weights as {self._repo_id}-ema"
+            if config.ema_decay is not None
+            else ""
+        )
+        begun = f", from step {training.step} on" if training.step else ""
+        lines = [
+            f"Data: {config.dataset_name}, {_count(source.images, 'image')}{captions} an epoch"
+            f"{left_out * bool(source.left_out)}.",
+            f"Model: {config.size_name}, {number:,} parameters{frozen}; {accelerator.device.type} in "
+            f"{'bf16' if config.bf16 else 'fp32'}, {config.attn_implementation} attention, "
+            f"{_count(accelerator.num_processes, 'process')}{threads}.",
+            f"Run: {_count(training.epochs, 'epoch')} of {_count(source.steps_per_epoch, 'step')} of "
+            f"{_count(source.global_batch_size, 'image')}, {_count(training.total_steps, 'step')} in all{begun}.",
+            f"Revisions: {revisions} as {self._repo_id} in {where}{average}, {readable_size(size)} each, "
+            f"{readable_size(size * revisions)} in all.",
+        ]
+        if config.model_name_or_path is not None:
+            trained_parts, frozen_parts = (", ".join(parts) for parts in model.parts())
+            at = "" if config.model_revision == "main" else f" at {config.model_revision}"
+            does_not = f" It does not train {frozen_parts}." if frozen_parts else ""
+            lines.insert(
+                1, f"The run continues {config.model_name_or_path}{at}. It trains {trained_parts}.{does_not}"
+            )
+        if config.warmup_steps > training.total_steps:
+            lines.append(
+                f"Warning: warmup_steps is {config.warmup_steps} and the run has "
+                f"{_count(training.total_steps, 'step')}: the learning rate rises until the last step. Lower "
+                "warmup_steps, or train for more epochs."
+            )
+        return lines
 
 
-def _is_synthetic(dataset: str) -> bool:
-    """Whether the registry says so; a folder or a data set on the Hub is not known to be."""
-    return dataset in dataset_names() and dataset_metadata(dataset).synthetic
+def continuation(folder: Path, processes: int) -> str:
+    """The command that continues the run in ``folder``."""
+    flags = f"--config {shlex.quote(str(folder / 'config.yaml'))} --resume_from_checkpoint true"
+    if processes == 1:
+        return f"clipdyn train {flags}"
+    return f"torchrun --nproc_per_node {processes} scripts/train.py {flags}"
 
 
-def _begun_from(config: TrainingConfig) -> dict[str, str]:
-    if config.model_name_or_path is None:
-        return {}
-    begun = {"continues": config.model_name_or_path, "model_revision": config.model_revision}
-    return begun if config.freeze is None else begun | {"freeze": config.freeze}
-
-
-def _start_trackers(config: TrainingConfig, accelerator: Accelerator) -> None:
-    settings = {name: value for name, value in config.recipe().items() if value is not None}
-    try:
-        accelerator.init_trackers("hf_clipdyn", settings)
-    except Exception as error:  # each tracker has errors of its own: no login, no connection
-        cause = shorten(" ".join(str(error).split()), 300)
-        raise TrainingError(
-            f"The tracker {config.report_to} cannot be started ({cause}): set it up, or leave report_to out."
-        ) from error
+def _count(number: int | None, noun: str) -> str:
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{plural * (number != 1)}"

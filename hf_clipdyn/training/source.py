@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from hf_clipdyn.cores import usable_cores
+from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.training.device import processes_here
 
 __all__ = ["Batch", "Source", "Workers", "spare_cores"]

@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any, get_type_hints
 
 from hf_clipdyn.fields import members
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, column_table
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Row, column_table
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
-from hf_clipdyn.statistics.verdicts import verdict_columns
+from hf_clipdyn.statistics.verdicts import VerdictRow
 
 from .page import Page, entries, sections, table
 
@@ -33,7 +33,7 @@ and the start of its first measurement (`measured`), in UTC. The table of `clipd
 SHA-256 of its claims. What a table did not record is empty, and pages say "not recorded".
 """
     keys = dict.fromkeys(CELL_KEY, "cell") | dict.fromkeys(NUMBER_KEY, "number")
-    rows = [(f"`{name}`", kind, keys.get(name, ""), meaning) for name, kind, meaning in column_table()]
+    rows = [(f"`{name}`", kind, keys.get(name, ""), meaning) for name, kind, meaning in column_table(Row)]
     return Page(
         "table.md",
         "Columns of the results",
@@ -44,18 +44,18 @@ SHA-256 of its claims. What a table did not record is empty, and pages say "not 
 
 def _verdicts() -> Page:
     text = """
-`clipdyn verdicts` writes one Parquet file. One row is one part of a claim. [How a verdict is
+`clipdyn report --print verdicts` writes one Parquet file. One row is one part of a claim. [How a verdict is
 reached](../explanation/claims.md) explains the words.
 
 The metadata of the file (key `hf_clipdyn.provenance`, JSON) are those of [the results](table.md). They always name the
 study and the SHA-256 of what its claims register: windows, contrasts, smallest effects, gates, controls, seeds and
 level, but no titles, notes or causes. The same hash means the same test, whatever the words.
 """
-    rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in verdict_columns()]
+    rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in column_table(VerdictRow)]
     return Page(
         "verdict-table.md",
         "Columns of the verdicts",
-        "The columns of `verdicts.parquet`, which `clipdyn verdicts` writes.",
+        "The columns of `verdicts.parquet`, which `clipdyn report --print verdicts` writes.",
         [text, table(("column", "type", "meaning"), rows)],
     )
 
@@ -66,7 +66,7 @@ def _manifest() -> Page:
 Each revision carries the manifest of its time; the newest one is on `main`. The manifest names no commits, because a
 file cannot name the commit that contains it: the branches do.
 """
-    run = [row for row in _attributes(Manifest) if row[0] != "`rows`"]
+    run = [row for row in _attributes(Manifest) if row[0] != "`revisions`"]
     run.insert(0, ("`format_version`", "integer", "Version of the format."))
     run.append(("`revisions`", "list", "The revisions in training order, as below."))
     head = ("key", "type", "meaning")

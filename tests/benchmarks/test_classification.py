@@ -9,11 +9,9 @@ import pytest
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.classification import Classification
 from hf_clipdyn.data.files import index_folder
-from hf_clipdyn.data.human_accuracies import human_accuracies
-from hf_clipdyn.data.human_trials import CLASSES, read_answers
+from hf_clipdyn.data.human_trials import CLASSES, human_accuracies, read_answers
 from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.metrics.error_consistency import error_consistency
-from hf_clipdyn.results.row import NUMBER_KEY
 
 SHADES = 16
 NO_INTERVALS = Common(n_resamples=0, show_progress=False)
@@ -234,11 +232,13 @@ def test_each_image_contributes_to_a_number_what_leaving_its_object_out_says(peo
     without = [values(trials[trials["exemplar"] != one]) for one in objects]
     exemplar = images.set_index("item")["exemplar"]
     checked = 0
-    for one in Classification.influences(trials):
-        key = tuple(getattr(one, name) for name in NUMBER_KEY)
+    for one in Classification.score(trials, NO_INTERVALS):
+        if one.influence is None:
+            continue
+        key = one.number_key
         left_out = np.array([part[key] for part in without])
         jackknife = (len(objects) - 1) / len(objects) * np.square(left_out - left_out.mean()).sum()
-        mine = np.square(one.values.groupby(exemplar.reindex(one.values.index)).sum()).sum()
+        mine = np.square(one.influence.groupby(exemplar.reindex(one.influence.index)).sum()).sum()
         if (
             one.metric in ("accuracy", "error_consistency", "observed_consistency", "accuracy_gap")
             and one.role == "value"

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.integrate import trapezoid
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Blur, GaussianNoise, SaltAndPepper
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings, mean_pairwise_distance
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.data.imagenet_names import imagenet_names
+from hf_clipdyn.data.prompts import imagenet_names
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
@@ -108,8 +109,9 @@ def test_a_curve_is_complete_by_its_condition_and_begins_with_the_clean_images(l
         ]
         assert [one.level for one in curve] == [0.0, *shown]
         assert corruption.term.untouched == 0
-        clean = asdict(found("accuracy"))
-        assert asdict(curve[0]) == clean | {"condition": name, "level": 0.0}, "with the same interval"
+        clean = replace(found("accuracy"), condition=name, level=0.0)
+        assert curve[0] == clean, "with the same interval"
+        assert curve[0].influence.equals(clean.influence)
         drops = [one for one in found if one.metric == "relative_drop" and one.condition == name]
         assert {one.level for one in drops} == set(shown)
 
@@ -354,7 +356,7 @@ def test_an_area_is_over_the_axis_as_it_is_drawn(labelled, measure, planted):
         levels = list(CORRUPTIONS[condition].levels)
         assert list(curve) == levels
         places = scale(np.array(levels))
-        expected = np.trapezoid([curve[level] for level in levels], places) / (places[-1] - places[0])
+        expected = trapezoid([curve[level] for level in levels], places) / (places[-1] - places[0])
         assert found("area", condition=condition).value == pytest.approx(expected)
     assert 0 < found("area", condition="contrast").value < 1
 

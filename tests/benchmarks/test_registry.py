@@ -15,6 +15,7 @@ from hf_clipdyn.benchmarks.registry import (
     suite_names,
     vocabulary,
 )
+from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, KindSettings
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.results.terms import Vocabulary
 
@@ -142,3 +143,9 @@ def test_cosine_distance_keeps_its_digits_where_all_vectors_are_nearly_equal():
 
 def test_a_zero_vector_stays_zero():
     assert unit([[0.0, 0.0], [3.0, 4.0]]).tolist() == [[0, 0], [0.6, 0.8]]
+
+
+def test_the_settings_of_every_kind_of_this_package_are_options_without_loading_it() -> None:
+    own = {name: kind for name, kind in kinds().items() if kind.__module__.startswith("hf_clipdyn.")}
+    settings = {name: kind.settings_class for name, kind in own.items()}
+    assert {name: one for name, one in settings.items() if one is not KindSettings} == dict(OWN_SETTINGS)

@@ -5,6 +5,7 @@ import pytest
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Common, KindSettings
+from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.representation import Representation
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import open_source
@@ -130,18 +131,35 @@ def test_hidden_states_are_compared_per_token_in_one_pass(objects, tmp_path):
     }
 
 
-def test_two_revisions_are_compared_over_the_same_draws(objects, planted, tmp_path):
+def test_the_variance_over_images_and_people_is_that_of_both_minus_that_of_their_pairs(
+    objects, planted, tmp_path
+):
     processor = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
-    common = Common(cache_dir=tmp_path, show_progress=False)
+    common = Common(cache_dir=tmp_path, show_progress=False, n_resamples=0)
     benchmark = Representation(objects(person_noise=60.0), processor, KindSettings(), common)
-    a, b = (
-        benchmark.observe(Readout(planted(one)))
-        for one in (red, lambda pixels: [pixels[..., 0].mean() ** 1.5, 0.0])
+    trials = benchmark.observe(Readout(planted(lambda pixels: [pixels[..., 0].mean(), 0.5])))
+    numbers = Representation.score(trials, common)
+    found = influences(Representation, trials, numbers)
+    assert found.keys() == {one.number_key for one in numbers if one.role == "value"}
+    one = next(
+        one for one in numbers if (one.metric, one.role, one.variant) == ("alignment", "value", "cosine")
     )
-    numbers = {one.number_key for one in Representation.score(a, Common(n_resamples=0))}
-    found = Representation.paired_variances(a, b, common)
-    assert numbers <= set(found)
-    assert all(variance == 0 for variance, _ in Representation.paired_variances(a, a, common).values())
+    cells = one.influence.unstack("person")
+    assert cells.sum().to_numpy() == pytest.approx(
+        [by_person - one.value for by_person in _by_person(numbers)] / np.float64(len(cells.columns))
+    )
+    sums = (cells.sum(axis=1), cells.sum(axis=0), cells.to_numpy().ravel())
+    squares = [np.square(part).sum() for part in sums]
+    n_images, n_people = cells.shape
+    shared = 1 / n_images + 1 / n_people - 1 / (n_images * n_people)
+    assert found[one.number_key].variance == pytest.approx(
+        (squares[0] + squares[1] - squares[2]) / (1 - shared)
+    )
+    assert found[one.number_key].n_clusters == min(cells.shape)
+
+
+def _by_person(numbers):
+    return [one.value for one in numbers if one.metric == "alignment_by_person" and one.role == "value"]
 
 
 def test_one_person_and_two_images_are_refused(objects, source, colour, measure, planted):

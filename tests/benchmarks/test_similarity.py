@@ -142,12 +142,10 @@ def test_a_part_of_the_data_is_recorded(triplets, tmp_path):
 
 def test_every_number_but_the_dropped_dimensions_has_influences_that_sum_to_zero(triplets, planted, tmp_path):
     trials = build(triplets, tmp_path).observe(Readout(planted(red)))
-    numbers = {one.number_key: one for one in Similarity.score(trials, Common(n_resamples=0))}
-    influences = {one.number_key: one.values for one in Similarity.influences(trials)}
-    assert set(influences) == {key for key, one in numbers.items() if one.role != "diagnostic"}
-    for key, values in influences.items():
-        assert len(values) == numbers[key].n
-        assert values.sum() == pytest.approx(0, abs=1e-12)
+    for one in Similarity.score(trials, Common(n_resamples=0)):
+        if one.role != "diagnostic":
+            assert len(one.influence) == one.n
+            assert one.influence.sum() == pytest.approx(0, abs=1e-12)
 
 
 # Shares of the triplets with a majority (ties left out) whose nearer image by pixels is the majority's. The

@@ -19,10 +19,8 @@ import pytest
 from official_trees.trees import TREES
 from PIL import Image
 from transformers import CLIPImageProcessor
-from typer.testing import CliRunner
 
 import hf_clipdyn
-from hf_clipdyn.cli import app
 from hf_clipdyn.data.caches import cached, delete
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.data.registry import builder_class
@@ -31,6 +29,7 @@ from hf_clipdyn.files import STAGING
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
+Clipdyn = Callable[..., tuple[int, str, str]]
 
 # Of the rows that each version of a loader makes of its small tree in tests/official_trees. Where this changes and the
 # tree did not, raise `rows_version` of the loader (or of the class that several share), and write both down here.
@@ -162,21 +161,19 @@ def filled(load: Load, tree: Tree, cache: Path) -> Path:
     return cache
 
 
-def test_the_cache_is_listed_with_sizes_and_origins(filled: Path) -> None:
+def test_the_cache_is_listed_with_sizes_and_origins(filled: Path, clipdyn: Clipdyn) -> None:
     entries = {entry.kind: entry for entry in cached(filled)}
     assert set(entries) == {"tables", "pixels", "unfinished"}
     assert entries["unfinished"].size == 5000
     assert entries["pixels"].origin == "osie test image"
     assert entries["tables"].origin.startswith("osie/")
-    result = CliRunner().invoke(app, ["cache", "--cache-dir", str(filled)])
-    assert result.exit_code == 0
-    assert result.output.splitlines()[0].split() == ["kind", "size", "last", "used", "of", "path"]
-    assert "Cached: 3 entries" in result.output
+    listed = clipdyn("cache", "--cache-dir", filled)[1]
+    assert listed.splitlines()[0].split() == ["kind", "size", "last", "used", "of", "path"]
+    assert "Cached: 3 entries" in listed
 
 
-def test_kinds_are_deleted_and_nothing_else(filled: Path, load: Load) -> None:
-    result = CliRunner().invoke(app, ["cache", "--cache_dir", str(filled), "--delete", "pixels"])
-    assert "Deleted: 1 entries" in result.output
+def test_kinds_are_deleted_and_nothing_else(filled: Path, load: Load, clipdyn: Clipdyn) -> None:
+    assert "Deleted: 1 entries" in clipdyn("cache", "--cache_dir", filled, "--delete", "pixels")[1]
     assert {entry.kind for entry in cached(filled)} == {"tables", "unfinished"}
     assert len(delete(["all"], filled)) == 2
     assert cached(filled) == []
@@ -203,7 +200,7 @@ def test_every_use_updates_the_time_of_last_use(filled: Path, load: Load, tmp_pa
     assert {entry.kind for entry in delete(["all"], filled, older_than=1)} == {"unfinished"}
 
 
-def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Path) -> None:
+def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Path, clipdyn: Clipdyn) -> None:
     folder = tmp_path / "clipdyn-baselines"
     folder.mkdir()
     (folder / f"saliency_osie-{'0' * 32}.parquet").write_bytes(bytes(70))
@@ -216,8 +213,9 @@ def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Pat
         ("baselines", "unknown", 30),
         ("unfinished", "baselines", 10),
     ]
-    result = CliRunner().invoke(app, ["cache", "--cache_dir", str(tmp_path), "--delete", "baselines"])
-    assert "Deleted: 2 entries, 100 B." in result.output
+    assert (
+        "Deleted: 2 entries, 100 B." in clipdyn("cache", "--cache_dir", tmp_path, "--delete", "baselines")[1]
+    )
     assert [entry.kind for entry in cached(tmp_path)] == ["unfinished"]
 
 
@@ -233,9 +231,8 @@ def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path)
     assert (outside / "file").read_text() == "precious"
 
 
-def test_an_empty_cache_is_no_error(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["cache", "--cache-dir", str(tmp_path / "none")])
-    assert (result.exit_code, result.output) == (0, "Cached: 0 entries, 0 B.\n")
+def test_an_empty_cache_is_no_error(tmp_path: Path, clipdyn: Clipdyn) -> None:
+    assert clipdyn("cache", "--cache-dir", tmp_path / "none")[1] == "Cached: 0 entries, 0 B.\n"
 
 
 def test_rows_are_read_while_their_cache_is_deleted(filled: Path, load: Load, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from official_trees.images import write_image
 
 from hf_clipdyn.data import SubsetWarning
 from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.training.shards import Shards
+from hf_clipdyn.training.streamed import Shards
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]

@@ -9,8 +9,7 @@ import pytest
 from official_trees.images import write_image
 
 from hf_clipdyn.data import dataset_metadata
-from hf_clipdyn.data.imagenet_names import imagenet_names, prompt_name
-from hf_clipdyn.data.prompts import CIFAR, IMAGENET
+from hf_clipdyn.data.prompts import CIFAR, IMAGENET, imagenet_names, prompt_name
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]

@@ -10,8 +10,7 @@ from official_trees.images import write_image
 from official_trees.labelled import write_trials
 
 from hf_clipdyn.data.files import index_folder
-from hf_clipdyn.data.human_accuracies import human_accuracies
-from hf_clipdyn.data.human_trials import read_answers
+from hf_clipdyn.data.human_trials import human_accuracies, read_answers
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]

@@ -123,7 +123,7 @@ except DatasetError as error:
 
     done = forked.run([sys.executable, "-c", program])
     assert done.returncode == 0, done.stderr
-    assert "Free some space" in done.stdout
+    assert "free some space" in done.stdout
     assert list((tmp_path / "clipdyn-pixels").iterdir()) == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 50_000
 

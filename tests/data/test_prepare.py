@@ -13,13 +13,11 @@ import pytest
 from hub_server.server import HubServer
 from huggingface_hub import DatasetCard, HfApi
 from official_trees.trees import TREES
-from typer.testing import CliRunner
 
 from hf_clipdyn import load_dataset
 from hf_clipdyn.cards import dataset_card
-from hf_clipdyn.cli import app
 from hf_clipdyn.data.prepare import prepare_dataset
-from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.errors import ConfigError, PublishError
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
@@ -84,7 +82,7 @@ def test_the_card_tells_licence_counts_columns_and_origin(tree: Tree, cache: Pat
         "| val | 4 | 9,600 |",
         "Do not redistribute",
         "zhang2018unreasonable",
-        "--config jnd",
+        "--dataset-config-name jnd",
         "`same`",
     ):
         assert part in card.text
@@ -133,7 +131,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(tree: Tree, tmp_path: Path) ->
 
 
 def test_a_licence_that_forbids_redistribution_forbids_a_public_push(tree: Tree, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"TID2013 cannot be pushed .* --private"):
+    with pytest.raises(ConfigError, match=r"TID2013 cannot be pushed .* --hub-private-repo"):
         prepare_dataset("tid2013", tmp_path / "out", data_dir=tree("tid2013"), push_to_hub="me/tid2013")
     assert not (tmp_path / "out").exists()
 
@@ -182,7 +180,9 @@ def test_a_repository_that_is_public_already_gets_nothing(
 def test_a_push_that_fails_keeps_the_folder_and_says_so(
     hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DatasetError, match="is complete: check the token and the connection"):
+    with pytest.raises(
+        PublishError, match=r"out is complete, but could not be pushed to me/osie .* Give a token"
+    ):
         prepare_dataset(
             "osie",
             tmp_path / "out",
@@ -195,14 +195,12 @@ def test_a_push_that_fails_keeps_the_folder_and_says_so(
 
 
 def test_the_command_takes_dashes_and_underscores(
-    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: Tree, tmp_path: Path, clipdyn: Callable[..., tuple[int, str, str]]
 ) -> None:
     root = tree("osie")
     for number, option in enumerate(("--data-dir", "--data_dir")):
         output = tmp_path / f"out{number}"
-        result = CliRunner().invoke(app, ["prepare", "osie", option, str(root), "--output", str(output)])
-        assert result.exit_code == 0, result.output
-        assert "test 3 rows" in result.output
+        assert "test 3 rows" in clipdyn("prepare", "osie", option, f"osie={root}", "--output", output)[1]
         assert (output / "README.md").is_file()
 
 
@@ -217,19 +215,18 @@ def test_the_script_is_the_command(checkout: Path) -> None:
 
 
 def test_all_data_sets_are_listed_with_what_is_found_here(
-    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clipdyn: Callable[..., tuple[int, str, str]]
 ) -> None:
     tree("osie").rename(tmp_path / "osie")
     monkeypatch.setenv("CLIPDYN_DATA", str(tmp_path))
-    result = CliRunner().invoke(app, ["datasets", "--json"])
-    rows = {row["name"]: row for row in json.loads(result.output)}
+    rows = {row["name"]: row for row in json.loads(clipdyn("datasets", "--json")[1])}
     assert set(TREES) <= set(rows)
     assert rows["osie"]["found here"] == str(tmp_path / "osie")
     assert rows["tid2013"]["found here"] == "no"
     assert rows["procedural"]["found here"] == "needs no files"
     assert rows["kadid10k"]["rows"] == "test 10,125"
     assert rows["bapps"]["kind"] == "triplet, same_different"
-    text = CliRunner().invoke(app, ["datasets"]).output
+    text = clipdyn("datasets")[1]
     assert text.splitlines()[0].split()[:3] == ["name", "kind", "rows"]
     assert len(text.splitlines()) == len(rows) + 1
 

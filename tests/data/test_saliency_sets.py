@@ -11,7 +11,7 @@ from official_trees.saliency import OSIE_FIXATIONS, gaze_with_fixations, mit1003
 from scipy.io import savemat
 
 from hf_clipdyn.benchmarks.kinds.saliency import _viewed
-from hf_clipdyn.data.gaze import detect_fixations
+from hf_clipdyn.data.sets.mit1003 import detect_fixations
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]

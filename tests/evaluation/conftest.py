@@ -9,7 +9,7 @@ import pytest
 from official_trees.trees import TREES
 from PIL import Image
 
-from hf_clipdyn.data.sets.cifar10 import Cifar10
+from hf_clipdyn.data.sets.cifar import Cifar10
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 
 REPO = "me/run"

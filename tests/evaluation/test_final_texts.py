@@ -11,8 +11,8 @@ from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import dataset_metadata
+from hf_clipdyn.evaluation import evaluate as watching
 from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.evaluation import watch as watching
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.models.encoder import Encoder
@@ -210,7 +210,7 @@ def test_revisions_are_compared_with_either_texts(evaluate, tmp_path):
 def test_a_run_in_training_is_asked_with_the_last_texts_once_it_is_over(
     tmp_path, publish, data, loads, monkeypatch
 ):
-    monkeypatch.setattr("hf_clipdyn.evaluation.watch.follow.__kwdefaults__", {"interval": 0.05})
+    monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.follow.__kwdefaults__", {"interval": 0.05})
     publish(tmp_path, [0, 1])
     tables = []
     evaluate_once = watching.evaluate

@@ -55,7 +55,12 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def test_every_field_and_every_setting_is_an_option() -> None:
     keys = [one.key for one in flags()]
     assert len(set(keys)) == len(keys)
-    spelt = {"data_dirs": "data_dir", "plugins": "plugin"}
+    spelt = {
+        "data_dirs": "data_dir",
+        "plugins": "plugin",
+        "private": "hub_private_repo",
+        "token": "hub_token",
+    }
     general = {spelt.get(one.name, one.name) for one in fields(EvaluationConfig)} - {"settings"}
     of_kinds = {f"{name}_{one.name}" for name, kind in kinds().items() for one in fields(kind.settings_class)}
     assert set(keys) == general | of_kinds
@@ -64,11 +69,12 @@ def test_every_field_and_every_setting_is_an_option() -> None:
 
 def test_no_option_is_written_a_second_time() -> None:
     """The command and the module that makes the flags name only those that they read or change themselves."""
-    sources = [CHECKOUT / "hf_clipdyn" / name for name in ("cli.py", "evaluation/options.py")]
-    command = sources[0].read_text(encoding="utf-8").partition("def evaluate(")[2].partition("\n\n\n")[0]
+    sources = [CHECKOUT / "hf_clipdyn" / name for name in ("cli/main_path.py", "evaluation/options.py")]
+    command = sources[0].read_text(encoding="utf-8").partition("class Evaluate(")[2].partition("\n\n\n")[0]
     text = command + sources[1].read_text(encoding="utf-8")
     written = {one.key for one in flags() if f'"{one.key}"' in text or f'"{one.spelling}"' in text}
-    assert written <= {"plugin", "repo_id", "store", "output", "show_progress"}
+    of_0_2 = {"push_to_hub", "hub_model_id", "hub_private_repo", "hub_token"}
+    assert written - of_0_2 <= {"plugin", "repo_id", "store", "output", "show_progress"}
 
 
 def test_what_is_not_given_has_the_defaults_of_python(called: Callable[..., dict[str, Any]]) -> None:
@@ -127,6 +133,12 @@ def test_a_file_gives_the_same_as_flags_and_flags_win(
     assert flags_win["benchmarks"] == ("noise", "retrieval")
 
 
+def test_a_file_of_version_0_2_is_read(called: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("repo_id: me/run\npush_to_hub: me/results\nprivate: true\n")
+    given = called("--config", "old.yaml")
+    assert (given["push_to_hub"], given["hub_model_id"], given["private"]) == (True, "me/results", True)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -136,7 +148,7 @@ def test_a_file_gives_the_same_as_flags_and_flags_win(
         ("settings: x", "There is no field in study.yaml: 'settings'."),
         ("batch_size: many", "batch_size in study.yaml is 'many', which is not a whole number."),
         ("batch_size: 0", "batch_size in study.yaml is 0: it must be in [1, 1000000]."),
-        ("batch_size: [1, 2]", "batch_size in study.yaml has 2 values: give one."),
+        ("batch_size: [1, 2]", "batch_size in study.yaml is a list of 2: give it one value."),
         ("noise_sigmas: [0.1, two]", "noise_sigmas in study.yaml contains 'two', which is not a number"),
         ("noise_sigmas: []", "noise_sigmas in study.yaml has 0 values: give at least one."),
         ("noise_sigmas: {a: 1}", "There is a collection in line 1 of study.yaml"),
@@ -178,7 +190,7 @@ def test_a_wrong_file_is_one_sentence(
         (("--keep-trials",), "There is no option --keep-trials."),
         (("--noise-kinds", "blur"), "Did you mean"),
         (("--config", "none.yaml"), "none.yaml cannot be read: No such file or directory."),
-        (("--private",), "`private` requires `push_to_hub`."),
+        (("--hub-private-repo",), "`private` and `hub_model_id` require `push_to_hub`."),
         (("--rescore", "--force"), "leave out `force` and `watch`"),
         (("--output", "table.csv"), "name a Parquet file"),
         (
@@ -206,11 +218,11 @@ def test_help_groups_the_options_by_kind_and_names_defaults_ranges_and_choices(
     printed = capsys.readouterr().out
     titles = [line for line in printed.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert titles[:4] == ["Arguments:", "Most used options:", "Jobs:", "Options:"]
-    assert {line.partition(":")[0] for line in titles[4:]} == {
-        name for name, kind in kinds().items() if fields(kind.settings_class)
+    assert {line.removesuffix(":") for line in titles[4:]} == {
+        f"Settings of {name}" for name, kind in kinds().items() if fields(kind.settings_class)
     }
     for kind in (one for one in kinds().values() if fields(one.settings_class)):
-        part = printed.partition(f"\n{kind.name}: {kind.terms.title}:\n")[2].partition("\n\n")[0]
+        part = printed.partition(f"\nSettings of {kind.name}:\n")[2].partition("\n\n")[0]
         assert {f"--{kind.name}-{one.name}".replace("_", "-") for one in fields(kind.settings_class)} == {
             word for word in part.split() if word.startswith("--")
         }

@@ -1,6 +1,7 @@
 """Values that were published for a model: the protocol against another implementation of it, and the marks."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,10 @@ from transformers import (
     SiglipImageProcessor,
     SiglipModel,
 )
-from typer.testing import CliRunner
 
-from hf_clipdyn.cli import app
+from hf_clipdyn.cli import main
 from hf_clipdyn.data import SubsetWarning
-from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError
+from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.evaluation.parity import mark, parity, read_published, summarise_parity
 
 SIDE = 32
@@ -194,7 +194,9 @@ def write(path: Path, rows: list[dict[str, object]]) -> Path:
     return path
 
 
-def test_a_model_reproduces_its_own_values_and_no_others(clip: Path, tid2013: Path, tmp_path: Path) -> None:
+def test_a_model_reproduces_its_own_values_and_no_others(
+    clip: Path, tid2013: Path, tmp_path: Path, clipdyn: Callable[..., tuple[int, str, str]]
+) -> None:
     rows = published_tid(clip, tid2013)
     rows[0]["value"] += 0.005
     rows[1]["value"] -= 0.05
@@ -214,17 +216,8 @@ def test_a_model_reproduces_its_own_values_and_no_others(clip: Path, tid2013: Pa
         "(euclidean_flattened, spearman)."
     )
     # The command line prints the same and writes it.
-    given = [
-        "parity",
-        str(clip),
-        "--data-dir",
-        f"tid2013={tid2013}",
-        "--published",
-        str(tmp_path / "own.csv"),
-    ]
-    done = CliRunner().invoke(app, [*given, "--output", str(tmp_path / "parity.csv"), "--quiet"])
-    assert done.exit_code == 0, done.output
-    assert sentence in done.output
+    given = ["parity", clip, "--data-dir", f"tid2013={tid2013}", "--published", tmp_path / "own.csv"]
+    assert sentence in clipdyn(*given, "--output", tmp_path / "parity.csv", "--quiet")[1]
     assert (tmp_path / "parity.csv").read_text().count("reproduced") == 23
 
 
@@ -347,21 +340,22 @@ def test_wrong_arguments_are_refused_in_one_sentence(
         parity(clip, cache_dir=tmp_path, **given)  # type: ignore[arg-type]
 
 
-def test_the_command_names_what_it_needs() -> None:
-    done = CliRunner().invoke(app, ["parity", "me/run", "--data-dir", "tid2013"])
-    assert done.exit_code != 0
-    assert isinstance(done.exception, ConfigError)
-    assert "give NAME=PATH" in str(done.exception)
+def test_the_command_names_what_it_needs(clipdyn: Callable[..., tuple[int, str, str]]) -> None:
+    assert "give NAME=PATH" in clipdyn("parity", "me/run", "--data-dir", "tid2013")[2]
+    assert "--data-dir is missing" in clipdyn("parity", "me/run")[2]
 
 
-def test_a_file_that_cannot_be_written_is_one_sentence_after_the_table(clip: Path, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("always:THINGS")
+def test_a_file_that_cannot_be_written_is_one_sentence_after_the_table(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     things(tmp_path / "things")
     (tmp_path / "file").write_text("")
     given = ["parity", str(clip), "--data-dir", f"things={tmp_path / 'things'}", "--quiet"]
     given += ["--beside", "openai/clip-vit-base-patch32", "--output", str(tmp_path / "file" / "parity.csv")]
-    with pytest.warns(SubsetWarning):
-        done = CliRunner().invoke(app, given)
-    assert done.exit_code != 0
-    assert isinstance(done.exception, EvaluationError)
-    assert "cannot be written" in str(done.exception)
-    assert "projection" in done.output
+    with pytest.raises(SystemExit, match="1"):
+        main(given)
+    done = capsys.readouterr()
+    assert "of the official 1,854 rows" in done.err
+    assert "cannot be written" in done.err
+    assert "projection" in done.out

@@ -12,7 +12,6 @@ from huggingface_hub import HfApi, snapshot_download
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.evaluation import publish as publishing
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import SCHEMA
@@ -29,7 +28,7 @@ def push(evaluate, tmp_path, monkeypatch):
 
     def run(repo_id, **kwargs):
         output = tmp_path / "out" / "results.parquet"
-        evaluate(*NAMES, output=output, push_to_hub=repo_id, **kwargs)
+        evaluate(*NAMES, output=output, push_to_hub=True, hub_model_id=repo_id, **kwargs)
         return output
 
     return run
@@ -104,7 +103,7 @@ def test_a_second_push_replaces_the_first(hub, push):
 
 
 def test_a_failed_push_loses_nothing_and_is_repeated_without_a_forward_pass(hub, push, monkeypatch, tmp_path):
-    monkeypatch.setattr(publishing, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    monkeypatch.setattr("hf_clipdyn.hub.PUSHING", RetryPolicy(base=0.01, patience=0.1))
     hub.plant("commit", Fault(503), times=100)
     with pytest.raises(
         PublishError, match=r"results.parquet is complete, but could not be pushed .* Repeat the"
@@ -127,11 +126,11 @@ def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monke
         push("me/results")
     with pytest.raises(ConfigError, match="'results' has no owner"):
         push("results")
-    with pytest.raises(ConfigError, match="push_to_hub is 'me/a/b', which the Hub does not accept"):
+    with pytest.raises(ConfigError, match="hub_model_id is 'me/a/b', which the Hub does not accept"):
         push("me/a/b")
     with pytest.raises(ConfigError, match="`push_to_hub` requires an `output`"):
-        evaluate(*NAMES, push_to_hub="me/results")
-    with pytest.raises(ConfigError, match="`private` requires `push_to_hub`"):
+        evaluate(*NAMES, push_to_hub="me/results")  # as in version 0.2
+    with pytest.raises(ConfigError, match="`private` and `hub_model_id` require `push_to_hub`"):
         evaluate(*NAMES, private=True, output=tmp_path / "r.parquet")
 
 
@@ -149,15 +148,16 @@ def test_the_command_pushes_and_says_where(hub, store, data, tmp_path, capsys):
         "0",
     ]
     benchmark = ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={data['cifar10']}"]
+    push = ["--push_to_hub", "--hub_model_id", "me/results", "--hub_private_repo"]
     with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *arguments, *benchmark, "--push_to_hub", "me/results", "--private"])
+        main(["evaluate", *arguments, *benchmark, *push])
     assert stopped.value.code == 0
     said = capsys.readouterr().err
     assert f"The results were pushed: {hub.url}/datasets/me/results." in said
     assert HfApi().repo_info("me/results", repo_type="dataset").private
     hub.tokens.clear()
     with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *arguments, *benchmark, "--push_to_hub", "me/results", "--private"])
+        main(["evaluate", *arguments, *benchmark, *push])
     assert stopped.value.code == 1
     error = capsys.readouterr().err
     assert f"clipdyn: error: {output} is complete, but could not be pushed to me/results" in error

@@ -16,7 +16,7 @@ from result_rows import trials_of
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.saliency import Saliency
 from hf_clipdyn.data.metadata import SubsetWarning
-from hf_clipdyn.data.sets.cifar10 import Cifar10
+from hf_clipdyn.data.sets.cifar import Cifar10
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.page.stimuli import payload
 from hf_clipdyn.report.study import read_study

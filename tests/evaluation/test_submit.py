@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,6 @@ import psutil
 import pytest
 from hub_server.server import WRITE_TOKEN
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.evaluation import submit as submitting
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
@@ -55,16 +55,9 @@ def words(store, data, output) -> list[str]:
 
 
 @pytest.fixture
-def clipdyn(capsys):
-    """`clipdyn(*words)`: exit code, standard output and standard error of `clipdyn evaluate`."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(["evaluate", *words])
-        printed = capsys.readouterr()
-        return int(stopped.value.code or 0), printed.out, printed.err
-
-    return run
+def clipdyn(clipdyn):
+    """`clipdyn(*words)`: `clipdyn evaluate` with these words."""
+    return partial(clipdyn, "evaluate")
 
 
 def sorted_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -137,14 +130,12 @@ def test_the_shards_get_what_a_file_gives_and_neither_token_nor_push(words, tmp_
     monkeypatch.setattr(submitting, "check_push", lambda *_: None)
     code, out, error = clipdyn(
         *words, f"--config={tmp_path / 'study.yaml'}", "--submit=local", "--print-command", "--quiet",
-        f"--token={WRITE_TOKEN}", "--push-to-hub=me/results", "--private",
+        f"--hub-token={WRITE_TOKEN}", "--push-to-hub", "--hub-model-id=me/results", "--hub-private-repo",
     )  # fmt: skip
     found = shlex.split(out)
     assert (code, error) == (0, "")
     assert {"--noise-sigmas=0", "--noise-sigmas=0.1", "--no-final-texts", "--batch-size=16"} <= set(found)
-    assert not [
-        one for one in found if one.startswith(("--token", "--push", "--private", "--config", "--force"))
-    ]
+    assert not [one for one in found if one.startswith(("--hub", "--push", "--config", "--force"))]
     assert WRITE_TOKEN not in out
     assert found[-1] == "--shard=1/1"
 

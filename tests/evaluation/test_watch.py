@@ -13,8 +13,8 @@ from stores import publish_one
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.evaluate import follow
 from hf_clipdyn.evaluation.precision import PrecisionCheck
-from hf_clipdyn.evaluation.watch import follow
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.snapshots import snapshot_folder
@@ -25,9 +25,22 @@ from hf_clipdyn.revisions.remote import HubRepository
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
-def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data, monkeypatch):
-    monkeypatch.setattr("hf_clipdyn.evaluation.watch.follow.__kwdefaults__", {"interval": 0.1})
-    store, output = tmp_path / "hub", tmp_path / "results.parquet"
+@pytest.fixture
+def watching(tmp_path, data):
+    """The arguments that watch me/run on one benchmark."""
+    return {
+        "benchmarks": ("zero_shot/cifar10",),
+        "output": tmp_path / "results.parquet",
+        "data_dirs": {"cifar10": data["cifar10"]},
+        "show_progress": False,
+        "device": "cpu",
+        "watch": True,
+    }
+
+
+def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, watching, monkeypatch):
+    monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.follow.__kwdefaults__", {"interval": 0.1})
+    output = watching["output"]
 
     def train():
         for epoch in (0, 1):
@@ -40,17 +53,7 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data
 
     training = threading.Thread(target=train)
     training.start()
-    table = evaluate_revisions(
-        "me/run",
-        benchmarks=["zero_shot/cifar10"],
-        store=store,
-        output=output,
-        data_dirs={"cifar10": data["cifar10"]},
-        show_progress=False,
-        device="cpu",
-        watch=True,
-        watch_patience=8,
-    )
+    table = evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=8, **watching)
     training.join()
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     kept = pd.read_parquet(output)
@@ -58,25 +61,16 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data
 
 
 def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_hub_refuses(
-    tmp_path, hub, publish, data, monkeypatch, caplog
+    tmp_path, hub, publish, watching, monkeypatch, caplog
 ):
     def listed(repository):
         quick = RetryPolicy(base=0.01, cap=0.01, patience=0.1, timeout=5)
         return revisions_of(HubRepository(repository.repo_id, retries=quick))
 
-    monkeypatch.setattr("hf_clipdyn.revisions.opening.revisions_of", listed)
+    monkeypatch.setattr("hf_clipdyn.revisions.listing.revisions_of", listed)
     publish(tmp_path, [0])
     resume_publishing(tmp_path, push_to_hub=True)
-    config = EvaluationConfig(
-        "me/run",
-        benchmarks=("zero_shot/cifar10",),
-        output=tmp_path / "results.parquet",
-        data_dirs={"cifar10": data["cifar10"]},
-        show_progress=False,
-        device="cpu",
-        watch=True,
-        watch_patience=3,
-    )
+    config = EvaluationConfig("me/run", watch_patience=3, **watching)
     hub.plant("refs", Fault(status=503), times=100)
     restored = threading.Timer(1.0, hub.faults.clear)
     restored.start()
@@ -91,16 +85,9 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
         follow(config, interval=0.2)
 
 
-def test_watching_for_nothing_ends_with_the_cause(tmp_path):
+def test_watching_for_nothing_ends_with_the_cause(tmp_path, watching):
     with pytest.raises(RevisionNotFoundError):
-        evaluate_revisions(
-            "me/run",
-            store=tmp_path / "hub",
-            output=tmp_path / "r.parquet",
-            watch=True,
-            watch_patience=0,
-            show_progress=False,
-        )
+        evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=0, **watching)
 
 
 def test_watching_needs_an_output(store):
@@ -109,11 +96,9 @@ def test_watching_needs_an_output(store):
 
 
 @pytest.mark.parametrize("patience", [-1.0, float("nan")])
-def test_a_patience_that_is_no_time_is_refused(store, tmp_path, patience):
+def test_a_patience_that_is_no_time_is_refused(store, watching, patience):
     with pytest.raises(ConfigError, match=r"watch_patience is .*: it must be in \[0, inf\]"):
-        evaluate_revisions(
-            "me/run", store=store, output=tmp_path / "results.parquet", watch=True, watch_patience=patience
-        )
+        evaluate_revisions("me/run", store=store, watch_patience=patience, **watching)
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "bfloat16"])

@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -99,28 +99,23 @@ def kinds() -> dict[str, dict[str, Any]]:
 
 def options() -> dict[str, dict[str, Any]]:
     """Every option of every command with its default, as text."""
-    import typer
+    from hf_clipdyn.cli import COMMANDS
 
-    from hf_clipdyn.cli import app
-    from hf_clipdyn.config import TrainingConfig
-    from hf_clipdyn.evaluation.options import command_line
-
-    group = typer.main.get_command(app)
     found: dict[str, dict[str, Any]] = {}
-    for name, command in sorted(group.commands.items()):
+    for name, command in sorted(COMMANDS.items()):
+        line = command.line()
+        flags = (line.keys if name == "train" else line.flags).values()
         found[name] = {
-            one.opts[0] if one.param_type_name == "option" else one.name: _text(one.default)
-            for one in command.params
+            flag.spelling if flag.is_option else flag.key: flag.default_text
+            if name == "evaluate"
+            else _text(flag.default)
+            for flag in flags
         }
-    found["train"] = {f"--{one.name}": _text(one.default) for one in fields(TrainingConfig)}
-    found["evaluate"] = {
-        one.spelling if one.is_option else one.key: one.default_text for one in command_line().flags.values()
-    }
     return found
 
 
 def _text(value: Any) -> str:
-    return "" if value is None or value is False or value is ... else str(value)
+    return "" if value is None or value is False or value is MISSING or value in ((), {}) else str(value)
 
 
 def planted(folder: Path) -> Path:

@@ -158,7 +158,7 @@ def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
     name: str, column: str, tmp_path: Path, write_table: Callable[..., Path]
 ) -> None:
     from hf_clipdyn.report import write_cards, write_report
-    from hf_clipdyn.report.card import card_name
+    from hf_clipdyn.report.share import card_name
 
     results = write_table(tmp_path / "results.parquet", **{column: f"it/{name}"})
     page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")

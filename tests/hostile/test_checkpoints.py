@@ -59,7 +59,7 @@ def checkpoints(tmp_path: Path, accelerator: Accelerator) -> Path:
 
 def _resume(accelerator: Accelerator, folder: Path) -> int:
     """Read a checkpoint as a run does; its step."""
-    progress = load_checkpoint(accelerator, folder, RECIPE, 1, 5)
+    progress = load_checkpoint(accelerator, folder, RECIPE, 5)
     saved_losses(folder, progress)
     return progress.step
 
@@ -216,7 +216,7 @@ def test_of_another_recipe_four_settings_are_named(checkpoints: Path, accelerato
     with pytest.raises(
         ConfigError, match=r"setting_02=None there, 'xxx.* and 37 more\): use the same"
     ) as found:
-        load_checkpoint(accelerator, checkpoints / "epoch-002", recipe, 1, 5)
+        load_checkpoint(accelerator, checkpoints / "epoch-002", recipe, 5)
     assert len(str(found.value)) < 600 + len(str(checkpoints))
 
 

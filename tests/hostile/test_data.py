@@ -448,7 +448,7 @@ TEXTS: dict[tuple[str, str], dict[str, tuple[bytes, str]]] = {
         "a cell of 200,000 letters": (DMOS.encode() + b"a" * 200_000, "field larger"),
         "a quote that does not end": (DMOS.encode() + b'"I01', "line 2"),
         "only a header": (DMOS.encode(), "kadid10k"),
-        "a column twice": (b"dist_img,dist_img\na,b\n", "lacks the columns ref_img"),
+        "a column twice": (b"dist_img,dist_img\na,b\n", "has 2 columns of one name"),
     },
     ("material_similarity", ANSWERS): {
         "JSON 100,000 deep": (b"[" * 100_000, NO_JSON),

@@ -21,14 +21,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.data.sets.cifar10 import Cifar10
+from hf_clipdyn.data.sets.cifar import Cifar10
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 
 Change = Callable[[Path], None]
 COMMIT = "0123456789" * 4
 NAN = float("nan")
-EXPORT = ("export-open-clip", "me/run", "out.pt", "--store", "hub")
+EXPORT = ("convert", "me/run", "out.pt", "--store", "hub")
 EVALUATE = (
     *("evaluate", "me/run", "--store", "hub", "--benchmarks", "zero_shot/cifar10", "--device", "cpu"),
     *("--data-dir", "cifar10=cifar10", "--output", "results.parquet", "--n-resamples", "0"),
@@ -493,7 +493,7 @@ def test_a_hostile_checkpoint_is_not_imported(
     work = tmp_path / "work"
     change(work)
     outcome = clipdyn(
-        *("import-open-clip", "epoch_1.pt", "me/theirs", "--model", "ViT-B-32", "--output-dir", "run")
+        *("convert", "epoch_1.pt", "me/theirs", "--from-open-clip", "ViT-B-32", "--output-dir", "run")
     )
     assert said in outcome.sentence, outcome.sentence
     assert not (work / "was-run").exists()

@@ -17,8 +17,8 @@ from safetensors.numpy import save_file
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report import write_cards, write_report, write_space
+from hf_clipdyn.report.figures import FigureFolder
 from hf_clipdyn.report.page import write
-from hf_clipdyn.report.svg import FigureFolder
 from hf_clipdyn.results.read import read_results, write_results
 from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
 from hf_clipdyn.study import Page, Study

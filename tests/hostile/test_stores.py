@@ -159,10 +159,10 @@ def test_a_link_in_the_journal_to_a_file_elsewhere_is_not_published(
     )
     (repository / "refs" / "epoch-002").unlink()
     (kept / "notes.txt").symlink_to(victim.folder / "secret.txt")
-    outcome = clipdyn("publish", "--resume", run_folder)
+    outcome = clipdyn("repair", run_folder)
     outcome.assert_decent()
     assert outcome.code == 1
     assert "notes.txt is a link to a file elsewhere" in outcome.out + outcome.err
     (kept / "notes.txt").unlink()
-    assert clipdyn("publish", "--resume", run_folder).code == 0
+    assert clipdyn("repair", run_folder).code == 0
     assert clipdyn("verify", "me/run", "--store", run_folder / "hub", "--deep").code == 0

@@ -15,7 +15,7 @@ from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.training.callbacks import LogFile
 from hf_clipdyn.training.folder import checkpoint_to_resume, delete_run
-from hf_clipdyn.training.shards import read_counts, write_counts
+from hf_clipdyn.training.streamed import read_counts, write_counts
 
 Clipdyn = Callable[..., Outcome]
 

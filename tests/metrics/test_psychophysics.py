@@ -10,7 +10,6 @@ from hf_clipdyn.metrics.psychophysics import (
     agreement,
     flat_log_rmse,
     iso_response_contrast,
-    jackknife_variance,
     log_slope,
     masking_elevation,
     red_green_threshold,
@@ -119,9 +118,3 @@ def test_the_slope_is_that_of_a_line_through_the_logarithms():
     known = ~np.isnan(y)
     assert log_slope(x, y) == pytest.approx(stats.linregress(np.log(x[known]), np.log(y[known])).slope)
     assert np.isnan(log_slope(x[:4], y[:4]))
-
-
-def test_the_jackknife_of_a_mean_is_its_squared_standard_error():
-    values = np.random.default_rng(3).normal(size=8)
-    left_out = np.array([np.delete(values, k).mean() for k in range(8)])
-    assert jackknife_variance(left_out) == pytest.approx(values.var(ddof=1) / 8)

@@ -79,3 +79,45 @@ def browse(browser: "Browser", tmp_path: Path) -> "Iterator[Callable[..., Page]]
 
         yield open_page
     assert complaints == []
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """`patience(30)`: the seconds for which a push to the Hub is repeated, almost without waiting in between."""
+    from hf_clipdyn import hub
+
+    return lambda seconds: monkeypatch.setattr(hub, "PUSHING", hub.RetryPolicy(base=0.01, patience=seconds))
+
+
+@pytest.fixture
+def crossed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`crossed(lambda text: …, repo_id=…)`: somebody edits the README.md just before the next commit."""
+    from huggingface_hub import HfApi
+
+    def plant(edit: Callable[[str], str], **repository: str) -> None:
+        create, waiting = HfApi.create_commit, [edit]
+
+        def commit(api: HfApi, *args: Any, **options: Any) -> Any:
+            if waiting:
+                change, readme = waiting.pop(), "README.md"
+                text = Path(HfApi().hf_hub_download(filename=readme, **repository)).read_bytes().decode()
+                edited = change(text).encode()
+                HfApi().upload_file(path_or_fileobj=edited, path_in_repo=readme, **repository)
+            return create(api, *args, **options)
+
+        monkeypatch.setattr(HfApi, "create_commit", commit)
+
+    return plant
+
+
+@pytest.fixture
+def clipdyn(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`clipdyn("report", table)`: the exit code of a command, what it printed, and its errors."""
+    from hf_clipdyn.cli import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main([str(word) for word in words])
+        return stopped.value.code, *capsys.readouterr()
+
+    return run

@@ -12,12 +12,9 @@ from hub_server.state import File
 from huggingface_hub import DatasetCard, HfApi, ModelCard
 from result_rows import row, write_rows
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.report import card as card_module
 from hf_clipdyn.report import push_cards, write_cards
-from hf_clipdyn.report.card import card_name, merge_card
+from hf_clipdyn.report.share import card_name, merge_card
 from hf_clipdyn.results.read import load_results
 from hf_clipdyn.statistics.claims import read_claims
 
@@ -303,32 +300,21 @@ def test_new_results_replace_ours_and_no_others(study, write, published):
     }
 
 
-def test_a_commit_of_somebody_else_in_between_is_kept(write, published, monkeypatch):
-    results, create = write(_SMALL), HfApi.create_commit
-    edits = iter(["Edited in between.\n"])
-
-    def crossed(api, *args, **kwargs):
-        for edit in edits:
-            edited = _MINE + edit
-            HfApi().upload_file(
-                path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id="me/fixture"
-            )
-        return create(api, *args, **kwargs)
-
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
-    monkeypatch.setattr(HfApi, "create_commit", crossed)
-    (pushed,) = push_cards(results)
+def test_a_commit_of_somebody_else_in_between_is_kept(write, published, patience, crossed):
+    patience(30)
+    crossed(lambda text: f"{text}Edited in between.\n", repo_id="me/fixture")
+    (pushed,) = push_cards(write(_SMALL))
     assert pushed.url
     assert "Edited in between." in _readme()
     assert "## Trajectories" in _readme()
 
 
-def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, published, hub, monkeypatch):
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, published, hub, patience):
+    patience(30)
     results = write(_SMALL)
     hub.plant("commit", Fault(503), times=2)
     assert push_cards(results)[0].url
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    patience(0.1)
     hub.plant("info", Fault(503), times=10_000)
     with pytest.raises(
         PublishError, match=r"The card of me/fixture could not be pushed \(the Hub answered 503"
@@ -336,8 +322,8 @@ def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, publis
         push_cards(results)
 
 
-def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, published, hub, monkeypatch):
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, published, hub, patience):
+    patience(30)
     hub.plant("commit", Fault(503, applied=True))
     push_cards(write(_SMALL))
     assert len(published.history(published.branches["main"])) == 3
@@ -384,24 +370,22 @@ def test_one_repository_that_refuses_does_not_stop_the_others(write, hub):
     assert "## Trajectories" in _readme()
 
 
-def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(write, published, tmp_path, capsys):
-    def run(*argv: str) -> int:
-        with pytest.raises(SystemExit) as stopped:
-            main(list(argv))
-        return stopped.value.code
-
-    results = str(write(_SMALL))
-    assert run("card", results, "--output", str(tmp_path / "cards"), "--push_to_hub") == 0
-    said = capsys.readouterr().out
+def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(
+    write, published, tmp_path, clipdyn
+):
+    results = write(_SMALL)
+    code, said, _ = clipdyn("share", "cards", results, "--output", tmp_path / "cards", "--push_to_hub")
+    assert code == 0
     assert f"Wrote {tmp_path / 'cards' / 'card-me--fixture.md'}." in said
     assert "The card is pushed:" in said
     assert "- Not in .eval_results: zero_shot/cifar10, since uoft-cs/cifar10 is not on the Hub." in said
-    assert run("card", results, "--push-to-hub") == 0
-    assert "The card of me/fixture is up to date." in capsys.readouterr().out
-    assert run("card", results) == 2
-    assert "Say where the cards go" in capsys.readouterr().err
-    assert run("report", results, "--output", str(tmp_path / "r"), "--push_to_hub") == 2
-    assert "`clipdyn card RESULTS --push_to_hub`" in capsys.readouterr().err
+    code, said, _ = clipdyn("share", "cards", results, "--push-to-hub")
+    assert (code, "The card of me/fixture is up to date." in said) == (0, True)
+    code, _, error = clipdyn("share", "cards", results)
+    assert (code, "Say where the cards should go" in error) == (2, True)
+    code, _, error = clipdyn("share", "cards", results, "--push-to-hub", "--license", "mit")
+    assert (code, "`license` only affects the page" in error) == (2, True)
+    assert clipdyn("report", results, "--output", tmp_path / "r", "--push_to_hub")[0] == 2
     assert not (tmp_path / "r").exists()
 
 

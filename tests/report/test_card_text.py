@@ -6,8 +6,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from hf_clipdyn.report.card_text import CardText, dumped
-from hf_clipdyn.report.model_index import with_results
+from hf_clipdyn.report.card_text import CardText, dumped, with_results
 
 _BEGIN, _END = "<!-- begin -->", "<!-- end -->"
 _SECTION = f"{_BEGIN}\n\nnew\n\n{_END}"

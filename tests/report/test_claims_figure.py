@@ -9,12 +9,11 @@ from made_verdicts import judged, made
 from matplotlib.colors import to_hex
 from result_rows import row
 
+from hf_clipdyn.report.claims import claims_axis, plan_claims
 from hf_clipdyn.report.claims_figure import draw_claims
-from hf_clipdyn.report.claims_plan import claims_axis, plan_claims
+from hf_clipdyn.report.figures import COLUMN, PAGE, saved, write_figures
 from hf_clipdyn.report.page.write import render
-from hf_clipdyn.report.papers import COLUMN, PAGE, write_figures
 from hf_clipdyn.report.style import GREY, figure_style, hue
-from hf_clipdyn.report.svg import to_svg
 
 _LEVELS = (0.1, 0.2, 0.3, 0.4)
 
@@ -205,14 +204,14 @@ def test_the_figure_keeps_its_width_and_its_texts_within(planned, width):
     figure = _draw(planned(_run("tiny", 10), _run("small", 10)), width)
     assert figure.get_figwidth() == width
     with figure_style():
-        to_svg(figure)  # a layout that fails is a warning, and a warning an error
+        saved(figure)  # a layout that fails is a warning, and a warning an error
         assert figure.get_tightbbox().x1 <= width + 0.02
 
 
 def test_the_same_study_gives_the_same_svg(planned):
     study = planned(_run("tiny", 10))
     with figure_style():
-        assert to_svg(draw_claims(study)) == to_svg(draw_claims(study))
+        assert saved(draw_claims(study)) == saved(draw_claims(study))
 
 
 @pytest.mark.slow

@@ -9,14 +9,12 @@ from made_verdicts import judged, made
 from planted import Planted, Run, ramp, turn, write_study
 from result_rows import row
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.report import provenance as report_provenance
 from hf_clipdyn.report import read_study, write_report
-from hf_clipdyn.report.page.claims import payload, verdict_rows, verdict_summary
+from hf_clipdyn.report.claims import payload, verdict_rows, verdict_summary
 from hf_clipdyn.report.page.write import render
-from hf_clipdyn.report.provenance import origin_rows
-from hf_clipdyn.report.registration import Registration
-from hf_clipdyn.statistics.registered import registered_hash
+from hf_clipdyn.report.provenance import Registration, origin_rows
+from hf_clipdyn.statistics.claims import registered_hash
 
 _HOSTILE = "</script><b>&\"'"
 
@@ -98,7 +96,7 @@ def test_a_row_has_the_verdict_its_contrasts_and_gates_in_words(claimed):
     assert found["seeds"] == "5 runs; scale tiny"
     first, second = found["parts"]
     assert (first["estimate"], first["level"], first["delta"]) == ("0.200 [0.150, 0.250]", "99 %", "0.05")
-    assert (first["word"], second["word"], first["detectable"]) == ("holds", "", "0.075")
+    assert (first["word"], second["word"], first["detectable"]) == ("holds", "", "0.139")
     assert [(gate["state"], gate["words"]) for gate in found["gates"]] == [
         ("passed", "in 5 runs"),
         ("not measured", "no baseline"),
@@ -151,28 +149,9 @@ def test_without_an_endpoint_of_the_claims_there_is_neither_payload_nor_section(
 
 def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
     file = tmp_path / "claims.yaml"
-    claim = {
-        "number": 1,
-        "title": _HOSTILE,
-        "studies": {
-            "mine": {
-                "parts": [
-                    {
-                        "contrast": {
-                            "title": _HOSTILE,
-                            "endpoint": {
-                                "kind": "shape_bias",
-                                "dataset": "procedural",
-                                "metric": "shape_bias",
-                            },
-                            "weights": {"late": 1},
-                            "smallest_effect": 0.1,
-                        }
-                    }
-                ]
-            }
-        },
-    }
+    endpoint = {"kind": "shape_bias", "dataset": "procedural", "metric": "shape_bias"}
+    contrast = {"title": _HOSTILE, "endpoint": endpoint, "weights": {"late": 1}, "smallest_effect": 0.1}
+    claim = {"number": 1, "title": _HOSTILE, "studies": {"mine": {"parts": [{"contrast": contrast}]}}}
     content = {
         "level": 0.05,
         "windows": [{"name": "late", "start": 0.9, "end": 1.0}],
@@ -190,21 +169,11 @@ def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
     )
 
 
-def test_the_command_takes_a_file_of_claims_and_names_a_wrong_one(write, study, tmp_path, capsys):
+def test_the_command_takes_a_file_of_claims_and_names_a_wrong_one(write, study, tmp_path, clipdyn):
     (tmp_path / "mine.yaml").write_text("level: two\n", encoding="utf-8")
-    with pytest.raises(SystemExit) as left:
-        main(
-            [
-                "report",
-                str(write(study())),
-                "--output",
-                str(tmp_path / "out"),
-                "--claims",
-                str(tmp_path / "mine.yaml"),
-            ]
-        )
-    assert left.value.code == 2
-    printed = capsys.readouterr().err
+    options = ["--output", tmp_path / "out", "--claims", tmp_path / "mine.yaml"]
+    code, _, printed = clipdyn("report", write(study()), *options)
+    assert code == 2
     assert printed.startswith("clipdyn: error: ")
     assert "mine.yaml" in printed
 

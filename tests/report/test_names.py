@@ -10,13 +10,14 @@ from result_rows import VOCABULARY, row
 
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.page.payload import payload
-from hf_clipdyn.report.sentences import find
+from hf_clipdyn.report.plan import plan_benchmarks
 from hf_clipdyn.report.tables import (
     diagnostics_table,
     overview_tables,
     provenance_table,
     undefined_table,
 )
+from hf_clipdyn.report.words import find
 from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.terms import DatasetTerms, KindTerms, Vocabulary
 
@@ -69,20 +70,15 @@ def _everything(path: Any) -> str:
     """Charts, tables and sentences of a table of results, as one text."""
     study = read_study(path)
     charts = [
-        {
-            "name": chart.name,
-            "title": chart.title,
-            "encoding": asdict(chart.encoding),
-            "panels": [
-                {
-                    "title": panel.title,
-                    "lines": [(line.label, line.colour, len(line.trajectory.points)) for line in panel.lines],
-                    "references": [line.label for line in panel.references],
-                }
-                for panel in chart.panels
-            ],
-        }
-        for chart in study.charts
+        [
+            {
+                "form": [panel.title, panel.x, panel.colour, panel.ramp],
+                "lines": [(line.label, line.colour, len(line.trajectory.points)) for line in panel.lines],
+                "references": [line.label for line in panel.references],
+            }
+            for panel in panels
+        ]
+        for panels in [*study.charts, *plan_benchmarks(study.charts, study.runs).values()]
     ]
     overview = [[panel.title for panel in panels] for panels in study.overview]
     made = [

@@ -10,7 +10,6 @@ from importlib.resources import files
 import pytest
 from result_rows import VOCABULARY, row
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.report.page.write import render
@@ -168,24 +167,20 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(study, write, tmp_path)
         write_report(write(study()), tmp_path / "taken")
 
 
-def test_the_command_prints_a_table_the_findings_and_the_page(study, write, tmp_path, capsys):
-    with pytest.raises(SystemExit) as left:
-        main(["report", str(write(study())), "--output", str(tmp_path / "out"), "--no-figures"])
-    assert left.value.code == 0
-    printed = capsys.readouterr().out
+def test_the_command_prints_a_table_the_findings_and_the_page(study, write, tmp_path, clipdyn):
+    code, printed, _ = clipdyn("report", write(study()), "--output", tmp_path / "out", "--no-figures")
+    assert code == 0
     assert "0.840  [0.800, 0.880]" in printed
     assert "It crosses 0.5 towards shape" in printed
     assert printed.rstrip().endswith(f"The page is {tmp_path / 'out' / 'index.html'}.")
 
 
 @pytest.mark.parametrize(("name", "code"), [("absent.parquet", 2), ("empty.parquet", 1), ("text.parquet", 2)])
-def test_bad_input_is_one_sentence_and_the_right_exit_code(name, code, write, tmp_path, capsys):
+def test_bad_input_is_one_sentence_and_the_right_exit_code(name, code, write, tmp_path, clipdyn):
     write([], "empty.parquet")
     (tmp_path / "text.parquet").write_text("no table")
-    with pytest.raises(SystemExit) as left:
-        main(["report", str(tmp_path / name), "--output", str(tmp_path / "out")])
-    assert left.value.code == code
-    printed = capsys.readouterr().err
+    given, _, printed = clipdyn("report", tmp_path / name, "--output", tmp_path / "out")
+    assert given == code
     assert printed.startswith("clipdyn: error: ")
     assert len(printed.splitlines()) == 1
     assert not (tmp_path / "out").exists()

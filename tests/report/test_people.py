@@ -44,7 +44,7 @@ def drawn(read):
 
 def test_levels_are_the_axis_if_people_have_a_value_at_each_and_some_revisions_are_lines(drawn):
     chart, figure = drawn(by_level())
-    assert (chart.title, chart.encoding.x) == ("accuracy, contrast", "revisions")
+    assert [(panel.first.metric, panel.x) for panel in chart] == [("accuracy", "revisions")]
     (cell,) = figure.axes
     lines = {line.get_label(): line for line in cell.lines if len(line.get_xdata()) == 3}
     revisions = [f"epoch-00{epoch}" for epoch in (0, 2, 3, 4, 6)]
@@ -59,7 +59,7 @@ def test_levels_are_the_axis_if_people_have_a_value_at_each_and_some_revisions_a
 
 def test_people_are_a_curve_beside_the_one_of_a_single_revision_too(drawn):
     chart, figure = drawn(by_level(epochs=[3]))
-    assert chart.encoding.x == "level"
+    assert chart[0].x == "level"
     (cell,) = figure.axes
     curves = {line.get_color(): list(line.get_ydata()) for line in cell.lines if len(line.get_xdata()) == 3}
     assert curves[HUMAN] == [0.6, 0.8, 0.86]
@@ -83,8 +83,8 @@ def by_subset(epochs, interpretable=True):
 
 def test_lines_with_many_references_of_their_own_have_a_panel_each(drawn):
     chart, _ = drawn(by_subset(range(3)))
-    assert [panel.title for panel in chart.panels] == ["edges", "silhouettes", "sketch"]
-    assert [line.label for line in chart.panels[0].references] == [
+    assert [panel.first.detail(["subset"]) for panel in chart] == ["edges", "silhouettes", "sketch"]
+    assert [line.label for line in chart[0].references] == [
         "people",
         "lowest possible",
         "highest possible",
@@ -109,7 +109,8 @@ def test_a_kappa_at_chance_is_not_drawn_but_written_into_the_table(drawn, epochs
         marks = [line for line in cell.lines if line.get_marker() not in ("", "None", None)]
         assert not [mark for mark in marks if not all(value != value for value in mark.get_ydata())]
         assert not cell.patches
-    assert all((one.points["defined"] & ~one.points["usable"]).all() for one in chart.trajectories)
+    points = [line.trajectory.points for panel in chart for line in panel.lines]
+    assert all((of_line["defined"] & ~of_line["usable"]).all() for of_line in points)
 
 
 def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(read):

@@ -9,10 +9,8 @@ from hub_server.state import File
 from huggingface_hub import HfApi, RepoCard, SpaceCardData
 from result_rows import row
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.report import push_space, space, write_space
+from hf_clipdyn.report import push_space, share, write_space
 
 _ROWS = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
 
@@ -109,8 +107,8 @@ def test_a_space_that_holds_something_else_is_not_touched(results, hub, title):
     assert _file("index.html") == "mine"
 
 
-def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, monkeypatch, tmp_path):
-    monkeypatch.setattr(space, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, patience, tmp_path):
+    patience(0.1)
     hub.plant("commit", Fault(503), times=10_000)
     with pytest.raises(
         PublishError, match=r"to the Space me/study \(the Hub answered 503: .*space is complete\.$"
@@ -121,20 +119,11 @@ def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, mon
     assert push_space(results, "me/study")
 
 
-def test_a_commit_of_somebody_else_in_between_is_kept(results, write, hub, monkeypatch):
-    monkeypatch.setattr(space, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+def test_a_commit_of_somebody_else_in_between_is_kept(results, write, hub, patience, crossed):
+    patience(30)
     push_space(results, "me/study")
-    create, edits = HfApi.create_commit, iter(["# Training dynamics and more"])
-
-    def crossed(api, *args, **kwargs):
-        for edit in edits:
-            text = _file("README.md").replace("# Training dynamics", edit)
-            HfApi().upload_file(
-                path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/study", repo_type="space"
-            )
-        return create(api, *args, **kwargs)
-
-    monkeypatch.setattr(HfApi, "create_commit", crossed)
+    more = "# Training dynamics and more"
+    crossed(lambda text: text.replace("# Training dynamics", more), repo_id="me/study", repo_type="space")
     push_space(write([*_ROWS, row("zero_shot/x", "top1", 0.5)], "more.parquet"), "me/study")
     assert "# Training dynamics and more" in _file("README.md")
     assert "on 2 benchmarks" in _file("README.md")
@@ -149,7 +138,7 @@ def test_a_private_space_is_private_and_a_public_one_is_not_taken_for_one(result
 
 
 def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeypatch, tmp_path):
-    monkeypatch.setattr(space, "write_report", None)
+    monkeypatch.setattr(share, "write_report", None)
     with pytest.raises(PublishError, match="There is no token for the Hub"):
         push_space(results, "me/study")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -163,42 +152,37 @@ def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeyp
         write_space(results, tmp_path, results_dataset="a/b/c")
 
 
-def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, hub, monkeypatch, capsys):
+def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, hub, monkeypatch, clipdyn):
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz012345")
-    with pytest.raises(SystemExit) as stopped:
-        main(["space", str(results), "--push_to_hub", "me/study"])
-    assert stopped.value.code == 1
-    said = capsys.readouterr()
-    assert said.err.startswith(
+    code, said, error = clipdyn("share", "page", results, "--push_to_hub", "--hub-model-id", "me/study")
+    assert code == 1
+    assert error.startswith(
         "clipdyn: error: The page could not be pushed to the Space me/study (the Hub answered 401"
     )
-    assert "Give a token with write permission" in said.err
-    assert "hf_abc" not in said.out + said.err
+    assert "Give a token with write permission" in error
+    assert "hf_abc" not in said + error
 
 
-def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, capsys):
-    def run(*argv: str) -> int:
-        with pytest.raises(SystemExit) as stopped:
-            main(["space", str(results), *argv])
-        return stopped.value.code
-
-    assert run("--output", str(tmp_path / "space")) == 0
-    assert capsys.readouterr().out == f"The page is {tmp_path / 'space' / 'index.html'}.\n"
+def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, clipdyn):
+    code, said, _ = clipdyn("share", "page", results, "--output", tmp_path / "space")
+    assert (code, said) == (0, f"The page is {tmp_path / 'space' / 'index.html'}.\n")
     head = (tmp_path / "space" / "README.md").read_text(encoding="utf-8").split("---\n")[1]
     assert yaml.safe_load(head)["sdk"] == "static"
     assert not list((tmp_path / "space").glob("card-*"))
-    assert run("--push-to-hub", "me/study") == 0
-    assert f"The page is pushed: {hub.url}/spaces/me/study/commit/" in capsys.readouterr().out
-    assert run("--push_to_hub", "me/study") == 0
-    assert capsys.readouterr().out == "The Space me/study is up to date.\n"
-    assert run() == 2
-    assert "Say where the page goes" in capsys.readouterr().err
-    assert run("--private", "--output", str(tmp_path / "space")) == 2
-    assert "`private` requires `push-to-hub`" in capsys.readouterr().err
+    code, said, _ = clipdyn("share", "page", results, "--push-to-hub", "--hub-model-id", "me/study")
+    assert (code, said.startswith(f"The page is pushed: {hub.url}/spaces/me/study/commit/")) == (0, True)
+    assert clipdyn("share", "page", results, "--push_to_hub", "me/study")[:2] == (
+        0,
+        "The Space me/study is up to date.\n",
+    )
+    code, _, error = clipdyn("share", "page", results)
+    assert (code, "Say where the page should go" in error) == (2, True)
+    code, _, error = clipdyn("share", "page", results, "--hub-private-repo", "--output", tmp_path / "space")
+    assert (code, "`hub-model-id` and `hub-private-repo` require `push-to-hub`" in error) == (2, True)
 
 
-@pytest.mark.parametrize("place", ["--output", "--push_to_hub"])
-def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch, capsys, place):
+@pytest.mark.parametrize("place", [["--output", "me/study"], ["--push_to_hub", "--hub-model-id", "me/study"]])
+def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch, clipdyn, place):
     asked = {}
 
     def write(study, *_, **given):
@@ -208,16 +192,12 @@ def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch,
     monkeypatch.setattr("hf_clipdyn.report.write_space", write)
     monkeypatch.setattr("hf_clipdyn.report.push_space", write)
     options = ["--stimuli", "none", "--data-dir", f"cifar10={tmp_path}", "--claims", "mine.yaml"]
-    with pytest.raises(SystemExit) as stopped:
-        main(["space", str(results), place, "me/study", *options])
-    assert stopped.value.code == 0
+    assert clipdyn("share", "page", results, *place, *options)[0] == 0
     assert asked["stimuli"] == "none"
     assert asked["data_dirs"] == {"cifar10": tmp_path}
     assert asked["file"] == Path("mine.yaml")
-    with pytest.raises(SystemExit) as stopped:
-        main(["space", str(results), place, "me/study", "--stimuli", "all"])
-    assert stopped.value.code == 2
-    assert "none" in capsys.readouterr().err
+    code, _, error = clipdyn("share", "page", results, *place, "--stimuli", "all")
+    assert (code, "none" in error) == (2, True)
 
 
 def test_the_options_reach_the_page(results, tmp_path):

@@ -55,21 +55,26 @@ def _decided(words):
 RUNS = {"me/run": ("OOOOOO", "TTTTSS", "SSTTST"), "me/other": ("TTTTTT", "TTTTTT", "SSSSSS")}
 
 
-@pytest.fixture(scope="module")
-def output(tmp_path_factory):
-    """A table of two runs of three revisions, with its trials; not to be changed."""
-    output = tmp_path_factory.mktemp("table") / "results.parquet"
-    store = CellStore(output)
+def _table(folder, trials):
+    """A table of cells with these trials, by run and epoch."""
+    store = CellStore(folder / "results.parquet")
     words = Vocabulary(
         kinds={"shape_bias": ShapeBias.terms}, datasets={"cue_conflict": DatasetTerms(title="Cue conflict")}
     )
-    for run, revisions in RUNS.items():
-        for epoch, answers in enumerate(revisions):
-            one = row("shape_bias/cue_conflict", "shape_bias", 0.5, 0.1, epoch=epoch, repo_id=run)
-            cell = Cell(**{name: getattr(one, name) for name in Cell.__dataclass_fields__})
-            store.write(cell, [one], _trials(_decided(answers)), words)
+    for (run, epoch), shown in trials.items():
+        number = row("shape_bias/cue_conflict", "shape_bias", 0.5, 0.1, epoch=epoch, repo_id=run)
+        cell = Cell(**{name: getattr(number, name) for name in Cell.__dataclass_fields__})
+        store.write(cell, [number], shown, words)
     store.rebuild()
-    return output
+    return folder / "results.parquet"
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """A table of two runs of three revisions, with its trials; not to be changed."""
+    answered = {(run, epoch): words for run, answers in RUNS.items() for epoch, words in enumerate(answers)}
+    trials = {key: _trials(_decided(words)) for key, words in answered.items()}
+    return _table(tmp_path_factory.mktemp("table"), trials)
 
 
 @pytest.fixture(scope="module")
@@ -243,29 +248,18 @@ def test_without_pictures_the_page_says_why(browse, output, tmp_path):
 
 
 def test_a_run_that_saw_other_stimuli_is_named_and_left_out(tmp_path):
-    output = tmp_path / "results.parquet"
-    store = CellStore(output)
-    for run, names in (("me/run", "image_id"), ("me/strange", "other")):
-        one = row("shape_bias/cue_conflict", "shape_bias", 0.5, repo_id=run)
-        cell = Cell(**{name: getattr(one, name) for name in Cell.__dataclass_fields__})
-        trials = _trials(_decided("SSSSSS"))
-        trials["image_id"] = trials["image_id"] + ("" if names == "image_id" else "-other")
-        store.write(cell, [one], trials, Vocabulary())
-    store.rebuild()
-    part = payload(read_study(output))["shape_bias/cue_conflict"]
+    trials = _trials(_decided("SSSSSS"))
+    other = trials.assign(image_id=trials["image_id"] + "-other")
+    table = _table(tmp_path, {("me/run", 0): trials, ("me/strange", 0): other})
+    part = payload(read_study(table))["shape_bias/cue_conflict"]
     assert list(part["runs"]) == ["me/run"]
     assert part["strangers"] == ["me/strange"]
 
 
 def test_trials_that_do_not_fit_their_kind_are_an_error_of_one_sentence(tmp_path):
-    output = tmp_path / "results.parquet"
-    one = row("shape_bias/cue_conflict", "shape_bias", 0.5)
-    cell = Cell(**{name: getattr(one, name) for name in Cell.__dataclass_fields__})
-    store = CellStore(output)
-    store.write(cell, [one], pd.concat([_trials(_decided("SSSSSS"))] * 2), Vocabulary())
-    store.rebuild()
+    table = _table(tmp_path, {("me/run", 0): pd.concat([_trials(_decided("SSSSSS"))] * 2)})
     with pytest.raises(EvaluationError, match="do not match this kind of benchmark: evaluate it again"):
-        payload(read_study(output))
+        payload(read_study(table))
 
 
 def test_a_table_without_trials_has_no_stimuli(read, study):

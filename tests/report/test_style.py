@@ -12,8 +12,17 @@ from matplotlib.colors import to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.report.style import GREY, HUES, HUMAN, PAPER, cycle_colour, figure_style, twins
-from hf_clipdyn.report.style_files import StyleWarning, read_style
+from hf_clipdyn.report.style import (
+    GREY,
+    HUES,
+    HUMAN,
+    PAPER,
+    StyleWarning,
+    cycle_colour,
+    figure_style,
+    read_style,
+    twins,
+)
 
 # Machado, Oliveira & Fernandes 2009, A Physiologically-based Model for Simulation of Color Vision Deficiency,
 # severity 1.0; for linear RGB.
@@ -77,7 +86,7 @@ def test_a_style_by_name_gives_its_colours_to_the_runs():
         assert cycle_colour(0) == HUES[0]
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.report.style_files.StyleWarning")
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.report.style.StyleWarning")
 def test_every_style_of_matplotlib_can_be_laid_over_the_projects():
     for name in [*mpl.style.available, "default"]:
         with figure_style(read_style(name)):
@@ -146,7 +155,11 @@ def test_an_address_is_never_fetched():
 
 def test_a_backend_of_the_environment_that_matplotlib_does_not_know_is_one_sentence():
     done = subprocess.run(
-        [sys.executable, "-c", "from hf_clipdyn.cli import main; main(['show', 'none.parquet'])"],
+        [
+            sys.executable,
+            "-c",
+            "from hf_clipdyn.cli import main; main(['report', 'none.parquet', '--print', 'numbers'])",
+        ],
         env=os.environ | {"MPLBACKEND": "nonsense"},
         capture_output=True,
         text=True,

@@ -128,7 +128,7 @@ def test_names_cannot_move_the_cursor(read):
 
 @pytest.fixture
 def command(write, study):
-    return [sys.executable, "-m", "hf_clipdyn.cli", "show", write(study())]
+    return [sys.executable, "-m", "hf_clipdyn.cli", "report", "--print", "numbers", write(study())]
 
 
 def _environment(**variables):

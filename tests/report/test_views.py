@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.metrics.psychophysics import iso_response_contrast
-from hf_clipdyn.report.page import decisions, psychometric
+from hf_clipdyn.report.page import views
 from hf_clipdyn.report.study import read_study
 
 RUN = "me/planted"
@@ -28,7 +28,7 @@ def planted(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def part(planted):
-    return decisions.payload(planted)
+    return views.decisions(planted)
 
 
 def matrix(part, revision, way=0, truth=0, run=RUN):
@@ -113,10 +113,9 @@ def test_a_class_without_a_decision_for_either_cue_has_no_interval():
     trials = cue_conflict_trials(0, 1.0)
     cat = (trials["shape"] == "cat") & (trials["protocol"] == "")
     gallery = ShapeBias.gallery(trials.assign(decision=trials["decision"].mask(cat, "bear")), {})
-    classes = decisions._Classes.of([gallery], "cue_conflict", ShapeBias)
-    counter = decisions._Counter(classes, 0.95)
-    shapes, answers = decisions._side_by_side(gallery, "prompts", "shape")
-    rows = dict(zip(classes.titles, counter.categories(gallery, answers), strict=True))
+    counter = views._Counter.of([gallery], "cue_conflict", ShapeBias, 0.95)
+    shapes, answers = views._side_by_side(gallery, "prompts", "shape")
+    rows = dict(zip(counter.titles, counter.categories(gallery, answers), strict=True))
     assert rows["cat"] == [0, 0, 27, None, None]
     assert rows["dog"][:3] == [27, 0, 27]
     counts = counter.matrix(shapes, answers).split(",")
@@ -136,13 +135,13 @@ def test_of_many_classes_those_with_most_confusions_stay_and_the_part_says_so(tm
         ]
 
     monkeypatch.setattr("planted_study._planted", planted)
-    held = decisions.payload(read_study(write_study(tmp_path)))["zero_shot/cifar100"]
+    held = views.decisions(read_study(write_study(tmp_path)))["zero_shot/cifar100"]
     assert len(held["classes"]) == 24
     assert held["of"] == 100
     assert held["leftOut"] == [
         "Only 24 of 100 classes are shown: those with the most confusions at the end of training."
     ]
-    from hf_clipdyn.data.sets.cifar100 import Cifar100
+    from hf_clipdyn.data.sets.cifar import Cifar100
 
     assert {Cifar100.classes[one] for one in (7, 8, 9)} <= set(held["classes"])
     counts = matrix(held, -1)
@@ -152,31 +151,31 @@ def test_of_many_classes_those_with_most_confusions_stay_and_the_part_says_so(tm
 
 
 def test_what_is_too_large_loses_ways_and_then_revisions_and_says_so(planted, monkeypatch):
-    monkeypatch.setattr(decisions, "_MOST_LETTERS", 1_500)
-    held = decisions.payload(planted)
+    monkeypatch.setattr(views, "_MOST_LETTERS", 1_500)
+    held = views.decisions(planted)
     assert held["noise/cifar10"]["ways"] == ["no noise", "Gaussian noise 0.05"]
     assert held["noise/cifar10"]["leftOut"] == ["3 more variants (prompts, probes) are left out."]
-    monkeypatch.setattr(decisions, "_MOST_LETTERS", 400)
-    held = decisions.payload(planted)["noise/cifar10"]
+    monkeypatch.setattr(views, "_MOST_LETTERS", 400)
+    held = views.decisions(planted)["noise/cifar10"]
     assert held["runs"][RUN]["revisions"] == ["epoch-000", "epoch-003"]
     assert held["leftOut"][-1] == "Only 2 of 4 revisions are shown."
 
 
 def test_names_of_classes_are_kept_as_they_are_and_cut_into_no_count(tmp_path):
     table = write_study(tmp_path, classes=HOSTILE, kinds=(ShapeBias,))
-    held = decisions.payload(read_study(table))["shape_bias/cue_conflict"]
+    held = views.decisions(read_study(table))["shape_bias/cue_conflict"]
     assert held["classes"] == sorted(HOSTILE)
     assert matrix(held, 0).sum() == 108
 
 
 def test_without_trials_there_are_no_decisions_and_no_curves(planted):
     alone = replace(planted, results=replace(planted.results, tables=()))
-    assert decisions.payload(alone) is None
-    assert psychometric.payload(alone) is None
+    assert views.decisions(alone) is None
+    assert views.psychometric(alone) is None
 
 
 def test_a_curve_reaches_the_criterion_at_the_contrast_of_the_table(planted):
-    held = psychometric.payload(planted)["psychophysics/procedural"]
+    held = views.psychometric(planted)["psychophysics/procedural"]
     assert held["metric"] in Psychophysics.terms.terms
     found = 0
     for revision, curves in enumerate(held["runs"][RUN]["curves"]):
@@ -193,8 +192,8 @@ def test_a_curve_reaches_the_criterion_at_the_contrast_of_the_table(planted):
 
 
 def test_curves_are_thinned_to_what_fits_with_the_last_revision(planted, monkeypatch):
-    monkeypatch.setattr(psychometric, "_MOST_NUMBERS", 150)
-    held = psychometric.payload(planted)["psychophysics/procedural"]
+    monkeypatch.setattr(views, "_MOST_NUMBERS", 150)
+    held = views.psychometric(planted)["psychophysics/procedural"]
     assert held["sparse"]
     assert held["runs"][RUN]["revisions"] == ["epoch-000", "epoch-003"]
 
@@ -208,7 +207,7 @@ def test_a_silent_criterion_has_no_curve():
 
 
 def test_the_parts_are_json_without_nan(part, planted):
-    for one in (part, psychometric.payload(planted)):
+    for one in (part, views.psychometric(planted)):
         assert json.loads(json.dumps(one, allow_nan=False)) == one
 
 

@@ -97,11 +97,11 @@ def test_a_week_without_network_keeps_all_in_the_journal_and_resume_sends_each_o
     hub.stop()
     summary = publish(range(1, 3), push_to_hub=True, retries=IMPATIENT)
     assert summary.missing == ["epoch-001", "epoch-002"]
-    assert "clipdyn publish --resume" in summary.message
+    assert "clipdyn repair" in summary.message
     assert verify("me/run", store=tmp_path / "hub").findings == ()
     hub.start()
     with pytest.raises(SystemExit) as done:
-        main(["publish", "--resume", str(tmp_path)])
+        main(["repair", str(tmp_path)])
     assert done.value.code == 0
     assert "3 of 3 revisions are published" in capsys.readouterr().out
     assert resume_publishing(tmp_path, retries=QUICK).missing == []
@@ -126,7 +126,7 @@ def test_a_permanent_error_is_said_once_and_the_command_exits_with_one_while_any
     )
     assert verify("me/run", store=tmp_path / "hub").findings == ()
     with pytest.raises(SystemExit) as done:
-        main(["publish", "--resume", str(tmp_path)])
+        main(["repair", str(tmp_path)])
     assert done.value.code == 1
     assert "Not in me/run on the Hub: epoch-000, epoch-001, epoch-002" in capsys.readouterr().out
     hub.faults.clear()
@@ -218,7 +218,7 @@ def test_a_run_that_was_kept_local_can_be_pushed_later_and_joined_in_a_collectio
     assert hub.seen == []
     for _ in range(2):
         with pytest.raises(SystemExit) as done:
-            main(["publish", "--resume", str(tmp_path), "--push_to_hub", "--collection", "Seeds of a study"])
+            main(["repair", str(tmp_path), "--push_to_hub", "--collection", "Seeds of a study"])
         assert done.value.code == 0
     assert verify("me/run").findings == ()
     (collection,) = hub.state.collections.values()

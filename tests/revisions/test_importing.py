@@ -27,7 +27,7 @@ from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.open_clip import Converter, clip_config_of, from_open_clip, read_state_dict
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.importing import local_checkpoints
-from hf_clipdyn.revisions.opening import open_series
+from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.verify import verify
 
 open_clip = pytest.importorskip("open_clip")
@@ -70,8 +70,8 @@ def test_epoch_checkpoints_become_revisions_with_their_gaps_and_no_invented_star
         torch.save(_checkpoint(epoch), tmp_path / file)
     files = [tmp_path / name for name in ("epoch_10.pt", "epoch_1.pt", "epoch_2.pt")]
     run, store = tmp_path / "run", tmp_path / "run" / "hub"
-    options = ["--model", NAME, "--output-dir", run, "--samples-per-epoch", 1000, "--license", "mit"]
-    assert _run("import-open-clip", *files, "me/theirs", *options) == 0
+    options = ["--from-open-clip", NAME, "--output-dir", run, "--samples-per-epoch", 1000, "--license", "mit"]
+    assert _run("convert", *files, "me/theirs", *options) == 0
     revisions = list_revisions("me/theirs", store=store)
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002", "epoch-010"]
     assert [revision.samples_seen for revision in revisions] == [1000, 2000, 10_000]
@@ -106,16 +106,16 @@ def test_export_and_import_give_the_same_bits(tmp_path: Path) -> None:
     torch.save(_checkpoint(3), tmp_path / "epoch_3.pt")
     run = tmp_path / "run"
     assert (
-        _run("import-open-clip", tmp_path / "epoch_3.pt", "me/theirs", "--model", NAME, "--output-dir", run)
+        _run("convert", tmp_path / "epoch_3.pt", "me/theirs", "--from-open-clip", NAME, "--output-dir", run)
         == 0
     )
     for file in ("out.pt", "out.safetensors"):
         assert (
             _run(
-                "export-open-clip",
+                "convert",
                 "me/theirs",
                 tmp_path / file,
-                "--revision",
+                "--revisions",
                 "epoch-003",
                 "--store",
                 run / "hub",
@@ -129,17 +129,17 @@ def test_export_and_import_give_the_same_bits(tmp_path: Path) -> None:
     open_clip.load_checkpoint(open_clip.CLIP(**CONFIG), str(tmp_path / "out.pt"))
     assert (
         _run(
-            "export-open-clip",
+            "convert",
             "me/theirs",
             tmp_path / "x.pt",
-            "--revision",
+            "--revisions",
             "epoch-009",
             "--store",
             run / "hub",
         )
         == 2
     )
-    assert _run("export-open-clip", "me/theirs", tmp_path / "x.bin", "--store", run / "hub") == 2
+    assert _run("convert", "me/theirs", tmp_path / "x.bin", "--store", run / "hub") == 2
 
 
 def _store(model: Any, folder: Path, processor: Any = None) -> Path:
@@ -171,7 +171,7 @@ def test_a_tiny_model_of_this_package_loads_in_open_clip_with_the_configuration_
     processor = CLIPProcessor(clip_image_processor(size), tokenizer)
     store = _store(ours, tmp_path / "run", processor)
     out = tmp_path / f"of{suffix[1:]}{suffix}"
-    assert _run("export-open-clip", "me/run", out, "--revision", "epoch-000", "--store", store) == 0
+    assert _run("convert", "me/run", out, "--revisions", "epoch-000", "--store", store) == 0
 
     open_clip.add_model_config(out.with_suffix(".json"))
     assert open_clip.get_model_config(out.stem)["text_cfg"]["hf_tokenizer_name"] == "me/run"
@@ -207,7 +207,7 @@ def test_a_model_that_is_no_clip_is_refused_and_nothing_is_written(
 ) -> None:
     store = _store(_foreign(name), tmp_path / "run")
     out = tmp_path / "out.pt"
-    assert _run("export-open-clip", "me/run", out, "--store", store) == 1
+    assert _run("convert", "me/run", out, "--store", store) == 1
     assert f"is of the type {name}: open_clip can load only" in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))
 
@@ -226,7 +226,7 @@ def test_a_revision_without_some_weights_is_refused_with_their_names(
             model.save_pretrained(folder, state_dict=weights)
 
     out = tmp_path / "out.safetensors"
-    assert _run("export-open-clip", "me/run", out, "--store", _store(Torn(), tmp_path / "run")) == 1
+    assert _run("convert", "me/run", out, "--store", _store(Torn(), tmp_path / "run")) == 1
     assert f"lack 1 tensors of clip, for example {lost}." in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))
 
@@ -251,11 +251,11 @@ def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
                 sha256(buffer.getvalue()).hexdigest(), len(buffer.getvalue())
             )
     commit = repo.commit("main", "checkpoints", tree).oid
-    command = ["import-open-clip", "me/theirs", "--model", NAME, "--output-dir", tmp_path / "run"]
-    assert _run(*command, "--from-hub", "laion/laws") == 2
+    options = ["me/theirs", "--from-open-clip", NAME, "--output-dir", tmp_path / "run"]
+    assert _run("convert", "laion/laws", *options) == 2
     assert "choose one, by --run or as laion/laws/FOLDER" in capsys.readouterr().err
-    assert _run(*command, "--from-hub", "laion/laws", "--run", "c") == 2
-    assert _run(*command, "--from-hub", "laion/laws", "--run", "b") == 0
+    assert _run("convert", "laion/laws/c", *options) == 2
+    assert _run("convert", "laion/laws/b", *options) == 0
     revisions = list_revisions("me/theirs", store=tmp_path / "run" / "hub")
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002"]
     snapshot = tmp_path / "run/hub/models--me--theirs/snapshots" / revisions[1].commit
@@ -263,7 +263,9 @@ def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
     assert "license: mit" in card
     assert f"laion/laws) at commit `{commit}`, `full/b/epoch_2.pt`" in card
     fetched = hub.count("resolve-get")
-    assert _run(*command, "--from-hub", "laion/laws", "--run", "b") == 0
+    assert _run("import-open-clip", "--from-hub", "laion/laws", "--run", "b", *options) == 0, (
+        "as in version 0.2"
+    )
     assert hub.count("resolve-get") == fetched, "what is published is not fetched again"
 
 
@@ -280,8 +282,8 @@ def test_bad_calls_are_told_in_one_sentence(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=said):
             local_checkpoints(files)
-    assert _run("import-open-clip", "me/theirs", "--model", NAME) == 2
-    assert _run("import-open-clip", tmp_path / "epoch_1.pt", "me/x", "--model", "ViT-none") == 2
+    assert _run("convert", "me/theirs", "--from-open-clip", NAME) == 2
+    assert _run("convert", tmp_path / "epoch_1.pt", "me/x", "--from-open-clip", "ViT-none") == 2
 
 
 def test_checkpoints_are_listed_and_read_without_an_import(tmp_path: Path) -> None:
@@ -354,19 +356,19 @@ def test_a_plain_folder_is_exported_and_other_names_are_one_sentence(
     (folder,) = local_checkpoints([tmp_path / "epoch_1.pt"]).checkpoints
     with folder.file as path:
         Converter(NAME)(path, tmp_path / "mine")
-    assert _run("export-open-clip", tmp_path / "mine", tmp_path / "out.pt") == 0
+    assert _run("convert", tmp_path / "mine", tmp_path / "out.pt") == 0
     before, after = read_state_dict(tmp_path / "epoch_1.pt"), read_state_dict(tmp_path / "out.pt")
     assert all(torch.equal(before[name], after[name]) for name in before)
     capsys.readouterr()
     for arguments, said in (
         ((tmp_path / "mine", tmp_path / "mine"), "is a folder: name the file to write"),
         (
-            (tmp_path / "mine", tmp_path / "a.pt", "--revision", "epoch-007"),
+            (tmp_path / "mine", tmp_path / "a.pt", "--revisions", "epoch-007"),
             "There is no revision 'epoch-007'",
         ),
         ((tmp_path / "none", tmp_path / "a.pt"), "neither a folder here nor a name that the Hub accepts"),
     ):
-        assert _run("export-open-clip", *arguments) == 2
+        assert _run("convert", *arguments) == 2
         assert said in capsys.readouterr().err
 
 

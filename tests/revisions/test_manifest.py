@@ -36,26 +36,26 @@ def test_a_manifest_comes_back_from_its_text_and_the_same_rows_give_the_same_tex
 
 
 def test_rows_are_kept_in_training_order_whatever_order_they_come_in() -> None:
-    manifest = Manifest("f" * 32)
+    manifest = Manifest("f" * 32, ())
     for row in (_row("epoch-001", 1, 64), _row("step-00000008", None, 8), _row("epoch-000", 0, 0)):
         manifest = manifest.with_row(row)
-    assert [row.name for row in manifest.rows] == ["epoch-000", "step-00000008", "epoch-001"]
+    assert [row.name for row in manifest.revisions] == ["epoch-000", "step-00000008", "epoch-001"]
     assert manifest.newest is not None
     assert manifest.newest.name == "epoch-001"
-    assert len(manifest.with_row(_row("epoch-001", 1, 65)).rows) == 3
+    assert len(manifest.with_row(_row("epoch-001", 1, 65)).revisions) == 3
 
 
 def test_without_steps_the_numbers_in_the_names_give_the_order() -> None:
-    manifest = Manifest("f" * 32)
+    manifest = Manifest("f" * 32, ())
     for name in ("epoch-010", "epoch-002", "epoch-1000"):
         manifest = manifest.with_row(_row(name, None, None))
-    assert [row.name for row in manifest.rows] == ["epoch-002", "epoch-010", "epoch-1000"]
+    assert [row.name for row in manifest.revisions] == ["epoch-002", "epoch-010", "epoch-1000"]
 
 
 def test_keys_of_a_later_version_are_passed_over() -> None:
     content = json.loads(Manifest("f" * 32, (ROW,)).dumps())
     content["revisions"][0]["mood"] = "good"
-    assert Manifest.loads(json.dumps(content)).rows == (ROW,)
+    assert Manifest.loads(json.dumps(content)).revisions == (ROW,)
 
 
 def test_facts_of_the_run_come_back_and_are_unknown_in_earlier_manifests() -> None:
@@ -101,7 +101,7 @@ def test_what_is_no_manifest_is_one_clear_error(text: str) -> None:
 def test_one_row_is_read_without_the_others() -> None:
     rows = tuple(_row(f"epoch-00{n}", n, 10 * n) for n in range(3))
     text = Manifest("run", rows).dumps().replace('"epoch": 2', '"epoch": "two"')
-    assert Manifest.loads(text, only="epoch-001").rows == (rows[1],)
-    assert Manifest.loads(text, only="epoch-009").rows == ()
+    assert Manifest.loads(text, only="epoch-001").revisions == (rows[1],)
+    assert Manifest.loads(text, only="epoch-009").revisions == ()
     with pytest.raises(RevisionError, match="'two', not a whole number"):
         Manifest.loads(text)

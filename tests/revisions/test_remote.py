@@ -4,7 +4,7 @@ import pytest
 from hub_server.server import HubServer
 
 from hf_clipdyn.revisions import list_revisions, resume_publishing
-from hf_clipdyn.revisions.opening import open_series
+from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.repository import sha256_of
 from hf_clipdyn.revisions.verify import verify
 

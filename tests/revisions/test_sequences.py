@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_clipdyn.revisions.sequences import gaps, missing_numbers, numbered
+from hf_clipdyn.revisions.suite import gaps, missing_numbers, numbered
 
 POWERS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 

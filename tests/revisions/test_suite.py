@@ -9,7 +9,7 @@ from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.revisions.findings import Report
+from hf_clipdyn.revisions.suite import Report
 from hf_clipdyn.revisions.verify import verify
 
 PYTHIA = [0, *(2**power for power in range(10)), *range(1000, 144_000, 1000)]

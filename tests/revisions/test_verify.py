@@ -330,5 +330,5 @@ def test_repair_does_not_publish_what_was_refused_as_identical(tmp_path: Path, p
     publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
     with pytest.raises(SystemExit) as done:
         main(["repair", str(tmp_path)])
-    assert done.value.code == 0
+    assert done.value.code == 1, "a revision is not published"
     assert verify("me/run", store=tmp_path / "hub").revisions == ("epoch-000", "epoch-001")

@@ -1,14 +1,15 @@
 """The file of claims: what it registers, and what it refuses."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from hf_clipdyn.errors import ClipDynError, ConfigError
-from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims
-from hf_clipdyn.statistics.endpoints import Endpoint
+from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims, registered_hash
+from hf_clipdyn.statistics.windows import Endpoint
 
 _ENDPOINT = "{kind: noise, dataset: procedural, metric: accuracy}"
 _CONTRAST = f"{{title: rise, endpoint: {_ENDPOINT}, weights: {{late: 1}}, smallest_effect: 0.1}}"
@@ -57,6 +58,16 @@ def test_smallest_effects_are_those_of_the_plan(number, study, effects):
     assert [one.contrast.smallest_effect for one in test.parts] == effects
 
 
+def test_what_the_package_registers_does_not_change():
+    hashes = {study: registered_hash(read_claims(), study) for study in ("world", "real", "full", "none")}
+    assert hashes == {
+        "world": "200f6cfec16f9ae2db30fb31145976d06a800ae0ad46f678f26eb738d1be9797",
+        "real": "a54a2e03e0e23b8cdb5229543baeb826483b656b441d2a11e8d8e7590ea8dd5c",
+        "full": "89fec87b3e84690d7bc6cbae56ab5885885782a169db7cc94456adba559c5fac",
+        "none": "",
+    }
+
+
 def test_published_checkpoints_have_windows_of_epochs_and_a_fixed_peak():
     claims = read_claims()
     assert claims.windows_of("full")["peak"].epochs == (1, 2)
@@ -79,11 +90,15 @@ def test_a_test_can_fix_a_window_of_its_own():
     assert claims.windows_of("real")["peak"].end == 0.3
 
 
-def test_a_file_of_ones_own_has_the_same_form(tmp_path: Path):
+def _read(tmp_path: Path, text: str) -> Claims:
     path = tmp_path / "mine.yaml"
-    path.write_text(_MINE, encoding="utf-8")
-    claims = read_claims(path)
-    assert claims.source == str(path)
+    path.write_text(text, encoding="utf-8")
+    return read_claims(path)
+
+
+def test_a_file_of_ones_own_has_the_same_form(tmp_path: Path):
+    claims = _read(tmp_path, _MINE)
+    assert claims.source == str(tmp_path / "mine.yaml")
     assert claims.benchmarks("mine") == {"noise/procedural"}
     assert not claims.claims[0].test("elsewhere").testable
 
@@ -125,28 +140,18 @@ claims:
 """
 
 
-def _read(tmp_path: Path, text: str) -> Claims:
-    path = tmp_path / "mine.yaml"
-    path.write_text(text, encoding="utf-8")
-    return read_claims(path)
-
-
 def test_names_stand_for_the_endpoints_and_gates_of_their_study(tmp_path: Path):
     mine, other, third = (
         _read(tmp_path, _NAMED).claims[0].studies[name] for name in ("mine", "other", "third")
     )
     clean = Endpoint(kind="noise", dataset="procedural", metric="accuracy")
-    drop = Endpoint(
-        kind="noise", dataset="procedural", metric="relative_drop", condition="gaussian", levels=(0.1,)
-    )
+    drop = replace(clean, metric="relative_drop", condition="gaussian", levels=(0.1,))
     (part,) = mine.parts
     assert (part.contrast.endpoint, part.accuracy) == (drop, clean)
     assert mine.controls[0].contrast.endpoint == clean
     assert mine.gates == (GatePlan(title="accurate", rule="above chance", endpoint=clean, windows=("late",)),)
     assert [one.contrast.title for one in other.parts] == ["fall"]
-    assert other.parts[0].contrast.endpoint == Endpoint(
-        kind="noise", dataset="cifar10", metric="relative_drop"
-    )
+    assert other.parts[0].contrast.endpoint == replace(clean, dataset="cifar10", metric="relative_drop")
     assert mine.notes == other.notes == ("of all",)
     assert third == ClaimTest(testable=False, cause="it cannot")
 
@@ -158,62 +163,52 @@ def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path
     assert _read(tmp_path, named) == _read(tmp_path, _MINE)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        (
-            "accuracy: clean",
-            "accuracy: clen",
-            "no endpoint in {}: 'clen'. Did you mean 'clean'? Known: clean, drop",
-        ),
-        ("endpoint: clean, windows", "endpoint: clea, windows", "no endpoint in {}: 'clea'. Did"),
-        ("gates: [accurate]", "gates: [exact]", "no gate in {}: 'exact'. Known: accurate"),
-        ("gates: {accurate", "gates: {[accurate]", "is not YAML: line 10"),
-        ("gates: {accurate", "gates: {1", "{} cannot be read: a key of gates is 1, not a text"),
-        (
-            "metric: accuracy}",
-            "metrik: accuracy}",
-            "{} cannot be read: endpoints.'clean' has the unknown key",
-        ),
-        (
-            "rule: above chance",
-            "rule: high",
-            "{} cannot be read: gates.'accurate'.rule is 'high', not one of",
-        ),
-        ("levels: [0.1]", f"levels: {[0.1] * 900}", "'drop' in {} is longer than 2,000 characters"),
-        ("endpoints:\n", "endpoints: [a]\n    endpoint:\n", "{} cannot be read: endpoints is a list of 1"),
-        (
-            "      clean: {kind",
-            "      clean: clean\n      c: {kind",
-            "endpoints.'clean' is 'clean', not a mapping",
-        ),
-        (
-            "    test:\n",
-            "    test: [1]\n    tests:\n",
-            "test of claim 1 in {file} is a list of 1: give a mapping",
-        ),
-        (
-            "      notes: [of all]",
-            "      note: [of all]",
-            "has the unknown key 'note': known keys are testable",
-        ),
-        (
-            "      third: {testable",
-            "      fourth: {testable",
-            "There is no study (of claim 1, {file}) 'fourth'",
-        ),
-        (
-            "other: {}",
-            "other: {gates: [accurate]}",
-            "(study 'other') names no gates: define 'accurate' under",
-        ),
-        (
-            "studies:\n",
-            "studies:\n" + "".join(f"  s{at}: {{title: s}}\n" for at in range(18)),
-            "has 21 studies: at most 20 are allowed",
-        ),
-    ],
-)
+_WRONG_NAMES = [
+    (
+        "accuracy: clean",
+        "accuracy: clen",
+        "no endpoint in {}: 'clen'. Did you mean 'clean'? Known: clean, drop",
+    ),
+    ("endpoint: clean, windows", "endpoint: clea, windows", "no endpoint in {}: 'clea'. Did"),
+    ("gates: [accurate]", "gates: [exact]", "no gate in {}: 'exact'. Known: accurate"),
+    ("gates: {accurate", "gates: {[accurate]", "is not YAML: line 10"),
+    ("gates: {accurate", "gates: {1", "{} cannot be read: a key of gates is 1, not a text"),
+    ("metric: accuracy}", "metrik: accuracy}", "{} cannot be read: endpoints.'clean' has the unknown key"),
+    ("rule: above chance", "rule: high", "{} cannot be read: gates.'accurate'.rule is 'high', not one of"),
+    ("levels: [0.1]", f"levels: {[0.1] * 900}", "'drop' in {} is longer than 2,000 characters"),
+    (
+        "endpoints: {drop: {kind: noise, dataset: cifar10, metric: relative_drop}}",
+        "endpoints: [a]",
+        "(study 'other') cannot be read: endpoints is a list of 1",
+    ),
+    (
+        "      clean: {kind",
+        "      clean: clean\n      c: {kind",
+        "endpoints.'clean' is 'clean', not a mapping",
+    ),
+    (
+        "    test:\n",
+        "    test: [1]\n    tests:\n",
+        "test of claim 1 in {file} is a list of 1: give a mapping",
+    ),
+    ("      notes: [of all]", "      note: [of all]", "has the unknown key 'note': known keys are testable"),
+    ("      third: {testable", "      fourth: {testable", "There is no study (of claim 1, {file}) 'fourth'"),
+    ("other: {}", "other: {gates: [accurate]}", "(study 'other') names no gates: define 'accurate' under"),
+    (
+        "studies:\n",
+        "studies:\n" + "".join(f"  s{at}: {{title: s}}\n" for at in range(18)),
+        "has 21 studies: at most 20 are allowed",
+    ),
+    ("- arm: swapped", "- arm: ''", "The control 'none' needs an arm and what it expects"),
+    (
+        "            minus_arm: noise",
+        "            minus_arm: noise\n            expects: reversed",
+        "The part 'arms' expects 'reversed': list it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), _WRONG_NAMES)
 def test_a_wrong_name_is_one_sentence(tmp_path: Path, old: str, new: str, says: str):
     assert old in _NAMED
     with pytest.raises(ConfigError) as error:
@@ -223,40 +218,38 @@ def test_a_wrong_name_is_one_sentence(tmp_path: Path, old: str, new: str, says: 
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("start: 0.9", "start: 2", "windows[0]: The window 'late' goes from 2 to 1"),
-        ("start: 0.9, ", "", "windows[0]: The window 'late' goes from None to 1"),
-        ("smallest_effect: 0.1", "smallest_effect: 0", "contrast: smallest_effect of 'rise' is 0"),
-        (
-            "smallest_effect: 0.1",
-            "smalest_effect: 0.1",
-            "has the unknown key 'smalest_effect': known keys are title",
-        ),
-        ("{late: 1}", "{lat: 1}", "There is no window (of claim 1, mine) 'lat'. Did you mean 'late'"),
-        ("{late: 1}", "{late: much}", "weights.'late' is 'much', not a finite number"),
-        ("{late: 1}", "{late: .inf}", "weights.'late' is inf, not a finite number"),
-        ("level: 0.05", "level: 5", "level is 5, not from 1e-06 to 0.5"),
-        ("level: 0.05", "level: 0.05\nlevel: 0.1", "'level' is given twice in line 3"),
-        ("mine:\n", "yours:\n", "There is no study (of claim 1, "),
-        ("title: it rises", 'title: "a\\nb"', "claims[0].title is"),
-        ("number: 1", "number: true", "claims[0].number is True, not a whole number"),
-        ("parts: [", "rule: most, parts: [", "not YAML: line"),
-        ("        parts:", "        rule: most\n        parts:", "rule is 'most', not one of all parts"),
-        ("        parts:", "        testable: false\n        parts:", "needs its cause"),
-        ("number: 1", "number: 1\n    title: &a x\n    statement: *a", "There is an alias in line 8"),
-        ("level: 0.05", "level: " + "[" * 40 + "]" * 40, "nested more than 16 levels deep"),
-        ("studies: {mine: {title: my study}}", "studies: {}", "studies is empty"),
-    ],
-)
+_WRONG_FILES = [
+    ("start: 0.9", "start: 2", "windows[0]: The window 'late' goes from 2 to 1"),
+    ("start: 0.9, ", "", "windows[0]: The window 'late' goes from None to 1"),
+    ("smallest_effect: 0.1", "smallest_effect: 0", "contrast: smallest_effect of 'rise' is 0"),
+    (
+        "smallest_effect: 0.1",
+        "smalest_effect: 0.1",
+        "has the unknown key 'smalest_effect': known keys are title",
+    ),
+    ("{late: 1}", "{lat: 1}", "There is no window (of claim 1, mine) 'lat'. Did you mean 'late'"),
+    ("{late: 1}", "{late: much}", "weights.'late' is 'much', not a finite number"),
+    ("{late: 1}", "{late: .inf}", "weights.'late' is inf, not a finite number"),
+    ("level: 0.05", "level: 5", "level is 5, not from 1e-06 to 0.5"),
+    ("level: 0.05", "level: 0.05\nlevel: 0.1", "'level' is given twice in line 3"),
+    ("mine:\n", "yours:\n", "There is no study (of claim 1, "),
+    ("title: it rises", 'title: "a\\nb"', "claims[0].title is"),
+    ("number: 1", "number: true", "claims[0].number is True, not a whole number"),
+    ("parts: [", "rule: most, parts: [", "not YAML: line"),
+    ("        parts:", "        rule: most\n        parts:", "rule is 'most', not one of all parts"),
+    ("        parts:", "        testable: false\n        parts:", "needs its cause"),
+    ("number: 1", "number: 1\n    title: &a x\n    statement: *a", "There is an alias in line 8"),
+    ("level: 0.05", "level: " + "[" * 40 + "]" * 40, "nested more than 16 levels deep"),
+    ("studies: {mine: {title: my study}}", "studies: {}", "studies is empty"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), _WRONG_FILES)
 def test_a_wrong_file_is_one_sentence_with_the_place(tmp_path: Path, old: str, new: str, says: str):
     assert old in _MINE
-    path = tmp_path / "wrong.yaml"
-    path.write_text(_MINE.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ClipDynError, match=re.escape(says)) as error:
-        read_claims(path)
-    assert str(path) in str(error.value)
+        _read(tmp_path, _MINE.replace(old, new, 1))
+    assert str(tmp_path / "mine.yaml") in str(error.value)
     assert "\n" not in str(error.value)
     assert error.value.exit_code == 2
 
@@ -279,6 +272,36 @@ def test_the_package_lists_the_deviations_of_its_two_studies():
     by_number = {one.number: " ".join(one.test("world").deviations) for one in claims.claims}
     assert "`micro` passes it" in by_number[6]
     assert [number for number, words in by_number.items() if "three of the five" in words] == [1, 6]
+
+
+# A phrase of each deviation in claims.yaml, and one of the row that has it in the table of docs/explanation/study.md.
+_DEVIATIONS = {
+    "minimum detectable effects": "minimum detectable effects",
+    "`micro` passes it": "`micro` passes too",
+    "have three of the five": "arms with the five seeds",
+    "twice the training, and fresh images": "twice the training and with fresh images",
+    "names three sensitivities": "claim 5 also by probe",
+    "high-pass accuracy by epoch": "high-pass accuracy by epoch",
+    "shows pixels": "pixels beside claim 2",
+    "had twelve epochs": "photographs: twelve epochs, five seeds",
+    "registered seeds were run": "photographs: twelve epochs, five seeds",
+}
+
+
+def test_the_table_of_deviations_in_the_docs_has_those_of_the_package_and_no_others(checkout: Path):
+    text = (checkout / "docs" / "explanation" / "study.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (.*) \|$", text.partition("## Deviations from the plan\n")[2].partition("\n## ")[0], re.M
+    )[2:]
+    claims = read_claims()
+    sentences = [words for plan in claims.studies.values() for words in plan.deviations]
+    tests = [test for claim in claims.claims for test in claim.studies.values()]
+    sentences += [words for test in tests for words in test.deviations]
+    phrases = {words: [row for phrase, row in _DEVIATIONS.items() if phrase in words] for words in sentences}
+    assert {words: len(of) for words, of in phrases.items()} == dict.fromkeys(sentences, 1)
+    named = {phrase for of in phrases.values() for phrase in of}
+    assert [sum(phrase in row for phrase in named) for row in rows] == [1] * len(rows)
+    assert named == set(_DEVIATIONS.values())
 
 
 def test_what_is_no_text_file_is_refused(tmp_path: Path):

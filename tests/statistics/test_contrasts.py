@@ -1,32 +1,36 @@
 """Contrasts per run, over seeds and scales: SciPy and least squares as references, a bootstrap, and coverage."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from result_rows import row
+from planted import Planted, Run, ramp, write_study
+from result_rows import course, row
 from scipy import stats
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.metrics.estimate import Influence, Units
+from hf_clipdyn.report import read_study, summarize
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
-from hf_clipdyn.statistics.alignment import Window
+from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.contrasts import (
     ONE_SEQUENCE,
     Contrast,
     Endpoint,
     RunContrast,
     combine,
-    estimate,
     minus,
+    paired_change,
     run_contrasts,
 )
-from hf_clipdyn.statistics.item_errors import Design, ItemError
-from hf_clipdyn.statistics.kept_errors import NO_TRIALS, ItemErrors
-from hf_clipdyn.statistics.trajectories import read_trajectories
+from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
+from hf_clipdyn.statistics.trajectories import read_trajectories, rows_of
+from hf_clipdyn.statistics.windows import Window
 
 WINDOWS = [
     Window(name="0", untrained=True),
@@ -37,17 +41,18 @@ BIAS = Endpoint(kind="shape_bias", dataset="procedural", metric="shape_bias")
 RISE = Contrast(title="rise", endpoint=BIAS, weights={"L": 1, "E": -1}, smallest_effect=0.1)
 
 
-@pytest.fixture
-def gather(read):
-    return lambda rows: read(rows).trajectories
+def run_rows(values, repo_id="me/run", **columns):
+    return course("shape_bias/procedural", "shape_bias", values, 0.1, repo_id=repo_id, **columns)
 
 
-def run_rows(values, name="me/run", **columns):
-    """A made-up run with one value per epoch."""
-    return [
-        row("shape_bias/procedural", "shape_bias", value, 0.1, epoch=epoch, repo_id=name, **columns)
-        for epoch, value in enumerate(values)
-    ]
+def estimate(contrast, trajectories, influences=None, confidence_level=0.95):
+    return combine(run_contrasts(contrast, WINDOWS, trajectories, influences), confidence_level)
+
+
+def contrast_of(name, endpoint=BIAS, **options):
+    return Contrast(
+        **({"title": "m", "endpoint": endpoint, "weights": {name: 1}, "smallest_effect": 1} | options)
+    )
 
 
 def seeds_rows(table, scale="tiny"):
@@ -66,12 +71,12 @@ def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows(gather):
     (found,) = run_contrasts(contrast, WINDOWS, gather(run_rows(values)))
     assert found.value == pytest.approx(0.5 - values[1:3].mean() + 2 * values[0])
     assert (found.run, found.n, found.cause) == ("me/run", 1000, "")
-    assert math.isnan(found.item_variance)
+    assert math.isnan(found.influence.variance)
 
 
 def test_without_trials_the_interval_is_that_of_the_t_test_over_seeds(gather):
     table = np.random.default_rng(0).random((5, 11))
-    found = estimate(RISE, WINDOWS, gather(seeds_rows(table)), confidence_level=0.9)
+    found = estimate(RISE, gather(seeds_rows(table)), confidence_level=0.9)
     of_seeds = table[:, 9:].mean(axis=1) - table[:, 1:3].mean(axis=1)
     expected = stats.ttest_1samp(of_seeds, 0)
     low, high = expected.confidence_interval(0.9)
@@ -137,32 +142,24 @@ def test_the_difference_of_arms_with_paired_seeds_is_that_of_the_paired_t_test()
 def test_a_revision_without_a_usable_value_makes_its_window_undefined(gather, change, cause):
     rows = run_rows([0.1] * 11)
     rows[2] = Row(**vars(rows[2]) | change)
-    found = estimate(RISE, WINDOWS, gather(rows))
+    found = estimate(RISE, gather(rows))
     assert math.isnan(found.value)
     assert found.cause == cause
-    outside = estimate(
-        Contrast(title="late", endpoint=BIAS, weights={"L": 1}, smallest_effect=1), WINDOWS, gather(rows)
-    )
-    assert outside.value == pytest.approx(0.1)
+    assert estimate(contrast_of("L"), gather(rows)).value == pytest.approx(0.1)
 
 
 def test_what_cannot_be_estimated_has_a_named_cause(gather):
     rows = run_rows([0.1] * 3)
-    assert estimate(RISE, WINDOWS, gather(rows)).cause == (
+    assert estimate(RISE, gather(rows)).cause == (
         "me/run: the run has no revision from 10 to 20 % of the samples (window E)"
     )
-    other = Contrast(
-        title="other",
-        endpoint=Endpoint(kind="shape_bias", dataset="procedural", metric="cue_accuracy"),
-        weights={"L": 1},
-        smallest_effect=1,
-    )
-    assert estimate(other, WINDOWS, gather(rows)).cause == (
+    accuracy = contrast_of("L", replace(BIAS, metric="cue_accuracy"))
+    assert estimate(accuracy, gather(rows)).cause == (
         "me/run: shape_bias/procedural has no cue_accuracy of this kind"
     )
     twice = [*run_rows([0.1] * 11), *run_rows([0.2] * 11, settings='{"stage": "input"}')]
-    assert "measured with several settings" in estimate(RISE, WINDOWS, gather(twice)).cause
-    assert estimate(RISE, WINDOWS, []).cause == "there is no run"
+    assert "measured with several settings" in estimate(RISE, gather(twice)).cause
+    assert estimate(RISE, []).cause == "there is no run"
     assert combine([*of_scales(tiny=[1, 2]), *of_scales(tiny=[3])]).cause == (
         "2 runs have scale tiny and seed 0: name only one of them"
     )
@@ -174,18 +171,16 @@ def test_what_cannot_be_estimated_has_a_named_cause(gather):
     assert alike.cause == "the error cannot be estimated: no seed and no item changes the value"
     assert (alike.value, math.isnan(alike.ci_low)) == (1, True)
     with pytest.raises(UnknownNameError, match="window 'M'"):
-        estimate(
-            Contrast(title="m", endpoint=BIAS, weights={"M": 1}, smallest_effect=1), WINDOWS, gather(rows)
-        )
+        estimate(contrast_of("M"), gather(rows))
     with pytest.raises(ConfigError, match="smallest_effect of 'm' is 0"):
-        Contrast(title="m", endpoint=BIAS, weights={"E": 1}, smallest_effect=0)
+        contrast_of("E", smallest_effect=0)
     with pytest.raises(ConfigError, match="weights of 'm' name no window"):
-        Contrast(title="m", endpoint=BIAS, weights={}, smallest_effect=1)
+        contrast_of("E", weights={})
 
 
 def test_runs_of_unknown_seeds_are_no_seeds_of_one_training(gather):
     rows = [*run_rows(np.arange(11) / 10, "a/x"), *run_rows(np.arange(11) / 20, "b/y")]
-    found = estimate(RISE, WINDOWS, gather(rows))
+    found = estimate(RISE, gather(rows))
     assert found.value == pytest.approx(np.mean([0.8, 0.4]))
     assert ONE_SEQUENCE in found.notes
     assert math.isnan(found.ci_low)
@@ -207,26 +202,19 @@ def decisions(rng, accuracies, ease):
 
 def noise_trials(right):
     labels = np.arange(N) % 10
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "item": np.arange(N),
-                    "label": labels,
-                    "condition": "gaussian" if level else "none",
-                    "level": level,
-                    "decision": np.where(of_level, labels, (labels + 1) % 10),
-                    "probe_decision": pd.array([None] * N, "Int64"),
-                    "distance": np.nan,
-                    "mean_pairwise_distance": np.nan,
-                    "n_classes": 10,
-                    "rms": level,
-                }
-            )
-            for level, of_level in zip((0.0, *LEVELS), right, strict=True)
-        ],
-        ignore_index=True,
-    )
+    fixed = {"mean_pairwise_distance": np.nan, "distance": np.nan, "n_classes": 10}
+    tables = []
+    for level, of_level in zip((0.0, *LEVELS), right, strict=True):
+        shown = {"condition": "gaussian" if level else "none", "level": level, "rms": level}
+        decisions = {
+            "item": np.arange(N),
+            "label": labels,
+            "decision": np.where(of_level, labels, (labels + 1) % 10),
+        }
+        tables.append(
+            pd.DataFrame(decisions | shown | fixed | {"probe_decision": pd.array([None] * N, "Int64")})
+        )
+    return pd.concat(tables, ignore_index=True)
 
 
 def drops(right):
@@ -234,6 +222,12 @@ def drops(right):
     accuracy = right.mean(axis=-1)
     clean = accuracy[..., :1]
     return ((clean - accuracy[..., 1:]) / (clean - 0.1)).mean(axis=-1)
+
+
+def read(path):
+    """The trajectories of a table, and the errors of its items."""
+    results = read_results(path)
+    return read_trajectories(results.rows, results.vocabulary), KeptInfluences(results.tables)
 
 
 @pytest.fixture(scope="module")
@@ -245,30 +239,15 @@ def study(tmp_path_factory):
     table = np.array([[decisions(rng, accuracies, ease) for accuracies in EPOCHS.values()] for _ in range(3)])
     for seed, of_run in enumerate(table):
         for epoch, right in zip(EPOCHS, of_run, strict=True):
-            made = row(
-                "noise/procedural",
-                "accuracy",
-                0.5,
-                epoch=epoch,
-                repo_id=f"me/{seed}",
-                scale="tiny",
-                seed=seed,
-            )
-            cell = Cell(**{name: getattr(made, name) for name in Cell.__annotations__})
             accuracy = right.mean(axis=1)
             of_levels = (accuracy[0] - accuracy[1:]) / (accuracy[0] - 0.1)
+            run = {"repo_id": f"me/{seed}", "scale": "tiny", "seed": seed, "epoch": epoch}
+            at = {"condition": "gaussian", "n": N, "n_clusters": N}
             numbers = [
-                Row(
-                    **vars(cell),
-                    metric="chance_corrected_drop",
-                    condition="gaussian",
-                    level=level,
-                    value=value,
-                    n=N,
-                    n_clusters=N,
-                )
+                row("noise/procedural", DROP.metric, value, level=level, **run, **at)
                 for level, value in zip(LEVELS, of_levels, strict=True)
             ]
+            cell = Cell(**{name: getattr(numbers[0], name) for name in Cell.__annotations__})
             store.write(cell, numbers, noise_trials(right), Vocabulary())
     store.rebuild()
     return path, table
@@ -276,9 +255,7 @@ def study(tmp_path_factory):
 
 def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_them_once_says(study):
     path, right = study
-    results = read_results(path)
-    trajectories = read_trajectories(results.rows, results.vocabulary)
-    found = estimate(FALL, WINDOWS, trajectories, ItemErrors(results.tables))
+    found = estimate(FALL, *read(path))
     values = drops(right)
     of_seeds = values[:, 0] - values[:, 1:].mean(axis=1)
     assert [one.value for one in found.runs] == pytest.approx(of_seeds)
@@ -288,7 +265,7 @@ def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_the
     resampled = np.array([drops(right[..., items]) for items in drawn])
     contrasts = resampled[:, :, 0] - resampled[:, :, 1:].mean(axis=2)
     own, of_mean = contrasts.var(axis=0), contrasts.mean(axis=1).var()
-    assert [one.item_variance for one in found.runs] == pytest.approx(own, rel=0.1)
+    assert [one.influence.variance for one in found.runs] == pytest.approx(own, rel=0.1)
     shared = np.cov(contrasts.T)[np.triu_indices(3, 1)].mean()
     assert (3 * of_mean - own.mean()) / 2 == pytest.approx(shared, rel=0.01)
     assert shared > 0.1 * own.mean()
@@ -298,11 +275,10 @@ def test_items_that_seeds_share_add_their_variance_as_a_bootstrap_that_draws_the
 
 def test_one_seed_has_the_interval_of_its_items_and_says_so(study):
     path, _ = study
-    results = read_results(path)
-    own = [one for one in read_trajectories(results.rows, results.vocabulary) if one.seed == 0]
-    found = estimate(FALL, WINDOWS, own, ItemErrors(results.tables))
+    trajectories, errors = read(path)
+    found = estimate(FALL, [one for one in trajectories if one.seed == 0], errors)
     (run,) = found.runs
-    half = stats.t.ppf(0.975, N - 1) * math.sqrt(run.item_variance)
+    half = stats.t.ppf(0.975, N - 1) * math.sqrt(run.influence.variance)
     assert (found.ci_low, found.ci_high) == (pytest.approx(run.value - half), pytest.approx(run.value + half))
     assert found.notes == (ONE_SEQUENCE,)
     assert found.degrees_of_freedom == N - 1
@@ -312,9 +288,8 @@ def test_a_table_without_trials_keeps_the_part_of_the_seeds(study, tmp_path):
     path, right = study
     copy = tmp_path / "copy.parquet"
     copy.write_bytes(path.read_bytes())
-    results = read_results(copy)
-    trajectories = read_trajectories(results.rows, results.vocabulary)
-    found = estimate(FALL, WINDOWS, trajectories, ItemErrors(results.tables))
+    trajectories, errors = read(copy)
+    found = estimate(FALL, trajectories, errors)
     values = drops(right)
     of_seeds = values[:, 0] - values[:, 1:].mean(axis=1)
     low, high = stats.ttest_1samp(of_seeds, 0).confidence_interval()
@@ -322,9 +297,7 @@ def test_a_table_without_trials_keeps_the_part_of_the_seeds(study, tmp_path):
     assert found.notes == (
         f"the interval does not include the error over items that all seeds share: {NO_TRIALS}",
     )
-    alone = estimate(
-        FALL, WINDOWS, [one for one in trajectories if one.seed == 0], ItemErrors(results.tables)
-    )
+    alone = estimate(FALL, [one for one in trajectories if one.seed == 0], errors)
     assert (alone.cause, math.isnan(alone.ci_low)) == (NO_TRIALS, True)
 
 
@@ -336,15 +309,15 @@ def coverage(n_studies, *, seeds=5, of_seed, of_items, own_share=0.3, items=60, 
         of_items: sd of one seed's contrast over the items.
         own_share: of the items' variance, what concerns one seed alone.
     """
-    design = Design("items", (1,), (items,), 0, items)
+    units = Units("items", np.arange(items)[:, None], items)
     held = 0
     for _ in range(n_studies):
         common = rng.normal(0, math.sqrt(1 - own_share), items)
         each = of_items * math.sqrt(items) * (common + rng.normal(0, math.sqrt(own_share), (seeds, items)))
         of_seeds = rng.normal(0, of_seed, seeds) + each.mean(axis=1)
-        shares = (each - each.mean(axis=1, keepdims=True)) / math.sqrt(items * (items - 1))
+        shares = (each - each.mean(axis=1, keepdims=True)) / items
         runs = [
-            RunContrast(run=str(at), scale="tiny", seed=at, value=value, errors=ItemError(design, share))
+            RunContrast(run=str(at), scale="tiny", seed=at, value=value, influence=Influence(units, share))
             for at, (value, share) in enumerate(zip(of_seeds, shares, strict=True))
         ]
         found = combine(runs)
@@ -373,3 +346,43 @@ def test_coverage_in_many_studies(of_seed, of_items, low, high):
     found = coverage(20_000, of_seed=of_seed, of_items=of_items, rng=np.random.default_rng(1))
     print(f"sd of seeds {of_seed}, of items {of_items}: {found:.4f}")
     assert low <= found <= high
+
+
+# --- the paired change of two revisions ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def planted_run(tmp_path_factory):
+    """The table of one planted run of three revisions, with its trials."""
+    run = Run(scale="tiny", seed=0, planted=Planted(bias=ramp(0.3, 0.8)))
+    return write_study(tmp_path_factory.mktemp("study") / "results.parquet", [run], shares=(0.0, 0.5, 1.0))
+
+
+def test_it_is_the_difference_of_the_paired_comparison_with_its_interval(planted_run):
+    study = read_study(planted_run)
+    compared = compare_revisions(
+        planted_run, *study.results.rows["revision"].unique()[[0, -1]], show_progress=False
+    )
+    (wanted,) = compared.query("metric == 'shape_bias'").itertuples()
+    (one,) = [one for one in study.trajectories if one.metric == "shape_bias" and one.is_value]
+    points = rows_of(one.points)
+    found = paired_change(one, points[0], points[-1], study.influences)
+    assert found.value == pytest.approx(wanted.difference)
+    assert (found.ci_low, found.ci_high) == pytest.approx((wanted.ci_low, wanted.ci_high))
+    assert found.n_clusters == wanted.n_clusters
+
+
+def test_without_trials_there_is_a_value_and_no_interval(planted_run):
+    (one,) = [
+        one for one in read_study(planted_run).trajectories if one.metric == "shape_bias" and one.is_value
+    ]
+    points = rows_of(one.points)
+    found = paired_change(one, points[0], points[-1], KeptInfluences(()))
+    assert found.value == pytest.approx(points[-1].value - points[0].value)
+    assert math.isnan(found.ci_low)
+    assert found.cause
+
+
+def test_a_description_gives_the_paired_change_of_its_ends(planted_run):
+    sentence = next(one for one in summarize(planted_run) if one.startswith("Shape bias on"))
+    assert ", a paired change of +0." in sentence

@@ -1,16 +1,12 @@
-"""How revisions are placed, and which numbers are interpretable."""
+"""How revisions are placed, which numbers are interpretable, and where a trajectory crosses one half."""
 
 import math
 
 import pytest
-from result_rows import row
+from result_rows import course, row
 
 from hf_clipdyn.report.axis import choose_axis
-
-
-@pytest.fixture
-def gather(read):
-    return lambda rows: read(rows).trajectories
+from hf_clipdyn.statistics.trajectories import crossings
 
 
 def _epochs(one):
@@ -87,3 +83,23 @@ def test_a_number_is_usable_unless_it_is_undefined_or_not_interpretable(gather):
     (one,) = gather(rows)
     assert one.points["usable"].tolist() == [True, True, False, False]
     assert one.points["defined"].tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "columns", "crossed"),
+    [
+        ([0.3, 0.3, 0.5, 0.7, 0.7], {}, [(1, 3)]),
+        ([0.7, 0.7, 0.3, 0.3, 0.7, 0.7], {}, [(1, 2), (3, 4)]),
+        # one revision alone may be noise
+        ([0.3, 0.3, 0.7, 0.3, 0.7, 0.3], {}, []),
+        ([0.3, 0.7, 0.7, 0.7], {}, []),
+        # a value whose interval holds the level, or that has none, is on no side
+        ([0.3, 0.3, 0.7, 0.52, 0.7], {}, []),
+        ([0.3, 0.3, 0.7, 0.7], {"half": math.nan}, []),
+        ([0.3, 0.3, 0.7, math.nan, 0.7], {"note": "none"}, []),
+        ([0.3, 0.3, 0.7, 0.7], {"interpretable": False}, []),
+    ],
+)
+def test_a_crossing_needs_two_revisions_in_a_row_on_both_sides(gather, values, columns, crossed):
+    (one,) = gather(course("shape_bias/x", "shape_bias", values, **({"half": 0.05} | columns)))
+    assert [(before.order, after.order) for before, after in crossings(one, 0.5)] == crossed

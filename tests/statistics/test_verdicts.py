@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -17,23 +19,20 @@ import hf_clipdyn
 from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.results.influences import combined_influences
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import Results, load_results, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims
+from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import AgainstNull, Estimate
-from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.gates import gate
-from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
-from hf_clipdyn.statistics.registered import registered_hash
+from hf_clipdyn.statistics.evidence import Evidence, read_evidence
+from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, Word, gate, judge
 from hf_clipdyn.statistics.specifications import specifications
+from hf_clipdyn.statistics.trajectories import Numbers
 from hf_clipdyn.statistics.verdicts import (
     SCHEMA,
-    Part,
-    Verdict,
     deviation_lines,
-    judge,
     minimum_detectable_effect,
     render,
     verdict_table,
@@ -76,13 +75,7 @@ def test_the_rule(low: float, high: float, word: str):
 def test_every_interval_has_exactly_one_verdict_and_it_needs_no_size():
     ends = [at / 40 for at in range(-8, 9)]
     words = {(low, high): word_of(low, high, 0.1) for low in ends for high in ends if low <= high}
-    assert set(words.values()) == {
-        "holds",
-        "right direction, size open",
-        "negligible",
-        "contradicted",
-        "undecided",
-    }
+    assert set(words.values()) == set(get_args(Word)) - set(NO_VERDICT)
     scaled = {(low, high): word_of(3 * low, 3 * high, 0.3) for low, high in words}
     assert scaled == words
 
@@ -103,7 +96,7 @@ def test_every_interval_has_exactly_one_verdict_and_it_needs_no_size():
 def test_an_interval_has_a_sign_and_excludes_effects_of_delta(low, high, sign, excludes):
     contrast = read_claims().claims[4].test("world").parts[0].contrast
     found = Estimate(value=0.0, ci_low=low, ci_high=high)
-    part = Part(contrast=contrast, estimate=found, verdict="undecided", minimum_detectable_effect=math.nan)
+    part = Part(contrast=contrast, estimate=found, verdict="undecided")
     assert (part.sign, part.excludes_delta) == (sign, excludes)
 
 
@@ -121,10 +114,8 @@ def test_the_minimum_detectable_effect_has_the_power_that_is_stated(degrees, con
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic study in which every testable claim is true, as a table with trials; not to be changed."""
-    runs = [Run(scale="tiny", seed=0, planted=_TRUE)]
-    runs += [
-        Run(scale=scale, seed=seed, planted=_TRUE) for scale in ("tiny", "small") for seed in (10, 11, 12)
-    ]
+    runs = [Run(scale="tiny", seed=seed, planted=_TRUE) for seed in (0, 10, 11, 12)]
+    runs += [Run(scale="small", seed=seed, planted=_TRUE) for seed in (10, 11, 12)]
     runs += [Run(scale="tiny", seed=seed, planted=_NOISE_ARM, arm="noise") for seed in (10, 11, 12)]
     folder = tmp_path_factory.mktemp("study")
     return write_study(folder / "results.parquet", runs, shares=_SHARES, noise=_QUIET)
@@ -137,7 +128,7 @@ def evidence(study: Path) -> Evidence:
 
 @pytest.fixture(scope="session")
 def verdicts(evidence: Evidence) -> Mapping[int, Verdict]:
-    return {one.claim.number: one for one in judge_evidence(evidence)}
+    return {one.claim.number: one for one in judge(evidence)}
 
 
 def _part_of(study: Path, **columns: object) -> Results:
@@ -148,8 +139,11 @@ def _part_of(study: Path, **columns: object) -> Results:
     return replace(results, rows=rows.reset_index(drop=True))
 
 
-def _judged(results: Results, claims: Claims | None = None) -> dict[int, Verdict]:
-    return {one.claim.number: one for one in judge(results, claims, show_progress=False)}
+def _judged(results: Results, claims: Claims | None = None, **changed: pd.Series) -> dict[int, Verdict]:
+    """The verdicts by the number of the claim, perhaps with other columns."""
+    changed_results = replace(results, rows=results.rows.assign(**changed))
+    evidence = read_evidence(changed_results, claims, show_progress=False)
+    return {one.claim.number: one for one in judge(evidence)}
 
 
 def _located() -> Claims:
@@ -178,7 +172,7 @@ def test_intervals_share_the_level_and_take_seeds_and_items_into_account(verdict
     assert (part.estimate.n_seeds, part.estimate.scales) == (6, ("tiny", "small"))
     assert part.estimate.degrees_of_freedom == 4
     assert {one.seed for one in part.estimate.runs} == {10, 11, 12}
-    assert all(one.item_variance > 0 for one in part.estimate.runs)
+    assert all(one.influence.variance > 0 for one in part.estimate.runs)
     assert part.estimate.value == pytest.approx(0.25, abs=0.08)
 
 
@@ -203,8 +197,7 @@ def test_a_claim_is_not_testable_without_its_control_arms(verdicts):
     assert verdicts[1].cause.endswith("not measured: no run of the arm 'texture-always'")
     words = [one.words for one in verdicts[1].gates if one.passed is None]
     assert words == [
-        "not measured: no run of the arm 'texture-always'",
-        "not measured: no run of the arm 'swapped-roles'",
+        f"not measured: no run of the arm '{arm}'" for arm in ("texture-always", "swapped-roles")
     ]
 
 
@@ -247,7 +240,7 @@ def test_an_accuracy_below_twice_chance_closes_the_gate(study):
     results = _part_of(study, kind=["noise"])
     rows = results.rows
     low = (rows["metric"] == "accuracy") & (rows["seed"] == 12) & (rows["role"] == "value")
-    found = _judged(replace(results, rows=rows.assign(value=rows["value"].mask(low, 0.2))))
+    found = _judged(results, value=rows["value"].mask(low, 0.2))
     assert found[5].verdict == "gate failed"
     assert "0.2 is below 2 times chance, 0.25" in found[5].cause
     assert found[5].parts  # shown all the same
@@ -255,12 +248,13 @@ def test_an_accuracy_below_twice_chance_closes_the_gate(study):
 
 def test_runs_of_seeds_that_were_not_registered_do_not_count(study):
     results = _part_of(study, kind=["noise"])
-    rows = results.rows
-    found = _judged(replace(results, rows=rows.assign(seed=rows["seed"].replace({12: 99}))))
+    found = _judged(results, seed=results.rows["seed"].replace({12: 99}))
     assert found[5].parts[0].estimate.n_seeds == 4
     assert "Not counted: runs of seed 99, which is not registered." in found[5].notes
-    only = _judged(replace(results, rows=rows.assign(seed=99)))
-    assert only[5].cause == "none of the registered seeds (10, 11, 12, 13, 14) is in the tables"
+    assert (
+        _judged(results, seed=99)[5].cause
+        == "none of the registered seeds (10, 11, 12, 13, 14) is in the tables"
+    )
 
 
 def test_trials_of_one_cell_that_lack_an_exemplar_leave_all_verdicts(study, verdicts, tmp_path):
@@ -280,12 +274,12 @@ def test_trials_of_one_cell_that_lack_an_exemplar_leave_all_verdicts(study, verd
 
 def test_a_study_can_be_named_and_unknown_ones_are_refused(study):
     results = _part_of(study, kind=["noise"])
-    forced = judge(results, study="full", show_progress=False)
+    forced = judge(read_evidence(results, study="full", show_progress=False))
     assert {one.verdict for one in forced} == {"not testable here"}
     with pytest.raises(UnknownNameError, match="There is no study in the claims 'word'"):
-        judge(results, study="word")
+        read_evidence(results, study="word")
     with pytest.raises(ConfigError, match="no benchmark of a claim"):
-        judge(_part_of(study, kind=["zero_shot"]))
+        read_evidence(_part_of(study, kind=["zero_shot"]))
 
 
 def test_the_registered_specification_is_the_verdicts_own_estimate(evidence, verdicts):
@@ -316,12 +310,7 @@ def test_the_table_has_a_row_for_each_part_and_is_written_as_parquet(verdicts, t
     assert list(table.columns) == SCHEMA.names
     assert table["claim"].tolist() == [1, 1, 2, 2, 3, 4, 5, 6, 6, 6, 6, 7, 7, 7, 7, 8]
     five = table[table["claim"] == 5].iloc[0]
-    assert (five["verdict"], five["part_verdict"], five["gate"], five["n_seeds"]) == (
-        "holds",
-        "holds",
-        True,
-        6,
-    )
+    assert five[["verdict", "part_verdict", "gate", "n_seeds"]].tolist() == ["holds", "holds", True, 6]
     assert list(five["scales"]) == ["tiny", "small"]
     assert (five["sign"], five["excludes_delta"]) == (1, "unfavourable")
     assert "minimum detectable effects" in json.loads(five["deviations"])[0]
@@ -335,11 +324,27 @@ def test_the_table_has_a_row_for_each_part_and_is_written_as_parquet(verdicts, t
         write_verdicts(table, tmp_path)
 
 
+def test_a_table_without_trials_has_the_same_verdicts_from_the_kept_influences(
+    study, evidence, verdicts, tmp_path
+):
+    copy = tmp_path / "results.parquet"
+    shutil.copy(study, copy)
+    evidence.errors.write(copy)
+    found = _judged(read_results(copy))
+    pd.testing.assert_frame_equal(
+        verdict_table(list(found.values())), verdict_table(list(verdicts.values())), rtol=1e-12
+    )
+    combined_influences(copy).unlink()
+    assert "no trials beside the table" in str(
+        verdict_table(list(_judged(read_results(copy)).values())).to_dict()
+    )
+
+
 def test_the_public_function_and_the_command_give_the_same(study, tmp_path, capsys):
     table = hf_clipdyn.verdicts(study, show_progress=False)
     output = tmp_path / "verdicts.parquet"
     with pytest.raises(SystemExit) as stopped:
-        main(["verdicts", str(study), "--output", str(output), "--quiet"])
+        main(["report", str(study), "--print", "verdicts", "--output", str(output), "--quiet"])
     printed = capsys.readouterr()
     assert stopped.value.code == 0, printed.err
     pd.testing.assert_frame_equal(pd.read_parquet(output), table)
@@ -361,7 +366,7 @@ def test_a_wrong_call_is_one_sentence(study, tmp_path, capsys):
         (["--output", str(tmp_path)], "cannot be written"),
     ):
         with pytest.raises(SystemExit):
-            main(["verdicts", str(study), "--quiet", *words])
+            main(["report", str(study), "--print", "verdicts", "--quiet", *words])
         error = capsys.readouterr().err
         assert error.startswith("clipdyn: error: ")
         assert says in error
@@ -397,12 +402,13 @@ def gratings() -> Evidence:
         values = [0.5 + 0.001 * seed, 0.45, 0.4, 0.36, 0.3]
         null = trajectory(run, [_FLAT] * 5, shares, role="null", probe="", **columns)
         value = trajectory(run, values, shares, variant="cosine", **columns)
-        found.append(replace(value, vocabulary=words, references=(replace(null, vocabulary=words),)))
+        value, null = (replace(one, numbers=Numbers(one.points, words)) for one in (value, null))
+        found.append(replace(value, references=(null,)))
     return Evidence(claims=read_claims(), study="world", trajectories=found)
 
 
 def test_a_contrast_of_values_that_are_no_better_than_their_null_is_not_informative(gratings):
-    (verdict,) = [one for one in judge_evidence(gratings) if one.claim.number == 2]
+    (verdict,) = [one for one in judge(gratings) if one.claim.number == 2]
     rise, decline = verdict.parts
     assert (rise.against_null.n, rise.against_null.n_no_better) == (6, 6)
     assert (decline.against_null.n, decline.against_null.n_no_better) == (9, 6)
@@ -461,15 +467,10 @@ def test_a_control_arm_that_fails_closes_the_gate(arm: str, late: float, passed:
     for at, seed in enumerate((10, 11, 12)):
         for name, size in (("", 0.6), (arm, late)):
             run = Run(scale="tiny", seed=seed, planted=Planted(), arm=name)
-            values = [
-                0.3 + size * part + 0.002 * at * share for part, share in zip(change, shares, strict=True)
-            ]
+            values = 0.3 + size * np.array(change) + 0.002 * at * np.array(shares)
             found.append(trajectory(run, values, shares, **columns))
-    claims = read_claims()
-    (verdict, *_) = judge_evidence(Evidence(claims=claims, study="world", trajectories=found))
-    (control,) = [
-        one for one in verdict.gates if arm in one.words or one.words.startswith(("0", "-", "not dec"))
-    ]
+    (verdict, *_) = judge(Evidence(claims=read_claims(), study="world", trajectories=found))
+    (control,) = [one for one in verdict.gates if one.words.startswith(("0", "-", "not dec"))]
     assert control.passed is passed
     assert len(verdict.parts) == 2
 
@@ -485,3 +486,26 @@ def test_the_committed_verdicts_have_the_signs_of_their_intervals_and_all_deviat
         test = claims.claims[number - 1].test(study)
         expected = (*claims.studies[study].deviations, *test.deviations) if test.testable else ()
         assert tuple(json.loads(listed)) == expected
+
+
+@pytest.mark.parametrize("folder", [pytest.param("study", marks=pytest.mark.slow), "real-study"])
+def test_the_committed_tables_give_the_committed_words_and_contrasts(checkout, folder):
+    """Without trials, whose items widen the intervals."""
+    results, kept = (
+        checkout / "model_cards" / folder / f"{name}.parquet" for name in ("results", "verdicts")
+    )
+    same = [
+        "claim",
+        "study",
+        "verdict",
+        "gate",
+        "part",
+        "part_title",
+        "part_cause",
+        "scale",
+        "scales",
+        "value",
+    ]
+    same += ["confidence_level", "degrees_of_freedom", "smallest_effect", "n_seeds", "n", "n_clusters"]
+    found = hf_clipdyn.verdicts(results, show_progress=False)
+    pd.testing.assert_frame_equal(found[same], pd.read_parquet(kept)[same], rtol=1e-9, atol=1e-9)

@@ -1,10 +1,16 @@
-"""Run by torchrun: the gradients of one global batch of 24, split among 1, 2 or 3 processes, in every way."""
+"""Run by torchrun: the gradients of one global batch of 24, split among 1, 2 or 3 processes, in every way.
+
+All is computed in double precision, in which rounding is far below every error of method. In single precision, the
+gradients of plain autograd are themselves wrong by up to 1.4e-6 of their norm.
+"""
 
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -36,12 +42,17 @@ WAYS: dict[str, dict[str, int]] = {
 }
 
 
+def double_precision() -> AbstractContextManager[object]:
+    """Where the package casts to single precision, it casts to double precision instead."""
+    return patch.object(torch.Tensor, "float", torch.Tensor.double)
+
+
 def tiny_model(loss: str, **settings: Any) -> TrainedModel:
-    """A model of two layers for that loss."""
+    """A model of two layers for that loss, in double precision."""
     tokenizer = train_tokenizer(CAPTIONS, vocab_size=600, context_length=8)
     processor = CLIPProcessor(image_processor=clip_image_processor(SIZE), tokenizer=tokenizer)
     set_seed(0)
-    return build_model(SIZE, processor, "sdpa", make_loss(loss).model_type, **settings)
+    return build_model(SIZE, processor, "sdpa", make_loss(loss).model_type, **settings).double()
 
 
 def global_batch() -> Batch:
@@ -105,8 +116,9 @@ def main(output: str) -> None:
             accelerator = data_parallel_accelerator()
             if wrapper == "sharded":
                 accelerator = sharded_accelerator()
-            for way, found in gradients(accelerator, loss):
-                outcome[f"{wrapper}, {loss}, {way}"] = found
+            with double_precision():
+                for way, found in gradients(accelerator, loss):
+                    outcome[f"{wrapper}, {loss}, {way}"] = found
             accelerator.free_memory()
     if accelerator.is_main_process:
         torch.save(outcome, output)

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
+from training_runs import finished
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
 from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.models.sizes import MODEL_SIZES
-from hf_clipdyn.training import DryRun, dry_run, train
+from hf_clipdyn.training import DryRun, dry_run
 
 Flags = Callable[..., list[str]]
 ACCELERATE = Path(__file__).resolve().parents[2] / "scripts" / "accelerate"
@@ -59,7 +60,7 @@ def test_a_dry_run_measures_two_steps_and_writes_nothing(
 
 def test_a_run_that_is_dry_is_no_run(flags: Flags) -> None:
     with pytest.raises(ConfigError, match="dry_run is set"):
-        train(parse_training_config(flags(dry_run=True)))
+        finished(flags(dry_run=True))
 
 
 def test_hours_and_revisions_follow_from_images_epochs_and_speed() -> None:

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from training_runs import finished, hashes
 from transformers import CLIPModel
 
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.training import train
 from hf_clipdyn.training.loop import Callback, Training
 
 Flags = Callable[..., list[str]]
@@ -44,8 +42,7 @@ def test_the_average_equals_that_of_a_plain_loop_and_the_weights_stay_their_own(
     flags: Flags, tmp_path: Path
 ) -> None:
     plain = _PlainAverage(0.8)
-    summary = train(parse_training_config(flags("with", ema_decay=0.8, num_train_epochs=2)), [plain])
-    assert summary is not None
+    summary = finished(flags("with", ema_decay=0.8, num_train_epochs=2), plain)
     where = {"cache_dir": str(summary.store), "local_files_only": True}
     for epoch, expected in enumerate(plain.states):
         found = CLIPModel.from_pretrained("me/run-ema", revision=f"epoch-{epoch:03d}", **where).state_dict()
@@ -53,11 +50,8 @@ def test_the_average_equals_that_of_a_plain_loop_and_the_weights_stay_their_own(
             torch.testing.assert_close(
                 found[name].double(), weight.reshape(found[name].shape), atol=1e-6, rtol=1e-5
             )
-    train(parse_training_config(flags("without", num_train_epochs=2)))
-    weights = [
-        [one.sha256 for one in list_revisions("me/run", store=tmp_path / folder / "hub")]
-        for folder in ("with", "without")
-    ]
+    finished(flags("without", num_train_epochs=2))
+    weights = [hashes(tmp_path / folder / "hub") for folder in ("with", "without")]
     assert weights[0] == weights[1]
     assert (tmp_path / "with" / "hub" / "models--me--run-ema").is_dir()
 
@@ -69,7 +63,7 @@ def test_the_average_of_another_model_in_a_checkpoint_is_one_sentence(flags: Fla
         def step_ends(self, training: Training) -> None:
             training.stop()
 
-    train(parse_training_config(flags(ema_decay=0.8)), [Stop()])
+    finished(flags(ema_decay=0.8), Stop())
     (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
     state = checkpoint / "progress.json"
     size = (checkpoint / "ema.safetensors").stat().st_size
@@ -77,10 +71,10 @@ def test_the_average_of_another_model_in_a_checkpoint_is_one_sentence(flags: Fla
     new = (checkpoint / "ema.safetensors").stat().st_size
     state.write_text(state.read_text().replace(str(size), str(new)))
     with pytest.raises(TrainingError, match=r"ema\.safetensors does not contain the average of this model"):
-        train(parse_training_config(flags(ema_decay=0.8, resume_from_checkpoint="true")))
+        finished(flags(ema_decay=0.8, resume_from_checkpoint="true"))
 
 
 def test_a_run_with_another_decay_does_not_continue(flags: Flags) -> None:
-    train(parse_training_config(flags(num_train_epochs=1, ema_decay=0.8)))
+    finished(flags(num_train_epochs=1, ema_decay=0.8))
     with pytest.raises(ConfigError, match=r"ema_decay=0\.8 there, 0\.9 now"):
-        train(parse_training_config(flags(num_train_epochs=1, ema_decay=0.9, resume_from_checkpoint="true")))
+        finished(flags(num_train_epochs=1, ema_decay=0.9, resume_from_checkpoint="true"))

@@ -1,7 +1,7 @@
 """Every way to compute gradients, in 1, 2 and 3 real processes, against autograd on the whole batch in one."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,23 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from gradients_worker import LOSSES, WAYS, global_batch, gradients, tiny_model
+from gradients_worker import LOSSES, WAYS, double_precision, global_batch, gradients, tiny_model
 
 from hf_clipdyn.training.gradients import cached, make_backward, whole_batch
 from hf_clipdyn.training.losses import Contrastive, Features, make_loss
 from hf_clipdyn.training.source import Batch
 
+pytestmark = pytest.mark.usefixtures("exact")
 WORKER = Path(__file__).with_name("gradients_worker.py")
 Gradients = dict[str, torch.Tensor]
-EXACT = 1e-6  # of the norm, in single precision
+EXACT = 1e-12  # of the norm, in double precision
+
+
+@pytest.fixture
+def exact() -> Iterator[None]:
+    """Every test computes in double precision, see `gradients_worker`."""
+    with double_precision():
+        yield
 
 
 def reference(loss: str, rows: list[list[int]]) -> tuple[float, Gradients]:
@@ -36,8 +44,8 @@ def reference(loss: str, rows: list[list[int]]) -> tuple[float, Gradients]:
         values.append(float(value.detach()))
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
-                total[name] = total.get(name, 0) + parameter.grad.double() / len(rows)
-    return sum(values) / len(rows), {name: one.float() for name, one in total.items()}
+                total[name] = total.get(name, 0) + parameter.grad / len(rows)
+    return sum(values) / len(rows), total
 
 
 def micro_batches(processes: int) -> list[list[int]]:
@@ -68,7 +76,7 @@ def assert_same(found: Gradients, expected: Gradients, what: str, exact: float =
 def check(outcome: dict[str, Any], loss: str, way: str, processes: int, what: str) -> None:
     rows = micro_batches(processes) if way == "accumulated" else [list(range(24))]
     value, expected = reference(loss, rows)
-    assert float(outcome["loss"]) == pytest.approx(value, rel=1e-6), what
+    assert float(outcome["loss"]) == pytest.approx(value, rel=EXACT), what
     assert float(outcome["norm"]) == pytest.approx(norm(expected), rel=EXACT), what
     assert_same(outcome["gradients"], expected, what, EXACT)
 
@@ -114,11 +122,12 @@ class Noisy(nn.Module):
         self.image, self.text = nn.Linear(3 * 16 * 16, 8), nn.Embedding(600, 8)
         self.logit_scale = nn.Parameter(torch.tensor([2.0]))
         self.drawn: list[torch.Tensor] = []
+        self.double()
 
     def forward(self, pixels: torch.Tensor, input_ids: torch.Tensor) -> Features:
         mask = torch.rand(len(pixels), 8)
         self.drawn.append(mask)
-        images = self.image(pixels.flatten(1) / 255) * (mask > 0.5)
+        images = self.image(pixels.flatten(1).float() / 255) * (mask > 0.5)
         return Features(images, self.text(input_ids).mean(1), self.logit_scale.exp())
 
 

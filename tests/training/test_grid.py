@@ -6,18 +6,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 from hub_server.server import WRITE_TOKEN
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.jobs import submit
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.training.grid import Command, Grid
+from hf_clipdyn.study import Study, read_training
 
 Clipdyn = Callable[..., tuple[int, str, str]]
 
@@ -45,20 +45,13 @@ def grid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 
 
 @pytest.fixture
-def clipdyn(capsys: pytest.CaptureFixture[str]) -> Clipdyn:
-    """`clipdyn(*words)`: exit code, standard output and standard error of `clipdyn train`."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(["train", *words])
-        printed = capsys.readouterr()
-        return int(stopped.value.code or 0), printed.out, printed.err
-
-    return run
+def clipdyn(clipdyn: Clipdyn) -> Clipdyn:
+    """`clipdyn(*words)`: `clipdyn train` with these words."""
+    return partial(clipdyn, "train")
 
 
-def _grid(path: Path, *flags: str) -> Grid:
-    grid = Grid.read(path, flags)
+def _grid(path: Path, *flags: str) -> Study:
+    grid = Study.read_grid(path, flags)
     assert grid is not None
     return grid
 
@@ -66,7 +59,7 @@ def _grid(path: Path, *flags: str) -> Grid:
 def test_each_run_overrides_the_defaults_and_has_a_name_and_a_folder_of_its_own(
     grid_file: Callable[[str], Path],
 ) -> None:
-    runs = _grid(grid_file(DEFAULTS)).runs
+    runs = _grid(grid_file(DEFAULTS)).members
     assert [one.name for one in runs] == ["tiny-seed0", "small-seed1", "slow"]
     assert [str(one.folder) for one in runs] == [f"runs/study/{one.name}" for one in runs]
     assert [one.config.learning_rate for one in runs] == [1e-3, 1e-3, 5e-4]
@@ -75,24 +68,28 @@ def test_each_run_overrides_the_defaults_and_has_a_name_and_a_folder_of_its_own(
 
 
 def test_a_list_of_seeds_stands_for_one_run_each(grid_file: Callable[[str], Path]) -> None:
-    runs = _grid(grid_file("runs: [{seed: [10, 11], scale: small}, {seed: 0}]")).runs
+    runs = _grid(grid_file("runs: [{seed: [10, 11], scale: small}, {seed: 0}]")).members
     assert [one.name for one in runs] == ["small-seed10", "small-seed11", "tiny-seed0"]
     assert [one.config.seed for one in runs] == [10, 11, 0]
     assert [one.entry for one in runs] == [1, 1, 2]
 
 
 def test_an_arm_is_part_of_the_name_of_a_run(grid_file: Callable[[str], Path]) -> None:
-    runs = _grid(grid_file("runs: [{seed: 0}, {seed: 0, arm: noise}]")).runs
+    runs = _grid(grid_file("runs: [{seed: 0}, {seed: 0, arm: noise}]")).members
     assert [one.name for one in runs] == ["tiny-seed0", "noise-tiny-seed0"]
     assert runs[0].config.recipe_hash() == runs[1].config.recipe_hash()
 
 
 def test_flags_win_over_the_runs_and_name_the_folder_of_all(grid_file: Callable[[str], Path]) -> None:
     path = grid_file(DEFAULTS.replace("name: slow", "name: slow, output_dir: elsewhere"))
-    assert [str(one.folder) for one in _grid(path).runs][2] == "elsewhere"
+    assert [str(one.folder) for one in _grid(path).members][2] == "elsewhere"
     grid = _grid(path, "--learning_rate=3e-4", "--output_dir", "there")
-    assert {one.config.learning_rate for one in grid.runs} == {3e-4}
-    assert [str(one.folder) for one in grid.runs] == ["there/tiny-seed0", "there/small-seed1", "there/slow"]
+    assert {one.config.learning_rate for one in grid.members} == {3e-4}
+    assert [str(one.folder) for one in grid.members] == [
+        "there/tiny-seed0",
+        "there/small-seed1",
+        "there/slow",
+    ]
     assert str(grid.logs) == "there.logs"
 
 
@@ -100,7 +97,7 @@ def test_each_run_has_a_repository_of_its_own(grid_file: Callable[[str], Path]) 
     text = DEFAULTS.replace(
         "defaults:\n", "defaults:\n  hub_model_id: me/study-{name}\n  push_to_hub: true\n"
     )
-    runs = _grid(grid_file(text)).runs
+    runs = _grid(grid_file(text)).members
     assert [one.config.repository for one in runs] == [f"me/study-{one.name}" for one in runs]
 
 
@@ -109,7 +106,7 @@ def test_the_words_of_a_run_give_its_configuration_without_the_token() -> None:
         learning_rate=1e-05, bf16=False, publish="1,10", freeze="vision", hub_token=WRITE_TOKEN,
         model_name_or_path="a model/with 'quotes'", max_grad_norm=float("inf"), output_dir="runs/-x",
     )  # fmt: skip
-    (run,) = Grid.of(config).runs
+    (run,) = Study.of_run(config).members
     assert WRITE_TOKEN not in str(run.words)
     assert parse_training_config(run.words[1:]) == TrainingConfig(
         **{**vars(config), "hub_token": None, "resume_from_checkpoint": "true"}
@@ -234,7 +231,7 @@ def test_jobs_on_the_hub_run_what_the_bucket_lacks(
 
 
 def test_a_run_of_another_recipe_is_not_taken_for_this_one(grid_file: Callable[[str], Path]) -> None:
-    (run, *_) = _grid(grid_file("runs: [{num_train_epochs: 2}]")).runs
+    (run, *_) = _grid(grid_file("runs: [{num_train_epochs: 2}]")).members
     _plant(run.folder, 2, json.dumps(run.config.recipe() | {"scale": "small"}))
     with pytest.raises(
         ConfigError, match=r"scale='small' there, 'tiny' now.* use the same recipe, or another"
@@ -327,9 +324,9 @@ def test_a_run_whose_end_slurm_announces_saves_a_checkpoint_is_requeued_and_ends
     code, out, _ = clipdyn(*words, "--submit=slurm", "--submit-setting=cluster=local")
     assert (code, out.startswith("All 2 runs are complete")) == (0, True)
     (tmp_path / f"{tmp_path.name}.py").write_text("")
-    whole = Command.parse([*words, f"--output_dir={tmp_path / 'whole'}"])
-    assert whole.grid is not None
-    submit(whole.grid, "local")
+    whole, _ = read_training([*words, f"--output_dir={tmp_path / 'whole'}"])
+    assert isinstance(whole, Study)
+    submit(whole, "local")
     assert _revisions(tmp_path / "study" / "tiny-seed1") == _revisions(tmp_path / "whole" / "tiny-seed1")
 
 

@@ -26,12 +26,10 @@ from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.training import inputs
-from hf_clipdyn.training.augmentation import Augmentation
-from hf_clipdyn.training.captions import Captions
 from hf_clipdyn.training.device import torch_threads
-from hf_clipdyn.training.images import CachedImages, DecodedImages, Images, fit_of
+from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages, Images, fit_of
 from hf_clipdyn.training.inputs import SOURCES, prepare_inputs
-from hf_clipdyn.training.mapped import MappedSource
+from hf_clipdyn.training.mapped import Captions, MappedSource
 from hf_clipdyn.training.source import Workers
 
 PROCESSOR = clip_image_processor(model_size("tiny"))
@@ -102,9 +100,9 @@ def make(jpegs: datasets.Dataset, captions: Captions, tmp_path: Path) -> Callabl
         if reading == "decoded":
             images = DecodedImages(jpegs, augmentation, PROCESSOR)
         else:
-            roomy = inputs._roomy(PROCESSOR, augmentation.room)
+            larger = inputs.enlarged(PROCESSOR, augmentation.room)
             images = CachedImages(
-                decode_pixels(jpegs, roomy, cache_dir=tmp_path, disable_tqdm=True), augmentation, PROCESSOR
+                decode_pixels(jpegs, larger, cache_dir=tmp_path, disable_tqdm=True), augmentation, PROCESSOR
             )
         return MappedSource(images, captions, per_device_batch_size=size, **{"seed": 5, **settings})
 
@@ -325,7 +323,7 @@ def test_a_random_crop_of_cached_pixels_is_never_enlarged() -> None:
             if (smallest / ratio) ** 0.5 <= 1 + 1e-9
         )
         assert shorter * room >= 1 - 1e-9
-    assert dict(inputs._roomy(PROCESSOR, 1.25).crop_size)["height"] == 50
+    assert dict(inputs.enlarged(PROCESSOR, 1.25).crop_size)["height"] == 50
 
 
 def test_an_unforked_worker_opens_the_cache_and_does_not_receive_it(
@@ -343,7 +341,7 @@ def test_an_unforked_worker_opens_the_cache_and_does_not_receive_it(
 def prepare(flags: Callable[..., list[str]]) -> Callable[..., inputs.Inputs]:
     def prepared(**changes: object) -> inputs.Inputs:
         config = parse_training_config(flags(**changes))
-        return prepare_inputs(config, model_size(config.scale), Accelerator(cpu=True))
+        return prepare_inputs(config, Accelerator(cpu=True))
 
     return prepared
 

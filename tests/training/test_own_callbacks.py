@@ -5,11 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from training_runs import finished
 
 from hf_clipdyn import plugins
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.training import train
 from hf_clipdyn.training.loop import Callback, Training
 
 Flags = Callable[..., list[str]]
@@ -65,7 +64,7 @@ def _no_plugin_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_callback_in_a_file_hears_every_event(flags: Flags, tmp_path: Path) -> None:
     file = tmp_path / "diary.py"
     file.write_text(FILE, encoding="utf-8")
-    train(parse_training_config(flags(num_train_epochs=1, per_device_train_batch_size=50, plugin=file)))
+    finished(flags(num_train_epochs=1, per_device_train_batch_size=50, plugin=file))
     diary = (tmp_path / "diary.py.txt").read_text(encoding="utf-8")
     assert diary == "begins at 0, step 1, step 2, epoch 1, ends"
 
@@ -78,7 +77,7 @@ def test_a_callback_of_a_file_that_wants_arguments_is_one_sentence(flags: Flags,
         encoding="utf-8",
     )
     with pytest.raises(ConfigError, match="The callback Wanting of a plug-in cannot be created"):
-        train(parse_training_config(flags(plugin=file)))
+        finished(flags(plugin=file))
     assert not (tmp_path / "run").exists()
 
 
@@ -87,21 +86,20 @@ def test_a_callback_of_the_python_call_can_end_the_run(flags: Flags) -> None:
         def epoch_ends(self, training: Training) -> None:
             training.stop()
 
-    summary = train(parse_training_config(flags()), [Enough()])
-    assert summary is not None
+    summary = finished(flags(), Enough())
     assert summary.published == ["epoch-000", "epoch-001"]
 
 
 def test_an_unknown_optimiser_is_known_before_anything_is_written(flags: Flags, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="adamw_torch"):
-        train(parse_training_config(flags(optim="adam")))
+        finished(flags(optim="adam"))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_tracker_gets_all_that_the_log_holds(flags: Flags, tmp_path: Path) -> None:
     file = tmp_path / "notebook.py"
     file.write_text(TRACKER, encoding="utf-8")
-    train(parse_training_config(flags(num_train_epochs=1, plugin=file, report_to="notebook")))
+    finished(flags(num_train_epochs=1, plugin=file, report_to="notebook"))
     log = (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     (_, recipe), *lines = map(json.loads, (tmp_path / "notebook.py.jsonl").read_text().splitlines())
     assert recipe["scale"] == "tiny"

@@ -1,21 +1,18 @@
 """A run that ends at any moment continues to the same bits."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from training_runs import finished, log, wait_for_log
 
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingInterrupted
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.training import TrainingSummary, train
 from hf_clipdyn.training.loop import Callback, Training
 
 Flags = Callable[..., list[str]]
@@ -35,22 +32,15 @@ class _At(Callback):
             self._action(training)
 
 
-def _train(flags: list[str], *callbacks: Callback) -> TrainingSummary:
-    summary = train(parse_training_config(flags), callbacks)
-    assert summary is not None
-    return summary
-
-
 def _result(folder: Path) -> tuple[list[tuple[int, float]], list[tuple[str, str, float | None]]]:
     """Steps and losses of the log; names, weights and losses of all revisions, those of the average too."""
-    lines = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
     repositories = [path.name.split("--")[-1] for path in folder.glob("hub/models--*")]
     revisions = [
         (f"{name} {one.name}", one.sha256, one.loss)
         for name in sorted(repositories)
         for one in list_revisions(f"me/{name}", store=folder / "hub")
     ]
-    return [(line["step"], line["loss"]) for line in lines], revisions
+    return log(folder), revisions
 
 
 def _checkpoints(folder: Path) -> list[str]:
@@ -69,11 +59,11 @@ def test_a_run_that_was_told_to_stop_continues_to_the_same_bits(
 ) -> None:
     """Inside an epoch and at its end; the average of the weights and the epoch's mean loss continue too."""
     changes = data | {"num_train_epochs": 2, "ema_decay": 0.7, "publish": "log2"}
-    _train(flags("whole", **changes))
-    stopped = _train(flags("stopped", **changes), _At(step, Training.stop))
+    finished(flags("whole", **changes))
+    stopped = finished(flags("stopped", **changes), _At(step, Training.stop))
     assert "epoch-002" not in stopped.published
     assert _checkpoints(tmp_path / "stopped") == ["epoch-000-step-00000003" if step == 3 else "epoch-001"]
-    _train(flags("stopped", resume_from_checkpoint="true", **changes))
+    finished(flags("stopped", resume_from_checkpoint="true", **changes))
     assert _result(tmp_path / "stopped") == _result(tmp_path / "whole")
     names = [name for name, *_ in _result(tmp_path / "whole")[1]]
     assert [name.replace("run ", "run-ema ") for name in names if name.startswith("run ")] == [
@@ -88,7 +78,7 @@ def test_checkpoints_inside_epochs_count_in_the_limit(flags: Flags, tmp_path: Pa
         def step_ends(self, _: Training) -> None:
             seen.append(_checkpoints(tmp_path / "run"))
 
-    _train(flags(num_train_epochs=2, save_steps=2, save_total_limit=2), Watch())
+    finished(flags(num_train_epochs=2, save_steps=2, save_total_limit=2), Watch())
     assert seen[4] == ["epoch-000-step-00000002", "epoch-000-step-00000004"]
     assert seen[7] == ["epoch-001", "epoch-001-step-00000006"]
     assert _checkpoints(tmp_path / "run") == ["epoch-001-step-00000008", "epoch-002"]
@@ -107,18 +97,18 @@ def test_a_callbacks_own_state_is_that_of_the_step_of_the_checkpoint(flags: Flag
         def load_state(self, _: Training, folder: Path) -> None:
             self.steps = int((folder / "count.txt").read_text(encoding="utf-8"))
 
-    _train(flags(num_train_epochs=1), Count(), _At(3, Training.stop))
+    finished(flags(num_train_epochs=1), Count(), _At(3, Training.stop))
     resumed = Count()
-    _train(flags(num_train_epochs=1, resume_from_checkpoint="true"), resumed)
+    finished(flags(num_train_epochs=1, resume_from_checkpoint="true"), resumed)
     assert resumed.steps == 5
 
 
 def test_data_that_have_changed_are_no_continuation(flags: Flags, photographs: Path) -> None:
-    _train(flags(num_train_epochs=1), _At(3, Training.stop))
+    finished(flags(num_train_epochs=1), _At(3, Training.stop))
     lines = (photographs / "captions.txt").read_text(encoding="utf-8").splitlines()
     (photographs / "captions.txt").write_text("\n".join(lines[:150]) + "\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="when an epoch had 5 steps, and now it has 3"):
-        _train(flags(num_train_epochs=1, resume_from_checkpoint="true"))
+        finished(flags(num_train_epochs=1, resume_from_checkpoint="true"))
 
 
 def test_a_signal_in_a_python_call_is_an_exception_that_names_the_next_command(
@@ -128,7 +118,7 @@ def test_a_signal_in_a_python_call_is_an_exception_that_names_the_next_command(
     with pytest.raises(
         TrainingInterrupted, match=r"clipdyn train --config .*config\.yaml --resume"
     ) as caught:
-        _train(flags(num_train_epochs=1), _At(2, lambda _: os.kill(os.getpid(), signal.SIGTERM)))
+        finished(flags(num_train_epochs=1), _At(2, lambda _: os.kill(os.getpid(), signal.SIGTERM)))
     assert caught.value.exit_code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
     assert _checkpoints(tmp_path / "run") == ["epoch-000-step-00000003"]
@@ -141,7 +131,7 @@ def test_a_second_signal_ends_the_run_at_once(flags: Flags, tmp_path: Path) -> N
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for a background job
     with pytest.raises(KeyboardInterrupt):
-        _train(flags(num_train_epochs=1), _At(2, twice))
+        finished(flags(num_train_epochs=1), _At(2, twice))
     assert _checkpoints(tmp_path / "run") == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -152,7 +142,7 @@ def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
 ) -> None:
     """At each change in the folder of checkpoints, each line of the log and each step: some 50 kills."""
     changes = data | {"save_steps": 2, "save_total_limit": 2, "ema_decay": 0.7, "publish": "log2"}
-    _train(flags("whole", **changes))
+    finished(flags("whole", **changes))
     command = [sys.executable, str(HERE / "killed_worker.py")]
     done = subprocess.run(
         [*command, *flags("killed", resume_from_checkpoint="true", quiet=True, **changes)],
@@ -193,18 +183,13 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
     }
     launch(2, script, *flags("whole", **changes))
     folder = tmp_path / way
-    log = folder / "log.jsonl"
     with subprocess.Popen(
         [sys.executable, *TORCHRUN, str(script), *flags(way, **changes)],
         env=os.environ | ON_CPU,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        deadline = time.monotonic() + 240
-        while not log.exists() or len(log.read_text(encoding="utf-8").splitlines()) < 7:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_log(process, folder, 7)
         ranks = list(_ranks(process))
         assert len(ranks) == 2
         if way == "killed":

@@ -19,28 +19,18 @@ import pytest
 import torch
 from accelerate import Accelerator
 from PIL import Image
+from training_runs import finished, hashes, log, wait_for_log
 from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config, publishing_steps
 from hf_clipdyn.errors import ConfigError, PublishError, TrainingError
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.journal import Journal
-from hf_clipdyn.training import TrainingSummary, device, inputs, repository, train
+from hf_clipdyn.training import device, inputs, repository
 from hf_clipdyn.training.losses import Contrastive, Features
 from hf_clipdyn.training.model import TrainedModel
 
 Flags = Callable[..., list[str]]
-
-
-def _train(flags: list[str]) -> TrainingSummary:
-    summary = train(parse_training_config(flags))
-    assert summary is not None
-    return summary
-
-
-def _log(folder: Path) -> list[tuple[int, float]]:
-    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    return [(line["step"], line["loss"]) for line in map(json.loads, lines)]
 
 
 def _script(checkout: Path, flags: list[str], *launcher: str) -> list[str]:
@@ -48,9 +38,9 @@ def _script(checkout: Path, flags: list[str], *launcher: str) -> list[str]:
 
 
 def test_a_run_on_photographs_publishes_every_epoch_and_learns(flags: Flags, tmp_path: Path) -> None:
-    summary = _train(flags(num_train_epochs=6, arm="noise"))
+    summary = finished(flags(num_train_epochs=6, arm="noise"))
     assert summary.published == [f"epoch-{epoch:03d}" for epoch in range(7)]
-    losses = [loss for _, loss in _log(tmp_path / "run")]
+    losses = [loss for _, loss in log(tmp_path / "run")]
     assert len(losses) == 30
     assert sum(losses[-5:]) < sum(losses[:5])
     revisions = list_revisions("me/run", store=summary.store)
@@ -64,7 +54,7 @@ def test_a_run_on_photographs_publishes_every_epoch_and_learns(flags: Flags, tmp
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(flags: Flags) -> None:
     weights = [
-        [r.sha256 for r in list_revisions("me/run", store=_train(flags(output, **seeds)).store)]
+        hashes(finished(flags(output, **seeds)).store)
         for output, seeds in (("a", {}), ("b", {"seed": 0}), ("c", {"seed": 1}), ("d", {"data_seed": 1}))
     ]
     assert weights[0] == weights[1]
@@ -78,21 +68,17 @@ def test_a_killed_run_continues_with_the_weights_and_losses_of_an_uninterrupted_
     flags: Flags, checkout: Path, tmp_path: Path
 ) -> None:
     """Killed inside epoch 3 and resumed there: the order of batches after a late resume went wrong elsewhere."""
-    whole = _train(flags("whole", num_train_epochs=4))
+    whole = finished(flags("whole", num_train_epochs=4))
     killed = tmp_path / "killed"
     process = forked.start(_script(checkout, flags("killed", num_train_epochs=4, save_steps=2)))
-    deadline = time.monotonic() + 240
-    while not (killed / "log.jsonl").exists() or len(_log(killed)) < 12:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_log(process, killed, 12)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "checkpoints" / "epoch-004").exists(), "it was killed too late to test anything"
     with pytest.raises(ConfigError, match="--resume_from_checkpoint true"):
-        train(parse_training_config(flags("killed", num_train_epochs=4)))
-    resumed = _train(flags("killed", num_train_epochs=4, resume_from_checkpoint="true"))
-    assert _log(killed) == _log(tmp_path / "whole")
+        finished(flags("killed", num_train_epochs=4))
+    resumed = finished(flags("killed", num_train_epochs=4, resume_from_checkpoint="true"))
+    assert log(killed) == log(tmp_path / "whole")
     expected, found = (list_revisions("me/run", store=s.store) for s in (whole, resumed))
     assert [(r.name, r.sha256, r.loss) for r in found] == [(r.name, r.sha256, r.loss) for r in expected]
 
@@ -117,45 +103,41 @@ def test_a_signal_ends_a_run_with_a_checkpoint_and_the_next_command(
         f"Continue with `clipdyn train --config {tmp_path}/run/config.yaml --resume_from_checkpoint" in error
     )
     (checkpoint,) = tmp_path.glob("run/checkpoints/epoch-*")
-    assert json.loads((checkpoint / "progress.json").read_text())["step"] == _log(tmp_path / "run")[-1][0]
+    assert json.loads((checkpoint / "progress.json").read_text())["step"] == log(tmp_path / "run")[-1][0]
     assert "Traceback" not in error
     names = [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")]
     assert names[:2] == ["epoch-000", "epoch-001"]
 
 
 def test_a_finished_run_that_is_resumed_trains_nothing_more(flags: Flags, tmp_path: Path) -> None:
-    first = _train(flags())
-    before = _log(tmp_path / "run")
-    again = _train(flags(resume_from_checkpoint="true"))
+    first = finished(flags())
+    before = log(tmp_path / "run")
+    again = finished(flags(resume_from_checkpoint="true"))
     assert again.published == first.published
-    assert _log(tmp_path / "run") == before
+    assert log(tmp_path / "run") == before
 
 
 def test_another_recipe_does_not_continue_a_run(flags: Flags) -> None:
-    _train(flags(num_train_epochs=1))
+    finished(flags(num_train_epochs=1))
     with pytest.raises(ConfigError, match=r"learning_rate=0\.001 there, 0\.01 now"):
-        train(
-            parse_training_config(
-                flags(num_train_epochs=1, learning_rate=0.01, resume_from_checkpoint="true")
-            )
-        )
+        finished(flags(num_train_epochs=1, learning_rate=0.01, resume_from_checkpoint="true"))
 
 
 def test_a_folder_that_is_no_checkpoint_is_refused(flags: Flags, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a checkpoint"):
-        train(parse_training_config(flags(resume_from_checkpoint=tmp_path)))
+        finished(flags(resume_from_checkpoint=tmp_path))
 
 
 def test_overwriting_deletes_the_run_and_nothing_else_in_its_folder(flags: Flags, tmp_path: Path) -> None:
-    _train(flags(num_train_epochs=2))
+    finished(flags(num_train_epochs=2))
     (tmp_path / "run" / "notes.txt").write_text("mine", encoding="utf-8")
-    summary = _train(flags(num_train_epochs=1, overwrite_output_dir=True))
+    summary = finished(flags(num_train_epochs=1, overwrite_output_dir=True))
     assert summary.published == ["epoch-000", "epoch-001"]
     assert (tmp_path / "run" / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_steps_inside_epochs_are_published_too(flags: Flags) -> None:
-    summary = _train(flags(num_train_epochs=2, publish="log2"))
+    summary = finished(flags(num_train_epochs=2, publish="log2"))
     names = [r.name for r in list_revisions("me/run", store=summary.store)]
     assert sorted(names) == sorted(
         ["epoch-000", "epoch-001", "epoch-002", *(f"step-{2**k:08d}" for k in range(4))]
@@ -195,7 +177,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_published(
 
     monkeypatch.setattr(Contrastive, "__call__", explode)
     with pytest.raises(TrainingError, match=r"became nan in step 8.*Lower learning_rate"):
-        train(parse_training_config(flags()))
+        finished(flags())
     names = [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")]
     assert names == ["epoch-000", "epoch-001"]
 
@@ -205,7 +187,7 @@ def test_one_broken_image_is_skipped_and_reported(
 ) -> None:
     path = photographs / "Images" / "0007.jpg"
     path.write_bytes(path.read_bytes()[:200])
-    summary = _train(flags(num_train_epochs=1, disable_tqdm=False, per_device_train_batch_size=17))
+    summary = finished(flags(num_train_epochs=1, disable_tqdm=False, per_device_train_batch_size=17))
     assert "1 broken image skipped" in capsys.readouterr().err
     assert list_revisions("me/run", store=summary.store)[-1].samples_seen == 119
 
@@ -214,7 +196,7 @@ def test_more_than_one_percent_of_broken_images_stops_the_run(flags: Flags, phot
     for name in ("0001.jpg", "0002.jpg"):
         (photographs / "Images" / name).write_bytes(b"")
     with pytest.raises(TrainingError, match=r"2 of 120 images cannot be decoded or .* more than 1 %"):
-        train(parse_training_config(flags()))
+        finished(flags())
 
 
 def test_temperature_stays_within_its_bounds(flags: Flags, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,13 +209,13 @@ def test_temperature_stays_within_its_bounds(flags: Flags, monkeypatch: pytest.M
         seen.append(float(model.encoder.logit_scale.exp().detach()))
 
     monkeypatch.setattr(TrainedModel, "clamp_scale", clamp)
-    _train(flags(num_train_epochs=1))
+    finished(flags(num_train_epochs=1))
     assert min(seen) == pytest.approx(1)
     assert max(seen) == pytest.approx(100)
 
 
 def test_three_revisions_load_in_a_fresh_offline_process_and_differ(flags: Flags) -> None:
-    summary = _train(flags())
+    summary = finished(flags())
     program = f"""
 import sys, torch
 from transformers import CLIPModel, CLIPProcessor
@@ -258,7 +240,7 @@ print(len(sums))
 def test_two_processes_train_as_one_does_with_the_whole_batch(
     flags: Flags, checkout: Path, launch: Callable[..., str]
 ) -> None:
-    one = _train(flags("one"))
+    one = finished(flags("one"))
     launch(
         2, checkout / "scripts" / "train.py", *flags("two", per_device_train_batch_size=12, num_processes=2)
     )
@@ -292,7 +274,7 @@ def test_a_run_that_asked_for_two_processes_and_got_one_stops(
 
 
 def test_the_token_is_in_no_file_of_a_run(flags: Flags, tmp_path: Path) -> None:
-    _train(flags(num_train_epochs=1, hub_token="hf_secretsecretsecret"))
+    finished(flags(num_train_epochs=1, hub_token="hf_secretsecretsecret"))
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert (tmp_path / "run" / "config.yaml") in files
     assert not [path for path in files if b"hf_secret" in path.read_bytes()]
@@ -309,14 +291,11 @@ def test_the_token_is_in_no_file_of_a_run(flags: Flags, tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_sentence_and_an_exit_code(
-    flags: Flags, changes: dict[str, str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+    flags: Flags, changes: dict[str, str], code: int, says: str, clipdyn: Callable[..., tuple[int, str, str]]
 ) -> None:
-    from hf_clipdyn.cli import main
-
-    with pytest.raises(SystemExit) as stopped:
-        main(["train", *flags(**changes)])
-    assert stopped.value.code == code
-    error = capsys.readouterr().err.strip().splitlines()[-1]
+    exit_code, _, said = clipdyn("train", *flags(**changes))
+    assert exit_code == code
+    error = said.strip().splitlines()[-1]
     assert error.startswith("clipdyn: error: ")
     assert says in error
 
@@ -330,16 +309,16 @@ def test_a_resumed_run_keeps_what_the_machine_decided_at_its_beginning(
     place = undecided.index("--bf16")
     del undecided[place : place + 2]
     monkeypatch.setattr(device, "has_bf16", lambda: False)
-    _train(undecided)
+    finished(undecided)
     written = parse_training_config(["--config", str(tmp_path / "run" / "config.yaml")])
     assert (written.bf16, written.attn_implementation, written.num_threads) == (False, "sdpa", 1)
     monkeypatch.setattr(device, "has_bf16", lambda: True)
     resuming = [*undecided, "--resume_from_checkpoint", "true"]
-    _train(resuming)
+    finished(resuming)
     with pytest.raises(ConfigError, match="attn_implementation='sdpa' there, 'eager' now"):
-        _train([*resuming, "--attn_implementation", "eager"])
+        finished([*resuming, "--attn_implementation", "eager"])
     with pytest.raises(ConfigError, match="num_threads=1 there, 2 now"):
-        _train([*resuming, "--num_threads", "2"])
+        finished([*resuming, "--num_threads", "2"])
 
 
 def test_a_run_that_took_no_step_is_simply_started_again(
@@ -351,21 +330,21 @@ def test_a_run_that_took_no_step_is_simply_started_again(
     with monkeypatch.context() as patched:
         patched.setattr(Contrastive, "__call__", explode)
         with pytest.raises(TrainingError, match="became nan in step 1,"):
-            _train(flags(learning_rate=0.5))
+            finished(flags(learning_rate=0.5))
     assert [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")] == ["epoch-000"]
-    summary = _train(flags(num_train_epochs=1))
+    summary = finished(flags(num_train_epochs=1))
     assert summary.published == ["epoch-000", "epoch-001"]
     with pytest.raises(ConfigError, match="already contains a run"):
-        _train(flags(num_train_epochs=1))
+        finished(flags(num_train_epochs=1))
 
 
 def test_a_run_that_is_still_going_on_is_not_deleted(flags: Flags, tmp_path: Path) -> None:
-    _train(flags(num_train_epochs=1))
+    finished(flags(num_train_epochs=1))
     with (
         Journal.of_run(tmp_path / "run").locked(),
         pytest.raises(PublishError, match="Another process publishes"),
     ):
-        _train(flags(num_train_epochs=1, overwrite_output_dir=True))
+        finished(flags(num_train_epochs=1, overwrite_output_dir=True))
     assert (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8")
 
 
@@ -374,8 +353,8 @@ def test_without_a_norm_gradients_are_not_clipped(
     flags: Flags, norm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(Accelerator, "clip_grad_norm_", None)  # a call would fail
-    _train(flags(num_train_epochs=1, max_grad_norm=norm))
-    losses = [loss for _, loss in _log(tmp_path / "run")]
+    finished(flags(num_train_epochs=1, max_grad_norm=norm))
+    losses = [loss for _, loss in log(tmp_path / "run")]
     assert losses[-1] < losses[0]
 
 
@@ -386,9 +365,9 @@ def test_columns_that_are_not_found_can_be_named(flags: Flags, tmp_path: Path) -
     rows = [{"bild": _png(rng), "worte": f"a picture {i}", "caption": None} for i in range(60)]
     pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet")
     changes = {"dataset_name": folder, "image_column": "bild", "caption_column": "worte"}
-    assert _train(flags(num_train_epochs=1, **changes)).published[-1] == "epoch-001"
+    assert finished(flags(num_train_epochs=1, **changes)).published[-1] == "epoch-001"
     with pytest.raises(ConfigError, match=r"caption_column is 'wrote', but .* has the columns bild, worte"):
-        _train(flags("other", **(changes | {"caption_column": "wrote"})))
+        finished(flags("other", **(changes | {"caption_column": "wrote"})))
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from training_runs import finished
 from transformers import AutoModel, CLIPConfig, CLIPModel, CLIPProcessor, SiglipConfig, SiglipModel
 
 from hf_clipdyn.config import parse_training_config
@@ -20,17 +21,10 @@ from hf_clipdyn.models.sizes import (
 )
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.training import TrainingSummary, train
 from hf_clipdyn.training.model import read_processor
 
 Flags = Callable[..., list[str]]
 TINY = MODEL_SIZES["tiny"]
-
-
-def _train(flags: list[str]) -> TrainingSummary:
-    summary = train(parse_training_config(flags))
-    assert summary is not None
-    return summary
 
 
 def _processor() -> CLIPProcessor:
@@ -76,7 +70,7 @@ def test_the_revisions_of_a_continued_model_begin_with_its_weights_and_its_own_t
     flags: Flags, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     begin = _clip(tmp_path / "begin")
-    summary = _train(flags(model_name_or_path=begin, num_train_epochs=1))
+    summary = finished(flags(model_name_or_path=begin, num_train_epochs=1))
     assert summary.published == ["epoch-000", "epoch-001"]
     first = _weights(summary.store, "me/run", "epoch-000")
     assert _changed(load_file(begin / "model.safetensors"), first) == set()
@@ -93,14 +87,14 @@ def test_the_revisions_of_a_continued_model_begin_with_its_weights_and_its_own_t
 
 
 def test_a_run_continues_from_a_revision_of_another_runs_store(flags: Flags, tmp_path: Path) -> None:
-    first = _train(flags("first", num_train_epochs=2))
+    first = finished(flags("first", num_train_epochs=2))
     begin = {"model_name_or_path": "me/run", "model_revision": "epoch-001", "model_store": first.store}
-    second = _train(flags("second", hub_model_id="me/second", num_train_epochs=1, **begin))
+    second = finished(flags("second", hub_model_id="me/second", num_train_epochs=1, **begin))
     revisions = {r.name: r.sha256 for r in list_revisions("me/run", store=first.store)}
     (initial,) = (r for r in list_revisions("me/second", store=second.store) if r.name == "epoch-000")
     assert initial.sha256 == revisions["epoch-001"]
     with pytest.raises(RevisionNotFoundError, match="no complete revision 'epoch-007'"):
-        _train(flags("third", **begin | {"model_revision": "epoch-007"}))
+        finished(flags("third", **begin | {"model_revision": "epoch-007"}))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +108,7 @@ def test_a_frozen_side_keeps_its_weights_and_its_projection(
     flags: Flags, tmp_path: Path, capfd: pytest.CaptureFixture[str], freeze: str, trained: set[str]
 ) -> None:
     begin = _clip(tmp_path / "begin")
-    summary = _train(flags(model_name_or_path=begin, freeze=freeze, num_train_epochs=1))
+    summary = finished(flags(model_name_or_path=begin, freeze=freeze, num_train_epochs=1))
     before, after = (_weights(summary.store, "me/run", name) for name in ("epoch-000", "epoch-001"))
     assert _changed(before, after) == trained
     kept = sorted({name.partition(".")[0] for name in before} - trained)
@@ -126,7 +120,7 @@ def test_a_siglip_model_is_continued_with_either_loss(
     flags: Flags, tmp_path: Path, loss: str, trains_bias: bool
 ) -> None:
     begin = _siglip(tmp_path / "begin")
-    summary = _train(flags(model_name_or_path=begin, loss=loss, freeze="vision", num_train_epochs=1))
+    summary = finished(flags(model_name_or_path=begin, loss=loss, freeze="vision", num_train_epochs=1))
     before, after = (_weights(summary.store, "me/run", name) for name in ("epoch-000", "epoch-001"))
     assert _changed(load_file(begin / "model.safetensors"), before) == set()
     assert _changed(before, after) == {"text_model", "logit_scale"} | (
@@ -138,16 +132,16 @@ def test_a_killed_and_resumed_run_of_a_continued_model_keeps_its_beginning(
     flags: Flags, tmp_path: Path
 ) -> None:
     begin = {"model_name_or_path": _clip(tmp_path / "begin"), "freeze": "vision"}
-    whole = _train(flags("whole", num_train_epochs=2, **begin))
-    _train(flags("parts", num_train_epochs=2, **begin))
-    resumed = _train(flags("parts", num_train_epochs=2, resume_from_checkpoint="true", **begin))
+    whole = finished(flags("whole", num_train_epochs=2, **begin))
+    finished(flags("parts", num_train_epochs=2, **begin))
+    resumed = finished(flags("parts", num_train_epochs=2, resume_from_checkpoint="true", **begin))
     expected, found = (list_revisions("me/run", store=s.store) for s in (whole, resumed))
     assert [r.sha256 for r in found] == [r.sha256 for r in expected]
 
 
 def test_a_loss_with_a_bias_refuses_a_model_without_one(flags: Flags, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="use --loss contrastive"):
-        _train(flags(model_name_or_path=_clip(tmp_path / "begin"), loss="sigmoid"))
+        finished(flags(model_name_or_path=_clip(tmp_path / "begin"), loss="sigmoid"))
 
 
 def test_a_model_that_needs_code_of_its_own_is_refused(flags: Flags, tmp_path: Path) -> None:
@@ -157,7 +151,7 @@ def test_a_model_that_needs_code_of_its_own_is_refused(flags: Flags, tmp_path: P
     (begin / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (begin / "code.py").write_text("raise SystemExit('code of a repository was run')", encoding="utf-8")
     with pytest.raises(ModelError, match="code from a repository is never run"):
-        _train(flags(model_name_or_path=begin))
+        finished(flags(model_name_or_path=begin))
     assert not (tmp_path / "run").exists()
 
 
@@ -190,4 +184,4 @@ def test_settings_of_a_starting_point_need_one(flags: Flags, changes: dict[str, 
 
 def test_a_revision_of_a_plain_folder_is_refused(flags: Flags, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="a folder, which has no revision epoch-001"):
-        _train(flags(model_name_or_path=_clip(tmp_path / "begin"), model_revision="epoch-001"))
+        finished(flags(model_name_or_path=_clip(tmp_path / "begin"), model_revision="epoch-001"))

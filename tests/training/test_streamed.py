@@ -7,31 +7,31 @@ import subprocess
 import sys
 import tarfile
 import textwrap
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hub_server.faults import Fault
 from huggingface_hub import HfApi
 from PIL import Image
+from training_runs import finished, hashes, wait_for_log
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
+from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.training import train
-from hf_clipdyn.training.augmentation import Augmentation
+from hf_clipdyn.training.images import Augmentation
 from hf_clipdyn.training.loop import Callback, Training
-from hf_clipdyn.training.shards import Sample, Shards, Shuffle, first_captions
 from hf_clipdyn.training.source import Batch, Workers
-from hf_clipdyn.training.streamed import StreamedSource
+from hf_clipdyn.training.streamed import Sample, Shards, Shuffle, StreamedSource, first_captions
 
 PROCESSOR = clip_image_processor(model_size("tiny"))
 TOKENIZER = train_tokenizer(["sample 0123456789, seen again"], vocab_size=600, context_length=16)
@@ -343,17 +343,15 @@ def test_a_short_last_block_that_is_broken_costs_its_samples_alone(tmp_path: Pat
 
 
 def test_a_killed_worker_is_an_error_and_no_hang(tars: Path, tmp_path: Path) -> None:
-    import forked  # the script below imports this file without the other tests' path
-
     script = tmp_path / "killed.py"
     script.write_text(
         textwrap.dedent(
             """
             import os, signal, sys
             import psutil
-            sys.path.insert(0, sys.argv[1])
-            from test_streamed import _source
             from pathlib import Path
+            sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
+            from test_streamed import _source
 
             batches = _source(Path(sys.argv[2]), samples_per_epoch=10**6, count=1).batches(1)
             next(batches)
@@ -397,8 +395,7 @@ def test_a_streamed_run_gives_the_same_weights_with_and_without_workers(tars: Pa
     weights = []
     for count in (0, 2):
         output = tmp_path / f"run{count}"
-        summary = train(parse_training_config(_flags(tars, output, dataloader_num_workers=count)))
-        assert summary is not None
+        summary = finished(_flags(tars, output, dataloader_num_workers=count))
         revisions = list_revisions("me/run", store=summary.store)
         assert [r.samples_seen for r in revisions] == [0, 40, 80]
         weights.append([r.sha256 for r in revisions])
@@ -416,7 +413,7 @@ def test_a_streamed_run_gives_the_same_weights_with_and_without_workers(tars: Pa
             "cannot be used with streaming",
         ),
         ({"streaming": True, "samples_per_epoch": 10, "reading": "cached"}, "leave reading out"),
-        ({"reading": "streamed"}, "leave reading out"),
+        ({"reading": "streamed"}, "streaming needs samples_per_epoch"),
         ({"streaming": True, "samples_per_epoch": 10, "caption_choice": "all"}, "leave caption_choice out"),
         ({"shuffle_shards": 0}, r"must be in \[1, 1024\]"),
     ],
@@ -442,9 +439,7 @@ def test_the_order_is_part_of_the_recipe_and_the_workers_are_not() -> None:
 def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterrupted_one(
     tars: Path, tmp_path: Path, checkout: Path
 ) -> None:
-    import forked  # scripts of this file import it without the other tests' path
-
-    whole = train(parse_training_config(_flags(tars, tmp_path / "whole", num_train_epochs=4)))
+    whole = finished(_flags(tars, tmp_path / "whole", num_train_epochs=4))
     flags = _flags(
         tars,
         tmp_path / "killed",
@@ -454,28 +449,19 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
         save_total_limit=9,
     )
     command = [sys.executable, str(checkout / "scripts" / "train.py"), *flags]
-    log = tmp_path / "killed" / "log.jsonl"
     process = forked.start(command)
-    deadline = time.monotonic() + 240
-    while not log.exists() or len(log.read_text().splitlines()) < 6:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_log(process, tmp_path / "killed", 6)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert any("-step-" in path.name for path in (tmp_path / "killed" / "checkpoints").iterdir())
-    resumed = train(parse_training_config([*flags, "--resume_from_checkpoint", "true"]))
-    assert whole is not None
-    assert resumed is not None
-    weights = [[r.sha256 for r in list_revisions("me/run", store=run.store)] for run in (whole, resumed)]
+    resumed = finished([*flags, "--resume_from_checkpoint", "true"])
+    weights = [hashes(run.store) for run in (whole, resumed)]
     assert len(weights[0]) == 5
     assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize("kind", ["tar", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: Path, kind: str) -> None:
-    from hub_server.faults import Fault  # the scripts below import this module without the other tests' path
-
     api = HfApi()
     api.create_repo("me/pairs", repo_type="dataset")
     for i in range(4):
@@ -489,11 +475,9 @@ def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: P
             path_or_fileobj=path, path_in_repo=f"data/{path.name}", repo_id="me/pairs", repo_type="dataset"
         )
 
-    def revisions(name: Path | str, output: str, *callbacks: Callback, **changes: object) -> list[str]:
+    def revisions(name: Path | str, output: str, *callbacks: Callback, **changes: object) -> list[str | None]:
         flags = _flags(name, tmp_path / output, num_train_epochs=2, **changes)  # type: ignore[arg-type]
-        summary = train(parse_training_config(flags), callbacks)
-        assert summary is not None
-        return [revision.sha256 for revision in list_revisions("me/run", store=summary.store)]
+        return hashes(finished(flags, *callbacks).store)
 
     class Stop(Callback):
         def step_ends(self, training: Training) -> None:
@@ -560,7 +544,7 @@ def test_a_shard_that_breaks_in_one_of_two_processes_ends_both(tars: Path, tmp_p
 _MEASURE = """
 import resource, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
 from test_streamed import Augmentation, PROCESSOR, TOKENIZER, Shuffle, StreamedSource, Workers, _shards
 source = StreamedSource(
     _shards(Path(sys.argv[2])), Augmentation(), PROCESSOR, TOKENIZER, Shuffle(0, 4, 100), streams=4,

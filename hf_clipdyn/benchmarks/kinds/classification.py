@@ -1,27 +1,21 @@
 """Classification among 16 classes beside people (Geirhos et al. 2019, 2021): are they right, and on the same images?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest
-from hf_clipdyn.benchmarks.classification_scores import (
-    PAIRED,
-    classification_influences,
-    classification_numbers,
-)
+from hf_clipdyn.benchmarks.base import Common, Kind, decode, digest
+from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture, most_frequent
 from hf_clipdyn.benchmarks.prompts import class_embeddings, prompt_sets, rank, thousand_way
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.settings import ClassificationSettings
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.human_accuracies import human_accuracies
-from hf_clipdyn.data.imagenet_names import imagenet_names
-from hf_clipdyn.data.prompts import IMAGENET, PHOTO
-from hf_clipdyn.fields import option
+from hf_clipdyn.data.human_trials import human_accuracies
+from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
@@ -32,17 +26,6 @@ _THOUSAND, _PUBLISHED = "imagenet_1000", "imagenet_1000_80"
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
 _DRAWN = {"edge": "edges", "silhouette": "silhouettes", "cue-conflict": "cue conflicts"}
 _REACH = Axis(title="log2 of the reach")
-
-
-@dataclass(frozen=True)
-class ClassificationSettings(KindSettings):
-    """What a user may choose for the classification benchmarks."""
-
-    published_prompts: bool = option(
-        False,
-        "Also classify as for CLIP's published values: 1,000 classes with 80 templates, which encodes "
-        "80,000 prompts per revision.",
-    )
 
 
 class Classification(Kind[ClassificationSettings]):
@@ -267,7 +250,6 @@ class Classification(Kind[ClassificationSettings]):
         )
 
     score = staticmethod(classification_numbers)
-    influences = staticmethod(classification_influences)
 
 
 def _human_answers(images: pd.DataFrame, answers: "pd.Series[Any]") -> pd.DataFrame:

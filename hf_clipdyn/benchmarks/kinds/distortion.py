@@ -11,11 +11,12 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, cosine_distance, decode, digest, number
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture, shares_below
+from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.pair_tables import PLACE_OF_DISTANCE
 from hf_clipdyn.benchmarks.pixel_baselines import column_ssim
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
+from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Term
 
@@ -121,15 +122,20 @@ class Distortion(Kind[KindSettings]):
         """Both correlations, with intervals over the references."""
         numbers = []
         groups = pd.factorize(trials["reference_id"], sort=True)[0]
+        merged, names = grouped(trials["reference_id"])
+        how: dict[str, Any] = {
+            "higher_is_better": False,
+            "kendall": False,
+        }  # Kendall's is not a number of this kind
         for metric, column in _JUDGED_BY.items():
-            result = iqa_correlation(
-                trials["distance"],
-                trials[column],
-                groups=groups,
-                higher_is_better=False,
-                kendall=False,  # not a number of this kind
-                **common.resampling,
-            )
-            columns = {"variant": "cosine", "condition": "", "n_clusters": result["n_groups"]}
+            x, y = trials["distance"], trials[column]
+            result = iqa_correlation(x, y, groups=groups, **how, **common.resampling)
+            known = correlation_influences(x, y, merged, **how)
+            columns = {
+                "variant": "cosine",
+                "condition": "",
+                "n_clusters": result["n_groups"],
+                "influence": pd.Series(known["alignment"], index=names) if known else None,
+            }
             numbers.append(number(result, "alignment", metric=metric, **columns))
         return numbers

@@ -7,6 +7,7 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, number
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
@@ -22,7 +23,7 @@ from hf_clipdyn.benchmarks.pair_tables import (
 )
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.jnd_map import jnd_map
+from hf_clipdyn.metrics.jnd_map import jnd_influence, jnd_map
 from hf_clipdyn.metrics.shared_images import connected_rows
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
@@ -118,7 +119,10 @@ class Jnd(Kind[KindSettings]):
                 n_clusters = part["cluster"].nunique()
                 groups = part["cluster"] if n_clusters < len(part) else None
                 result = jnd_map(part["value"], part["same"], groups=groups, **resampling)
-                found.append(number(result, "jnd_map", subset=subset, n_clusters=n_clusters, **columns))
+                merged, names = grouped(part["cluster"])
+                known = pd.Series(jnd_influence(part["value"], part["same"], merged), index=names)
+                counted = columns | {"subset": subset, "n_clusters": n_clusters, "influence": known}
+                found.append(number(result, "jnd_map", **counted))
             found += dropped_dimensions(rows, columns)
         items = trials.drop_duplicates("item")
         for subset, part in by_subset(items, items):

@@ -10,15 +10,16 @@ from scipy.special import softmax
 
 from hf_clipdyn.benchmarks.base import (
     Common,
-    Influence,
     Kind,
     KindSettings,
+    by_item,
     decode,
     digest,
     number,
     similarity,
 )
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
+from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -196,9 +197,10 @@ class LabelDistribution(Kind[KindSettings]):
         """All values with both temperatures, the bounds and the ceilings."""
         counts, labels = _answers(trials)
         floor, entropy = class_mean_cross_entropy(counts, labels), float(human_entropy(counts).mean())
+        groups, named = grouped(trials["item"])
         found: list[Number] = []
         for variant, probabilities in _probabilities(trials):
-            result = label_distribution(probabilities, counts, labels, **common.resampling)
+            result = label_distribution(probabilities, counts, labels, groups=groups, **common.resampling)
             for name in LABEL_DISTRIBUTION_VALUES:
                 if variant and name in _ORDER:
                     continue
@@ -211,27 +213,14 @@ class LabelDistribution(Kind[KindSettings]):
                         result["causes"][name] = _UNINFORMATIVE.format(
                             floor=floor - (entropy if name == "kl" else 0)
                         )
-                found.append(number(result, name, **said))
-        return [*found, *_scales(counts, labels, floor, entropy, common)]
-
-    @staticmethod
-    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
-        """Of the means over images; a temperature that was fitted is kept."""
-        counts, labels = _answers(trials)
-        human = counts / counts.sum(axis=1, keepdims=True)
-        for variant, q in _probabilities(trials):
-            with np.errstate(divide="ignore"):
-                crossed = -np.where(human > 0, human * np.log(q), 0).sum(axis=1)
-            best = q.argmax(axis=1)
-            means = {"cross_entropy": crossed, "kl": crossed - human_entropy(counts)}
-            if not variant:
-                means["top1"] = (best == labels).astype(np.float64)
-                means["top1_mode"] = (human[np.arange(len(best)), best] == human.max(axis=1)).astype(
-                    np.float64
+                contributions = result["influences"][name]
+                known = (
+                    pd.Series(contributions, index=named)
+                    if name in _CORRELATIONS
+                    else by_item(contributions, trials["item"])
                 )
-            for metric, values in means.items():
-                each = pd.Series((values - values.mean()) / len(values), index=trials["item"].to_numpy())
-                yield Influence(metric=metric, variant=variant, values=each)
+                found.append(number(result, name, influence=known, **said))
+        return [*found, *_scales(counts, labels, floor, entropy, common)]
 
 
 def _answers(trials: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

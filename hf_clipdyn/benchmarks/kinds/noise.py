@@ -1,7 +1,6 @@
 """How much classification accuracy and embeddings suffer from corrupted pixels."""
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -9,48 +8,32 @@ import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from hf_clipdyn.benchmarks.base import (
-    NO_INTERVAL,
     Common,
     Kind,
-    KindSettings,
     cosine_distance,
     decode,
     digest,
-    number,
     unit,
 )
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
-from hf_clipdyn.benchmarks.noise_influences import (
-    ALL_ALIKE,
-    CLEAN,
-    by_level,
-    noise_influences,
-    number_level,
-    on_axis,
-    right_when_clean,
-)
+from hf_clipdyn.benchmarks.noise_scores import CLEAN, noise_numbers, noise_numbers_together
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.settings import NoiseSettings
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.human_accuracies import human_accuracies
-from hf_clipdyn.data.imagenet_names import imagenet_names, unique_names
+from hf_clipdyn.data.human_trials import human_accuracies
 from hf_clipdyn.data.images import decode_image
-from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError, shown
-from hf_clipdyn.fields import option
-from hf_clipdyn.metrics.bootstrap import wilson_interval
-from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness
+from hf_clipdyn.data.prompts import imagenet_names, unique_names
+from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES
-from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
 __all__ = ["Noise", "NoiseSettings", "mean_pairwise_distance"]
 
-_FEWEST_IN_COMMON = 10  # images; a rate over fewer says nothing
 _ONE_LEVEL = {  # data set of model-vs-human, and its condition
     "none": ("colour", "cr"),
     "grey": ("colour", "bw"),
@@ -60,68 +43,6 @@ _ONE_LEVEL = {  # data set of model-vs-human, and its condition
 _VALUES_FOR_RMS = 2**23  # 2,700 images of 32 pixels a side, 55 of 224: the RMS is then known to about .003
 _DROP: dict[str, Any] = {"better": "low", "neutral": 0.0, "neutral_title": "no loss"}
 _NOT_ABOVE_CHANCE = "Not defined if the clean accuracy is indistinguishable from chance."
-
-
-@dataclass(frozen=True)
-class NoiseSettings(KindSettings):
-    """Which corruptions are shown; the untouched images always are, so that 0 is always among the sigmas."""
-
-    sigmas: tuple[float, ...] = option(
-        (0.0, *GaussianNoise.levels),
-        "Standard deviations of the Gaussian noise, on pixels in [0, 1].",
-        within="[0, 1]",
-    )
-    stage: str = option(
-        "native",
-        "When to corrupt an image: before the processor resizes it (native) or after (input).",
-        choices=("native", "input"),
-    )
-    conditions: tuple[str, ...] = option(
-        (GaussianNoise.name,), "Corruptions to show.", choices=tuple(CORRUPTIONS)
-    )
-    levels: tuple[str, ...] | None = option(
-        None,
-        "Levels of the other conditions, NAME=LEVEL, for example contrast=0.1. Conditions that are not "
-        "named keep their default levels.",
-    )
-    classes: str | None = option(
-        None,
-        "`sixteen`: classify ImageNet into the 16 categories of model-vs-human, as people did. Default: all classes.",
-        choices=("sixteen",),
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # In one order, so that one choice is one cell.
-        object.__setattr__(self, "sigmas", tuple(sorted({0.0, *map(float, self.sigmas)})))
-        object.__setattr__(self, "conditions", tuple(one for one in CORRUPTIONS if one in self.conditions))
-        if self.levels is not None:
-            chosen = self._chosen_levels()
-            named = (f"{name}={level:g}" for name in CORRUPTIONS for level in chosen.get(name, ()))
-            object.__setattr__(self, "levels", tuple(named))
-
-    def levels_of(self, condition: str) -> tuple[float, ...]:
-        """The levels of a condition that are shown, the weakest first; NaN if it has only one."""
-        if condition == GaussianNoise.name:
-            return self.sigmas
-        return self._chosen_levels().get(condition, CORRUPTIONS[condition].levels)
-
-    def _chosen_levels(self) -> dict[str, tuple[float, ...]]:
-        found: dict[str, set[float]] = {}
-        for text in self.levels or ():
-            name, _, level = text.partition("=")
-            if name == GaussianNoise.name:
-                raise ConfigError(f"levels contains {shown(text)}: use sigmas for the levels of {name}.")
-            if name not in self.conditions:
-                raise UnknownNameError("selected condition", name, self.conditions)
-            try:
-                value = float(level)
-            except ValueError as error:
-                raise ConfigError(
-                    f"levels contains {shown(text)}: give NAME=LEVEL, for example contrast=0.1."
-                ) from error
-            found.setdefault(name, set()).add(CORRUPTIONS[name](value).level)
-        return {name: CORRUPTIONS[name].in_order(levels) for name, levels in found.items()}
 
 
 def mean_pairwise_distance(images: NDArray[np.floating[Any]]) -> float:
@@ -348,40 +269,8 @@ class Noise(Kind[NoiseSettings]):
             note="The picture shows the uncorrupted image, even if the model saw a corrupted one.",
         )
 
-    @staticmethod
-    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
-        """Accuracies and drops by condition and level, of prompts and probe; displacement; RMS of the change."""
-        numbers = _score_decisions(trials, common, "projection")
-        if trials["probe_decision"].notna().any():
-            probed = trials.assign(decision=trials["probe_decision"])
-            numbers += _score_decisions(probed[probed["decision"] >= 0], common, "linear_probe")
-        if trials["distance"].notna().any():
-            for at, rows in by_level(trials):
-                rms = float(rows["rms"].iloc[0])
-                note = "rotated images have another shape" if np.isnan(rms) else ""
-                numbers += [
-                    _displacement(rows, common, at),
-                    Number(metric="noise_rms", role="diagnostic", probe="", value=rms, note=note, **at),
-                ]
-        return numbers + _people(trials)
-
-    influences = staticmethod(noise_influences)
-
-    @staticmethod
-    def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
-        """Share of the images that both revisions classify correctly when clean that each corruption makes wrong.
-
-        `drop_when_right` is over each revision's own images: a better revision has more of them, and harder ones. NaN
-        if the clean accuracy of either is indistinguishable from chance: one side is then right by luck.
-        """
-        right = [right_when_clean(side) for side in (a, b)]
-        above_chance = all(
-            clear_of_chance(len(one) / n, n, int(side["n_classes"].iloc[0]))
-            for one, side in zip(right, (a, b), strict=True)
-            if (n := side["item"].nunique())
-        )
-        first, second = (_drops_when_both_right(side, right[0] & right[1], above_chance) for side in (a, b))
-        return first, second
+    score = staticmethod(noise_numbers)
+    score_together = staticmethod(noise_numbers_together)
 
 
 def _way(terms: KindTerms, condition: str, level: float) -> str:
@@ -421,134 +310,3 @@ def _human_accuracy(condition: str, level: float) -> float:
         if one.dataset == dataset and (one.condition == only if only else one.level == level):
             return one.accuracy
     return float("nan")
-
-
-def _people(trials: pd.DataFrame) -> list[Number]:
-    """What people answer in the same conditions, if that is known."""
-    if "human_accuracy" not in trials:  # of an earlier version
-        return []
-    key: dict[str, Any] = {"metric": "accuracy", "role": "human", "probe": ""}
-    clean = {"condition": CLEAN, "level": None}, trials[trials["condition"] == CLEAN]
-    return [
-        Number(value=float(value), **key, **at)
-        for at, rows in [clean, *by_level(trials)]
-        if np.isfinite(value := rows["human_accuracy"].iloc[0])
-    ]
-
-
-def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[Number]:
-    """All numbers that follow from decisions, whether prompts or a probe made them."""
-    if trials.empty:
-        note = "a linear probe needs two images of a class, and every class has only one"
-        return [Number(metric="accuracy", value=float("nan"), probe=probe, note=note)]
-    n, n_classes = trials["item"].nunique(), int(trials["n_classes"].iloc[0])
-    is_clean = trials["condition"] == CLEAN
-    clean, corrupted = trials[is_clean], trials[~is_clean]
-    right = right_when_clean(trials)
-    columns: dict[str, Any] = {"probe": probe, "n": n, "n_clusters": n}
-    numbers: list[Number] = []
-    for condition in list(corrupted["condition"].unique()) or [GaussianNoise.name]:
-        part, kind = corrupted[corrupted["condition"] == condition], CORRUPTIONS[condition]
-        levels = [kind.term.untouched, *kind.in_order(part["level"].unique())]
-        descending = kind.term.level is not None and kind.term.level.descending
-        ranks = part.groupby("level", dropna=False).ngroup(ascending=not descending) + 1
-        shown = pd.concat([clean.assign(rank=0), part.assign(rank=ranks)])
-        places = on_axis(kind, levels)
-        result = noise_robustness(
-            shown["decision"].to_numpy(np.int64),
-            shown["label"],
-            shown["rank"],
-            n_classes=n_classes,
-            groups=shown["item"],
-            places=places,
-            **common.resampling,
-        )
-        if not numbers:
-            numbers += [
-                number(result, "clean_accuracy", metric="accuracy", **columns),
-                Number(metric="accuracy", role="chance", condition="", value=1 / n_classes, **columns),
-            ]
-        if part.empty or np.isfinite(places).sum() > 1:
-            numbers.append(number(result, "area", condition=condition, **columns))
-            numbers.append(_threshold(result, kind, places, condition=condition, **columns))
-        for place, level in enumerate(levels):
-            if level is None:
-                continue  # the condition has no level that leaves the image untouched
-            at = {"condition": condition, "level": number_level(level)}
-            drops = ("relative_drop", "chance_corrected_drop") if place else ()
-            numbers += [
-                number(_at_level(result, key, place), key, **columns, **at) for key in ("accuracy", *drops)
-            ]
-            if place:
-                rows = shown[(shown["rank"] == place) & shown["item"].isin(right)]
-                cause = result["causes"].get("relative_drop", "")
-                numbers.append(_drop_when_right(rows, cause, common, {"probe": probe} | at))
-    return numbers
-
-
-def _threshold(
-    result: dict[str, Any], kind: type[Corruption], places: NDArray[np.float64], **columns: Any
-) -> Number:
-    """The threshold as a level; where its interval reaches the end of the levels that were shown, a note says so."""
-    axis = kind.term.level
-    ends = result.get("threshold_ci") or NO_INTERVAL
-    note = result["causes"].get("threshold", "")
-    if not note and {*ends} & {np.nanmin(places), np.nanmax(places)}:
-        note = "the interval is open: it reaches the weakest or the strongest level that was shown"
-    value, low, high = ((10**one if axis and axis.log else one) for one in (result["threshold"], *ends))
-    return Number(metric="threshold", value=value, ci_low=low, ci_high=high, note=note, **columns)
-
-
-def _at_level(result: dict[str, Any], key: str, position: int) -> dict[str, Any]:
-    """One level of a list in the result, with its interval."""
-    keys = (one for one in (key, f"{key}_ci") if one in result)
-    return {"n": result["n"], "causes": result["causes"]} | {one: result[one][position] for one in keys}
-
-
-def _displacement(rows: pd.DataFrame, common: Common, at: dict[str, Any]) -> Number:
-    """Mean distance to the clean embedding, in units of the mean distance between clean images.
-
-    Student's interval over the images; the unit is taken as exact.
-    """
-    n, scale = len(rows), float(rows["mean_pairwise_distance"].iloc[0])
-    columns: dict[str, Any] = {"metric": "displacement", "n": n, "n_clusters": n, **at}
-    if not scale > ALL_ALIKE:
-        note = "all clean images have the same embedding" if n > 1 else "there is only one image"
-        return Number(value=float("nan"), note=note, **columns)
-    values = rows["distance"].to_numpy() / scale
-    low, high = NO_INTERVAL
-    if common.n_resamples and n > 1:
-        half = stats.t.ppf((1 + common.confidence_level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
-        low, high = values.mean() - half, values.mean() + half
-    return Number(value=float(values.mean()), ci_low=low, ci_high=high, **columns)
-
-
-def _drop_when_right(rows: pd.DataFrame, cause: str, common: Common, at: dict[str, Any]) -> Number:
-    """Share of these images, which are right when clean, that a corruption makes wrong; Wilson's interval.
-
-    Near chance these images are lucky guesses, and almost any change of the decisions makes them wrong. The number is
-    then undefined, for the same cause as the drops.
-    """
-    n = len(rows)
-    if cause:
-        return Number(metric="drop_when_right", value=float("nan"), n=n, note=cause, **at)
-    wrong = float((rows["decision"] != rows["label"]).mean())
-    low, high = wilson_interval(wrong, n, common.confidence_level) if common.n_resamples else NO_INTERVAL
-    return Number(metric="drop_when_right", value=wrong, ci_low=low, ci_high=high, n=n, n_clusters=n, **at)
-
-
-def _drops_when_both_right(trials: pd.DataFrame, items: Set[Any], above_chance: bool) -> list[Number]:
-    """The drop over items that both revisions classify correctly when clean; none if these are too few."""
-    if len(items) < _FEWEST_IN_COMMON:
-        return []
-    note = "" if above_chance else "a clean accuracy is indistinguishable from chance"
-    return [
-        Number(
-            metric="drop_when_both_right",
-            value=float((rows["decision"] != rows["label"]).mean()) if above_chance else float("nan"),
-            n=len(items),
-            note=note,
-            **at,
-        )
-        for at, rows in by_level(trials[trials["item"].isin(items)])
-    ]

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import (
     Common,
-    Influence,
     Kind,
     KindSettings,
     decode,
     digest,
+    mean_by_item,
     number,
     similarity,
 )
@@ -181,19 +181,14 @@ class OddOneOut(Kind[KindSettings]):
         ]
         for columns, rows in _parts(trials):
             result = odd_one_out(rows["score"], rows[_OBJECTS].to_numpy(np.int64), **common.resampling)
-            counted = columns | {"n_clusters": result["n_objects"]}
+            known = mean_by_item(rows["score"].to_numpy(np.float64), rows["item"])
+            counted = columns | {"n_clusters": result["n_objects"], "influence": known}
             found.append(number(result, "accuracy", **counted))
             if "role" not in columns:
-                found.append(number(result, "same_objects", **(columns | {"n_clusters": len(rows)})))
+                of_triplets = known.rename_axis("triplet")
+                counted = columns | {"n_clusters": len(rows), "influence": of_triplets}
+                found.append(number(result, "same_objects", **counted))
         return found
-
-    @staticmethod
-    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
-        """Agreement is a mean over judgements."""
-        for columns, rows in _parts(trials):
-            scores = rows["score"].to_numpy(np.float64)
-            values = pd.Series((scores - scores.mean()) / len(scores), index=rows["item"])
-            yield Influence(metric="accuracy", values=values, **columns)
 
 
 def _judgements(source: Source, rows: Ints) -> pd.DataFrame:

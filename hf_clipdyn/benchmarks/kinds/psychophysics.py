@@ -25,7 +25,6 @@ from hf_clipdyn.benchmarks.pair_tables import (
     PROBES,
     by_place,
     pair_trials,
-    rows_at,
 )
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row
@@ -34,17 +33,17 @@ from hf_clipdyn.benchmarks.response_curves import ResponseCurve
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.pixels import draw_pixels
 from hf_clipdyn.metrics.bootstrap import student_interval
+from hf_clipdyn.metrics.estimate import left_out_influence
 from hf_clipdyn.metrics.psychophysics import (
     FEWEST_CONDITIONS,
     FLAT_SD,
     agreement,
     flat_log_rmse,
     iso_response_contrast,
-    jackknife_variance,
     log_slope,
 )
 from hf_clipdyn.preprocess import input_size
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
 __all__ = ["Psychophysics"]
@@ -267,17 +266,10 @@ class Psychophysics(Kind[KindSettings]):
         numbers = [one for name in TESTS for one in _not_shown(name, trials)]
         for columns, rows in by_place(trials):
             for name, part in rows.groupby("test", sort=False):
-                answers = _Answers.of(part, with_intervals=bool(common.n_resamples))
-                numbers += _scores(str(name), answers, columns, common)
+                numbers += _scores(str(name), _Answers.of(part), columns, common)
         for name, part in trials.drop_duplicates("item").groupby("test", sort=False):
             numbers += _references(str(name), part[~part["is_criterion"]])
         return numbers
-
-    @classmethod
-    def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
-        """One test at one place."""
-        part = rows_at(trials, number)
-        return part if part is trials else part[part["test"] == number.condition]
 
     @classmethod
     def response_curves(cls, trials: pd.DataFrame) -> list[ResponseCurve]:
@@ -288,8 +280,7 @@ class Psychophysics(Kind[KindSettings]):
             if not (is_model or columns["variant"] == _PIXELS):
                 continue
             for name, part in rows.groupby("test", sort=False):
-                answers = _Answers.of(part, with_intervals=False)
-                found += answers.curves(str(name), columns.get("reference", ""))
+                found += _Answers.of(part).curves(str(name), columns.get("reference", ""))
         return found
 
     @staticmethod
@@ -299,45 +290,40 @@ class Psychophysics(Kind[KindSettings]):
         found: tuple[list[Number], list[Number]] = ([], [])
         for (columns, first), (_, second) in zip(by_place(a), by_place(b), strict=True):
             for name, part in first.groupby("test", sort=False):
-                sides = [
-                    _Answers.of(one, with_intervals=False) for one in (part, second[second["test"] == name])
-                ]
+                sides = [_Answers.of(one) for one in (part, second[second["test"] == name])]
                 contrasts = [one.contrasts() for one in sides]
-                outside = np.isnan(contrasts).any(axis=0)
+                outside = np.isnan([own[0] for own in contrasts]).any(axis=0)
                 for numbers, side, own in zip(found, sides, contrasts, strict=True):
-                    own[outside] = np.nan
+                    own[:, outside] = np.nan
                     numbers += _scores(str(name), side, columns, common, own)
         return found
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """What a model answers in one test, over all exemplars and, for intervals, without each of them.
+    """What a model answers in one test, over all exemplars and without each of them.
 
     Attributes:
         conditions: level, criterion and human of each condition.
         grid: contrasts.
         distances: (samples, conditions, contrasts), the first sample over all exemplars.
         criteria: by contrast, the distance that it sets as the criterion, (samples,).
-        exemplars: their number.
+        exemplars: their names.
     """
 
     conditions: pd.DataFrame
     grid: Floats
     distances: Floats
     criteria: Mapping[float, Floats]
-    exemplars: int
+    exemplars: NDArray[np.int64]
 
     @classmethod
-    def of(cls, trials: pd.DataFrame, *, with_intervals: bool) -> "_Answers":
+    def of(cls, trials: pd.DataFrame) -> "_Answers":
         """From the trials of one test at one place."""
-        table = trials[
-            [*_ORDER, "level", "criterion", "human", "value"]
-        ]  # a comparison does this a thousand times
-        trials = table.iloc[np.lexsort([table[name].to_numpy() for name in reversed(_ORDER)])]
-        exemplars = trials["exemplar"].nunique()
-        means = _samples(trials["value"].to_numpy().reshape(-1, exemplars), with_intervals)
-        of_exemplars = trials.iloc[::exemplars]
+        trials = trials.iloc[np.lexsort([trials[name].to_numpy() for name in reversed(_ORDER)])]
+        exemplars = np.unique(trials["exemplar"].to_numpy())
+        means = _samples(trials["value"].to_numpy().reshape(-1, len(exemplars)))
+        of_exemplars = trials.iloc[:: len(exemplars)]
         is_criterion = of_exemplars["is_criterion"].to_numpy()
         shown = of_exemplars[~is_criterion]
         grid = shown["contrast"].unique()
@@ -386,10 +372,10 @@ class _Answers:
         return bool(min(one[0] for one in self.criteria.values()) <= 0)
 
 
-def _samples(values: Floats, with_intervals: bool) -> Floats:
+def _samples(values: Floats) -> Floats:
     """(rows, exemplars) to (samples, rows): the mean over all exemplars, then without each of them."""
     mean: Floats = values.mean(axis=1)[None]
-    if not with_intervals or values.shape[1] < 2:
+    if values.shape[1] < 2:
         return mean
     others = (values.sum(axis=1) - values.T) / (values.shape[1] - 1)
     return np.asarray(np.concatenate([mean, others]))
@@ -405,11 +391,11 @@ def _scores(
     """
     test, conditions = TESTS[name], answers.conditions
     own = answers.contrasts() if contrasts is None else contrasts
-    place = {**columns, "condition": name, "n_clusters": answers.exemplars}
+    place = {**columns, "condition": name, "n_clusters": len(answers.exemplars)}
     people, flat = conditions["human"].to_numpy(), conditions["criterion"].to_numpy()
 
     def numbered(key: str, values: Floats, n: int, cause: str, **others: Any) -> Number:
-        return _number(key, values, common, n=n, note=cause, **{**place, **others})
+        return _number(key, values, answers.exemplars, common, n=n, note=cause, **{**place, **others})
 
     def agreements(own: Floats, keys: Iterable[str], **others: Any) -> Iterator[Number]:
         found = agreement(own, people, flat, free_offset=test.free_offset)
@@ -436,7 +422,7 @@ def _scores(
         for (level, criterion, _), values in zip(conditions.itertuples(index=False), own.T, strict=True):
             at = {"level": level, "parameter": criterion}
             numbers.append(
-                numbered("contrast", values, answers.exemplars, _cause(answers, 0) or _OUTSIDE, **at)
+                numbered("contrast", values, len(answers.exemplars), _cause(answers, 0) or _OUTSIDE, **at)
             )
     return numbers
 
@@ -458,14 +444,19 @@ def _cause(answers: _Answers, n: int, of: int | None = None) -> str:
     )
 
 
-def _number(key: str, values: Floats, common: Common, *, note: str, **columns: Any) -> Number:
+def _number(
+    key: str, values: Floats, exemplars: NDArray[np.int64], common: Common, *, note: str, **columns: Any
+) -> Number:
     """A number with its interval; the first of its values counts, the others lack one exemplar each."""
-    on_logs = key == "contrast"
+    on_logs, n = key == "contrast", len(exemplars)
     samples = np.log10(values) if on_logs else values
     ends = [np.nan, np.nan]
-    if len(samples) > 1 and not np.isnan(samples).any():
-        variance = float(jackknife_variance(samples[1:]))
-        ends = student_interval(samples[0], variance, "linear", common.confidence_level, len(samples) - 2)
+    if n > 1:
+        of_exemplars = pd.Index(exemplars, name="exemplar")
+        columns |= {"influence": pd.Series(left_out_influence(values[1:]), index=of_exemplars)}
+    if common.n_resamples and n > 1 and not np.isnan(samples).any():
+        variance = float(np.square(left_out_influence(samples[1:])).sum()) * n / (n - 1)
+        ends = student_interval(samples[0], variance, "linear", common.confidence_level, n - 1)
         ends = [float(10**end) if on_logs else float(end) for end in ends]
     value = float(values[0])
     return Number(

@@ -8,14 +8,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, Kind, KindSettings, decode, digest, number
+from hf_clipdyn.benchmarks.base import (
+    NO_INTERVAL,
+    Common,
+    Kind,
+    KindSettings,
+    decode,
+    digest,
+    mean_by_item,
+    number,
+)
 from hf_clipdyn.benchmarks.pair_tables import DISTANCE_COLUMNS, DISTANCES, PROBES, by_place
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.bootstrap import Resampling, mean_intervals
-from hf_clipdyn.metrics.two_afc import two_afc
+from hf_clipdyn.metrics.two_afc import two_afc, two_afc_rows
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
@@ -137,10 +146,10 @@ class Quadruple(Kind[KindSettings]):
                     for names in (("level_0", "level_1"), ("pair_0", "pair_1"))
                 )
                 # `two_afc` takes the smaller of two distances.
-                result = two_afc(
-                    -first, -second, _shares(part), groups=part["reference_id"].to_list(), **common.resampling
-                )
+                answers = -first, -second, _shares(part)
+                result = two_afc(*answers, groups=part["reference_id"].to_list(), **common.resampling)
                 named = columns | condition | {"n_clusters": part["reference_id"].nunique()}
+                named["influence"] = mean_by_item(two_afc_rows(*answers)[:, 0], part["item"])
                 found.append(number(result, "two_afc", metric="agreement", **named))
         return found
 

@@ -1,15 +1,15 @@
 """Image quality: does the distance of a distorted image to its reference order images as people do?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Influence, Kind, KindSettings, digest, number
+from hf_clipdyn.benchmarks.base import Common, Kind, digest, number
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture, shares_below
-from hf_clipdyn.benchmarks.input_views import PREPROCESSES, InputViews, input_views
+from hf_clipdyn.benchmarks.influence import grouped
+from hf_clipdyn.benchmarks.input_views import InputViews, input_views
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
@@ -20,7 +20,6 @@ from hf_clipdyn.benchmarks.pair_tables import (
     dropped_dimensions,
     pair_trials,
     places_of_distances,
-    rows_at,
 )
 from hf_clipdyn.benchmarks.pairs import Ints, mean_per_item, pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import (
@@ -30,11 +29,11 @@ from hf_clipdyn.benchmarks.pixel_baselines import (
     quality_baselines,
 )
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.settings import QualitySettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.fields import option
-from hf_clipdyn.metrics.iqa_correlation import iqa_correlation, left_out_correlations
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
+from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["Quality", "QualitySettings"]
@@ -43,18 +42,6 @@ _COLUMNS = ["reference_id", "distortion", "score", "higher_is_better"]
 _JOINS = ("metric", "condition")
 _LEVEL = "level"
 _ZERO: dict[str, Any] = {"neutral": 0.0, "neutral_title": "none", "perception": "low"}
-
-
-@dataclass(frozen=True)
-class QualitySettings(KindSettings):
-    """What a user may choose for the image quality benchmarks."""
-
-    preprocess: str = option(
-        "processor",
-        "How images reach the model: processor (the model's own resizing and cropping), squash (the whole image, "
-        "resized) or tiles (native resolution).",
-        choices=PREPROCESSES,
-    )
 
 
 class Quality(Kind[QualitySettings]):
@@ -244,45 +231,22 @@ class Quality(Kind[QualitySettings]):
         """Correlations with intervals over the references."""
         found: list[Number] = []
         for columns, keys, part in _parts(trials):
-            result = iqa_correlation(
-                part["value"],
-                part["score"],
-                groups=part["reference_id"].to_list(),
-                higher_is_better=bool(part["higher_is_better"].iloc[0]),
-                logistic=4 if len(keys) > 1 else None,
-                kendall=len(keys) > 1,
-                **common.resampling,
-            )
-            counted = columns | {"n_clusters": result["n_groups"]}
-            found += [number(result, key, **counted) for key in keys]
+            x, y = part["value"], part["score"]
+            how: dict[str, Any] = {
+                "higher_is_better": bool(part["higher_is_better"].iloc[0]),
+                "logistic": 4 if len(keys) > 1 else None,
+                "kendall": len(keys) > 1,
+            }
+            result = iqa_correlation(x, y, groups=part["reference_id"].to_list(), **how, **common.resampling)
+            groups, names = grouped(part["reference_id"])
+            influences = correlation_influences(x, y, groups, **how)
+            for key in keys:
+                influence = pd.Series(influences[key], index=names) if key in influences else None
+                counted = columns | {"n_clusters": result["n_groups"], "influence": influence}
+                found.append(number(result, key, **counted))
             if not columns["condition"]:
                 found += dropped_dimensions(part, columns)
         return found
-
-    @staticmethod
-    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
-        """Of SRCC, PLCC and alignment: what leaving a reference out changes, ascribed to its first item.
-
-        The delete-one jackknife over the references, as by scoring again without each, but much faster. A logistic
-        fit is fitted again there; for Kendall's correlation the gain would be small.
-        """
-        for columns, keys, part in _parts(trials):
-            first = part.drop_duplicates("reference_id")["item"].to_numpy()
-            higher_is_better = bool(part["higher_is_better"].iloc[0])
-            groups = part["reference_id"].to_list()
-            left_out = left_out_correlations(
-                part["value"], part["score"], groups, higher_is_better=higher_is_better
-            )
-            for key in (key for key in keys if key in left_out):
-                changes = (left_out[key].mean() - left_out[key]) * (1 - 1 / len(first))
-                yield Influence(metric=key, values=pd.Series(changes, index=first), **columns)
-
-    @classmethod
-    def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
-        """One place, and one distortion if the number is of one; the levels of the distortion have no distance."""
-        part = rows_at(trials, number)
-        whole = part is trials or not number.condition
-        return part if whole else part[part["distortion"] == number.condition]
 
 
 def _parts(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], list[str], pd.DataFrame]]:

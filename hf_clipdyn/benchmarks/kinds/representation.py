@@ -15,8 +15,13 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.metrics.representational_similarity import Method, noise_ceiling, similarities_with_people
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.metrics.representational_similarity import (
+    Method,
+    noise_ceiling,
+    similarities_with_people,
+    similarity_influences,
+)
+from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["Representation"]
@@ -200,10 +205,14 @@ class Representation(Kind[KindSettings]):
         """Alignments of every place, baseline and reference with people, and the ceilings."""
         held = _Matrices(trials)
         numbers: list[Number] = []
-        for columns, result in held.results(common):
+        for columns, result, influences in held.results(common):
             if columns["reference"] in _SYSTEMS and result["causes"]:
                 continue  # a matrix of categories says nothing within them
-            numbers.append(number(result, "alignment", n_clusters=result["n_images"], **columns))
+            known = (
+                None if influences is None else held.over_people(np.array(result["by_person"]), influences)
+            )
+            counted = {"n_clusters": result["n_images"], "influence": known}
+            numbers.append(number(result, "alignment", **counted, **columns))
             for at, person in enumerate(held.persons if _has_persons(columns) else ()):
                 ends = result.get("by_person_ci", [NO_INTERVAL] * len(held.persons))[at]
                 one = {
@@ -213,27 +222,10 @@ class Representation(Kind[KindSettings]):
                     "n": result["n"],
                 }
                 counted = {"n_clusters": result["n_images"], "note": "; ".join(result["causes"].values())}
+                if influences is not None:
+                    counted["influence"] = pd.Series(influences[:, at], index=held.images)
                 numbers.append(Number(**columns | _of_person(person) | one | counted))
         return [*numbers, *held.scales()]
-
-    @staticmethod
-    def paired_variances(
-        a: pd.DataFrame, b: pd.DataFrame, common: Common
-    ) -> dict[tuple[Any, ...], tuple[float, int]]:
-        """From the same drawn images and the same people for both revisions."""
-        first, second = _Matrices(a), _Matrices(b)
-        found: dict[tuple[Any, ...], tuple[float, int]] = {
-            one.number_key: (0.0, one.n_clusters) for one in second.scales()
-        }
-        for columns, result in second.results(common, minus=first):
-            variances, n_images = result.get("variances"), result["n_images"]
-            error = variances.corrected if variances else 0.0  # references have none, and are alike in both
-            of_persons = result.get("by_person_variances", [0.0] * len(second.persons))
-            found[NumberKey(**columns).number_key] = error, min(n_images, result["n_people"])
-            for at, person in enumerate(second.persons if _has_persons(columns) else ()):
-                key = NumberKey(**columns | _of_person(person)).number_key
-                found[key] = of_persons[at], n_images
-        return found
 
 
 def _has_persons(columns: Mapping[str, Any]) -> bool:
@@ -252,6 +244,7 @@ class _Matrices:
     Attributes:
         persons: names.
         people: (persons, pairs).
+        images: their items.
         groups: the category of each image.
         systems: everything else, by its columns of a number as sorted items.
     """
@@ -262,7 +255,7 @@ class _Matrices:
         shown = dict(zip(pairs["item"], pairs["category"], strict=True))
         shown |= dict(zip(pairs["partner"], pairs["partner_category"], strict=True))
         self.groups = [shown[image] for image in sorted(shown)]
-        self.n_images = len(shown)
+        self.images = pd.Index(sorted(shown), name="image")
         persons = trials[trials["probe"] == "person"].groupby("name", sort=True)["value"]
         self.persons = [str(name) for name, _ in persons]
         self.people = np.stack([values.to_numpy(np.float64) for _, values in persons])
@@ -281,10 +274,15 @@ class _Matrices:
         if len(sizes) > 1 and sizes.max() >= _FEW_IMAGES:
             yield _WITHIN, self.groups
 
-    def results(
-        self, common: Common, *, minus: "_Matrices | None" = None
-    ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Columns of a number, and what `representational_similarity` says of it."""
+    def over_people(self, by_person: Floats, influences: Floats) -> "pd.Series[float]":
+        """What each image contributes to the mean over people through each person, images and people being drawn."""
+        n_images, n_people = influences.shape
+        cells = (influences + (by_person - by_person.mean()) / n_images) / n_people
+        names = pd.MultiIndex.from_product([self.images, self.persons], names=["image", "person"])
+        return pd.Series(cells.reshape(-1), index=names)
+
+    def results(self, common: Common) -> Iterator[tuple[dict[str, Any], dict[str, Any], Floats | None]]:
+        """Columns of a number, what `representational_similarity` says of it, and a value's influences."""
         for metric, method in _METRICS.items():
             for subset, groups in self._parts():
                 asked = {
@@ -300,16 +298,14 @@ class _Matrices:
                 ):
                     if not keys:
                         continue
-                    results = similarities_with_people(
-                        np.stack([asked[key] for key in keys]),
-                        self.people,
-                        minus=np.stack([minus.systems[key] for key in keys]) if minus else None,
-                        method=method,
-                        groups=groups,
-                        **resampling,
-                    )
-                    for key, result in zip(keys, results, strict=True):
-                        yield {"metric": metric, "subset": subset, **dict(key)}, result
+                    models = np.stack([asked[key] for key in keys])
+                    how: dict[str, Any] = {"method": method, "groups": groups}
+                    results = similarities_with_people(models, self.people, **how, **resampling)
+                    values = [at for at, key in enumerate(keys) if dict(key)["role"] == "value"]
+                    known = similarity_influences(models[values], self.people, **how) if values else []
+                    influences = dict(zip(values, known, strict=True))
+                    for at, (key, result) in enumerate(zip(keys, results, strict=True)):
+                        yield {"metric": metric, "subset": subset, **dict(key)}, result, influences.get(at)
 
     def scales(self) -> Iterator[Number]:
         """Chance, ceilings and what people have in common, for every metric and sub-set."""

@@ -1,19 +1,27 @@
 """Image-text retrieval on captioned images: recall at 1, 5 and 10 in both directions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number, similarity, unit
+from hf_clipdyn.benchmarks.base import (
+    Common,
+    Kind,
+    by_item,
+    decode,
+    digest,
+    number,
+    similarity,
+    unit,
+)
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.settings import RetrievalSettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.captioned import has_overlong
 from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.fields import option
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -25,15 +33,6 @@ _DIRECTIONS = {
     "text_to_image": "Share of captions with their image in the top {}.",
 }
 _DEPTHS = (1, 5, 10)
-
-
-@dataclass(frozen=True)
-class RetrievalSettings(KindSettings):
-    """Among which images and captions the model searches."""
-
-    held_out: int | None = option(
-        None, "Hold out the last N images for retrieval. Default: use all images.", within="[1, 1000000000]"
-    )
 
 
 class Retrieval(Kind[RetrievalSettings]):
@@ -131,7 +130,12 @@ class Retrieval(Kind[RetrievalSettings]):
                 metric = f"{direction}_recall_at_{depth}"
                 chance = result[f"{direction}_chance_at_{depth}"]
                 numbers += [
-                    number(result, metric, **counts),
+                    number(
+                        result,
+                        metric,
+                        influence=by_item(result["influences"][metric], images["item"]),
+                        **counts,
+                    ),
                     Number(metric=metric, role="chance", value=chance, **counts),
                 ]
         return numbers

@@ -4,9 +4,8 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import datasets
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Common, Influence, Kind, KindSettings, decode, digest
+from hf_clipdyn.benchmarks.base import Common, Kind, by_item, decode, digest
 from hf_clipdyn.benchmarks.captions import first_captions
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
@@ -29,14 +28,14 @@ from hf_clipdyn.benchmarks.saliency_rows import (
     ImageRows,
     TrialRow,
 )
+from hf_clipdyn.benchmarks.settings import PROBES, SaliencySettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.views import crop_view, whole_view
-from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.data.images import decode_image
-from hf_clipdyn.errors import ConfigError, DatasetError
-from hf_clipdyn.fields import option
-from hf_clipdyn.memory import keep_freed_blocks
+from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
+from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.saliency_map_scores import METRICS
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -44,9 +43,6 @@ from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 __all__ = ["NEUTRAL_TEXT", "PROBES", "Saliency", "SaliencySettings"]
 
 NEUTRAL_TEXT = "a photo."
-PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
-"""The maps that can be read out of a model, see `hf_clipdyn.models.maps`."""
-
 _CHUNK = 32
 # The centre bias is built from the fixations that are sAUC's negatives, without the image's own: with few images it is
 # high where the negatives are. On OSIE it has .34 to .41 with 20 images, .49 with 700.
@@ -77,38 +73,6 @@ _AUCS = {
 _SCALES: dict[str, Scale] = dict.fromkeys([*_AUCS, "sim"], "share")
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SaliencySettings(KindSettings):
-    """Which maps to score, and how to show the images."""
-
-    preprocess: str = option(
-        "squash",
-        "squash (resize the whole image to the model's square) or crop (use only the part that the "
-        "model's processor keeps).",
-        choices=("squash", "crop"),
-    )
-    probes: tuple[str, ...] = option(
-        ("attention", "rollout"), f"Maps to read out: {', '.join(PROBES)}.", choices=PROBES
-    )
-    captions: Path | None = option(
-        None,
-        "CSV file with the columns image and caption. `gradient_input` also uses these captions. Default: "
-        "only a neutral text.",
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # The order of the probes changes nothing, so that it must not name another cell.
-        object.__setattr__(self, "probes", tuple(name for name in PROBES if name in self.probes))
-        if self.captions is not None:
-            object.__setattr__(self, "captions", Path(self.captions).expanduser())
-            if "gradient_input" not in self.probes:
-                raise ConfigError(
-                    "captions is given, but only the probe gradient_input uses captions: add it to the "
-                    "probes."
-                )
 
 
 class Saliency(Kind[SaliencySettings]):
@@ -379,6 +343,7 @@ class Saliency(Kind[SaliencySettings]):
         numbers: list[Number] = []
         for probe, columns, rows in _places(trials):
             values = rows[list(METRICS)].to_numpy(np.float64)
+            influences = mean_influence(values)
             codes = pd.factorize(rows["item"])[0].astype(np.int64)
             counts = (~np.isnan(values)).sum(axis=0)
             intervals = np.full((len(METRICS), 2), np.nan)
@@ -394,23 +359,11 @@ class Saliency(Kind[SaliencySettings]):
                 n, (low, high) = int(counts[at]), intervals[at].tolist()
                 value = float(np.nanmean(values[:, at])) if n else float("nan")
                 counted: dict[str, Any] = {"n": n, "n_clusters": n, "note": note}
+                counted["influence"] = by_item(influences[:, at], rows["item"])
                 numbers.append(
                     Number(metric=name, value=value, ci_low=low, ci_high=high, **counted, **columns)
                 )
         return numbers
-
-    @staticmethod
-    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
-        """All numbers are means over the images at which they are defined."""
-        for _, columns, rows in _places(trials):
-            values = rows.set_index("item")[list(METRICS)].astype(np.float64)
-            deviations = (values - values.mean()) / values.notna().sum()
-            of_images = deviations.fillna(0.0).groupby(level="item").sum()
-            for name in METRICS:
-                defined = values[name].notna().any()
-                yield Influence(
-                    metric=name, values=of_images[name] if defined else of_images[name] * np.nan, **columns
-                )
 
 
 def _places(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:

@@ -28,12 +28,10 @@ from hf_clipdyn.benchmarks.shape_scores import (
     OBSERVERS,
     OTHER_CUE,
     TEXT_FREE,
-    shape_influences,
     shape_numbers,
 )
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.imagenet_names import imagenet_names
-from hf_clipdyn.data.prompts import PHOTO
+from hf_clipdyn.data.prompts import PHOTO, imagenet_names
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
@@ -270,7 +268,6 @@ class ShapeBias(Kind[KindSettings]):
         )
 
     score = staticmethod(shape_numbers)
-    influences = staticmethod(shape_influences)
 
 
 def _way(terms: KindTerms, protocol: str, cue: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Influence, Kind, KindSettings, digest, number
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
@@ -18,13 +18,12 @@ from hf_clipdyn.benchmarks.pair_tables import (
     by_subset,
     dropped_dimensions,
     pair_trials,
-    rows_at,
 )
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc, two_afc_rows
-from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Axis, KindTerms, Overview, Reference, Term
 
 __all__ = ["Similarity"]
@@ -134,28 +133,15 @@ class Similarity(Kind[KindSettings]):
         found = []
         for key, columns, rows in _parts(trials):
             images = rows[list(_IMAGES)].to_numpy(np.int64)
-            result = two_afc(
-                rows["value_0"], rows["value_1"], rows["judgement"], images=images, **common.resampling
-            )
-            n_clusters = image_clusters(images)[1]
-            found.append(number(result, key, metric="two_afc", n_clusters=n_clusters, **columns))
+            answers = [rows[name].to_numpy(np.float64) for name in ("value_0", "value_1", "judgement")]
+            result = two_afc(*answers, images=images, **common.resampling)
+            scores = two_afc_rows(*answers)[:, TWO_AFC_VALUES.index(key)]
+            counted = columns | {"n_clusters": image_clusters(images)[1]}
+            counted["influence"] = mean_by_item(scores, rows["item"])
+            found.append(number(result, key, metric="two_afc", **counted))
         for columns, rows in by_place(trials):
             found += dropped_dimensions(rows, columns)
         return found
-
-    @classmethod
-    def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
-        """One place."""
-        return rows_at(trials, number)
-
-    @staticmethod
-    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
-        """All numbers are means over the triplets."""
-        for key, columns, rows in _parts(trials):
-            answers = (rows[name].to_numpy(np.float64) for name in ("value_0", "value_1", "judgement"))
-            scores = two_afc_rows(*answers)[:, TWO_AFC_VALUES.index(key)]
-            values = pd.Series((scores - scores.mean()) / len(scores), index=rows["item"])
-            yield Influence(metric="two_afc", values=values, **columns)
 
 
 def _nearer(rows: pd.DataFrame) -> pd.Series:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -97,9 +97,14 @@ class ZeroShot(Kind[KindSettings]):
         result = zero_shot_accuracy(
             trials["ranking"].tolist(), trials["label"], n_classes=n_classes, **common.resampling
         )
+        hits = np.stack(trials["ranking"].to_list()) == trials["label"].to_numpy()[:, None]
+        right = {"top1": hits[:, 0], "top5": hits[:, :_KEPT].any(axis=1)}
         chances = {"top1": result["chance"], "top5": min(_KEPT, n_classes) / n_classes}
         return [
-            *(number(result, key, n_clusters=n) for key in chances),
+            *(
+                number(result, key, n_clusters=n, influence=mean_by_item(right[key], trials["item"]))
+                for key in chances
+            ),
             *(
                 Number(metric=key, role="chance", value=value, n=n, n_clusters=n)
                 for key, value in chances.items()

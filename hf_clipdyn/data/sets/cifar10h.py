@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.data.base import DataBuilder, Rows
-from hf_clipdyn.data.cifar import PIXELS, png_of
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import CIFAR
-from hf_clipdyn.data.sets.cifar10 import Cifar10
+from hf_clipdyn.data.sets.cifar import PIXELS, Cifar10, png_of
 from hf_clipdyn.data.tables import check_new, integer_of, read_csv, read_npy, read_records
 from hf_clipdyn.errors import DatasetError
 

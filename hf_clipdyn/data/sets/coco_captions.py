@@ -39,18 +39,18 @@ class CocoCaptions(CaptionListBuilder):
     )
 
     def _annotations(self) -> dict[str, SourceFile]:
-        found: dict[str, SourceFile] = {}
+        annotations: dict[str, SourceFile] = {}
         for file in self.files.files:
             match = _ANNOTATIONS.fullmatch(file.name)
             if match is None:
                 continue
             split = match["split"].lower()
-            if split in found:
+            if split in annotations:
                 raise DatasetError(
-                    f"{file.path} and {found[split].path} describe the same photographs: remove one."
+                    f"{file.path} and {annotations[split].path} describe the same photographs: remove one."
                 )
-            found[split] = file
-        return found
+            annotations[split] = file
+        return annotations
 
     def splits(self) -> list[str]:
         return sorted(self._annotations()) or [self.default_split]

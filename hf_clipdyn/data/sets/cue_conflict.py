@@ -89,7 +89,9 @@ class CueConflict(DataBuilder):
 def _human_answers(files: FileIndex) -> dict[str, list[dict[str, str]]]:
     """The answers of the observers by image; ``na`` if there was none in time."""
     answers: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for one in read_answers(files):
-        if one.stimulus.subset == "cue-conflict":
-            answers[one.stimulus.image_id].append({"subject": one.observer, "response": one.response})
+    for answer in read_answers(files):
+        if answer.stimulus.subset == "cue-conflict":
+            answers[answer.stimulus.image_id].append(
+                {"subject": answer.observer, "response": answer.response}
+            )
     return answers

@@ -32,15 +32,15 @@ class Imagefolder(CaptionedBuilder):
     layout = ("|".join(_METADATA),)
 
     def _caption_files(self) -> dict[str, SourceFile]:
-        found: dict[str, SourceFile] = {}
+        lists: dict[str, SourceFile] = {}
         for file in self.files.named(*_METADATA):
             split = split_in(file.parts[:-1]) or self.default_split
-            if split in found:
+            if split in lists:
                 raise DatasetError(
-                    f"{file.path} and {found[split].path} both describe {split!r}: remove one."
+                    f"{file.path} and {lists[split].path} both describe {split!r}: remove one."
                 )
-            found[split] = file
-        return found
+            lists[split] = file
+        return lists
 
     def splits(self) -> list[str]:
         return list(self._caption_files())

@@ -1,8 +1,8 @@
 """ImageNet, the 1,000 classes of ILSVRC 2012 (Russakovsky et al. 2015)."""
 
+from hf_clipdyn.data.labels import WordnetBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
-from hf_clipdyn.data.wordnet import WordnetBuilder
 
 
 class Imagenet(WordnetBuilder):

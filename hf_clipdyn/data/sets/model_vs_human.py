@@ -80,7 +80,7 @@ class ModelVsHuman(DataBuilder):
                 "category": category,
                 "exemplar": _exemplar(stimulus),
                 "human_responses": [
-                    {"subject": one.observer, "response": one.response} for one in answers[stimulus]
+                    {"subject": trial.observer, "response": trial.response} for trial in answers[stimulus]
                 ],
             }
 
@@ -108,10 +108,10 @@ def _shown_by(file: SourceFile, subset: str) -> tuple[Stimulus, str]:
 
 
 def _check_category(answers: list[Answer], category: str, path: str) -> None:
-    for one in answers:
-        if one.category != category:
+    for answer in answers:
+        if answer.category != category:
             raise DatasetError(
-                f"{one.where}: the category is {one.category!r}, but {path} shows {category!r}: correct one of them."
+                f"{answer.where}: the category is {answer.category!r}, but {path} shows {category!r}: correct either."
             )
 
 

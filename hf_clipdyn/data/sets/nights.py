@@ -39,7 +39,7 @@ class Nights(DataBuilder):
 
     @cached_property
     def _table(self) -> dict[str, list[tuple[str, dict[str, str]]]]:
-        found: dict[str, list[tuple[str, dict[str, str]]]] = {}
+        table: dict[str, list[tuple[str, dict[str, str]]]] = {}
         seen: dict[str, str] = {}
         for where, row in read_csv(self.files.file("data.csv").path, _NEEDED):
             if row["split"] not in _SPLITS:
@@ -47,8 +47,8 @@ class Nights(DataBuilder):
                     f"{where}: {row['split']!r} is not one of {', '.join(_SPLITS)}: correct that line."
                 )
             check_new(seen, f"the triplet {row['id']}", where)
-            found.setdefault(row["split"], []).append((where, row))
-        return found
+            table.setdefault(row["split"], []).append((where, row))
+        return table
 
     def splits(self) -> list[str]:
         return [name for name in _SPLITS if name in self._table]

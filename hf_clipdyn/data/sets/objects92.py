@@ -55,9 +55,9 @@ class Objects92(DataBuilder):
             check_new(seen, line["file"], where)
         images = [folder.image(line["file"]) for _, line in lines]
         categories = [line["category"] for _, line in lines]
-        for found in images:
-            if found is not None:
-                self.image(found)
+        for file in images:
+            if file is not None:
+                self.image(file)
         persons, references = self._matrices(len(lines))
         references |= {"categories": _between(categories), "silhouette": _silhouettes(images)}
         named = [("person", persons), ("reference", references)]
@@ -127,8 +127,8 @@ def _outline(image: SourceFile) -> NDArray[np.bool_]:
 
 
 def _distances(masks: Mapping[int, NDArray[np.bool_]]) -> Iterator[tuple[int, int, float]]:
-    for place, one in masks.items():
+    for place, mask in masks.items():
         for other, another in masks.items():
-            if one.shape != another.shape:
+            if mask.shape != another.shape:
                 raise DatasetError("The photographs differ in size: use the official files.")
-            yield place, other, float(np.sqrt((one ^ another).sum()))
+            yield place, other, float(np.sqrt((mask ^ another).sum()))

@@ -41,7 +41,7 @@ class Osie(FixationBuilder):
     def rows(self, split: str) -> Rows:
         path = self.files.file("fixations.mat").path
         stimuli = self.files.folder("stimuli")
-        found = False
+        any_image = False
         seen: dict[str, str] = {}
         entries = read_mat(path, "fixations")["fixations"].ravel()
         for position, entry in enumerate(entries, start=1):
@@ -56,9 +56,9 @@ class Osie(FixationBuilder):
             check_new(seen, name, f"{path}, entry {position}")
             image = stimuli.image(name)
             if image is not None:
-                found = True
+                any_image = True
                 yield self.row(image, fixations)
-        if not found:
+        if not any_image:
             raise DatasetError(
                 f"None of the photographs of {path} is in {stimuli.root}: unpack stimuli/ too."
             )

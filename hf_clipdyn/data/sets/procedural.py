@@ -74,7 +74,9 @@ def _arm(name: str, **changes: Any) -> ProceduralConfig:
 
 def _cue(name: str, reliability: float, rng: np.random.Generator) -> str:
     """The class that a cue points to: ``name`` with this probability, else one of the others."""
-    return name if rng.random() < reliability else str(rng.choice([one for one in CLASSES if one != name]))
+    return (
+        name if rng.random() < reliability else str(rng.choice([other for other in CLASSES if other != name]))
+    )
 
 
 class Procedural(DataBuilder):

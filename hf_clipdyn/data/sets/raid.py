@@ -81,15 +81,15 @@ class Raid(QualityBuilder):
         return self.files, self.files
 
     def ratings(self) -> Iterator[Rating]:
-        for one in self._levels():
-            if one.level > 1:
+        for stimulus in self._levels():
+            if stimulus.level > 1:
                 yield Rating(
-                    distorted=one.distorted,
-                    reference=one.reference,
-                    distortion=one.distortion,
-                    level=one.level,
-                    score=one.scale,
-                    where=one.where,
+                    distorted=stimulus.distorted,
+                    reference=stimulus.reference,
+                    distortion=stimulus.distortion,
+                    level=stimulus.level,
+                    score=stimulus.scale,
+                    where=stimulus.where,
                 )
 
     def rows(self, split: str) -> Rows:
@@ -118,18 +118,18 @@ class Raid(QualityBuilder):
 
     def _quadruple_rows(self) -> Rows:
         judged = self._quadruples()
-        for one in self._levels():
-            image = self.files.image(one.distorted)
+        for stimulus in self._levels():
+            image = self.files.image(stimulus.distorted)
             if image is None:
                 continue
-            reference = one.reference.rpartition(".")[0]
+            reference = stimulus.reference.rpartition(".")[0]
             yield {
                 "image": self.image(image),
                 "reference_id": reference,
-                "distortion": one.distortion,
-                "level": one.level,
-                "scale": one.scale,
-                "quadruples": judged.get((reference, one.distortion, one.level), []),
+                "distortion": stimulus.distortion,
+                "level": stimulus.level,
+                "scale": stimulus.scale,
+                "quadruples": judged.get((reference, stimulus.distortion, stimulus.level), []),
             }
 
     def _quadruples(self) -> dict[tuple[str, str, int], list[dict[str, int]]]:
@@ -152,9 +152,9 @@ class Raid(QualityBuilder):
             if (a, b) > (c, d):
                 a, b, c, d, second = c, d, a, b, answers - second
             image = f"img_{integer_of(row.get('image_id_01', row.get('image')), where):02d}"
-            found = counts[image, _NAME_OF_WORD[word], a, b, c, d]
-            found[0] += answers
-            found[1] += second
+            count = counts[image, _NAME_OF_WORD[word], a, b, c, d]
+            count[0] += answers
+            count[1] += second
         rows: dict[tuple[str, str, int], list[dict[str, int]]] = defaultdict(list)
         for (image, name, a, b, c, d), (answers, second) in sorted(counts.items()):
             quadruple = {"other": b, "pair_0": c, "pair_1": d, "answers": answers, "second_larger": second}

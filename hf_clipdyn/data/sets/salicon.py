@@ -43,12 +43,12 @@ class Salicon(FixationBuilder):
     recordings = "fixations.zip"
 
     def splits(self) -> list[str]:
-        found = [split for split in _SPLITS if any(self._of_split(split, ".mat", ".png"))]
-        if not found:
+        splits = [split for split in _SPLITS if any(self._of_split(split, ".mat", ".png"))]
+        if not splits:
             raise DatasetError(
                 f"{self.files.root} has no fixations in train/ or val/: unpack fixations.zip too."
             )
-        return found
+        return splits
 
     def _of_split(self, split: str, *suffixes: str) -> Iterator[SourceFile]:
         return (
@@ -69,9 +69,9 @@ class Salicon(FixationBuilder):
 
 def _fixations(file: SourceFile) -> list[Fixation]:
     gaze = read_mat(file.path, "gaze")["gaze"]
-    found: list[Fixation] = []
+    fixations: list[Fixation] = []
     with expecting("structured like SALICON's", file.path):
         for number, subject in enumerate(gaze.ravel(), start=1):
             points = np.asarray(subject["fixations"], dtype=float).reshape(-1, 2)
-            found.extend((float(x) - 1, float(y) - 1, math.nan, str(number)) for x, y in points)
-    return found
+            fixations.extend((float(x) - 1, float(y) - 1, math.nan, str(number)) for x, y in points)
+    return fixations

@@ -93,11 +93,11 @@ class Things(DataBuilder):
                 "is_reference": photograph.stem.lower().endswith("_01b"),
                 "odd_in": [
                     {
-                        "other_0": self._objects[one],
+                        "other_0": self._objects[first],
                         "other_1": self._objects[other],
                         "only_repeated": bool(flag),
                     }
-                    for (one, other, _), flag in zip(every[mine].tolist(), only_repeated[mine], strict=True)
+                    for (first, other, _), flag in zip(every[mine].tolist(), only_repeated[mine], strict=True)
                 ],
             }
 
@@ -128,11 +128,11 @@ class Things(DataBuilder):
     @cached_property
     def _first_photographs(self) -> dict[str, SourceFile]:
         """By object, the first of its numbered photographs in alphabetical order."""
-        found: dict[str, SourceFile] = {}
+        photographs: dict[str, SourceFile] = {}
         for file in sorted(self.files.images(), key=lambda file: file.name.lower()):
             if match := _NUMBERED.fullmatch(file.stem.lower()):
-                found.setdefault(match["object"], file)
-        return found
+                photographs.setdefault(match["object"], file)
+        return photographs
 
     def _triplets(self, split: str) -> Ints:
         if split == "complete":
@@ -142,8 +142,8 @@ class Things(DataBuilder):
 
     def _repeated(self) -> Ints:
         paths = [file.path for name in _REPEATED for file in self.files.named(name)[:1]]
-        found = [self._checked(read_whole_numbers(path, 3), path) for path in paths]
-        return np.concatenate([np.empty((0, 3), np.int64), *found])
+        triplets = [self._checked(read_whole_numbers(path, 3), path) for path in paths]
+        return np.concatenate([np.empty((0, 3), np.int64), *triplets])
 
     def _judged_table(self) -> Ints:
         """The triplets of the table of all judgements, the odd one last; one answer of a person to one triplet."""

@@ -3,10 +3,10 @@
 from functools import cached_property
 
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.labels import WordnetBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.data.tables import lines_of
-from hf_clipdyn.data.wordnet import WordnetBuilder
 from hf_clipdyn.errors import DatasetError
 
 
@@ -43,15 +43,15 @@ class TinyImagenet(WordnetBuilder):
     @cached_property
     def _listed(self) -> dict[str, str]:
         """WordNet number by file name of the validation images."""
-        found = self.files.named("val_annotations.txt")
-        if not found:
+        lists = self.files.named("val_annotations.txt")
+        if not lists:
             return {}
         listed: dict[str, str] = {}
-        for number, line in enumerate(lines_of(found[0].path), start=1):
+        for number, line in enumerate(lines_of(lists[0].path), start=1):
             cells = line.split()
             if len(cells) < 2 or cells[0].lower() in listed:
                 raise DatasetError(
-                    f"{found[0].path}, line {number} has no image and class, or repeats an image: correct that line."
+                    f"{lists[0].path}, line {number} has no image and class, or repeats an image: correct that line."
                 )
             listed[cells[0].lower()] = cells[1].lower()
         return listed

@@ -6,16 +6,16 @@ Names stand once in a list of strings. `js/core.js` reads this form, and only th
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
-from hf_clipdyn.report.panels import groups_of_seeds
+from hf_clipdyn.report.plan import groups_of_seeds
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import HUES, SHADES, THEME, twins
 from hf_clipdyn.report.words import json_object, json_words
@@ -67,9 +67,9 @@ def anchor(benchmark: str) -> str:
 
 def benchmark_names(study: Study) -> list[str]:
     """Kind and data set with a slash, in the order of the page: by the kind's rank, real images first."""
-    first = {one.benchmark: one for one in reversed(study.trajectories)}
-    kinds = list(dict.fromkeys(one.kind for one in study.trajectories))
-    known = list(dict.fromkeys(one.benchmark for one in study.trajectories))
+    first = {number.benchmark: number for number in reversed(study.trajectories)}
+    kinds = list(dict.fromkeys(number.kind for number in study.trajectories))
+    known = list(dict.fromkeys(number.benchmark for number in study.trajectories))
     known.sort(
         key=lambda name: (
             first[name].terms.rank,
@@ -82,7 +82,7 @@ def benchmark_names(study: Study) -> list[str]:
 
 def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     chosen = choose_axis(study.trajectories)
-    clock = {"epoch": "epoch", "samples_seen": "samples_seen", "step": "step"}.get(chosen.kind, "order")
+    clock = chosen.kind if chosen.kind in _CLOCKS else "order"
     names = {"epoch": "epoch", "samples_seen": "samples", "step": "step", "order": "order"}
     axes = [
         name
@@ -103,7 +103,7 @@ def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "shades": [twins(colour) for colour in SHADES],
         "confidence": study.confidence,
         # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
-        "student": [round(float(stats.t.ppf(0.975, df)), 4) for df in range(1, _MOST_SEEDS)],
+        "student": [round(float(special.stdtrit(df, 0.975)), 4) for df in range(1, _MOST_SEEDS)],
         "overTraining": any(len(run["revisions"]) > 1 for run in runs),
     }
 
@@ -132,16 +132,16 @@ def _runs(study: Study) -> list[dict[str, Any]]:
     rows = study.results.rows
     accuracies = _accuracies(study.trajectories)
     arms = rows.groupby("run", sort=False)["arm"].first() if "arm" in rows else pd.Series(dtype=object)
-    first = {one.run: one for one in reversed(study.trajectories)}
+    first = {number.run: number for number in reversed(study.trajectories)}
     places = {
         run: group.sort_values("order") for run, group in run_revisions(study.trajectories).groupby("run")
     }
-    found = []
+    runs = []
     for name in study.runs:
         revisions = places[name]
         clocks = {clock: _listed(revisions[clock]) for clock in _CLOCKS}
         accuracy = accuracies.get(name)
-        found.append(
+        runs.append(
             {
                 "name": name,
                 "scale": first[name].scale or "",
@@ -155,7 +155,7 @@ def _runs(study: Study) -> list[dict[str, Any]]:
                 ],
             }
         )
-    return found
+    return runs
 
 
 def _shares(clocks: dict[str, list[Any]]) -> list[Any]:
@@ -169,44 +169,52 @@ def _shares(clocks: dict[str, list[Any]]) -> list[Any]:
 
 def _accuracies(trajectories: Iterable[Trajectory]) -> dict[str, dict[str, float]]:
     """By run and revision, the zero-shot accuracy by which runs can be aligned: of the first such benchmark."""
-    found: dict[str, dict[str, float]] = {}
-    for one in trajectories:
-        is_accuracy = one.terms.task == _ZERO_SHOT and one.metric == next(iter(one.terms.terms), None)
-        plain = one.is_value and one.texts == "own" and not one.subset and one.layer is None
-        if is_accuracy and plain and one.run not in found:
-            usable = one.usable
-            found[one.run] = dict(zip(usable["revision"], usable["value"].round(5), strict=True))
-    return found
+    accuracies: dict[str, dict[str, float]] = {}
+    for number in trajectories:
+        is_accuracy = number.terms.task == _ZERO_SHOT and number.metric == next(
+            iter(number.terms.terms), None
+        )
+        plain = number.is_value and number.texts == "own" and not number.subset and number.layer is None
+        if is_accuracy and plain and number.run not in accuracies:
+            usable = number.usable
+            accuracies[number.run] = dict(zip(usable["revision"], usable["value"].round(5), strict=True))
+    return accuracies
 
 
 def _groups(study: Study, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Runs that differ in their seed only share a colour; sets ``group`` and ``colour`` of each run."""
     by_name = {run["name"]: run for run in runs}
-    found = []
+    groups = []
     for index, seeds in enumerate(groups_of_seeds(study.trajectories)):
         colour = twins(HUES[index % len(HUES)])
         for name in seeds.runs:
             by_name[name] |= {"group": index, "colour": colour}
-        found.append({"title": seeds.title or "all seeds", "colour": colour})
-    return found
+        groups.append({"title": seeds.title or "all seeds", "colour": colour})
+    return groups
 
 
 def _benchmark(study: Study, name: str) -> dict[str, Any]:
-    own = [one for one in study.trajectories if "/".join(one.benchmark) == name]
+    own = [number for number in study.trajectories if "/".join(number.benchmark) == name]
     first = own[0]
     terms, data = first.terms, first.dataset_terms
-    metrics = list(dict.fromkeys(one.metric for one in own))
+    metrics = list(dict.fromkeys(number.metric for number in own))
     order = [*terms.terms, *metrics]
     metrics.sort(key=order.index)
-    held = {column: list(dict.fromkeys(getattr(one, column) for one in own)) for column in _NUMBER}
-    conditions = {
-        condition: {
-            "title": one.title if one else _CONDITIONS.get(condition, bare(condition)),
-            **({"level": _axis(one.level), "untouched": one.untouched} if one else {}),
-        }
-        for condition in held["condition"]
-        for one in [terms.conditions.get(condition)]
+
+    def titles(column: str, known: Mapping[str, str]) -> dict[str, str]:
+        values = dict.fromkeys(getattr(number, column) for number in own)
+        return {value: known.get(value, bare(value)) for value in values}
+
+    conditions: dict[str, dict[str, Any]] = {
+        value: {"title": title} for value, title in titles("condition", _CONDITIONS).items()
     }
+    for condition in conditions.keys() & terms.conditions.keys():
+        term = terms.conditions[condition]
+        conditions[condition] = {
+            "title": term.title,
+            "level": _axis(term.level),
+            "untouched": term.untouched,
+        }
     return {
         "name": name,
         "anchor": anchor(name),
@@ -221,10 +229,10 @@ def _benchmark(study: Study, name: str) -> dict[str, Any]:
         "level": _axis(terms.level),
         "parameter": _axis(terms.parameter),
         "conditions": conditions,
-        "variants": {one: terms.variants.get(one, bare(one)) for one in held["variant"]},
-        "subsets": {one: terms.subsets.get(one, bare(one)) for one in held["subset"]},
-        "probes": {one: terms.probes.get(one, bare(one)) for one in held["probe"]},
-        "texts": {one: _TEXTS.get(one, bare(one)) for one in held["texts"]},
+        "variants": titles("variant", terms.variants),
+        "subsets": titles("subset", terms.subsets),
+        "probes": titles("probe", terms.probes),
+        "texts": titles("texts", _TEXTS),
     }
 
 
@@ -261,7 +269,7 @@ def _term(term: Term) -> dict[str, Any]:
 
 def _overview(study: Study) -> list[dict[str, Any]]:
     """The panels of the study at a glance, with the places of their trajectories in ``series``."""
-    places = {id(one): index for index, one in enumerate(study.trajectories)}
+    places = {id(number): index for index, number in enumerate(study.trajectories)}
     return [
         {
             "title": panel.title.split("\n")[0],
@@ -288,24 +296,25 @@ class _Strings:
 
 def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dict[str, Any]:
     strings = _Strings()
-    places = {id(one): index for index, one in enumerate(study.trajectories)}
+    places = {id(number): index for index, number in enumerate(study.trajectories)}
     columns: dict[str, list[Any]] = {name: [] for name in ("run", "benchmark", *_NUMBER, "setup")}
     setups = _setups(study.trajectories)
     run_places = {name: index for index, name in enumerate(runs)}
     benchmark_places = {name: index for index, name in enumerate(benchmarks)}
-    for one, setup in zip(study.trajectories, setups, strict=True):
-        columns["run"].append(run_places[one.run])
-        columns["benchmark"].append(benchmark_places["/".join(one.benchmark)])
+    for number, setup in zip(study.trajectories, setups, strict=True):
+        columns["run"].append(run_places[number.run])
+        columns["benchmark"].append(benchmark_places["/".join(number.benchmark)])
         for name in _NUMBER:
-            value = getattr(one, name)
+            value = getattr(number, name)
             columns[name].append(strings(value) if isinstance(value, str) else _number(value))
         columns["setup"].append(strings(setup))
     titles = [
-        -1 if one.role in ("value", "diagnostic") else strings(one.reference_terms.title)
-        for one in study.trajectories
+        -1 if number.role in ("value", "diagnostic") else strings(number.reference_terms.title)
+        for number in study.trajectories
     ]
     drawn = [
-        int(one.role in ("value", "diagnostic") or one.reference_terms.drawn) for one in study.trajectories
+        int(number.role in ("value", "diagnostic") or number.reference_terms.drawn)
+        for number in study.trajectories
     ]
     return {
         "columns": columns,
@@ -315,11 +324,11 @@ def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dic
         "title": titles,
         "drawn": drawn,
         "references": {
-            index: [places[id(other)] for other in one.references]
-            for index, one in enumerate(study.trajectories)
-            if one.references
+            index: [places[id(other)] for other in number.references]
+            for index, number in enumerate(study.trajectories)
+            if number.references
         },
-        "points": [_points(one.points, strings) for one in study.trajectories],
+        "points": [_points(number.points, strings) for number in study.trajectories],
         "strings": strings.listed(),
     }
 
@@ -328,7 +337,7 @@ def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
     """What distinguishes the cells of a trajectory from others of its benchmark, in words; mostly nothing."""
     table = pd.DataFrame(
         {
-            name: [getattr(one, name) for one in trajectories]
+            name: [getattr(number, name) for number in trajectories]
             for name in ("run", "kind", "dataset", "texts", *_SETUP)
         }
     )
@@ -339,8 +348,12 @@ def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
     for _, group in table.groupby(["kind", "dataset"], sort=False):
         parts = [group[name] for name in ("split", "preprocess", "dtype") if group[name].nunique() > 1]
         if group["settings"].nunique() > 1:
-            held = [json_object(text) or {} for text in group["settings"].unique()]
-            shared = [name for name in held[0] if all(other.get(name) == held[0][name] for other in held)]
+            settings = [json_object(text) or {} for text in group["settings"].unique()]
+            shared = [
+                name
+                for name in settings[0]
+                if all(other.get(name) == settings[0][name] for other in settings)
+            ]
             parts.append(group["settings"].map(lambda text, shared=shared: bare(json_words(text, shared))))
         if group["edition"].nunique() > 1:
             parts.append("data " + group["data_fingerprint"].str[:12])
@@ -358,23 +371,23 @@ def _points(points: pd.DataFrame, strings: _Strings) -> dict[str, Any]:
     low, high = points["ci_low"].to_numpy(np.float64), points["ci_high"].to_numpy(np.float64)
     exponent = _exponent(values[defined])
     whole = np.round(values * 10.0**exponent)
-    found: dict[str, Any] = {"e": exponent, "v": _integers(whole)}
+    data: dict[str, Any] = {"e": exponent, "v": _integers(whole)}
     order = points["order"].to_numpy(np.int64)
     if not np.array_equal(order, np.arange(len(order))):
-        found["r"] = order.tolist()
+        data["r"] = order.tolist()
     if np.isfinite(low).any() or np.isfinite(high).any():
-        found["l"] = _integers(whole - np.round(low * 10.0**exponent))
-        found["h"] = _integers(np.round(high * 10.0**exponent) - whole)
+        data["l"] = _integers(whole - np.round(low * 10.0**exponent))
+        data["h"] = _integers(np.round(high * 10.0**exponent) - whole)
     for name, column in (("n", "n"), ("k", "n_clusters")):
         counts = points[column].to_numpy(np.int64)
-        found[name] = int(counts[0]) if (counts == counts[0]).all() else counts.tolist()
+        data[name] = int(counts[0]) if (counts == counts[0]).all() else counts.tolist()
     hollow = np.flatnonzero(defined & ~usable)
     if len(hollow):
-        found["x"] = hollow.tolist()
+        data["x"] = hollow.tolist()
     notes = points["note"].tolist()
     if any(notes):
-        found["c"] = {index: strings(note) for index, note in enumerate(notes) if note}
-    return found
+        data["c"] = {index: strings(note) for index, note in enumerate(notes) if note}
+    return data
 
 
 def _exponent(values: NDArray[np.float64]) -> int:
@@ -386,12 +399,12 @@ def _exponent(values: NDArray[np.float64]) -> int:
 
 
 def _integers(numbers: NDArray[np.float64]) -> list[int | None]:
-    return [int(one) if math.isfinite(one) else None for one in numbers.tolist()]
+    return [int(number) if math.isfinite(number) else None for number in numbers.tolist()]
 
 
 def _listed(numbers: "pd.Series[Any]") -> list[Any]:
     """Numbers as they are shortest in JSON: whole ones without a point, null for NaN."""
-    return [_number(one) for one in numbers.astype(float).tolist()]
+    return [_number(number) for number in numbers.astype(float).tolist()]
 
 
 def _number(value: Any) -> Any:
@@ -406,4 +419,4 @@ def _number(value: Any) -> Any:
 
 
 def _known(numbers: Sequence[Any]) -> list[Any]:
-    return [one for one in numbers if isinstance(one, int | float)]
+    return [number for number in numbers if isinstance(number, int | float)]

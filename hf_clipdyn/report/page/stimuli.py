@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,13 +22,12 @@ from PIL import Image
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import KEPT_MAP, Gallery
-from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.load import find_locally
-from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
-from hf_clipdyn.report.galleries import gallery_cells, read_gallery, spread_cells
+from hf_clipdyn.report.page.views import gallery_cells, label_names, local_source, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
 __all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
@@ -62,12 +60,6 @@ def payload(
 ) -> dict[str, Any] | None:
     """What the page's browser of stimuli shows, for JSON.
 
-    Args:
-        study: with trials beside its tables.
-        stimuli: ``none`` leaves the pictures out.
-        data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
-        most_bytes: size of the JSON.
-
     Returns:
         None if no benchmark has trials with stimuli. Else by benchmark (``kind/dataset``):
 
@@ -78,36 +70,27 @@ def payload(
           ``lure``, ``people`` (positions in ``names``, positions of pictures or values), ``share``, ``group``.
         - ``runs``: for each run ``revisions`` and, by way, the ``answers``, stimulus by stimulus and revision by
           revision; ``maps``: sheets.
-
-    Raises:
-        ConfigError: no such choice, or $CLIPDYN_DATA is not a folder.
-        EvaluationError: trials are broken.
     """
     stimuli = stimuli_choice(stimuli)
     albums = [
         album for kind, cells in gallery_cells(study) if (album := _album(study, kind, cells)) is not None
     ]
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     left = most_bytes - 2
     for at, album in enumerate(albums):
         share = min(_MOST_OF_ONE, left // (len(albums) - at))
         part = _fitting(album, _Shelf.of(album, stimuli, data_dirs or {}), share - len(album.name) - 8)
         if part is not None:
-            found[album.name] = part
+            parts[album.name] = part
             left -= _size({album.name: part})
-    return found or None
+    return parts or None
 
 
 def stimuli_choice(given: str) -> StimuliChoice:
-    """A choice that a user gave.
-
-    Raises:
-        ConfigError: there is no such choice.
-    """
+    """A choice that a user gave, or a ConfigError."""
     known: tuple[StimuliChoice, ...] = get_args(StimuliChoice)
-    for one in known:
-        if given == one:
-            return one
+    if given in known:
+        return given
     raise ConfigError(f"stimuli is {shown(given)}: choose one of {', '.join(known)}.")
 
 
@@ -125,14 +108,10 @@ class _Album:
     """A benchmark's stimuli and what every revision answered.
 
     Attributes:
-        name: ``kind/dataset``.
-        split: of the data set.
         gallery: of the first revision; what does not depend on the revision is taken from here.
-        total: number of stimuli.
-        items: those among them that are looked at.
+        items: those among the ``total`` stimuli that are looked at.
         answers: by run and way, (items, revisions).
         maps: by run and way; bytes or None.
-        revisions: names by run.
         strangers: runs that were shown other stimuli.
         sparse: whether a run has more revisions than are looked at.
     """
@@ -164,7 +143,7 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
         if gallery is None:
             continue
         if album is None:
-            album = _begun(kind, cell, gallery)
+            album = _first_of(kind, cell, gallery)
             identity = _identity(album.gallery, album.items)
         if cell.run in album.strangers:
             continue
@@ -175,44 +154,42 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
     if album is None:
         return None
     measured = cells.groupby("run", observed=True).size()
-    album.sparse = any(len(held) < measured[run] for run, held in answered.items())
-    for run, held in answered.items():
-        album.revisions[run] = [revision for revision, _ in held]
-        album.answers[run] = {
-            way: pd.concat([one.answers[way] for _, one in held if way in one.answers], axis=1)
-            for way in album.ways
-            if all(way in one.answers for _, one in held)
-        }
-        album.maps[run] = {
-            way: pd.concat([one.maps[way] for _, one in held], axis=1)
-            for way in album.gallery.maps
-            if all(way in one.maps for _, one in held)
-        }
+    album.sparse = any(len(galleries) < measured[run] for run, galleries in answered.items())
+    for run, galleries in answered.items():
+        album.revisions[run] = [revision for revision, _ in galleries]
+        album.answers[run] = _side_by_side(album.ways, [answers.answers for _, answers in galleries])
+        album.maps[run] = _side_by_side(album.gallery.maps, [answers.maps for _, answers in galleries])
     return album
 
 
-def _begun(kind: type[Kind[Any]], cell: Any, gallery: Gallery) -> _Album:
+def _side_by_side(
+    ways: Iterable[str], revisions: Sequence[Mapping[str, pd.Series]]
+) -> dict[str, pd.DataFrame]:
+    """For each way that all revisions were asked in, a column for each of them."""
+    return {
+        way: pd.concat([columns[way] for columns in revisions], axis=1)
+        for way in ways
+        if all(way in columns for columns in revisions)
+    }
+
+
+def _first_of(kind: type[Kind[Any]], cell: Any, gallery: Gallery) -> _Album:
     first = next(iter(gallery.answers.values()))
     items = first.index
-    kept = [index for maps in gallery.maps.values() if len(index := maps.dropna().index)]
-    if kept:
-        items = kept[0]
+    mapped = [index for maps in gallery.maps.values() if len(index := maps.dropna().index)]
+    if mapped:
+        items = mapped[0]
     order = items.sort_values()
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(_CANDIDATES, len(order))).astype(np.int64))]
-    return _Album(
-        f"{cell.kind}/{cell.dataset}",
-        str(cell.dataset),
-        kind.schemas,
-        str(cell.split),
-        gallery,
-        len(first),
-        chosen,
-    )
+    name, dataset, split = f"{cell.kind}/{cell.dataset}", str(cell.dataset), str(cell.split)
+    return _Album(name, dataset, kind.schemas, split, gallery, len(first), chosen)
 
 
 def _identity(gallery: Gallery, items: Rows) -> pd.DataFrame:
     """Columns by which the stimuli of two revisions are known to be the same."""
-    columns = {f"row {at}": one.rows for at, one in enumerate(gallery.pictures) if one.rows is not None}
+    columns = {
+        f"row {at}": picture.rows for at, picture in enumerate(gallery.pictures) if picture.rows is not None
+    }
     own = pd.DataFrame(columns).reindex(items) if columns else pd.DataFrame(index=items)
     return own if gallery.check is None else own.join(gallery.check.reindex(items))
 
@@ -222,8 +199,8 @@ def _reduced(gallery: Gallery, items: Rows) -> Gallery:
     return Gallery(
         pictures=(),
         answer=gallery.answer,
-        answers={way: one.reindex(items) for way, one in gallery.answers.items()},
-        maps={way: one.reindex(items) for way, one in gallery.maps.items()},
+        answers={way: answers.reindex(items) for way, answers in gallery.answers.items()},
+        maps={way: answers.reindex(items) for way, answers in gallery.maps.items()},
     )
 
 
@@ -232,14 +209,9 @@ def _reduced(gallery: Gallery, items: Rows) -> Gallery:
 
 @dataclass(eq=False)
 class _Shelf:
-    """The pictures of an album's stimuli, and the names of its classes.
+    """The pictures of an album's stimuli, or ``why`` there are none, and the names of its classes by their number.
 
-    Attributes:
-        dataset: rows; None if there are no pictures.
-        why: why not; empty if there are.
-        classes: names by number, as far as they are known.
-        gallery: of the album.
-        thumbnails: that were made, by file; None for an image that cannot be decoded.
+    ``thumbnails`` are by file; None for an image that cannot be decoded.
     """
 
     dataset: Any
@@ -256,29 +228,26 @@ class _Shelf:
             builder = builder_class(album.dataset)
         except UnknownNameError:
             return cls(None, f"The data set {album.dataset} is not known here.", (), album.gallery)
-        facts, classes = builder.metadata, tuple(getattr(builder, "classes", ()))
-        forbidden = _forbidden(facts, stimuli)
-        if forbidden and (classes or not _numbered(album.gallery)):
-            return cls(None, forbidden, classes, album.gallery)
+        metadata, classes = builder.metadata, tuple(getattr(builder, "classes", ()))
+        why = _forbidden(metadata, stimuli)
+        if why and (classes or not _numbered(album.gallery)):
+            return cls(None, why, classes, album.gallery)
         given = data_dirs.get(album.dataset)
         folder = find_locally(album.dataset) if given is None else Path(given)
-        if folder is None and (builder.layout or not facts.synthetic):
+        try:
+            source = local_source(album.dataset, album.schemas, folder)
+        except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
+            broken = f"The images of {metadata.title} on this machine cannot be read."
+            return cls(None, why or broken, classes, album.gallery)
+        if source is None:
             absent = (
-                f"The images of {facts.title} are not on this machine: name their folder with --data-dir "
+                f"The images of {metadata.title} are not on this machine: name their folder with --data-dir "
                 f"{album.dataset}=FOLDER, or set CLIPDYN_DATA."
             )
-            return cls(None, forbidden or absent, classes, album.gallery)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", SubsetWarning)  # it was said when the set was evaluated
-                source = open_source(album.dataset, album.schemas, data_dir=folder)
-        except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
-            broken = f"The images of {facts.title} on this machine cannot be read."
-            return cls(None, forbidden or broken, classes, album.gallery)
-        classes = getattr(source.dataset.features.get("label"), "names", None) or classes
-        if not forbidden and (source.split != album.split or not _fits(source.dataset, album)):
-            forbidden = f"The images of {facts.title} on this machine are not those that were measured."
-        return cls(None if forbidden else source.dataset, forbidden, classes, album.gallery)
+            return cls(None, why or absent, classes, album.gallery)
+        if not why and (source.split != album.split or not _fits(source.dataset, album)):
+            why = f"The images of {metadata.title} on this machine are not those that were measured."
+        return cls(None if why else source.dataset, why, label_names(source) or classes, album.gallery)
 
     def row(self, at: int, item: int) -> int:
         """The row of the data set with picture ``at`` of a stimulus."""
@@ -395,7 +364,7 @@ def _in_order_of_interest(album: _Album) -> list[int]:
     """Positions of the items: from every class in turn, of each class one that changes, then one drawn evenly."""
     gallery = album.gallery
     way = album.ways[0]
-    frames = [held[way] for held in album.answers.values() if way in held]
+    frames = [by_way[way] for by_way in album.answers.values() if way in by_way]
     if not frames:
         change = np.zeros(len(album.items))
     elif gallery.answer == "value":
@@ -424,14 +393,14 @@ def _evenly(members: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _taking_turns(*queues: Iterable[Any]) -> list[int]:
     """One of each queue in turn, without repetitions."""
-    held = [list(map(int, queue)) for queue in queues]
-    longest = max(map(len, held))
-    return list(dict.fromkeys(one[at] for at in range(longest) for one in held if at < len(one)))
+    lists = [list(map(int, queue)) for queue in queues]
+    longest = max(map(len, lists))
+    return list(dict.fromkeys(queue_[at] for at in range(longest) for queue_ in lists if at < len(queue_)))
 
 
 def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[int]) -> dict[str, Any]:
     gallery, items = album.gallery, album.items[list(chosen)]
-    frames = [held[way].loc[items] for held in album.answers.values() for way in ways if way in held]
+    frames = [by_way[way].loc[items] for by_way in album.answers.values() for way in ways if way in by_way]
     names = _Names.of(gallery, items, frames)
     sheet = _Sheet(shelf.thumbnails)
     places = [
@@ -441,27 +410,24 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
     def column(values: pd.Series | None, encode: Callable[[pd.Series], list[Any]]) -> list[Any] | None:
         return None if values is None or values.reindex(items).isna().all() else encode(values.reindex(items))
 
-    facts = {
+    looked = gallery.people_map
+    columns = {
         "id": [int(item) for item in items],
         "pictures": places,
         "truth": column(gallery.truth, names.positions),
         "lure": column(gallery.lure, names.positions),
         "people": column(gallery.people, names.positions),
         "share": column(gallery.people_share, _rounded),
-        "group": column(gallery.groups, lambda values: [str(one)[:100] for one in values]),
-        "peopleMap": None
-        if gallery.people_map is None
-        else _maps_of(gallery.people_map.reindex(items).to_frame()),
+        "group": column(gallery.groups, lambda values: [str(value)[:100] for value in values]),
+        "peopleMap": None if looked is None else _maps_of(looked.reindex(items).to_frame()),
     }
     runs = {
         run: {
             "revisions": album.revisions[run],
-            "answers": [names.encoded(held[way].loc[items]) if way in held else None for way in ways],
-            "maps": [
-                _maps_of(album.maps[run][way].loc[items]) if way in album.maps[run] else None for way in ways
-            ],
+            "answers": [names.encoded(by_way[way].loc[items]) if way in by_way else None for way in ways],
+            "maps": [_maps_of(maps[way].loc[items]) if way in maps else None for way in ways],
         }
-        for run, held in album.answers.items()
+        for run, by_way, maps in ((run, by_way, album.maps[run]) for run, by_way in album.answers.items())
     }
     return {
         "shown": len(items),
@@ -479,9 +445,9 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
             "value": gallery.value_title,
             "group": gallery.group_title,
         },
-        "pictures": [one.title for one in gallery.pictures],
+        "pictures": [picture.title for picture in gallery.pictures],
         "ways": list(ways),
-        "items": facts,
+        "items": columns,
         "runs": runs,
         "sheet": sheet.packed(),
         "pixelated": sheet.is_small,
@@ -491,7 +457,7 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
 def _rounded(values: pd.Series) -> list[float | None]:
     """Numbers with three decimals; None for what is missing."""
     numbers = values.to_numpy(np.float64, na_value=np.nan)
-    return [None if not math.isfinite(one) else round(float(one), 3) for one in numbers]
+    return [None if not math.isfinite(number) else round(float(number), 3) for number in numbers]
 
 
 @dataclass(eq=False)
@@ -505,19 +471,22 @@ class _Names:
     def of(cls, gallery: Gallery, items: Rows, frames: Sequence[pd.DataFrame]) -> "_Names":
         if gallery.answer != "class":
             return cls(gallery.answer, pd.Index([]))
-        columns = [
-            one.reindex(items) for one in (gallery.truth, gallery.lure, gallery.people) if one is not None
-        ]
+        known = (gallery.truth, gallery.lure, gallery.people)
+        columns = [values.reindex(items) for values in known if values is not None]
         columns += [frame.iloc[:, at] for frame in frames for at in range(frame.shape[1])]
-        values = pd.unique(pd.concat([one.astype(object) for one in columns]).dropna())
+        answers = pd.unique(pd.concat([values.astype(object) for values in columns]).dropna())
         # Numbers of classes by value, names by the alphabet.
-        return cls("class", pd.Index(sorted({_key(one) for one in values})))
+        return cls("class", pd.Index(sorted(set(map(_key, answers)))))
 
     def texts(self, classes: Sequence[str]) -> list[str]:
         """What the page calls each class."""
         return [
-            one[:100] if isinstance(one, str) else classes[one] if 0 <= one < len(classes) else f"class {one}"
-            for one in self.known
+            name[:100]
+            if isinstance(name, str)
+            else classes[name]
+            if 0 <= name < len(classes)
+            else f"class {name}"
+            for name in self.known
         ]
 
     def positions(self, values: pd.Series) -> list[Any]:
@@ -525,10 +494,10 @@ class _Names:
         if self.answer == "value":
             return _rounded(values)
         if self.answer == "picture":
-            return [None if pd.isna(one) else int(one) for one in values]
-        keys = pd.Index([None if pd.isna(one) else _key(one) for one in values], dtype=object)
-        found = self.known.get_indexer(keys)
-        return [None if one < 0 else int(one) for one in found]
+            return [None if pd.isna(value) else int(value) for value in values]
+        keys = pd.Index([None if pd.isna(value) else _key(value) for value in values], dtype=object)
+        places = self.known.get_indexer(keys)
+        return [None if place < 0 else int(place) for place in places]
 
     def encoded(self, frame: pd.DataFrame) -> Any:
         """Answers, stimulus by stimulus and revision by revision: values as a list, positions as base64.
@@ -538,13 +507,11 @@ class _Names:
         if self.answer == "value":
             return _rounded(pd.Series(frame.to_numpy(np.float64, na_value=np.nan).ravel()))
         width = 1 if len(self.known) < 250 else 2
-        # Missing answers are None, ties are -1.
         missing = 256**width - 1
+        signs = {None: missing, -1: missing - 1}  # -1 is a tie
+        revisions = [self.positions(frame.iloc[:, at]) for at in range(frame.shape[1])]
         codes = np.array(
-            [
-                [missing if one is None else one if one >= 0 else missing - 1 for one in held]
-                for held in (self.positions(frame.iloc[:, at]) for at in range(frame.shape[1]))
-            ]
+            [[signs.get(position, position) for position in positions] for positions in revisions]
         )
         data = codes.T.astype(f"<u{width}").tobytes()
         return {"bytes": width, "data": base64.b64encode(data).decode("ascii")}
@@ -558,11 +525,7 @@ def _key(value: Any) -> str | int:
 
 
 class _Sheet:
-    """Thumbnails in one image, which is smaller than one file for each.
-
-    Args:
-        thumbnails: by their key.
-    """
+    """Thumbnails, by their key, in one image, which is smaller than one file for each."""
 
     def __init__(self, thumbnails: Mapping[str, Image.Image | None]) -> None:
         self._thumbnails = thumbnails
@@ -609,16 +572,16 @@ def _maps_of(frame: pd.DataFrame) -> dict[str, Any] | None:
     missing = []
     for place in range(len(frame)):
         maps = [_map_of(frame.iat[place, column]) for column in columns]
-        if all(one is None for one in maps):
+        if all(small is None for small in maps):
             missing.append(place)
-        for at, one in enumerate(maps):
-            if one is not None:
-                tile = np.pad(one, ((0, _TILE - rows), (0, _TILE - across)), mode="edge")
+        for at, small in enumerate(maps):
+            if small is not None:
+                tile = np.pad(small, ((0, _TILE - rows), (0, _TILE - across)), mode="edge")
                 sheet[_TILE * place : _TILE * (place + 1), _TILE * at : _TILE * (at + 1)] = tile
     if len(missing) == len(frame):
         return None
-    found = {"uri": _data_uri(Image.fromarray(sheet)), "columns": columns, "missing": missing}
-    return found | {"tile": _TILE, "width": across, "height": rows}
+    uri, tiles = _data_uri(Image.fromarray(sheet)), {"tile": _TILE, "width": across, "height": rows}
+    return {"uri": uri, "columns": columns, "missing": missing, **tiles}
 
 
 def _map_of(value: Any) -> NDArray[np.uint8] | None:
@@ -633,5 +596,5 @@ def _data_uri(image: Image.Image) -> str:
     png, webp = io.BytesIO(), io.BytesIO()
     image.save(png, "PNG", optimize=True)
     image.convert("RGB").save(webp, "WEBP", quality=_WEBP_QUALITY, method=4)
-    name, data = min((("png", png.getvalue()), ("webp", webp.getvalue())), key=lambda one: len(one[1]))
+    name, data = min((("png", png.getvalue()), ("webp", webp.getvalue())), key=lambda kept: len(kept[1]))
     return f"data:image/{name};base64,{base64.b64encode(data).decode('ascii')}"

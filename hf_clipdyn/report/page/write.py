@@ -3,7 +3,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -13,25 +13,18 @@ from urllib.parse import quote
 import pandas as pd
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.files import check_output, write_atomically
-from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.report.charts import Panel
+from hf_clipdyn.errors import ConfigError, counted
+from hf_clipdyn.files import check_output, disk_errors, write_atomically
+from hf_clipdyn.report import claims as claims_of
+from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.claims_figure import draw_claims
-from hf_clipdyn.report.claims_plan import is_tested
-from hf_clipdyn.report.figures import draw_panels
-from hf_clipdyn.report.page import claims as claims_of
-from hf_clipdyn.report.page import decisions, psychometric
+from hf_clipdyn.report.figures import MOST_MARKED, overview_figure, saved, write_figures
 from hf_clipdyn.report.page import stimuli as stimuli_browser
-from hf_clipdyn.report.page.claims import verdict_rows, verdict_summary
+from hf_clipdyn.report.page import views
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
-from hf_clipdyn.report.panels import average_seeds, groups_of_seeds
-from hf_clipdyn.report.papers import write_figures
-from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import THEME, figure_style, twins
-from hf_clipdyn.report.svg import to_svg
 from hf_clipdyn.report.tables import (
     Table,
     arms_table,
@@ -41,7 +34,7 @@ from hf_clipdyn.report.tables import (
     provenance_table,
     undefined_table,
 )
-from hf_clipdyn.report.words import listed
+from hf_clipdyn.report.words import Finding, alternative_words, find, is_tested, limits, listed
 from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = ["write_report"]
@@ -49,8 +42,8 @@ __all__ = ["write_report"]
 Part = Callable[[Study], Mapping[str, Any] | None]
 _PARTS: dict[str, Part] = {
     "claims": claims_of.payload,
-    "decisions": decisions.payload,
-    "psychometric": psychometric.payload,
+    "decisions": views.decisions,
+    "psychometric": views.psychometric,
 }
 """What other modules of this package add to the page's data, by the name under which the program finds it."""
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
@@ -62,9 +55,6 @@ _COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
 """A line of the program that is a comment; the page leaves it out."""
 _PLAIN = " =:/;,()!*@$+?-_.~|{}"
 """What may stand in an address of data inside an attribute as it is."""
-
-_MOST_MARKED = 6
-"""Runs up to which the static overview has every run and every number."""
 
 
 def write_report(
@@ -110,7 +100,7 @@ def write_report(
     """
     study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"
-    try:
+    with disk_errors(ConfigError, f"The report cannot be written to {output}"):
         check_output(
             page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page
         )
@@ -118,8 +108,6 @@ def write_report(
         if figures:
             write_figures(study, output / "figures", style)  # a wrong style stops here
         write_atomically(page, render(study, stimuli=stimuli, data_dirs=data_dirs, title=title))
-    except OSError as error:
-        raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
 
 
@@ -143,8 +131,8 @@ def render(
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
     findings: dict[str, list[Finding]] = defaultdict(list)
-    for one in find(study):
-        findings[one.question].append(one)
+    for finding in find(study):
+        findings[finding.question].append(finding)
     subject = "Training dynamics" if data["meta"]["overTraining"] else "Measurements"
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
@@ -164,7 +152,7 @@ def render(
         findings=findings,
         runs=study.runs,
         limits=limits(study),
-        images=[one for one in (_summary(study), _claims(study)) if one is not None],
+        images=list(_images(study)),
         overview_tables=_overview_tables(study),
         benchmarks=data["benchmarks"],
         undefined=undefined_table(study),
@@ -172,7 +160,9 @@ def render(
         origin=origin_table(study),
         provenance=provenance_table(study),
         synthetic=study.synthetic,
-        proxies=list(dict.fromkeys(one["title"] for one in data["benchmarks"] if one["proxy"])),
+        proxies=list(
+            dict.fromkeys(benchmark["title"] for benchmark in data["benchmarks"] if benchmark["proxy"])
+        ),
         confidence=study.confidence,
         sources=", ".join(study.sources),
         version=__version__,
@@ -187,9 +177,9 @@ def render(
 def _program() -> str:
     """The program's files inside the scope of one function, in a fixed order."""
     texts = {
-        one.name: _COMMENT.sub("", one.read_text(encoding="utf-8"))
-        for one in (files(__package__) / "js").iterdir()
-        if one.name.endswith(".js")
+        script.name: _COMMENT.sub("", script.read_text(encoding="utf-8"))
+        for script in (files(__package__) / "js").iterdir()
+        if script.name.endswith(".js")
     }
     others = sorted(set(texts) - {*_FIRST, *_LAST})
     joined = "\n".join(texts[name] for name in (*_FIRST, *others, *_LAST))
@@ -219,67 +209,32 @@ def _verbatim(text: str) -> Any:
 def _lead(study: Study, n_benchmarks: int) -> str:
     revisions = len(study.results.rows[["run", "revision"]].drop_duplicates())
     named = "" if len(study.runs) == 1 else f"{listed(study.runs)}: "
-    return f"{named}{_count(revisions, 'revision')}, {_count(n_benchmarks, 'benchmark')}."
+    return f"{named}{counted(revisions, 'revision')}, {counted(n_benchmarks, 'benchmark')}."
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _summary(study: Study) -> dict[str, str] | None:
-    """The overview as an image for browsers without a script: its address and what it shows."""
-    if not study.overview:
-        return None
-    words = " ".join(
-        alternative_words(panel.title, panel.lines) for panels in study.overview for panel in panels
-    )
-    return _image(_draw_summary(study), f"The study at a glance. {words}")
-
-
-def _claims(study: Study) -> dict[str, str] | None:
-    """The figure of the claims for browsers without a script."""
+def _images(study: Study) -> Iterator[dict[str, str]]:
+    """The overview and the figure of the claims for browsers without a script: their addresses and what they show."""
+    if study.overview:
+        words = [alternative_words(panel) for panels in study.overview for panel in panels]
+        yield _image(overview_figure(study), "The study at a glance.", words)
     with figure_style():
         figure = draw_claims(study)
-        if figure is None:
-            return None
-        drawn = to_svg(figure)
-    words = [
-        f"{one.claim.number} {one.claim.title}: {one.words}." for one in filter(is_tested, study.verdicts)
-    ]
-    return _image(
-        drawn, " ".join(["The endpoints of the claims over training, and their contrasts.", *words])
-    )
+        drawn = b"" if figure is None else saved(figure)
+    if drawn:
+        tested = filter(is_tested, study.verdicts)
+        words = [f"{verdict.claim.number} {verdict.claim.title}: {verdict.words}." for verdict in tested]
+        yield _image(drawn, "The endpoints of the claims over training, and their contrasts.", words)
 
 
-def _image(drawn: str, words: str) -> dict[str, str]:
+def _image(drawn: bytes, title: str, words: Sequence[str]) -> dict[str, str]:
     """An SVG as the source of an image; a tenth of a point is precise enough for its paths."""
-    short = _LINE_BREAK.sub(" ", _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), drawn))
-    return {"source": f"data:image/svg+xml,{quote(short, safe=_PLAIN)}", "words": words}
+    short = _LINE_BREAK.sub(" ", _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), drawn.decode()))
+    return {"source": f"data:image/svg+xml,{quote(short, safe=_PLAIN)}", "words": " ".join([title, *words])}
 
 
 def _overview_tables(study: Study) -> list[Table]:
     """The numbers of the overview; of many runs, those of their first and last revision."""
     tables = overview_tables(study)
-    if len(tables) <= _MOST_MARKED:
+    if len(tables) <= MOST_MARKED:
         return tables
-    return [replace(one, rows=(one.rows[0], *one.rows[1:][-1:])) for one in tables]
-
-
-def _draw_summary(study: Study) -> str:
-    """The overview; of many runs the means over seeds without marks, which would take a megabyte."""
-    bars, panels = not study.charts[0].encoding.over_training, study.overview
-    if len(study.runs) > _MOST_MARKED:
-        groups = groups_of_seeds(study.trajectories)
-        panels = [[_means_alone(average_seeds(one, groups)) for one in of_world] for of_world in panels]
-    with figure_style():
-        figure = draw_panels(panels, choose_axis(study.trajectories), columns=3, bars=bars)
-        if len(study.runs) > _MOST_MARKED:
-            for line in (
-                line for cell in figure.axes for line in cell.lines if line.get_linestyle() != "None"
-            ):
-                line.set_marker("")
-        return to_svg(figure)
-
-
-def _means_alone(panel: Panel) -> Panel:
-    return replace(panel, lines=tuple(replace(line, members=()) for line in panel.lines))
+    return [replace(table, rows=(table.rows[0], *table.rows[1:][-1:])) for table in tables]

@@ -1,0 +1,168 @@
+"""From what a kind says of its numbers to influences on named units (`hf_clipdyn.metrics.estimate`).
+
+`Kind.score` gives a number's influence as a Series. Its index names the units: ``item`` alone for items, whose
+clusters are those of the trials (`Kind.clusters`); any other index names the clusters themselves, crossed ones by
+several levels. A value without an influence, as of a kind outside this package, gets that of the delete-a-group
+jackknife: `score` runs again without each group.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from hf_clipdyn.benchmarks.base import Common, Kind
+from hf_clipdyn.metrics.estimate import MOST_GROUPS, UNDEFINED, Influence, Units, left_out_influence
+from hf_clipdyn.metrics.shared_images import image_clusters
+from hf_clipdyn.progress import draws_bars
+from hf_clipdyn.results.row import Number
+
+__all__ = ["Key", "are_given", "grouped", "influence_on", "influences"]
+
+Key: TypeAlias = tuple[Any, ...]
+"""The values of `NUMBER_KEY`."""
+
+
+def influences(
+    kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Iterable[Number], *, show_progress: bool = False
+) -> dict[Key, Influence]:
+    """The influences on the numbers of one cell, by their keys.
+
+    Args:
+        kind: of the cell.
+        trials: of the cell.
+        numbers: that `score` gives for these trials. References and diagnostics have only the influences that it gives.
+        show_progress: draw a progress bar if a jackknife takes longer than two seconds.
+    """
+    units, listed = _UnitsOf(kind, trials), list(numbers)
+    if trials.empty:
+        return {one.number_key: Influence.unknown("the benchmark shows no items") for one in listed}
+    found = {one.number_key: units.influence(one.influence) for one in listed if one.influence is not None}
+    rest = [one.number_key for one in listed if _lacks_influence(one)]
+    found |= {one.number_key: Influence.unknown(UNDEFINED) for one in listed if math.isnan(one.value)}
+    return found | (_left_out(kind, trials, rest, units, show_progress) if rest else {})
+
+
+def are_given(numbers: Iterable[Number]) -> bool:
+    """Whether `score` gave the influences on all values, so that no jackknife is needed."""
+    return not any(map(_lacks_influence, numbers))
+
+
+def _lacks_influence(one: Number) -> bool:
+    return one.role == "value" and one.influence is None and not math.isnan(one.value)
+
+
+def grouped(names: "pd.Series[Any] | pd.Index[Any]") -> tuple[NDArray[np.int64], pd.Index]:
+    """The group of each row for a jackknife, and the groups' names: the clusters, or at most `MOST_GROUPS` of them.
+
+    The names of the clusters alone decide which group a cluster is in, so all cells of a benchmark have the same.
+
+    Args:
+        names: of each row's cluster.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from hf_clipdyn.benchmarks.influence import grouped
+        >>> groups, named = grouped(pd.Series(["b", "a", "b"], name="photograph"))
+        >>> groups.tolist(), named.tolist(), named.name
+        ([1, 0, 1], ['a', 'b'], 'photograph')
+    """
+    clusters = pd.Index(names).unique().sort_values()
+    codes = clusters.get_indexer(pd.Index(names)).astype(np.int64)
+    if len(clusters) <= MOST_GROUPS:
+        return codes, clusters
+    group = np.random.default_rng(0).permutation(len(clusters)) % MOST_GROUPS
+    digest = _digest([clusters])[:16]
+    return group[codes], pd.Index([f"{digest} {at}" for at in range(MOST_GROUPS)], name="group")
+
+
+def influence_on(kind: type[Kind[Any]], trials: pd.DataFrame, contributions: "pd.Series[Any]") -> Influence:
+    """Contributions of items or clusters as an influence on the named units of these trials."""
+    return _UnitsOf(kind, trials).influence(contributions)
+
+
+class _UnitsOf:
+    """The units of one cell: numbers of the same units share them."""
+
+    def __init__(self, kind: type[Kind[Any]], trials: pd.DataFrame) -> None:
+        self._kind, self._trials = kind, trials
+        self._known: dict[Any, Units] = {}
+
+    def influence(self, contributions: "pd.Series[Any]") -> Influence:
+        ordered = contributions.sort_index(kind="stable")
+        index = ordered.index
+        key = (*index.names, np.asarray(index).tobytes() if index.dtype.kind == "i" else tuple(index))
+        if key not in self._known:
+            self._known[key] = self._of(index)
+        return Influence.on(self._known[key], ordered.to_numpy(np.float64))
+
+    def _of(self, index: pd.Index) -> Units:
+        clusters = list(self._kind.clusters)
+        if index.names != ["item"] or clusters == ["item"]:
+            return _units(index.to_frame(index=False), alike=False)
+        of_items = self._trials.drop_duplicates("item").set_index("item", drop=False)[clusters].loc[index]
+        return _units(of_items, alike=self._kind.clusters_alike, names=index)
+
+
+def _units(clusters: pd.DataFrame, *, alike: bool, names: pd.Index | None = None) -> Units:
+    columns = [clusters[name] for name in clusters]
+    digest = _digest(columns if names is None else [names, *columns])
+    if alike:
+        codes = pd.factorize(clusters.to_numpy().reshape(-1))[0].reshape(clusters.shape)
+        whole, n_clusters = image_clusters(codes)
+        return Units(digest, codes if whole is None else whole[:, None], n_clusters)
+    found = [pd.factorize(column)[0] for column in columns]
+    sizes = [int(codes.max()) + 1 for codes in found]
+    starts = np.cumsum([0, *sizes[:-1]])
+    return Units(digest, np.stack(found, axis=1) + starts, min(sizes))
+
+
+def _left_out(
+    kind: type[Kind[Any]], trials: pd.DataFrame, keys: Sequence[Key], units: _UnitsOf, show_progress: bool
+) -> dict[Key, Influence]:
+    """By leaving out each group of clusters and scoring the rest; of crossed clusters each pair of them that occurs."""
+    table = trials[list(kind.clusters)]
+    if kind.clusters_alike:  # left out wherever it occurs
+        names = pd.Index(pd.unique(table.to_numpy().reshape(-1)), name="cluster")
+        codes, groups = grouped(names)
+        of_rows = codes[names.get_indexer(pd.Index(table.to_numpy().reshape(-1)))].reshape(table.shape)
+    elif table.shape[1] > 1:
+        combined = pd.MultiIndex.from_frame(table)
+        groups = combined.unique()
+        of_rows = groups.get_indexer(combined)[:, None]
+    else:
+        codes, groups = grouped(table.iloc[:, 0])
+        of_rows = codes[:, None]
+    if len(groups) < 2:
+        return dict.fromkeys(keys, units.influence(pd.Series(0.0, index=groups)))
+    bar = tqdm(
+        range(len(groups)),
+        desc=f"leaving out items of {kind.name}",
+        unit="group",
+        delay=2,
+        leave=False,
+        disable=not (show_progress and draws_bars()),
+    )
+    common, rows = Common(n_resamples=0), []
+    for group in bar:
+        kept = trials[(of_rows != group).all(axis=1)]
+        values = {one.number_key: one.value for one in kind.score(kept, common)}
+        rows.append([values.get(key, math.nan) for key in keys])
+    contributions = left_out_influence(np.array(rows, np.float64))
+    return {
+        key: units.influence(pd.Series(column, index=groups))
+        for key, column in zip(keys, contributions.T, strict=True)
+    }
+
+
+def _digest(columns: Iterable["pd.Index | pd.Series[Any]"]) -> str:
+    """SHA-256 of columns of names, whatever their type."""
+    found = hashlib.sha256()
+    for column in columns:
+        found.update("\0".join(map(str, column.tolist())).encode() + b"\1")
+    return found.hexdigest()

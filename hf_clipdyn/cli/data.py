@@ -1,0 +1,126 @@
+"""The commands about data sets: datasets, prepare, cache."""
+
+import logging
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+
+from hf_clipdyn.cli import shared
+from hf_clipdyn.command_line import Command
+from hf_clipdyn.errors import ConfigError, readable_size, render_table
+from hf_clipdyn.fields import named_folders, option
+
+__all__ = ["Cache", "Datasets", "Prepare"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Datasets(Command, group="Data"):
+    """List the data sets and where to get them.
+
+    It says kind, rows and licence of each, and whether $CLIPDYN_DATA has it.
+    """
+
+    as_json: bool = option(False, "Print JSON instead of a table.", flag="json")
+    plugin: tuple[Path, ...] = option((), "Python file that adds data sets.")
+
+    def run(self) -> None:
+        import json
+
+        from hf_clipdyn.data.load import datasets_table
+        from hf_clipdyn.plugins import load_plugin
+
+        for path in self.plugin:
+            load_plugin(path)
+        rows = datasets_table()
+        print(json.dumps(rows, indent=2) if self.as_json else render_table(rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare(Command, group="Data"):
+    """Write a data set as Parquet with a card.
+
+    It then loads without this package.
+    """
+
+    name: str = option(MISSING, "Data set, as `clipdyn datasets` lists it.")
+    output: Path = option(MISSING, "New folder for the Parquet files and the card.", named=True, short="o")
+    data_dir: tuple[str, ...] = option(
+        (), "Folder or archive of the official data set, NAME=PATH.", metavar="NAME=PATH", whole=True
+    )
+    dataset_config_name: str | None = option(None, "Configuration of the data set, if there are several.")
+    repo_id: str | None = option(None, "Mirror on the Hub to read instead.")
+    push_to_hub: bool = option(False, "Push it to the Hub as well.")
+    hub_model_id: str | None = option(None, "Repository to push to, owner/name.")
+    hub_private_repo: bool = option(False, "Make that repository private.")
+    num_processes: int | None = option(
+        None, "Processes, for data sets in several shards.", within="[1, 1000000]"
+    )
+    plugin: tuple[Path, ...] = option((), "Python file that adds data sets.")
+    quiet: bool = shared.quiet()
+
+    def __post_init__(self) -> None:
+        if self.push_to_hub != (self.hub_model_id is not None):
+            raise ConfigError("Give both `push_to_hub` and `hub_model_id` (owner/name), or neither.")
+
+    def _folder(self) -> Path | None:
+        if not self.data_dir:
+            return None
+        given = self.data_dir[-1]
+        if "=" not in given or Path(given).exists():
+            _log.warning(
+                "--data-dir PATH is now --data-dir %s=PATH; the old form works until version 0.4.0.",
+                self.name,
+            )
+            return Path(given)
+        folders = named_folders(self.data_dir, "--data-dir")
+        if set(folders) != {self.name}:
+            raise ConfigError(f"--data-dir is {given}, but {self.name} is prepared: give {self.name}=PATH.")
+        return folders[self.name]
+
+    def run(self) -> None:
+        from hf_clipdyn.data.prepare import prepare_dataset
+        from hf_clipdyn.plugins import load_plugin
+        from hf_clipdyn.progress import draws_bars, library_bars
+
+        for path in self.plugin:
+            load_plugin(path)
+        with library_bars(draws_bars() and not self.quiet):
+            prepared = prepare_dataset(
+                self.name,
+                self.output,
+                config=self.dataset_config_name,
+                data_dir=self._folder(),
+                repo_id=self.repo_id,
+                push_to_hub=self.hub_model_id,
+                private=self.hub_private_repo,
+                num_proc=self.num_processes,
+            )
+        counts = ", ".join(f"{split} {rows:,}" for split, rows in prepared.rows.items())
+        print(
+            f"{prepared.folder}: {counts} rows. Load it with datasets.load_dataset({str(prepared.folder)!r})."
+        )
+        if prepared.url is not None:
+            print(f"Pushed to {prepared.url}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache(Command, group="Data"):
+    """List or delete cached tables and pixels.
+
+    These are tables, pixels, unpacked archives and scores of baselines, with their sizes.
+    """
+
+    delete: tuple[str, ...] = option((), "Delete tables, pixels, unpacked, baselines, unfinished or all.")
+    older_than: float = option(0.0, "Delete only entries that were not used for N days.")
+    cache_dir: Path | None = option(None, "Folder of the caches. Default: the cache of datasets.")
+
+    def run(self) -> None:
+        from hf_clipdyn.data.caches import cache_table, cached, delete
+
+        kinds, folder = list(self.delete), self.cache_dir
+        entries = delete(kinds, folder, self.older_than) if kinds else cached(folder)
+        if entries:
+            print(render_table(cache_table(entries)))
+        total = readable_size(sum(entry.size for entry in entries))
+        print(f"{'Deleted' if kinds else 'Cached'}: {len(entries)} entries, {total}.")

@@ -1,0 +1,279 @@
+"""The main path of a study: demo, train, evaluate, report, study."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from hf_clipdyn.bundled import study_names
+from hf_clipdyn.cli import shared
+from hf_clipdyn.command_line import Command, CommandLine
+from hf_clipdyn.errors import ConfigError, counted
+from hf_clipdyn.fields import option
+
+if TYPE_CHECKING:
+    from hf_clipdyn.evaluation.options import Evaluation
+
+__all__ = ["Demo", "Evaluate", "Report", "Study", "Train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Command, group="Main path"):
+    """Run a small study without downloads.
+
+    It trains on the embedded synthetic world, publishes every epoch, evaluates and reports. A second call continues
+    where the first one stopped.
+    """
+
+    output_dir: Path | None = option(None, "Folder of the run. Default: runs/demo, or runs/quick.")
+    quick: bool = option(False, "Three short epochs, in under a minute.")
+    overwrite_output_dir: bool = option(False, "Delete an earlier run in that folder and start again.")
+    quiet: bool = shared.quiet()
+
+    def run(self) -> None:
+        from hf_clipdyn.demo import run_demo
+
+        made = run_demo(**vars(self))
+        print(*made.closing, sep="\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Command, group="Main path"):
+    """Train CLIP and publish every epoch."""
+
+    words: Sequence[str]
+
+    @classmethod
+    def line(cls) -> CommandLine:
+        from hf_clipdyn.config import train_command
+
+        return train_command()
+
+    @classmethod
+    def read(cls, argv: Sequence[str]) -> Self:
+        cls.line().read(argv)  # help and wrong options need no torch
+        return cls(words=argv)
+
+    def run(self) -> int:
+        from hf_clipdyn.config import TrainingConfig
+        from hf_clipdyn.jobs import run_in_turn, submit
+        from hf_clipdyn.study import read_training
+        from hf_clipdyn.training import dry_run, train
+
+        asked, jobs = read_training(self.words)
+        if not isinstance(asked, TrainingConfig):
+            if jobs.submit is None:
+                print(run_in_turn(asked))
+            else:
+                print(submit(asked, jobs.submit, jobs.submit_setting, print_command=jobs.print_command))
+            return 0
+        done = dry_run(asked) if asked.dry_run else train(asked)
+        if done is not None:
+            print(done.message)
+        return int(bool(getattr(done, "missing", ())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command, group="Main path"):
+    """Measure benchmarks on every revision."""
+
+    asked: "Evaluation"
+
+    @classmethod
+    def line(cls) -> CommandLine:
+        from hf_clipdyn.evaluation.options import command_line
+
+        return command_line()
+
+    @classmethod
+    def read(cls, argv: Sequence[str]) -> Self:
+        from hf_clipdyn.evaluation.options import Evaluation
+
+        return cls(asked=Evaluation.read(argv))
+
+    @property
+    def quiet(self) -> bool:
+        return self.asked.command.quiet
+
+    def run(self) -> None:
+        given = self.asked.arguments
+        given["show_progress"] &= not self.quiet
+        with shared.reading(given["repo_id"], given["store"]):
+            if self.asked.command.dry_run:
+                from hf_clipdyn.evaluation.config import EvaluationConfig
+                from hf_clipdyn.evaluation.dry_run import dry_run
+                from hf_clipdyn.evaluation.evaluate import of_each
+
+                for found in of_each(EvaluationConfig(**given), dry_run):
+                    print(found.message)
+            elif self.asked.command.submit is not None:
+                print(_submitted(self.asked))
+            else:
+                _evaluate_here(given)
+
+
+def _evaluate_here(given: dict[str, Any]) -> None:
+    from accelerate import PartialState
+
+    from hf_clipdyn.evaluation import evaluate_revisions
+
+    results = evaluate_revisions(**given)
+    state = PartialState()
+    # A process that ends before its group does may abort in the threads of its last collective.
+    state.destroy_process_group()
+    if not state.is_main_process:
+        return
+    revisions = len(set(zip(results["repo_id"], results["revision"], strict=True)))
+    benchmarks = len(set(zip(results["kind"], results["dataset"], strict=True)))
+    print(
+        f"{counted(len(results), 'number')} of {counted(revisions, 'revision')} on "
+        f"{counted(benchmarks, 'benchmark')} are in {given['output']}; "
+        f"draw them with `clipdyn report {given['output']} --output DIR`."
+    )
+
+
+def _submitted(asked: "Evaluation") -> str:
+    from hf_clipdyn.evaluation.config import EvaluationConfig
+    from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Shards
+    from hf_clipdyn.jobs import submit
+
+    command = asked.command
+    assert command.submit is not None
+    work = Shards(EvaluationConfig(**asked.arguments), asked.words(without=OF_THE_WHOLE), command.shards)
+    return submit(work, command.submit, command.submit_setting, print_command=command.print_command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Command, group="Main path"):
+    """Judge the claims and draw the trajectories.
+
+    It writes a page with figures, and prints a table. `clipdyn share` publishes the page.
+
+    With `--print numbers` it only prints the main metrics of each run and benchmark, with a sparkline over the
+    revisions: a dot is a revision whose number is not interpretable, a gap is one without a number. With
+    `--print verdicts` it only prints the verdict on each registered claim.
+    """
+
+    results: tuple[Path, ...] = shared.tables()
+    output: Path | None = option(
+        None, "Folder of the page. With --print verdicts: a Parquet file for their table.", short="o"
+    )
+    printed: str | None = option(None, "Only print these.", choices=("numbers", "verdicts"), flag="print")
+    claims: Path | None = shared.claims()
+    study: str | None = option(
+        None, "For verdicts: study in the claims. Default: the one sharing most benchmarks."
+    )
+    benchmarks: str | None = option(None, "For numbers: only this benchmark.", metavar="KIND/DATASET")
+    metric: str | None = option(
+        None, "For numbers: all of this metric instead of the main ones; `all`: everything."
+    )
+    stimuli: str = shared.stimuli()
+    data_dir: Mapping[str, Path] = shared.folders()
+    figures: bool = option(True, "Also draw figures for papers.")
+    style: str | None = shared.style()
+    quiet: bool = shared.quiet()
+
+    def __post_init__(self) -> None:
+        for name, needed in (("benchmarks", "numbers"), ("metric", "numbers"), ("study", "verdicts")):
+            if getattr(self, name) is not None and self.printed != needed:
+                raise ConfigError(f"`{name}` requires --print {needed}.")
+        if self.printed == "numbers" and self.output is not None:
+            raise ConfigError("--print numbers writes nothing: leave out `output`.")
+        if self.printed is None and self.output is None:
+            raise ConfigError(
+                "--output is missing: give a folder for the page, or --print numbers or verdicts."
+            )
+
+    def run(self) -> None:
+        if self.printed == "verdicts":
+            self._print_verdicts()
+            return
+        from hf_clipdyn.report import print_results, read_study, summarize, write_report
+
+        if self.printed == "numbers":
+            everything = self.metric == "all"
+            metric = None if everything else self.metric
+            study = read_study(self.results)
+            print_results(study, benchmark=self.benchmarks, metric=metric, everything=everything)
+            return
+        assert self.output is not None
+        study = read_study(self.results, claims=self.claims)
+        options = shared.page_options(self.stimuli, self.data_dir)
+        page = write_report(study, self.output, figures=self.figures, style=self.style, **options)
+        print_results(study)
+        print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
+        print(f"\nThe page is {page}.")
+
+    def _print_verdicts(self) -> None:
+        from hf_clipdyn.progress import draws_bars
+        from hf_clipdyn.report.provenance import origin_words
+        from hf_clipdyn.results.read import read_results
+        from hf_clipdyn.statistics import verdicts
+        from hf_clipdyn.statistics.claims import read_claims
+        from hf_clipdyn.statistics.evidence import arm_effects, read_evidence
+        from hf_clipdyn.statistics.judging import judge
+
+        read = read_results(self.results)
+        if self.output is not None:
+            verdicts.check_verdicts(self.output, [*read.tables, self.claims])
+        claims, bars = read_claims(self.claims), draws_bars() and not self.quiet
+        evidence = read_evidence(read, claims, study=self.study, show_progress=bars)
+        judged = judge(evidence)
+        print(
+            f"{verdicts.render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, self.claims)}"
+        )
+        if self.output is not None:
+            table = verdicts.verdict_table(judged)
+            verdicts.write_verdicts(table, self.output, verdicts.provenance(read, evidence))
+            print(f"\nWrote {self.output}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Command, group="Main path"):
+    """Train, measure and report a whole study.
+
+    The runs are processes on this machine, one for each core, or jobs of a cluster. Each uses one thread, because
+    a different thread count changes rounding, and so the weights. A second call does what is missing. The page shows
+    all runs in the folder.
+    """
+
+    config: str | None = option(None, f"{', '.join(study_names())}, or a YAML file. Default: study.")
+    output_dir: Path | None = option(
+        None, "Folder of the study. Default: output_dir in the file, or runs/<name>."
+    )
+    data_dir: Mapping[str, Path] = shared.folders()
+    submit: str = option("local", "Where the runs start: local, slurm or hf-jobs.", metavar="SCHEDULER")
+    submit_setting: tuple[str, ...] = option(
+        (), "Setting of the scheduler, as parallel=1. Repeat it for each.", metavar="NAME=VALUE", whole=True
+    )
+    print_command: bool = option(False, "Print the commands of the runs, and run nothing.")
+    member: str | None = option(None, "Train and measure only this run, in this process.", flag="run")
+    report: bool = option(True, "Judge the claims and write the page at the end.")
+    claims: Path | None = shared.claims()
+    stimuli: str = shared.stimuli()
+    style: str | None = shared.style()
+    quiet: bool = shared.quiet()
+
+    def __post_init__(self) -> None:
+        if self.member is not None and (self.submit != "local" or self.submit_setting or self.print_command):
+            raise ConfigError("`run` computes in this process: leave out the options of `submit`.")
+
+    def run(self) -> None:
+        if self.member is not None:
+            os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy's and torch's libraries are loaded, below
+        from hf_clipdyn.jobs import submit
+        from hf_clipdyn.study import Page
+        from hf_clipdyn.study import Study as Work
+
+        name = self.config or "study"
+
+        if self.member is not None:
+            member = Work.read(name, self.output_dir, data_dirs=self.data_dir).member(self.member)
+            member.complete()
+            print(f"{self.member} is trained and measured: {member.results}.")
+            return
+        options = shared.page_options(self.stimuli, {})
+        page = Page(self.claims, options["stimuli"], self.style) if self.report else None
+        work = Work.read(name, self.output_dir, data_dirs=self.data_dir, page=page)
+        print(submit(work, self.submit, self.submit_setting, print_command=self.print_command))

@@ -1,0 +1,196 @@
+"""The commands about models and their revisions: revisions, verify, repair, convert, parity."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+
+from hf_clipdyn.cli import shared
+from hf_clipdyn.command_line import Command
+from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError
+from hf_clipdyn.fields import option
+
+__all__ = ["Convert", "Parity", "Repair", "Revisions", "Verify"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revisions(Command, group="Models and revisions"):
+    """List the revisions of a repository.
+
+    It prints name, epoch, step, samples seen, commit and SHA-256 of each.
+    """
+
+    repo: str = option(MISSING, "Repository, owner/name, or a folder of models.")
+    store: Path | None = shared.store()
+    as_json: bool = option(False, "Print JSON instead of a table.", flag="json")
+
+    def run(self) -> None:
+        from hf_clipdyn.revisions import list_revisions
+        from hf_clipdyn.revisions.listing import render
+
+        with shared.reading(self.repo, self.store):
+            print(render(list_revisions(self.repo, store=self.store), as_json=self.as_json))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify(Command, group="Models and revisions"):
+    """Check every revision and its weights.
+
+    The exit code is 1 on any finding.
+    """
+
+    repo: str = option(MISSING, "Repository, owner/name, or a folder of models.")
+    store: Path | None = shared.store()
+    deep: bool = option(False, "Read every file and hash it.")
+    as_json: bool = option(False, "Print JSON instead of a table.", flag="json")
+
+    def run(self) -> int:
+        from hf_clipdyn.revisions.verify import verify
+
+        with shared.reading(self.repo, self.store):
+            report = verify(self.repo, store=self.store, deep=self.deep)
+        print(report.render(as_json=self.as_json))
+        return int(bool(report.findings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair(Command, group="Models and revisions"):
+    """Publish what is missing or wrong.
+
+    Revisions that a run could not publish are published, and those that are lost or wrong in a repository are
+    republished, from the journal and intact copies. The exit code is 1 if anything is still missing.
+    """
+
+    run_dir: Path = option(MISSING, "Folder of the run (its output_dir).", flag="run")
+    push_to_hub: bool = option(False, "Also push a run that is only local so far.")
+    allow_identical: bool = option(False, "Accept two revisions with the same weights.")
+    collection: str | None = option(None, "Add the repository to this Hub collection.")
+    quiet: bool = shared.quiet()
+
+    def run(self) -> int:
+        from hf_clipdyn.revisions.repair import join_collection, repair, resume_publishing
+
+        summary = resume_publishing(
+            self.run_dir, push_to_hub=self.push_to_hub, allow_identical=self.allow_identical
+        )
+        print(summary.message)
+        if self.collection is not None:
+            print(join_collection(self.run_dir, self.collection))
+        try:
+            repaired = repair(self.run_dir)
+        except RevisionError:
+            if not summary.missing:
+                raise
+            return 1  # the message says why the same target cannot be written
+        print(repaired.render())
+        return int(bool(summary.missing) or not repaired.whole)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert(Command, group="Models and revisions"):
+    """Import or export open_clip checkpoints.
+
+    With `--from-open-clip`, the sources are the checkpoints of one run, and each becomes a revision of the repository
+    TARGET. Otherwise the source is a repository, and one of its revisions becomes a checkpoint that open_clip loads,
+    with bit-identical weights.
+    """
+
+    source: tuple[str, ...] = option(
+        MISSING, "Checkpoint files, or owner/name/FOLDER on the Hub. To export: a repository or a folder."
+    )
+    target: str = option(MISSING, "Repository to create. To export: file to write, .pt or .safetensors.")
+    from_open_clip: str | None = option(None, "Import: open_clip's name of the model, as ViT-B-16-quickgelu.")
+    samples_per_epoch: int | None = option(None, "Import: images per epoch, if known.")
+    license: str | None = option(None, "Import: licence of the weights, for local checkpoint files.")
+    output_dir: Path | None = option(None, "Import: folder of the journal. Default: runs/<name>.")
+    push_to_hub: bool = option(False, "Import: publish to the Hub too.")
+    hub_private_repo: bool = option(False, "Import: make the repository on the Hub private.")
+    revision: str = option("main", "Export: the revision.", flag="revisions")
+    store: Path | None = option(None, "Folder of a local store. Default: the Hub; Import: <output-dir>/hub.")
+    quiet: bool = shared.quiet()
+
+    def run(self) -> int:
+        if self.from_open_clip is not None:
+            return self._import(self.from_open_clip)
+        from hf_clipdyn.revisions.importing import export_open_clip
+
+        if len(self.source) > 1:
+            raise ConfigError("--from-open-clip is missing: name open_clip's model to import checkpoints.")
+        (repo,) = self.source
+        with shared.reading(repo, self.store):
+            print(f"Wrote {export_open_clip(repo, self.revision, Path(self.target), store=self.store)}.")
+        return 0
+
+    def _import(self, model: str) -> int:
+        from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
+
+        files = [Path(name) for name in self.source]
+        place = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", self.source[0])
+        is_local = len(files) > 1 or files[0].exists() or files[0].suffix in (".pt", ".safetensors")
+        if is_local or place is None:
+            source = local_checkpoints(files, self.license)
+        else:
+            source = hub_checkpoints(place[1], place[2])
+        summary = import_open_clip(
+            source,
+            self.target,
+            model=model,
+            output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
+            store=self.store,
+            push_to_hub=self.push_to_hub,
+            private=self.hub_private_repo,
+            samples_per_epoch=self.samples_per_epoch,
+        )
+        print(summary.message)
+        return int(bool(summary.missing))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity(Command, group="Models and revisions"):
+    """Compare layers with published values.
+
+    Each layer of a model is compared with the value that was published for it in 2024.
+    """
+
+    repo: str = option(MISSING, "Model with published values, for example openai/clip-vit-base-patch16.")
+    data_dir: Mapping[str, Path] = option(MISSING, "Folder of tid2013, nights or things.", named=True)
+    revision: str | None = option(None, "Revision. Default: the last one.", flag="revisions")
+    beside: str | None = option(None, "For a model without published values: compare with those of this one.")
+    published: Path | None = option(None, "CSV of published values. Default: those of 2024.")
+    store: Path | None = shared.store()
+    output: Path | None = option(None, "CSV to write.", short="o")
+    device: str | None = option(None, "Device. Default: the GPU if there is one.")
+    batch_size: int = option(128, "Images per forward pass.", within="[1, inf)")
+    quiet: bool = shared.quiet()
+
+    def run(self) -> None:
+        from hf_clipdyn.evaluation.parity import is_written, parity, render_parity, summarise_parity
+        from hf_clipdyn.files import check_output, write_atomically
+        from hf_clipdyn.progress import draws_bars
+
+        if self.output is not None:
+            reads = [self.published, *self.data_dir.values()]
+            check_output(self.output, reads, what="a table of `clipdyn parity`", is_own=is_written)
+        with shared.reading(self.repo, self.store):
+            table = parity(
+                self.repo,
+                data_dirs=self.data_dir,
+                revision=self.revision,
+                beside=self.beside,
+                published=self.published,
+                store=self.store,
+                device=self.device,
+                batch_size=self.batch_size,
+                show_progress=draws_bars() and not self.quiet,
+            )
+        print(render_parity(table))
+        print(*(f"- {sentence}" for sentence in summarise_parity(table)), sep="\n")
+        if self.output is None:
+            return
+        try:
+            write_atomically(self.output, table.to_csv(index=False))
+        except OSError as error:
+            raise EvaluationError(
+                f"{self.output} cannot be written ({error.strerror or error}): name another file with --output."
+            ) from error
+        print(f"Wrote {self.output}.")

@@ -1,0 +1,72 @@
+"""What several commands share: options of tables and the page, and where a local run has a repository."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hf_clipdyn.errors import ClipDynError
+from hf_clipdyn.fields import option
+
+__all__ = ["claims", "folders", "page_options", "quiet", "reading", "stimuli", "store", "style", "tables"]
+
+
+quiet = partial(option, False, "Print only the result, warnings and errors.")
+store = partial(option, None, "Folder of a local store. Default: the Hub.")
+tables = partial(
+    option, MISSING, "Tables of `clipdyn evaluate`, or folders with results.parquet. All are read together."
+)
+claims = partial(
+    option, None, "YAML file of claims for the verdicts. Default: the claims.yaml of the package."
+)
+stimuli = partial(
+    option,
+    "thumbnails",
+    "Stimuli on the page: none, or thumbnails of the data sets whose licence allows redistribution.",
+)
+style = partial(option, None, "Matplotlib style of the figures: a name, or a .mplstyle file.")
+folders = partial(
+    field,
+    default_factory=dict,
+    metadata={"help": "Folder of a data set, NAME=PATH. Repeat it for each data set."},
+)
+"""Fields that several commands have: each call makes one."""
+
+
+def page_options(stimuli: str, data_dir: Mapping[str, Path]) -> dict[str, Any]:
+    """The options of the page as arguments of `write_report`, without the claims, which belong to the study."""
+    from hf_clipdyn.report.page.stimuli import stimuli_choice
+
+    return {"stimuli": stimuli_choice(stimuli), "data_dirs": data_dir}
+
+
+@contextmanager
+def reading(repos: str | Sequence[str], store: Path | None) -> Iterator[None]:
+    """Add to an error about a repository on the Hub where a local run has that repository."""
+    try:
+        yield
+    except ClipDynError as error:
+        names = [repos] if isinstance(repos, str) else repos
+        hints = [] if store is not None else [_store_hint(name, error) for name in names]
+        hint = next(filter(None, hints), "")
+        if not hint:
+            raise
+        error.args = (f"{error} {hint}",)
+        raise
+
+
+def _store_hint(repo: str, error: ClipDynError) -> str:
+    from hf_clipdyn.errors import RevisionNotFoundError
+    from hf_clipdyn.hub import is_transient, status_of
+
+    unreachable = status_of(error) is None and is_transient(error)
+    if not (unreachable or isinstance(error, RevisionNotFoundError)):
+        return ""
+    cached = "models--" + repo.replace("/", "--")
+    below = [*Path().glob("runs/*/hub"), *Path().glob("runs/*/*/hub")]  # of a run, and of a run of a grid
+    stores = [path for path in sorted(below) if (path / cached).is_dir()]
+    if stores:
+        return f"A local run has this repository: add --store {stores[0]}."
+    return "The Hub cannot be reached. For a local run, name its store with --store." if unreachable else ""

@@ -1,0 +1,98 @@
+"""The commands for others: share, env."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+
+from hf_clipdyn.cli import shared
+from hf_clipdyn.command_line import Command
+from hf_clipdyn.errors import ConfigError, printable
+from hf_clipdyn.fields import option
+
+__all__ = ["Env", "Share"]
+
+_OF_THE_PAGE = ("hub_model_id", "hub_private_repo", "license", "claims", "stimuli", "data_dir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share(Command, group="Sharing and support"):
+    """Publish model cards, or the page of a study.
+
+    `clipdyn share cards RESULTS` writes the model card of each run, or updates the cards in the runs' repositories.
+    Text that a person wrote there is kept. The results of the last revision also go to .eval_results if the benchmark
+    has a leaderboard.
+
+    `clipdyn share page RESULTS` publishes the page as a static Space, or writes its folder only.
+    """
+
+    what: str = option(MISSING, "cards or page.", choices=("cards", "page"))
+    results: tuple[Path, ...] = shared.tables()
+    output: Path | None = option(None, "Folder for cards and figures, or for the page.", short="o")
+    push_to_hub: bool = option(False, "Update the cards of the runs, or publish the page.")
+    hub_model_id: str | None = option(None, "Space to publish the page in, owner/name.")
+    hub_private_repo: bool = option(False, "Make that Space private.")
+    results_dataset: str | None = option(None, "Data set on the Hub with this table, to name as the source.")
+    license: str | None = option(None, "Licence of the Space, for example cc-by-4.0.")
+    claims: Path | None = shared.claims()
+    stimuli: str = shared.stimuli()
+    data_dir: Mapping[str, Path] = shared.folders()
+
+    def __post_init__(self) -> None:
+        if self.output is None and not self.push_to_hub:
+            raise ConfigError(f"Say where the {self.what} should go: `output`, `push-to-hub`, or both.")
+        if self.what == "cards":
+            line = self.line()
+            for name in _OF_THE_PAGE:
+                if getattr(self, name) != line.flags[name].default:
+                    raise ConfigError(f"`{name}` only affects the page: leave it out.")
+        elif self.push_to_hub and self.hub_model_id is None:
+            raise ConfigError("`push-to-hub` needs `hub-model-id`: name the Space as owner/name.")
+        elif not self.push_to_hub and (self.hub_private_repo or self.hub_model_id is not None):
+            raise ConfigError("`hub-model-id` and `hub-private-repo` require `push-to-hub`.")
+
+    def run(self) -> None:
+        if self.what == "cards":
+            self._share_cards()
+        else:
+            self._share_page()
+
+    def _share_cards(self) -> None:
+        from hf_clipdyn.report import push_cards, read_study, write_cards
+
+        study = read_study(self.results)
+        if self.output is not None:
+            for path in write_cards(study, self.output, results_dataset=self.results_dataset):
+                print(f"Wrote {path}.")
+        for pushed in push_cards(study, results_dataset=self.results_dataset) if self.push_to_hub else ():
+            done = f"is pushed: {pushed.url}" if pushed.url else f"of {pushed.repo_id} is up to date"
+            print(f"The card {done}.")
+            for name in pushed.eval_results:
+                print(f"- {name}")
+            for benchmark, cause in pushed.left_out.items():
+                print(f"- Not in .eval_results: {printable(benchmark)}, since {printable(cause)}.")
+
+    def _share_page(self) -> None:
+        from hf_clipdyn.report import push_space, read_study, write_space
+
+        options = {"results_dataset": self.results_dataset, "licence": self.license}
+        options |= shared.page_options(self.stimuli, self.data_dir)
+        study = read_study(self.results, claims=self.claims)
+        if self.hub_model_id is None:
+            assert self.output is not None
+            print(f"The page is {write_space(study, self.output, **options)}.")
+            return
+        url = push_space(
+            study, self.hub_model_id, output=self.output, private=self.hub_private_repo, **options
+        )
+        print(f"The page is pushed: {url}." if url else f"The Space {self.hub_model_id} is up to date.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Env(Command, group="Sharing and support"):
+    """Print versions and device for a bug report."""
+
+    def run(self) -> None:
+        from hf_clipdyn.environment import environment
+
+        for name, value in environment().items():
+            print(f"- {name}: {value}")

@@ -1,0 +1,132 @@
+"""TID2008 and TID2013 (Ponomarenko et al. 2009, 2015): 25 photographs, distorted at several levels."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
+from hf_clipdyn.data.tables import lines_of, read_text
+from hf_clipdyn.errors import DatasetError
+
+
+class TidBuilder(QualityBuilder):
+    """``mos_with_names.txt`` (``5.51429 I01_01_1.bmp``), and ``mos_std.txt`` (optional) with one number per line.
+
+    Attributes:
+        distortions: names in the order of their codes, from 01.
+    """
+
+    layout = ("distorted_images/", "reference_images/", "mos_with_names.txt")
+    higher_is_better = True
+    scale = (0.0, 9.0)
+    distortions: ClassVar[Sequence[str]]
+
+    def stimuli(self) -> tuple[FileIndex, FileIndex]:
+        return self.files.folder("distorted_images"), self.files.folder("reference_images")
+
+    def ratings(self) -> Iterator[Rating]:
+        path = self.files.file("mos_with_names.txt").path
+        lines = [line.split() for line in lines_of(path) if line.strip()]
+        deviations = self._deviations(len(lines))
+        for number, cells in enumerate(lines, start=1):
+            where = f"{path}, line {number}"
+            if len(cells) != 2:
+                raise DatasetError(
+                    f"{where} has no score and name (5.51429 I01_01_1.bmp): correct that line."
+                )
+            reference, distortion, level = parse_name(cells[1], self.distortions, where)
+            yield Rating(
+                distorted=cells[1],
+                reference=f"{reference}.bmp",
+                distortion=distortion,
+                level=level,
+                score=cells[0],
+                where=where,
+                score_std=deviations[number - 1],
+            )
+
+    def _deviations(self, expected: int) -> Sequence[str | None]:
+        """Standard deviations in the order of the scores."""
+        files = self.files.named("mos_std.txt")
+        if not files:
+            return [None] * expected
+        path = files[0].path
+        cells = read_text(path).split()
+        if len(cells) != expected:
+            raise DatasetError(
+                f"{path} has {len(cells):,} numbers for {expected:,} scores: use the official file, or remove it."
+            )
+        return cells
+
+
+class Tid2013(TidBuilder):
+    """3,000 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``."""
+
+    name = "tid2013"
+    metadata = DatasetMetadata(
+        kind="quality",
+        title="TID2013",
+        rows={"test": 3000},
+        licence="research use; no licence for redistribution stated",
+        where="www.ponomarenko.info/tid2013.htm",
+        citation="""@article{ponomarenko2015image,
+  title = {Image database {TID2013}: Peculiarities, results and perspectives},
+  author = {Ponomarenko, Nikolay and Jin, Lina and Ieremeiev, Oleg and Lukin, Vladimir and Egiazarian, Karen
+            and Astola, Jaakko and Vozel, Benoit and Chehdi, Kacem and Carli, Marco and Battisti, Federica and
+            Kuo, C.-C. Jay},
+  journal = {Signal Processing: Image Communication},
+  volume = {30},
+  pages = {57--77},
+  year = {2015}
+}""",
+    )
+    distortions = (
+        "additive Gaussian noise",
+        "additive noise in color components",
+        "spatially correlated noise",
+        "masked noise",
+        "high frequency noise",
+        "impulse noise",
+        "quantization noise",
+        "Gaussian blur",
+        "image denoising",
+        "JPEG compression",
+        "JPEG2000 compression",
+        "JPEG transmission errors",
+        "JPEG2000 transmission errors",
+        "non eccentricity pattern noise",
+        "local block-wise distortions",
+        "mean shift",
+        "contrast change",
+        "change of color saturation",
+        "multiplicative Gaussian noise",
+        "comfort noise",
+        "lossy compression of noisy images",
+        "color quantization with dither",
+        "chromatic aberrations",
+        "sparse sampling and reconstruction",
+    )
+
+
+class Tid2008(TidBuilder):
+    """1,700 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``."""
+
+    name = "tid2008"
+    metadata = DatasetMetadata(
+        kind="quality",
+        title="TID2008",
+        rows={"test": 1700},
+        licence="research use; no licence for redistribution stated",
+        where="www.ponomarenko.info/tid2008.htm",
+        citation="""@article{ponomarenko2009tid2008,
+  title = {{TID2008}: A Database for Evaluation of Full-Reference Visual Quality Assessment Metrics},
+  author = {Ponomarenko, Nikolay and Lukin, Vladimir and Zelensky, Alexander and Egiazarian, Karen and
+            Carli, Marco and Battisti, Federica},
+  journal = {Advances of Modern Radioelectronics},
+  volume = {10},
+  pages = {30--45},
+  year = {2009}
+}""",
+    )
+    distortions = Tid2013.distortions[:17]

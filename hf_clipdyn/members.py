@@ -1,0 +1,410 @@
+"""The members of a study: runs that are trained, and models from elsewhere, which are only measured.
+
+They are read from a YAML file. A grid, the file of `clipdyn train`, has the first two keys; `clipdyn study` takes all::
+
+    defaults:                 # as in a recipe
+      num_train_epochs: 10
+      output_dir: runs/study  # each member's folder is below it; default: runs/<name of the file>
+    runs:                     # each entry overrides the defaults
+      - {scale: tiny, seed: [0, 1]}                                     # one run a seed
+      - {scale: tiny, seed: 0, learning_rate: 5e-4, name: tiny-slow}
+    models:                   # to be measured only; each has a name, and options of `clipdyn evaluate`
+      - {name: vit-b-32, repo_id: checkpoints/vit-b-32, from_open_clip: ViT-B-32}
+    evaluation:               # of all, in the options of `clipdyn evaluate`; a run may have its own
+      suite: embedded
+
+A run is called ``<scale>-seed<seed>``, with its ``arm`` before it if it has one, unless it has a ``name``. It resumes
+where it stopped, and a complete one is not started again.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_clipdyn.config import TrainingConfig, field_values
+from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, UnknownNameError, shown
+from hf_clipdyn.files import disk_errors, write_atomically
+from hf_clipdyn.jobs import Job
+from hf_clipdyn.models.sizes import model_size
+from hf_clipdyn.schema import valid_repo_name
+from hf_clipdyn.training import output_folder, repository, train
+from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_recipe
+from hf_clipdyn.training.device import torch_threads
+from hf_clipdyn.training.folder import BY_MACHINE
+
+if TYPE_CHECKING:
+    from hf_clipdyn.evaluation.config import EvaluationConfig
+
+__all__ = ["TABLE", "Member", "read_members", "read_runs", "single_run"]
+
+TABLE = "results.parquet"
+"""The table of a member's numbers, below its folder."""
+
+_CHECKPOINT = re.compile(r"checkpoints/epoch-([0-9]{3,9})(?:-step-[0-9]+)?/progress\.json")
+_UNPUBLISHED = re.compile(r"(?:ema/)?publishing/snapshots/([^/]+)(?:/.*)?")
+_SIGNS = ("checkpoints/*/progress.json", "publishing/snapshots/*", "ema/publishing/snapshots/*")
+_OF_STUDY = (
+    "output",
+    "shard",
+    "force",
+    "rescore",
+    "watch",
+    "watch_patience",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_private_repo",
+    "hub_token",
+    "private",
+    "token",
+)
+_OF_FOLDER = ("repo_id", "store", "from_open_clip")  # follow from the folder of a run
+_MEASURED = ("final_texts", "dtype", "skip_missing", "revisions")  # decide which cells there are
+
+
+@dataclass(frozen=True)
+class Member(Job):
+    """A run that is trained, and measured if an evaluation is asked for; or a model that is only measured.
+
+    Attributes:
+        name: of its own in the study.
+        words: the arguments of `clipdyn` that complete it; a token goes through the environment.
+        folder: its files are below it.
+        config: how the run is trained; it resumes. None for a model.
+        measured: the arguments of `evaluate_revisions`; None: it is only trained.
+        entry: of the file, from 1; the seeds of an entry are members of their own.
+    """
+
+    folder: Path = Path()
+    config: TrainingConfig | None = None
+    measured: Mapping[str, Any] | None = None
+    entry: int = 1
+
+    @property
+    def results(self) -> Path:
+        """The table of its numbers."""
+        return self.folder / TABLE
+
+    @cached_property
+    def evaluation(self) -> "EvaluationConfig | None":
+        """The arguments of its evaluation, checked.
+
+        Raises:
+            ConfigError: they contradict each other.
+        """
+        if self.measured is None:
+            return None
+        from hf_clipdyn.evaluation.config import EvaluationConfig
+
+        return EvaluationConfig(**self.measured)
+
+    @property
+    def reads(self) -> Iterator[tuple[str, Path]]:
+        """The files and folders that it reads, by option; its own folder is none of them."""
+        if self.config is not None:
+            yield from _files_of_run(self.config)
+        if self.evaluation is not None:
+            from hf_clipdyn.evaluation.submit import files_read
+
+            for option, path in files_read(self.evaluation):
+                if self.config is None or option != "--store":
+                    yield option, path
+
+    @cached_property
+    def _asked(self) -> dict[str, Any]:
+        """What decides which numbers there are, as JSON holds it."""
+        wanted = self.evaluation
+        assert wanted is not None
+        return {
+            "recipe": None if self.config is None else self.config.recipe(),
+            "model": wanted.repo_id if self.config is None else None,
+            "benchmarks": [
+                [benchmark.name, benchmark.kind.observe_version, benchmark.settings.as_json()]
+                for benchmark in wanted.selected
+            ],
+            "data_dirs": {name: str(path) for name, path in sorted(wanted.data_dirs.items())},
+            **{name: getattr(wanted, name) for name in _MEASURED},
+        }
+
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """Files below its folder that are there once everything is measured.
+
+        They are the table, and a file whose name is a hash of what was asked. So a list of names is enough to see what
+        is complete, also in a bucket, and nothing has to be planned, which takes seconds for each run.
+        """
+        if self.measured is None:
+            return ()
+        asked = json.dumps(self._asked, sort_keys=True, default=str)
+        return TABLE, f"results.complete/{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
+
+    def lacks(self, listed: Collection[str] | None = None) -> str:
+        """What is missing, in words; empty if everything is trained and measured.
+
+        Args:
+            listed: the files below its folder; None looks into the folder.
+
+        Raises:
+            ConfigError: the folder contains a run of another recipe.
+        """
+        if untrained := self._lacks_training(listed):
+            return untrained
+        names = [name for name in self.marks if (self.folder / name).is_file()] if listed is None else listed
+        return "" if set(self.marks) <= set(names) else "not fully measured"
+
+    def _lacks_training(self, listed: Collection[str] | None = None) -> str:
+        if self.config is None:
+            return ""
+        if listed is None:
+            paths = [path for sign in _SIGNS for path in self.folder.glob(sign)]
+            listed = {path.relative_to(self.folder).as_posix() for path in paths}
+            self._check_recipe(self.config.recipe())
+        total = self.config.num_train_epochs
+        trained = max((int(match[1]) for match in map(_CHECKPOINT.fullmatch, listed) if match), default=0)
+        waiting = {match[1] for match in map(_UNPUBLISHED.fullmatch, listed) if match}
+        if trained < total:
+            return f"{trained} of {total} epochs are trained"
+        return f"not published: {', '.join(sorted(waiting))}" if waiting else ""
+
+    def _check_recipe(self, recipe: Mapping[str, object]) -> None:
+        checkpoint = find_checkpoint(self.folder / "checkpoints", "true")
+        if checkpoint is not None:
+            was = saved_recipe(checkpoint)
+            left = {key: was.get(key) for key in BY_MACHINE if recipe[key] is None}
+            check_recipe(was, {**recipe, **left}, checkpoint)
+
+    def complete(self) -> None:
+        """Train what is not trained and measure what is not measured. It can be killed at any moment and repeated.
+
+        Torch computes on one thread, or on ``num_threads``: a different thread count changes rounding.
+
+        Raises:
+            ClipDynError: training or measuring failed; what was done is kept.
+        """
+        if self.config is not None and self._lacks_training():
+            summary = train(self.config)
+            if summary is not None and summary.missing:
+                raise PublishError(summary.message)
+        if self.measured is None:
+            return
+        from hf_clipdyn.evaluation import evaluate_revisions
+
+        with torch_threads(1 if self.config is None else self.config.num_threads or 1):
+            evaluate_revisions(**self.measured)
+        mark = self.folder / self.marks[1]
+        with disk_errors(EvaluationError, f"{mark} cannot be written", "check its permissions"):
+            write_atomically(mark, json.dumps(self._asked, indent=1, sort_keys=True, default=str))
+
+
+def _files_of_run(config: TrainingConfig) -> Iterator[tuple[str, Path]]:
+    for name in ("data_dir", "model_store"):
+        if (value := getattr(config, name)) is not None:
+            yield f"--{name}", Path(value).expanduser()
+    for name in ("dataset_name", "model_name_or_path"):  # a name, or a folder
+        value = getattr(config, name)
+        if value is not None and (path := Path(value).expanduser()).exists():
+            yield f"--{name}", path
+    for value in filter(None, map(str.strip, (config.plugin or "").split(","))):
+        yield "--plugin", Path(value)
+
+
+# --- runs ----------------------------------------------------------------------------------------------
+
+
+def single_run(config: TrainingConfig) -> Member:
+    """The run of a configuration; it resumes."""
+    folder, resume = output_folder(config), config.resume_from_checkpoint
+    resume = "true" if str(resume).lower() in ("none", "false") else resume
+    config = replace(config, output_dir=str(folder), resume_from_checkpoint=resume)
+    return _run(valid_repo_name(folder.name), config)
+
+
+def _run(name: str, config: TrainingConfig, entry: int = 1) -> Member:
+    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(TrainingConfig)}
+    changed = {key: value for key, value in given.items() if value != getattr(TrainingConfig, key)}
+    changed.pop("hub_token", None)
+    words = ("train", *(f"--{key}={value}" for key, value in changed.items()))
+    return Member(name, words, output_folder(config), config, entry=entry)
+
+
+def read_runs(
+    defaults: Any, entries: Any, path: Path, flags: Sequence[str] = ()
+) -> tuple[Path, list[Member]]:
+    """The folder and the runs of what a YAML file holds.
+
+    Args:
+        defaults: a mapping as in a recipe; None for none.
+        entries: a list of mappings over it, one a run; ``seed`` may be a list.
+        path: the file.
+        flags: of `clipdyn train`; they override defaults and runs.
+
+    Raises:
+        ConfigError: an unknown key, or a wrong value.
+    """
+    defaults = _mapping(defaults, f"defaults in {path}")
+    where = f"the defaults of {path}"
+    folder = field_values(defaults, where, flags)["output_dir"]
+    by_flag = field_values({}, where, flags)["output_dir"]
+    folder = Path(folder or f"runs/{valid_repo_name(path.stem)}").expanduser()
+    runs = []
+    for number, entry in enumerate(_mappings(entries, f"runs in {path}"), 1):
+        where = f"run {number} of {path}"
+        for values in _one_per_seed(entry, where):
+            name = values.pop("name", None)
+            elsewhere = values.get("output_dir") is not None and not by_flag
+            values = field_values(defaults | values, where, flags)
+            runs.append(_named_run(values, name, None if elsewhere else folder, where, number))
+    return folder, runs
+
+
+def _one_per_seed(entry: Mapping[Any, Any], where: str) -> list[dict[Any, Any]]:
+    """The entry for each of its seeds."""
+    seeds = entry.get("seed")
+    if seeds == []:
+        raise ConfigError(f"seed in {where} is an empty list: give at least one seed.")
+    return [{**entry, "seed": seed} for seed in seeds] if isinstance(seeds, list) else [dict(entry)]
+
+
+def _named_run(values: dict[str, Any], name: Any, parent: Path | None, where: str, entry: int) -> Member:
+    """A run of a file, below ``parent`` or in a folder of its own."""
+    given = {"hub_model_id": values["hub_model_id"], "push_to_hub": values["push_to_hub"]}
+    try:
+        config = TrainingConfig(**(values | {"hub_model_id": None, "push_to_hub": False}))
+        if config.model_name_or_path is None:
+            model_size(config.scale)
+        name = config.run_name if name is None else str(name)
+        if name != valid_repo_name(name):
+            raise ConfigError(f"name is {shown(name)}: give letters, digits, dashes, dots and underscores.")
+        if given["hub_model_id"] is not None:
+            given["hub_model_id"] = given["hub_model_id"].replace("{name}", name)
+        if parent is not None:
+            given["output_dir"] = str(parent / name)
+        return _run(name, replace(config, **given, resume_from_checkpoint="true"), entry)
+    except UnknownNameError:
+        raise
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+# --- runs and models that are measured -----------------------------------------------------------------
+
+
+def read_members(
+    file: Mapping[Any, Any],
+    path: Path,
+    output_dir: Path | None,
+    data_dirs: Mapping[str, Path],
+    words: Iterable[str],
+) -> tuple[Path, list[Member]]:
+    """The folder and the members of the file of a study.
+
+    Args:
+        file: its content.
+        path: the file.
+        output_dir: folder of the study, in place of the file's.
+        data_dirs: folders of data sets by name, beside those of the file.
+        words: the arguments of `clipdyn` that read the same study, but for its folder.
+
+    Raises:
+        ConfigError: an unknown key, a wrong value, or an evaluation that contradicts itself.
+    """
+    from hf_clipdyn.evaluation.options import read_arguments
+
+    where = f"evaluation in {path}"
+    shared = _mapping(file.get("evaluation"), where)
+    _refuse(shared, (*_OF_STUDY, "repo_id"), where)
+    read_arguments({**shared, "repo_id": "local/any"}, where)  # an error here concerns no single member
+    entries = _mappings(file.get("runs") or [], f"runs in {path}")
+    models = _mappings(file.get("models") or [], f"models in {path}")
+    if not entries and not models:
+        raise ConfigError(f"{path} has neither runs nor models: give a list of one of them.")
+    own = [
+        _mapping(entry.get("evaluation"), f"evaluation of run {number} of {path}")
+        for number, entry in enumerate(entries, 1)
+    ]
+    # A thread each, so that a run gives the same numbers alone and beside others.
+    defaults = {"num_threads": 1} | _mapping(file.get("defaults"), f"defaults in {path}")
+    folder, members = read_runs(
+        defaults,
+        [{key: value for key, value in entry.items() if key != "evaluation"} for entry in entries],
+        path,
+        [] if output_dir is None else [f"--output_dir={output_dir}"],
+    )
+    asked = [_asked_of_run(run, shared | own[run.entry - 1], folder, path) for run in members]
+    for number, entry in enumerate(models, 1):
+        name, given = _asked_of_model({**shared, **entry}, f"model {number} of {path}")
+        members.append(Member(name, (), folder / name))
+        asked.append(given)
+    words = (*words, f"--output-dir={folder}", *(f"--data-dir={name}={at}" for name, at in data_dirs.items()))
+    measured = []
+    for member, given in zip(members, asked, strict=True):
+        given |= {"output": member.results, "data_dirs": {**given["data_dirs"], **data_dirs}}
+        measured.append(replace(member, words=(*words, f"--run={member.name}"), measured=given))
+        _check_evaluation(measured[-1], path)
+    return folder, measured
+
+
+def _asked_of_run(run: Member, options: dict[Any, Any], folder: Path, path: Path) -> dict[str, Any]:
+    """The arguments of the evaluation of a run below the folder of a study."""
+    from hf_clipdyn.evaluation.options import read_arguments
+
+    if run.folder != folder / run.name:
+        raise ConfigError(
+            f"run {run.entry} of {path} has an output_dir: leave it out; its folder is {folder / run.name}."
+        )
+    where = f"the evaluation of run {run.entry} of {path}"
+    _refuse(options, (*_OF_STUDY, *_OF_FOLDER), where)
+    assert run.config is not None
+    arguments = read_arguments({**options, "repo_id": repository(run.config)}, where)
+    return arguments | {"store": run.folder / "hub"}
+
+
+def _asked_of_model(options: dict[Any, Any], where: str) -> tuple[str, dict[str, Any]]:
+    """The name of a model and the arguments of its evaluation."""
+    from hf_clipdyn.evaluation.options import read_arguments
+
+    name = options.pop("name", None)
+    if not isinstance(name, str) or name != valid_repo_name(name):
+        raise ConfigError(
+            f"name of {where} is {shown(name)}: give letters, digits, dashes, dots and underscores."
+        )
+    if options.get("repo_id") is None:
+        raise ConfigError(
+            f"{where} has no repo_id: name a repository or a folder, as for `clipdyn evaluate`."
+        )
+    _refuse(options, _OF_STUDY, where)
+    return name, read_arguments(options, where)
+
+
+def _check_evaluation(member: Member, path: Path) -> None:
+    """Refuse an evaluation that contradicts itself, before anything is trained."""
+    try:
+        assert member.evaluation is not None
+        member.evaluation.selected  # noqa: B018
+    except UnknownNameError:
+        raise
+    except ConfigError as error:
+        raise ConfigError(f"{member.name} of {path}: {error}") from error
+
+
+def _mapping(value: Any, where: str) -> dict[Any, Any]:
+    value = {} if value is None else value
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} is {shown(value)}: give a mapping of options to values.")
+    return value
+
+
+def _mappings(value: Any, where: str) -> list[dict[Any, Any]]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ConfigError(f"{where} is {shown(value)}: give a list of mappings.")
+    return value
+
+
+def _refuse(options: Mapping[Any, Any], names: Sequence[str], where: str) -> None:
+    if wrong := [name for name in names if name in options]:
+        raise ConfigError(f"{where} has {', '.join(wrong)}: a study sets these itself, so leave them out.")

@@ -1,0 +1,160 @@
+"""What items contribute to the numbers of a table, kept beside it: no report and no comparison scores trials again.
+
+::
+
+    results.influences/<key>.parquet    of the numbers of one cell, written when its trials are scored
+    results.influences.parquet          of the numbers of several cells, for a table without trials
+
+Both have a row for each number (``cell``, ``number``: the JSON of its `NUMBER_KEY`, ``cause``, ``units``,
+``contributions``) and one for each set of units that these name (``units``, ``clusters``: the numbers of the clusters
+of each unit, ``ways`` of them). The influences of a cell count as long as its trials are unchanged, and this package
+and the scoring of its kind have their versions; else they are computed again. Those of several cells count as they are.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_clipdyn import __version__
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.metrics.estimate import Influence, Units
+from hf_clipdyn.results.parquet import read_parquet
+
+__all__ = [
+    "Influences",
+    "combined_influences",
+    "influences_folder",
+    "read_influences",
+    "stamp_of",
+    "write_influences",
+]
+
+_log = logging.getLogger(__name__)
+
+Influences: TypeAlias = Mapping[tuple[Any, ...], Influence]
+"""By the values of `NUMBER_KEY`."""
+
+_VERSION = 1  # to be raised if the same trials would give other influences
+_STAMP = b"hf_clipdyn.influences"
+_SCHEMA = pa.schema(
+    {
+        "cell": pa.string(),
+        "number": pa.string(),
+        "cause": pa.string(),
+        "units": pa.string(),
+        "contributions": pa.list_(pa.float64()),
+        "clusters": pa.list_(pa.int32()),
+        "ways": pa.int32(),
+        "n_clusters": pa.int32(),
+    }
+)
+
+
+def stamp_of(trials: Path, score_version: int) -> str:
+    """What the influences of a cell depend on: the file of its trials, the scoring of its kind, this package."""
+    status = trials.stat()
+    parts = (_VERSION, __version__, score_version, status.st_mtime_ns, status.st_size)
+    return " ".join(map(str, parts))
+
+
+def influences_folder(table: Path) -> Path:
+    """Folder of the influences beside a table."""
+    return table.with_suffix(".influences")
+
+
+def combined_influences(table: Path) -> Path:
+    """File of the influences beside a table without trials."""
+    return table.with_suffix(".influences.parquet")
+
+
+def write_influences(file: Path, cells: Mapping[str, Influences], stamp: str = "") -> None:
+    """Write influences; a folder that cannot be written costs the time of the next report, no more.
+
+    Args:
+        file: replaced whole.
+        cells: influences by the key of the cell.
+        stamp: of a single cell (`stamp_of`).
+    """
+    units: dict[str, Units] = {}
+    rows: list[dict[str, Any]] = []
+    for cell, numbers in cells.items():
+        for key, one in numbers.items():
+            row: dict[str, Any] = {"cell": cell, "number": json.dumps(key), "cause": one.cause}
+            if one.units is not None:
+                units[one.units.names] = one.units
+                row |= {"units": one.units.names, "contributions": one.values}
+            rows.append(row)
+    for name, of in units.items():
+        clusters = {
+            "clusters": of.clusters.reshape(-1),
+            "ways": of.clusters.shape[1],
+            "n_clusters": of.n_clusters,
+        }
+        rows.append({"units": name, **clusters})
+    table = pa.Table.from_pylist(rows, _SCHEMA).replace_schema_metadata({_STAMP: stamp})
+    try:
+        write_atomically(file, lambda staging: pq.write_table(table, staging, compression="zstd"))
+    except OSError as error:
+        _log.info("%s cannot be written (%s): influences are computed again", file, error.strerror)
+
+
+def read_influences(file: Path, stamp: str = "") -> dict[str, dict[tuple[Any, ...], Influence]]:
+    """Influences by the key of their cell; nothing if the file is absent or broken, or depends on something else.
+
+    Args:
+        file: that `write_influences` wrote.
+        stamp: what the influences of a single cell must depend on.
+    """
+    if not file.exists():
+        return {}
+    try:
+        table = read_parquet(file)
+        if (table.schema.metadata or {}).get(_STAMP, b"").decode() != stamp:
+            return {}
+        return _unpacked(table.select(_SCHEMA.names).cast(_SCHEMA))
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        _log.info("%s is not read (%s)", file.name, error)
+        return {}
+
+
+def _unpacked(table: pa.Table) -> dict[str, dict[tuple[Any, ...], Influence]]:
+    """Checked: a file may come from anywhere."""
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    cells, numbers, causes, names = (
+        columns[name].to_pylist() for name in ("cell", "number", "cause", "units")
+    )
+    described = ("clusters", "ways", "n_clusters")
+    units = {
+        names[row]: _units(names[row], *(columns[one][row].as_py() for one in described))
+        for row, number in enumerate(numbers)
+        if number is None
+    }
+    found: dict[str, dict[tuple[Any, ...], Influence]] = {}
+    values, ends = columns["contributions"].values.to_numpy(), columns["contributions"].offsets.to_numpy()
+    for row, (cell, number, cause, name) in enumerate(zip(cells, numbers, causes, names, strict=True)):
+        if number is None:
+            continue
+        key = json.loads(number)
+        if not isinstance(key, list) or any(isinstance(part, list | dict) for part in key):
+            raise ValueError("has a number with an invalid key")
+        if name is None:
+            one = Influence.unknown(cause or "")
+        else:
+            one = Influence(units[name], np.array(values[ends[row] : ends[row + 1]], np.float64))
+            if len(one.values) != len(units[name].clusters) or not np.isfinite(one.values).all():
+                raise ValueError("has other contributions than its units need")
+        found.setdefault(cell, {})[tuple(key)] = one
+    return found
+
+
+def _units(name: str, clusters: Any, ways: int, n_clusters: int) -> Units:
+    codes = np.array(clusters, np.int64).reshape(-1, max(ways, 1))
+    if not len(codes) or codes.min() < 0 or n_clusters < 2:
+        raise ValueError("has invalid units")
+    return Units(name, codes, n_clusters)

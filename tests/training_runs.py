@@ -1,0 +1,39 @@
+"""Runs of the tests: to their end, or until their log has some lines."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training import TrainingSummary, train
+from hf_clipdyn.training.loop import Callback
+
+
+def finished(flags: list[str], *callbacks: Callback) -> TrainingSummary:
+    """What the run of these flags published."""
+    summary = train(parse_training_config(flags), callbacks)
+    assert summary is not None
+    return summary
+
+
+def log(folder: Path, *fields: str) -> list[Any]:
+    """The lines of a run's log: step and loss, or one other field."""
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [[json.loads(line)[field] for field in fields or ("step", "loss")] for line in lines]
+    return [row[0] if len(fields) == 1 else tuple(row) for row in rows]
+
+
+def hashes(store: Path, repo_id: str = "me/run") -> list[str | None]:
+    """The SHA-256 of the weights of each revision."""
+    return [revision.sha256 for revision in list_revisions(repo_id, store=store)]
+
+
+def wait_for_log(process: Any, folder: Path, lines: int) -> None:
+    """Until the run of a process has logged as many steps."""
+    file, deadline = folder / "log.jsonl", time.monotonic() + 240
+    while not file.exists() or len(file.read_text(encoding="utf-8").splitlines()) < lines:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
