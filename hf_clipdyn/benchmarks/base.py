@@ -38,6 +38,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.benchmarks.gallery import View
+from hf_clipdyn.benchmarks.readout import Stimuli
 from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.estimate import mean_influence
@@ -53,6 +54,7 @@ __all__ = [
     "NO_INTERVAL",
     "Benchmark",
     "Common",
+    "ImageKind",
     "Kind",
     "KindSettings",
     "by_item",
@@ -242,6 +244,23 @@ def decode(
         distort_key=distort_key,
         disable_tqdm=not common.show_progress,
     )
+
+
+class ImageKind(Kind[S]):
+    """Base of kinds that show each image of the data set. The constructor decodes them, for that of the kind.
+
+    Attributes:
+        pixels: of all images.
+        shown: rows whose image can be decoded; the others are ``left_out``.
+        stimuli: their images.
+    """
+
+    def __init__(self, source: "Source", image_processor: Any, settings: S, common: Common) -> None:
+        del settings
+        self.pixels = decode(source.dataset, image_processor, common)
+        self.shown = np.flatnonzero(~self.pixels.broken)
+        self.stimuli = Stimuli(self.pixels.array, self.shown)
+        self.left_out = int(self.pixels.broken.sum())
 
 
 def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable[str]) -> None:

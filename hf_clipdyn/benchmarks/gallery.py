@@ -7,8 +7,8 @@ A kind lists its views. Each names the columns of the trials that it takes, and 
         @staticmethod
         def gallery(trials):
             shown = trials.set_index("item")
-            return Gallery(pictures=(Picture(),), answer="class", answers={"prompts": shown["decision"]},
-                           truth=shown["label"], check=shown[["label"]])
+            return Gallery(answer="class", answers={"prompts": shown["decision"]}, truth=shown["label"],
+                           check=shown[["label"]])
 
         views = (GalleryView(("item", "label", "decision"), gallery),)
 
@@ -63,7 +63,7 @@ class Gallery:
     """What the trials of one revision say of each stimulus. All series have the stimulus, ``item``, as their index.
 
     Attributes:
-        pictures: the pictures of a stimulus.
+        pictures: the pictures of a stimulus; the image of its row by default.
         answer: what an answer is: the name or the number of a ``class``; the position of a ``picture`` (-1 for a tie);
             or a ``value``.
         answers: the model's answers, by the title of the way in which it was asked; the first is shown at first. Every
@@ -91,7 +91,7 @@ class Gallery:
         people_map: such maps of where people looked.
     """
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture, ...] = (Picture(),)
     answer: Literal["class", "picture", "value"]
     answers: Mapping[str, pd.Series]
     truth: pd.Series | None = None

@@ -1,12 +1,12 @@
 """What kinds that compare pairs of images share: words, images and their distances, trials and their parts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, decode
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, S, decode
 from hf_clipdyn.benchmarks.gallery import shares_below
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
@@ -21,7 +21,8 @@ __all__ = [
     "DROPPED_DIMENSIONS",
     "PLACE_OF_DISTANCE",
     "PROBES",
-    "ImagePairs",
+    "DistanceKind",
+    "PairKind",
     "Stacked",
     "by_place",
     "by_subset",
@@ -51,42 +52,54 @@ PLACE_OF_DISTANCE = "rank of the model's distance among all pairs"
 """What a value of `places_of_distances` is."""
 
 
-class ImagePairs:
-    """The images of each row of a data set: the first one is compared with each of the others.
+class DistanceKind(Kind[S]):
+    """Base of kinds that compare images at the projection and at every hidden state, and never ask with text."""
 
-    Args:
-        source, image_processor, common: as for a kind.
-        columns: columns of images.
+    needs_text = False
+    reads_layers = True
+
+
+class PairKind(DistanceKind[KindSettings]):
+    """Base of kinds in which people compared images of a row: the first one with each of the others.
 
     Attributes:
-        rows: rows whose images can all be decoded, (n,).
-        left_out: number of the other rows.
-        images: numbers of the images in these rows, (n, columns); one number for one image, in any column.
+        image_columns: columns of images.
+        answer_columns: columns of people's answers.
+        numbers: of the images in the rows that are shown, (n, columns); one number for one image, in any column.
         fingerprints: of the pixels of each column.
+        answered: the answers of all rows.
+        judged: the answers and ``item``, of the rows that are shown: those whose images can all be decoded.
     """
 
-    def __init__(self, source: Source, image_processor: Any, common: Common, columns: Sequence[str]) -> None:
-        pixels = [decode(source.dataset, image_processor, common, name) for name in columns]
+    image_columns: ClassVar[tuple[str, ...]]
+    answer_columns: ClassVar[tuple[str, ...]]
+
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        del settings
+        pixels = [decode(source.dataset, image_processor, common, name) for name in self.image_columns]
         broken = np.any([one.broken for one in pixels], axis=0)
         first, *others = (one.array for one in pixels)
-        self.rows = np.flatnonzero(~broken)
+        rows = np.flatnonzero(~broken)
         self.left_out = int(broken.sum())
         self.fingerprints = [one.fingerprint for one in pixels]
         # One list of pairs, so that the unit of the normalised distance is pooled over all of them.
         starts = len(broken) * np.arange(len(others))
-        self._first = Stimuli(first, np.tile(self.rows, len(others)))
-        self._others = Stimuli(Stacked(others), np.add.outer(starts, self.rows).ravel())
-        keys = [*self._first.keys[: len(self.rows)], *self._others.keys]
+        self._first = Stimuli(first, np.tile(rows, len(others)))
+        self._others = Stimuli(Stacked(others), np.add.outer(starts, rows).ravel())
+        keys = [*self._first.keys[: len(rows)], *self._others.keys]
         numbers = pd.factorize(np.array(keys, dtype=object))[0]
-        self.images = numbers.reshape(len(columns), len(self.rows)).T
+        self.numbers = numbers.reshape(len(pixels), len(rows)).T
         self._of_pixels = cached_per_row(
             "distances of pixels",
             self.fingerprints,
-            self.rows,
+            rows,
             lambda row: tuple(pixel_distance(first[row], other[row]) for other in others),
             common,
         )
         self._show_progress = common.show_progress
+        self.answered = source.dataset.select_columns(list(self.answer_columns)).to_pandas()
+        self.judged = self.answered.iloc[rows].assign(item=rows)
+        self.facts = source.incomplete(len(rows))
 
     def distances(self, readout: Readout, names: Sequence[str]) -> list[pd.DataFrame]:
         """Distances of the model and of the baseline ``pixels``, for `pair_trials`.
@@ -95,7 +108,7 @@ class ImagePairs:
             names: columns for the distance to each of the other images.
         """
         table = pair_distances(readout, self._first, self._others, show_progress=self._show_progress)
-        n = len(self.rows)
+        n = len(self.judged)
         sides = [table[table["pair"] // n == at].reset_index(drop=True) for at in range(len(names))]
         model = sides[0].assign(**{name: side["value"] for name, side in zip(names, sides, strict=True)})
         pixels = pd.DataFrame(self._of_pixels, columns=list(names))

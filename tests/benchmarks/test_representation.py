@@ -121,7 +121,7 @@ def test_hidden_states_are_compared_per_token_in_one_pass(objects, tmp_path):
     expected = 0.5 * (squares(LEVELS) + squares(LEVELS**2))[first, second]
     for layer in (0, 1):
         assert reads.loc[reads["layer"] == layer, "value"].to_numpy() == pytest.approx(expected)
-    readout.images(benchmark._stimuli)
+    readout.images(benchmark.stimuli)
     assert encoder.seen == N, "the projections are kept for other kinds"
     hidden = [one for one in Representation.score(trials, common) if one.probe == "hidden"]
     assert {(one.metric, one.variant, one.layer) for one in hidden} == {

@@ -2,14 +2,13 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, decode, digest
+from hf_clipdyn.benchmarks.base import Common, digest
+from hf_clipdyn.benchmarks.classes import ClassifiedKind
 from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, most_frequent
-from hf_clipdyn.benchmarks.prompts import class_embeddings, prompt_sets, rank, thousand_way
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.settings import ClassificationSettings
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
 from hf_clipdyn.benchmarks.sources import Source
@@ -21,14 +20,13 @@ from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Refer
 __all__ = ["Classification", "ClassificationSettings"]
 
 _SHOWN = ("image_id", "subset", "category", "exemplar")
-_COLUMNS = ("image_id", "subset", "condition", "category", "exemplar")
 _THOUSAND, _PUBLISHED = "imagenet_1000", "imagenet_1000_80"
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
 _DRAWN = {"edge": "edges", "silhouette": "silhouettes", "cue-conflict": "cue conflicts"}
 _REACH = Axis(title="log2 of the reach")
 
 
-class Classification(Kind[ClassificationSettings]):
+class Classification(ClassifiedKind[ClassificationSettings]):
     """Zero-shot decisions among 16 classes on the sub-sets of model-vs-human, compared with people's.
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
@@ -165,9 +163,10 @@ class Classification(Kind[ClassificationSettings]):
             ),
         ),
     )
+    columns = ("image_id", "subset", "condition", "category", "exemplar")
     trial_columns: ClassVar = {
         "item": "int64",
-        **dict.fromkeys(_COLUMNS, "string"),
+        **dict.fromkeys(columns, "string"),
         "protocol": "string",
         "decision": "string",
         "observer": "string",
@@ -177,50 +176,32 @@ class Classification(Kind[ClassificationSettings]):
     def __init__(
         self, source: Source, image_processor: Any, settings: ClassificationSettings, common: Common
     ) -> None:
-        pixels = decode(source.dataset, image_processor, common)
-        rows = np.flatnonzero(~pixels.broken)
-        columns = source.dataset.select_columns([*_COLUMNS, "human_responses"]).to_pandas()
-        answers = columns.pop("human_responses")
-        self._images = columns.iloc[rows].reset_index(drop=True).assign(item=rows)
-        self._prompts = prompt_sets(source.metadata)
+        super().__init__(source, image_processor, settings, common)
         self._thousand = {_THOUSAND: PHOTO} | ({_PUBLISHED: IMAGENET} if settings.published_prompts else {})
-        self._humans = _human_answers(self._images, answers)
-        self._stimuli = Stimuli(pixels.array, rows)
-        self.left_out = int(pixels.broken.sum())
-        self.facts = _present(self._images["subset"])
+        self.facts = _present(self.images["subset"])
         self.fingerprint = digest(
             self.name,
-            pixels.fingerprint,
-            columns.to_dict("list"),
-            self._prompts,
+            self.pixels.fingerprint,
+            self.described.to_dict("list"),
+            self.prompts,
             self._thousand,
             list(imagenet_names().values()),
-            self._humans[["item", "observer", "decision"]].to_dict("list"),
+            self.humans[["item", "observer", "decision"]].to_dict("list"),
         )
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Decide for a class with each prompt set, and add the answers of people."""
-        embeddings = readout.images(self._stimuli)
-        blocks = []
-        for name, templates in self._prompts.items():
-            best = rank(embeddings, class_embeddings(readout, GEIRHOS_CLASSES, templates))[:, 0]
-            blocks.append(self._images.assign(protocol=name, decision=np.asarray(GEIRHOS_CLASSES)[best]))
-        for name, templates in self._thousand.items():
-            decisions = thousand_way(readout, embeddings, templates)
-            blocks.append(self._images.assign(protocol=name, decision=decisions))
-        trials: pd.DataFrame = pd.concat([*blocks, self._humans], ignore_index=True)
+        blocks = self.ask(readout, readout.images(self.stimuli), GEIRHOS_CLASSES, self._thousand)
+        trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
 
     @staticmethod
     def gallery(trials: pd.DataFrame) -> Gallery:
         """Images with their class, the decisions of every way of asking, and what most observers said."""
         shown = trials.drop_duplicates("item").set_index("item")
-        humans = trials[trials["protocol"] == HUMAN]
-        people, share = most_frequent(humans)
         asked = trials[trials["protocol"] != HUMAN].set_index("item").groupby("protocol", sort=False)
         titles = Classification.terms.variants
         return Gallery(
-            pictures=(Picture(),),
             answer="class",
             answers={
                 titles.get(str(protocol), str(protocol)) or "prompts": decisions
@@ -228,10 +209,7 @@ class Classification(Kind[ClassificationSettings]):
             },
             truth=shown["category"],
             truth_title="class",
-            people=people,
-            people_share=share,
-            observers=humans[["item", "observer", "decision"]],
-            clusters=shown[list(Classification.clusters)],
+            **Classification.people(trials),
             groups=shown["subset"].map(lambda name: Classification.terms.subsets.get(name, name)),
             group_title="data set",
             check=shown[["image_id", "category"]],
@@ -240,19 +218,6 @@ class Classification(Kind[ClassificationSettings]):
     views = (GalleryView(("item", *_SHOWN, "protocol", "decision", "observer"), gallery),)
 
     score = staticmethod(classification_numbers)
-
-
-def _human_answers(images: pd.DataFrame, answers: "pd.Series[Any]") -> pd.DataFrame:
-    """One row for each answer of an observer to an image that is shown."""
-    given = [
-        (position, one["subject"], one["response"])
-        for position, item in enumerate(images["item"])
-        for one in (answers[item] if answers[item] is not None else ())
-    ]
-    table = pd.DataFrame(given, columns=["position", "observer", "decision"])
-    rows = images.iloc[table.pop("position").to_numpy(np.int64)].reset_index(drop=True)
-    humans: pd.DataFrame = rows.assign(protocol=HUMAN, **table)
-    return humans
 
 
 def _present(subsets: "pd.Series[str]") -> dict[str, str]:

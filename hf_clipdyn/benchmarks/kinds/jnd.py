@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, number
+from hf_clipdyn.benchmarks.base import Common, KindSettings, digest, number
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.pair_tables import (
@@ -13,7 +13,7 @@ from hf_clipdyn.benchmarks.pair_tables import (
     DROPPED_DIMENSIONS,
     PLACE_OF_DISTANCE,
     PROBES,
-    ImagePairs,
+    PairKind,
     by_place,
     by_subset,
     dropped_dimensions,
@@ -32,7 +32,7 @@ __all__ = ["Jnd"]
 _JOINS = ("metric", "subset")
 
 
-class Jnd(Kind[KindSettings]):
+class Jnd(PairKind):
     """Average precision of small distances for pairs that look the same, per sub-set and pooled.
 
     Chance is the mean share of "same" answers: the score of an uninformative distance. The baseline ``pixels`` is
@@ -72,21 +72,18 @@ class Jnd(Kind[KindSettings]):
         **DISTANCE_COLUMNS,
         "value": "float64",
     }
-    needs_text = False
-    reads_layers = True
+    image_columns = ("image_0", "image_1")
+    answer_columns = ("same", "subset")
     clusters = ("cluster",)
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        self._pairs = pairs = ImagePairs(source, image_processor, common, ("image_0", "image_1"))
-        judged = source.dataset.select_columns(["same", "subset"]).to_pandas()
-        self._judged = judged.iloc[pairs.rows].assign(item=pairs.rows, cluster=connected_rows(pairs.images))
-        self.left_out = pairs.left_out
-        self.facts = source.incomplete(len(pairs.rows))
-        self.fingerprint = digest(self.name, *pairs.fingerprints, judged.to_dict("list"))
+        super().__init__(source, image_processor, settings, common)
+        self.judged["cluster"] = connected_rows(self.numbers)
+        self.fingerprint = digest(self.name, *self.fingerprints, self.answered.to_dict("list"))
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distance of the two images of each pair, at every place."""
-        return pair_trials(self._judged, self._pairs.distances(readout, ["value"]), self.trial_columns)
+        return pair_trials(self.judged, self.distances(readout, ["value"]), self.trial_columns)
 
     @staticmethod
     def gallery(trials: pd.DataFrame) -> Gallery:

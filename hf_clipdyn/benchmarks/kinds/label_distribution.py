@@ -10,18 +10,16 @@ from scipy.special import softmax
 
 from hf_clipdyn.benchmarks.base import (
     Common,
-    Kind,
     KindSettings,
     by_item,
-    decode,
     digest,
     number,
     similarity,
 )
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_embeddings
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.influence import grouped
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.label_distribution import (
     LABEL_DISTRIBUTION_VALUES,
@@ -49,7 +47,7 @@ _AXIS: dict[str, Any] = {"better": "high", "perception": "high"}
 Floats = NDArray[np.float64]
 
 
-class LabelDistribution(Kind[KindSettings]):
+class LabelDistribution(LabelledKind[KindSettings]):
     """The model's class probabilities, compared with the shares of people who chose each class.
 
     The probabilities are softmax(s c), with the cosines c to the class prompts and the model's own logit scale s. The
@@ -145,30 +143,23 @@ class LabelDistribution(Kind[KindSettings]):
         "cosines": "object",
         "logit_scale": "float64",
     }
-    text_drift = True
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        del settings
-        self._names, self._labels = labels_of(source)
-        self._templates = default_templates(source.metadata)
+        super().__init__(source, image_processor, settings, common)
         self._counts = np.asarray(source.dataset["counts"], np.int64)
-        pixels = decode(source.dataset, image_processor, common)
-        self._rows = np.flatnonzero(~pixels.broken)
-        self._stimuli = Stimuli(pixels.array, self._rows)
-        self.left_out = int(pixels.broken.sum())
-        self.facts = source.incomplete(len(self._rows))
-        answers = [self._labels.tolist(), self._counts.tolist()]
-        self.fingerprint = digest(self.name, pixels.fingerprint, self._names, *answers, self._templates)
+        self.facts = source.incomplete(len(self.shown))
+        answers = [self.labels.tolist(), self._counts.tolist()]
+        self.fingerprint = digest(self.name, self.pixels.fingerprint, self.names, *answers, self.templates)
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Cosines of every image to every class."""
-        classes = class_embeddings(readout, self._names, self._templates)
-        cosines = similarity(readout.images(self._stimuli), classes)
+        classes = class_embeddings(readout, self.names, self.templates)
+        cosines = similarity(readout.images(self.stimuli), classes)
         return pd.DataFrame(
             {
-                "item": self._rows,
-                "label": self._labels[self._rows],
-                "counts": self._counts[self._rows].tolist(),
+                "item": self.shown,
+                "label": self.labels[self.shown],
+                "counts": self._counts[self.shown].tolist(),
                 "cosines": cosines.tolist(),
                 "logit_scale": readout.encoder.logit_scale,
             }
@@ -180,7 +171,6 @@ class LabelDistribution(Kind[KindSettings]):
         shown = trials.set_index("item")
         counts = np.stack(shown["counts"].to_list())
         return Gallery(
-            pictures=(Picture(),),
             answer="class",
             answers={"prompts": shown["cosines"].map(np.argmax)},
             truth=shown["label"],

@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import (
     Common,
-    Kind,
     cosine_distance,
     decode,
     digest,
     unit,
 )
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_embeddings, rank
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noise_scores import CLEAN, noise_numbers, noise_numbers_together
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import NoiseSettings
 from hf_clipdyn.benchmarks.sources import Source
@@ -53,7 +52,7 @@ def mean_pairwise_distance(images: NDArray[np.floating[Any]]) -> float:
     return float(np.square(rows - rows.mean(axis=0)).sum() / (len(rows) - 1))
 
 
-class Noise(Kind[NoiseSettings]):
+class Noise(LabelledKind[NoiseSettings]):
     """Accuracy, its drop, and the displacement of the embedding, by the level of a corruption.
 
     Trials: item, label, condition (``none`` for clean images), level (in the unit of the condition; 0 for clean
@@ -158,20 +157,18 @@ class Noise(Kind[NoiseSettings]):
     }
     later_columns = ("human_accuracy",)
     score_version = 2
-    text_drift = True
 
     def __init__(self, source: Source, image_processor: Any, settings: NoiseSettings, common: Common) -> None:
-        self._names, self._labels = labels_of(source)
-        self._templates = default_templates(source.metadata)
+        super().__init__(source, image_processor, settings, common)
         self._dataset = source.dataset
         self._is_native = settings.stage == "native"
-        clean = decode(source.dataset, image_processor, common)
+        clean = self.pixels
         intact = ~clean.broken
         if settings.classes == "sixteen":
-            self._names, self._labels = _sixteen(source.name, self._names, self._labels)
-            intact &= self._labels >= 0
+            self.names, self.labels = _sixteen(source.name, self.names, self.labels)
+            intact &= self.labels >= 0
         self._rows = np.flatnonzero(intact)
-        self._has_people = not source.metadata.synthetic and set(self._names) == set(GEIRHOS_CLASSES)
+        self._has_people = not source.metadata.synthetic and set(self.names) == set(GEIRHOS_CLASSES)
         self._inputs = clean.array
         self._clean = Stimuli(clean.array, self._rows)
         shown: dict[str, Stimuli] = {}  # some conditions share their weakest level
@@ -184,13 +181,12 @@ class Noise(Kind[NoiseSettings]):
                 one(clean.array[self._rows[0]], int(self._rows[0]))  # an error now, and not after an hour
                 shown[one.key] = Stimuli(clean.array, self._rows, change=one, change_key=one.key)
             self._corrupted.append((one, shown[one.key]))
-        self.left_out = int(clean.broken.sum())
         self.fingerprint = digest(
             self.name,
             clean.fingerprint,
-            self._names,
-            self._labels.tolist(),
-            self._templates,
+            self.names,
+            self.labels.tolist(),
+            self.templates,
             [one.key for one, _ in self._corrupted],
             settings.stage,
         )
@@ -220,8 +216,8 @@ class Noise(Kind[NoiseSettings]):
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Choose a class at every level, with prompts and with a linear probe that is fitted on clean images."""
         clean = readout.images(self._clean)
-        labels = self._labels[self._rows]
-        classes = class_embeddings(readout, self._names, self._templates)
+        labels = self.labels[self._rows]
+        classes = class_embeddings(readout, self.names, self.templates)
         probe = None if readout.only_text else LinearProbe(unit(clean), labels, probe_folds(labels))
         scale = np.nan if probe is None else mean_pairwise_distance(clean)
         rms = [np.nan] * len(self._corrupted) if probe is None else self._effective_rms
@@ -242,7 +238,7 @@ class Noise(Kind[NoiseSettings]):
                 "probe_decision": pd.NA if probe is None else probe.decide(unit(images)),
                 "distance": np.nan if probe is None else cosine_distance(clean, images),
                 "mean_pairwise_distance": scale,
-                "n_classes": len(self._names),
+                "n_classes": len(self.names),
                 "rms": change,
                 "human_accuracy": _human_accuracy(condition, level) if self._has_people else np.nan,
             }
@@ -255,7 +251,6 @@ class Noise(Kind[NoiseSettings]):
         shown = trials.drop_duplicates("item").set_index("item")
         levels = trials.groupby(["condition", "level"], sort=False, dropna=False)
         return Gallery(
-            pictures=(Picture(),),
             answer="class",
             answers={
                 _way(Noise.terms, *cast("tuple[str, float]", key)): rows.set_index("item")["decision"]

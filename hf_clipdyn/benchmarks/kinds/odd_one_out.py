@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import (
     Common,
-    Kind,
+    ImageKind,
     KindSettings,
-    decode,
     digest,
     mean_by_item,
     number,
@@ -19,7 +18,7 @@ from hf_clipdyn.benchmarks.base import (
 )
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.odd_one_out import leave_one_out_ceiling, odd_one_out, odd_one_out_scores
 from hf_clipdyn.results.row import Number
@@ -34,7 +33,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-class OddOneOut(Kind[KindSettings]):
+class OddOneOut(ImageKind[KindSettings]):
     """The share of triplets in which the image outside the model's most similar pair is the one that people chose.
 
     Similarity is the cosine of the projections, or their dot product. The baseline ``pixels`` is minus the Euclidean
@@ -100,29 +99,26 @@ class OddOneOut(Kind[KindSettings]):
     clusters_alike = True
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        pixels = decode(source.dataset, image_processor, common)
-        self._rows = np.flatnonzero(~pixels.broken)
-        self._images = Stimuli(pixels.array, self._rows)
-        self._judged = _judgements(source, self._rows)
+        super().__init__(source, image_processor, settings, common)
+        self._judged = _judgements(source, self.shown)
         self.rows = self._judged["object_2"].to_numpy(np.int64)
         asked = self._judged["asked"].to_numpy(bool)
         # Positions among the images that are shown.
-        places = np.searchsorted(self._rows, self._judged[_OBJECTS].to_numpy(np.int64))
+        places = np.searchsorted(self.shown, self._judged[_OBJECTS].to_numpy(np.int64))
         self._asked, self._triplets = self._judged[asked], places[asked]
-        self._pixels = self._of_pixels(pixels.array, pixels.fingerprint, common)
-        self.left_out = int(pixels.broken.sum())
-        self.facts = source.incomplete(len(self._rows))
-        self.fingerprint = digest(self.name, pixels.fingerprint, self._judged.to_dict("list"))
+        self._pixels = self._of_pixels(common)
+        self.facts = source.incomplete(len(self.shown))
+        self.fingerprint = digest(self.name, self.pixels.fingerprint, self._judged.to_dict("list"))
 
-    def _of_pixels(self, array: NDArray[np.uint8], fingerprint: str, common: Common) -> pd.DataFrame:
+    def _of_pixels(self, common: Common) -> pd.DataFrame:
         items = self._asked["item"].tolist()
         dtypes = {name: self.trial_columns[name] for name in ("item", "choice", "score")}
         kept = KeptTable(
-            "odd one out of pixels", [fingerprint, self._triplets.tolist()], dtypes, items, common
+            "odd one out of pixels", [self.pixels.fingerprint, self._triplets.tolist()], dtypes, items, common
         )
         table = kept.read()
         if table is None:
-            table = self._answers(-_distances(array, self._rows))
+            table = self._answers(-_distances(self.pixels.array, self.shown))
             kept.write(table)
         return table
 
@@ -137,7 +133,7 @@ class OddOneOut(Kind[KindSettings]):
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Choose the odd one of each triplet, by both similarities."""
-        images = readout.images(self._images).astype(np.float64)
+        images = readout.images(self.stimuli).astype(np.float64)
         people = self._judged[~self._judged["asked"]]
         blocks = [people.assign(probe="people", similarity="", score=np.nan)]
         products = np.round(images @ images.T, 12)

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import (
     NO_INTERVAL,
     Common,
-    Kind,
     KindSettings,
     decode,
     digest,
     mean_by_item,
     number,
 )
-from hf_clipdyn.benchmarks.pair_tables import DISTANCE_COLUMNS, DISTANCES, PROBES, by_place
+from hf_clipdyn.benchmarks.pair_tables import DISTANCE_COLUMNS, DISTANCES, PROBES, DistanceKind, by_place
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -37,7 +36,7 @@ _JOINS = ("metric", "condition")
 Floats = NDArray[np.float64]
 
 
-class Quadruple(Kind[KindSettings]):
+class Quadruple(DistanceKind[KindSettings]):
     """The share of the answers that named the pair with the larger model distance, by distortion and pooled.
 
     A tie scores one half. For comparison there are four references: the difference of the levels, the distance of the
@@ -84,8 +83,6 @@ class Quadruple(Kind[KindSettings]):
         **DISTANCE_COLUMNS,
         "value": "float64",
     }
-    needs_text = False
-    reads_layers = True
     clusters = ("reference_id",)
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:

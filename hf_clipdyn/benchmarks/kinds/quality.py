@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, digest, number
+from hf_clipdyn.benchmarks.base import Common, digest, number
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, shares_below
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.input_views import InputViews, input_views
@@ -16,6 +16,7 @@ from hf_clipdyn.benchmarks.pair_tables import (
     DROPPED_DIMENSIONS,
     PLACE_OF_DISTANCE,
     PROBES,
+    DistanceKind,
     by_place,
     dropped_dimensions,
     pair_trials,
@@ -44,7 +45,7 @@ _LEVEL = "level"
 _ZERO: dict[str, Any] = {"neutral": 0.0, "neutral_title": "none", "perception": "low"}
 
 
-class Quality(Kind[QualitySettings]):
+class Quality(DistanceKind[QualitySettings]):
     """Correlation of distances with opinion scores, for the projection and every hidden state.
 
     The condition of a number is the data set's own name for a distortion; it is empty for all distortions together. The
@@ -114,8 +115,6 @@ class Quality(Kind[QualitySettings]):
         **DISTANCE_COLUMNS,
         "value": "float64",
     }
-    needs_text = False
-    reads_layers = True
     clusters = ("reference_id",)
 
     def __init__(

@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, Kind, KindSettings, decode, digest, number
+from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, ImageKind, KindSettings, digest, number
 from hf_clipdyn.benchmarks.dissimilarities import DISSIMILARITIES, image_dissimilarities
 from hf_clipdyn.benchmarks.pair_tables import PROBES
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
@@ -61,7 +61,7 @@ _AXIS: dict[str, Any] = {"better": "high", "perception": "high"}
 Floats = NDArray[np.float64]
 
 
-class Representation(Kind[KindSettings]):
+class Representation(ImageKind[KindSettings]):
     """Correlation between the model's and each person's dissimilarities of all pairs of images, averaged over people.
 
     The projection has Spearman's correlation, tau-a and Pearson's correlation, over all pairs and within categories,
@@ -136,19 +136,16 @@ class Representation(Kind[KindSettings]):
     clusters_alike = True
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        del settings
-        pixels = decode(source.dataset, image_processor, common)
-        self._rows = np.flatnonzero(~pixels.broken)
-        if len(self._rows) < _FEW_IMAGES:
+        super().__init__(source, image_processor, settings, common)
+        if len(self.shown) < _FEW_IMAGES:
             raise DatasetError(
-                f"{source.name} has only {len(self._rows)} readable images: give the folder of the whole "
+                f"{source.name} has only {len(self.shown)} readable images: give the folder of the whole "
                 "data set."
             )
-        self._stimuli = Stimuli(pixels.array, self._rows)
         self._show_progress = common.show_progress
         judged = (
             source.dataset.select_columns(["category", "place", "dissimilarities"])
-            .select(self._rows)
+            .select(self.shown)
             .to_list()
         )
         self._categories = np.array([row["category"] for row in judged])
@@ -157,12 +154,11 @@ class Representation(Kind[KindSettings]):
             raise DatasetError(
                 f"{source.name} has matrices of {len(people)} people: a ceiling needs at least two."
             )
-        self._fixed = [("person", people, ""), ("reference", systems, ""), *_of_pixels(source, self._rows)]
-        self.left_out = int(pixels.broken.sum())
-        self.facts = source.incomplete(len(self._rows))
+        self._fixed = [("person", people, ""), ("reference", systems, ""), *_of_pixels(source, self.shown)]
+        self.facts = source.incomplete(len(self.shown))
         self.fingerprint = digest(
             self.name,
-            pixels.fingerprint,
+            self.pixels.fingerprint,
             self._categories.tolist(),
             [
                 [probe, name, vector.tolist()]
@@ -173,7 +169,7 @@ class Representation(Kind[KindSettings]):
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Dissimilarities of all pairs at every place, beside those of people and baselines."""
-        model = image_dissimilarities(readout, self._stimuli, show_progress=self._show_progress).assign(
+        model = image_dissimilarities(readout, self.stimuli, show_progress=self._show_progress).assign(
             name=""
         )
         fixed = [
@@ -190,11 +186,11 @@ class Representation(Kind[KindSettings]):
             for name, vector in held.items()
         ]
         table = pd.concat([model, *fixed], ignore_index=True)
-        first, second = np.triu_indices(len(self._rows), 1)
+        first, second = np.triu_indices(len(self.shown), 1)
         times = len(table) // len(first)
         shown = {
-            "item": np.tile(self._rows[first], times),
-            "partner": np.tile(self._rows[second], times),
+            "item": np.tile(self.shown[first], times),
+            "partner": np.tile(self.shown[second], times),
             "category": np.tile(self._categories[first], times),
             "partner_category": np.tile(self._categories[second], times),
         }

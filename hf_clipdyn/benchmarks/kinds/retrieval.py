@@ -15,7 +15,7 @@ from hf_clipdyn.benchmarks.base import (
     similarity,
     unit,
 )
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import RetrievalSettings
 from hf_clipdyn.benchmarks.sources import Source
@@ -107,7 +107,6 @@ class Retrieval(Kind[RetrievalSettings]):
         best = np.where(own, cosines, -np.inf).max(axis=1, keepdims=True)
         ranks = 1 + ((cosines > best) & ~own).sum(axis=1)
         return Gallery(
-            pictures=(Picture(),),
             answer="value",
             answers={"captions": pd.Series(ranks, index=images["item"].to_numpy(), dtype="float64")},
             value_title="rank of the image's closest caption, 1 for the best",

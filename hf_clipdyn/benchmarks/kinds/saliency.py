@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Common, Kind, by_item, decode, digest
 from hf_clipdyn.benchmarks.captions import first_captions
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.observers import Observers, Viewed
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
@@ -325,7 +325,6 @@ class Saliency(Kind[SaliencySettings]):
         metric = "nss" if shown["nss"].notna().any() else "cc"
         people = by_probe.get(HUMAN)
         return Gallery(
-            pictures=(Picture(),),
             answer="value",
             answers={title: rows[metric] for title, rows in models.items()},
             value_title=f"{Saliency.terms.terms[metric].title} of the model's map",

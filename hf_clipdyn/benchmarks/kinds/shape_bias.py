@@ -8,17 +8,15 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import (
     Common,
-    Kind,
     KindSettings,
     cosine_distance,
-    decode,
     digest,
     unit,
 )
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture, most_frequent
+from hf_clipdyn.benchmarks.classes import ClassifiedKind, default_templates
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets, rank, thousand_way
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.shape_scores import (
     CONFLICT,
     CROSSED_PROBE,
@@ -47,7 +45,7 @@ _BIAS: dict[str, Any] = _SHARE | {
 }
 
 
-class ShapeBias(Kind[KindSettings]):
+class ShapeBias(ClassifiedKind[KindSettings]):
     """Shape bias on cue-conflict images: zero-shot decisions among the classes, triplets, linear probes.
 
     Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. The protocol says what the
@@ -143,10 +141,10 @@ class ShapeBias(Kind[KindSettings]):
             ),
         ),
     )
+    columns = ("image_id", *_CUES)
     trial_columns: ClassVar = {
         "item": "int64",
-        "image_id": "string",
-        **dict.fromkeys(_CUES, "string"),
+        **dict.fromkeys(columns, "string"),
         "protocol": "string",
         "decision": "string",
         "preference": "float64",
@@ -159,68 +157,40 @@ class ShapeBias(Kind[KindSettings]):
     clusters = ("shape_exemplar", "texture_exemplar")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        pixels = decode(source.dataset, image_processor, common)
-        rows = np.flatnonzero(~pixels.broken)
-        columns = source.dataset.select_columns(["image_id", *_CUES]).to_pandas()
-        self._images = columns.iloc[rows].reset_index(drop=True).assign(item=rows)
-        used = set(self._images["shape"]) | set(self._images["texture"])
+        super().__init__(source, image_processor, settings, common)
+        used = set(self.images["shape"]) | set(self.images["texture"])
         named = used <= set(GEIRHOS_CLASSES)
         self._classes = list(GEIRHOS_CLASSES) if named else sorted(used)
-        self._prompts = prompt_sets(source.metadata)
         # The 1,000 classes are those of photographs, and map onto these 16 categories alone.
-        self._asks_thousand = named and default_templates(source.metadata) == PHOTO
-        self._humans = self._human_answers(source)
-        self._stimuli = Stimuli(pixels.array, rows)
-        self.left_out = int(pixels.broken.sum())
+        self._thousand = {_THOUSAND: PHOTO} if named and default_templates(source.metadata) == PHOTO else {}
         self.fingerprint = digest(
             self.name,
             CROSSED_PROBE,
-            pixels.fingerprint,
-            columns.to_dict("list"),
+            self.pixels.fingerprint,
+            self.described.to_dict("list"),
             self._classes,
-            self._prompts,
-            list(imagenet_names().values()) if self._asks_thousand else [],
-            self._humans[["item", "observer", "decision"]].to_dict("list"),
+            self.prompts,
+            list(imagenet_names().values()) if self._thousand else [],
+            self.humans[["item", "observer", "decision"]].to_dict("list"),
         )
-
-    def _human_answers(self, source: Source) -> pd.DataFrame:
-        """One row for each answer of an observer to an image that is shown."""
-        of_rows = source.dataset["human_responses"]
-        answers = [
-            (position, answer["subject"], answer["response"])
-            for position, item in enumerate(self._images["item"])
-            for answer in of_rows[item] or ()
-        ]
-        table = pd.DataFrame(answers, columns=["position", "observer", "decision"])
-        rows = self._images.iloc[table.pop("position").to_numpy(np.int64)].reset_index(drop=True)
-        humans: pd.DataFrame = rows.assign(
-            protocol=HUMAN, observer=table["observer"], decision=table["decision"]
-        )
-        return humans
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Decide for a class with each prompt set, count each image's triplets, probe for both cues."""
-        embeddings = readout.images(self._stimuli)
+        embeddings = readout.images(self.stimuli)
         blocks = []
         if not readout.only_text:
-            preferences, effects = triplet_preferences(embeddings, self._images)
-            blocks += [self._images.assign(protocol=TEXT_FREE, preference=preferences, mate_effect=effects)]
+            preferences, effects = triplet_preferences(embeddings, self.images)
+            blocks += [self.images.assign(protocol=TEXT_FREE, preference=preferences, mate_effect=effects)]
             blocks += [self._probed(embeddings, cue) for cue in OTHER_CUE]
         if readout.encoder.reads_text:
-            for name, templates in self._prompts.items():
-                best = rank(embeddings, class_embeddings(readout, self._classes, templates))[:, 0]
-                blocks.append(self._images.assign(protocol=name, decision=np.asarray(self._classes)[best]))
-            if self._asks_thousand:
-                decisions = thousand_way(readout, embeddings, PHOTO)
-                blocks.append(self._images.assign(protocol=_THOUSAND, decision=decisions))
-            blocks.append(self._humans)
+            blocks += self.ask(readout, embeddings, self._classes, self._thousand)
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
 
     def _probed(self, embeddings: NDArray[np.float32], cue: str) -> pd.DataFrame:
         """What a linear probe reads of one cue in the conflict images, each by its class's other exemplars."""
-        conflict = (self._images["shape"] != self._images["texture"]).to_numpy()
-        rows = self._images[conflict]
+        conflict = (self.images["shape"] != self.images["texture"]).to_numpy()
+        rows = self.images[conflict]
         classes, names = pd.factorize(rows[cue], sort=True)
         other = OTHER_CUE[cue]
         decided = decide_crossed(
@@ -243,25 +213,19 @@ class ShapeBias(Kind[KindSettings]):
             _way(ShapeBias.terms, *cast("tuple[str, Any]", key)): rows.set_index("item")["decision"]
             for key, rows in asked.groupby(["protocol", "cue"], sort=False, dropna=False)
         }
-        humans = trials[trials["protocol"] == HUMAN]
-        people, share = most_frequent(humans)
         prompted = sorted(answers, key=lambda title: title != _PROMPTS)  # the default prompts first
         return Gallery(
-            pictures=(Picture(),),
             answer="class",
             answers={title: answers[title] for title in prompted},
             truth=shown["shape"],
             truth_title="shape",
             lure=shown["texture"],
             lure_title="texture",
-            people=people,
-            people_share=share,
             choosing=tuple(
                 _way(ShapeBias.terms, str(name), None)
                 for name in asked[asked["cue"].isna()]["protocol"].unique()
             ),
-            observers=humans[["item", "observer", "decision"]],
-            clusters=shown[list(ShapeBias.clusters)],
+            **ShapeBias.people(trials),
             check=shown[["image_id", "shape", "texture"]],
         )
 

@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, mean_by_item, number
+from hf_clipdyn.benchmarks.base import Common, KindSettings, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
     DROPPED_DIMENSIONS,
     PROBES,
-    ImagePairs,
+    PairKind,
     by_place,
     by_subset,
     dropped_dimensions,
@@ -34,7 +34,7 @@ _VALUES = ("value_0", "value_1")
 _JOINS = ("metric", "subset", "level")
 
 
-class Similarity(Kind[KindSettings]):
+class Similarity(PairKind):
     """Two-alternative forced choice, per sub-set and pooled, with the human reference and the ceiling.
 
     If the number of judgements varies, rows with six or more judgements (the benchmark of NIGHTS) also have their own
@@ -83,24 +83,19 @@ class Similarity(Kind[KindSettings]):
         **DISTANCE_COLUMNS,
         **dict.fromkeys(_VALUES, "float64"),
     }
-    needs_text = False
-    reads_layers = True
+    image_columns = _IMAGES
+    answer_columns = ("judgement", "votes", "subset")
     clusters = _IMAGES
     clusters_alike = True
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        self._pairs = pairs = ImagePairs(source, image_processor, common, _IMAGES)
-        judged = source.dataset.select_columns(["judgement", "votes", "subset"]).to_pandas()
-        shown = dict(zip(_IMAGES, pairs.images.T, strict=True))
-        self._judged = judged.iloc[pairs.rows].assign(item=pairs.rows, **shown)
-        self.left_out = pairs.left_out
-        self.facts = source.incomplete(len(pairs.rows))
-        self.fingerprint = digest(self.name, pairs.fingerprints, judged.to_dict("list"))
+        super().__init__(source, image_processor, settings, common)
+        self.judged[list(_IMAGES)] = self.numbers
+        self.fingerprint = digest(self.name, self.fingerprints, self.answered.to_dict("list"))
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distances of the reference to both candidates, at every place."""
-        distances = self._pairs.distances(readout, _VALUES)
-        return pair_trials(self._judged, distances, self.trial_columns)
+        return pair_trials(self.judged, self.distances(readout, _VALUES), self.trial_columns)
 
     @staticmethod
     def gallery(trials: pd.DataFrame) -> Gallery:

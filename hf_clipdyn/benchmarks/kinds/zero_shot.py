@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, mean_by_item, number
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.base import Common, KindSettings, digest, mean_by_item, number
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_embeddings, rank
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 from hf_clipdyn.results.row import Number
@@ -20,7 +20,7 @@ _KEPT = 5
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "better": "high", "perception": "high"}
 
 
-class ZeroShot(Kind[KindSettings]):
+class ZeroShot(LabelledKind[KindSettings]):
     """Top-1 and top-5 accuracy on labelled images.
 
     Trials: item, label, ranking (the best five class ids), n_classes.
@@ -48,29 +48,23 @@ class ZeroShot(Kind[KindSettings]):
         references=(Reference(role="chance", title="chance", joins=("metric",)),),
     )
     trial_columns: ClassVar = {"item": "int64", "label": "int64", "ranking": "object", "n_classes": "int64"}
-    text_drift = True
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        self._names, self._labels = labels_of(source)
-        self._templates = default_templates(source.metadata)
-        pixels = decode(source.dataset, image_processor, common)
-        self._rows = np.flatnonzero(~pixels.broken)
-        self._stimuli = Stimuli(pixels.array, self._rows)
-        self.left_out = int(pixels.broken.sum())
+        super().__init__(source, image_processor, settings, common)
         self.fingerprint = digest(
-            self.name, pixels.fingerprint, self._names, self._labels.tolist(), self._templates
+            self.name, self.pixels.fingerprint, self.names, self.labels.tolist(), self.templates
         )
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Rank the classes for every image."""
-        classes = class_embeddings(readout, self._names, self._templates)
-        ranking = rank(readout.images(self._stimuli), classes)
+        classes = class_embeddings(readout, self.names, self.templates)
+        ranking = rank(readout.images(self.stimuli), classes)
         return pd.DataFrame(
             {
-                "item": self._rows,
-                "label": self._labels[self._rows],
+                "item": self.shown,
+                "label": self.labels[self.shown],
                 "ranking": ranking[:, :_KEPT].tolist(),
-                "n_classes": len(self._names),
+                "n_classes": len(self.names),
             }
         )
 
@@ -79,7 +73,6 @@ class ZeroShot(Kind[KindSettings]):
         """Images with their class, and the first decision."""
         shown = trials.set_index("item")
         return Gallery(
-            pictures=(Picture(),),
             answer="class",
             answers={"prompts": shown["ranking"].str[0].astype("int64")},
             truth=shown["label"],
