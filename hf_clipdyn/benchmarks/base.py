@@ -23,6 +23,8 @@
 
 Declarations load no torch: what needs it is imported inside the methods. `observe` and `score` are apart so that
 intervals, comparisons of revisions and new metrics come from the saved trials, without a forward pass.
+
+`ImageKind` decodes images; `classes` and `pair_tables` have bases of kinds that ask for classes or compare pairs.
 """
 
 import hashlib
