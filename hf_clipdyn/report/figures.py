@@ -4,7 +4,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"CreationDate": None}},
 }
 """Of `savefig`, by format: no time of writing."""
-_LAYOUT_TABLES = ("GDEF", "GPOS", "GSUB")
+_LAYOUT_TABLES = ("GDEF", "GPOS", "GSUB", "MATH")
 """Of fonts: a PDF has its glyphs by number and no use for them, and to reduce them takes most of its time."""
 
 _OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"claims": draw_claims}
@@ -90,19 +90,19 @@ def write_figures(study: Study, path: Path, style: str | Path | None = None) -> 
     Figures that an earlier call left in the folder are removed. ``style`` is as of `read_style`.
     """
     settings = {} if style is None else read_style(style)
-    folder = FigureFolder(path)
+    folder, plans = FigureFolder(path), plan_figures(study)
     for size in (COLUMN, PAGE):
         with figure_style(settings, printed=True):
-            for name, figure in _drawn(study, size):
+            for name, figure in _drawn(study, plans, size):
                 folder.save(figure, f"{name}-{size.name}", FORMATS)
     folder.sweep()
 
 
-def _drawn(study: Study, size: Size) -> "Iterator[tuple[str, Figure]]":
+def _drawn(study: Study, plans: Mapping[str, Sequence[Panel]], size: Size) -> "Iterator[tuple[str, Figure]]":
     """Each figure with its name."""
     axis, bars = choose_axis(study.trajectories), not study.over_training
     look: dict[str, Any] = {"bars": bars, "width": size.width, "highest": _HIGHEST, "lettered": True}
-    for name, panels in plan_figures(study).items():
+    for name, panels in plans.items():
         yield name, draw_panels([panels], axis, size.columns + (len(panels) > size.many), **look)
     for name, draw in _OTHERS.items():
         figure = draw(study, size.width)
