@@ -58,9 +58,16 @@ class Process:
         ended = self.returncode is not None or select.select([self._reply], [], [], 0)[0]
         return self.wait() if ended else None
 
-    def wait(self) -> int:
-        """Wait for the end and return the exit code, or the negative number of the signal."""
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Wait for the end and return the exit code, or the negative number of the signal.
+
+        A process that has not ended after ``seconds`` is killed; the answer is None.
+        """
         if self.returncode is None:
+            if seconds is not None and not select.select([self._reply], [], [], seconds)[0]:
+                os.kill(self.pid, signal.SIGKILL)
+                self.wait()
+                return None
             with self._reply:
                 self.returncode = int(self._reply.readline())
         return self.returncode

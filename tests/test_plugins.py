@@ -94,7 +94,7 @@ def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_p
     (tmp_path / "study.yaml").write_text("plugin: mine.py\nbrightness_gain: 9\n")
     code, printed, _ = _clipdyn(tmp_path, "evaluate", "--help-all", "--plugin", "mine.py")
     assert code == 0
-    assert "brightness: Brightness:\n  --brightness-gain <float>  Factor on the pixels. In (0, 4]." in printed
+    assert "Settings of brightness:\n  --brightness-gain <float>  Factor on the pixels. In (0, 4]." in printed
     for argv in (["--brightness_gain=9", "--plugin=mine.py"], ["--config", "study.yaml"]):
         code, _, error = _clipdyn(tmp_path, "evaluate", "me/run", *argv)
         assert code == 2

@@ -27,12 +27,12 @@ class Datasets(Command, group="Data"):
     def run(self) -> None:
         import json
 
-        from hf_clipdyn.data.load import datasets_table
+        from hf_clipdyn.data import load
         from hf_clipdyn.plugins import load_plugin
 
         for path in self.plugin:
             load_plugin(path)
-        rows = datasets_table()
+        rows = load.datasets_table()
         print(json.dumps(rows, indent=2) if self.as_json else render_table(rows))
 
 

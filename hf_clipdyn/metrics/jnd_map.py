@@ -81,7 +81,7 @@ def jnd_influence(distances: ArrayLike, same: ArrayLike, groups: ArrayLike) -> F
     Examples:
         >>> from hf_clipdyn.metrics.jnd_map import jnd_influence
         >>> jnd_influence([0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 1.0, 0.0], [0, 1, 2, 2]).round(3).tolist()
-        [-0.111, 0.222, -0.111]
+        [0.222, -0.111, -0.111]
     """
     d, p = as_numbers("distances", distances), as_shares("same", same)
     check_lengths({"distances": d, "same": p})

@@ -194,7 +194,7 @@ def similarity_influences(
         >>> from hf_clipdyn.metrics.representational_similarity import similarity_influences
         >>> people = [[1, 2, 3, 4, 5, 6], [1, 3, 2, 4, 6, 5]]
         >>> similarity_influences([[1, 2, 3, 4, 6, 5]], people)[0].round(2).T.tolist()
-        [[-0.09, -0.09, 0.28, -0.09], [0.0, 0.0, 0.0, 0.0]]
+        [[0.28, -0.09, -0.09, -0.09], [-0.09, 0.28, -0.09, -0.09]]
     """
     people, models = _matrices("references", references), _matrices("predictions", predictions)
     parts = _parts(groups, _n_images(people.shape[1]))

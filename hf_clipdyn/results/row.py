@@ -61,7 +61,7 @@ _ARROW: dict[Any, pa.DataType] = {
 
 
 def columns_of(row: type) -> dict[str, Mapping[str, Any]]:
-    """What `column` declares of the fields of this dataclass, by name; fields without it are no columns."""
+    """What `column` declares of the fields of this dataclass, by name; the others stay out of the table."""
     return {one.name: one.metadata for one in fields(row) if "meaning" in one.metadata}
 
 

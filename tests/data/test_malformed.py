@@ -34,54 +34,70 @@ def case(name: str, dataset: str, mentions: str) -> Callable[[Damage], Damage]:
     return add
 
 
-def edit(name: str, dataset: str, mentions: str, file: str, old: str, new: str) -> None:
-    """Register the replacement of the first ``old`` in a text file."""
+def changed(name: str, dataset: str, mentions: str, change: Callable[[Path], Any]) -> None:
+    """Register a change of the tree itself, whatever the change returns."""
 
     def damage(root: Path) -> None:
-        path = root / file
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
+        change(root)
 
     CASES.append((name, dataset, mentions, damage))
 
 
-def cut(path: Path, keep: float = 0.5) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * keep)])
+def edit(name: str, dataset: str, mentions: str, file: str, old: str, new: str) -> None:
+    """Register the replacement of the first ``old`` in a text file."""
+
+    def change(root: Path) -> None:
+        text = (root / file).read_text()
+        assert old in text
+        (root / file).write_text(text.replace(old, new, 1))
+
+    changed(name, dataset, mentions, change)
+
+
+def cut(path: Path, keep: float = 0.5) -> Path:
+    return written(path, path.read_bytes()[: int(path.stat().st_size * keep)])
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def truncated(name: str, dataset: str, file: str, keep: float = 0.5) -> None:
+    """Register a file of which a part is left; the message has to name it."""
+    changed(name, dataset, Path(file).name, lambda root: cut(root / file, keep))
+
+
+def replaced(name: str, dataset: str, file: str, content: bytes, mentions: str = "") -> None:
+    """Register another content of a file; the message has to name it, or to mention what is given."""
+    changed(name, dataset, mentions or Path(file).name, lambda root: written(root / file, content))
+
+
+def picture(name: str, dataset: str, file: str, mentions: str = "") -> None:
+    """Register an image where none belongs; the message has to name it, or to mention what is given."""
+    changed(name, dataset, mentions or Path(file).name, lambda root: write_image(root / file))
+
+
+def instead(name: str, dataset: str, mentions: str, make: Callable[[Path], Path]) -> None:
+    """Register a path that is loaded in place of the tree."""
+    case(name, dataset, mentions)(make)
+
+
+def matlab(name: str, dataset: str, file: str, **variables: Any) -> None:
+    """Register a MATLAB file with other variables; the message has to name it."""
+    changed(name, dataset, Path(file).name, lambda root: savemat(root / file, variables))
 
 
 # --- images ---------------------------------------------------------------------------------------------------
 
 
-@case("a truncated BMP", "tid2013", "i01_01_1.bmp")
-def _(root: Path) -> None:
-    cut(root / "distorted_images" / "i01_01_1.bmp")
-
-
-@case("a truncated PNG", "kadid10k", "I01_01_01.png")
-def _(root: Path) -> None:
-    cut(root / "images" / "I01_01_01.png", 0.8)
-
-
-@case("a truncated JPEG", "osie", "1001.jpg")
-def _(root: Path) -> None:
-    cut(root / "stimuli" / "1001.jpg")
-
-
-@case("a zero-byte image", "cue_conflict", "cat1-cat3.png")
-def _(root: Path) -> None:
-    (root / "cat" / "cat1-cat3.png").write_bytes(b"")
-
-
-@case("a zero-byte reference", "live", "womanhat.bmp")
-def _(root: Path) -> None:
-    (root / "refimgs" / "womanhat.bmp").write_bytes(b"")
-
-
-@case("a text that is called an image", "nights", "003_0.png")
-def _(root: Path) -> None:
-    (root / "distort" / "000" / "003_0.png").write_text("no picture")
+truncated("a truncated BMP", "tid2013", "distorted_images/i01_01_1.bmp")
+truncated("a truncated PNG", "kadid10k", "images/I01_01_01.png", 0.8)
+truncated("a truncated JPEG", "osie", "stimuli/1001.jpg")
+replaced("a zero-byte image", "cue_conflict", "cat/cat1-cat3.png", b"")
+replaced("a zero-byte reference", "live", "refimgs/womanhat.bmp", b"")
+replaced("a text that is called an image", "nights", "distort/000/003_0.png", b"no picture")
 
 
 @case("an image that declares billions of pixels", "cifar10", "0000.png")
@@ -101,20 +117,14 @@ def _(root: Path) -> None:
 # --- folders --------------------------------------------------------------------------------------------------
 
 
-@case("a folder that does not exist", "tid2013", "nowhere")
-def _(root: Path) -> Path:
-    return root / "nowhere"
+instead("a folder that does not exist", "tid2013", "nowhere", lambda root: root / "nowhere")
+instead("a file in place of a folder", "osie", "fixations.mat", lambda root: root / "eye" / "fixations.mat")
 
 
 @case("an empty folder", "flickr8k", "is empty")
 def _(root: Path) -> Path:
     (root / "empty").mkdir()
     return root / "empty"
-
-
-@case("a file in place of a folder", "osie", "fixations.mat")
-def _(root: Path) -> Path:
-    return root / "eye" / "fixations.mat"
 
 
 @case("a folder that links to itself", "kadid10k", "loop")
@@ -143,14 +153,8 @@ def _(root: Path) -> None:
     (root / "a" / "x" / "DISTORTED_IMAGES").rename(root / "a" / "Distorted_Images")
 
 
-@case("two images that answer to one name", "kadid10k", "I01_01_01")
-def _(root: Path) -> None:
-    write_image(root / "images" / "i01_01_01.PNG")
-
-
-@case("class folders of another data set", "cifar10", "zebra")
-def _(root: Path) -> None:
-    write_image(root / "test" / "zebra" / "1.png")
+picture("two images that answer to one name", "kadid10k", "images/i01_01_01.PNG", "I01_01_01")
+picture("class folders of another data set", "cifar10", "test/zebra/1.png", "zebra")
 
 
 @case("no class folders", "cifar100", "class folders")
@@ -182,19 +186,9 @@ edit("no votes at all", "nights", "data.csv, line 3", "data.csv", "\n1,1,0", "\n
 edit("a vote that is text", "nights", "data.csv, line 3", "data.csv", "\n1,1,0", "\n1,yes,0")
 
 
-@case("an empty score list", "tid2013", TID)
-def _(root: Path) -> None:
-    (root / TID).write_text("")
-
-
-@case("a binary score list", "tid2013", TID)
-def _(root: Path) -> None:
-    (root / TID).write_bytes(bytes(range(256)))
-
-
-@case("too few standard deviations", "tid2013", "mos_std.txt")
-def _(root: Path) -> None:
-    (root / "mos_std.txt").write_text("0.1\n0.2\n")
+replaced("an empty score list", "tid2013", TID, b"")
+replaced("a binary score list", "tid2013", TID, bytes(range(256)))
+replaced("too few standard deviations", "tid2013", "mos_std.txt", b"0.1\n0.2\n")
 
 
 @case("a missing reference of a present image", "tid2013", "I01.bmp")
@@ -225,9 +219,7 @@ def _(root: Path) -> None:
 # --- workbooks, MATLAB, NumPy, JSON ----------------------------------------------------------------------------
 
 
-@case("a text that is called a workbook", "csiq", "csiq.DMOS.xlsx")
-def _(root: Path) -> None:
-    (root / "csiq.DMOS.xlsx").write_text("image,dmos")
+replaced("a text that is called a workbook", "csiq", "csiq.DMOS.xlsx", b"image,dmos")
 
 
 @case("a workbook with other columns", "csiq", "csiq.DMOS.xlsx")
@@ -248,35 +240,26 @@ def _(root: Path) -> None:
     book.save(root / "csiq.DMOS.xlsx")
 
 
-@case("a text that is called a MATLAB file", "live", "dmos.mat")
-def _(root: Path) -> None:
-    (root / "dmos.mat").write_text("dmos = [1 2 3]")
-
-
-@case("a truncated MATLAB file", "osie", "fixations.mat")
-def _(root: Path) -> None:
-    cut(root / "eye" / "fixations.mat")
-
-
-@case("a MATLAB file without the variable", "live", "refnames_all.mat")
-def _(root: Path) -> None:
-    savemat(root / "refnames_all.mat", {"names": [1.0]})
-
-
-@case("a MATLAB file of another length", "live", "dmos.mat")
-def _(root: Path) -> None:
-    savemat(root / "dmos.mat", {"dmos": np.zeros((1, 779)), "orgs": np.zeros((1, 779))})
-
-
-@case("a MATLAB file of version 7.3", "osie", "fixations.mat")
-def _(root: Path) -> None:
-    header = b"MATLAB 7.3 MAT-file".ljust(124, b" ") + b"\x00\x02IM"
-    (root / "eye" / "fixations.mat").write_bytes(header.ljust(2048, b"\0"))
-
-
-@case("a MATLAB file of another structure", "osie", "fixations.mat")
-def _(root: Path) -> None:
-    savemat(root / "eye" / "fixations.mat", {"fixations": np.zeros((3, 3))})
+FIXATIONS = "eye/fixations.mat"
+VERSION = b"MATLAB 7.3 MAT-file".ljust(124, b" ") + b"\x00\x02IM"
+replaced("a text that is called a MATLAB file", "live", "dmos.mat", b"dmos = [1 2 3]")
+truncated("a truncated MATLAB file", "osie", FIXATIONS)
+matlab("a MATLAB file without the variable", "live", "refnames_all.mat", names=[1.0])
+matlab(
+    "a MATLAB file of another length", "live", "dmos.mat", dmos=np.zeros((1, 779)), orgs=np.zeros((1, 779))
+)
+replaced("a MATLAB file of version 7.3", "osie", FIXATIONS, VERSION.ljust(2048, b"\0"))
+matlab("a MATLAB file of another structure", "osie", FIXATIONS, fixations=np.zeros((3, 3)))
+matlab(
+    "points of another size than the picture",
+    "cat2000",
+    "trainSet/FIXATIONLOCS/Art/001.mat",
+    fixLocs=np.ones((3, 3)),
+)
+matlab(
+    "gaze of another structure", "salicon", "fixations/val/COCO_val2014_000000000009.mat", gaze=np.zeros(3)
+)
+picture("a photograph without fixations and map", "salicon", "images/train/COCO_train2014_000000000001.jpg")
 
 
 @case("a recording without gaze", "mit1003", "ajs")
@@ -285,41 +268,24 @@ def _(root: Path) -> None:
         savemat(path, {"x": {"DATA": {"other": 1.0}}})
 
 
-@case("points of another size than the picture", "cat2000", "001.mat")
-def _(root: Path) -> None:
-    savemat(root / "trainSet" / "FIXATIONLOCS" / "Art" / "001.mat", {"fixLocs": np.ones((3, 3))})
-
-
 @case("a map of another size than the photograph", "mit1003", "fixMap.jpg")
 def _(root: Path) -> None:
     for path in (root / "ALLFIXATIONMAPS").glob("*_fixMap.jpg"):
         write_image(path, (10, 10))
 
 
-@case("a photograph without fixations and map", "salicon", "COCO_train2014_000000000001.jpg")
-def _(root: Path) -> None:
-    write_image(root / "images" / "train" / "COCO_train2014_000000000001.jpg")
-
-
-@case("gaze of another structure", "salicon", "000000000009.mat")
-def _(root: Path) -> None:
-    savemat(root / "fixations" / "val" / "COCO_val2014_000000000009.mat", {"gaze": np.zeros(3)})
-
-
-@case("a judgement that is no array", "bapps", "000000.npy")
-def _(root: Path) -> None:
-    (root / "2afc" / "val" / "traditional" / "judge" / "000000.npy").write_bytes(b"0.4")
+JUDGEMENT = "2afc/val/traditional/judge/000000.npy"
+replaced("a judgement that is no array", "bapps", JUDGEMENT, b"0.4")
 
 
 @case("a judgement that is a pickle", "bapps", "000000.npy")
 def _(root: Path) -> None:
-    path = root / "2afc" / "val" / "traditional" / "judge" / "000000.npy"
-    np.save(path, np.array([{"judge": 1}], dtype=object), allow_pickle=True)
+    np.save(root / JUDGEMENT, np.array([{"judge": 1}], dtype=object), allow_pickle=True)
 
 
 @case("a judgement above 1", "bapps", "000000.npy")
 def _(root: Path) -> None:
-    np.save(root / "2afc" / "val" / "traditional" / "judge" / "000000.npy", np.array([1.5]))
+    np.save(root / JUDGEMENT, np.array([1.5]))
 
 
 @case("a judged image without its reference", "bapps", "000000.npy")
@@ -328,11 +294,7 @@ def _(root: Path) -> None:
 
 
 ANSWERS = "answers_processed_test.json"
-
-
-@case("truncated JSON", "material_similarity", ANSWERS)
-def _(root: Path) -> None:
-    cut(root / "data" / ANSWERS)
+truncated("truncated JSON", "material_similarity", f"data/{ANSWERS}")
 
 
 @case("an index out of range", "material_similarity", ANSWERS)
@@ -357,26 +319,10 @@ def _(root: Path) -> None:
 # --- names ----------------------------------------------------------------------------------------------------
 
 
-@case("a name that is no cue conflict", "cue_conflict", "cat12.png")
-def _(root: Path) -> None:
-    write_image(root / "cat" / "cat12.png")
-
-
-@case("a class outside the 16", "cue_conflict", "cat2-zebra1.png")
-def _(root: Path) -> None:
-    write_image(root / "cat" / "cat2-zebra1.png")
-
-
-@case("an image in the folder of another shape", "cue_conflict", "cat5-oven1.png")
-def _(root: Path) -> None:
-    write_image(root / "dog" / "cat5-oven1.png")
-
-
-@case("an image twice", "cue_conflict", "cat1-cat3")
-def _(root: Path) -> None:
-    write_image(root / "copy" / "cat" / "cat1-cat3.png")
-
-
+picture("a name that is no cue conflict", "cue_conflict", "cat/cat12.png")
+picture("a class outside the 16", "cue_conflict", "cat/cat2-zebra1.png")
+picture("an image in the folder of another shape", "cue_conflict", "dog/cat5-oven1.png")
+picture("an image twice", "cue_conflict", "copy/cat/cat1-cat3.png", "cat1-cat3")
 edit(
     "an answer that the experiment did not offer",
     "cue_conflict",
@@ -387,41 +333,31 @@ edit(
 )
 
 
-LOW_PASS = Path("low-pass", "dnn", "session-1")
 TRIALS = "raw-data/low-pass/low-pass_subject-01_session_1.csv"
-
-
-@case("a stimulus whose name has too few fields", "model_vs_human", "0004_lp.png' is not named like")
-def _(root: Path) -> None:
-    write_image(root / LOW_PASS / "0004_lp.png")
-
-
-@case("a stimulus in a condition that nobody saw", "model_vs_human", "'4' is not a condition of low-pass")
-def _(root: Path) -> None:
-    write_image(root / LOW_PASS / "0004_lp_dnn_4_cat_10_n02123045_1.png")
-
-
-@case(
-    "a stimulus of a class that is none of the 16", "model_vs_human", "'zebra' is not one of the 16 classes"
-)
-def _(root: Path) -> None:
-    write_image(root / LOW_PASS / "0004_lp_dnn_3_zebra_10_n02123045_1.png")
-
-
-@case("a stimulus twice", "model_vs_human", "low-pass, condition 3, image n02123045_8")
-def _(root: Path) -> None:
-    write_image(root / LOW_PASS.with_name("session-2") / "0001_lp_dnn_3.0_cat_10_n02123045_8.png")
-
-
-@case("an edge image outside of the class folders", "model_vs_human", "is not in the folder of one of the 16")
-def _(root: Path) -> None:
-    write_image(root / "edge" / "lynx" / "lynx1.png")
-
-
-@case("an edge image in the folder of another class", "model_vs_human", "is not named like an image of 'dog'")
-def _(root: Path) -> None:
-    write_image(root / "edge" / "dog" / "cat3.png")
-
+for damaged, file, said in (
+    ("whose name has too few fields", "session-1/0004_lp.png", "0004_lp.png' is not named like"),
+    (
+        "in a condition that nobody saw",
+        "session-1/0004_lp_dnn_4_cat_10_n02123045_1.png",
+        "'4' is not a condition of low-pass",
+    ),
+    (
+        "of a class that is none of the 16",
+        "session-1/0004_lp_dnn_3_zebra_10_n02123045_1.png",
+        "'zebra' is not one of the 16 classes",
+    ),
+    (
+        "twice",
+        "session-2/0001_lp_dnn_3.0_cat_10_n02123045_8.png",
+        "low-pass, condition 3, image n02123045_8",
+    ),
+):
+    picture(f"a stimulus {damaged}", "model_vs_human", f"low-pass/dnn/{file}", said)
+for damaged, file, said in (
+    ("outside of the class folders", "lynx/lynx1.png", "is not in the folder of one of the 16"),
+    ("in the folder of another class", "dog/cat3.png", "is not named like an image of 'dog'"),
+):
+    picture(f"an edge image {damaged}", "model_vs_human", f"edge/{file}", said)
 
 edit("an answer that nobody could give", "model_vs_human", "line 2", TRIALS, "cat,cat", "zebra,cat")
 edit("a trial of another class than its image", "model_vs_human", "line 2", TRIALS, "cat,cat,3", "cat,dog,3")
@@ -445,18 +381,19 @@ def _(root: Path) -> None:
     path.write_text(path.read_text() + "val_0.JPEG\tn01443537\n")
 
 
-@case("a binary archive that is cut", "cifar10", "test_batch.bin")
-def _(root: Path) -> Path:
-    (root / "bin").mkdir()
-    (root / "bin" / "test_batch.bin").write_bytes(bytes(3000))
-    return root / "bin"
-
-
-@case("the binary archive of another data set", "cifar10", "test_batch.bin, image 0")
-def _(root: Path) -> Path:
-    (root / "bin").mkdir()
-    (root / "bin" / "test_batch.bin").write_bytes(b"\x63" * 3073)
-    return root / "bin"
+BINARY = "bin/test_batch.bin"
+instead(
+    "a binary archive that is cut",
+    "cifar10",
+    "test_batch.bin",
+    lambda root: written(root / BINARY, bytes(3000)).parent,
+)
+instead(
+    "the binary archive of another data set",
+    "cifar10",
+    "test_batch.bin, image 0",
+    lambda root: written(root / BINARY, b"\x63" * 3073).parent,
+)
 
 
 # --- captions -------------------------------------------------------------------------------------------------
@@ -469,39 +406,24 @@ def _(root: Path) -> None:
     write_image(root / "Images" / "other.jpg")
 
 
-@case("a caption list without captions", "flickr8k", "captions.txt")
-def _(root: Path) -> None:
-    (root / "captions.txt").write_text("image,caption\n")
-
-
-@case("a line without a caption", "flickr8k", "captions.txt, line 2")
-def _(root: Path) -> None:
-    (root / "captions.txt").write_text("image,caption\n0_ab.jpg\n")
-
-
-@case("annotations of another structure", "coco_captions", "captions_train2017.json")
-def _(root: Path) -> None:
-    (root / "annotations" / "captions_train2017.json").write_text('{"images": [{"id": 1}]}')
-
-
-@case("a metadata file without a caption column", "imagefolder", "metadata.csv")
-def _(root: Path) -> None:
-    (root / "test" / "metadata.csv").write_text("file_name,size\n0.png,3\n")
-
-
-@case("a metadata line that is no JSON", "imagefolder", "metadata.jsonl, line 1")
-def _(root: Path) -> None:
-    (root / "train" / "metadata.jsonl").write_text("{'file_name': 1}\n")
-
-
-@case("two metadata files for one split", "imagefolder", "metadata.csv")
-def _(root: Path) -> None:
-    (root / "train" / "metadata.csv").write_text("file_name,text\n0.png,a\n")
-
-
-@case("a shard that is truncated", "webdataset", "cc-train-0001.tar")
-def _(root: Path) -> None:
-    cut(root / "cc-train-0001.tar", 0.15)
+CAPTIONS, ANNOTATIONS = "captions.txt", "annotations/captions_train2017.json"
+replaced("a caption list without captions", "flickr8k", CAPTIONS, b"image,caption\n")
+replaced(
+    "a line without a caption", "flickr8k", CAPTIONS, b"image,caption\n0_ab.jpg\n", "captions.txt, line 2"
+)
+replaced("annotations of another structure", "coco_captions", ANNOTATIONS, b'{"images": [{"id": 1}]}')
+for name, file, content, said in (
+    ("a metadata file without a caption column", "test/metadata.csv", b"file_name,size\n0.png,3\n", ""),
+    (
+        "a metadata line that is no JSON",
+        "train/metadata.jsonl",
+        b"{'file_name': 1}\n",
+        "metadata.jsonl, line 1",
+    ),
+    ("two metadata files for one split", "train/metadata.csv", b"file_name,text\n0.png,a\n", ""),
+):
+    replaced(name, "imagefolder", file, content, said)
+truncated("a shard that is truncated", "webdataset", "cc-train-0001.tar", 0.15)
 
 
 def offsets(path: Path) -> list[int]:
@@ -511,22 +433,19 @@ def offsets(path: Path) -> list[int]:
         return [*(member.offset for member in members), archive.offset]
 
 
-@case("a shard that is cut between two members", "webdataset", "cc-train-0001.tar")
-def _(root: Path) -> None:
-    path = root / "cc-train-0001.tar"
-    path.write_bytes(path.read_bytes()[: offsets(path)[3]])  # after a whole sample
+def shard_until(name: str, end: Callable[[list[int]], int]) -> None:
+    """Register a shard that ends at a byte, told from the offsets of its headers."""
+
+    def damage(root: Path) -> None:
+        path = root / "cc-train-0001.tar"
+        written(path, path.read_bytes()[: end(offsets(path))])
+
+    CASES.append((name, "webdataset", "cc-train-0001.tar", damage))
 
 
-@case("a shard that is cut within a header", "webdataset", "cc-train-0001.tar")
-def _(root: Path) -> None:
-    path = root / "cc-train-0001.tar"
-    path.write_bytes(path.read_bytes()[: offsets(path)[3] + 100])
-
-
-@case("a shard that is cut before its end marker", "webdataset", "cc-train-0001.tar")
-def _(root: Path) -> None:
-    path = root / "cc-train-0001.tar"
-    path.write_bytes(path.read_bytes()[: offsets(path)[-1]])
+shard_until("a shard that is cut between two members", lambda starts: starts[3])  # after a whole sample
+shard_until("a shard that is cut within a header", lambda starts: starts[3] + 100)
+shard_until("a shard that is cut before its end marker", lambda starts: starts[-1])
 
 
 @case("a shard with a damaged header", "webdataset", "cc-train-0001.tar")
@@ -545,70 +464,52 @@ def _(root: Path) -> None:
 # --- archives -------------------------------------------------------------------------------------------------
 
 
-def pack_tar(path: Path, member: tarfile.TarInfo, content: bytes = b"") -> Path:
+PNG = image_bytes(".png")
+ZEROS = bytes(70 << 20)
+
+
+def pack_tar(path: Path, name: str = "cat/1.png", content: bytes = b"", **fields: Any) -> Path:
     with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo(name)
         member.size = len(content)
+        for field, value in fields.items():
+            setattr(member, field, value)
         archive.addfile(member, io.BytesIO(content))
     return path
 
 
-@case("a tar with a path that leads out", "cifar10", "evil.tar.gz")
-def _(root: Path) -> Path:
-    return pack_tar(root / "evil.tar.gz", tarfile.TarInfo("../../cat/1.png"), image_bytes(".png"))
+def pack_zip(path: Path, name: str = "cat/1.png", content: bytes = PNG, **fields: Any) -> Path:
+    member = zipfile.ZipInfo(name)
+    for field, value in fields.items():
+        setattr(member, field, value)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, content, zipfile.ZIP_DEFLATED)
+    return path
 
 
-@case("a tar with an absolute path", "cifar10", "evil.tar.gz")
-def _(root: Path) -> Path:
-    return pack_tar(root / "evil.tar.gz", tarfile.TarInfo("/tmp/cat/1.png"), image_bytes(".png"))
-
-
-@case("a tar with a link", "cifar10", "evil.tar.gz")
-def _(root: Path) -> Path:
-    link = tarfile.TarInfo("cat/1.png")
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    return pack_tar(root / "evil.tar.gz", link)
-
-
-@case("a tar with a device", "cifar10", "evil.tar.gz")
-def _(root: Path) -> Path:
-    device = tarfile.TarInfo("cat/1.png")
-    device.type = tarfile.CHRTYPE
-    return pack_tar(root / "evil.tar.gz", device)
-
-
-@case("a tar that is a bomb", "cifar10", "bomb.tar.gz")
-def _(root: Path) -> Path:
-    return pack_tar(root / "bomb.tar.gz", tarfile.TarInfo("cat/1.png"), bytes(70 << 20))
-
-
-@case("a zip that is a bomb", "cifar10", "bomb.zip")
-def _(root: Path) -> Path:
-    with zipfile.ZipFile(root / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("cat/1.png", bytes(70 << 20))
-    return root / "bomb.zip"
-
-
-@case("a zip with a path that leads out", "cifar10", "evil.zip")
-def _(root: Path) -> Path:
-    with zipfile.ZipFile(root / "evil.zip", "w") as archive:
-        archive.writestr("..\\..\\cat\\1.png", image_bytes(".png"))
-    return root / "evil.zip"
-
-
-@case("a zip with a link", "cifar10", "evil.zip")
-def _(root: Path) -> Path:
-    info = zipfile.ZipInfo("cat/1.png")
-    info.create_system, info.external_attr = 3, 0o120777 << 16
-    with zipfile.ZipFile(root / "evil.zip", "w") as archive:
-        archive.writestr(info, "/etc/passwd")
-    return root / "evil.zip"
+for name, pack in {
+    "a path that leads out": lambda path: pack_tar(path, "../../cat/1.png", PNG),
+    "an absolute path": lambda path: pack_tar(path, "/tmp/cat/1.png", PNG),
+    "a link": lambda path: pack_tar(path, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "a device": lambda path: pack_tar(path, type=tarfile.CHRTYPE),
+    "70 MiB of zeros": lambda path: pack_tar(path, content=ZEROS),
+}.items():
+    instead(
+        f"a tar with {name}", "cifar10", "evil.tar.gz", lambda root, pack=pack: pack(root / "evil.tar.gz")
+    )
+for name, pack in {
+    "a path that leads out": lambda path: pack_zip(path, "..\\..\\cat\\1.png"),
+    "a link": lambda path: pack_zip(
+        path, content=b"/etc/passwd", create_system=3, external_attr=0o120777 << 16
+    ),
+    "70 MiB of zeros": lambda path: pack_zip(path, content=ZEROS),
+}.items():
+    instead(f"a zip with {name}", "cifar10", "evil.zip", lambda root, pack=pack: pack(root / "evil.zip"))
 
 
 @case("a zip that is encrypted", "cifar10", "locked.zip")
 def _(root: Path) -> Path:
-    path = root / "locked.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("cat/1.png", image_bytes(".png"))
+    path = pack_zip(root / "locked.zip")
     content = bytearray(path.read_bytes())
     content[6] |= 1  # the flag in the member's own header, and in the central directory
     content[content.index(b"PK\x01\x02") + 8] |= 1
@@ -616,12 +517,7 @@ def _(root: Path) -> Path:
     return path
 
 
-@case("an archive that is truncated", "cifar10", "cut.zip")
-def _(root: Path) -> Path:
-    with zipfile.ZipFile(root / "cut.zip", "w") as archive:
-        archive.writestr("cat/1.png", image_bytes(".png"))
-    cut(root / "cut.zip")
-    return root / "cut.zip"
+instead("an archive that is truncated", "cifar10", "cut.zip", lambda root: cut(pack_zip(root / "cut.zip")))
 
 
 @case("a tar that is cut between two members", "cifar10", "cut.tar")
@@ -633,16 +529,10 @@ def _(root: Path) -> Path:
     return path
 
 
-@case("an empty archive", "cifar10", "empty.tar")
-def _(root: Path) -> Path:
-    (root / "empty.tar").write_bytes(b"")
-    return root / "empty.tar"
-
-
-@case("an archive that Python cannot open", "tid2013", "tid2013.rar")
-def _(root: Path) -> Path:
-    (root / "tid2013.rar").write_bytes(b"Rar!")
-    return root / "tid2013.rar"
+instead("an empty archive", "cifar10", "empty.tar", lambda root: written(root / "empty.tar", b""))
+instead(
+    "an archive that Python cannot open", "tid2013", "x.rar", lambda root: written(root / "x.rar", b"Rar!")
+)
 
 
 def test_there_are_at_least_fifty_ways() -> None:
@@ -673,21 +563,10 @@ def test_a_malformed_data_set_is_named_with_what_to_do(
     assert "\n" not in message
 
 
-ADVICE = (
-    *(
-        "correct",
-        "download",
-        "get it from",
-        "give",
-        "leave",
-        "move",
-        "name",
-        "remove",
-        "rename",
-        "replace",
-    ),
-    *("save", "unpack", "use", "complete", "keep"),
-)
+ADVICE = {
+    *("complete", "correct", "download", "get it from", "give", "keep", "leave", "move", "name", "remove"),
+    *("rename", "replace", "save", "unpack", "use"),
+}
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")

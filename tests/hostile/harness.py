@@ -4,29 +4,20 @@ The child is forked from a server that has the heavy libraries loaded, so that a
 and what it breaks ends with it.
 """
 
-import multiprocessing
 import os
+import pickle
 import resource
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import forked
+
 __all__ = ["SECRET", "Outcome", "Victim", "call", "command"]
 
 SECRET = "hf_" + "sEcReTsEcReTsEcReTsEcReTsEcReTsEcR"  # in the form of a token; never to be printed
 GIB = 2**30
-
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(
-    [
-        "hf_clipdyn.cli",
-        "hf_clipdyn.training",
-        "hf_clipdyn.evaluation.evaluate",
-        "hf_clipdyn.report",
-        "transformers",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -76,15 +67,14 @@ class Victim:
         assert self._state() == self._before, f"{self.folder} was changed"
 
 
-def _child(function: Callable[..., None], arguments: Sequence[object], folder: Path, memory: int) -> None:
-    for descriptor, name in ((1, "out"), (2, "err")):
-        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, descriptor)
+def run_pickled(path: str, memory: int) -> None:
+    """In the child: run the function with the arguments that the file holds, below a limit of memory."""
     # Buffered by block, what a killed process printed would be lost.
     sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
+    function, arguments = pickle.loads(Path(path).read_bytes())
+    Path(path).unlink()
     function(*arguments)
 
 
@@ -103,18 +93,14 @@ def call(
         seconds: wall-clock time after which the child is killed as hung.
         memory: bytes that the child may map beyond what is loaded.
     """
-    process = _server.Process(target=_child, args=(function, arguments, printed, memory))
-    process.start()
-    process.join(seconds)
-    hung = process.is_alive()
-    if hung:
-        process.kill()
-        process.join()
-    texts = [
-        (printed / name).read_text(errors="replace") if (printed / name).exists() else ""
-        for name in ("out", "err")
-    ]
-    return Outcome(None if hung else process.exitcode, *texts)
+    (printed / "call").write_bytes(pickle.dumps((function, arguments)))
+    code = f"import sys; sys.path[:0] = {sys.path}; from hostile.harness import run_pickled;"
+    code += f"run_pickled({str(printed / 'call')!r}, {memory})"
+    with (printed / "out").open("wb") as out, (printed / "err").open("wb") as err:
+        streams = {"stdout": out.fileno(), "stderr": err.fileno()}
+        ended = forked.start([sys.executable, "-c", code], **streams).wait(seconds)
+    texts = [(printed / name).read_text(errors="replace") for name in ("out", "err")]
+    return Outcome(ended, *texts)
 
 
 def _main(argv: Sequence[str], cwd: Path) -> None:

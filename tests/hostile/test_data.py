@@ -415,142 +415,83 @@ def _(root: Path) -> None:
 # --- tables ---------------------------------------------------------------------------------------------------
 
 MOS = "mos_with_names.txt"
-TEXTS: list[tuple[str, str, str, bytes, str]] = [
-    ("a number of 5,000 digits", "tid2013", MOS, b"9" * 5000 + b" i01_01_1.bmp\n", "is not a finite number"),
-    ("an infinite score", "tid2013", MOS, b"1e999 i01_01_1.bmp\n", "is not a finite number"),
-    ("one line of 10 MB", "tid2013", MOS, b"a" * (10 << 20), MOS),
-    ("a name that leads out", "tid2013", MOS, b"5.0 ../../../victim/secret.txt\n", MOS),
-    ("zeros", "tid2013", MOS, bytes(5000), "is not text"),
-    (
-        "a table in UTF-16",
-        "kadid10k",
-        "dmos.csv",
-        "dist_img,ref_img,dmos,var\n".encode("utf-16"),
-        "is not text",
-    ),
-    (
-        "a cell of 200,000 letters",
-        "kadid10k",
-        "dmos.csv",
-        b"dist_img,ref_img,dmos,var\n" + b"a" * 200_000,
-        "field larger",
-    ),
-    ("a quote that does not end", "kadid10k", "dmos.csv", b'dist_img,ref_img,dmos,var\n"I01', "line 2"),
-    ("only a header", "kadid10k", "dmos.csv", b"dist_img,ref_img,dmos,var\n", "kadid10k"),
-    ("a column twice", "kadid10k", "dmos.csv", b"dist_img,dist_img\na,b\n", "has 2 columns of one name"),
-    (
-        "JSON 100,000 deep",
-        "material_similarity",
-        "data/answers_processed_test.json",
-        b"[" * 100_000,
-        "is not JSON",
-    ),
-    (
-        "JSON of a number of 10,000 digits",
-        "material_similarity",
-        "data/answers_processed_test.json",
-        b"9" * 10_000,
-        "is not JSON",
-    ),
-    (
-        "JSON of nothing",
-        "material_similarity",
-        "data/answers_processed_test.json",
-        b"null",
-        "answers_processed_test.json",
-    ),
-    (
-        "JSON of a list",
-        "coco_captions",
-        "annotations/captions_train2017.json",
-        b"[]",
-        "captions_train2017.json",
-    ),
-    (
-        "JSON of another kind of captions",
-        "coco_captions",
-        "annotations/captions_train2017.json",
-        b'{"images": 3, "annotations": 3}',
-        "captions_train2017.json",
-    ),
-    (
-        "JSON with lists for keys",
-        "coco_captions",
-        "annotations/captions_train2017.json",
-        b'{"images": [{"id": [], "file_name": 1}], "annotations": []}',
-        "captions_train2017.json",
-    ),
-    (
-        "JSON lines 100,000 deep",
-        "imagefolder",
-        "train/metadata.jsonl",
-        b'{"file_name": ' + b"[" * 100_000,
-        "is not JSON",
-    ),
-    ("JSON lines of numbers", "imagefolder", "train/metadata.jsonl", b"1\n2\n", "is not a JSON object"),
-    (
-        "an image name that leads out",
-        "imagefolder",
-        "train/metadata.jsonl",
-        b'{"file_name": "../../../victim/secret.txt", "text": "x"}',
-        "leads out",
-    ),
-    (
-        "a caption that is a number",
-        "imagefolder",
-        "train/metadata.jsonl",
-        b'{"file_name": "0.png", "text": 3}',
-        "line 1",
-    ),
-    ("captions without images", "flickr8k", "captions.txt", b"image,caption\nnone.jpg,a\n", "captions.txt"),
-    (
-        "votes that are formulas",
-        "nights",
-        "data.csv",
-        b"id,left_vote,right_vote,votes,ref_path,left_path,right_path,split,is_imagenet\n0,=1+1,0,1,a,b,c,train,True\n",
-        "contains no image of the split",
-    ),
-    ("MATLAB of noise", "osie", "eye/fixations.mat", bytes(range(256)) * 50, "fixations.mat"),
-    (
-        "MATLAB that is cut in its tag",
-        "osie",
-        "eye/fixations.mat",
-        b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM\x0e\0",
-        "fixations.mat",
-    ),
-    (
-        "MATLAB with a variable of 4 GB",
-        "osie",
-        "eye/fixations.mat",
-        b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + struct.pack("<II", 14, 2**32 - 1),
-        "fixations.mat",
-    ),
-    (
-        "an array of 10^15 numbers",
-        "bapps",
-        "2afc/val/traditional/judge/000000.npy",
-        b"\x93NUMPY\1\0\x76\0"
-        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }".ljust(117)
-        + b"\n",
-        "is not a NumPy array",
-    ),
-    (
-        "an array whose header is code",
-        "bapps",
-        "2afc/val/traditional/judge/000000.npy",
-        b"\x93NUMPY\1\0\x76\0" + b"__import__('os').system('touch ran')".ljust(117) + b"\n",
-        "is not a NumPy array",
-    ),
-    (
-        "an array of no numbers",
-        "bapps",
-        "2afc/val/traditional/judge/000000.npy",
-        b"\x93NUMPY\1\0\x76\0"
-        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }".ljust(117)
-        + b"\n",
-        "000000.npy",
-    ),
-]
+DMOS = "dist_img,ref_img,dmos,var\n"
+ANSWERS = "data/answers_processed_test.json"
+CAPTIONS = "annotations/captions_train2017.json"
+METADATA = "train/metadata.jsonl"
+FIXATIONS = "eye/fixations.mat"
+MATLAB = b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM"
+JUDGEMENT = "2afc/val/traditional/judge/000000.npy"
+NO_ARRAY, NO_JSON = "is not a NumPy array", "is not JSON"
+NO_TEXT, NOT_FINITE = "is not text", "is not a finite number"
+
+
+def numpy_file(header: bytes) -> bytes:
+    return b"\x93NUMPY\1\0\x76\0" + header.ljust(117) + b"\n"
+
+
+def shape_of(numbers: int) -> bytes:
+    return b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d,), }" % numbers
+
+
+NIGHTS = b"id,left_vote,right_vote,votes,ref_path,left_path,right_path,split,is_imagenet\n"
+TEXTS: dict[tuple[str, str], dict[str, tuple[bytes, str]]] = {
+    ("tid2013", MOS): {
+        "a number of 5,000 digits": (b"9" * 5000 + b" i01_01_1.bmp\n", NOT_FINITE),
+        "an infinite score": (b"1e999 i01_01_1.bmp\n", NOT_FINITE),
+        "one line of 10 MB": (b"a" * (10 << 20), MOS),
+        "a name that leads out": (b"5.0 ../../../victim/secret.txt\n", MOS),
+        "zeros": (bytes(5000), NO_TEXT),
+    },
+    ("kadid10k", "dmos.csv"): {
+        "a table in UTF-16": (DMOS.encode("utf-16"), NO_TEXT),
+        "a cell of 200,000 letters": (DMOS.encode() + b"a" * 200_000, "field larger"),
+        "a quote that does not end": (DMOS.encode() + b'"I01', "line 2"),
+        "only a header": (DMOS.encode(), "kadid10k"),
+        "a column twice": (b"dist_img,dist_img\na,b\n", "has 2 columns of one name"),
+    },
+    ("material_similarity", ANSWERS): {
+        "JSON 100,000 deep": (b"[" * 100_000, NO_JSON),
+        "JSON of a number of 10,000 digits": (b"9" * 10_000, NO_JSON),
+        "JSON of nothing": (b"null", "answers_processed_test.json"),
+    },
+    ("coco_captions", CAPTIONS): {
+        "JSON of a list": (b"[]", "captions_train2017.json"),
+        "JSON of another kind of captions": (b'{"images": 3, "annotations": 3}', "captions_train2017.json"),
+        "JSON with lists for keys": (
+            b'{"images": [{"id": [], "file_name": 1}], "annotations": []}',
+            "captions_train2017.json",
+        ),
+    },
+    ("imagefolder", METADATA): {
+        "JSON lines 100,000 deep": (b'{"file_name": ' + b"[" * 100_000, NO_JSON),
+        "JSON lines of numbers": (b"1\n2\n", "is not a JSON object"),
+        "an image name that leads out": (
+            b'{"file_name": "../../../victim/secret.txt", "text": "x"}',
+            "leads out",
+        ),
+        "a caption that is a number": (b'{"file_name": "0.png", "text": 3}', "line 1"),
+    },
+    ("flickr8k", "captions.txt"): {
+        "captions without images": (b"image,caption\nnone.jpg,a\n", "captions.txt"),
+    },
+    ("nights", "data.csv"): {
+        "votes that are formulas": (
+            NIGHTS + b"0,=1+1,0,1,a,b,c,train,True\n",
+            "contains no image of the split",
+        ),
+    },
+    ("osie", FIXATIONS): {
+        "MATLAB of noise": (bytes(range(256)) * 50, "fixations.mat"),
+        "MATLAB that is cut in its tag": (MATLAB + b"\x0e\0", "fixations.mat"),
+        "MATLAB with a variable of 4 GB": (MATLAB + struct.pack("<II", 14, 2**32 - 1), "fixations.mat"),
+    },
+    ("bapps", JUDGEMENT): {
+        "an array of 10^15 numbers": (numpy_file(shape_of(10**15)), NO_ARRAY),
+        "an array whose header is code": (numpy_file(b"__import__('os').system('touch ran')"), NO_ARRAY),
+        "an array of no numbers": (numpy_file(shape_of(0)), "000000.npy"),
+    },
+}
 
 
 def text(file: str, content: bytes) -> Damage:
@@ -562,9 +503,10 @@ def text(file: str, content: bytes) -> Damage:
     return damage
 
 
-for name, dataset, file, content, said in TEXTS:
-    fast = name in ("JSON 100,000 deep", "a cell of 200,000 letters")
-    CASES.append(Case(f"{name} in {file}", dataset, said, text(file, content), fast))
+for (dataset, file), contents in TEXTS.items():
+    for name, (content, said) in contents.items():
+        fast = name in ("JSON 100,000 deep", "a cell of 200,000 letters")
+        CASES.append(Case(f"{name} in {file}", dataset, said, text(file, content), fast))
 
 
 @case("a pipe in place of a table", "flickr8k", "lacks captions.txt")
@@ -583,19 +525,17 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     packer = zlib.compressobj(1)
     body = b"".join(packer.compress(bytes(1 << 24)) for _ in range(192)) + packer.flush()
-    start = b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM"
-    (root / "eye" / "fixations.mat").write_bytes(start + struct.pack("<II", 15, len(body)) + body)
+    (root / FIXATIONS).write_bytes(MATLAB + struct.pack("<II", 15, len(body)) + body)
 
 
 @case("fixations that are words", "osie", "fixations.mat")
 def _(root: Path) -> None:
-    savemat(root / "eye" / "fixations.mat", {"fixations": np.array(["a", "b"], dtype=object)})
+    savemat(root / FIXATIONS, {"fixations": np.array(["a", "b"], dtype=object)})
 
 
 @case("an archive of arrays in place of one", "bapps", "is not a NumPy array")
 def _(root: Path) -> None:
-    path = root / "2afc" / "val" / "traditional" / "judge" / "000000.npy"
-    with path.open("wb") as file:
+    with (root / JUDGEMENT).open("wb") as file:
         np.savez(file, a=np.ones(1))
 
 

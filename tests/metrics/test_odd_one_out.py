@@ -54,7 +54,8 @@ def test_the_ceiling_of_random_answers_is_a_third_and_the_most_frequent_answer_i
 
 def test_no_repeated_triplet_leaves_the_ceiling_undefined_with_a_cause():
     found = leave_one_out_ceiling([[0, 1, 2], [0, 1, 3]], [0, 1])
-    assert np.isnan(found["ceiling"])
+    assert np.isnan([found["ceiling"], found["most_frequent"]]).all()
+    assert (found["n"], found["n_triplets"]) == (0, 0)
     assert found["causes"] == {"ceiling": "no triplet was judged twice"}
 
 

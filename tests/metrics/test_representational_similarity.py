@@ -116,9 +116,10 @@ def test_the_jackknife_of_tau_a_leaves_one_image_out_in_turn(data):
         kept = (first != image) & (second != image)
         left_out.append(np.mean([brute_tau_a(model[kept], person[kept]) for person in people]))
     expected = 8 / 9 * np.square(np.array(left_out) - np.mean(left_out)).sum()
-    assert representational_similarity(model, people, method="tau_a")["variances"].images == pytest.approx(
-        expected
-    )
+    variances = representational_similarity(model, people, method="tau_a")["variances"]
+    assert variances.images == pytest.approx(expected)
+    alone = [brute_tau_a(model, person) for person in people]
+    assert variances.people == pytest.approx(np.var(alone) / len(people))
 
 
 def test_the_corrected_variance_stays_between_its_bounds():

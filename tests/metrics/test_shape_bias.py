@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, shape_bias
+from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, decision_influences, shape_bias
 
 CLASSES = ["cat", "dog", "car"]
 ROWS = st.lists(
@@ -183,3 +183,16 @@ def test_without_any_conflict_nothing_is_defined_and_the_cause_is_named():
 def test_no_resamples_means_no_interval():
     result = shape_bias(["cat"], ["cat"], ["dog"], n_resamples=0)
     assert not [key for key in result if key.endswith("_ci")]
+
+
+def test_the_influence_of_a_decision_is_what_one_more_of_it_changes_among_many():
+    rng = np.random.default_rng(5)
+    shapes, textures = (rng.choice(CLASSES, 40) for _ in range(2))
+    columns = np.stack([rng.choice([*CLASSES, "na"], 40), shapes, textures])[:, shapes != textures]
+    many = np.repeat(columns, 10, axis=1)
+    before = shape_bias(*many, n_resamples=0)
+    more = [shape_bias(*np.hstack([many, one[:, None]]), n_resamples=0) for one in columns.T]
+    influences = decision_influences(*columns)
+    for name in ("shape_bias", "cue_accuracy", "shape_accuracy", "texture_accuracy"):
+        expected = [10 * (after[name] - before[name]) for after in more]
+        np.testing.assert_allclose(influences[name], expected, rtol=0.02, atol=1e-12)

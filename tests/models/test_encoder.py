@@ -8,59 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
+from tiny_models import EFFICIENT_NET, VISION, pair, vision_model
 from transformers import (
-    Aimv2Config,
-    Aimv2Model,
-    AlignConfig,
-    AlignModel,
-    AltCLIPConfig,
-    AltCLIPModel,
-    BeitConfig,
-    BeitModel,
     BertConfig,
     BertModel,
     BertTokenizer,
-    BlipConfig,
-    BlipModel,
-    ChineseCLIPConfig,
-    ChineseCLIPModel,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
     CLIPProcessor,
-    CLIPVisionConfig,
-    CLIPVisionModel,
-    DeiTConfig,
-    DeiTModel,
-    Dinov2Config,
-    Dinov2Model,
-    Dinov2WithRegistersConfig,
-    Dinov2WithRegistersModel,
-    DINOv3ViTConfig,
-    DINOv3ViTModel,
     EfficientNetImageProcessor,
     GemmaTokenizer,
-    IJepaConfig,
-    IJepaModel,
-    MetaClip2Config,
-    MetaClip2Model,
-    ResNetConfig,
-    ResNetModel,
-    Siglip2Config,
     Siglip2ImageProcessor,
-    Siglip2Model,
     Siglip2Tokenizer,
-    SiglipConfig,
     SiglipImageProcessor,
-    SiglipModel,
     SiglipTokenizer,
-    SwinConfig,
-    SwinModel,
     VisionTextDualEncoderModel,
-    ViTConfig,
     ViTImageProcessor,
-    ViTModel,
     XLMRobertaTokenizer,
 )
 
@@ -72,19 +38,7 @@ from hf_clipdyn.models.tokenizers import train_tokenizer
 SIZE = 16
 TEXTS = ["a red cat", "a blue car", "two green boats by the sea"]
 TOKENIZER = train_tokenizer(TEXTS, vocab_size=520, context_length=12)
-VISION = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": SIZE,
-    "patch_size": 8,
-}
-TEXT = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
+TEXT = tiny_models.TEXT | {
     "max_position_embeddings": 16,
     "vocab_size": len(TOKENIZER),
     "bos_token_id": TOKENIZER.bos_token_id,
@@ -99,44 +53,9 @@ def clip(width: int = 16) -> CLIPModel:
     return CLIPModel(clip_config(size, TOKENIZER))
 
 
-def siglip() -> SiglipModel:
-    return SiglipModel(SiglipConfig(vision_config=VISION, text_config=TEXT | {"projection_size": 16}))
-
-
-def align() -> AlignModel:
-    vision = {"image_size": 64, "width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 32}
-    return AlignModel(AlignConfig(vision_config=vision, text_config=TEXT, projection_dim=16))
-
-
-def altclip() -> AltCLIPModel:
-    text = TEXT | {"project_dim": 16, "max_position_embeddings": 20, "pad_token_id": 1}
-    return AltCLIPModel(AltCLIPConfig(vision_config=VISION, text_config=text, projection_dim=16))
-
-
-def chinese_clip() -> ChineseCLIPModel:
-    return ChineseCLIPModel(ChineseCLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=16))
-
-
-def siglip2() -> Siglip2Model:
-    vision = {key: value for key, value in VISION.items() if key != "image_size"} | {"num_patches": 4}
-    return Siglip2Model(Siglip2Config(vision_config=vision, text_config=TEXT | {"projection_size": 16}))
-
-
-def metaclip_2() -> MetaClip2Model:
-    return MetaClip2Model(MetaClip2Config(vision_config=VISION, text_config=TEXT, projection_dim=16))
-
-
-def aimv2() -> Aimv2Model:
-    return Aimv2Model(Aimv2Config(vision_config=VISION, text_config=TEXT, projection_dim=16))
-
-
-def blip() -> BlipModel:
-    return BlipModel(BlipConfig(vision_config=VISION, text_config=TEXT, projection_dim=16))
-
-
 def dual_encoder() -> VisionTextDualEncoderModel:
-    vision, text = ViTModel(ViTConfig(**VISION)), BertModel(BertConfig(**TEXT))
-    return VisionTextDualEncoderModel(vision_model=vision, text_model=text)
+    text = BertModel(BertConfig(**TEXT))
+    return VisionTextDualEncoderModel(vision_model=vision_model("ViT"), text_model=text)
 
 
 def clip_processor(side: int = SIZE) -> CLIPImageProcessor:
@@ -148,45 +67,51 @@ def siglip_processor() -> SiglipImageProcessor:
     return SiglipImageProcessor(size=SQUARE)
 
 
+ALT_TEXT = TEXT | {"project_dim": 16, "max_position_embeddings": 20, "pad_token_id": 1}
+SIGLIP_TEXT = TEXT | {"projection_size": 16}
+SIGLIP_2 = {key: value for key, value in VISION.items() if key != "image_size"} | {"num_patches": 4}
+SWIN = {
+    "image_size": 16,
+    "patch_size": 4,
+    "embed_dim": 8,
+    "depths": [1, 1],
+    "num_heads": [1, 1],
+    "window_size": 2,
+}
+RESNET = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 FAMILIES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "clip": (clip, clip_processor),
-    "siglip": (siglip, siglip_processor),
-    "siglip2": (siglip2, lambda: Siglip2ImageProcessor(patch_size=8, max_num_patches=4)),
-    "align": (align, lambda: EfficientNetImageProcessor(size={"height": 64, "width": 64})),
-    "altclip": (altclip, clip_processor),
-    "chinese_clip": (chinese_clip, lambda: CLIPImageProcessor(size=SQUARE, crop_size=SQUARE)),
-    "metaclip_2": (metaclip_2, clip_processor),
-    "aimv2": (aimv2, clip_processor),
-    "blip": (blip, siglip_processor),
+    "siglip": (lambda: pair("Siglip", text=SIGLIP_TEXT), siglip_processor),
+    "siglip2": (
+        lambda: pair("Siglip2", vision=SIGLIP_2, text=SIGLIP_TEXT),
+        lambda: Siglip2ImageProcessor(patch_size=8, max_num_patches=4),
+    ),
+    "align": (
+        lambda: pair("Align", vision=EFFICIENT_NET, text=TEXT, projection_dim=16),
+        lambda: EfficientNetImageProcessor(size={"height": 64, "width": 64}),
+    ),
+    "altclip": (lambda: pair("AltCLIP", text=ALT_TEXT, projection_dim=16), clip_processor),
+    "chinese_clip": (
+        lambda: pair("ChineseCLIP", text=TEXT, projection_dim=16),
+        lambda: CLIPImageProcessor(size=SQUARE, crop_size=SQUARE),
+    ),
+    "metaclip_2": (lambda: pair("MetaClip2", text=TEXT, projection_dim=16), clip_processor),
+    "aimv2": (lambda: pair("Aimv2", text=TEXT, projection_dim=16), clip_processor),
+    "blip": (lambda: pair("Blip", text=TEXT, projection_dim=16), siglip_processor),
     "dual_encoder": (dual_encoder, lambda: ViTImageProcessor(size=SQUARE)),
     "vit": (
-        lambda: ViTModel(ViTConfig(**VISION), add_pooling_layer=False),
+        lambda: vision_model("ViT", add_pooling_layer=False),
         lambda: ViTImageProcessor(size=SQUARE),
     ),
-    "deit": (lambda: DeiTModel(DeiTConfig(**VISION)), clip_processor),
-    "beit": (lambda: BeitModel(BeitConfig(**VISION)), siglip_processor),
-    "dinov2": (lambda: Dinov2Model(Dinov2Config(**VISION)), clip_processor),
-    "dinov2_registers": (
-        lambda: Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**VISION)),
-        clip_processor,
-    ),
-    "dinov3": (lambda: DINOv3ViTModel(DINOv3ViTConfig(**VISION, num_register_tokens=2)), siglip_processor),
-    "clip_vision": (lambda: CLIPVisionModel(CLIPVisionConfig(**VISION)), clip_processor),
-    "ijepa": (lambda: IJepaModel(IJepaConfig(**VISION)), siglip_processor),
-    "swin": (
-        lambda: SwinModel(
-            SwinConfig(
-                image_size=16, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=2
-            )
-        ),
-        siglip_processor,
-    ),
-    "resnet": (
-        lambda: ResNetModel(
-            ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
-        ),
-        siglip_processor,
-    ),
+    "deit": (lambda: vision_model("DeiT"), clip_processor),
+    "beit": (lambda: vision_model("Beit"), siglip_processor),
+    "dinov2": (lambda: vision_model("Dinov2"), clip_processor),
+    "dinov2_registers": (lambda: vision_model("Dinov2WithRegisters"), clip_processor),
+    "dinov3": (lambda: vision_model("DINOv3ViT", VISION | {"num_register_tokens": 2}), siglip_processor),
+    "clip_vision": (lambda: vision_model("CLIPVision"), clip_processor),
+    "ijepa": (lambda: vision_model("IJepa"), siglip_processor),
+    "swin": (lambda: vision_model("Swin", SWIN), siglip_processor),
+    "resnet": (lambda: vision_model("ResNet", RESNET), siglip_processor),
 }
 CLASS_TOKEN = ["vit", "deit", "beit", "dinov2", "dinov2_registers", "dinov3"]
 POOLED = ["clip_vision", "swin", "resnet"]
@@ -476,8 +401,6 @@ def test_the_default_device_is_that_of_the_process_but_not_one_without_double_pr
 
 
 def test_a_language_model_is_no_image_encoder(tmp_path):
-    from transformers import BertConfig
-
     config = BertConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=99
     )

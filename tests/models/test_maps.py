@@ -6,86 +6,33 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    Aimv2Config,
-    Aimv2Model,
-    AlignConfig,
-    AlignModel,
-    AltCLIPConfig,
-    AltCLIPModel,
-    ChineseCLIPConfig,
-    ChineseCLIPModel,
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    Dinov2Config,
-    Dinov2Model,
-    Dinov2WithRegistersConfig,
-    Dinov2WithRegistersModel,
-    IJepaConfig,
-    IJepaModel,
-    SiglipConfig,
-    SiglipModel,
-    SwinConfig,
-    SwinModel,
-    ViTConfig,
-    ViTModel,
-)
+from tiny_models import EFFICIENT_NET, TEXT, VISION, pair, vision_model
+from transformers import CLIPImageProcessor
 
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import rollout, saliency_maps
 
 HEIGHT, WIDTH = 16, 24  # a grid of 2 x 3, so that no transposed map goes unnoticed
-VISION: dict[str, Any] = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
+SWIN = {
     "image_size": 16,
-    "patch_size": 8,
-}
-TEXT: dict[str, Any] = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "max_position_embeddings": 20,
-    "vocab_size": 40,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 1,
+    "patch_size": 2,
+    "embed_dim": 8,
+    "depths": [1, 1],
+    "num_heads": [1, 1],
+    "window_size": 4,
 }
 FAMILIES: dict[str, Callable[[], Any]] = {
-    "clip": lambda: CLIPModel(CLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=8)),
-    "altclip": lambda: AltCLIPModel(
-        AltCLIPConfig(vision_config=VISION, text_config=TEXT | {"project_dim": 8}, projection_dim=8)
-    ),
-    "chinese_clip": lambda: ChineseCLIPModel(
-        ChineseCLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=8)
-    ),
-    "vit": lambda: ViTModel(ViTConfig(**VISION), add_pooling_layer=False),
-    "dinov2": lambda: Dinov2Model(Dinov2Config(**VISION)),
-    "registers": lambda: Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**VISION, num_register_tokens=3)),
-    "siglip": lambda: SiglipModel(
-        SiglipConfig(vision_config=VISION, text_config=TEXT | {"projection_size": 16})
-    ),
-    "align": lambda: AlignModel(
-        AlignConfig(
-            vision_config={
-                "image_size": 64,
-                "width_coefficient": 0.1,
-                "depth_coefficient": 0.1,
-                "hidden_dim": 32,
-            },
-            text_config=TEXT,
-            projection_dim=8,
-        )
-    ),
-    "aimv2": lambda: Aimv2Model(Aimv2Config(vision_config=VISION, text_config=TEXT, projection_dim=8)),
-    "ijepa": lambda: IJepaModel(IJepaConfig(**VISION)),
-    "swin": lambda: SwinModel(
-        SwinConfig(image_size=16, patch_size=2, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=4)
-    ),
+    "clip": lambda: pair("CLIP", projection_dim=8),
+    "altclip": lambda: pair("AltCLIP", text=TEXT | {"project_dim": 8}, projection_dim=8),
+    "chinese_clip": lambda: pair("ChineseCLIP", projection_dim=8),
+    "vit": lambda: vision_model("ViT", add_pooling_layer=False),
+    "dinov2": lambda: vision_model("Dinov2"),
+    "registers": lambda: vision_model("Dinov2WithRegisters", VISION | {"num_register_tokens": 3}),
+    "siglip": lambda: pair("Siglip", text=TEXT | {"projection_size": 16}),
+    "align": lambda: pair("Align", vision=EFFICIENT_NET, projection_dim=8),
+    "aimv2": lambda: pair("Aimv2", projection_dim=8),
+    "ijepa": lambda: vision_model("IJepa"),
+    "swin": lambda: vision_model("Swin", SWIN),
 }
 WITH_CLASS_TOKEN = ["clip", "altclip", "chinese_clip", "vit", "dinov2", "registers"]
 TOWERS = {"clip", "altclip", "chinese_clip", "siglip"}

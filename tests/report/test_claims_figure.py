@@ -75,7 +75,8 @@ def test_each_endpoint_is_one_panel_with_the_contrasts_of_all_its_claims(planned
 
 def test_an_endpoint_of_several_levels_is_their_mean_and_has_no_interval(planned):
     _, drop = plan_claims(planned(_run("tiny", 10)))
-    (course,) = drop.courses
+    course = drop.lines[0].trajectory
+    assert len(drop.lines) == 1
     assert course.points["value"].iloc[1:].tolist() == pytest.approx(
         [0.25 + 0.1 / epoch for epoch in range(1, 11)]
     )
@@ -92,9 +93,8 @@ def test_the_null_of_a_number_is_a_line(planned):
 
 
 def test_a_level_that_was_not_shown_leaves_the_panel_out(planned):
-    assert [panel.term.title for panel in plan_claims(planned(_run("tiny", 10, levels=(0.1, 0.2))))] == [
-        "shape bias"
-    ]
+    (panel,) = plan_claims(planned(_run("tiny", 10, levels=(0.1, 0.2))))
+    assert panel.title.startswith("shape bias")
 
 
 def test_windows_are_shares_of_the_samples_of_each_length_of_run(planned):

@@ -196,7 +196,7 @@ def test_weights_that_the_server_records_otherwise_get_no_branch(hub: HubServer,
 
 
 def summary_folder(summary) -> Path:
-    return Path(summary.message.split("publish --resume ")[1].split("`")[0])
+    return Path(summary.message.split("clipdyn repair ")[1].split("`")[0])
 
 
 def test_the_same_weights_twice_are_refused_unless_asked_for(

@@ -12,6 +12,14 @@ import torch
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
 from stores import publish_one
+from tiny_models import TEXT, VISION, pair, vision_model
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    VisionTextDualEncoderModel,
+)
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, ModelError
@@ -181,30 +189,16 @@ def test_a_tiny_model_of_this_package_loads_in_open_clip_with_the_configuration_
     torch.testing.assert_close(theirs.logit_scale, ours.logit_scale)
 
 
-VISION: dict[str, Any] = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "image_size": 16,
-    "patch_size": 8,
-}
-TEXT: dict[str, Any] = VISION | {"vocab_size": 40, "max_position_embeddings": 12}
-
-
 def _foreign(name: str) -> Any:
-    import transformers as t
-
     if name == "vit":
-        return t.ViTModel(t.ViTConfig(**VISION))
+        return vision_model("ViT")
     if name == "siglip":
-        return t.SiglipModel(t.SiglipConfig(vision_config=VISION, text_config=TEXT | {"projection_size": 16}))
+        return pair("Siglip", text=TEXT | {"projection_size": 16})
     if name == "clip_vision_model":
-        return t.CLIPVisionModelWithProjection(t.CLIPVisionConfig(**VISION, projection_dim=8))
-    text = {key: TEXT[key] for key in TEXT.keys() & t.BertConfig().to_dict().keys()}
-    return t.VisionTextDualEncoderModel(
-        vision_model=t.ViTModel(t.ViTConfig(**VISION)), text_model=t.BertModel(t.BertConfig(**text))
-    )
+        sizes = CLIPVisionConfig(**VISION, projection_dim=8)
+        return CLIPVisionModelWithProjection(sizes)
+    text = BertModel(BertConfig(**TEXT))
+    return VisionTextDualEncoderModel(vision_model=vision_model("ViT"), text_model=text)
 
 
 @pytest.mark.parametrize("name", ["vit", "siglip", "clip_vision_model", "vision-text-dual-encoder"])
@@ -224,10 +218,7 @@ def test_a_model_that_is_no_clip_is_refused_and_nothing_is_written(
 def test_a_revision_without_some_weights_is_refused_with_their_names(
     tmp_path: Path, lost: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import transformers as t
-
-    config = t.CLIPConfig(vision_config=VISION, text_config=TEXT | {"eos_token_id": 39}, projection_dim=8)
-    model = t.CLIPModel(config)
+    model = pair("CLIP", text=TEXT | {"eos_token_id": 39}, projection_dim=8)
     weights = {key: value for key, value in model.state_dict().items() if key != lost}
 
     class Torn:

@@ -1,0 +1,417 @@
+"""Do the tests notice a wrong line? Change a sample of places in the code, one at a time, and run the tests.
+
+python scripts/mutate.py --output mutants.tsv
+python scripts/mutate.py hf_clipdyn/metrics --tests tests/metrics --count 50
+
+Places are comparisons, arithmetic, `and`, `or` and `not`, numbers, True and False, returned values and conditions in
+the bodies of functions. One run of the tests shows which lines each of them executes and how long it takes. Then each
+place gets a process of its own, forked when all tests are collected: it replaces the code of the function and runs the
+tests that execute the line, those of the module's own file first and then the quickest, until one fails. No file
+changes. Tests that start other processes notice nothing there, so the share is a lower bound.
+
+The same seed draws the same places from the same files, from each file by its share and in a drawn order: Ctrl-C ends
+the program with a summary of the places so far, which are a sample as well.
+"""
+
+import argparse
+import ast
+import gc
+import importlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(CHECKOUT)  # this folder has an evaluate.py of its own
+
+import pytest  # noqa: E402
+
+FILES = (
+    "hf_clipdyn/metrics",
+    "hf_clipdyn/statistics",
+    "hf_clipdyn/revisions",
+    "hf_clipdyn/training/checkpoint.py",
+)
+TESTS = ("tests/metrics", "tests/statistics", "tests/revisions", "tests/training/test_resuming.py")
+
+OPPOSITE: dict[type, type] = {
+    ast.Lt: ast.LtE,
+    ast.Gt: ast.GtE,
+    ast.Eq: ast.NotEq,
+    ast.Is: ast.IsNot,
+    ast.In: ast.NotIn,
+    ast.Add: ast.Sub,
+    ast.Mult: ast.Div,
+    ast.BitAnd: ast.BitOr,
+    ast.And: ast.Or,
+}
+OPPOSITE |= {second: first for first, second in OPPOSITE.items()}
+OPPOSITE |= {ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.MatMult: ast.Mult}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A span of bytes of a file and what replaces it; ``lines``: its line, and that of its statement."""
+
+    file: str
+    lines: tuple[int, int]
+    span: tuple[int, int]
+    kind: str
+    before: str
+    after: str
+
+    def change(self, source: bytes) -> bytes:
+        """The file's bytes with the change, and as many lines as before."""
+        start, end = self.span
+        lost = b"\n" * (source.count(b"\n", start, end) - self.after.count("\n"))
+        return b"".join((source[:start], b"(", self.after.encode(), lost, b")", source[end:]))
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def _changes(node: ast.AST) -> Iterator[tuple[str, ast.expr, ast.expr]]:
+    """The kinds of change that a node allows: what is replaced, and by what."""
+    match node:
+        case ast.Compare(left, [first, *others], compared):
+            yield "comparison", node, ast.Compare(left, [OPPOSITE[type(first)](), *others], compared)
+        case ast.BinOp(left, op, right) if type(op) in OPPOSITE and not (_is_text(left) or _is_text(right)):
+            yield "arithmetic", node, ast.BinOp(left, OPPOSITE[type(op)](), right)
+        case ast.AugAssign(_, ast.Add() | ast.Sub(), value) if not _is_text(value):
+            yield "arithmetic", value, ast.UnaryOp(ast.USub(), value)
+        case ast.UnaryOp(ast.USub(), operand):
+            yield "arithmetic", node, operand
+        case ast.BoolOp(op, values):
+            yield "boolean", node, ast.BoolOp(OPPOSITE[type(op)](), values)
+        case ast.UnaryOp(ast.Not(), operand):
+            yield "boolean", node, operand
+        case ast.Constant(bool() as value):
+            yield "constant", node, ast.Constant(not value)
+        case ast.Constant(int() | float() as value):
+            yield "constant", node, ast.Constant(value + 1)
+        case ast.Return(ast.expr() as value) if not (isinstance(value, ast.Constant) and value.value is None):
+            yield "return", value, ast.Constant(None)
+        case ast.If(test) | ast.IfExp(test) | ast.While(test):
+            yield "condition", test, ast.UnaryOp(ast.Not(), test)
+        case ast.comprehension(_, _, tests):
+            yield from (("condition", test, ast.UnaryOp(ast.Not(), test)) for test in tests)
+
+
+def _code(node: ast.AST, line: int = 0) -> Iterator[tuple[ast.AST, int]]:
+    """The nodes of functions' bodies with the line of their statement.
+
+    Annotations have none, nor have texts with fields, whose places Python 3.11 does not know.
+    """
+    if line:
+        yield node, line
+    for name, value in ast.iter_fields(node):
+        body = line or (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and name == "body")
+        for child in value if isinstance(value, list) else [value]:
+            known = isinstance(child, ast.AST) and not isinstance(child, ast.JoinedStr)
+            if known and name not in ("annotation", "returns"):
+                inside = child.lineno if body and isinstance(child, ast.stmt) else line
+                yield from _code(child, inside)
+
+
+def places(file: str) -> list[Place]:
+    """All places of a file, in their order."""
+    source = (CHECKOUT / file).read_bytes()
+    starts = [0]
+    for text in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(text))
+    found = []
+    for node, line in _code(ast.parse(source)):
+        for kind, old, new in _changes(node):
+            assert old.end_lineno is not None
+            assert old.end_col_offset is not None
+            span = starts[old.lineno - 1] + old.col_offset, starts[old.end_lineno - 1] + old.end_col_offset
+            found.append(Place(file, (old.lineno, line), span, kind, ast.unparse(old), ast.unparse(new)))
+    return sorted(found, key=lambda place: (place.span, place.kind))
+
+
+def sample(files: Sequence[str], count: int, seed: int) -> list[Place]:
+    """So many places, from each file by its share (at least one), in an order drawn by the seed."""
+    by_file = {file: all_places for file in files if (all_places := places(file))}
+    total = sum(map(len, by_file.values()))
+    chosen = []
+    for file, all_places in by_file.items():
+        share = min(len(all_places), max(1, round(count * len(all_places) / total)))
+        chosen += random.Random(f"{seed} {file}").sample(all_places, share)
+    random.Random(seed).shuffle(chosen)
+    return chosen
+
+
+def _processor_seconds() -> float:
+    """What this process and its ended children used."""
+    return sum(os.times()[:4])
+
+
+@dataclass(eq=False)
+class Recorder:
+    """A plugin of pytest: which lines each passed test executes, itself or in its fixtures, and the seconds."""
+
+    files: dict[str, str]
+    """Absolute paths of the files to watch, and their names."""
+    lines: dict[str, set[tuple[str, int]]] = field(default_factory=lambda: defaultdict(set))
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    fixtures: dict[str, list[str]] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    _now: set[tuple[str, int]] = field(default_factory=set)
+
+    def _enter(self, frame: FrameType, _event: str, _argument: Any) -> Any:
+        return self._step if frame.f_code.co_filename in self.files else None
+
+    def _step(self, frame: FrameType, _event: str, _argument: Any) -> Any:
+        self._now.add((self.files[frame.f_code.co_filename], frame.f_lineno))
+        return self._step
+
+    def _watch(self, name: str) -> Iterator[Any]:
+        """Whatever runs within belongs to this test or fixture."""
+        outer, self._now = self._now, self.lines[name]
+        began = _processor_seconds()
+        sys.settrace(self._enter)
+        threading.settrace(self._enter)
+        result = yield
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+        self.seconds[name] += _processor_seconds() - began
+        self._now = outer
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Any:
+        return (yield from self._watch(f"{fixturedef.baseid}::{fixturedef.argname}"))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: Any) -> Any:
+        used = pyfuncitem._request._fixture_defs.values()
+        self.fixtures[pyfuncitem.nodeid] = [f"{fixture.baseid}::{fixture.argname}" for fixture in used]
+        return (yield from self._watch(pyfuncitem.nodeid))
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if not report.passed:
+            self.failed.add(report.nodeid)
+
+    def learned(self) -> dict[str, Any]:
+        """Of each test that passed: its seconds, its fixtures with theirs, and the lines that it executes."""
+        return {
+            test: {
+                "seconds": self.seconds[test],
+                "fixtures": {name: self.seconds[name] for name in fixtures},
+                "lines": sorted(self.lines[test].union(*(self.lines[name] for name in fixtures))),
+            }
+            for test, fixtures in self.fixtures.items()
+            if test not in self.failed
+        }
+
+
+def fork(work: Callable[[], Any], seconds: float, printed: Path = Path(os.devnull)) -> Any:
+    """What the work returns in a process of its own; None after so much processor time, or 20 times that otherwise."""
+    with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as scratch:
+        read, write = os.pipe()
+        process = os.fork()
+        if process == 0:
+            try:
+                os.setsid()
+                resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 3))
+                for stream in (1, 2):
+                    os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+                os.environ["PYTEST_DEBUG_TEMPROOT"] = os.environ["TMPDIR"] = tempfile.tempdir = scratch
+                with os.fdopen(write, "w") as pipe:
+                    json.dump(work(), pipe)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        os.close(write)
+        signal.signal(signal.SIGALRM, lambda *_: os.killpg(process, signal.SIGKILL))
+        signal.setitimer(signal.ITIMER_REAL, 20 * seconds)
+        try:
+            with os.fdopen(read) as pipe:
+                answer = pipe.read()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            with suppress(ProcessLookupError):
+                os.killpg(process, signal.SIGKILL)  # and what it left behind
+            os.waitpid(process, 0)
+        return json.loads(answer) if answer else None
+
+
+def run(items: Sequence[pytest.Item]) -> str:
+    """Run tests until one fails; return the name of that one."""
+
+    class Failed:
+        name = ""
+
+        def pytest_runtest_logreport(self, report: Any) -> None:
+            if report.failed:
+                self.name = self.name or report.nodeid
+
+    failed = Failed()
+    items[0].config.pluginmanager.register(failed)
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if failed.name:
+            break
+    return failed.name
+
+
+def _pairs(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
+    """Code objects that differ, with those within them."""
+    if old != new:
+        yield old, new
+        inner = ([one for one in code.co_consts if isinstance(one, CodeType)] for code in (old, new))
+        for first, second in zip(*inner, strict=False):
+            yield from _pairs(first, second)
+
+
+def choose(place: Place, learned: dict[str, Any], seconds: float) -> list[str]:
+    """The tests that execute the place, in that many seconds: those named like its file first, then the quickest."""
+    own = f"/test_{Path(place.file).stem.lstrip('_')}.py::"
+    by_line = (
+        [test for test in learned if [place.file, line] in learned[test]["lines"]] for line in place.lines
+    )
+
+    def order(test: str) -> tuple[bool, float]:
+        return own not in test, learned[test]["seconds"] + sum(learned[test]["fixtures"].values())
+
+    chosen: list[str] = []
+    ready: set[str] = set()
+    total = 0.0
+    for test in sorted(next(filter(None, by_line), []), key=order):
+        fixtures = learned[test]["fixtures"]
+        cost = learned[test]["seconds"] + sum(fixtures[name] for name in fixtures.keys() - ready)
+        if total + cost <= seconds:
+            chosen.append(test)
+            ready |= fixtures.keys()
+            total += cost
+    return chosen
+
+
+@dataclass(eq=False)
+class Mutations:
+    """A plugin of pytest: in place of a run of all tests, changes the places one after another."""
+
+    places: list[Place]
+    files: list[str]
+    seconds: float
+    output: Path
+    kept: Path | None
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        import forked  # of tests/, which is known by now
+
+        forked._load()  # once for all places
+        for file in self.files:  # one that is imported later would be loaded as it is
+            importlib.import_module(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        learned = self._learn(session)
+        tests = {item.nodeid: item for item in session.items}
+        functions = defaultdict(list)
+        for function in gc.get_objects():
+            if type(function) is FunctionType:  # `isinstance` would load what a lazy module names
+                functions[function.__code__].append(function)
+        gc.freeze()  # a collection would write to, hence copy, all that is shared
+        home = Path(os.environ["HF_HOME"])
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        with self.output.open("w", encoding="utf-8") as table, suppress(KeyboardInterrupt):
+            print("place", "kind", "before", "after", "outcome", "seconds", sep="\t", file=table)
+            for place in self.places:
+                began = _processor_seconds()
+                chosen = [tests[name] for name in choose(place, learned, self.seconds) if name in tests]
+                outcome = self._attempt(place, chosen, functions) if chosen else "not covered"
+                for path in home.iterdir():
+                    shutil.rmtree(path, ignore_errors=True)
+                texts = (" ".join(text.split())[:60] for text in (place.before, place.after))
+                words = (f"{place.file}:{place.lines[0]}", place.kind, *texts, outcome)
+                print(*words, f"{_processor_seconds() - began:.1f}", sep="\t", file=table, flush=True)
+                counts[str(Path(place.file).parent)][outcome.partition(" by ")[0]] += 1
+        self._summarise(counts)
+        return True
+
+    def _learn(self, session: pytest.Session) -> dict[str, Any]:
+        if self.kept and self.kept.exists():
+            return dict(json.loads(self.kept.read_text()))
+
+        def work() -> dict[str, Any]:
+            recorder = Recorder({str(CHECKOUT / file): file for file in self.files})
+            session.config.pluginmanager.register(recorder)
+            for item, following in zip(session.items, [*session.items[1:], None], strict=True):
+                session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            return recorder.learned()
+
+        learned = fork(work, 3600, self.output.with_suffix(".log"))
+        if learned is None:
+            pytest.exit(f"The tests did not end: see {self.output.with_suffix('.log')}.", returncode=1)
+        if self.kept:
+            self.kept.write_text(json.dumps(learned))
+        return dict(learned)
+
+    def _attempt(self, place: Place, items: Sequence[pytest.Item], functions: dict[CodeType, Any]) -> str:
+        path = CHECKOUT / place.file
+        source = path.read_bytes()
+        old, new = (
+            compile(text, str(path), "exec", dont_inherit=True) for text in (source, place.change(source))
+        )
+
+        def work() -> str:
+            for before, after in _pairs(old, new):
+                for function in functions.get(before, ()):
+                    with suppress(ValueError):  # a function in another, which makes it again
+                        function.__code__ = after
+            return run(items)
+
+        failed = fork(work, 2 * self.seconds + 10)
+        if failed is None:
+            return "timed out"
+        return f"killed by {failed}" if failed else "survived"
+
+    def _summarise(self, counts: dict[str, Counter[str]]) -> None:
+        total: Counter[str] = sum(counts.values(), Counter())
+        for name, ends in [*sorted(counts.items()), ("all", total)]:
+            noticed = (ends["killed"] + ends["timed out"]) / max(1, ends.total())
+            print(f"{name}: {noticed:.1%} of {ends.total()} noticed ({dict(ends)})")
+        print(f"processor time: {_processor_seconds() / 60:.1f} min")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", default=FILES, help="files and folders to change")
+    parser.add_argument("--tests", nargs="*", default=TESTS, help="files and folders of tests")
+    parser.add_argument("--count", type=int, default=320, help="number of places")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=6.0, help="most seconds of tests for one place")
+    parser.add_argument("--output", type=Path, default=Path("mutants.tsv"), help="table, a place a line")
+    parser.add_argument("--learned", type=Path, help="keep here, or read, which tests execute which lines")
+    options = parser.parse_args()
+    output, kept = options.output.resolve(), options.learned and options.learned.resolve()
+    os.chdir(CHECKOUT)
+    paths = map(Path, options.files)
+    files = [
+        str(file) for path in paths for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])
+    ]
+    chosen = sample(files, options.count, options.seed)
+    print(f"{len(chosen)} places of {len(files)} files", flush=True)
+    mutations = Mutations(chosen, files, options.seconds, output, kept)
+    quiet = ("-q", "--no-header", "-s", "-p", "no:cacheprovider", "-p", "no:xdist")
+    sys.exit(pytest.main([*quiet, *filter(os.path.exists, options.tests)], plugins=[mutations]))
+
+
+if __name__ == "__main__":
+    main()
