@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, mean_by_item, number
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
@@ -201,7 +201,7 @@ def _displacement(rows: pd.DataFrame, common: Common, at: dict[str, Any]) -> Num
     columns["influence"] = mean_by_item(values, rows["item"])
     low, high = NO_INTERVAL
     if common.n_resamples and n > 1:
-        half = stats.t.ppf((1 + common.confidence_level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
+        half = special.stdtrit(n - 1, (1 + common.confidence_level) / 2) * values.std(ddof=1) / np.sqrt(n)
         low, high = values.mean() - half, values.mean() + half
     return Number(value=float(values.mean()), ci_low=low, ci_high=high, **columns)
 

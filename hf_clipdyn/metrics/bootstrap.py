@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints
@@ -252,7 +252,7 @@ def wilson_interval(
         >>> [round(one, 3) for one in wilson_interval(1.0, 50)]
         [0.929, 1.0]
     """
-    q = stats.t.ppf((1 + confidence_level) / 2, degrees_of_freedom)
+    q = special.stdtrit(degrees_of_freedom, (1 + confidence_level) / 2)
     centre = (share + q**2 / (2 * n)) / (1 + q**2 / n)
     half = q / (1 + q**2 / n) * np.sqrt(share * (1 - share) / n + (q / (2 * n)) ** 2)
     # Rounding must not put a share of exactly 0 or 1 outside its own interval.
@@ -288,7 +288,7 @@ def student_interval(
     if scale == "share" and variance > 0:
         effective = max(value * (1 - value) / variance, 1.0)
         return wilson_interval(value, effective, confidence_level, degrees_of_freedom)
-    half = stats.t.ppf((1 + confidence_level) / 2, degrees_of_freedom) * np.sqrt(variance)
+    half = special.stdtrit(degrees_of_freedom, (1 + confidence_level) / 2) * np.sqrt(variance)
     return [value - half, value + half]
 
 
@@ -362,7 +362,7 @@ def clustered_correlation_interval(
         return [float("nan"), float("nan")]
     centre = float(_inside(np.asarray(value)))
     error = np.sqrt(_clustered_variance(influence, clusters)) / (1 - centre**2)
-    half = stats.t.ppf((1 + confidence_level) / 2, min(sizes) - 1) * error
+    half = special.stdtrit(min(sizes) - 1, (1 + confidence_level) / 2) * error
     return _around(value, np.tanh(np.arctanh(centre) + np.array([-half, half])))
 
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, check_lengths
@@ -75,6 +75,8 @@ def iqa_correlation(
         >>> round(result["srcc"], 6), round(result["alignment"], 6)
         (-1.0, 1.0)
     """
+    from scipy import stats
+
     resampling = Resampling(n_resamples, confidence_level, seed)
     if predictions_are not in ("distance", "score"):
         raise MetricError(f"predictions_are must be 'distance' or 'score', but is {predictions_are!r}.")
@@ -193,7 +195,7 @@ def _fisher(name: str, value: float, n: int, confidence_level: float) -> list[fl
         )
     variances = {"krcc": 0.437 / max(n - 4, 1), "plcc": 1 / (n - 3)}
     variance = variances.get(name, (1 + value**2 / 2) / (n - 3))
-    half = stats.norm.ppf((1 + confidence_level) / 2) * np.sqrt(variance)
+    half = special.ndtri((1 + confidence_level) / 2) * np.sqrt(variance)
     low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
     return [float(low), float(high)]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, as_codes
@@ -388,6 +388,8 @@ def _correlations(q: Floats, human: Floats, truth: Ints) -> dict[str, tuple[Floa
 
 
 def _alone(name: str, x: Floats, y: Floats) -> float:
+    from scipy import stats
+
     if np.ptp(x) <= 1e-12 * np.abs(x).max() or np.ptp(y) == 0:
         return float("nan")
     found = stats.pearsonr(x, y) if name.endswith("pearson") else stats.spearmanr(x, y)

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from hf_clipdyn.metrics._validation import Floats
 
@@ -45,6 +45,8 @@ def fit_logistic(
         >>> curve([0.0, 0.5, 1.0]).round(2).tolist()
         [4.97, 3.0, 1.03]
     """
+    from scipy import stats
+
     x, y = np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.float64)
     if len(x) <= n_parameters or np.ptp(x) == 0:
         return None

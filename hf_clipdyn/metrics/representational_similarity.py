@@ -17,7 +17,6 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints
@@ -226,6 +225,8 @@ def noise_ceiling(
         >>> round(ceiling["lower"], 6), round(ceiling["upper"], 6)
         (1.0, 1.0)
     """
+    from scipy import stats
+
     people = _matrices("references", references)
     if len(people) < 2:
         raise MetricError("references come from only one person: a ceiling needs at least two.")
@@ -256,6 +257,8 @@ def noise_ceiling(
 
 def _correlations(models: Floats, people: Floats, method: Method) -> Floats:
     """Of every model with every person, (models, people); NaN where one of the two is constant."""
+    from scipy import stats
+
     if method == "tau_a":
         return np.array([[_tau_a(model, person) for person in people] for model in models])
     if method == "spearman":
@@ -265,6 +268,8 @@ def _correlations(models: Floats, people: Floats, method: Method) -> Floats:
 
 def _tau_a(x: Floats, y: Floats) -> float:
     """Concordant minus discordant over all pairs: SciPy's tau-b without its correction for ties."""
+    from scipy import stats
+
     tau_b = float(stats.kendalltau(x, y).statistic)
     untied = [1 - _tied_share(column) for column in (x, y)]
     return tau_b * float(np.sqrt(untied[0] * untied[1]))

@@ -150,14 +150,16 @@ def _add_letter(cell: "Axes", letter: str, title: str) -> None:
 
 def lay_out(figure: "Figure") -> None:
     """Give all parts their places, once: each format that is saved later would do so again, with the same result."""
-    figure.draw_without_rendering()
-    with mpl.rc_context({"figure.constrained_layout.use": False}):
-        figure.set_layout_engine(
-            None
-        )  # unlike "none", which leaves an engine, for which every format is drawn twice
+    engine = figure.get_layout_engine()
+    assert engine is not None, "figures are drawn inside `figure_style`"
+    engine.execute(figure)
+    with mpl.rc_context(NO_LAYOUT):
+        # Unlike "none", which leaves an engine, for which every format is drawn twice.
+        figure.set_layout_engine(None)
     for cell in figure.axes:
         label = cell.xaxis.label
         if cell.get_visible() and label.get_text():
+            cell.xaxis.get_tightbbox()  # moves the label below the ticks
             _, height = label.get_transform().transform(label.get_position())
             cell.xaxis.set_label_coords(0.5, cell.transAxes.inverted().transform((0, height))[1])
 

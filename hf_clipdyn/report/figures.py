@@ -4,10 +4,11 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import matplotlib as mpl
 
@@ -50,6 +51,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"CreationDate": None}},
 }
 """Of `savefig`, by format: no time of writing."""
+_LAYOUT_TABLES = ("GDEF", "GPOS", "GSUB", "MATH")
+"""Of fonts: a PDF has its glyphs by number and no use for them, and to reduce them takes most of its time."""
 
 _OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"claims": draw_claims}
 """Figures that other modules draw, by name, laid out, for a width in inches; None if a study does not have them."""
@@ -87,19 +90,19 @@ def write_figures(study: Study, path: Path, style: str | Path | None = None) -> 
     Figures that an earlier call left in the folder are removed. ``style`` is as of `read_style`.
     """
     settings = {} if style is None else read_style(style)
-    folder = FigureFolder(path)
+    folder, plans = FigureFolder(path), plan_figures(study)
     for size in (COLUMN, PAGE):
         with figure_style(settings, printed=True):
-            for name, figure in _drawn(study, size):
+            for name, figure in _drawn(study, plans, size):
                 folder.save(figure, f"{name}-{size.name}", FORMATS)
     folder.sweep()
 
 
-def _drawn(study: Study, size: Size) -> "Iterator[tuple[str, Figure]]":
+def _drawn(study: Study, plans: Mapping[str, Sequence[Panel]], size: Size) -> "Iterator[tuple[str, Figure]]":
     """Each figure with its name."""
     axis, bars = choose_axis(study.trajectories), not study.over_training
     look: dict[str, Any] = {"bars": bars, "width": size.width, "highest": _HIGHEST, "lettered": True}
-    for name, panels in plan_figures(study).items():
+    for name, panels in plans.items():
         yield name, draw_panels([panels], axis, size.columns + (len(panels) > size.many), **look)
     for name, draw in _OTHERS.items():
         figure = draw(study, size.width)
@@ -122,8 +125,10 @@ def plan_figures(study: Study) -> dict[str, list[Panel]]:
 
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:
     """A figure as a file of this format; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    with mpl.rc_context(NO_LAYOUT):
+    from fontTools.subset import Options
+
+    buffer, dropped = io.BytesIO(), [*Options._drop_tables_default, *_LAYOUT_TABLES]
+    with mpl.rc_context(NO_LAYOUT), patch.object(Options, "_drop_tables_default", dropped):
         figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
     return buffer.getvalue()
 

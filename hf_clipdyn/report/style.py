@@ -138,6 +138,7 @@ _FIXED: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hf_clipdyn",
     "pdf.fonttype": 42,
+    "ps.fonttype": 42,  # by which matplotlib also divides the characters of a PDF between its fonts
     "path.simplify": True,
 }
 """What no style changes."""

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.influence import Key, influences
@@ -169,8 +169,8 @@ def _compare(
     # If no item changes the difference, its error cannot be estimated.
     error[(error == 0) & (difference != 0)] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
-        quantile = stats.t.ppf((1 + confidence_level) / 2, n_clusters - 1)
-        p_value = 2 * stats.t.sf(np.abs(difference) / error, n_clusters - 1)
+        quantile = special.stdtrit(n_clusters - 1, (1 + confidence_level) / 2)
+        p_value = 2 * special.stdtr(n_clusters - 1, -np.abs(difference) / error)
         half = np.where(error == 0, 0.0, quantile * error)
     p_value = np.where((error == 0) & (difference == 0), 1.0, p_value)
     rows = pd.DataFrame(list(found), columns=list(NUMBER_KEY)).astype(

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from hf_clipdyn.benchmarks.influence import Key
 from hf_clipdyn.errors import ConfigError, UnknownNameError
@@ -427,7 +427,11 @@ def _interval(
     if variance == 0:
         cause = "the error cannot be estimated: no seed and no item changes the value"
     error = math.sqrt(variance) if variance > 0 else math.nan
-    half = float(stats.t.ppf((1 + result.confidence_level) / 2, degrees)) * error if degrees > 0 else math.nan
+    half = (
+        float(special.stdtrit(degrees, (1 + result.confidence_level) / 2)) * error
+        if degrees > 0
+        else math.nan
+    )
     return replace(
         result,
         value=value,

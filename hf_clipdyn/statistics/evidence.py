@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import product
 
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from hf_clipdyn.benchmarks.influence import influence_on
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
@@ -434,7 +434,7 @@ def with_people(estimate: Estimate, trials: pd.DataFrame | None) -> Estimate:
         return replace(estimate, notes=(*estimate.notes, note)) if math.isnan(variance) else estimate
     degrees = min(estimate.degrees_of_freedom, n - 1)
     error = math.sqrt(estimate.standard_error**2 + variance)
-    half = float(stats.t.ppf((1 + estimate.confidence_level) / 2, degrees)) * error
+    half = float(special.stdtrit(degrees, (1 + estimate.confidence_level) / 2)) * error
     return replace(
         estimate,
         standard_error=error,

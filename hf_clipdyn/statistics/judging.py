@@ -25,7 +25,7 @@ from operator import add
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from hf_clipdyn.errors import EvaluationError, counted
 from hf_clipdyn.statistics.claims import Claim, ClaimTest, GatePlan, PartPlan
@@ -225,8 +225,8 @@ def minimum_detectable_effect(standard_error: float, degrees_of_freedom: float, 
     """
     if not (math.isfinite(standard_error) and degrees_of_freedom > 0):
         return math.nan
-    student = stats.t(degrees_of_freedom)
-    return float((student.ppf((1 + confidence) / 2) + student.ppf(_POWER)) * standard_error)
+    quantiles = special.stdtrit(degrees_of_freedom, [(1 + confidence) / 2, _POWER])
+    return float(quantiles.sum() * standard_error)
 
 
 def judge(evidence: Evidence) -> list[Verdict]:

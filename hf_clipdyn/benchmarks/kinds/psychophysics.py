@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import gmean
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest
 from hf_clipdyn.benchmarks.gallery import CurvesView, ResponseCurve
@@ -495,6 +494,8 @@ def _references(name: str, conditions: pd.DataFrame) -> list[Number]:
 
 def _observer_ceiling(frequencies: Iterable[float]) -> dict[str, float]:
     """Scores of one of the 16 observers of ModelFest against the mean of the others, averaged over them."""
+    from scipy.stats import gmean
+
     table = observers().loc[list(frequencies)]
     found = []
     for observer in table:
