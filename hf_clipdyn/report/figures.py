@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import matplotlib as mpl
 
@@ -51,8 +50,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"CreationDate": None}},
 }
 """Of `savefig`, by format: no time of writing."""
-_LAYOUT_TABLES = ("GDEF", "GPOS", "GSUB", "MATH")
-"""Of fonts: a PDF has its glyphs by number and no use for them, and to reduce them takes most of its time."""
 
 _OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"claims": draw_claims}
 """Figures that other modules draw, by name, laid out, for a width in inches; None if a study does not have them."""
@@ -125,10 +122,8 @@ def plan_figures(study: Study) -> dict[str, list[Panel]]:
 
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:
     """A figure as a file of this format; the same figure gives the same bytes."""
-    from fontTools.subset import Options
-
-    buffer, dropped = io.BytesIO(), [*Options._drop_tables_default, *_LAYOUT_TABLES]
-    with mpl.rc_context(NO_LAYOUT), patch.object(Options, "_drop_tables_default", dropped):
+    buffer = io.BytesIO()
+    with mpl.rc_context(NO_LAYOUT):
         figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
     return buffer.getvalue()
 
