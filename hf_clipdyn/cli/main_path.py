@@ -103,10 +103,10 @@ class Evaluate(Command, group="Main path"):
             if self.asked.command.dry_run:
                 from hf_clipdyn.evaluation.config import EvaluationConfig
                 from hf_clipdyn.evaluation.dry_run import dry_run
-                from hf_clipdyn.evaluation.evaluate import of_each
+                from hf_clipdyn.evaluation.evaluate import measure_each
 
-                for found in of_each(EvaluationConfig(**given), dry_run):
-                    print(found.message)
+                for plan in measure_each(EvaluationConfig(**given), dry_run):
+                    print(plan.message)
             elif self.asked.command.submit is not None:
                 print(_submitted(self.asked))
             else:

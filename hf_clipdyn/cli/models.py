@@ -165,7 +165,7 @@ class Parity(Command, group="Models and revisions"):
 
     def run(self) -> None:
         from hf_clipdyn.evaluation.parity import is_written, parity, render_parity, summarise_parity
-        from hf_clipdyn.files import check_output, write_atomically
+        from hf_clipdyn.files import check_output, disk_errors, write_atomically
         from hf_clipdyn.progress import draws_bars
 
         if self.output is not None:
@@ -187,10 +187,7 @@ class Parity(Command, group="Models and revisions"):
         print(*(f"- {sentence}" for sentence in summarise_parity(table)), sep="\n")
         if self.output is None:
             return
-        try:
+        problem, remedy = f"{self.output} cannot be written", "name another file with --output"
+        with disk_errors(EvaluationError, problem, remedy):
             write_atomically(self.output, table.to_csv(index=False))
-        except OSError as error:
-            raise EvaluationError(
-                f"{self.output} cannot be written ({error.strerror or error}): name another file with --output."
-            ) from error
         print(f"Wrote {self.output}.")

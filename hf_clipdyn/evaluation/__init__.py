@@ -51,14 +51,14 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     from accelerate import PartialState
     from datasets import concatenate_datasets
 
-    from hf_clipdyn.evaluation.evaluate import evaluate, follow, of_each
+    from hf_clipdyn.evaluation.evaluate import evaluate, follow, measure_each
     from hf_clipdyn.evaluation.publish import check_push, push_results
 
     config = replace(config, show_progress=config.show_progress and draws_bars())
     with library_bars(config.show_progress):
         if config.hub_model_id is not None:
             check_push(config.hub_model_id, config.token)
-        parts = list(of_each(config, lambda one: follow(one) if one.watch else evaluate(one)))
+        parts = list(measure_each(config, lambda one: follow(one) if one.watch else evaluate(one)))
         results = parts[0] if len(parts) == 1 else concatenate_datasets(parts)
         if config.push_to_hub and PartialState().is_main_process:
             push_results(config)

@@ -26,14 +26,14 @@ from hf_clipdyn.hub import is_transient
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.cells import CellStore
 
-__all__ = ["evaluate", "follow", "of_each"]
+__all__ = ["evaluate", "follow", "measure_each"]
 
 T = TypeVar("T")
 
 _log = get_logger(__name__)
 
 
-def of_each(config: EvaluationConfig, measure: Callable[[EvaluationConfig], T]) -> Iterator[T]:
+def measure_each(config: EvaluationConfig, measure: Callable[[EvaluationConfig], T]) -> Iterator[T]:
     """What ``measure`` returns for each repository of the configuration.
 
     With ``skip_missing`` a model that no benchmark suits is skipped with a warning if another one can be measured.
