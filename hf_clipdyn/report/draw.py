@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.report.axis import Axis, scale_axes
 from hf_clipdyn.report.plan import Level, Line, Panel
-from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, cycle_colour, shade
+from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, STROKES, cycle_colour, look, shade
 from hf_clipdyn.report.words import NOT_INTERPRETABLE
 from hf_clipdyn.results.terms import Term
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
@@ -62,7 +62,6 @@ _DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (
 _MARGIN, _NARROW_MARGIN = 22, 12  # letters of a line of text in the margin
 _CROWDED = 2  # labels that may have several lines each
 _SPACING = 1.2  # from line to line, in the size of the font
-_STROKES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
 
 
 def draw_panels(
@@ -249,8 +248,8 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[Level]:
     named = [label for line in _drawn_references(panel) for label in _draw_reference(cell, line, axis)]
     labels += _merged(named)
     for index, line in enumerate(panel.lines):
-        look = _ramp_look(index, len(panel.lines)) if panel.ramp else _look(line)
-        _draw_line(cell, line, axis, look, band=len(panel.lines) <= _DRAWN_BANDS)
+        pen = _Pen(shade(index, len(panel.lines))) if panel.ramp else _pen(line)
+        _draw_line(cell, line, axis, pen, band=len(panel.lines) <= _DRAWN_BANDS)
     scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
     return labels
 
@@ -266,24 +265,18 @@ def scale_values(cell: "Axes", term: Term) -> bool:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """How a line looks; two of one colour differ in their strokes."""
+class _Pen:
+    """How matplotlib draws a line."""
 
     colour: str
-    marker: str
-    stroke: Any
+    marker: str = "o"
+    stroke: Any = "-"
 
 
-def _look(line: Line) -> _Look:
-    """Lines differ in colour and marker, and in strokes too: means, whose seeds have no markers; others past six."""
-    place = line.colour if line.members else line.colour // len(MARKERS)
-    return _Look(
-        cycle_colour(line.colour), MARKERS[line.colour % len(MARKERS)], _STROKES[place % len(_STROKES)]
-    )
-
-
-def _ramp_look(index: int, count: int) -> _Look:
-    return _Look(shade(index, count), "o", "-")
+def _pen(line: Line) -> _Pen:
+    chosen = look(line.colour)
+    stroke = STROKES[chosen.stroke]
+    return _Pen(cycle_colour(chosen.hue), MARKERS[chosen.marker], (0, stroke) if stroke else "-")
 
 
 def _merged(labels: Sequence[Level]) -> list[Level]:
@@ -365,30 +358,30 @@ class Points:
         return np.where(self.usable, self.value, np.nan)
 
 
-def _draw_line(cell: "Axes", line: Line, axis: Axis, look: _Look, *, band: bool) -> None:
+def _draw_line(cell: "Axes", line: Line, axis: Axis, pen: _Pen, *, band: bool) -> None:
     points = Points.of(line.trajectory, axis)
     if len(points.places) == 0:  # a model of one revision without a place in training
         for value in line.trajectory.usable["value"]:
-            cell.axhline(value, color=look.colour, linestyle=(0, (6, 2)), label=line.label)
+            cell.axhline(value, color=pen.colour, linestyle=(0, (6, 2)), label=line.label)
     elif line.members:
         seeds = Points.joined([Points.of(member, axis) for member in line.members])
-        _plot(cell, seeds, replace(look, marker=""), linewidth=_THIN, alpha=0.45, zorder=2.5)
+        _plot(cell, seeds, replace(pen, marker=""), linewidth=_THIN, alpha=0.45, zorder=2.5)
         _draw_marks(cell, seeds, ".")
         every = max(1, len(points.places) // _DRAWN_MARKERS)
-        _plot(cell, points, look, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
+        _plot(cell, points, pen, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
     else:
-        _plot(cell, points, look, label=line.label, zorder=3)
-        _draw_intervals(cell, points, look.colour, band=band)
-        _draw_marks(cell, points, look.marker)
+        _plot(cell, points, pen, label=line.label, zorder=3)
+        _draw_intervals(cell, points, pen.colour, band=band)
+        _draw_marks(cell, points, pen.marker)
 
 
-def _plot(cell: "Axes", points: Points, look: _Look, **more: Any) -> None:
+def _plot(cell: "Axes", points: Points, pen: _Pen, **more: Any) -> None:
     cell.plot(
         points.places,
         points.drawn,
-        color=look.colour,
-        marker=look.marker,
-        linestyle=look.stroke,
+        color=pen.colour,
+        marker=pen.marker,
+        linestyle=pen.stroke,
         markeredgecolor=mpl.rcParams["axes.facecolor"],
         markeredgewidth=_THIN,
         **more,
