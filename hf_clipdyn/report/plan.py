@@ -466,7 +466,7 @@ class Seeds:
 def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
     """The runs by their scale and arm, in the order of the table.
 
-    The main arm has the first places of the palette, so that its lines are solid; the others begin with the next stroke.
+    The main arm has the first places of the palette, so that its lines are solid; other arms begin with the next stroke.
     A run without both is alone. If two runs of a group share a seed, they differ in something else, and all runs of
     that group are alone.
     """

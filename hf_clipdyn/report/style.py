@@ -55,7 +55,7 @@ _STEPS = 25
 # Yellow is illegible on white, and gold is the colour of people on black.
 SHADES, _DARK_SHADES = (
     [to_hex(mpl.colormaps[name](low + (high - low) * step / (_STEPS - 1))) for step in range(_STEPS)]
-    for name, low, high in (("viridis", 0.1, 0.6), ("GnBu_r", 0.25, 0.8))
+    for name, low, high in (("viridis", 0.1, 0.58), ("GnBu_r", 0.25, 0.8))
 )
 
 STROKES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1), (6, 1.5, 1.5, 1.5))
