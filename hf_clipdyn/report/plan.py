@@ -50,9 +50,10 @@ _NUMBER = ["metric", "variant", "levelled", *(f"by_{part}" for part in _PARTS)]
 
 @dataclass(frozen=True)
 class Line:
-    """A trajectory with its name in the legend and its place in the palette.
+    """A trajectory with its name and its place in the palette.
 
     Attributes:
+        colour: place in the palette, see `style.look`; negative for a line behind the others, in grey.
         members: of a mean over seeds, the trajectories that it is the mean of; they are drawn thin.
     """
 
@@ -466,7 +467,7 @@ class Seeds:
 def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
     """The runs by their scale and arm, in the order of the table.
 
-    The main arm has the first places of the palette, so that its lines are solid; other arms begin with the next stroke.
+    The main arm has the first places of the palette and so solid lines; other arms begin with the next stroke.
     A run without both is alone. If two runs of a group share a seed, they differ in something else, and all runs of
     that group are alone.
     """

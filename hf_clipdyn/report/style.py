@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ __all__ = [
     "SHADES",
     "STROKES",
     "THEME",
+    "TYPEFACES",
     "Look",
     "StyleWarning",
     "cycle_colour",
@@ -77,6 +79,9 @@ _TWINS = {
     **dict(zip(SHADES, _DARK_SHADES, strict=True)),
 }
 
+TYPEFACES = ("Arial", "Helvetica", "Liberation Sans", "Arimo", "DejaVu Sans")
+"""Journals ask for the first; the next three have its widths; matplotlib brings the last."""
+
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
@@ -105,7 +110,6 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.labelsize": 9,
     "ytick.major.size": 0,
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
     "legend.frameon": False,
     "legend.fontsize": 8,
@@ -180,9 +184,18 @@ def figure_style(style: Mapping[str, Any] | None = None, *, printed: bool = Fals
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name may have any character
         mpl.rcdefaults()
-        for settings in (_SETTINGS, _PRINTED if printed else {}, style or {}, _FIXED):
+        for settings in (_SETTINGS, _installed_typefaces(), _PRINTED if printed else {}, style or {}, _FIXED):
             mpl.rcParams.update(dict[Any, Any](settings))
         yield
+
+
+@cache
+def _installed_typefaces() -> dict[Any, Any]:
+    """Those of this machine: matplotlib warns of any other."""
+    from matplotlib.font_manager import get_font_names
+
+    installed = set(get_font_names())
+    return {"font.sans-serif": [name for name in TYPEFACES if name in installed]}
 
 
 def cycle_colour(index: int) -> str:
