@@ -312,11 +312,11 @@ def test_dark_pages_have_dark_charts_and_follow_a_change(browse, one_page):
     page = browse(one_page, dark=True)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 25, 29)"
     dark = _chart(page, BIAS)
-    assert (dark["ink"], dark["lines"][0]["colour"]) == ("#e6e8eb", "#4fb3f0")
+    assert (dark["ink"], dark["lines"][0]["colour"]) == ("#e6e8eb", "#8fc8ff")
     page.emulate_media(color_scheme="light")
     _settle(page)
     light = _chart(page, BIAS)
-    assert (light["ink"], light["lines"][0]["colour"]) == ("#1f2328", "#0072b2")
+    assert (light["ink"], light["lines"][0]["colour"]) == ("#1f2328", "#0065fb")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 

@@ -18,7 +18,7 @@ from hf_clipdyn.report.axis import choose_axis, run_revisions
 from hf_clipdyn.report.page.front import form_of
 from hf_clipdyn.report.plan import groups_of_seeds
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.style import HUES, SHADES, THEME, twins
+from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
 from hf_clipdyn.report.words import json_object, json_words
 from hf_clipdyn.results.terms import Axis, Term
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
@@ -184,14 +184,15 @@ def _accuracies(trajectories: Iterable[Trajectory]) -> dict[str, dict[str, float
 
 
 def _groups(study: Study, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs that differ in their seed only share a colour; sets ``group`` and ``colour`` of each run."""
+    """Runs that differ in their seed only share a look; sets ``group`` and ``colour`` of each run."""
     by_name = {run["name"]: run for run in runs}
     groups = []
     for index, seeds in enumerate(groups_of_seeds(study.trajectories)):
-        colour = twins(HUES[index % len(HUES)])
+        line = look(seeds.place)
         for name in seeds.runs:
-            by_name[name] |= {"group": index, "colour": colour}
-        groups.append({"title": seeds.title or "all seeds", "colour": colour})
+            by_name[name] |= {"group": index, "colour": line.colours}
+        title = seeds.title or "all seeds"
+        groups.append({"title": title, "colour": line.colours, "dash": line.dash, "symbol": line.symbol})
     return groups
 
 

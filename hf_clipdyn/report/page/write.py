@@ -63,6 +63,8 @@ def write_report(
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
     figures: bool = True,
+    figure_formats: Sequence[str] = ("png", "pdf"),
+    figure_width: str = "auto",
     style: str | Path | None = None,
     title: str | None = None,
 ) -> Path:
@@ -72,13 +74,15 @@ def write_report(
         results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or the result of `load_results`
             or `read_study`.
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
-            that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark, the
-            ``summary`` and the ``claims``, see `write_figures`.
+            that draws them; ``figures/NAME.png`` and ``NAME.pdf`` for each benchmark, the ``summary``, the control
+            ``arms`` and the ``claims``, see `write_figures`.
         claims: a file of claims for the verdicts; default: the package's `claims.yaml`.
         stimuli: ``thumbnails`` shows small pictures of the stimuli, for data sets whose licence allows it; ``none``
             shows only the answers.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
-        figures: whether to draw the figures, which takes longer than the page.
+        figures: whether to draw the figures.
+        figure_formats: ``png``, ``svg``, ``pdf``.
+        figure_width: ``column`` (3.35 inches), ``page`` (7 inches), or ``auto``: by the number of panels.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
 
@@ -87,7 +91,7 @@ def write_report(
 
     Raises:
         ConfigError: a file does not exist, is not a table of results or a file of claims, the style is unknown or
-            broken, the folder cannot be written, or there is no such choice of stimuli.
+            broken, the folder cannot be written, or there is no such choice of stimuli, format or width.
         EvaluationError: the tables have no rows.
 
     Examples:
@@ -104,7 +108,8 @@ def write_report(
         )
         output.mkdir(parents=True, exist_ok=True)
         if figures:
-            write_figures(study, output / "figures", style)  # a wrong style stops here
+            # A wrong style stops here.
+            write_figures(study, output / "figures", style, formats=figure_formats, width=figure_width)
         write_atomically(page, render(study, stimuli=stimuli, data_dirs=data_dirs, title=title))
     return page
 

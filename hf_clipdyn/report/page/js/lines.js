@@ -24,7 +24,7 @@ function runLines(series, { x = xAxis(), label = null, colour: given = null } = 
       runs: [one.run],
       group: one.run.group,
       colour: given ?? colour(one.run),
-      dash: given ? DASHES[one.run.group % DASHES.length] : "solid",
+      dash: given ? DASHES[one.run.group % DASHES.length] : DATA.groups[one.run.group].dash,
       split: label !== null,
       thin,
       on: !off.has(one.run.name),
@@ -88,7 +88,7 @@ function meanLines(series, { x, label, given, off }) {
     const own = DATA.groups[group].title;
     const title = label && DATA.groups.length > 1 ? `${label}, ${own}` : label ?? own;
     return {
-      name: title, label: label ?? own, split: label !== null, dash: given ? DASHES[group % DASHES.length] : "solid", runs: members.map((one) => one.run), group, colour: given ?? groupColour(group),
+      name: title, label: label ?? own, split: label !== null, dash: given ? DASHES[group % DASHES.length] : DATA.groups[group].dash, runs: members.map((one) => one.run), group, colour: given ?? groupColour(group),
       thin: false, on: shown.length > 0,
       points: withHoles([...at].sort(([a], [b]) => a - b).map(([, held]) => meanPoint(held, title, (shown.length ? shown : members).length)), x),
     };
@@ -145,7 +145,7 @@ function lineTraces(lines, { intervals = "auto", width = 2, hide = false, dense 
       ends: points.map((point) => [point.lo, point.hi]),
       line: { color: line.colour, width: line.thin ? 1.2 : width, dash: line.dash },
       opacity: line.thin ? 0.85 : 1,
-      marker: { color: line.colour, size: line.thin || dense ? 4 : 6 },
+      marker: { color: line.colour, size: line.thin || dense ? 4 : 6, symbol: line.split ? "circle" : DATA.groups[line.group].symbol },
       meta: { runs: line.split ? null : lines.filter((one) => one.label === line.label).flatMap((one) => one.runs) },
       ...(how === "bars" ? { error_y: bars(points, line) } : {}),
     });
