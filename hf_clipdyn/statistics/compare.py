@@ -291,10 +291,11 @@ def _compare(
     )
 
 
-def _half_width(error: Floats, n_clusters: Any, quantile: Any) -> Floats:
-    """Of Student's interval; 0 without any error."""
+def _half_width(error: Floats, n_clusters: Any, probability: Any) -> Floats:
+    """Of Student's interval up to that quantile: 0 without any error, NaN without a probability."""
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(error == 0, 0.0, special.stdtrit(n_clusters - 1, quantile) * error))
+        quantile = special.stdtrit(n_clusters - 1, probability)
+        return np.asarray(np.where(error == 0, 0.0 * probability, quantile * error))
 
 
 def _cause(a: float, b: float, change: Influence | None) -> str:

@@ -41,14 +41,17 @@ def test_a_family_of_one_changes_nothing(correction):
 
 @pytest.mark.parametrize("correction", CORRECTIONS)
 def test_the_order_of_a_family_has_no_effect(correction):
-    p, order = np.repeat(np.random.default_rng(0).random(20) ** 3, 2), np.random.default_rng(1).permutation(40)
+    p, order = (
+        np.repeat(np.random.default_rng(0).random(20) ** 3, 2),
+        np.random.default_rng(1).permutation(40),
+    )
     assert np.array_equal(adjusted(p[order], correction), adjusted(p, correction)[order])
     assert adjusted([], correction).tolist() == error_rates([], correction).tolist() == []
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    """2,000 tables of ten correlated differences over 40 clusters: t without effects, its scale, and degrees of freedom."""
+    """2,000 tables of ten correlated differences over 40 clusters, no effects: means, errors, degrees of freedom."""
     rng = np.random.default_rng(0)
     common, own = rng.normal(size=(2000, 40, 1)), rng.normal(size=(2000, 40, 10))
     items = np.sqrt(0.5) * (common + own)
@@ -79,5 +82,7 @@ def test_intervals_cover_true_differences_as_often_as_they_say(drawn, correction
         p = adjusted(2 * stats.t.sf(np.abs(difference) / scale, df), correction)
         half = stats.t.ppf(1 - error_rates(p, correction, ALPHA) / 2, df) * scale
         misses = np.abs(difference - truth) > half  # False without an interval
-        missed.append(misses.any() if correction == "holm" else misses.sum() / max(np.isfinite(half).sum(), 1))
+        missed.append(
+            misses.any() if correction == "holm" else misses.sum() / max(np.isfinite(half).sum(), 1)
+        )
     assert 0 < np.mean(missed) <= limit(len(mean))
