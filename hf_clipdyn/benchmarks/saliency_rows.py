@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from hf_clipdyn.benchmarks.gallery import kept_map
 from hf_clipdyn.benchmarks.observers import Observers, Target, without
-from hf_clipdyn.benchmarks.views import View, upsample_map
+from hf_clipdyn.benchmarks.views import SeenPart, upsample_map
 from hf_clipdyn.metrics.saliency_map_scores import METRICS, ImageScorer, SaliencyMap
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:
     return np.asarray(energy)
 
 
-def _centre_gaussian(view: View) -> Floats:
+def _centre_gaussian(view: SeenPart) -> Floats:
     """A Gaussian in the middle of the view, its standard deviations a quarter of the sides."""
     down, across = (np.exp(-0.5 * np.square(np.linspace(-2, 2, 2 * n + 1)[1::2])) for n in view.shape)
     return np.asarray(np.outer(down, across))
