@@ -133,7 +133,7 @@ class ImageRows:
             own = Target(points=points, centre=target.centre, negatives=target.negatives)
             values.append(self._scorer(own)(SaliencyMap(others)))
         means = {
-            name: float(np.mean(found)) if (found := [one[name] for one in values if name in one]) else np.nan
+            name: float(np.mean(known)) if (known := [one[name] for one in values if name in one]) else np.nan
             for name in _POINT_METRICS
         }
         others = without(everyone, self._observers.blurred(self._index, subjects[0]))
@@ -208,8 +208,8 @@ def _scorer(shape: tuple[int, int], target: Target) -> Callable[[SaliencyMap], d
     )
 
     def scores(image_map: SaliencyMap) -> dict[str, float]:
-        found = scorer.scores(image_map, wanted)
-        return {name: found[name] for name in wanted}
+        scores = scorer.scores(image_map, wanted)
+        return {name: scores[name] for name in wanted}
 
     return scores
 

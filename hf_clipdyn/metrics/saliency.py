@@ -98,12 +98,12 @@ def saliency(
     n_fixations = 0
     rows_in = _aligned(predictions, fixations, densities, other_fixations, _for_each_image(baseline))
     for image_map, points, density, others, centre in rows_in:
-        array, found = as_map("predictions", image_map), as_fixations(points)
-        if sigma is not None and len(found):
-            density = fixation_density(found, (array.shape[0], array.shape[1]), sigma)
+        array, at_fixations = as_map("predictions", image_map), as_fixations(points)
+        if sigma is not None and len(at_fixations):
+            density = fixation_density(at_fixations, (array.shape[0], array.shape[1]), sigma)
         scores = image_scores(
             array,
-            found,
+            at_fixations,
             metrics=wanted,
             density=density,
             other_fixations=others,
@@ -111,7 +111,7 @@ def saliency(
             sim_convention=sim_convention,
         )
         rows.append([scores[name] for name in wanted])
-        n_fixations += len(found)
+        n_fixations += len(at_fixations)
         for name, cause in scores["causes"].items():
             causes[name].append(cause)
     if not rows:
@@ -388,9 +388,9 @@ def _means(values: Floats) -> list[float]:
 def _causes(causes: dict[str, list[str]], n_images: int) -> dict[str, str]:
     """The first cause of each metric, with the number of images if it is not all of them."""
     return {
-        name: found[0]
-        if len(found) == n_images
-        else f"undefined for {len(found)} of {n_images} images, which are left out of the mean: {found[0]}"
-        for name, found in causes.items()
-        if found
+        name: of_images[0]
+        if len(of_images) == n_images
+        else f"undefined for {len(of_images)} of {n_images} images, which are left out of the mean: {of_images[0]}"
+        for name, of_images in causes.items()
+        if of_images
     }

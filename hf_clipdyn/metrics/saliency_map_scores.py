@@ -383,8 +383,8 @@ def _kl(pair: _Pair) -> float:
 
 def _information_gain(pair: _Pair) -> float:
     pixels, expected = pair.scorer.pixels, pair.scorer.baseline_likelihoods
-    found = _defined(pair.map.log_likelihoods(pixels), "the map has no positive value")
-    return float((found - _defined(expected, "the baseline has no positive value")).mean())
+    likelihoods = _defined(pair.map.log_likelihoods(pixels), "the map has no positive value")
+    return float((likelihoods - _defined(expected, "the baseline has no positive value")).mean())
 
 
 def _bands(values: Floats) -> Iterator[Floats]:
@@ -410,12 +410,14 @@ def _dot(first: Floats, second: Floats) -> float:
 
 
 def _as_density(density: ArrayLike, shape: tuple[int, ...]) -> SaliencyMap:
-    found = SaliencyMap(density, "density")
-    if found.values.shape != shape:
-        raise MetricError(f"The density has the shape {found.values.shape}, but its map has {shape}.")
-    if found.limits[0] < 0:
-        raise MetricError(f"A density must not be negative, but its smallest value is {found.limits[0]:g}.")
-    return found
+    density_map = SaliencyMap(density, "density")
+    if density_map.values.shape != shape:
+        raise MetricError(f"The density has the shape {density_map.values.shape}, but its map has {shape}.")
+    if density_map.limits[0] < 0:
+        raise MetricError(
+            f"A density must not be negative, but its smallest value is {density_map.limits[0]:g}."
+        )
+    return density_map
 
 
 _COMPUTE: dict[str, Callable[[_Pair], float]] = {

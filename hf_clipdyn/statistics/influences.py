@@ -118,12 +118,12 @@ class KeptInfluences:
         # Trials lie in the folder beside the table, or in one below it for each benchmark.
         table = next(one for one in file.parents if one.suffix == ".trials")
         kept = influences_folder(table) / f"{cell}.parquet"
-        found: Mapping[Key, Influence] = read_influences(kept, stamp).get(cell, {})
-        if not found:
-            found = _computed(kind, self.trials.of(cell))
+        known: Mapping[Key, Influence] = read_influences(kept, stamp).get(cell, {})
+        if not known:
+            known = _computed(kind, self.trials.of(cell))
             if self._keep:
-                write_influences(kept, {cell: found}, stamp)
-        return found
+                write_influences(kept, {cell: known}, stamp)
+        return known
 
 
 def _computed(kind: type[Kind[Any]], trials: pd.DataFrame | None) -> dict[Key, Influence]:
