@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hf_clipdyn.results.provenance import PROVENANCE_KEY
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.statistics import compare
 from hf_clipdyn.statistics.corrections import Correction
-from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
+from hf_clipdyn.statistics.trajectories import rows_of
 from hf_clipdyn.statistics.verdicts import provenance
 
 __all__ = ["Differences", "check_differences", "differences"]
@@ -63,9 +64,17 @@ class Differences:
             ci_low=self.rows["ci_low_simultaneous"], ci_high=self.rows["ci_high_simultaneous"]
         )
         of_family = rows_of(shown)
-        sides = [(self._name(one, "a"), self._name(one, "b")) for one in of_family]
+        sides = [
+            (self._name(one.run_a, one.revision_a), self._name(one.run_b, one.revision_b))
+            for one in of_family
+        ]
         pairs = list(dict.fromkeys(sides))
-        numbers = [self._number(one) for one in of_family]
+        # The words of a number follow from its key; the points are those of another number of the benchmark.
+        alike = {(one.run, *one.benchmark, one.texts): one for one in self.study.trajectories}
+        numbers = [
+            replace(alike[one.run_b, one.kind, one.dataset, one.texts], **_number_key(one))
+            for one in of_family
+        ]
         columns: dict[str, list[str]] = {
             "compared": [second for _, second in sides],
             "benchmark": [number.benchmark_title for number in numbers],
@@ -121,20 +130,15 @@ class Differences:
         with disk_errors(EvaluationError, f"{output} cannot be written", "name another file with --output"):
             write_atomically(output, lambda staging: pq.write_table(content, staging))
 
-    def _name(self, row: Any, side: str) -> str:
-        """Of a revision in a study of one run, else of a model, with its revision if it has several."""
-        run, revision = getattr(row, f"run_{side}"), getattr(row, f"revision_{side}")
-        if len(self.study.runs) == 1:
-            return str(revision)
-        rows = self.study.results.rows
-        return f"{run}@{revision}" if rows.loc[rows["run"] == run, "revision"].nunique() > 1 else str(run)
+    @cached_property
+    def _n_revisions(self) -> "pd.Series[int]":
+        return self.study.results.rows.groupby("run", observed=True)["revision"].nunique()
 
-    def _number(self, row: Any) -> Trajectory:
-        """The number of a row, for its words; its points are those of another number of that benchmark."""
-        key = {name: None if pd.isna(value := getattr(row, name)) else value for name in NUMBER_KEY}
-        benchmark = (row.run_b, row.kind, row.dataset, row.texts)
-        alike = (one for one in self.study.trajectories if (one.run, *one.benchmark, one.texts) == benchmark)
-        return replace(next(alike), **key)
+    def _name(self, run: str, revision: str) -> str:
+        """Of a revision in a study of one run, else of a model, with its revision if it has several."""
+        if len(self.study.runs) == 1:
+            return revision
+        return f"{run}@{revision}" if self._n_revisions[run] > 1 else run
 
 
 def differences(
@@ -181,6 +185,10 @@ def check_differences(output: Path, reads: Iterable[str | Path | None] = ()) -> 
         what="a table of differences",
         is_own=lambda path: columns <= set(schema_of(path).names),
     )
+
+
+def _number_key(row: Any) -> dict[str, Any]:
+    return {name: None if pd.isna(value := getattr(row, name)) else value for name in NUMBER_KEY}
 
 
 def _p_words(value: float) -> str:

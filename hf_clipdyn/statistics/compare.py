@@ -17,6 +17,7 @@ from hf_clipdyn.metrics.estimate import Floats, Influence, weighted_sum
 from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.corrections import CORRECTIONS, Correction, adjusted, error_rates
 from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
 
@@ -163,7 +164,7 @@ def differences(
             if NO_TRIALS in known:
                 continue
             sides = [_numbers(of_cell[cell.cell], one) for cell, one in zip(cells, known, strict=True)]
-            together = _together(kind, [kept.trials.of(cell.cell) for cell in cells])
+            together = _together(kind, kept.trials, cells)
             named = {name: getattr(cells[1], name) for name in _SAME}
             named |= {"run_a": first[0], "revision_a": first[1], "run_b": second[0], "revision_b": second[1]}
             frames.append(_compare(sides, together, confidence_level).assign(**named))
@@ -240,10 +241,12 @@ def _numbers(rows: pd.DataFrame, known: "dict[Key, Influence] | Any") -> _Number
     return {key: (value, known.get(key)) for key, value in zip(keys, rows["value"], strict=True)}
 
 
-def _together(kind: type[Kind[Any]], trials: Sequence[pd.DataFrame | None]) -> list[_Numbers]:
+def _together(kind: type[Kind[Any]], trials: KeptTrials, cells: Sequence[Any]) -> list[_Numbers]:
     """The numbers that are only meaningful in the comparison of two revisions; none without trials."""
-    first, second = trials
-    if first is None or second is None or kind.score_together is Kind.score_together:
+    if kind.score_together is Kind.score_together:
+        return []
+    first, second = (trials.of(cell.cell) for cell in cells)
+    if first is None or second is None:
         return []
     sides = []
     for of_side, numbers in zip((first, second), kind.score_together(first, second), strict=True):
