@@ -29,7 +29,9 @@ _LABELS = {
 }
 _DECADE_AND_HALF = 10**1.5
 _STEPS = [1, 2, 5, 10]  # of ticks: two decimals are enough
-_LINEAR = 0.6  # at most this part of a power of ten is as wide as the way from 0 to the first trained revision
+_LINEAR = (
+    0.6  # at most this part of a power of ten is as wide as the way from 0 to the first trained revision
+)
 _CLOSE = 1.6  # factor between two ticks whose numbers would touch
 _BETWEEN = tuple(range(2, 10))  # of each power of ten, where small ticks are
 _NAMES = 6  # names of revisions that fit under a panel
