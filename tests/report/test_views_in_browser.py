@@ -33,7 +33,10 @@ OPEN = """async ([name, nth]) => {
   const select = document.querySelector("#stimuli select");
   const ways = [
     ...[...document.querySelectorAll("[role=tab]")].map((tab) => () => tab.click()),
-    ...[...select?.options ?? []].map(({ value }) => () => { select.value = value; select.dispatchEvent(new Event("change")); }),
+    ...[...select?.options ?? []].map(({ value }) => () => {
+      select.value = value;
+      select.dispatchEvent(new Event("change"));
+    }),
   ];
   for (const again of [false, true]) {
     for (const way of ways) {
