@@ -18,15 +18,15 @@ at which the interval of each number is made.
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
-
-from hf_clipdyn.metrics.estimate import Floats
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["CORRECTIONS", "Correction", "adjusted", "error_rates"]
 
 Correction = Literal["holm", "bh", "by", "none"]
 CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
 """The corrections, the default first."""
+
+Floats = NDArray[np.float64]
 
 
 def adjusted(p_values: ArrayLike, correction: Correction = "holm") -> Floats:
