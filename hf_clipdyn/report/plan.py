@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.results.terms import KindTerms
 from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
@@ -27,7 +26,6 @@ __all__ = [
     "average_seeds",
     "groups_of_seeds",
     "level_panels",
-    "main_metrics",
     "plan_benchmarks",
     "plan_charts",
     "plan_overview",
@@ -318,13 +316,6 @@ def reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def main_metrics(terms: KindTerms, measured: Sequence[str]) -> list[str]:
-    """The metrics of a kind that answer a question of the overview, and those that they rest on; else the first one."""
-    placed = [name for name in measured if name in terms.terms and terms.terms[name].overview is not None]
-    wanted = {*placed, *(terms.terms[name].rests_on for name in placed)}
-    return [name for name in measured if name in wanted] or list(measured[:1])
-
-
 def plan_benchmarks(charts: Sequence[Sequence[Panel]], runs: Sequence[str]) -> dict[str, list[Panel]]:
     """The panels of each benchmark, by its name ``kind/dataset``.
 
@@ -339,7 +330,7 @@ def plan_benchmarks(charts: Sequence[Sequence[Panel]], runs: Sequence[str]) -> d
 
 def _benchmark_panels(charts: Sequence[Sequence[Panel]], runs: Sequence[str]) -> list[Panel]:
     values = [line.trajectory for panels in charts for panel in panels for line in panel.lines]
-    chosen = main_metrics(values[0].terms, list(dict.fromkeys(value.metric for value in values)))
+    chosen = values[0].terms.main_metrics(list(dict.fromkeys(value.metric for value in values)))
     main = [main_panel([value for value in values if value.metric == metric], runs) for metric in chosen]
     curves = [curve for panel in main if (curve := _curve(panel, values, runs)) is not None]
     curves += [

@@ -1,14 +1,19 @@
 """The browser of stimuli in a real browser: made-up answers of two runs to nine images."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from official_trees.trees import TREES
 from PIL import Image
 from result_rows import row
 
+from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.report import read_study, write_report
+from hf_clipdyn.report.page import stimuli
 from hf_clipdyn.report.page.stimuli import payload
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
@@ -264,3 +269,26 @@ def test_trials_that_do_not_fit_their_kind_are_an_error_of_one_sentence(tmp_path
 
 def test_a_table_without_trials_has_no_stimuli(read, study):
     assert payload(read(study())) is None
+
+
+def test_the_pictures_of_held_out_images_are_the_last_of_the_data_set(tmp_path, monkeypatch):
+    """Retrieval numbers its items from the first held-out image."""
+    TREES["flickr8k"](tmp_path / "data", images=6)
+    embeddings = [*np.eye(3), *np.eye(3)]
+    trials = pd.DataFrame(
+        {"modality": ["image"] * 3 + ["text"] * 3, "item": [0, 1, 2] * 2, "embedding": embeddings}
+    )
+    number = row(
+        "retrieval/flickr8k", "image_to_text_recall_at_10", 1.0, split="train", settings='{"held_out": 3}'
+    )
+    store = CellStore(tmp_path / "results.parquet")
+    cell = Cell(**{name: getattr(number, name) for name in Cell.__dataclass_fields__})
+    store.write(cell, [number], trials, Vocabulary(kinds={"retrieval": Retrieval.terms}))
+    store.rebuild()
+    files = []
+    monkeypatch.setattr(stimuli, "_forbidden", lambda *_: "")  # as if the licence allowed it
+    monkeypatch.setattr(stimuli, "_thumbnail", lambda file: files.append(Path(file["path"]).name))
+    parts = payload(read_study(tmp_path / "results.parquet"), data_dirs={"flickr8k": tmp_path / "data"})
+    assert parts["retrieval/flickr8k"]["why"] == ""
+    assert sorted(parts["retrieval/flickr8k"]["items"]["id"]) == [0, 1, 2]
+    assert sorted(set(files)) == ["3_ab.jpg", "4_ab.jpg", "5_ab.jpg"]
