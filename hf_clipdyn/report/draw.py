@@ -84,7 +84,7 @@ def draw_panels(
         bars: draw bars instead of lines, except over levels.
         width: inches; default: by the columns.
         lettered: whether several panels are named a, b, c.
-        alike: the panels of a block have the same limits.
+        alike: the panels of a block show one number: they share limits, letter and names.
         intervals: the confidence level in words, for the legend.
     """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
@@ -95,7 +95,9 @@ def draw_panels(
         slots += [*block, *[None] * (-len(block) % columns)]
     scale = font_points("font.size") / 10
     width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
-    titles = ["" if panel is None else _title(panel, width / columns, columns, bars=bars) for panel in slots]
+    titles = [_title(panel, width / columns, columns, bars=bars) if panel else "" for panel in slots]
+    if alike:  # the first of a block has a heading over the whole row
+        titles = [panel.title if panel else "" for panel in slots]
     rows = [slice(start, start + columns) for start in range(0, len(slots), columns)]
     letters_of_label = letters_across("ytick.labelsize", _LABEL_SHARE * width / columns)
     heights = [
@@ -106,6 +108,7 @@ def draw_panels(
     cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     labels: dict[Axes, list[Label]] = {}
     ends: dict[Axes, list[Label]] = {}
+    firsts = {id(block[0]) for block in blocks}
     letters = iter(ascii_lowercase if lettered and len(slots) > 1 else "")
     for cell, panel, title in zip(cells.flat, slots, titles, strict=True):
         if panel is None:
@@ -116,13 +119,15 @@ def draw_panels(
         else:
             labels[cell], ends[cell] = _draw_panel(cell, panel, axis)
         cell.set_title(title, y=1.0)
-        if letter := next(letters, ""):
-            add_letter(cell, letter, title)
+        if not alike or id(panel) in firsts:
+            add_letter(cell, next(letters, ""), title)
     if alike:
         start = 0
         for block in blocks:
             _share_limits(cells.flat[start : start + len(block)], columns)
             start += len(block) + -len(block) % columns
+        for cell in cells[:-1].flat:
+            cell.set_xlabel("")
     for row_of_cells in cells:
         _name_once(row_of_cells, labels, ends, shared_levels=alike)
     narrow = width / columns < _NARROW * scale
@@ -221,7 +226,8 @@ def _add_legend(figure: "Figure", panels: Sequence[Panel], marks: "Sequence[Arti
     from matplotlib.container import Container
 
     at_ends = {line.label for panel in panels if _has_ends(panel) for line in panel.lines if line.colour >= 0}
-    alone = {line.label for panel in panels if len(panel.lines) == 1 for line in panel.lines}
+    shown = ([line.label for line in panel.lines if line.colour >= 0] for panel in panels)
+    alone = {label for labels in shown if len(labels) == 1 for label in labels}
     handles: dict[str, Any] = {}
     for cell in figure.axes:
         for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
@@ -395,7 +401,13 @@ class Points:
         )
         usable, defined = (number.points[name].to_numpy(bool)[known] for name in ("usable", "defined"))
         hollow = defined & ~usable & (not number.term.hide_not_interpretable)
-        return cls(places[known], value, low, high, usable, hollow, ~defined)
+        points = cls(places[known], value, low, high, usable, hollow, ~defined)
+        start = int(axis.leaves_out(points.places))
+        return cls.joined([points.part(slice(start)), points.part(slice(start, None))]) if start else points
+
+    def part(self, which: slice) -> "Points":
+        """Some of them, in their order."""
+        return Points(*(getattr(self, column.name)[which] for column in fields(self)))
 
     @classmethod
     def joined(cls, parts: "Sequence[Points]") -> "Points":
@@ -420,7 +432,7 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, pen: _Pen, *, band: bool) -
     elif line.members:
         seeds = Points.joined([Points.of(member, axis) for member in line.members])
         _plot(cell, seeds, replace(pen, marker=""), linewidth=_THIN, alpha=0.45, zorder=2.5)
-        _draw_marks(cell, seeds, ".")
+        _draw_marks(cell, seeds, ".", intervals=False)
         every = max(1, len(points.places) // _DRAWN_MARKERS)
         _plot(cell, points, pen, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
     else:
@@ -452,10 +464,10 @@ def _draw_intervals(cell: "Axes", points: Points, colour: str, *, band: bool) ->
         cell.vlines(points.places[bars], low[bars], high[bars], color=colour, linewidth=1, zorder=2)
 
 
-def _draw_marks(cell: "Axes", points: Points, marker: str) -> None:
+def _draw_marks(cell: "Axes", points: Points, marker: str, *, intervals: bool = True) -> None:
     """Hollow marks for points that are not interpretable, crosses at the foot for those that are not defined."""
     if points.hollow.any():
-        _draw_hollow(cell, points, marker)
+        _draw_hollow(cell, points, marker, intervals=intervals)
     if points.missing.any():
         _draw_missing(cell, points.places[points.missing])
 
@@ -475,11 +487,12 @@ def _draw_missing(cell: "Axes", places: Floats) -> None:
     cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
 
 
-def _draw_hollow(cell: "Axes", points: Points, marker: str) -> None:
+def _draw_hollow(cell: "Axes", points: Points, marker: str, *, intervals: bool) -> None:
     places, value, low, high = (
         part[points.hollow] for part in (points.places, points.value, points.low, points.high)
     )
-    cell.vlines(places, low, high, color=GREY, linewidth=1, zorder=2)
+    if intervals:
+        cell.vlines(places, low, high, color=GREY, linewidth=1, zorder=2)
     cell.plot(
         places,
         value,

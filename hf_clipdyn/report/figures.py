@@ -17,9 +17,9 @@ from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.claims_figure import draw_claims
 from hf_clipdyn.report.draw import draw_panels
 from hf_clipdyn.report.labels import NO_LAYOUT
-from hf_clipdyn.report.plan import N_HUES, Panel, average_seeds, groups_of_seeds, plan_benchmarks
+from hf_clipdyn.report.plan import N_HUES, Line, Panel, average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.style import figure_style, read_style
+from hf_clipdyn.report.style import TYPEFACES, figure_style, read_style, typefaces
 from hf_clipdyn.schema import read_any_json
 from hf_clipdyn.statistics.trajectories import bare
 
@@ -141,11 +141,10 @@ def _overview(study: Study) -> list[Panel]:
 def _averaged(study: Study, panels: Sequence[Panel]) -> list[Panel]:
     """Panels with means over seeds; of more groups than hues, the main arm alone."""
     groups = groups_of_seeds(study.trajectories)
+    if len(groups) > N_HUES:
+        groups = groups_of_seeds([number for number in study.trajectories if not number.arm])
     means = [average_seeds(panel, groups) for panel in panels]
-    if len(groups) <= N_HUES:
-        return means
-    main = [tuple(line for line in panel.lines if not line.trajectory.arm) for panel in means]
-    return [replace(panel, lines=lines or panel.lines) for panel, lines in zip(means, main, strict=True)]
+    return [panel for panel in means if panel.lines]
 
 
 def _draw(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
@@ -179,9 +178,14 @@ def _arm_panels(panel: Panel) -> list[Panel]:
         number = line.trajectory
         title = ", ".join(filter(None, [bare(number.arm), number.scale if several else ""]))
         behind = [main[number.scale]] if number.scale in main else []
-        lines = [replace(other, label="main arm", colour=-1, members=()) for other in behind]
+        lines = [replace(other, label=_behind(other), colour=-1, members=()) for other in behind]
         panels.append(replace(panel, title=title, lines=(*lines, line)))
     return [replace(first, title=f"{panel.title}\n{first.title}") for first in panels[:1]] + panels[1:]
+
+
+def _behind(main: Line) -> str:
+    n = len(main.members)
+    return f"main arm, mean of {n} seeds" if n else "main arm"
 
 
 _OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"arms": draw_arms, "claims": draw_claims}
@@ -193,7 +197,14 @@ def saved(figure: "Figure", suffix: str = "svg") -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(NO_LAYOUT):
         figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
-    return buffer.getvalue()
+    drawn = buffer.getvalue()
+    if suffix == "svg":  # the reader's machine may have another of the typefaces
+        drawn = drawn.replace(_quoted(typefaces()), _quoted(TYPEFACES))
+    return drawn
+
+
+def _quoted(names: Sequence[str]) -> bytes:
+    return ", ".join(f"'{name}'" for name in names).encode()
 
 
 def overview_figure(study: Study, suffix: str = "svg") -> bytes:

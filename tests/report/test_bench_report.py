@@ -13,7 +13,7 @@ import pytest
 def test_the_page_of_a_large_study_is_small_enough(checkout):
     script = checkout / "scripts" / "bench_report.py"
     done = subprocess.run(
-        [sys.executable, script, "--rounds", "1"], capture_output=True, text=True, check=True
+        [sys.executable, script, "opening", "--rounds", "1"], capture_output=True, text=True, check=True
     )
     assert "38,400 rows" in done.stdout
     size = float(re.search(r"size of the page, MB +([\d.]+)", done.stdout)[1])
