@@ -17,7 +17,7 @@ from hf_clipdyn.statistics.trajectories import Trajectory
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Axis", "choose_axis", "run_revisions", "scale_axes"]
+__all__ = ["TICK_STEPS", "Axis", "choose_axis", "run_revisions", "scale_axes"]
 
 _MANY_INSIDE = 3
 _LABELS = {
@@ -28,7 +28,7 @@ _LABELS = {
     "level": "level",
 }
 _DECADE_AND_HALF = 10**1.5
-_STEPS = [1, 2, 5, 10]  # of ticks: two decimals are enough
+TICK_STEPS = [1, 2, 5, 10]  # of ticks: two decimals are enough
 _LINEAR = (
     0.6  # at most this part of a power of ten is as wide as the way from 0 to the first trained revision
 )
@@ -139,7 +139,7 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
             margin = 0.04 * np.ptp(places)
             cell.set_xlim(places.min() - margin, places.max() + margin)
         is_level = axis.kind == "level"
-        locator = MaxNLocator(5, steps=_STEPS) if is_level else MaxNLocator(7, integer=True)
+        locator = MaxNLocator(5, steps=TICK_STEPS) if is_level else MaxNLocator(7, integer=True)
         cell.xaxis.set_major_locator(locator)
         cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
     if axis.descending:
@@ -147,7 +147,7 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
     if cell.get_yscale() == "log":
         _use_powers(cell, "y")
     else:
-        cell.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=_STEPS))
+        cell.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=TICK_STEPS))
 
 
 def _use_powers(cell: "Axes", name: Literal["x", "y"]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.report.axis import Axis, scale_axes
+from hf_clipdyn.report.axis import TICK_STEPS, Axis, scale_axes
 from hf_clipdyn.report.labels import (
     Label,
     add_labels,
@@ -47,6 +47,8 @@ Bools = NDArray[np.bool_]
 _WIDTH = 4.5  # one column, and legible on a phone
 _HEIGHT, _SINGLE_HEIGHT = 2.3, 2.75
 _BAR_HEIGHT = 0.18
+_HATCHES = ("", "////", "....", "xxxx")  # of bars, where lines have strokes
+_BAR_ALPHA = 0.5  # intervals and references lie over the bars
 _TITLE_LINE = 0.17
 _NARROW = 3.4  # a panel whose names of lines need short lines
 _LABEL_SHARE = 0.45  # of a panel with bars, for their labels
@@ -108,6 +110,7 @@ def draw_panels(
     cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     labels: dict[Axes, list[Label]] = {}
     ends: dict[Axes, list[Label]] = {}
+    dashes: dict[str, int] = {}
     firsts = {id(block[0]) for block in blocks}
     letters = iter(ascii_lowercase if lettered and len(slots) > 1 else "")
     for cell, panel, title in zip(cells.flat, slots, titles, strict=True):
@@ -115,7 +118,7 @@ def draw_panels(
             cell.set_visible(False)
             continue
         if bars and not panel.over_levels:
-            _draw_bars(cell, panel, letters_of_label)
+            _draw_bars(cell, panel, letters_of_label, dashes)
         else:
             labels[cell], ends[cell] = _draw_panel(cell, panel, axis)
         cell.set_title(title, y=1.0)
@@ -477,7 +480,7 @@ def _draw_missing(cell: "Axes", places: Floats) -> None:
 
     foot = Line2D(
         places,
-        [0.03] * len(places),
+        [0.05] * len(places),
         transform=cell.get_xaxis_transform(),
         linestyle="none",
         marker="x",
@@ -506,10 +509,11 @@ def _draw_hollow(cell: "Axes", points: Points, marker: str, *, intervals: bool) 
     )
 
 
-def _draw_bars(cell: "Axes", panel: Panel, letters: int) -> None:
+def _draw_bars(cell: "Axes", panel: Panel, letters: int, dashes: dict[str, int]) -> None:
     """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend.
 
-    A reference that scales some of the bars is drawn across these alone. Labels are wrapped at this number of letters.
+    A reference that scales some of the bars is drawn across these alone. Labels are wrapped at this number of letters;
+    ``dashes`` is the place of each reference's dashes, which grows from panel to panel.
     """
     term = panel.first.term
     if term.limits is not None:
@@ -520,39 +524,44 @@ def _draw_bars(cell: "Axes", panel: Panel, letters: int) -> None:
     shared = [
         line for line in _drawn_references(panel) if line.label == line.trajectory.reference_terms.title
     ]
-    looks = {line.label: index for index, line in enumerate(shared)}
-    shared_titles = set(looks)
+    shared_titles = {line.label for line in shared}
     for line in panel.lines:
         (point,) = rows_of(line.trajectory.points)
         place = names.index(line.label) + (runs.index(line.trajectory.run) - (len(runs) - 1) / 2) * thickness
         for other in line.trajectory.references:
             title = other.reference_terms.title
             if other.reference_terms.drawn and title not in shared_titles:
-                style = _DASHES[looks.setdefault(title, len(looks)) % len(_DASHES)]
+                style = _DASHES[dashes.setdefault(title, len(dashes)) % len(_DASHES)]
                 ends = place - thickness / 2, place + thickness / 2
                 _draw_scale(cell.vlines, other, style, title, *ends)
-        colour = cycle_colour(line.colour)
+        chosen = look(line.colour)
         if not point.defined:
             cell.plot(0.01, place, "x", color=GREY, transform=cell.get_yaxis_transform(), label=_NOT_DEFINED)
             continue
         if not point.usable and term.hide_not_interpretable:
             continue
-        look: dict[str, Any] = {"facecolor": colour, "label": line.trajectory.run}
+        fill: dict[str, Any] = {
+            "facecolor": (cycle_colour(chosen.hue), _BAR_ALPHA),
+            "label": line.trajectory.run,
+        }
+        fill["hatch"] = _HATCHES[chosen.stroke]
         if not point.usable:
             paper = mpl.rcParams["axes.facecolor"]
-            look = {"facecolor": paper, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
-        cell.barh(place, point.value, thickness * 0.9, zorder=2, **look)
+            fill = {"facecolor": paper, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
+        cell.barh(place, point.value, thickness * 0.9, zorder=2, **fill)
         cell.hlines(
             place, point.ci_low, point.ci_high, color=mpl.rcParams["text.color"], linewidth=1, zorder=3
         )
     for level in panel.levels:
-        more = {"label": level.title} if level.role == "human" else {"zorder": 1.5}
-        cell.axvline(level.height, **_scale_look(level.role), **more)
-    for index, line in enumerate(shared):
-        _draw_scale(cell.axvline, line.trajectory, _DASHES[index % len(_DASHES)], line.label)
+        more = {"label": level.title} if level.role == "human" else {}
+        cell.axvline(level.height, zorder=2.5, **_scale_look(level.role), **more)
+    for line in shared:
+        style = _DASHES[dashes.setdefault(line.label, len(dashes)) % len(_DASHES)]
+        _draw_scale(cell.axvline, line.trajectory, style, line.label)
     ticks = ["" if names == runs else textwrap.fill(name, letters) for name in names]
     cell.set_yticks(range(len(names)), ticks)
     cell.set_ylim(len(names) - 0.4, -0.6)
+    cell.locator_params(axis="x", nbins=5, steps=TICK_STEPS)
     cell.grid(visible=False, axis="y")
     cell.grid(visible=True, axis="x")
 
