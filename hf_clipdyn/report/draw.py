@@ -237,11 +237,10 @@ def _add_legend(figure: "Figure", panels: Sequence[Panel], marks: "Sequence[Arti
             if isinstance(handle, Container) or label not in at_ends | alone:
                 handles.setdefault(str(label), handle)
     runs = {label: handle for label, handle in handles.items() if isinstance(handle, Container)}
-    handles = ({} if len(runs) == 1 else runs) | {
-        label: handle for label, handle in handles.items() if label not in runs
-    }
-    for mark in marks:
-        handles[str(mark.get_label())] = mark
+    runs.pop(NOT_INTERPRETABLE, None)
+    others = {label: handle for label, handle in handles.items() if label not in runs}
+    handles = others if len(runs) == 1 else runs | others  # one run needs no name
+    handles |= {str(mark.get_label()): mark for mark in marks}
     handles |= {label: handles.pop(label) for label in (NOT_INTERPRETABLE, _NOT_DEFINED) if label in handles}
     if not handles:
         return
