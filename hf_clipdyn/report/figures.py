@@ -4,7 +4,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ __all__ = [
     "Size",
     "draw_arms",
     "overview_figure",
+    "page_figures",
     "plan_figures",
     "saved",
     "write_figures",
@@ -81,6 +82,7 @@ COLUMN = Size(width=3.35, columns=1, many=6)
 PAGE = Size(width=7.0, columns=3, many=15)
 """85 and 178 mm: within the columns and pages of Nature (89 and 183 mm), Elsevier (90 and 190), PNAS (87 and 178) and
 IEEE (89 and 182)."""
+_ON_PAGE = ("summary", "claims")
 _FEW = 2  # panels that fit into a column
 
 
@@ -91,7 +93,7 @@ def write_figures(
     *,
     formats: Sequence[str] = ("png", "pdf"),
     width: str = "auto",
-) -> None:
+) -> dict[str, bytes]:
     """Write ``NAME.png`` and ``NAME.pdf``: ``summary``, one for each benchmark, ``arms`` and ``claims``.
 
     Panels show the main metrics over training and over levels, bars if each run has one revision. Several seeds of a
@@ -104,22 +106,45 @@ def write_figures(
         style: as of `read_style`.
         formats: of `FORMATS`.
         width: of `WIDTHS`; ``auto`` is a column for one or two panels, else a page.
+
+    Returns:
+        Those that `page_figures` would draw again.
     """
     for known, what, names in ((FORMATS, "figure format", formats), (WIDTHS, "figure width", [width])):
         for name in names:
             if name not in known:
                 raise UnknownNameError(what, name, known)
     settings = {} if style is None else read_style(style)
-    folder = FigureFolder(path)
+    folder, images = FigureFolder(path), dict[str, bytes]()
     with figure_style(settings, printed=True):
-        for name, panels in plan_figures(study).items():
-            column = width == "column" or (width == "auto" and len(panels) <= _FEW)
-            folder.save(_draw(study, panels, COLUMN if column else PAGE), name, formats)
-        for name, draw in _OTHERS.items():
-            figure = draw(study, COLUMN.width if width == "column" else PAGE.width)
-            if figure is not None:
-                folder.save(figure, name, formats)
+        for name, figure in _drawn(study, width):
+            folder.save(figure, name, formats)
+            if name in _ON_PAGE and figure.get_figwidth() == PAGE.width:
+                images[name] = saved(figure)
     folder.sweep()
+    return images
+
+
+def _drawn(study: Study, width: str) -> "Iterator[tuple[str, Figure]]":
+    """Each figure with its name."""
+    for name, panels in plan_figures(study).items():
+        column = width == "column" or (width == "auto" and len(panels) <= _FEW)
+        yield name, _draw(study, panels, COLUMN if column else PAGE)
+    for name, draw in _OTHERS.items():
+        figure = draw(study, COLUMN.width if width == "column" else PAGE.width)
+        if figure is not None:
+            yield name, figure
+
+
+def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
+    """``summary`` and ``claims`` as SVG, as wide as a page, if the study has them; ``drawn`` has some already."""
+    images = dict(drawn)
+    with figure_style(printed=True):
+        if "summary" not in images and study.overview:
+            images["summary"] = overview_figure(study)
+        if "claims" not in images and (figure := draw_claims(study, PAGE.width)) is not None:
+            images["claims"] = saved(figure)
+    return images
 
 
 def plan_figures(study: Study) -> dict[str, list[Panel]]:

@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.results.terms import KindTerms
 from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
@@ -28,7 +27,7 @@ __all__ = [
     "average_seeds",
     "groups_of_seeds",
     "level_panels",
-    "main_metrics",
+    "main_number",
     "plan_benchmarks",
     "plan_charts",
     "plan_overview",
@@ -170,18 +169,26 @@ def main_panel(offered: Sequence[Trajectory], runs: Sequence[str]) -> Panel:
 
     ``offered`` are trajectories of values in the order of preference; ``runs`` is in the order of the palette.
     """
-    first = next((number for number in offered if number.points["defined"].any()), offered[0])
-    question = (first.benchmark, *_question(first)[:2])
-    alike = [number for number in offered if (number.benchmark, *_question(number)[:2]) == question]
-    best = min(alike, key=_remoteness)
+    best = main_number(offered)
     same = [
-        number for number in alike if (number.texts, *number.number_key) == (best.texts, *best.number_key)
+        number
+        for number in offered
+        if (number.benchmark, number.texts, *number.number_key)
+        == (best.benchmark, best.texts, *best.number_key)
     ]
     drawn = {number.run: number for number in reversed(same)}
     title = f"{best.metric_title}\n{', '.join(filter(None, [best.dataset_title, best.special_detail]))}"
     return _panel(
         title, [Line(run, drawn[run], at) for at, run in enumerate(runs) if run in drawn], drawn.values()
     )
+
+
+def main_number(offered: Sequence[Trajectory]) -> Trajectory:
+    """The number that stands for a question: of its first metric and variant that has a value, the nearest one."""
+    first = next((number for number in offered if number.points["defined"].any()), offered[0])
+    question = (first.benchmark, *_question(first)[:2])
+    alike = [number for number in offered if (number.benchmark, *_question(number)[:2]) == question]
+    return min(alike, key=_remoteness)
 
 
 def _remoteness(number: Trajectory) -> tuple[bool, bool, bool, float, bool]:
@@ -322,13 +329,6 @@ def reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def main_metrics(terms: KindTerms, measured: Sequence[str]) -> list[str]:
-    """The metrics of a kind that answer a question of the overview, and those that they rest on; else the first one."""
-    placed = [name for name in measured if name in terms.terms and terms.terms[name].overview is not None]
-    wanted = {*placed, *(terms.terms[name].rests_on for name in placed)}
-    return [name for name in measured if name in wanted] or list(measured[:1])
-
-
 def plan_benchmarks(charts: Sequence[Sequence[Panel]], runs: Sequence[str]) -> dict[str, list[Panel]]:
     """The panels of each benchmark, by its name ``kind/dataset``.
 
@@ -343,7 +343,7 @@ def plan_benchmarks(charts: Sequence[Sequence[Panel]], runs: Sequence[str]) -> d
 
 def _benchmark_panels(charts: Sequence[Sequence[Panel]], runs: Sequence[str]) -> list[Panel]:
     values = [line.trajectory for panels in charts for panel in panels for line in panel.lines]
-    chosen = main_metrics(values[0].terms, list(dict.fromkeys(value.metric for value in values)))
+    chosen = values[0].terms.main_metrics(list(dict.fromkeys(value.metric for value in values)))
     main = [main_panel([value for value in values if value.metric == metric], runs) for metric in chosen]
     curves = [curve for panel in main if (curve := _curve(panel, values, runs)) is not None]
     curves += [

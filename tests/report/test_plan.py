@@ -8,7 +8,7 @@ from study_rows import rows_of_seeds
 
 from hf_clipdyn.report.axis import Axis
 from hf_clipdyn.report.draw import draw_panels
-from hf_clipdyn.report.plan import average_seeds, groups_of_seeds, main_metrics, plan_benchmarks
+from hf_clipdyn.report.plan import average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.style import GREY, figure_style
 
 
@@ -320,8 +320,8 @@ def _titles(panels):
 
 def test_the_main_metrics_are_those_of_the_overview_and_what_they_rest_on():
     terms = VOCABULARY.kinds["shape_bias"]
-    assert main_metrics(terms, list(terms.terms)) == ["shape_bias", "shape_preference", "cue_accuracy"]
-    assert main_metrics(terms, ["shape_accuracy", "error_consistency"]) == ["shape_accuracy"]
+    assert terms.main_metrics(list(terms.terms)) == ["shape_bias", "shape_preference", "cue_accuracy"]
+    assert terms.main_metrics(["shape_accuracy", "error_consistency"]) == ["shape_accuracy"]
 
 
 def test_a_benchmark_shows_its_main_metrics_on_the_number_of_the_overview_and_over_their_levels(study, read):
