@@ -17,7 +17,7 @@ def test_the_page_of_a_large_study_is_small_enough(checkout):
     )
     assert "38,400 rows" in done.stdout
     size = float(re.search(r"size of the page, MB +([\d.]+)", done.stdout)[1])
-    assert 4.8 < size < 6
+    assert 1 < size < 6
 
 
 @pytest.mark.slow
@@ -30,7 +30,18 @@ def test_each_case_has_seconds_memory_and_size_beside_its_targets(checkout):
         check=True,
     )
     heading, *lines = done.stdout.splitlines()
-    assert heading.split() == "processor s wall s target memory MB target page MB".split()
+    assert heading.split() == [
+        "processor",
+        "s",
+        "wall",
+        "s",
+        "target",
+        "memory",
+        "MB",
+        "target",
+        "page",
+        "MB",
+    ]
     costs = {line[:14].strip(): line[14:].split() for line in lines}
     assert {name: (cost[2], cost[4]) for name, cost in costs.items()} == {
         "demo": ("6", "500"),
