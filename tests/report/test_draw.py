@@ -141,6 +141,19 @@ def test_the_logarithmic_axis_keeps_the_untrained_model(draw):
     assert len(slashes) == 3, "the axis is broken between 0 and the first trained revision"
 
 
+def test_no_line_leads_over_the_break_to_a_revision_far_behind_it(draw):
+    rows = [_inside_an_epoch(step, step * 64) for step in (1, 4, 16)]
+    rows += [
+        row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch, repo_id=run)
+        for epoch in (0, 1, 2)
+        for run in ("me/fixture", "me/coarse")
+    ]
+    (cell,) = draw(rows, "top1").axes
+    lines = {line.get_label(): line.get_ydata() for line in cell.lines}
+    assert np.isnan(lines["me/coarse"][1])
+    assert not np.isnan(lines["me/fixture"]).any()
+
+
 def test_a_logarithmic_axis_within_one_decade_names_its_ends(draw):
     rows = [_inside_an_epoch(step, step) for step in (20, 40, 60)]
     rows += [row("zero_shot/x", "top1", 0.5, 0.1, epoch=1, step=80, samples_seen=80)]
