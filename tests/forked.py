@@ -20,14 +20,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, NoReturn
 
-__all__ = ["Process", "ranks", "read_terminal", "run", "run_ranks", "start"]
+__all__ = ["Process", "ranks", "read_terminal", "run", "run_ranks", "start", "wait_until"]
 
 LOADED = {
     "accelerate": (),
@@ -182,6 +183,15 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`subprocess.run(command, capture_output=True, text=True)` for a command of Python."""
     return run_ranks(command, [{}], cwd=cwd, env=env, timeout=timeout)
+
+
+def wait_until(condition: Callable[[], object], process: Any, said: Callable[[], object] = str) -> None:
+    """Until the condition is true; fails, with what is said, if the process ends before or it takes five minutes."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert process.poll() is None, said()
+        assert time.monotonic() < deadline, said()
+        time.sleep(0.02)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from result_rows import cell
 from scipy import stats
 from scipy.special import log_softmax
 
@@ -15,30 +16,11 @@ from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.metrics.representational_similarity import similarities_with_people, similarity_influences
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import Cell, Row
+from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.compare import compare_revisions
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-
-
-def cell(revision, benchmark, **columns):
-    kind, dataset = benchmark.split("/")
-    given = {
-        "repo_id": "me/run",
-        "revision": revision,
-        "commit": revision[-1] * 40,
-        "kind": kind,
-        "dataset": dataset,
-        "split": "test",
-        "data_fingerprint": "f" * 64,
-        "observe_version": 1,
-        "score_version": 1,
-        "preprocess": "processor",
-        "dtype": "float32",
-        "texts": "own",
-    }
-    return Cell(**given | columns)
 
 
 def keep(store, one, trials):
@@ -87,10 +69,7 @@ def row(table, metric, role="value"):
 def test_the_difference_of_two_accuracies_is_that_of_the_paired_t_test(results):
     rng = np.random.default_rng(0)
     a, b = rng.random(80) < 0.4, rng.random(80) < 0.6
-    found = row(
-        compare(results, a, b),
-        "top1",
-    )
+    found = row(compare(results, a, b), "top1")
     expected = stats.ttest_rel(b.astype(float), a.astype(float))
     low, high = expected.confidence_interval()
     assert (found["value_a"], found["value_b"]) == (a.mean(), b.mean())
@@ -114,10 +93,7 @@ def test_what_makes_images_hard_for_both_cancels(results):
     """Pairing: b is right wherever a is, and on a few images more."""
     a = np.arange(100) < 50
     b = np.arange(100) < 58
-    found = row(
-        compare(results, a, b),
-        "top1",
-    )
+    found = row(compare(results, a, b), "top1")
     unpaired = stats.ttest_ind(b.astype(float), a.astype(float)).pvalue
     assert found["p_value"] < 0.01 < unpaired
 
