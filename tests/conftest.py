@@ -79,7 +79,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The data sets of these rooms are small: of all that is warned about, a subset is what their tests expect."""
     mark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
     for item in items:
-        if item.path.parent.name in ("data", "evaluation"):
+        if item.path.parent.name in ("benchmarks", "data", "evaluation", "statistics"):
             item.add_marker(mark)
 
 

@@ -326,7 +326,8 @@ def test_checkpoints_of_open_clip_give_exactly_the_values_of_the_imported_run(
 def test_the_shards_of_open_clips_checkpoints_say_their_architecture_once(
     epochs, zero_shot, tmp_path, clipdyn
 ):
-    words = [*zero_shot, f"--output={tmp_path / 'r.parquet'}"]
+    benchmark, *others = zero_shot
+    words = [benchmark, f"--output={tmp_path / 'r.parquet'}", *others]
     asked = [epochs, "--from-open-clip=ViT-Test-Epochs", "--submit=local", "--print-command"]
     code, printed, _ = clipdyn("evaluate", *asked, *words)
     assert not code

@@ -20,8 +20,6 @@ from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.compare import compare_revisions
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-
 
 def keep(store, one, trials):
     kind, common = kind_named(one.kind), Common(n_resamples=0)
