@@ -3,6 +3,7 @@
 Training takes one core. On a second one, another process (`_follow`) measures the revisions as they appear.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -158,6 +159,7 @@ def _follow(repo_id: str, store: Path, results: Path) -> None:
 
     If standard input ends without a byte, the training process has died.
     """
+    gc.set_threshold(50_000)  # as in the command line
     trained = threading.Event()
 
     def listen() -> None:
