@@ -295,7 +295,10 @@ def _end(code: object) -> NoReturn:
         code = 1
     threading._shutdown()  # waits for the threads that are no daemons
     atexit._run_exitfuncs()
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        code = 120  # as an interpreter
     sys.stderr.flush()
     os._exit((code or 0) & 0xFF)
 
