@@ -3,7 +3,6 @@
 Training takes one core. On a second one, another process (`_follow`) measures the revisions as they appear.
 """
 
-import gc
 import os
 import subprocess
 import sys
@@ -159,7 +158,6 @@ def _follow(repo_id: str, store: Path, results: Path) -> None:
 
     If standard input ends without a byte, the training process has died.
     """
-    gc.set_threshold(50_000)  # as in the command line
     trained = threading.Event()
 
     def listen() -> None:

@@ -4,7 +4,6 @@ Heavy imports are inside the commands, so that no help and no wrong call loads t
 clipdyn clipdyn`` completes the names of commands and options.
 """
 
-import gc
 import logging
 import os
 import re
@@ -46,7 +45,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     No message, log or traceback has a token of the Hub: see `redact_output`. An exception that is a bug passes
     through, so that debuggers and launchers see it.
     """
-    gc.set_threshold(50_000)  # imports make a million objects that stay: to look at them took 1 s of a start's 7
     redact_output()
     warnings.showwarning = _show_warning
     code, received = 0, list[int]()
