@@ -148,10 +148,7 @@ def test_the_old_spelling_of_license_still_works_with_a_warning(
         assert ("--licence is now --license" in error) == warned
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["convert", "demo", "evaluate", "prepare", "repair", "train"],
-)
+@pytest.mark.parametrize("command", ["convert", "demo", "evaluate", "prepare", "repair", "train"])
 def test_every_command_that_shows_its_work_can_be_quiet(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
