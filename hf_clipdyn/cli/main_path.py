@@ -204,6 +204,14 @@ class Report(Command, group="Main path"):
     stimuli: str = shared.stimuli()
     data_dir: Mapping[str, Path] = shared.folders()
     figures: bool = option(True, "Also draw figures for papers.")
+    figure_formats: tuple[str, ...] = option(
+        ("png", "pdf"), "Formats of the figures.", choices=("png", "svg", "pdf")
+    )
+    figure_width: str = option(
+        "auto",
+        "Width of the figures: column (3.35 inches), page (7 inches), or auto: by the number of panels.",
+        choices=("auto", "column", "page"),
+    )
     style: str | None = shared.style()
     quiet: bool = shared.quiet()
 
@@ -237,6 +245,7 @@ class Report(Command, group="Main path"):
         assert self.output is not None
         study = read_study(self.results, claims=self.claims)
         options = shared.page_options(self.stimuli, self.data_dir)
+        options |= {"figure_formats": self.figure_formats, "figure_width": self.figure_width}
         page = write_report(study, self.output, figures=self.figures, style=self.style, **options)
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")

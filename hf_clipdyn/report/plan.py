@@ -18,6 +18,7 @@ from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
 __all__ = [
+    "N_HUES",
     "Level",
     "Line",
     "Panel",
@@ -26,11 +27,14 @@ __all__ = [
     "average_seeds",
     "groups_of_seeds",
     "level_panels",
+    "main_number",
     "plan_benchmarks",
     "plan_charts",
     "plan_overview",
 ]
 
+N_HUES = 4
+"""Hues of the palette; what everybody can distinguish."""
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list
 _MOST_REFERENCES = 4  # lines of references whose names fit beside a panel
@@ -45,9 +49,10 @@ _NUMBER = ["metric", "variant", "levelled", *(f"by_{part}" for part in _PARTS)]
 
 @dataclass(frozen=True)
 class Line:
-    """A trajectory with its name in the legend and its place in the palette.
+    """A trajectory with its name and its place in the palette.
 
     Attributes:
+        colour: place in the palette, see `style.look`; negative for a line behind the others, in grey.
         members: of a mean over seeds, the trajectories that it is the mean of; they are drawn thin.
     """
 
@@ -164,18 +169,26 @@ def main_panel(offered: Sequence[Trajectory], runs: Sequence[str]) -> Panel:
 
     ``offered`` are trajectories of values in the order of preference; ``runs`` is in the order of the palette.
     """
-    first = next((number for number in offered if number.points["defined"].any()), offered[0])
-    question = (first.benchmark, *_question(first)[:2])
-    alike = [number for number in offered if (number.benchmark, *_question(number)[:2]) == question]
-    best = min(alike, key=_remoteness)
+    best = main_number(offered)
     same = [
-        number for number in alike if (number.texts, *number.number_key) == (best.texts, *best.number_key)
+        number
+        for number in offered
+        if (number.benchmark, number.texts, *number.number_key)
+        == (best.benchmark, best.texts, *best.number_key)
     ]
     drawn = {number.run: number for number in reversed(same)}
     title = f"{best.metric_title}\n{', '.join(filter(None, [best.dataset_title, best.special_detail]))}"
     return _panel(
         title, [Line(run, drawn[run], at) for at, run in enumerate(runs) if run in drawn], drawn.values()
     )
+
+
+def main_number(offered: Sequence[Trajectory]) -> Trajectory:
+    """The number that stands for a question: of its first metric and variant that has a value, the nearest one."""
+    first = next((number for number in offered if number.points["defined"].any()), offered[0])
+    question = (first.benchmark, *_question(first)[:2])
+    alike = [number for number in offered if (number.benchmark, *_question(number)[:2]) == question]
+    return min(alike, key=_remoteness)
 
 
 def _remoteness(number: Trajectory) -> tuple[bool, bool, bool, float, bool]:
@@ -434,10 +447,14 @@ class Seeds:
     Attributes:
         title: scale, and arm if the study has several; the name of a single run.
         runs: one for each seed.
+        arm: empty for the main arm.
+        place: in the palette, see `style.look`.
     """
 
     title: str
     runs: tuple[str, ...]
+    arm: str = ""
+    place: int = 0
 
     @property
     def label(self) -> str:
@@ -450,6 +467,7 @@ class Seeds:
 def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
     """The runs by their scale and arm, in the order of the table.
 
+    The main arm has the first places of the palette and so solid lines; other arms begin with the next stroke.
     A run without both is alone. If two runs of a group share a seed, they differ in something else, and all runs of
     that group are alone.
     """
@@ -457,16 +475,21 @@ def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
     for run in {trajectory.run: trajectory for trajectory in trajectories}.values():
         groups[(run.scale or "", run.arm) if run.scale or run.arm else ("", "", run.run)].append(run)
     several_arms = len({arm for _, arm, *_ in groups}) > 1
-    return [seeds for members in groups.values() for seeds in _seeds(members, several_arms=several_arms)]
+    found = [seeds for members in groups.values() for seeds in _seeds(members, several_arms=several_arms)]
+    main = [seeds for seeds in found if not seeds.arm]
+    first = -(-len(main) // N_HUES) * N_HUES
+    places = {seeds.runs: place for place, seeds in enumerate(main)}
+    places |= {seeds.runs: first + at for at, seeds in enumerate(seeds for seeds in found if seeds.arm)}
+    return [replace(seeds, place=places[seeds.runs]) for seeds in found]
 
 
 def _seeds(members: Sequence[Trajectory], *, several_arms: bool) -> list[Seeds]:
     seeds = {member.seed for member in members}
     if len(members) == 1 or len(seeds) < len(members) or None in seeds:
-        return [Seeds(member.run, (member.run,)) for member in members]
+        return [Seeds(member.run, (member.run,), member.arm) for member in members]
     arm = (bare(members[0].arm) or "main") if several_arms else ""
     title = ", ".join(filter(None, [members[0].scale, arm]))
-    return [Seeds(title, tuple(member.run for member in members))]
+    return [Seeds(title, tuple(member.run for member in members), members[0].arm)]
 
 
 def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
@@ -475,7 +498,7 @@ def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
     A mean is taken only where every seed has a usable number: one that the next seed enters would jump. It has no
     interval, since the items' intervals say nothing about the variation between seeds.
     """
-    if panel.ramp or all(len(group.runs) == 1 for group in groups):
+    if panel.ramp or panel.colour != ("run",):
         return panel
     place = "level" if panel.over_levels else "revision"
     lines = _averaged(panel.lines, groups, place)
@@ -488,16 +511,16 @@ def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
 
 
 def _averaged(lines: Sequence[Line], groups: Sequence[Seeds], place: str) -> list[Line]:
-    """The mean of each group that has any of the lines; its colour is the group's place."""
+    """The mean of each group that has any of the lines, at the group's place in the palette."""
     means = []
-    for colour, group in enumerate(groups):
+    for group in groups:
         own = [line for line in lines if line.trajectory.run in group.runs]
         members = tuple(line.trajectory for line in own)
         one_each = len({member.run for member in members}) == len(members) > 1
         if one_each and all(place in member.points for member in members):
-            means.append(Line(group.label, _mean(members, group.label, place), colour, members))
+            means.append(Line(group.label, _mean(members, group.label, place), group.place, members))
         else:  # or a number without levels among curves
-            means += (replace(line, colour=colour) for line in own)
+            means += (replace(line, colour=group.place) for line in own)
     return means
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.Subset
 HOSTILE = "<img src=x onerror=alert(1)>"
 CLASSES = ("airplane", "bird", "truck")
 PAIRS = [(shape, texture) for shape in CLASSES for texture in CLASSES if shape != texture]
-VIEW = "#shape-bias-cue-conflict [data-view=stimuli]"
+VIEW = "#stimuli [data-view=stimuli]"
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,6 @@ def opened(browse, site):
 
     def show(**options):
         page = browse(site, **options)
-        page.locator("#shape-bias-cue-conflict h2").scroll_into_view_if_needed()
         page.locator(VIEW).scroll_into_view_if_needed()
         page.wait_for_function(f"""() => document.querySelector("{VIEW} [aria-live]")?.textContent""")
         return page
@@ -104,6 +103,8 @@ def opened(browse, site):
 
 
 def _choose(page, name, value):
+    for more in page.locator(f"{VIEW} .more[aria-expanded=false]:visible").all():
+        more.click()
     page.locator(VIEW).get_by_label(name, exact=True).select_option(value)
 
 
@@ -245,11 +246,27 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened, dark):
 @pytest.mark.slow
 def test_without_pictures_the_page_says_why(browse, output, tmp_path):
     page = browse(write_report(output, tmp_path, stimuli="none", figures=False).parent)
-    page.locator("#shape-bias-cue-conflict h2").scroll_into_view_if_needed()
     page.locator(VIEW).scroll_into_view_if_needed()
     page.wait_for_selector(f"{VIEW} .strip")
     assert "The report was written without pictures (--stimuli none)." in page.locator(VIEW).inner_text()
     assert page.locator(f"{VIEW} canvas").count() == 0
+
+
+def test_the_first_screen_has_the_images_whose_answer_changed_most_with_their_strips(browse, site):
+    page = browse(site)
+    page.wait_for_selector("#changed .strip")
+    words = page.locator("#changed .facts").all_inner_texts()
+    assert len(words) == 6
+    assert page.locator("#changed .strip").first.get_attribute("aria-label").endswith("by revision")
+    assert page.locator("#changed .answer.now").count() == 6
+    first = "document.querySelector('#changed .answer.now .unseen').textContent"
+    assert page.evaluate(first).startswith("epoch-002")
+    strip = page.locator("#changed .strip").first.element_handle()
+    page.locator("#training").fill("0")
+    page.wait_for_function(f"() => {first}.startsWith('epoch-000')")
+    assert strip.evaluate("one => one.isConnected"), "the mark moves in the strip that is there"
+    page.locator("#changed a").click()
+    page.wait_for_function("() => location.hash.includes('at=stimuli')")
 
 
 def test_a_run_that_saw_other_stimuli_is_named_and_left_out(tmp_path):

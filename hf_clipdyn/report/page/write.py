@@ -13,28 +13,26 @@ from urllib.parse import quote
 import pandas as pd
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ConfigError, counted
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.report import claims as claims_of
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
-from hf_clipdyn.report.claims_figure import draw_claims
-from hf_clipdyn.report.figures import MOST_MARKED, overview_figure, saved, write_figures
+from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
+from hf_clipdyn.report.page import front, models, views
 from hf_clipdyn.report.page import stimuli as stimuli_browser
-from hf_clipdyn.report.page import views
+from hf_clipdyn.report.page.charts import page_charts
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.report.style import THEME, figure_style, twins
+from hf_clipdyn.report.style import THEME, twins
 from hf_clipdyn.report.tables import (
     Table,
     arms_table,
-    diagnostics_table,
     origin_table,
     overview_tables,
     provenance_table,
-    undefined_table,
 )
-from hf_clipdyn.report.words import Finding, alternative_words, find, is_tested, limits, listed
+from hf_clipdyn.report.words import Finding, alternative_words, find, is_tested, limits
 from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = ["write_report"]
@@ -43,6 +41,7 @@ Part = Callable[[Study], Mapping[str, Any] | None]
 _PARTS: dict[str, Part] = {
     "claims": claims_of.payload,
     "decisions": views.decisions,
+    "differences": models.payload,
     "psychometric": views.psychometric,
 }
 """What other modules of this package add to the page's data, by the name under which the program finds it."""
@@ -65,6 +64,8 @@ def write_report(
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
     figures: bool = True,
+    figure_formats: Sequence[str] = ("png", "pdf"),
+    figure_width: str = "auto",
     style: str | Path | None = None,
     title: str | None = None,
 ) -> Path:
@@ -74,13 +75,15 @@ def write_report(
         results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or the result of `load_results`
             or `read_study`.
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
-            that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark, the
-            ``summary`` and the ``claims``, see `write_figures`.
+            that draws them; ``figures/NAME.png`` and ``NAME.pdf`` for each benchmark, the ``summary``, the control
+            ``arms`` and the ``claims``, see `write_figures`.
         claims: a file of claims for the verdicts; default: the package's `claims.yaml`.
         stimuli: ``thumbnails`` shows small pictures of the stimuli, for data sets whose licence allows it; ``none``
             shows only the answers.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
-        figures: whether to draw the figures, which takes longer than the page.
+        figures: whether to draw the figures.
+        figure_formats: ``png``, ``svg``, ``pdf``.
+        figure_width: ``column`` (3.35 inches), ``page`` (7 inches), or ``auto``: by the number of panels.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
 
@@ -89,7 +92,7 @@ def write_report(
 
     Raises:
         ConfigError: a file does not exist, is not a table of results or a file of claims, the style is unknown or
-            broken, the folder cannot be written, or there is no such choice of stimuli.
+            broken, the folder cannot be written, or there is no such choice of stimuli, format or width.
         EvaluationError: the tables have no rows.
 
     Examples:
@@ -105,9 +108,12 @@ def write_report(
             page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page
         )
         output.mkdir(parents=True, exist_ok=True)
-        if figures:
-            write_figures(study, output / "figures", style)  # a wrong style stops here
-        write_atomically(page, render(study, stimuli=stimuli, data_dirs=data_dirs, title=title))
+        look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
+        drawn = (
+            write_figures(study, output / "figures", **look) if figures else {}
+        )  # a wrong style stops here
+        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn)
+        write_atomically(page, text)
     return page
 
 
@@ -122,67 +128,73 @@ def render(
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
     title: str | None = None,
+    drawn: Mapping[str, bytes] | None = None,
 ) -> str:
-    """The page as one text; arguments as of `write_report`."""
+    """The page as one text; arguments as of `write_report`, and ``drawn`` as `write_figures` returns it."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
 
-    parts = {name: part(study) for name, part in _PARTS.items()}
+    charts = page_charts(taken={*_PARTS, "stimuli"})
+    plugged = {name: chart.payload for name, chart in charts.items()}
+    parts = {name: part(study) for name, part in (_PARTS | plugged).items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
         findings[finding.question].append(finding)
-    subject = "Training dynamics" if data["meta"]["overTraining"] else "Measurements"
+    tested = any(map(is_tested, study.verdicts))  # claims without an estimate are not shown
+    verdicts = verdict_rows(study) if tested else []
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    subject = "Training dynamics" if study.over_training else "Measurements"
     runs = study.runs[0] if len(study.runs) == 1 else f"{len(study.runs)} runs"
     return environment.get_template("page.html.jinja").render(
         title=title or f"{subject} of {runs}",
-        verdicts=verdict_rows(study),
-        verdict_summary=verdict_summary(study),
+        name=title or front.name_of(study),
+        facts=front.facts(study, len(data["benchmarks"])),
+        answer=front.answer(study),
+        chips=front.chips(study),
+        strip=front.strip(study),
+        verdicts=verdicts,
+        verdict_summary=verdict_summary(study) if tested else "",
         deviations=deviation_lines(study.verdicts),
         arms=arms_table(study),
-        curves=bool(parts["claims"] and parts["claims"]["curves"]),
-        lead=_lead(study, len(data["benchmarks"])),
         findings=findings,
         runs=study.runs,
         limits=limits(study),
-        images=list(_images(study)),
+        images=list(_images(study, drawn or {})),
         overview_tables=_overview_tables(study),
-        benchmarks=data["benchmarks"],
-        undefined=undefined_table(study),
-        diagnostics=diagnostics_table(study),
         origin=origin_table(study),
         provenance=provenance_table(study),
-        synthetic=study.synthetic,
-        proxies=list(
-            dict.fromkeys(benchmark["title"] for benchmark in data["benchmarks"] if benchmark["proxy"])
-        ),
         confidence=study.confidence,
         sources=", ".join(study.sources),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
-        style=_verbatim((files(__package__) / "page.css").read_text(encoding="utf-8")),
+        style=_verbatim(_text("page.css")),
         data=_verbatim(_json(data)),
-        plotly=_verbatim(_script(get_plotlyjs())),
-        program=_verbatim(_script(_program())),
+        plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
+        program=_verbatim(_script(_program([chart.script for chart in charts.values()]))),
     )
 
 
-def _program() -> str:
-    """The program's files inside the scope of one function, in a fixed order."""
+def _text(name: str) -> str:
+    """A file of this folder."""
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _program(plugged: Sequence[str] = ()) -> str:
+    """The program's files inside the scope of one function, in a fixed order, those of plug-ins before the last."""
     texts = {
         script.name: _COMMENT.sub("", script.read_text(encoding="utf-8"))
         for script in (files(__package__) / "js").iterdir()
         if script.name.endswith(".js")
     }
     others = sorted(set(texts) - {*_FIRST, *_LAST})
-    joined = "\n".join(texts[name] for name in (*_FIRST, *others, *_LAST))
+    own = [texts[name] for name in (*_FIRST, *others)]
+    joined = "\n".join([*own, *(f"{{\n{script}\n}}" for script in plugged), *(texts[name] for name in _LAST)])
     return f'(() => {{\n"use strict";\n{joined}}})();'
 
 
@@ -202,28 +214,22 @@ def _script(text: str) -> str:
 def _verbatim(text: str) -> Any:
     from markupsafe import Markup
 
-    # Safe: files of this package and of plotly, and JSON without the signs of HTML.
+    # Safe: files of this package, and JSON without the signs of HTML.
     return Markup(text)  # noqa: S704
 
 
-def _lead(study: Study, n_benchmarks: int) -> str:
-    revisions = len(study.results.rows[["run", "revision"]].drop_duplicates())
-    named = "" if len(study.runs) == 1 else f"{listed(study.runs)}: "
-    return f"{named}{counted(revisions, 'revision')}, {counted(n_benchmarks, 'benchmark')}."
-
-
-def _images(study: Study) -> Iterator[dict[str, str]]:
+def _images(study: Study, drawn: Mapping[str, bytes]) -> Iterator[dict[str, str]]:
     """The overview and the figure of the claims for browsers without a script: their addresses and what they show."""
-    if study.overview:
+    images = page_figures(study, drawn)
+    if "summary" in images:
         words = [alternative_words(panel) for panels in study.overview for panel in panels]
-        yield _image(overview_figure(study), "The study at a glance.", words)
-    with figure_style():
-        figure = draw_claims(study)
-        drawn = b"" if figure is None else saved(figure)
-    if drawn:
+        yield _image(images["summary"], "The study at a glance.", words)
+    if "claims" in images:
         tested = filter(is_tested, study.verdicts)
         words = [f"{verdict.claim.number} {verdict.claim.title}: {verdict.words}." for verdict in tested]
-        yield _image(drawn, "The endpoints of the claims over training, and their contrasts.", words)
+        yield _image(
+            images["claims"], "The endpoints of the claims over training, and their contrasts.", words
+        )
 
 
 def _image(drawn: bytes, title: str, words: Sequence[str]) -> dict[str, str]:
