@@ -18,12 +18,13 @@ def data(read):
 def _numbers(points):
     """Values, lower and upper ends as the program reads them."""
     scale = 10 ** points["e"]
+    upper = [None if low is None else low + more for low, more in zip(points["l"], points["h"], strict=True)]
     ends = [
         [
             None if v is None or arm is None else (v + sign * arm) / scale
             for v, arm in zip(points["v"], arms, strict=True)
         ]
-        for sign, arms in ((-1, points["l"]), (1, points["h"]))
+        for sign, arms in ((-1, points["l"]), (1, upper))
     ]
     return [None if v is None else v / scale for v in points["v"]], *ends
 
@@ -72,7 +73,7 @@ def test_references_point_to_their_series(data):
     series = data(rows)["series"]
     roles = [series["strings"][place] for place in series["columns"]["role"]]
     assert series["references"] == {str(roles.index("value")): [roles.index("chance")]}
-    assert series["strings"][series["title"][roles.index("chance")]] == "chance"
+    assert series["strings"][series["columns"]["title"][roles.index("chance")]] == "chance"
 
 
 def test_runs_that_differ_in_their_seed_only_share_a_group_and_a_colour(data):

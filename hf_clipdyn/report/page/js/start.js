@@ -1,5 +1,7 @@
 // The last file: mounts everything. Charts wait until they come near; the room for them is there from the start.
 
+let landed = null; // where a link scrolled to: its goal stays the place, also where the page ends
+
 document.documentElement.classList.add("drawn");
 mountTitleTools(document.getElementById("take"));
 mountBar(document.getElementById("bar"));
@@ -52,6 +54,7 @@ function goTo(goal) {
   const stay = () => {
     const moved = goal.getBoundingClientRect().top - wanted;
     if (Math.abs(moved) > 1) scrollBy({ top: moved, behavior: "instant" });
+    landed = scrollY;
     if ((left -= 1) > 0) requestAnimationFrame(stay);
   };
   for (const kind of ["wheel", "touchstart", "keydown", "pointerdown"]) addEventListener(kind, () => { left = 0; }, { once: true, passive: true });
@@ -87,7 +90,7 @@ function mountLinks() {
   let resting = 0;
   addEventListener("scroll", () => {
     clearTimeout(resting);
-    resting = setTimeout(() => state.set("at", placeInSight()), 250);
+    resting = setTimeout(() => { if (scrollY !== landed) state.set("at", placeInSight()); }, 250);
   }, { passive: true });
 }
 
