@@ -42,6 +42,8 @@ def test_the_wheel_carries_metrics_templates_recipes_and_types(wheel: Path) -> N
         "hf_clipdyn/report/page/js/core.js",
         "hf_clipdyn/report/page/page.css",
         "hf_clipdyn/report/page/page.html.jinja",
+        "hf_clipdyn/report/page/vendor/LICENSE",
+        "hf_clipdyn/report/page/vendor/plotly-cartesian.min.js",
         "hf_clipdyn/py.typed",
     ):
         assert name in names

@@ -1,5 +1,6 @@
 """The report as files: the page, its figures, and the command that writes them."""
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -70,8 +71,17 @@ def test_the_page_refers_to_nothing_but_itself(page):
 
 
 def test_the_chart_library_is_inlined_once_and_the_page_has_at_most_six_megabytes(page):
-    assert page.count("plotly.js v") == 1
+    assert page.count("plotly.js (cartesian - minified) v") == 1
     assert len(page.encode()) < 6_000_000
+
+
+def test_the_chart_library_is_the_file_whose_hash_is_written_beside_it():
+    vendor = files("hf_clipdyn.report.page") / "vendor"
+    library = (vendor / "plotly-cartesian.min.js").read_bytes()
+    assert hashlib.sha256(library).hexdigest() in (vendor / "README.md").read_text(encoding="utf-8")
+    assert "MIT" in (vendor / "LICENSE").read_text(encoding="utf-8")
+    for kind in ("bar", "heatmap", "scatter"):
+        assert f'name: "{kind}"'.encode() in library or f'name:"{kind}"'.encode() in library
 
 
 def test_ids_are_unique_and_every_link_within_the_page_arrives(page):

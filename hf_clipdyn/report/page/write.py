@@ -125,7 +125,6 @@ def render(
 ) -> str:
     """The page as one text; arguments as of `write_report`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
 
     parts = {name: part(study) for name, part in _PARTS.items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
@@ -167,11 +166,16 @@ def render(
         sources=", ".join(study.sources),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
-        style=_verbatim((files(__package__) / "page.css").read_text(encoding="utf-8")),
+        style=_verbatim(_text("page.css")),
         data=_verbatim(_json(data)),
-        plotly=_verbatim(_script(get_plotlyjs())),
+        plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
         program=_verbatim(_script(_program())),
     )
+
+
+def _text(name: str) -> str:
+    """A file of this folder."""
+    return (files(__package__) / name).read_text(encoding="utf-8")
 
 
 def _program() -> str:
@@ -202,7 +206,7 @@ def _script(text: str) -> str:
 def _verbatim(text: str) -> Any:
     from markupsafe import Markup
 
-    # Safe: files of this package and of plotly, and JSON without the signs of HTML.
+    # Safe: files of this package, and JSON without the signs of HTML.
     return Markup(text)  # noqa: S704
 
 
