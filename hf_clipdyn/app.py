@@ -4,6 +4,8 @@ The numbers come from `hf_clipdyn.evaluation.answers`. Nothing is sent anywhere:
 of others; and nothing that is uploaded stays.
 """
 
+import json
+import math
 import operator
 import os
 import threading
@@ -48,7 +50,6 @@ from hf_clipdyn.revisions.listing import Revision, open_measured, open_series
 
 if TYPE_CHECKING:
     import gradio
-    import plotly.graph_objects
 
 __all__ = [
     "Stimuli",
@@ -206,44 +207,46 @@ def veiled(image: NDArray[np.uint8], attended: NDArray[np.float64]) -> NDArray[n
     return np.rint(large * visible).astype(np.uint8)
 
 
-def drawn(
-    model: LoadedRevisions, classes: Sequence[str], known: Sequence[Answer]
-) -> "plotly.graph_objects.Figure":
-    """Two panels over training: the probability of each class, and its margin."""
-    from plotly.subplots import make_subplots
-
+def drawn(model: LoadedRevisions, classes: Sequence[str], known: Sequence[Answer]) -> dict[str, Any]:
+    """Two panels over training, the probability of each class and its margin, as data and layout of Plotly."""
     title, places = model.places
-    figure = make_subplots(1, 2, subplot_titles=("probability", "margin in cosine"))
-    found = places[: len(known)]
-    for panel, numbers in enumerate(("probability", "margin"), start=1):
+    lines = []
+    for panel, numbers in enumerate(("probability", "margin")):
+        axes = {"xaxis": "x2", "yaxis": "y2"} if panel else {}
         for at, name in enumerate(classes):
-            figure.add_scatter(
-                x=found,
-                y=[float(getattr(answer, numbers)[at]) for answer in known],
-                row=1,
-                col=panel,
-                mode="lines+markers",
-                name=_escaped(name),
-                legendgroup=str(at),
-                showlegend=panel == 1,
-                line={"color": HUES[at % len(HUES)], "dash": _DASHES[at // len(HUES) % len(_DASHES)]},
-                customdata=[[answer.revision, int(answer.rank[at])] for answer in known],
-                hovertemplate="%{fullData.name}: %{y:.3f}, rank %{customdata[1]}<br>%{customdata[0]}<extra></extra>",
+            values = [float(getattr(answer, numbers)[at]) for answer in known]
+            lines.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "x": places[: len(known)],
+                    "y": [None if math.isnan(value) else round(value, 5) for value in values],
+                    "name": _escaped(name),
+                    "legendgroup": str(at),
+                    "showlegend": not panel,
+                    "line": {"color": HUES[at % len(HUES)], "dash": _DASHES[at // len(HUES) % len(_DASHES)]},
+                    "customdata": [[answer.revision, int(answer.rank[at])] for answer in known],
+                    "hovertemplate": "%{fullData.name}: %{y:.3f}, rank %{customdata[1]}<br>%{customdata[0]}"
+                    "<extra></extra>",
+                    **axes,
+                }
             )
-    margin = 0.04 * (places[-1] - places[0] or 1)
-    figure.update_xaxes(title=title, range=[places[0] - margin, places[-1] + margin], showgrid=False)
-    figure.update_yaxes(gridcolor="rgba(128,128,128,.25)", zerolinecolor="rgba(128,128,128,.6)")
-    figure.update_yaxes(range=[-0.02, 1.02], col=1)
-    clear = "rgba(0,0,0,0)"
-    figure.update_layout(
-        height=380,
-        margin={"l": 40, "r": 10, "t": 40, "b": 40},
-        paper_bgcolor=clear,
-        plot_bgcolor=clear,
-        font={"color": GREY},
-        legend={"orientation": "h", "y": -0.25},
-    )
-    return figure
+    margin, clear = 0.04 * (places[-1] - places[0] or 1), "rgba(0,0,0,0)"
+    across = {"title": {"text": title}, "range": [places[0] - margin, places[-1] + margin], "showgrid": False}
+    up = {"gridcolor": "rgba(128,128,128,.25)", "zerolinecolor": "rgba(128,128,128,.6)"}
+    layout = {
+        "xaxis": across | {"domain": [0, 0.46]},
+        "xaxis2": across | {"domain": [0.54, 1], "anchor": "y2"},
+        "yaxis": up | {"range": [-0.02, 1.02], "title": {"text": "probability"}},
+        "yaxis2": up | {"anchor": "x2", "title": {"text": "margin in cosine"}},
+        "height": 380,
+        "margin": {"l": 50, "r": 10, "t": 15, "b": 40},
+        "paper_bgcolor": clear,
+        "plot_bgcolor": clear,
+        "font": {"color": GREY},
+        "legend": {"orientation": "h", "y": -0.25},
+    }
+    return {"data": lines, "layout": layout}
 
 
 def _escaped(text: str) -> str:
@@ -257,7 +260,9 @@ def compared(classes: Sequence[str], pair: Sequence[Answer]) -> pd.DataFrame:
     columns = {f"class ({arrow.join(answer.revision for answer in pair)})": list(classes)}
     for title, digits in (("probability", 3), ("margin", 3), ("rank", 0)):
         values = [getattr(answer, title) for answer in pair]
-        columns[title] = [arrow.join(f"{value[at]:.{digits}f}" for value in values) for at in range(len(classes))]
+        columns[title] = [
+            arrow.join(f"{value[at]:.{digits}f}" for value in values) for at in range(len(classes))
+        ]
     return pd.DataFrame(columns)
 
 
@@ -423,6 +428,7 @@ def _layout(gr: Any, models: Mapping[str, LoadedRevisions], benchmarks: Sequence
             with gr.Column(scale=3, min_width=320):
                 of["words"] = gr.Markdown(_NOTHING_ASKED)
                 of["chart"] = gr.Plot(show_label=False)
+                of["chart"].postprocess = _plot  # Gradio's page has Plotly; the package is not needed
                 with gr.Row():
                     of["first"] = gr.Dropdown(names, value=names[0], label="Revision", min_width=140)
                     of["second"] = gr.Dropdown(names, value=names[-1], label="Beside", min_width=140)
@@ -432,12 +438,22 @@ def _layout(gr: Any, models: Mapping[str, LoadedRevisions], benchmarks: Sequence
                 with gr.Row():
                     for name in ("map_1", "map_2"):
                         of[name] = gr.Image(
-                            show_label=False, interactive=False, format="png", min_width=140, buttons=["fullscreen"]
+                            show_label=False,
+                            interactive=False,
+                            format="png",
+                            min_width=140,
+                            buttons=["fullscreen"],
                         )
                 gr.Markdown("What the model sees of the image, darker where it attends less.")
                 of["table"] = gr.Dataframe(show_label=False, interactive=False)
         of["asked"] = gr.State(time_to_live=_KEPT_SECONDS)
     return of
+
+
+def _plot(figure: dict[str, Any] | None) -> Any:
+    from gradio.components.plot import PlotData
+
+    return None if figure is None else PlotData(type="plotly", plot=json.dumps(figure, allow_nan=False))
 
 
 def _choices(titles: Mapping[str, str]) -> list[tuple[str, str]]:

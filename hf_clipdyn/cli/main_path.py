@@ -171,6 +171,12 @@ class Report(Command, group="Main path"):
     stimuli: str = shared.stimuli()
     data_dir: Mapping[str, Path] = shared.folders()
     figures: bool = option(True, "Also draw figures for papers.")
+    try_it: bool = option(
+        False, "Put the image encoder of one run of a small CLIP into the page, to ask it about own images."
+    )
+    store: Path | None = option(
+        None, "For --try-it: folder of a local store. Default: the run beside the table."
+    )
     style: str | None = shared.style()
     quiet: bool = shared.quiet()
 
@@ -178,6 +184,10 @@ class Report(Command, group="Main path"):
         for name, needed in (("benchmarks", "numbers"), ("metric", "numbers"), ("study", "verdicts")):
             if getattr(self, name) is not None and self.printed != needed:
                 raise ConfigError(f"`{name}` requires --print {needed}.")
+        if self.store is not None and not self.try_it:
+            raise ConfigError("`store` requires --try-it: nothing else reads models.")
+        if self.try_it and self.printed is not None:
+            raise ConfigError("`try_it` is part of the page: leave out --print.")
         if self.printed == "numbers" and self.output is not None:
             raise ConfigError("--print numbers writes nothing: leave out `output`.")
         if self.printed is None and self.output is None:
@@ -200,6 +210,7 @@ class Report(Command, group="Main path"):
         assert self.output is not None
         study = read_study(self.results, claims=self.claims)
         options = shared.page_options(self.stimuli, self.data_dir)
+        options |= {"try_it": self.try_it, "store": self.store}
         page = write_report(study, self.output, figures=self.figures, style=self.style, **options)
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")

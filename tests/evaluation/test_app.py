@@ -68,8 +68,9 @@ def test_texts_of_a_user_have_no_meaning_where_they_are_shown(store: Path) -> No
     models, _ = opened(store.parent)
     known, classes = answered(), [HOSTILE, "dog"]
     figure = drawn(models["me/run"], classes, known)
-    assert len(figure.data) == 4, "a line a class in each panel"
-    assert not set(figure.data[0].name) & set("<>%{}")
+    assert len(figure["data"]) == 4, "a line a class in each panel"
+    assert not set(figure["data"][0]["name"]) & set("<>%{}")
+    assert figure["data"][0]["y"][-1] is None, "a gap"
     words = summary(classes, known, 3, "own")
     assert "at epoch-000, **dog** at epoch-001; it changed 1 time." in words
     assert "epoch-002 has no answer: The weights are broken." in words

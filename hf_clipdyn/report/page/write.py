@@ -46,6 +46,7 @@ _PARTS: dict[str, Part] = {
     "psychometric": views.psychometric,
 }
 """What other modules of this package add to the page's data, by the name under which the program finds it."""
+_STYLES = ("page.css", "tryit.css")
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
 
@@ -67,6 +68,8 @@ def write_report(
     figures: bool = True,
     style: str | Path | None = None,
     title: str | None = None,
+    try_it: bool = False,
+    store: str | Path | None = None,
 ) -> Path:
     """Write the report: a page that needs no other file and no network, and figures as files.
 
@@ -83,6 +86,10 @@ def write_report(
         figures: whether to draw the figures, which takes longer than the page.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
+        try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
+            table must be of one run of a small CLIP; at most 4 MB more.
+        store: for ``try_it``, the folder of a local store with the revisions. Default: the run beside the table, or as
+            for `list_revisions`.
 
     Returns:
         The path of ``index.html``.
@@ -105,10 +112,19 @@ def write_report(
             page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page
         )
         output.mkdir(parents=True, exist_ok=True)
+        # What cannot be read stops here, before the figures.
+        part = _try_it(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
         if figures:
             write_figures(study, output / "figures", style)  # a wrong style stops here
-        write_atomically(page, render(study, stimuli=stimuli, data_dirs=data_dirs, title=title))
+        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, try_it=part)
+        write_atomically(page, text)
     return page
+
+
+def _try_it(study: Study, **options: Any) -> dict[str, Any]:
+    from hf_clipdyn.report.page import tryit  # it reads models, which needs torch
+
+    return tryit.payload(study, **options)
 
 
 def _is_page(path: Path) -> bool:
@@ -122,12 +138,14 @@ def render(
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
     title: str | None = None,
+    try_it: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page as one text; arguments as of `write_report`."""
+    """The page as one text; arguments as of `write_report`, and the part of `tryit.payload`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     parts = {name: part(study) for name, part in _PARTS.items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
+    parts["tryit"] = try_it
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
