@@ -155,7 +155,7 @@ class Stimuli:
 
     def _is_here(self, benchmark: str) -> bool:
         kind, _, dataset = benchmark.partition("/")
-        if kind not in kinds() or not kinds()[kind].schemas:  # what is drawn is no image of a data set
+        if kind not in kinds() or not kinds()[kind].schemas:  # it draws what it shows
             return False
         known = dataset in self.data_dirs or find_locally(dataset) is not None
         return known or dataset_metadata(dataset).synthetic
@@ -410,7 +410,7 @@ def _layout(gr: Any, models: Mapping[str, LoadedRevisions], benchmarks: Sequence
                 of["model"] = gr.Dropdown(known, value=known[0], label="Model", visible=len(known) > 1)
                 sources = ["upload", "webcam", "clipboard"]
                 of["image"] = gr.Image(label="Image", sources=sources, format="png", height=280, buttons=[])
-                # The file as it came: only `picture` opens images, and says what is wrong with one.
+                # The file itself: only `picture` opens images, and says what is wrong with one.
                 of["image"].preprocess = lambda payload: None if payload is None else payload.path
                 with gr.Row(visible=bool(benchmarks)):
                     of["benchmark"] = gr.Dropdown(

@@ -245,7 +245,9 @@ def picture(source: Source) -> Image.Image:
         return decode(image).convert("RGB")
     except OSError as error:
         # Pillow's own words name the file, which a web page has put somewhere.
-        what = "it is no such file" if isinstance(error, UnidentifiedImageError) else shorten(str(error))
+        what = (
+            "its format is another one" if isinstance(error, UnidentifiedImageError) else shorten(str(error))
+        )
         raise ConfigError(
             f"The image cannot be read ({what}): give one of at most {MOST_PIXELS:,} pixels as "
             f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}."

@@ -146,10 +146,10 @@ def test_an_image_of_a_user_is_rgb() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"no image", "it is no such file"),
+        (b"no image", "its format is another one"),
         (png((300, 200))[:90], "The image cannot be read"),
         (png((10_000, 6_000), "1"), "it has 10000 x 6000 pixels"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0", "it is no such file"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "its format is another one"),
     ],
     ids=["no image", "cut off", "too large", "a format that starts programs"],
 )
