@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from result_rows import row, write_rows
 
 from hf_clipdyn.benchmarks.base import unit
 from hf_clipdyn.errors import ConfigError
@@ -25,7 +27,8 @@ from hf_clipdyn.revisions.listing import open_series
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 PROGRAM = """
-const found = new Function(require('fs').readFileSync(process.argv[1], 'utf8') + '; return { readTower, prepared, embed };')();
+const program = require('fs').readFileSync(process.argv[1], 'utf8');
+const found = new Function(program + '; return { readTower, prepared, embed };')();
 const { part, images } = JSON.parse(require('fs').readFileSync(0));
 const towers = part.codes.map((_, at) => found.readTower(part, at));
 console.log(JSON.stringify(images.map(({ width, height, data }) => {
@@ -57,30 +60,26 @@ def revisions(store: Path) -> LoadedRevisions:
 
 @pytest.fixture(scope="module")
 def table(
-    tmp_path_factory: pytest.TempPathFactory, store: Path, data: dict[str, Path]
+    tmp_path_factory: pytest.TempPathFactory, revisions: LoadedRevisions, data: dict[str, Path]
 ) -> tuple[Path, dict[str, Path]]:
     """A table of two benchmarks of `me/run`, and the folders of their data sets."""
-    from hf_clipdyn.evaluation import evaluate_revisions
-
-    output = tmp_path_factory.mktemp("table") / "results.parquet"
-    folders = {name: data[name] for name in ("cue_conflict", "cifar10")}
-    evaluate_revisions(
-        "me/run",
-        benchmarks=["zero_shot/cifar10", "shape_bias/cue_conflict"],
-        store=store,
-        data_dirs=folders,
-        output=output,
-        n_resamples=0,
-        show_progress=False,
-        device="cpu",
-    )
-    return output, folders
+    rows = [
+        row(benchmark, metric, 0.5, repo_id="me/run", epoch=revision.epoch, commit=revision.commit)
+        for benchmark, metric in (("zero_shot/cifar10", "top1"), ("shape_bias/cue_conflict", "shape_bias"))
+        for revision in revisions.by_name.values()
+    ]
+    output = write_rows(rows, tmp_path_factory.mktemp("table") / "results.parquet")
+    return output, {name: data[name] for name in ("cue_conflict", "cifar10")}
 
 
 def test_javascript_computes_what_torch_computes(
     revisions: LoadedRevisions, images: list[Image.Image]
 ) -> None:
-    """Same grey levels but for one level in some pixels of resized images, same vectors and maps, same first choices."""
+    """Grey levels differ by one at most, and only in resized images; the first choices are the same.
+
+    In images of the model's size, logits differ by 1e-4 at most. In resized ones a level of grey moves those of these
+    random models by 0.05 at most; the scale of the logits is 14.
+    """
     node = shutil.which("node")
     if node is None:
         pytest.skip("no Node.js on the PATH, which runs the page's program here")
@@ -119,7 +118,8 @@ def test_javascript_computes_what_torch_computes(
         np.testing.assert_allclose(ours, vectors, atol=5e-3)
         np.testing.assert_allclose([one["answers"][at][1] for one in found], maps, atol=2e-3)
         logits, expected = scale * ours @ of_texts.T, scale * vectors @ of_texts.T
-        np.testing.assert_allclose(logits, expected, atol=0.02)
+        np.testing.assert_allclose(logits[:10], expected[:10], atol=1e-4)
+        np.testing.assert_allclose(logits, expected, atol=0.05)
         assert (logits.argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
@@ -149,7 +149,9 @@ def test_the_part_has_the_classes_of_the_benchmark_with_two_cues(
     assert set(part["map"]["cues"]) == {"shape", "texture"}
     assert {"name": "truck", "text": "a photo of a truck."} in part["classes"]
     assert 0 <= part["agreement"] <= part["asked"] == 3 * 36
-    assert part["examples"] == [], "the licence of these images does not allow it"
+    assert len(part["examples"]) == 8
+    assert part["examples"][0]["uri"].startswith("data:image/png;base64,")
+    assert payload(read_study(output), stimuli="none", data_dirs=folders, store=store)["examples"] == []
     points = np.frombuffer(base64.b64decode(part["map"]["points"]), np.int8).reshape(3, 36, 2)
     assert np.abs(points).max() == 127
     assert all(0 < share <= 1 for share in part["map"]["shares"])
@@ -188,8 +190,6 @@ def test_what_cannot_be_tried_is_one_sentence(
 
 
 def _renamed(rows: Any) -> Any:
-    import pandas as pd
-
     both = pd.concat([rows, rows.assign(repo_id="me/other", run="me/other", cell=rows["cell"] + "x")])
     both.attrs = rows.attrs
     return both

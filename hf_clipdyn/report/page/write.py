@@ -184,7 +184,7 @@ def render(
         sources=", ".join(study.sources),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
-        style=_verbatim(_text("page.css")),
+        style=_verbatim("".join(map(_text, _STYLES))),
         data=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
         program=_verbatim(_script(_program())),
