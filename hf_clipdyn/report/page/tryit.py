@@ -29,7 +29,7 @@ from hf_clipdyn.data.prompts import prompt_name
 from hf_clipdyn.errors import ConfigError, readable_size
 from hf_clipdyn.evaluation.answers import LoadedRevisions, prompts
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.preprocess import normalisation, resize_and_crop
+from hf_clipdyn.preprocess import normalisation, processor_identity, resize_and_crop
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.page.views import evenly, local_source
 from hf_clipdyn.report.study import Study
@@ -184,10 +184,13 @@ def _read(
 ) -> dict[str, Any]:
     """The towers, text vectors and logit scales of the revisions, and what they make of the stimuli."""
     part: dict[str, Any] = {"codes": [], "halves": [], "scales": [], "embeddings": []}
-    vectors, equal = [], 0
+    vectors, equal, seen = [], 0, dict[str, NDArray[np.uint8]]()
     for name in names:
         with model.encoder(name) as encoder:
-            pixels = resize_and_crop(encoder.image_processor, images)
+            processor = processor_identity(encoder.image_processor)
+            if processor not in seen:
+                seen[processor] = resize_and_crop(encoder.image_processor, images)
+            pixels = seen[processor]
             tower, exact = Tower.of(encoder), encoder.embed_images(pixels).projection
             of_texts = unit(encoder.embed_texts(texts))
             with tower.in_place_of(encoder):
