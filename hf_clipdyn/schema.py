@@ -284,13 +284,13 @@ def _reader(kind: Any) -> _Reader:
 def _read_annotated(
     inner: _Reader, conditions: Sequence[object], value: object, path: str, closed: bool
 ) -> object:
-    found = inner(value, path, closed)
+    checked = inner(value, path, closed)
     for condition in conditions:
-        if isinstance(condition, Within) and not condition.low <= found <= condition.high:  # type: ignore[operator]
+        if isinstance(condition, Within) and not condition.low <= checked <= condition.high:  # type: ignore[operator]
             raise _InvalidError.of(path, value, f"from {condition.low:g} to {condition.high:g}")
-        if isinstance(condition, Matches) and not condition.accepts(str(found)):
+        if isinstance(condition, Matches) and not condition.accepts(str(checked)):
             raise _InvalidError.of(path, value, condition.meaning)
-    return found
+    return checked
 
 
 def _read_literal(choices: Sequence[str], value: object, path: str, _: bool) -> object:

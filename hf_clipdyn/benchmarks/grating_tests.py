@@ -211,11 +211,11 @@ def grating_items() -> pd.DataFrame:
 
 def fitting_items(items: pd.DataFrame, limit: float) -> NDArray[np.int64]:
     """The items that pixels with this limit show: of each test that has a criterion and enough conditions there."""
-    found: list[int] = []
+    fitting: list[int] = []
     for name, part in items.groupby("test", sort=False):
         test = TESTS[str(name)]
         fits = part["level"].map(lambda level, test=test: test.frequency(level, limit)) <= limit
         is_shown = fits[part["is_criterion"]].all() and fits[~part["is_criterion"]].sum() >= FEWEST_CONDITIONS
         if part["is_criterion"].any() and is_shown:
-            found += part.index[fits].tolist()
-    return np.array(found, np.int64)
+            fitting += part.index[fits].tolist()
+    return np.array(fitting, np.int64)

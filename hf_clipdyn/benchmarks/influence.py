@@ -42,10 +42,10 @@ def influences(
     units, listed = _UnitsOf(kind, trials), list(numbers)
     if trials.empty:
         return {one.number_key: Influence.unknown("the benchmark shows no items") for one in listed}
-    found = {one.number_key: units.influence(one.influence) for one in listed if one.influence is not None}
+    known = {one.number_key: units.influence(one.influence) for one in listed if one.influence is not None}
     rest = [one.number_key for one in listed if _lacks_influence(one)]
-    found |= {one.number_key: Influence.unknown(UNDEFINED) for one in listed if math.isnan(one.value)}
-    return found | (_left_out(kind, trials, rest, units, show_progress) if rest else {})
+    known |= {one.number_key: Influence.unknown(UNDEFINED) for one in listed if math.isnan(one.value)}
+    return known | (_left_out(kind, trials, rest, units, show_progress) if rest else {})
 
 
 def are_given(numbers: Iterable[Number]) -> bool:
@@ -116,10 +116,10 @@ def _units(clusters: pd.DataFrame, *, alike: bool, names: pd.Index | None = None
         codes = pd.factorize(clusters.to_numpy().reshape(-1))[0].reshape(clusters.shape)
         whole, n_clusters = image_clusters(codes)
         return Units(digest, codes if whole is None else whole[:, None], n_clusters)
-    found = [pd.factorize(column)[0] for column in columns]
-    sizes = [int(codes.max()) + 1 for codes in found]
+    codes_by_column = [pd.factorize(column)[0] for column in columns]
+    sizes = [int(codes.max()) + 1 for codes in codes_by_column]
     starts = np.cumsum([0, *sizes[:-1]])
-    return Units(digest, np.stack(found, axis=1) + starts, min(sizes))
+    return Units(digest, np.stack(codes_by_column, axis=1) + starts, min(sizes))
 
 
 def _left_out(
@@ -162,7 +162,7 @@ def _left_out(
 
 def _digest(columns: Iterable["pd.Index | pd.Series[Any]"]) -> str:
     """SHA-256 of columns of names, whatever their type."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for column in columns:
-        found.update("\0".join(map(str, column.tolist())).encode() + b"\1")
-    return found.hexdigest()
+        sha256.update("\0".join(map(str, column.tolist())).encode() + b"\1")
+    return sha256.hexdigest()

@@ -44,10 +44,10 @@ def on_axis(corruption: type[Corruption], levels: Sequence[float | None]) -> NDA
     axis = corruption.term.level
     if axis is None or not corruption.has_order:
         return np.full(len(levels), np.nan)
-    found = np.array(levels, np.float64)
+    positions = np.array(levels, np.float64)
     with np.errstate(divide="ignore"):
-        found = np.log10(found) if axis.log else found
-    return np.where(np.isfinite(found), found, np.nan)
+        positions = np.log10(positions) if axis.log else positions
+    return np.where(np.isfinite(positions), positions, np.nan)
 
 
 def right_when_clean(trials: pd.DataFrame) -> set[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.views import View, upsample_map, whole_view
+from hf_clipdyn.benchmarks.views import SeenPart, upsample_map, whole_view
 from hf_clipdyn.metrics.fixation_maps import blurred_fixations, rescaled
 from hf_clipdyn.metrics.saliency_map_scores import SaliencyMap
 
@@ -40,7 +40,7 @@ class Viewed:
 
     item: int
     image_id: str
-    view: View
+    view: SeenPart
     points: Floats
     subjects: NDArray[np.str_]
     whole: tuple[int, int] | None = None

@@ -76,13 +76,13 @@ def pair_distances(
     n_processes = PartialState().num_processes
     names = _DISTANCES + (_FLATTENED if flattened else ())
     with closing(_Work(readout, plan, names, show_progress)) as work:
-        found = map_over_processes(plan.ranges(n_processes), work.measure)
-        means = np.sum([part.sums for part in found], axis=0) / len(first)
+        parts = map_over_processes(plan.ranges(n_processes), work.measure)
+        means = np.sum([part.sums for part in parts], axis=0) / len(first)
         normalised = map_over_processes(range(n_processes), lambda _: work.normalise(means))
-    for part in found:
+    for part in parts:
         readout.keep(part.projections)
     values = {
-        name: np.concatenate([part.distances[position] for part in found])
+        name: np.concatenate([part.distances[position] for part in parts])
         for position, name in enumerate(names)
     } | {"normalised_euclidean": np.concatenate(normalised)}
     dropped = [int((means[place] == 0).sum()) for place in work.places]
@@ -141,7 +141,7 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Measured:
     """What one process gives: distances (names, pairs, places), sums of squares (dimensions,), projections by key."""
 
     distances: Floats
@@ -182,7 +182,7 @@ class _Work:
         self._head = self._readout.features(self._plan.read(head))
         return blocks_of(self._head)
 
-    def measure(self, pairs: range) -> _Found:
+    def measure(self, pairs: range) -> _Measured:
         """Compare a range of the plan's pairs; their squares are kept for `normalise`."""
         batch_of = np.repeat(np.arange(len(self._batches)), [len(batch) for batch in self._batches])
         sides = [side[pairs.start : pairs.stop] for side in (self._plan.first, self._plan.second)]
@@ -194,7 +194,7 @@ class _Work:
         mine = [
             number for number, batch in enumerate(self._batches) if last[batch.start : batch.stop].max() >= 0
         ]
-        found = np.empty((len(self._names), len(pairs), len(self.places)))
+        values = np.empty((len(self._names), len(pairs), len(self.places)))
         sums = np.zeros(self.places[-1].stop)
         projections: dict[bytes, NDArray[np.float32]] = {}
         n_images = sum(len(self._batches[number]) for number in mine)
@@ -206,7 +206,7 @@ class _Work:
                 projections |= dict(zip(keys, features.projection, strict=True))
                 here = range(*(pairs.start + np.searchsorted(ready, [number, number + 1])))
                 for run, distances, squares in self._compared(here, batch, features):
-                    found[:, run.start - pairs.start : run.stop - pairs.start] = distances
+                    values[:, run.start - pairs.start : run.stop - pairs.start] = distances
                     sums += self._plan.counts[run.start : run.stop] @ squares.astype(np.float64)
                     self._squares.append(squares)
                 for row in np.flatnonzero(last[batch.start : batch.stop] > number).tolist():
@@ -215,7 +215,7 @@ class _Work:
                 del features  # otherwise the next batch would be a second one in memory
                 bar.update(len(batch))
         assert len(self._squares) == len(pairs)
-        return _Found(found, sums, projections)
+        return _Measured(values, sums, projections)
 
     def _embed(self, batch: range) -> "ImageFeatures":
         """All of a batch, so that it is the same batch in every process."""
@@ -279,12 +279,12 @@ def _compare(
         y = b[:, block.start : block.stop].view(-1, *block.shape).double()
         length_x, length_y = (torch.linalg.vector_norm(state, dim=-1) for state in (x, y))
         moved = torch.linalg.vector_norm(y.sub_(x), dim=-1)
-        found = [_cosine_distance(moved, length_x, length_y).mean(dim=-1), moved.mean(dim=-1)]
+        of_rows = [_cosine_distance(moved, length_x, length_y).mean(dim=-1), moved.mean(dim=-1)]
         if flattened:
             whole = [torch.linalg.vector_norm(state, dim=-1) for state in (moved, length_x, length_y)]
             n_values = block.shape[1] * block.shape[2]
-            found += [_cosine_distance(*whole), whole[0] / n_values**0.5]
-        distances.append(torch.stack(found))
+            of_rows += [_cosine_distance(*whole), whole[0] / n_values**0.5]
+        distances.append(torch.stack(of_rows))
         all_squares.append(y.square_().mean(dim=-2).flatten(1).float())
     return (
         torch.cat(distances, dim=2).cpu().numpy(),

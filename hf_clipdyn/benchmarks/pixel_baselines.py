@@ -72,7 +72,7 @@ def column_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[
     n, height, width = first.shape[:3]
     window = _window(height, width)
     edge = window // 2
-    found = np.empty(n)
+    means = np.empty(n)
     step = max(1, _COLUMN_VALUES // first[0].size)
     for start in range(0, n, step):
         columns = [one[start : start + step].reshape(-1, width, 3) for one in (first, second)]
@@ -85,8 +85,8 @@ def column_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[
             full=True,
         )
         inner = values.reshape(-1, height, width, 3)[:, edge : height - edge, edge : width - edge]
-        found[start : start + step] = inner.mean(axis=(1, 2, 3))
-    return np.round(found, 12)
+        means[start : start + step] = inner.mean(axis=(1, 2, 3))
+    return np.round(means, 12)
 
 
 def _window(height: int, width: int) -> int:
@@ -145,8 +145,10 @@ def cached_per_row(
         with ThreadPoolExecutor(usable_cores()) as pool:
             values = pool.map(compute, rows.tolist())
             hidden = not common.show_progress
-            found = list(tqdm(values, desc=what, total=len(rows), unit="pair", disable=hidden, leave=False))
-        columns = np.array(found, np.float64).reshape(len(rows), -1)
+            measured = list(
+                tqdm(values, desc=what, total=len(rows), unit="pair", disable=hidden, leave=False)
+            )
+        columns = np.array(measured, np.float64).reshape(len(rows), -1)
         table = pd.DataFrame({"item": np.repeat(rows, columns.shape[1]), "value": columns.reshape(-1)})
         kept.write(table)
     return table["value"].to_numpy(np.float64).reshape(len(rows), -1)

@@ -34,10 +34,10 @@ def map_over_processes(parts: Sequence[Part], work: Callable[[Part], Result]) ->
     from accelerate.utils import gather_object
 
     state = PartialState()
-    found = [work(part) for part in parts[state.process_index :: state.num_processes]]
+    own = [work(part) for part in parts[state.process_index :: state.num_processes]]
     if state.num_processes == 1:
-        return found
-    by_process = gather_object([found])
+        return own
+    by_process = gather_object([own])
     return [by_process[part % state.num_processes][part // state.num_processes] for part in range(len(parts))]
 
 
@@ -174,8 +174,8 @@ class Readout:
         batches = [
             indices[start : start + self.batch_size] for start in range(0, len(indices), self.batch_size)
         ]
-        found = map_over_processes(batches, lambda batch: self._embed(stimuli.read(batch)).projection)
-        for batch, rows in zip(batches, found, strict=True):
+        projections = map_over_processes(batches, lambda batch: self._embed(stimuli.read(batch)).projection)
+        for batch, rows in zip(batches, projections, strict=True):
             assert len(batch) == len(rows)
             _require_finite(rows, "an image", self.name)
             self._images.update({stimuli.keys[index]: row for index, row in zip(batch, rows, strict=True)})

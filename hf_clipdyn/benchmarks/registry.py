@@ -35,17 +35,17 @@ def kinds() -> dict[str, type[Kind[Any]]]:
     Raises:
         ConfigError: two kinds have one name, or a declaration is missing.
     """
-    found: dict[str, type[Kind[Any]]] = {}
+    by_name: dict[str, type[Kind[Any]]] = {}
     added = subclasses_in(plugins(KINDS), Kind)  # type: ignore[type-abstract]
     for kind in [*_own_kinds(), *added]:
         if not hasattr(kind, "name"):
             continue
         _check_declared(kind)
-        if found.setdefault(kind.name, kind) is not kind:
+        if by_name.setdefault(kind.name, kind) is not kind:
             raise ConfigError(
                 f"Two kinds of benchmarks are called {kind.name}: rename the one in {kind.__module__}."
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(by_name.items()))
 
 
 @cache
@@ -77,10 +77,10 @@ def _own_kinds() -> list[type[Kind[Any]]]:
 
 @cache
 def _suites() -> dict[str, list[str | dict[str, dict[str, Any]]]]:
-    found: dict[str, list[str | dict[str, dict[str, Any]]]] = yaml.safe_load(
+    suites: dict[str, list[str | dict[str, dict[str, Any]]]] = yaml.safe_load(
         files("hf_clipdyn.benchmarks").joinpath("suites.yaml").read_text(encoding="utf-8")
     )
-    return found
+    return suites
 
 
 def suite_names() -> list[str]:
@@ -101,10 +101,10 @@ def _suite_settings(name: str) -> dict[str, dict[str, Any]]:
     """The benchmarks of a suite, each with the settings that the suite gives it."""
     if name not in _suites():
         raise UnknownNameError("suite", name, suite_names())
-    found: dict[str, dict[str, Any]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for entry in _suites()[name]:
-        found |= {entry: {}} if isinstance(entry, str) else entry
-    return found
+        entries |= {entry: {}} if isinstance(entry, str) else entry
+    return entries
 
 
 def parse_benchmark(name: str, settings: Mapping[str, KindSettings] | None = None) -> Benchmark:
@@ -135,10 +135,10 @@ def kind_named(name: str) -> type[Kind[Any]]:
     Raises:
         UnknownNameError: there is none; the plug-in that defines it may not be loaded.
     """
-    found = kinds()
-    if name not in found:
-        raise UnknownNameError("kind of benchmark", name, found)
-    return found[name]
+    known = kinds()
+    if name not in known:
+        raise UnknownNameError("kind of benchmark", name, known)
+    return known[name]
 
 
 def select_benchmarks(
@@ -191,10 +191,10 @@ def _of_suite(name: str, given: Mapping[str, Any], settings: Mapping[str, KindSe
 
 
 def _matching(pattern: str, offered: Sequence[str]) -> list[str]:
-    found = [name for name in offered if fnmatchcase(name, pattern) or name.startswith(f"{pattern}/")]
-    if not found and ("*" in pattern or pattern in kinds()):
+    matching = [name for name in offered if fnmatchcase(name, pattern) or name.startswith(f"{pattern}/")]
+    if not matching and ("*" in pattern or pattern in kinds()):
         raise UnknownNameError("benchmark that matches", pattern, offered)
-    return found or [pattern]
+    return matching or [pattern]
 
 
 def _check_used(

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from hf_clipdyn.benchmarks.gallery import kept_map
 from hf_clipdyn.benchmarks.observers import Observers, Target, without
-from hf_clipdyn.benchmarks.views import View, upsample_map
+from hf_clipdyn.benchmarks.views import SeenPart, upsample_map
 from hf_clipdyn.metrics.saliency_map_scores import METRICS, ImageScorer, SaliencyMap
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class ImageRows:
             own = Target(points=points, centre=target.centre, negatives=target.negatives)
             values.append(self._scorer(own)(SaliencyMap(others)))
         means = {
-            name: float(np.mean(found)) if (found := [one[name] for one in values if name in one]) else np.nan
+            name: float(np.mean(known)) if (known := [one[name] for one in values if name in one]) else np.nan
             for name in _POINT_METRICS
         }
         others = without(everyone, self._observers.blurred(self._index, subjects[0]))
@@ -208,8 +208,8 @@ def _scorer(shape: tuple[int, int], target: Target) -> Callable[[SaliencyMap], d
     )
 
     def scores(image_map: SaliencyMap) -> dict[str, float]:
-        found = scorer.scores(image_map, wanted)
-        return {name: found[name] for name in wanted}
+        scores = scorer.scores(image_map, wanted)
+        return {name: scores[name] for name in wanted}
 
     return scores
 
@@ -232,7 +232,7 @@ def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:
     return np.asarray(energy)
 
 
-def _centre_gaussian(view: View) -> Floats:
+def _centre_gaussian(view: SeenPart) -> Floats:
     """A Gaussian in the middle of the view, its standard deviations a quarter of the sides."""
     down, across = (np.exp(-0.5 * np.square(np.linspace(-2, 2, 2 * n + 1)[1::2])) for n in view.shape)
     return np.asarray(np.outer(down, across))

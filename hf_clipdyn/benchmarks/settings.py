@@ -191,7 +191,7 @@ class NoiseSettings(KindSettings):
         return self._chosen_levels().get(condition, _corruptions()[condition].levels)
 
     def _chosen_levels(self) -> dict[str, tuple[float, ...]]:
-        found: dict[str, set[float]] = {}
+        by_condition: dict[str, set[float]] = {}
         for text in self.levels or ():
             name, _, level = text.partition("=")
             if name == "gaussian":
@@ -204,8 +204,8 @@ class NoiseSettings(KindSettings):
                 raise ConfigError(
                     f"levels contains {shown(text)}: give NAME=LEVEL, for example contrast=0.1."
                 ) from error
-            found.setdefault(name, set()).add(_corruptions()[name](value).level)
-        return {name: _corruptions()[name].in_order(levels) for name, levels in found.items()}
+            by_condition.setdefault(name, set()).add(_corruptions()[name](value).level)
+        return {name: _corruptions()[name].in_order(levels) for name, levels in by_condition.items()}
 
 
 @dataclass(frozen=True)

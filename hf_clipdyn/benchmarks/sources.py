@@ -87,9 +87,9 @@ def open_source(
             f"{name} is a data set of the kind {metadata.kind}, but the benchmark needs {' or '.join(schemas)}: "
             f"choose one of {known}."
         )
-    found = load_dataset(name, configs[0], data_dir=data_dir, token=token)
-    split = next((split for split in _SPLITS if split in found), next(iter(found)))
-    return Source(name, found[split], split, metadata, _absent(found, split, metadata))
+    splits = load_dataset(name, configs[0], data_dir=data_dir, token=token)
+    split = next((split for split in _SPLITS if split in splits), next(iter(splits)))
+    return Source(name, splits[split], split, metadata, _absent(splits, split, metadata))
 
 
 def drawn_source(items: Mapping[str, Sequence[Any]]) -> Source:
@@ -97,9 +97,9 @@ def drawn_source(items: Mapping[str, Sequence[Any]]) -> Source:
     return Source(DRAWN, datasets.Dataset.from_dict(dict(items)), "test", dataset_metadata(DRAWN))
 
 
-def _absent(found: datasets.DatasetDict, split: str, metadata: DatasetMetadata) -> int:
-    config = found[split].info.config_name
-    official, counted = metadata.official_rows(config, split), len(found[split])
+def _absent(splits: datasets.DatasetDict, split: str, metadata: DatasetMetadata) -> int:
+    config = splits[split].info.config_name
+    official, counted = metadata.official_rows(config, split), len(splits[split])
     if official is None:  # NIGHTS' shares of the splits are not published, its total is
-        official, counted = metadata.official_rows(config, "total"), sum(map(len, found.values()))
+        official, counted = metadata.official_rows(config, "total"), sum(map(len, splits.values()))
     return max(0, official - counted) if official is not None else 0

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from hf_clipdyn.preprocess import input_edges
 
-__all__ = ["View", "crop_view", "upsample_map", "whole_view"]
+__all__ = ["SeenPart", "crop_view", "upsample_map", "whole_view"]
 
 _GRAIN = 1e12  # what maps are rounded to, per largest value
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class View:
+class SeenPart:
     """The part of an image that the model saw, in the image's own pixels.
 
     Attributes:
@@ -45,12 +45,16 @@ class View:
         return image_map[y : y + height, x : x + width]
 
 
-def whole_view(width: int, height: int) -> View:
+View = SeenPart
+"""The name in version 0.2, for plug-ins. To be removed in 0.4.0."""
+
+
+def whole_view(width: int, height: int) -> SeenPart:
     """All of an image, which is squashed to the model's input."""
-    return View(0.0, 0.0, float(width), float(height), (0, 0), (width, height))
+    return SeenPart(0.0, 0.0, float(width), float(height), (0, 0), (width, height))
 
 
-def crop_view(image_processor: Any, width: int, height: int) -> View:
+def crop_view(image_processor: Any, width: int, height: int) -> SeenPart:
     """What remains of an image after the model's own processor has resized it and cut out its centre."""
     edges = input_edges(image_processor, width, height)
     # A pixel belongs to the view if its centre does; at least one pixel of each axis always belongs to it.
@@ -62,10 +66,10 @@ def crop_view(image_processor: Any, width: int, height: int) -> View:
     ]
     (left, right), (top, bottom) = edges
     size = (ends[0] - firsts[0], ends[1] - firsts[1])
-    return View(left, top, right, bottom, (firsts[0], firsts[1]), size)
+    return SeenPart(left, top, right, bottom, (firsts[0], firsts[1]), size)
 
 
-def upsample_map(coarse: Floats, view: View, sigma: float | None = None) -> Floats:
+def upsample_map(coarse: Floats, view: SeenPart, sigma: float | None = None) -> Floats:
     """A map over the model's input as a map of the pixels that it saw.
 
     Args:

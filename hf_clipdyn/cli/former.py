@@ -68,28 +68,28 @@ def _renamed(command: str, words: list[str]) -> list[str]:
     # The name of the repository was the value of --push-to-hub.
     takes_name = command in ("evaluate", "prepare") or (command == "share" and words[:1] == ["page"])
     takes_name &= not any(re.match("--hub[-_]model[-_]id", word) for word in words)
-    found: list[str] = []
+    new_words: list[str] = []
     for word in words:
         name, equals, text = word.partition("=")
         name = name.replace("_", "-")
-        after_push = bool(found) and found[-1].replace("_", "-") == "--push-to-hub"
+        after_push = bool(new_words) and new_words[-1].replace("_", "-") == "--push-to-hub"
         if name in options:
             _warn(name, options[name])
             option, fixed, _ = options[name].partition("=")
-            if fixed and any(given.partition("=")[0] == option for given in [*words, *found]):
+            if fixed and any(given.partition("=")[0] == option for given in [*words, *new_words]):
                 raise ConfigError(
                     f"{name} stands for {options[name]}, and {option} is given too: leave out one."
                 )
-            found.append(options[name] + equals + text)
+            new_words.append(options[name] + equals + text)
         elif takes_name and name == "--push-to-hub" and "/" in text:
             _warn("--push-to-hub NAME", "--push-to-hub --hub-model-id NAME")
-            found += ["--push-to-hub", "--hub-model-id", text]
+            new_words += ["--push-to-hub", "--hub-model-id", text]
         elif takes_name and after_push and re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", word):
             _warn("--push-to-hub NAME", "--push-to-hub --hub-model-id NAME")
-            found += ["--hub-model-id", word]
+            new_words += ["--hub-model-id", word]
         else:
-            found.append(word)
-    return found
+            new_words.append(word)
+    return new_words
 
 
 def _warn(old: str, new: str) -> None:

@@ -144,6 +144,14 @@ def _submitted(asked: "Evaluation") -> str:
     return submit(work, command.submit, command.submit_setting, print_command=command.print_command)
 
 
+_NEEDS_PRINT = (
+    ("benchmarks", "numbers", "differences"),
+    ("metric", "numbers"),
+    ("study", "verdicts"),
+    *((name, "differences") for name in ("revisions", "correction", "family")),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report(Command, group="Main path"):
     """Judge the claims and draw the trajectories.
@@ -152,25 +160,56 @@ class Report(Command, group="Main path"):
 
     With `--print numbers` it only prints the main metrics of each run and benchmark, with a sparkline over the
     revisions: a dot is a revision whose number is not interpretable, a gap is one without a number. With
-    `--print verdicts` it only prints the verdict on each registered claim.
+    `--print verdicts` it only prints the verdict on each registered claim. With `--print differences` it only prints
+    the paired differences of `--revisions` from the first of them, corrected for their number.
     """
 
     results: tuple[Path, ...] = shared.tables()
     output: Path | None = option(
-        None, "Folder of the page. With --print verdicts: a Parquet file for their table.", short="o"
+        None,
+        "Folder of the page. With --print verdicts or differences: a Parquet file for their table.",
+        short="o",
     )
-    printed: str | None = option(None, "Only print these.", choices=("numbers", "verdicts"), flag="print")
+    printed: str | None = option(
+        None, "Only print these.", choices=("numbers", "verdicts", "differences"), flag="print"
+    )
     claims: Path | None = shared.claims()
     study: str | None = option(
         None, "For verdicts: study in the claims. Default: the one sharing most benchmarks."
     )
-    benchmarks: str | None = option(None, "For numbers: only this benchmark.", metavar="KIND/DATASET")
+    benchmarks: tuple[str, ...] = option(
+        (), "For numbers and differences: only these benchmarks.", metavar="KIND/DATASET,…"
+    )
     metric: str | None = option(
         None, "For numbers: all of this metric instead of the main ones; `all`: everything."
+    )
+    revisions: tuple[str, ...] = option(
+        (),
+        "For differences: the reference, then what is compared with it: revisions, models (owner/name, its last "
+        "revision) or owner/name@revision. Default: all models, with the first one.",
+    )
+    correction: str | None = option(
+        None,
+        "For differences, for their number: holm; bh (Benjamini-Hochberg), to explore; by (Benjamini-Yekutieli); "
+        "none. Default: holm.",
+        choices=("holm", "bh", "by", "none"),
+    )
+    family: str | None = option(
+        None,
+        "For differences: what is corrected together: the main metrics, or all values. Default: main.",
+        choices=("main", "all"),
     )
     stimuli: str = shared.stimuli()
     data_dir: Mapping[str, Path] = shared.folders()
     figures: bool = option(True, "Also draw figures for papers.")
+    figure_formats: tuple[str, ...] = option(
+        ("png", "pdf"), "Formats of the figures.", choices=("png", "svg", "pdf")
+    )
+    figure_width: str = option(
+        "auto",
+        "Width of the figures: column (3.35 inches), page (7 inches), or auto: by the number of panels.",
+        choices=("auto", "column", "page"),
+    )
     try_it: bool = option(
         False, "Put the image encoder of one run of a small CLIP into the page, to ask it about own images."
     )
@@ -181,9 +220,9 @@ class Report(Command, group="Main path"):
     quiet: bool = shared.quiet()
 
     def __post_init__(self) -> None:
-        for name, needed in (("benchmarks", "numbers"), ("metric", "numbers"), ("study", "verdicts")):
-            if getattr(self, name) is not None and self.printed != needed:
-                raise ConfigError(f"`{name}` requires --print {needed}.")
+        for name, *needed in _NEEDS_PRINT:
+            if getattr(self, name) and self.printed not in needed:
+                raise ConfigError(f"`{name}` requires --print {' or '.join(needed)}.")
         if self.store is not None and not self.try_it:
             raise ConfigError("`store` requires --try-it: nothing else reads models.")
         if self.try_it and self.printed is not None:
@@ -192,12 +231,15 @@ class Report(Command, group="Main path"):
             raise ConfigError("--print numbers writes nothing: leave out `output`.")
         if self.printed is None and self.output is None:
             raise ConfigError(
-                "--output is missing: give a folder for the page, or --print numbers or verdicts."
+                "--output is missing: give a folder for the page, or --print numbers, verdicts or differences."
             )
 
     def run(self) -> None:
         if self.printed == "verdicts":
             self._print_verdicts()
+            return
+        if self.printed == "differences":
+            self._print_differences()
             return
         from hf_clipdyn.report import print_results, read_study, summarize, write_report
 
@@ -205,11 +247,13 @@ class Report(Command, group="Main path"):
             everything = self.metric == "all"
             metric = None if everything else self.metric
             study = read_study(self.results)
-            print_results(study, benchmark=self.benchmarks, metric=metric, everything=everything)
+            for benchmark in self.benchmarks or (None,):
+                print_results(study, benchmark=benchmark, metric=metric, everything=everything)
             return
         assert self.output is not None
         study = read_study(self.results, claims=self.claims)
         options = shared.page_options(self.stimuli, self.data_dir)
+        options |= {"figure_formats": self.figure_formats, "figure_width": self.figure_width}
         options |= {"try_it": self.try_it, "store": self.store}
         page = write_report(study, self.output, figures=self.figures, style=self.style, **options)
         print_results(study)
@@ -237,6 +281,26 @@ class Report(Command, group="Main path"):
         if self.output is not None:
             table = verdicts.verdict_table(judged)
             verdicts.write_verdicts(table, self.output, verdicts.provenance(read, evidence))
+            print(f"\nWrote {self.output}.")
+
+    def _print_differences(self) -> None:
+        from hf_clipdyn.report import read_study
+        from hf_clipdyn.report.differences import check_differences, differences
+
+        study = read_study(self.results)
+        if self.output is not None:
+            check_differences(self.output, study.results.tables)
+        compared = differences(
+            study,
+            self.revisions[0] if self.revisions else None,
+            self.revisions[1:] or None,
+            benchmarks=self.benchmarks or None,
+            correction=self.correction or "holm",
+            family=self.family or "main",
+        )
+        print(compared.render())
+        if self.output is not None:
+            compared.write(self.output)
             print(f"\nWrote {self.output}.")
 
 

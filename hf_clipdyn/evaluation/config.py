@@ -237,10 +237,10 @@ def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
     Raises:
         ConfigError: the shard is not a part of the whole.
     """
-    found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", "1/1" if shard is None else shard)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+    place = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", "1/1" if shard is None else shard)
+    if place is None or not 1 <= int(place[1]) <= int(place[2]):
         raise ConfigError(f"shard is {shown(shard)}: give i/n with i from 1 to n, for example 1/4.")
-    return revisions[int(found[1]) - 1 :: int(found[2])]
+    return revisions[int(place[1]) - 1 :: int(place[2])]
 
 
 def called_with(

@@ -200,29 +200,29 @@ class _Measurement:
             revisions=len(self._plan.revisions),
             images_per_pass=self._encoder.images_per_pass or self._config.batch_size,
             measured=f"{self._revision.name} of {self._config.series.repo_id} on {self._encoder.device}",
-            most_rows=max(one.rows for found in samples.values() for one in found),
+            most_rows=max(one.rows for of_benchmark in samples.values() for one in of_benchmark),
         )
 
     def _samples(
         self, benchmarks: Sequence[Benchmark], images: Callable[[], int]
     ) -> dict[Benchmark, list["_Sample"]]:
         """Measurements of the benchmarks of one data set, which share images, on more and more rows."""
-        found: dict[Benchmark, list[_Sample]] = {}
+        by_benchmark: dict[Benchmark, list[_Sample]] = {}
         for rows in _ROWS:
             readouts = [Readout(self._encoder, batch_size=self._config.batch_size) for _ in range(2)]
             for one in benchmarks:
                 try:
-                    found.setdefault(one, []).append(
+                    by_benchmark.setdefault(one, []).append(
                         self._sample(one, min(rows, self._rows(one)), readouts, images)
                     )
                 except EvaluationError:  # it needs texts
                     if not self._config.skip_missing:
                         raise
-                    found.pop(one, None)
-            seconds = sum(samples[-1].spent for samples in found.values())
+                    by_benchmark.pop(one, None)
+            seconds = sum(samples[-1].spent for samples in by_benchmark.values())
             if rows >= max(map(self._rows, benchmarks)) or (rows > _ROWS[0] and seconds >= _LONG_ENOUGH):
                 break
-        return {one: samples for one, samples in found.items() if samples}
+        return {one: samples for one, samples in by_benchmark.items() if samples}
 
     def _rows(self, benchmark: Benchmark) -> int:
         rows = len(self._plan.sources[benchmark].dataset)

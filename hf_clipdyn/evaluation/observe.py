@@ -35,11 +35,11 @@ def observe(planned: PlannedCell, readout: Readout) -> pd.DataFrame:
 
 
 def _check_columns(kind: type[Kind[Any]], trials: pd.DataFrame) -> None:
-    found = {str(name): str(dtype) for name, dtype in trials.dtypes.items()}
+    returned = {str(name): str(dtype) for name, dtype in trials.dtypes.items()}
     declared = {
         name: str(pd.Series([], dtype=cast("Any", of)).dtype) for name, of in kind.trial_columns.items()
     }
-    assert found == declared, f"{kind.name} declares the trial columns {declared} and returned {found}"
-    assert "item" in found, f"the trials of {kind.name} lack the column item"
-    taken = set(found) & {"row", "file", *Cell.__annotations__}
+    assert returned == declared, f"{kind.name} declares the trial columns {declared} and returned {returned}"
+    assert "item" in returned, f"the trials of {kind.name} lack the column item"
+    taken = set(returned) & {"row", "file", *Cell.__annotations__}
     assert not taken, f"the trials of {kind.name} have columns with reserved names: {taken}"

@@ -204,7 +204,7 @@ def is_written(path: Path) -> bool:
 
 def summarise_parity(table: pd.DataFrame) -> list[str]:
     """Sentences: how many values of each benchmark have which mark, and the largest difference with its layer."""
-    found = []
+    sentences = []
     for benchmark, rows in table.groupby("benchmark", sort=False):
         counts = [f"{(rows['mark'] == one).sum()} {one}" for one in MARKS if (rows["mark"] == one).any()]
         marked = rows[rows["mark"] != NOT_COMPARABLE]
@@ -215,8 +215,8 @@ def summarise_parity(table: pd.DataFrame) -> list[str]:
             sentence += f"; the largest difference is {worst['difference']:+.4f}, at {place} "
             sentence += f"({worst['distance']}, {worst['metric']})"
         causes = sorted(set(rows.loc[rows["mark"] == NOT_COMPARABLE, "note"]))
-        found.append(f"{sentence}.{''.join(f' Not comparable: {cause}.' for cause in causes)}")
-    return found
+        sentences.append(f"{sentence}.{''.join(f' Not comparable: {cause}.' for cause in causes)}")
+    return sentences
 
 
 def render_parity(table: pd.DataFrame) -> str:

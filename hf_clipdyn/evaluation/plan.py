@@ -310,11 +310,11 @@ def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
                 )
             except DatasetError as error:
                 opened[shown] = error
-        found = opened[shown]
-        if isinstance(found, Source):
-            sources[one] = found
+        outcome = opened[shown]
+        if isinstance(outcome, Source):
+            sources[one] = outcome
         else:
-            missing[one] = str(found)
+            missing[one] = str(outcome)
     if missing:
         table = _missing_table(missing, benchmarks, config)
         if not config.skip_missing:
@@ -332,11 +332,11 @@ def file_names(dataset: datasets.Dataset) -> Files:
         return np.full(len(dataset), "", object)
     column = next((name for name in _STIMULUS if name in images), images[0])
     table: Any = dataset.with_format("arrow")
-    found: list[str] = []
+    file_names: list[str] = []
     for start in range(0, len(table), 1000):
         paths = pc.struct_field(table[start : start + 1000][column].combine_chunks(), "path")
-        found += [(path or "").rpartition("/")[2] for path in paths.to_pylist()]
-    return np.array(found, object)
+        file_names += [(path or "").rpartition("/")[2] for path in paths.to_pylist()]
+    return np.array(file_names, object)
 
 
 def _missing_table(

@@ -89,8 +89,8 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
     for name in config.revisions or ():
         if name not in known:
             raise UnknownNameError("revision", name, known)
-    found = [cell for cell in cells if config.revisions is None or cell.revision in config.revisions]
-    for cell in found:
+    selected = [cell for cell in cells if config.revisions is None or cell.revision in config.revisions]
+    for cell in selected:
         benchmark = benchmarks[cell.kind, cell.dataset]
         trials = store.trials(cell.key)
         if trials is None or cell.observe_version != benchmark.kind.observe_version:
@@ -129,7 +129,7 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
         rows = rows_of(new, benchmark.kind, numbers, config)
         kept = given_influences(benchmark.kind, trials, numbers)
         store.write(new, rows, None, vocabulary([benchmark]), influences=kept)
-    return [cell.key for cell in found]
+    return [cell.key for cell in selected]
 
 
 def _damage(kind: type[Kind[Any]], trials: pd.DataFrame) -> str:

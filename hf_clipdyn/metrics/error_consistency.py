@@ -134,7 +134,7 @@ def observer_consistency(
     first, second = observer_pairs(observers, predictions)
     n = len(first)
     clusters = as_exemplars(shape_exemplars, texture_exemplars, n) or [np.arange(n)]
-    statistics, influences = (found[: len(_KAPPAS)] for found in pair_statistics(first, second))
+    statistics, influences = (part[: len(_KAPPAS)] for part in pair_statistics(first, second))
     defined = ~np.isnan(statistics[0])
     counts = {"n": n, "n_pairs": int(defined.sum())}
     if not defined.any():

@@ -119,8 +119,8 @@ def iqa_correlation(
         statistic = _statistic(x, y, fitted, blocks, n_blocks, sign, kendall)
         correlations: list[Scale] = ["fisher"] * (len(names) + 1)
         ones = np.ones(n_blocks, dtype=np.int64)
-        found = resampled_intervals(statistic, ones, [*correlations, "linear"], resampling)
-        intervals = dict(zip(values, found.tolist(), strict=False))
+        ends = resampled_intervals(statistic, ones, [*correlations, "linear"], resampling)
+        intervals = dict(zip(values, ends.tolist(), strict=False))
     for name, value in values.items():
         interval = [float("nan")] * 2 if np.isnan(value) else intervals[name]
         if n_groups < min(n, _FEW) and not isinstance(interval, str) and interval[1] - interval[0] <= 1e-9:

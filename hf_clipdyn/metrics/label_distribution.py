@@ -152,14 +152,14 @@ def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) 
     human = numbers / numbers.sum(axis=1, keepdims=True)
     half = np.asarray(halves)
     factors = np.empty(2)
-    found = np.empty_like(scores)
+    probabilities = np.empty_like(scores)
     for one in (0, 1):
         fitted, rest = half == one, half != one
         if not fitted.any():
             raise MetricError("One half has no images: each half needs at least one.")
         factors[one] = _fitted_factor(scores[fitted], human[fitted])
-        found[rest] = special.softmax(factors[one] * scores[rest], axis=1)
-    return found, factors
+        probabilities[rest] = special.softmax(factors[one] * scores[rest], axis=1)
+    return probabilities, factors
 
 
 def _fitted_factor(scores: Floats, human: Floats) -> float:
@@ -169,8 +169,8 @@ def _fitted_factor(scores: Floats, human: Floats) -> float:
         logits = np.exp(log_factor) * scores
         return float((special.logsumexp(logits, axis=1) - (human * logits).sum(axis=1)).mean())
 
-    found = optimize.minimize_scalar(loss, bounds=_SCALES, method="bounded")
-    return math.exp(float(found.x))
+    fit = optimize.minimize_scalar(loss, bounds=_SCALES, method="bounded")
+    return math.exp(float(fit.x))
 
 
 def human_entropy(counts: ArrayLike) -> Floats:
@@ -270,12 +270,12 @@ def split_halves(
     human, truth = _shares(counts, labels)
     numbers = np.asarray(counts, np.int64)
     rng = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for _ in range(n_splits):
         first = _half(numbers, rng)
         for name, value in _of_halves(first, numbers - first, truth):
-            found.setdefault(name, []).append(value)
-    result = {name: _mean(values) for name, values in found.items()}
+            by_name.setdefault(name, []).append(value)
+    result = {name: _mean(values) for name, values in by_name.items()}
     for name in _correlations(human, human, truth):
         result[f"{name}_stepped_up"] = 2 * result[name] / (1 + result[name])
     return result
@@ -392,8 +392,8 @@ def _alone(name: str, x: Floats, y: Floats) -> float:
 
     if np.ptp(x) <= 1e-12 * np.abs(x).max() or np.ptp(y) == 0:
         return float("nan")
-    found = stats.pearsonr(x, y) if name.endswith("pearson") else stats.spearmanr(x, y)
-    return float(found.statistic)
+    result = stats.pearsonr(x, y) if name.endswith("pearson") else stats.spearmanr(x, y)
+    return float(result.statistic)
 
 
 def _drawn(
@@ -409,14 +409,14 @@ def _drawn(
         own = np.flatnonzero(truth == label)
         weights[:, own] = bootstrap_weights(np.ones(len(own), np.int64), resampling.n_resamples, rng)
     images = np.arange(len(truth))
-    found = {}
+    values = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for name, row in rows.items():
             counted = ~np.isnan(row)
-            found[name] = weights @ np.where(counted, row, 0) / (weights @ counted)
+            values[name] = weights @ np.where(counted, row, 0) / (weights @ counted)
         for name, (x, y) in correlations.items():
-            found[name] = _weighted(name, x, y, images, len(images))(weights)
-    return found
+            values[name] = _weighted(name, x, y, images, len(images))(weights)
+    return values
 
 
 def _weighted(

@@ -116,7 +116,7 @@ def _least_squares(curve: _Curve, x: Floats, y: Floats, start: list[float]) -> F
         return np.nan_to_num(curve(x, parameters)[1], posinf=1e100, neginf=-1e100)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        found = optimize.least_squares(
+        fit = optimize.least_squares(
             residuals, start, derivatives, method="lm", x_scale="jac", max_nfev=20_000
         )
-        return np.asarray(found.x)
+        return np.asarray(fit.x)

@@ -163,10 +163,10 @@ def halfway_place(accuracy: ArrayLike, places: ArrayLike, clean: ArrayLike, chan
     high, low = (np.take_along_axis(curve, at[..., None], axis=-1)[..., 0] for at in (before, after))
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(high > low, (high - half) / (high - low), 0.0)
-    found = place[before] + share * (place[after] - place[before])
-    found = np.where((after == 0) & (low < half), -np.inf, found)
-    found = np.where(reached.any(axis=-1), found, np.inf)
-    return np.asarray(np.where(start > chance, found, np.nan))
+    crossing = place[before] + share * (place[after] - place[before])
+    crossing = np.where((after == 0) & (low < half), -np.inf, crossing)
+    crossing = np.where(reached.any(axis=-1), crossing, np.inf)
+    return np.asarray(np.where(start > chance, crossing, np.nan))
 
 
 def clear_of_chance(accuracy: float, n: int, n_classes: int, confidence_level: float = 0.95) -> bool:
@@ -209,18 +209,18 @@ def robustness_influences(right: ArrayLike, places: ArrayLike, chance: float) ->
         [-0.222, 0.111, 0.111, 0.0]
     """
     table, place = np.asarray(right, np.float64), np.asarray(places, np.float64)
-    values, found = np.nanmean(table, axis=0), mean_influence(table)
-    clean = found[:, :1]
-    result = {"accuracy": found.T}
+    values, influence = np.nanmean(table, axis=0), mean_influence(table)
+    clean = influence[:, :1]
+    result = {"accuracy": influence.T}
     with np.errstate(divide="ignore", invalid="ignore"):
         for name, guessed in (("relative_drop", 0.0), ("chance_corrected_drop", chance)):
             above = values[0] - guessed
-            result[name] = ((clean * (values - guessed) / above - found) / above).T
+            result[name] = ((clean * (values - guessed) / above - influence) / above).T
     result |= dict.fromkeys(_ON_AXIS, np.full((1, len(table)), np.nan))
     placed = np.isfinite(place)
     if placed.sum() < 2:
         return result
-    at, curve, moved = place[placed], values[placed], found[:, placed]
+    at, curve, moved = place[placed], values[placed], influence[:, placed]
     steps = np.diff(at) / (at[-1] - at[0])
     result["area"] = ((moved[:, 1:] + moved[:, :-1]) / 2 @ steps)[None]
     half = (values[0] + chance) / 2
@@ -350,14 +350,14 @@ def _places(levels: Floats, places: ArrayLike | None) -> Floats:
     """Where the area has each level."""
     if places is None:
         return levels
-    found = np.asarray(places, np.float64)
-    if found.shape != levels.shape:
+    positions = np.asarray(places, np.float64)
+    if positions.shape != levels.shape:
         raise MetricError(
-            f"places has the shape {found.shape}: give one for each of the {len(levels)} sigmas."
+            f"places has the shape {positions.shape}: give one for each of the {len(levels)} sigmas."
         )
-    steps = np.diff(found[np.isfinite(found)])
+    steps = np.diff(positions[np.isfinite(positions)])
     if not ((steps > 0).all() or (steps < 0).all()):
         raise MetricError(
             "The places of the sigmas are not in order: sort them in ascending or descending order."
         )
-    return found
+    return positions

@@ -60,9 +60,9 @@ def iso_response_contrast(contrasts: ArrayLike, distances: ArrayLike, criterion:
         between = np.exp(np.log(at(c, below)) + share * (np.log(at(c, above)) - np.log(at(c, below))))
     # At a point of the grid nothing is interpolated; from a distance of 0, whose logarithm is infinite, nothing can be.
     exact = (at(d, above) == d0) | (at(d, below) == 0)
-    found = np.where(exact & ((above > 0) | (at(d, above) == d0)), at(c, above), between)
+    contrast = np.where(exact & ((above > 0) | (at(d, above) == d0)), at(c, above), between)
     inside = reached.any(axis=-1) & (d0 > 0) & ((above > 0) | (at(d, above) == d0))
-    return np.asarray(np.where(inside, found, np.nan))
+    return np.asarray(np.where(inside, contrast, np.nan))
 
 
 def masking_elevation(

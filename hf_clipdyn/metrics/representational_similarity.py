@@ -331,11 +331,11 @@ def _drawn(models: Floats, people: Floats, parts: Sequence[Ints], counts: Floats
     drawn = []
     for start in range(0, len(counts), _DRAWS):
         some = counts[start : start + _DRAWS].T
-        found = []
+        correlations = []
         for part, of_models, of_people in prepared:
             weights = some[first[part]] * some[second[part]]
-            found.append(_weighted_correlations(of_models(weights), of_people(weights), weights.T))
-        drawn.append(_mean_where_defined(found))
+            correlations.append(_weighted_correlations(of_models(weights), of_people(weights), weights.T))
+        drawn.append(_mean_where_defined(correlations))
     return np.concatenate(drawn)
 
 
@@ -346,8 +346,8 @@ def _without_each_image(models: Floats, people: Floats, parts: Sequence[Ints], m
         return _drawn(models, people, parts, 1.0 - np.eye(n_images), method)
     # From the signs of all pairs of pairs in one pass.
     ends = np.stack(np.triu_indices(n_images, 1), axis=1)
-    found = [_tau_a_without_each(models[:, part], people[:, part], ends[part], n_images) for part in parts]
-    return np.asarray(np.mean(found, axis=0))
+    taus = [_tau_a_without_each(models[:, part], people[:, part], ends[part], n_images) for part in parts]
+    return np.asarray(np.mean(taus, axis=0))
 
 
 class _Ranks:

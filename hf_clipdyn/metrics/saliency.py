@@ -1,8 +1,8 @@
 """How well maps predict where people look: the means over images of eight metrics.
 
-The metrics of one map are plain functions, defined in `saliency_map_scores` and offered here too:
-``nss(saliency_map, fixations)``, ``auc``, ``auc_judd``, ``shuffled_auc``, ``cc``, ``sim``,
-``kl_divergence``, ``information_gain``, and all of them with one sort: ``image_scores``.
+The metrics of one map are plain functions: ``nss(saliency_map, fixations)``, ``auc``, ``auc_judd``, ``shuffled_auc``,
+``cc``, ``sim``, ``kl_divergence``, ``information_gain``, and all of them with one sort: ``image_scores``. See
+`saliency_map_scores` for the conventions.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,17 +18,10 @@ from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
 from hf_clipdyn.metrics.fixation_maps import as_fixations, as_map, fixation_density
 from hf_clipdyn.metrics.saliency_map_scores import (
     METRICS,
+    ImageScorer,
+    SaliencyMap,
     SimConvention,
-    auc,
-    auc_judd,
-    cc,
     chosen_metrics,
-    image_scores,
-    information_gain,
-    kl_divergence,
-    nss,
-    shuffled_auc,
-    sim,
 )
 
 __all__ = [
@@ -105,12 +98,12 @@ def saliency(
     n_fixations = 0
     rows_in = _aligned(predictions, fixations, densities, other_fixations, _for_each_image(baseline))
     for image_map, points, density, others, centre in rows_in:
-        array, found = as_map("predictions", image_map), as_fixations(points)
-        if sigma is not None and len(found):
-            density = fixation_density(found, (array.shape[0], array.shape[1]), sigma)
+        array, at_fixations = as_map("predictions", image_map), as_fixations(points)
+        if sigma is not None and len(at_fixations):
+            density = fixation_density(at_fixations, (array.shape[0], array.shape[1]), sigma)
         scores = image_scores(
             array,
-            found,
+            at_fixations,
             metrics=wanted,
             density=density,
             other_fixations=others,
@@ -118,7 +111,7 @@ def saliency(
             sim_convention=sim_convention,
         )
         rows.append([scores[name] for name in wanted])
-        n_fixations += len(found)
+        n_fixations += len(at_fixations)
         for name, cause in scores["causes"].items():
             causes[name].append(cause)
     if not rows:
@@ -131,6 +124,225 @@ def saliency(
         intervals = mean_intervals(values, np.arange(len(values)), scales, resampling).tolist()
         result |= {f"{name}_ci": interval for name, interval in zip(wanted, intervals, strict=True)}
     return result
+
+
+def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
+    """Normalised scanpath saliency: mean of the standardised map at the fixations (Peters et al. 2005).
+
+    Args:
+        saliency_map: shape (H, W), any unit.
+        fixations: the points themselves, shape (n, 2). On a blurred fixation map NSS is a different,
+            smaller number (1.69 instead of 1.93 in one case).
+
+    Returns:
+        In standard deviations (population), unbounded; 0 for chance and for a constant map. NaN
+        without fixations.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import nss
+        >>> saliency_map = [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+        >>> round(nss(saliency_map, [[1, 1]]), 4), round(nss(saliency_map, [[0, 0]]), 4)
+        (2.8284, -0.3536)
+    """
+    return _single("nss", saliency_map, fixations)
+
+
+def auc(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
+    """Area under the ROC of fixations against all pixels (uniform negatives); ties count one half.
+
+    Args:
+        saliency_map: shape (H, W), any unit; only its order matters.
+        fixations: shape (n, 2); repeats count.
+
+    Returns:
+        In [0, 1]; exactly 0.5 for a constant map. NaN without fixations.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import auc
+        >>> round(auc([[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[1, 1]]), 4)
+        0.9444
+    """
+    return _single("auc", saliency_map, fixations)
+
+
+def auc_judd(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
+    """AUC in the convention of Judd et al. 2009, without their random jitter.
+
+    The thresholds are the distinct values at the fixations; tp is the share of the fixations
+    (repeats counted) and fp the share of the pixels without any fixation at or above; trapezoids
+    between (0, 0), those points and (1, 1).
+
+    Args:
+        saliency_map: shape (H, W), any unit.
+        fixations: shape (n, 2).
+
+    Returns:
+        In [0, 1]; exactly 0.5 for a constant map. NaN without fixations, and where every pixel is
+        fixated.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import auc_judd
+        >>> auc_judd([[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[1, 1]])
+        1.0
+    """
+    return _single("auc_judd", saliency_map, fixations)
+
+
+def shuffled_auc(saliency_map: ArrayLike, fixations: ArrayLike, other_fixations: ArrayLike) -> float:
+    """AUC of the fixations against those of other images (Tatler et al. 2005), ties one half.
+
+    A map that merely favours the centre scores 0.5, since the negatives are as central.
+
+    Args:
+        saliency_map: shape (H, W), any unit.
+        fixations: shape (n, 2).
+        other_fixations: fixations of the other images, rescaled to this one (see
+            `fixation_maps.fixations_of_others`), shape (m, 2); repeats count.
+
+    Returns:
+        In [0, 1]; exactly 0.5 for a constant map. NaN without fixations of either kind.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import shuffled_auc
+        >>> centred = [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+        >>> shuffled_auc(centred, [[1, 1]], [[0, 0]]), shuffled_auc(centred, [[1, 1]], [[1, 1]])
+        (1.0, 0.5)
+    """
+    return _single("sauc", saliency_map, fixations, other_fixations=other_fixations)
+
+
+def cc(saliency_map: ArrayLike, density: ArrayLike) -> float:
+    """Pearson's correlation of the map with the fixation density.
+
+    Args:
+        saliency_map, density: shape (H, W).
+
+    Returns:
+        In [-1, 1]; 0 for a constant map. NaN for a constant density.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import cc
+        >>> round(cc([[0, 1], [2, 3]], [[0.0, 0.1], [0.2, 0.7]]), 4)
+        0.9135
+    """
+    return _single("cc", saliency_map, density=density)
+
+
+def sim(saliency_map: ArrayLike, density: ArrayLike, convention: SimConvention = "mit") -> float:
+    """Similarity: sum over the pixels of the smaller of the two, each scaled to sum to 1.
+
+    Args:
+        saliency_map, density: shape (H, W).
+        convention: "mit" (default) stretches both to [0, 1] first, as the MIT benchmark's code
+            does; "shift" only lifts a map with negative values to 0, as pysaliency does.
+
+    Returns:
+        In [0, 1], 1 for equal maps. NaN where a map cannot be scaled: constant ("mit"), all zero
+        ("shift").
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import sim
+        >>> round(sim([[0, 1], [2, 3]], [[0.0, 0.1], [0.2, 0.7]]), 4)
+        0.8
+    """
+    return _single("sim", saliency_map, density=density, sim_convention=convention)
+
+
+def kl_divergence(saliency_map: ArrayLike, density: ArrayLike) -> float:
+    """Kullback-Leibler divergence of the map from the density, sum g log(eps + g / (p + eps)).
+
+    eps = 2.2204e-16 as in the MIT benchmark; p is the map and g the density, each scaled to sum to
+    1. A map with negative values is lifted to 0 first.
+
+    Args:
+        saliency_map, density: shape (H, W).
+
+    Returns:
+        In nats, 0 for equal maps, else positive (up to rounding); smaller is better. It punishes
+        zeros at fixated places without bound but for eps. NaN for an all-zero map or density.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import kl_divergence
+        >>> round(kl_divergence([[1, 1], [1, 1]], [[0.1, 0.1], [0.1, 0.7]]), 4)
+        0.4458
+    """
+    return _single("kl", saliency_map, density=density)
+
+
+def information_gain(saliency_map: ArrayLike, fixations: ArrayLike, baseline: ArrayLike) -> float:
+    """Mean log-likelihood of the fixations under the map over that under a baseline (Kümmerer et al. 2015).
+
+    Both maps are clipped at 0, scaled to sum to 1 and mixed with 1 % of the uniform density.
+
+    Args:
+        saliency_map: shape (H, W).
+        fixations: shape (n, 2).
+        baseline: density of the centre bias, best from the fixations of the other images, (H, W).
+
+    Returns:
+        In bits per fixation, unbounded; 0 for no better than the baseline. NaN without fixations,
+        and for a map without positive values.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import information_gain
+        >>> uniform = [[1, 1], [1, 1]]
+        >>> round(information_gain([[0, 0], [0, 1]], [[1, 1]], uniform), 4)
+        1.9891
+        >>> round(information_gain(uniform, [[1, 1]], uniform), 4)
+        0.0
+    """
+    return _single("ig", saliency_map, fixations, baseline=baseline)
+
+
+def image_scores(
+    saliency_map: ArrayLike,
+    fixations: ArrayLike,
+    *,
+    metrics: Sequence[str] | None = None,
+    density: ArrayLike | None = None,
+    other_fixations: ArrayLike | None = None,
+    baseline: ArrayLike | None = None,
+    sim_convention: SimConvention = "mit",
+) -> dict[str, Any]:
+    """The metrics of one map. `ImageScorer` is faster for several maps of one image.
+
+    Args:
+        saliency_map: shape (H, W).
+        fixations: shape (n, 2); empty where a data set has densities only.
+        metrics: some of `METRICS`, None for all. A metric without its input is NaN.
+        density: for cc, sim and kl; shape (H, W), see `fixation_maps.fixation_density`.
+        other_fixations: for sauc, see `shuffled_auc`.
+        baseline: for ig, see `information_gain`.
+        sim_convention: see `sim`.
+
+    Returns:
+        A value for each metric, in the order of `METRICS`; ``causes``, for each NaN its reason, by metric.
+
+    Raises:
+        MetricError: see above; also an unknown metric.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import image_scores
+        >>> scores = image_scores([[0, 1], [2, 3]], [[1, 1]], metrics=["nss", "auc", "cc"])
+        >>> round(scores["nss"], 4), scores["auc"], scores["cc"]
+        (1.3416, 0.875, nan)
+        >>> scores["causes"]
+        {'cc': 'there is no density to compare with: give sigma or densities'}
+    """
+    image_map = SaliencyMap(saliency_map)
+    scorer = ImageScorer(
+        image_map.values.shape,
+        fixations,
+        density=density,
+        other_fixations=other_fixations,
+        baseline=baseline,
+        sim_convention=sim_convention,
+    )
+    return scorer.scores(image_map, metrics)
+
+
+def _single(name: str, saliency_map: ArrayLike, fixations: ArrayLike = (), **inputs: Any) -> float:
+    return float(image_scores(saliency_map, fixations, metrics=[name], **inputs)[name])
 
 
 def _for_each_image(baseline: ArrayLike | Iterable[ArrayLike] | None) -> Any:
@@ -176,9 +388,9 @@ def _means(values: Floats) -> list[float]:
 def _causes(causes: dict[str, list[str]], n_images: int) -> dict[str, str]:
     """The first cause of each metric, with the number of images if it is not all of them."""
     return {
-        name: found[0]
-        if len(found) == n_images
-        else f"undefined for {len(found)} of {n_images} images, which are left out of the mean: {found[0]}"
-        for name, found in causes.items()
-        if found
+        name: of_images[0]
+        if len(of_images) == n_images
+        else f"undefined for {len(of_images)} of {n_images} images, which are left out of the mean: {of_images[0]}"
+        for name, of_images in causes.items()
+        if of_images
     }

@@ -151,16 +151,16 @@ def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: Arr
     with np.errstate(invalid="ignore", divide="ignore"):
         n, both = np.float64(len(predicted)), s + t
         bias = (s - s.sum() / both.sum() * both) / both.sum()
-        found = {
+        influences = {
             "shape_bias": bias,
             "texture_bias": -bias,
             "null_cue_accuracy": (hit - hit.sum() / n) / n**2,
         }
         shares = {"cue_accuracy": both, "shape_accuracy": s, "texture_accuracy": t, "top_class_share": top}
-        found |= {name: (column - column.sum() / n) / n for name, column in shares.items()}
-    placed = np.zeros((len(found), len(conflict)))
-    placed[:, conflict] = list(found.values())
-    return dict(zip(found, placed, strict=True))
+        influences |= {name: (column - column.sum() / n) / n for name, column in shares.items()}
+    placed = np.zeros((len(influences), len(conflict)))
+    placed[:, conflict] = list(influences.values())
+    return dict(zip(influences, placed, strict=True))
 
 
 def _share(count: int, n: int) -> float:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -28,6 +28,12 @@ _LABELS = {
     "level": "level",
 }
 _DECADE_AND_HALF = 10**1.5
+_STEPS = [1, 2, 5, 10]  # of ticks: two decimals are enough
+_LINEAR = (
+    0.6  # at most this part of a power of ten is as wide as the way from 0 to the first trained revision
+)
+_CLOSE = 1.6  # factor between two ticks whose numbers would touch
+_BETWEEN = tuple(range(2, 10))  # of each power of ten, where small ticks are
 _NAMES = 6  # names of revisions that fit under a panel
 
 
@@ -124,7 +130,7 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
             margin = 0.04 * np.ptp(places)
             cell.set_xlim(places.min() - margin, places.max() + margin)
         is_level = axis.kind == "level"
-        locator = MaxNLocator(5, steps=[1, 2, 5, 10]) if is_level else MaxNLocator(7, integer=True)
+        locator = MaxNLocator(5, steps=_STEPS) if is_level else MaxNLocator(7, integer=True)
         cell.xaxis.set_major_locator(locator)
         cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
     if axis.descending:
@@ -132,47 +138,74 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
     if cell.get_yscale() == "log":
         _use_powers(cell, "y")
     else:
-        cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        cell.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=_STEPS))
 
 
 def _use_powers(cell: "Axes", name: Literal["x", "y"]) -> None:
-    """A logarithmic scale with some ticks in each power of ten, in plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator
+    """A logarithmic scale with some ticks in each power of ten, in plain numbers, and small ones between them."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     cell.set(**{f"{name}scale": "log"})
     side = cell.xaxis if name == "x" else cell.yaxis
     low, high = side.get_view_interval()
     side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < _DECADE_AND_HALF * low else (1.0, 3.0)))
     side.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
-    side.set_minor_locator(LogLocator(subs=(1.0,)))
+    side.set_minor_locator(LogLocator(subs=_BETWEEN))
+    side.set_minor_formatter(NullFormatter())
+    side.set_tick_params(which="major", size=mpl.rcParams["xtick.major.size"])
 
 
 def _mark_beyond(cell: "Axes", levels: NDArray[np.float64], beyond: float) -> None:
-    """Name the place of the levels that a logarithm leaves out."""
+    """Name the place of the levels that a logarithm leaves out, behind a break."""
     known = levels[np.isfinite(levels) & (levels > 0)]
     left_out = levels[~np.isfinite(levels) | (levels <= 0)]
     if len(left_out) == 0 or len(known) == 0:
         return
-    ticks = [tick for tick in cell.get_xticks() if known.min() * 0.99 <= tick <= known.max() * 1.01]
+    low, high = known.min() * 0.99, known.max() * 1.01
+    ticks = [tick for tick in cell.get_xticks() if low <= tick <= high]
     names = [*map(_short, ticks), "∞" if math.isinf(left_out[0]) else "0"]
     cell.set_xticks([*ticks, beyond], names)
-    cell.set_xticks([], minor=True)
+    cell.set_xticks(_small_ticks(low, high), minor=True)
+    _break(cell, math.sqrt(beyond * (known.min() if beyond < known.min() else known.max())))
+
+
+def _small_ticks(low: float, high: float) -> list[float]:
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [part * 10.0**power for power in powers for part in _BETWEEN if low <= part * 10.0**power <= high]
+
+
+def _break(cell: "Axes", place: float) -> None:
+    """Interrupt the foot of a panel: left and right of it are different scales."""
+    from matplotlib.lines import Line2D
+
+    high = 0.4 * float(mpl.rcParams["font.size"])
+    look: dict[str, Any] = {"linestyle": "none", "clip_on": False, "zorder": 4, "markersize": 2 * high}
+    at = {"transform": cell.get_xaxis_transform()}
+    paper, edge = mpl.rcParams["axes.facecolor"], mpl.rcParams["axes.edgecolor"]
+    gap = Line2D([place], [0], marker=[(-0.3, -1), (0.1, 1), (0.3, 1), (-0.1, -1)], color=paper, **look, **at)
+    gap.set_markeredgewidth(0)
+    cell.add_artist(gap)  # not plot: its height in the axes must not enter the limits of the data
+    for side in (-0.2, 0.2):
+        slash = Line2D([place], [0], marker=[(side - 0.2, -1), (side + 0.2, 1)], color=edge, **look, **at)
+        cell.add_artist(slash)
 
 
 def _scale_log(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
-    """Logarithmic from the first trained revision on; the untrained model comes before it, at 0."""
+    """Logarithmic from the first trained revision on; the untrained model comes before it, at 0, behind a break."""
     places = axis.places(points)
     first, last = float(places[places > 0].min()), float(np.nanmax(places))
-    cell.set_xscale("symlog", linthresh=first, linscale=0.6)
+    linear = min(_LINEAR, max(0.3 * math.log10(last / first), 0.1))
+    cell.set_xscale("symlog", linthresh=first, linscale=linear)
     cell.set_xlim(-first * 0.35, last * 1.3)
     powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last)) + 1)
     every = -(-len(powers) // 5) or 1
-    ticks = [
-        0.0,
-        *([10.0**power for power in powers[::every]] or [first, last]),
-    ]  # within one decade: its ends
+    ticks = [10.0**power for power in powers[::every]]
+    if len(ticks) < 2:  # the ends, and what is not too near to them
+        ticks = [first, *(tick for tick in ticks if first * _CLOSE < tick < last / _CLOSE), last]
+    ticks = [0.0, *ticks]
     cell.set_xticks(ticks, [_short(tick) for tick in ticks])
-    cell.minorticks_off()
+    cell.set_xticks(_small_ticks(first, last * 1.3), minor=True)
+    _break(cell, first / 2)
     at_one = places[(points["epoch"] == 1) & ~np.isnan(places)]
     if len(at_one) and axis.kind != "epoch":
         one = float(at_one[0])

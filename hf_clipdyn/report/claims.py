@@ -77,12 +77,21 @@ def _panel(
                 windows |= {name: known[name] for name in part.contrast.weights if name in known}
     first = measured[0].parts[0]
     return Panel(
-        f"{first.metric_title}\n{first.dataset_title}",
+        f"{first.metric_title}\n{', '.join(filter(None, [first.dataset_title, _detail(measured[0].parts)]))}",
         lines,
         levels=tuple(_levels(measured[0].parts, lines)),
         spans=tuple(_spans(windows, [line.trajectory for line in lines])),
         contrasts=tuple(contrasts),
     )
+
+
+def _detail(parts: Sequence[Trajectory]) -> str:
+    """What distinguishes an endpoint from others of its metric: of several levels, that it is their mean."""
+    levels = sorted({part.level for part in parts if part.level is not None})
+    if len(levels) < 2:
+        return parts[0].special_detail
+    axis = parts[0].level_axis
+    return f"mean of {axis.title if axis else 'level'} {', '.join(f'{level:g}' for level in levels)}"
 
 
 def _course(values: RunValues) -> Trajectory:
@@ -276,10 +285,11 @@ def _seed_words(parts: Sequence[Part]) -> str:
 
 def _panel_data(panel: Panel) -> dict[str, Any]:
     title, _, place = panel.title.partition("\n")
-    term = panel.first.term
+    term, dataset = panel.first.term, panel.first.dataset_title
     return {
-        "title": title,
-        "place": place,
+        # On the page a title alone must say which number it is.
+        "title": ", ".join(filter(None, [title, place.removeprefix(dataset).lstrip(", ")])),
+        "place": dataset,
         "unit": term.unit,
         "log": term.log,
         "limits": list(term.limits) if term.limits else None,

@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,19 +12,21 @@ import pandas as pd
 
 from hf_clipdyn.report.axis import Axis, scale_axes
 from hf_clipdyn.report.claims import claims_axis, plan_claims
-from hf_clipdyn.report.draw import (
-    Points,
-    draw_level,
+from hf_clipdyn.report.draw import Points, draw_level, scale_values
+from hf_clipdyn.report.labels import (
+    Label,
+    add_letter,
+    decimals,
     font_points,
     lay_out,
     place_labels,
-    scale_values,
     wrapped,
 )
-from hf_clipdyn.report.plan import Level, Line, Panel
+from hf_clipdyn.report.plan import Line, Panel, Seeds, groups_of_seeds
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import GREY, INK, PAPER, hue
-from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, part_title, part_word
+from hf_clipdyn.report.words import NOT_INTERPRETABLE, part_title, part_word
+from hf_clipdyn.statistics.contrasts import Estimate
 from hf_clipdyn.statistics.judging import Part
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ _NUMBERS = 24  # letters of a value with its interval
 # Lines of small text: heights of a panel without its frame, and of the frame (title, names of windows, ticks).
 _PANEL, _SHORT_PANEL, _LEAST_PANEL, _FRAME = 16.0, 11.5, 7.0, 4.5
 _MOST_MARKED = 100  # points of a panel that have a mark each; more hide the lines, and swell the file
-_HIGHEST = 8.2  # inches: panels of a higher figure shrink to the least height
+_HIGHEST = 8.0  # inches: panels of a higher figure shrink to the least height
 _REACH = 6.0  # multiples of δ that the intervals' axis shows at most
 _DOTS, _DASHES = (0, (1, 1.5)), (0, (4, 3))
 _STROKES = {"neutral": "-", "human": "-", "untrained": _DOTS}
@@ -61,34 +64,30 @@ def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":
     A row for each endpoint that was measured: thin lines for the runs, scales in colour, control arms in grey,
     horizontal lines for the untrained model, chance, pixels and people, registered windows shaded. Beside it, or below
     it in a narrow figure, the interval of each contrast in units of its δ, over the band from -δ to δ, with its verdict
-    in words. Without any estimate only the courses are drawn; None if no endpoint of the claims was measured.
+    in words. None without any estimate: nobody has asked for the courses alone.
     """
-    panels = plan_claims(study)
+    panels = [panel for panel in plan_claims(study) if panel.contrasts]
     if not panels:
         return None
-    axis, scales = claims_axis(panels), _scales(panels)
+    axis, scales = claims_axis(panels), _scales(panels, groups_of_seeds(study.trajectories))
     beside = width >= _SIDE_BY_SIDE
-    with_contrasts = any(panel.contrasts for panel in panels)
     # Constrained layout leaves about .42 of the width to a list beside its panel; one below it has the whole width.
     breadth = width * (0.42 if beside else 0.97)
-    lists = [_rows(panel, int(breadth / _letter())) for panel in panels] if with_contrasts else []
-    if with_contrasts:
-        figure, cells, list_cells = _grid_with_lists(
-            [_line() * _length(rows) for rows in lists], width, beside=beside
-        )
-        reach, share = _reach(panels), 1 - _letter() * (_NUMBERS + 1) / breadth
-        for cell, rows in zip(list_cells, lists, strict=True):
-            _draw_list(cell, rows, reach, share, in_layout=beside)
-    else:
-        figure, cells = _grid(len(panels), width)
-        list_cells = []
+    lists = [_rows(panel, int(breadth / _letter())) for panel in panels]
+    figure, cells, list_cells = _grid([_line() * _length(rows) for rows in lists], width, beside=beside)
+    reach, share = _reach(panels), 1 - _letter() * (_NUMBERS + 1) / breadth
+    for cell, rows in zip(list_cells, lists, strict=True):
+        _draw_list(cell, rows, reach, share, in_layout=beside)
+    letters = iter(ascii_lowercase if len(panels) > 1 else "")
     for cell, panel in zip(cells, panels, strict=True):
         labels = _draw_panel(cell, panel, axis, scales)
-        cell.set_title(_title(panel, cell, width), pad=1.9 * _small() if panel.spans else None)
-        if cell is cells[-1] or not with_contrasts:
+        title, above = _title(panel, cell, width), 1.9 * _small() if panel.spans else None
+        cell.set_title(title, pad=above)
+        add_letter(cell, next(letters, ""), title, above)
+        if cell is cells[-1]:
             cell.set_xlabel(axis.label)
         place_labels(cell, labels)
-    _add_legend(figure, panels, scales, with_band=with_contrasts)
+    _add_legend(figure, panels, scales)
     lay_out(figure)
     for cell, rows in zip(list_cells, lists, strict=True):
         _place_list(cell, rows, None if beside else 0.97)
@@ -110,26 +109,12 @@ def _letter() -> float:
     return _LETTER * _small() / 72
 
 
-def _grid(n: int, width: float) -> "tuple[Figure, list[Axes]]":
-    from matplotlib.figure import Figure
-
-    columns = min(n, max(1, int(width / 2.3)))
-    rows = -(-n // columns)
-    figure = Figure(figsize=(width, rows * (_SHORT_PANEL + _FRAME + 1.5) * _line() + 0.1))
-    cells = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for cell in cells[n:]:
-        cell.set_visible(False)
-    return figure, cells[:n]
-
-
-def _grid_with_lists(
-    lists: Sequence[float], width: float, *, beside: bool
-) -> "tuple[Figure, list[Axes], list[Axes]]":
+def _grid(lists: Sequence[float], width: float, *, beside: bool) -> "tuple[Figure, list[Axes], list[Axes]]":
     """Panels with their lists of contrasts, of these heights in inches, beside or below them."""
     from matplotlib.figure import Figure
 
     n = len(lists)
-    frames = n * _FRAME * _line() + 0.2
+    frames = n * _FRAME * _line() + 0.5
     room = (_HIGHEST - frames - (0 if beside else sum(lists))) / n
     usual, least = (_PANEL if beside else _SHORT_PANEL) * _line(), _LEAST_PANEL * _line()
     panel = min(usual, max(least, room))
@@ -149,14 +134,16 @@ def _title(panel: Panel, cell: "Axes", width: float) -> str:
     return wrapped(panel.title, int(width / share * 72 / (_LETTER * font_points("axes.titlesize")) * 0.9))
 
 
-def _scales(panels: Sequence[Panel]) -> dict[str, str]:
-    """Colours of the scales, in the order of the tables."""
-    courses = [line.trajectory for panel in panels for line in panel.lines]
-    names = dict.fromkeys(course.scale for course in courses if not course.arm)
-    return {name: hue(index) for index, name in enumerate(names)}
+def _scales(panels: Sequence[Panel], groups: Sequence[Seeds]) -> dict[str, str]:
+    """Colours of the scales, in the order of the tables: those of their main arm everywhere else."""
+    places = {run: group.place for group in groups for run in group.runs}
+    colours: dict[str, str] = {}
+    for course in (line.trajectory for panel in panels for line in panel.lines if not line.trajectory.arm):
+        colours.setdefault(course.scale, hue(places[course.run]))
+    return colours
 
 
-def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, scales: dict[str, str]) -> list[Level]:
+def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, scales: dict[str, str]) -> list[Label]:
     scale_values(cell, panel.first.term)
     _draw_spans(cell, panel, scales)
     labels = [draw_level(cell, level, _STROKES.get(level.role, _DASHES)) for level in panel.levels]
@@ -239,10 +226,17 @@ def _rows(panel: Panel, letters: int) -> list[_Row]:
         add(f"{verdict.claim.number}  {verdict.claim.title}: {verdict.words}", bold=True)
         for part in parts:
             add(": ".join(filter(None, [part_title(part), part_word(verdict, part)])))
-            rows.append(_Row(top, estimate_words(part.estimate, runs=False), part=part))
+            rows.append(_Row(top, _interval_words(part.estimate), part=part))
             top += 1.25
         top += 0.5
     return rows
+
+
+def _interval_words(estimate: Estimate) -> str:
+    """Value and interval, with two decimals."""
+    if not math.isfinite(estimate.ci_low):
+        return decimals(estimate.value)
+    return f"{decimals(estimate.value)} [{decimals(estimate.ci_low)}, {decimals(estimate.ci_high)}]"
 
 
 def _length(rows: Sequence[_Row]) -> float:
@@ -312,20 +306,16 @@ def _draw_interval(cell: "Axes", part: Part, y: float, reach: float) -> None:
         cell.plot(value, y, "o", color=INK, markersize=4, zorder=4)
 
 
-def _add_legend(
-    figure: "Figure", panels: Sequence[Panel], scales: dict[str, str], *, with_band: bool
-) -> None:
-    handles = list(_handles(panels, scales, with_band=with_band))
-    if not handles:
-        return
+def _add_legend(figure: "Figure", panels: Sequence[Panel], scales: dict[str, str]) -> None:
+    handles = list(_handles(panels, scales))
     width, height = figure.get_size_inches()
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = max(1, min(len(handles), int(width / (_letter() * (longest + 7)))))
-    figure.set_size_inches(width, height + 1.2 * _line() * -(-len(handles) // columns))
+    figure.set_size_inches(width, min(height + 1.2 * _line() * -(-len(handles) // columns), _HIGHEST))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-def _handles(panels: Sequence[Panel], scales: dict[str, str], *, with_band: bool) -> "Iterable[Artist]":
+def _handles(panels: Sequence[Panel], scales: dict[str, str]) -> "Iterable[Artist]":
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -342,5 +332,9 @@ def _handles(panels: Sequence[Panel], scales: dict[str, str], *, with_band: bool
         yield Line2D([], [], linestyle="none", label=NOT_INTERPRETABLE, **look)  # type: ignore[arg-type]
     if any(panel.spans for panel in panels):
         yield Patch(color=GREY, alpha=0.13, label="registered windows")
-    if with_band:
-        yield Patch(color=GREY, alpha=0.2, label="smaller than δ, the smallest effect of interest")
+    estimates = [part.estimate for panel in panels for _, parts in panel.contrasts for part in parts]
+    levels = sorted({estimate.confidence_level for estimate in estimates if math.isfinite(estimate.ci_low)})
+    if levels:
+        ends = " to ".join(dict.fromkeys(f"{100 * level:.4g}" for level in (levels[0], levels[-1])))
+        yield Line2D([], [], color=INK, linewidth=1.4, marker="o", markersize=4, label=f"{ends} % interval")
+    yield Patch(color=GREY, alpha=0.2, label="smaller than δ, the smallest effect of interest")

@@ -1,45 +1,44 @@
 """Draw panels with matplotlib: metrics over the revisions or over levels, or bars, with intervals and references.
 
-Names of horizontal lines stand in the right margin, moved apart where they would overlap.
+Names of lines are in the right margin, each at the height where its line ends; a legend below says what marks mean.
 """
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
 from hf_clipdyn.report.axis import Axis, scale_axes
+from hf_clipdyn.report.labels import (
+    Label,
+    add_labels,
+    add_letter,
+    decimals,
+    font_points,
+    lay_out,
+    letters_across,
+    place_labels,
+    space_labels,
+    wrapped,
+)
 from hf_clipdyn.report.plan import Level, Line, Panel
-from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, cycle_colour, shade
+from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, STROKES, cycle_colour, look, shade
 from hf_clipdyn.report.words import NOT_INTERPRETABLE
 from hf_clipdyn.results.terms import Term
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Annotation
 
-__all__ = [
-    "NO_LAYOUT",
-    "Points",
-    "draw_level",
-    "draw_panel",
-    "draw_panels",
-    "font_points",
-    "lay_out",
-    "place_labels",
-    "scale_values",
-    "spread",
-    "wrapped",
-]
+__all__ = ["Points", "draw_level", "draw_panel", "draw_panels", "scale_values"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -50,19 +49,16 @@ _HEIGHT, _SINGLE_HEIGHT = 2.3, 2.75
 _BAR_HEIGHT = 0.18
 _TITLE_LINE = 0.17
 _NARROW = 3.4  # a panel whose names of lines need short lines
-_LETTER = 0.66  # mean width of a letter with some room, in the size of the font
 _LABEL_SHARE = 0.45  # of a panel with bars, for their labels
 _DRAWN_BANDS = 4
 _DRAWN_MARKERS = 12  # of a mean over seeds
 _NOT_DEFINED = "not defined"
-NO_LAYOUT: dict[Any, Any] = {"figure.constrained_layout.use": False}
-"""Without this setting, matplotlib gives a figure that it saves an engine again."""
 _THIN = 0.75  # points: what journals print
 _DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (8, 2)))
-_MARGIN, _NARROW_MARGIN = 22, 12  # letters of a line of text in the margin
-_CROWDED = 2  # labels that may have several lines each
-_SPACING = 1.2  # from line to line, in the size of the font
-_STROKES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
+_HUMAN_LINE = 1.4  # points, wherever people are drawn
+_MOST_LABELS = 8  # names at the ends of lines; more are in the legend
+_RAMP_LABELS = 5  # of the steps of a ramp
+_HIGHEST = 8.0  # inches: with its caption, a figure fits on a page
 
 
 def draw_panels(
@@ -72,8 +68,9 @@ def draw_panels(
     *,
     bars: bool = False,
     width: float | None = None,
-    highest: float = float("inf"),
     lettered: bool = False,
+    alike: bool = False,
+    intervals: str = "",
 ) -> "Figure":
     """Panels in a grid, each block of them from a new row on; drawn and saved inside `figure_style`.
 
@@ -86,8 +83,9 @@ def draw_panels(
         columns: at most.
         bars: draw bars instead of lines, except over levels.
         width: inches; default: by the columns.
-        highest: inches that the panels may take together.
         lettered: whether several panels are named a, b, c.
+        alike: the panels of a block have the same limits.
+        intervals: the confidence level in words, for the legend.
     """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
@@ -99,14 +97,16 @@ def draw_panels(
     width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
     titles = ["" if panel is None else _title(panel, width / columns, columns, bars=bars) for panel in slots]
     rows = [slice(start, start + columns) for start in range(0, len(slots), columns)]
-    letters_of_label = _letters("ytick.labelsize", _LABEL_SHARE * width / columns)
+    letters_of_label = letters_across("ytick.labelsize", _LABEL_SHARE * width / columns)
     heights = [
         scale * _row_height(slots[row], titles[row], columns, letters_of_label if bars else None)
         for row in rows
     ]
-    figure = Figure(figsize=(width, min(sum(heights), highest)))
+    figure = Figure(figsize=(width, min(sum(heights), _HIGHEST)))
     cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
-    labels, letters = {}, iter(ascii_lowercase if lettered and len(slots) > 1 else "")
+    labels: dict[Axes, list[Label]] = {}
+    ends: dict[Axes, list[Label]] = {}
+    letters = iter(ascii_lowercase if lettered and len(slots) > 1 else "")
     for cell, panel, title in zip(cells.flat, slots, titles, strict=True):
         if panel is None:
             cell.set_visible(False)
@@ -114,64 +114,58 @@ def draw_panels(
         if bars and not panel.over_levels:
             _draw_bars(cell, panel, letters_of_label)
         else:
-            labels[cell] = _draw_panel(cell, panel, axis)
+            labels[cell], ends[cell] = _draw_panel(cell, panel, axis)
         cell.set_title(title, y=1.0)
         if letter := next(letters, ""):
-            _add_letter(cell, letter, title)
+            add_letter(cell, letter, title)
+    if alike:
+        start = 0
+        for block in blocks:
+            _share_limits(cells.flat[start : start + len(block)], columns)
+            start += len(block) + -len(block) % columns
+    for row_of_cells in cells:
+        _name_once(row_of_cells, labels, ends, shared_levels=alike)
     narrow = width / columns < _NARROW * scale
-    texts = {cell: _add_labels(cell, of_cell, narrow=narrow) for cell, of_cell in labels.items()}
-    _add_legend(figure)
+    texts = {cell: add_labels(cell, of_cell, narrow=narrow) for cell, of_cell in labels.items()}
+    panels = [panel for panel in slots if panel]
+    _add_legend(figure, panels, list(_marks(panels, intervals, bars=bars)))
     lay_out(figure)
     for cell, of_cell in texts.items():
-        _space_labels(cell, labels[cell], of_cell)
+        space_labels(cell, labels[cell], of_cell)
     return figure
+
+
+def _share_limits(cells: "Sequence[Axes]", columns: int) -> None:
+    """Give cells the same limits, and numbers beside the first of each row only."""
+    low, high = zip(*(cell.get_ylim() for cell in cells), strict=True)
+    for at, cell in enumerate(cells):
+        cell.set_ylim(min(low), max(high))
+        if at % columns:
+            cell.tick_params(labelleft=False)
+
+
+def _name_once(
+    cells: "Iterable[Axes]",
+    labels: "dict[Axes, list[Label]]",
+    ends: "dict[Axes, list[Label]]",
+    *,
+    shared_levels: bool,
+) -> None:
+    """Add the names at the ends of lines in the last cell of the row that has the line; all its cells share a look."""
+    known, levels = set[tuple[str, str]](), set[str]()
+    for cell in reversed([cell for cell in cells if cell in labels]):
+        named = {label: (label.text, label.colour) for label in ends[cell]}
+        if shared_levels:
+            labels[cell] = [label for label in labels[cell] if label.text not in levels]
+            levels |= {label.text for label in labels[cell]}
+        labels[cell] += [label for label, name in named.items() if name not in known]
+        known |= set(named.values())
 
 
 def draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> None:
     """One panel of trajectories on its own; drawn inside `figure_style`."""
-    place_labels(cell, _draw_panel(cell, panel, axis))
-
-
-def _add_letter(cell: "Axes", letter: str, title: str) -> None:
-    """Name a panel left of its title."""
-    size = font_points("axes.titlesize")
-    above = mpl.rcParams["axes.titlepad"] + title.count("\n") * 1.2 * size
-    cell.annotate(
-        letter,
-        (0, 1),
-        (-4, above),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=size,
-        ha="right",
-        va="baseline",
-    )
-
-
-def lay_out(figure: "Figure") -> None:
-    """Give all parts their places, once: each format that is saved later would do so again, with the same result."""
-    engine = figure.get_layout_engine()
-    assert engine is not None, "figures are drawn inside `figure_style`"
-    engine.execute(figure)
-    with mpl.rc_context(NO_LAYOUT):
-        # Unlike "none", which leaves an engine, for which every format is drawn twice.
-        figure.set_layout_engine(None)
-    for cell in figure.axes:
-        label = cell.xaxis.label
-        if cell.get_visible() and label.get_text():
-            cell.xaxis.get_tightbbox()  # moves the label below the ticks
-            _, height = label.get_transform().transform(label.get_position())
-            cell.xaxis.set_label_coords(0.5, cell.transAxes.inverted().transform((0, height))[1])
-
-
-def font_points(name: Literal["font.size", "axes.titlesize", "legend.fontsize", "ytick.labelsize"]) -> float:
-    """The size of a font in matplotlib's settings, which may be a word, in points."""
-    return float(FontProperties(size=mpl.rcParams[name]).get_size_in_points())
-
-
-def _letters(name: Literal["axes.titlesize", "legend.fontsize", "ytick.labelsize"], inches: float) -> int:
-    """How many letters of a font fit into a width."""
-    return max(8, int(inches * 72 / (_LETTER * font_points(name))))
+    labels, ends = _draw_panel(cell, panel, axis)
+    place_labels(cell, [*labels, *ends])
 
 
 def _row_height(
@@ -198,40 +192,63 @@ def _title(panel: Panel, width: float, columns: int, *, bars: bool) -> str:
     """The title of a panel, in lines that fit above it."""
     labelled = any(line.label != line.trajectory.run for line in panel.lines)
     beside_labels = bars and labelled and not panel.over_levels and columns > 1
-    letters = _letters("axes.titlesize", width * (1 - _LABEL_SHARE if beside_labels else 1))
+    letters = letters_across("axes.titlesize", width * (1 - _LABEL_SHARE if beside_labels else 1))
     return wrapped(panel.title, letters)
 
 
-def wrapped(text: str, letters: int) -> str:
-    """Each line of a text in lines of this length."""
-    return "\n".join(textwrap.fill(line, letters) for line in text.split("\n"))
+def _marks(panels: Sequence[Panel], intervals: str, *, bars: bool) -> "Iterator[Artist]":
+    """What the legend says of intervals and of seeds."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    lines = [line for panel in panels for line in panel.lines]
+    if seeds := sorted({len(line.members) for line in lines if line.members}):
+        n = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        yield Line2D([], [], color=GREY, marker="o", label=f"mean of {n} seeds")
+        yield Line2D([], [], color=GREY, linewidth=_THIN, alpha=0.6, label="each seed")
+    if intervals and any(np.isfinite(line.trajectory.points["ci_low"]).any() for line in lines):
+        label = f"{intervals} interval"
+        in_bands = any(len(panel.lines) <= _DRAWN_BANDS for panel in panels if not bars or panel.over_levels)
+        if in_bands:
+            yield Patch(color=GREY, alpha=0.3, linewidth=0, label=label)
+        else:
+            colour = mpl.rcParams["text.color"] if bars else GREY
+            yield Line2D([], [], color=colour, linewidth=1, label=label)
 
 
-def _add_legend(figure: "Figure") -> None:
+def _add_legend(figure: "Figure", panels: Sequence[Panel], marks: "Sequence[Artist]") -> None:
+    """Below the panels: what their marks mean, and names that have no place beside their lines."""
     from matplotlib.container import Container
 
+    at_ends = {line.label for panel in panels if _has_ends(panel) for line in panel.lines if line.colour >= 0}
+    alone = {line.label for panel in panels if len(panel.lines) == 1 for line in panel.lines}
     handles: dict[str, Any] = {}
     for cell in figure.axes:
         for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
-            handles.setdefault(str(label), handle)
+            if isinstance(handle, Container) or label not in at_ends | alone:
+                handles.setdefault(str(label), handle)
     runs = {label: handle for label, handle in handles.items() if isinstance(handle, Container)}
-    handles = runs | handles
-    marks = {label: handles.pop(label) for label in (NOT_INTERPRETABLE, _NOT_DEFINED) if label in handles}
-    if len(handles) < 2 and not marks:
+    handles = ({} if len(runs) == 1 else runs) | {
+        label: handle for label, handle in handles.items() if label not in runs
+    }
+    for mark in marks:
+        handles[str(mark.get_label())] = mark
+    handles |= {label: handles.pop(label) for label in (NOT_INTERPRETABLE, _NOT_DEFINED) if label in handles}
+    if not handles:
         return
-    handles.update(marks)
     width, height = figure.get_size_inches()
-    across = _letters("legend.fontsize", width)
+    across = letters_across("legend.fontsize", width)
     labels = [textwrap.fill(label, max(8, across - 6)) for label in handles]
     longest = max(len(line) for label in labels for line in label.split("\n"))
     ncols = min(len(handles), max(1, across // (longest + 6)), 6)
     rows = -(-len(handles) // ncols) + sum(label.count("\n") for label in labels)
-    figure.set_size_inches(width, height + rows * 1.6 * font_points("legend.fontsize") / 72)
+    legend = rows * 1.6 * font_points("legend.fontsize") / 72
+    figure.set_size_inches(width, min(height + legend, _HIGHEST))
     figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=ncols)
 
 
-def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[Level]:
-    """Draw all lines of a panel and name its axis; the names that belong in its margin."""
+def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> tuple[list[Label], list[Label]]:
+    """Draw all lines of a panel and name its axis; the names of its horizontal lines, and those of the others."""
     term, levels = panel.first.term, panel.first.level_axis
     label = axis.label
     if panel.over_levels:
@@ -249,9 +266,39 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[Level]:
     named = [label for line in _drawn_references(panel) for label in _draw_reference(cell, line, axis)]
     labels += _merged(named)
     for index, line in enumerate(panel.lines):
-        look = _ramp_look(index, len(panel.lines)) if panel.ramp else _look(line)
-        _draw_line(cell, line, axis, look, band=len(panel.lines) <= _DRAWN_BANDS)
+        pen = _Pen(shade(index, len(panel.lines))) if panel.ramp else _pen(line)
+        _draw_line(cell, line, axis, pen, band=len(panel.lines) <= _DRAWN_BANDS)
     scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
+    return labels, _ends(panel, axis) if _has_ends(panel) else []
+
+
+def _has_ends(panel: Panel) -> bool:
+    """Whether the names of the lines fit beside their ends, and are needed."""
+    n = sum(line.colour >= 0 for line in panel.lines)
+    return n > 1 and (panel.ramp or n <= _MOST_LABELS)
+
+
+def _ends(panel: Panel, axis: Axis) -> list[Label]:
+    """The name of each line at the height of its last point; of a long ramp, some."""
+    lines = [
+        (line, shade(index, len(panel.lines)) if panel.ramp else _pen(line).colour)
+        for index, line in enumerate(panel.lines)
+        if line.colour >= 0
+    ]
+    if panel.ramp:
+        lines = [
+            lines[at] for at in np.unique(np.linspace(0, len(lines) - 1, _RAMP_LABELS).round()).astype(int)
+        ]
+    labels = []
+    for line, colour in lines:
+        points = Points.of(line.trajectory, axis)
+        places = np.where(points.usable, points.places * (-1 if axis.descending else 1), -np.inf)
+        height = (
+            points.value[places.argmax()] if points.usable.any() else line.trajectory.usable["value"].max()
+        )
+        if np.isfinite(height):
+            name = line.label.partition(", mean of ")[0] if line.members else line.label
+            labels.append(Label(name, float(height), colour))
     return labels
 
 
@@ -266,31 +313,27 @@ def scale_values(cell: "Axes", term: Term) -> bool:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """How a line looks; two of one colour differ in their strokes."""
+class _Pen:
+    """How matplotlib draws a line."""
 
     colour: str
-    marker: str
-    stroke: Any
+    marker: str = "o"
+    stroke: Any = "-"
 
 
-def _look(line: Line) -> _Look:
-    """Lines differ in colour and marker, and in strokes too: means, whose seeds have no markers; others past six."""
-    place = line.colour if line.members else line.colour // len(MARKERS)
-    return _Look(
-        cycle_colour(line.colour), MARKERS[line.colour % len(MARKERS)], _STROKES[place % len(_STROKES)]
-    )
+def _pen(line: Line) -> _Pen:
+    if line.colour < 0:
+        return _Pen(GREY, "")
+    chosen = look(line.colour)
+    stroke = STROKES[chosen.stroke]
+    return _Pen(cycle_colour(chosen.hue), MARKERS[chosen.marker], (0, stroke) if stroke else "-")
 
 
-def _ramp_look(index: int, count: int) -> _Look:
-    return _Look(shade(index, count), "o", "-")
-
-
-def _merged(labels: Sequence[Level]) -> list[Level]:
+def _merged(labels: Sequence[Label]) -> list[Label]:
     """Names once each: lines of several runs may share one."""
-    known: dict[tuple[str, str], list[Level]] = {}
+    known: dict[tuple[str, str], list[Label]] = {}
     for label in labels:
-        known.setdefault((label.title, _scale_colour(label.role)), []).append(label)
+        known.setdefault((label.text, label.colour), []).append(label)
     return [
         replace(alike[0], height=float(np.mean([label.height for label in alike])))
         for alike in known.values()
@@ -301,30 +344,34 @@ def _drawn_references(panel: Panel) -> list[Line]:
     return [line for line in panel.references if line.trajectory.reference_terms.drawn]
 
 
-def draw_level(cell: "Axes", level: Level, style: Any = "-", *, named: bool = True) -> Level:
+def draw_level(cell: "Axes", level: Level, style: Any = "-", *, named: bool = True) -> Label:
     """A horizontal line; its name, with its height if ``named``, is for the right margin, clear of the data."""
-    cell.axhline(level.height, color=_scale_colour(level.role), linewidth=1, linestyle=style, zorder=1.5)
-    return replace(level, title=f"{level.title}\n{level.height:.3g}") if named else level
+    cell.axhline(level.height, zorder=1.5, **_scale_look(level.role, style))
+    text = f"{level.title}\n{decimals(level.height)}" if named else level.title
+    return Label(text, level.height, _scale_look(level.role)["color"])
 
 
-def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[Level]:
-    points = line.trajectory.usable
+def _scale_look(role: str, style: Any = "-", linewidth: float = 1.0) -> dict[str, Any]:
+    """How the line of a reference looks: that of people is the same everywhere, others have this style."""
+    if role == "human":
+        return {"color": HUMAN, "linestyle": "-", "linewidth": _HUMAN_LINE}
+    return {"color": GREY, "linestyle": style, "linewidth": linewidth}
+
+
+def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[Label]:
+    points, role = line.trajectory.usable, line.trajectory.role
     if points.empty:
         return []
     last = float(points["value"].iloc[-1])
     over_levels = axis.kind == "level" and "level" in points
     if line.trajectory.is_constant and not over_levels:
-        return [draw_level(cell, Level(line.label, last, line.trajectory.role), _DASHES[0])]
+        return [draw_level(cell, Level(line.label, last, role), _DASHES[0])]
     places = axis.places(points)
     if np.isnan(places).all():
         return []
-    dashes = _DASHES[0] if over_levels else _DASHES[1]
-    look: dict[str, Any] = {
-        "color": _scale_colour(line.trajectory.role),
-        "linewidth": 1.6 if over_levels else 1.2,
-    }
-    cell.plot(places, points["value"], linestyle=dashes, **look)
-    return [Level(line.label, last, line.trajectory.role)]
+    look = _scale_look(role, _DASHES[0] if over_levels else _DASHES[1], 1.6 if over_levels else 1.2)
+    cell.plot(places, points["value"], **look)
+    return [Label(line.label, last, look["color"])]
 
 
 @dataclass(frozen=True)
@@ -365,32 +412,31 @@ class Points:
         return np.where(self.usable, self.value, np.nan)
 
 
-def _draw_line(cell: "Axes", line: Line, axis: Axis, look: _Look, *, band: bool) -> None:
+def _draw_line(cell: "Axes", line: Line, axis: Axis, pen: _Pen, *, band: bool) -> None:
     points = Points.of(line.trajectory, axis)
     if len(points.places) == 0:  # a model of one revision without a place in training
         for value in line.trajectory.usable["value"]:
-            cell.axhline(value, color=look.colour, linestyle=(0, (6, 2)), label=line.label)
+            cell.axhline(value, color=pen.colour, linestyle=(0, (6, 2)), label=line.label)
     elif line.members:
         seeds = Points.joined([Points.of(member, axis) for member in line.members])
-        _plot(cell, seeds, replace(look, marker=""), linewidth=_THIN, alpha=0.45, zorder=2.5)
+        _plot(cell, seeds, replace(pen, marker=""), linewidth=_THIN, alpha=0.45, zorder=2.5)
         _draw_marks(cell, seeds, ".")
         every = max(1, len(points.places) // _DRAWN_MARKERS)
-        _plot(cell, points, look, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
+        _plot(cell, points, pen, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
     else:
-        _plot(cell, points, look, label=line.label, zorder=3)
-        _draw_intervals(cell, points, look.colour, band=band)
-        _draw_marks(cell, points, look.marker)
+        _plot(cell, points, pen, label=line.label, zorder=3 if line.colour >= 0 else 2)
+        _draw_intervals(cell, points, pen.colour, band=band)
+        _draw_marks(cell, points, pen.marker)
 
 
-def _plot(cell: "Axes", points: Points, look: _Look, **more: Any) -> None:
+def _plot(cell: "Axes", points: Points, pen: _Pen, **more: Any) -> None:
     cell.plot(
         points.places,
         points.drawn,
-        color=look.colour,
-        marker=look.marker,
-        linestyle=look.stroke,
-        markeredgecolor=mpl.rcParams["axes.facecolor"],
-        markeredgewidth=_THIN,
+        color=pen.colour,
+        marker=pen.marker,
+        linestyle=pen.stroke,
+        markeredgewidth=0,  # no halo, which would cut the intervals
         **more,
     )
 
@@ -487,12 +533,8 @@ def _draw_bars(cell: "Axes", panel: Panel, letters: int) -> None:
             place, point.ci_low, point.ci_high, color=mpl.rcParams["text.color"], linewidth=1, zorder=3
         )
     for level in panel.levels:
-        stroke = (
-            {"linewidth": 1.2, "label": "humans"}
-            if level.role == "human"
-            else {"linewidth": 1, "zorder": 1.5}
-        )
-        cell.axvline(level.height, color=_scale_colour(level.role), **stroke)
+        more = {"label": level.title} if level.role == "human" else {"zorder": 1.5}
+        cell.axvline(level.height, **_scale_look(level.role), **more)
     for index, line in enumerate(shared):
         _draw_scale(cell.axvline, line.trajectory, _DASHES[index % len(_DASHES)], line.label)
     ticks = ["" if names == runs else textwrap.fill(name, letters) for name in names]
@@ -506,71 +548,6 @@ def _draw_scale(
     draw: Callable[..., Any], reference: Trajectory, style: Any, label: str, *ends: float
 ) -> None:
     """A vertical line at each value of a reference, with its colour."""
-    colour = _scale_colour(reference.role)
-    style = "-" if reference.role == "human" else style
+    look = _scale_look(reference.role, style, 1.2)
     for value in reference.usable["value"]:
-        draw(value, *ends, color=colour, linewidth=1.2, linestyle=style, label=label, zorder=4)
-
-
-def _scale_colour(role: str) -> str:
-    return HUMAN if role == "human" else GREY
-
-
-def _add_labels(cell: "Axes", labels: Sequence[Level], *, narrow: bool = False) -> "list[Annotation]":
-    """Write the names right of the axes, for the layout to make room for them; `_space_labels` gives their heights."""
-    letters = _NARROW_MARGIN if narrow else _MARGIN
-    crowded = len(labels) > _CROWDED
-    return [
-        cell.annotate(
-            label.title.replace("\n", " ") if crowded else wrapped(label.title, letters),
-            (1, 0.5),
-            (4, 0),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            color=_scale_colour(label.role),
-            fontsize=mpl.rcParams["legend.fontsize"],
-            linespacing=_SPACING,
-            va="center",
-        )
-        for label in labels
-    ]
-
-
-def _space_labels(cell: "Axes", labels: Sequence[Level], texts: "Sequence[Annotation]") -> None:
-    """Move each name to the height of its line, once the axes have their limits and their size."""
-    scaled = cell.yaxis.get_transform().transform([*cell.get_ylim(), *(label.height for label in labels)])
-    low, high, *heights = np.asarray(scaled, np.float64)
-    places = [float((height - low) / (high - low)) for height in heights]
-    figure = cell.get_figure(root=True)
-    assert figure is not None, "axes belong to a figure"
-    points = cell.get_window_extent().height * 72 / figure.dpi
-    sizes = [
-        _SPACING * float(text.get_fontsize()) * len(text.get_text().split("\n")) / max(points, 1.0)
-        for text in texts
-    ]
-    for text, place in zip(texts, spread(places, sizes), strict=True):
-        text.xy = (1, place)
-
-
-def place_labels(cell: "Axes", labels: Sequence[Level]) -> None:
-    """Write the names beside axes that have their limits and their size already."""
-    _space_labels(cell, labels, _add_labels(cell, labels))
-
-
-def spread(places: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Heights that keep the order and do not overlap, and move the texts as little as possible (least squares).
-
-    Args:
-        places: wanted centres.
-        sizes: heights of the texts.
-    """
-    from scipy.optimize import isotonic_regression
-
-    if not places:
-        return []
-    order = np.argsort(places, kind="stable")
-    heights = np.asarray(sizes)[order]
-    stacked = np.cumsum(heights) - heights / 2  # centres of a stack without gaps
-    moved = np.empty(len(order))
-    moved[order] = isotonic_regression(np.asarray(places)[order] - stacked, weights=heights).x + stacked
-    return moved.tolist()
+        draw(value, *ends, label=label, zorder=4, **look)

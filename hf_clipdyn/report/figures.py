@@ -4,22 +4,24 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.claims_figure import draw_claims
-from hf_clipdyn.report.draw import NO_LAYOUT, draw_panels
-from hf_clipdyn.report.plan import Panel, average_seeds, groups_of_seeds, plan_benchmarks
+from hf_clipdyn.report.draw import draw_panels
+from hf_clipdyn.report.labels import NO_LAYOUT
+from hf_clipdyn.report.plan import N_HUES, Panel, average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import figure_style, read_style
 from hf_clipdyn.schema import read_any_json
+from hf_clipdyn.statistics.trajectories import bare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,8 +31,10 @@ __all__ = [
     "FORMATS",
     "MOST_MARKED",
     "PAGE",
+    "WIDTHS",
     "FigureFolder",
     "Size",
+    "draw_arms",
     "overview_figure",
     "plan_figures",
     "saved",
@@ -38,10 +42,12 @@ __all__ = [
 ]
 
 FORMATS = ("png", "svg", "pdf")
-_HIGHEST = 9.0  # inches: with its legend and its caption, a figure fits on a page
+WIDTHS = ("auto", "column", "page")
 _LONGEST_NAME = 100  # letters of a file's name
 MOST_MARKED = 6
-"""Runs up to which the static overview has every run and every number."""
+"""Runs up to which the page's static overview has every run and every number."""
+_ARM_METRICS = 3  # that the figure of the arms shows
+_ARMS_ACROSS = 5
 _LIST = ".figures.json"
 _OPTIONS: dict[str, dict[str, Any]] = {
     # Compressed by 5 % less, in half the time.
@@ -51,73 +57,135 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 """Of `savefig`, by format: no time of writing."""
 
-_OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"claims": draw_claims}
-"""Figures that other modules draw, by name, laid out, for a width in inches; None if a study does not have them."""
-
 
 @dataclass(frozen=True)
 class Size:
     """A width of figures in print.
 
     Attributes:
-        name: end of the files' names.
         width: inches.
         columns: of panels.
         many: more panels than this take one column more.
     """
 
-    name: str
     width: float
     columns: int
     many: int
 
+    def across(self, n: int) -> int:
+        """Columns for this number of panels: four are two by two, not three and one."""
+        return 2 if n == 4 and self.columns == 3 else self.columns + (n > self.many)
 
-COLUMN = Size("column", width=3.35, columns=1, many=6)
-PAGE = Size("page", width=7.0, columns=3, many=15)
+
+COLUMN = Size(width=3.35, columns=1, many=6)
+PAGE = Size(width=7.0, columns=3, many=15)
 """85 and 178 mm: within the columns and pages of Nature (89 and 183 mm), Elsevier (90 and 190), PNAS (87 and 178) and
 IEEE (89 and 182)."""
+_FEW = 2  # panels that fit into a column
 
 
-def write_figures(study: Study, path: Path, style: str | Path | None = None) -> None:
-    """Write ``NAME-column`` and ``NAME-page`` as PNG, SVG and PDF: ``summary``, ``claims``, and one for each benchmark.
+def write_figures(
+    study: Study,
+    path: Path,
+    style: str | Path | None = None,
+    *,
+    formats: Sequence[str] = ("png", "pdf"),
+    width: str = "auto",
+) -> None:
+    """Write ``NAME.png`` and ``NAME.pdf``: ``summary``, one for each benchmark, ``arms`` and ``claims``.
 
     Panels show the main metrics over training and over levels, bars if each run has one revision. Several seeds of a
-    scale are thin lines and their mean.
+    scale are thin lines and their mean. Of a study with control arms they show the main arm, and ``arms`` shows the
+    others. Figures that an earlier call left in the folder are removed.
 
-    Figures that an earlier call left in the folder are removed. ``style`` is as of `read_style`.
+    Args:
+        study: what to draw.
+        path: folder, created if missing.
+        style: as of `read_style`.
+        formats: of `FORMATS`.
+        width: of `WIDTHS`; ``auto`` is a column for one or two panels, else a page.
     """
+    for known, what, names in ((FORMATS, "figure format", formats), (WIDTHS, "figure width", [width])):
+        for name in names:
+            if name not in known:
+                raise UnknownNameError(what, name, known)
     settings = {} if style is None else read_style(style)
-    folder, plans = FigureFolder(path), plan_figures(study)
-    for size in (COLUMN, PAGE):
-        with figure_style(settings, printed=True):
-            for name, figure in _drawn(study, plans, size):
-                folder.save(figure, f"{name}-{size.name}", FORMATS)
+    folder = FigureFolder(path)
+    with figure_style(settings, printed=True):
+        for name, panels in plan_figures(study).items():
+            column = width == "column" or (width == "auto" and len(panels) <= _FEW)
+            folder.save(_draw(study, panels, COLUMN if column else PAGE), name, formats)
+        for name, draw in _OTHERS.items():
+            figure = draw(study, COLUMN.width if width == "column" else PAGE.width)
+            if figure is not None:
+                folder.save(figure, name, formats)
     folder.sweep()
-
-
-def _drawn(study: Study, plans: Mapping[str, Sequence[Panel]], size: Size) -> "Iterator[tuple[str, Figure]]":
-    """Each figure with its name."""
-    axis, bars = choose_axis(study.trajectories), not study.over_training
-    look: dict[str, Any] = {"bars": bars, "width": size.width, "highest": _HIGHEST, "lettered": True}
-    for name, panels in plans.items():
-        yield name, draw_panels([panels], axis, size.columns + (len(panels) > size.many), **look)
-    for name, draw in _OTHERS.items():
-        figure = draw(study, size.width)
-        if figure is not None:
-            yield name, figure
 
 
 def plan_figures(study: Study) -> dict[str, list[Panel]]:
     """The panels of each figure, by its name."""
-    groups = groups_of_seeds(study.trajectories)
-    overview = [panel for panels in study.overview for panel in panels]
+    overview = _overview(study)
     figures = {"summary": overview} if overview else {}
     names = Counter[str]()
     for benchmark, panels in plan_benchmarks(study.charts, study.runs).items():
         name = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())[:_LONGEST_NAME].strip("-") or "benchmark"
         names[name] += 1
-        figures[name if names[name] == 1 else f"{name}-{names[name]}"] = panels
-    return {name: [average_seeds(panel, groups) for panel in panels] for name, panels in figures.items()}
+        figures[name if names[name] == 1 else f"{name}-{names[name]}"] = _averaged(study, panels)
+    return figures
+
+
+def _overview(study: Study) -> list[Panel]:
+    return _averaged(study, [panel for panels in study.overview for panel in panels])
+
+
+def _averaged(study: Study, panels: Sequence[Panel]) -> list[Panel]:
+    """Panels with means over seeds; of more groups than hues, the main arm alone."""
+    groups = groups_of_seeds(study.trajectories)
+    means = [average_seeds(panel, groups) for panel in panels]
+    if len(groups) <= N_HUES:
+        return means
+    main = [tuple(line for line in panel.lines if not line.trajectory.arm) for panel in means]
+    return [replace(panel, lines=lines or panel.lines) for panel, lines in zip(means, main, strict=True)]
+
+
+def _draw(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
+    axis, across = choose_axis(study.trajectories), size.across(len(panels))
+    look: dict[str, Any] = {"width": size.width, "lettered": True, "intervals": study.confidence}
+    return draw_panels([panels], axis, across, bars=not study.over_training, **look)
+
+
+def draw_arms(study: Study, width: float) -> "Figure | None":
+    """Each control arm over the main arm of its scale, in grey; None where the other figures show them."""
+    groups = groups_of_seeds(study.trajectories)
+    if len(groups) <= N_HUES or not study.over_training:
+        return None
+    overview = [panel for panels in study.overview for panel in panels]
+    blocks = [_arm_panels(average_seeds(panel, groups)) for panel in overview[:_ARM_METRICS]]
+    blocks = [block for block in blocks if block]
+    if not blocks:
+        return None
+    columns = _ARMS_ACROSS if width > COLUMN.width else 2
+    look: dict[str, Any] = {"width": width, "lettered": True, "intervals": study.confidence}
+    return draw_panels(blocks, choose_axis(study.trajectories), columns, alike=True, **look)
+
+
+def _arm_panels(panel: Panel) -> list[Panel]:
+    """A panel for each arm; the first one also has the title of the metric."""
+    main = {line.trajectory.scale: line for line in panel.lines if not line.trajectory.arm}
+    arms = [line for line in panel.lines if line.trajectory.arm]
+    several = len({line.trajectory.scale for line in arms}) > 1
+    panels = []
+    for line in arms:
+        number = line.trajectory
+        title = ", ".join(filter(None, [bare(number.arm), number.scale if several else ""]))
+        behind = [main[number.scale]] if number.scale in main else []
+        lines = [replace(other, label="main arm", colour=-1, members=()) for other in behind]
+        panels.append(replace(panel, title=title, lines=(*lines, line)))
+    return [replace(first, title=f"{panel.title}\n{first.title}") for first in panels[:1]] + panels[1:]
+
+
+_OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"arms": draw_arms, "claims": draw_claims}
+"""Figures with a layout of their own, by name, laid out, for a width in inches; None if a study does not have them."""
 
 
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:
@@ -129,23 +197,9 @@ def saved(figure: "Figure", suffix: str = "svg") -> bytes:
 
 
 def overview_figure(study: Study, suffix: str = "svg") -> bytes:
-    """The study at a glance as a file; of many runs the means over seeds without marks, which would take a megabyte."""
-    panels = study.overview
-    many = len(study.runs) > MOST_MARKED
-    if many:
-        groups = groups_of_seeds(study.trajectories)
-        panels = [[_without_members(average_seeds(panel, groups)) for panel in world] for world in panels]
-    with figure_style():
-        figure = draw_panels(panels, choose_axis(study.trajectories), columns=3, bars=not study.over_training)
-        for line in (
-            line for cell in figure.axes for line in cell.lines if many and line.get_linestyle() != "None"
-        ):
-            line.set_marker("")
-        return saved(figure, suffix)
-
-
-def _without_members(panel: Panel) -> Panel:
-    return replace(panel, lines=tuple(replace(line, members=()) for line in panel.lines))
+    """The study at a glance as a file: the figure ``summary`` as wide as a page."""
+    with figure_style(printed=True):
+        return saved(_draw(study, _overview(study), PAGE), suffix)
 
 
 class FigureFolder:
@@ -159,7 +213,7 @@ class FigureFolder:
         self._path = path
         self._written: set[str] = set()
 
-    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "svg")) -> None:
+    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "pdf")) -> None:
         """Write ``name.png`` and others; the same figure gives the same bytes."""
         for suffix in formats:
             # Not with_suffix: a metric's name may hold a dot.

@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.results.terms import KindTerms
 from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
 __all__ = [
+    "N_HUES",
     "Level",
     "Line",
     "Panel",
@@ -27,12 +27,13 @@ __all__ = [
     "average_seeds",
     "groups_of_seeds",
     "level_panels",
-    "main_metrics",
     "plan_benchmarks",
     "plan_charts",
     "plan_overview",
 ]
 
+N_HUES = 4
+"""Hues of the palette; what everybody can distinguish."""
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list
 _MOST_REFERENCES = 4  # lines of references whose names fit beside a panel
@@ -47,9 +48,10 @@ _NUMBER = ["metric", "variant", "levelled", *(f"by_{part}" for part in _PARTS)]
 
 @dataclass(frozen=True)
 class Line:
-    """A trajectory with its name in the legend and its place in the palette.
+    """A trajectory with its name and its place in the palette.
 
     Attributes:
+        colour: place in the palette, see `style.look`; negative for a line behind the others, in grey.
         members: of a mean over seeds, the trajectories that it is the mean of; they are drawn thin.
     """
 
@@ -318,13 +320,6 @@ def reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def main_metrics(terms: KindTerms, measured: Sequence[str]) -> list[str]:
-    """The metrics of a kind that answer a question of the overview, and those that they rest on; else the first one."""
-    placed = [name for name in measured if name in terms.terms and terms.terms[name].overview is not None]
-    wanted = {*placed, *(terms.terms[name].rests_on for name in placed)}
-    return [name for name in measured if name in wanted] or list(measured[:1])
-
-
 def plan_benchmarks(charts: Sequence[Sequence[Panel]], runs: Sequence[str]) -> dict[str, list[Panel]]:
     """The panels of each benchmark, by its name ``kind/dataset``.
 
@@ -339,7 +334,7 @@ def plan_benchmarks(charts: Sequence[Sequence[Panel]], runs: Sequence[str]) -> d
 
 def _benchmark_panels(charts: Sequence[Sequence[Panel]], runs: Sequence[str]) -> list[Panel]:
     values = [line.trajectory for panels in charts for panel in panels for line in panel.lines]
-    chosen = main_metrics(values[0].terms, list(dict.fromkeys(value.metric for value in values)))
+    chosen = values[0].terms.main_metrics(list(dict.fromkeys(value.metric for value in values)))
     main = [main_panel([value for value in values if value.metric == metric], runs) for metric in chosen]
     curves = [curve for panel in main if (curve := _curve(panel, values, runs)) is not None]
     curves += [
@@ -443,10 +438,14 @@ class Seeds:
     Attributes:
         title: scale, and arm if the study has several; the name of a single run.
         runs: one for each seed.
+        arm: empty for the main arm.
+        place: in the palette, see `style.look`.
     """
 
     title: str
     runs: tuple[str, ...]
+    arm: str = ""
+    place: int = 0
 
     @property
     def label(self) -> str:
@@ -459,6 +458,7 @@ class Seeds:
 def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
     """The runs by their scale and arm, in the order of the table.
 
+    The main arm has the first places of the palette and so solid lines; other arms begin with the next stroke.
     A run without both is alone. If two runs of a group share a seed, they differ in something else, and all runs of
     that group are alone.
     """
@@ -466,16 +466,21 @@ def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
     for run in {trajectory.run: trajectory for trajectory in trajectories}.values():
         groups[(run.scale or "", run.arm) if run.scale or run.arm else ("", "", run.run)].append(run)
     several_arms = len({arm for _, arm, *_ in groups}) > 1
-    return [seeds for members in groups.values() for seeds in _seeds(members, several_arms=several_arms)]
+    found = [seeds for members in groups.values() for seeds in _seeds(members, several_arms=several_arms)]
+    main = [seeds for seeds in found if not seeds.arm]
+    first = -(-len(main) // N_HUES) * N_HUES
+    places = {seeds.runs: place for place, seeds in enumerate(main)}
+    places |= {seeds.runs: first + at for at, seeds in enumerate(seeds for seeds in found if seeds.arm)}
+    return [replace(seeds, place=places[seeds.runs]) for seeds in found]
 
 
 def _seeds(members: Sequence[Trajectory], *, several_arms: bool) -> list[Seeds]:
     seeds = {member.seed for member in members}
     if len(members) == 1 or len(seeds) < len(members) or None in seeds:
-        return [Seeds(member.run, (member.run,)) for member in members]
+        return [Seeds(member.run, (member.run,), member.arm) for member in members]
     arm = (bare(members[0].arm) or "main") if several_arms else ""
     title = ", ".join(filter(None, [members[0].scale, arm]))
-    return [Seeds(title, tuple(member.run for member in members))]
+    return [Seeds(title, tuple(member.run for member in members), members[0].arm)]
 
 
 def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
@@ -497,16 +502,16 @@ def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
 
 
 def _averaged(lines: Sequence[Line], groups: Sequence[Seeds], place: str) -> list[Line]:
-    """The mean of each group that has any of the lines; its colour is the group's place."""
+    """The mean of each group that has any of the lines, at the group's place in the palette."""
     means = []
-    for colour, group in enumerate(groups):
+    for group in groups:
         own = [line for line in lines if line.trajectory.run in group.runs]
         members = tuple(line.trajectory for line in own)
         one_each = len({member.run for member in members}) == len(members) > 1
         if one_each and all(place in member.points for member in members):
-            means.append(Line(group.label, _mean(members, group.label, place), colour, members))
+            means.append(Line(group.label, _mean(members, group.label, place), group.place, members))
         else:  # or a number without levels among curves
-            means += (replace(line, colour=colour) for line in own)
+            means += (replace(line, colour=group.place) for line in own)
     return means
 
 

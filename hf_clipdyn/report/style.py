@@ -1,9 +1,10 @@
 """How the figures look: one palette, one set of matplotlib settings, and the same colours for dark pages.
 
-The hues of the runs start from Okabe and Ito's and were moved apart: any two differ by 12 or more (CIEDE2000), also as
-people with protanopia, deuteranopia and tritanopia see them, and each has a contrast of 3 or more to its paper. Runs
-also differ in their markers. Quantities with an order (a level, a layer) take shades of viridis, on dark pages of
-plasma.
+There are four hues, because more cannot be distinguished by everybody: any two differ by 14 or more (CIEDE2000), also
+from the colours of people and of other references, and also as people with protanopia, deuteranopia and tritanopia see
+them. Each has a contrast of 4.5 or more to its paper, so that a name beside a line can have the colour of its line.
+`look` gives every line a hue, a stroke and a marker that no other has. Quantities with an order (a level, a layer) take
+shades of viridis, on dark pages of GnBu, none of which is near the colour of people.
 """
 
 import logging
@@ -11,6 +12,8 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +31,39 @@ __all__ = [
     "MARKERS",
     "PAPER",
     "SHADES",
+    "STROKES",
     "THEME",
+    "TYPEFACES",
+    "Look",
     "StyleWarning",
     "cycle_colour",
     "figure_style",
     "hue",
+    "look",
     "read_style",
     "shade",
     "twins",
 ]
 
 INK = "#1f2328"
-GREY = "#767b84"
+GREY = "#697079"
 PAPER = "#ffffff"
 HUMAN = "#4d3300"
 _GRID = "#e4e7eb"
 _EDGE = "#9aa0a8"
-HUES = ("#0072b2", "#a74800", "#0faa6e", "#d576a0", "#9e8c14", "#648bff")
-_DARK_HUES = ("#4fb3f0", "#f45e00", "#06fcc9", "#bf88a4", "#fde44d", "#d3e8ff")
+HUES = ("#0065fb", "#dd3300", "#158658", "#7e0091")
+_DARK_HUES = ("#8fc8ff", "#ef6608", "#429270", "#aa66bf")
 _STEPS = 25
-# Yellow is illegible on white, and dark violet on black.
+# Yellow is illegible on white, and gold is the colour of people on black.
 SHADES, _DARK_SHADES = (
     [to_hex(mpl.colormaps[name](low + (high - low) * step / (_STEPS - 1))) for step in range(_STEPS)]
-    for name, low, high in (("viridis", 0.0, 0.75), ("plasma", 0.35, 1.0))
+    for name, low, high in (("viridis", 0.1, 0.58), ("GnBu_r", 0.25, 0.8))
 )
 
+STROKES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1), (6, 1.5, 1.5, 1.5))
+"""Lengths of dashes and gaps, in widths of the line; none for a solid line."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
+_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 
 THEME = {"paper": PAPER, "ink": INK, "grey": GREY, "grid": _GRID, "edge": _EDGE, "human": HUMAN}
 """The colours of a page by their part."""
@@ -62,12 +72,15 @@ _TWINS = {
     INK: "#e6e8eb",
     GREY: "#9aa1ab",
     PAPER: "#16191d",
-    HUMAN: "#e0b35c",
+    HUMAN: "#ffd166",
     _GRID: "#2b3036",
     _EDGE: "#5b626b",
     **dict(zip(HUES, _DARK_HUES, strict=True)),
     **dict(zip(SHADES, _DARK_SHADES, strict=True)),
 }
+
+TYPEFACES = ("Arial", "Helvetica", "Liberation Sans", "Arimo", "DejaVu Sans")
+"""Journals ask for the first; the next three have its widths; matplotlib brings the last."""
 
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": PAPER,
@@ -97,7 +110,6 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.labelsize": 9,
     "ytick.major.size": 0,
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
     "legend.frameon": False,
     "legend.fontsize": 8,
@@ -172,19 +184,69 @@ def figure_style(style: Mapping[str, Any] | None = None, *, printed: bool = Fals
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name may have any character
         mpl.rcdefaults()
-        for settings in (_SETTINGS, _PRINTED if printed else {}, style or {}, _FIXED):
+        for settings in (_SETTINGS, _installed_typefaces(), _PRINTED if printed else {}, style or {}, _FIXED):
             mpl.rcParams.update(dict[Any, Any](settings))
         yield
 
 
+@cache
+def _installed_typefaces() -> dict[Any, Any]:
+    """Those of this machine: matplotlib warns of any other."""
+    from matplotlib.font_manager import get_font_names
+
+    installed = set(get_font_names())
+    return {"font.sans-serif": [name for name in TYPEFACES if name in installed]}
+
+
 def cycle_colour(index: int) -> str:
-    """Colour of run ``index`` inside `figure_style`: a hue of the project, or of the style over it."""
+    """Hue ``index`` inside `figure_style`: one of the project, or of the style over it."""
     colours = mpl.rcParams["axes.prop_cycle"].by_key().get("color", HUES)
-    return to_hex(colours[index % len(colours)])
+    return to_hex(colours[index % len(HUES) % len(colours)])
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a line looks, in figures and on the page.
+
+    Attributes:
+        hue: place in `HUES`.
+        stroke: place in `STROKES`.
+        marker: place in `MARKERS`.
+    """
+
+    hue: int
+    stroke: int
+    marker: int
+
+    @property
+    def colours(self) -> tuple[str, str]:
+        """On white, and on a dark page."""
+        return twins(HUES[self.hue])
+
+    @property
+    def dash(self) -> str:
+        """The stroke in Plotly's words, for a line 2 px wide."""
+        return ",".join(f"{2 * length:g}px" for length in STROKES[self.stroke]) or "solid"
+
+    @property
+    def symbol(self) -> str:
+        """The marker in Plotly's words."""
+        return _SYMBOLS[self.marker]
+
+
+def look(place: int) -> Look:
+    """The look at a place of the palette: hues change first, then strokes; the first 96 looks all differ.
+
+    The place of runs is `Seeds.place` (`groups_of_seeds`), the same in all figures and on the page; that of other lines
+    is their position in the panel.
+    """
+    rest, hue = divmod(place, len(HUES))
+    cycle, stroke = divmod(rest, len(STROKES))
+    return Look(hue, stroke, (place + cycle) % len(MARKERS))
 
 
 def hue(index: int) -> str:
-    """Colour of run ``index``; the colours repeat after six."""
+    """Colour ``index`` on white; the colours repeat after four."""
     return HUES[index % len(HUES)]
 
 

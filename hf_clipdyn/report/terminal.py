@@ -17,7 +17,7 @@ from rich.text import Text
 from hf_clipdyn.errors import UnknownNameError, printable
 from hf_clipdyn.report.plan import plan_benchmarks
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import NOT_INTERPRETABLE
+from hf_clipdyn.report.words import NOT_INTERPRETABLE, metric_words
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 __all__ = ["print_results", "result_lines", "sparkline"]
@@ -200,9 +200,9 @@ def _line(number: Trajectory, group: Sequence[Trajectory]) -> _Line:
     known = np.concatenate([other.usable["value"].to_numpy(float) for other in group])
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     usable, defined = (number.points[name].to_numpy(bool) for name in ("usable", "defined"))
-    last, texts = rows_of(number.points)[-1], "" if number.texts == "own" else number.detail(["texts"])
+    last = rows_of(number.points)[-1]
     cells = {
-        "metric": _clean(", ".join(filter(None, [number.metric_title, number.special_detail, texts]))),
+        "metric": _clean(metric_words(number)),
         "first": _number(float(number.usable["value"].iloc[0])) if usable.any() else "",
         "last": _number(last.value) if last.defined else "-",
         "interval": _interval(last),

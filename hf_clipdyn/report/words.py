@@ -30,6 +30,7 @@ __all__ = [
     "json_words",
     "limits",
     "listed",
+    "metric_words",
     "part_title",
     "part_word",
     "study_words",
@@ -240,6 +241,12 @@ def interval_words(number: Any, form: str = ".3f") -> str:
     """The interval of a point or an estimate, after a space: `` [0.811, 0.873]``; empty if there is none."""
     ends = number.ci_low, number.ci_high
     return f" [{', '.join(format(end, form) for end in ends)}]" if all(map(math.isfinite, ends)) else ""
+
+
+def metric_words(number: Trajectory) -> str:
+    """What a row of a table is about: metric, variant and what is special: ``accuracy, linear probe``."""
+    texts = "" if number.texts == "own" else number.detail(["texts"])
+    return ", ".join(filter(None, [number.metric_title, number.special_detail, texts]))
 
 
 def number_words(point: Any, *, count: bool = True) -> str:

@@ -360,8 +360,8 @@ def _file(folder: Path, key: str) -> Path:
 
 def _recorded_hash(path: Path) -> bytes | None:
     """The hash of the trials in the metadata of a cell's file; None if there is none."""
-    found: bytes | None = (schema_of(path).metadata or {}).get(_TRIALS_KEY)
-    return found
+    recorded: bytes | None = (schema_of(path).metadata or {}).get(_TRIALS_KEY)
+    return recorded
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
@@ -372,8 +372,8 @@ def _scan(folder: Path) -> dict[str, tuple[int, ...]]:
     """The state of each cell's file, by its key."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry for entry in entries if _NAME.fullmatch(entry.name)]
-            states = {entry.name.removesuffix(".parquet"): _state(entry.stat()) for entry in found}
+            files = [entry for entry in entries if _NAME.fullmatch(entry.name)]
+            states = {entry.name.removesuffix(".parquet"): _state(entry.stat()) for entry in files}
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -491,12 +491,12 @@ def _runs(rows: pa.Table) -> list[tuple[Cell, int, int]]:
         codes = rows[name].combine_chunks().dictionary_encode().indices.to_numpy()
         change |= np.diff(codes) != 0
     starts = [0, *(np.flatnonzero(change) + 1).tolist()] if rows.num_rows else []
-    found = []
+    runs = []
     firsts = rows.select(_CELL).take(starts).to_pylist()
     for columns, (start, end) in zip(firsts, pairwise([*starts, rows.num_rows]), strict=True):
         seconds = math.nan if columns["seconds"] is None else columns["seconds"]
-        found.append((Cell(**columns | {"seconds": seconds}), start, end))
-    return found
+        runs.append((Cell(**columns | {"seconds": seconds}), start, end))
+    return runs
 
 
 def _write(table: pa.Table, path: Path) -> None:

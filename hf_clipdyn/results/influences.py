@@ -135,7 +135,7 @@ def _unpacked(table: pa.Table) -> dict[str, dict[tuple[Any, ...], Influence]]:
         for row, number in enumerate(numbers)
         if number is None
     }
-    found: dict[str, dict[tuple[Any, ...], Influence]] = {}
+    by_cell: dict[str, dict[tuple[Any, ...], Influence]] = {}
     values, ends = columns["contributions"].values.to_numpy(), columns["contributions"].offsets.to_numpy()
     for row, (cell, number, cause, name) in enumerate(zip(cells, numbers, causes, names, strict=True)):
         if number is None:
@@ -149,8 +149,8 @@ def _unpacked(table: pa.Table) -> dict[str, dict[tuple[Any, ...], Influence]]:
             one = Influence(units[name], np.array(values[ends[row] : ends[row + 1]], np.float64))
             if len(one.values) != len(units[name].clusters) or not np.isfinite(one.values).all():
                 raise ValueError("has other contributions than its units need")
-        found.setdefault(cell, {})[tuple(key)] = one
-    return found
+        by_cell.setdefault(cell, {})[tuple(key)] = one
+    return by_cell
 
 
 def _units(name: str, clusters: Any, ways: int, n_clusters: int) -> Units:

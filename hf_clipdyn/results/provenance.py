@@ -108,16 +108,16 @@ def merged(origins: Iterable[RunOrigin]) -> tuple[RunOrigin, ...]:
 
     When a run began is the same in all of its tables, so it needs to be recorded in one of them only.
     """
-    found: dict[str, RunOrigin] = {}
+    by_run: dict[str, RunOrigin] = {}
     for one in origins:
-        known = found.setdefault(one.run, one)
-        found[one.run] = replace(
+        known = by_run.setdefault(one.run, one)
+        by_run[one.run] = replace(
             known,
             packages=tuple(dict.fromkeys((*(known.packages or ("",)), *(one.packages or ("",))))),
             began=min(filter(None, (known.began, one.began)), default=""),
             measured=min(known.measured, one.measured),
         )
-    return tuple(found.values())
+    return tuple(by_run.values())
 
 
 def utc(text: str | None) -> str:

@@ -5,7 +5,7 @@ from elsewhere keeps its words.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from hf_clipdyn.errors import EvaluationError
@@ -218,6 +218,16 @@ class KindTerms:
     proxy: bool = False
     rank: int = 100
     task: str = ""
+
+    def main_metrics(self, measured: Sequence[str]) -> list[str]:
+        """The metrics that answer a question of the overview, and those that they rest on; else the first one.
+
+        Args:
+            measured: metrics with numbers, in their order.
+        """
+        placed = [name for name in measured if name in self.terms and self.terms[name].overview is not None]
+        wanted = {*placed, *(self.terms[name].rests_on for name in placed)}
+        return [name for name in measured if name in wanted] or list(measured[:1])
 
     def reference(self, role: str, name: str) -> Reference | None:
         """The declaration for rows of that role and reference; one with that name comes first."""

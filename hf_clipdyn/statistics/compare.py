@@ -1,8 +1,9 @@
-"""Is one revision better than another? A paired comparison of the saved trials, without a forward pass."""
+"""Is one revision better than another? Paired comparisons of the saved trials, without a forward pass."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,35 +12,51 @@ from scipy import special
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.influence import Key, influences
 from hf_clipdyn.benchmarks.registry import kind_named
-from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.metrics.estimate import Influence, weighted_sum
-from hf_clipdyn.results.cells import CellStore, newest
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.metrics.estimate import Floats, Influence, weighted_sum
+from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
+from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.results.trials import KeptTrials
+from hf_clipdyn.statistics.corrections import CORRECTIONS, Correction, adjusted, error_rates
 from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
 
-__all__ = ["compare_revisions"]
+__all__ = ["FAMILIES", "Family", "compare_revisions", "differences"]
+
+Family = Literal["main", "all"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+"""Which rows a correction counts together; the default first."""
 
 _Numbers: TypeAlias = dict[Key, tuple[float, Influence | None]]
 """Values with their influences."""
+_State: TypeAlias = tuple[str, str]
+"""A run and its revision."""
 _SAME = tuple(name for name in CELL_KEY if name not in ("revision", "commit"))
+# The fingerprint contains the pixels at the model's resolution. Influences say whether the items are the same.
+_SAME_FOR_TWO_RUNS = tuple(name for name in _SAME if name not in ("repo_id", "data_fingerprint"))
 _COLUMNS = [
     *_SAME,
     *NUMBER_KEY,
+    *("run_a", "revision_a", "run_b", "revision_b"),
     *("value_a", "value_b", "difference", "ci_low", "ci_high", "p_value", "n_clusters"),
+    *("p_adjusted", "ci_low_simultaneous", "ci_high_simultaneous", "correction", "family_size"),
+    "outside_family",
 ]
 
 
 def compare_revisions(
-    results: str | Path,
+    results: str | Path | Sequence[str | Path],
     a: str,
-    b: str,
+    b: str | Sequence[str],
     benchmarks: Sequence[str] | None = None,
     *,
+    correction: Correction = "holm",
+    family: Family = "main",
     confidence_level: float = 0.95,
     seed: int = 0,
     show_progress: bool = True,
 ) -> pd.DataFrame:
-    """Compare two revisions of a run: every metric of ``b`` minus that of ``a``, on the same stimuli.
+    """Compare revisions or models with a reference: every metric of ``b`` minus that of ``a``, on the same stimuli.
 
     Values are those of the table. The interval is Student's, over the clusters of the benchmark (`Kind.clusters`). Its
     variance is that of the difference of the influences (`hf_clipdyn.metrics.estimate`), which is paired: a stimulus
@@ -51,129 +68,217 @@ def compare_revisions(
     - The text-free preference has the variance over all pairs of images that share an exemplar; an image also
       contributes as the mate of others.
     - Alignments of dissimilarities have the variance over images and people, which are crossed.
-    - The interval contains neither the noise of another seed nor that of another checkpoint. It is not corrected for
-      the number of metrics.
+    - The interval contains neither the noise of another seed nor that of another checkpoint.
+    - Two models are compared on the same items with the same settings; each sees them at its own resolution.
     - Diagnostics are not compared.
 
+    The more numbers are compared, the more of them differ by chance. The rows of one **family** are therefore corrected
+    together (`hf_clipdyn.statistics.corrections`). The rule that chooses them knows no result: values of the main
+    metrics, in the default variant, over the whole data, with the model's own texts, of all benchmarks and all ``b``.
+    Layers do not count, nor levels, except the one that the overview of a report shows.
+
     Args:
-        results: table of `clipdyn evaluate`, with the trials beside it.
-        a, b: names of revisions.
-        benchmarks: as ``kind/dataset``; None for all that have trials of both revisions.
-        confidence_level: of the intervals.
+        results: tables of `clipdyn evaluate`, with the trials beside them.
+        a: the reference: a revision, a model (``owner/name``, its last revision) or ``owner/name@revision``.
+        b: what is compared with it, one or several. A revision without a model is one of the run of ``a``.
+        benchmarks: as ``kind/dataset``; None for all that have trials of both.
+        correction: ``holm`` for statements; ``bh`` (Benjamini-Hochberg) for exploration; ``by``
+            (Benjamini-Yekutieli); ``none``.
+        family: ``main`` for the rule above, ``all`` for all values that have a p value.
+        confidence_level: of the intervals; its complement is the error rate of the family.
         seed: has no effect: comparisons no longer draw random numbers.
         show_progress: draw a progress bar if a benchmark takes longer than two seconds.
 
     Returns:
-        One row per number: the columns that name the number and its cell (without revision and commit), ``value_a``,
-        ``value_b``, ``difference`` (b - a), ``ci_low``, ``ci_high``, ``p_value`` and ``n_clusters`` (0 for a number
-        that does not depend on the model). The p value is two-sided, for no difference; it is 1 if the difference is 0
-        without any error. All are NaN if either value is undefined. Interval and p value are NaN if no item changes
-        the difference, so that its error cannot be estimated. Noise benchmarks add ``drop_when_both_right``: the drop
-        on the images that both revisions classify correctly when clean. It is NaN if either clean accuracy is
-        indistinguishable from chance.
+        One row per number: the columns that name the number and its cell (of ``b``, without revision and commit),
+        ``run_a``, ``revision_a``, ``run_b``, ``revision_b``, ``value_a``, ``value_b``, ``difference`` (b - a),
+        ``ci_low``, ``ci_high``, ``p_value`` and ``n_clusters`` (0 for a number that does not depend on the model). The
+        p value is two-sided, for no difference; it is 1 if the difference is 0 without any error. All are NaN if either
+        value is undefined. Interval and p value are NaN if no item changes the difference, so that its error cannot be
+        estimated. Noise benchmarks add ``drop_when_both_right``: the drop on the images that both revisions classify
+        correctly when clean. It is NaN if either clean accuracy is indistinguishable from chance.
+
+        For the rows of the family, ``p_adjusted``, ``correction``, ``family_size``, and ``ci_low_simultaneous`` and
+        ``ci_high_simultaneous``: intervals that are together right at the confidence level. For ``bh`` and ``by``, only
+        the rows that they select have these intervals. For other rows these columns are empty, and ``outside_family``
+        names the cause.
 
     Raises:
-        UnknownNameError: the table has no such revision or benchmark, or the plug-in of a kind is not loaded.
-        EvaluationError: there are no trials of both revisions on the same stimuli.
+        UnknownNameError: the tables have no such revision, model or benchmark, there is no such correction or family,
+            or the plug-in of a kind is not loaded.
+        EvaluationError: there are no trials of both on the same stimuli, or something is compared with itself.
 
     Examples:
         >>> from hf_clipdyn import compare_revisions
-        >>> found = compare_revisions("runs/demo/results.parquet", "epoch-000", "epoch-003", ["zero_shot/procedural"])
-        >>> found[found["texts"] == "own"]["metric"].tolist()
+        >>> table = compare_revisions("runs/demo/results.parquet", "epoch-000", "epoch-003", ["zero_shot/procedural"])
+        >>> table[table["texts"] == "own"]["metric"].tolist()
         ['top1', 'top5', 'top1', 'top5']
-        >>> bool((found["difference"] == found["value_b"] - found["value_a"]).all())
+        >>> bool((table["difference"] == table["value_b"] - table["value_a"]).all())
         True
+        >>> table[table["outside_family"] == ""][["metric", "correction", "family_size"]].values.tolist()
+        [['top1', 'holm', 1]]
     """
     del seed
-    store = CellStore(results)
-    held: dict[Key, dict[str, Cell]] = {}
-    for cell in newest(store.cells()):
-        held.setdefault(tuple(getattr(cell, name) for name in _SAME), {})[cell.revision] = cell
-    _check_names(held.values(), (a, b), benchmarks)
-    kept, frames = KeptInfluences([Path(results)], show_progress=show_progress), []
-    for same, by_revision in held.items():
-        if a not in by_revision or b not in by_revision or not _is_wanted(by_revision[a], benchmarks):
-            continue
-        kind = kind_named(by_revision[a].kind)
-        cells = [by_revision[name] for name in (a, b)]
-        known = [kept.of_cell(kind.name, cell.key) for cell in cells]
-        if NO_TRIALS in known:
-            continue
-        sides = [_read(store, cell, one) for cell, one in zip(cells, known, strict=True)]
-        rows = _compare(sides, _together(kind, store, cells), confidence_level)
-        frames.append(rows.assign(**dict(zip(_SAME, same, strict=True))))
-    if not frames:
-        raise EvaluationError(
-            f"No benchmark has trials of {a} and {b} on the same stimuli beside {results}: evaluate both."
-        )
-    return pd.concat(frames, ignore_index=True)[_COLUMNS]
+    paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
+    try:
+        read = read_results(paths)
+    except ConfigError as error:
+        raise EvaluationError(f"{_no_trials(a, _listed(b))}: {error}") from error
+    kept = KeptInfluences(read.tables, show_progress=show_progress)
+    return differences(
+        *(read, kept, a, b, benchmarks),
+        correction=correction,
+        family=family,
+        confidence_level=confidence_level,
+    )
 
 
-def _is_wanted(cell: Cell, benchmarks: Sequence[str] | None) -> bool:
-    return benchmarks is None or f"{cell.kind}/{cell.dataset}" in benchmarks
+def differences(
+    read: Results,
+    kept: KeptInfluences,
+    a: str,
+    b: str | Sequence[str],
+    benchmarks: Sequence[str] | None = None,
+    *,
+    correction: Correction = "holm",
+    family: Family = "main",
+    confidence_level: float = 0.95,
+) -> pd.DataFrame:
+    """`compare_revisions` of tables that were read already.
 
-
-def _check_names(
-    held: Iterable[Mapping[str, Cell]], revisions: Sequence[str], benchmarks: Sequence[str] | None
-) -> None:
-    """Refuse names of benchmarks and revisions that were not measured."""
-    cells = [cell for by_revision in held for cell in by_revision.values()]
-    names = {f"{cell.kind}/{cell.dataset}" for cell in cells}
-    for name in benchmarks or ():
+    Args:
+        read: the tables.
+        kept: the influences beside them.
+        a, b, benchmarks, correction, family, confidence_level: as there.
+    """
+    for what, name, names in (("correction", correction, CORRECTIONS), ("family", family, FAMILIES)):
         if name not in names:
-            raise UnknownNameError("benchmark in the results", name, names)
-    known = {cell.revision for cell in cells if _is_wanted(cell, benchmarks)}
-    for revision in revisions:
-        if known and revision not in known:
-            raise UnknownNameError("revision in the results", revision, known)
+            raise UnknownNameError(what, name, names)
+    rows = _of_benchmarks(read.rows[read.rows["role"] != "diagnostic"], benchmarks)
+    of_cell = dict(list(rows.groupby("cell", sort=False)))
+    frames = []
+    for first, second in _pairs(rows, a, _listed(b)):
+        for cells in _cells(rows, first, second):
+            kind = kind_named(cells[0].kind)
+            known = [kept.of_cell(kind.name, cell.cell) for cell in cells]
+            if NO_TRIALS in known:
+                continue
+            sides = [_numbers(of_cell[cell.cell], one) for cell, one in zip(cells, known, strict=True)]
+            together = _together(kind, kept.trials, cells)
+            named = {name: getattr(cells[1], name) for name in _SAME}
+            named |= {"run_a": first[0], "revision_a": first[1], "run_b": second[0], "revision_b": second[1]}
+            frames.append(_compare(sides, together, confidence_level).assign(**named))
+    if not frames:
+        raise EvaluationError(f"{_no_trials(a, _listed(b))}: evaluate both.")
+    table = pd.concat(frames, ignore_index=True)
+    table["outside_family"] = _outside_family(table, read.vocabulary, family)
+    return _corrected(table, correction, confidence_level)[_COLUMNS]
 
 
-def _read(store: CellStore, cell: Cell, known: Mapping[Key, Influence] | str) -> _Numbers:
+def _listed(b: str | Sequence[str]) -> list[str]:
+    return [b] if isinstance(b, str) else list(dict.fromkeys(b))
+
+
+def _no_trials(a: str, others: Sequence[str]) -> str:
+    return f"No benchmark has trials of {a} and {', '.join(others)} on the same stimuli beside the tables"
+
+
+def _of_benchmarks(rows: pd.DataFrame, benchmarks: Sequence[str] | None) -> pd.DataFrame:
+    """The rows of these benchmarks; `UnknownNameError` if one was not measured."""
+    names = rows["kind"].astype(str) + "/" + rows["dataset"].astype(str)
+    known = names.unique().tolist()
+    for name in benchmarks or ():
+        if name not in known:
+            raise UnknownNameError("benchmark in the results", name, known)
+    return rows if benchmarks is None else rows[names.isin(list(benchmarks))]
+
+
+def _pairs(rows: pd.DataFrame, a: str, others: Sequence[str]) -> Iterator[tuple[_State, _State]]:
+    """What is compared with what; a revision that is named alone is compared within each run."""
+    ordered = rows.drop_duplicates(["run", "revision"]).sort_values(
+        ["samples_seen", "step", "epoch"], kind="stable"
+    )
+    runs = ordered.groupby("run", sort=False)["revision"].agg(list).to_dict()
+    revisions = sorted(set(ordered["revision"]))
+
+    def named(name: str) -> _State:
+        run, at, revision = (name, "", "") if name in runs else name.rpartition("@")
+        if run not in runs or (at and revision not in runs[run]):
+            known = [*revisions, *(runs if len(runs) > 1 else ())]
+            raise UnknownNameError("revision in the results", name, known)
+        return run, revision or runs[run][-1]
+
+    firsts = [(run, a) for run in runs if a in runs[run]] or [named(a)]
+    seconds = {name: None if name in revisions else named(name) for name in others}
+    for first in firsts:
+        for name, state in seconds.items():
+            second = state or (first[0], name)
+            if second == first:
+                raise EvaluationError(f"{name} would be compared with itself: name another one.")
+            yield first, second
+
+
+def _cells(rows: pd.DataFrame, first: _State, second: _State) -> Iterator[tuple[Any, Any]]:
+    """The cells of two states that show the same stimuli in the same way, as rows."""
+    same = list(_SAME if first[0] == second[0] else _SAME_FOR_TWO_RUNS)
+    cells = rows.drop_duplicates("cell")
+    sides = [
+        {
+            tuple(getattr(cell, name) for name in same): cell
+            for cell in cells[(cells["run"] == run) & (cells["revision"] == revision)].itertuples(index=False)
+        }
+        for run, revision in (first, second)
+    ]
+    return ((sides[0][key], cell) for key, cell in sides[1].items() if key in sides[0])
+
+
+def _numbers(rows: pd.DataFrame, known: "dict[Key, Influence] | Any") -> _Numbers:
     """The numbers of a cell in the table, with their influences; `EvaluationError` if these are unknown."""
     if isinstance(known, str):
         raise EvaluationError(known)
-    rows = store.select([cell.key]).to_pylist()
-    by_key = {tuple(row[name] for name in NUMBER_KEY): row for row in rows if row["role"] != "diagnostic"}
-    return {key: (row["value"], known.get(key)) for key, row in by_key.items()}
+    columns = rows[list(NUMBER_KEY)].astype({"layer": "Int64"}).astype(object)
+    keys = columns.where(columns.notna(), None).itertuples(index=False, name=None)
+    return {key: (value, known.get(key)) for key, value in zip(keys, rows["value"], strict=True)}
 
 
-def _together(kind: type[Kind[Any]], store: CellStore, cells: Sequence[Cell]) -> list[_Numbers]:
+def _together(kind: type[Kind[Any]], trials: KeptTrials, cells: Sequence[Any]) -> list[_Numbers]:
     """The numbers that are only meaningful in the comparison of two revisions; none without trials."""
-    first, second = (store.trials(cell.key) for cell in cells)
-    if first is None or second is None or kind.score_together is Kind.score_together:
+    if kind.score_together is Kind.score_together:
         return []
-    found = []
-    for trials, numbers in zip((first, second), kind.score_together(first, second), strict=True):
-        known = influences(kind, trials, numbers)
-        found.append({one.number_key: (one.value, known.get(one.number_key)) for one in numbers})
-    return found
+    first, second = (trials.of(cell.cell) for cell in cells)
+    if first is None or second is None:
+        return []
+    sides = []
+    for of_side, numbers in zip((first, second), kind.score_together(first, second), strict=True):
+        known = influences(kind, of_side, numbers)
+        sides.append({one.number_key: (one.value, known.get(one.number_key)) for one in numbers})
+    return sides
 
 
 def _compare(
     sides: Sequence[_Numbers], together: Sequence[_Numbers], confidence_level: float
 ) -> pd.DataFrame:
     """The differences of the numbers that both have, each with the error of its influence."""
-    found = {
+    pairs = {
         key: (one, pair[1][key])
         for pair in filter(None, (sides, together))
         for key, one in pair[0].items()
         if key in pair[1]
     }
-    values = np.array([(a[0], b[0]) for a, b in found.values()], np.float64).reshape(-1, 2)
+    values = np.array([(a[0], b[0]) for a, b in pairs.values()], np.float64).reshape(-1, 2)
     difference = values[:, 1] - values[:, 0]
     # What does not depend on the model, such as a ceiling, is the same for both revisions and has no influence.
-    changes = [weighted_sum([a[1], b[1]], [-1, 1]) if a[1] and b[1] else None for a, b in found.values()]
+    changes = [weighted_sum([a[1], b[1]], [-1, 1]) if a[1] and b[1] else None for a, b in pairs.values()]
     variance = np.array([0.0 if one is None else one.variance for one in changes])
     n_clusters = np.array([0 if one is None else one.n_clusters for one in changes])
     error = np.sqrt(variance)
     # If no item changes the difference, its error cannot be estimated.
     error[(error == 0) & (difference != 0)] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
-        quantile = special.stdtrit(n_clusters - 1, (1 + confidence_level) / 2)
         p_value = 2 * special.stdtr(n_clusters - 1, -np.abs(difference) / error)
-        half = np.where(error == 0, 0.0, quantile * error)
+    half = _half_width(error, n_clusters, (1 + confidence_level) / 2)
     p_value = np.where((error == 0) & (difference == 0), 1.0, p_value)
-    rows = pd.DataFrame(list(found), columns=list(NUMBER_KEY)).astype(
+    rows = pd.DataFrame(list(pairs), columns=list(NUMBER_KEY)).astype(
         {"layer": "Int64", "level": "float64", "parameter": "float64"}
     )
     return rows.assign(
@@ -184,4 +289,82 @@ def _compare(
         ci_high=difference + half,
         p_value=p_value,
         n_clusters=n_clusters,
+        error=error,
+        cause=[_cause(a[0], b[0], change) for (a, b), change in zip(pairs.values(), changes, strict=True)],
+    )
+
+
+def _half_width(error: Floats, n_clusters: Any, probability: Any) -> Floats:
+    """Of Student's interval up to that quantile: 0 without any error, NaN without a probability."""
+    with np.errstate(invalid="ignore"):
+        quantile = special.stdtrit(n_clusters - 1, probability)
+        return np.asarray(np.where(error == 0, 0.0 * probability, quantile * error))
+
+
+def _cause(a: float, b: float, change: Influence | None) -> str:
+    """Why a difference has no p value, if it has none."""
+    if math.isnan(a) or math.isnan(b):
+        return "the number is not defined"
+    return (change and change.cause) or "no item changes the difference"
+
+
+def _outside_family(table: pd.DataFrame, words: Vocabulary, family: Family) -> "pd.Series[str]":
+    """Why each row is not in the family; empty if it is. Nothing here looks at a value or a p value, but for NaN."""
+    rules: dict[str, Any] = {"not a value of the model": table["role"] != "value"}
+    if family == "main":
+        rules |= {
+            "texts of the last revision": table["texts"] != "own",
+            "not a main metric": ~_of_metrics(table, words),
+            "not the default variant": table["variant"] != _default_variants(table),
+            "a part of the data": table["subset"] != "",
+            "one of several layers or levels": table[["layer", "parameter"]].notna().any(axis=1)
+            | (table["level"].notna() & ~_at_main_level(table, words)),
+        }
+    outside = table["cause"].where(table["p_value"].isna(), "")
+    for cause, applies in reversed(rules.items()):
+        outside = outside.mask(applies, cause)
+    return outside
+
+
+def _of_metrics(table: pd.DataFrame, words: Vocabulary) -> "pd.Series[bool]":
+    """Whether each row is of a main metric of its benchmark."""
+    is_main = pd.Series(False, table.index)
+    of_values = table[table["role"] == "value"].groupby(["kind", "dataset"], sort=False, observed=True)
+    for (kind, _), rows in of_values:
+        main = words.kind(kind).main_metrics(rows["metric"].unique().tolist())
+        is_main[rows.index] = rows["metric"].isin(main)
+    return is_main
+
+
+def _default_variants(table: pd.DataFrame) -> "pd.Series[str]":
+    """The default variant of each row's metric: the empty one, or the first; distances list the usual one first."""
+    numbers = table.assign(is_named=table["variant"] != "").sort_values("is_named", kind="stable")
+    of_metric = numbers.groupby(["kind", "dataset", "metric", "condition", "role"], sort=False, observed=True)
+    return of_metric["variant"].transform("first").reindex(table.index)
+
+
+def _at_main_level(table: pd.DataFrame, words: Vocabulary) -> "pd.Series[bool]":
+    """Whether each row is at the level and the condition that the overview shows of its metric."""
+    places = [words.term(*key).overview for key in zip(table["kind"], table["metric"], strict=True)]
+    shown = [(place.level, place.condition) if place else None for place in places]
+    return pd.Series(list(zip(table["level"], table["condition"], strict=True)), table.index) == shown
+
+
+def _corrected(table: pd.DataFrame, correction: Correction, confidence_level: float) -> pd.DataFrame:
+    """The table with the columns of the correction, which are empty outside the family."""
+    inside = table["outside_family"] == ""
+    of_family = table[inside]
+    p_adjusted = adjusted(of_family["p_value"], correction)
+    rates = error_rates(p_adjusted, correction, 1 - confidence_level)
+    half = _half_width(of_family["error"].to_numpy(), of_family["n_clusters"].to_numpy(), 1 - rates / 2)
+    columns = {
+        "p_adjusted": p_adjusted,
+        "ci_low_simultaneous": of_family["difference"] - half,
+        "ci_high_simultaneous": of_family["difference"] + half,
+    }
+    corrected = {name: pd.Series(one, of_family.index).reindex(table.index) for name, one in columns.items()}
+    return table.assign(
+        **corrected,
+        correction=np.where(inside, correction, ""),
+        family_size=pd.Series(len(of_family), table.index, "Int64").where(inside),
     )

@@ -225,7 +225,7 @@ def _draft(
     for revision, reading in used.items():
         if reading.cause:
             return _Draft(replace(run, cause=f"{revision}: {reading.cause}"))
-    found = replace(
+    estimate = replace(
         run,
         value=contrast.constant + sum(weights[revision] * one.value for revision, one in used.items()),
         n=max(one.n for one in used.values()),
@@ -238,7 +238,7 @@ def _draft(
         for revision, one in used.items()
         for cell, part in zip(one.cells, values.parts, strict=True)
     }
-    return _Draft(found, of_numbers)
+    return _Draft(estimate, of_numbers)
 
 
 def _against_null(values: RunValues, read: Sequence[float]) -> AgainstNull | None:
@@ -447,11 +447,11 @@ def _interval(
 
 def _not_shared(influences: Sequence[Influence], blocks: Sequence[NDArray[np.int64]]) -> float:
     """The sum over blocks of (n - 1) (v - c): what the items add to the squares between the seeds."""
-    found = 0.0
+    variance = 0.0
     for block in blocks:
         n, held = len(block), [influences[index] for index in block]
         if n > 1:
             own = float(np.mean([one.variance for one in held]))
             of_mean = weighted_sum(held, [1 / n] * n).variance
-            found += n * (own - of_mean)  # since V = v / n + c (n - 1) / n
-    return found
+            variance += n * (own - of_mean)  # since V = v / n + c (n - 1) / n
+    return variance

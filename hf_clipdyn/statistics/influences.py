@@ -41,10 +41,13 @@ class KeptInfluences:
         tables: files of `clipdyn evaluate`.
         keep: write what had to be computed beside the table, if the folder can be written.
         show_progress: draw a progress bar if it takes longer than two seconds.
+
+    Attributes:
+        trials: beside the tables.
     """
 
     def __init__(self, tables: Sequence[Path], *, keep: bool = True, show_progress: bool = True) -> None:
-        self._tables, self._trials = tables, KeptTrials(tables)
+        self._tables, self.trials = tables, KeptTrials(tables)
         self._keep, self._show_progress = keep, show_progress
         self._asked: dict[tuple[str, Key], Influence] = {}
         self._cells: OrderedDict[str, Mapping[Key, Influence] | str] = OrderedDict()
@@ -103,7 +106,7 @@ class KeptInfluences:
         return self._cells[cell]
 
     def _read(self, kind_name: str, cell: str) -> Mapping[Key, Influence] | str:
-        file = self._trials.file(cell)
+        file = self.trials.file(cell)
         if file is None:
             if self._combined is None:
                 self._combined = {}
@@ -115,12 +118,12 @@ class KeptInfluences:
         # Trials lie in the folder beside the table, or in one below it for each benchmark.
         table = next(one for one in file.parents if one.suffix == ".trials")
         kept = influences_folder(table) / f"{cell}.parquet"
-        found: Mapping[Key, Influence] = read_influences(kept, stamp).get(cell, {})
-        if not found:
-            found = _computed(kind, self._trials.of(cell))
+        known: Mapping[Key, Influence] = read_influences(kept, stamp).get(cell, {})
+        if not known:
+            known = _computed(kind, self.trials.of(cell))
             if self._keep:
-                write_influences(kept, {cell: found}, stamp)
-        return found
+                write_influences(kept, {cell: known}, stamp)
+        return known
 
 
 def _computed(kind: type[Kind[Any]], trials: pd.DataFrame | None) -> dict[Key, Influence]:

@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from hf_clipdyn.errors import ConfigError, TrainingError, shown
-from hf_clipdyn.files import delete, follow_umask, fsync, replace_durably
+from hf_clipdyn.files import delete, disk_errors, follow_umask, fsync, replace_durably
 from hf_clipdyn.schema import Count, read_json
 
 __all__ = [
@@ -124,7 +124,9 @@ def save_checkpoint(
         TrainingError: the folder cannot be written.
     """
     staging, target = root / "staging", root / progress.name
-    try:
+    problem = f"The checkpoint of step {progress.step} cannot be written to {root}"
+    remedy = "free some space and continue with --resume_from_checkpoint true"
+    with disk_errors(TrainingError, problem, remedy, also=SafetensorError):
         if accelerator.is_main_process:  # a killed process may have left something there
             delete(staging)
         accelerator.wait_for_everyone()
@@ -139,12 +141,6 @@ def save_checkpoint(
             replace_durably(staging, target)
             for old in _finished(root)[:-keep]:
                 _delete(old)
-    except (OSError, SafetensorError) as error:
-        cause = getattr(error, "strerror", None) or error
-        raise TrainingError(
-            f"The checkpoint of step {progress.step} cannot be written to {root}: {cause}. "
-            "Free some space and continue with --resume_from_checkpoint true."
-        ) from error
     accelerator.wait_for_everyone()
     return target
 

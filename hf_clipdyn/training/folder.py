@@ -1,13 +1,14 @@
 """A run's folder: what is kept there, and whether a new run may begin in it or an earlier one continues."""
 
 import dataclasses
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import yaml
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.files import delete, write_atomically
+from hf_clipdyn.files import delete, disk_errors, write_atomically
 from hf_clipdyn.revisions import epoch_name
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import valid_repo_name
@@ -86,15 +87,13 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
             no checkpoint.
         TrainingError: the folder cannot be read.
     """
-    try:
+    with _written(folder):
         _check_own(folder)
         if _resumes(config):
             return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
         would_be_lost = (
             bool(_leftovers(folder)) and not config.overwrite_output_dir and not _took_no_step(config, folder)
         )
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     if would_be_lost:
         raise ConfigError(
             f"{folder} already contains a run: continue it with --resume_from_checkpoint true, delete it with "
@@ -191,13 +190,11 @@ def make_folder(config: TrainingConfig, folder: Path) -> None:
         delete_run(folder)
     values = dataclasses.asdict(config)
     del values["hub_token"]  # a secret; the file is shared with the results
-    try:
+    with _written(folder):
         write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> TrainingError:
-    return TrainingError(
-        f"The output folder {folder} cannot be written: {error.strerror or error}. Name another --output_dir."
-    )
+def _written(folder: Path) -> AbstractContextManager[None]:
+    """Raise TrainingError if the block cannot use the folder of the run."""
+    problem = f"The output folder {folder} cannot be written"
+    return disk_errors(TrainingError, problem, "name another --output_dir")

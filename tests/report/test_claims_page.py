@@ -226,6 +226,8 @@ def test_the_page_has_the_facts_where_it_says_how_it_was_measured(folder):
 def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):
     page = browse(folder, script=False)
     rows = page.locator("table.verdicts tbody tr")
+    assert not rows.first.is_visible(), "the claims are folded"
+    page.locator("#claims > summary").click()
     assert rows.count() == 8
     assert "Sensitivity to noise falls" in page.locator("table.verdicts").inner_text()
     assert "not testable here" in rows.nth(7).inner_text()
@@ -238,25 +240,42 @@ def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):
 )
 def test_the_figure_and_the_curves_are_drawn_and_nothing_is_wider_than_the_page(browse, folder, width, dark):
     page = browse(folder, width, dark=dark)
-    page.locator("#top-claims-figure").scroll_into_view_if_needed()
-    page.wait_for_selector("#top-claims-figure .claim-row .slot .main-svg")
-    page.wait_for_selector("#top-claims-figure .interval .main-svg")
-    page.locator("#specifications").scroll_into_view_if_needed()
-    page.wait_for_selector("#specifications .curve .main-svg")
+    for fold in ("claims-figure", "specifications"):
+        page.locator(f"#{fold} > summary").click()
+        page.locator(f"#{fold} figure").first.scroll_into_view_if_needed()
+        page.wait_for_selector(f"#{fold} .slot .main-svg")
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    labels = page.locator("#top-claims-figure .chart").evaluate_all(
+    labels = page.locator("#claims-figure [role=img]").evaluate_all(
         "all => all.map(one => one.getAttribute('aria-label'))"
     )
-    assert any("from" in label and "me/tiny-seed10" in label for label in labels)
+    assert any("from" in label and "tiny" in label for label in labels)
     assert any("delta 0.05" in label for label in labels)
+    assert "layer: \n" not in page.inner_text("#specifications")
+
+
+_COURSE = "document.querySelector('#claims-figure .slot')"
+
+
+def test_the_figure_of_the_claims_follows_the_slider_and_the_axis(browse, folder):
+    page = browse(folder, fragment="at=claims-figure&x=epoch")
+    page.wait_for_selector("#claims-figure .slot .main-svg")
+    assert page.evaluate(f"{_COURSE}.layout.xaxis.title.text") == "epoch"
+    ring = f"Number({_COURSE}.querySelector('.marks circle').dataset.x)"
+    last = page.evaluate(ring)
+    assert page.evaluate(
+        f"{_COURSE}.layout.shapes.filter(one => one.type === 'rect').every(one => one.x1 <= {last})"
+    )
+    page.locator("#training").fill("1")
+    page.wait_for_timeout(200)
+    assert page.evaluate(ring) < last
 
 
 def test_a_run_that_is_switched_off_leaves_the_figure(browse, folder, planted):
     gone = planted.runs[1]
-    page = browse(folder, fragment=f"hidden={gone.replace('/', '%252F')}")
-    page.locator("#top-claims-figure").scroll_into_view_if_needed()
-    page.wait_for_selector("#top-claims-figure .claim-row .slot .main-svg")
-    shown = "document.querySelector('#top-claims-figure .claim-row .slot').data.map(one => one.name)"
+    page = browse(folder, fragment=f"seeds=each&hidden={gone.replace('/', '%252F')}")
+    page.locator("#claims-figure > summary").click()
+    page.wait_for_selector("#claims-figure .claim-row .slot .main-svg")
+    shown = "document.querySelector('#claims-figure .claim-row .slot').data.map(one => one.name)"
     names = set(page.evaluate(shown))
     assert gone not in names
     assert set(planted.runs) - {gone} <= names

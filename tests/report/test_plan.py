@@ -8,7 +8,7 @@ from study_rows import rows_of_seeds
 
 from hf_clipdyn.report.axis import Axis
 from hf_clipdyn.report.draw import draw_panels
-from hf_clipdyn.report.plan import average_seeds, groups_of_seeds, main_metrics, plan_benchmarks
+from hf_clipdyn.report.plan import average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.style import GREY, figure_style
 
 
@@ -320,8 +320,8 @@ def _titles(panels):
 
 def test_the_main_metrics_are_those_of_the_overview_and_what_they_rest_on():
     terms = VOCABULARY.kinds["shape_bias"]
-    assert main_metrics(terms, list(terms.terms)) == ["shape_bias", "shape_preference", "cue_accuracy"]
-    assert main_metrics(terms, ["shape_accuracy", "error_consistency"]) == ["shape_accuracy"]
+    assert terms.main_metrics(list(terms.terms)) == ["shape_bias", "shape_preference", "cue_accuracy"]
+    assert terms.main_metrics(["shape_accuracy", "error_consistency"]) == ["shape_accuracy"]
 
 
 def test_a_benchmark_shows_its_main_metrics_on_the_number_of_the_overview_and_over_their_levels(study, read):
@@ -358,14 +358,18 @@ def test_seeds_of_a_scale_are_one_group_unless_two_runs_share_a_seed(read):
     assert [group.runs for group in groups_of_seeds(read(unknown).trajectories)] == [("me/a",), ("me/b",)]
 
 
-def test_arms_are_never_averaged(read):
+def test_arms_are_never_averaged_and_come_after_all_scales_in_the_palette(read):
     rows = [
-        row("zero_shot/x", "top1", 0.5, repo_id=f"me/{arm}{seed}", scale="tiny", seed=seed, arm=arm)
-        for arm in ("", "noise")
+        row("zero_shot/x", "top1", 0.5, repo_id=f"me/{scale}{arm}{seed}", scale=scale, seed=seed, arm=arm)
+        for scale, arm in (("tiny", ""), ("tiny", "noise"), ("small", ""))
         for seed in (0, 1)
     ]
-    labels = [group.label for group in groups_of_seeds(read(rows).trajectories)]
-    assert labels == ["tiny, main, mean of 2 seeds", "tiny, noise, mean of 2 seeds"]
+    groups = groups_of_seeds(read(rows).trajectories)
+    assert [(group.label, group.place) for group in groups] == [
+        ("tiny, main, mean of 2 seeds", 0),
+        ("tiny, noise, mean of 2 seeds", 4),
+        ("small, main, mean of 2 seeds", 1),
+    ]
 
 
 def test_a_mean_is_over_all_seeds_and_has_no_interval(read):
@@ -399,7 +403,7 @@ def test_where_a_seed_has_no_usable_number_there_is_no_mean(read):
     assert line.trajectory.points["usable"].tolist() == [False, True, False, False]
 
 
-def test_seeds_are_thin_lines_and_means_differ_in_colour_marker_and_stroke(read):
+def test_seeds_are_thin_lines_and_means_differ_in_colour_and_marker(read):
     study = read(rows_of_seeds())
     (panel,) = _planned(study)["zero_shot/x"]
     with figure_style(printed=True):
@@ -409,7 +413,7 @@ def test_seeds_are_thin_lines_and_means_differ_in_colour_marker_and_stroke(read)
     seeds = [line for line in cell.lines if len(line.get_xdata()) == 3 * 5]  # each with a gap behind it
     assert len(means) == len(seeds) == 2
     assert len({line.get_color() for line in means}) == len({line.get_marker() for line in means}) == 2
-    assert len({str(line._unscaled_dash_pattern) for line in means}) == 2
+    assert {str(line._unscaled_dash_pattern) for line in means} == {"(0, None)"}, "arms alone have dashes"
     for mean, seed in zip(means, seeds, strict=True):
         assert seed.get_linewidth() == 0.75 < mean.get_linewidth()
         assert seed.get_color() == mean.get_color()

@@ -1,14 +1,19 @@
 """The browser of stimuli in a real browser: made-up answers of two runs to nine images."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from official_trees.trees import TREES
 from PIL import Image
 from result_rows import row
 
+from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.report import read_study, write_report
+from hf_clipdyn.report.page import stimuli
 from hf_clipdyn.report.page.stimuli import payload
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
@@ -19,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.Subset
 HOSTILE = "<img src=x onerror=alert(1)>"
 CLASSES = ("airplane", "bird", "truck")
 PAIRS = [(shape, texture) for shape in CLASSES for texture in CLASSES if shape != texture]
-VIEW = "#shape-bias-cue-conflict [data-view=stimuli]"
+VIEW = "#stimuli [data-view=stimuli]"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,6 @@ def opened(browse, site):
 
     def show(**options):
         page = browse(site, **options)
-        page.locator("#shape-bias-cue-conflict h2").scroll_into_view_if_needed()
         page.locator(VIEW).scroll_into_view_if_needed()
         page.wait_for_function(f"""() => document.querySelector("{VIEW} [aria-live]")?.textContent""")
         return page
@@ -99,6 +103,8 @@ def opened(browse, site):
 
 
 def _choose(page, name, value):
+    for more in page.locator(f"{VIEW} .more[aria-expanded=false]:visible").all():
+        more.click()
     page.locator(VIEW).get_by_label(name, exact=True).select_option(value)
 
 
@@ -240,11 +246,27 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened, dark):
 @pytest.mark.slow
 def test_without_pictures_the_page_says_why(browse, output, tmp_path):
     page = browse(write_report(output, tmp_path, stimuli="none", figures=False).parent)
-    page.locator("#shape-bias-cue-conflict h2").scroll_into_view_if_needed()
     page.locator(VIEW).scroll_into_view_if_needed()
     page.wait_for_selector(f"{VIEW} .strip")
     assert "The report was written without pictures (--stimuli none)." in page.locator(VIEW).inner_text()
     assert page.locator(f"{VIEW} canvas").count() == 0
+
+
+def test_the_first_screen_has_the_images_whose_answer_changed_most_with_their_strips(browse, site):
+    page = browse(site)
+    page.wait_for_selector("#changed .strip")
+    words = page.locator("#changed .facts").all_inner_texts()
+    assert len(words) == 6
+    assert page.locator("#changed .strip").first.get_attribute("aria-label").endswith("by revision")
+    assert page.locator("#changed .answer.now").count() == 6
+    first = "document.querySelector('#changed .answer.now .unseen').textContent"
+    assert page.evaluate(first).startswith("epoch-002")
+    strip = page.locator("#changed .strip").first.element_handle()
+    page.locator("#training").fill("0")
+    page.wait_for_function(f"() => {first}.startsWith('epoch-000')")
+    assert strip.evaluate("one => one.isConnected"), "the mark moves in the strip that is there"
+    page.locator("#changed a").click()
+    page.wait_for_function("() => location.hash.includes('at=stimuli')")
 
 
 def test_a_run_that_saw_other_stimuli_is_named_and_left_out(tmp_path):
@@ -264,3 +286,26 @@ def test_trials_that_do_not_fit_their_kind_are_an_error_of_one_sentence(tmp_path
 
 def test_a_table_without_trials_has_no_stimuli(read, study):
     assert payload(read(study())) is None
+
+
+def test_the_pictures_of_held_out_images_are_the_last_of_the_data_set(tmp_path, monkeypatch):
+    """Retrieval numbers its items from the first held-out image."""
+    TREES["flickr8k"](tmp_path / "data", images=6)
+    embeddings = [*np.eye(3), *np.eye(3)]
+    trials = pd.DataFrame(
+        {"modality": ["image"] * 3 + ["text"] * 3, "item": [0, 1, 2] * 2, "embedding": embeddings}
+    )
+    number = row(
+        "retrieval/flickr8k", "image_to_text_recall_at_10", 1.0, split="train", settings='{"held_out": 3}'
+    )
+    store = CellStore(tmp_path / "results.parquet")
+    cell = Cell(**{name: getattr(number, name) for name in Cell.__dataclass_fields__})
+    store.write(cell, [number], trials, Vocabulary(kinds={"retrieval": Retrieval.terms}))
+    store.rebuild()
+    files = []
+    monkeypatch.setattr(stimuli, "_forbidden", lambda *_: "")  # as if the licence allowed it
+    monkeypatch.setattr(stimuli, "_thumbnail", lambda file: files.append(Path(file["path"]).name))
+    parts = payload(read_study(tmp_path / "results.parquet"), data_dirs={"flickr8k": tmp_path / "data"})
+    assert parts["retrieval/flickr8k"]["why"] == ""
+    assert sorted(parts["retrieval/flickr8k"]["items"]["id"]) == [0, 1, 2]
+    assert sorted(set(files)) == ["3_ab.jpg", "4_ab.jpg", "5_ab.jpg"]

@@ -12,14 +12,19 @@ from matplotlib.colors import to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.report.plan import N_HUES
 from hf_clipdyn.report.style import (
     GREY,
     HUES,
     HUMAN,
+    MARKERS,
     PAPER,
+    SHADES,
+    STROKES,
     StyleWarning,
     cycle_colour,
     figure_style,
+    look,
     read_style,
     twins,
 )
@@ -38,7 +43,7 @@ SEEN_WITH = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
-APART = 12.0
+APART = 14.0
 
 
 def linear(colour):
@@ -59,24 +64,41 @@ def contrast(colour, other):
     return (bright + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.parametrize("vision", SEEN_WITH)
-@pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
-def test_any_two_hues_stay_apart_for_people_with_colour_blindness(vision, dark):
-    hues = [twins(one)[dark] for one in HUES]
-    seen = {one: lab(one, SEEN_WITH[vision]) for one in hues}
-    apart = {pair: float(deltaE_ciede2000(seen[pair[0]], seen[pair[1]])) for pair in combinations(hues, 2)}
-    assert min(apart.values()) >= APART, min(apart, key=apart.__getitem__)
+def distances(colours, others, vision):
+    """Of each colour to each of the others."""
+    seen = [[lab(colour, SEEN_WITH[vision]) for colour in each] for each in (colours, others)]
+    return deltaE_ciede2000(np.array(seen[0])[:, None], np.array(seen[1])[None])
 
 
 @pytest.mark.parametrize("vision", SEEN_WITH)
-def test_the_lines_of_people_are_no_runs(vision):
-    people = lab(HUMAN, SEEN_WITH[vision])
-    assert min(float(deltaE_ciede2000(people, lab(one, SEEN_WITH[vision]))) for one in (*HUES, GREY)) >= APART
+@pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
+def test_hues_people_and_grey_can_be_distinguished_by_people_with_colour_blindness(vision, dark):
+    assert len(HUES) == N_HUES == 4
+    colours = [twins(colour)[dark] for colour in (*HUES, HUMAN, GREY)]
+    apart = distances(colours, colours, vision)[np.triu_indices(len(colours), 1)]
+    assert apart.min() >= APART, dict(zip(combinations(colours, 2), apart, strict=True))
+
+
+@pytest.mark.parametrize("vision", SEEN_WITH)
+@pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
+def test_no_step_of_a_ramp_is_near_the_colour_of_people(vision, dark):
+    ramp = [twins(colour)[dark] for colour in SHADES]
+    assert distances([twins(HUMAN)[dark]], ramp, vision).min() >= APART
+
+
+def test_every_place_of_the_palette_looks_different():
+    looks = list(map(look, range(len(HUES) * len(STROKES) * len(MARKERS))))
+    assert len(set(looks)) == len(looks) == 96
+    assert len({one.dash for one in looks}) == 4
+    assert len({one.symbol for one in looks}) == 6
+    assert looks[1].colours == twins(HUES[1])
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
-def test_hues_can_be_seen_on_their_paper(dark):
-    assert min(contrast(twins(one)[dark], twins(PAPER)[dark]) for one in (*HUES, HUMAN, GREY)) >= 3
+def test_names_in_the_colour_of_their_line_can_be_read(dark):
+    paper = twins(PAPER)[dark]
+    assert min(contrast(twins(colour)[dark], paper) for colour in (*HUES, HUMAN, GREY)) >= 4.5
+    assert min(contrast(twins(colour)[dark], paper) for colour in SHADES) >= 3
 
 
 def test_a_style_by_name_gives_its_colours_to_the_runs():

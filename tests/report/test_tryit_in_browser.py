@@ -75,7 +75,7 @@ def tried(browse, site):
 
     def open_page(**options):
         page = browse(site, **options)
-        page.locator("#top-tryit").scroll_into_view_if_needed()
+        page.locator("#tryit").scroll_into_view_if_needed()
         answered(page, 1)
         return page
 
@@ -85,7 +85,7 @@ def tried(browse, site):
 def answered(page, question):
     """Wait for the answer to the n-th question."""
     for _ in range(200):
-        if page.evaluate("Number(document.querySelector('#top-tryit').dataset.answered ?? 0)") >= question:
+        if page.evaluate("Number(document.querySelector('.tryit-holder').dataset.answered ?? 0)") >= question:
             return
         page.wait_for_timeout(50)
     raise AssertionError(f"question {question} has no answer after ten seconds")

@@ -24,9 +24,23 @@ def models(tmp_path_factory):
     return render(read_study(table), stimuli="none")
 
 
+OPEN = """([name, nth]) => {
+  // Benchmarks are tabs, and stimuli have a choice of their own: what hides the view is opened.
+  for (const tab of document.querySelectorAll("[role=tab]")) tab.click();
+  const select = document.querySelector("#stimuli select");
+  for (const { value } of select?.options ?? []) { select.value = value; select.dispatchEvent(new Event("change")); }
+  return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+    const place = document.querySelectorAll(`[data-view="${name}"]`)[nth];
+    document.getElementById(place.closest("[role=tabpanel]")?.getAttribute("aria-labelledby"))?.click();
+    requestAnimationFrame(() => requestAnimationFrame(done));
+  })));
+}"""
+
+
 def view(page, name, nth=0):
     """The chart of a view, drawn."""
     place = page.locator(f'[data-view="{name}"]').nth(nth)
+    page.evaluate(OPEN, [name, nth])
     place.scroll_into_view_if_needed()
     chart = place.locator(".js-plotly-plot").first
     chart.wait_for()
@@ -153,40 +167,39 @@ def test_the_layers_are_a_heat_map_whose_undefined_cells_say_why(browse, site):
     causes = data(chart, "plot.data[1].hovertext")
     assert len(causes) == 1
     assert "the distance that sets the criterion is 0" in causes[0]
-    frame = "plot.layout.shapes.find((one) => one.type === 'rect').x0"
-    assert data(chart, frame) == EPOCHS - 1.5
+    frame = "Number(plot.querySelector('.marks rect').getAttribute('x'))"
+    last = data(chart, frame)
     stop(page, 1)
     until(
         page,
-        f"((plot) => {frame} === 0.5)(document.querySelector('[data-view=heatmap] .js-plotly-plot'))",
+        f"((plot) => {frame} < {last} - 20)(document.querySelector('[data-view=heatmap] .js-plotly-plot'))",
     )
 
 
 @pytest.mark.slow
 def test_over_training_two_metrics_are_paths_and_nothing_is_tested(browse, site):
     page = browse(site)
-    section = page.locator("#top-scatter")
-    section.scroll_into_view_if_needed()
+    section = page.locator("#scatter")
+    section.locator("summary").first.click()
     chart = section.locator(".js-plotly-plot")
     chart.wait_for()
     assert "drawn, never tested" in section.inner_text()
     assert data(chart, "plot.data.map((trace) => trace.mode)") == ["lines+markers"] * 2
     before = label(chart)
-    page.evaluate("window.was = document.querySelector('#top-scatter .chart').ariaLabel")
+    page.evaluate("window.was = document.querySelector('#scatter .chart').ariaLabel")
     section.locator("select").first.select_option(index=3)
-    until(page, "document.querySelector('#top-scatter .chart').ariaLabel !== window.was")
+    until(page, "document.querySelector('#scatter .chart').ariaLabel !== window.was")
     assert label(chart) != before
 
 
-def test_single_models_have_bars_with_intervals_and_a_scatter(browse, models):
+def test_single_models_have_rows_with_intervals_and_a_scatter(browse, models):
     page = browse(models)
-    chart = view(page, "bars")
-    assert data(chart, "plot.data[0].type") == "bar"
-    assert data(chart, "plot.data[0].x.length") == 3
-    assert all(one > 0 for one in data(chart, "Array.from(plot.data[0].error_x.array)"))
-    assert "me/<c>" in label(chart)
-    section = page.locator("#top-scatter")
-    section.scroll_into_view_if_needed()
+    rows = page.locator('[data-view="forest"] tbody tr')
+    assert rows.count() >= 3
+    assert "me/<c>" in page.inner_text('[data-view="forest"]')
+    assert rows.first.locator("circle").count() == 1
+    section = page.locator("#scatter")
+    section.locator("summary").first.click()
     scatter = section.locator(".js-plotly-plot")
     scatter.wait_for()
     assert data(scatter, "plot.data.map((trace) => trace.mode)") == ["markers"] * 3

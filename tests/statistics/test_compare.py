@@ -5,49 +5,19 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from kept_cells import cell, decisions, keep
 from scipy import stats
 from scipy.special import log_softmax
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
-from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.metrics.representational_similarity import similarities_with_people, similarity_influences
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import Cell, Row
-from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.compare import compare_revisions
+from hf_clipdyn.statistics.corrections import adjusted
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-
-
-def cell(revision, benchmark, **columns):
-    kind, dataset = benchmark.split("/")
-    given = {
-        "repo_id": "me/run",
-        "revision": revision,
-        "commit": revision[-1] * 40,
-        "kind": kind,
-        "dataset": dataset,
-        "split": "test",
-        "data_fingerprint": "f" * 64,
-        "observe_version": 1,
-        "score_version": 1,
-        "preprocess": "processor",
-        "dtype": "float32",
-        "texts": "own",
-    }
-    return Cell(**given | columns)
-
-
-def keep(store, one, trials):
-    kind, common = kind_named(one.kind), Common(n_resamples=0)
-    try:
-        rows = rows_of(one, kind, score(kind, trials, common), common)
-    except KeyError:  # trials of an earlier version
-        rows = [Row(**vars(one), metric="two_afc", value=0.5)]
-    store.write(one, rows, trials, Vocabulary())
 
 
 @pytest.fixture
@@ -65,12 +35,27 @@ def results(tmp_path):
     return write
 
 
-def decisions(right):
-    """Zero-shot trials of ten classes: which rows are right."""
-    labels = np.arange(len(right)) % 10
-    best = np.where(right, labels, (labels + 1) % 10)
-    ranking = [[int(first), *[k for k in range(10) if k != first][:4]] for first in best]
-    return pd.DataFrame({"item": np.arange(len(right)), "label": labels, "ranking": ranking, "n_classes": 10})
+def noise_trials(right):
+    """Noise trials of ten classes: which rows are right, by level."""
+    labels = np.arange(60) % 10
+    blocks = [
+        pd.DataFrame(
+            {
+                "item": np.arange(60),
+                "label": labels,
+                "condition": "gaussian" if sigma else "none",
+                "level": sigma,
+                "decision": np.where(of_level, labels, (labels + 1) % 10),
+                "probe_decision": pd.array([None] * 60, "Int64"),
+                "distance": 0.1,
+                "mean_pairwise_distance": 1.0,
+                "n_classes": 10,
+                "rms": sigma,
+            }
+        )
+        for sigma, of_level in right.items()
+    ]
+    return pd.concat(blocks, ignore_index=True)
 
 
 def compare(results, right_a, right_b):
@@ -159,26 +144,9 @@ def test_crossed_exemplars_are_clustered_in_two_ways(results):
 def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(results):
     """A better revision is right on more and harder images, which noise breaks first."""
     rng = np.random.default_rng(0)
-    labels = np.arange(60) % 10
 
     def trials(right_clean, right_noisy):
-        def block(sigma, right):
-            return pd.DataFrame(
-                {
-                    "item": np.arange(60),
-                    "label": labels,
-                    "condition": "gaussian" if sigma else "none",
-                    "level": sigma,
-                    "decision": np.where(right, labels, (labels + 1) % 10),
-                    "probe_decision": pd.array([None] * 60, "Int64"),
-                    "distance": 0.1,
-                    "mean_pairwise_distance": 1.0,
-                    "n_classes": 10,
-                    "rms": sigma,
-                }
-            )
-
-        return pd.concat([block(0.0, right_clean), block(0.2, right_noisy)], ignore_index=True)
+        return noise_trials({0.0: right_clean, 0.2: right_noisy})
 
     clean = [rng.random(60) < 0.6, rng.random(60) < 0.9]
     noisy = [one & (rng.random(60) < 0.7) for one in clean]
@@ -470,3 +438,160 @@ def test_the_cross_entropies_of_two_revisions_are_compared_image_by_image(result
     assert found["difference"] == pytest.approx(np.mean(crossed[1] - crossed[0]))
     assert found["p_value"] == pytest.approx(expected.pvalue)
     assert "ceiling" not in set(table["role"]), "what people have in common is the same for both"
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """A table of three revisions of one model and of the last one of another, on three benchmarks."""
+    path, names = tmp_path_factory.mktemp("several") / "results.parquet", ["cat", "car", "dog", "bus"]
+    store = CellStore(path)
+    states = [("me/run", "epoch-001"), ("me/run", "epoch-002"), ("me/run", "epoch-003"), ("me/other", "main")]
+    for place, (repo, revision) in enumerate(states):
+        rng = np.random.default_rng(place)
+        model = {"repo_id": repo, "commit": f"{place}" * 40, "step": place}
+        # the fingerprint contains the pixels at the model's resolution
+        model["data_fingerprint"] = ("f" if repo == "me/run" else "e") * 64
+        right = rng.random(200) < 0.4 + 0.1 * place
+        keep(store, cell(revision, "zero_shot/cifar10", **model), decisions(right))
+        if place < 2:
+            last = model | {"texts": "last", "text_commit": "2" * 40}
+            keep(store, cell(revision, "zero_shot/cifar10", **last), decisions(right))
+        noisy = noise_trials({sigma: rng.random(60) < 0.9 - sigma for sigma in (0.0, 0.1, 0.2)})
+        keep(store, cell(revision, "noise/cifar10", **model), noisy)
+        cues = shape_trials(rng, names, 0.3 + 0.1 * place)
+        keep(store, cell(revision, "shape_bias/cue_conflict", **model), cues)
+    store.rebuild()
+    return path
+
+
+def compared(path, a, b, **options):
+    table = compare_revisions(path, a, b, show_progress=False, **options)
+    return table, table[table["outside_family"] == ""]
+
+
+def test_the_family_is_fixed_before_looking_and_other_rows_say_why_they_are_outside(several):
+    table, family = compared(several, "epoch-001", "epoch-002")
+    numbers = (
+        family[["metric", "variant", "condition", "level"]].fillna(-1).itertuples(index=False, name=None)
+    )
+    assert set(numbers) == {
+        ("top1", "", "none", -1),
+        ("chance_corrected_drop", "", "gaussian", 0.2),  # the level of the overview
+        *((metric, "", "none", -1) for metric in ("shape_preference", "shape_bias", "cue_accuracy")),
+    }
+    assert set(family["family_size"]) == {len(family)} == {5}
+    assert set(family["correction"]) == {"holm"}
+    assert family["p_adjusted"].to_numpy() == pytest.approx(adjusted(family["p_value"]))
+    simultaneous = stats.t.ppf(1 - 0.05 / 10, family["n_clusters"] - 1)
+    single = stats.t.ppf(0.975, family["n_clusters"] - 1)
+    width = (family["ci_high"] - family["ci_low"]) * simultaneous / single
+    assert (family["ci_high_simultaneous"] - family["ci_low_simultaneous"]).to_numpy() == pytest.approx(width)
+    outside = table[table["outside_family"] != ""]
+    assert (
+        outside[["p_adjusted", "ci_low_simultaneous", "ci_high_simultaneous", "family_size"]]
+        .isna()
+        .all(axis=None)
+    )
+    assert set(outside["correction"]) == {""}
+    assert set(outside["outside_family"]) == {
+        *("not a value of the model", "texts of the last revision", "not a main metric"),
+        *("not the default variant", "one of several layers or levels"),
+    }
+
+
+def test_of_distances_the_first_is_the_default_variant(results):
+    rng = np.random.default_rng(0)
+    images = np.array([rng.choice(100, 3, replace=False) for _ in range(200)])
+    sides = [
+        pd.concat(
+            [triplet_trials(rng, images, noise).assign(distance=one) for one in ("cosine", "euclidean")]
+        ).assign(subset=lambda trials: np.where(trials["item"] < 100, "one", "two"))
+        for noise in (1.0, 0.3)
+    ]
+    path = results("similarity/material_similarity", *sides)
+    table, family = compared(path, "epoch-001", "epoch-002")
+    assert family[["metric", "variant", "subset"]].to_numpy().tolist() == [["two_afc", "cosine", ""]]
+    assert {"not the default variant", "a part of the data"} <= set(table["outside_family"])
+
+
+def test_a_number_without_a_p_value_is_outside_with_its_cause(results):
+    path = results("zero_shot/cifar10", decisions(np.zeros(40, bool)), decisions(np.ones(40, bool)))
+    table, family = compared(path, "epoch-001", "epoch-002")
+    assert family.empty
+    assert row(table, "top1")["outside_family"] == "no item changes the difference"
+
+
+def test_a_family_of_one_number_changes_nothing(several):
+    _, family = compared(several, "epoch-001", "epoch-002", benchmarks=["zero_shot/cifar10"])
+    (only,) = family.to_dict("records")
+    assert only["family_size"] == 1
+    assert only["p_adjusted"] == only["p_value"]
+    for end in ("ci_low", "ci_high"):
+        assert only[f"{end}_simultaneous"] == pytest.approx(only[end])
+
+
+def test_exploration_corrects_all_values_and_gives_only_findings_an_interval(several):
+    options = {"family": "all", "benchmarks": ["zero_shot/cifar10", "shape_bias/cue_conflict"]}
+    table, family = compared(several, "epoch-001", "epoch-003", correction="bh", **options)
+    values = table[(table["role"] == "value") & table["p_value"].notna()]
+    assert len(family) == len(values)
+    assert family["p_adjusted"].to_numpy() == pytest.approx(stats.false_discovery_control(values["p_value"]))
+    selected = family["p_adjusted"] <= 0.05
+    assert 0 < selected.sum() < len(family)
+    assert (family["ci_low_simultaneous"].notna() == selected).all()
+    _, plain = compared(several, "epoch-001", "epoch-003", correction="none", **options)
+    assert plain["ci_low_simultaneous"].to_numpy() == pytest.approx(plain["ci_low"])
+    with pytest.raises(UnknownNameError, match=r"correction 'bonferroni'.*holm"):
+        compared(several, "epoch-001", "epoch-002", correction="bonferroni")
+
+
+def test_several_revisions_beside_one_are_one_family_in_any_order(several):
+    without_noise = {"benchmarks": ["zero_shot/cifar10", "shape_bias/cue_conflict"]}
+    _, both = compared(several, "epoch-001", ["epoch-002", "epoch-003"], **without_noise)
+    assert set(both["family_size"]) == {8}
+    assert both.groupby("revision_b")["revision_a"].unique().map(list).to_dict() == {
+        "epoch-002": ["epoch-001"],
+        "epoch-003": ["epoch-001"],
+    }
+    single = [compared(several, "epoch-001", name, **without_noise)[1] for name in ("epoch-002", "epoch-003")]
+    assert both["p_value"].tolist() == pd.concat(single)["p_value"].tolist()
+    assert both["p_adjusted"].to_numpy() == pytest.approx(adjusted(both["p_value"]))
+    _, turned = compared(several, "epoch-001", ["epoch-003", "epoch-002"], **without_noise)
+    turned = turned.sort_values("revision_b", kind="stable", ignore_index=True)
+    pd.testing.assert_frame_equal(turned, both.reset_index(drop=True))
+
+
+def test_models_are_compared_by_their_last_revisions_on_the_same_items(several):
+    _, family = compared(several, "me/run", "me/other", benchmarks=["zero_shot/cifar10"])
+    (only,) = family.to_dict("records")
+    assert [only[name] for name in ("run_a", "revision_a", "run_b", "revision_b")] == [
+        *("me/run", "epoch-003", "me/other", "main")
+    ]
+    right = [np.random.default_rng(place).random(200) < 0.4 + 0.1 * place for place in (2, 3)]
+    expected = stats.ttest_rel(*(side.astype(float) for side in reversed(right)))
+    assert only["p_value"] == pytest.approx(expected.pvalue)
+    _, earlier = compared(
+        several, "me/other", ["me/run@epoch-001", "me/run"], benchmarks=["zero_shot/cifar10"]
+    )
+    assert earlier["revision_b"].tolist() == ["epoch-001", "epoch-003"]
+    assert earlier["difference"].iloc[1] == -only["difference"]
+
+
+def test_models_in_two_tables_are_compared_too(tmp_path):
+    right = np.random.default_rng(0).random((2, 80)) < [[0.4], [0.7]]
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path, side in zip(paths, right, strict=True):
+        store = CellStore(path)
+        keep(store, cell("main", "zero_shot/cifar10", repo_id=f"me/{path.stem}"), decisions(side))
+        store.rebuild()
+    found = row(compare_revisions(paths, "me/a", "me/b"), "top1")
+    assert found["p_value"] == pytest.approx(stats.ttest_rel(*right.astype(float)).pvalue)
+
+
+def test_a_model_that_was_not_measured_and_a_comparison_with_itself_are_refused(several):
+    with pytest.raises(UnknownNameError, match="'me/third'"):
+        compare_revisions(several, "me/run", "me/third")
+    with pytest.raises(UnknownNameError, match="'me/run@epoch-009'"):
+        compare_revisions(several, "me/run@epoch-009", "me/other")
+    with pytest.raises(EvaluationError, match="epoch-001 would be compared with itself"):
+        compare_revisions(several, "epoch-001", ["epoch-002", "epoch-001"])

@@ -228,5 +228,5 @@ def _present(subsets: "pd.Series[str]") -> dict[str, str]:
     shown = subsets.value_counts()
     present = [name for name in official if name in shown]
     n, whole = int(shown[present].sum()), sum(official[name] for name in present)
-    found = {"data_sets": f"{len(present)}/{len(official)}"}
-    return found | ({"incomplete": f"{n}/{whole}"} if n < whole else {})
+    facts = {"data_sets": f"{len(present)}/{len(official)}"}
+    return facts | ({"incomplete": f"{n}/{whole}"} if n < whole else {})

@@ -106,7 +106,7 @@ class Jnd(PairKind):
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Average precision of every place, pooled and per sub-set."""
-        found: list[Number] = []
+        numbers: list[Number] = []
         for columns, rows in by_place(trials):
             for subset, part in by_subset(rows, rows):
                 # An interval sorts all pairs a thousand times: hidden states have one only for all sub-sets together.
@@ -118,12 +118,12 @@ class Jnd(PairKind):
                 merged, names = grouped(part["cluster"])
                 known = pd.Series(jnd_influence(part["value"], part["same"], merged), index=names)
                 counted = columns | {"subset": subset, "n_clusters": n_clusters, "influence": known}
-                found.append(number(result, "jnd_map", **counted))
-            found += dropped_dimensions(rows, columns)
+                numbers.append(number(result, "jnd_map", **counted))
+            numbers += dropped_dimensions(rows, columns)
         items = trials.drop_duplicates("item")
         for subset, part in by_subset(items, items):
             share = float(part["same"].mean())
-            found.append(
+            numbers.append(
                 Number(metric="jnd_map", role="chance", probe="", subset=subset, value=share, n=len(part))
             )
-        return found
+        return numbers

@@ -188,7 +188,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
         counts, labels = _answers(trials)
         floor, entropy = class_mean_cross_entropy(counts, labels), float(human_entropy(counts).mean())
         groups, named = grouped(trials["item"])
-        found: list[Number] = []
+        numbers: list[Number] = []
         for variant, probabilities in _probabilities(trials):
             result = label_distribution(probabilities, counts, labels, groups=groups, **common.resampling)
             for name in LABEL_DISTRIBUTION_VALUES:
@@ -209,8 +209,8 @@ class LabelDistribution(LabelledKind[KindSettings]):
                     if name in _CORRELATIONS
                     else by_item(contributions, trials["item"])
                 )
-                found.append(number(result, name, influence=known, **said))
-        return [*found, *_scales(counts, labels, floor, entropy, common)]
+                numbers.append(number(result, name, influence=known, **said))
+        return [*numbers, *_scales(counts, labels, floor, entropy, common)]
 
 
 def _answers(trials: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -171,7 +171,7 @@ class OddOneOut(ImageKind[KindSettings]):
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Agreement of every similarity, pooled and by the photographs shown; chance and the ceiling."""
-        found = [
+        numbers = [
             Number(metric="accuracy", role="chance", probe="", value=1 / 3, n=int(trials["asked"].sum())),
             *_ceiling(trials, common),
         ]
@@ -179,12 +179,12 @@ class OddOneOut(ImageKind[KindSettings]):
             result = odd_one_out(rows["score"], rows[_OBJECTS].to_numpy(np.int64), **common.resampling)
             known = mean_by_item(rows["score"].to_numpy(np.float64), rows["item"])
             counted = columns | {"n_clusters": result["n_objects"], "influence": known}
-            found.append(number(result, "accuracy", **counted))
+            numbers.append(number(result, "accuracy", **counted))
             if "role" not in columns:
                 of_triplets = known.rename_axis("triplet")
                 counted = columns | {"n_clusters": len(rows), "influence": of_triplets}
-                found.append(number(result, "same_objects", **counted))
-        return found
+                numbers.append(number(result, "same_objects", **counted))
+        return numbers
 
 
 def _judgements(source: Source, rows: Ints) -> pd.DataFrame:

@@ -272,14 +272,14 @@ class Psychophysics(Kind[KindSettings]):
     @staticmethod
     def response_curves(trials: pd.DataFrame) -> list[ResponseCurve]:
         """Distances by contrast over the criterion's, of the projection's cosine and of the pixels."""
-        found: list[ResponseCurve] = []
+        curves: list[ResponseCurve] = []
         for columns, rows in by_place(trials):
             is_model = columns["probe"] == "projection" and columns["variant"] == _CURVE
             if not (is_model or columns["variant"] == _PIXELS):
                 continue
             for name, part in rows.groupby("test", sort=False):
-                found += _Answers.of(part).curves(str(name), columns.get("reference", ""))
-        return found
+                curves += _Answers.of(part).curves(str(name), columns.get("reference", ""))
+        return curves
 
     views = (CurvesView(_DRAWN_FROM, response_curves, metric="contrast"),)
 
@@ -287,16 +287,16 @@ class Psychophysics(Kind[KindSettings]):
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
         """The scores of both over the conditions whose contrasts lie inside the grid for both."""
         common = Common(n_resamples=0)
-        found: tuple[list[Number], list[Number]] = ([], [])
+        of_sides: tuple[list[Number], list[Number]] = ([], [])
         for (columns, first), (_, second) in zip(by_place(a), by_place(b), strict=True):
             for name, part in first.groupby("test", sort=False):
                 sides = [_Answers.of(one) for one in (part, second[second["test"] == name])]
                 contrasts = [one.contrasts() for one in sides]
                 outside = np.isnan([own[0] for own in contrasts]).any(axis=0)
-                for numbers, side, own in zip(found, sides, contrasts, strict=True):
+                for numbers, side, own in zip(of_sides, sides, contrasts, strict=True):
                     own[:, outside] = np.nan
                     numbers += _scores(str(name), side, columns, common, own)
-        return found
+        return of_sides
 
 
 @dataclass(frozen=True)
@@ -345,9 +345,9 @@ class _Answers:
         """
         wanted = self.conditions["criterion"] if criterion is None else [criterion] * len(self.conditions)
         d0 = np.stack([self.criteria[one] for one in wanted], axis=1)
-        found = iso_response_contrast(self.grid, self.distances, d0)
+        contrasts = iso_response_contrast(self.grid, self.distances, d0)
         # A condition that is left out of the value is left out of its error, too.
-        return np.asarray(np.where(np.isnan(found[0]), np.nan, found))
+        return np.asarray(np.where(np.isnan(contrasts[0]), np.nan, contrasts))
 
     def curves(self, test: str, reference: str) -> Iterator[ResponseCurve]:
         """Distances over that of the criterion; none where that is 0."""
@@ -398,10 +398,10 @@ def _scores(
         return _number(key, values, answers.exemplars, common, n=n, note=cause, **{**place, **others})
 
     def agreements(own: Floats, keys: Iterable[str], **others: Any) -> Iterator[Number]:
-        found = agreement(own, people, flat, free_offset=test.free_offset)
-        n = int(found.n[0])
+        result = agreement(own, people, flat, free_offset=test.free_offset)
+        n = int(result.n[0])
         causes = defaultdict(lambda: _cause(answers, n), pearson=_cause(answers, n) or _FLAT)
-        yield from (numbered(key, getattr(found, key), n, causes[key], **others) for key in keys)
+        yield from (numbered(key, getattr(result, key), n, causes[key], **others) for key in keys)
 
     is_hidden = columns["probe"] == "hidden"
     numbers = [
@@ -497,11 +497,13 @@ def _observer_ceiling(frequencies: Iterable[float]) -> dict[str, float]:
     from scipy.stats import gmean
 
     table = observers().loc[list(frequencies)]
-    found = []
+    agreements = []
     for observer in table:
         others = gmean(table.drop(columns=observer), axis=1)
-        found.append(agreement(table[observer], others, np.ones(len(table)), free_offset=True))
-    return {key: float(np.mean([getattr(one, key) for one in found])) for key in ("log_rmse", "alignment")}
+        agreements.append(agreement(table[observer], others, np.ones(len(table)), free_offset=True))
+    return {
+        key: float(np.mean([getattr(one, key) for one in agreements])) for key in ("log_rmse", "alignment")
+    }
 
 
 def _not_shown(name: str, trials: pd.DataFrame) -> Iterator[Number]:

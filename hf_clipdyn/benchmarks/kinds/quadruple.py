@@ -130,7 +130,9 @@ class Quadruple(DistanceKind[KindSettings]):
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Agreement at every place, pooled and by distortion, with intervals over the photographs."""
         answered = trials[trials["probe"] == _PEOPLE]
-        found = [one for columns, part in _by_distortion(answered) for one in _people(part, columns, common)]
+        numbers = [
+            one for columns, part in _by_distortion(answered) for one in _people(part, columns, common)
+        ]
         for columns, rows in by_place(trials[trials["probe"] != _PEOPLE]):
             if columns.get("reference") == _SCALE:
                 columns |= {"role": "upper_bound"}
@@ -147,8 +149,8 @@ class Quadruple(DistanceKind[KindSettings]):
                 result = two_afc(*answers, groups=part["reference_id"].to_list(), **common.resampling)
                 named = columns | condition | {"n_clusters": part["reference_id"].nunique()}
                 named["influence"] = mean_by_item(two_afc_rows(*answers)[:, 0], part["item"])
-                found.append(number(result, "two_afc", metric="agreement", **named))
-        return found
+                numbers.append(number(result, "two_afc", metric="agreement", **named))
+        return numbers
 
 
 def _pairs(shown: pd.DataFrame) -> pd.DataFrame:

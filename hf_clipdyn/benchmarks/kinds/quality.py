@@ -228,7 +228,7 @@ class Quality(DistanceKind[QualitySettings]):
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Correlations with intervals over the references."""
-        found: list[Number] = []
+        numbers: list[Number] = []
         for columns, keys, part in _parts(trials):
             x, y = part["value"], part["score"]
             how: dict[str, Any] = {
@@ -242,10 +242,10 @@ class Quality(DistanceKind[QualitySettings]):
             for key in keys:
                 influence = pd.Series(influences[key], index=names) if key in influences else None
                 counted = columns | {"n_clusters": result["n_groups"], "influence": influence}
-                found.append(number(result, key, **counted))
+                numbers.append(number(result, key, **counted))
             if not columns["condition"]:
-                found += dropped_dimensions(part, columns)
-        return found
+                numbers += dropped_dimensions(part, columns)
+        return numbers
 
 
 def _parts(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], list[str], pd.DataFrame]]:

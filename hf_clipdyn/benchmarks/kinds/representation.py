@@ -308,14 +308,14 @@ class _Matrices:
         counted: dict[str, Any] = {"probe": "", "n_clusters": len(self.persons)}
         for metric, method in _METRICS.items():
             for subset, groups in self._parts():
-                found = noise_ceiling(self.people, method=method, groups=groups)
+                ceiling = noise_ceiling(self.people, method=method, groups=groups)
                 columns = counted | {"metric": metric, "subset": subset, "n": self.people.shape[1]}
                 yield Number(role="chance", value=0.0, **columns)
                 for bound in ("lower", "upper"):
-                    yield Number(role="ceiling", reference=bound, value=found[bound], **columns)
-                yield Number(role="human", reference="another_person", value=found["pairwise"], **columns)
+                    yield Number(role="ceiling", reference=bound, value=ceiling[bound], **columns)
+                yield Number(role="human", reference="another_person", value=ceiling["pairwise"], **columns)
                 if (metric, subset) == ("alignment", ""):
-                    for person, value in zip(self.persons, found["lower_by_person"], strict=True):
+                    for person, value in zip(self.persons, ceiling["lower_by_person"], strict=True):
                         own = columns | _of_person(person)
                         yield Number(role="human", reference="others", value=value, **own)
 
@@ -346,12 +346,12 @@ def _vectors(judged: Sequence[Mapping[str, Any]], observer: str) -> dict[str, Fl
             "The rows of the data set have different matrices: prepare the data set again from its files."
         )
     upper = np.triu_indices(len(places), 1)
-    found = {name: np.array([row[name] for row in by_name], np.float64)[:, places][upper] for name in names}
-    if not all(np.isfinite(vector).all() for vector in found.values()):
+    vectors = {name: np.array([row[name] for row in by_name], np.float64)[:, places][upper] for name in names}
+    if not all(np.isfinite(vector).all() for vector in vectors.values()):
         raise DatasetError(
             "A matrix of the data set has missing numbers: prepare the data set again from its files."
         )
-    return found
+    return vectors
 
 
 def _of_pixels(source: Source, rows: NDArray[np.int64]) -> list[tuple[str, dict[str, Floats], str]]:
@@ -368,9 +368,9 @@ def _of_pixels(source: Source, rows: NDArray[np.int64]) -> list[tuple[str, dict[
     upper = np.triu_indices(len(images), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = 1 - np.asarray(np.corrcoef(small))[upper]
-    found = [("pixels", "correlation", np.nan_to_num(correlation, nan=1.0))]
-    found += [
+    baselines = [("pixels", "correlation", np.nan_to_num(correlation, nan=1.0))]
+    baselines += [
         (name, "euclidean", np.linalg.norm(values[upper[0]] - values[upper[1]], axis=1))
         for name, values in (("pixels_euclidean", small), ("mean_colour", colours))
     ]
-    return [("baseline", {name: vector}, distance) for name, distance, vector in found]
+    return [("baseline", {name: vector}, distance) for name, distance, vector in baselines]

@@ -261,7 +261,7 @@ class Saliency(Kind[SaliencySettings]):
 
         def work(part: Sequence[int]) -> list[TrialRow]:
             items = [self._viewed[at].item for at in part]
-            found = saliency_maps(
+            model_maps = saliency_maps(
                 readout.encoder,
                 np.asarray(self._array[items]),
                 self._probes,
@@ -271,15 +271,15 @@ class Saliency(Kind[SaliencySettings]):
 
             def rows_of(at: int) -> list[TrialRow]:
                 image = ImageRows(self._observers, at)
-                rows = image.of_model({place: maps[at - part[0]] for place, maps in found.maps.items()})
-                for place, cause in found.unavailable.items():
+                rows = image.of_model({place: maps[at - part[0]] for place, maps in model_maps.maps.items()})
+                for place, cause in model_maps.unavailable.items():
                     rows += image.without_map(place, cause)
                 return rows
 
             return _threaded(rows_of, part)
 
-        found = map_over_processes(_parts(len(self._viewed), min(_CHUNK, readout.batch_size)), work)
-        trials = pd.concat([self._trials(found), references])
+        of_parts = map_over_processes(_parts(len(self._viewed), min(_CHUNK, readout.batch_size)), work)
+        trials = pd.concat([self._trials(of_parts), references])
         return trials.sort_values([*_PLACE, "item"], ignore_index=True)
 
     @cached_property
@@ -400,8 +400,8 @@ def _digest_of(array: NDArray[Any]) -> str:
 
 
 def _commonest_cause(causes: pd.Series, metric: str) -> str:
-    found = [cause for text in causes if text and (cause := json.loads(text).get(metric))]
-    return max(sorted(set(found)), key=found.count) if found else ""
+    named = [cause for text in causes if text and (cause := json.loads(text).get(metric))]
+    return max(sorted(set(named)), key=named.count) if named else ""
 
 
 def _parts(n: int, chunk: int) -> list[list[int]]:

@@ -125,7 +125,7 @@ class Similarity(PairKind):
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """2AFC of every place, pooled and per sub-set; people and the ceiling once."""
-        found = []
+        numbers = []
         for key, columns, rows in _parts(trials):
             images = rows[list(_IMAGES)].to_numpy(np.int64)
             answers = [rows[name].to_numpy(np.float64) for name in (*_VALUES, "judgement")]
@@ -133,10 +133,10 @@ class Similarity(PairKind):
             scores = two_afc_rows(*answers)[:, TWO_AFC_VALUES.index(key)]
             counted = columns | {"n_clusters": image_clusters(images)[1]}
             counted["influence"] = mean_by_item(scores, rows["item"])
-            found.append(number(result, key, metric="two_afc", **counted))
+            numbers.append(number(result, key, metric="two_afc", **counted))
         for columns, rows in by_place(trials):
-            found += dropped_dimensions(rows, columns)
-        return found
+            numbers += dropped_dimensions(rows, columns)
+        return numbers
 
 
 def _nearer(rows: pd.DataFrame) -> pd.Series:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy import special
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
+from hf_clipdyn.report.page.front import form_of
 from hf_clipdyn.report.plan import groups_of_seeds
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.style import HUES, SHADES, THEME, twins
+from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
 from hf_clipdyn.report.words import json_object, json_words
 from hf_clipdyn.results.terms import Axis, Term
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
@@ -104,7 +105,8 @@ def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "confidence": study.confidence,
         # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
         "student": [round(float(special.stdtrit(df, 0.975)), 4) for df in range(1, _MOST_SEEDS)],
-        "overTraining": any(len(run["revisions"]) > 1 for run in runs),
+        "form": form_of(study),
+        "overTraining": study.over_training,
     }
 
 
@@ -182,14 +184,15 @@ def _accuracies(trajectories: Iterable[Trajectory]) -> dict[str, dict[str, float
 
 
 def _groups(study: Study, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs that differ in their seed only share a colour; sets ``group`` and ``colour`` of each run."""
+    """Runs that differ in their seed only share a look; sets ``group`` and ``colour`` of each run."""
     by_name = {run["name"]: run for run in runs}
     groups = []
     for index, seeds in enumerate(groups_of_seeds(study.trajectories)):
-        colour = twins(HUES[index % len(HUES)])
+        line = look(seeds.place)
         for name in seeds.runs:
-            by_name[name] |= {"group": index, "colour": colour}
-        groups.append({"title": seeds.title or "all seeds", "colour": colour})
+            by_name[name] |= {"group": index, "colour": line.colours}
+        title = seeds.title or "all seeds"
+        groups.append({"title": title, "colour": line.colours, "dash": line.dash, "symbol": line.symbol})
     return groups
 
 
@@ -272,8 +275,8 @@ def _overview(study: Study) -> list[dict[str, Any]]:
     places = {id(number): index for index, number in enumerate(study.trajectories)}
     return [
         {
-            "title": panel.title.split("\n")[0],
-            "subtitle": panel.title.partition("\n")[2],
+            "title": ", ".join(filter(None, [panel.first.metric_title, panel.first.special_detail])),
+            "subtitle": panel.first.dataset_title,
             "series": [places[id(line.trajectory)] for line in panel.lines],
         }
         for panels in study.overview
@@ -297,32 +300,27 @@ class _Strings:
 def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dict[str, Any]:
     strings = _Strings()
     places = {id(number): index for index, number in enumerate(study.trajectories)}
-    columns: dict[str, list[Any]] = {name: [] for name in ("run", "benchmark", *_NUMBER, "setup")}
-    setups = _setups(study.trajectories)
+    columns = ("benchmark", *_NUMBER, "setup", "title", "drawn")
     run_places = {name: index for index, name in enumerate(runs)}
     benchmark_places = {name: index for index, name in enumerate(benchmarks)}
-    for number, setup in zip(study.trajectories, setups, strict=True):
-        columns["run"].append(run_places[number.run])
-        columns["benchmark"].append(benchmark_places["/".join(number.benchmark)])
-        for name in _NUMBER:
-            value = getattr(number, name)
-            columns[name].append(strings(value) if isinstance(value, str) else _number(value))
-        columns["setup"].append(strings(setup))
-    titles = [
-        -1 if number.role in ("value", "diagnostic") else strings(number.reference_terms.title)
-        for number in study.trajectories
-    ]
-    drawn = [
-        int(number.role in ("value", "diagnostic") or number.reference_terms.drawn)
-        for number in study.trajectories
-    ]
+    numbers: dict[tuple[Any, ...], int] = {}  # runs share most of them
+    shared = []
+    for number, setup in zip(study.trajectories, _setups(study.trajectories), strict=True):
+        own = number.role in ("value", "diagnostic")
+        values = (getattr(number, name) for name in _NUMBER)
+        key = (
+            benchmark_places["/".join(number.benchmark)],
+            *(strings(value) if isinstance(value, str) else _number(value) for value in values),
+            strings(setup),
+            -1 if own else strings(number.reference_terms.title),
+            int(own or number.reference_terms.drawn),
+        )
+        shared.append(numbers.setdefault(key, len(numbers)))
     return {
-        "columns": columns,
-        "texts": [
-            name for name in columns if name not in ("run", "benchmark", "layer", "level", "parameter")
-        ],
-        "title": titles,
-        "drawn": drawn,
+        "run": [run_places[number.run] for number in study.trajectories],
+        "number": shared,
+        "columns": dict(zip(columns, map(list, zip(*numbers, strict=True)), strict=True)),
+        "texts": [name for name in (*_NUMBER, "setup") if name not in ("layer", "level", "parameter")],
         "references": {
             index: [places[id(other)] for other in number.references]
             for index, number in enumerate(study.trajectories)

@@ -13,14 +13,14 @@ from urllib.parse import quote
 import pandas as pd
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ConfigError, counted
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.report import claims as claims_of
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.claims_figure import draw_claims
 from hf_clipdyn.report.figures import MOST_MARKED, overview_figure, saved, write_figures
+from hf_clipdyn.report.page import front, views
 from hf_clipdyn.report.page import stimuli as stimuli_browser
-from hf_clipdyn.report.page import views
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.study import Study, read_study
@@ -28,13 +28,11 @@ from hf_clipdyn.report.style import THEME, figure_style, twins
 from hf_clipdyn.report.tables import (
     Table,
     arms_table,
-    diagnostics_table,
     origin_table,
     overview_tables,
     provenance_table,
-    undefined_table,
 )
-from hf_clipdyn.report.words import Finding, alternative_words, find, is_tested, limits, listed
+from hf_clipdyn.report.words import Finding, alternative_words, find, is_tested, limits
 from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = ["write_report"]
@@ -66,6 +64,8 @@ def write_report(
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
     figures: bool = True,
+    figure_formats: Sequence[str] = ("png", "pdf"),
+    figure_width: str = "auto",
     style: str | Path | None = None,
     title: str | None = None,
     try_it: bool = False,
@@ -77,13 +77,15 @@ def write_report(
         results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or the result of `load_results`
             or `read_study`.
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
-            that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark, the
-            ``summary`` and the ``claims``, see `write_figures`.
+            that draws them; ``figures/NAME.png`` and ``NAME.pdf`` for each benchmark, the ``summary``, the control
+            ``arms`` and the ``claims``, see `write_figures`.
         claims: a file of claims for the verdicts; default: the package's `claims.yaml`.
         stimuli: ``thumbnails`` shows small pictures of the stimuli, for data sets whose licence allows it; ``none``
             shows only the answers.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
-        figures: whether to draw the figures, which takes longer than the page.
+        figures: whether to draw the figures.
+        figure_formats: ``png``, ``svg``, ``pdf``.
+        figure_width: ``column`` (3.35 inches), ``page`` (7 inches), or ``auto``: by the number of panels.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
         try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
@@ -96,7 +98,7 @@ def write_report(
 
     Raises:
         ConfigError: a file does not exist, is not a table of results or a file of claims, the style is unknown or
-            broken, the folder cannot be written, or there is no such choice of stimuli.
+            broken, the folder cannot be written, or there is no such choice of stimuli, format or width.
         EvaluationError: the tables have no rows.
 
     Examples:
@@ -115,7 +117,8 @@ def write_report(
         # What cannot be read stops here, before the figures.
         part = _try_it(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
         if figures:
-            write_figures(study, output / "figures", style)  # a wrong style stops here
+            # A wrong style stops here.
+            write_figures(study, output / "figures", style, formats=figure_formats, width=figure_width)
         text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, try_it=part)
         write_atomically(page, text)
     return page
@@ -150,36 +153,34 @@ def render(
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
         findings[finding.question].append(finding)
-    subject = "Training dynamics" if data["meta"]["overTraining"] else "Measurements"
+    tested = any(map(is_tested, study.verdicts))  # claims without an estimate are not shown
+    verdicts = verdict_rows(study) if tested else []
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    subject = "Training dynamics" if study.over_training else "Measurements"
     runs = study.runs[0] if len(study.runs) == 1 else f"{len(study.runs)} runs"
     return environment.get_template("page.html.jinja").render(
         title=title or f"{subject} of {runs}",
-        verdicts=verdict_rows(study),
-        verdict_summary=verdict_summary(study),
+        name=title or front.name_of(study),
+        facts=front.facts(study, len(data["benchmarks"])),
+        answer=front.answer(study),
+        chips=front.chips(study),
+        strip=front.strip(study),
+        verdicts=verdicts,
+        verdict_summary=verdict_summary(study) if tested else "",
         deviations=deviation_lines(study.verdicts),
         arms=arms_table(study),
-        curves=bool(parts["claims"] and parts["claims"]["curves"]),
-        lead=_lead(study, len(data["benchmarks"])),
         findings=findings,
         runs=study.runs,
         limits=limits(study),
         images=list(_images(study)),
         overview_tables=_overview_tables(study),
-        benchmarks=data["benchmarks"],
-        undefined=undefined_table(study),
-        diagnostics=diagnostics_table(study),
         origin=origin_table(study),
         provenance=provenance_table(study),
-        synthetic=study.synthetic,
-        proxies=list(
-            dict.fromkeys(benchmark["title"] for benchmark in data["benchmarks"] if benchmark["proxy"])
-        ),
         confidence=study.confidence,
         sources=", ".join(study.sources),
         version=__version__,
@@ -228,22 +229,18 @@ def _verbatim(text: str) -> Any:
     return Markup(text)  # noqa: S704
 
 
-def _lead(study: Study, n_benchmarks: int) -> str:
-    revisions = len(study.results.rows[["run", "revision"]].drop_duplicates())
-    named = "" if len(study.runs) == 1 else f"{listed(study.runs)}: "
-    return f"{named}{counted(revisions, 'revision')}, {counted(n_benchmarks, 'benchmark')}."
-
-
 def _images(study: Study) -> Iterator[dict[str, str]]:
     """The overview and the figure of the claims for browsers without a script: their addresses and what they show."""
     if study.overview:
         words = [alternative_words(panel) for panels in study.overview for panel in panels]
         yield _image(overview_figure(study), "The study at a glance.", words)
-    with figure_style():
-        figure = draw_claims(study)
-        drawn = b"" if figure is None else saved(figure)
+    tested = list(filter(is_tested, study.verdicts))
+    drawn = b""
+    if tested:
+        with figure_style():
+            figure = draw_claims(study)
+            drawn = b"" if figure is None else saved(figure)
     if drawn:
-        tested = filter(is_tested, study.verdicts)
         words = [f"{verdict.claim.number} {verdict.claim.title}: {verdict.words}." for verdict in tested]
         yield _image(drawn, "The endpoints of the claims over training, and their contrasts.", words)
 

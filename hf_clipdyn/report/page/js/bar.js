@@ -2,23 +2,28 @@
 
 function mountBar(bar) {
   if (DATA.meta.overTraining && DATA.meta.stops.length > 1) bar.append(slider());
-  const row = h("div", { class: "switches" });
-  bar.append(row);
+  const row = h("div", { class: "switches", id: "settings" });
   if (DATA.meta.overTraining) {
     control(row, { key: "x", label: "x axis", options: DATA.meta.axes, fallback: DATA.meta.axis });
   }
   if (hasSeeds) {
-    control(row, { key: "seeds", label: "Seeds", options: [["each", "one line each"], ["mean", "mean and interval"]], fallback: "each" });
+    control(row, { key: "seeds", label: "Seeds", options: [["mean", "mean and interval"], ["each", "one line each"]], fallback: "mean" });
   }
   if (DATA.groups.length > 1) row.append(switches(DATA.groups.map((group, index) =>
     ({ title: group.title, pair: group.colour, runs: DATA.runs.filter((run) => run.group === index) })), "Shown"));
   const seeds = [...new Set(DATA.runs.map((run) => run.seed))].filter((seed) => seed !== null);
   if (hasSeeds && seeds.length > 1) {
-    row.append(h("details", { class: "runs" }, h("summary", {}, "Seeds and runs"),
-      switches(seeds.map((seed) => ({ title: `seed ${seed}`, runs: DATA.runs.filter((run) => run.seed === seed) })), "Seeds"),
-      switches(DATA.runs.map((run) => ({ title: run.name, pair: run.colour, runs: [run] })), "Runs")));
+    row.append(switches(seeds.map((seed) => ({ title: `seed ${seed}`, runs: DATA.runs.filter((run) => run.seed === seed) })), "Seeds"),
+      h("details", {}, h("summary", {}, "Single runs"), switches(DATA.runs.map((run) => ({ title: run.name, pair: run.colour, runs: [run] })), "Runs")));
   }
-  bar.hidden = !bar.querySelector("select, input");
+  if (row.querySelector("select:not([hidden]), input")) bar.append(h("button", { type: "button", class: "more", "aria-expanded": "false", "aria-controls": "settings",
+    onclick: (event) => event.target.setAttribute("aria-expanded", String(row.classList.toggle("open"))) }, "Axes and runs"), row);
+  bar.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !row.classList.contains("open")) return;
+    bar.querySelector(".more").click();
+    bar.querySelector(".more").focus();
+  });
+  bar.hidden = !bar.childElementCount;
 }
 
 function slider() {
@@ -26,23 +31,25 @@ function slider() {
   const output = h("output", { for: "training", id: "training-at", "aria-live": "polite" });
   const input = h("input", { type: "range", id: "training", min: 0, max: stops.length - 1, step: 1,
     oninput: () => setStop(Number(input.value)) });
-  const play = h("button", { type: "button", class: "play", onclick: () => (timer ? halt() : start()) }, "Play");
+  const play = h("button", { type: "button", class: "play", "aria-label": "Play", onclick: () => (timer ? halt() : start()) }, "▶");
   let timer = 0;
-  const halt = () => { clearInterval(timer); timer = 0; play.textContent = "Play"; };
+  const halt = () => { clearInterval(timer); timer = 0; play.textContent = "▶"; play.setAttribute("aria-label", "Play"); };
   const start = () => {
     if (stop() === stops.length - 1) setStop(0);
-    play.textContent = "Stop";
+    play.textContent = "■";
+    play.setAttribute("aria-label", "Stop");
     timer = setInterval(() => (stop() < stops.length - 1 ? setStop(stop() + 1) : halt()), Math.max(150, 6000 / stops.length));
   };
   const show = () => {
     const at = stops[stop()];
     input.value = String(stop());
     input.setAttribute("aria-valuetext", at.label);
-    output.textContent = at.label + (at.at === 0 ? " (untrained)" : "");
+    const [, unit, place] = /^(.*) (\S+)$/.exec(at.label);
+    output.replaceChildren(h("span", {}, `${unit} `), place + (at.at === 0 ? " (untrained)" : ""));
   };
   state.watch(["t"], show);
   show();
-  return h("div", { class: "slider" }, h("label", { for: "training" }, "Training"), play, input, output);
+  return h("div", { class: "slider" }, play, h("label", { for: "training" }, "Training"), input, output);
 }
 
 /** Checkboxes that switch runs on and off. */

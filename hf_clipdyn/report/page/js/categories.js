@@ -14,9 +14,10 @@ const TRAIL = 12; // earlier revisions, at most
 function mountCategories(element, benchmark) {
   const part = DATA.parts.decisions[benchmark.name];
   const key = (name) => `${benchmark.name}.classes.${name}`;
-  const bar = h("div", { class: "controls" });
+  const bar = choiceBar();
   const chart = h("div", { class: "slot" });
   const note = h("p", { class: "quiet" });
+  reserve(chart, 120 + part.classes.length * 30);
   element.append(bar, chart, note);
   const way = control(bar, { key: key("way"), label: "Asked", options: part.categories.ways.map((title, i) => [i, title]) });
   const order = control(bar, { key: key("order"), label: "Order", options: [["name", "by name"], ["share", "by share"]] });

@@ -2,7 +2,7 @@
 //
 //   look()                    {paper, ink, grey, grid, edge, human}, of the present theme
 //   colour(run), groupColour(group), hue(i), shade(i, n)    colours of the present theme
-//   draw(element, traces, layout, {alt, height, onclick})
+//   draw(element, traces, layout, {alt, height, marks})    `marks()` is what moves with the slider, see marks.js
 //   trainingAxis(x)           layout of the x axis of training;  place(run, index, x)  a point's place on it
 //
 // A trace with `meta: {runs: [run, …]}` switches these runs on and off from its entry in the legend.
@@ -10,8 +10,10 @@
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const coarse = matchMedia("(pointer: coarse)");
 
+let printing = false; // paper is white
+function isDark() { return dark.matches && !printing; }
 /** The colour of a pair [on white, on a dark page] that counts now. */
-function tone(pair) { return pair[dark.matches ? 1 : 0]; }
+function tone(pair) { return pair[isDark() ? 1 : 0]; }
 function look() {
   return Object.fromEntries(Object.entries(DATA.meta.theme).map(([name, pair]) => [name, tone(pair)]));
 }
@@ -31,10 +33,9 @@ function faded(hex, opacity) {
 const FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, sans-serif';
 
 const CONFIG = {
-  displaylogo: false,
+  displayModeBar: false, // tools.js has what a reader needs, beside the chart
   responsive: false,
   doubleClick: "reset",
-  modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]],
   // A finger scrolls the page: it must not be caught by a chart.
   scrollZoom: false,
 };
@@ -55,7 +56,6 @@ function baseLayout(height) {
     hoverdistance: 30,
     hoverlabel: { bgcolor: paper, bordercolor: edge, font: { family: FONT, size: 12.5, color: ink }, align: "left",
       namelength: -1 },
-    modebar: { bgcolor: "rgba(0,0,0,0)", color: edge, activecolor: ink },
     legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left", font: { size: 12 },
       itemclick: "toggle", itemdoubleclick: false },
     dragmode: coarse.matches ? false : "zoom",
@@ -83,21 +83,32 @@ const widths = new ResizeObserver((entries) => {
   }
 });
 
+/** Keep the room of a chart before it is drawn, so that nothing below it moves. */
+function reserve(element, height) { element.style.minHeight = `${height}px`; }
+
 /** Draw, or draw again. `alt`: a sentence for people who do not see it. The arrow keys move the slider. */
-function draw(element, traces, layout = {}, { alt = "", height = 340 } = {}) {
+function draw(element, traces, layout = {}, { alt = "", height = 340, marks = null } = {}) {
   const first = element._drawnWidth === undefined;
   if (first) {
     element.classList.add("chart");
     element.setAttribute("role", "img");
-    element.tabIndex = 0;
+    element.tabIndex = -1;
     element.addEventListener("keydown", moveSlider);
   }
   element.setAttribute("aria-label", alt);
-  element.style.minHeight = `${layout.height ?? height}px`;
+  reserve(element, layout.height ?? height);
   const width = element.getBoundingClientRect().width || 600;
   element._drawnWidth = width;
-  Plotly.react(element, traces, merged({ ...baseLayout(height), width, autosize: false }, layout), CONFIG);
+  const base = merged({ ...baseLayout(height), width, autosize: false }, layout);
+  if (marks) {
+    const room = labelRoom(marks().labels ?? []);
+    base.margin = { ...base.margin, r: Math.max(base.margin.r, room) };
+  }
+  Plotly.react(element, traces, base, CONFIG);
+  element._marks = marks;
+  placeMarks(element);
   if (first) {
+    element.on("plotly_afterplot", () => placeMarks(element));
     element.on("plotly_legendclick", ({ curveNumber, data }) => {
       const runs = data[curveNumber].meta?.runs;
       if (!runs) return true;
@@ -106,6 +117,7 @@ function draw(element, traces, layout = {}, { alt = "", height = 340 } = {}) {
       return false;
     });
     widths.observe(element);
+    mountTools(element);
   }
   return element;
 }

@@ -4,6 +4,7 @@ registerView({
   name: "confusion",
   title: "Confusion matrix",
   rank: 50,
+  section: "stimuli",
   applies: (benchmark) => Boolean(DATA.parts.decisions?.[benchmark.name]),
   mount: mountConfusion,
 });
@@ -24,9 +25,10 @@ function keptAt(run, revisions) {
 function mountConfusion(element, benchmark) {
   const part = DATA.parts.decisions[benchmark.name];
   const key = (name) => `${benchmark.name}.confusion.${name}`;
-  const bar = h("div", { class: "controls" });
+  const bar = choiceBar();
   const chart = h("div", { class: "slot" });
   const note = h("p", { class: "quiet" });
+  reserve(chart, 340);
   element.append(bar, chart, note);
   const by = control(bar, { key: key("by"), label: "True class", options: part.truths.map((title, i) => [i, `by ${title}`]) });
   const way = control(bar, { key: key("way"), label: "Asked", options: part.ways.map((title, i) => [i, title]) });
@@ -68,7 +70,7 @@ function drawConfusion(chart, note, part, matrix, { truth, where, people }) {
   const labels = columns.map((name) => escape(cut(name, width < 500 ? 9 : 14)));
   const right = matrix.reduce((sum, row, i) => sum + row[i], 0);
   const all = totals.reduce((sum, each) => sum + each, 0);
-  const scale = dark.matches ? ["#1c1d1f", "#17406b", "#2f79b8", "#8cc3f0", "#e8f4ff"] : ["#ffffff", "#cfe1f2", "#7fb2dd", "#2f73b0", "#08305f"];
+  const scale = isDark() ? ["#1c1d1f", "#17406b", "#2f79b8", "#8cc3f0", "#e8f4ff"] : ["#ffffff", "#cfe1f2", "#7fb2dd", "#2f73b0", "#08305f"];
   draw(chart, [{
     type: "heatmap", z: shares, x: tickvals, y: classes.map((_, i) => i), xgap: 1, ygap: 1, zmin: 0, zmax: 1,
     colorscale: scale.map((each, i) => [i / (scale.length - 1), each]), hovertext: text, hoverinfo: "text", hoverongaps: false,
@@ -77,7 +79,7 @@ function drawConfusion(chart, note, part, matrix, { truth, where, people }) {
   }], {
     height,
     plot_bgcolor: faded(grey, 0.2),
-    xaxis: { title: { text: "answer" }, tickvals, ticktext: labels, tickangle: -40, range: [-0.5, columns.length - 0.5], showgrid: false },
+    xaxis: { title: { text: "answer" }, tickvals, ticktext: labels, tickangle: columns.length * 62 > width ? -90 : 0, range: [-0.5, columns.length - 0.5], showgrid: false },
     yaxis: { title: { text: escape(part.truths.length > 1 ? `true class (${truth})` : "true class") }, tickvals: classes.map((_, i) => i), ticktext: labels.slice(0, classes.length),
       range: [classes.length - 0.5, -0.5], showgrid: false },
     shapes: classes.map((_, i) => ({ type: "rect", x0: i - 0.5, x1: i + 0.5, y0: i - 0.5, y1: i + 0.5, line: { color: faded(ink, 0.55), width: 1 }, fillcolor: "rgba(0,0,0,0)" })),

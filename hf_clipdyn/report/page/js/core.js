@@ -1,13 +1,12 @@
 // The ground of the page: its data, the state in the address, and small helpers. Every other file may use:
 //
 //   DATA                      meta, groups, runs, benchmarks, series, parts (see payload.py)
-//   registerView({name, title, rank, wide, applies(benchmark), mount(element, benchmark)})
-//   registerTop({name, title, rank, mount(element)})
+//   registerView, registerSection, registerFold      what the page consists of
 //   state.get(key, fallback), state.set(key, value), state.watch(keys, fn)
-//   live(element, keys, render)   render now or when it scrolls into sight, and again when a key or the theme changes
+//   live(element, keys, render, move)   render when it is in sight, and again when a key or the theme changes
 //   select(filter), position(run, index, x), revisionAt(run, t), stop(), visibleRuns()
-//   value(v), withInterval(v, lo, hi), number(level), words(series, i), escape(text), h(tag, attributes, ...children)
-//   control(container, {key, label, options, fallback})
+//   value(v), withInterval(v, lo, hi), number(level), brief(v), escape(text), h(tag, attributes, ...children)
+//   choiceBar(), control(container, {key, label, options, fallback})
 //
 // A series: {id, run, benchmark, metric, variant, texts, probe, layer, subset, condition, level, parameter, role,
 // reference, setup, title, drawn, references: [series], r, v, lo, hi, n, clusters, ok, note}. `run` is one of DATA.runs,
@@ -19,17 +18,16 @@ DATA.series = readSeries(DATA.series);
 
 function readSeries(packed) {
   const { columns, strings } = packed;
-  const benchmarks = DATA.benchmarks.map((one) => one.name);
   DATA.runs.forEach((run, index) => { run.index = index; });
-  const series = packed.points.map((points, id) => {
-    const one = { id, run: DATA.runs[columns.run[id]], benchmark: benchmarks[columns.benchmark[id]] };
-    for (const name of packed.texts) one[name] = strings[columns[name][id]];
-    for (const name of ["layer", "level", "parameter"]) one[name] = readNumber(columns[name][id]);
-    one.title = packed.title[id] < 0 ? "" : strings[packed.title[id]];
-    one.drawn = Boolean(packed.drawn[id]);
-    return Object.assign(one, readPoints(points, strings));
+  const numbers = columns.benchmark.map((benchmark, at) => {
+    const number = { benchmark: DATA.benchmarks[benchmark].name };
+    for (const name of packed.texts) number[name] = strings[columns[name][at]];
+    for (const name of ["layer", "level", "parameter"]) number[name] = readNumber(columns[name][at]);
+    return { ...number, title: columns.title[at] < 0 ? "" : strings[columns.title[at]], drawn: Boolean(columns.drawn[at]) };
   });
-  for (const one of series) one.references = (packed.references[one.id] ?? []).map((id) => series[id]);
+  const series = packed.points.map((points, id) =>
+    ({ id, run: DATA.runs[packed.run[id]], ...numbers[packed.number[id]], ...readPoints(points, strings) }));
+  for (const each of series) each.references = (packed.references[each.id] ?? []).map((id) => series[id]);
   return series;
 }
 
@@ -125,24 +123,34 @@ const state = (() => {
       writing = setTimeout(write, 150); // browsers allow about 100 changes of the address in half a minute
       notify([key]);
     },
+    /** Writes the address now. */
+    flush() { clearTimeout(writing); write(); },
     /** `fn` runs after a change of one of the keys, once a frame; also when the page turns dark or light. */
     watch(keys, fn) { watchers.push({ wanted: keys, fn }); },
   };
 })();
 
-/** Draw `element` when it comes into sight, and again after changes; what is out of sight waits. */
-function live(element, keys, render) {
+const everyLive = [];
+
+/** Draw `element` when it comes into sight, and again after changes; what is out of sight waits. `move`, if given, is
+ *  all that the slider needs: it shifts marks and never draws. */
+function live(element, keys, render, move = null) {
   let stale = true;
+  let behind = false;
   let seen = false;
   const go = () => {
-    if (seen && stale) { stale = false; render(); }
+    if (!seen || !(stale || behind)) return;
+    const task = stale ? render : move;
+    stale = behind = false;
+    task();
   };
   new IntersectionObserver((entries) => {
     seen = entries.at(-1).isIntersecting;
     go();
   }, { rootMargin: "150px" }).observe(element);
   state.watch(keys, () => { stale = true; go(); });
-  addEventListener("beforeprint", () => { seen = true; go(); });
+  if (move) state.watch(["t"], () => { behind = true; go(); });
+  everyLive.push((again) => { seen = true; stale ||= again; go(); });
 }
 
 // ---------------------------------------------------------------- training
@@ -161,9 +169,7 @@ function xAxis() {
 }
 
 /** "each" seed as a line, or their "mean". */
-function seedsAs() {
-  return state.get("seeds") === "mean" && hasSeeds ? "mean" : "each";
-}
+function seedsAs() { return hasSeeds && state.get("seeds") !== "each" ? "mean" : "each"; }
 const hasSeeds = DATA.groups.some((_, group) => DATA.runs.filter((run) => run.group === group).length > 1);
 
 /** The place of a revision (an index into run.revisions) on an x axis; null if it has none. */
@@ -221,14 +227,9 @@ function withInterval(v, lo, hi) {
 /** A level or a reference: no more digits than it needs. */
 function number(each, digits = 4) { return each === Infinity ? "∞" : String(Number(each.toPrecision(digits))); }
 
-/** Value, interval, n and revision of a point of a series, with what is to be known about it. */
-function words(series, i) {
-  const parts = [withInterval(series.v[i], series.lo[i], series.hi[i])];
-  if (series.v[i] !== null && !series.ok[i]) parts.push("not interpretable");
-  if (series.note[i]) parts[parts.length - 1] += `: ${series.note[i]}`;
-  if (series.n[i]) parts.push(`n = ${count(series.n[i])}`);
-  parts.push(series.run.revisions[series.r[i]]);
-  return parts.join(", ");
+/** A value beside a line: two decimals, more for small ones. */
+function brief(given) {
+  return Math.abs(given) >= 0.095 || given === 0 ? given.toFixed(Math.abs(given) < 100 ? 2 : 0) : number(given, 2);
 }
 
 function count(number) { return number.toLocaleString("en-GB"); }
@@ -273,13 +274,28 @@ function control(container, { key, label, options, fallback }) {
   };
   update(options, fallback);
   state.watch([key], show);
+  if (state.get(key) !== null) container.classList.add("open");
   container.append(element);
   return { element, value: chosen, update };
+}
+
+/** A row of choices, of which two are in sight; a button shows the others. */
+function choiceBar() {
+  const bar = h("div", { class: "controls" });
+  bar.append(h("button", { type: "button", class: "more", "aria-expanded": "false", onclick: (event) => {
+    event.target.setAttribute("aria-expanded", String(bar.classList.toggle("open")));
+  } }, "More choices"));
+  return bar;
 }
 
 // ---------------------------------------------------------------- registers
 
 const views = [];
-const tops = [];
+const sections = [];
+const folds = [];
+/** A chart of a benchmark: {name, title, rank, wide, section, applies(benchmark), mount(element, benchmark)}. */
 function registerView(view) { views.push(view); }
-function registerTop(top) { tops.push(top); }
+/** A section of the page: {name, title, rank, applies(), mount(element)}. */
+function registerSection(section) { sections.push(section); }
+/** A folded part of the evidence, mounted when it is opened: {name, title, rank, applies(), mount(element)}. */
+function registerFold(fold) { folds.push(fold); }

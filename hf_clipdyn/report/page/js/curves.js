@@ -34,12 +34,13 @@ const OF_CURVES = ["metric", "variant", "texts", "condition", "probe", "layer", 
 function mountCurves(element, benchmark) {
   const key = (name) => `${benchmark.name}.curves.${name}`;
   const values = levelled(benchmark);
-  const bar = h("div", { class: "controls" });
+  const bar = choiceBar();
   const chart = h("div", { class: "slot" });
-  const caption = h("h3", {});
+  const caption = h("strong", {});
   const small = h("div", { class: "slot" });
-  const aside = h("figure", {}, caption, small);
+  const aside = h("figure", { id: `${benchmark.anchor}-threshold` }, h("figcaption", {}, caption), small);
   const note = h("p", { class: "quiet" });
+  reserve(chart, 420);
   element.append(bar, h("div", { class: "pair" }, h("figure", {}, chart, note), aside));
   const choices = Object.fromEntries(OF_CURVES.map((name) => [name, control(bar, { key: key(name), label: LABELS[name], options: [["", ""]] })]));
   const run = runControl(bar, key("run"), values.map((one) => one.run));
@@ -114,7 +115,8 @@ function rampBar(run, drawn) {
   const colours = DATA.meta.shades.map(tone);
   return { type: "scatter", mode: "markers", x: [null], y: [null], showlegend: false, hoverinfo: "skip",
     marker: { color: [0], cmin: 0, cmax: 1, showscale: true, colorscale: colours.map((each, i) => [i / (colours.length - 1), each]),
-      colorbar: { thickness: 10, len: 0.9, outlinewidth: 0, tickvals: [0, 1], tickfont: { color: grey, size: 11 },
+      colorbar: { orientation: "h", thickness: 8, len: 0.45, outlinewidth: 0, x: 1, xanchor: "right", y: 1, yanchor: "bottom",
+        tickvals: [0, 1], ticklabelposition: "outside top", tickfont: { color: grey, size: 11 },
         ticktext: [drawn[0], drawn.at(-1)].map((index) => escape(cut(run.revisions[index] ?? "", 14))) } } };
 }
 
@@ -147,15 +149,14 @@ function drawCurves(chart, note, benchmark, series, chosen, { run, threshold }) 
   const { constants } = levelConstants(benchmark, sorted, chosen.metric);
   const heights = traces.flatMap((trace) => trace.y).filter((y) => y !== null && Number.isFinite(y));
   const range = rangeOf(term, [], constants, [{ y: heights }]);
-  const layout = referenceLayout(constants, range, { term, height, width: 0 });
   draw(chart, traces, {
-    ...layout,
-    shapes: [...layout.shapes, ...thresholdShapes(threshold, now, own)],
+    shapes: [...referenceShapes(constants), ...thresholdShapes(threshold, now, own)],
+    margin: { t: 44 },
     height, showlegend: false,
     uirevision: [chosen.metric, chosen.condition, chosen.variant, chosen.probe].join(),
     xaxis: levelTicks([...new Set(levels)], place, axis, chart.clientWidth),
     yaxis: { range, ...scaleOf(term.log, range), title: { text: escape(term.unit ? `${term.title} (${term.unit})` : term.title) } },
-  }, { alt: curveWords(term, axis, bold, run, now, threshold), height });
+  }, { alt: curveWords(term, axis, bold, run, now, threshold), height, marks: () => lineMarks([], constants, { line: false }) });
   const people = traces.some((trace) => trace.meta?.human);
   note.replaceChildren([
     `Bold: ${run.revisions[now]}; thin lines: the other epochs${drawn.length < indices.length ? `, ${drawn.length} of ${indices.length}` : ""}.`,
@@ -218,12 +219,11 @@ function drawThreshold(chart, caption, benchmark, series, chosen) {
   const range = rangeOf(as, lines, []);
   const height = chart.clientWidth < 520 ? 280 : 340;
   caption.replaceChildren(`${term.title}, ${benchmark.conditions[chosen.condition].title}`);
-  draw(chart, [...lineTraces(lines), nowTrace(lines)], {
-    ...referenceLayout([], range, { term: as, height, width: 0, x: nowPlace() }),
+  draw(chart, lineTraces(lines), {
     height, uirevision: xAxis(), xaxis: trainingAxis(), yaxis2: FOOT,
     yaxis: { range: axis.descending ? [...range].reverse() : range, ...scaleOf(axis.log, range),
       title: { text: escape(axis.unit ? `${axis.title} (${axis.unit})` : axis.title) } },
-  }, { alt: alternative(term.title, lines), height });
+  }, { alt: alternative(term.title, lines), height, marks: () => lineMarks(lines, []) });
 }
 
 // ---------------------------------------------------------------- responses over contrast
@@ -231,9 +231,10 @@ function drawThreshold(chart, caption, benchmark, series, chosen) {
 function mountPsychometric(element, benchmark) {
   const part = DATA.parts.psychometric[benchmark.name];
   const key = (name) => `${benchmark.name}.response.${name}`;
-  const bar = h("div", { class: "controls" });
+  const bar = choiceBar();
   const chart = h("div", { class: "slot" });
   const note = h("p", { class: "quiet" });
+  reserve(chart, 420);
   element.append(bar, chart, note);
   const tests = [...new Set(part.conditions.map((one) => one.condition))];
   const test = control(bar, { key: key("test"), label: "Test", options: tests.map((name) => [name, benchmark.conditions[name]?.title ?? name]) });
@@ -289,7 +290,7 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
     { x: i < 0 ? null : equal.v[i], colour: own, text: i < 0 || equal.v[i] === null ? "" : `model ${number(equal.v[i])}`, width: 1.8, lo: equal?.lo[i], hi: equal?.hi[i] },
   ].filter((one) => one.x !== null && one.x !== undefined && one.x > 0);
   draw(chart, traces, {
-    height, showlegend: false, uirevision: at, margin: { t: 40 },
+    height, showlegend: false, uirevision: at, margin: { t: 74 },
     xaxis: { type: "log", title: { text: "contrast" }, tickvals: condition.contrasts, ticktext: condition.contrasts.map((each) => number(each)),
       range: [Math.min(...contrasts, ...lines.map((one) => Math.log10(one.x))) - 0.08, Math.max(...contrasts, ...lines.map((one) => Math.log10(one.x))) + 0.08] },
     yaxis: { ...scaleOf(true, range), range, title: { text: "distance / criterion" } },
@@ -301,7 +302,7 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
     ],
     annotations: [
       { xref: "paper", x: 0, xanchor: "left", y: 0, yanchor: "bottom", text: "equal response", showarrow: false, font: { size: 11, color: grey } },
-      ...lines.map((one, index) => ({ x: Math.log10(one.x), yref: "paper", y: 1, yanchor: "bottom", yshift: 14 * index, text: escape(one.text), showarrow: false,
+      ...lines.map((one, index) => ({ x: Math.log10(one.x), yref: "paper", y: 1, yanchor: "bottom", yshift: 36 + 14 * index, text: escape(one.text), showarrow: false,
         font: { size: 11.5, color: one.colour } })),
     ],
   }, { alt: responseWords(benchmark, condition, run, held.revisions[kept], equal, i), height });

@@ -9,7 +9,7 @@ registerView({
   title: "",
   rank: 0,
   wide: true,
-  applies: (benchmark) => valuesOf(benchmark).length > 0,
+  applies: (benchmark) => DATA.meta.overTraining ? valuesOf(benchmark).length > 0 : levelled(benchmark).length > 0,
   mount: mountExplorer,
 });
 
@@ -20,32 +20,43 @@ function valuesOf(benchmark) {
 function mountExplorer(element, benchmark) {
   const key = (name) => `${benchmark.name}.${name}`;
   const values = valuesOf(benchmark);
-  const bar = h("div", { class: "controls" });
-  const title = h("h3", {});
+  const bar = choiceBar();
+  const title = h("strong", {});
   const chart = h("div", { class: "slot" });
   const aside = h("aside", { class: "readout" });
   const table = h("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Numbers of this chart" });
   const details = h("details", {}, h("summary", {}, "The numbers behind this chart"), table);
-  element.append(bar, h("div", { class: "explorer" }, h("figure", {}, title, chart), aside), details);
+  reserve(chart, explorerHeight(chart));
+  element.append(bar, h("div", { class: "explorer" }, h("figure", {}, h("figcaption", {}, title), chart), aside), details);
 
-  const over = control(bar, { key: key("over"), label: "Over", options: [["training", "training"]] });
+  const choice = (name) => [name, control(bar, { key: key(name), label: LABELS[name], options: [["", ""]] })];
+  const metric = choice("metric");
   const split = control(bar, { key: key("split"), label: "One line per", options: [["run", "run"]] });
-  const choices = Object.fromEntries(DIMENSIONS.map((name) =>
-    [name, control(bar, { key: key(name), label: LABELS[name], options: [["", ""]] })]));
+  const over = control(bar, { key: key("over"), label: "Over", options: [["training", "training"]] });
+  const choices = Object.fromEntries([metric, ...DIMENSIONS.slice(1).map(choice)]);
   const intervals = control(bar, { key: key("intervals"), label: "Intervals",
     options: [["auto", "automatic"], ["bands", "bands"], ["bars", "bars"], ["none", "none"]] });
 
+  let model = null;
   const render = () => {
-    const chosen = choose(benchmark, values, { over, split, choices });
-    const model = modelOf(benchmark, chosen, intervals.value());
+    model = modelOf(benchmark, choose(benchmark, values, { over, split, choices }), intervals.value());
     title.replaceChildren(model.title);
     drawExplorer(chart, model);
     fillReadout(aside, model);
     if (details.open) fillTable(table, model);
   };
+  const move = () => {
+    if (model.chosen.mode !== "training") render();
+    else {
+      placeMarks(chart);
+      fillReadout(aside, model);
+    }
+  };
   details.addEventListener("toggle", () => { if (details.open) render(); });
-  live(element, ["t", "x", "seeds", "hidden", ...["over", "split", "intervals", ...DIMENSIONS].map(key)], render);
+  live(element, ["x", "seeds", "hidden", ...["over", "split", "intervals", ...DIMENSIONS].map(key)], render, move);
 }
+
+function explorerHeight(chart) { return chart.clientWidth && chart.clientWidth < 520 ? 340 : 420; }
 
 // ---------------------------------------------------------------- choices
 
@@ -54,8 +65,8 @@ function choose(benchmark, values, { over, split, choices }) {
   const chosen = {};
   let left = values;
   for (const name of ["metric", "variant", "texts"]) left = narrowed(benchmark, left, name, choices, chosen);
-  const kinds = [DATA.meta.overTraining ? ["training", "training"] : ["values", "values"]];
-  if (levelsOf(left) > 1) kinds.push(["levels", DATA.meta.overTraining ? "levels, at the slider's revision" : "levels"]);
+  const kinds = DATA.meta.overTraining ? [["training", "training"]] : [];
+  if (levelsOf(left) > 1 || !kinds.length) kinds.push(["levels", DATA.meta.overTraining ? "levels, at the slider's revision" : "levels"]);
   over.update(kinds);
   chosen.mode = over.value();
   const overLevels = chosen.mode === "levels";
@@ -145,7 +156,7 @@ function modelOf(benchmark, chosen, intervals) {
   const term = benchmark.terms[chosen.metric];
   const parts = partsOf(benchmark, chosen);
   const axis = chosen.mode === "levels" ? levelAxis(benchmark, chosen.condition) ?? { title: "level", unit: "" } : null;
-  const build = { levels: levelLines, values: singleLines, training: runLines }[chosen.mode];
+  const build = chosen.mode === "levels" ? levelLines : runLines;
   const lines = parts.flatMap(({ series, label, colour: given }) => build(series, { label, colour: given, axis }));
   const references = referencesOf(chosen.series, benchmark, chosen.metric);
   const details = DIMENSIONS.slice(1).filter((name) => name !== chosen.split && name in chosen)
@@ -186,40 +197,30 @@ function levelLines(series, { label, colour: given, axis }) {
       const point = seedsAs() === "mean" ? nowPoint(line) : line.points[single(line.points[0].series)];
       const key = `${line.group} ${line.name}`;
       if (!lines.has(key)) lines.set(key, { ...line, points: [] });
-      if (point) lines.get(key).points.push({ ...point, x: at(level), level });
+      if (point) lines.get(key).points.push({ ...point, x: at(level), level, hole: false });
     }
   }
   return [...lines.values()];
 }
 
-/** One point for each run, for runs of one revision. */
-function singleLines(series, { label = null, colour: given = null } = {}) {
-  return runLines(series, { label, colour: given, x: "order" });
-}
-
 function drawExplorer(chart, model) {
   const { term, lines, chosen, axis, title } = model;
-  const width = chart.clientWidth;
-  const height = width < 520 ? 340 : 420;
-  if (chosen.mode === "values") {
-    const { constants } = referenceMarks(model.references);
-    return drawDots(chart, lines, constants, term, { alt: alternative(title, lines) });
-  }
+  const height = explorerHeight(chart);
   const overLevels = chosen.mode === "levels";
   const { constants, traces } = overLevels ? levelReferences(model) : referenceMarks(model.references);
   const range = rangeOf(term, lines, constants, traces);
-  const now = overLevels ? [] : [nowTrace(lines)];
   const y = term.unit ? `${term.title} (${term.unit})` : term.title;
   const entries = new Set(lines.map((line) => line.label)).size;
-  const rows = Math.ceil(entries / Math.max(1, Math.floor(width / 170)));
-  return draw(chart, [...traces, ...lineTraces(lines, { intervals: model.intervals, hide: term.hide }), ...now], {
-    ...referenceLayout(constants, range, { term, height, width, x: overLevels ? null : nowPlace() }),
+  const rows = Math.ceil(entries / Math.max(1, Math.floor(chart.clientWidth / 170)));
+  return draw(chart, [...traces, ...lineTraces(lines, { intervals: model.intervals, hide: term.hide })], {
     height: height + (entries > 1 ? rows * 20 + 16 : 0),
     uirevision: [xAxis(), chosen.mode, title].join(),
+    shapes: referenceShapes(constants),
     xaxis: overLevels ? levelLayout(lines, axis) : trainingAxis(),
-    yaxis: { range, type: term.log ? "log" : "linear", title: { text: escape(y) } },
+    yaxis: { range, ...(term.log ? scaleOf(true, range) : {}), title: { text: escape(y) } },
     yaxis2: FOOT,
-  }, { alt: alternative(overLevels ? `${title}, over ${axis.title}` : title, lines), height });
+  }, { alt: alternative(overLevels ? `${title}, over ${axis.title}` : title, lines), height,
+    marks: () => (overLevels ? lineMarks([], constants, { line: false }) : lineMarks(lines, constants)) });
 }
 
 function levelLayout(lines, axis) {
@@ -227,7 +228,7 @@ function levelLayout(lines, axis) {
   const unit = axis.unit ? `${axis.title} (${axis.unit})` : axis.title;
   const titled = { title: { text: escape(unit) }, ...(axis.descending ? { autorange: "reversed" } : {}) };
   if (!axis.log) return titled;
-  return { ...titled, type: "log", tickvals: places.map(([, x]) => x), ticktext: places.map(([level]) => number(level)) };
+  return { ...titled, type: "log", tickangle: 0, tickvals: places.map(([, x]) => x), ticktext: places.map(([level]) => number(level)) };
 }
 
 /** References at the slider's stop: at levels as a curve, else as level lines. */
@@ -254,31 +255,6 @@ function levelReferences({ references, lines, chosen }) {
     if (!levelled.length) constants.push(...referenceMarks([one]).constants);
   }
   return { constants, traces, chosen };
-}
-
-/** Runs of one revision: a dot with its interval in a row for each. */
-function drawDots(chart, lines, constants, term, { alt, small = false }) {
-  const { grey, paper } = look();
-  const names = [...new Set(lines.map((line) => line.label))];
-  const runs = [...new Set(lines.map((line) => line.name))];
-  const height = 90 + Math.max(names.length, 2) * (small ? 22 : 26) + (runs.length > 1 && names.length !== runs.length ? 10 : 0);
-  const traces = lines.filter((line) => line.on).map((line) => {
-    const points = line.points.filter((point) => point.y !== null);
-    return { type: "scatter", mode: "markers", name: escape(line.name), showlegend: false, hoverinfo: "text",
-      x: points.map((p) => p.y), y: points.map(() => escape(cut(line.label, small ? 18 : 34))), hovertext: points.map((p) => p.text),
-      marker: { size: 9, color: points.map((p) => (p.ok ? line.colour : paper)),
-        line: { color: points.map((p) => (p.ok ? line.colour : grey)), width: 1.6 } },
-      error_x: { type: "data", symmetric: false, thickness: 1.4, width: 0, color: line.colour,
-        array: points.map((p) => (p.hi === null ? 0 : p.hi - p.y)), arrayminus: points.map((p) => (p.lo === null ? 0 : p.y - p.lo)) } };
-  });
-  const shapes = constants.map((one) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: one.y, x1: one.y, layer: "below",
-    line: { color: one.colour, width: 1.2, dash: one.dash } }));
-  const annotations = constants.map((one, index) => ({ x: one.y, yref: "paper", y: 1, yanchor: "bottom", yshift: (index % 2) * 13,
-    text: escape(one.title), showarrow: false, font: { size: 10.5, color: one.colour } }));
-  const range = rangeOf(term, lines, constants);
-  return draw(chart, traces, { height, shapes, annotations, margin: { t: constants.length > 1 ? 34 : 22 },
-    xaxis: { range, type: term.log ? "log" : "linear", nticks: 6 },
-    yaxis: { type: "category", autorange: "reversed", categoryarray: names.map((name) => escape(cut(name, small ? 18 : 34))) } }, { alt, height });
 }
 
 function cut(text, letters) { return text.length > letters ? `${text.slice(0, letters - 1)}…` : text; }

@@ -21,20 +21,23 @@ const OF_HEATMAP = ["metric", "variant", "probe", "texts", "subset", "condition"
 function mountHeatmap(element, benchmark) {
   const key = (name) => `${benchmark.name}.layers.${name}`;
   const values = layered(benchmark);
-  const bar = h("div", { class: "controls" });
+  const bar = choiceBar();
   const chart = h("div", { class: "slot" });
   const note = h("p", { class: "quiet" });
+  reserve(chart, heatHeight(new Set(values.map(({ layer }) => layer)).size));
   element.append(bar, chart, note);
   const choices = Object.fromEntries(OF_HEATMAP.map((name) => [name, control(bar,
     { key: key(name), label: name === "variant" ? "Distance" : LABELS[name], options: [["", ""]] })]));
   const run = runControl(bar, key("run"), values.map((one) => one.run));
-  live(element, ["t", "hidden", key("run"), ...OF_HEATMAP.map(key)], () => {
+  live(element, ["hidden", key("run"), ...OF_HEATMAP.map(key)], () => {
     let left = values.filter((one) => one.run === run());
     const chosen = {};
     for (const name of OF_HEATMAP) left = narrowed(benchmark, left, name, choices, chosen);
     drawHeatmap(chart, note, benchmark, left.sort((a, b) => a.layer - b.layer), chosen, run());
-  });
+  }, () => placeMarks(chart));
 }
+
+function heatHeight(layers) { return Math.min(620, 150 + layers * 34); }
 
 /** A choice among the runs of some series, without those that are switched off. */
 function runControl(bar, key, runs) {
@@ -66,14 +69,14 @@ function heatScale(term, values) {
   const spread = (colours) => colours.map((each, i) => [i / (colours.length - 1), each]);
   if (term.neutral !== null) {
     const half = Math.max(Math.abs(high - term.neutral), Math.abs(low - term.neutral)) || 1;
-    return { colorscale: spread(DIVERGING[dark.matches ? "dark" : "light"]), zmin: term.neutral - half, zmax: term.neutral + half };
+    return { colorscale: spread(DIVERGING[isDark() ? "dark" : "light"]), zmin: term.neutral - half, zmax: term.neutral + half };
   }
   return { colorscale: spread(SEQUENTIAL), zmin: low, zmax: high > low ? high : low + 1 };
 }
 
 function drawHeatmap(chart, note, benchmark, series, chosen, run) {
   const term = benchmark.terms[chosen.metric];
-  const { ink, grey, paper, human } = look();
+  const { grey, paper, human } = look();
   const columns = [...new Set(series.flatMap((one) => one.r))].sort((a, b) => a - b);
   const cells = series.map((one) => columns.map((r) => one.r.indexOf(r)));
   const z = series.map((one, row) => cells[row].map((i) => (i < 0 || !one.ok[i] ? null : one.v[i])));
@@ -86,11 +89,10 @@ function drawHeatmap(chart, note, benchmark, series, chosen, run) {
     return z[row][column] === null ? [{ row, column, hollow: i >= 0 && one.v[i] !== null, words: text[row][column] }] : [];
   }));
   const marks = heatReferences(benchmark, series, term, human, grey).filter((one) => one.y >= scale.zmin && one.y <= scale.zmax);
-  const now = columns.findLastIndex((r) => r <= revisionAt(run));
   const names = columns.map((r) => run.revisions[r]);
   const every = Math.ceil(columns.length / Math.max(2, Math.floor(chart.clientWidth / 90)));
   const ticks = columns.map((_, i) => i).filter((i) => (columns.length - 1 - i) % every === 0);
-  const height = Math.min(620, 150 + layers.length * 34);
+  const height = heatHeight(layers.length);
   const title = [term.title, titleOf(benchmark, "variant", chosen.variant, chosen)].filter((each) => each !== "default").join(", ");
   draw(chart, [
     { type: "heatmap", z, x: columns.map((_, i) => i), y: layers.map((_, i) => i), ...scale, xgap: 1, ygap: 1,
@@ -103,17 +105,19 @@ function drawHeatmap(chart, note, benchmark, series, chosen, run) {
   ], {
     height,
     margin: { r: 70 },
-    xaxis: { tickvals: ticks, ticktext: ticks.map((i) => escape(cut(names[i], 14))), range: [-0.5, columns.length - 0.5], showgrid: false },
+    xaxis: { tickangle: 0, tickvals: ticks, ticktext: ticks.map((i) => escape(cut(names[i], 14))), range: [-0.5, columns.length - 0.5], showgrid: false },
     yaxis: { title: { text: "layer" }, tickvals: layers.map((_, i) => i), ticktext: layers.map(String), range: [-0.5, layers.length - 0.5] },
     plot_bgcolor: faded(grey, 0.16),
     shapes: [
-      ...(now < 0 ? [] : [{ type: "rect", x0: now - 0.5, x1: now + 0.5, y0: -0.5, y1: layers.length - 0.5, line: { color: ink, width: 2 }, fillcolor: "rgba(0,0,0,0)" }]),
       ...marks.map((one) => {
         const y = (one.y - scale.zmin) / (scale.zmax - scale.zmin);
         return { type: "line", xref: "paper", x0: 1.015, x1: 1.06, yref: "paper", y0: y, y1: y, line: { color: one.colour, width: 2.5 } };
       }),
     ],
-  }, { alt: heatWords(title, series, run), height });
+  }, { alt: heatWords(title, series, run), height, marks: () => {
+    const now = columns.findLastIndex((r) => r <= revisionAt(run));
+    return { frame: now < 0 ? null : [now - 0.5, now + 0.5] };
+  } });
   const said = [];
   if (term.neutral !== null) said.push(`The middle of the colours is ${value(term.neutral)}, ${term.neutralTitle}.`);
   if (hatched.length) said.push("Grey circle: not interpretable. Grey cross: not defined. Hover over a cell for the cause.");

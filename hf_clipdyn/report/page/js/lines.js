@@ -3,9 +3,11 @@
 //   runLines(series, {x, label, colour})       lines over training: one for each run, or the mean of each group
 //   lineTraces(lines, {intervals, width})      traces of Plotly for them
 //   referencesOf(series, benchmark, metric)    [{title, colour, dash, series, value}]
-//   rangeOf(term, lines, constants)            range of the y axis;  referenceLayout(…)  shapes and annotations
+//   rangeOf(term, lines, constants)            range of the y axis;  referenceShapes(constants)  level lines
+//   lineMarks(lines, constants)                what the slider moves, and the names beside the axes
 //
-// A line: {name, label, runs, group, colour, dash, split, thin, on, points: [{x, y, lo, hi, ok, note, text, series, i, revision}]}.
+// A line: {name, label, runs, group, colour, dash, split, thin, on, points: [{x, y, lo, hi, ok, hole, note, text, series,
+// i, revision}]}. `hole`: the span before the point is so long that a line across it would show what nobody measured.
 
 /** Where the colour says something else, the dashes tell the groups of runs apart. */
 const DASHES = ["solid", "dash", "dot", "dashdot"];
@@ -22,16 +24,29 @@ function runLines(series, { x = xAxis(), label = null, colour: given = null } = 
       runs: [one.run],
       group: one.run.group,
       colour: given ?? colour(one.run),
-      dash: given ? DASHES[one.run.group % DASHES.length] : "solid",
+      dash: given ? DASHES[one.run.group % DASHES.length] : DATA.groups[one.run.group].dash,
       split: label !== null,
       thin,
       on: !off.has(one.run.name),
-      points: one.v.map((y, i) => ({
+      points: withHoles(one.v.map((y, i) => ({
         x: place(one.run, one.r[i], x), y, lo: one.lo[i], hi: one.hi[i], ok: one.ok[i], note: one.note[i],
         n: one.n[i], series: one, i, revision: one.r[i], text: pointWords(one, i, label),
-      })),
+      })), x),
     };
   });
+}
+
+const HOLE = { share: 0.15, times: 3 };
+
+/** Marks the points behind a span that is long beside the axis and beside the other spans. */
+function withHoles(points, x) {
+  const at = points.map((point) => (x === "logsamples" ? Math.log10(point.x) : point.x));
+  const spans = at.slice(1).map((each, i) => each - at[i]);
+  if (spans.length < 2 || x === "accuracy") return points;
+  const usual = [...spans].sort((a, b) => a - b)[Math.floor((spans.length - 1) / 2)];
+  const whole = at.at(-1) - at[0];
+  spans.forEach((span, i) => { points[i + 1].hole = span > HOLE.share * whole && span > HOLE.times * usual; });
+  return points;
 }
 
 function pointWords(one, i, label) {
@@ -56,7 +71,8 @@ function broken(text, letters = 48) {
   return rows.map(escape).join("<br>");
 }
 
-/** The mean over the visible seeds of each group, with Student's interval over the seeds. */
+/** The mean over the visible seeds of each group, with Student's interval over the seeds. As in plan.py, there is a mean
+ *  only where every seed has a usable number: one that the next seed enters would jump. */
 function meanLines(series, { x, label, given, off }) {
   const groups = new Map();
   for (const one of series) groups.set(one.run.group, [...(groups.get(one.run.group) ?? []), one]);
@@ -72,19 +88,21 @@ function meanLines(series, { x, label, given, off }) {
     const own = DATA.groups[group].title;
     const title = label && DATA.groups.length > 1 ? `${label}, ${own}` : label ?? own;
     return {
-      name: title, label: label ?? own, split: label !== null, dash: given ? DASHES[group % DASHES.length] : "solid", runs: members.map((one) => one.run), group, colour: given ?? groupColour(group),
-      thin: false, on: shown.length > 0, points: [...at].sort(([a], [b]) => a - b).map(([, held]) => meanPoint(held, title)),
+      name: title, label: label ?? own, split: label !== null, dash: given ? DASHES[group % DASHES.length] : DATA.groups[group].dash, runs: members.map((one) => one.run), group, colour: given ?? groupColour(group),
+      thin: false, on: shown.length > 0,
+      points: withHoles([...at].sort(([a], [b]) => a - b).map(([, held]) => meanPoint(held, title, (shown.length ? shown : members).length)), x),
     };
   });
 }
 
-function meanPoint(held, title) {
+function meanPoint(held, title, seeds) {
   const used = held.filter(({ one, i }) => one.ok[i]);
   const revision = held[0].one.run.revisions[held[0].one.r[held[0].i]];
   const base = { series: held[0].one, i: held[0].i, revision: held[0].one.r[held[0].i], note: "", n: used.length,
     x: mean(held.map((each) => each.x)), lo: null, hi: null };
-  if (!used.length) {
-    const note = held.map(({ one, i }) => one.note[i]).find(Boolean) ?? "no seed has an interpretable value";
+  if (used.length < seeds) {
+    const cause = held.map(({ one, i }) => one.note[i]).find(Boolean);
+    const note = `${used.length} of ${seeds} seeds have an interpretable value${cause ? `: ${cause}` : ""}`;
     return { ...base, y: null, ok: false, note, text: `<b>${broken(title)}</b><br>${broken(note)}<br>${escape(revision)}` };
   }
   const values = used.map(({ one, i }) => one.v[i]);
@@ -94,9 +112,9 @@ function meanPoint(held, title) {
     const half = (DATA.meta.student[used.length - 2] ?? 1.96) * Math.sqrt(variance / used.length);
     Object.assign(base, { lo: y - half, hi: y + half });
   }
-  const seeds = used.length === 1 ? "one seed, no interval" : `mean of ${used.length} seeds, 95 % interval over the seeds`;
+  const how = seeds === 1 ? "one seed, no interval" : `mean of ${seeds} seeds, 95 % interval over the seeds`;
   return { ...base, y, ok: true,
-    text: `<b>${broken(title)}</b><br>${withInterval(y, base.lo, base.hi)}<br>${seeds}<br>${escape(revision)}` };
+    text: `<b>${broken(title)}</b><br>${withInterval(y, base.lo, base.hi)}<br>${how}<br>${escape(revision)}` };
 }
 
 function mean(numbers) {
@@ -115,7 +133,8 @@ function lineTraces(lines, { intervals = "auto", width = 2, hide = false, dense 
   const entries = new Set();
   const traces = how === "bands" ? shown.map(band) : [];
   for (const line of lines) {
-    const points = line.points.filter((point) => point.x !== null && (point.ok || !gapless(point, hide)));
+    const points = line.points.filter((point) => point.x !== null && (point.ok || !gapless(point, hide)))
+      .flatMap((point) => (point.hole ? [{ x: point.x, y: null, ok: false }, point] : [point]));
     const first = !entries.has(line.label);
     entries.add(line.label);
     traces.push({
@@ -123,9 +142,10 @@ function lineTraces(lines, { intervals = "auto", width = 2, hide = false, dense 
       legendgroup: line.label, showlegend: first && lines.length > 1, visible: line.on ? true : "legendonly",
       x: points.map((point) => point.x), y: points.map((point) => (point.ok ? point.y : null)),
       hovertext: points.map((point) => point.text), hoverinfo: "text", connectgaps: false,
+      ends: points.map((point) => [point.lo, point.hi]),
       line: { color: line.colour, width: line.thin ? 1.2 : width, dash: line.dash },
       opacity: line.thin ? 0.85 : 1,
-      marker: { color: line.colour, size: line.thin || dense ? 4 : 6 },
+      marker: { color: line.colour, size: line.thin || dense ? 4 : 6, symbol: line.split ? "circle" : DATA.groups[line.group].symbol },
       meta: { runs: line.split ? null : lines.filter((one) => one.label === line.label).flatMap((one) => one.runs) },
       ...(how === "bars" ? { error_y: bars(points, line) } : {}),
     });
@@ -155,6 +175,7 @@ function band(line) {
     stretch = [];
   };
   for (const point of line.points) {
+    if (point.hole) close();
     if (point.ok && point.x !== null && point.lo !== null && point.hi !== null) stretch.push(point);
     else close();
   }
@@ -182,14 +203,21 @@ function marks(shown, hide) {
   return found;
 }
 
-/** The points at the slider's stop, as rings; a line of one point needs none. */
-function nowTrace(lines) {
-  const many = lines.length > 6;
+const MOST_LABELLED = 6;
+
+/** What moves with the slider over lines of training, and the names of what does not move. A line of one point has no
+ *  ring. With `named`, a label says which line it is of; else the legend does. */
+function lineMarks(lines, constants, { named = false, line: moves = true } = {}) {
   const at = lines.filter((line) => line.on && line.points.length > 1).map((line) => ({ line, point: nowPoint(line) }))
     .filter(({ point }) => point && point.x !== null && point.y !== null);
-  return { type: "scatter", mode: "markers", x: at.map(({ point }) => point.x), y: at.map(({ point }) => point.y),
-    showlegend: false, hovertext: at.map(({ point }) => point.text), hoverinfo: "text",
-    marker: { size: many ? 7 : 10, color: look().paper, line: { color: at.map(({ line }) => line.colour), width: many ? 1.6 : 2.4 } } };
+  const label = ({ line, point }) => `${named && at.length > 1 ? `${cut(line.label, 14)} ` : ""}${brief(point.y)}`;
+  return {
+    line: moves ? nowPlace() : null,
+    rings: at.map(({ line, point }) => ({ x: point.x, y: point.y, colour: line.colour, small: at.length > MOST_LABELLED })),
+    labels: [...constants.map(({ y, label: text, colour: given }) => ({ y, text, colour: given })),
+      ...(at.length > MOST_LABELLED ? [] : at.filter(({ point }) => point.ok)
+        .map((each) => ({ y: each.point.y, text: label(each), colour: each.line.colour, bold: true })))],
+  };
 }
 
 /** The point of a line at the slider's stop: the last at or before it. */
@@ -259,48 +287,36 @@ function referenceMarks(references, x = xAxis()) {
   return { constants, traces };
 }
 
-/** The range of the y axis: the term's limits, else what is drawn with a margin. Logarithmic ones in powers of ten. */
+/** The range of the y axis: the term's limits, else what is drawn with a margin. Logarithmic ones in powers of ten. A wide
+ *  interval, as over two seeds, adds at most half the span of the values; numbers that say nothing add nothing. */
 function rangeOf(term, lines, constants, traces = []) {
   if (term.limits && !term.log) {
     const margin = 0.03 * (term.limits[1] - term.limits[0]);
     return [term.limits[0] - margin, term.limits[1] + margin];
   }
+  const scaled = (numbers) => numbers.filter((y) => y != null && Number.isFinite(y) && (!term.log || y > 0))
+    .map((y) => (term.log ? Math.log10(y) : y));
   const points = lines.filter((line) => line.on).flatMap((line) => line.points);
-  const known = [
-    ...points.flatMap((p) => [p.y, ...(p.ok ? [p.lo, p.hi] : [])]),
-    ...constants.map((one) => one.y), ...traces.flatMap((trace) => trace.y),
-  ].filter((y) => y !== null && Number.isFinite(y) && (!term.log || y > 0)).map((y) => (term.log ? Math.log10(y) : y));
+  const usable = points.filter((point) => point.ok);
+  const known = scaled([...(usable.length ? usable : points).map((point) => point.y), ...constants.map((one) => one.y), ...traces.flatMap((trace) => trace.y)]);
   if (!known.length) return term.log ? [-1, 1] : [0, 1];
-  const low = known.reduce((a, b) => Math.min(a, b));
-  const high = known.reduce((a, b) => Math.max(a, b));
-  const margin = (high - low || Math.abs(high) || 1) * 0.08;
-  return [low - margin, high + margin];
+  const [low, high] = [least(known), greatest(known)];
+  const reach = (high - low || Math.abs(high) || 1) / 2;
+  const ends = scaled(usable.flatMap((point) => [point.lo, point.hi])).map((end) => Math.min(Math.max(end, low - reach), high + reach));
+  const [from, to] = [Math.min(low, ...ends), Math.max(high, ...ends)];
+  const margin = (to - from || Math.abs(to) || 1) * 0.08;
+  return [from - margin, to + margin];
 }
 
-/** Shapes and annotations for level lines, with names that do not lie on each other, and the slider's line. */
-function referenceLayout(constants, range, { term, height, width, x = null, small = false }) {
-  const { edge } = look();
-  const at = (y) => (term.log ? Math.log10(y) : y);
-  const shapes = constants.filter((one) => one.line !== false).map((one) => ({
+function least(numbers) { return numbers.reduce((a, b) => Math.min(a, b)); }
+function greatest(numbers) { return numbers.reduce((a, b) => Math.max(a, b)); }
+
+/** Level lines across the axes; their names are labels of `lineMarks`. */
+function referenceShapes(constants) {
+  return constants.filter((one) => one.line !== false).map((one) => ({
     type: "line", xref: "paper", x0: 0, x1: 1, y0: one.y, y1: one.y, layer: "below",
     line: { color: one.colour, width: 1.2, dash: one.dash },
   }));
-  if (x !== null) {
-    shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, layer: "below", line: { color: edge, width: 1.2, dash: "dot" } });
-  }
-  const size = small ? 10.5 : 11.5;
-  const beside = !small && width > 620;
-  const scale = (height - 80) / (range[1] - range[0]);
-  let free = -Infinity;
-  const annotations = [...constants].sort((a, b) => a.y - b.y).map((one) => {
-    const wanted = (at(one.y) - range[0]) * scale;
-    const set = Math.max(wanted, free + size + 3);
-    free = set;
-    return { xref: "paper", x: 1, xanchor: beside ? "left" : "right", y: at(one.y), yshift: set - wanted, yanchor: beside ? "middle" : "bottom",
-      text: escape(one.label), showarrow: false, font: { size, color: one.colour }, ...(beside ? {} : { bgcolor: faded(look().paper, 0.75), borderpad: 0 }), ...(beside ? { xshift: 4 } : {}) };
-  });
-  const longest = constants.reduce((most, one) => Math.max(most, one.label.length), 0);
-  return { shapes, annotations, ...(beside && longest ? { margin: { r: Math.min(longest * 6.2 + 14, 190) } } : {}) };
 }
 
 /** The name of a line where no legend is beside it. */

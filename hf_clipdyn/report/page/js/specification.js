@@ -1,20 +1,23 @@
 // Specification curves: each registered contrast under every defensible choice, sorted, and below it which choice it was.
 
-if (CLAIMS?.curves.length) mountSpecifications(document.getElementById("specifications"));
+registerFold({ name: "specifications", title: "Specification curves", rank: 20, mount: mountSpecifications,
+  applies: () => Boolean(CLAIMS?.curves.some((claim) => claim.parts.some((part) => part.rows.length))) });
 
 function mountSpecifications(section) {
-  if (!section) return;
-  const holder = section.querySelector(".curves");
+  section.append(h("p", { class: "quiet" }, "Each contrast under every defensible choice of analysis, sorted. The diamond is the registered analysis. "
+    + "Effects inside the band are smaller than δ, the smallest effect of interest. The choices are listed below."));
   for (const claim of CLAIMS.curves) {
     const parts = claim.parts.filter((part) => part.rows.length);
     if (!parts.length) continue;
     const box = h("div", { class: "curve" }, h("h3", {}, `${claim.number}  ${claim.title}: ${claim.verdict}`));
-    holder.append(box);
-    for (const part of parts) {
+    section.append(box);
+    parts.forEach((part, at) => {
       const chart = h("div", { class: "slot" });
-      box.append(h("figure", {}, h("figcaption", {}, h("strong", {}, part.title), h("span", {}, specificationWords(part))), chart));
+      reserve(chart, 240);
+      box.append(h("figure", { id: `specification-${claim.number}-${at}` },
+        h("figcaption", {}, h("div", {}, h("strong", {}, part.title), h("span", {}, specificationWords(part)))), chart));
       live(chart, [], () => drawCurve(chart, part));
-    }
+    });
     box.append(h("ul", { class: "facts" }, ...curveFacts(claim, parts).map((text) => h("li", {}, text))));
   }
 }
@@ -55,7 +58,7 @@ function drawCurve(chart, part) {
     .filter(({ row }) => row.c[line.column] === line.index));
   const matrix = {
     x: dots.map(({ i }) => i), y: dots.map(({ depth }) => lines.length - 1 - depth), yaxis: "y2", mode: "markers", hoverinfo: "text",
-    text: dots.map(({ row, line }) => escape(`${line.name}: ${line.option}. ${rowWords(row, part)}`)),
+    text: dots.map(({ row, line }) => escape(`${line.name}: ${line.option || "none"}. ${rowWords(row, part)}`)),
     marker: { size: 5, symbol: "square", color: dots.map(({ row }) => (row.registered ? human : ink)) },
   };
   const registered = part.rows.findIndex((row) => row.registered);
@@ -65,7 +68,7 @@ function drawCurve(chart, part) {
     yaxis: { domain: [split, 1], nticks: 5 },
     yaxis2: { domain: [0, split - 0.04], range: [-0.7, lines.length - 0.3], fixedrange: true, automargin: true, showgrid: false,
       zeroline: false, tickfont: { size: 11, color: grey }, tickvals: lines.map((_, depth) => lines.length - 1 - depth),
-      ticktext: lines.map((line) => escape(clipped(`${line.name}: ${line.option}`, chart))) },
+      ticktext: lines.map((line) => escape(clipped(`${line.name}: ${line.option || "none"}`, chart))) },
     shapes: [
       { type: "rect", layer: "below", xref: "paper", x0: 0, x1: 1, y0: -part.delta, y1: part.delta, line: { width: 0 }, fillcolor: faded(grey, 0.2) },
       { type: "line", layer: "below", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, line: { width: 1, color: grey } },
@@ -82,6 +85,6 @@ function clipped(text, chart) {
 }
 
 function rowWords(row, part) {
-  const choices = part.choices.map(([name, options], i) => (row.c[i] < 0 ? "" : `${name} ${options[row.c[i]]}`)).filter(Boolean);
+  const choices = part.choices.map(([name, options], i) => (row.c[i] < 0 ? "" : `${name} ${options[row.c[i]] || "none"}`)).filter(Boolean);
   return `${row.registered ? "registered: " : ""}${withInterval(row.v, row.lo, row.hi)}, ${choices.join(", ")}`;
 }

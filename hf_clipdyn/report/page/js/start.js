@@ -1,48 +1,62 @@
-// The last file: mounts everything. Views wait until their section comes near.
+// The last file: mounts everything. Charts wait until they come near; the room for them is there from the start.
 
 document.documentElement.classList.add("drawn");
+mountTitleTools(document.getElementById("take"));
 mountBar(document.getElementById("bar"));
-mountOverview(document.getElementById("overview"));
-mountTops(document.getElementById("tops"));
-DATA.benchmarks.forEach(mountSection);
+mountGlance(document.getElementById("overview"));
+mountSections(document.getElementById("sections"));
+mountFolds(document.getElementById("folds"));
 mountLinks();
 
 function byRank(a, b) { return a.rank - b.rank || (a.name < b.name ? -1 : 1); }
 
-function mountTops(holder) {
-  for (const top of tops.sort(byRank)) {
-    const section = h("section", { id: `top-${top.name}` }, top.title ? h("h2", {}, top.title) : null);
+function mountSections(holder) {
+  const evidence = document.querySelector('nav a[href="#evidence"]').parentElement;
+  for (const { name, title, mount } of sections.sort(byRank).filter((section) => section.applies())) {
+    const section = h("section", { id: name }, h("h2", { tabindex: -1 }, title));
     holder.append(section);
-    top.mount(section);
+    evidence.before(h("li", {}, h("a", { href: `#${name}` }, title)));
+    mount(section);
   }
 }
 
-function mountSection(benchmark) {
-  const holder = document.getElementById(benchmark.anchor).querySelector(".views");
-  for (const view of [...views].sort(byRank).filter((one) => one.applies(benchmark))) {
-    const place = h("div", { class: view.wide ? "view wide" : "view", "data-view": view.name },
-      view.title ? h("h3", {}, view.title) : null);
+/** Folded parts of the evidence, each mounted when it is first opened. */
+function mountFolds(holder) {
+  for (const { name, title, mount } of folds.sort(byRank).filter((fold) => fold.applies())) {
+    const body = h("div", {});
+    const fold = h("details", { class: "fold", id: name }, h("summary", {}, title), body);
+    fold.addEventListener("toggle", () => { if (fold.open && !body.childElementCount) mount(body); });
+    holder.append(fold);
+  }
+}
+
+/** The views of a benchmark in a section. */
+function mountViews(holder, benchmark, section) {
+  for (const view of [...views].sort(byRank).filter((each) => (each.section ?? "benchmarks") === section && each.applies(benchmark))) {
+    const place = h("div", { class: view.wide ? "view wide" : "view", "data-view": view.name, id: `${benchmark.anchor}-${view.name}` },
+      view.title ? h("h4", {}, view.title) : null);
     holder.append(place);
-    once(place, () => view.mount(place, benchmark));
+    view.mount(place, benchmark);
   }
 }
 
-/** Do something when an element first comes near. */
-function once(element, task) {
-  let done = false;
-  const observer = new IntersectionObserver((entries) => { if (entries.some((one) => one.isIntersecting)) go(); }, { rootMargin: "600px" });
-  const go = () => {
-    if (done) return;
-    done = true;
-    observer.disconnect();
-    element.classList.add("mounted");
-    task();
+/** Brings a place into sight: opens what hides it, and stays there while charts above it are drawn. */
+function goTo(goal) {
+  showTab(goal);
+  for (let fold = goal.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  goal.scrollIntoView({ behavior: "instant" });
+  const wanted = goal.getBoundingClientRect().top;
+  let left = 40; // frames
+  const stay = () => {
+    const moved = goal.getBoundingClientRect().top - wanted;
+    if (Math.abs(moved) > 1) scrollBy({ top: moved, behavior: "instant" });
+    if ((left -= 1) > 0) requestAnimationFrame(stay);
   };
-  observer.observe(element);
-  addEventListener("beforeprint", go);
+  for (const kind of ["wheel", "touchstart", "keydown", "pointerdown"]) addEventListener(kind, () => { left = 0; }, { once: true, passive: true });
+  stay();
 }
 
-/** Links within the page scroll, and leave the state in the address alone. */
+/** Links within the page scroll, and leave the choices in the address alone; the address also keeps the place. */
 function mountLinks() {
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.('a[href^="#"]');
@@ -50,12 +64,44 @@ function mountLinks() {
     if (!goal) return;
     event.preventDefault();
     state.set("at", goal.id);
-    goal.scrollIntoView();
-    goal.querySelector("h2")?.focus({ preventScroll: true });
+    goTo(goal);
+    (goal.querySelector("h2, summary") ?? goal).focus({ preventScroll: true });
   });
-  const at = state.get("at");
-  if (at) document.getElementById(at)?.scrollIntoView();
+  const asked = () => { if (state.get("at")) document.getElementById(state.get("at")) && goTo(document.getElementById(state.get("at"))); };
+  addEventListener("hashchange", asked);
+  asked();
+  let resting = 0;
+  addEventListener("scroll", () => {
+    clearTimeout(resting);
+    resting = setTimeout(() => state.set("at", placeInSight()), 250);
+  }, { passive: true });
 }
+
+/** The last section, fold or view above the upper third of the screen; null at the top of the page. */
+function placeInSight() {
+  if (scrollY < 40) return null;
+  const line = innerHeight / 3;
+  const places = [...document.querySelectorAll("main section, main .fold, main .view, main figure[id]")].filter((each) => each.id && each.offsetParent !== null);
+  return places.findLast((each) => each.getBoundingClientRect().top <= line)?.id ?? null;
+}
+
+addEventListener("beforeprint", () => {
+  printing = true;
+  showAllTabs();
+  for (const fold of document.querySelectorAll("details.fold")) {
+    fold.dataset.closed = fold.open ? "" : "yes";
+    fold.open = true;
+    fold.dispatchEvent(new Event("toggle"));
+  }
+  everyLive.forEach((show) => show(dark.matches));
+});
+
+addEventListener("afterprint", () => {
+  printing = false;
+  showTab(null);
+  for (const fold of document.querySelectorAll('details.fold[data-closed="yes"]')) fold.open = false;
+  if (dark.matches) everyLive.forEach((show) => show(true));
+});
 
 markDrawn();
 

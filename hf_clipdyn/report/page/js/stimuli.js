@@ -4,32 +4,61 @@
 // of training. null is a missing answer, TIE a tie.
 
 const TIE = -1;
-const PER_PAGE = 24;
+const PER_PAGE = 12;
 const PER_PAGE_OF_MAPS = 8;
 
 registerView({
   name: "stimuli",
-  title: "Stimuli",
-  rank: 60,
+  title: "",
+  rank: 40,
   wide: true,
+  section: "stimuli",
   applies: (benchmark) => DATA.parts.stimuli?.[benchmark.name] !== undefined,
   mount: mountStimuli,
 });
+
+registerSection({ name: "stimuli", title: "Stimuli", rank: 30, applies: () => withStimuli().length > 0, mount: mountStimuliSection });
+
+function withStimuli() {
+  return DATA.benchmarks.filter((benchmark) => views.some((view) => view.section === "stimuli" && view.applies(benchmark)));
+}
+
+/** One browser for all benchmarks, and beside it which class was named for which. */
+function mountStimuliSection(section) {
+  const offered = withStimuli();
+  const bar = choiceBar();
+  const holder = h("div", {});
+  section.append(bar, holder);
+  const which = control(bar, { key: "stimuli", label: "Benchmark", options: offered.map(({ name, title }) => [name, title]) });
+  const mounted = new Map();
+  const show = () => {
+    const benchmark = offered.find(({ name }) => name === which.value());
+    if (!mounted.has(benchmark)) {
+      const place = h("div", { class: "views", id: `${benchmark.anchor}-stimuli` });
+      holder.append(place);
+      mounted.set(benchmark, place);
+      mountViews(place, benchmark, "stimuli");
+    }
+    mounted.forEach((place, other) => { place.hidden = other !== benchmark; });
+  };
+  state.watch(["stimuli"], show);
+  show();
+}
 
 function mountStimuli(element, benchmark) {
   const part = DATA.parts.stimuli[benchmark.name];
   const key = (name) => `${benchmark.name}.stimuli-${name}`;
   const runs = DATA.runs.filter((run) => part.runs[run.name] !== undefined);
-  const bar = h("div", { class: "controls" });
+  const bar = choiceBar();
   const found = h("p", { class: "quiet", "aria-live": "polite" });
   const list = h("ul", { class: "stimuli" });
   const pager = h("div", { class: "pager" });
   element.append(...introduction(part), bar, found, list, pager);
   const menu = (name, label, options, fallback) => control(bar, { key: key(name), label, options, fallback });
   const choices = {
+    filter: menu("filter", "Show", filtersOf(part).map(({ name, title }) => [name, title])),
     run: menu("run", "Run", runs.map((run) => [run.name, run.name])),
     way: menu("way", "Measured by", part.ways.map((title, i) => [i, title])),
-    filter: menu("filter", "Show", filtersOf(part).map(({ name, title }) => [name, title])),
     group: menu("group", capital(groupTitle(part)), groupsOf(part)),
     sort: menu("sort", "Order", sortsOf(part).map(({ name, title }) => [name, title])),
   };
@@ -246,14 +275,15 @@ function fillPager(pager, page, pages, go) {
 
 // ---------------------------------------------------------------- one stimulus
 
-function stimulus(view, item) {
+function stimulus(view, item, { brief: short = false } = {}) {
   const { part } = view;
   const id = part.items.id[item];
   const maps = part.runs[view.run.name].maps[view.way];
   const pictures = maps ? mapPictures(view, item, maps) : part.pictures.map((title, at) => picture(view, item, at, title));
   return h("li", { "data-item": item },
     h("div", { class: "pictures" }, pictures),
-    h("p", { class: "facts" }, ...facts(view, item).flatMap((words, i) => (i ? [h("br"), ...words] : words))),
+    h("p", { class: "facts" }, ...(short ? pictureWords(view, item, "").split(", ").slice(1).join(", ")
+      : facts(view, item).flatMap((words, i) => (i ? [h("br"), ...words] : words)))),
     strip(view, item, `Answers to stimulus ${id} by revision`, maps));
 }
 
@@ -287,7 +317,7 @@ function strip(view, item, label, maps) {
     const words = `${run.revisions[columns[column]]}: ${answerWords(part, item, answer)}`;
     const cell = h("li", { class: `answer ${verdict(part, item, answer)}${column === now ? " now" : ""}`, title: words },
       maps ? mapTile(view, item, maps, column) : h("span", { "aria-hidden": "true" }, sign(part, item, answer)),
-      h("span", { class: "unseen" }, `${words}${column === now ? ", at the slider" : ""}`));
+      h("span", { class: "unseen" }, `${words}${column === now ? AT_SLIDER : ""}`));
     if (part.answer === "value" && !maps && answer !== null) {
       cell.style.setProperty("--height", `${Math.round((100 * (answer - low)) / (high - low || 1))}%`);
     }
@@ -299,6 +329,17 @@ function strip(view, item, label, maps) {
   for (const [name, shade] of [["truth", hue(0)], ["lure", hue(1)], ["other", grey]]) element.style.setProperty(`--${name}`, shade);
   return element;
 }
+
+/** Moves the mark of the slider in drawn strips. */
+function moveStrips(list, view) {
+  for (const cells of [...list.querySelectorAll(".strip")].map((each) => each.children)) {
+    [...cells].forEach((cell, column) => {
+      if (cell.classList.toggle("now", column === view.now) === cell.lastChild.textContent.endsWith(AT_SLIDER)) return;
+      cell.lastChild.textContent = column === view.now ? cell.title + AT_SLIDER : cell.title;
+    });
+  }
+}
+const AT_SLIDER = ", at the slider";
 
 // ---------------------------------------------------------------- pictures and maps
 

@@ -263,13 +263,6 @@ function drawAttention(context, { image, patch }, levels, attention) {
 
 // ---------------------------------------------------------------- the chart
 
-function svg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, given] of Object.entries(attributes)) element.setAttribute(name, given);
-  element.append(...children.flat());
-  return element;
-}
-
 const TRYIT_DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 
 /** Lines of the picked classes over the revisions, named at their ends; the slider's revision is marked. */
@@ -286,36 +279,31 @@ function lineChart(holder, { part, picked, scores }, name, now) {
   const ticks = name === "probability" ? [0, 0.5, 1] : [low, 0, high];
   const drawing = svg("svg", { viewBox: `0 0 ${width} 222`, width, height: 222, role: "img", tabindex: 0,
     "aria-label": `${name} of ${picked.map((i) => part.classes[i].name).join(", ")} over training` },
-  ticks.map((tick) => [svg("line", { x1: box.left, x2: box.right, y1: y(tick), y2: y(tick), stroke: grid }),
-    text(number(Number(tick.toFixed(2))), { x: box.left - 5, y: y(tick) + 4, "text-anchor": "end" })]).flat(),
+  ...ticks.flatMap((tick) => [svg("line", { x1: box.left, x2: box.right, y1: y(tick), y2: y(tick), stroke: grid }),
+    text(number(Number(tick.toFixed(2))), { x: box.left - 5, y: y(tick) + 4, "text-anchor": "end" })]),
   svg("line", { x1: x(now), x2: x(now), y1: box.top, y2: box.bottom, stroke: grey, "stroke-dasharray": "3 3" }),
-  [start, end].map((place, i) => text(number(place), { x: x(i ? part.places.length - 1 : 0), y: box.bottom + 15, "text-anchor": "middle" })),
+  ...[start, end].map((place, i) => text(number(place), { x: x(i ? part.places.length - 1 : 0), y: box.bottom + 15, "text-anchor": "middle" })),
   text(part.axis, { x: (box.left + box.right) / 2, y: box.bottom + 15, "text-anchor": "middle" }));
   holder.replaceChildren(drawing);
   if (!scores) return;
-  const last = scores.at(-1)[name];
-  const order = picked.map((_, i) => i).sort((a, b) => last[b] - last[a]);
-  const ends = separated(order.map((i) => y(last[i])), 12, box.top, box.bottom);
-  order.forEach((i, place) => {
-    const shade = hue(picked[i]);
+  const ends = spreadOut(scores.at(-1)[name].map(y), 12, box.top, box.bottom);
+  picked.forEach((of, i) => {
+    const title = part.classes[of].name;
+    const shade = hue(of);
     const points = scores.map((one, at) => `${x(at).toFixed(1)},${y(one[name][i]).toFixed(1)}`).join(" ");
-    const dash = TRYIT_DASHES[Math.floor(picked[i] / DATA.meta.hues.length) % TRYIT_DASHES.length];
-    drawing.append(svg("g", {}, svg("title", {}, part.classes[picked[i]].name),
+    const dash = TRYIT_DASHES[Math.floor(of / DATA.meta.hues.length) % TRYIT_DASHES.length];
+    drawing.append(svg("g", {}, svg("title", {}, title),
       svg("polyline", { points, fill: "none", stroke: shade, "stroke-width": 2, "stroke-dasharray": dash }),
       svg("circle", { cx: x(now), cy: y(scores[now][name][i]), r: 3.5, fill: shade }),
-      text(clipped(part.classes[picked[i]].name), { x: box.right + 6, y: ends[place] + 4, fill: ink })));
+      text(title.length > 11 ? `${title.slice(0, 10)}…` : title, { x: box.right + 6, y: ends[i] + 4, fill: ink })));
   });
 }
 
-function clipped(name) { return name.length > 11 ? `${name.slice(0, 10)}…` : name; }
+registerSection({ name: "tryit", title: "Try it", rank: 20, applies: () => Boolean(DATA.parts.tryit), mount: mountWhenSeen });
 
-/** Places of labels from top to bottom, at least `apart` from each other. */
-function separated(places, apart, top, bottom) {
-  const found = [];
-  places.forEach((place, i) => found.push(Math.max(place, i ? found[i - 1] + apart : top)));
-  let below = bottom + apart;
-  for (let i = found.length - 1; i >= 0; i -= 1) found[i] = below = Math.min(found[i], below - apart);
-  return found;
+/** The model runs when the section comes near, and not before. */
+function mountWhenSeen(section) {
+  const holder = h("div", { class: "tryit-holder" });
+  section.append(holder);
+  live(holder, [], () => { if (!holder.childElementCount) mountTryIt(holder, DATA.parts.tryit); });
 }
-
-if (DATA.parts.tryit) registerTop({ name: "tryit", title: "Try it", rank: 90, mount: (element) => once(element, () => mountTryIt(element, DATA.parts.tryit)) });

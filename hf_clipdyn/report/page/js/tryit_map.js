@@ -3,7 +3,6 @@
 //   embeddingMap(part, run)     {element, show(at, vectors)}; `vectors` of the reader's image, by revision, or none
 
 const MAP_SIDE = 360;
-const MAP_HUES = 4; // more are hard to tell apart: the others differ by their mark
 const MAP_MARKS = ["M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z", "M-3.5,-3.5h7v7h-7z", "M0,-4.6l4.4,8h-8.8z", "M-4.6,0l4.6,-4.6l4.6,4.6l-4.6,4.6z"];
 
 function embeddingMap(part, run) {
@@ -29,8 +28,8 @@ function embeddingMap(part, run) {
     const of = map.cues[cue.value()] ?? [];
     const { ink, paper } = look();
     marks.forEach((mark, i) => {
-      mark.setAttribute("d", MAP_MARKS[Math.floor(of[i] / MAP_HUES) % MAP_MARKS.length]);
-      mark.setAttribute("fill", hue(of[i] % MAP_HUES));
+      mark.setAttribute("d", MAP_MARKS[Math.floor(of[i] / DATA.meta.hues.length) % MAP_MARKS.length]);
+      mark.setAttribute("fill", hue(of[i]));
       mark.style.opacity = only === null || only === of[i] ? 0.8 : 0.08;
     });
     own.setAttribute("fill", ink);
@@ -40,7 +39,7 @@ function embeddingMap(part, run) {
         markOf(name), part.classes[name].name)));
   };
   const markOf = (name) => svg("svg", { viewBox: "-6 -6 12 12", width: 12, height: 12, "aria-hidden": "true" },
-    svg("path", { d: MAP_MARKS[Math.floor(name / MAP_HUES) % MAP_MARKS.length], fill: hue(name % MAP_HUES) }));
+    svg("path", { d: MAP_MARKS[Math.floor(name / DATA.meta.hues.length) % MAP_MARKS.length], fill: hue(name) }));
 
   function show(at, vectors) {
     last = [at, vectors];

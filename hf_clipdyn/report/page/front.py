@@ -1,0 +1,109 @@
+"""The first lines of the page in words: what was measured, the answer in one sentence, and what a reader must know."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from hf_clipdyn.errors import counted
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.words import find, headline, is_tested, joined, limits, listed, number_words
+from hf_clipdyn.statistics.judging import NO_VERDICT
+from hf_clipdyn.statistics.trajectories import bare, rows_of
+
+__all__ = ["Form", "answer", "chips", "facts", "form_of", "name_of", "strip"]
+
+Form = Literal["run", "revision", "study", "models"]
+"""What the page compares: epochs of one run, one revision alone, runs over training, or models of one revision each."""
+
+_LAST = "last value "  # how `find` begins the words about many runs
+_SYNTHETIC = (
+    "Some benchmarks use synthetic images, not photographs; human reference values do not apply to them."
+)
+_PROXY = "They compare the model with formulas. No human judged these images."
+
+
+def form_of(study: Study) -> Form:
+    """Which of its forms the page takes."""
+    if study.over_training:
+        return "run" if len(study.runs) == 1 else "study"
+    return "revision" if len(study.runs) == 1 else "models"
+
+
+def name_of(study: Study) -> str:
+    """The name of the only run, or how many there are."""
+    several = counted(len(study.runs), "run" if study.over_training else "model")
+    return study.runs[0] if len(study.runs) == 1 else several
+
+
+def facts(study: Study, n_benchmarks: int) -> list[str]:
+    """Size, revisions and benchmarks, and seeds, as far as the table knows them."""
+    first = {number.run: number for number in reversed(study.trajectories)}
+    sizes = list(dict.fromkeys(first[run].scale for run in study.runs if first[run].scale))
+    seeds = {first[run].seed for run in study.runs} - {None}
+    revisions = len(study.results.rows[["run", "revision"]].drop_duplicates())
+    measured = f"{counted(revisions, 'revision')}, {counted(n_benchmarks, 'benchmark')}"
+    words = [listed(sizes), measured, counted(len(seeds), "seed") if seeds else ""]
+    return [fact for fact in words if fact]
+
+
+def answer(study: Study) -> str:
+    """The result in one sentence with its numbers."""
+    if form_of(study) == "models":
+        return _range_of_models(study) or headline(study)
+    described = list(find(study))
+    ends = [
+        finding for finding in described if finding.words.startswith(_LAST) and ", arm " not in finding.run
+    ]
+    alike = [finding for finding in ends if finding.question == ends[0].question]
+    if not alike:
+        return headline(study)
+    words = [f"{finding.words.removeprefix(_LAST).rstrip('.')} ({finding.run})" for finding in alike]
+    return f"{alike[0].question} at the end of training: {', '.join(words)}."
+
+
+def strip(study: Study) -> dict[str, str]:
+    """The verdicts of a study by claim, those without one together; empty if no claim is decided."""
+    decided = [verdict for verdict in study.verdicts if verdict.verdict not in NO_VERDICT]
+    if form_of(study) != "study" or not decided:
+        return {}
+    words = {f"{verdict.claim.number} {verdict.claim.title}": verdict.words for verdict in decided}
+    others = [str(verdict.claim.number) for verdict in study.verdicts if verdict not in decided]
+    return words | ({joined(others): "not testable here"} if others else {})
+
+
+def _range_of_models(study: Study) -> str:
+    """The least and the greatest value of the first panel of the overview."""
+    for panel in (panel for panels in study.overview for panel in panels):
+        ends = [(point, line.label) for line in panel.lines for point in rows_of(line.trajectory.usable)[-1:]]
+        if len(ends) > 1:
+            low, high = (choose(ends, key=lambda end: end[0].value) for choose in (min, max))
+            number = panel.first
+            title = number.metric_title
+            return (
+                f"{title[:1].upper()}{title[1:]} on {number.dataset_title}: from {number_words(low[0], count=False)} "
+                f"({low[1]}) to {number_words(high[0], count=False)} ({high[1]})."
+            )
+    return ""
+
+
+def chips(study: Study) -> dict[str, str]:
+    """What a reader must know of the numbers, by a short name."""
+    return dict(_chips(study))
+
+
+def _chips(study: Study) -> Iterator[tuple[str, str]]:
+    if study.synthetic:
+        cautions = [
+            f"{title}: {caution}" if caution else f"{title}." for title, caution in study.synthetic.items()
+        ]
+        yield "synthetic", " ".join([_SYNTHETIC, *cautions])
+    proxies = dict.fromkeys(number.benchmark_title for number in study.trajectories if number.terms.proxy)
+    if proxies:
+        yield "proxy", f"Some benchmarks are proxies: {'; '.join(proxies)}. {_PROXY}"
+    if len(study.runs) == 1 and study.over_training:
+        yield "1 seed", limits(study)
+    tested = [verdict for verdict in study.verdicts if is_tested(verdict)]
+    controls = [
+        f"{verdict.claim.number} {bare(verdict.claim.title)}" for verdict in tested if not verdict.evidence
+    ]
+    if controls and form_of(study) == "study":
+        yield "positive control", f"Built into the images, so not evidence: claim {', '.join(controls)}."

@@ -1,0 +1,88 @@
+"""Corrections for the number of comparisons."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hf_clipdyn.statistics.corrections import CORRECTIONS, adjusted, error_rates
+
+ALPHA = 0.05
+
+
+@pytest.mark.parametrize(
+    ("correction", "expected"),
+    [
+        ("holm", [0.03, 0.06, 0.06, 0.02]),
+        ("bh", [0.02, 0.04, 0.04, 0.02]),
+        ("by", [0.0417, 0.0833, 0.0833, 0.0417]),
+        ("none", [0.01, 0.04, 0.03, 0.005]),
+    ],
+)
+def test_four_p_values_are_corrected_as_by_hand(correction, expected):
+    assert adjusted([0.01, 0.04, 0.03, 0.005], correction).round(4).tolist() == expected
+
+
+def test_corrections_follow_their_definitions():
+    p = np.sort(np.random.default_rng(0).random(30) ** 4)
+    m, ranks = len(p), np.arange(1, 31)
+    holm = [max(min(1, (m - j) * p[j]) for j in range(i + 1)) for i in range(m)]
+    bh = [min(min(1, m * p[j] / (j + 1)) for j in range(i, m)) for i in range(m)]
+    by = [min(min(1, (1 / ranks).sum() * m * p[j] / (j + 1)) for j in range(i, m)) for i in range(m)]
+    for correction, expected in (("holm", holm), ("bh", bh), ("by", by)):
+        assert adjusted(p, correction) == pytest.approx(expected)
+    assert adjusted(p, "bh") == pytest.approx(stats.false_discovery_control(p))
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_a_family_of_one_changes_nothing(correction):
+    assert adjusted([0.01], correction).tolist() == [0.01]
+    assert error_rates([0.01], correction, ALPHA).tolist() == [ALPHA]
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_the_order_of_a_family_has_no_effect(correction):
+    p, order = (
+        np.repeat(np.random.default_rng(0).random(20) ** 3, 2),
+        np.random.default_rng(1).permutation(40),
+    )
+    assert np.array_equal(adjusted(p[order], correction), adjusted(p, correction)[order])
+    assert adjusted([], correction).tolist() == error_rates([], correction).tolist() == []
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """2,000 tables of ten correlated differences over 40 clusters, no effects: means, errors, degrees of freedom."""
+    rng = np.random.default_rng(0)
+    common, own = rng.normal(size=(2000, 40, 1)), rng.normal(size=(2000, 40, 10))
+    items = np.sqrt(0.5) * (common + own)
+    error = items.std(axis=1, ddof=1) / np.sqrt(40)
+    return items.mean(axis=1), error, 39
+
+
+def limit(n):
+    return ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / n)
+
+
+@pytest.mark.parametrize("correction", ["holm", "bh", "by"])
+def test_of_tables_without_a_difference_at_most_alpha_have_a_significant_row(drawn, correction):
+    mean, error, df = drawn
+    p_values = 2 * stats.t.sf(np.abs(mean) / error, df)
+    false = np.mean([adjusted(p, correction).min() <= ALPHA for p in p_values])
+    assert false <= limit(len(mean)) < (p_values.min(axis=1) <= ALPHA).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("correction", ["holm", "bh", "by"])
+def test_intervals_cover_true_differences_as_often_as_they_say(drawn, correction):
+    """Holm: all of a table together. The others: the mean share of selected rows whose interval misses."""
+    mean, error, df = drawn
+    truth = np.linspace(0, 0.8, 10)
+    missed = []
+    for difference, scale in zip(mean + truth, error, strict=True):
+        p = adjusted(2 * stats.t.sf(np.abs(difference) / scale, df), correction)
+        half = stats.t.ppf(1 - error_rates(p, correction, ALPHA) / 2, df) * scale
+        misses = np.abs(difference - truth) > half  # False without an interval
+        missed.append(
+            misses.any() if correction == "holm" else misses.sum() / max(np.isfinite(half).sum(), 1)
+        )
+    assert 0 < np.mean(missed) <= limit(len(mean))
