@@ -66,8 +66,7 @@ function mountTryIt(element, part) {
     h("p", { class: "quiet" }, ...introductionOfTryIt(part)),
     h("div", { class: "tryit" },
       h("div", { class: "tryit-input" }, board.element, examplesOf(part, board), h("figure", {}, seen, caption)),
-      h("div", { class: "tryit-output" }, picker(view, () => { if (view.answers.length) score(); }), status, h("div", { class: "tryit-charts" }, charts))),
-    map.element,
+      h("div", { class: "tryit-output" }, picker(view, () => { if (view.answers.length) score(); }), status, h("div", { class: "tryit-charts" }, charts), map.element)),
     h("p", { class: "quiet" }, cautionsOfTryIt(part)));
   element.addEventListener("keydown", (event) => { if (event.target.matches("svg")) moveSlider(event); });
   state.watch(["t"], show);
