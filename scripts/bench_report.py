@@ -164,6 +164,44 @@ def opening_times(page: Path, rounds: int) -> list[float]:
     return times
 
 
+def slider_step(page: Path, steps: int = 20) -> float:
+    """Milliseconds of the browser's main thread for a step of the slider with the first screen in sight.
+
+    The processor's time for scripts, layout and style, of all charts together, less than a frame if nothing is lost.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        shown = browser.new_page(viewport={"width": 1400, "height": 900})
+        shown.goto(page.as_uri())
+        shown.wait_for_function("() => performance.getEntriesByName('charts').length > 0", timeout=60_000)
+        shown.wait_for_timeout(1000)
+        session = shown.context.new_cdp_session(shown)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def busy() -> float:
+            metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+            return sum(metrics[f"{name}Duration"] for name in ("Script", "Layout", "RecalcStyle"))
+
+        before = busy()
+        for step in range(steps):
+            shown.evaluate(
+                """at => new Promise(done => {
+                  const slider = document.getElementById("training");
+                  slider.value = at % (Number(slider.max) + 1);
+                  slider.dispatchEvent(new Event("input"));
+                  requestAnimationFrame(() => requestAnimationFrame(done));
+                })""",
+                step,
+            )
+        spent = busy() - before
+        browser.close()
+    return 1000 * spent / steps
+
+
 def main() -> None:
     """Write, open, and print the times with their targets."""
     parser = argparse.ArgumentParser(
@@ -197,6 +235,7 @@ def main() -> None:
         print(f"{'read the table, s':42s} {read:9.2f}")
         print(f"{'read the table and write the page, s':42s} {written:9.2f} {20:7d}")
         print(f"{'open the page, s':42s} {opened:9.2f} {2:7d}")
+        print(f"{'a step of the slider, ms':42s} {slider_step(page):9.1f} {50:7d}")
         print(f"{'size of the page, MB':42s} {page.stat().st_size / 1e6:9.2f} {6:7d}")
         if options.figures:
             whole = _seconds(lambda: write_report(table, Path(folder) / "report"))

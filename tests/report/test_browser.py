@@ -455,7 +455,7 @@ def test_tab_reaches_the_skip_link_first_and_the_benchmarks_before_the_evidence(
         """() => [...document.querySelectorAll("a, button, select, summary, input, [tabindex='0']")]
           .filter(one => one.tabIndex >= 0 && one.checkVisibility()).map(one => one.closest("section[id]")?.id ?? "")"""
     )
-    assert order.index("shape-bias-procedural") < order.index("evidence")
+    assert order.index("shape-bias-cue-conflict") < order.index("evidence")
     page.keyboard.press("Enter")
     page.locator('[role="tab"]').first.focus()
     page.keyboard.press("ArrowRight")

@@ -1,5 +1,7 @@
 """The views of decisions, layers and curves in a real browser: what the slider and the choices change."""
 
+import re
+
 import pytest
 from planted_study import EPOCHS, HOSTILE, write_study
 
@@ -197,6 +199,12 @@ def test_single_models_have_rows_with_intervals_and_a_scatter(browse, models):
     rows = page.locator('[data-view="forest"] tbody tr')
     assert rows.count() >= 3
     assert "me/<c>" in page.inner_text('[data-view="forest"]')
+    page.get_by_label("Paired differences from", exact=True).select_option("me/a")
+    page.locator("#overview .difference").first.wait_for()
+    words = page.locator("#overview .difference").all_inner_texts()
+    assert all(re.fullmatch(r"[+-]?\d\.\d{3}( \[.*\])?(, p (= \d\.\d{3}|< 0\.001))?", one) for one in words)
+    assert any(", p " in one for one in words)
+    assert "Family, fixed before looking" in page.inner_text("#overview")
     assert rows.first.locator("circle").count() == 1
     section = page.locator("#scatter")
     section.locator("summary").first.click()

@@ -19,7 +19,7 @@ from hf_clipdyn.report import claims as claims_of
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.claims_figure import draw_claims
 from hf_clipdyn.report.figures import MOST_MARKED, overview_figure, saved, write_figures
-from hf_clipdyn.report.page import front, views
+from hf_clipdyn.report.page import front, models, views
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
@@ -41,6 +41,7 @@ Part = Callable[[Study], Mapping[str, Any] | None]
 _PARTS: dict[str, Part] = {
     "claims": claims_of.payload,
     "decisions": views.decisions,
+    "differences": models.payload,
     "psychometric": views.psychometric,
 }
 """What other modules of this package add to the page's data, by the name under which the program finds it."""

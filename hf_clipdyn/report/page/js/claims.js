@@ -88,7 +88,7 @@ function between(run, clock, time) {
 function fillContrasts(holder, panel) {
   const reach = contrastReach();
   holder.replaceChildren(...panel.contrasts.flatMap((claim) => [
-    h("h4", {}, `${claim.number}  ${claim.title}: ${claim.verdict}`),
+    h("h3", {}, `${claim.number}  ${claim.title}: ${claim.verdict}`),
     ...claim.parts.map((part) => h("div", { class: "contrast" },
       h("span", {}, `${part.title}${part.word && `: ${part.word}`}`), h("span", { class: "estimate" }, `${part.words}, δ = ${part.delta}`), intervalOf(part, reach)))]));
 }

@@ -274,7 +274,7 @@ function control(container, { key, label, options, fallback }) {
   };
   update(options, fallback);
   state.watch([key], show);
-  if (state.get(key) !== null) container.classList.add("open");
+  if (state.get(key) !== null) container.querySelector(":scope > .more[aria-expanded=false]")?.click();
   container.append(element);
   return { element, value: chosen, update };
 }
@@ -282,9 +282,7 @@ function control(container, { key, label, options, fallback }) {
 /** A row of choices, of which two are in sight; a button shows the others. */
 function choiceBar() {
   const bar = h("div", { class: "controls" });
-  bar.append(h("button", { type: "button", class: "more", "aria-expanded": "false", onclick: (event) => {
-    event.target.setAttribute("aria-expanded", String(bar.classList.toggle("open")));
-  } }, "More choices"));
+  bar.append(h("button", { type: "button", class: "more", "aria-expanded": "false", onclick: (event) => event.target.setAttribute("aria-expanded", String(bar.classList.toggle("open"))) }, "More choices"));
   return bar;
 }
 

@@ -104,7 +104,8 @@ function dotRow(series, panel, references) {
 /** Models by metrics: a click on a heading sorts; beside each value its difference from the model of comparison. */
 function mountComparison(element, panels) {
   const bar = choiceBar();
-  const names = DATA.runs.map(({ name }) => name);
+  const compared = DATA.parts.differences ?? { words: "", of: {} };
+  const names = Object.keys(compared.of);
   const against = control(bar, { key: "against", label: "Paired differences from", options: [["", "none"], ...names.map((name) => [name, name])] });
   const head = h("tr", {});
   const body = h("tbody", {});
@@ -125,11 +126,11 @@ function mountComparison(element, panels) {
     body.replaceChildren(...runs.map((run) => h("tr", {}, h("th", { scope: "row" }, run.name), panels.map((panel) => {
       const series = cellOf(panel, run);
       if (!series) return h("td", {}, "not measured");
-      const difference = DATA.parts.differences?.[panel.at]?.[against.value()]?.[run.name];
+      const difference = compared.of[against.value()]?.[run.name]?.[panel.at];
       return h("td", {}, dotRow(series, panel, []), h("span", {}, seriesWords(series)),
         difference ? h("span", { class: "difference" }, differenceWords(difference)) : null);
     }))));
-    note.replaceChildren(against.value() ? DATA.meta.differences : "");
+    note.replaceChildren(against.value() ? compared.words : "");
   });
   mountTools(holder, { picture: false, rows: () => rowsOfTable(table) });
 }
@@ -141,5 +142,5 @@ function sortChosen(columns) {
 
 function differenceWords([v, lo, hi, p]) {
   const signed = (given) => (given > 0 ? "+" : "") + value(given, 1);
-  return `${signed(v)}${lo === null ? "" : ` [${signed(lo)}, ${signed(hi)}]`}${p === null ? "" : `, p = ${p < 0.001 ? "< 0.001" : p.toFixed(3)}`}`;
+  return `${signed(v)}${lo === null ? "" : ` [${signed(lo)}, ${signed(hi)}]`}${p === null ? "" : `, p ${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`}`}`;
 }

@@ -34,7 +34,7 @@ function mountFolds(holder) {
 function mountViews(holder, benchmark, section) {
   for (const view of [...views].sort(byRank).filter((each) => (each.section ?? "benchmarks") === section && each.applies(benchmark))) {
     const place = h("div", { class: view.wide ? "view wide" : "view", "data-view": view.name, id: `${benchmark.anchor}-${view.name}` },
-      view.title ? h("h4", {}, view.title) : null);
+      view.title ? h(section === "benchmarks" ? "h4" : "h3", {}, view.title) : null);
     holder.append(place);
     view.mount(place, benchmark);
   }
