@@ -267,20 +267,20 @@ const TRYIT_DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 /** Lines of the picked classes over the revisions, named at their ends; the slider's revision is marked. */
 function lineChart(holder, { part, picked, scores }, name, now) {
   const width = Math.max(240, Math.min(560, holder.clientWidth || 400));
-  const { ink, grey, grid } = look();
+  const { ink, edge, grid } = look();
   const box = { left: 34, right: width - 74, top: 10, bottom: 190 };
   const values = scores ? scores.flatMap((one) => one[name]) : [];
   const [low, high] = name === "probability" ? [0, 1] : [Math.min(-0.1, ...values), Math.max(0.1, ...values)];
   const [start, end] = [part.places[0], part.places.at(-1)];
   const x = (at) => box.left + ((part.places[at] - start) / (end - start || 1)) * (box.right - box.left);
   const y = (value) => box.bottom - ((value - low) / (high - low)) * (box.bottom - box.top);
-  const text = (words, attributes) => svg("text", { "font-size": 11, fill: grey, ...attributes }, words);
+  const text = (words, attributes) => svg("text", { "font-size": 11, fill: "var(--quiet)", ...attributes }, words);
   const ticks = name === "probability" ? [0, 0.5, 1] : [low, 0, high];
   const drawing = svg("svg", { viewBox: `0 0 ${width} 222`, width, height: 222, role: "img", tabindex: 0,
     "aria-label": `${name} of ${picked.map((i) => part.classes[i].name).join(", ")} over training` },
   ...ticks.flatMap((tick) => [svg("line", { x1: box.left, x2: box.right, y1: y(tick), y2: y(tick), stroke: grid }),
     text(number(Number(tick.toFixed(2))), { x: box.left - 5, y: y(tick) + 4, "text-anchor": "end" })]),
-  svg("line", { x1: x(now), x2: x(now), y1: box.top, y2: box.bottom, stroke: grey, "stroke-dasharray": "3 3" }),
+  svg("line", { x1: x(now), x2: x(now), y1: box.top, y2: box.bottom, stroke: edge, "stroke-dasharray": "3 3" }),
   ...[start, end].map((place, i) => text(number(place), { x: x(i ? part.places.length - 1 : 0), y: box.bottom + 15, "text-anchor": "middle" })),
   text(part.axis, { x: (box.left + box.right) / 2, y: box.bottom + 15, "text-anchor": "middle" }));
   holder.replaceChildren(drawing);
