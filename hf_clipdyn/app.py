@@ -39,14 +39,18 @@ from hf_clipdyn.evaluation.answers import (
     Texts,
     answers,
     attention,
+    chosen_revisions,
     class_list,
+    cues,
+    measured_revisions,
     picture,
     prompts,
 )
 from hf_clipdyn.interrupts import catch_signals
 from hf_clipdyn.report.page.views import local_source
 from hf_clipdyn.report.style import GREY, HUES
-from hf_clipdyn.revisions.listing import Revision, open_measured, open_series
+from hf_clipdyn.results.read import read_results
+from hf_clipdyn.revisions.listing import Revision, open_series
 
 if TYPE_CHECKING:
     import gradio
@@ -109,31 +113,15 @@ def opened(
     """
     if Path(what).suffix != ".parquet":
         series = open_series(what, store)
-        chosen = _chosen(series.repo_id, series.revisions(), revisions)
-        models = {series.repo_id: LoadedRevisions(series, chosen, device=device)}
-        return models, Stimuli(suite("embedded"), data_dirs or {})
-    from hf_clipdyn.results.read import read_results
-
+        model = chosen_revisions(series, series.revisions(), revisions, device)
+        return {model.repo_id: model}, Stimuli(suite("embedded"), data_dirs or {})
     table = read_results(Path(what))
-    rows = table.rows
-    models = {}
-    for repo_id, own in rows.groupby("repo_id", sort=False, observed=True):
-        series = open_measured(str(repo_id), table.tables, store)
-        measured = set(zip(own["revision"], own["commit"], strict=True))
-        listed = [one for one in series.revisions() if (one.name, one.commit) in measured]
-        models[series.repo_id] = LoadedRevisions(
-            series, _chosen(series.repo_id, listed, revisions), device=device
-        )
-    benchmarks = (rows["kind"].astype(str) + "/" + rows["dataset"].astype(str)).drop_duplicates()
-    return models, Stimuli(list(benchmarks), data_dirs or {})
-
-
-def _chosen(repo_id: str, listed: Sequence[Revision], wanted: Sequence[str]) -> list[Revision]:
-    chosen = [revision for revision in listed if not wanted or revision.name in wanted]
-    if not chosen:
-        which = f"none of the revisions {', '.join(wanted)}" if wanted else "no revision that was measured"
-        raise ConfigError(f"{repo_id} has {which}: `clipdyn revisions` lists what it has.")
-    return chosen
+    models = {
+        repo_id: measured_revisions(table, repo_id, store=store, wanted=revisions, device=device)
+        for repo_id in table.rows["repo_id"].drop_duplicates().astype(str)
+    }
+    pairs = table.rows[["kind", "dataset"]].drop_duplicates()
+    return models, Stimuli([f"{kind}/{dataset}" for kind, dataset in pairs.to_numpy()], data_dirs or {})
 
 
 @dataclass(eq=False)
@@ -180,20 +168,9 @@ class Stimuli:
         if not columns:
             raise ConfigError(f"{benchmark} has no images: choose another one.")
         cell = source.dataset.select_columns([columns[0]])[row][columns[0]]
-        return picture(cell), *_described(source.dataset, benchmark, row)
-
-
-def _described(dataset: Any, benchmark: str, row: int) -> tuple[str, list[str]]:
-    """What is known of a row, and the names of its classes; none if it has none."""
-    facts, classes = [f"{benchmark}, row {row:,}"], list[str]()
-    for name in ("label", "shape", "texture"):
-        if name not in dataset.column_names:
-            continue
-        value = dataset.select_columns([name])[row][name]
-        known = getattr(dataset.features[name], "names", None)
-        facts.append(f"{name} {known[value] if known else value}")
-        classes = classes or list(known or dict.fromkeys(sorted(dataset.select_columns([name])[:][name])))
-    return ", ".join(facts), classes
+        classes, by_cue = cues(source.dataset)
+        facts = [f"{cue} {values[row]}" for cue, values in by_cue.items()]
+        return picture(cell), ", ".join([f"{benchmark}, row {row:,}", *facts]), classes
 
 
 def veiled(image: NDArray[np.uint8], attended: NDArray[np.float64]) -> NDArray[np.uint8]:

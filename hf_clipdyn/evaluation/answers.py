@@ -8,8 +8,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import datasets
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -28,7 +30,8 @@ from hf_clipdyn.errors import (
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import saliency_maps
 from hf_clipdyn.preprocess import resize_and_crop
-from hf_clipdyn.revisions.listing import Revision
+from hf_clipdyn.results.read import Results
+from hf_clipdyn.revisions.listing import Revision, open_measured
 from hf_clipdyn.revisions.names import Series
 
 __all__ = [
@@ -39,7 +42,10 @@ __all__ = [
     "Texts",
     "answers",
     "attention",
+    "chosen_revisions",
     "class_list",
+    "cues",
+    "measured_revisions",
     "picture",
     "prompts",
     "scored",
@@ -123,6 +129,49 @@ class LoadedRevisions:
             yield encoder
 
 
+def measured_revisions(
+    results: Results,
+    repo_id: str,
+    *,
+    store: str | Path | None = None,
+    wanted: Sequence[str] = (),
+    device: str | None = None,
+) -> LoadedRevisions:
+    """The revisions of a model in tables of results, as far as they are what was measured.
+
+    Args:
+        results: of the tables; a run beside one of them is found.
+        repo_id: the model's, as in the tables.
+        store: folder of a local store.
+        wanted: names of revisions; all by default.
+        device: as for `Encoder.from_folder`.
+
+    Raises:
+        ConfigError: there are none.
+        RevisionNotFoundError: there is no such repository.
+    """
+    series = open_measured(repo_id, results.tables, store)
+    rows = results.rows[results.rows["repo_id"] == repo_id]
+    measured = set(zip(rows["revision"], rows["commit"], strict=True))
+    listed = [revision for revision in series.revisions() if (revision.name, revision.commit) in measured]
+    return chosen_revisions(series, listed, wanted, device)
+
+
+def chosen_revisions(
+    series: Series, listed: Sequence[Revision], wanted: Sequence[str] = (), device: str | None = None
+) -> LoadedRevisions:
+    """Those of the listed revisions that are wanted; all if no names are given.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    chosen = [revision for revision in listed if not wanted or revision.name in wanted]
+    if not chosen:
+        which = f"none of the revisions {', '.join(wanted)}" if wanted else "no revision that was measured"
+        raise ConfigError(f"{series.repo_id} has {which}: `clipdyn revisions` lists what it has.")
+    return LoadedRevisions(series, chosen, device=device)
+
+
 @dataclass(frozen=True, eq=False)
 class Answer:
     """What one revision answers, with one entry for each class.
@@ -179,14 +228,14 @@ def _answer(
     texts: Sequence[str],
     last: NDArray[np.float32] | None,
 ) -> Answer:
-    shown_image = encoder.embed_images(resize_and_crop(encoder.image_processor, [image])).projection
+    embedding = encoder.embed_images(resize_and_crop(encoder.image_processor, [image])).projection
     embedded = encoder.embed_texts(texts) if last is None else last
-    if embedded.shape[1] != shown_image.shape[1]:
+    if embedded.shape[1] != embedding.shape[1]:
         raise ModelError(
             f"The last revision's texts have {embedded.shape[1]} dimensions, images at {name} have "
-            f"{shown_image.shape[1]}: compare with each revision's own texts."
+            f"{embedding.shape[1]}: compare with each revision's own texts."
         )
-    return scored(name, similarity(shown_image, embedded)[0], encoder.logit_scale)
+    return scored(name, similarity(embedding, embedded)[0], encoder.logit_scale)
 
 
 def scored(name: str, cosines: NDArray[np.float64], logit_scale: float) -> Answer:
@@ -229,7 +278,7 @@ def attention(
     return pixels[0], grid / grid.max() if grid.max() > 0 else grid
 
 
-# --- what a user gives ------------------------------------------------------------------------------------
+# --- what is shown and asked ------------------------------------------------------------------------------------
 
 
 def picture(source: Source) -> Image.Image:
@@ -252,6 +301,20 @@ def picture(source: Source) -> Image.Image:
             f"The image cannot be read ({what}): give one of at most {MOST_PIXELS:,} pixels as "
             f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
         ) from error
+
+
+def cues(dataset: datasets.Dataset) -> tuple[list[str], dict[str, list[str]]]:
+    """The names of a data set's classes, and the class of each row by cue: ``shape``, ``texture``, ``label``."""
+    names, found = list[str](), dict[str, list[str]]()
+    for cue in ("shape", "texture", "label"):
+        if cue in dataset.column_names:
+            values, known = (
+                dataset.select_columns([cue])[:][cue],
+                getattr(dataset.features[cue], "names", None),
+            )
+            found[cue] = [str(known[value] if known else value) for value in values]
+            names = names or list(known or sorted(set(found[cue])))
+    return names, found
 
 
 def class_list(text: str) -> list[str]:

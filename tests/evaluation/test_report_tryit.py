@@ -180,7 +180,7 @@ def test_what_cannot_be_tried_is_one_sentence(
         payload(read_study(_renamed(rows)), store=store)
     with pytest.raises(ConfigError, match=r"name its folder with --data-dir NAME=PATH"):
         payload(two, store=store)
-    with pytest.raises(ConfigError, match="No revision of me/run is the one that was measured"):
+    with pytest.raises(ConfigError, match="me/run has no revision that was measured"):
         payload(read_study(rows.assign(commit="0" * 40)), data_dirs=folders, store=store)
     code, _, error = clipdyn("report", output, "-o", tmp_path / "page", "--store", store)
     assert (code, "`store` requires --try-it" in error) == (2, True)

@@ -27,13 +27,12 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.prompts import prompt_name
 from hf_clipdyn.errors import ConfigError, readable_size
-from hf_clipdyn.evaluation.answers import LoadedRevisions, prompts
+from hf_clipdyn.evaluation.answers import LoadedRevisions, cues, measured_revisions, prompts
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.preprocess import normalisation, processor_identity, resize_and_crop
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.page.views import evenly, local_source
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.revisions.listing import open_measured
 
 __all__ = ["MOST_BYTES", "Tower", "aligned", "payload"]
 
@@ -44,7 +43,6 @@ _STIMULI = 240
 _EXAMPLES = 8
 _SIDE = 128  # pixels of an example
 _MOST_CLASSES = 100
-_CUES = ("shape", "texture", "label")
 _ACTIVATIONS = ("quick_gelu", "gelu")
 _LAYER = (
     "self_attn.q_proj",
@@ -88,10 +86,10 @@ def payload(
         raise ConfigError(
             f"--try-it shows one run, but the tables have {len(study.runs)}: give the table of one."
         )
-    model = _model(study, store)
+    model = measured_revisions(study.results, str(study.results.rows["repo_id"].iloc[0]), store=store)
     source = _source(study, data_dirs or {})
     rows = evenly(len(source.dataset), _STIMULI)
-    classes, cues = _classes(source, rows)
+    classes, by_cue = _classes(source, rows)
     texts = prompts(classes, default_templates(source.metadata)[0])
     column = next(name for name, kind in source.dataset.features.items() if isinstance(kind, datasets.Image))
     images = [decode_image(image) for image in source.dataset.select_columns([column])[rows][column]]
@@ -107,21 +105,10 @@ def payload(
         **_read(model, names, images, texts),
     }
     embeddings = part.pop("embeddings")
-    part["map"] = _map(embeddings) | {"cues": cues}
+    part["map"] = _map(embeddings) | {"cues": by_cue}
     may_show = stimuli != "none" and source.metadata.may_redistribute
-    part["examples"] = _examples(images, classes, cues) if may_show else []
+    part["examples"] = _examples(images, classes, by_cue) if may_show else []
     return part
-
-
-def _model(study: Study, store: str | Path | None) -> LoadedRevisions:
-    rows = study.results.rows
-    repo_id = str(rows["repo_id"].iloc[0])
-    series = open_measured(repo_id, study.results.tables, store)
-    measured = set(zip(rows["revision"], rows["commit"], strict=True))
-    listed = [one for one in series.revisions() if (one.name, one.commit) in measured]
-    if not listed:
-        raise ConfigError(f"No revision of {repo_id} is the one that was measured: evaluate the run again.")
-    return LoadedRevisions(series, listed)
 
 
 def _source(study: Study, data_dirs: Mapping[str, str | Path]) -> Source:
@@ -144,24 +131,17 @@ def _source(study: Study, data_dirs: Mapping[str, str | Path]) -> Source:
 
 
 def _classes(source: Source, rows: NDArray[np.int64]) -> tuple[list[str], dict[str, list[int]]]:
-    """The names of the classes, and by cue ("shape", "texture", "label") the class of each of the rows."""
-    cues: dict[str, list[int]] = {}
-    names: list[str] = []
-    for cue in _CUES:
-        if cue not in source.dataset.column_names:
-            continue
-        values = source.dataset.select_columns([cue])[:][cue]
-        known = getattr(source.dataset.features[cue], "names", None)
-        texts = [known[value] for value in values] if known else [str(value) for value in values]
-        names = names or list(known or sorted(set(texts)))
-        if set(texts) <= set(names):
-            place = {name: at for at, name in enumerate(names)}
-            cues[cue] = [place[texts[row]] for row in rows]
+    """The names of the classes, and by cue the class of each of the rows."""
+    names, by_cue = cues(source.dataset)
     if not 2 <= len(names) <= _MOST_CLASSES:
         raise ConfigError(
             f"--try-it shows from 2 to {_MOST_CLASSES} classes, but {source.name} has {len(names):,}."
         )
-    return [prompt_name(name) for name in names], cues
+    places = {name: at for at, name in enumerate(names)}
+    known = {cue: values for cue, values in by_cue.items() if set(values) <= set(names)}
+    return [prompt_name(name) for name in names], {
+        cue: [places[values[row]] for row in rows] for cue, values in known.items()
+    }
 
 
 def _affordable(model: LoadedRevisions) -> tuple[list[str], int]:
@@ -412,7 +392,7 @@ def aligned(embeddings: Sequence[Floats]) -> tuple[list[Floats], list[Floats]]:
 
 
 def _examples(
-    images: Sequence[Image.Image], classes: Sequence[str], cues: Mapping[str, Sequence[int]]
+    images: Sequence[Image.Image], classes: Sequence[str], by_cue: Mapping[str, Sequence[int]]
 ) -> list[dict[str, str]]:
     """Some stimuli as small pictures without loss."""
     examples = []
@@ -421,6 +401,6 @@ def _examples(
         small = images[row].copy()
         small.thumbnail((_SIDE, _SIDE))
         small.save(file, "PNG", optimize=True)
-        title = ", ".join(f"{cue} {classes[places[row]]}" for cue, places in cues.items())
+        title = ", ".join(f"{cue} {classes[places[row]]}" for cue, places in by_cue.items())
         examples.append({"title": title, "uri": f"data:image/png;base64,{_encoded(file.getvalue())}"})
     return examples
