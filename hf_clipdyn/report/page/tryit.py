@@ -113,21 +113,18 @@ def payload(
 
 def _source(study: Study, data_dirs: Mapping[str, str | Path]) -> Source:
     """The data set of the run's benchmarks whose images are shown: one with two cues, else one with labels."""
-    rows = study.results.rows[["kind", "dataset"]].drop_duplicates()
-    found: list[tuple[int, Source]] = []
-    for kind, dataset in rows.itertuples(index=False):
-        schemas = kinds()[kind].schemas if kind in kinds() else ()
-        rank = next((at for at, schema in enumerate(("cue_conflict", "labels")) if schema in schemas), None)
-        folder = Path(data_dirs[dataset]) if dataset in data_dirs else find_locally(dataset)
-        source = None if rank is None else local_source(str(dataset), schemas, folder)
-        if rank is not None and source is not None:
-            found.append((rank, source))
-    if not found:
-        raise ConfigError(
-            "--try-it needs the class names of a benchmark, but no data set with labels is on this machine: name its "
-            "folder with --data-dir NAME=PATH."
-        )
-    return min(found, key=lambda ranked: ranked[0])[1]
+    pairs = study.results.rows[["kind", "dataset"]].drop_duplicates()
+    for schema in ("cue_conflict", "labels"):
+        for kind, dataset in pairs.itertuples(index=False):
+            if kind in kinds() and schema in kinds()[kind].schemas:
+                folder = Path(data_dirs[dataset]) if dataset in data_dirs else find_locally(dataset)
+                source = local_source(str(dataset), kinds()[kind].schemas, folder)
+                if source is not None:
+                    return source
+    raise ConfigError(
+        "--try-it needs the class names of a benchmark, but no data set with labels is on this machine: name its "
+        "folder with --data-dir NAME=PATH."
+    )
 
 
 def _classes(source: Source, rows: NDArray[np.int64]) -> tuple[list[str], dict[str, list[int]]]:
