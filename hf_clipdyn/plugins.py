@@ -27,6 +27,7 @@ from hf_clipdyn.errors import ConfigError
 
 __all__ = [
     "CALLBACKS",
+    "CHARTS",
     "DATASETS",
     "KINDS",
     "LOSSES",
@@ -39,6 +40,7 @@ __all__ = [
 
 KINDS, DATASETS = "hf_clipdyn.kinds", "hf_clipdyn.datasets"
 LOSSES, CALLBACKS = "hf_clipdyn.losses", "hf_clipdyn.callbacks"
+CHARTS = "hf_clipdyn.charts"
 T = TypeVar("T")
 _loaded: dict[Path, ModuleType] = {}
 _PREFIX = "clipdyn_plugin_"  # in `sys.modules`, so that a plug-in `torch.py` does not hide torch

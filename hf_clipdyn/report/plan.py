@@ -27,6 +27,7 @@ __all__ = [
     "average_seeds",
     "groups_of_seeds",
     "level_panels",
+    "main_number",
     "plan_benchmarks",
     "plan_charts",
     "plan_overview",
@@ -168,18 +169,26 @@ def main_panel(offered: Sequence[Trajectory], runs: Sequence[str]) -> Panel:
 
     ``offered`` are trajectories of values in the order of preference; ``runs`` is in the order of the palette.
     """
-    first = next((number for number in offered if number.points["defined"].any()), offered[0])
-    question = (first.benchmark, *_question(first)[:2])
-    alike = [number for number in offered if (number.benchmark, *_question(number)[:2]) == question]
-    best = min(alike, key=_remoteness)
+    best = main_number(offered)
     same = [
-        number for number in alike if (number.texts, *number.number_key) == (best.texts, *best.number_key)
+        number
+        for number in offered
+        if (number.benchmark, number.texts, *number.number_key)
+        == (best.benchmark, best.texts, *best.number_key)
     ]
     drawn = {number.run: number for number in reversed(same)}
     title = f"{best.metric_title}\n{', '.join(filter(None, [best.dataset_title, best.special_detail]))}"
     return _panel(
         title, [Line(run, drawn[run], at) for at, run in enumerate(runs) if run in drawn], drawn.values()
     )
+
+
+def main_number(offered: Sequence[Trajectory]) -> Trajectory:
+    """The number that stands for a question: of its first metric and variant that has a value, the nearest one."""
+    first = next((number for number in offered if number.points["defined"].any()), offered[0])
+    question = (first.benchmark, *_question(first)[:2])
+    alike = [number for number in offered if (number.benchmark, *_question(number)[:2]) == question]
+    return min(alike, key=_remoteness)
 
 
 def _remoteness(number: Trajectory) -> tuple[bool, bool, bool, float, bool]:

@@ -16,7 +16,7 @@ from scipy import special
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
 from hf_clipdyn.report.page.front import form_of
-from hf_clipdyn.report.plan import groups_of_seeds
+from hf_clipdyn.report.plan import groups_of_seeds, main_number
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
 from hf_clipdyn.report.words import json_object, json_words
@@ -229,6 +229,7 @@ def _benchmark(study: Study, name: str) -> dict[str, Any]:
         "proxy": terms.proxy,
         "human": {metric: value for metric, value in data.human_reference.items() if metric in metrics},
         "terms": {metric: _term(first.vocabulary.term(first.kind, metric)) for metric in metrics},
+        "main": _main_numbers(own),
         "level": _axis(terms.level),
         "parameter": _axis(terms.parameter),
         "conditions": conditions,
@@ -236,6 +237,21 @@ def _benchmark(study: Study, name: str) -> dict[str, Any]:
         "subsets": titles("subset", terms.subsets),
         "probes": titles("probe", terms.probes),
         "texts": titles("texts", _TEXTS),
+    }
+
+
+def _main_numbers(own: Sequence[Trajectory]) -> dict[str, dict[str, Any]]:
+    """By metric, what is shown first: the number that `plan_overview` would take."""
+    by_metric: dict[str, list[Trajectory]] = {}
+    for number in own:
+        if number.is_value:
+            by_metric.setdefault(number.metric, []).append(number)
+    return {
+        metric: {
+            name: value if isinstance(value := getattr(main, name), str) else _number(value)
+            for name in ("variant", *DETAILS)
+        }
+        for metric, main in ((metric, main_number(offered)) for metric, offered in by_metric.items())
     }
 
 
@@ -265,8 +281,6 @@ def _term(term: Term) -> dict[str, Any]:
         "isLevel": term.is_level,
         "hide": term.hide_not_interpretable,
         "overview": term.overview and term.overview.rank,
-        "level": term.overview and term.overview.level,
-        "condition": term.overview.condition if term.overview else "",
     }
 
 

@@ -21,6 +21,7 @@ from hf_clipdyn.report.claims_figure import draw_claims
 from hf_clipdyn.report.figures import MOST_MARKED, overview_figure, saved, write_figures
 from hf_clipdyn.report.page import front, models, views
 from hf_clipdyn.report.page import stimuli as stimuli_browser
+from hf_clipdyn.report.page.charts import page_charts
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.study import Study, read_study
@@ -147,7 +148,9 @@ def render(
     """The page as one text; arguments as of `write_report`, and the part of `tryit.payload`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    parts = {name: part(study) for name, part in _PARTS.items()}
+    charts = page_charts(taken={*_PARTS, "stimuli"})
+    plugged = {name: chart.payload for name, chart in charts.items()}
+    parts = {name: part(study) for name, part in (_PARTS | plugged).items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
     parts["tryit"] = try_it
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
@@ -189,7 +192,7 @@ def render(
         style=_verbatim("".join(map(_text, _STYLES))),
         data=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
-        program=_verbatim(_script(_program())),
+        program=_verbatim(_script(_program([chart.script for chart in charts.values()]))),
     )
 
 
@@ -198,15 +201,16 @@ def _text(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _program() -> str:
-    """The program's files inside the scope of one function, in a fixed order."""
+def _program(plugged: Sequence[str] = ()) -> str:
+    """The program's files inside the scope of one function, in a fixed order, those of plug-ins before the last."""
     texts = {
         script.name: _COMMENT.sub("", script.read_text(encoding="utf-8"))
         for script in (files(__package__) / "js").iterdir()
         if script.name.endswith(".js")
     }
     others = sorted(set(texts) - {*_FIRST, *_LAST})
-    joined = "\n".join(texts[name] for name in (*_FIRST, *others, *_LAST))
+    own = [texts[name] for name in (*_FIRST, *others)]
+    joined = "\n".join([*own, *(f"{{\n{script}\n}}" for script in plugged), *(texts[name] for name in _LAST)])
     return f'(() => {{\n"use strict";\n{joined}}})();'
 
 

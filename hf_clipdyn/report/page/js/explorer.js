@@ -107,24 +107,18 @@ function narrowed(benchmark, series, name, choices, chosen) {
   return series.filter((one) => one[name] === chosen[name]);
 }
 
-/** What is shown first: the number that the metric's term puts into the overview, else the plainest. */
+/** What is shown first: the number that plan.py chose for the metric, else what is nearest to it. */
 function usual(benchmark, series, name, chosen) {
   const found = distinct(series, name);
-  const term = benchmark.terms[chosen.metric] ?? {};
   const defined = (each) => series.some((one) => one[name] === each && one.v.some((v) => v !== null));
   if (name === "metric") {
     const order = Object.keys(benchmark.terms);
     const rank = (each) => [!defined(each), benchmark.terms[each].overview ?? 1e9, order.indexOf(each)];
     return found.sort((a, b) => compare(rank(a), rank(b)))[0];
   }
-  const preferred = {
-    texts: ["own"], probe: ["projection"], layer: [null], subset: [""], variant: [""], setup: [""],
-    condition: [term.condition || "none", "none", ""], level: [null], parameter: [null],
-  }[name];
-  if (name === "level" && !found.includes(null) && term.level != null) {
-    return found.reduce((best, each) => (Math.abs(each - term.level) < Math.abs(best - term.level) ? each : best));
-  }
-  return preferred.find((each) => found.includes(each) && defined(each)) ?? found.find(defined) ?? found[0];
+  const main = readNumber(benchmark.main[chosen.metric]?.[name] ?? (name === "setup" ? "" : null));
+  const apart = (each) => [each !== main || !defined(each), !defined(each), typeof each === "number" && typeof main === "number" ? Math.abs(each - main) : 0];
+  return found.reduce((best, each) => (compare(apart(each), apart(best)) < 0 ? each : best));
 }
 
 function compare(a, b) {

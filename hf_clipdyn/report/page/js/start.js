@@ -25,7 +25,9 @@ function mountFolds(holder) {
   for (const { name, title, mount } of folds.sort(byRank).filter((fold) => fold.applies())) {
     const body = h("div", {});
     const fold = h("details", { class: "fold", id: name }, h("summary", {}, title), body);
-    fold.addEventListener("toggle", () => { if (fold.open && !body.childElementCount) mount(body); });
+    const fill = () => { if (!body.childElementCount) mount(body); };
+    fold.addEventListener("mount", fill);
+    fold.addEventListener("toggle", () => { if (fold.open) fill(); });
     holder.append(fold);
   }
 }
@@ -56,18 +58,30 @@ function goTo(goal) {
   stay();
 }
 
+/** The place with an id, also in a part of the page that was never opened; null if there is none. */
+function findPlace(id) {
+  const known = document.getElementById(id);
+  if (known) return known;
+  tabs.forEach(mountPanel);
+  for (const fold of document.querySelectorAll("#folds details")) fold.dispatchEvent(new Event("mount"));
+  return document.getElementById(id);
+}
+
 /** Links within the page scroll, and leave the choices in the address alone; the address also keeps the place. */
 function mountLinks() {
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.('a[href^="#"]');
-    const goal = link && document.getElementById(link.getAttribute("href").slice(1));
+    const goal = link && findPlace(link.getAttribute("href").slice(1));
     if (!goal) return;
     event.preventDefault();
     state.set("at", goal.id);
     goTo(goal);
-    (goal.querySelector("h2, summary") ?? goal).focus({ preventScroll: true });
+    (goal.querySelector(":scope > h2, :scope > h3, :scope > summary") ?? goal).focus({ preventScroll: true });
   });
-  const asked = () => { if (state.get("at")) document.getElementById(state.get("at")) && goTo(document.getElementById(state.get("at"))); };
+  const asked = () => {
+    const goal = state.get("at") && findPlace(state.get("at"));
+    if (goal) goTo(goal);
+  };
   addEventListener("hashchange", asked);
   asked();
   let resting = 0;
@@ -91,7 +105,7 @@ addEventListener("beforeprint", () => {
   for (const fold of document.querySelectorAll("details.fold")) {
     fold.dataset.closed = fold.open ? "" : "yes";
     fold.open = true;
-    fold.dispatchEvent(new Event("toggle"));
+    fold.dispatchEvent(new Event("mount"));
   }
   everyLive.forEach((show) => show(dark.matches));
 });
