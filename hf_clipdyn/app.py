@@ -48,7 +48,7 @@ from hf_clipdyn.evaluation.answers import (
 )
 from hf_clipdyn.interrupts import catch_signals
 from hf_clipdyn.report.page.views import local_source
-from hf_clipdyn.report.style import GREY, HUES
+from hf_clipdyn.report.style import GREY
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.revisions.listing import Revision, open_series
 
@@ -76,6 +76,8 @@ _SMALL_BYTES = 200_000_000
 """What the revisions of a model may weigh together to be asked as soon as the page is opened."""
 _TITLE = "What every revision answers"
 _NOTHING_ASKED = "Give an image, or show a stimulus."
+_HUES = ("#3a86ff", "#ef6608", "#429270", "#aa66bf")
+"""Each has a contrast of 3 or more on white and on Gradio's dark paper: which of them is shown is not known here."""
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _CAUTIONS = (
     "**One image is an anecdote**: it shows what the model decided here, not how often it decides so. "
@@ -201,7 +203,10 @@ def drawn(model: LoadedRevisions, classes: Sequence[str], known: Sequence[Answer
                     "name": _escaped(name),
                     "legendgroup": str(at),
                     "showlegend": not panel,
-                    "line": {"color": HUES[at % len(HUES)], "dash": _DASHES[at // len(HUES) % len(_DASHES)]},
+                    "line": {
+                        "color": _HUES[at % len(_HUES)],
+                        "dash": _DASHES[at // len(_HUES) % len(_DASHES)],
+                    },
                     "customdata": [[answer.revision, int(answer.rank[at])] for answer in known],
                     "hovertemplate": "%{fullData.name}: %{y:.3f}, rank %{customdata[1]}<br>%{customdata[0]}"
                     "<extra></extra>",

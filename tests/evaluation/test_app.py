@@ -1,16 +1,21 @@
 """The app over HTTP, as its page uses it, and what it draws; nothing of Gradio is needed for the latter."""
 
+import io
+import json
 import os
-import re
+import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
-from hf_clipdyn import app
 from hf_clipdyn.app import Stimuli, compared, drawn, opened, summary, veiled
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.answers import Answer, scored
@@ -89,59 +94,89 @@ def test_without_gradio_the_command_names_the_extra(
     assert error.endswith("error: `clipdyn app` needs Gradio: pip install 'hf-clipdyn[app]'.\n")
 
 
-@pytest.fixture(scope="module")
-def client(store: Path) -> Iterator[Any]:
-    """The running app of `me/run`, as another program uses it."""
-    pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'hf-clipdyn[app]'")
-    from gradio_client import Client
+class Running:
+    """The app in a process of its own, asked over HTTP as its page asks."""
 
-    models, stimuli = opened(store.parent, device="cpu")
-    with app.launched(models, stimuli) as url:
-        yield Client(url, verbose=False)
+    def __init__(self, url: str) -> None:
+        self.api = f"{url}gradio_api"
+
+    def upload(self, content: bytes) -> dict[str, Any]:
+        """A file that was dropped, as a value of the image."""
+        with httpx.Client(timeout=60) as client:
+            (path,) = client.post(f"{self.api}/upload", files={"files": ("image.png", content)}).json()
+        return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+    def ask(self, name: str, *data: Any) -> tuple[str, Any]:
+        """The last event of a call, ``complete`` or ``error``, and its data."""
+        with httpx.Client(timeout=120) as client:
+            event = client.post(f"{self.api}/call/{name}", json={"data": data}).json()["event_id"]
+            lines = client.get(f"{self.api}/call/{name}/{event}").text.splitlines()
+        kind, value = [line.partition(": ")[2] for line in lines if line][-2:]
+        return kind, json.loads(value)
+
+
+@pytest.fixture(scope="module")
+def running(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """`clipdyn app` on a free port; at the end Ctrl-C leaves nothing of what was uploaded."""
+    pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'hf-clipdyn[app]'")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [
+        sys.executable,
+        "-m",
+        "hf_clipdyn.cli",
+        "app",
+        str(store.parent),
+        "--port",
+        port,
+        "--device",
+        "cpu",
+    ]
+    temporary = tmp_path_factory.mktemp("temporary")
+    with subprocess.Popen(
+        command, env=os.environ | {"TMPDIR": str(temporary)}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line == f"The app runs at http://127.0.0.1:{port}/ until you press Ctrl-C.\n"
+            yield Running(f"http://127.0.0.1:{port}/")
+            assert list(temporary.glob("clipdyn-app-*/*/*.png")), "an upload is there as long as the app runs"
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+    assert not list(temporary.glob("clipdyn-app-*"))
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_running_app_answers_and_says_what_is_wrong(client: Any, tmp_path: Path) -> None:
-    from gradio_client import handle_file
-    from gradio_client.exceptions import AppError
-
-    image, facts, classes = client.predict("shape_bias/procedural", 3, "", api_name="/stimulus")
-    assert facts == "shape_bias/procedural, row 3, shape cat, texture car"
+def test_the_running_app_answers(running: Running) -> None:
+    kind, (image, facts, classes) = running.ask("stimulus", "shape_bias/procedural", 3, "")
+    assert (kind, facts) == ("complete", "shape_bias/procedural, row 3, shape cat, texture car")
     assert classes.startswith("boat, bottle, car, cat")
-    words, chart = client.predict(
-        "me/run", handle_file(image), classes, "a photo of a {}", "last", api_name="/ask"
-    )
+    kind, (words, chart) = running.ask("ask", "me/run", image, classes, "a photo of a {}", "last")
+    assert kind == "complete"
     assert "3 of 3 revisions asked, with texts of the last revision" in words
-    assert chart["type"] == "plotly"
-    maps = client.predict(
-        "me/run", handle_file(image), "rollout", "epoch-000", "epoch-002", api_name="/attend"
-    )
-    assert all(Path(path).stat().st_size for path in maps[:2])
-    other = tmp_path / "image.png"
-    other.write_text("no image")
+    assert len(json.loads(chart["plot"])["data"]) == 2 * 8
+    kind, (first, second, _) = running.ask("attend", "me/run", image, "rollout", "epoch-000", "epoch-002")
+    assert kind == "complete"
+    assert first["path"] != second["path"]
+
+
+@pytest.mark.slow
+def test_the_running_app_says_what_is_wrong_and_reports_nothing(running: Running) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(file, "PNG")
+    image = running.upload(file.getvalue())
     for given, says in (
-        ((other, "cat, dog", "a {}"), "The image cannot be read"),
+        ((running.upload(b"no image"), "cat, dog", "a {}"), "The image cannot be read"),
         ((image, "cat", "a {}"), "Only one class is given"),
+        ((image, "", "a {}"), "No classes are given"),
         ((image, "cat, dog", "a cat"), "with {} once"),
     ):
-        file, *texts = given
-        with pytest.raises(AppError, match=re.escape(says)):
-            client.predict("me/run", handle_file(file), *texts, "own", api_name="/ask")
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_nothing_uploaded_is_kept_and_nothing_is_reported(store: Path, tmp_path: Path) -> None:
-    gradio = pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'hf-clipdyn[app]'")
-    from gradio_client import Client, handle_file
-
-    models, stimuli = opened(store.parent, device="cpu")
-    with app.launched(models, stimuli) as url:
-        client = Client(url, verbose=False)
-        image, *_ = client.predict("shape_bias/procedural", 0, "", api_name="/stimulus")
-        client.predict("me/run", handle_file(image), "cat, dog", "a {}", "own", api_name="/ask")
-        uploads = Path(os.environ["GRADIO_TEMP_DIR"])
-        assert any(uploads.rglob("*.png"))
-        assert not gradio.analytics.analytics_enabled()
-    assert not uploads.exists()
+        kind, error = running.ask("ask", "me/run", *given, "own")
+        assert kind == "error"
+        assert says in json.dumps(error)
+    assert running.ask("ask", "me/run", image, HOSTILE + ", dog", "a {}", "own")[0] == "complete"
+    with httpx.Client(timeout=60) as client:
+        assert client.get(running.api.replace("gradio_api", "config")).json()["analytics_enabled"] is False
