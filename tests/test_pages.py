@@ -272,6 +272,36 @@ def turns_of_the_controls() -> Iterator[str]:
     yield "All six contrasts are negative"
 
 
+def tuning_measured_again() -> Iterator[str]:
+    rows = pd.read_parquet(CHECKOUT / "model_cards" / "study" / "tuning.parquet")
+    rows = rows[(rows["role"] == "value") & rows["texts"].isin(["", "own"])]
+    accuracy = rows[rows["metric"] == "top1"].set_index(["arm", *KEY])["value"]
+    chosen = {"micro": "2e-3", "tiny": "1e-3", "mini": "1e-3"}
+    for scale in chosen:
+        for rate in ("5e-4", "1e-3", "2e-3", "4e-3"):
+            arm = "" if rate == chosen[scale] else f"rate-{rate}"
+            if (arm, scale, 0, 2000) in accuracy.index:
+                yield f", {printed(accuracy[arm, scale, 0, 2000])}"
+    seed_1 = [printed(accuracy["", scale, 1, 2000]) for scale in chosen]
+    yield "Seed 1 ends at {} (`micro`), {} (`tiny`) and {} (`mini`)".format(*seed_1)
+    early = accuracy[""].unstack()[EARLY].mean(axis=1)
+    yield f"The lowest is {printed(early.min(), 2)} (`{early.idxmin()[0]}`)"
+    bias = rows[rows["metric"] == "shape_bias"].groupby(["arm", "step"])["value"].mean().unstack()
+    for arm, words in (
+        ("texture-always", "from {} in *early* to {} at the end"),
+        ("swapped-roles", "from {} to {}."),
+    ):
+        at = bias.loc[arm]
+        yield words.format(printed(at[EARLY].mean(), 2), printed(at[2000], 2))
+    is_masking = (rows["metric"] == "log_rmse") & (rows["arm"] == "") & rows["layer"].isna()
+    for column, value in MASKING.items():
+        is_masking &= rows[column] == value
+    error = rows[is_masking].groupby("step")["value"].mean()
+    assert error.loc[1:600].idxmin() == 128
+    yield f"({printed(error[128])}; step 600: {printed(error[600])})"
+    yield f"is {printed(error.loc[1:].min())}, at step {error.loc[1:].idxmin():,}"
+
+
 def first_answers() -> Iterator[str]:
     share = 100 * course("study", "top_class_share")[0]
     yield f"one class gets {share.min():.0f} to {share.max():.0f} % of them"
@@ -298,6 +328,7 @@ def peak_on_photographs() -> Iterator[str]:
         ("study.md", error_of_masking),
         ("study.md", power_at_the_detectable_effect),
         ("study.md", turns_of_the_controls),
+        ("study-tuning.md", tuning_measured_again),
         ("interpretable.md", first_answers),
         ("study-on-photographs.md", peak_on_photographs),
     ],
