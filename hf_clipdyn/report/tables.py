@@ -1,7 +1,7 @@
 """The numbers behind the figures as tables: for the page and the cards."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +11,15 @@ from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, interval_words, json_words
 from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect
-from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, rows_of
+from hf_clipdyn.statistics.trajectories import Trajectory, bare, rows_of
 from hf_clipdyn.statistics.windows import Endpoint
 
 __all__ = [
     "Table",
     "arms_table",
-    "diagnostics_table",
     "origin_table",
     "overview_tables",
     "provenance_table",
-    "undefined_table",
 ]
 
 
@@ -54,44 +52,6 @@ def _metric_title(study: Study, endpoint: Endpoint) -> str:
 
 def _effect_words(effect: ArmEffect | None) -> str:
     return "not measured" if effect is None else estimate_words(effect.effect)
-
-
-def undefined_table(study: Study) -> Table:
-    """Every number that is not defined, with the cause that the metric named."""
-    headings = ("run", "benchmark", "metric", "detail", "revisions", "cause")
-    rows = [
-        (
-            number.run,
-            number.benchmark_title,
-            number.metric_title + ("" if number.is_value else f" ({number.reference_terms.title})"),
-            _full_detail(number),
-            point.revision,
-            point.note,
-        )
-        for number in study.trajectories
-        if not number.points["defined"].to_numpy(bool).all()
-        for point in rows_of(number.points[~number.points["defined"]])
-    ]
-    grouped = pd.DataFrame(rows, columns=headings).groupby(
-        ["run", "benchmark", "metric", "cause"], sort=False
-    )
-    merged = grouped.agg({"detail": _joined("; "), "revisions": _joined(", ")}).reset_index()
-    return Table("Numbers that are not defined", headings, _tuples(merged[list(headings)]))
-
-
-def diagnostics_table(study: Study) -> Table:
-    """What was recorded about the measurement itself, by condition and level; may have no rows."""
-    headings = ["benchmark", "quantity", "condition", "value"]
-    columns = [name for name in DETAILS if name not in ("probe", "texts", "parameter")]
-    rows = [
-        (number.benchmark_title, number.metric_title, number.detail(columns), value)
-        for number in study.trajectories
-        if number.role == "diagnostic"
-        for value in number.usable["value"]
-    ]
-    grouped = pd.DataFrame(rows, columns=headings).groupby(headings[:3], sort=False)
-    merged = grouped["value"].agg(lambda values: _span(values, ".3g")).reset_index()
-    return Table("Diagnostics", tuple(headings), _tuples(merged))
 
 
 def provenance_table(study: Study) -> Table:
@@ -148,20 +108,6 @@ def _revision_table(run: str, columns: Sequence[tuple[str, Trajectory]]) -> Tabl
     ]
     rows = tuple((name, *(cell.get(name, "") for cell in cells)) for name in revisions)
     return Table(run, ("revision", *(heading for heading, _ in columns)), rows)
-
-
-def _full_detail(number: Trajectory) -> str:
-    """The columns that a heading names, without the defaults."""
-    silent = {"texts": number.texts == "own", "condition": number.condition in ("", "none")}
-    return number.detail(name for name in DETAILS if not silent.get(name))
-
-
-def _joined(separator: str) -> Callable[["pd.Series[str]"], str]:
-    return lambda texts: separator.join(text for text in texts.unique() if text)
-
-
-def _tuples(frame: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
-    return tuple(frame.itertuples(index=False, name=None))
 
 
 def _span(values: Iterable[float], form: str) -> str:

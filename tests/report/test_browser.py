@@ -1,6 +1,7 @@
 """The page in a real browser: what it draws, what its slider and switches change, and what a reader can send."""
 
 import importlib.util
+import math
 import re
 from pathlib import Path
 
@@ -554,3 +555,41 @@ def test_a_plug_in_of_one_file_adds_a_chart_with_its_numbers_and_its_program(
     load_plugin(tmp_path / "claims.py")
     with pytest.raises(ConfigError, match="two charts named 'claims'"):
         render(read(study()))
+
+
+def test_what_is_not_defined_is_gathered_by_its_cause_and_diagnostics_by_condition_and_level(
+    browse, tmp_path
+):
+    rows = [
+        row("saliency/mit1003", "nss", math.nan, epoch=epoch, probe=probe, note="no fixation points")
+        for epoch in (0, 1)
+        for probe in ("rollout", "gradient")
+    ]
+    rows.append(row("saliency/mit1003", "sauc", math.nan))
+    rows += [
+        row("noise/x", "noise_rms", rms + epoch * change, epoch=epoch, probe="", role="diagnostic", **on)
+        for rms, change, on in (
+            (0.2544, 0.0, {"condition": "gaussian", "level": 0.3}),
+            (0.05, 0.001, {"condition": "blur", "level": 1.0}),
+        )
+        for epoch in range(3)
+    ]
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
+
+    def cells(fold):
+        page.locator(f"#{fold} > summary").click()
+        lines = page.locator(f"#{fold} tbody tr")
+        lines.first.wait_for()
+        return [tuple(line.split("\t")) for line in lines.all_inner_texts()]
+
+    assert cells("undefined") == [
+        (
+            *("me/fixture", "Saliency: mit1003", "NSS", "rollout; gradient"),
+            *("epoch-000, epoch-001", "no fixation points"),
+        ),
+        ("me/fixture", "Saliency: mit1003", "shuffled AUC", "", "epoch-000", "not defined on these data"),
+    ]
+    assert cells("diagnostics") == [
+        ("Sensitivity to noise: x", "effective noise, RMS", "Gaussian noise, sigma 0.3", "0.254"),
+        ("Sensitivity to noise: x", "effective noise, RMS", "blur, width 1 px", "0.05 to 0.052"),
+    ]

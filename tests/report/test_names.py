@@ -12,10 +12,8 @@ from hf_clipdyn.report import read_study
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.plan import plan_benchmarks
 from hf_clipdyn.report.tables import (
-    diagnostics_table,
     overview_tables,
     provenance_table,
-    undefined_table,
 )
 from hf_clipdyn.report.words import find
 from hf_clipdyn.results.row import Row
@@ -82,8 +80,6 @@ def _everything(path: Any) -> str:
     ]
     overview = [[panel.title for panel in panels] for panels in study.overview]
     made = [
-        undefined_table(study),
-        diagnostics_table(study),
         provenance_table(study),
         *overview_tables(study),
     ]

@@ -18,12 +18,13 @@ def data(read):
 def _numbers(points):
     """Values, lower and upper ends as the program reads them."""
     scale = 10 ** points["e"]
+    upper = [None if low is None else low + more for low, more in zip(points["l"], points["h"], strict=True)]
     ends = [
         [
             None if v is None or arm is None else (v + sign * arm) / scale
             for v, arm in zip(points["v"], arms, strict=True)
         ]
-        for sign, arms in ((-1, points["l"]), (1, points["h"]))
+        for sign, arms in ((-1, points["l"]), (1, upper))
     ]
     return [None if v is None else v / scale for v in points["v"]], *ends
 

@@ -377,7 +377,7 @@ def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
 
 
 def _points(points: pd.DataFrame, strings: _Strings) -> dict[str, Any]:
-    """One trajectory: places ``r``, values ``v`` and the arms ``l`` and ``h`` of their intervals in 10^-e, ``n``."""
+    """One trajectory: places ``r``, values ``v``, lower arms ``l`` and what upper ones add (``h``) in 10^-e, ``n``."""
     values = points["value"].to_numpy(np.float64)
     defined, usable = points["defined"].to_numpy(bool), points["usable"].to_numpy(bool)
     low, high = points["ci_low"].to_numpy(np.float64), points["ci_high"].to_numpy(np.float64)
@@ -388,8 +388,8 @@ def _points(points: pd.DataFrame, strings: _Strings) -> dict[str, Any]:
     if not np.array_equal(order, np.arange(len(order))):
         data["r"] = order.tolist()
     if np.isfinite(low).any() or np.isfinite(high).any():
-        data["l"] = _integers(whole - np.round(low * 10.0**exponent))
-        data["h"] = _integers(np.round(high * 10.0**exponent) - whole)
+        lower, upper = whole - np.round(low * 10.0**exponent), np.round(high * 10.0**exponent) - whole
+        data["l"], data["h"] = _integers(lower), _integers(upper - lower)
     for name, column in (("n", "n"), ("k", "n_clusters")):
         counts = points[column].to_numpy(np.int64)
         data[name] = int(counts[0]) if (counts == counts[0]).all() else counts.tolist()

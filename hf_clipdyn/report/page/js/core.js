@@ -39,14 +39,14 @@ function readPoints({ e, v, l, h, n, k, r, x, c }, strings) {
   // A division by a power of ten gives the nearest number to the decimal one; a product with 10^-e does not.
   const scale = 10 ** e;
   const at = (whole) => (whole === null ? null : whole / scale);
-  const end = (arm, sign) => (i) => (arm?.[i] == null || v[i] === null ? null : (v[i] + sign * arm[i]) / scale);
+  const known = (i) => v[i] !== null && l?.[i] != null && h[i] !== null;
   const ok = v.map((whole) => whole !== null);
   for (const i of x ?? []) ok[i] = false;
   return {
     r: r ?? v.map((_, i) => i),
     v: v.map(at),
-    lo: v.map((_, i) => end(l, -1)(i)),
-    hi: v.map((_, i) => end(h, 1)(i)),
+    lo: v.map((whole, i) => (known(i) ? (whole - l[i]) / scale : null)),
+    hi: v.map((whole, i) => (known(i) ? (whole + l[i] + h[i]) / scale : null)),
     n: Array.isArray(n) ? n : v.map(() => n),
     clusters: Array.isArray(k) ? k : v.map(() => k),
     ok,

@@ -45,17 +45,20 @@ function mountGroups(element, panels) {
   const grid = h("div", { class: "multiples narrow" });
   element.append(bar, grid);
   const metric = control(bar, { key: "glance", label: "Metric", options: panels.map(({ title, subtitle }, at) => [at, `${title}, ${subtitle}`]) });
-  DATA.groups.forEach((group, index) => {
+  const runOf = (index) => DATA.runs.find((run) => run.group === index);
+  const order = DATA.groups.map((_, index) => index).sort((a, b) => Boolean(runOf(a).arm) - Boolean(runOf(b).arm) || a - b);
+  for (const index of order) {
+    const group = DATA.groups[index];
     const swatch = h("i", { class: "swatch" });
     const chart = multiple(grid, `glance-${index}`, [swatch, group.title, h("span", {}, runsWords(index))]);
     live(chart, ["x", "seeds", "hidden", "glance"], () => {
       swatch.style.background = tone(group.colour);
       const panel = panels[Number(metric.value())];
-      const of = (group) => panel.series.filter((series) => series.run.group === group);
+      const of = (wanted) => panel.series.filter((series) => series.run.group === wanted);
       const main = mainGroup(index);
       drawSmall(chart, panel, runLines(of(index)), main === index ? [] : runLines(of(main)), group.title);
     }, () => placeMarks(chart));
-  });
+  }
 }
 
 /** The main arm of a group's size; for the main arm of another size, that of the first. */

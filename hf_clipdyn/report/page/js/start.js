@@ -42,6 +42,8 @@ function mountViews(holder, benchmark, section) {
   }
 }
 
+let landed = null; // where the page was scrolled to by a link: its goal stays the place, also where the page ends
+
 /** Brings a place into sight: opens what hides it, and stays there while charts above it are drawn. */
 function goTo(goal) {
   showTab(goal);
@@ -52,6 +54,7 @@ function goTo(goal) {
   const stay = () => {
     const moved = goal.getBoundingClientRect().top - wanted;
     if (Math.abs(moved) > 1) scrollBy({ top: moved, behavior: "instant" });
+    landed = scrollY;
     if ((left -= 1) > 0) requestAnimationFrame(stay);
   };
   for (const kind of ["wheel", "touchstart", "keydown", "pointerdown"]) addEventListener(kind, () => { left = 0; }, { once: true, passive: true });
@@ -87,7 +90,7 @@ function mountLinks() {
   let resting = 0;
   addEventListener("scroll", () => {
     clearTimeout(resting);
-    resting = setTimeout(() => state.set("at", placeInSight()), 250);
+    resting = setTimeout(() => { if (scrollY !== landed) state.set("at", placeInSight()); }, 250);
   }, { passive: true });
 }
 
