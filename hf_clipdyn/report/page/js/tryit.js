@@ -4,7 +4,7 @@
 //   mountTryIt(element, part)
 
 const DRAWN_SIDE = 280;
-const MOST_SIDE = 2048; // a larger photograph is halved by the browser first
+const MOST_SIDE = 2048; // the browser reduces a larger photograph first
 const MOST_PICKED = 12;
 
 function mountTryIt(element, part) {
@@ -17,7 +17,7 @@ function mountTryIt(element, part) {
   const charts = ["probability", "margin"].map((name) => h("figure", {}, h("figcaption", {}, name === "margin" ? "margin in cosine" : name), h("div", { class: "tryit-chart" })));
   const seen = h("canvas", { width: DRAWN_SIDE, height: DRAWN_SIDE, role: "img" });
   const caption = h("figcaption");
-  const board = drawingBoard((image) => ask(image));
+  const board = drawingBoard(ask);
   const map = embeddingMap(part, run);
 
   const show = () => {
@@ -49,6 +49,12 @@ function mountTryIt(element, part) {
     next(0);
   }
 
+  /** Other classes were picked; while a question is open, its end answers for them. */
+  function picked() {
+    if (view.answers.length === part.revisions.length) score();
+    else view.scores = null;
+  }
+
   /** Cosines with the texts of the same revision, and what follows from them for the picked classes. */
   function score() {
     const each = part.classes.length * view.width;
@@ -66,7 +72,7 @@ function mountTryIt(element, part) {
     h("p", { class: "quiet" }, ...introductionOfTryIt(part)),
     h("div", { class: "tryit" },
       h("div", { class: "tryit-input" }, board.element, examplesOf(part, board), h("figure", {}, seen, caption)),
-      h("div", { class: "tryit-output" }, picker(view, () => { if (view.answers.length) score(); }), status, h("div", { class: "tryit-charts" }, charts), map.element)),
+      h("div", { class: "tryit-output" }, picker(view, picked), status, h("div", { class: "tryit-charts" }, charts), map.element)),
     h("p", { class: "quiet" }, cautionsOfTryIt(part)));
   element.addEventListener("keydown", (event) => { if (event.target.matches("svg")) moveSlider(event); });
   state.watch(["t"], show);
@@ -101,8 +107,8 @@ function partIndex(part, run) {
 // ---------------------------------------------------------------- words
 
 function introductionOfTryIt(part) {
-  const count = part.revisions.length;
-  return [`Drop an image, choose a file or draw. The image encoder of ${count} revisions${
+  const revisions = part.revisions.length;
+  return [`Drop an image, choose a file or draw. The image encoder of ${revisions} revisions${
     part.leftOut ? ` (${part.leftOut} more are left out)` : ""} is in this page, and nothing leaves it. The page knows only the texts of ${
     part.classes.length} classes (“${part.classes[0].text}”), embedded by each revision's own text encoder; `, h("code", {}, "clipdyn app"), " takes any text and any model."];
 }
