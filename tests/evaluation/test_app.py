@@ -154,7 +154,7 @@ def test_the_running_app_answers(running: Running) -> None:
     kind, (image, facts, classes) = running.ask("stimulus", "shape_bias/procedural", 3, "")
     assert (kind, facts) == ("complete", "shape_bias/procedural, row 3, shape cat, texture car")
     assert classes.startswith("boat, bottle, car, cat")
-    kind, (words, chart) = running.ask("ask", "me/run", image, classes, "a photo of a {}", "last")
+    kind, (words, chart, *_) = running.ask("ask", "me/run", image, classes, "a photo of a {}", "last")
     assert kind == "complete"
     assert "3 of 3 revisions asked, with texts of the last revision" in words
     assert len(json.loads(chart["plot"])["data"]) == 2 * 8
