@@ -20,4 +20,5 @@ def draw(study: Study, panels: Sequence[Panel]) -> Figure:
         panels = level_panels(panels)
     with figure_style():
         axis = choose_axis(study.trajectories)
-        return draw_panels([panels], axis, min(3, len(panels)), bars=x == "value")
+        columns = min(3, len(panels))
+        return draw_panels([panels], axis, columns, bars=x == "value", intervals=study.confidence)

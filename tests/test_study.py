@@ -224,7 +224,7 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     text = page.read_text(encoding="utf-8")
     assert "<h1>Two files</h1>" in text
     assert all(name in text for name in ("local/tiny-seed10", "local/tiny-seed11", "mine"))
-    assert list((finished.folder / "report" / "figures").glob("*.svg"))
+    assert list((finished.folder / "report" / "figures").glob("*.pdf"))
     rows = pd.read_parquet(finished.folder / "results.parquet")
     parts = [pd.read_parquet(path) for path in finished.folder.glob("*/results.parquet")]
     assert len(rows) == sum(map(len, parts))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from hf_clipdyn.bundled import study_names
 from hf_clipdyn.cli import shared
@@ -14,6 +14,8 @@ from hf_clipdyn.fields import option
 
 if TYPE_CHECKING:
     from hf_clipdyn.evaluation.options import Evaluation
+    from hf_clipdyn.statistics.compare import Family
+    from hf_clipdyn.statistics.corrections import Correction
 
 __all__ = ["Demo", "Evaluate", "Report", "Study", "Train"]
 
@@ -295,8 +297,8 @@ class Report(Command, group="Main path"):
             self.revisions[0] if self.revisions else None,
             self.revisions[1:] or None,
             benchmarks=self.benchmarks or None,
-            correction=self.correction or "holm",
-            family=self.family or "main",
+            correction=cast("Correction", self.correction or "holm"),
+            family=cast("Family", self.family or "main"),
         )
         print(compared.render())
         if self.output is not None:

@@ -17,7 +17,7 @@ from hf_clipdyn.statistics.trajectories import Trajectory
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Axis", "choose_axis", "run_revisions", "scale_axes"]
+__all__ = ["TICK_STEPS", "Axis", "choose_axis", "run_revisions", "scale_axes"]
 
 _MANY_INSIDE = 3
 _LABELS = {
@@ -28,10 +28,11 @@ _LABELS = {
     "level": "level",
 }
 _DECADE_AND_HALF = 10**1.5
-_STEPS = [1, 2, 5, 10]  # of ticks: two decimals are enough
+TICK_STEPS = [1, 2, 5, 10]  # of ticks: two decimals are enough
 _LINEAR = (
     0.6  # at most this part of a power of ten is as wide as the way from 0 to the first trained revision
 )
+_FAR = 3.0  # first trained revisions
 _CLOSE = 1.6  # factor between two ticks whose numbers would touch
 _BETWEEN = tuple(range(2, 10))  # of each power of ten, where small ticks are
 _NAMES = 6  # names of revisions that fit under a panel
@@ -47,12 +48,14 @@ class Axis:
         log: logarithmic, since several revisions lie inside the first epoch, or since the levels ask for it.
         descending: of levels, from the largest to the smallest.
         beyond: of logarithmic levels, where 0 and inf are drawn.
+        first: of a logarithmic axis over training, the first trained revision.
     """
 
     kind: Literal["epoch", "samples_seen", "step", "order", "level"]
     log: bool = False
     descending: bool = False
     beyond: float = math.nan
+    first: float = math.nan
 
     @property
     def label(self) -> str:
@@ -65,6 +68,10 @@ class Axis:
         if self.kind == "level" and self.log:
             return np.where(np.isfinite(places) & (places > 0), places, self.beyond)
         return np.where(np.isfinite(places), places, np.nan)
+
+    def leaves_out(self, places: NDArray[np.float64]) -> bool:
+        """Whether a line begins untrained and goes on far behind the break, as if something were known in between."""
+        return bool(len(places) > 1 and places[0] <= 0 and places[1] > _FAR * self.first)
 
     def over(self, levels: LevelAxis, points: pd.DataFrame) -> "Axis":
         """The axis of a panel of curves with these points; 0 and inf lie one step beyond the weakest other level."""
@@ -88,10 +95,12 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
     inside = points["epoch"].between(0, 1, inclusive="neither").groupby(points["run"]).sum().max()
     if known["epoch"] and inside < _MANY_INSIDE:
         return Axis("epoch")
-    if known["samples_seen"]:
-        return Axis("samples_seen", log=bool(inside >= _MANY_INSIDE))
-    if known["epoch"]:
-        return Axis("epoch", log=True)
+    for name in ("samples_seen", "epoch"):
+        if known[name]:
+            log = bool(inside >= _MANY_INSIDE)
+            return Axis(
+                name, log=log, first=float(points.loc[points[name] > 0, name].min()) if log else math.nan
+            )
     return Axis("step") if known["step"] else Axis("order")
 
 
@@ -130,7 +139,7 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
             margin = 0.04 * np.ptp(places)
             cell.set_xlim(places.min() - margin, places.max() + margin)
         is_level = axis.kind == "level"
-        locator = MaxNLocator(5, steps=_STEPS) if is_level else MaxNLocator(7, integer=True)
+        locator = MaxNLocator(5, steps=TICK_STEPS) if is_level else MaxNLocator(7, integer=True)
         cell.xaxis.set_major_locator(locator)
         cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
     if axis.descending:
@@ -138,7 +147,7 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
     if cell.get_yscale() == "log":
         _use_powers(cell, "y")
     else:
-        cell.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=_STEPS))
+        cell.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=TICK_STEPS))
 
 
 def _use_powers(cell: "Axes", name: Literal["x", "y"]) -> None:

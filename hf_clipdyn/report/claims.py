@@ -58,7 +58,8 @@ def claims_axis(panels: Sequence[Panel]) -> Axis:
     points = [of_run for of_run in points if len(of_run) > 1]
     for name in _POSITIONS:
         if points and all(of_run[name].notna().all() for of_run in points):
-            return Axis(name, log=True)  # type: ignore[arg-type]
+            first = min(float(places[places > 0].min()) for places in (of_run[name] for of_run in points))
+            return Axis(name, log=True, first=first)  # type: ignore[arg-type]
     return Axis("order")
 
 

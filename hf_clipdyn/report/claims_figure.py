@@ -22,7 +22,7 @@ from hf_clipdyn.report.labels import (
     place_labels,
     wrapped,
 )
-from hf_clipdyn.report.plan import Line, Panel, Seeds, groups_of_seeds
+from hf_clipdyn.report.plan import Line, Panel, Seeds, average_seeds, groups_of_seeds
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import GREY, INK, PAPER, hue
 from hf_clipdyn.report.words import NOT_INTERPRETABLE, part_title, part_word
@@ -43,6 +43,7 @@ _NUMBERS = 24  # letters of a value with its interval
 _PANEL, _SHORT_PANEL, _LEAST_PANEL, _FRAME = 16.0, 11.5, 7.0, 4.5
 _MOST_MARKED = 100  # points of a panel that have a mark each; more hide the lines, and swell the file
 _HIGHEST = 8.0  # inches: panels of a higher figure shrink to the least height
+_MEAN_WIDTH, _ARM_WIDTH = 1.6, 0.9  # points
 _REACH = 6.0  # multiples of δ that the intervals' axis shows at most
 _DOTS, _DASHES = (0, (1, 1.5)), (0, (4, 3))
 _STROKES = {"neutral": "-", "human": "-", "untrained": _DOTS}
@@ -61,15 +62,16 @@ class _Row:
 def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":
     """The figure of the claims, laid out, this many inches wide; drawn and saved inside `figure_style`.
 
-    A row for each endpoint that was measured: thin lines for the runs, scales in colour, control arms in grey,
-    horizontal lines for the untrained model, chance, pixels and people, registered windows shaded. Beside it, or below
-    it in a narrow figure, the interval of each contrast in units of its δ, over the band from -δ to δ, with its verdict
-    in words. None without any estimate: nobody has asked for the courses alone.
+    A row for each endpoint that was measured: thin lines for the runs, thick ones for means over seeds, scales in
+    colour, means of control arms in grey, horizontal lines for the untrained model, chance, pixels and people,
+    registered windows shaded. Beside it, or below it in a narrow figure, the interval of each contrast in units of its
+    δ, over the band from -δ to δ, with its verdict in words. None without any estimate.
     """
     panels = [panel for panel in plan_claims(study) if panel.contrasts]
     if not panels:
         return None
-    axis, scales = claims_axis(panels), _scales(panels, groups_of_seeds(study.trajectories))
+    groups = groups_of_seeds(study.trajectories)
+    axis, scales = claims_axis(panels), _scales(panels, groups)
     beside = width >= _SIDE_BY_SIDE
     # Constrained layout leaves about .42 of the width to a list beside its panel; one below it has the whole width.
     breadth = width * (0.42 if beside else 0.97)
@@ -80,7 +82,7 @@ def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":
         _draw_list(cell, rows, reach, share, in_layout=beside)
     letters = iter(ascii_lowercase if len(panels) > 1 else "")
     for cell, panel in zip(cells, panels, strict=True):
-        labels = _draw_panel(cell, panel, axis, scales)
+        labels = _draw_panel(cell, average_seeds(panel, groups), axis, scales)
         title, above = _title(panel, cell, width), 1.9 * _small() if panel.spans else None
         cell.set_title(title, pad=above)
         add_letter(cell, next(letters, ""), title, above)
@@ -147,14 +149,33 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, scales: dict[str, str]) 
     scale_values(cell, panel.first.term)
     _draw_spans(cell, panel, scales)
     labels = [draw_level(cell, level, _STROKES.get(level.role, _DASHES)) for level in panel.levels]
-    alone = sum(not line.trajectory.arm for line in panel.lines) == 1
-    marked = sum(len(line.trajectory.points) for line in panel.lines) <= _MOST_MARKED
+    runs = [run for line in panel.lines for run in _runs(line)]
+    alone = sum(not run.trajectory.arm for run in runs) == 1
+    marked = sum(len(run.trajectory.points) for run in runs) <= _MOST_MARKED
     for line in sorted(panel.lines, key=lambda line: not line.trajectory.arm):  # control arms lie below
         arm = line.trajectory.arm
         colour = GREY if arm else scales[line.trajectory.scale]
-        _draw_course(cell, line, axis, colour, alone=alone, marked=marked)
+        for run in () if arm and line.members else _runs(line):
+            alpha = 0.4 if line.members else 1.0
+            _draw_course(cell, run, axis, colour, alone=alone, marked=marked, alpha=alpha)
+        if line.members:
+            points = Points.of(line.trajectory, axis)
+            width = _ARM_WIDTH if arm else _MEAN_WIDTH
+            cell.plot(
+                points.places,
+                points.drawn,
+                color=colour,
+                linewidth=width,
+                label=line.label,
+                zorder=2 if arm else 4,
+            )
     scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
     return labels
+
+
+def _runs(line: Line) -> list[Line]:
+    """The lines of its seeds, or itself."""
+    return [Line(member.run, member) for member in line.members] or [line]
 
 
 def _draw_spans(cell: "Axes", panel: Panel, scales: dict[str, str]) -> None:
@@ -178,7 +199,9 @@ def _draw_spans(cell: "Axes", panel: Panel, scales: dict[str, str]) -> None:
         )
 
 
-def _draw_course(cell: "Axes", line: Line, axis: Axis, colour: str, *, alone: bool, marked: bool) -> None:
+def _draw_course(
+    cell: "Axes", line: Line, axis: Axis, colour: str, *, alone: bool, marked: bool, alpha: float
+) -> None:
     course, points = line.trajectory, Points.of(line.trajectory, axis)
     if len(points.places) == 0:
         for value in course.usable["value"]:
@@ -188,7 +211,8 @@ def _draw_course(cell: "Axes", line: Line, axis: Axis, colour: str, *, alone: bo
         points.places,
         points.drawn,
         color=colour,
-        linewidth=1.6 if alone and not course.arm else 0.9,
+        linewidth=_MEAN_WIDTH if alone and not course.arm else _ARM_WIDTH,
+        alpha=alpha,
         marker="o" if marked else "",
         markersize=3 if alone else 1.8,
         label=line.label,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.report.axis import Axis, scale_axes
+from hf_clipdyn.report.axis import TICK_STEPS, Axis, scale_axes
 from hf_clipdyn.report.labels import (
     Label,
     add_labels,
@@ -47,6 +47,8 @@ Bools = NDArray[np.bool_]
 _WIDTH = 4.5  # one column, and legible on a phone
 _HEIGHT, _SINGLE_HEIGHT = 2.3, 2.75
 _BAR_HEIGHT = 0.18
+_HATCHES = ("", "////", "....", "xxxx")  # of bars, where lines have strokes
+_BAR_ALPHA = 0.5  # intervals and references lie over the bars
 _TITLE_LINE = 0.17
 _NARROW = 3.4  # a panel whose names of lines need short lines
 _LABEL_SHARE = 0.45  # of a panel with bars, for their labels
@@ -84,7 +86,7 @@ def draw_panels(
         bars: draw bars instead of lines, except over levels.
         width: inches; default: by the columns.
         lettered: whether several panels are named a, b, c.
-        alike: the panels of a block have the same limits.
+        alike: the panels of a block show one number: they share limits, letter and names.
         intervals: the confidence level in words, for the legend.
     """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
@@ -95,7 +97,9 @@ def draw_panels(
         slots += [*block, *[None] * (-len(block) % columns)]
     scale = font_points("font.size") / 10
     width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
-    titles = ["" if panel is None else _title(panel, width / columns, columns, bars=bars) for panel in slots]
+    titles = [_title(panel, width / columns, columns, bars=bars) if panel else "" for panel in slots]
+    if alike:  # the first of a block has a heading over the whole row
+        titles = [panel.title if panel else "" for panel in slots]
     rows = [slice(start, start + columns) for start in range(0, len(slots), columns)]
     letters_of_label = letters_across("ytick.labelsize", _LABEL_SHARE * width / columns)
     heights = [
@@ -106,23 +110,27 @@ def draw_panels(
     cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     labels: dict[Axes, list[Label]] = {}
     ends: dict[Axes, list[Label]] = {}
+    dashes: dict[str, int] = {}
+    firsts = {id(block[0]) for block in blocks}
     letters = iter(ascii_lowercase if lettered and len(slots) > 1 else "")
     for cell, panel, title in zip(cells.flat, slots, titles, strict=True):
         if panel is None:
             cell.set_visible(False)
             continue
         if bars and not panel.over_levels:
-            _draw_bars(cell, panel, letters_of_label)
+            _draw_bars(cell, panel, letters_of_label, dashes)
         else:
             labels[cell], ends[cell] = _draw_panel(cell, panel, axis)
         cell.set_title(title, y=1.0)
-        if letter := next(letters, ""):
-            add_letter(cell, letter, title)
+        if not alike or id(panel) in firsts:
+            add_letter(cell, next(letters, ""), title)
     if alike:
         start = 0
         for block in blocks:
             _share_limits(cells.flat[start : start + len(block)], columns)
             start += len(block) + -len(block) % columns
+        for cell in cells[:-1].flat:
+            cell.set_xlabel("")
     for row_of_cells in cells:
         _name_once(row_of_cells, labels, ends, shared_levels=alike)
     narrow = width / columns < _NARROW * scale
@@ -221,18 +229,18 @@ def _add_legend(figure: "Figure", panels: Sequence[Panel], marks: "Sequence[Arti
     from matplotlib.container import Container
 
     at_ends = {line.label for panel in panels if _has_ends(panel) for line in panel.lines if line.colour >= 0}
-    alone = {line.label for panel in panels if len(panel.lines) == 1 for line in panel.lines}
+    shown = ([line.label for line in panel.lines if line.colour >= 0] for panel in panels)
+    alone = {label for labels in shown if len(labels) == 1 for label in labels}
     handles: dict[str, Any] = {}
     for cell in figure.axes:
         for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
             if isinstance(handle, Container) or label not in at_ends | alone:
                 handles.setdefault(str(label), handle)
     runs = {label: handle for label, handle in handles.items() if isinstance(handle, Container)}
-    handles = ({} if len(runs) == 1 else runs) | {
-        label: handle for label, handle in handles.items() if label not in runs
-    }
-    for mark in marks:
-        handles[str(mark.get_label())] = mark
+    runs.pop(NOT_INTERPRETABLE, None)
+    others = {label: handle for label, handle in handles.items() if label not in runs}
+    handles = others if len(runs) == 1 else runs | others  # one run needs no name
+    handles |= {str(mark.get_label()): mark for mark in marks}
     handles |= {label: handles.pop(label) for label in (NOT_INTERPRETABLE, _NOT_DEFINED) if label in handles}
     if not handles:
         return
@@ -395,7 +403,13 @@ class Points:
         )
         usable, defined = (number.points[name].to_numpy(bool)[known] for name in ("usable", "defined"))
         hollow = defined & ~usable & (not number.term.hide_not_interpretable)
-        return cls(places[known], value, low, high, usable, hollow, ~defined)
+        points = cls(places[known], value, low, high, usable, hollow, ~defined)
+        start = int(axis.leaves_out(points.places))
+        return cls.joined([points.part(slice(start)), points.part(slice(start, None))]) if start else points
+
+    def part(self, which: slice) -> "Points":
+        """Some of them, in their order."""
+        return Points(*(getattr(self, column.name)[which] for column in fields(self)))
 
     @classmethod
     def joined(cls, parts: "Sequence[Points]") -> "Points":
@@ -420,7 +434,7 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, pen: _Pen, *, band: bool) -
     elif line.members:
         seeds = Points.joined([Points.of(member, axis) for member in line.members])
         _plot(cell, seeds, replace(pen, marker=""), linewidth=_THIN, alpha=0.45, zorder=2.5)
-        _draw_marks(cell, seeds, ".")
+        _draw_marks(cell, seeds, ".", intervals=False)
         every = max(1, len(points.places) // _DRAWN_MARKERS)
         _plot(cell, points, pen, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
     else:
@@ -452,10 +466,10 @@ def _draw_intervals(cell: "Axes", points: Points, colour: str, *, band: bool) ->
         cell.vlines(points.places[bars], low[bars], high[bars], color=colour, linewidth=1, zorder=2)
 
 
-def _draw_marks(cell: "Axes", points: Points, marker: str) -> None:
+def _draw_marks(cell: "Axes", points: Points, marker: str, *, intervals: bool = True) -> None:
     """Hollow marks for points that are not interpretable, crosses at the foot for those that are not defined."""
     if points.hollow.any():
-        _draw_hollow(cell, points, marker)
+        _draw_hollow(cell, points, marker, intervals=intervals)
     if points.missing.any():
         _draw_missing(cell, points.places[points.missing])
 
@@ -465,7 +479,7 @@ def _draw_missing(cell: "Axes", places: Floats) -> None:
 
     foot = Line2D(
         places,
-        [0.03] * len(places),
+        [0.05] * len(places),
         transform=cell.get_xaxis_transform(),
         linestyle="none",
         marker="x",
@@ -475,11 +489,12 @@ def _draw_missing(cell: "Axes", places: Floats) -> None:
     cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
 
 
-def _draw_hollow(cell: "Axes", points: Points, marker: str) -> None:
+def _draw_hollow(cell: "Axes", points: Points, marker: str, *, intervals: bool) -> None:
     places, value, low, high = (
         part[points.hollow] for part in (points.places, points.value, points.low, points.high)
     )
-    cell.vlines(places, low, high, color=GREY, linewidth=1, zorder=2)
+    if intervals:
+        cell.vlines(places, low, high, color=GREY, linewidth=1, zorder=2)
     cell.plot(
         places,
         value,
@@ -493,10 +508,11 @@ def _draw_hollow(cell: "Axes", points: Points, marker: str) -> None:
     )
 
 
-def _draw_bars(cell: "Axes", panel: Panel, letters: int) -> None:
+def _draw_bars(cell: "Axes", panel: Panel, letters: int, dashes: dict[str, int]) -> None:
     """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend.
 
-    A reference that scales some of the bars is drawn across these alone. Labels are wrapped at this number of letters.
+    A reference that scales some of the bars is drawn across these alone. Labels are wrapped at this number of letters;
+    ``dashes`` is the place of each reference's dashes, which grows from panel to panel.
     """
     term = panel.first.term
     if term.limits is not None:
@@ -507,39 +523,44 @@ def _draw_bars(cell: "Axes", panel: Panel, letters: int) -> None:
     shared = [
         line for line in _drawn_references(panel) if line.label == line.trajectory.reference_terms.title
     ]
-    looks = {line.label: index for index, line in enumerate(shared)}
-    shared_titles = set(looks)
+    shared_titles = {line.label for line in shared}
     for line in panel.lines:
         (point,) = rows_of(line.trajectory.points)
         place = names.index(line.label) + (runs.index(line.trajectory.run) - (len(runs) - 1) / 2) * thickness
         for other in line.trajectory.references:
             title = other.reference_terms.title
             if other.reference_terms.drawn and title not in shared_titles:
-                style = _DASHES[looks.setdefault(title, len(looks)) % len(_DASHES)]
+                style = _DASHES[dashes.setdefault(title, len(dashes)) % len(_DASHES)]
                 ends = place - thickness / 2, place + thickness / 2
                 _draw_scale(cell.vlines, other, style, title, *ends)
-        colour = cycle_colour(line.colour)
+        chosen = look(line.colour)
         if not point.defined:
             cell.plot(0.01, place, "x", color=GREY, transform=cell.get_yaxis_transform(), label=_NOT_DEFINED)
             continue
         if not point.usable and term.hide_not_interpretable:
             continue
-        look: dict[str, Any] = {"facecolor": colour, "label": line.trajectory.run}
+        fill: dict[str, Any] = {
+            "facecolor": (cycle_colour(chosen.hue), _BAR_ALPHA),
+            "label": line.trajectory.run,
+        }
+        fill["hatch"] = _HATCHES[chosen.stroke]
         if not point.usable:
             paper = mpl.rcParams["axes.facecolor"]
-            look = {"facecolor": paper, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
-        cell.barh(place, point.value, thickness * 0.9, zorder=2, **look)
+            fill = {"facecolor": paper, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
+        cell.barh(place, point.value, thickness * 0.9, zorder=2, **fill)
         cell.hlines(
             place, point.ci_low, point.ci_high, color=mpl.rcParams["text.color"], linewidth=1, zorder=3
         )
     for level in panel.levels:
-        more = {"label": level.title} if level.role == "human" else {"zorder": 1.5}
-        cell.axvline(level.height, **_scale_look(level.role), **more)
-    for index, line in enumerate(shared):
-        _draw_scale(cell.axvline, line.trajectory, _DASHES[index % len(_DASHES)], line.label)
+        more = {"label": level.title} if level.role == "human" else {}
+        cell.axvline(level.height, zorder=2.5, **_scale_look(level.role), **more)
+    for line in shared:
+        style = _DASHES[dashes.setdefault(line.label, len(dashes)) % len(_DASHES)]
+        _draw_scale(cell.axvline, line.trajectory, style, line.label)
     ticks = ["" if names == runs else textwrap.fill(name, letters) for name in names]
     cell.set_yticks(range(len(names)), ticks)
     cell.set_ylim(len(names) - 0.4, -0.6)
+    cell.locator_params(axis="x", nbins=5, steps=TICK_STEPS)
     cell.grid(visible=False, axis="y")
     cell.grid(visible=True, axis="x")
 

@@ -4,7 +4,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.claims_figure import draw_claims
 from hf_clipdyn.report.draw import draw_panels
 from hf_clipdyn.report.labels import NO_LAYOUT
-from hf_clipdyn.report.plan import N_HUES, Panel, average_seeds, groups_of_seeds, plan_benchmarks
+from hf_clipdyn.report.plan import N_HUES, Line, Panel, average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.style import figure_style, read_style
+from hf_clipdyn.report.style import TYPEFACES, figure_style, read_style, typefaces
 from hf_clipdyn.schema import read_any_json
 from hf_clipdyn.statistics.trajectories import bare
 
@@ -36,6 +36,7 @@ __all__ = [
     "Size",
     "draw_arms",
     "overview_figure",
+    "page_figures",
     "plan_figures",
     "saved",
     "write_figures",
@@ -81,6 +82,7 @@ COLUMN = Size(width=3.35, columns=1, many=6)
 PAGE = Size(width=7.0, columns=3, many=15)
 """85 and 178 mm: within the columns and pages of Nature (89 and 183 mm), Elsevier (90 and 190), PNAS (87 and 178) and
 IEEE (89 and 182)."""
+_ON_PAGE = ("summary", "claims")
 _FEW = 2  # panels that fit into a column
 
 
@@ -91,7 +93,7 @@ def write_figures(
     *,
     formats: Sequence[str] = ("png", "pdf"),
     width: str = "auto",
-) -> None:
+) -> dict[str, bytes]:
     """Write ``NAME.png`` and ``NAME.pdf``: ``summary``, one for each benchmark, ``arms`` and ``claims``.
 
     Panels show the main metrics over training and over levels, bars if each run has one revision. Several seeds of a
@@ -104,22 +106,45 @@ def write_figures(
         style: as of `read_style`.
         formats: of `FORMATS`.
         width: of `WIDTHS`; ``auto`` is a column for one or two panels, else a page.
+
+    Returns:
+        Those that `page_figures` would draw again.
     """
     for known, what, names in ((FORMATS, "figure format", formats), (WIDTHS, "figure width", [width])):
         for name in names:
             if name not in known:
                 raise UnknownNameError(what, name, known)
     settings = {} if style is None else read_style(style)
-    folder = FigureFolder(path)
+    folder, images = FigureFolder(path), dict[str, bytes]()
     with figure_style(settings, printed=True):
-        for name, panels in plan_figures(study).items():
-            column = width == "column" or (width == "auto" and len(panels) <= _FEW)
-            folder.save(_draw(study, panels, COLUMN if column else PAGE), name, formats)
-        for name, draw in _OTHERS.items():
-            figure = draw(study, COLUMN.width if width == "column" else PAGE.width)
-            if figure is not None:
-                folder.save(figure, name, formats)
+        for name, figure in _drawn(study, width):
+            folder.save(figure, name, formats)
+            if name in _ON_PAGE and figure.get_figwidth() == PAGE.width:
+                images[name] = saved(figure)
     folder.sweep()
+    return images
+
+
+def _drawn(study: Study, width: str) -> "Iterator[tuple[str, Figure]]":
+    """Each figure with its name."""
+    for name, panels in plan_figures(study).items():
+        column = width == "column" or (width == "auto" and len(panels) <= _FEW)
+        yield name, _draw(study, panels, COLUMN if column else PAGE)
+    for name, draw in _OTHERS.items():
+        figure = draw(study, COLUMN.width if width == "column" else PAGE.width)
+        if figure is not None:
+            yield name, figure
+
+
+def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
+    """``summary`` and ``claims`` as SVG, as wide as a page, if the study has them; ``drawn`` has some already."""
+    images = dict(drawn)
+    with figure_style(printed=True):
+        if "summary" not in images and study.overview:
+            images["summary"] = overview_figure(study)
+        if "claims" not in images and (figure := draw_claims(study, PAGE.width)) is not None:
+            images["claims"] = saved(figure)
+    return images
 
 
 def plan_figures(study: Study) -> dict[str, list[Panel]]:
@@ -141,11 +166,10 @@ def _overview(study: Study) -> list[Panel]:
 def _averaged(study: Study, panels: Sequence[Panel]) -> list[Panel]:
     """Panels with means over seeds; of more groups than hues, the main arm alone."""
     groups = groups_of_seeds(study.trajectories)
+    if len(groups) > N_HUES:
+        groups = groups_of_seeds([number for number in study.trajectories if not number.arm])
     means = [average_seeds(panel, groups) for panel in panels]
-    if len(groups) <= N_HUES:
-        return means
-    main = [tuple(line for line in panel.lines if not line.trajectory.arm) for panel in means]
-    return [replace(panel, lines=lines or panel.lines) for panel, lines in zip(means, main, strict=True)]
+    return [panel for panel in means if panel.lines]
 
 
 def _draw(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
@@ -179,9 +203,14 @@ def _arm_panels(panel: Panel) -> list[Panel]:
         number = line.trajectory
         title = ", ".join(filter(None, [bare(number.arm), number.scale if several else ""]))
         behind = [main[number.scale]] if number.scale in main else []
-        lines = [replace(other, label="main arm", colour=-1, members=()) for other in behind]
+        lines = [replace(other, label=_behind(other), colour=-1, members=()) for other in behind]
         panels.append(replace(panel, title=title, lines=(*lines, line)))
     return [replace(first, title=f"{panel.title}\n{first.title}") for first in panels[:1]] + panels[1:]
+
+
+def _behind(main: Line) -> str:
+    n = len(main.members)
+    return f"main arm, mean of {n} seeds" if n else "main arm"
 
 
 _OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"arms": draw_arms, "claims": draw_claims}
@@ -193,7 +222,14 @@ def saved(figure: "Figure", suffix: str = "svg") -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(NO_LAYOUT):
         figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
-    return buffer.getvalue()
+    drawn = buffer.getvalue()
+    if suffix == "svg":  # the reader's machine may have another of the typefaces
+        drawn = drawn.replace(_quoted(typefaces()), _quoted(TYPEFACES))
+    return drawn
+
+
+def _quoted(names: Sequence[str]) -> bytes:
+    return ", ".join(f"'{name}'" for name in names).encode()
 
 
 def overview_figure(study: Study, suffix: str = "svg") -> bytes:

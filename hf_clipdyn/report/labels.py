@@ -71,7 +71,9 @@ def wrapped(text: str, letters: int) -> str:
 
 
 def add_letter(cell: "Axes", letter: str, title: str, pad: float | None = None) -> None:
-    """Name a panel left of its title, which is this number of points above the axes."""
+    """Name a panel left of its title, which is this number of points above the axes; nothing without a letter."""
+    if not letter:
+        return
     size = font_points("axes.titlesize")
     above = (mpl.rcParams["axes.titlepad"] if pad is None else pad) + title.count("\n") * 1.2 * size
     cell.annotate(

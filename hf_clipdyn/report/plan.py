@@ -498,7 +498,7 @@ def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
     A mean is taken only where every seed has a usable number: one that the next seed enters would jump. It has no
     interval, since the items' intervals say nothing about the variation between seeds.
     """
-    if panel.ramp or all(len(group.runs) == 1 for group in groups):
+    if panel.ramp or panel.colour != ("run",):
         return panel
     place = "level" if panel.over_levels else "revision"
     lines = _averaged(panel.lines, groups, place)

@@ -43,6 +43,7 @@ __all__ = [
     "read_style",
     "shade",
     "twins",
+    "typefaces",
 ]
 
 INK = "#1f2328"
@@ -184,18 +185,19 @@ def figure_style(style: Mapping[str, Any] | None = None, *, printed: bool = Fals
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name may have any character
         mpl.rcdefaults()
-        for settings in (_SETTINGS, _installed_typefaces(), _PRINTED if printed else {}, style or {}, _FIXED):
+        faces = {"font.sans-serif": list(typefaces())}
+        for settings in (_SETTINGS, faces, _PRINTED if printed else {}, style or {}, _FIXED):
             mpl.rcParams.update(dict[Any, Any](settings))
         yield
 
 
 @cache
-def _installed_typefaces() -> dict[Any, Any]:
-    """Those of this machine: matplotlib warns of any other."""
+def typefaces() -> tuple[str, ...]:
+    """Those of `TYPEFACES` that this machine has: matplotlib warns of any other."""
     from matplotlib.font_manager import get_font_names
 
     installed = set(get_font_names())
-    return {"font.sans-serif": [name for name in TYPEFACES if name in installed]}
+    return tuple(name for name in TYPEFACES if name in installed)
 
 
 def cycle_colour(index: int) -> str:

@@ -7,13 +7,14 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import special
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.influence import Key, influences
 from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
-from hf_clipdyn.metrics.estimate import Floats, Influence, weighted_sum
+from hf_clipdyn.metrics.estimate import Influence, weighted_sum
 from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.results.terms import Vocabulary
@@ -198,7 +199,9 @@ def _pairs(rows: pd.DataFrame, a: str, others: Sequence[str]) -> Iterator[tuple[
     ordered = rows.drop_duplicates(["run", "revision"]).sort_values(
         ["samples_seen", "step", "epoch"], kind="stable"
     )
-    runs = ordered.groupby("run", sort=False)["revision"].agg(list).to_dict()
+    runs: dict[str, list[str]] = {}
+    for run, revision in zip(ordered["run"], ordered["revision"], strict=True):
+        runs.setdefault(run, []).append(revision)
     revisions = sorted(set(ordered["revision"]))
 
     def named(name: str) -> _State:
@@ -294,7 +297,7 @@ def _compare(
     )
 
 
-def _half_width(error: Floats, n_clusters: Any, probability: Any) -> Floats:
+def _half_width(error: NDArray[np.float64], n_clusters: Any, probability: Any) -> NDArray[np.float64]:
     """Of Student's interval up to that quantile: 0 without any error, NaN without a probability."""
     with np.errstate(invalid="ignore"):
         quantile = special.stdtrit(n_clusters - 1, probability)
@@ -331,7 +334,7 @@ def _of_metrics(table: pd.DataFrame, words: Vocabulary) -> "pd.Series[bool]":
     is_main = pd.Series(False, table.index)
     of_values = table[table["role"] == "value"].groupby(["kind", "dataset"], sort=False, observed=True)
     for (kind, _), rows in of_values:
-        main = words.kind(kind).main_metrics(rows["metric"].unique().tolist())
+        main = words.kind(str(kind)).main_metrics(rows["metric"].unique().tolist())
         is_main[rows.index] = rows["metric"].isin(main)
     return is_main
 

@@ -18,15 +18,15 @@ at which the interval of each number is made.
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
-
-from hf_clipdyn.metrics.estimate import Floats
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["CORRECTIONS", "Correction", "adjusted", "error_rates"]
 
 Correction = Literal["holm", "bh", "by", "none"]
 CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
 """The corrections, the default first."""
+
+Floats = NDArray[np.float64]
 
 
 def adjusted(p_values: ArrayLike, correction: Correction = "holm") -> Floats:
@@ -43,7 +43,7 @@ def adjusted(p_values: ArrayLike, correction: Correction = "holm") -> Floats:
         >>> from hf_clipdyn.statistics.corrections import adjusted
         >>> adjusted([0.01, 0.04, 0.03, 0.005]).tolist()
         [0.03, 0.06, 0.06, 0.02]
-        >>> adjusted([0.01, 0.04, 0.03, 0.005], "bh").tolist()
+        >>> adjusted([0.01, 0.04, 0.03, 0.005], "bh").round(3).tolist()
         [0.02, 0.04, 0.04, 0.02]
     """
     p = np.asarray(p_values, np.float64)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from result_rows import VOCABULARY, row
 
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.report.draw import draw_panels, spread
+from hf_clipdyn.report.draw import draw_panels
 from hf_clipdyn.report.figures import saved
+from hf_clipdyn.report.labels import decimals, spread
 from hf_clipdyn.report.plan import plan_benchmarks
-from hf_clipdyn.report.style import figure_style
+from hf_clipdyn.report.style import HUMAN, figure_style
 from hf_clipdyn.results.terms import Axis, Condition, Reference
 
 
@@ -84,12 +85,12 @@ def test_a_long_title_stays_within_its_figure(read):
 
 
 def test_the_human_line_is_for_the_real_images_only(study, draw):
-    assert "humans\n0.959" in _texts(draw(study(dataset="cue_conflict"), "shape_bias"))
+    assert "humans\n0.96" in _texts(draw(study(dataset="cue_conflict"), "shape_bias"))
     assert not any("human" in text for text in _texts(draw(study(), "shape_bias")))
 
 
 def test_chance_and_null_come_from_their_rows(study, draw):
-    assert "chance\n0.125" in _texts(draw(study(), "top1"))
+    assert "chance\n0.12" in _texts(draw(study(), "top1"))
     figure = draw(study(), "cue_accuracy")
     assert "null" in _texts(figure)
     assert any(list(line.get_ydata())[:2] == pytest.approx([0.262, 0.264]) for line in figure.axes[0].lines)
@@ -132,6 +133,25 @@ def test_the_logarithmic_axis_keeps_the_untrained_model(draw):
     assert cell.get_xscale() == "symlog"
     assert cell.get_xlim()[0] < 0
     assert "epoch 1" in _texts(draw(rows, "top1"))
+    assert cell.get_xticks(minor=True).size > 3, "powers of ten have small ticks between them"
+    slashes = [
+        line for line in cell.lines if not isinstance(line.get_marker(), str) and line.get_ydata()[0] == 0
+    ]
+    assert all(0 < line.get_xdata()[0] < 64 for line in slashes)
+    assert len(slashes) == 3, "the axis is broken between 0 and the first trained revision"
+
+
+def test_no_line_leads_over_the_break_to_a_revision_far_behind_it(draw):
+    rows = [_inside_an_epoch(step, step * 64) for step in (1, 4, 16)]
+    rows += [
+        row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch, repo_id=run)
+        for epoch in (0, 1, 2)
+        for run in ("me/fixture", "me/coarse")
+    ]
+    (cell,) = draw(rows, "top1").axes
+    lines = {line.get_label(): line.get_ydata() for line in cell.lines}
+    assert np.isnan(lines["me/coarse"][1])
+    assert not np.isnan(lines["me/fixture"]).any()
 
 
 def test_a_logarithmic_axis_within_one_decade_names_its_ends(draw):
@@ -226,7 +246,8 @@ def test_single_revisions_are_bars_with_intervals_and_references_as_lines(draw):
     assert interval.get_segments()[0][:, 0] == pytest.approx([0.4, 0.6])
     assert cell.get_xlim() == (0, 1)
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["org/a", "org/b", "chance", "not defined"]
+    shown = ["org/a", "org/b", "chance", "95 % interval", "not defined"]
+    assert [text.get_text() for text in legend.get_texts()] == shown
 
 
 def test_levels_of_single_revisions_are_a_curve_for_each_probe(draw):
@@ -315,6 +336,100 @@ def test_bars_with_long_labels_can_be_laid_out(read):
         with figure_style():
             saved(figure)
         assert "\n" in figure.axes[0].get_yticklabels()[0].get_text()
+
+
+def _runs(n, metric="top1", **columns):
+    return [
+        row(
+            "zero_shot/x", metric, 0.1 * run + 0.05 * epoch, 0.02, repo_id=f"me/{run}", epoch=epoch, **columns
+        )
+        for run in range(n)
+        for epoch in (0, 1)
+    ]
+
+
+def test_lines_are_named_at_their_ends_in_their_colour(draw):
+    figure = draw(_runs(3), "top1")
+    (cell,) = figure.axes
+    colours = {line.get_label(): line.get_color() for line in cell.lines}
+    named = {text.get_text(): text for text in cell.texts}
+    assert {name: text.get_color() for name, text in named.items()} == {
+        f"me/{n}": colours[f"me/{n}"] for n in range(3)
+    }
+    heights = [named[f"me/{run}"].xy[1] for run in range(3)]
+    assert heights == sorted(heights)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["95 % interval"]
+
+
+def test_more_lines_than_fit_are_named_in_the_legend(draw):
+    figure = draw(_runs(9), "top1")
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == [*(f"me/{run}" for run in range(9)), "95 % interval"]
+    assert not _texts(figure)
+
+
+def test_panels_beside_each_other_name_their_lines_once(read):
+    study = read([*_runs(2), *(replace(one, metric="top5") for one in _runs(2))])
+    panels = [panel for chart in study.charts for panel in chart]
+    with figure_style(printed=True):
+        figure = draw_panels([panels], choose_axis(study.trajectories), 2, width=7.0, lettered=True)
+    texts = [[text.get_text() for text in cell.texts] for cell in figure.axes]
+    assert texts == [["a"], ["b", "me/0", "me/1"]]
+
+
+def test_of_a_long_ramp_some_steps_are_named(draw):
+    rows = [
+        row("zero_shot/x", "top1", 0.05 * layer, layer=layer, epoch=e) for layer in range(13) for e in (0, 1)
+    ]
+    (cell,) = draw(rows, "top1").axes
+    assert [text.get_text() for text in cell.texts] == [f"layer {layer}" for layer in (0, 3, 6, 9, 12)]
+
+
+def test_names_of_horizontal_lines_that_nearly_meet_do_not_overlap(study, draw):
+    """As "no effect" over "pixels -0.0168"."""
+    rows = [row("shape_bias/x", "shape_bias", 0.1, 0.1, epoch=epoch) for epoch in (0, 1)]
+    rows += [
+        row("shape_bias/x", "shape_bias", 0.4832, role="baseline", reference="pixels", epoch=e)
+        for e in (0, 1)
+    ]
+    figure = draw([*rows, *(replace(one, repo_id="me/b") for one in rows)], "shape_bias")
+    (cell,) = figure.axes
+    assert len(cell.texts) == 4
+    boxes = sorted((text.get_window_extent() for text in cell.texts), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 + 1 for below, above in itertools.pairwise(boxes))
+
+
+def test_no_halo_cuts_an_interval(draw):
+    (cell,) = draw(_runs(6), "top1").axes
+    assert {line.get_markeredgewidth() for line in cell.lines if "me/" in str(line.get_label())} == {0}
+
+
+def test_people_are_one_solid_line_everywhere(filtered, study, draw):
+    (levels,) = draw(study(dataset="cue_conflict"), "shape_bias").axes
+    over_levels = filtered((0.5, 3.0))
+    (curves,) = draw_chart(over_levels, over_levels.charts[0]).axes
+    looks = {
+        (line.get_color(), line.get_linestyle(), line.get_linewidth())
+        for cell in (levels, curves)
+        for line in cell.lines
+        if line.get_color() == HUMAN
+    }
+    assert looks == {(HUMAN, "-", 1.4)}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.959, "0.96"),
+        (-0.0168, "-0.02"),
+        (0.0042, "0.004"),
+        (0.0, "0.00"),
+        (3.14159, "3.14"),
+        (1234.5, "1234"),
+    ],
+)
+def test_numbers_have_two_decimals_unless_they_would_vanish(value, words):
+    assert decimals(value) == words
 
 
 def test_names_that_have_room_stay_at_their_lines():

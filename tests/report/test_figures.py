@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import matplotlib as mpl
 import pytest
@@ -11,12 +12,22 @@ from PIL import Image
 from result_rows import row, write_rows
 from study_rows import rows_of_seeds
 
+from hf_clipdyn.errors import UnknownNameError
 from hf_clipdyn.report import figures
 from hf_clipdyn.report.axis import Axis
 from hf_clipdyn.report.draw import draw_panels
-from hf_clipdyn.report.figures import COLUMN, FORMATS, PAGE, FigureFolder, plan_figures, saved, write_figures
+from hf_clipdyn.report.figures import (
+    COLUMN,
+    FORMATS,
+    PAGE,
+    FigureFolder,
+    draw_arms,
+    plan_figures,
+    saved,
+    write_figures,
+)
 from hf_clipdyn.report.study import read_study
-from hf_clipdyn.report.style import figure_style, read_style
+from hf_clipdyn.report.style import GREY, figure_style, read_style
 
 
 def _rows():
@@ -27,50 +38,77 @@ def _rows():
 def folder(tmp_path_factory):
     """The figures of a study of six runs; not to be changed."""
     path = tmp_path_factory.mktemp("papers")
-    write_figures(read_study(write_rows(_rows(), path / "results.parquet")), path / "figures")
-    return path / "figures"
+    study = read_study(write_rows(_rows(), path / "results.parquet"))
+    for width in ("column", "page"):
+        write_figures(study, path / width, formats=FORMATS, width=width)
+    return path
 
 
-def test_there_is_one_figure_for_each_benchmark_and_the_overview_in_two_sizes_and_three_formats(folder):
-    names = ("summary", "noise-x")
-    assert {path.name for path in folder.iterdir()} == {".figures.json"} | {
-        f"{name}-{size}.{suffix}"
-        for name in names
-        for size in ("column", "page")
-        for suffix in ("png", "svg", "pdf")
-    }
+def test_there_is_one_figure_for_each_benchmark_and_the_overview_in_each_format(folder):
+    for width in ("column", "page"):
+        assert {path.name for path in (folder / width).iterdir()} == {".figures.json"} | {
+            f"{name}.{suffix}" for name in ("summary", "noise-x") for suffix in FORMATS
+        }
 
 
-@pytest.mark.parametrize("size", [COLUMN, PAGE], ids=lambda size: size.name)
-def test_a_figure_is_exactly_as_wide_as_a_column_or_a_page(folder, size):
-    with Image.open(folder / f"noise-x-{size.name}.png") as image:
+@pytest.mark.parametrize(("width", "size"), [("column", COLUMN), ("page", PAGE)])
+def test_a_figure_is_exactly_as_wide_as_a_column_or_a_page(folder, width, size):
+    with Image.open(folder / width / "noise-x.png") as image:
         assert image.width == pytest.approx(size.width * 300, abs=1)
+        assert image.height <= 8 * 300
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-    document = (folder / f"noise-x-{size.name}.svg").read_text()
+    document = (folder / width / "noise-x.svg").read_text()
     assert float(re.findall(r' width="([\d.]+)pt"', document)[0]) == pytest.approx(size.width * 72)
     (box,) = re.findall(
-        rb"/MediaBox \[ 0 0 ([\d.]+) [\d.]+ \]", (folder / f"noise-x-{size.name}.pdf").read_bytes()
+        rb"/MediaBox \[ 0 0 ([\d.]+) [\d.]+ \]", (folder / width / "noise-x.pdf").read_bytes()
     )
     assert float(box) == pytest.approx(size.width * 72)
 
 
+def test_by_default_the_number_of_panels_gives_the_width_and_there_are_two_formats(
+    read, tmp_path, monkeypatch
+):
+    study = read([row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch) for epoch in (0, 1)])
+    (panel,) = plan_figures(study)["zero-shot-x"]
+    monkeypatch.setattr(figures, "plan_figures", lambda study: {"two": [panel] * 2, "three": [panel] * 3})
+    write_figures(study, tmp_path / "out")
+    names = {f"{name}.{suffix}" for name in ("two", "three") for suffix in ("png", "pdf")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*names, ".figures.json"}
+    for name, size in (("two", COLUMN), ("three", PAGE)):
+        with Image.open(tmp_path / "out" / f"{name}.png") as image:
+            assert image.width == pytest.approx(size.width * 300, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"formats": ["pgn"]}, "figure format 'pgn'. Did you mean 'png'"),
+        ({"width": "pages"}, "figure width 'pages'"),
+    ],
+)
+def test_an_unknown_format_or_width_is_one_sentence(read, tmp_path, options, says):
+    with pytest.raises(UnknownNameError, match=says):
+        write_figures(read([row("zero_shot/x", "top1", 0.5)]), tmp_path, **options)
+
+
 def test_letters_have_7_to_8_points_and_are_text(folder):
-    for path in folder.glob("*.svg"):
+    for path in folder.glob("*/*.svg"):
         document = path.read_text()
         sizes = {float(size) for size in re.findall(r"font(?:-size)?: ([\d.]+)px", document)}
         assert sizes
         assert all(7 <= size <= 8 for size in sizes)
         assert "<text" in document
+        assert "font-family: 'Arial', 'Helvetica', 'Liberation Sans', 'Arimo'," in document
 
 
 def test_no_line_is_thinner_than_three_quarters_of_a_point(folder):
-    for path in folder.glob("*.svg"):
+    for path in folder.glob("*/*.svg"):
         widths = {float(width) for width in re.findall(r"stroke-width: ([\d.]+)", path.read_text())}
         assert min(widths) >= 0.75
 
 
 def test_a_pdf_embeds_its_fonts_as_truetype_and_has_no_date(folder):
-    for path in folder.glob("*.pdf"):
+    for path in folder.glob("*/*.pdf"):
         content = path.read_bytes()
         assert b"/FontFile2" in content
         assert b"/CIDFontType2" in content
@@ -84,10 +122,11 @@ def test_another_process_writes_the_same_bytes(folder, tmp_path, write):
     table = write(_rows())
     code = (
         "import sys; from pathlib import Path; from hf_clipdyn.report.figures import write_figures; "
-        "from hf_clipdyn.report.study import read_study; write_figures(read_study(sys.argv[1]), Path(sys.argv[2]))"
+        "from hf_clipdyn.report.study import read_study; write_figures(read_study(sys.argv[1]), Path(sys.argv[2]), "
+        "formats=('png', 'svg', 'pdf'), width='column')"
     )
     subprocess.run([sys.executable, "-c", code, str(table), str(tmp_path / "again")], check=True)
-    for path in folder.glob("*-*.*"):
+    for path in (folder / "column").glob("*-*.*"):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
@@ -108,7 +147,7 @@ def test_figures_of_an_earlier_report_are_removed_and_those_of_others_stay(tmp_p
         for name in names:
             folder.save(Figure(figsize=(1, 1)), name)
         folder.sweep()
-    assert {path.name for path in tmp_path.glob("*.*g")} == {"mine.png", "b.png", "b.svg"}
+    assert {path.name for path in tmp_path.glob("*.p*")} == {"mine.png", "b.png", "b.pdf"}
 
 
 def test_a_style_is_laid_over_the_projects_and_leaves_no_trace(read):
@@ -146,7 +185,8 @@ def test_a_name_that_is_markup_is_text_in_the_files(read):
         figure = draw_panels([plan_figures(read(rows))["summary"]], Axis("epoch"), 1)
         document = saved(figure).decode()
     assert "<script" not in document
-    assert "me/&lt;script&gt;alert(1)&lt;/script&gt;&amp;$x^2$" in document
+    assert "me/&lt;script&gt;alert(1)" in document
+    assert "cript&gt;&amp;$x^2$" in document, "a long name goes on in the next line"
 
 
 def test_benchmarks_whose_names_are_alike_have_files_of_their_own(read):
@@ -168,9 +208,69 @@ def test_other_modules_add_figures(read, tmp_path, monkeypatch):
 
     monkeypatch.setitem(figures._OTHERS, "claims", draw)
     monkeypatch.setattr(figures, "plan_figures", lambda study: {})
-    write_figures(read([row("zero_shot/x", "top1", 0.5)]), tmp_path)
-    assert {path.name for path in tmp_path.glob("*.p*")} >= {"claims-column.png", "claims-column.pdf"}
-    assert not list(tmp_path.glob("claims-page.*"))
+    study = read([row("zero_shot/x", "top1", 0.5)])
+    write_figures(study, tmp_path, width="column")
+    assert {path.name for path in tmp_path.glob("claims.*")} == {"claims.png", "claims.pdf"}
+    write_figures(study, tmp_path)
+    assert not list(tmp_path.glob("claims.*")), "what the study no longer has"
+
+
+def _arms(n_arms):
+    rows = [
+        row(
+            "zero_shot/x",
+            "top1",
+            0.2 + 0.1 * epoch,
+            0.02,
+            repo_id=f"me/{scale}{arm}{seed}",
+            scale=scale,
+            arm=arm,
+            seed=seed,
+            epoch=epoch,
+        )
+        for scale, arms in (("tiny", ["", *(f"arm{index}" for index in range(n_arms))]), ("small", [""]))
+        for arm in arms
+        for seed in (0, 1)
+        for epoch in range(3)
+    ]
+    return [*rows, *(replace(one, role="chance", value=0.125) for one in rows if one.role == "value")]
+
+
+def test_of_more_arms_than_hues_each_has_a_panel_over_the_main_arm_of_its_scale(read):
+    study = read(_arms(5))
+    (summary,) = plan_figures(study)["summary"]
+    assert [line.label for line in summary.lines] == [
+        "tiny, mean of 2 seeds",
+        "small, mean of 2 seeds",
+    ]
+    with figure_style(printed=True):
+        figure = draw_arms(study, PAGE.width)
+    cells = [cell for cell in figure.axes if cell.get_visible()]
+    assert [cell.get_title("left").rpartition("\n")[2] for cell in cells] == [
+        f"arm{index}" for index in range(5)
+    ]
+    assert all(cell.get_ylim() == cells[0].get_ylim() for cell in cells)
+    for cell in cells:
+        assert (
+            next(line for line in cell.lines if line.get_label() == "main arm, mean of 2 seeds").get_color()
+            == GREY
+        )
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["main arm, mean of 2 seeds", "mean of 2 seeds", "each seed"]
+    assert [text.get_text() for cell in cells for text in cell.texts] == ["a", "chance\n0.12"]
+    assert figure.get_figheight() <= 8
+
+
+def test_few_arms_are_in_every_figure_with_dashes(read):
+    study = read(_arms(2))
+    assert draw_arms(study, PAGE.width) is None
+    (summary,) = plan_figures(study)["summary"]
+    assert [(line.label.partition(",")[0], line.colour) for line in summary.lines] == [
+        ("tiny", 0),
+        ("tiny", 4),
+        ("tiny", 5),
+        ("small", 1),
+    ]
 
 
 def test_a_wrong_style_is_one_sentence_before_anything_is_drawn(write, tmp_path, clipdyn):

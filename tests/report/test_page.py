@@ -137,10 +137,10 @@ def test_one_model_alone_makes_a_page_with_bars_and_curves_over_levels(write, tm
     text = page.read_text(encoding="utf-8")
     assert "Measurements of me/fixture" in text
     assert "1 revision, 2 benchmarks" in text
-    assert {path.stem for path in (tmp_path / "report" / "figures").glob("*-page.svg")} == {
-        "summary-page",
-        "noise-cifar10-page",
-        "zero-shot-cifar10-page",
+    assert {path.stem for path in (tmp_path / "report" / "figures").glob("*.pdf")} == {
+        "summary",
+        "noise-cifar10",
+        "zero-shot-cifar10",
     }
     assert not _data(text)["meta"]["overTraining"]
 

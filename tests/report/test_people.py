@@ -53,7 +53,7 @@ def test_levels_are_the_axis_if_people_have_a_value_at_each_and_some_revisions_a
     assert list(lines["epoch-006"].get_ydata()) == pytest.approx([0.06, 0.18, 0.6])
     (people,) = [line for line in lines.values() if line.get_color() == HUMAN]
     assert list(people.get_ydata()) == [0.6, 0.8, 0.86]
-    assert [text.get_text() for text in cell.texts] == ["people"]
+    assert sorted(text.get_text() for text in cell.texts) == [*revisions, "people"]
     assert cell.get_xlabel() == "contrast"
 
 
@@ -136,5 +136,5 @@ def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(read):
         drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in cell.lines]
         for heights in ([0.04, 0.02, 0.04], [parameter] * 3):
             assert ([1.0, 2.0, 10.0], heights) in drawn
-        assert {"people", "pixels"} == {text.get_text() for text in cell.texts}
+        assert {"people", "pixels"} <= {text.get_text() for text in cell.texts}
     assert cells[0].get_xlabel() == "spatial frequency (cycles/degree)"

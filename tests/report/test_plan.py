@@ -418,5 +418,5 @@ def test_seeds_are_thin_lines_and_means_differ_in_colour_and_marker(read):
         assert seed.get_linewidth() == 0.75 < mean.get_linewidth()
         assert seed.get_color() == mean.get_color()
         assert str(seed._unscaled_dash_pattern) == str(mean._unscaled_dash_pattern)
-    assert [text.get_text() for text in cell.texts] == ["chance\n0.125"]
+    assert sorted(text.get_text() for text in cell.texts) == ["chance 0.12", "small", "tiny"]
     assert sum(line.get_color() == GREY for line in cell.lines) == 1, "the same for all"

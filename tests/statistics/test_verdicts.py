@@ -509,3 +509,11 @@ def test_the_committed_tables_give_the_committed_words_and_contrasts(checkout, f
     same += ["confidence_level", "degrees_of_freedom", "smallest_effect", "n_seeds", "n", "n_clusters"]
     found = hf_clipdyn.verdicts(results, show_progress=False)
     pd.testing.assert_frame_equal(found[same], pd.read_parquet(kept)[same], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_the_repeated_runs_give_their_committed_verdicts_without_trials(checkout):
+    table = checkout / "model_cards" / "study" / "repeated.parquet"
+    kept = pd.read_parquet(table.with_name("repeated-verdicts.parquet"))
+    found = hf_clipdyn.verdicts(table, show_progress=False)
+    pd.testing.assert_frame_equal(found, kept, rtol=1e-9, atol=1e-9)

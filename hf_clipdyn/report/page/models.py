@@ -11,6 +11,7 @@ from hf_clipdyn.report.differences import Differences, differences
 from hf_clipdyn.report.page.front import form_of
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import NUMBER_KEY
+from hf_clipdyn.statistics.trajectories import rows_of
 
 __all__ = ["payload"]
 
@@ -55,7 +56,7 @@ def _by_model(
     compared: Differences, places: dict[tuple[Any, ...], int]
 ) -> dict[str, dict[int, list[float | None]]]:
     of_model: dict[str, dict[int, list[float | None]]] = {}
-    for row in compared.rows.itertuples(index=False):
+    for row in rows_of(compared.rows):
         place = places.get(_key(row))
         if place is None:
             continue

@@ -17,15 +17,14 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.report import claims as claims_of
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
-from hf_clipdyn.report.claims_figure import draw_claims
-from hf_clipdyn.report.figures import MOST_MARKED, overview_figure, saved, write_figures
+from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
 from hf_clipdyn.report.page import front, models, views
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.charts import page_charts
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.report.style import THEME, figure_style, twins
+from hf_clipdyn.report.style import THEME, twins
 from hf_clipdyn.report.tables import (
     Table,
     arms_table,
@@ -118,10 +117,11 @@ def write_report(
         output.mkdir(parents=True, exist_ok=True)
         # What cannot be read stops here, before the figures.
         part = _try_it(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
-        if figures:
-            # A wrong style stops here.
-            write_figures(study, output / "figures", style, formats=figure_formats, width=figure_width)
-        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, try_it=part)
+        look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
+        drawn = (
+            write_figures(study, output / "figures", **look) if figures else {}
+        )  # a wrong style stops here
+        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=part)
         write_atomically(page, text)
     return page
 
@@ -143,12 +143,16 @@ def render(
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
     title: str | None = None,
+    drawn: Mapping[str, bytes] | None = None,
     try_it: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page as one text; arguments as of `write_report`, and the part of `tryit.payload`."""
+    """The page as one text; arguments as of `write_report`.
+
+    ``drawn`` is what `write_figures` returns, ``try_it`` what `tryit.payload` does.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    charts = page_charts(taken={*_PARTS, "stimuli"})
+    charts = page_charts(taken={*_PARTS, "stimuli", "tryit"})
     plugged = {name: chart.payload for name, chart in charts.items()}
     parts = {name: part(study) for name, part in (_PARTS | plugged).items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
@@ -181,7 +185,7 @@ def render(
         findings=findings,
         runs=study.runs,
         limits=limits(study),
-        images=list(_images(study)),
+        images=list(_images(study, drawn or {})),
         overview_tables=_overview_tables(study),
         origin=origin_table(study),
         provenance=provenance_table(study),
@@ -234,20 +238,18 @@ def _verbatim(text: str) -> Any:
     return Markup(text)  # noqa: S704
 
 
-def _images(study: Study) -> Iterator[dict[str, str]]:
+def _images(study: Study, drawn: Mapping[str, bytes]) -> Iterator[dict[str, str]]:
     """The overview and the figure of the claims for browsers without a script: their addresses and what they show."""
-    if study.overview:
+    images = page_figures(study, drawn)
+    if "summary" in images:
         words = [alternative_words(panel) for panels in study.overview for panel in panels]
-        yield _image(overview_figure(study), "The study at a glance.", words)
-    tested = list(filter(is_tested, study.verdicts))
-    drawn = b""
-    if tested:
-        with figure_style():
-            figure = draw_claims(study)
-            drawn = b"" if figure is None else saved(figure)
-    if drawn:
+        yield _image(images["summary"], "The study at a glance.", words)
+    if "claims" in images:
+        tested = filter(is_tested, study.verdicts)
         words = [f"{verdict.claim.number} {verdict.claim.title}: {verdict.words}." for verdict in tested]
-        yield _image(drawn, "The endpoints of the claims over training, and their contrasts.", words)
+        yield _image(
+            images["claims"], "The endpoints of the claims over training, and their contrasts.", words
+        )
 
 
 def _image(drawn: bytes, title: str, words: Sequence[str]) -> dict[str, str]:

@@ -109,15 +109,11 @@ function rampTrace(points, { name, i, n, bold, own, x, y, text, dash }) {
     opacity: bold ? 1 : 0.75, line: { color: bold ? own : shade(i, n), width: bold ? 3.4 : 1.3, dash }, marker: { size: 6, color: own } };
 }
 
-/** A bar from the first to the last epoch in the ramp's colours, as the colour bar of an invisible trace. */
-function rampBar(run, drawn) {
-  const { grey } = look();
+/** The colours of the thin lines, from the first to the last epoch. */
+function rampWords(run, drawn) {
   const colours = DATA.meta.shades.map(tone);
-  return { type: "scatter", mode: "markers", x: [null], y: [null], showlegend: false, hoverinfo: "skip",
-    marker: { color: [0], cmin: 0, cmax: 1, showscale: true, colorscale: colours.map((each, i) => [i / (colours.length - 1), each]),
-      colorbar: { orientation: "h", thickness: 8, len: 0.45, outlinewidth: 0, x: 1, xanchor: "right", y: 1, yanchor: "bottom",
-        tickvals: [0, 1], ticklabelposition: "outside top", tickfont: { color: grey, size: 11 },
-        ticktext: [drawn[0], drawn.at(-1)].map((index) => escape(cut(run.revisions[index] ?? "", 14))) } } };
+  const bar = h("span", { class: "ramp", style: `background: linear-gradient(to right, ${colours.join(", ")})` });
+  return h("span", {}, `${run.revisions[drawn[0]] ?? ""} `, bar, ` ${run.revisions[drawn.at(-1)] ?? ""}. `);
 }
 
 function drawCurves(chart, note, benchmark, series, chosen, { run, threshold }) {
@@ -144,22 +140,19 @@ function drawCurves(chart, note, benchmark, series, chosen, { run, threshold }) 
       error_y: { type: "data", symmetric: false, thickness: 1.4, width: 0, color: own,
         array: bold.map(({ one, i }) => (one.hi[i] === null ? 0 : one.hi[i] - one.v[i])),
         arrayminus: bold.map(({ one, i }) => (one.lo[i] === null ? 0 : one.v[i] - one.lo[i])) } },
-    rampBar(run, indices),
   ];
   const { constants } = levelConstants(benchmark, sorted, chosen.metric);
   const heights = traces.flatMap((trace) => trace.y).filter((y) => y !== null && Number.isFinite(y));
   const range = rangeOf(term, [], constants, [{ y: heights }]);
   draw(chart, traces, {
     shapes: [...referenceShapes(constants), ...thresholdShapes(threshold, now, own)],
-    margin: { t: 44 },
     height, showlegend: false,
     uirevision: [chosen.metric, chosen.condition, chosen.variant, chosen.probe].join(),
     xaxis: levelTicks([...new Set(levels)], place, axis, chart.clientWidth),
     yaxis: { range, ...scaleOf(term.log, range), title: { text: escape(term.unit ? `${term.title} (${term.unit})` : term.title) } },
   }, { alt: curveWords(term, axis, bold, run, now, threshold), height, marks: () => lineMarks([], constants, { line: false }) });
   const people = traces.some((trace) => trace.meta?.human);
-  note.replaceChildren([
-    `Bold: ${run.revisions[now]}; thin lines: the other epochs${drawn.length < indices.length ? `, ${drawn.length} of ${indices.length}` : ""}.`,
+  note.replaceChildren(`Bold: ${run.revisions[now]}; thin lines: the other epochs${drawn.length < indices.length ? `, ${drawn.length} of ${indices.length}` : ""}, `, rampWords(run, indices), [
     people ? "Brown: people." : "", thresholdWords(threshold, now)].filter(Boolean).join(" "));
 }
 
@@ -280,7 +273,6 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
       ...rampTrace(points(curves[at]), { name, bold: false, i: 0, n: 1, x: (p) => p.x, y: (p) => p.y, text: text(name) }),
       line: { color: grey, width: 1.4, dash: "dash" } })),
     ...(now ? [rampTrace(points(now), { ...of(kept), bold: true, own })] : []),
-    rampBar(run, places),
   ];
   const known = traces.flatMap((trace) => trace.y).filter((y) => y !== null && y > 0).map(Math.log10);
   const contrasts = condition.contrasts.map(Math.log10);
@@ -290,7 +282,7 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
     { x: i < 0 ? null : equal.v[i], colour: own, text: i < 0 || equal.v[i] === null ? "" : `model ${number(equal.v[i])}`, width: 1.8, lo: equal?.lo[i], hi: equal?.hi[i] },
   ].filter((one) => one.x !== null && one.x !== undefined && one.x > 0);
   draw(chart, traces, {
-    height, showlegend: false, uirevision: at, margin: { t: 74 },
+    height, showlegend: false, uirevision: at, margin: { t: 36 },
     xaxis: { type: "log", title: { text: "contrast" }, tickvals: condition.contrasts, ticktext: condition.contrasts.map((each) => number(each)),
       range: [Math.min(...contrasts, ...lines.map((one) => Math.log10(one.x))) - 0.08, Math.max(...contrasts, ...lines.map((one) => Math.log10(one.x))) + 0.08] },
     yaxis: { ...scaleOf(true, range), range, title: { text: "distance / criterion" } },
@@ -302,12 +294,12 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
     ],
     annotations: [
       { xref: "paper", x: 0, xanchor: "left", y: 0, yanchor: "bottom", text: "equal response", showarrow: false, font: { size: 11, color: grey } },
-      ...lines.map((one, index) => ({ x: Math.log10(one.x), yref: "paper", y: 1, yanchor: "bottom", yshift: 36 + 14 * index, text: escape(one.text), showarrow: false,
+      ...lines.map((one, index) => ({ x: Math.log10(one.x), yref: "paper", y: 1, yanchor: "bottom", yshift: 14 * index, text: escape(one.text), showarrow: false,
         font: { size: 11.5, color: one.colour } })),
     ],
   }, { alt: responseWords(benchmark, condition, run, held.revisions[kept], equal, i), height });
-  note.replaceChildren([
-    `Bold: ${held.revisions[kept]}; thin lines: the other epochs${drawn.length < places.length || part.sparse ? " (not all)" : ""}; dashed grey: ${Object.keys(part.baselines).join(", ") || "no baseline"}.`,
+  note.replaceChildren(`Bold: ${held.revisions[kept]}; thin lines: the other epochs${drawn.length < places.length || part.sparse ? " (not all)" : ""}, `, rampWords(run, places), [
+    `Dashed grey: ${Object.keys(part.baselines).join(", ") || "no baseline"}.`,
     "Distance between the stimuli with and without the grating, divided by the distance that sets the criterion.",
     now ? "" : "At this revision, the distance that sets the criterion is 0.",
     i >= 0 && equal.v[i] === null ? `No contrast of equal response: ${equal.note[i]}.` : ""].filter(Boolean).join(" "));

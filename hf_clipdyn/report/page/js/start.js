@@ -1,5 +1,7 @@
 // The last file: mounts everything. Charts wait until they come near; the room for them is there from the start.
 
+let landed = null; // where a link scrolled to: its goal stays the place, also where the page ends
+
 document.documentElement.classList.add("drawn");
 mountTitleTools(document.getElementById("take"));
 mountBar(document.getElementById("bar"));
@@ -41,8 +43,6 @@ function mountViews(holder, benchmark, section) {
     view.mount(place, benchmark);
   }
 }
-
-let landed = null; // where the page was scrolled to by a link: its goal stays the place, also where the page ends
 
 /** Brings a place into sight: opens what hides it, and stays there while charts above it are drawn. */
 function goTo(goal) {
