@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import Any
 
 from hf_clipdyn.cli import shared
 from hf_clipdyn.command_line import Command
@@ -85,7 +86,11 @@ class Share(Command, group="Sharing and support"):
         from hf_clipdyn.report import push_space, read_study, write_space
 
         app = self.what == "app"
-        options = {"app": app, "results_dataset": self.results_dataset, "licence": self.license}
+        options: dict[str, Any] = {
+            "app": app,
+            "results_dataset": self.results_dataset,
+            "licence": self.license,
+        }
         options |= {} if app else shared.page_options(self.stimuli, self.data_dir)
         study = read_study(self.results, claims=self.claims)
         if self.hub_model_id is None:

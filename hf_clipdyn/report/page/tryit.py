@@ -321,9 +321,8 @@ def _rounded(matrix: torch.Tensor) -> tuple[NDArray[np.int8], NDArray[np.float32
     """A matrix as whole numbers from -127 to 127, and the factor of each row, which a half can hold."""
     values = matrix.detach().float().cpu().numpy()
     largest = np.abs(values).max(axis=1)
-    factors = np.where(largest > 0, largest, 127).astype(np.float32) / 127
-    factors = factors.astype(np.float16).astype(np.float32)
-    factors = np.where(factors > 0, factors, np.float32(np.finfo(np.float16).smallest_subnormal))
+    smallest = float(np.finfo(np.float16).smallest_subnormal)
+    factors = np.maximum((largest / 127).astype(np.float16), smallest).astype(np.float32)
     return np.clip(np.rint(values / factors[:, None]), -127, 127).astype(np.int8), factors
 
 
