@@ -91,7 +91,8 @@ def run_demo(
             summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=not quiet
         )
     study = read_study(results)
-    page = write_report(study, folder / "report")
+    with torch_threads(1):
+        page = write_report(study, folder / "report", try_it=True, store=summary.store)
     write_cards(study, folder / "report")
     middle = summary.published[len(summary.published) // 2]
     return Demo(

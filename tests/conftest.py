@@ -55,6 +55,7 @@ GROUPS = {
     "test_scripts.py": "wheel",
     "test_stimuli_view.py": "browser",
     "test_study.py": "study",
+    "test_tryit_in_browser.py": "browser",
     "test_tutorial.py": "demo",
     "test_verdicts.py": "verdicts",
     "test_views_in_browser.py": "browser",
