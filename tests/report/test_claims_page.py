@@ -12,6 +12,7 @@ from result_rows import row
 from hf_clipdyn.report import provenance as report_provenance
 from hf_clipdyn.report import read_study, write_report
 from hf_clipdyn.report.claims import payload, verdict_rows, verdict_summary
+from hf_clipdyn.report.page.payload import payload as page_payload
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.provenance import Registration, origin_rows
 from hf_clipdyn.statistics.claims import registered_hash
@@ -123,6 +124,17 @@ def test_the_payload_is_json_without_nan_and_has_each_run_of_a_panel(planted):
     assert bias["title"] == "shape bias"
     assert {one["run"] for one in bias["courses"]} == set(planted.runs)
     assert [one["number"] for panel in found["panels"] for one in panel["contrasts"]][:2] == [1, 2]
+
+
+def test_a_title_says_which_number_it_is(planted):
+    """The drop of a claim is a mean over levels; that of the first screen is at one level."""
+    titles = [one["title"] for one in payload(planted)["panels"]]
+    assert len(set(titles)) == len(titles)
+    drop = next(title for title in titles if "drop" in title)
+    assert "mean of sigma" in drop
+    shown = [one["title"] for one in page_payload(planted)["overview"]]
+    assert any("drop" in title and "sigma 0.2" in title for title in shown)
+    assert not set(shown) & {drop}
 
 
 def test_a_curve_is_sorted_and_has_the_registered_contrast_as_the_verdict_has_it(planted):
@@ -250,7 +262,8 @@ def test_the_figure_and_the_curves_are_drawn_and_nothing_is_wider_than_the_page(
     )
     assert any("from" in label and "tiny" in label for label in labels)
     assert any("delta 0.05" in label for label in labels)
-    assert "layer: \n" not in page.inner_text("#specifications")
+    ticks = "one => one.layout.yaxis2.ticktext.some(text => /: *$/.test(text))"
+    assert not page.evaluate(f"[...document.querySelectorAll('#specifications .chart')].some({ticks})")
 
 
 _COURSE = "document.querySelector('#claims-figure .slot')"
