@@ -205,17 +205,17 @@ def test_over_training_two_metrics_are_paths_and_nothing_is_tested(browse, site)
 
 def test_single_models_have_rows_with_intervals_and_a_scatter(browse, models):
     page = browse(models)
-    rows = page.locator('[data-view="forest"] tbody tr')
-    page.locator('[data-view="forest"]').first.scroll_into_view_if_needed()
-    rows.first.wait_for()
-    assert rows.count() >= 3
-    assert "me/<c>" in page.inner_text('[data-view="forest"]')
     page.get_by_label("Paired differences from", exact=True).select_option("me/a")
     page.locator("#overview .difference").first.wait_for()
     words = page.locator("#overview .difference").all_inner_texts()
     assert all(re.fullmatch(r"[+-]?\d\.\d{3}( \[.*\])?(, p (= \d\.\d{3}|< 0\.001))?", one) for one in words)
     assert any(", p " in one for one in words)
     assert "Family, fixed before looking" in page.inner_text("#overview")
+    rows = page.locator('[data-view="forest"] tbody tr')
+    page.locator('[data-view="forest"]').first.scroll_into_view_if_needed()
+    rows.first.wait_for()
+    assert rows.count() >= 3
+    assert "me/<c>" in page.inner_text('[data-view="forest"]')
     assert rows.first.locator("circle").count() == 1
     section = page.locator("#scatter")
     section.locator("summary").first.click()

@@ -58,7 +58,7 @@ def _by_model(
     of_model: dict[str, dict[int, list[float | None]]] = {}
     for row in rows_of(compared.rows):
         place = places.get(_key(row))
-        if place is None:
+        if place is None or not math.isfinite(row.difference):
             continue
         inside = row.outside_family == ""
         ends = (row.ci_low_simultaneous, row.ci_high_simultaneous) if inside else (row.ci_low, row.ci_high)
