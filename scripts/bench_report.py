@@ -7,7 +7,7 @@
 # ///
 """What a report costs, and how long the page of a large study takes to open.
 
-python scripts/bench_report.py [cases] [opening] [--demo runs/demo] [--study model_cards/study] [--rounds 5]
+python scripts/bench_report.py [cases] [opening] [slider] [--demo runs/demo] [--study model_cards/study] [--rounds 5]
 
 ``cases`` runs `clipdyn report` on the demo (`clipdyn demo` writes it), on its last revision alone, and on the 45 runs
 of the committed study. Targets: 6, 3 and 20 s, .5 GB. Each is a process of its own; processor seconds say what it
@@ -16,6 +16,8 @@ computes, wall seconds also what the rest of the machine does.
 ``opening`` is a synthetic study: every run has 60 metrics in 5 benchmarks, smooth curves with noise. Opening is
 measured in Chromium, from the start of the navigation until the first charts are drawn. Targets: 20 s to write, 2 s to
 open, 6 MB.
+
+``slider`` is what a step of the slider takes on the first screen of the demo and of the study. Targets: 16 and 50 ms.
 
 Each time is the least of several rounds, since whatever else the machine does can only add to it.
 """
@@ -175,44 +177,6 @@ def opening_times(page: Path, rounds: int) -> list[float]:
     return times
 
 
-def slider_step(page: Path, steps: int = 20) -> float:
-    """Milliseconds of the browser's main thread for a step of the slider with the first screen in sight.
-
-    The processor's time for scripts, layout and style, of all charts together, less than a frame if nothing is lost.
-    """
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        shown = browser.new_page(viewport={"width": 1400, "height": 900})
-        shown.goto(page.as_uri())
-        shown.wait_for_function("() => performance.getEntriesByName('charts').length > 0", timeout=60_000)
-        shown.wait_for_timeout(1000)
-        session = shown.context.new_cdp_session(shown)
-        session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-        def busy() -> float:
-            metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
-            return sum(metrics[f"{name}Duration"] for name in ("Script", "Layout", "RecalcStyle"))
-
-        before = busy()
-        for step in range(steps):
-            shown.evaluate(
-                """at => new Promise(done => {
-                  const slider = document.getElementById("training");
-                  slider.value = at % (Number(slider.max) + 1);
-                  slider.dispatchEvent(new Event("input"));
-                  requestAnimationFrame(() => requestAnimationFrame(done));
-                })""",
-                step,
-            )
-        spent = busy() - before
-        browser.close()
-    return 1000 * spent / steps
-
-
 @dataclass(frozen=True)
 class Cost:
     """What one `clipdyn report` took: seconds of processor and wall, peak memory and the page in MB."""
@@ -298,16 +262,63 @@ def print_opening(options: argparse.Namespace, scratch: Path) -> None:
     print(f"{'read the table, s':42s} {read:9.2f}")
     print(f"{'read the table and write the page, s':42s} {written:9.2f} {20:7d}")
     print(f"{'open the page, s':42s} {opened:9.2f} {2:7d}")
-    print(f"{'a step of the slider, ms':42s} {slider_step(page):9.1f} {50:7d}")
     print(f"{'size of the page, MB':42s} {page.stat().st_size / 1e6:9.2f} {6:7d}")
 
 
+def slider_step(page: Path, steps: int = 20) -> float:
+    """Milliseconds of the browser's main thread for a step of the slider with the first screen in sight.
+
+    The processor's time for scripts, layout and style, of all charts together, less than a frame if nothing is lost.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        shown = browser.new_page(viewport={"width": 1400, "height": 900})
+        shown.goto(page.as_uri())
+        shown.wait_for_function("() => performance.getEntriesByName('charts').length > 0", timeout=60_000)
+        shown.wait_for_timeout(1000)
+        session = shown.context.new_cdp_session(shown)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def busy() -> float:
+            metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+            return sum(metrics[f"{name}Duration"] for name in ("Script", "Layout", "RecalcStyle"))
+
+        before = busy()
+        for step in range(steps):
+            shown.evaluate(
+                """at => new Promise(done => {
+                  const slider = document.getElementById("training");
+                  slider.value = at % (Number(slider.max) + 1);
+                  slider.dispatchEvent(new Event("input"));
+                  requestAnimationFrame(() => requestAnimationFrame(done));
+                })""",
+                step,
+            )
+        spent = busy() - before
+        browser.close()
+    return 1000 * spent / steps
+
+
+def print_slider(options: argparse.Namespace, scratch: Path) -> None:
+    """What a step of the slider takes on the pages of the demo and of the study."""
+    targets = {"demo": 16, "study": 50}
+    for name, table, _ in cases(options.demo, options.study, scratch):
+        if name in targets:
+            report_cost(table, scratch / f"slider-{name}")
+            step = slider_step(scratch / f"slider-{name}" / "index.html")
+            print(f"{f'a step of the slider, {name}, ms':42s} {step:9.1f} {targets[name]:7d}")
+
+
 def main() -> None:
-    """Print what was asked for; both without a word."""
+    """Print what was asked for; everything without a word."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", help="cases, opening; default: both")
+    parser.add_argument("parts", nargs="*", help="cases, opening, slider; default: all")
     parser.add_argument("--demo", type=Path, default=Path("runs/demo"))
     parser.add_argument("--study", type=Path, default=Path(__file__).parents[1] / "model_cards" / "study")
     parser.add_argument("--scales", type=int, default=3)
@@ -315,12 +326,14 @@ def main() -> None:
     parser.add_argument("--revisions", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    parts = {"cases": print_costs, "opening": print_opening}
+    parts = {"cases": print_costs, "opening": print_opening, "slider": print_slider}
     if unknown := set(options.parts) - set(parts):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; give cases, opening or both")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; give some of {', '.join(parts)}")
     with tempfile.TemporaryDirectory() as folder:
         for name in options.parts or parts:
-            parts[name](options, Path(folder))
+            scratch = Path(folder) / name
+            scratch.mkdir()
+            parts[name](options, scratch)
 
 
 if __name__ == "__main__":

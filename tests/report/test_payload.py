@@ -73,7 +73,7 @@ def test_references_point_to_their_series(data):
     series = data(rows)["series"]
     roles = [series["strings"][place] for place in series["columns"]["role"]]
     assert series["references"] == {str(roles.index("value")): [roles.index("chance")]}
-    assert series["strings"][series["title"][roles.index("chance")]] == "chance"
+    assert series["strings"][series["columns"]["title"][roles.index("chance")]] == "chance"
 
 
 def test_runs_that_differ_in_their_seed_only_share_a_group_and_a_colour(data):

@@ -206,6 +206,8 @@ def test_over_training_two_metrics_are_paths_and_nothing_is_tested(browse, site)
 def test_single_models_have_rows_with_intervals_and_a_scatter(browse, models):
     page = browse(models)
     rows = page.locator('[data-view="forest"] tbody tr')
+    page.locator('[data-view="forest"]').first.scroll_into_view_if_needed()
+    rows.first.wait_for()
     assert rows.count() >= 3
     assert "me/<c>" in page.inner_text('[data-view="forest"]')
     page.get_by_label("Paired differences from", exact=True).select_option("me/a")
