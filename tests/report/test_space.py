@@ -14,6 +14,7 @@ from result_rows import row
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import push_space, share, write_space
+from hf_clipdyn.report.app_space import GRADIO
 
 _ROWS = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
 
@@ -241,7 +242,7 @@ def test_the_app_becomes_a_space_that_reads_the_measured_commits(on_hub, hub, tm
     assert url.startswith(f"{hub.url}/spaces/me/ask/commit/")
     head = _head(_file("README.md", "me/ask"))
     assert (head["sdk"], head["app_file"], head["models"]) == ("gradio", "app.py", ["me/run"])
-    assert head["sdk_version"] == share._GRADIO
+    assert head["sdk_version"] == GRADIO
     program = _file("app.py", "me/ask")
     called = []
     exec(program.replace("from hf_clipdyn.app import serve_pinned", ""), {"serve_pinned": called.append})
@@ -277,7 +278,7 @@ def test_an_app_without_models_on_the_hub_is_refused(results, write, hub, tmp_pa
 def test_the_version_of_gradio_is_one_that_the_extra_allows(checkout):
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (required,) = project["optional-dependencies"]["app"]
-    assert Requirement(required).specifier.contains(share._GRADIO)
+    assert Requirement(required).specifier.contains(GRADIO)
 
 
 def test_options_of_the_page_are_refused_for_the_app(results, clipdyn, tmp_path):
