@@ -463,10 +463,11 @@ def push_space(
                 )
             readme = _space_readme(study, _SpaceFacts(app, models, results_dataset, licence))
             write_atomically(folder / _README, readme)
-            rows = study.results.rows
-            return _commit_space(
-                to, readme, app_space.app_files(rows, models) if app else {_PAGE: path.read_bytes()}
-            )
+            if not app:
+                return _commit_space(to, readme, {_PAGE: path.read_bytes()})
+            files = app_space.app_files(study.results.rows, models)
+            app_space.write_app(folder, files)
+            return _commit_space(to, readme, files)
 
         return push(
             repo_id,

@@ -251,8 +251,19 @@ def test_the_app_becomes_a_space_that_reads_the_measured_commits(on_hub, hub, tm
     assert [one[0] for one in models["me/run"]] == ["epoch-000", "epoch-001"]
     assert {one[3] for one in models["me/run"]} == {commit}
     assert _file("requirements.txt", "me/ask") == f"hf-clipdyn[app]=={__version__}\n"
-    assert "me/other" in (tmp_path / "space" / "app.py").read_text()
+    assert (tmp_path / "space" / "app.py").read_text() == program
+
     assert push_space(table, "me/ask", app=True) is None, "the same content makes no commit"
+
+
+def test_the_files_of_an_app_have_every_model_with_an_owner(on_hub, tmp_path):
+    """Only a push asks the Hub which of them it has."""
+    table, _ = on_hub
+    program = write_space(table, tmp_path, app=True).read_text()
+    assert "'me/run': [" in program
+    assert "'me/other': [" in program
+    assert program.count("('epoch-000', 0, 0, ") == 2, "each with its own revisions"
+    assert "a-folder" not in program
 
 
 def test_requirements_that_a_person_changed_stay(on_hub, hub):
