@@ -34,6 +34,7 @@ from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.hub import Destination, attempt, check_login, push, reason
+from hf_clipdyn.report import app_space
 from hf_clipdyn.report.card_text import CardText, with_results
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.leaderboards import (
@@ -53,14 +54,11 @@ from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["PushedCard", "card_name", "merge_card", "push_cards", "push_space", "write_cards", "write_space"]
 
-_README, _PAGE, _APP, _REQUIREMENTS = "README.md", "index.html", "app.py", "requirements.txt"
+_README, _PAGE = "README.md", "index.html"
 _CARD_MARKS = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
 _SPACE_MARKS = "<!-- page of hf-clipdyn -->", "<!-- end of page -->"
 _CLASS = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
 _DUAL_TASK = "zero-shot-image-classification"
-_OWN_REQUIREMENTS = re.compile(rb"hf-clipdyn\[app\]==[^\s]+\s*")
-_GRADIO = "6.31.0"
-"""The version of Gradio that the app was tested with."""
 _FIRST_COMMIT = "initial commit"
 _LONGEST_TITLE = 80
 _Results = str | Path | Sequence[str | Path] | pd.DataFrame | Study
@@ -400,9 +398,8 @@ def write_space(
         write_report(study, output, figures=False, **page)
     with disk_errors(ConfigError, f"The Space cannot be written to {output}"):
         output.mkdir(parents=True, exist_ok=True)
-        for name, content in (_app_files(study, facts.models) if app else {}).items():
-            if name != _REQUIREMENTS or _is_own_file(output / name):
-                write_atomically(output / name, content)
+        if app:
+            app_space.write_app(output, app_space.app_files(study.results.rows, facts.models))
         write_atomically(output / _README, _space_readme(study, replace(facts, models=facts.models * app)))
     return output / facts.app_file
 
@@ -466,7 +463,11 @@ def push_space(
                 )
             readme = _space_readme(study, _SpaceFacts(app, models, results_dataset, licence))
             write_atomically(folder / _README, readme)
-            return _commit_space(to, readme, _app_files(study, models) if app else {_PAGE: path.read_bytes()})
+            if not app:
+                return _commit_space(to, readme, {_PAGE: path.read_bytes()})
+            files = app_space.app_files(study.results.rows, models)
+            app_space.write_app(folder, files)
+            return _commit_space(to, readme, files)
 
         return push(
             repo_id,
@@ -498,7 +499,7 @@ class _SpaceFacts:
 
     @property
     def app_file(self) -> str:
-        return _APP if self.app else _PAGE
+        return app_space.APP if self.app else _PAGE
 
 
 def _models(study: Study) -> list[str]:
@@ -507,36 +508,6 @@ def _models(study: Study) -> list[str]:
 
 def _has_owner(repo_id: str) -> bool:
     return "/" in repo_id
-
-
-def _app_files(study: Study, models: Sequence[str]) -> dict[str, bytes]:
-    """The app's program, which names every revision with its commit, and what it requires."""
-    if not models:
-        raise ConfigError(
-            "No model has an owner, so none can be on the Hub, where the app reads the revisions."
-        )
-    columns = ["revision", "epoch", "step", "commit"]
-    pinned: dict[str, list[tuple[Any, ...]]] = {}
-    for repo_id in models:
-        rows = study.results.rows.query("repo_id == @repo_id")[columns].drop_duplicates()
-        rows = rows.sort_values(["step", "epoch"], kind="stable")
-        pinned[repo_id] = [
-            (str(name), *(None if pd.isna(number) else int(number) for number in numbers), str(commit))
-            for name, *numbers, commit in rows.itertuples(index=False)
-        ]
-    listed = "".join(
-        f"    {repo_id!r}: [\n" + "".join(f"        {one!r},\n" for one in revisions) + "    ],\n"
-        for repo_id, revisions in pinned.items()
-    )
-    program = (
-        '"""Ask every revision about an image; written by hf-clipdyn. A revision: name, epoch, step, commit."""\n\n'
-        f"from hf_clipdyn.app import serve_pinned\n\nserve_pinned({{\n{listed}}})\n"
-    )
-    return {_APP: program.encode(), _REQUIREMENTS: f"hf-clipdyn[app]=={__version__}\n".encode()}
-
-
-def _is_own_file(path: Path) -> bool:
-    return not path.exists() or _OWN_REQUIREMENTS.fullmatch(path.read_bytes()) is not None
 
 
 def _is_readme(path: Path) -> bool:
@@ -549,10 +520,7 @@ def _commit_space(to: Destination, readme: str, files: Mapping[str, bytes]) -> s
     if [commit.title for commit in history] != [_FIRST_COMMIT]:
         paths, existing = _readme_at(to)
         readme = _merged_space((existing or b"").decode(errors="replace"), readme, to.repo_id)
-        if _REQUIREMENTS in files and _REQUIREMENTS in paths:
-            place: dict[str, Any] = {"repo_type": to.repo_type, "revision": to.head}
-            if not _is_own_file(Path(to.api.hf_hub_download(to.repo_id, _REQUIREMENTS, **place))):
-                files = {_APP: files[_APP]}
+        files = app_space.to_commit(files, to, paths)
     return to.commit({_README: readme.encode(), **files}, "Show the study, measured by hf-clipdyn")
 
 
@@ -599,7 +567,7 @@ def _space_readme(study: Study, facts: _SpaceFacts) -> str:
         colorFrom="indigo",
         colorTo="green",
         sdk="gradio" if facts.app else "static",
-        sdk_version=_GRADIO if facts.app else None,
+        sdk_version=app_space.GRADIO if facts.app else None,
         app_file=facts.app_file,
         pinned=False,
         license=facts.licence,
@@ -607,19 +575,13 @@ def _space_readme(study: Study, facts: _SpaceFacts) -> str:
         models=list(facts.models) or None,
         datasets=datasets or None,
     )
-    section = _app_section(study, facts) if facts.app else _space_section(study, facts.results_dataset)
+    section = _space_section(study, facts.results_dataset)
+    if facts.app:
+        section = _section(
+            [*app_space.app_lines(len(facts.models)), *(f"- {markdown(run)}" for run in study.runs)],
+            _SPACE_MARKS,
+        )
     return render_card("space.md.jinja", data, title=title, section=section)
-
-
-def _app_section(study: Study, facts: _SpaceFacts) -> Markup:
-    lines = [
-        f"`{_APP}` shows what every revision of {counted(len(facts.models), 'model')} answers to an image and to "
-        f"class names of your own, with hf-clipdyn {__version__}. Each revision is read at the commit that was "
-        "measured. Nothing that you upload is kept. One image is an anecdote: the measurements are elsewhere.",
-        "",
-        *(f"- {markdown(run)}" for run in study.runs),
-    ]
-    return _section(lines, _SPACE_MARKS)
 
 
 def _space_section(study: Study, results_dataset: str | None) -> Markup:

@@ -14,6 +14,7 @@ from result_rows import row
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import push_space, share, write_space
+from hf_clipdyn.report.app_space import GRADIO
 
 _ROWS = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
 
@@ -241,7 +242,7 @@ def test_the_app_becomes_a_space_that_reads_the_measured_commits(on_hub, hub, tm
     assert url.startswith(f"{hub.url}/spaces/me/ask/commit/")
     head = _head(_file("README.md", "me/ask"))
     assert (head["sdk"], head["app_file"], head["models"]) == ("gradio", "app.py", ["me/run"])
-    assert head["sdk_version"] == share._GRADIO
+    assert head["sdk_version"] == GRADIO
     program = _file("app.py", "me/ask")
     called = []
     exec(program.replace("from hf_clipdyn.app import serve_pinned", ""), {"serve_pinned": called.append})
@@ -250,8 +251,19 @@ def test_the_app_becomes_a_space_that_reads_the_measured_commits(on_hub, hub, tm
     assert [one[0] for one in models["me/run"]] == ["epoch-000", "epoch-001"]
     assert {one[3] for one in models["me/run"]} == {commit}
     assert _file("requirements.txt", "me/ask") == f"hf-clipdyn[app]=={__version__}\n"
-    assert "me/other" in (tmp_path / "space" / "app.py").read_text()
+    assert (tmp_path / "space" / "app.py").read_text() == program
+
     assert push_space(table, "me/ask", app=True) is None, "the same content makes no commit"
+
+
+def test_the_files_of_an_app_have_every_model_with_an_owner(on_hub, tmp_path):
+    """Only a push asks the Hub which of them it has."""
+    table, _ = on_hub
+    program = write_space(table, tmp_path, app=True).read_text()
+    assert "'me/run': [" in program
+    assert "'me/other': [" in program
+    assert program.count("('epoch-000', 0, 0, ") == 2, "each with its own revisions"
+    assert "a-folder" not in program
 
 
 def test_requirements_that_a_person_changed_stay(on_hub, hub):
@@ -277,7 +289,7 @@ def test_an_app_without_models_on_the_hub_is_refused(results, write, hub, tmp_pa
 def test_the_version_of_gradio_is_one_that_the_extra_allows(checkout):
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (required,) = project["optional-dependencies"]["app"]
-    assert Requirement(required).specifier.contains(share._GRADIO)
+    assert Requirement(required).specifier.contains(GRADIO)
 
 
 def test_options_of_the_page_are_refused_for_the_app(results, clipdyn, tmp_path):
