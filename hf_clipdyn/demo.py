@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,7 @@ def run_demo(
     from hf_clipdyn.results.cells import cells_folder
     from hf_clipdyn.results.influences import influences_folder
     from hf_clipdyn.results.trials import trials_folder
+    from hf_clipdyn.revisions import epoch_name
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
 
@@ -78,7 +79,9 @@ def run_demo(
         for path in (results, cells_folder(results), trials_folder(results), influences_folder(results)):
             delete(path)
 
-    with _measured_meanwhile(repository(config), folder / "hub", results):
+    run, store = repository(config), folder / "hub"
+    trained = _has_revision(run, store, epoch_name(config.num_train_epochs))
+    with nullcontext() if trained else _measured_meanwhile(run, store, results):
         summary = train(config)
     assert summary is not None, "the demo runs in one process"
     if summary.missing:
@@ -88,7 +91,8 @@ def run_demo(
             summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=not quiet
         )
     study = read_study(results)
-    page = write_report(study, folder / "report")
+    with torch_threads(1):
+        page = write_report(study, folder / "report", try_it=True, store=summary.store)
     write_cards(study, folder / "report")
     middle = summary.published[len(summary.published) // 2]
     return Demo(
@@ -102,6 +106,15 @@ def run_demo(
             f"Found: {headline(study)}",
         ),
     )
+
+
+def _has_revision(repo_id: str, store: Path, name: str) -> bool:
+    from hf_clipdyn.revisions import list_revisions
+
+    try:
+        return any(one.name == name for one in list_revisions(repo_id, store=store))
+    except ClipDynError:  # nothing is published yet
+        return False
 
 
 @contextmanager

@@ -6,29 +6,10 @@ import pandas as pd
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.evaluation.score import rows_of, score
-from hf_clipdyn.results.row import Cell, Row
+from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.terms import Vocabulary
 
-__all__ = ["cell", "decisions", "keep"]
-
-
-def cell(revision, benchmark, **columns):
-    kind, dataset = benchmark.split("/")
-    given = {
-        "repo_id": "me/run",
-        "revision": revision,
-        "commit": revision[-1] * 40,
-        "kind": kind,
-        "dataset": dataset,
-        "split": "test",
-        "data_fingerprint": "f" * 64,
-        "observe_version": 1,
-        "score_version": 1,
-        "preprocess": "processor",
-        "dtype": "float32",
-        "texts": "own",
-    }
-    return Cell(**given | columns)
+__all__ = ["decisions", "keep"]
 
 
 def keep(store, one, trials):

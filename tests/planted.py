@@ -24,17 +24,7 @@ from hf_clipdyn.results.row import Cell
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.trajectories import Numbers, Trajectory
 
-__all__ = [
-    "Noise",
-    "Planted",
-    "Run",
-    "constant",
-    "peak",
-    "ramp",
-    "trajectory",
-    "turn",
-    "write_study",
-]
+__all__ = ["Noise", "Planted", "Run", "constant", "peak", "ramp", "trajectory", "turn", "write_study"]
 
 Curve = Callable[[float], float]
 """A truth over the share of training, 0 to 1."""

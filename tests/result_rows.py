@@ -1,7 +1,7 @@
 """Made-up rows of results with a small vocabulary; `pick` finds rows by their columns, `trials_of` reads trials."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import SCHEMA, Row
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Cell, NumberKey, Row
 from hf_clipdyn.results.terms import (
     VOCABULARY_KEY,
     Axis,
@@ -23,7 +23,7 @@ from hf_clipdyn.results.terms import (
     Vocabulary,
 )
 
-__all__ = ["VOCABULARY", "course", "pick", "row", "trials_of", "write_rows"]
+__all__ = ["VOCABULARY", "cell", "course", "pick", "row", "sorted_rows", "trials_of", "value", "write_rows"]
 
 _UNIT = (0.0, 1.0)
 _BY_PROBE = Reference(role="chance", title="chance", joins=("metric", "variant", "probe"))
@@ -122,10 +122,7 @@ VOCABULARY = Vocabulary(
         "saliency": KindTerms(
             title="Saliency",
             rank=90,
-            terms={
-                "nss": Term(title="NSS", overview=Overview(rank=90)),
-                "sauc": Term(title="shuffled AUC"),
-            },
+            terms={"nss": Term(title="NSS", overview=Overview(rank=90)), "sauc": Term(title="shuffled AUC")},
             variants={"smoothed": "smoothed"},
             references=(
                 Reference(role="baseline", name="centre", title="centre bias", joins=("metric", "variant")),
@@ -209,6 +206,43 @@ def pick(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     for name, wanted in columns.items():
         table = table[table[name].isna() if wanted is None else table[name] == wanted]
     return table
+
+
+def value(table: pd.DataFrame, metric: str, **columns: Any) -> float:
+    """The one number of that name of epoch-001; columns that are not given have the default of a number."""
+    defaults = {one.name: one.default for one in fields(NumberKey)}
+    wanted = defaults | {"revision": "epoch-001", "texts": "own", "metric": metric} | columns
+    rows = pick(table, **wanted)
+    assert len(rows) == 1, wanted
+    return float(rows["value"].iloc[0])
+
+
+def cell(revision: str = "epoch-001", benchmark: str = "zero_shot/cifar10", **columns: Any) -> Cell:
+    """One made-up cell; every column can be overridden."""
+    kind, _, dataset = benchmark.partition("/")
+    given: dict[str, Any] = {
+        "repo_id": "me/run",
+        "revision": revision,
+        "commit": revision[-1] * 40,
+        "kind": kind,
+        "dataset": dataset,
+        "split": "test",
+        "data_fingerprint": "f" * 64,
+        "observe_version": 1,
+        "score_version": 1,
+        "preprocess": "processor",
+        "dtype": "float32",
+        "texts": "own",
+        "seconds": 1.0,
+    }
+    return Cell(**(given | columns))
+
+
+def sorted_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows by their key, without what differs from process to process."""
+    key = [*CELL_KEY, *NUMBER_KEY]
+    assert not table.duplicated(key).any()
+    return table.drop(columns=["seconds", "versions"]).set_index(key).sort_index()
 
 
 def trials_of(output: Path, benchmark: str, *, texts: str = "own") -> pd.DataFrame:

@@ -1,24 +1,41 @@
-"""A local store that holds one revision of any model."""
+"""Local stores of runs whose revisions any function writes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.revisions import Publisher, RevisionRecord
+from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
-__all__ = ["publish_one"]
+__all__ = ["publish_epochs", "publish_one"]
+
+Save = Callable[[Path], object]
 
 
-def publish_one(folder: Path, save: Callable[[Path], None], repo_id: str = "me/run") -> Path:
-    """Publish what ``save(folder)`` writes as epoch-000 of a run in ``folder``; returns the store."""
+def publish_epochs(
+    folder: Path,
+    epochs: Iterable[int],
+    save: Callable[[int], Save],
+    repo_id: str = "me/run",
+    *,
+    push_to_hub: bool = False,
+) -> Path:
+    """Publish what ``save(epoch)(folder)`` writes of epochs of 10 steps of 4 images; returns the store of the run."""
     with Publisher(
         repo_id,
         output_dir=folder,
         store=folder / "hub",
-        push_to_hub=False,
+        push_to_hub=push_to_hub,
         card=CardFacts(repo_id),
         recipe_hash="0" * 64,
     ) as publisher:
-        publisher.submit(RevisionRecord("epoch-000", 0, 0, 0, None), save)
-        assert not publisher.finish().missing
+        publisher.check()
+        for epoch in epochs:
+            publisher.submit(RevisionRecord(epoch_name(epoch), epoch, 10 * epoch, 40 * epoch), save(epoch))
+        summary = publisher.finish()
+    assert not summary.missing, summary.message
     return folder / "hub"
+
+
+def publish_one(folder: Path, save: Save, repo_id: str = "me/run") -> Path:
+    """Publish what ``save(folder)`` writes as epoch-000 of a run in ``folder``; returns the store."""
+    return publish_epochs(folder, [0], lambda _: save, repo_id)

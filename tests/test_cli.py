@@ -33,7 +33,7 @@ def test_the_commands_are_listed_in_four_groups_with_short_summaries(clipdyn: Cl
     assert [name for name, one in COMMANDS.items() if one.group == "Main path"] == [
         *("demo", "train", "evaluate", "report", "study")
     ]
-    assert len(COMMANDS) <= 15
+    assert len(COMMANDS) <= 16
     for name, command in COMMANDS.items():
         assert 0 < len(command.summary()) <= 45
         assert f"  {name} " in listed
@@ -148,10 +148,7 @@ def test_the_old_spelling_of_license_still_works_with_a_warning(
         assert ("--licence is now --license" in error) == warned
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["convert", "demo", "evaluate", "prepare", "repair", "train"],
-)
+@pytest.mark.parametrize("command", ["convert", "demo", "evaluate", "prepare", "repair", "train"])
 def test_every_command_that_shows_its_work_can_be_quiet(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,11 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import forked
 import pandas as pd
 import psutil
 import pytest
@@ -63,13 +63,27 @@ def test_a_second_call_measures_and_trains_nothing_again(demo: QuickDemo) -> Non
     assert json.loads(log.splitlines()[-1])["epoch"] == 3
 
 
-def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def train(config: object) -> None:
         raise ConfigError("here training begins")
 
     monkeypatch.setattr("hf_clipdyn.training.train", train)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_demo_that_is_trained_starts_no_process_to_measure_meanwhile(
+    demo: QuickDemo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("hf_clipdyn.demo._measured_meanwhile")
+    with pytest.raises(ConfigError, match="here training begins"):
+        run_demo(demo.folder, quick=True, quiet=True)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("hf_clipdyn.demo._measured_meanwhile", lambda *_: nullcontext())
     for name in ("results.cells", "results.trials", "results.influences"):
         (tmp_path / name).mkdir()
@@ -103,17 +117,9 @@ def test_what_measures_beside_training_ends_with_it_and_leaves_a_whole_table(
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=as_in_a_terminal,
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal
     ) as process:
-        deadline = time.monotonic() + 300
-        while not (output / "results.parquet").exists():
-            assert process.poll() is None, "it ended before anything was measured beside it"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        forked.wait_until((output / "results.parquet").exists, process)
         follower = _follower(psutil.Process(process.pid))
         process.send_signal(stop)
         error = process.communicate(timeout=120)[1]

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,9 +73,7 @@ def test_a_plug_in_that_blocks_can_be_interrupted(tmp_path: Path, sent: signal.S
     with (tmp_path / "err").open("wb") as error:
         command = [sys.executable, "-m", "hf_clipdyn", "datasets", "--plugin", "blocks.py"]
         process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
-        while not (tmp_path / "begun").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
+        forked.wait_until((tmp_path / "begun").exists, process)
         os.kill(process.pid, sent)
         assert process.wait() == code
     assert (tmp_path / "err").read_text().startswith("clipdyn: interrupted;")
@@ -92,9 +89,7 @@ def test_a_report_that_is_stopped_has_only_whole_files_and_can_be_repeated(
     command = [sys.executable, "-m", "hf_clipdyn", *words]
     with (tmp_path / "err").open("wb") as error:
         process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
-        while len(list(figures.glob("*.p*"))) < 4:
-            assert process.poll() is None
-            time.sleep(0.01)
+        forked.wait_until(lambda: len(list(figures.glob("*.p*"))) >= 4, process)
         os.kill(process.pid, sent)
         assert process.wait() == code
     assert (tmp_path / "err").read_text().startswith("clipdyn: interrupted;")

@@ -179,10 +179,7 @@ def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
         0,
         ["study", "--config", str(changed), words[1], "--run=tiny-seed10"],
     )
-    assert error.splitlines()[:2] == [
-        "1 of 2 runs are not complete:",
-        "    tiny-seed10  not fully measured",
-    ]
+    assert error.splitlines()[:2] == ["1 of 2 runs are not complete:", "    tiny-seed10  not fully measured"]
     changed.write_text(text.replace("warmup_steps: 2", "warmup_steps: 3"))
     code, _, error = clipdyn(*words, "--print_command")
     assert (code, "warmup_steps=2 there, 3 now" in error, error.count("\n")) == (2, True, 1), error
@@ -228,11 +225,7 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     rows = pd.read_parquet(finished.folder / "results.parquet")
     parts = [pd.read_parquet(path) for path in finished.folder.glob("*/results.parquet")]
     assert len(rows) == sum(map(len, parts))
-    assert set(rows["repo_id"]) == {
-        "local/tiny-seed10",
-        "local/tiny-seed11",
-        "mine",
-    }
+    assert set(rows["repo_id"]) == {"local/tiny-seed10", "local/tiny-seed11", "mine"}
     verdicts = pd.read_parquet(finished.folder / "verdicts.parquet")
     assert set(verdicts["claim"]) == set(range(1, 9))
     kept = [
@@ -373,9 +366,8 @@ def test_a_study_that_is_stopped_leaves_no_run_going(
         command = [sys.executable, "-m", "hf_clipdyn", *words]
         process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
         folders = [tmp_path / "study" / f"tiny-seed{seed}" / "checkpoints" for seed in (0, 1)]
-        while not all(any(folder.glob("*/progress.json")) for folder in folders):
-            assert process.poll() is None, (tmp_path / "err").read_text()
-            time.sleep(0.05)
+        begun = lambda: all(any(folder.glob("*/progress.json")) for folder in folders)  # noqa: E731
+        forked.wait_until(begun, process, (tmp_path / "err").read_text)
         runs = psutil.Process(process.pid).children(recursive=True)
         for _ in range(times):
             os.kill(process.pid, sent)

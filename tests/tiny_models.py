@@ -4,7 +4,7 @@ from typing import Any
 
 import transformers
 
-__all__ = ["EFFICIENT_NET", "TEXT", "VISION", "pair", "vision_model"]
+__all__ = ["EFFICIENT_NET", "SWIN", "TEXT", "VISION", "pair", "vision_model"]
 
 _BLOCK = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
 VISION: dict[str, Any] = _BLOCK | {"num_hidden_layers": 2, "image_size": 16, "patch_size": 8}
@@ -15,6 +15,14 @@ TEXT: dict[str, Any] = _BLOCK | {
     "bos_token_id": 1,
     "eos_token_id": 2,
     "pad_token_id": 1,
+}
+SWIN = {
+    "image_size": 16,
+    "patch_size": 4,
+    "embed_dim": 8,
+    "depths": [1, 1],
+    "num_heads": [1, 1],
+    "window_size": 2,
 }
 EFFICIENT_NET = {"image_size": 64, "width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 32}
 """The vision half of ALIGN."""
@@ -32,11 +40,7 @@ def vision_model(family: str, sizes: dict[str, Any] = VISION, **options: Any) ->
 
 
 def pair(
-    family: str,
-    *,
-    vision: dict[str, Any] = VISION,
-    text: dict[str, Any] = TEXT,
-    **settings: Any,
+    family: str, *, vision: dict[str, Any] = VISION, text: dict[str, Any] = TEXT, **settings: Any
 ) -> Any:
     """`pair("Blip", projection_dim=8)`: a `BlipModel` with those two towers and settings."""
     return _build(family, {"vision_config": vision, "text_config": text, **settings})

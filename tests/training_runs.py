@@ -1,9 +1,10 @@
 """Runs of the tests: to their end, or until their log has some lines."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
+
+from forked import wait_until
 
 from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.revisions import list_revisions
@@ -32,8 +33,5 @@ def hashes(store: Path, repo_id: str = "me/run") -> list[str | None]:
 
 def wait_for_log(process: Any, folder: Path, lines: int) -> None:
     """Until the run of a process has logged as many steps."""
-    file, deadline = folder / "log.jsonl", time.monotonic() + 240
-    while not file.exists() or len(file.read_text(encoding="utf-8").splitlines()) < lines:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    file = folder / "log.jsonl"
+    wait_until(lambda: file.exists() and len(file.read_text("utf-8").splitlines()) >= lines, process)

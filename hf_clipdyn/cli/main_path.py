@@ -212,6 +212,12 @@ class Report(Command, group="Main path"):
         "Width of the figures: column (3.35 inches), page (7 inches), or auto: by the number of panels.",
         choices=("auto", "column", "page"),
     )
+    try_it: bool = option(
+        False, "Put the image encoder of one run of a small CLIP into the page, to ask it about own images."
+    )
+    store: Path | None = option(
+        None, "For --try-it: folder of a local store. Default: the run beside the table."
+    )
     style: str | None = shared.style()
     quiet: bool = shared.quiet()
 
@@ -219,6 +225,10 @@ class Report(Command, group="Main path"):
         for name, *needed in _NEEDS_PRINT:
             if getattr(self, name) and self.printed not in needed:
                 raise ConfigError(f"`{name}` requires --print {' or '.join(needed)}.")
+        if self.store is not None and not self.try_it:
+            raise ConfigError("`store` requires --try-it: nothing else reads models.")
+        if self.try_it and self.printed is not None:
+            raise ConfigError("`try_it` is part of the page: leave out --print.")
         if self.printed == "numbers" and self.output is not None:
             raise ConfigError("--print numbers writes nothing: leave out `output`.")
         if self.printed is None and self.output is None:
@@ -246,6 +256,7 @@ class Report(Command, group="Main path"):
         study = read_study(self.results, claims=self.claims)
         options = shared.page_options(self.stimuli, self.data_dir)
         options |= {"figure_formats": self.figure_formats, "figure_width": self.figure_width}
+        options |= {"try_it": self.try_it, "store": self.store}
         page = write_report(study, self.output, figures=self.figures, style=self.style, **options)
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")

@@ -1,4 +1,4 @@
-"""The commands about models and their revisions: revisions, verify, repair, convert, parity."""
+"""The commands about models and their revisions: revisions, verify, repair, convert, parity, app."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from hf_clipdyn.command_line import Command
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError
 from hf_clipdyn.fields import option
 
-__all__ = ["Convert", "Parity", "Repair", "Revisions", "Verify"]
+__all__ = ["App", "Convert", "Parity", "Repair", "Revisions", "Verify"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,3 +191,38 @@ class Parity(Command, group="Models and revisions"):
         with disk_errors(EvaluationError, problem, remedy):
             write_atomically(self.output, table.to_csv(index=False))
         print(f"Wrote {self.output}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class App(Command, group="Models and revisions"):
+    """Ask every revision about an image.
+
+    It starts a page in the browser, for this machine only: drop an image, take one with the webcam or show a stimulus
+    of a benchmark, and write class names. The page shows probability, margin and rank of each class over the revisions,
+    and where two of them attend. Nothing that you upload is kept. It requires `pip install 'hf-clipdyn[app]'`.
+
+    `clipdyn share app` publishes it as a Space.
+    """
+
+    what: str = option(
+        MISSING,
+        "Run, repository or folder of models; or a table of `clipdyn evaluate`, for all of its models.",
+    )
+    revisions: tuple[str, ...] = option((), "Revisions to show. Default: all.")
+    store: Path | None = shared.store()
+    data_dir: Mapping[str, Path] = shared.folders()
+    device: str | None = option(None, "Device. Default: the GPU if there is one.")
+    port: int | None = option(None, "Port. Default: the first free one from 7860 on.", within="[1, 65535]")
+
+    def run(self) -> None:
+        from hf_clipdyn.app import opened, serve
+
+        with shared.reading(self.what, self.store):
+            models, stimuli = opened(
+                self.what,
+                store=self.store,
+                revisions=self.revisions,
+                device=self.device,
+                data_dirs=self.data_dir,
+            )
+        serve(models, stimuli, port=self.port)

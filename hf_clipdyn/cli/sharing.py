@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import Any
 
 from hf_clipdyn.cli import shared
 from hf_clipdyn.command_line import Command
@@ -11,25 +12,31 @@ from hf_clipdyn.fields import option
 
 __all__ = ["Env", "Share"]
 
-_OF_THE_PAGE = ("hub_model_id", "hub_private_repo", "license", "claims", "stimuli", "data_dir")
+_OF_A_SPACE = ("hub_model_id", "hub_private_repo", "license")
+_OF_THE_PAGE = ("claims", "stimuli", "data_dir")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share(Command, group="Sharing and support"):
-    """Publish model cards, or the page of a study.
+    """Publish model cards, page or app of a study.
 
     `clipdyn share cards RESULTS` writes the model card of each run, or updates the cards in the runs' repositories.
     Text that a person wrote there is kept. The results of the last revision also go to .eval_results if the benchmark
     has a leaderboard.
 
     `clipdyn share page RESULTS` publishes the page as a static Space, or writes its folder only.
+
+    `clipdyn share app RESULTS` publishes `clipdyn app` as a Space of Gradio. It reads the revisions from the Hub, at
+    the commits that were measured.
     """
 
-    what: str = option(MISSING, "cards or page.", choices=("cards", "page"))
+    what: str = option(MISSING, "cards, page or app.", choices=("cards", "page", "app"))
     results: tuple[Path, ...] = shared.tables()
-    output: Path | None = option(None, "Folder for cards and figures, or for the page.", short="o")
-    push_to_hub: bool = option(False, "Update the cards of the runs, or publish the page.")
-    hub_model_id: str | None = option(None, "Space to publish the page in, owner/name.")
+    output: Path | None = option(
+        None, "Folder for cards and figures, for the page, or for the app.", short="o"
+    )
+    push_to_hub: bool = option(False, "Update the cards of the runs, or publish the page or the app.")
+    hub_model_id: str | None = option(None, "Space to publish the page or the app in, owner/name.")
     hub_private_repo: bool = option(False, "Make that Space private.")
     results_dataset: str | None = option(None, "Data set on the Hub with this table, to name as the source.")
     license: str | None = option(None, "Licence of the Space, for example cc-by-4.0.")
@@ -40,21 +47,25 @@ class Share(Command, group="Sharing and support"):
     def __post_init__(self) -> None:
         if self.output is None and not self.push_to_hub:
             raise ConfigError(f"Say where the {self.what} should go: `output`, `push-to-hub`, or both.")
-        if self.what == "cards":
-            line = self.line()
-            for name in _OF_THE_PAGE:
+        line = self.line()
+        for names, affected in ((_OF_A_SPACE, ("page", "app")), (_OF_THE_PAGE, ("page",))):
+            for name in () if self.what in affected else names:
                 if getattr(self, name) != line.flags[name].default:
-                    raise ConfigError(f"`{name}` only affects the page: leave it out.")
-        elif self.push_to_hub and self.hub_model_id is None:
+                    raise ConfigError(
+                        f"`{name}` only affects the {' and the '.join(affected)}: leave it out."
+                    )
+        if self.what == "cards":
+            return
+        if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("`push-to-hub` needs `hub-model-id`: name the Space as owner/name.")
-        elif not self.push_to_hub and (self.hub_private_repo or self.hub_model_id is not None):
+        if not self.push_to_hub and (self.hub_private_repo or self.hub_model_id is not None):
             raise ConfigError("`hub-model-id` and `hub-private-repo` require `push-to-hub`.")
 
     def run(self) -> None:
         if self.what == "cards":
             self._share_cards()
         else:
-            self._share_page()
+            self._share_space()
 
     def _share_cards(self) -> None:
         from hf_clipdyn.report import push_cards, read_study, write_cards
@@ -71,20 +82,27 @@ class Share(Command, group="Sharing and support"):
             for benchmark, cause in pushed.left_out.items():
                 print(f"- Not in .eval_results: {printable(benchmark)}, since {printable(cause)}.")
 
-    def _share_page(self) -> None:
+    def _share_space(self) -> None:
         from hf_clipdyn.report import push_space, read_study, write_space
 
-        options = {"results_dataset": self.results_dataset, "licence": self.license}
-        options |= shared.page_options(self.stimuli, self.data_dir)
+        app = self.what == "app"
+        options: dict[str, Any] = {
+            "app": app,
+            "results_dataset": self.results_dataset,
+            "licence": self.license,
+        }
+        options |= {} if app else shared.page_options(self.stimuli, self.data_dir)
         study = read_study(self.results, claims=self.claims)
         if self.hub_model_id is None:
             assert self.output is not None
-            print(f"The page is {write_space(study, self.output, **options)}.")
+            print(f"The {self.what} is {write_space(study, self.output, **options)}.")
             return
         url = push_space(
             study, self.hub_model_id, output=self.output, private=self.hub_private_repo, **options
         )
-        print(f"The page is pushed: {url}." if url else f"The Space {self.hub_model_id} is up to date.")
+        print(
+            f"The {self.what} is pushed: {url}." if url else f"The Space {self.hub_model_id} is up to date."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,14 +106,12 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
 
 def run_revisions(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     """A row for each run and revision: its clocks, and its rank in the run."""
-    known: dict[str, set[str]] = {}
+    known: dict[str, set[int]] = {}
     revisions = []
     for number in trajectories:
-        names = set(number.points["revision"])
-        if not names <= known.setdefault(
-            number.run, set()
-        ):  # mostly they are those of the run's first trajectory
-            known[number.run] |= names
+        ranks = set(number.order.tolist())
+        if not ranks <= known.setdefault(number.run, set()):  # mostly they are those of its first trajectory
+            known[number.run] |= ranks
             revisions.append(number.points[["run", "revision", "epoch", "samples_seen", "step", "order"]])
     return pd.concat(revisions).drop_duplicates(["run", "revision"])
 
@@ -189,13 +187,15 @@ def _break(cell: "Axes", place: float) -> None:
 
     high = 0.4 * float(mpl.rcParams["font.size"])
     look: dict[str, Any] = {"linestyle": "none", "clip_on": False, "zorder": 4, "markersize": 2 * high}
-    at = {"transform": cell.get_xaxis_transform()}
+    look["transform"] = cell.get_xaxis_transform()
     paper, edge = mpl.rcParams["axes.facecolor"], mpl.rcParams["axes.edgecolor"]
-    gap = Line2D([place], [0], marker=[(-0.3, -1), (0.1, 1), (0.3, 1), (-0.1, -1)], color=paper, **look, **at)
+    corners: Any = [(-0.3, -1), (0.1, 1), (0.3, 1), (-0.1, -1)]
+    gap = Line2D([place], [0], marker=corners, color=paper, **look)
     gap.set_markeredgewidth(0)
     cell.add_artist(gap)  # not plot: its height in the axes must not enter the limits of the data
     for side in (-0.2, 0.2):
-        slash = Line2D([place], [0], marker=[(side - 0.2, -1), (side + 0.2, 1)], color=edge, **look, **at)
+        ends: Any = [(side - 0.2, -1), (side + 0.2, 1)]
+        slash = Line2D([place], [0], marker=ends, color=edge, **look)
         cell.add_artist(slash)
 
 

@@ -437,8 +437,10 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, pen: _Pen, *, band: bool) -
         _draw_marks(cell, seeds, ".", intervals=False)
         every = max(1, len(points.places) // _DRAWN_MARKERS)
         _plot(cell, points, pen, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
+    elif line.colour < 0:
+        _plot(cell, points, pen, label=line.label, zorder=2)
     else:
-        _plot(cell, points, pen, label=line.label, zorder=3 if line.colour >= 0 else 2)
+        _plot(cell, points, pen, label=line.label, zorder=3)
         _draw_intervals(cell, points, pen.colour, band=band)
         _draw_marks(cell, points, pen.marker)
 

@@ -47,7 +47,7 @@ WIDTHS = ("auto", "column", "page")
 _LONGEST_NAME = 100  # letters of a file's name
 MOST_MARKED = 6
 """Runs up to which the page's static overview has every run and every number."""
-_ARM_METRICS = 3  # that the figure of the arms shows
+_ARM_ROWS = 6  # of panels in the figure of the arms
 _ARMS_ACROSS = 5
 _LIST = ".figures.json"
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -184,11 +184,13 @@ def draw_arms(study: Study, width: float) -> "Figure | None":
     if len(groups) <= N_HUES or not study.over_training:
         return None
     overview = [panel for panels in study.overview for panel in panels]
-    blocks = [_arm_panels(average_seeds(panel, groups)) for panel in overview[:_ARM_METRICS]]
+    columns = _ARMS_ACROSS if width > COLUMN.width else 2
+    rows = -(-sum(bool(group.arm) for group in groups) // columns)
+    n_metrics = max(1, _ARM_ROWS // max(rows, 1))
+    blocks = [_arm_panels(average_seeds(panel, groups)) for panel in overview[:n_metrics]]
     blocks = [block for block in blocks if block]
     if not blocks:
         return None
-    columns = _ARMS_ACROSS if width > COLUMN.width else 2
     look: dict[str, Any] = {"width": width, "lettered": True, "intervals": study.confidence}
     return draw_panels(blocks, choose_axis(study.trajectories), columns, alike=True, **look)
 

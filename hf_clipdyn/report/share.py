@@ -1,4 +1,4 @@
-"""A study on the Hub: the model card of each run, and the page as a static Space.
+"""A study on the Hub: the model card of each run, and the page as a static Space, or the app as one of Gradio.
 
 ::
 
@@ -9,6 +9,8 @@
     README.md     of the Space: configuration, and a section by which it is known as ours
     index.html    the page, which loads nothing
 
+    README.md, app.py, requirements.txt     of the app, which reads the revisions from the Hub
+
 A README.md that is there already keeps everything but the section between two marks and our results in its model index.
 The configuration of a static Space: https://huggingface.co/docs/hub/spaces-config-reference.
 """
@@ -17,7 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +34,7 @@ from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.hub import Destination, attempt, check_login, push, reason
+from hf_clipdyn.report import app_space
 from hf_clipdyn.report.card_text import CardText, with_results
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.leaderboards import (
@@ -353,24 +356,28 @@ def write_space(
     results: _Results,
     output: str | Path,
     *,
+    app: bool = False,
     results_dataset: str | None = None,
     licence: str | None = None,
     **page: Any,
 ) -> Path:
-    """Write the page and the README.md of a static Space.
+    """Write the page and the README.md of a static Space, or the files of a Space with the app.
 
     Args:
         results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
         output: folder, created if missing.
+        app: write the app (`clipdyn app`) instead of the page. It reads the measured revisions from the Hub, each at
+            the commit that was measured.
         results_dataset: data set on the Hub with the whole table, ``owner/name``, to link.
         licence: identifier of the Hub's list (`cc-by-4.0`) for the Space; none by default.
-        page: options of `write_report`.
+        page: options of `write_report`; none for the app.
 
     Returns:
-        The path of the page.
+        The path of the page, or of the app's program.
 
     Raises:
-        ConfigError: a file does not exist or is not a table of results, or the folder cannot be written.
+        ConfigError: a file does not exist or is not a table of results, the folder cannot be written, or no model can
+            be on the Hub that the app could read.
         EvaluationError: the tables have no rows.
 
     Examples:
@@ -386,18 +393,22 @@ def write_space(
     if results_dataset is not None:
         checked_repo_id(results_dataset, what="results_dataset", owner=True)
     check_output(output / _README, what="the README.md of a Space of hf_clipdyn", is_own=_is_readme)
-    path = write_report(study, output, figures=False, **page)
+    facts = _SpaceFacts(app, tuple(filter(_has_owner, _models(study))), results_dataset, licence)
+    if not app:
+        write_report(study, output, figures=False, **page)
     with disk_errors(ConfigError, f"The Space cannot be written to {output}"):
-        write_atomically(
-            output / _README, _space_readme(study, results_dataset=results_dataset, licence=licence)
-        )
-    return path
+        output.mkdir(parents=True, exist_ok=True)
+        if app:
+            app_space.write_app(output, app_space.app_files(study.results.rows, facts.models))
+        write_atomically(output / _README, _space_readme(study, replace(facts, models=facts.models * app)))
+    return output / facts.app_file
 
 
 def push_space(
     results: _Results,
     repo_id: str,
     *,
+    app: bool = False,
     output: str | Path | None = None,
     private: bool = False,
     results_dataset: str | None = None,
@@ -405,13 +416,13 @@ def push_space(
     token: str | None = None,
     **page: Any,
 ) -> str | None:
-    """Push the page of a study to a static Space, in one commit.
+    """Push the page of a study to a static Space, or the app to a Space of Gradio, in one commit.
 
-    A missing Space is created. In an existing one, text that a person wrote into README.md stays. If the content is the
-    same, no commit is made.
+    A missing Space is created. In an existing one, text that a person wrote into README.md stays, and so do
+    requirements that a person changed. If the content is the same, no commit is made.
 
     Args:
-        results, results_dataset, licence, page: as for `write_space`.
+        results, app, results_dataset, licence, page: as for `write_space`.
         repo_id: the Space, ``owner/name``.
         output: folder for a local copy, as of `write_space`; none by default.
         private: make the Space private.
@@ -421,7 +432,8 @@ def push_space(
         The address of the commit; None if the Space has this content already.
 
     Raises:
-        ConfigError: the call is wrong, the Space contains something else, or it is public and ``private`` is set.
+        ConfigError: the call is wrong, the Space contains something else, it is public and ``private`` is set, or the
+            Hub has none of the models that the app would read.
         PublishError: the Hub refuses or cannot be reached; ``output`` is complete.
 
     Examples:
@@ -432,44 +444,84 @@ def push_space(
         >>> "/spaces/me/study/commit/" in url
         True
     """
+    what = "app" if app else "page"
     checked_repo_id(repo_id, what="push_to_hub", owner=True)
-    check_login(f"The page cannot be pushed to {repo_id}", token)
+    check_login(f"The {what} cannot be pushed to {repo_id}", token)
     study = read_study(results)
     with ExitStack() as stack:
         folder = Path(output or stack.enter_context(TemporaryDirectory(prefix="clipdyn-space-")))
-        path = write_space(study, folder, results_dataset=results_dataset, licence=licence, **page)
+        path = write_space(study, folder, app=app, results_dataset=results_dataset, licence=licence, **page)
 
         def write(to: Destination) -> str | None:
-            names = study.results.rows["repo_id"].drop_duplicates()
-            models = [name for name in names if "/" in name and _is_on_hub(to.api, name, study)]
-            readme = _space_readme(study, models=models, results_dataset=results_dataset, licence=licence)
+            models = tuple(
+                name for name in _models(study) if _has_owner(name) and _is_on_hub(to.api, name, study)
+            )
+            if app and not models:
+                raise ConfigError(
+                    "The Hub has none of these models at the commits that were measured, so the app could read none: "
+                    "push the run first, with `clipdyn repair RUN --push_to_hub true`."
+                )
+            readme = _space_readme(study, _SpaceFacts(app, models, results_dataset, licence))
             write_atomically(folder / _README, readme)
-            return _commit_space(to, readme, path)
+            if not app:
+                return _commit_space(to, readme, {_PAGE: path.read_bytes()})
+            files = app_space.app_files(study.results.rows, models)
+            app_space.write_app(folder, files)
+            return _commit_space(to, readme, files)
 
         return push(
             repo_id,
             write,
-            problem=f"The page could not be pushed to the Space {repo_id}",
+            problem=f"The {what} could not be pushed to the Space {repo_id}",
             done=f"{output} is complete." if output else "",
             repo_type="space",
-            space_sdk="static",
+            space_sdk="gradio" if app else "static",
             private=private,
             token=token,
         )
+
+
+@dataclass(frozen=True)
+class _SpaceFacts:
+    """What a Space says of itself.
+
+    Attributes:
+        app: whether it is the app; else it is the page.
+        models: repositories on the Hub.
+        results_dataset: with the table.
+        licence: of the Space.
+    """
+
+    app: bool
+    models: tuple[str, ...] = ()
+    results_dataset: str | None = None
+    licence: str | None = None
+
+    @property
+    def app_file(self) -> str:
+        return app_space.APP if self.app else _PAGE
+
+
+def _models(study: Study) -> list[str]:
+    return list(study.results.rows["repo_id"].drop_duplicates())
+
+
+def _has_owner(repo_id: str) -> bool:
+    return "/" in repo_id
 
 
 def _is_readme(path: Path) -> bool:
     return _SPACE_MARKS[0] in path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-def _commit_space(to: Destination, readme: str, page: Path) -> str | None:
+def _commit_space(to: Destination, readme: str, files: Mapping[str, bytes]) -> str | None:
     history = to.api.list_repo_commits(to.repo_id, repo_type="space", revision=to.head)
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
     if [commit.title for commit in history] != [_FIRST_COMMIT]:
-        _, existing = _readme_at(to)
+        paths, existing = _readme_at(to)
         readme = _merged_space((existing or b"").decode(errors="replace"), readme, to.repo_id)
-    files = {_README: readme.encode(), _PAGE: page.read_bytes()}
-    return to.commit(files, "Show the study, measured by hf-clipdyn")
+        files = app_space.to_commit(files, to, paths)
+    return to.commit({_README: readme.encode(), **files}, "Show the study, measured by hf-clipdyn")
 
 
 def _merged_space(existing: str, readme: str, repo_id: str) -> str:
@@ -482,7 +534,7 @@ def _merged_space(existing: str, readme: str, repo_id: str) -> str:
     new = CardText.parse(readme)
     try:
         card = CardText.parse(existing)
-        for key in ("sdk", "app_file", "models", "datasets"):
+        for key in ("sdk", "sdk_version", "app_file", "models", "datasets"):
             card = card.with_key(key, new.data.get(key)) if new.data.get(key) != card.data.get(key) else card
     except ValueError as error:
         raise ConfigError(f"The README.md of the Space {repo_id} {error}: correct it.") from error
@@ -500,33 +552,36 @@ def _is_on_hub(api: HfApi, repo_id: str, study: Study) -> bool:
     return True
 
 
-def _space_readme(
-    study: Study,
-    *,
-    models: Sequence[str] = (),
-    results_dataset: str | None = None,
-    licence: str | None = None,
-) -> str:
+def _space_readme(study: Study, facts: _SpaceFacts) -> str:
     """The README.md of a new Space."""
     dynamics = study.over_training
     whose = study.runs[0] if len(study.runs) == 1 else counted(len(study.runs), "run")
     title = f"{'Training dynamics' if dynamics else 'Measurements'} of {whose}"
+    if facts.app:
+        title = f"Ask every revision of {whose}"
     mirrors = filter(None, map(hub_dataset, study.trajectories))
-    datasets = [*([results_dataset] if results_dataset else []), *dict.fromkeys(mirrors)]
+    datasets = [*([facts.results_dataset] if facts.results_dataset else []), *dict.fromkeys(mirrors)]
     data = SpaceCardData(
         title=shorten(title, _LONGEST_TITLE),
         emoji="📈",
         colorFrom="indigo",
         colorTo="green",
-        sdk="static",
-        app_file=_PAGE,
+        sdk="gradio" if facts.app else "static",
+        sdk_version=app_space.GRADIO if facts.app else None,
+        app_file=facts.app_file,
         pinned=False,
-        license=licence,
+        license=facts.licence,
         tags=["hf-clipdyn", *["training-dynamics"] * dynamics],
-        models=list(models) or None,
+        models=list(facts.models) or None,
         datasets=datasets or None,
     )
-    return render_card("space.md.jinja", data, title=title, section=_space_section(study, results_dataset))
+    section = _space_section(study, facts.results_dataset)
+    if facts.app:
+        section = _section(
+            [*app_space.app_lines(len(facts.models)), *(f"- {markdown(run)}" for run in study.runs)],
+            _SPACE_MARKS,
+        )
+    return render_card("space.md.jinja", data, title=title, section=section)
 
 
 def _space_section(study: Study, results_dataset: str | None) -> Markup:

@@ -37,6 +37,7 @@ __all__ = [
     "PARALLEL_REQUESTS",
     "Revision",
     "list_revisions",
+    "open_measured",
     "open_series",
     "render",
     "revisions_of",
@@ -195,6 +196,17 @@ def open_series(
             "a model, with a Trainer's checkpoints or with a run."
         )
     return _Stored(text, _store_of_run(text) if store is None else Path(store).absolute(), token)
+
+
+def open_measured(
+    repo_id: str, tables: Sequence[Path], store: Name | None = None, token: str | None = None
+) -> Series:
+    """The revisions of a run in tables of results: in ``store``, of a run beside a table, or as for `open_series`."""
+    for folder in dict.fromkeys(table.absolute().parent for table in tables) if store is None else ():
+        run = Journal.of_run(folder).run()
+        if run is not None and run.repo_id == repo_id:
+            return open_series(folder, token=token)
+    return open_series(repo_id, store, token)
 
 
 def list_revisions(repo_id: Name, store: Name | None = None, token: str | None = None) -> list[Revision]:

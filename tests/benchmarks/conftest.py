@@ -126,9 +126,32 @@ def solid(red: float, green: float, blue: float = 0, side: int = SIDE) -> Image.
     return Image.fromarray(np.full((side, side, 3), (red, green, blue), np.uint8))
 
 
+def red(pixels: np.ndarray) -> list[float]:
+    """A direction that turns by a right angle from no red to all red."""
+    turn = pixels[..., 0].mean() / 255 * np.pi / 2
+    return [np.cos(turn), np.sin(turn)]
+
+
+def contrary_of_red(pixels: np.ndarray) -> list[float]:
+    """No red is where it was; what is farther from it in red is nearer to it."""
+    return red(pixels if pixels[..., 0].mean() == 0 else 255 - pixels)
+
+
 @pytest.fixture
 def planted() -> type[Planted]:
     return Planted
+
+
+@pytest.fixture
+def sees_red() -> Planted:
+    """An encoder of nothing but how red an image is."""
+    return Planted(red)
+
+
+@pytest.fixture
+def sees_the_contrary() -> Planted:
+    """The same, to which the reddest image is the nearest to one without red."""
+    return Planted(contrary_of_red)
 
 
 @pytest.fixture

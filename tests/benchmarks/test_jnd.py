@@ -7,11 +7,6 @@ from hf_clipdyn.benchmarks.kinds.jnd import Jnd
 from hf_clipdyn.metrics.jnd_map import jnd_map
 
 
-def red(pixels):
-    turn = pixels[..., 0].mean() / 255 * np.pi / 2
-    return [np.cos(turn), np.sin(turn)]
-
-
 @pytest.fixture
 def judged(source, colour):
     rng = np.random.default_rng(0)
@@ -30,8 +25,8 @@ def judged(source, colour):
     return source("same_different", rows)
 
 
-def test_an_encoder_that_sees_what_people_saw_is_perfectly_precise(judged, measure, planted):
-    found = measure(Jnd, judged, planted(red))
+def test_an_encoder_that_sees_what_people_saw_is_perfectly_precise(judged, measure, sees_red):
+    found = measure(Jnd, judged, sees_red)
     for distance in ("cosine", "euclidean", "normalised_euclidean"):
         for subset, n in (("", 30), ("even", 10), ("odd", 20)):
             one = found("jnd_map", variant=distance, subset=subset)
@@ -49,19 +44,15 @@ def test_an_encoder_that_tells_nothing_apart_scores_the_share_of_same_answers(ju
         assert (one.value, one.n) == (pytest.approx(chance.value), chance.n)
 
 
-def test_an_encoder_that_sees_the_contrary_is_no_better_than_that(judged, measure, planted):
-    def contrary(pixels):  # the first image at zero, what is farther in red nearer to it
-        turn = 0 if pixels[..., 0].mean() == 0 else (1 - pixels[..., 0].mean() / 255) * np.pi / 2
-        return [np.cos(turn), np.sin(turn)]
-
+def test_an_encoder_that_sees_the_contrary_is_no_better_than_that(judged, measure, sees_the_contrary):
     steps = np.array([np.asarray(image)[0, 0, 0] for image in judged.dataset["image_1"]], float)
     expected = jnd_map(-steps, judged.dataset["same"][:], n_resamples=0)["jnd_map"]
-    found = measure(Jnd, judged, planted(contrary))("jnd_map", variant="cosine").value
+    found = measure(Jnd, judged, sees_the_contrary)("jnd_map", variant="cosine").value
     assert found == pytest.approx(expected)
     assert found == pytest.approx(1 / 2)  # the envelope lifts all precisions to the last one
 
 
-def test_pairs_that_show_a_common_image_are_one_cluster(source, colour, measure, planted):
+def test_pairs_that_show_a_common_image_are_one_cluster(source, colour, measure, sees_red):
     rows = [
         {
             "image_0": colour(0, index // 3),
@@ -71,5 +62,5 @@ def test_pairs_that_show_a_common_image_are_one_cluster(source, colour, measure,
         }
         for index in range(12)
     ]
-    one = measure(Jnd, source("same_different", rows), planted(red))("jnd_map", variant="cosine")
+    one = measure(Jnd, source("same_different", rows), sees_red)("jnd_map", variant="cosine")
     assert (one.n, one.n_clusters) == (12, 4)

@@ -129,7 +129,6 @@ def test_a_fitted_temperature_replaces_the_models_own_scale(doubted, measure, pl
     assert own < doubled
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 def test_the_images_lie_beside_the_counts(real_data):
     real_data("cifar10")
     source = open_source("cifar10h", ("label_counts",), data_dir=real_data("cifar10h"))

@@ -71,10 +71,7 @@ def test_features_without_any_variance_decide_for_one_class():
     assert set(probe.decide(np.ones((15, 4)))) == {1}
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=60),
-    st.integers(2, 6),
-)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=60), st.integers(2, 6))
 def test_folds_keep_exemplars_whole_and_hold_each_class(pairs, most):
     classes = np.array([kind for kind, _ in pairs])
     groups = np.array([10 * kind + exemplar for kind, exemplar in pairs])

@@ -87,13 +87,7 @@ def photographs(source):
 
 
 def baseline(reference, variant):
-    return {
-        "probe": "",
-        "role": "baseline",
-        "reference": reference,
-        "variant": variant,
-        "condition": "",
-    }
+    return {"probe": "", "role": "baseline", "reference": reference, "variant": variant, "condition": ""}
 
 
 def test_psnr_and_ssim_are_those_of_the_files_and_those_of_the_pixels_that_the_model_sees(

@@ -641,7 +641,6 @@ def real(
     return lambda metric, **columns: values[NumberKey(metric=metric, **columns).number_key]
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 def test_osie_has_its_baselines_and_its_ceiling(real_data, tmp_path):
     found = real("osie", real_data("osie"), 8, tmp_path)
     assert found("nss", **ATTENTION) == 0
@@ -652,7 +651,6 @@ def test_osie_has_its_baselines_and_its_ceiling(real_data, tmp_path):
 
 
 @pytest.mark.trial
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 def test_the_published_baselines_of_osie_are_met_on_its_120_photographs(real_data, tmp_path):
     found = real("osie", real_data("osie"), None, tmp_path, side=224)
     # On all 700 the Gaussian has .83 and .735, the density of the other 699 images .88 and .742, humans 3.6.
@@ -669,7 +667,6 @@ def test_the_published_baselines_of_osie_are_met_on_its_120_photographs(real_dat
     assert found("auc", **HUMANS) == pytest.approx(0.931, abs=0.002)
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 @pytest.mark.parametrize("preprocess", ["squash", "crop"])
 def test_mit1003_has_maps_alone_and_its_centre_bias_is_strong(real_data, tmp_path, preprocess):
     found = real("mit1003", real_data("mit1003"), 8, tmp_path, preprocess=preprocess)

@@ -278,7 +278,6 @@ def category_of(prompt):
     return np.eye(17)[known.get(name, 16)]
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 @pytest.mark.parametrize("cue", ["shape", "texture"])
 def test_real_images_seen_by_one_cue_have_a_bias_of_one_or_zero(cue, real, measure, planted):
     pixels = decode_pixels(real.dataset, PROCESSOR).array
@@ -302,7 +301,6 @@ def test_real_images_seen_by_one_cue_have_a_bias_of_one_or_zero(cue, real, measu
     assert abs(found("error_consistency").value) < 0.05
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 def test_an_encoder_of_the_mean_colour_fails_real_cue_conflict(real, measure, planted):
     directions = np.random.default_rng(0).normal(size=(len(GEIRHOS_CLASSES), 3))
 

@@ -15,11 +15,6 @@ from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.metrics.two_afc import two_afc
 
 
-def red(pixels):
-    turn = pixels[..., 0].mean() / 255 * np.pi / 2
-    return [np.cos(turn), np.sin(turn)]
-
-
 @pytest.fixture
 def triplets(source, colour):
     rng = np.random.default_rng(0)
@@ -40,8 +35,8 @@ def triplets(source, colour):
     return source("triplet", rows)
 
 
-def test_an_encoder_that_sees_what_people_saw_reaches_the_ceiling(triplets, measure, planted):
-    found = measure(Similarity, triplets, planted(red))
+def test_an_encoder_that_sees_what_people_saw_reaches_the_ceiling(triplets, measure, sees_red):
+    found = measure(Similarity, triplets, sees_red)
     for distance in ("cosine", "euclidean", "normalised_euclidean"):
         for part in ({}, {"subset": "even"}, {"subset": "odd"}, {"level": 6.0}):
             assert found("two_afc", variant=distance, **part).value == pytest.approx(0.9)
@@ -52,12 +47,8 @@ def test_an_encoder_that_sees_what_people_saw_reaches_the_ceiling(triplets, meas
     assert found("two_afc", variant="cosine", level=6.0).n == 30
 
 
-def test_an_encoder_that_sees_the_contrary_is_wrong_as_often(triplets, measure, planted):
-    def contrary(pixels):  # the reference at zero, what is farther in red nearer to it
-        turn = 0 if pixels[..., 0].mean() == 0 else (1 - pixels[..., 0].mean() / 255) * np.pi / 2
-        return [np.cos(turn), np.sin(turn)]
-
-    found = measure(Similarity, triplets, planted(contrary))
+def test_an_encoder_that_sees_the_contrary_is_wrong_as_often(triplets, measure, sees_the_contrary):
+    found = measure(Similarity, triplets, sees_the_contrary)
     assert found("two_afc", variant="cosine").value == pytest.approx(0.1)
 
 
@@ -75,15 +66,15 @@ def test_the_pixel_baseline_is_reported_beside_the_model(triplets, measure, plan
     assert found("two_afc", subset="odd", **pixels).n == 20
 
 
-def test_unanimous_rows_are_scored_by_subset_too(triplets, measure, planted):
-    found = measure(Similarity, triplets, planted(red))
+def test_unanimous_rows_are_scored_by_subset_too(triplets, measure, sees_red):
+    found = measure(Similarity, triplets, sees_red)
     parts = [found("two_afc", variant="cosine", level=6.0, subset=name) for name in ("even", "odd")]
     pooled = found("two_afc", variant="cosine", level=6.0)
     assert sum(part.n for part in parts) == pooled.n == 30
     assert pooled.value == pytest.approx(sum(part.n * part.value for part in parts) / 30)
 
 
-def test_triplets_of_one_reference_are_one_cluster(source, colour, measure, planted):
+def test_triplets_of_one_reference_are_one_cluster(source, colour, measure, sees_red):
     rows = [
         {
             "reference": colour(0, 20 * reference),
@@ -96,7 +87,7 @@ def test_triplets_of_one_reference_are_one_cluster(source, colour, measure, plan
         for reference in range(8)
         for near in (60, 120, 180)
     ]
-    one = measure(Similarity, source("triplet", rows), planted(red))("two_afc", variant="cosine")
+    one = measure(Similarity, source("triplet", rows), sees_red)("two_afc", variant="cosine")
     assert (one.n, one.n_clusters) == (24, 8)
     assert one.value == pytest.approx(0.5 - 3.5 / 40)
     # Student's t on the jackknife over 8 references, through Wilson's interval: wider than over 24 rows.
@@ -104,7 +95,7 @@ def test_triplets_of_one_reference_are_one_cluster(source, colour, measure, plan
 
 
 def test_images_that_are_reference_here_and_candidate_there_are_one_kind_of_cluster(
-    source, colour, measure, planted
+    source, colour, measure, sees_red
 ):
     rng = np.random.default_rng(0)
     # No two of these are equally far from a third.
@@ -121,7 +112,7 @@ def test_images_that_are_reference_here_and_candidate_there_are_one_kind_of_clus
         }
         for row in places
     ]
-    one = measure(Similarity, source("triplet", rows), planted(red))("two_afc", variant="cosine")
+    one = measure(Similarity, source("triplet", rows), sees_red)("two_afc", variant="cosine")
     assert (one.n, one.n_clusters) == (60, 12)
     distances = [[abs(reds[row[0]] - reds[row[i]]) for row in places] for i in (1, 2)]
     expected = two_afc(*distances, [row["judgement"] for row in rows], images=places)
@@ -140,8 +131,10 @@ def test_a_part_of_the_data_is_recorded(triplets, tmp_path):
     assert build(replace(triplets, absent=10), tmp_path).facts == {"incomplete": "40/50"}
 
 
-def test_every_number_but_the_dropped_dimensions_has_influences_that_sum_to_zero(triplets, planted, tmp_path):
-    trials = build(triplets, tmp_path).observe(Readout(planted(red)))
+def test_every_number_but_the_dropped_dimensions_has_influences_that_sum_to_zero(
+    triplets, sees_red, tmp_path
+):
+    trials = build(triplets, tmp_path).observe(Readout(sees_red))
     for one in Similarity.score(trials, Common(n_resamples=0)):
         if one.role != "diagnostic":
             assert len(one.influence) == one.n
@@ -158,7 +151,6 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 @pytest.mark.parametrize(("rendering", "split", "published", "tolerance"), PUBLISHED)
 def test_pixels_agree_with_the_majority_on_real_materials_as_published(
     real_data, planted, tmp_path, rendering, split, published, tolerance
@@ -175,7 +167,6 @@ def test_pixels_agree_with_the_majority_on_real_materials_as_published(
     assert agreement == pytest.approx(published, abs=tolerance)
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 def test_materials_are_shown_as_the_suite_means_them(real_data):
     source = open_source("material_similarity", ("triplet",), data_dir=real_data("material-similarity"))
     assert (source.split, len(source.dataset), source.absent) == ("test", 3000, 0)

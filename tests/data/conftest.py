@@ -43,11 +43,3 @@ def load(cache: Path) -> Callable[..., Any]:
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     datasets.disable_progress_bars()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The trees here are small: of all that is warned about, a subset is what these tests expect."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning"))

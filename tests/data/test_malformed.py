@@ -346,11 +346,7 @@ for damaged, file, said in (
         "session-1/0004_lp_dnn_3_zebra_10_n02123045_1.png",
         "'zebra' is not one of the 16 classes",
     ),
-    (
-        "twice",
-        "session-2/0001_lp_dnn_3.0_cat_10_n02123045_8.png",
-        "low-pass, condition 3, image n02123045_8",
-    ),
+    ("twice", "session-2/0001_lp_dnn_3.0_cat_10_n02123045_8.png", "low-pass, condition 3, image n02123045_8"),
 ):
     picture(f"a stimulus {damaged}", "model_vs_human", f"low-pass/dnn/{file}", said)
 for damaged, file, said in (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import forked
 import pytest
 from hub_server.server import HubServer
 from huggingface_hub import DatasetCard, HfApi
@@ -254,7 +255,8 @@ try:
 except DatasetError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = forked.run([sys.executable, "-c", program])
+    assert done.returncode == 0, done.stderr
     assert "free some disk space" in done.stdout
     assert [path.name for path in (tmp_path / "parent").rglob("*")] == (["out"] if exists else [])
     assert prepare_dataset("osie", out, **arguments).rows == {"test": 3}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from official_trees.trees import TREES
 from PIL import Image
+from stores import publish_epochs
 
 from hf_clipdyn.data.sets.cifar import Cifar10
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
@@ -64,25 +65,7 @@ def save_model() -> Callable[[int], Callable[[Path], None]]:
 @pytest.fixture(scope="session")
 def publish(save_model: Callable[[int], Callable[[Path], None]]) -> Callable[..., Path]:
     """`publish(folder, [0, 1])` publishes those epochs there and returns the store."""
-    from hf_clipdyn.cards import CardFacts
-    from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
-
-    def run(folder: Path, epochs: list[int], repo_id: str = REPO) -> Path:
-        with Publisher(
-            repo_id,
-            output_dir=folder,
-            store=folder / "hub",
-            push_to_hub=False,
-            card=CardFacts(repo_id),
-            recipe_hash="0" * 64,
-        ) as publisher:
-            for epoch in epochs:
-                record = RevisionRecord(epoch_name(epoch), epoch, 10 * epoch, 40 * epoch, None)
-                publisher.submit(record, save_model(epoch))
-            assert not publisher.finish().missing
-        return folder / "hub"
-
-    return run
+    return lambda folder, epochs, repo_id=REPO: publish_epochs(folder, epochs, save_model, repo_id)
 
 
 @pytest.fixture(scope="session")
@@ -151,6 +134,25 @@ def evaluate(store: Path, data: dict[str, Path], judged: dict[str, Path]) -> Cal
         return evaluate_revisions(REPO, benchmarks=benchmarks, **(given | kwargs)).to_pandas()
 
     return run
+
+
+@pytest.fixture
+def measure(data: dict[str, Path]) -> Callable[..., Any]:
+    """`measure(folder, "me/run", …)`: the results of these models and runs, on one quick benchmark by default."""
+    from hf_clipdyn.evaluation import evaluate_revisions
+
+    def run(*names: Any, **kwargs: Any) -> Any:
+        given = {"benchmarks": ["zero_shot/cifar10"], "data_dirs": {"cifar10": data["cifar10"]}}
+        given |= {"show_progress": False, "n_resamples": 0, "device": "cpu"}
+        return evaluate_revisions(list(names), **(given | kwargs)).to_pandas()
+
+    return run
+
+
+@pytest.fixture
+def zero_shot(data: dict[str, Path]) -> list[str]:
+    """The words of a command that choose one quick benchmark, on the CPU."""
+    return ["--benchmarks=zero_shot/cifar10", f"--data-dir=cifar10={data['cifar10']}", "--device=cpu"]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ It shares no code with the package but the data loaders and lists; its formulas 
 """
 
 import shutil
-from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from result_rows import value
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
@@ -28,9 +28,6 @@ from hf_clipdyn.data import dataset_metadata, load_dataset
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
-from hf_clipdyn.results.row import NumberKey
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 REVISION = "epoch-001"
 TOLERANCE = 1e-5
@@ -74,17 +71,6 @@ class Slow:
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(0.5 * ((a - b) ** 2).sum())
-
-
-def value(table: pd.DataFrame, metric: str, **columns: Any) -> float:
-    """The one number of that name; columns that are not given have the default of a number."""
-    rows = table[(table["revision"] == REVISION) & (table["texts"] == "own")]
-    defaults = {one.name: one.default for one in fields(NumberKey)}
-    wanted = defaults | {"metric": metric} | columns
-    for name, one in wanted.items():
-        rows = rows[rows[name].isna() if one is None else rows[name] == one]
-    assert len(rows) == 1, wanted
-    return float(rows["value"].iloc[0])
 
 
 def folds_of(classes: list[str], exemplars: list[str], most: int = 5) -> np.ndarray:

@@ -4,7 +4,6 @@ It shares no code with the package; its formulas are written out again.
 """
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from result_rows import value
 from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn.benchmarks.kinds.quality import Quality
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, NumberKey
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 
 REVISION = "epoch-001"
 TOLERANCE = 1e-5
@@ -74,17 +72,6 @@ def all_distances(pairs: list[tuple[list[np.ndarray], list[np.ndarray]]]) -> dic
         found[place, "euclidean"] = [euclidean(a, b) for a, b in states]
         found[place, "normalised_euclidean"] = normalised(states)
     return found
-
-
-def value(table: pd.DataFrame, metric: str, **columns: Any) -> float:
-    """The one number of that name; columns that are not given have the default of a number."""
-    rows = table[(table["revision"] == REVISION) & (table["texts"] == "own")]
-    defaults = {one.name: one.default for one in fields(NumberKey)}
-    wanted = defaults | {"metric": metric} | columns
-    for name, one in wanted.items():
-        rows = rows[rows[name].isna() if one is None else rows[name] == one]
-    assert len(rows) == 1, wanted
-    return float(rows["value"].iloc[0])
 
 
 def picture(rng: np.random.Generator, near: Image.Image | None = None) -> Image.Image:

@@ -1,13 +1,10 @@
 """Two revisions that were really evaluated, compared in every kind of number."""
 
 import pandas as pd
-import pytest
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.statistics.compare import compare_revisions
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
 def assert_values_are_those_of(results, table):

@@ -5,12 +5,9 @@ from pathlib import Path
 import pytest
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.dry_run import Cost, DryRun, _at, dry_run
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 BENCHMARKS = ("zero_shot/cifar10", Noise.on("cifar10", sigmas=(0.0, 0.1)), "retrieval/flickr8k")
 
@@ -92,25 +89,15 @@ def test_the_words_name_the_slowest_benchmark():
 
 
 def test_a_dry_run_of_the_command_line_prints_it_and_one_without_measuring_is_refused(
-    store, data, tmp_path, capsys, monkeypatch
+    store, zero_shot, tmp_path, clipdyn, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    words = [
-        "evaluate",
-        "me/run",
-        f"--store={store}",
-        f"--data-dir=cifar10={data['cifar10']}",
-        "--device=cpu",
-    ]
-    with pytest.raises(SystemExit) as stopped:
-        main([*words, "--benchmarks=zero_shot/cifar10", "--dry_run"])
-    assert not stopped.value.code
-    printed = capsys.readouterr()
-    assert printed.out.splitlines()[0].split()[:3] == ["benchmark", "cells", "missing"]
-    assert "The slowest is zero_shot/cifar10" in printed.out
-    assert (printed.err, files(tmp_path)) == ("", set())
+    words = ["evaluate", "me/run", f"--store={store}", *zero_shot]
+    code, printed, error = clipdyn(*words, "--dry_run")
+    assert not code
+    assert printed.splitlines()[0].split()[:3] == ["benchmark", "cells", "missing"]
+    assert "The slowest is zero_shot/cifar10" in printed
+    assert (error, files(tmp_path)) == ("", set())
     with pytest.raises(ConfigError, match="`rescore` measures nothing"):
         dry_run(EvaluationConfig("me/run", output=tmp_path / "r.parquet", rescore=True))
-    with pytest.raises(SystemExit):
-        main([*words, "--dry-run", "--submit=local"])
-    assert "leave out `dry_run` or `submit`" in capsys.readouterr().err
+    assert "leave out `dry_run` or `submit`" in clipdyn(*words, "--dry-run", "--submit=local")[2]

@@ -20,7 +20,6 @@ from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.statistics.compare import compare_revisions
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 KEY = [*CELL_KEY, *NUMBER_KEY]
 QUICK = Noise.on("cifar10", sigmas=(0.0, 0.1))
 
@@ -111,21 +110,12 @@ def test_no_image_is_embedded_twice_and_each_prompt_once(evaluate, loads, monkey
     assert len(loads) == 2 + 2, "two further revisions, and the last one's weights there and back"
 
 
-def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path, publish, data, loads):
+def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path, publish, measure, loads):
     output = tmp_path / "results.parquet"
 
     def evaluate(*benchmarks, **kwargs):
-        return evaluate_revisions(
-            "me/run",
-            benchmarks=benchmarks or ["zero_shot/cifar10", QUICK],
-            store=tmp_path / "hub",
-            output=output,
-            data_dirs={"cifar10": data["cifar10"]},
-            show_progress=False,
-            n_resamples=0,
-            device="cpu",
-            **kwargs,
-        ).to_pandas()
+        chosen = benchmarks or ["zero_shot/cifar10", QUICK]
+        return measure("me/run", benchmarks=chosen, store=tmp_path / "hub", output=output, **kwargs)
 
     publish(tmp_path, [0])
     assert split(evaluate())[1].empty, "a single revision has no drift"

@@ -17,24 +17,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, NothingToMeasureError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.importing import import_open_clip, local_checkpoints
 from hf_clipdyn.revisions.verify import verify
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-
-
-@pytest.fixture
-def measure(data):
-    def run(*names, **kwargs) -> pd.DataFrame:
-        given = {"benchmarks": ["zero_shot/cifar10"], "data_dirs": {"cifar10": data["cifar10"]}}
-        given |= {"show_progress": False, "n_resamples": 0, "device": "cpu"}
-        return evaluate_revisions(list(names), **(given | kwargs)).to_pandas()
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -203,33 +190,21 @@ def test_a_name_that_is_neither_a_folder_nor_a_repository_is_one_sentence(name):
 
 
 def test_several_names_are_one_table_and_a_wrong_one_is_an_error_before_any_is_measured(
-    trained, store, save_model, tmp_path, data, monkeypatch, capsys, forward_passes
+    trained, store, save_model, tmp_path, zero_shot, monkeypatch, clipdyn, forward_passes
 ):
     save_model(1)(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
-    argv = [
-        "--benchmarks",
-        "zero_shot/cifar10",
-        "--data-dir",
-        f"cifar10={data['cifar10']}",
-        "--device",
-        "cpu",
-    ]
-    argv += ["--store", str(store), "--output", "r.parquet", "--n-resamples", "0", "--quiet"]
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", "./mine", "me/none", *argv])
-    assert stopped.value.code
-    assert "There is no me/none" in capsys.readouterr().err
+    argv = [*zero_shot, "--store", store, "--output", "r.parquet", "--n-resamples", "0", "--quiet"]
+    code, _, error = clipdyn("evaluate", "./mine", "me/none", *argv)
+    assert code
+    assert "There is no me/none" in error
     assert forward_passes["images"] == 0
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", "./mine", "me/run", str(trained), *argv])
-    assert not stopped.value.code
+    code, printed, _ = clipdyn("evaluate", "./mine", "me/run", trained, *argv)
+    assert not code
     table = pd.read_parquet("r.parquet")
     assert table.groupby("repo_id")["revision"].nunique().to_dict() == {"me/run": 3, "mine": 1, "out": 2}
-    assert f"{len(table)} numbers of 6 revisions" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", "./mine", str(tmp_path / "mine"), *argv])
-    assert "would both be called mine" in capsys.readouterr().err
+    assert f"{len(table)} numbers of 6 revisions" in printed
+    assert "would both be called mine" in clipdyn("evaluate", "./mine", tmp_path / "mine", *argv)[2]
 
 
 @pytest.mark.parametrize("names", [[], [3], [["me/run"]]])
@@ -264,7 +239,7 @@ def test_a_folder_of_open_clips_checkpoints_is_told_how_it_is_named(tmp_path):
 
 
 def test_a_vision_model_of_timm_is_measured_beside_a_dual_encoder_or_skipped(
-    save_model, judged, measure, data, tmp_path, caplog, capsys
+    save_model, judged, measure, zero_shot, tmp_path, caplog, clipdyn
 ):
     pytest.importorskip("timm")
     save_model(1)(tmp_path / "clip")
@@ -296,19 +271,10 @@ def test_a_vision_model_of_timm_is_measured_beside_a_dual_encoder_or_skipped(
     with pytest.raises(NothingToMeasureError):
         measure(names[0], skip_missing=True)
     caplog.clear()
-    options = (
-        "--benchmarks",
-        "zero_shot/cifar10",
-        "--data-dir",
-        f"cifar10={data['cifar10']}",
-        "--device",
-        "cpu",
-    )
-    with pytest.raises(SystemExit) as done:
-        main(["evaluate", *map(str, names), "--dry-run", "--skip-missing", *options])
-    assert done.value.code == 0
+    code, printed, _ = clipdyn("evaluate", *names, "--dry-run", "--skip-missing", *zero_shot)
+    assert code == 0
     assert "vit is skipped" in caplog.text
-    assert "zero_shot/cifar10" in capsys.readouterr().out
+    assert "zero_shot/cifar10" in printed
 
 
 @pytest.fixture
@@ -357,12 +323,13 @@ def test_checkpoints_of_open_clip_give_exactly_the_values_of_the_imported_run(
     )
 
 
-def test_the_shards_of_open_clips_checkpoints_say_their_architecture_once(epochs, data, tmp_path, capsys):
-    words = [f"--output={tmp_path / 'r.parquet'}", f"--data-dir=cifar10={data['cifar10']}", "--device=cpu"]
-    words = ["--benchmarks=zero_shot/cifar10", *words]
-    asked = [str(epochs), "--from-open-clip=ViT-Test-Epochs", "--submit=local", "--print-command"]
-    with pytest.raises(SystemExit) as done:
-        main(["evaluate", *asked, *words])
-    assert not done.value.code
+def test_the_shards_of_open_clips_checkpoints_say_their_architecture_once(
+    epochs, zero_shot, tmp_path, clipdyn
+):
+    benchmark, *others = zero_shot
+    words = [benchmark, f"--output={tmp_path / 'r.parquet'}", *others]
+    asked = [epochs, "--from-open-clip=ViT-Test-Epochs", "--submit=local", "--print-command"]
+    code, printed, _ = clipdyn("evaluate", *asked, *words)
+    assert not code
     name = f"open_clip:ViT-Test-Epochs@{epochs}"
-    assert shlex.split(capsys.readouterr().out) == ["clipdyn", "evaluate", name, *words, "--shard=1/1"]
+    assert shlex.split(printed) == ["clipdyn", "evaluate", name, *words, "--shard=1/1"]

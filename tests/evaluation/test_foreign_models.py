@@ -11,10 +11,7 @@ from hub_server.state import File, is_large
 from huggingface_hub import HfApi, constants, snapshot_download
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
-from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.revisions import list_revisions
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
 @pytest.fixture
@@ -41,22 +38,6 @@ def upload(hub: HubServer, save_model, tmp_path) -> Callable[..., str]:
         return repo.commit(branch, branch, tree).oid
 
     return put
-
-
-@pytest.fixture
-def measure(data) -> Callable[..., pd.DataFrame]:
-    def run(repo_id: str, **kwargs) -> pd.DataFrame:
-        return evaluate_revisions(
-            repo_id,
-            benchmarks=["zero_shot/cifar10"],
-            data_dirs={"cifar10": data["cifar10"]},
-            show_progress=False,
-            n_resamples=0,
-            device="cpu",
-            **kwargs,
-        ).to_pandas()
-
-    return run
 
 
 def test_a_suite_without_a_manifest_is_measured_in_natural_order(hub, upload, measure):

@@ -12,7 +12,6 @@ from huggingface_hub import constants
 from open_clip_runs import TINY, add_checkpoints, checkpoint, know_model
 
 from hf_clipdyn.benchmarks.registry import select_benchmarks
-from hf_clipdyn.cli import main
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.revisions import list_revisions
@@ -20,8 +19,6 @@ from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.verdicts import verdicts
 
 pytest.importorskip("open_clip")
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODEL = "ViT-Test-Hub"
 REPO = "laion/laws"
@@ -158,13 +155,10 @@ def test_a_copy_on_the_disk_has_the_same_commits(files: dict[str, bytes], tmp_pa
         (("/no/where",), "there is no file or folder /no/where"),
     ],
 )
-def test_a_wrong_place_is_one_sentence(
-    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as done:
-        main(["evaluate", *arguments, "--from-open-clip", MODEL, "--benchmarks", "zero_shot/procedural"])
-    assert done.value.code in (1, 2)
-    printed = capsys.readouterr().err
+def test_a_wrong_place_is_one_sentence(arguments: tuple[str, ...], said: str, clipdyn) -> None:
+    words = ("--from-open-clip", MODEL, "--benchmarks", "zero_shot/procedural")
+    code, _, printed = clipdyn("evaluate", *arguments, *words)
+    assert code in (1, 2)
     assert said in printed
     assert "Traceback" not in printed
 
@@ -185,10 +179,7 @@ def test_the_study_of_public_checkpoints_measures_all_that_its_claims_are_about(
 
 
 @pytest.mark.parametrize("option", ["--samples-per-epoch=5", "--keep-checkpoints"])
-def test_options_of_checkpoints_are_for_checkpoints_only(
-    option: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as done:
-        main(["evaluate", "me/run", option])
-    assert done.value.code == 2
-    assert "only applies to open_clip checkpoints" in capsys.readouterr().err
+def test_options_of_checkpoints_are_for_checkpoints_only(option: str, clipdyn) -> None:
+    code, _, error = clipdyn("evaluate", "me/run", option)
+    assert code == 2
+    assert "only applies to open_clip checkpoints" in error

@@ -2,11 +2,11 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,8 +16,6 @@ from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.results.trials import trials_folder
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
 @pytest.fixture
@@ -80,37 +78,25 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(
     assert not list(tmp_path.rglob(".*.staging"))
 
 
-def start(arguments, output: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "hf_clipdyn.cli", "evaluate", *arguments, "--output", str(output)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        # A job in the background inherits that SIGINT is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def wait_for(condition, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def start(arguments, output: Path) -> forked.Process:
+    """Its errors are in ``error`` beside the table."""
+    command = [sys.executable, "-m", "hf_clipdyn.cli", "evaluate", *arguments, "--output", output]
+    with output.with_name("error").open("wb") as error:
+        environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+        return forked.start(command, stdout=error.fileno(), stderr=error.fileno(), env=environment)
 
 
 def test_ctrl_c_ends_watching(arguments, tmp_path):
     output = tmp_path / "results.parquet"
-    with start([*arguments, "--watch"], output) as process:
+    process = start([*arguments, "--watch"], output)
 
-        def idle() -> bool:
-            return output.exists() and pd.read_parquet(output)["revision"].nunique() == 3
+    def idle() -> bool:
+        return output.exists() and pd.read_parquet(output)["revision"].nunique() == 3
 
-        wait_for(idle, process)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=300)
-    assert process.returncode == 130
+    forked.wait_until(idle, process)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(300) == 130
+    error = output.with_name("error").read_text()
     assert "interrupted; what was done is kept" in error
     assert "Traceback" not in error
     assert set(pd.read_parquet(output)["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
@@ -131,11 +117,10 @@ def test_sigkill_at_any_moment_loses_the_cell_in_work_at_most(arguments, tmp_pat
     for _ in range(4):
         if done == names:
             break
-        with start(arguments, output) as process:
-            wait_for(lambda: cells() > done or process.poll() is not None, process)  # noqa: B023
-            time.sleep(rng.uniform(0, 0.1))
-            process.kill()
-            process.communicate()
+        process = start(arguments, output)
+        forked.wait_until(lambda: cells() > done or process.poll() is not None, process)  # noqa: B023
+        time.sleep(rng.uniform(0, 0.1))
+        process.wait(0)
         assert cells() > done, "what was done before is there, and more"
         done = cells()
         for cell in CellStore(output).cells():

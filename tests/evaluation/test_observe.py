@@ -13,8 +13,6 @@ from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.evaluation.plan import file_names
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-
 
 def test_each_unique_image_goes_through_a_revision_once(evaluate, forward_passes):
     noise = Noise.on("cifar10", sigmas=(0.0, 0.1))

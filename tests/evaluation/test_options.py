@@ -160,11 +160,7 @@ def test_a_file_of_version_0_2_is_read(called: Callable[..., dict[str, Any]], tm
     ],
 )
 def test_a_wrong_file_is_one_sentence(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    text: str,
-    says: str,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text(text)

@@ -19,8 +19,6 @@ from hf_clipdyn.evaluation.plan import Plan
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-
 KEY = [*CELL_KEY, *NUMBER_KEY]
 
 

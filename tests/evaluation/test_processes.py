@@ -7,10 +7,6 @@ import pandas as pd
 import pytest
 from result_rows import trials_of
 
-from hf_clipdyn.cli import main
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-
 
 @pytest.fixture
 def arguments(store, data):
@@ -38,15 +34,13 @@ def further(judged):
 
 
 @pytest.fixture
-def one_process(tmp_path, monkeypatch):
+def one_process(tmp_path, monkeypatch, clipdyn):
     """The table that the command writes in this process."""
 
     def run(arguments) -> pd.DataFrame:
         (tmp_path / "one").mkdir()
         monkeypatch.chdir(tmp_path / "one")
-        with pytest.raises(SystemExit) as stopped:
-            main(["evaluate", *arguments])
-        assert stopped.value.code == 0
+        assert clipdyn("evaluate", *arguments)[0] == 0
         return pd.read_parquet("results.parquet")
 
     return run
@@ -102,12 +96,9 @@ def test_every_kind_gives_the_same_in_two_and_three_processes(arguments, further
         assert_equal(one, pd.read_parquet(folder / "results.parquet"))
 
 
-def test_a_wrong_call_ends_with_one_sentence_and_code_2(arguments, tmp_path, monkeypatch, capsys):
+def test_a_wrong_call_ends_with_one_sentence_and_code_2(arguments, tmp_path, monkeypatch, clipdyn):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *arguments, "--noise-stage", "raw"])
-    assert stopped.value.code == 2
-    assert (
-        capsys.readouterr().err == "clipdyn: error: There is no --noise-stage 'raw'. Known: input, native.\n"
-    )
+    code, _, error = clipdyn("evaluate", *arguments, "--noise-stage", "raw")
+    assert code == 2
+    assert error == "clipdyn: error: There is no --noise-stage 'raw'. Known: input, native.\n"
     assert not list(tmp_path.iterdir())

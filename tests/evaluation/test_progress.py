@@ -16,7 +16,6 @@ if sys.platform != "win32":
     import struct
     import termios
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 LINES = [f"epoch-00{n}: {2 * n + 2} of 6 cells done, N s" for n in range(3)]
 
 

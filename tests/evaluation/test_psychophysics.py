@@ -6,8 +6,6 @@ import pytest
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.statistics.compare import compare_revisions
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
-
 NAME = "psychophysics/procedural"
 
 

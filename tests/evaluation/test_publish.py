@@ -10,14 +10,12 @@ from hub_server.faults import Fault
 from huggingface_hub import HfApi, snapshot_download
 
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import SCHEMA
 from hf_clipdyn.statistics.compare import compare_revisions
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 NAMES = ("shape_bias/cue_conflict", "zero_shot/cifar10")
 
 
@@ -134,31 +132,16 @@ def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monke
         evaluate(*NAMES, private=True, output=tmp_path / "r.parquet")
 
 
-def test_the_command_pushes_and_says_where(hub, store, data, tmp_path, capsys):
+def test_the_command_pushes_and_says_where(hub, store, zero_shot, tmp_path, clipdyn):
     output = tmp_path / "results.parquet"
-    arguments = [
-        "me/run",
-        "--store",
-        str(store),
-        "--output",
-        str(output),
-        "--device",
-        "cpu",
-        "--n_resamples",
-        "0",
-    ]
-    benchmark = ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={data['cifar10']}"]
-    push = ["--push_to_hub", "--hub_model_id", "me/results", "--hub_private_repo"]
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *arguments, *benchmark, *push])
-    assert stopped.value.code == 0
-    said = capsys.readouterr().err
+    words = ["evaluate", "me/run", *zero_shot, "--store", store, "--output", output, "--n_resamples", "0"]
+    words += ["--push_to_hub", "--hub_model_id", "me/results", "--hub_private_repo"]
+    code, _, said = clipdyn(*words)
+    assert code == 0
     assert f"The results were pushed: {hub.url}/datasets/me/results." in said
     assert HfApi().repo_info("me/results", repo_type="dataset").private
     hub.tokens.clear()
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *arguments, *benchmark, *push])
-    assert stopped.value.code == 1
-    error = capsys.readouterr().err
+    code, _, error = clipdyn(*words)
+    assert code == 1
     assert f"clipdyn: error: {output} is complete, but could not be pushed to me/results" in error
     assert "Give a token with write permission" in error

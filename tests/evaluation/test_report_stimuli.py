@@ -21,7 +21,6 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.page.stimuli import payload
 from hf_clipdyn.report.study import read_study
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 BENCHMARKS = (
     "jnd/bapps",
     "noise/cifar10",

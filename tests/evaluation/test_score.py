@@ -14,10 +14,7 @@ from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Number
 from hf_clipdyn.results.trials import trials_folder
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning"),
-    pytest.mark.filterwarnings("ignore::hf_clipdyn.metric_module.UndefinedMetricWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.metric_module.UndefinedMetricWarning")
 
 KEY = [*CELL_KEY, *NUMBER_KEY]
 

@@ -7,22 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from result_rows import sorted_rows
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 BENCHMARKS = ("zero_shot/cifar10", "noise/cifar10")
-
-
-def sorted_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows by their key, without what differs from process to process."""
-    key = [*CELL_KEY, *NUMBER_KEY]
-    assert not table.duplicated(key).any()
-    return table.drop(columns=["seconds", "versions"]).set_index(key).sort_index()
 
 
 def test_every_revision_is_in_one_shard_and_a_new_one_moves_no_other():
@@ -39,13 +29,12 @@ def test_every_revision_is_in_one_shard_and_a_new_one_moves_no_other():
 
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "a/b", "1", "1/0", "-1/4", "1/4/2", "", "1 / 4", "1/٤"])
-def test_a_shard_that_is_no_part_of_a_whole_is_one_sentence(shard, capsys, tmp_path):
+def test_a_shard_that_is_no_part_of_a_whole_is_one_sentence(shard, clipdyn, tmp_path):
     with pytest.raises(ConfigError, match="give i/n with i from 1 to n"):
         EvaluationConfig("me/run", shard=shard)
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", "me/run", "--store", str(tmp_path), f"--shard={shard}"])
-    assert stopped.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    code, _, error = clipdyn("evaluate", "me/run", "--store", tmp_path, f"--shard={shard}")
+    assert code == 2
+    (line,) = error.splitlines()
     assert line == f"clipdyn: error: shard is {shard!r}: give i/n with i from 1 to n, for example 1/4."
 
 
@@ -60,12 +49,7 @@ def test_shards_one_after_the_other_give_the_table_of_one_process(evaluate, tmp_
     caplog.set_level("INFO", "hf_clipdyn")
     output = tmp_path / "results.parquet"
     parts = [evaluate(*BENCHMARKS, output=output, shard=f"{part}/4") for part in (4, 1, 3, 2)]
-    assert [set(part["revision"]) for part in parts] == [
-        set(),
-        {"epoch-000"},
-        {"epoch-002"},
-        {"epoch-001"},
-    ]
+    assert [set(part["revision"]) for part in parts] == [set(), {"epoch-000"}, {"epoch-002"}, {"epoch-001"}]
     assert "Shard 4/4 has nothing to do: there are only 3 revisions." in caplog.text
     whole = evaluate(*BENCHMARKS)
     assert set(whole["texts"]) == {"own", "last"}

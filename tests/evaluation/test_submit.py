@@ -10,16 +10,16 @@ import time
 from functools import partial
 from pathlib import Path
 
+import forked
 import pandas as pd
 import psutil
 import pytest
 from hub_server.server import WRITE_TOKEN
+from result_rows import sorted_rows
+from stores import publish_epochs
 
 from hf_clipdyn.evaluation import submit as submitting
 from hf_clipdyn.results.cells import CellStore, cells_folder
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 # In the first shard alone: stop for ever when two cells are done, and say so.
 STOPS = """
@@ -58,12 +58,6 @@ def words(store, data, output) -> list[str]:
 def clipdyn(clipdyn):
     """`clipdyn(*words)`: `clipdyn evaluate` with these words."""
     return partial(clipdyn, "evaluate")
-
-
-def sorted_rows(table: pd.DataFrame) -> pd.DataFrame:
-    key = [*CELL_KEY, *NUMBER_KEY]
-    assert not table.duplicated(key).any()
-    return table.drop(columns=["seconds", "versions"]).set_index(key).sort_index()
 
 
 def test_print_command_prints_what_is_missing_and_runs_nothing(words, output, clipdyn):
@@ -208,9 +202,7 @@ def test_ctrl_c_ends_all_local_shards(words, output, tmp_path):
         env=os.environ | {"PYTHONWARNINGS": "ignore"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        while not (tmp_path / "stopped").exists():
-            assert process.poll() is None
-            time.sleep(0.02)
+        forked.wait_until((tmp_path / "stopped").exists, process)
         shards = psutil.Process(process.pid).children()
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=300)
@@ -259,22 +251,7 @@ def test_shards_through_submitit_of_which_one_is_killed_give_the_table_of_one_pr
 @pytest.fixture
 def on_hub(hub, save_model, tmp_path):
     """The repository me/run on the test Hub, with two revisions."""
-    from hf_clipdyn.cards import CardFacts
-    from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
-
-    with Publisher(
-        "me/run",
-        output_dir=tmp_path / "run",
-        store=None,
-        push_to_hub=True,
-        card=CardFacts("me/run"),
-        recipe_hash="0" * 64,
-    ) as publisher:
-        publisher.check()
-        for epoch in (0, 1):
-            publisher.submit(RevisionRecord(epoch_name(epoch), epoch, 10, 40, None), save_model(epoch))
-        summary = publisher.finish()
-    assert not summary.missing, summary.message
+    publish_epochs(tmp_path / "run", [0, 1], save_model, push_to_hub=True)
     hub.state.buckets["me/results"] = {}
     return hub
 

@@ -1,7 +1,9 @@
 """Runs in training, low precision, and models without a text encoder."""
 
+import itertools
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,8 +23,6 @@ from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.revisions import resume_publishing
 from hf_clipdyn.revisions.listing import revisions_of
 from hf_clipdyn.revisions.remote import HubRepository
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
 @pytest.fixture
@@ -52,8 +52,17 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, watc
                 time.sleep(0.1)
 
     training = threading.Thread(target=train)
+    looks = itertools.count()
+
+    def clock():
+        """Once the training is over, 20 seconds pass at each look."""
+        return time.monotonic() + (0 if training.is_alive() else 20 * next(looks))
+
+    monkeypatch.setattr(
+        "hf_clipdyn.evaluation.evaluate.time", SimpleNamespace(**vars(time) | {"monotonic": clock})
+    )
     training.start()
-    table = evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=8, **watching)
+    table = evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=60, **watching)
     training.join()
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     kept = pd.read_parquet(output)

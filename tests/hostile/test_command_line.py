@@ -221,9 +221,7 @@ def test_a_message_cannot_look_like_another_one() -> None:
 
 
 def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment
-    )
+    return forked.run([sys.executable, "-c", code], env=os.environ | environment)
 
 
 def test_a_bug_has_its_traceback_without_the_token() -> None:

@@ -473,13 +473,13 @@ TEXTS: dict[tuple[str, str], dict[str, tuple[bytes, str]]] = {
         "a caption that is a number": (b'{"file_name": "0.png", "text": 3}', "line 1"),
     },
     ("flickr8k", "captions.txt"): {
-        "captions without images": (b"image,caption\nnone.jpg,a\n", "captions.txt"),
+        "captions without images": (b"image,caption\nnone.jpg,a\n", "captions.txt")
     },
     ("nights", "data.csv"): {
         "votes that are formulas": (
             NIGHTS + b"0,=1+1,0,1,a,b,c,train,True\n",
             "contains no image of the split",
-        ),
+        )
     },
     ("osie", FIXATIONS): {
         "MATLAB of noise": (bytes(range(256)) * 50, "fixations.mat"),

@@ -301,11 +301,7 @@ MORE_EVALUATED: list[tuple[str, Change, str]] = [
     ("processor of a list", _content(P, b"[]"), "contains a list, not an object"),
     ("broken processor", _content(P, b"{"), "cannot be read"),
     ("tokenizer of a list", _content("tokenizer.json", b"[]"), BROKEN),
-    (
-        "deep tokenizer",
-        _content("tokenizer.json", b'{"a":' * 10**4),
-        BROKEN,
-    ),
+    ("deep tokenizer", _content("tokenizer.json", b'{"a":' * 10**4), BROKEN),
     ("unknown model of words", _setting("model.type", "nosuch", "tokenizer.json"), BROKEN),
     ("merges of numbers", _setting("model.merges", [1, 2], "tokenizer.json"), BROKEN),
     ("broken settings of the tokenizer", _content("tokenizer_config.json", b"{"), BROKEN),
@@ -408,9 +404,7 @@ def _on_a_terminal(argv: list[str], cwd: Path) -> None:
             id="configuration",
         ),
         pytest.param(
-            _code(file=P, auto_map={"AutoImageProcessor": "evil.Processor"}),
-            None,
-            id="image processor",
+            _code(file=P, auto_map={"AutoImageProcessor": "evil.Processor"}), None, id="image processor"
         ),
         pytest.param(
             _code(file="tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Tokenizer", None]}),  # type: ignore[dict-item]

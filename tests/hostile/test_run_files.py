@@ -6,6 +6,7 @@ Names and commits in them become paths, numbers become loops, and texts are prin
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from hostile.harness import SECRET, Outcome, Victim
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+from stores import publish_epochs
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, RevisionError
 from hf_clipdyn.evaluation.plan import choose_revisions
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
@@ -464,16 +465,11 @@ def run(tmp_path: Path, clipdyn: Callable[..., Outcome]) -> Path:
     """A run of three epochs in `work/run`, published to its store; the weights are a few numbers."""
     del clipdyn  # it makes the folder
     folder = tmp_path / "work" / "run"
-    with Publisher(
-        "me/run", output_dir=folder, store=folder / "hub", card=CardFacts("me/run"), recipe_hash="r"
-    ) as publisher:
-        for epoch in range(3):
 
-            def save(into: Path, epoch: int = epoch) -> None:
-                save_file({"w": np.full(4, epoch, np.float32)}, into / "model.safetensors")
+    def save(epoch: int, into: Path) -> None:
+        save_file({"w": np.full(4, epoch, np.float32)}, into / "model.safetensors")
 
-            publisher.submit(RevisionRecord(epoch_name(epoch), epoch, 10 * epoch, 40 * epoch), save)
-        assert publisher.finish().missing == []
+    publish_epochs(folder, range(3), lambda epoch: partial(save, epoch))
     return folder
 
 

@@ -4,15 +4,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hostile.harness import SECRET, Outcome, Victim
 from safetensors.numpy import save_file
-
-from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+from stores import publish_epochs
 
 FILES = ("model.safetensors", "config.json", "README.md", "revisions.json")
 
@@ -27,13 +26,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_file({"weight": weights}, folder / "model.safetensors")
         (folder / "config.json").write_text('{"model_type": "clip"}')
 
-    with Publisher(
-        "me/run", output_dir=run, store=run / "hub", card=CardFacts("me/run"), recipe_hash="r"
-    ) as publisher:
-        for epoch in range(3):
-            record = RevisionRecord(epoch_name(epoch), epoch, epoch, epoch)
-            publisher.submit(record, lambda folder, epoch=epoch: save(epoch, folder))
-        assert not publisher.finish().missing
+    publish_epochs(run, range(3), lambda epoch: partial(save, epoch))
     return run
 
 
@@ -116,10 +109,7 @@ FAST = {("model.safetensors", _flipped), ("config.json", _link_to_the_victim), (
     ("file", "harm"),
     [
         pytest.param(
-            file,
-            harm,
-            id=f"{file}{harm.__name__}",
-            marks=() if (file, harm) in FAST else pytest.mark.slow,
+            file, harm, id=f"{file}{harm.__name__}", marks=() if (file, harm) in FAST else pytest.mark.slow
         )
         for file in FILES
         for harm in HARMS

@@ -52,10 +52,7 @@ FILES: dict[str, tuple[Callable[[Path, Write], Any], str]] = {
     "truncated": (_truncated, "cannot be read as Parquet"),
     "flipped": (_flipped, "cannot be read as Parquet"),
     "footer": (_footer, "cannot be read as Parquet"),
-    "other columns": (
-        lambda path, _: pd.DataFrame({"a": [1]}).to_parquet(path),
-        "columns",
-    ),
+    "other columns": (lambda path, _: pd.DataFrame({"a": [1]}).to_parquet(path), "columns"),
     "repeated text": (_repeated_text, "has a text of 2,000,000 bytes in its column note"),
     "long text": (lambda path, write: write(path, metric="m" * 10**6), "has a text of|cannot be read"),
     "lists": (lambda path, write: write(path, metric=[["a"]] * 3), "type"),

@@ -47,9 +47,7 @@ def _small_disk(folder: Path, size: str) -> Iterator[bool]:
 
 
 @pytest.fixture(scope="module")
-def train_two(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[..., subprocess.CompletedProcess[str]]:
+def train_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`train_two(folder)`: `micro` for two epochs in two processes; ``limit`` bounds the bytes of a file."""
     data = tmp_path_factory.mktemp("data")
     photographs = write_photographs(data / "photographs")

@@ -114,9 +114,7 @@ def test_however_often_a_call_is_interrupted_no_job_is_left(tmp_path: Path, sent
     with (tmp_path / "err").open("wb") as error:
         process = forked.start([sys.executable, "-c", program], stderr=error.fileno(), cwd=tmp_path)
         files = [tmp_path / "a.pids", tmp_path / "b.pids"]
-        while not all(file.exists() and file.read_text().count(" ") for file in files):
-            assert process.poll() is None
-            time.sleep(0.05)
+        forked.wait_until(lambda: all(file.exists() and " " in file.read_text() for file in files), process)
         jobs = [psutil.Process(int(pid)) for file in files for pid in file.read_text().split()]
         for _ in range(5):
             os.kill(process.pid, sent)

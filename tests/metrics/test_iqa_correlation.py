@@ -245,13 +245,7 @@ def test_fewer_than_ten_rows_have_fishers_interval():
         ),
         (range(6), range(6), None, "srcc", "a correlation of exactly 1 cannot be estimated"),
         (range(6), range(6, 0, -1), None, "krcc", "a correlation of exactly -1 cannot be estimated"),
-        (
-            range(8),
-            range(8),
-            [0, 0, 1, 1, 2, 2, 3, 3],
-            "srcc",
-            "leaving out any of the 4 groups changes",
-        ),
+        (range(8), range(8), [0, 0, 1, 1, 2, 2, 3, 3], "srcc", "leaving out any of the 4 groups changes"),
     ],
 )
 def test_an_interval_of_no_width_is_none_with_the_cause_named(x, y, groups, key, cause):

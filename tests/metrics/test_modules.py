@@ -5,11 +5,11 @@ import importlib
 import inspect
 import json
 import math
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,10 +57,7 @@ def example(name: str) -> tuple[dict, dict]:
                 ],
             },
         ),
-        "error_consistency": (
-            {name: (rng.random(N) < 0.7).tolist() for name in FEATURES},
-            {},
-        ),
+        "error_consistency": ({name: (rng.random(N) < 0.7).tolist() for name in FEATURES}, {}),
         "iqa_correlation": (
             {"predictions": rng.random(N).tolist(), "references": rng.random(N).tolist()},
             {"groups": [f"I{i % 8:02d}" for i in range(N)], "logistic": 4},
@@ -216,7 +213,7 @@ def test_no_resamples_means_no_interval(name, cache):
 
 SECOND_RANK = """
 import json, sys, evaluate
-for path, rows, cache in json.loads(sys.stdin.read()):
+for path, rows, cache in json.loads(sys.argv[1]):
     metric = evaluate.load(path, num_process=2, process_id=1, experiment_id="two", cache_dir=cache)
     assert metric.compute(**rows) is None
 """
@@ -225,10 +222,7 @@ for path, rows, cache in json.loads(sys.stdin.read()):
 def test_two_processes_give_the_same_as_one(cache, agree):
     """The second rank is another process; both go through all modules in the same order."""
     work = [(str(folder), in_two(example(folder.name)[0])[1], cache) for folder in FOLDERS]
-    second = subprocess.Popen([sys.executable, "-c", SECOND_RANK], stdin=subprocess.PIPE, text=True)
-    assert second.stdin is not None
-    second.stdin.write(json.dumps(work))
-    second.stdin.close()
+    second = forked.start([sys.executable, "-c", SECOND_RANK, json.dumps(work)])
     results = {}
     for folder in FOLDERS:
         inputs, keywords = example(folder.name)
@@ -236,7 +230,7 @@ def test_two_processes_give_the_same_as_one(cache, agree):
             str(folder), num_process=2, process_id=0, experiment_id="two", cache_dir=cache, timeout=300
         )
         results[folder.name] = metric.compute(**in_two(inputs)[0], **keywords)
-    assert second.wait(timeout=300) == 0
+    assert second.wait(300) == 0
     for name, result in results.items():
         inputs, keywords = example(name)
         agree(result, load_metric(name, cache_dir=cache).compute(**inputs, **keywords))

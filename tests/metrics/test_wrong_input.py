@@ -14,15 +14,7 @@ from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
-from hf_clipdyn.metrics.saliency import (
-    cc,
-    image_scores,
-    information_gain,
-    kl_divergence,
-    nss,
-    saliency,
-    sim,
-)
+from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
 from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.metrics.two_afc import two_afc

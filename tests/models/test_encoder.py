@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from tiny_models import EFFICIENT_NET, VISION, pair, vision_model
+from tiny_models import EFFICIENT_NET, SWIN, VISION, pair, vision_model
 from transformers import (
     BertConfig,
     BertModel,
@@ -70,14 +70,6 @@ def siglip_processor() -> SiglipImageProcessor:
 ALT_TEXT = TEXT | {"project_dim": 16, "max_position_embeddings": 20, "pad_token_id": 1}
 SIGLIP_TEXT = TEXT | {"projection_size": 16}
 SIGLIP_2 = {key: value for key, value in VISION.items() if key != "image_size"} | {"num_patches": 4}
-SWIN = {
-    "image_size": 16,
-    "patch_size": 4,
-    "embed_dim": 8,
-    "depths": [1, 1],
-    "num_heads": [1, 1],
-    "window_size": 2,
-}
 RESNET = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 FAMILIES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "clip": (clip, clip_processor),
@@ -99,10 +91,7 @@ FAMILIES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "aimv2": (lambda: pair("Aimv2", text=TEXT, projection_dim=16), clip_processor),
     "blip": (lambda: pair("Blip", text=TEXT, projection_dim=16), siglip_processor),
     "dual_encoder": (dual_encoder, lambda: ViTImageProcessor(size=SQUARE)),
-    "vit": (
-        lambda: vision_model("ViT", add_pooling_layer=False),
-        lambda: ViTImageProcessor(size=SQUARE),
-    ),
+    "vit": (lambda: vision_model("ViT", add_pooling_layer=False), lambda: ViTImageProcessor(size=SQUARE)),
     "deit": (lambda: vision_model("DeiT"), clip_processor),
     "beit": (lambda: vision_model("Beit"), siglip_processor),
     "dinov2": (lambda: vision_model("Dinov2"), clip_processor),

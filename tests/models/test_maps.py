@@ -6,21 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import EFFICIENT_NET, TEXT, VISION, pair, vision_model
+from tiny_models import EFFICIENT_NET, SWIN, TEXT, VISION, pair, vision_model
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import rollout, saliency_maps
 
 HEIGHT, WIDTH = 16, 24  # a grid of 2 x 3, so that no transposed map goes unnoticed
-SWIN = {
-    "image_size": 16,
-    "patch_size": 2,
-    "embed_dim": 8,
-    "depths": [1, 1],
-    "num_heads": [1, 1],
-    "window_size": 4,
-}
 FAMILIES: dict[str, Callable[[], Any]] = {
     "clip": lambda: pair("CLIP", projection_dim=8),
     "altclip": lambda: pair("AltCLIP", text=TEXT | {"project_dim": 8}, projection_dim=8),
@@ -32,7 +24,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "align": lambda: pair("Align", vision=EFFICIENT_NET, projection_dim=8),
     "aimv2": lambda: pair("Aimv2", projection_dim=8),
     "ijepa": lambda: vision_model("IJepa"),
-    "swin": lambda: vision_model("Swin", SWIN),
+    "swin": lambda: vision_model("Swin", SWIN | {"patch_size": 2, "window_size": 4}),
 }
 WITH_CLASS_TOKEN = ["clip", "altclip", "chinese_clip", "vit", "dinov2", "registers"]
 TOWERS = {"clip", "altclip", "chinese_clip", "siglip"}

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from kept_cells import cell, decisions, keep
+from kept_cells import decisions, keep
+from result_rows import cell
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.cli.main_path import Report

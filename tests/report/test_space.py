@@ -1,5 +1,6 @@
 """The page of a study as a static Space on the Hub."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,13 @@ import yaml
 from hub_server.faults import Fault
 from hub_server.state import File
 from huggingface_hub import HfApi, RepoCard, SpaceCardData
+from packaging.requirements import Requirement
 from result_rows import row
 
+from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import push_space, share, write_space
+from hf_clipdyn.report.app_space import GRADIO
 
 _ROWS = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
 
@@ -216,3 +220,78 @@ def test_a_hostile_name_is_a_title_and_nothing_else(write, tmp_path, name):
     assert " ".join(head["title"].split()) == " ".join(f"Measurements of it/{name}".split())
     assert "<script>" not in text.split("\n---\n")[1]
     assert "](y)" not in text.split("\n---\n")[1]
+
+
+# --- the app ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_hub(write, hub):
+    """A table of a model on the Hub and of two others, each with two revisions."""
+    api = HfApi()
+    api.create_repo("me/run")
+    commit = api.repo_info("me/run").sha
+    rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch, repo_id="me/run", commit=commit) for epoch in (0, 1)]
+    rows += [row("zero_shot/x", "top1", 0.5, repo_id=name) for name in ("me/other", "a-folder")]
+    return write(rows), commit
+
+
+def test_the_app_becomes_a_space_that_reads_the_measured_commits(on_hub, hub, tmp_path):
+    table, commit = on_hub
+    url = push_space(table, "me/ask", app=True, output=tmp_path / "space")
+    assert url.startswith(f"{hub.url}/spaces/me/ask/commit/")
+    head = _head(_file("README.md", "me/ask"))
+    assert (head["sdk"], head["app_file"], head["models"]) == ("gradio", "app.py", ["me/run"])
+    assert head["sdk_version"] == GRADIO
+    program = _file("app.py", "me/ask")
+    called = []
+    exec(program.replace("from hf_clipdyn.app import serve_pinned", ""), {"serve_pinned": called.append})
+    ((models,),) = [called]
+    assert list(models) == ["me/run"], "only what the Hub has"
+    assert [one[0] for one in models["me/run"]] == ["epoch-000", "epoch-001"]
+    assert {one[3] for one in models["me/run"]} == {commit}
+    assert _file("requirements.txt", "me/ask") == f"hf-clipdyn[app]=={__version__}\n"
+    assert (tmp_path / "space" / "app.py").read_text() == program
+
+    assert push_space(table, "me/ask", app=True) is None, "the same content makes no commit"
+
+
+def test_the_files_of_an_app_have_every_model_with_an_owner(on_hub, tmp_path):
+    """Only a push asks the Hub which of them it has."""
+    table, _ = on_hub
+    program = write_space(table, tmp_path, app=True).read_text()
+    assert "'me/run': [" in program
+    assert "'me/other': [" in program
+    assert program.count("('epoch-000', 0, 0, ") == 2, "each with its own revisions"
+    assert "a-folder" not in program
+
+
+def test_requirements_that_a_person_changed_stay(on_hub, hub):
+    table, _ = on_hub
+    push_space(table, "me/ask", app=True)
+    own = b"hf-clipdyn[app] @ git+https://example.org/fork\n"
+    HfApi().upload_file(
+        path_or_fileobj=own, path_in_repo="requirements.txt", repo_id="me/ask", repo_type="space"
+    )
+    assert push_space(table, "me/ask", app=True) is None
+    assert _file("requirements.txt", "me/ask") == own.decode()
+
+
+def test_an_app_without_models_on_the_hub_is_refused(results, write, hub, tmp_path):
+    with pytest.raises(
+        ConfigError, match="The Hub has none of these models at the commits that were measured"
+    ):
+        push_space(results, "me/ask", app=True)
+    with pytest.raises(ConfigError, match="No model has an owner"):
+        write_space(write([row("zero_shot/x", "top1", 0.5, repo_id="a-folder")]), tmp_path / "x", app=True)
+
+
+def test_the_version_of_gradio_is_one_that_the_extra_allows(checkout):
+    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (required,) = project["optional-dependencies"]["app"]
+    assert Requirement(required).specifier.contains(GRADIO)
+
+
+def test_options_of_the_page_are_refused_for_the_app(results, clipdyn, tmp_path):
+    code, _, error = clipdyn("share", "app", results, "-o", tmp_path, "--stimuli", "none")
+    assert (code, "`stimuli` only affects the page: leave it out." in error) == (2, True)

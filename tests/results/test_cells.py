@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -13,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from result_rows import cell
 
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.cells import CellStore, cells_folder, newest
@@ -31,25 +32,6 @@ WORDS = Vocabulary(
 TRIALS = pd.DataFrame(
     {"split": "test", "row": [0, 1], "file": "", "item": [0, 1], "ranking": [[1, 0], [0, 1]]}
 )
-
-
-def cell(revision: str = "epoch-001", **columns: Any) -> Cell:
-    given = {
-        "repo_id": "me/run",
-        "revision": revision,
-        "commit": revision[-1] * 40,
-        "kind": "zero_shot",
-        "dataset": "cifar10",
-        "split": "test",
-        "data_fingerprint": "f" * 64,
-        "observe_version": 1,
-        "score_version": 1,
-        "preprocess": "processor",
-        "dtype": "float32",
-        "texts": "own",
-        "seconds": 1.0,
-    }
-    return Cell(**(given | columns))
 
 
 def rows(one: Cell, *values: float) -> list[Row]:
@@ -394,18 +376,18 @@ def test_sigkill_at_any_moment_loses_no_cell_that_was_done(output):
     rng = np.random.default_rng(0)
     done = 0
     for _ in range(6):
-        with subprocess.Popen(
-            [sys.executable, "-c", _WRITER, str(output), str(Path(__file__).parent)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        ) as process:
-            assert process.stdout is not None
-            assert int(process.stdout.readline()) >= done
-            process.stdout.readline()
+        read, write = os.pipe()
+        command = [sys.executable, "-c", _WRITER, output, Path(__file__).parent]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        process = forked.start(command, stdout=write, env=environment)
+        os.close(write)
+        with open(read) as printed:  # noqa: PTH123
+            assert int(printed.readline()) >= done
+            printed.readline()
             time.sleep(rng.uniform(0, 0.2))
-            process.send_signal(signal.SIGKILL)
-            announced = process.stdout.read().count("cell") + 1
+            os.kill(process.pid, signal.SIGKILL)
+            announced = printed.read().count("cell") + 1
+        assert process.wait() == -signal.SIGKILL
         cells = {one.revision for one in CellStore(output).cells()}
         assert len(cells) in (done + announced, done + announced + 1)
         done = len(cells)

@@ -11,7 +11,6 @@ import pytest
 from hub_server.faults import Fault
 from hub_server.server import READ_TOKEN, WRITE_TOKEN, HubServer, describe
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import PublishError, RevisionError
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions import Publisher, resume_publishing
@@ -91,7 +90,7 @@ def test_after_the_server_was_down_for_half_of_the_run_everything_arrives(
 
 
 def test_a_week_without_network_keeps_all_in_the_journal_and_resume_sends_each_once(
-    tmp_path: Path, hub: HubServer, publish, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, hub: HubServer, publish, clipdyn
 ) -> None:
     publish(range(1), push_to_hub=True)
     hub.stop()
@@ -100,20 +99,15 @@ def test_a_week_without_network_keeps_all_in_the_journal_and_resume_sends_each_o
     assert "clipdyn repair" in summary.message
     assert verify("me/run", store=tmp_path / "hub").findings == ()
     hub.start()
-    with pytest.raises(SystemExit) as done:
-        main(["repair", str(tmp_path)])
-    assert done.value.code == 0
-    assert "3 of 3 revisions are published" in capsys.readouterr().out
+    code, printed, _ = clipdyn("repair", tmp_path)
+    assert code == 0
+    assert "3 of 3 revisions are published" in printed
     assert resume_publishing(tmp_path, retries=QUICK).missing == []
     assert _titles(hub) == ["initial commit", "Publish epoch-000", "Publish epoch-001", "Publish epoch-002"]
 
 
 def test_a_permanent_error_is_said_once_and_the_command_exits_with_one_while_anything_is_missing(
-    tmp_path: Path,
-    hub: HubServer,
-    publish,
-    caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, hub: HubServer, publish, caplog: pytest.LogCaptureFixture, clipdyn
 ) -> None:
     hub.plant("lfs-batch", Fault(status=403, message="Private repository storage limit reached"), times=1000)
     with caplog.at_level(logging.WARNING, "hf_clipdyn"):
@@ -125,10 +119,9 @@ def test_a_permanent_error_is_said_once_and_the_command_exits_with_one_while_any
         == 1
     )
     assert verify("me/run", store=tmp_path / "hub").findings == ()
-    with pytest.raises(SystemExit) as done:
-        main(["repair", str(tmp_path)])
-    assert done.value.code == 1
-    assert "Not in me/run on the Hub: epoch-000, epoch-001, epoch-002" in capsys.readouterr().out
+    code, printed, _ = clipdyn("repair", tmp_path)
+    assert code == 1
+    assert "Not in me/run on the Hub: epoch-000, epoch-001, epoch-002" in printed
     hub.faults.clear()
     assert resume_publishing(tmp_path, retries=QUICK).missing == []
 
@@ -212,18 +205,17 @@ def test_the_same_weights_twice_are_refused_unless_asked_for(
 
 
 def test_a_run_that_was_kept_local_can_be_pushed_later_and_joined_in_a_collection(
-    tmp_path: Path, hub: HubServer, publish, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, hub: HubServer, publish, clipdyn
 ) -> None:
     publish(range(3))
     assert hub.seen == []
     for _ in range(2):
-        with pytest.raises(SystemExit) as done:
-            main(["repair", str(tmp_path), "--push_to_hub", "--collection", "Seeds of a study"])
-        assert done.value.code == 0
+        code, printed, _ = clipdyn("repair", tmp_path, "--push_to_hub", "--collection", "Seeds of a study")
+        assert code == 0
     assert verify("me/run").findings == ()
     (collection,) = hub.state.collections.values()
     assert [item["id"] for item in collection.items] == ["me/run"]
-    assert "in the collection 'Seeds of a study'" in capsys.readouterr().out
+    assert "in the collection 'Seeds of a study'" in printed
 
 
 def test_the_token_appears_in_no_output_and_no_file(

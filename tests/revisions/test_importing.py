@@ -111,15 +111,7 @@ def test_export_and_import_give_the_same_bits(tmp_path: Path) -> None:
     )
     for file in ("out.pt", "out.safetensors"):
         assert (
-            _run(
-                "convert",
-                "me/theirs",
-                tmp_path / file,
-                "--revisions",
-                "epoch-003",
-                "--store",
-                run / "hub",
-            )
+            _run("convert", "me/theirs", tmp_path / file, "--revisions", "epoch-003", "--store", run / "hub")
             == 0
         )
         before, after = read_state_dict(tmp_path / "epoch_3.pt"), read_state_dict(tmp_path / file)
@@ -128,15 +120,7 @@ def test_export_and_import_give_the_same_bits(tmp_path: Path) -> None:
         assert (tmp_path / file).stat().st_mode == (tmp_path / "epoch_3.pt").stat().st_mode
     open_clip.load_checkpoint(open_clip.CLIP(**CONFIG), str(tmp_path / "out.pt"))
     assert (
-        _run(
-            "convert",
-            "me/theirs",
-            tmp_path / "x.pt",
-            "--revisions",
-            "epoch-009",
-            "--store",
-            run / "hub",
-        )
+        _run("convert", "me/theirs", tmp_path / "x.pt", "--revisions", "epoch-009", "--store", run / "hub")
         == 2
     )
     assert _run("convert", "me/theirs", tmp_path / "x.bin", "--store", run / "hub") == 2

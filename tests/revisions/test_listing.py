@@ -5,7 +5,6 @@ import pytest
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import RevisionNotFoundError
 from hf_clipdyn.revisions import list_revisions
 
@@ -76,23 +75,18 @@ def test_what_does_not_exist_is_one_clear_error(hub: HubServer, tmp_path: Path) 
         list_revisions("me/none", store=tmp_path)
 
 
-def test_the_command_prints_a_table_or_json(
-    tmp_path: Path, publish, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_a_table_or_json(tmp_path: Path, publish, clipdyn) -> None:
     publish(range(2))
-    with pytest.raises(SystemExit) as done:
-        main(["revisions", "me/run", "--store", str(tmp_path / "hub")])
-    assert done.value.code == 0
-    head, first, second = capsys.readouterr().out.splitlines()
+    store = ("--store", tmp_path / "hub")
+    code, printed, _ = clipdyn("revisions", "me/run", *store)
+    assert code == 0
+    head, first, second = printed.splitlines()
     assert head.split() == ["revision", "epoch", "step", "samples", "seen", "loss", "commit", "sha256"]
     assert first.split()[:5] == ["epoch-000", "0", "0", "0", "-"]
     assert second.split()[:5] == ["epoch-001", "1", "10", "40", "4.0000"]
-    with pytest.raises(SystemExit):
-        main(["revisions", "me/run", "--store", str(tmp_path / "hub"), "--json"])
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(clipdyn("revisions", "me/run", *store, "--json")[1])
     assert [row["name"] for row in rows] == ["epoch-000", "epoch-001"]
     assert all(len(row["commit"]) == 40 and len(row["sha256"]) == 64 for row in rows)
-    with pytest.raises(SystemExit) as done:
-        main(["revisions", "me/other", "--store", str(tmp_path / "hub")])
-    assert done.value.code == 2
-    assert "There is no me/other in" in capsys.readouterr().err
+    code, _, error = clipdyn("revisions", "me/other", *store)
+    assert code == 2
+    assert "There is no me/other in" in error

@@ -31,7 +31,7 @@ def test_a_manifest_comes_back_from_its_text_and_the_same_rows_give_the_same_tex
             "time",
             "recipe_hash",
             "versions",
-        ),
+        )
     }
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from huggingface_hub import ModelCard
 
@@ -183,9 +184,7 @@ with Publisher("me/run", output_dir=Path(sys.argv[1]), store=Path(sys.argv[1]) /
     pass
 """
     with Publisher("me/run", **options):
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=300
-        )
+        done = forked.run([sys.executable, "-c", script, tmp_path])
     assert "Another process publishes from" in done.stderr
 
 

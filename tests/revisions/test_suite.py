@@ -8,7 +8,6 @@ from hub_server.faults import Fault
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.revisions.suite import Report
 from hf_clipdyn.revisions.verify import verify
 
@@ -189,9 +188,7 @@ def test_branches_of_open_clip_are_compared_whatever_their_files_are_named(hub: 
     ]
 
 
-def test_checkpoint_files_on_main_are_the_suite_where_they_are_numbered(
-    hub: HubServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_checkpoint_files_on_main_are_the_suite_where_they_are_numbered(hub: HubServer, clipdyn) -> None:
     """As in LAION's scaling laws: a folder a run, an `epoch_N.pt` an epoch, no branches."""
     runs = ("Model-B-32_Data-80M_epochs-32", "Model-B-16_Data-400M")
     files = {
@@ -209,10 +206,9 @@ def test_checkpoint_files_on_main_are_the_suite_where_they_are_numbered(
         (f"full_checkpoints/{runs[0]}/epoch_20.pt", "gap"),
     ]
     assert len(hub.seen) == 2
-    with pytest.raises(SystemExit) as done:
-        main(["verify", "them/suite"])
-    assert done.value.code == 1
-    last = capsys.readouterr().out.splitlines()[-1]
+    code, printed, _ = clipdyn("verify", "them/suite")
+    assert code == 1
+    last = printed.splitlines()[-1]
     assert (
         "0 revisions, no manifest, 63 checkpoint files on main, 3 findings: 2 identical-weights, 1 gap"
         in last

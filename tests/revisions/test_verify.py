@@ -9,7 +9,6 @@ import pytest
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.revisions.verify import verify
 
 
@@ -277,24 +276,21 @@ def test_faults_of_the_local_store_are_found(tmp_path: Path, publish, fault: str
 
 
 def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(
-    suite: HubServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    suite: HubServer, clipdyn, tmp_path: Path
 ) -> None:
-    main_of = ["verify", "me/run"]
-    with pytest.raises(SystemExit) as done:
-        main([*main_of, "--store", str(tmp_path / "hub"), "--deep"])
-    assert done.value.code == 0
-    assert "4 revisions, 0 findings" in capsys.readouterr().out
+    code, printed, _ = clipdyn("verify", "me/run", "--store", tmp_path / "hub", "--deep")
+    assert code == 0
+    assert "4 revisions, 0 findings" in printed
     missing_branch(suite)
-    with pytest.raises(SystemExit) as done:
-        main([*main_of, "--json"])
-    assert done.value.code == 1
-    report = json.loads(capsys.readouterr().out)
+    code, printed, _ = clipdyn("verify", "me/run", "--json")
+    assert code == 1
+    report = json.loads(printed)
     assert report["ok"] is False
     assert report["findings"][0]["kind"] == "missing-branch"
 
 
 def test_repair_republishes_what_is_wrong_with_the_same_commits(
-    suite: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    suite: HubServer, tmp_path: Path, clipdyn
 ) -> None:
     refs = tmp_path / "hub" / "models--me--run" / "refs"
     before = {path.name: path.read_text() for path in refs.iterdir()}
@@ -303,32 +299,27 @@ def test_repair_republishes_what_is_wrong_with_the_same_commits(
     (refs / "epoch-001").write_text(before["epoch-002"])
     blob = tmp_path / "hub/models--me--run/snapshots" / before["epoch-003"] / "model.safetensors"
     blob.resolve().write_bytes(b"spoilt")
-    with pytest.raises(SystemExit) as done:
-        main(["repair", str(tmp_path)])
-    printed = capsys.readouterr().out
-    assert done.value.code == 0, printed
+    code, printed, _ = clipdyn("repair", tmp_path)
+    assert code == 0, printed
     assert "epoch-001 was republished to me/run in" in printed
     assert {path.name: path.read_text() for path in refs.iterdir()} == before
     assert verify("me/run", deep=True).findings == ()
     assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()
 
 
-def test_repair_says_what_is_lost_for_good(
-    tmp_path: Path, publish, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_repair_says_what_is_lost_for_good(tmp_path: Path, publish, clipdyn) -> None:
     publish(range(2))
     blob = tmp_path / "hub/models--me--run/snapshots"
     commit = (tmp_path / "hub/models--me--run/refs/epoch-000").read_text()
     (blob / commit / "model.safetensors").resolve().unlink()
-    with pytest.raises(SystemExit) as done:
-        main(["repair", str(tmp_path)])
-    assert done.value.code == 1
-    assert "epoch-000: no intact copy is left" in capsys.readouterr().out
+    code, printed, _ = clipdyn("repair", tmp_path)
+    assert code == 1
+    assert "epoch-000: no intact copy is left" in printed
 
 
-def test_repair_does_not_publish_what_was_refused_as_identical(tmp_path: Path, publish, trained) -> None:
+def test_repair_does_not_publish_what_was_refused_as_identical(
+    tmp_path: Path, publish, trained, clipdyn
+) -> None:
     publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
-    with pytest.raises(SystemExit) as done:
-        main(["repair", str(tmp_path)])
-    assert done.value.code == 1, "a revision is not published"
+    assert clipdyn("repair", tmp_path)[0] == 1, "a revision is not published"
     assert verify("me/run", store=tmp_path / "hub").revisions == ("epoch-000", "epoch-001")

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from kept_cells import cell, decisions, keep
+from kept_cells import decisions, keep
+from result_rows import cell
 from scipy import stats
 from scipy.special import log_softmax
 
@@ -16,8 +17,6 @@ from hf_clipdyn.metrics.representational_similarity import similarities_with_peo
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.corrections import adjusted
-
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
 @pytest.fixture
@@ -72,10 +71,7 @@ def row(table, metric, role="value"):
 def test_the_difference_of_two_accuracies_is_that_of_the_paired_t_test(results):
     rng = np.random.default_rng(0)
     a, b = rng.random(80) < 0.4, rng.random(80) < 0.6
-    found = row(
-        compare(results, a, b),
-        "top1",
-    )
+    found = row(compare(results, a, b), "top1")
     expected = stats.ttest_rel(b.astype(float), a.astype(float))
     low, high = expected.confidence_interval()
     assert (found["value_a"], found["value_b"]) == (a.mean(), b.mean())
@@ -99,10 +95,7 @@ def test_what_makes_images_hard_for_both_cancels(results):
     """Pairing: b is right wherever a is, and on a few images more."""
     a = np.arange(100) < 50
     b = np.arange(100) < 58
-    found = row(
-        compare(results, a, b),
-        "top1",
-    )
+    found = row(compare(results, a, b), "top1")
     unpaired = stats.ttest_ind(b.astype(float), a.astype(float)).pvalue
     assert found["p_value"] < 0.01 < unpaired
 

@@ -17,7 +17,6 @@ from scipy import stats
 
 import hf_clipdyn
 from hf_clipdyn.benchmarks.registry import kind_named
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.results.influences import combined_influences
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
@@ -340,34 +339,30 @@ def test_a_table_without_trials_has_the_same_verdicts_from_the_kept_influences(
     )
 
 
-def test_the_public_function_and_the_command_give_the_same(study, tmp_path, capsys):
+def test_the_public_function_and_the_command_give_the_same(study, tmp_path, clipdyn):
     table = hf_clipdyn.verdicts(study, show_progress=False)
     output = tmp_path / "verdicts.parquet"
-    with pytest.raises(SystemExit) as stopped:
-        main(["report", str(study), "--print", "verdicts", "--output", str(output), "--quiet"])
-    printed = capsys.readouterr()
-    assert stopped.value.code == 0, printed.err
+    code, printed, error = clipdyn("report", study, "--print", "verdicts", "--output", output, "--quiet")
+    assert code == 0, error
     pd.testing.assert_frame_equal(pd.read_parquet(output), table)
-    assert "5 Sensitivity to noise falls: holds; gates passed" in printed.out
-    assert "1 Texture first, then shape: not testable here (a positive control, not evidence)" in printed.out
-    assert "1: no turn with texture always right: not measured" in printed.out
+    assert "5 Sensitivity to noise falls: holds; gates passed" in printed
+    assert "1 Texture first, then shape: not testable here (a positive control, not evidence)" in printed
+    assert "1: no turn with texture always right: not measured" in printed
     registered = registered_hash(read_claims(), "world")
     facts = Provenance.loads(pq.read_metadata(output).metadata[PROVENANCE_KEY], "the verdicts")
     assert (facts.package, facts.study, facts.claims) == (package(), "world", registered)
     assert {one.run for one in facts.runs} == set(load_results(study)["run"])
-    assert f"claims: study world, SHA-256 {registered}" in printed.out
-    assert "start of the runs (their first revision): not recorded" in printed.out
+    assert f"claims: study world, SHA-256 {registered}" in printed
+    assert "start of the runs (their first revision): not recorded" in printed
 
 
-def test_a_wrong_call_is_one_sentence(study, tmp_path, capsys):
+def test_a_wrong_call_is_one_sentence(study, tmp_path, clipdyn):
     for words, says in (
         (["--study", "word"], "There is no study in the claims 'word'"),
-        (["--claims", str(tmp_path / "absent.yaml")], "absent.yaml cannot be read"),
-        (["--output", str(tmp_path)], "cannot be written"),
+        (["--claims", tmp_path / "absent.yaml"], "absent.yaml cannot be read"),
+        (["--output", tmp_path], "cannot be written"),
     ):
-        with pytest.raises(SystemExit):
-            main(["report", str(study), "--print", "verdicts", "--quiet", *words])
-        error = capsys.readouterr().err
+        error = clipdyn("report", study, "--print", "verdicts", "--quiet", *words)[2]
         assert error.startswith("clipdyn: error: ")
         assert says in error
         assert error.count("\n") == 1

@@ -117,10 +117,7 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
 
 
 def test_the_name_of_a_model_object_is_only_a_name(
-    tmp_path: Path,
-    processor: CLIPProcessor,
-    photographs: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine").mkdir()  # no model: opening it is an error
     monkeypatch.chdir(tmp_path)

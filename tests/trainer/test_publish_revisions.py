@@ -1,12 +1,12 @@
 """Every epoch of a real Trainer becomes a revision, of any model, in any number of processes, killed or not."""
 
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from torch import nn
@@ -34,9 +34,7 @@ def equal(one: nn.Module, other: nn.Module) -> bool:
 
 
 def run(folder: Path, *arguments: str) -> int:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), *arguments], capture_output=True
-    ).returncode
+    return forked.run([sys.executable, SCRIPT, folder, *arguments]).returncode
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip", "dual", "language"])

@@ -21,10 +21,7 @@ def sharded_accelerator(**settings: object) -> Accelerator:
         settings: of the plugin.
     """
     plugin = FullyShardedDataParallelPlugin(
-        fsdp_version=2,
-        auto_wrap_policy="transformer_based_wrap",
-        reshard_after_forward=True,
-        **settings,
+        fsdp_version=2, auto_wrap_policy="transformer_based_wrap", reshard_after_forward=True, **settings
     )
     accelerator = Accelerator(cpu=True, fsdp_plugin=plugin)
     PartialState._shared_state["distributed_type"] = DistributedType.FSDP

@@ -4,11 +4,11 @@ import json
 import shlex
 import signal
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import forked
 import psutil
 import pytest
 from hub_server.server import WRITE_TOKEN
@@ -352,9 +352,7 @@ def test_sigterm_ends_all_runs_with_checkpoints(study: Callable[..., list[str]],
     words = [*study("SIGCONT"), "--num_train_epochs=500", "--submit=local", "--submit-setting=parallel=2"]
     process = psutil.Popen([sys.executable, "-m", "hf_clipdyn", "train", *words], cwd=tmp_path)
     folders = [tmp_path / "study" / f"tiny-seed{seed}" / "checkpoints" for seed in (0, 1)]
-    while not all(any(folder.glob("*/progress.json")) for folder in folders):
-        assert process.poll() is None
-        time.sleep(0.05)
+    forked.wait_until(lambda: all(any(folder.glob("*/progress.json")) for folder in folders), process)
     runs = process.children()
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 143

@@ -153,9 +153,7 @@ def test_two_processes_together_show_the_augmented_batches_of_one(
         assert torch.equal(whole.input_ids, torch.cat([part.input_ids for part in parts]))
 
 
-def test_an_image_looks_different_in_each_epoch_and_with_each_seed(
-    make: Callable[..., MappedSource],
-) -> None:
+def test_an_image_looks_different_in_each_epoch_and_with_each_seed(make: Callable[..., MappedSource]) -> None:
     source = make()
     looks = [_of_image_0(source, 1), _of_image_0(source, 2), _of_image_0(make(seed=6), 1)]
     assert all(not torch.equal(a, b) for a, b in itertools.pairwise(looks))
@@ -182,9 +180,7 @@ def test_an_epoch_with_all_captions_shows_each_pair_once(make: Callable[..., Map
     assert make("cached", Augmentation()).steps_per_epoch == 5
 
 
-def test_cached_and_decoded_images_are_equal_without_augmentation(
-    make: Callable[..., MappedSource],
-) -> None:
+def test_cached_and_decoded_images_are_equal_without_augmentation(make: Callable[..., MappedSource]) -> None:
     cached, decoded = (epoch_of(make(reading, Augmentation())) for reading in ("cached", "decoded"))
     assert torch.equal(cached.input_ids, decoded.input_ids)
     assert (cached.pixels.int() - decoded.pixels.int()).abs().max() <= 2

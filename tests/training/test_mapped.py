@@ -42,11 +42,7 @@ def _shown(batches: MappedSource, epoch: int) -> list[np.ndarray]:
 def test_processes_together_see_the_global_batches_of_one(captions: Captions) -> None:
     one = _shown(_source(captions, 6, seed=3), 1)
     parts = [
-        _shown(
-            _source(captions, 2, seed=3, process_index=rank, num_processes=3),
-            1,
-        )
-        for rank in range(3)
+        _shown(_source(captions, 2, seed=3, process_index=rank, num_processes=3), 1) for rank in range(3)
     ]
     together = [np.concatenate(step) for step in zip(*parts, strict=True)]
     np.testing.assert_array_equal(together, one)

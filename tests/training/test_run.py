@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,11 +89,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint_and_the_next_command(
     command = _script(checkout, flags(num_train_epochs=500))
     with (tmp_path / "error").open("w+") as file:
         process = forked.start(command, stderr=file.fileno())
-        deadline = time.monotonic() + 240
-        while not any(tmp_path.glob("run/checkpoints/epoch-*")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        forked.wait_until(lambda: any(tmp_path.glob("run/checkpoints/epoch-*")), process)
         os.kill(process.pid, sent)
         assert process.wait() == code
         error = (tmp_path / "error").read_text()

@@ -45,6 +45,7 @@ _PARTS: dict[str, Part] = {
     "psychometric": views.psychometric,
 }
 """What other modules of this package add to the page's data, by the name under which the program finds it."""
+_STYLES = ("page.css", "tryit.css")
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
 
@@ -68,6 +69,8 @@ def write_report(
     figure_width: str = "auto",
     style: str | Path | None = None,
     title: str | None = None,
+    try_it: bool = False,
+    store: str | Path | None = None,
 ) -> Path:
     """Write the report: a page that needs no other file and no network, and figures as files.
 
@@ -86,6 +89,10 @@ def write_report(
         figure_width: ``column`` (3.35 inches), ``page`` (7 inches), or ``auto``: by the number of panels.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
+        try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
+            table must be of one run of a small CLIP; at most 4 MB more.
+        store: for ``try_it``, the folder of a local store with the revisions. Default: the run beside the table, or as
+            for `list_revisions`.
 
     Returns:
         The path of ``index.html``.
@@ -108,13 +115,21 @@ def write_report(
             page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page
         )
         output.mkdir(parents=True, exist_ok=True)
+        # What cannot be read stops here, before the figures.
+        part = _try_it(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
         look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
         drawn = (
             write_figures(study, output / "figures", **look) if figures else {}
         )  # a wrong style stops here
-        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn)
+        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=part)
         write_atomically(page, text)
     return page
+
+
+def _try_it(study: Study, **options: Any) -> dict[str, Any]:
+    from hf_clipdyn.report.page import tryit  # it reads models, which needs torch
+
+    return tryit.payload(study, **options)
 
 
 def _is_page(path: Path) -> bool:
@@ -129,14 +144,19 @@ def render(
     data_dirs: Mapping[str, str | Path] | None = None,
     title: str | None = None,
     drawn: Mapping[str, bytes] | None = None,
+    try_it: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page as one text; arguments as of `write_report`, and ``drawn`` as `write_figures` returns it."""
+    """The page as one text; arguments as of `write_report`.
+
+    ``drawn`` is what `write_figures` returns, ``try_it`` what `tryit.payload` does.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    charts = page_charts(taken={*_PARTS, "stimuli"})
+    charts = page_charts(taken={*_PARTS, "stimuli", "tryit"})
     plugged = {name: chart.payload for name, chart in charts.items()}
     parts = {name: part(study) for name, part in (_PARTS | plugged).items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
+    parts["tryit"] = try_it
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
@@ -173,7 +193,7 @@ def render(
         sources=", ".join(study.sources),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
-        style=_verbatim(_text("page.css")),
+        style=_verbatim("".join(map(_text, _STYLES))),
         data=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
         program=_verbatim(_script(_program([chart.script for chart in charts.values()]))),

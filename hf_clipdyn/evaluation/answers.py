@@ -1,0 +1,353 @@
+"""What the revisions of a model answer to one image and to class names of a user's own, and where they attend.
+
+A benchmark says how often a model decides in some way; one image says only what it decided there. The weights are read
+as an evaluation reads them, one revision after another.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from hf_clipdyn.benchmarks.base import similarity
+from hf_clipdyn.data.images import FORMATS, Source, decode, open_image
+from hf_clipdyn.errors import (
+    ClipDynError,
+    ConfigError,
+    ModelError,
+    RevisionNotFoundError,
+    UnknownNameError,
+    shorten,
+    shown,
+)
+from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.maps import saliency_maps
+from hf_clipdyn.preprocess import resize_and_crop
+from hf_clipdyn.results.read import Results
+from hf_clipdyn.revisions.listing import Revision, open_measured
+from hf_clipdyn.revisions.names import Series
+
+__all__ = [
+    "MOST_PIXELS",
+    "PROBES",
+    "Answer",
+    "LoadedRevisions",
+    "Texts",
+    "answers",
+    "attention",
+    "chosen_revisions",
+    "class_list",
+    "cues",
+    "measured_revisions",
+    "picture",
+    "prompts",
+    "scored",
+]
+
+Texts = Literal["own", "last"]
+"""Whose text embeddings an image is compared with: those of the same revision, or of the last one."""
+
+PROBES = {"rollout": "attention rollout", "attention": "class token, last block"}
+"""Titles of the maps that `attention` gives, by the name that `saliency_maps` knows."""
+
+MOST_PIXELS = 50_000_000
+_MOST_CLASSES = 64
+_LONGEST_CLASS = 200
+_IN_MEMORY = 2
+
+
+class LoadedRevisions:
+    """The revisions of one model, of which at most two are in memory.
+
+    Args:
+        series: where their files are.
+        revisions: in the order of training; all that the series lists by default. Each is read at its commit.
+        device: as for `Encoder.from_folder`.
+
+    Raises:
+        RevisionNotFoundError: there is no such repository, or it has no revisions.
+    """
+
+    def __init__(
+        self, series: Series, revisions: Sequence[Revision] | None = None, *, device: str | None = None
+    ) -> None:
+        listed = series.revisions() if revisions is None else revisions
+        if not listed:
+            raise RevisionNotFoundError(f"{series.repo_id} has no revisions.")
+        self.repo_id = series.repo_id
+        self.by_name = {revision.name: revision for revision in listed}
+        self._series, self._device = series, device
+        self._encoders: dict[str, Encoder] = {}  # the most recently used one is the last
+        self._lock = threading.RLock()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the revisions, in the order of training."""
+        return list(self.by_name)
+
+    @property
+    def places(self) -> tuple[str, list[float]]:
+        """Title of the axis of training, and the place of each revision: epoch, else step, else number in the order."""
+        for title, known in (
+            ("epoch", [revision.epoch for revision in self.by_name.values()]),
+            ("step", [revision.step for revision in self.by_name.values()]),
+        ):
+            numbers = [float(place) for place in known if place is not None]
+            if len(set(numbers)) == len(known):
+                return title, numbers
+        return "revision", [float(place) for place in range(len(self.by_name))]
+
+    @contextmanager
+    def encoder(self, name: str) -> Iterator[Encoder]:
+        """A revision's model, for this thread alone; a third one takes the memory of the one used longest ago.
+
+        Raises:
+            UnknownNameError: there is no revision of that name.
+            RevisionError: its files cannot be fetched.
+            ModelError: they are not an image encoder.
+        """
+        if name not in self.by_name:
+            raise UnknownNameError("revision", name, self.by_name)
+        with self._lock:
+            encoder = self._encoders.pop(name, None)
+            if encoder is None:
+                folder = self._series.fetch(self.by_name[name])
+                if len(self._encoders) < _IN_MEMORY:
+                    encoder = Encoder.from_folder(folder, device=self._device)
+                else:
+                    # A model that cannot be read leaves no half of itself behind: its place is given up.
+                    encoder = self._encoders.pop(next(iter(self._encoders)))
+                    encoder.load(folder)
+            self._encoders[name] = encoder
+            yield encoder
+
+
+def measured_revisions(
+    results: Results,
+    repo_id: str,
+    *,
+    store: str | Path | None = None,
+    wanted: Sequence[str] = (),
+    device: str | None = None,
+) -> LoadedRevisions:
+    """The revisions of a model in tables of results, as far as they are what was measured.
+
+    Args:
+        results: of the tables; a run beside one of them is found.
+        repo_id: the model's, as in the tables.
+        store: folder of a local store.
+        wanted: names of revisions; all by default.
+        device: as for `Encoder.from_folder`.
+
+    Raises:
+        ConfigError: there are none.
+        RevisionNotFoundError: there is no such repository.
+    """
+    series = open_measured(repo_id, results.tables, store)
+    rows = results.rows[results.rows["repo_id"] == repo_id]
+    measured = set(zip(rows["revision"], rows["commit"], strict=True))
+    listed = [revision for revision in series.revisions() if (revision.name, revision.commit) in measured]
+    return chosen_revisions(series, listed, wanted, device)
+
+
+def chosen_revisions(
+    series: Series, listed: Sequence[Revision], wanted: Sequence[str] = (), device: str | None = None
+) -> LoadedRevisions:
+    """Those of the listed revisions that are wanted; all if no names are given.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    chosen = [revision for revision in listed if not wanted or revision.name in wanted]
+    if not chosen:
+        which = f"none of the revisions {', '.join(wanted)}" if wanted else "no revision that was measured"
+        raise ConfigError(f"{series.repo_id} has {which}: `clipdyn revisions` lists what it has.")
+    return LoadedRevisions(series, chosen, device=device)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What one revision answers, with one entry for each class.
+
+    Attributes:
+        revision: its name.
+        probability: softmax over the classes of the cosines times the model's logit scale. The scale grows in training,
+            so a probability may rise while the order of the classes does not change. They sum to 1: that no class fits
+            is not a possible answer.
+        margin: the class's cosine minus the largest cosine of the others, in [-2, 2]; no scale enters.
+        rank: 1 for the largest cosine; among equal ones, the lower position comes first.
+        problem: why the revision has no answer; all numbers are then NaN, the ranks 0.
+    """
+
+    revision: str
+    probability: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    rank: NDArray[np.int64]
+    problem: str = ""
+
+
+def answers(
+    revisions: LoadedRevisions, image: Image.Image, texts: Sequence[str], *, whose: Texts = "own"
+) -> Iterator[Answer]:
+    """The answers of all revisions to one image, in the order of training, each as soon as it is known.
+
+    Args:
+        revisions: of the model.
+        image: RGB, of any size; the model's own processor resizes and crops it.
+        texts: one for each class, see `prompts`; at least two.
+        whose: text embeddings of each revision itself, or of the last one for all of them.
+
+    Raises:
+        ModelError: with ``whose="last"``, the last revision cannot be read.
+    """
+    last: NDArray[np.float32] | None = None
+    if whose == "last":
+        with revisions.encoder(revisions.names[-1]) as encoder:
+            last = encoder.embed_texts(texts)
+    for name in revisions.names:
+        try:
+            with revisions.encoder(name) as encoder:
+                answer = _answer(name, encoder, image, texts, last)
+        except ClipDynError as error:
+            nothing = np.full(len(texts), np.nan)
+            answer = Answer(name, nothing, nothing, np.zeros(len(texts), np.int64), str(error))
+        yield answer
+
+
+def _answer(
+    name: str,
+    encoder: Encoder,
+    image: Image.Image,
+    texts: Sequence[str],
+    last: NDArray[np.float32] | None,
+) -> Answer:
+    embedding = encoder.embed_images(resize_and_crop(encoder.image_processor, [image])).projection
+    embedded = encoder.embed_texts(texts) if last is None else last
+    if embedded.shape[1] != embedding.shape[1]:
+        raise ModelError(
+            f"The last revision's texts have {embedded.shape[1]} dimensions, images at {name} have "
+            f"{embedding.shape[1]}: compare with each revision's own texts."
+        )
+    return scored(name, similarity(embedding, embedded)[0], encoder.logit_scale)
+
+
+def scored(name: str, cosines: NDArray[np.float64], logit_scale: float) -> Answer:
+    """The answer that follows from the cosines of an image with each class's text."""
+    order = np.argsort(-cosines, kind="stable")
+    rank = np.empty(len(cosines), np.int64)
+    rank[order] = np.arange(1, len(cosines) + 1)
+    weights = np.exp(logit_scale * (cosines - cosines.max()))
+    best, second = cosines[order[0]], cosines[order[1]]
+    others = np.where(rank == 1, second, best)
+    return Answer(name, weights / weights.sum(), cosines - others, rank)
+
+
+def attention(
+    revisions: LoadedRevisions, name: str, image: Image.Image, probe: str
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """What a revision sees of an image, and where it attends.
+
+    Args:
+        revisions: of the model.
+        name: of the revision.
+        image: RGB, of any size.
+        probe: one of `PROBES`.
+
+    Returns:
+        The model's input, (H, W, 3), and the map on its grid of patches, (rows, columns), scaled to a maximum of 1.
+
+    Raises:
+        UnknownNameError: there is no such revision or probe.
+        ModelError: the model gives no such map.
+    """
+    if probe not in PROBES:
+        raise UnknownNameError("map", probe, PROBES)
+    with revisions.encoder(name) as encoder:
+        pixels = resize_and_crop(encoder.image_processor, [image])
+        found = saliency_maps(encoder, pixels, [probe])
+    if not found.maps:
+        raise ModelError(next(iter(found.unavailable.values())))
+    grid = next(iter(found.maps.values()))[0]
+    return pixels[0], grid / grid.max() if grid.max() > 0 else grid
+
+
+# --- what is shown and asked ------------------------------------------------------------------------------------
+
+
+def picture(source: Source) -> Image.Image:
+    """An image of a user's as RGB, upright.
+
+    Raises:
+        ConfigError: it is not an image, is damaged, or has more than `MOST_PIXELS`.
+    """
+    try:
+        image = open_image(source)
+        if image.width * image.height > MOST_PIXELS:
+            raise OSError(f"it has {image.width} x {image.height} pixels")
+        return decode(image).convert("RGB")
+    except OSError as error:
+        # Pillow's own words name the file, which a web page has put somewhere.
+        what = (
+            "its format is another one" if isinstance(error, UnidentifiedImageError) else shorten(str(error))
+        )
+        raise ConfigError(
+            f"The image cannot be read ({what}): give one of at most {MOST_PIXELS:,} pixels as "
+            f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+        ) from error
+
+
+def cues(dataset: datasets.Dataset) -> tuple[list[str], dict[str, list[str]]]:
+    """The names of a data set's classes, and the class of each row by cue: ``shape``, ``texture``, ``label``."""
+    names, found = list[str](), dict[str, list[str]]()
+    for cue in ("shape", "texture", "label"):
+        if cue in dataset.column_names:
+            values, known = (
+                dataset.select_columns([cue])[:][cue],
+                getattr(dataset.features[cue], "names", None),
+            )
+            found[cue] = [str(known[value] if known else value) for value in values]
+            names = names or list(known or sorted(set(found[cue])))
+    return names, found
+
+
+def class_list(text: str) -> list[str]:
+    """Class names from one text, separated by commas or line breaks; repetitions are left out.
+
+    Raises:
+        ConfigError: there are fewer than two, too many, or one is too long.
+    """
+    names = list(dict.fromkeys(" ".join(name.split()) for name in text.replace("\n", ",").split(",")))
+    names = [name for name in names if name]
+    if len(names) < 2:
+        raise ConfigError(
+            f"{'Only one class is' if names else 'No classes are'} given: write at least two names, separated by "
+            "commas, since an answer is a choice among them."
+        )
+    if len(names) > _MOST_CLASSES:
+        raise ConfigError(f"{len(names):,} classes are given: write at most {_MOST_CLASSES}.")
+    if longest := next((name for name in names if len(name) > _LONGEST_CLASS), None):
+        raise ConfigError(
+            f"The class {shown(longest)} has {len(longest):,} characters: write at most {_LONGEST_CLASS}."
+        )
+    return names
+
+
+def prompts(names: Sequence[str], template: str) -> list[str]:
+    """The text of each class: the template with the name in the place of ``{}``.
+
+    Raises:
+        ConfigError: the template does not have one such place, or is too long.
+    """
+    if template.count("{}") != 1 or len(template) > _LONGEST_CLASS:
+        raise ConfigError(
+            f"The text for each class is {shown(template)}: write at most {_LONGEST_CLASS} characters with {{}} once, "
+            "where the name belongs, as in: a photo of a {}."
+        )
+    return [template.replace("{}", name) for name in names]

@@ -1,0 +1,182 @@
+"""The app over HTTP, as its page uses it, and what it draws; nothing of Gradio is needed for the latter."""
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from hf_clipdyn.app import Stimuli, compared, drawn, opened, summary, veiled
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.evaluation.answers import Answer, scored
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
+HOSTILE = "<b onload=x>%{y}[a](b)"
+
+
+def answered() -> list[Answer]:
+    first, last = (scored(f"epoch-00{epoch}", np.array([0.3, 0.1 + 0.4 * epoch]), 10.0) for epoch in (0, 1))
+    nothing = np.full(2, np.nan)
+    return [
+        first,
+        last,
+        Answer("epoch-002", nothing, nothing, np.zeros(2, np.int64), "The weights are broken."),
+    ]
+
+
+def test_a_run_is_opened_with_the_stimuli_that_need_no_download(store: Path) -> None:
+    models, stimuli = opened(store.parent, revisions=["epoch-002", "epoch-000"])
+    assert models["me/run"].names == ["epoch-000", "epoch-002"], "in the order of training"
+    assert "shape_bias/procedural" in stimuli.names
+    assert "psychophysics/procedural" not in stimuli.names, "it draws what it shows"
+    with pytest.raises(ConfigError, match="me/run has none of the revisions epoch-9"):
+        opened("me/run", store=store, revisions=["epoch-9"])
+
+
+def test_a_table_is_opened_at_the_commits_that_were_measured(
+    store: Path, tmp_path: Path, evaluate: Callable[..., Any], data: dict[str, Path]
+) -> None:
+    table = tmp_path / "results.parquet"
+    evaluate("zero_shot/cifar10", revisions=["epoch-000", "epoch-001"], output=table)
+    models, stimuli = opened(table, store=store, data_dirs={"cifar10": data["cifar10"]})
+    assert models["me/run"].names == ["epoch-000", "epoch-001"]
+    image, words, classes = stimuli.stimulus("zero_shot/cifar10", 3)
+    assert image.size == (32, 32)
+    assert words == "zero_shot/cifar10, row 3, label automobile"
+    assert classes[:2] == ["airplane", "automobile"]
+    assert Stimuli(["zero_shot/cifar10"]).names == []
+    with pytest.raises(ConfigError, match="has 20 rows: give a number from 0 to 19"):
+        stimuli.stimulus("zero_shot/cifar10", 20)
+    with pytest.raises(ConfigError, match="not on this machine"):
+        stimuli.stimulus("zero_shot/imagenet", 0)
+
+
+def test_what_is_attended_less_is_darker() -> None:
+    image = np.full((4, 4, 3), 200, np.uint8)
+    shown = veiled(image, np.array([[1.0, 0.0], [0.0, 0.0]]))
+    assert shown.shape == (320, 320, 3)
+    assert shown[0, 0, 0] == 200
+    assert shown[-1, -1, 0] == 32
+
+
+def test_texts_of_a_user_have_no_meaning_where_they_are_shown(store: Path) -> None:
+    models, _ = opened(store.parent)
+    known, classes = answered(), [HOSTILE, "dog"]
+    figure = drawn(models["me/run"], classes, known)
+    assert len(figure["data"]) == 4, "a line a class in each panel"
+    assert not set(figure["data"][0]["name"]) & set("<>%{}")
+    assert figure["data"][0]["y"][-1] is None, "a gap"
+    words = summary(classes, known, 3, "own")
+    assert "at epoch-000, **dog** at epoch-001; it changed 1 time." in words
+    assert "epoch-002 has no answer: The weights are broken." in words
+    assert "<b" not in words
+    table = compared(classes, known[:2])
+    assert table["rank"].tolist() == ["1 → 2", "2 → 1"]
+    assert table["margin"].tolist() == ["0.200 → -0.200", "-0.200 → 0.200"]
+
+
+def test_without_gradio_the_command_names_the_extra(
+    store: Path, monkeypatch: pytest.MonkeyPatch, clipdyn: Callable[..., tuple[int, str, str]]
+) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    code, _, error = clipdyn("app", store.parent)
+    assert code == 2
+    assert error.endswith("error: `clipdyn app` needs Gradio: pip install 'hf-clipdyn[app]'.\n")
+
+
+class Running:
+    """The app in a process of its own, asked over HTTP as its page asks."""
+
+    def __init__(self, url: str) -> None:
+        self.api = f"{url}gradio_api"
+
+    def upload(self, content: bytes) -> dict[str, Any]:
+        """A file that was dropped, as a value of the image."""
+        with httpx.Client(timeout=60) as client:
+            (path,) = client.post(f"{self.api}/upload", files={"files": ("image.png", content)}).json()
+        return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+    def ask(self, name: str, *data: Any) -> tuple[str, Any]:
+        """The last event of a call, ``complete`` or ``error``, and its data."""
+        with httpx.Client(timeout=120) as client:
+            event = client.post(f"{self.api}/call/{name}", json={"data": data}).json()["event_id"]
+            lines = client.get(f"{self.api}/call/{name}/{event}").text.splitlines()
+        kind, value = [line.partition(": ")[2] for line in lines if line][-2:]
+        return kind, json.loads(value)
+
+
+@pytest.fixture(scope="module")
+def running(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """`clipdyn app` on a free port; at the end Ctrl-C leaves nothing of what was uploaded."""
+    pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'hf-clipdyn[app]'")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [
+        sys.executable,
+        "-m",
+        "hf_clipdyn.cli",
+        "app",
+        str(store.parent),
+        "--port",
+        port,
+        "--device",
+        "cpu",
+    ]
+    temporary = tmp_path_factory.mktemp("temporary")
+    with subprocess.Popen(
+        command, env=os.environ | {"TMPDIR": str(temporary)}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line == f"The app runs at http://127.0.0.1:{port}/ until you press Ctrl-C.\n"
+            yield Running(f"http://127.0.0.1:{port}/")
+            assert list(temporary.glob("clipdyn-app-*/*/*.png")), "an upload is there as long as the app runs"
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+    assert not list(temporary.glob("clipdyn-app-*"))
+
+
+@pytest.mark.slow
+def test_the_running_app_answers(running: Running) -> None:
+    kind, (image, facts, classes) = running.ask("stimulus", "shape_bias/procedural", 3, "")
+    assert (kind, facts) == ("complete", "shape_bias/procedural, row 3, shape cat, texture car")
+    assert classes.startswith("boat, bottle, car, cat")
+    kind, (words, chart, *_) = running.ask("ask", "me/run", image, classes, "a photo of a {}", "last")
+    assert kind == "complete"
+    assert "3 of 3 revisions asked, with texts of the last revision" in words
+    assert len(json.loads(chart["plot"])["data"]) == 2 * 8
+    kind, (first, second, _) = running.ask("attend", "me/run", image, "rollout", "epoch-000", "epoch-002")
+    assert kind == "complete"
+    assert first["path"] != second["path"]
+
+
+@pytest.mark.slow
+def test_the_running_app_says_what_is_wrong_and_reports_nothing(running: Running) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(file, "PNG")
+    image = running.upload(file.getvalue())
+    for given, says in (
+        ((running.upload(b"no image"), "cat, dog", "a {}"), "The image cannot be read"),
+        ((image, "cat", "a {}"), "Only one class is given"),
+        ((image, "", "a {}"), "No classes are given"),
+        ((image, "cat, dog", "a cat"), "with {} once"),
+    ):
+        kind, error = running.ask("ask", "me/run", *given, "own")
+        assert kind == "error"
+        assert says in json.dumps(error)
+    assert running.ask("ask", "me/run", image, HOSTILE + ", dog", "a {}", "own")[0] == "complete"
+    with httpx.Client(timeout=60) as client:
+        assert client.get(running.api.replace("gradio_api", "config")).json()["analytics_enabled"] is False
