@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions, snapshot
     from hf_clipdyn.training.run import train
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __getattr__ = lazy_names(
     __name__,

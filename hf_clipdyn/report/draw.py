@@ -127,7 +127,7 @@ def draw_panels(
     if alike:
         start = 0
         for block in blocks:
-            _share_limits(cells.flat[start : start + len(block)], columns)
+            _share_limits(list(cells.flat)[start : start + len(block)], columns)
             start += len(block) + -len(block) % columns
         for cell in cells[:-1].flat:
             cell.set_xlabel("")
@@ -554,8 +554,8 @@ def _draw_bars(cell: "Axes", panel: Panel, letters: int, dashes: dict[str, int])
             place, point.ci_low, point.ci_high, color=mpl.rcParams["text.color"], linewidth=1, zorder=3
         )
     for level in panel.levels:
-        more = {"label": level.title} if level.role == "human" else {}
-        cell.axvline(level.height, zorder=2.5, **_scale_look(level.role), **more)
+        label = level.title if level.role == "human" else None
+        cell.axvline(level.height, zorder=2.5, label=label, **_scale_look(level.role))
     for line in shared:
         style = _DASHES[dashes.setdefault(line.label, len(dashes)) % len(_DASHES)]
         _draw_scale(cell.axvline, line.trajectory, style, line.label)
