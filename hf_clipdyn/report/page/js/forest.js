@@ -49,7 +49,7 @@ function mountModels(element, panels) {
 function fillForest(element, panels) {
   const body = h("tbody", {});
   const several = DATA.runs.length > 1;
-  const table = h("table", { class: "forest" }, h("caption", { class: "unseen" }, "Values with their intervals"),
+  const table = h("table", { class: "forest stacked" }, h("caption", { class: "unseen" }, "Values with their intervals"),
     h("thead", {}, h("tr", {}, ["metric", ...(several ? ["model"] : []), "on the scale of the metric", "value and interval", "beside it"]
       .map((title) => h("th", { scope: "col" }, title)))), body);
   const holder = h("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Values with their intervals" }, table);
