@@ -59,7 +59,7 @@ function spanColour(scale) {
   return run && scale ? colour(run) : look().grey;
 }
 
-/** The windows of a panel on the chosen axis; none where the axis is no clock. */
+/** The windows of a panel on the chosen axis; none where the axis is not a clock. */
 function spansOf(panel) {
   const runs = panel.courses.map((course) => DATA.runs.find(({ name }) => name === course.run)).filter(Boolean);
   const clock = ["samples_seen", "step", "epoch"].find((name) => runs.every((run) => run[name].every((at) => at !== null)));
