@@ -87,13 +87,20 @@ def _stored(
 def decode(image: Image.Image) -> Image.Image:
     """Decode an opened image, apply its EXIF orientation as `datasets` does, and close its file."""
     with _as_os_error(), image:
-        image.load()
-        return image if _orientation(image) is None else ImageOps.exif_transpose(image)
+        return _upright(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    return image if _orientation(image) is None else ImageOps.exif_transpose(image)
 
 
 def decode_image(source: Source) -> Image.Image:
-    """RGB image of any source, in the orientation of `decode`."""
-    return decode(open_image(source)).convert("RGB")
+    """RGB image of any source, in the orientation of `decode`; an image that the caller opened stays open."""
+    if not isinstance(source, Image.Image):
+        return decode(open_image(source)).convert("RGB")
+    with _as_os_error():
+        return _upright(source).convert("RGB")
 
 
 def decode_tensor(source: Source) -> "torch.Tensor":

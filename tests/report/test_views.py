@@ -125,14 +125,11 @@ def test_a_class_without_a_decision_for_either_cue_has_no_interval():
 def test_of_many_classes_those_with_most_confusions_stay_and_the_part_says_so(tmp_path, monkeypatch):
     def planted(run, epoch, classes):
         trials = zero_shot_trials(epoch, 0.9, n_classes=100, n=2_000)
-        always = trials["label"].isin([7, 8])
-        return [
-            (
-                ZeroShot,
-                "cifar100",
-                trials.assign(ranking=trials["ranking"].mask(always, [[9, 1, 2, 3, 4]] * 2_000)),
-            )
+        ranking = [
+            [9, 1, 2, 3, 4] if label in (7, 8) else usual
+            for label, usual in zip(trials["label"], trials["ranking"], strict=True)
         ]
+        return [(ZeroShot, "cifar100", trials.assign(ranking=ranking))]
 
     monkeypatch.setattr("planted_study._planted", planted)
     held = views.decisions(read_study(write_study(tmp_path)))["zero_shot/cifar100"]

@@ -43,7 +43,7 @@ function plain(text) {
   return String(text ?? "").replace(/<br>/g, "; ").replace(/<\/?b>/g, "").replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code));
 }
 
-/** The points of a chart with the words about each: name, place, value, ends of the interval, words. */
+/** The points of a chart with their words: name, place, value, ends of the interval, words. */
 function rowsOfTraces({ data }) {
   const rows = [["series", "x", "y", "low", "high", "words"]];
   for (const trace of data) {
