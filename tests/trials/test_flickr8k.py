@@ -1,4 +1,4 @@
-"""The study of docs/explanation/small-clip-on-photographs.md, in half of its epochs."""
+"""The study of docs/explanation/small-clip-on-photographs.md, in a quarter of its epochs."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.trial
 
-EPOCHS = 10
+EPOCHS = 5
 
 
 def _clipdyn(*argv: object, cwd: Path) -> str:
