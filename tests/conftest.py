@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
     for item in items:
         if item.path.parent.name in ("benchmarks", "data", "evaluation", "statistics"):
-            item.add_marker(mark)
+            item.add_marker(mark, append=False)  # a test's own filter comes after it and counts
 
 
 def pytest_collection_finish() -> None:

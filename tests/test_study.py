@@ -219,7 +219,7 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     assert out.startswith("claim, verdict")
     assert out.splitlines()[-1] == f"Page:     {page}"
     text = page.read_text(encoding="utf-8")
-    assert "<h1>Two files</h1>" in text
+    assert "<h1>Two files <span>" in text
     assert all(name in text for name in ("local/tiny-seed10", "local/tiny-seed11", "mine"))
     assert list((finished.folder / "report" / "figures").glob("*.pdf"))
     rows = pd.read_parquet(finished.folder / "results.parquet")
