@@ -271,10 +271,10 @@ def attention(
         raise UnknownNameError("map", probe, PROBES)
     with revisions.encoder(name) as encoder:
         pixels = resize_and_crop(encoder.image_processor, [image])
-        found = saliency_maps(encoder, pixels, [probe])
-    if not found.maps:
-        raise ModelError(next(iter(found.unavailable.values())))
-    grid = next(iter(found.maps.values()))[0]
+        saliency = saliency_maps(encoder, pixels, [probe])
+    if not saliency.maps:
+        raise ModelError(next(iter(saliency.unavailable.values())))
+    grid = next(iter(saliency.maps.values()))[0]
     return pixels[0], grid / grid.max() if grid.max() > 0 else grid
 
 
@@ -305,16 +305,16 @@ def picture(source: Source) -> Image.Image:
 
 def cues(dataset: datasets.Dataset) -> tuple[list[str], dict[str, list[str]]]:
     """The names of a data set's classes, and the class of each row by cue: ``shape``, ``texture``, ``label``."""
-    names, found = list[str](), dict[str, list[str]]()
+    names, by_cue = list[str](), dict[str, list[str]]()
     for cue in ("shape", "texture", "label"):
         if cue in dataset.column_names:
             values, known = (
                 dataset.select_columns([cue])[:][cue],
                 getattr(dataset.features[cue], "names", None),
             )
-            found[cue] = [str(known[value] if known else value) for value in values]
-            names = names or list(known or sorted(set(found[cue])))
-    return names, found
+            by_cue[cue] = [str(known[value] if known else value) for value in values]
+            names = names or list(known or sorted(set(by_cue[cue])))
+    return names, by_cue
 
 
 def class_list(text: str) -> list[str]:
