@@ -322,7 +322,7 @@ def split_half_reliability(scores: ArrayLike, *, n_splits: int = 1000, seed: int
 
     Returns:
         The mean over splits of 2 r / (1 + r) (Spearman and Brown 1910), r Pearson's correlation of the means of the two
-        halves; NaN if the mean of a half is constant.
+        halves; NaN if the mean of a half is constant, or two halves are opposites.
 
     Raises:
         MetricError: another shape, or fewer than two people.
@@ -344,6 +344,8 @@ def split_half_reliability(scores: ArrayLike, *, n_splits: int = 1000, seed: int
         if not (np.ptp(first[both]) and np.ptp(second[both])):
             return math.nan
         r = float(np.corrcoef(first[both], second[both])[0, 1])
+        if r <= -1:
+            return math.nan
         values.append(2 * r / (1 + r))
     return float(np.mean(values))
 
