@@ -157,7 +157,7 @@ def threshold_indices(accuracy: ArrayLike, criterion: float = 0.5) -> Ints:
         [0, 2]
     """
     above = np.asarray(accuracy)[..., ::-1, :] > criterion
-    return np.where(above.any(axis=-2), above.argmax(axis=-2), above.shape[-2] - 1)
+    return np.asarray(np.where(above.any(axis=-2), above.argmax(axis=-2), above.shape[-2] - 1))
 
 
 def gaussian_channel(indices: ArrayLike, most: int = 4) -> dict[str, Any]:

@@ -137,9 +137,14 @@ def learning_order(
         "causes": causes,
     }
     if resampling:
-        scales: list[Scale] = ["share"] * n_runs + ["linear"] * n_runs + ["share"] * n_runs
-        counts = np.ones(n_clusters, np.int64)
-        ends = resampled_intervals(statistic, counts, [*scales, *["linear"] * n_revisions], resampling)
+        parts: list[tuple[Scale, int]] = [
+            ("share", n_runs),
+            ("linear", n_runs),
+            ("share", n_runs),
+            ("linear", n_revisions),
+        ]
+        scales = [scale for scale, number in parts for _ in range(number)]
+        ends = resampled_intervals(statistic, np.ones(n_clusters, np.int64), scales, resampling)
         for name, part in zip(by_run, np.split(ends[: 3 * n_runs], 3), strict=True):
             result[f"{name}_ci"] = (n_items * part).tolist()
         result["bimodality_ratio_ci"] = ends[3 * n_runs :].tolist()
@@ -169,7 +174,8 @@ def _expected_bimodality(accuracy: Floats) -> list[float]:
     p = accuracy.mean(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratios = (accuracy * (1 - accuracy)).sum(axis=0) / len(accuracy) ** 2 / (p * (1 - p))
-    return np.where(len(accuracy) > 1, ratios, np.nan).tolist()
+    expected: list[float] = np.where(len(accuracy) > 1, ratios, np.nan).tolist()
+    return expected
 
 
 def _of_a_random_learner(accuracy: Floats, n_items: int) -> dict[str, list[float]]:
