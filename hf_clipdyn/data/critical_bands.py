@@ -58,6 +58,7 @@ def read_network_bands(folder: Path) -> BandTrials:
         by_name = {
             row["network"]: np.array([[float(row[name]) for name in line] for line in names]) for row in rows
         }
+        shown = by_name.pop(_SHOWN)
         columns = {
             row["network"]: {
                 name: float(text) for name, text in row.items() if name not in (*cells, "network")
@@ -65,7 +66,6 @@ def read_network_bands(folder: Path) -> BandTrials:
             for row in rows
             if row["network"] != _SHOWN
         }
-        shown = by_name.pop(_SHOWN)
         if any((right > shown).any() for right in by_name.values()):
             raise ValueError("more right answers than images")
         return BandTrials(np.array(levels, np.float64), by_name, shown, columns)

@@ -48,6 +48,9 @@ def learning_order(
 ) -> dict[str, Any]:
     """When each item is learned and forgotten (Toneva et al. 2019), and whether runs agree on it (Hacohen et al. 2020).
 
+    The exact null is the same with the items of each run and revision in random order
+    (`numpy.random.Generator.permuted` along the last axis): it keeps the accuracies and nothing else.
+
     Args:
         right: whether each run was correct at each revision on each item, shape (runs, revisions, items).
         clusters: of the items, shape (items,), such as the image that they were made from; None for the items.
