@@ -326,7 +326,7 @@ def split_half_reliability(scores: ArrayLike, *, n_splits: int = 1000, seed: int
     Args:
         scores: of each person on each item, such as right or wrong, shape (people, items); NaN for an item that a
             person did not see.
-        n_splits: all ways to split the people into halves are used, but at most so many random ones.
+        n_splits: number of random splits into halves; all of them are used if there are no more.
         seed: of random splits.
 
     Returns:
