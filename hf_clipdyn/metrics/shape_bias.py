@@ -187,8 +187,8 @@ def answer_shares(
         confidence_level: that the three intervals together cover.
 
     Returns:
-        - ``shape``, ``texture``, ``other`` in [0, 1], which sum to 1; ``unclassified``, the part of ``other`` that names
-          none of the classes (``na``); NaN without any conflict;
+        - ``shape``, ``texture``, ``other`` in [0, 1], which sum to 1; ``unclassified``, the part of ``other`` outside
+          the classes (``na``); NaN without any conflict;
         - ``<name>_ci`` of the first three, see `goodman_intervals`; ``<name>_chance``, the share for the same answers
           in random order: 1 / K, 1 / K and 1 - 2 / K for K balanced classes;
         - ``n``, ``design_effect`` (at least 1), ``causes``.
