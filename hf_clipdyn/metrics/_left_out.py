@@ -1,4 +1,4 @@
-"""Sums over items and over pairs of items, of all items and without each group in turn, and what a jackknife makes of it.
+"""Sums over items and pairs of items, of all and without each group in turn, and the jackknife that follows from them.
 
 A statistic of such sums is written once. The first entry of its array is the value, and the values without each group
 follow: shape (1 + G,). All of them take as long as a few sums over the matrix of pairs, O(n²), since what a group adds
@@ -156,7 +156,8 @@ class LeftOut:
         """Of the row of each group in (G, n), the sum over its own columns, (G,)."""
         if not self.n_groups:
             return np.empty(0)
-        return np.bincount(self.codes, sums[self.codes, np.arange(len(self.codes))], self.n_groups)
+        own = sums[self.codes, np.arange(len(self.codes))]
+        return np.asarray(np.bincount(self.codes, own, self.n_groups), np.float64)
 
 
 def as_rows(name: str, values: ArrayLike) -> Floats:

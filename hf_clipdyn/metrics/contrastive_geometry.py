@@ -132,8 +132,8 @@ def neural_collapse(
         - ``nc1``, trace(pinv(B) W)/K; the pseudo-inverse amplifies noise. ``nc1_ratio``, trace(W)/trace(B) (Tirer et
           al. 2023), is more robust.
         - ``nc2_norms``, standard deviation over mean of the distances of the class means from their mean;
-          ``nc2_angles`` in [0, sqrt(2)], the Frobenius distance of their inner products, scaled to norm 1, from those of
-          a simplex.
+          ``nc2_angles`` in [0, sqrt(2)], the Frobenius distance of their inner products, scaled to norm 1, from those
+          of a simplex.
 
         ``n`` items, ``n_classes``; ``<name>_ci``: [low, high], in the first order; ``influences``; ``causes``.
 

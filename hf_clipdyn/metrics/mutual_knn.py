@@ -1,7 +1,7 @@
 """Do two sets of embeddings of the same items have the same neighbours? Mutual kNN and CKNNA (Huh et al. 2024).
 
-Both are properties of pairs of items, so intervals are those of the jackknife (1.6 times too wide for 60 items; a standard
-error over the items alone is too narrow and covers 86 to 89 %). A bootstrap makes duplicates, each the nearest
+Both are properties of pairs of items, so intervals are those of the jackknife (1.6 times too wide for 60 items; a
+standard error over the items alone is too narrow and covers 86 to 89 %). A bootstrap makes duplicates, each the nearest
 neighbour of the other in both sets: it lifts .10 to .18.
 
 Without a group, the neighbours of an item move up: what the group leaves in a list of k is filled by the next ones.
@@ -33,8 +33,8 @@ def mutual_knn(
 ) -> dict[str, Any]:
     """Share of the k nearest neighbours of an item that two sets of embeddings have in common.
 
-    Neighbours are those of the largest inner products of rows of length 1, without the item itself; the first row wins a
-    tie. Between the images and texts of one CLIP, the value measures its training, not a convergence of models.
+    Neighbours are those of the largest inner products of rows of length 1, without the item itself; the first row wins
+    a tie. Between the images and texts of one CLIP, the value measures its training, not a convergence of models.
 
     Args:
         a: embeddings, shape (n, d), of any length but 0.
@@ -45,10 +45,11 @@ def mutual_knn(
         confidence_level: of the intervals, in (0, 1).
 
     Returns:
-        - ``mutual_knn`` in [0, 1]; ``chance``, its expectation for independent data, k/(n - 1); ``above_chance``, at most
-          1, (mutual_knn - chance)/(1 - chance).
-        - ``cknna``, at most 1: the debiased CKA of the inner products with common neighbours, each normalised by those
-          with its own. Their repository adds 1e-6 to the denominator, which this function does not.
+        - ``mutual_knn`` in [0, 1]; ``chance``, its expectation for independent data, k/(n - 1); ``above_chance``, at
+          most 1, (mutual_knn - chance)/(1 - chance).
+        - ``cknna``, 1 for equal data, 0 for independent ones: the debiased CKA of the inner products with common
+          neighbours, each normalised by those with its own. The authors' code adds 1e-6 to the denominator; this
+          function does not.
         - ``n`` items, ``k``; ``<name>_ci``: [low, high]; ``influences``: of each but the chance an array (G,), by the
           sorted groups, see `hf_clipdyn.metrics.estimate`; ``causes``: the cknna is NaN for k = 1 or n < 4, and
           above_chance if all others are neighbours.
@@ -179,7 +180,9 @@ class _Common:
         new = np.isin((self._groups * n + self._columns) * n + self._rows, here)
         shape = (items.n_groups, n)
         of_columns, of_rows = (
-            np.bincount(self._groups * n + places, values, shape[0] * n).reshape(shape)
+            np.asarray(np.bincount(self._groups * n + places, values, shape[0] * n), np.float64).reshape(
+                shape
+            )
             for places, values in ((self._columns, of_a), (self._rows, of_b))
         )
         return KernelSums(
