@@ -90,13 +90,15 @@ def test_metrics_load_from_whatever_folder_one_stands_in(
     assert (result["n_shape"], result["n_texture"]) == (2, 1)
 
 
-def test_nine_metrics_are_bundled() -> None:
+def test_eleven_metrics_are_bundled() -> None:
     assert metric_names() == [
+        "contrastive_geometry",
         "cue_preference",
         "error_consistency",
         "iqa_correlation",
         "jnd_map",
         "noise_robustness",
+        "representation_similarity",
         "saliency",
         "shape_bias",
         "two_afc",

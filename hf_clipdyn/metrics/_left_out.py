@@ -8,7 +8,7 @@ Measures of pairs have no bootstrap here: a drawn duplicate is its own nearest n
 embeddings, so that independent data look alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,12 +132,15 @@ class LeftOut:
         left = value - self.within(derivative) / (1 - 1 / max(self.n_groups, 2))
         return np.concatenate([[value], left])
 
-    def results(self, estimates: Mapping[str, Floats], causes: Mapping[str, str]) -> dict[str, Any]:
+    def results(
+        self, estimates: Mapping[str, Floats], causes: Mapping[str, str], correlations: Container[str] = ()
+    ) -> dict[str, Any]:
         """Values, and unless nothing is left out, their intervals by the jackknife and the influences of the groups.
 
         Args:
             estimates: by name, (1 + G,).
             causes: why a value is NaN, by name; those of other values are ignored.
+            correlations: names of those whose interval is symmetric after arctanh, within [-1, 1].
         """
         result: dict[str, Any] = {name: float(values[0]) for name, values in estimates.items()}
         undefined = {name: causes[name] for name, value in result.items() if np.isnan(value)}
@@ -148,7 +151,11 @@ class LeftOut:
         influences = {name: left_out_influence(values[1:]) for name, values in estimates.items()}
         for name, influence in influences.items():
             result[f"{name}_ci"] = influence_interval(
-                result[name], influence, clusters, "linear", self._resampling.confidence_level
+                result[name],
+                influence,
+                clusters,
+                "fisher" if name in correlations else "linear",
+                self._resampling.confidence_level,
             )
         return result | {"influences": influences}
 

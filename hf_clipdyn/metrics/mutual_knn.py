@@ -32,6 +32,7 @@ def mutual_knn(
     groups: ArrayLike | None = None,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Share of the k nearest neighbours of an item that two sets of embeddings have in common.
 
@@ -43,8 +44,8 @@ def mutual_knn(
         b: embeddings of the same items, shape (n, d'); d' may differ from d.
         k: neighbours, 1 to n - 1.
         groups: of each item, shape (n,): what depends on each other and is left out together; None for single items.
-        n_resamples: 0 skips the intervals; other numbers change nothing, since a jackknife draws nothing.
-        confidence_level: of the intervals, in (0, 1).
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`. 0 skips the intervals. The jackknife draws
+            nothing, so the number and the seed are otherwise without effect.
 
     Returns:
         - ``mutual_knn`` in [0, 1]; ``chance``, its expectation for independent data, k/(n - 1); ``above_chance``, at
@@ -68,7 +69,7 @@ def mutual_knn(
         >>> result["mutual_knn"], round(result["chance"], 4)
         (1.0, 0.3333)
     """
-    resampling = Resampling(n_resamples, confidence_level)
+    resampling = Resampling(n_resamples, confidence_level, seed)
     rows = [unit_rows(name, as_rows(name, values)) for name, values in (("a", a), ("b", b))]
     check_lengths(dict(zip("ab", rows, strict=True)))
     n = len(rows[0])

@@ -85,7 +85,9 @@ def representation_similarity(
     cka = _cka(items, sides[0], sides[1])
     procrustes = _procrustes(items, sides[0], sides[1])
     alike = "the inner products of different items are all alike, at least in x or y"
-    return items.results(dict(zip(_NAMES, (*cka, *procrustes), strict=True)), {"cka_debiased": alike})
+    return items.results(
+        dict(zip(_NAMES, (*cka, *procrustes), strict=True)), {"cka_debiased": alike}, correlations=_NAMES[:2]
+    )
 
 
 def progress(similarities: ArrayLike, untrained: float) -> Floats:
