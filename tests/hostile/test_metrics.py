@@ -13,6 +13,7 @@ NUMBERS: dict[str, dict[str, list[Any]]] = {
     "contrastive_geometry": {"images": [[1.0, 2], [3, 4], [5, 7]], "texts": [[1.0, 0], [1, 1], [2, 1]]},
     "error_consistency": {"predictions": [True, False, True], "references": [True, True, False]},
     "representation_similarity": {"x": [[1.0, 2], [3, 4], [5, 7], [0, 1]], "y": [[1.0], [0], [2], [5]]},
+    "learning_order": {"right": [[[True, False], [True, True]]] * 3},
     "iqa_correlation": {"predictions": [0.1, 0.2, 0.4], "references": [1.0, 3.0, 2.0]},
     "two_afc": {"distances_0": [0.1, 0.2, 0.3], "distances_1": [0.2, 0.1, 0.5], "judgements": [0, 1, 0.5]},
     "jnd_map": {"distances": [0.1, 0.2, 0.3], "same": [0, 1, 0.5]},
