@@ -168,13 +168,13 @@ class LeftOut:
 
 
 def as_rows(name: str, values: ArrayLike) -> Floats:
-    """Embeddings as a float64 array of shape (n, d)."""
+    """A float64 array of shape (n, d), n and d >= 1, all finite."""
     try:
         rows = np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise MetricError(f"{name} must be numbers, a row of the same length for each item.") from None
     if rows.ndim != 2 or not rows.size:
-        raise MetricError(f"{name} must have the shape (items, dimensions), but have {rows.shape}.")
+        raise MetricError(f"{name} must be a table, a row for each item, but have the shape {rows.shape}.")
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
         raise MetricError(

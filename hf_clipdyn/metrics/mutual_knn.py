@@ -73,8 +73,8 @@ def mutual_knn(
     rows = [unit_rows(name, as_rows(name, values)) for name, values in (("a", a), ("b", b))]
     check_lengths(dict(zip("ab", rows, strict=True)))
     n = len(rows[0])
-    if not 1 <= k < n:
-        raise MetricError(f"k must be 1 to {n - 1} for {n} items, but is {k}.")
+    if not (1 <= k < n and k == int(k)):
+        raise MetricError(f"k must be a whole number from 1 to {n - 1} for {n} items, but is {k}.")
     items = LeftOut(groups, n, resampling)
     collapsed = [name for name, side in zip("ab", rows, strict=True) if centred(side) is None]
     if collapsed:
