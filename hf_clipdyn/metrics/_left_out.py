@@ -21,6 +21,7 @@ from hf_clipdyn.metrics.estimate import left_out_influence
 
 __all__ = ["KernelSums", "LeftOut", "as_rows", "centred", "unit_rows"]
 
+_CANCELLED = 1e-13  # relative rounding error of a sum over pairs of items
 _ROUNDING = 1e-12  # rows that deviate less from their mean, relative to their length, are equal
 
 
@@ -47,10 +48,14 @@ class KernelSums(NamedTuple):
 
     @property
     def unbiased(self) -> Floats:
-        """HSIC1 of Song et al. 2012, for matrices with a zero diagonal; NaN for fewer than four items."""
+        """HSIC1 of Song et al. 2012, for matrices with a zero diagonal; NaN for fewer than four items.
+
+        Exactly 0 where its three terms cancel: if all entries of a matrix are alike.
+        """
         n = np.where(self.n < 4, np.nan, self.n)
-        total = self.products + self.first * self.second / ((n - 1) * (n - 2)) - 2 * self.chains / (n - 2)
-        return np.asarray(total / (n * (n - 3)))
+        sums, chains = self.first * self.second / ((n - 1) * (n - 2)), 2 * self.chains / (n - 2)
+        total, size = self.products + sums - chains, np.abs(self.products) + np.abs(sums) + np.abs(chains)
+        return np.where(np.abs(total) <= _CANCELLED * size, 0 * n, total / (n * (n - 3)))
 
 
 class LeftOut:

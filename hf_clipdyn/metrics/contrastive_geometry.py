@@ -271,7 +271,7 @@ def _collapse(means: Floats, within: Floats, by_class: Floats) -> Iterator[tuple
     yield "nc1", (nc1, (nc1_items - nc1) / n + 2 * (shift * (by_class @ left)).sum(axis=1))
 
     trace_within, trace_between = float(squares.mean()), float(np.square(lengths).sum()) / n_classes
-    moved = within @ means.T  # of the squared length of each mean, if the items move it, half
+    moved = within @ means.T  # half of what each item adds to the squared length of a mean that it moves
     of_between = 2 * (moved * by_class).sum(axis=1) / n_classes
     ratio = trace_within / trace_between
     yield "nc1_ratio", (ratio, ((squares - trace_within) / n - ratio * of_between) / trace_between)

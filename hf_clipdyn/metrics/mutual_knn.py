@@ -107,7 +107,7 @@ def mutual_knn(
 
 def _inner_products(rows: Floats) -> Floats:
     """Of all pairs of rows, with equal numbers for equal rows, whose products may be rounded differently otherwise."""
-    whole = (rows + 0.0).view(f"V{rows[0].nbytes}")[:, 0]  # -0.0 becomes 0.0
+    whole = np.ascontiguousarray(rows + 0.0).view(f"V{rows[0].nbytes}")[:, 0]  # -0.0 becomes 0.0
     _, first, copies = np.unique(whole, return_index=True, return_inverse=True)
     kernel = rows[first] @ rows[first].T
     return np.asarray(kernel[np.ix_(copies, copies)])
@@ -187,13 +187,9 @@ class _Common:
         there = self._mask[self._columns, self._rows]
         here = (self._groups * n + self._rows) * n + self._columns
         new = np.isin((self._groups * n + self._columns) * n + self._rows, here)
-        shape = (items.n_groups, n)
-        of_columns, of_rows = (
-            np.asarray(np.bincount(self._groups * n + places, values, shape[0] * n), np.float64).reshape(
-                shape
-            )
-            for places, values in ((self._columns, of_a), (self._rows, of_b))
-        )
+        of_columns, of_rows = np.zeros((2, items.n_groups, n))
+        np.add.at(of_columns, (self._groups, self._columns), of_a)
+        np.add.at(of_rows, (self._groups, self._rows), of_b)
         return KernelSums(
             n=items.n,
             products=items.pairs(a * b) + self._gained(of_a * of_b * (2 * there + new)),

@@ -143,6 +143,13 @@ def test_constant_embeddings_are_undefined_with_their_cause(x, y, named):
     assert result["causes"] == dict.fromkeys(NAMES, f"all embeddings are equal in {named}")
 
 
+def test_items_of_equal_distances_have_no_debiased_cka():
+    result = representation_similarity(np.eye(6), X[:6])
+    assert np.isnan(result["cka_debiased"])
+    assert list(result["causes"]) == ["cka_debiased"]
+    assert 0 < result["cka_biased"] < 1
+
+
 def test_four_items_have_a_value_without_an_interval():
     result = representation_similarity(X[:4], Y[:4])
     assert -1 <= result["cka_debiased"] <= 1

@@ -67,7 +67,7 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     sim: {"saliency_map": MAP, "density": MAP},
     contrastive_geometry: {"images": MAP, "texts": MAP},
     neural_collapse: {"features": MAP, "labels": ["cat", "dog", "dog"]},
-    representation_similarity: {"x": np.eye(4), "y": np.eye(4)},
+    representation_similarity: {"x": np.vander(range(4)), "y": np.vander(range(4))},
     mutual_knn: {"a": MAP, "b": MAP, "k": 1},
     weight_path: {"states": [{"w": [0.0]}, {"w": [1.0]}]},
     interpolate: {"first": {"w": [0.0]}, "second": {"w": [1.0]}, "alpha": 0.5},
