@@ -417,7 +417,7 @@ def parse_yaml(text: str, where: str) -> Any:
         ConfigError: it is not YAML, or not of this form.
     """
     if yaml.__with_libyaml__:
-        with suppress(yaml.YAMLError, ValueError):  # its sentences about errors are others
+        with suppress(yaml.YAMLError, ValueError):  # its error messages differ
             return _quick_loader()(text, where).get_single_data()
     return _Loader.build(text, where)
 
