@@ -121,7 +121,7 @@ def _levels(parts: Sequence[Trajectory], lines: Sequence[Line]) -> Iterable[Leve
     if untrained:
         yield Level("untrained", float(np.mean(untrained)), "untrained")
     if first.human is not None:
-        yield Level("humans", first.human, "human")
+        yield Level("people", first.human, "human")
     heights: dict[tuple[str, str], list[float]] = defaultdict(list)
     for part in parts:
         for other in part.references:

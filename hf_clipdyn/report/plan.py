@@ -298,9 +298,9 @@ def _filled(form: Panel, group: pd.DataFrame, runs: Sequence[str]) -> Panel:
 def _panel(title: str, lines: Sequence[Line], members: Iterable[Trajectory], form: Panel = _LINES) -> Panel:
     """A panel of lines, with the references of ``members`` and the horizontal lines of its term."""
     term = lines[0].trajectory.term
-    humans = {human for line in lines if (human := line.trajectory.human) is not None}
+    heights = {human for line in lines if (human := line.trajectory.human) is not None}
     levels = [] if term.neutral is None else [Level(term.neutral_title, term.neutral, "neutral")]
-    levels += [Level("humans", height, "human") for height in sorted(humans)]
+    levels += [Level("people", height, "human") for height in sorted(heights)]
     references = reference_lines(list(members))
     return replace(form, title=title, lines=tuple(lines), references=references, levels=tuple(levels))
 
@@ -495,7 +495,8 @@ def _seeds(members: Sequence[Trajectory], *, several_arms: bool) -> list[Seeds]:
 def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
     """A panel whose lines are means over seeds, each with the lines of its seeds as members; references are means too.
 
-    A mean is taken only where every seed has a usable number: one that the next seed enters would jump. It has no
+    Where a seed has no usable number, the mean of the others is not interpretable and interrupts the line: it would
+    jump with the seeds that enter it, and those are a selection. Its note says how many they are. A mean has no
     interval, since the items' intervals say nothing about the variation between seeds.
     """
     if panel.ramp or panel.colour != ("run",):
@@ -526,11 +527,17 @@ def _averaged(lines: Sequence[Line], groups: Sequence[Seeds], place: str) -> lis
 
 def _mean(members: Sequence[Trajectory], label: str, place: str) -> Trajectory:
     points = pd.concat([member.points for member in members])
-    points["value"] = points["value"].where(points["usable"])
-    by_place = points.groupby(place, sort=False)
-    complete = by_place["usable"].transform("sum") == len(members)
-    means = by_place["value"].transform("mean").where(complete)
-    points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, usable=complete, defined=complete)
+    by_place = points.assign(usable_value=points["value"].where(points["usable"])).groupby(place, sort=False)
+    n_usable, means = by_place["usable"].transform("sum"), by_place["usable_value"].transform("mean")
+    means = means.fillna(by_place["value"].transform("mean"))
+    complete, words = (
+        n_usable == len(members),
+        n_usable.astype(str) + f" of {len(members)} seeds are interpretable",
+    )
+    points = points.assign(
+        **{"value": means, "ci_low": math.nan, "ci_high": math.nan, "note": words.mask(complete, "")},
+        **{"usable": complete, "defined": means.notna()},
+    )
     points = points.drop_duplicates(place)
     points = points.sort_values("order" if place == "revision" else "level", kind="stable")
     return members[0].with_points(points, run=label, references=())

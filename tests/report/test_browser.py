@@ -125,7 +125,7 @@ def test_hover_gives_value_interval_n_and_revision(browse, one_page):
 @pytest.mark.slow
 def test_people_of_the_literature_and_the_neutral_value_are_named_lines(browse, one_page):
     notes = _chart(browse(one_page), '[id="shape-bias-cue-conflict"] .chart')["notes"]
-    assert {"humans 0.959", "even 0.5"} <= set(notes)
+    assert {"people 0.959", "even 0.5"} <= set(notes)
 
 
 @pytest.mark.slow
@@ -198,6 +198,29 @@ def test_the_mean_over_seeds_is_one_line_a_scale_with_an_interval_over_the_seeds
     low = float(re.search(r"\[(-?[\d.]+),", lines[0]["hovertext"][0])[1])
     assert low == pytest.approx(lines[0]["y"][0] - half, abs=1e-3)
     assert "over the seeds, not over the items" in page.inner_text('[id="shape-bias-procedural"] .readout')
+
+
+def test_a_mean_of_some_seeds_is_hollow_and_says_of_how_many_it_is(browse, tmp_path):
+    rows = [
+        row(
+            *("zero_shot/x", "top1", math.nan if epoch == 0 else 0.2 * seed + 0.1 * epoch),
+            epoch=epoch,
+            interpretable=(seed, epoch) != (0, 2),
+            repo_id=f"me/{seed}",
+            scale="tiny",
+            seed=seed,
+        )
+        for seed in (0, 1)
+        for epoch in range(4)
+    ]
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
+    chart = _chart(page, "#zero-shot-x .chart")
+    (line,) = chart["lines"]
+    assert line["y"] == [None, pytest.approx(0.2), None, pytest.approx(0.4)]
+    marks = {one["name"]: one for one in chart["marks"]}
+    assert (marks["not interpretable"]["x"], marks["not interpretable"]["y"]) == ([2], [pytest.approx(0.4)])
+    assert "their mean: 0.400<br>1 of 2 seeds are interpretable" in marks["not interpretable"]["hovertext"][0]
+    assert marks["not defined"]["x"] == [0]
 
 
 @pytest.mark.slow

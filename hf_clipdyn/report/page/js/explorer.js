@@ -272,9 +272,8 @@ function fillReadout(aside, model) {
   if (benchmark.proxy) facts.push(h("p", { class: "quiet" }, "Proxy: no human judged these images."));
   const rows = chosen.mode === "levels" ? [] : shown.slice(0, MOST_READ).map((line) => {
     const point = DATA.meta.overTraining ? nowPoint(line) : line.points[0];
-    const said = !point ? "no revision so early" : point.y === null ? `not defined: ${point.note}`
-      : withInterval(point.y, point.lo, point.hi) + (point.ok ? "" : ", not interpretable");
-    return h("tr", {}, h("th", { scope: "row" }, h("i", { class: "swatch", style: `background:${line.colour}` }), lineName(line)), h("td", {}, said));
+    return h("tr", {}, h("th", { scope: "row" }, h("i", { class: "swatch", style: `background:${line.colour}` }), lineName(line)),
+      h("td", {}, point ? cellWords(point) : "no revision so early"));
   });
   const caption = h("caption", {}, DATA.meta.overTraining ? `At ${at}` : "Values");
   const more = shown.length > MOST_READ ? h("p", { class: "quiet" }, `And ${shown.length - MOST_READ} more lines.`) : null;

@@ -71,8 +71,8 @@ function broken(text, letters = 48) {
   return rows.map(escape).join("<br>");
 }
 
-/** The mean over the visible seeds of each group, with Student's interval over the seeds. As in plan.py, there is a mean
- *  only where every seed has a usable number: one that the next seed enters would jump. */
+/** The mean over the visible seeds of each group, with Student's interval over the seeds. As in plan.py, the mean of some of
+ *  the seeds is not interpretable: the line would jump with the seeds that enter it. */
 function meanLines(series, { x, label, given, off }) {
   const groups = new Map();
   for (const one of series) groups.set(one.run.group, [...(groups.get(one.run.group) ?? []), one]);
@@ -100,13 +100,14 @@ function meanPoint(held, title, seeds) {
   const revision = held[0].one.run.revisions[held[0].one.r[held[0].i]];
   const base = { series: held[0].one, i: held[0].i, revision: held[0].one.r[held[0].i], note: "", n: used.length,
     x: mean(held.map((each) => each.x)), lo: null, hi: null };
+  const values = used.map(({ one, i }) => one.v[i]);
+  const y = mean(values) ?? mean(held.map(({ one, i }) => one.v[i]));
   if (used.length < seeds) {
     const cause = held.map(({ one, i }) => one.note[i]).find(Boolean);
-    const note = `${used.length} of ${seeds} seeds have an interpretable value${cause ? `: ${cause}` : ""}`;
-    return { ...base, y: null, ok: false, note, text: `<b>${broken(title)}</b><br>${broken(note)}<br>${escape(revision)}` };
+    const note = `${used.length} of ${seeds} seeds are interpretable${cause ? `: ${cause}` : ""}`;
+    const words = [`<b>${broken(title)}</b>`, ...(y === null ? [] : [`their mean: ${value(y)}`]), broken(note), escape(revision)];
+    return { ...base, y, ok: false, note, text: words.join("<br>") };
   }
-  const values = used.map(({ one, i }) => one.v[i]);
-  const y = mean(values);
   if (used.length > 1) {
     const variance = values.reduce((sum, each) => sum + (each - y) ** 2, 0) / (used.length - 1);
     const half = (DATA.meta.student[used.length - 2] ?? 1.96) * Math.sqrt(variance / used.length);
@@ -250,7 +251,7 @@ function referencesOf(series, benchmark, metric) {
     found.push({ title: term.neutralTitle, values: [term.neutral], colour: grey, dash: "solid", series: [] });
   }
   if (benchmark.human[metric] !== undefined) {
-    found.push({ title: "humans", values: [benchmark.human[metric]], colour: human, dash: "solid", series: [] });
+    found.push({ title: "people", values: [benchmark.human[metric]], colour: human, dash: "solid", series: [] });
   }
   const byTitle = new Map();
   for (const one of new Set(series.flatMap((each) => each.references))) {
