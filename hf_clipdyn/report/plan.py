@@ -19,6 +19,7 @@ from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
 __all__ = [
     "N_HUES",
+    "RAMPS",
     "Level",
     "Line",
     "Panel",
@@ -38,7 +39,8 @@ N_HUES = 4
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list
 _MOST_REFERENCES = 4  # lines of references whose names fit beside a panel
-_RAMPS = ("level", "layer", "parameter")  # numbers: lines that differ in one take a ramp of colours
+RAMPS = ("level", "layer", "parameter")
+"""Columns of numbers: lines that differ in one take a ramp of colours."""
 _REVISIONS = 5  # of one run, as curves over a level
 _MOST_CURVES = 2  # panels of curves in the figure of a benchmark
 _BENCHMARK = ["kind", "dataset"]
@@ -264,7 +266,7 @@ def _encoding(group: pd.DataFrame, *, bars: bool) -> tuple[Panel, Sequence[str]]
         ), beside_level
     if several:
         return _LINES, varying
-    ramp = next((name for name in _RAMPS if name in varying and group[name].notna().all()), None)
+    ramp = next((name for name in RAMPS if name in varying and group[name].notna().all()), None)
     if ramp is not None:
         return Panel("", (), colour=(ramp,), ramp=True), tuple(name for name in varying if name != ramp)
     few = len({member.detail(varying) for member in members}) <= _MOST_LINES

@@ -6,7 +6,7 @@ Names stand once in a list of strings. `js/core.js` reads this form, and only th
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,12 @@ from scipy import special
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
 from hf_clipdyn.report.page.front import form_of
-from hf_clipdyn.report.plan import groups_of_seeds, main_number
+from hf_clipdyn.report.page.panels import FACETS, Choice, Number, facet_words, plan_choices
+from hf_clipdyn.report.plan import groups_of_seeds
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
 from hf_clipdyn.report.words import json_object, json_words
-from hf_clipdyn.results.terms import Axis, Term
+from hf_clipdyn.results.terms import Term
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
 __all__ = ["anchor", "benchmark_names", "payload"]
@@ -51,13 +52,14 @@ def payload(study: Study) -> dict[str, Any]:
     runs = _runs(study)
     groups = _groups(study, runs)
     names = benchmark_names(study)
+    numbers = _numbers(study)
     return {
         "meta": _meta(study, runs),
         "groups": groups,
         "runs": runs,
-        "benchmarks": [_benchmark(study, name) for name in names],
+        "benchmarks": [_benchmark(study, name, numbers) for name in names],
         "overview": _overview(study),
-        "series": _series(study, [run["name"] for run in runs], names),
+        "series": _series(study, [run["name"] for run in runs], names, numbers),
     }
 
 
@@ -196,28 +198,18 @@ def _groups(study: Study, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return groups
 
 
-def _benchmark(study: Study, name: str) -> dict[str, Any]:
+def _benchmark(study: Study, name: str, numbers: Iterable[Number]) -> dict[str, Any]:
     own = [number for number in study.trajectories if "/".join(number.benchmark) == name]
     first = own[0]
     terms, data = first.terms, first.dataset_terms
     metrics = list(dict.fromkeys(number.metric for number in own))
     order = [*terms.terms, *metrics]
     metrics.sort(key=order.index)
-
-    def titles(column: str, known: Mapping[str, str]) -> dict[str, str]:
-        values = dict.fromkeys(getattr(number, column) for number in own)
-        return {value: known.get(value, bare(value)) for value in values}
-
-    conditions: dict[str, dict[str, Any]] = {
-        value: {"title": title} for value, title in titles("condition", _CONDITIONS).items()
-    }
-    for condition in conditions.keys() & terms.conditions.keys():
-        term = terms.conditions[condition]
-        conditions[condition] = {
-            "title": term.title,
-            "level": _axis(term.level),
-            "untouched": term.untouched,
-        }
+    values = [
+        number
+        for number in numbers
+        if number.example.is_value and number.example.benchmark == first.benchmark
+    ]
     return {
         "name": name,
         "anchor": anchor(name),
@@ -229,40 +221,17 @@ def _benchmark(study: Study, name: str) -> dict[str, Any]:
         "proxy": terms.proxy,
         "human": {metric: value for metric, value in data.human_reference.items() if metric in metrics},
         "terms": {metric: _term(first.vocabulary.term(first.kind, metric)) for metric in metrics},
-        "main": _main_numbers(own),
-        "level": _axis(terms.level),
-        "parameter": _axis(terms.parameter),
-        "conditions": conditions,
-        "variants": titles("variant", terms.variants),
-        "subsets": titles("subset", terms.subsets),
-        "probes": titles("probe", terms.probes),
-        "texts": titles("texts", _TEXTS),
+        "panels": [_choice(choice) for choice in plan_choices(values, several_runs=len(study.runs) > 1)],
     }
 
 
-def _main_numbers(own: Sequence[Trajectory]) -> dict[str, dict[str, Any]]:
-    """By metric, what is shown first: the number that `plan_overview` would take."""
-    by_metric: dict[str, list[Trajectory]] = {}
-    for number in own:
-        if number.is_value:
-            by_metric.setdefault(number.metric, []).append(number)
-    return {
-        metric: {
-            name: value if isinstance(value := getattr(main, name), str) else _number(value)
-            for name in ("variant", *DETAILS)
-        }
-        for metric, main in ((metric, main_number(offered)) for metric, offered in by_metric.items())
-    }
-
-
-_CONDITIONS = {"": "all conditions", "none": "untouched images"}
-_TEXTS = {"own": "of each revision", "last": "of the last revision"}
-
-
-def _axis(axis: Axis | None) -> dict[str, Any] | None:
-    if axis is None:
-        return None
-    return {"title": axis.title, "unit": axis.unit, "log": axis.log, "descending": axis.descending}
+def _choice(choice: Choice) -> dict[str, Any]:
+    """A panel of `plan_choices`; its numbers are places in the columns of ``series``."""
+    data: dict[str, Any] = {"form": choice.form, "split": choice.split}
+    data["lines"] = {split: [number.place for number in line] for split, line in choice.lines.items()}
+    if choice.axis:
+        data |= {"axis": choice.axis, "thresholds": [number.place for number in choice.thresholds]}
+    return data
 
 
 def _term(term: Term) -> dict[str, Any]:
@@ -311,29 +280,48 @@ class _Strings:
         return list(self._places)
 
 
-def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dict[str, Any]:
+def _numbers(study: Study) -> list[Number]:
+    """What the trajectories show, whatever the run, in the order of the table."""
+    numbers: dict[tuple[Any, ...], Number] = {}
+    for trajectory, setup in zip(study.trajectories, _setups(study.trajectories), strict=True):
+        values = (getattr(trajectory, name) for name in _NUMBER)
+        # Two metrics may have one reference under two titles.
+        title = "" if _is_own(trajectory) else trajectory.reference_terms.title
+        key = (trajectory.benchmark, *values, setup, title)
+        numbers.setdefault(key, Number(len(numbers), setup)).runs.append(trajectory)
+    return list(numbers.values())
+
+
+def _is_own(number: Trajectory) -> bool:
+    return number.role in ("value", "diagnostic")
+
+
+def _series(
+    study: Study, runs: Sequence[str], benchmarks: Sequence[str], numbers: Sequence[Number]
+) -> dict[str, Any]:
     strings = _Strings()
     places = {id(number): index for index, number in enumerate(study.trajectories)}
-    columns = ("benchmark", *_NUMBER, "setup", "title", "drawn")
     run_places = {name: index for index, name in enumerate(runs)}
     benchmark_places = {name: index for index, name in enumerate(benchmarks)}
-    numbers: dict[tuple[Any, ...], int] = {}  # runs share most of them
-    shared = []
-    for number, setup in zip(study.trajectories, _setups(study.trajectories), strict=True):
-        own = number.role in ("value", "diagnostic")
-        values = (getattr(number, name) for name in _NUMBER)
-        key = (
-            benchmark_places["/".join(number.benchmark)],
-            *(strings(value) if isinstance(value, str) else _number(value) for value in values),
-            strings(setup),
-            -1 if own else strings(number.reference_terms.title),
-            int(own or number.reference_terms.drawn),
+    columns = ("benchmark", *_NUMBER, "setup", "title", "drawn")
+    rows = []
+    for number in numbers:
+        example = number.example
+        own, values = _is_own(example), (getattr(example, name) for name in _NUMBER)
+        rows.append(
+            (
+                benchmark_places["/".join(example.benchmark)],
+                *(strings(value) if isinstance(value, str) else _number(value) for value in values),
+                strings(number.setup),
+                -1 if own else strings(example.reference_terms.title),
+                int(own or example.reference_terms.drawn),
+            )
         )
-        shared.append(numbers.setdefault(key, len(numbers)))
+    shared = {id(run): number.place for number in numbers for run in number.runs}
     return {
         "run": [run_places[number.run] for number in study.trajectories],
-        "number": shared,
-        "columns": dict(zip(columns, map(list, zip(*numbers, strict=True)), strict=True)),
+        "number": [shared[id(number)] for number in study.trajectories],
+        "columns": dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)),
         "texts": [name for name in (*_NUMBER, "setup") if name not in ("layer", "level", "parameter")],
         "references": {
             index: [places[id(other)] for other in number.references]
@@ -341,6 +329,7 @@ def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dic
             if number.references
         },
         "points": [_points(number.points, strings) for number in study.trajectories],
+        "words": {name: [strings(facet_words(number, name)) for number in numbers] for name in FACETS},
         "strings": strings.listed(),
     }
 

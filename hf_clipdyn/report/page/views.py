@@ -28,8 +28,10 @@ from hf_clipdyn.data.metadata import SubsetWarning
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval, wilson_interval
+from hf_clipdyn.report.page.panels import step_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
+from hf_clipdyn.results.terms import Axis, KindTerms, bare
 
 __all__ = [
     "decisions",
@@ -415,7 +417,8 @@ def psychometric(study: Study) -> dict[str, Any] | None:
         None if no benchmark has trials with such curves. Else by benchmark (``kind/dataset``):
 
         - ``metric``: whose values are the contrasts of equal response.
-        - ``conditions``: each with ``condition``, ``level``, ``parameter``, ``contrasts`` and ``human``.
+        - ``conditions``: each with ``condition``, ``title`` and ``where`` in words, ``level``, ``parameter``,
+          ``contrasts`` and ``human``.
         - ``runs``: for each run ``revisions`` (names) and ``curves``: by revision and condition null, or the log10 of
           the response over the criterion's at each contrast, in thousandths; null for a response of 0.
         - ``baselines``: such curves of what reads no model, by name; those of the first cell.
@@ -455,6 +458,7 @@ def _curves_part(
         "conditions": [
             {
                 "condition": curve.condition,
+                **_condition_words(kind.terms, curve, order),
                 "level": curve.level if curve.level is None or math.isfinite(curve.level) else None,
                 "parameter": curve.parameter,
                 "contrasts": list(curve.contrasts),
@@ -472,6 +476,16 @@ def _curves_part(
         "baselines": {name: _logs(first, order, name) for name in names},
         "sparse": len(kept) < len(cells),
     }
+
+
+def _condition_words(terms: KindTerms, curve: ResponseCurve, conditions: Sequence[_Key]) -> dict[str, str]:
+    """The title of the test, and where in it the curve was measured; a parameter only where it differs."""
+    term = terms.conditions.get(curve.condition)
+    steps = [((term and term.level) or terms.level or Axis(title="level"), curve.level)]
+    if len({parameter for name, _, parameter in conditions if name == curve.condition}) > 1:
+        steps.append((terms.parameter or Axis(title="parameter"), curve.parameter))
+    where = ", ".join(step_words(axis, value) for axis, value in steps if value is not None)
+    return {"title": term.title if term else bare(curve.condition), "where": where or "the only one"}
 
 
 def _key(curve: ResponseCurve) -> _Key:

@@ -14,11 +14,7 @@ const TRAIL = 12; // earlier revisions, at most
 function mountCategories(element, benchmark) {
   const part = DATA.parts.decisions[benchmark.name];
   const key = (name) => `${benchmark.name}.classes.${name}`;
-  const bar = choiceBar();
-  const chart = h("div", { class: "slot" });
-  const note = h("p", { class: "quiet" });
-  reserve(chart, 120 + part.classes.length * 30);
-  element.append(bar, chart, note);
+  const { bar, chart, note } = frameOf(element, 120 + part.classes.length * 30);
   const way = control(bar, { key: key("way"), label: "Asked", options: part.categories.ways.map((title, i) => [i, title]) });
   const order = control(bar, { key: key("order"), label: "Order", options: [["name", "by name"], ["share", "by share"]] });
   const run = runControl(bar, key("run"), DATA.runs.filter((one) => part.runs[one.name]));
@@ -55,8 +51,7 @@ function drawCategories(chart, note, benchmark, part, { run, held, way, order })
     return { type: "scatter", mode: "markers", name: escape(name), showlegend: show, x: known.map((p) => p.share), y: known.map((p) => p.row),
       hoverinfo: "text", hovertext: known.map((p) => `<b>${broken(p.title)}</b><br>${broken(said)}<br>${p.said}`),
       marker: { size, color: hollow ? paper : given, line: { color: given, width: hollow ? 1.3 : 0 } },
-      ...(error ? { error_x: { type: "data", symmetric: false, array: known.map((p) => (p.hi === null ? 0 : p.hi - p.share)),
-        arrayminus: known.map((p) => (p.lo === null ? 0 : p.share - p.lo)), color: given, thickness: 1.6, width: 0 } } : {}) };
+      ...(error ? { error_x: errorBars(known.map((p) => p.share), known.map((p) => p.lo), known.map((p) => p.hi), given, 1.6) } : {}) };
   };
   const earlier = Array.from({ length: at }, (_, i) => i);
   const step = Math.ceil(earlier.length / TRAIL) || 1;

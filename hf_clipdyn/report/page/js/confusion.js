@@ -25,11 +25,7 @@ function keptAt(run, revisions) {
 function mountConfusion(element, benchmark) {
   const part = DATA.parts.decisions[benchmark.name];
   const key = (name) => `${benchmark.name}.confusion.${name}`;
-  const bar = choiceBar();
-  const chart = h("div", { class: "slot" });
-  const note = h("p", { class: "quiet" });
-  reserve(chart, 340);
-  element.append(bar, chart, note);
+  const { bar, chart, note } = frameOf(element, 340);
   const by = control(bar, { key: key("by"), label: "True class", options: part.truths.map((title, i) => [i, `by ${title}`]) });
   const way = control(bar, { key: key("way"), label: "Asked", options: part.ways.map((title, i) => [i, title]) });
   const whose = control(bar, { key: key("whose"), label: "Answers of",

@@ -9,25 +9,35 @@
 //   choiceBar(), control(container, {key, label, options, fallback})
 //
 // A series: {id, run, benchmark, metric, variant, texts, probe, layer, subset, condition, level, parameter, role,
-// reference, setup, title, drawn, references: [series], r, v, lo, hi, n, clusters, ok, note}. `run` is one of DATA.runs,
-// `benchmark` the name of one of DATA.benchmarks; r[i] is the index of the revision in run.revisions; an undefined v[i]
-// is null, and note[i] its cause; ok[i] is false if the number is not interpretable.
+// reference, setup, title, drawn, words, references: [series], r, v, lo, hi, n, clusters, ok, note}. `run` is one of
+// DATA.runs, `benchmark` the name of one of DATA.benchmarks; `words` says metric to setup in words; r[i] is the index of the
+// revision in run.revisions; an undefined v[i] is null, and note[i] its cause; ok[i] is false if the number is not
+// interpretable. A number is what the series of several runs share; it has them as `series`.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 DATA.series = readSeries(DATA.series);
 
 function readSeries(packed) {
-  const { columns, strings } = packed;
+  const { columns, strings, words } = packed;
   DATA.runs.forEach((run, index) => { run.index = index; });
   const numbers = columns.benchmark.map((benchmark, at) => {
-    const number = { benchmark: DATA.benchmarks[benchmark].name };
+    const number = { benchmark: DATA.benchmarks[benchmark].name, words: {}, series: [] };
     for (const name of packed.texts) number[name] = strings[columns[name][at]];
     for (const name of ["layer", "level", "parameter"]) number[name] = readNumber(columns[name][at]);
+    for (const name of Object.keys(words)) number.words[name] = strings[words[name][at]];
     return { ...number, title: columns.title[at] < 0 ? "" : strings[columns.title[at]], drawn: Boolean(columns.drawn[at]) };
   });
   const series = packed.points.map((points, id) =>
-    ({ id, run: DATA.runs[packed.run[id]], ...numbers[packed.number[id]], ...readPoints(points, strings) }));
-  for (const each of series) each.references = (packed.references[each.id] ?? []).map((id) => series[id]);
+    ({ ...numbers[packed.number[id]], id, run: DATA.runs[packed.run[id]], ...readPoints(points, strings) }));
+  for (const each of series) {
+    each.references = (packed.references[each.id] ?? []).map((id) => series[id]);
+    each.series.push(each);
+  }
+  for (const panel of DATA.benchmarks.flatMap(({ panels }) => panels)) {
+    for (const split of Object.keys(panel.lines)) panel.lines[split] = panel.lines[split].map((at) => numbers[at]);
+    panel.thresholds = panel.thresholds?.flatMap((at) => numbers[at].series);
+    [panel.of] = panel.lines.run;
+  }
   return series;
 }
 

@@ -2,7 +2,8 @@
 //
 //   runLines(series, {x, label, colour})       lines over training: one for each run, or the mean of each group
 //   lineTraces(lines, {intervals, width})      traces of Plotly for them
-//   referencesOf(series, benchmark, metric)    [{title, colour, dash, series, value}]
+//   referencesOf(series, benchmark, metric)    [{title, colour, dash, series, values, isHuman}]
+//   errorBars(values, low, high, colour)       for `error_y` and `error_x`
 //   rangeOf(term, lines, constants)            range of the y axis;  referenceShapes(constants)  level lines
 //   lineMarks(lines, constants)                what the slider moves, and the names beside the axes
 //
@@ -148,7 +149,7 @@ function lineTraces(lines, { intervals = "auto", width = 2, hide = false, dense 
       opacity: line.thin ? 0.85 : 1,
       marker: { color: line.colour, size: line.thin || dense ? 4 : 6, symbol: line.split ? "circle" : DATA.groups[line.group].symbol },
       meta: { runs: line.split ? null : lines.filter((one) => one.label === line.label).flatMap((one) => one.runs) },
-      ...(how === "bars" ? { error_y: bars(points, line) } : {}),
+      ...(how === "bars" ? { error_y: errorBars(points.map((p) => (p.ok ? p.y : null)), points.map((p) => p.lo), points.map((p) => p.hi), line.colour) } : {}),
     });
   }
   return [...traces, ...marks(shown, hide)];
@@ -157,9 +158,10 @@ function lineTraces(lines, { intervals = "auto", width = 2, hide = false, dense 
 /** Whether a point leaves no gap in its line: it is drawn nowhere. */
 function gapless(point, hide) { return hide && !point.ok && point.y !== null; }
 
-function bars(points, line) {
-  const arm = (end) => points.map((point) => (point.ok && point[end] !== null ? Math.abs(point[end] - point.y) : null));
-  return { type: "data", symmetric: false, array: arm("hi"), arrayminus: arm("lo"), color: line.colour, thickness: 1, width: 0 };
+/** Bars from the low to the high ends beside values; where an end is unknown, none. */
+function errorBars(values, low, high, color, thickness = 1) {
+  const arm = (ends) => values.map((v, i) => (v === null || ends[i] === null ? null : Math.abs(ends[i] - v)));
+  return { type: "data", symmetric: false, array: arm(high), arrayminus: arm(low), color, thickness, width: 0 };
 }
 
 /** The interval along neighbours that are interpretable, as one polygon each; a lonely point becomes a bar. */
@@ -260,7 +262,7 @@ function referencesOf(series, benchmark, metric) {
   for (const [title, members] of byTitle) {
     const isHuman = members[0].role === "human";
     const known = members.flatMap((one) => one.v.filter((v, i) => v !== null && one.ok[i]));
-    found.push({ title, values: [...new Set(known.map((v) => Number(v.toPrecision(6))))], series: members,
+    found.push({ title, values: [...new Set(known.map((v) => Number(v.toPrecision(6))))], series: members, isHuman,
       colour: isHuman ? human : grey, dash: isHuman ? "solid" : "dash" });
   }
   return found;

@@ -50,9 +50,7 @@ function drawCurve(chart, part) {
     text: part.rows.map((row) => escape(rowWords(row, part))),
     marker: { color: tint, size: part.rows.map((row) => (row.registered ? 10 : 5)),
       symbol: part.rows.map((row) => (row.registered ? "diamond" : "circle")) },
-    error_y: { type: "data", symmetric: false, color: grey, thickness: 1, width: 0,
-      array: part.rows.map((row) => (row.hi === null ? 0 : row.hi - row.v)),
-      arrayminus: part.rows.map((row) => (row.lo === null ? 0 : row.v - row.lo)) },
+    error_y: errorBars(...["v", "lo", "hi"].map((name) => part.rows.map((row) => row[name])), grey),
   };
   const dots = lines.flatMap((line, depth) => part.rows.map((row, i) => ({ row, i, depth, line }))
     .filter(({ row }) => row.c[line.column] === line.index));
