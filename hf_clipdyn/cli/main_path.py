@@ -219,6 +219,7 @@ class Report(Command, group="Main path"):
         None, "For --try-it: folder of a local store. Default: the run beside the table."
     )
     style: str | None = shared.style()
+    plugin: tuple[Path, ...] = option((), "Python file that adds charts, kinds of benchmarks or data sets.")
     quiet: bool = shared.quiet()
 
     def __post_init__(self) -> None:
@@ -237,6 +238,7 @@ class Report(Command, group="Main path"):
             )
 
     def run(self) -> None:
+        shared.load_plugins(self.plugin)
         if self.printed == "verdicts":
             self._print_verdicts()
             return

@@ -16,11 +16,11 @@ from typing import Any, Literal
 import pandas as pd
 
 from hf_clipdyn.report.axis import Axis
-from hf_clipdyn.report.plan import RAMPS, main_number
+from hf_clipdyn.report.plan import RAMPS, Line, Panel, main_number
 from hf_clipdyn.results.terms import Axis as AxisTerm
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
-__all__ = ["FACETS", "Choice", "Number", "axis_words", "facet_words", "plan_choices", "step_words"]
+__all__ = ["FACETS", "Choice", "Number", "facet_words", "panel_data", "plan_choices", "short", "step_words"]
 
 FACETS = ("metric", "variant", *DETAILS, "setup")
 """What can differ between the numbers of a benchmark, in the order of the selects."""
@@ -116,13 +116,13 @@ def plan_choices(numbers: Sequence[Number], *, several_runs: bool) -> list[Choic
                 group = groups[_facets_but(names, split)(members[0])]
                 if len({number.facets[split] for number in group}) > 1:
                     lines[split] = _in_order(_in_order(group, joined), split)
-            levelled = joined == "level"
+            levels = [number.facets["level"] for number in members] if joined == "level" else ()
             yield Choice(
                 form,
                 lines,
                 next((split for split in splits if split in lines), "run"),
-                _axis(members) if levelled else None,
-                [number for number in numbers if _is_threshold(number, members[0])] if levelled else (),
+                _axis(members[0].example.level_axis, levels) if levels else None,
+                [number for number in numbers if _is_threshold(number, members[0])] if levels else (),
             )
 
     return [
@@ -188,18 +188,59 @@ def _is_threshold(number: Number, curve: Number) -> bool:
     return number.example.term.is_level and all(number.facets[name] == curve.facets[name] for name in same)
 
 
-def _axis(members: Sequence[Number]) -> dict[str, Any]:
-    term = members[0].example.level_axis or AxisTerm(title="level")
-    levels = [number.facets["level"] for number in members]
+def _axis(term: AxisTerm | None, levels: Sequence[float]) -> dict[str, Any]:
+    term = term or AxisTerm(title="level")
     axis = Axis("level").over(term, pd.DataFrame({"level": levels}))
     finite = [level for level in levels if math.isfinite(level)] or [0.0]
     beyond = axis.beyond if axis.log else max(finite) + (max(finite) - min(finite)) / 6
-    return {"title": axis_words(term), "log": axis.log, "descending": axis.descending, "beyond": beyond}
+    return {
+        "title": f"{term.title} ({term.unit})" if term.unit else term.title,
+        "log": axis.log,
+        "descending": axis.descending,
+        "beyond": beyond,
+    }
 
 
-def axis_words(axis: AxisTerm) -> str:
-    """Title and unit."""
-    return f"{axis.title} ({axis.unit})" if axis.unit else axis.title
+def panel_data(panel: Panel) -> dict[str, Any]:
+    """A planned panel for `js/panel.js`, with the points of its lines: built-in types, without NaN."""
+    title, _, place = panel.title.partition("\n")
+    first, dataset = panel.first, panel.first.dataset_title
+    levels = [level for line in panel.lines if panel.over_levels for level in line.trajectory.points["level"]]
+    return {
+        # On the page a title alone must say which number it is.
+        "title": ", ".join(filter(None, [title, place.removeprefix(dataset).lstrip(", ")])),
+        "place": dataset,
+        "benchmark": "/".join(first.benchmark),
+        "metric": first.metric,
+        "ramp": panel.ramp,
+        "axis": _axis(first.level_axis, levels) if levels else None,
+        "courses": list(map(_course, panel.lines)),
+        "levels": [
+            {"title": level.title, "v": short(level.height), "role": level.role} for level in panel.levels
+        ],
+        "spans": [[span.window, short(span.start), short(span.end), span.scale] for span in panel.spans],
+    }
+
+
+def _course(line: Line) -> dict[str, Any]:
+    run, points = line.trajectory.run, line.trajectory.points
+    return {
+        "run": run,
+        "label": "" if line.label == run else line.label,
+        "level": [short(level) for level in points["level"]] if "level" in points else None,
+        "r": [int(order) for order in points["order"]],
+        "v": list(map(short, points["value"])),
+        "lo": list(map(short, points["ci_low"])),
+        "hi": list(map(short, points["ci_high"])),
+        "n": [int(n) for n in points["n"]],
+        "ok": [bool(usable) for usable in points["usable"]],
+    }
+
+
+def short(number: float) -> float | None:
+    """Five significant digits; None for NaN, which JSON does not have."""
+    value = float(number)
+    return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
 def facet_words(number: Number, name: str) -> str:

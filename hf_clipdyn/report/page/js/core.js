@@ -198,6 +198,13 @@ function revisionAt(run, t = stop()) {
   return found;
 }
 
+/** The place among the kept revisions of a run that the slider names: the last kept one at or before it. */
+function keptAt(run, revisions) {
+  const at = revisionAt(run);
+  const places = revisions.map((name) => run.revisions.indexOf(name));
+  return Math.max(places.findLastIndex((place) => place <= at), 0);
+}
+
 /** The runs that are not switched off. */
 function visibleRuns() {
   const off = hiddenNames();
