@@ -47,7 +47,7 @@ folders = partial(
 
 
 def load_plugins(paths: Iterable[Path]) -> None:
-    """Import files of `plugins`."""
+    """Import the files of ``--plugin``."""
     from hf_clipdyn.plugins import load_plugin
 
     for path in paths:

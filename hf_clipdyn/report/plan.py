@@ -29,6 +29,7 @@ __all__ = [
     "groups_of_seeds",
     "level_panels",
     "main_number",
+    "main_panel",
     "plan_benchmarks",
     "plan_charts",
     "plan_overview",

@@ -7,8 +7,6 @@ import re
 import pytest
 from result_rows import row, write_rows
 
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.page.write import render
 
@@ -542,37 +540,6 @@ def test_rows_of_the_evidence_are_built_when_they_are_opened(browse, one_page):
     page.locator("#undefined > summary").click()
     page.locator("#undefined tbody tr").first.wait_for()
     assert "clean accuracy within its interval of chance" in page.inner_text("#undefined")
-
-
-_PLUG_IN = """
-from hf_clipdyn.report.page.charts import PageChart
-
-
-class Runs(PageChart):
-    script = '''
-      registerSection({ name: "tally", title: "A tally", rank: 20, applies: () => DATA.parts.tally !== undefined,
-        mount: (section) => section.append(h("p", {}, DATA.parts.tally.words)) });
-    '''
-
-    @classmethod
-    def payload(cls, study):
-        return {"words": f"<b>{len(study.runs)} run"}
-"""
-
-
-def test_a_plug_in_of_one_file_adds_a_chart_with_its_numbers_and_its_program(
-    browse, read, study, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
-    (tmp_path / "tally.py").write_text(_PLUG_IN, encoding="utf-8")
-    load_plugin(tmp_path / "tally.py")
-    page = browse(render(read(study())))
-    assert page.inner_text("#tally p") == "<b>1 run"
-    assert page.locator("nav a").first.inner_text() == "A tally"
-    (tmp_path / "claims.py").write_text(_PLUG_IN, encoding="utf-8")
-    load_plugin(tmp_path / "claims.py")
-    with pytest.raises(ConfigError, match="two charts named 'claims'"):
-        render(read(study()))
 
 
 def test_what_is_not_defined_is_gathered_by_its_cause_and_diagnostics_by_condition_and_level(

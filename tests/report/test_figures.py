@@ -206,7 +206,7 @@ def test_other_modules_add_figures(read, tmp_path, monkeypatch):
     def draw(study, width):
         return Figure(figsize=(width, 1)) if width == COLUMN.width else None
 
-    monkeypatch.setitem(figures._OTHERS, "claims", draw)
+    monkeypatch.setattr("hf_clipdyn.report.charts.claims.ClaimsChart.draw", draw)
     monkeypatch.setattr(figures, "plan_figures", lambda study: {})
     study = read([row("zero_shot/x", "top1", 0.5)])
     write_figures(study, tmp_path, width="column")

@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.metrics.psychophysics import iso_response_contrast
-from hf_clipdyn.report.charts.decisions import Decisions
+from hf_clipdyn.report.charts.decisions import Decisions, _Counter, _side_by_side
 from hf_clipdyn.report.charts.psychometric import Psychometric
 from hf_clipdyn.report.study import read_study
 
@@ -114,8 +114,8 @@ def test_a_class_without_a_decision_for_either_cue_has_no_interval():
     trials = cue_conflict_trials(0, 1.0)
     cat = (trials["shape"] == "cat") & (trials["protocol"] == "")
     gallery = ShapeBias.gallery(trials.assign(decision=trials["decision"].mask(cat, "bear")))
-    counter = views._Counter.of([gallery], "cue_conflict", ShapeBias, 0.95)
-    shapes, answers = views._side_by_side(gallery, "prompts", "shape")
+    counter = _Counter.of([gallery], "cue_conflict", ShapeBias, 0.95)
+    shapes, answers = _side_by_side(gallery, "prompts", "shape")
     rows = dict(zip(counter.titles, counter.categories(gallery, answers), strict=True))
     assert rows["cat"] == [0, 0, 27, None, None]
     assert rows["dog"][:3] == [27, 0, 27]
@@ -149,11 +149,11 @@ def test_of_many_classes_those_with_most_confusions_stay_and_the_part_says_so(tm
 
 
 def test_what_is_too_large_loses_ways_and_then_revisions_and_says_so(planted, monkeypatch):
-    monkeypatch.setattr(views, "_MOST_LETTERS", 1_500)
+    monkeypatch.setattr("hf_clipdyn.report.charts.decisions._MOST_LETTERS", 1_500)
     held = Decisions.payload(planted)
     assert held["noise/cifar10"]["ways"] == ["no noise", "Gaussian noise 0.05"]
     assert held["noise/cifar10"]["leftOut"] == ["3 more variants (prompts, probes) are left out."]
-    monkeypatch.setattr(views, "_MOST_LETTERS", 400)
+    monkeypatch.setattr("hf_clipdyn.report.charts.decisions._MOST_LETTERS", 400)
     held = Decisions.payload(planted)["noise/cifar10"]
     assert held["runs"][RUN]["revisions"] == ["epoch-000", "epoch-003"]
     assert held["leftOut"][-1] == "Only 2 of 4 revisions are shown."
@@ -190,7 +190,7 @@ def test_a_curve_reaches_the_criterion_at_the_contrast_of_the_table(planted):
 
 
 def test_curves_are_thinned_to_what_fits_with_the_last_revision(planted, monkeypatch):
-    monkeypatch.setattr(views, "_MOST_NUMBERS", 150)
+    monkeypatch.setattr("hf_clipdyn.report.charts.psychometric._MOST_NUMBERS", 150)
     held = Psychometric.payload(planted)["psychophysics/procedural"]
     assert held["sparse"]
     assert held["runs"][RUN]["revisions"] == ["epoch-000", "epoch-003"]

@@ -54,8 +54,8 @@ class Decisions(Chart):
             - ``people``: such a text for each truth, over all answers of all observers; null without any.
             - ``categories``: null, or ``ways`` and for each run by way and revision a list for each class: decisions
               for the first truth, for the second, images, and the ends of the interval of their share (null if
-              undefined); ``observers``: their names and lists; ``mean``: of the observers' shares by class, with its interval and
-              their number.
+              undefined); ``observers``: their names and lists; ``mean``: of the observers' shares by class, with its
+              interval and their number.
         """
         parts = {}
         for kind, cells in gallery_cells(study):

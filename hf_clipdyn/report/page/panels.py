@@ -114,8 +114,17 @@ def plan_choices(numbers: Sequence[Number], *, several_runs: bool) -> list[Choic
             lines = {"run": _in_order(members, joined)}
             for split, groups in alike.items():
                 group = groups[_facets_but(names, split)(members[0])]
-                if len({number.facets[split] for number in group}) > 1:
-                    lines[split] = _in_order(_in_order(group, joined), split)
+                if joined:  # two conditions may have two axes
+                    group = [
+                        number
+                        for number in group
+                        if number.example.level_axis == members[0].example.level_axis
+                    ]
+                by_value = _grouped(_in_order(group, split), _facets_but([split]))
+                if len(by_value) > 1:
+                    lines[split] = [
+                        number for part in by_value.values() for number in _in_order(part, joined)
+                    ]
             levels = [number.facets["level"] for number in members] if joined == "level" else ()
             yield Choice(
                 form,
@@ -133,8 +142,8 @@ def plan_choices(numbers: Sequence[Number], *, several_runs: bool) -> list[Choic
     ]
 
 
-def _facets_but(names: Iterable[str], *left_out: str) -> Callable[[Number], Hashable]:
-    kept = [name for name in names if name not in left_out]
+def _facets_but(names: Iterable[str], left_out: str = "") -> Callable[[Number], Hashable]:
+    kept = [name for name in names if name != left_out]
     return lambda number: tuple(number.facets[name] for name in kept)
 
 

@@ -21,7 +21,7 @@ function mountCurves(element, benchmark) {
   const small = h("div", { class: "slot" });
   const aside = h("figure", { id: `${benchmark.anchor}-threshold` }, h("figcaption", {}, caption), small);
   element.append(h("div", { class: "pair" }, h("figure", {}, chart, note), aside));
-  const { keys, panel } = panelSelects(bar, panels, key, { ...LABELS, over: undefined });
+  const { keys, panel } = panelSelects(bar, panels, key);
   const run = runControl(bar, key("run"), panels.flatMap(({ of }) => of.series.map((one) => one.run)));
   live(element, ["t", "x", "seeds", "hidden", key("run"), ...keys], () => {
     const chosen = panel();

@@ -27,7 +27,9 @@ function panelsOf(benchmark, ...forms) { return benchmark.panels.filter(({ form 
 function panelSelects(bar, panels, key, labels = LABELS) {
   const facet = (panel, name) => (name === "over" ? panel.form : name === JOINED[panel.form] ? null : panel.of[name]);
   const boxes = {};
-  for (const [name, label] of Object.entries(labels).filter(([, each]) => each)) boxes[name] = control(bar, { key: key(name), label, options: [["", ""]] });
+  for (const [name, label] of Object.entries(labels)) {
+    if (new Set(panels.map((each) => facet(each, name))).size > 1) boxes[name] = control(bar, { key: key(name), label, options: [["", ""]] });
+  }
   const panel = () => {
     let left = panels;
     for (const [name, box] of Object.entries(boxes)) {
@@ -58,7 +60,7 @@ function mountExplorer(element, benchmark) {
   element.append(bar, h("div", { class: "explorer" }, h("figure", {}, h("figcaption", {}, title), chart), aside), details);
   const { boxes, keys, panel } = panelSelects(bar, panelsOf(benchmark, ...Object.keys(OVER)), key);
   const split = control(bar, { key: key("split"), label: "One line per", options: [["run", "run"]] });
-  boxes.metric.element.after(split.element);
+  (boxes.metric?.element ?? bar.firstChild).after(split.element);
   const intervals = control(bar, { key: key("intervals"), label: "Intervals",
     options: [["auto", "automatic"], ["bands", "bands"], ["bars", "bars"], ["none", "none"]] });
 

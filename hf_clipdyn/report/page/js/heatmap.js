@@ -12,7 +12,7 @@ function mountHeatmap(element, benchmark) {
   const key = (name) => `${benchmark.name}.layers.${name}`;
   const panels = panelsOf(benchmark, "layers");
   const { bar, chart, note } = frameOf(element, heatHeight(Math.max(...panels.map(({ lines }) => lines.run.length))));
-  const { keys, panel } = panelSelects(bar, panels, key, { ...LABELS, over: undefined, variant: "Distance" });
+  const { keys, panel } = panelSelects(bar, panels, key, { ...LABELS, variant: "Distance" });
   const run = runControl(bar, key("run"), panels.flatMap(({ of }) => of.series.map((one) => one.run)));
   live(element, ["hidden", key("run"), ...keys], () => {
     const [chosen, one] = [panel(), run()];
