@@ -8,10 +8,10 @@ number first: both ask `main_number`.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -20,7 +20,16 @@ from hf_clipdyn.report.plan import RAMPS, Line, Panel, main_number
 from hf_clipdyn.results.terms import Axis as AxisTerm
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
-__all__ = ["FACETS", "Choice", "Number", "facet_words", "panel_data", "plan_choices", "short", "step_words"]
+__all__ = [
+    "FACETS",
+    "Number",
+    "facet_words",
+    "level_axis",
+    "panel_data",
+    "plan_choices",
+    "short",
+    "step_words",
+]
 
 FACETS = ("metric", "variant", *DETAILS, "setup")
 """What can differ between the numbers of a benchmark, in the order of the selects."""
@@ -34,8 +43,6 @@ _WORDS = {
     "setup": {"": "usual"},
 }
 _LONGEST_UNIT = 4  # letters that fit into a select
-
-Form = Literal["training", "levels", "curves", "layers"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,104 +75,80 @@ class Number:
         return {name: getattr(self.example, name) for name in FACETS[:-1]} | {"setup": self.setup}
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A panel over all runs that the selects can choose.
-
-    Attributes:
-        form: lines over training; lines over the levels at one revision; a curve over the levels for each revision; a
-            map of layers by revisions.
-        lines: its numbers by what can distinguish its lines, ``run`` or a facet; the selects show the facets of the
-            first number.
-        split: which of these is usual.
-        axis: of levels: title, unit, log, descending, and ``beyond``, the place of 0 and inf on it.
-        thresholds: of curves, the levels at which they reach a criterion.
-    """
-
-    form: Form
-    lines: Mapping[str, Sequence[Number]]
-    split: str = "run"
-    axis: Mapping[str, Any] | None = None
-    thresholds: Sequence[Number] = ()
+Groups = dict[Hashable, list[Number]]
 
 
-def plan_choices(numbers: Sequence[Number], *, several_runs: bool) -> list[Choice]:
-    """The panels of a benchmark, of each form the usual one first.
+def plan_choices(numbers: Sequence[Number], *, several_runs: bool) -> list[dict[str, Any]]:
+    """The panels of a benchmark for JSON, of each form the usual one first.
 
     With one run, lines show what else varies; with several, the runs.
-    """
-    splits = ("run",) if several_runs else (*RAMPS, "subset", "condition", "run")
-    by_metric = _grouped(numbers, lambda number: number.example.metric)
-    mains = {
-        metric: main_number([number.example for number in members]) for metric, members in by_metric.items()
-    }
 
-    def panels(form: Form, joined: str = "", least: int = 1) -> Iterator[Choice]:
-        own = [number for number in numbers if not joined or number.facets[joined] is not None]
+    Returns:
+        For each panel ``form``: ``training``, lines over training; ``levels``, lines over the levels at one revision;
+        ``curves``, a curve over the levels for each revision; ``layers``, a map of layers by revisions. ``lines``: the
+        places of its numbers, by what distinguishes its lines, ``run`` or a facet; ``split``: which of these is usual.
+        Of levels and curves, ``axis`` (see `level_axis`), and ``thresholds``: numbers that are levels, at which the
+        curves reach a criterion.
+    """
+    usual = ("run",) if several_runs else (*RAMPS, "subset", "condition", "run")
+    by_metric = _grouped(numbers, ["metric"])
+    mains = {members[0].facets["metric"]: _main(members) for members in by_metric.values()}
+
+    def panels(form: str, joined: str = "", least: int = 1) -> Iterator[dict[str, Any]]:
         names = [name for name in FACETS if name != joined]
-        alike = {
-            split: _grouped(own, _facets_but(names, split))
-            for split in (_SPLITS if form in ("training", "levels") else ())
-            if split != joined
-        }
-        for members in _grouped(_by_preference(own, names, mains), _facets_but(names)).values():
-            if len({number.facets[joined or "metric"] for number in members}) < least:
+        own = [number for number in numbers if not joined or number.facets[joined] is not None]
+        splits = [name for name in _SPLITS if name != joined and form in ("training", "levels")]
+        alike = {split: _grouped(own, names, split) for split in splits}
+        for members in _grouped(_by_preference(own, names, mains), names).values():
+            if joined and len({number.facets[joined] for number in members}) < least:
                 continue
+            first = members[0]
             lines = {"run": _in_order(members, joined)}
             for split, groups in alike.items():
-                group = groups[_facets_but(names, split)(members[0])]
+                group = groups[_key(first, names, split)]
                 if joined:  # two conditions may have two axes
-                    group = [
-                        number
-                        for number in group
-                        if number.example.level_axis == members[0].example.level_axis
-                    ]
-                by_value = _grouped(_in_order(group, split), _facets_but([split]))
-                if len(by_value) > 1:
-                    lines[split] = [
-                        number for part in by_value.values() for number in _in_order(part, joined)
-                    ]
-            levels = [number.facets["level"] for number in members] if joined == "level" else ()
-            yield Choice(
-                form,
-                lines,
-                next((split for split in splits if split in lines), "run"),
-                _axis(members[0].example.level_axis, levels) if levels else None,
-                [number for number in numbers if _is_threshold(number, members[0])] if levels else (),
-            )
+                    group = [other for other in group if other.example.level_axis == first.example.level_axis]
+                parts = _grouped(_in_order(group, split), [split])
+                if len(parts) > 1:
+                    lines[split] = [number for part in parts.values() for number in _in_order(part, joined)]
+            panel: dict[str, Any] = {"form": form, "split": next(filter(lines.__contains__, usual), "run")}
+            panel["lines"] = {split: [number.place for number in line] for split, line in lines.items()}
+            if joined == "level":
+                panel["axis"] = level_axis(
+                    first.example.level_axis, [number.facets["level"] for number in members]
+                )
+                panel["thresholds"] = [number.place for number in numbers if _is_threshold(number, first)]
+            yield panel
 
-    return [
-        *panels("training"),
-        *panels("levels", "level", 2),
-        *panels("curves", "level", 3),
-        *panels("layers", "layer", 2),
-    ]
+    forms = ("training",), ("levels", "level", 2), ("curves", "level", 3), ("layers", "layer", 2)
+    return [panel for form in forms for panel in panels(*form)]
 
 
-def _facets_but(names: Iterable[str], left_out: str = "") -> Callable[[Number], Hashable]:
-    kept = [name for name in names if name != left_out]
-    return lambda number: tuple(number.facets[name] for name in kept)
+def _main(members: Sequence[Number]) -> Mapping[str, Any]:
+    main = main_number([number.example for number in members])
+    return {name: getattr(main, name) for name in FACETS[:-1]} | {"setup": ""}
 
 
-def _grouped(numbers: Iterable[Number], key: Callable[[Number], Hashable]) -> dict[Hashable, list[Number]]:
-    """The numbers by a key, in the order of the first of each."""
-    groups = defaultdict[Hashable, list[Number]](list)
+def _key(number: Number, names: Iterable[str], left_out: str = "") -> Hashable:
+    return tuple(number.facets[name] for name in names if name != left_out)
+
+
+def _grouped(numbers: Iterable[Number], names: Sequence[str], left_out: str = "") -> Groups:
+    """The numbers that are equal in these facets, but one, in the order of the first of each."""
+    groups: Groups = defaultdict(list)
     for number in numbers:
-        groups[key(number)].append(number)
+        groups[_key(number, names, left_out)].append(number)
     return groups
 
 
 def _in_order(numbers: Sequence[Number], facet: str) -> list[Number]:
     """By the steps of a ramp; what has no order stays."""
-    if facet not in RAMPS:
-        return list(numbers)
-    return sorted(
-        numbers, key=lambda number: -math.inf if number.facets[facet] is None else number.facets[facet]
-    )
+    steps = {number: number.facets[facet] for number in numbers if facet in RAMPS}
+    return sorted(numbers, key=lambda number: -math.inf if steps.get(number) is None else steps[number])
 
 
 def _by_preference(
-    numbers: Sequence[Number], names: Sequence[str], mains: Mapping[Hashable, Trajectory]
+    numbers: Sequence[Number], names: Sequence[str], mains: Mapping[str, Mapping[str, Any]]
 ) -> list[Number]:
     """Facet by facet, as the selects narrow them: what has values and is nearest to the main number comes first."""
     if not names:
@@ -174,22 +157,15 @@ def _by_preference(
 
     def rank(members: Sequence[Number]) -> tuple[Any, ...]:
         first, undefined = members[0], not any(number.defined for number in members)
+        term, value, main = first.example.term, first.facets[name], mains[first.example.metric][name]
         if name == "metric":
-            overview, known = first.example.term.overview, [*first.example.terms.terms, first.example.metric]
-            return undefined, overview.rank if overview else math.inf, known.index(first.example.metric)
-        value, main = (
-            first.facets[name],
-            "" if name == "setup" else getattr(mains[first.example.metric], name),
-        )
-        apart = abs(value - main) if isinstance(value, int | float) and isinstance(main, int | float) else 0
+            known = [*first.example.terms.terms, value]
+            return undefined, term.overview.rank if term.overview else math.inf, known.index(value)
+        apart = abs(value - main) if None not in (value, main) and name in RAMPS else 0
         return value != main or undefined, undefined, apart
 
-    groups = _grouped(_in_order(numbers, name), lambda number: number.facets[name])
-    return [
-        number
-        for group in sorted(groups.values(), key=rank)
-        for number in _by_preference(group, others, mains)
-    ]
+    groups = sorted(_grouped(_in_order(numbers, name), [name]).values(), key=rank)
+    return [number for group in groups for number in _by_preference(group, others, mains)]
 
 
 def _is_threshold(number: Number, curve: Number) -> bool:
@@ -197,7 +173,8 @@ def _is_threshold(number: Number, curve: Number) -> bool:
     return number.example.term.is_level and all(number.facets[name] == curve.facets[name] for name in same)
 
 
-def _axis(term: AxisTerm | None, levels: Sequence[float]) -> dict[str, Any]:
+def level_axis(term: AxisTerm | None, levels: Sequence[float]) -> dict[str, Any]:
+    """Title, ``log``, ``descending``, and ``beyond``: where 0 and inf lie on a logarithmic axis, inf on a linear one."""
     term = term or AxisTerm(title="level")
     axis = Axis("level").over(term, pd.DataFrame({"level": levels}))
     finite = [level for level in levels if math.isfinite(level)] or [0.0]
@@ -222,7 +199,7 @@ def panel_data(panel: Panel) -> dict[str, Any]:
         "benchmark": "/".join(first.benchmark),
         "metric": first.metric,
         "ramp": panel.ramp,
-        "axis": _axis(first.level_axis, levels) if levels else None,
+        "axis": level_axis(first.level_axis, levels) if levels else None,
         "courses": list(map(_course, panel.lines)),
         "levels": [
             {"title": level.title, "v": short(level.height), "role": level.role} for level in panel.levels

@@ -16,7 +16,7 @@ from scipy import special
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
 from hf_clipdyn.report.page.front import form_of
-from hf_clipdyn.report.page.panels import FACETS, Choice, Number, facet_words, plan_choices
+from hf_clipdyn.report.page.panels import FACETS, Number, facet_words, plan_choices
 from hf_clipdyn.report.plan import groups_of_seeds
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
@@ -221,17 +221,8 @@ def _benchmark(study: Study, name: str, numbers: Iterable[Number]) -> dict[str, 
         "proxy": terms.proxy,
         "human": {metric: value for metric, value in data.human_reference.items() if metric in metrics},
         "terms": {metric: _term(first.vocabulary.term(first.kind, metric)) for metric in metrics},
-        "panels": [_choice(choice) for choice in plan_choices(values, several_runs=len(study.runs) > 1)],
+        "panels": plan_choices(values, several_runs=len(study.runs) > 1),
     }
-
-
-def _choice(choice: Choice) -> dict[str, Any]:
-    """A panel of `plan_choices`; its numbers are places in the columns of ``series``."""
-    data: dict[str, Any] = {"form": choice.form, "split": choice.split}
-    data["lines"] = {split: [number.place for number in line] for split, line in choice.lines.items()}
-    if choice.axis:
-        data |= {"axis": choice.axis, "thresholds": [number.place for number in choice.thresholds]}
-    return data
 
 
 def _term(term: Term) -> dict[str, Any]:

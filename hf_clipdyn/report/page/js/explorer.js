@@ -116,14 +116,10 @@ function levelPlace(level, axis) { return Number.isFinite(level) && (!axis.log |
 /** Lines over the levels, each at the slider's stop: one for each run, or the mean over the seeds of each group. */
 function levelLines(series, { label, colour: given, axis }) {
   const at = (one) => levelPlace(one.level, axis);
-  const single = (one) => {
-    const index = one.r.findLastIndex((each) => each <= revisionAt(one.run));
-    return index < 0 ? one.r[0] : index;
-  };
   const lines = new Map();
   for (const members of grouped([...series].sort((a, b) => at(a) - at(b)), ({ level }) => level)) {
     for (const line of runLines(members, { label, colour: given })) {
-      const point = seedsAs() === "mean" ? nowPoint(line) : line.points[single(line.points[0].series)];
+      const point = nowPoint(line);
       const key = `${line.group} ${line.name}`;
       if (!lines.has(key)) lines.set(key, { ...line, points: [] });
       if (point) lines.get(key).points.push({ ...point, x: at(members[0]), level: members[0].level, hole: false });
