@@ -174,7 +174,7 @@ def _is_threshold(number: Number, curve: Number) -> bool:
 
 
 def level_axis(term: AxisTerm | None, levels: Sequence[float]) -> dict[str, Any]:
-    """Title, ``log``, ``descending``, and ``beyond``: where 0 and inf lie on a logarithmic axis, inf on a linear one."""
+    """Title, ``log``, ``descending``, and ``beyond``, the place of 0 and inf on a logarithm, or of inf on a line."""
     term = term or AxisTerm(title="level")
     axis = Axis("level").over(term, pd.DataFrame({"level": levels}))
     finite = [level for level in levels if math.isfinite(level)] or [0.0]
