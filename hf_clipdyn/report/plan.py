@@ -530,17 +530,12 @@ def _averaged(lines: Sequence[Line], groups: Sequence[Seeds], place: str) -> lis
 
 def _mean(members: Sequence[Trajectory], label: str, place: str) -> Trajectory:
     points = pd.concat([member.points for member in members])
-    by_place = points.assign(usable_value=points["value"].where(points["usable"])).groupby(place, sort=False)
-    n_usable, means = by_place["usable"].transform("sum"), by_place["usable_value"].transform("mean")
-    means = means.fillna(by_place["value"].transform("mean"))
-    complete, words = (
-        n_usable == len(members),
-        n_usable.astype(str) + f" of {len(members)} seeds are interpretable",
-    )
-    points = points.assign(
-        **{"value": means, "ci_low": math.nan, "ci_high": math.nan, "note": words.mask(complete, "")},
-        **{"usable": complete, "defined": means.notna()},
-    )
-    points = points.drop_duplicates(place)
+    by_place = points.assign(known=points["value"].where(points["usable"])).groupby(place, sort=False)
+    means = by_place["known"].transform("mean").fillna(by_place["value"].transform("mean"))
+    n_usable = by_place["usable"].transform("sum")
+    complete = n_usable == len(members)
+    note = (n_usable.astype(str) + f" of {len(members)} seeds are interpretable").mask(complete, "")
+    points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, note=note)
+    points = points.assign(usable=complete, defined=means.notna()).drop_duplicates(place)
     points = points.sort_values("order" if place == "revision" else "level", kind="stable")
     return members[0].with_points(points, run=label, references=())

@@ -64,10 +64,6 @@ class ClaimsChart(Chart):
     """Figure and page part of the claims, and their specification curves."""
 
     @classmethod
-    def plan(cls, study: Study) -> list[Panel]:
-        return plan_claims(study)
-
-    @classmethod
     def draw(cls, study: Study, width: float) -> "Figure | None":
         return draw_claims(study, width)
 

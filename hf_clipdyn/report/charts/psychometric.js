@@ -39,8 +39,9 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
   const text = (name) => (p) => `<b>${broken(name)}</b><br>contrast ${number(p.x)}<br>${p.y === null ? "no response" : `${number(p.y)} times the criterion`}`;
   const of = (i) => ({ x: (p) => p.x, y: (p) => p.y, text: text(`${run.name}, ${held.revisions[i]}`), name: held.revisions[i] });
   const now = held.curves[kept][at];
-  const equal = select({ benchmark: benchmark.name, metric: part.metric, role: "value", run, condition: condition.condition, level: condition.level,
-    parameter: condition.parameter, probe: "projection" }).find((one) => one.texts === "own");
+  const wanted = { benchmark: benchmark.name, metric: part.metric, role: "value", run, texts: "own", probe: "projection",
+    condition: condition.condition, level: condition.level, parameter: condition.parameter };
+  const equal = DATA.series.find((one) => Object.entries(wanted).every(([name, given]) => one[name] === given));
   const i = equal ? equal.r.indexOf(places[kept]) : -1;
   const height = explorerHeight(chart);
   const traces = [

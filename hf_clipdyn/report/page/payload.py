@@ -6,7 +6,7 @@ Names stand once in a list of strings. `js/core.js` reads this form, and only th
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def payload(study: Study) -> dict[str, Any]:
         "meta": _meta(study, runs),
         "groups": groups,
         "runs": runs,
-        "benchmarks": [_benchmark(study, name, numbers) for name in names],
+        "benchmarks": [_benchmark(study, name, numbers.values()) for name in names],
         "overview": _overview(study),
         "series": _series(study, [run["name"] for run in runs], names, numbers),
     }
@@ -271,44 +271,41 @@ class _Strings:
         return list(self._places)
 
 
-def _numbers(study: Study) -> list[Number]:
-    """What the trajectories show, whatever the run, in the order of the table."""
-    numbers: dict[tuple[Any, ...], Number] = {}
+_Key = tuple[str, tuple[Any, ...], str, str]
+
+
+def _numbers(study: Study) -> dict[_Key, Number]:
+    """What the trajectories show, whatever the run, in the order of the table.
+
+    By benchmark, columns of `_NUMBER`, setup, and the title of a reference: one may have two titles for two metrics.
+    """
+    numbers: dict[_Key, Number] = {}
     for trajectory, setup in zip(study.trajectories, _setups(study.trajectories), strict=True):
-        values = (getattr(trajectory, name) for name in _NUMBER)
-        # Two metrics may have one reference under two titles.
-        title = "" if _is_own(trajectory) else trajectory.reference_terms.title
-        key = (trajectory.benchmark, *values, setup, title)
+        title = "" if trajectory.role in ("value", "diagnostic") else trajectory.reference_terms.title
+        values = tuple(getattr(trajectory, name) for name in _NUMBER)
+        key = ("/".join(trajectory.benchmark), values, setup, title)
         numbers.setdefault(key, Number(len(numbers), setup)).runs.append(trajectory)
-    return list(numbers.values())
-
-
-def _is_own(number: Trajectory) -> bool:
-    return number.role in ("value", "diagnostic")
+    return numbers
 
 
 def _series(
-    study: Study, runs: Sequence[str], benchmarks: Sequence[str], numbers: Sequence[Number]
+    study: Study, runs: Sequence[str], benchmarks: Sequence[str], numbers: Mapping[_Key, Number]
 ) -> dict[str, Any]:
     strings = _Strings()
     places = {id(number): index for index, number in enumerate(study.trajectories)}
     run_places = {name: index for index, name in enumerate(runs)}
-    benchmark_places = {name: index for index, name in enumerate(benchmarks)}
     columns = ("benchmark", *_NUMBER, "setup", "title", "drawn")
-    rows = []
-    for number in numbers:
-        example = number.example
-        own, values = _is_own(example), (getattr(example, name) for name in _NUMBER)
-        rows.append(
-            (
-                benchmark_places["/".join(example.benchmark)],
-                *(strings(value) if isinstance(value, str) else _number(value) for value in values),
-                strings(number.setup),
-                -1 if own else strings(example.reference_terms.title),
-                int(own or example.reference_terms.drawn),
-            )
+    rows = [
+        (
+            benchmarks.index(benchmark),
+            *(strings(value) if isinstance(value, str) else _number(value) for value in values),
+            strings(setup),
+            strings(title) if title else -1,
+            int(not title or number.example.reference_terms.drawn),
         )
-    shared = {id(run): number.place for number in numbers for run in number.runs}
+        for (benchmark, values, setup, title), number in numbers.items()
+    ]
+    shared = {id(run): number.place for number in numbers.values() for run in number.runs}
     return {
         "run": [run_places[number.run] for number in study.trajectories],
         "number": [shared[id(number)] for number in study.trajectories],
@@ -320,7 +317,9 @@ def _series(
             if number.references
         },
         "points": [_points(number.points, strings) for number in study.trajectories],
-        "words": {name: [strings(facet_words(number, name)) for number in numbers] for name in FACETS},
+        "words": {
+            name: [strings(facet_words(number, name)) for number in numbers.values()] for name in FACETS
+        },
         "strings": strings.listed(),
     }
 

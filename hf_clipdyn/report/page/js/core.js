@@ -4,7 +4,7 @@
 //   registerView, registerSection, registerFold      what the page consists of
 //   state.get(key, fallback), state.set(key, value), state.watch(keys, fn)
 //   live(element, keys, render, move)   render when it is in sight, and again when a key or the theme changes
-//   select(filter), position(run, index, x), revisionAt(run, t), stop(), visibleRuns()
+//   position(run, index, x), revisionAt(run, t), stop(), visibleRuns()
 //   value(v), withInterval(v, lo, hi), number(level), brief(v), escape(text), h(tag, attributes, ...children)
 //   choiceBar(), control(container, {key, label, options, fallback})
 //
@@ -62,17 +62,6 @@ function readPoints({ e, v, l, h, n, k, r, x, c }, strings) {
     ok,
     note: v.map((_, i) => (c && i in c ? strings[c[i]] : "")),
   };
-}
-
-const seriesOf = new Map(DATA.benchmarks.map((one) => [one.name, []]));
-for (const one of DATA.series) seriesOf.get(one.benchmark).push(one);
-
-/** The series whose columns have these values (a list: one of them); a benchmark's name makes it fast. */
-function select(filter) {
-  const wanted = Object.entries(filter);
-  const among = typeof filter.benchmark === "string" ? seriesOf.get(filter.benchmark) ?? [] : DATA.series;
-  return among.filter((one) =>
-    wanted.every(([name, value]) => (Array.isArray(value) ? value.includes(one[name]) : one[name] === value)));
 }
 
 // ---------------------------------------------------------------- state
