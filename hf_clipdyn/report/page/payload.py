@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy import special
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
-from hf_clipdyn.report.page.front import form_of
 from hf_clipdyn.report.page.panels import FACETS, Number, facet_words, plan_choices
 from hf_clipdyn.report.plan import groups_of_seeds
 from hf_clipdyn.report.study import Study
@@ -104,10 +103,8 @@ def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "theme": {name: twins(colour) for name, colour in THEME.items()},
         "hues": [twins(colour) for colour in HUES],
         "shades": [twins(colour) for colour in SHADES],
-        "confidence": study.confidence,
         # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
         "student": [round(float(special.stdtrit(df, 0.975)), 4) for df in range(1, _MOST_SEEDS)],
-        "form": form_of(study),
         "overTraining": study.over_training,
     }
 
@@ -153,22 +150,12 @@ def _runs(study: Study) -> list[dict[str, Any]]:
                 "arm": str(arms.get(name) or ""),
                 "revisions": revisions["revision"].tolist(),
                 **clocks,
-                "share": _shares(clocks),
                 "accuracy": [
                     None if accuracy is None else accuracy.get(revision) for revision in revisions["revision"]
                 ],
             }
         )
     return runs
-
-
-def _shares(clocks: dict[str, list[Any]]) -> list[Any]:
-    """The share of training that lies behind each revision, 0 to 1; null if no clock tells."""
-    for name in ("samples_seen", "step", "epoch"):
-        known = _known(clocks[name])
-        if len(known) == len(clocks[name]) and max(known) > 0:
-            return [round(place / max(known), 6) for place in known]
-    return [None] * len(clocks["epoch"])
 
 
 def _accuracies(trajectories: Iterable[Trajectory]) -> dict[str, dict[str, float]]:
@@ -213,11 +200,8 @@ def _benchmark(study: Study, name: str, numbers: Iterable[Number]) -> dict[str, 
     return {
         "name": name,
         "anchor": anchor(name),
-        "kind": first.kind,
-        "dataset": first.dataset,
         "title": first.benchmark_title,
         "synthetic": data.synthetic,
-        "caution": data.caution,
         "proxy": terms.proxy,
         "human": {metric: value for metric, value in data.human_reference.items() if metric in metrics},
         "terms": {metric: _term(first.vocabulary.term(first.kind, metric)) for metric in metrics},
@@ -235,10 +219,8 @@ def _term(term: Term) -> dict[str, Any]:
         "neutral": term.neutral,
         "neutralTitle": term.neutral_title,
         "poles": list(term.poles) if term.poles else None,
-        "restsOn": term.rests_on,
         "mirrors": term.mirrors,
         "log": term.log,
-        "isLevel": term.is_level,
         "hide": term.hide_not_interpretable,
         "overview": term.overview and term.overview.rank,
     }
