@@ -175,9 +175,10 @@ def _draw(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
     return draw_panels([panels], axis, across, bars=not study.over_training, **look)
 
 
-def draw_planned(study: Study, panels: Sequence[Panel], width: float) -> "Figure":
-    """The panels of a chart, with means over seeds, laid out; inside `figure_style`."""
-    return _draw(study, _averaged(study, panels), PAGE if width > COLUMN.width else COLUMN)
+def draw_planned(study: Study, panels: Sequence[Panel], width: float) -> "Figure | None":
+    """The panels of a chart, with means over seeds, laid out; None without any. Inside `figure_style`."""
+    shown = _averaged(study, panels)
+    return _draw(study, shown, PAGE if width > COLUMN.width else COLUMN) if shown else None
 
 
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:

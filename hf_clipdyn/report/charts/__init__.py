@@ -24,7 +24,7 @@ class Chart:
     itself, and gives the page numbers and a program.
 
     Attributes:
-        title: heading of the panels on the page.
+        title: heading of the panels on the page; without one, only the program may draw them.
         script: a program for the page, as JavaScript; default: the file beside the module that ends in ``.js``. What it
             declares is its own; it uses what `js/core.js` and the files beside it offer, and registers what it draws:
             ``registerView({name, title, rank, applies, mount})`` for a chart of a benchmark, ``registerSection`` for a
@@ -48,8 +48,7 @@ class Chart:
         """The figure ``NAME`` of this many inches, laid out; None for none. Called inside `figure_style`."""
         from hf_clipdyn.report.figures import draw_planned
 
-        panels = cls.plan(study)
-        return draw_planned(study, panels, width) if panels else None
+        return draw_planned(study, cls.plan(study), width)
 
     @classmethod
     def payload(cls, study: Study) -> Mapping[str, Any] | None:
