@@ -273,7 +273,7 @@ def _numbers(study: Study) -> dict[_Key, Number]:
 def _series(
     study: Study, runs: Sequence[str], benchmarks: Sequence[str], numbers: Mapping[_Key, Number]
 ) -> dict[str, Any]:
-    strings = _Strings()
+    strings, words = _Strings(), _Strings()
     places = {id(number): index for index, number in enumerate(study.trajectories)}
     run_places = {name: index for index, name in enumerate(runs)}
     columns = ("benchmark", *_NUMBER, "setup", "title", "drawn")
@@ -299,10 +299,9 @@ def _series(
             if number.references
         },
         "points": [_points(number.points, strings) for number in study.trajectories],
-        "words": {
-            name: [strings(facet_words(number, name)) for number in numbers.values()] for name in FACETS
-        },
         "strings": strings.listed(),
+        "words": {name: [words(facet_words(number, name)) for number in numbers.values()] for name in FACETS},
+        "titles": words.listed(),
     }
 
 
