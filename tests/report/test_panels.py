@@ -17,12 +17,12 @@ def panels(read):
 
     def planned(rows):
         data = json.loads(json.dumps(payload(read(rows)), allow_nan=False))
-        words, titles = data["series"]["words"], data["series"]["titles"]
+        words = data["series"]["words"]
         (benchmark,) = data["benchmarks"]
 
         def said(place):
             named = ("metric", "condition", "level", "layer", "probe")
-            return ", ".join(titles[words[name][place]] for name in named)
+            return ", ".join(words[name]["titles"][words[name]["places"][place]] for name in named)
 
         return [
             panel | {"lines": {split: list(map(said, line)) for split, line in panel["lines"].items()}}

@@ -16,7 +16,7 @@ from scipy import special
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
 from hf_clipdyn.report.page.panels import FACETS, Number, facet_words, plan_choices
-from hf_clipdyn.report.plan import groups_of_seeds
+from hf_clipdyn.report.plan import RAMPS, groups_of_seeds
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
 from hf_clipdyn.report.words import json_object, json_words
@@ -253,6 +253,19 @@ class _Strings:
         return list(self._places)
 
 
+def _words(facet: str, numbers: Iterable[Number]) -> dict[str, Any]:
+    """The words of a facet, once for each value of a kind, and the place of each number's among them."""
+    known: dict[tuple[Any, ...], tuple[int, str]] = {}
+    places = []
+    for number in numbers:
+        of_condition = (
+            number.facets["condition"] if facet in RAMPS else ""
+        )  # conditions may have their own axis
+        key = (number.example.kind, number.facets[facet], of_condition)
+        places.append(known.setdefault(key, (len(known), facet_words(number, facet)))[0])
+    return {"titles": [title for _, title in known.values()], "places": places}
+
+
 _Key = tuple[str, tuple[Any, ...], str, str]
 
 
@@ -273,7 +286,7 @@ def _numbers(study: Study) -> dict[_Key, Number]:
 def _series(
     study: Study, runs: Sequence[str], benchmarks: Sequence[str], numbers: Mapping[_Key, Number]
 ) -> dict[str, Any]:
-    strings, words = _Strings(), _Strings()
+    strings = _Strings()
     places = {id(number): index for index, number in enumerate(study.trajectories)}
     run_places = {name: index for index, name in enumerate(runs)}
     columns = ("benchmark", *_NUMBER, "setup", "title", "drawn")
@@ -300,8 +313,7 @@ def _series(
         },
         "points": [_points(number.points, strings) for number in study.trajectories],
         "strings": strings.listed(),
-        "words": {name: [words(facet_words(number, name)) for number in numbers.values()] for name in FACETS},
-        "titles": words.listed(),
+        "words": {name: _words(name, numbers.values()) for name in FACETS},
     }
 
 

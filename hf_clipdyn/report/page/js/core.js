@@ -18,13 +18,13 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 DATA.series = readSeries(DATA.series);
 
 function readSeries(packed) {
-  const { columns, strings, words, titles } = packed;
+  const { columns, strings, words } = packed;
   DATA.runs.forEach((run, index) => { run.index = index; });
   const numbers = columns.benchmark.map((benchmark, at) => {
     const number = { benchmark: DATA.benchmarks[benchmark].name, words: {}, series: [] };
     for (const name of packed.texts) number[name] = strings[columns[name][at]];
     for (const name of ["layer", "level", "parameter"]) number[name] = readNumber(columns[name][at]);
-    for (const name of Object.keys(words)) number.words[name] = titles[words[name][at]];
+    for (const name of Object.keys(words)) number.words[name] = words[name].titles[words[name].places[at]];
     return { ...number, title: columns.title[at] < 0 ? "" : strings[columns.title[at]], drawn: Boolean(columns.drawn[at]) };
   });
   const series = packed.points.map((points, id) =>
