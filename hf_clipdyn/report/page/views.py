@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _MOST_CELLS = 200
+_MOST_KEPT = 100  # galleries in memory
 
 T = TypeVar("T")
 V = TypeVar("V", bound=View[Any])
@@ -44,9 +45,9 @@ def kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
 
     Of several cells of one revision, as with other settings, the first counts.
     """
-    rows = study.results.rows
-    cells = rows[rows["texts"] == "own"].drop_duplicates("cell")
-    cells = cells.sort_values(["samples_seen", "step", "epoch"], kind="stable")
+    cells = study.cells[study.cells["texts"] == "own"].sort_values(
+        ["samples_seen", "step", "epoch"], kind="stable"
+    )
     known = kinds()
     for (name, _), group in cells.groupby(["kind", "dataset"], sort=False, observed=True):
         if name in known:
@@ -75,12 +76,9 @@ def evenly(length: int, most: int) -> NDArray[np.int64]:
 
 def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
     """What the kind makes of the trials of a row of cells; None if there are none, or of an earlier version."""
-    view = view_of(kind, GalleryView)
-    gallery = None if view is None else read_view(study, kind, view, cell)
-    if view is None or gallery is None or not view.last_rows:
-        return gallery
-    settings = json_object(str(cell.settings)) or {}
-    return replace(gallery, last_rows=int(settings.get(view.last_rows) or 0))
+
+
+_MOST_KEPT = 100  # galleries in memory
 
 
 def view_of(kind: type[Kind[Any]], wanted: type[V]) -> V | None:
