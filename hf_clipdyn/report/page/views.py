@@ -76,9 +76,16 @@ def evenly(length: int, most: int) -> NDArray[np.int64]:
 
 def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
     """What the kind makes of the trials of a row of cells; None if there are none, or of an earlier version."""
-
-
-_MOST_KEPT = 100  # galleries in memory
+    if cell.cell in study.galleries:
+        return study.galleries[cell.cell]
+    view = view_of(kind, GalleryView)
+    gallery = None if view is None else read_view(study, kind, view, cell)
+    if view is not None and gallery is not None and view.last_rows:
+        settings = json_object(str(cell.settings)) or {}
+        gallery = replace(gallery, last_rows=int(settings.get(view.last_rows) or 0))
+    if len(study.galleries) < _MOST_KEPT:
+        study.galleries[cell.cell] = gallery
+    return gallery
 
 
 def view_of(kind: type[Kind[Any]], wanted: type[V]) -> V | None:
