@@ -44,7 +44,7 @@ def rows_of(cell: Cell, kind: type[Kind[Any]], numbers: Sequence[Number], common
     return [
         Row(
             **vars(cell),
-            **vars(one) | {"influence": None},
+            **vars(one) | {"influence": None, "at": ""},
             confidence_level=None if math.isnan(one.ci_low) else common.confidence_level,
             higher_is_better=kind.terms.terms[one.metric].higher_is_better,
         )
