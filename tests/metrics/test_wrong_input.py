@@ -9,6 +9,7 @@ import pytest
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
+from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
@@ -29,6 +30,7 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     cue_preference: {"distances_shape": [1.0, 2.0], "distances_texture": [2.0, 1.0]},
     anchor_preference: {"preferences": [0.5, 1.0]},
     error_consistency: {"predictions": [True, False], "references": [True, False]},
+    mean_over_pairs: {"values": [0.3, 0.4], "seeds": [[0, 1], [0, 2]]},
     observer_consistency: {"observers": np.ones((3, 2))},
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
     two_afc: {"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]},
@@ -76,6 +78,11 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (anchor_preference, {"mate_effects": [0.0]}, "preferences 2, mate_effects 1"),
     (error_consistency, {"predictions": [0.5, 1]}, "True or False"),
     (error_consistency, {"predictions": [True]}, "predictions 1, references 2"),
+    (error_consistency, {"labels": ["a", "b"]}, "decisions and labels belong together"),
+    (error_consistency, {"labels": ["a", "b"], "decisions": ["a", "b"]}, "2 values for each of the 2 rows"),
+    (error_consistency, {"labels": ["a"], "decisions": [["a", "b"]] * 2}, "each of the 2 rows, but has 1"),
+    (mean_over_pairs, {"seeds": [[0, 1], [2, 2]]}, "two different seeds"),
+    (mean_over_pairs, {"signs": [1]}, "values 2, seeds 2, signs 1"),
     (observer_consistency, {"observers": np.ones((3, 1))}, "At least two observers"),
     (observer_consistency, {"observers": np.ones(3)}, "observers"),
     (observer_consistency, {"observers": np.ones((0, 2))}, "no rows|observers"),
