@@ -23,3 +23,8 @@ def grid(n: int, d: int, abcm: tuple[int, int, int, int]) -> NDArray[np.float64]
     a, b, c, m = abcm
     i, j = np.ogrid[:n, :d]
     return (a * i**2 + b * i * j + c * j**2 + i + 2 * j + 1) % m / m - 0.5
+
+
+def mix(x: NDArray[np.float64], w: float, g: NDArray[np.float64]) -> NDArray[np.float64]:
+    """g plus w times the columns of x, in turn."""
+    return w * x[:, np.arange(g.shape[1]) % x.shape[1]] + g
