@@ -202,7 +202,10 @@ def _of_side(items: LeftOut, rows: Floats) -> Iterator[tuple[str, Floats]]:
     yield "participation_ratio", trace**2 / sums.biased
     np.fill_diagonal(kernel, 0)
     unbiased = items.kernel_sums(kernel, kernel).unbiased
-    yield "participation_ratio_debiased", (trace / (several - 1)) ** 2 / np.where(unbiased > 0, unbiased, np.nan)
+    yield (
+        "participation_ratio_debiased",
+        (trace / (several - 1)) ** 2 / np.where(unbiased > 0, unbiased, np.nan),
+    )
 
 
 def _rank(items: LeftOut, rows: Floats, added: float = 0.0) -> Floats:

@@ -117,7 +117,9 @@ def _cka(items: LeftOut, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         biased = cross / np.sqrt(own[0] * own[1])
         for kernel in kernels:
             np.fill_diagonal(kernel, 0)
-        cross, *own = (items.kernel_sums(kernels[i], kernels[j]).unbiased for i, j in ((0, 1), (0, 0), (1, 1)))
+        cross, *own = (
+            items.kernel_sums(kernels[i], kernels[j]).unbiased for i, j in ((0, 1), (0, 0), (1, 1))
+        )
         return biased, cross / np.sqrt(own[0] * own[1])
 
 
@@ -139,4 +141,6 @@ def _procrustes(items: LeftOut, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     if distance < 1e-7:  # equal data: the largest value, where the derivative is 0 up to rounding
         derivative, distance, angle = 0 * derivative, 0.0, 0.0
     slopes = -1 / (distance or 1.0), -1 / (np.sqrt(1 - nuclear**2) or 1.0)
-    return items.first_order(distance, slopes[0] * derivative), items.first_order(angle, slopes[1] * derivative)
+    return items.first_order(distance, slopes[0] * derivative), items.first_order(
+        angle, slopes[1] * derivative
+    )

@@ -216,6 +216,8 @@ class CellStore:
         vocabulary: Vocabulary,
         began: str = "",
         influences: Influences | None = None,
+        *,
+        anew: bool = False,
     ) -> None:
         """Write a cell in place of what its key named before: first the trials, then the rows.
 
@@ -226,12 +228,14 @@ class CellStore:
             vocabulary: of its kind and its data set.
             began: when its run began; empty if unknown.
             influences: on its numbers; None leaves them to the first report.
+            anew: it was measured now, though it has no trials: a relation.
 
         Raises:
             EvaluationError: the files cannot be written.
         """
         before = self._held.get(cell.key)
-        measured = time.time() if trials is not None or before is None else before.stamp.measured
+        is_new = anew or trials is not None or before is None
+        measured = time.time() if is_new else before.stamp.measured
         stamp = _Stamp(measured, None, self._package, began or ("" if before is None else before.stamp.began))
         header = _Header(cell, measured, stamp.package, stamp.began).dumps()
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)
