@@ -13,6 +13,13 @@ from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
+from hf_clipdyn.metrics.learning_order import (
+    cartography,
+    learning_order,
+    rank_agreement,
+    split_half_reliability,
+    trivial_and_impossible,
+)
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
@@ -32,6 +39,11 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     error_consistency: {"predictions": [True, False], "references": [True, False]},
     mean_over_pairs: {"values": [0.3, 0.4], "seeds": [[0, 1], [0, 2]]},
     observer_consistency: {"observers": np.ones((3, 2))},
+    learning_order: {"right": [[[1, 0], [1, 1]]]},
+    trivial_and_impossible: {"right": np.eye(3)},
+    split_half_reliability: {"scores": np.eye(3)},
+    cartography: {"probabilities": np.eye(2), "right": np.eye(2)},
+    rank_agreement: {"order": [1, 2, 3], "reference": [1, 3, 2]},
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
     two_afc: {"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]},
     jnd_map: {"distances": [1.0, 2.0], "same": [1.0, 0.0]},
@@ -86,6 +98,15 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (observer_consistency, {"observers": np.ones((3, 1))}, "At least two observers"),
     (observer_consistency, {"observers": np.ones(3)}, "observers"),
     (observer_consistency, {"observers": np.ones((0, 2))}, "no rows|observers"),
+    (learning_order, {"right": [[1, 0]]}, r"\(runs, revisions, items\), but has the shape \(1, 2\)"),
+    (learning_order, {"right": [[[1, 0], [1]]]}, "runs, revisions, items"),
+    (learning_order, {"right": [[[1, np.nan], [1, 0]]]}, "True or False everywhere"),
+    (learning_order, {"clusters": [1]}, "each of the 2 rows"),
+    (trivial_and_impossible, {"exceptions": 2}, "3 observers: give at least 5"),
+    (split_half_reliability, {"scores": [[1, 0]]}, "two people or more"),
+    (cartography, {"right": [[1], [0]]}, r"\(2, 2\) and \(2, 1\)"),
+    (rank_agreement, {"given": [1.0]}, "order 3, reference 3, given 1"),
+    (rank_agreement, {"reliability": 0}, "reliability must be above 0"),
     (iqa_correlation, {"references": [1.0]}, "predictions 3, references 1"),
     (iqa_correlation, {"predictions": [1.0, np.nan, 2.0]}, "predictions must be finite"),
     (iqa_correlation, {"groups": [1, 2]}, "each of the 3 rows"),
