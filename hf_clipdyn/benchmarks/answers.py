@@ -127,7 +127,8 @@ def stack(answers: Sequence[Answers]) -> AnswerTable:
             "relate only revisions that were shown the same."
         )
     first = answers[0]
-    item = reduce(np.intersect1d, [one.item for one in answers])
+    alike = all(one.item is first.item for one in answers)
+    item = first.item if alike else reduce(np.intersect1d, [one.item for one in answers])
     if not len(item):
         raise EvaluationError(
             f"The answers of {first.key.metric} have no item in common: evaluate the revisions on the same data."

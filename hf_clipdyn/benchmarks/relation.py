@@ -40,6 +40,7 @@ __all__ = [
     "ANSWERED",
     "PAIRS",
     "WEIGHTS",
+    "KeyedAnswers",
     "Pairs",
     "Relation",
     "Seen",

@@ -8,10 +8,10 @@ import hashlib
 import json
 import math
 import time
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ from hf_clipdyn.revisions.names import natural_key
 __all__ = ["relate"]
 
 _log = get_logger(__name__)
-_KEPT = 32  # revisions whose answers are in memory
+_KEPT = 2**28  # bytes of answers in memory
 _OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
 _OF_RUN = (
     *_OF_REVISION,
@@ -120,7 +120,8 @@ class _Room:
         self._trials = KeptTrials(tables)
         self._stores = [store, *(CellStore(table) for table in tables[1:])]
         self._names: dict[bytes, NDArray[Any]] = {}
-        self._answers = lru_cache(_KEPT)(self._keyed_answers)
+        self._answers: OrderedDict[str, Mapping[str, KeyedAnswers]] = OrderedDict()
+        self._bytes = 0
 
     @cached_property
     def benchmarks(self) -> list[tuple[type[Kind[Any]], list[list[Seen]]]]:
@@ -142,16 +143,11 @@ class _Room:
         return found
 
     def seen(self, cell: Cell) -> Seen:
-        return Seen(
-            cell,
-            self._read,
-            lambda one: self._answers(one.key, one.kind, one.data_fingerprint),
-            self._weights,
-        )
+        return Seen(cell, self._read, self._read_answers, self._weights)
 
     def measured(self, cell: Cell) -> float:
         """When the trials of a cell were measured; 0 for weights."""
-        return max((one.measured(cell.key) for one in self._stores), default=0.0)
+        return max(one.measured(cell.key) for one in self._stores)
 
     def _read(self, cell: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
         trials = self._trials.of(cell.key, columns)
@@ -162,19 +158,28 @@ class _Room:
             )
         return trials
 
-    def _keyed_answers(self, key: str, kind_name: str, fingerprint: str) -> Mapping[str, KeyedAnswers]:
-        kind = kinds()[kind_name]
-        trials = self._trials.of(key, kind.answers_from)
-        assert trials is not None
+    def _read_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
+        """Of a cell, kept in memory as long as the newest ones leave room."""
+        key = cell.key
+        if key not in self._answers:
+            self._answers[key] = self._keyed_answers(cell)
+            self._bytes += _size(self._answers[key])
+            while self._bytes > _KEPT and len(self._answers) > 1:
+                self._bytes -= _size(self._answers.popitem(last=False)[1])
+        self._answers.move_to_end(key)
+        return self._answers[key]
+
+    def _keyed_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
+        kind = kinds()[cell.kind]
         return keyed(
             replace(
                 one,
                 item=self._once(one.item),
                 label=self._once(one.label),
                 cluster=self._once(one.cluster),
-                fingerprint=fingerprint,
+                fingerprint=cell.data_fingerprint,
             )
-            for one in kind.answers(trials)
+            for one in kind.answers(self._read(cell, kind.answers_from))
         )
 
     def _once(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -219,6 +224,11 @@ class _Room:
                 "save_pretrained, or leave out --relations weights."
             )
         return {name: value.float().numpy() for file in files for name, value in load_file(file).items()}
+
+
+def _size(answers: Mapping[str, KeyedAnswers]) -> int:
+    """Bytes; labels and items are shared by all revisions."""
+    return sum(one.decision.nbytes for of_person in answers.values() for one in of_person.values())
 
 
 def _when(cell: Cell) -> tuple[Any, ...]:

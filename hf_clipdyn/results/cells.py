@@ -183,8 +183,8 @@ class CellStore:
         return [one.cell for one in self._in_order()]
 
     def measured(self, key: str) -> float:
-        """When a cell was measured, in seconds since 1970; 0 if unknown."""
-        return self._held[key].stamp.measured
+        """When a cell was measured, in seconds since 1970; 0 if that is unknown, or there is none."""
+        return self._held[key].stamp.measured if key in self._held else 0.0
 
     def select(self, keys: Iterable[str]) -> pa.Table:
         """The rows of these cells, in this order; the metadata hold the vocabulary."""

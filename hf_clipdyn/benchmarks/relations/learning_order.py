@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.answers import AnswerTable, stack, stack_runs
 from hf_clipdyn.benchmarks.base import by_item, mean_by_item
-from hf_clipdyn.benchmarks.relation import ANSWERED, Relation, Seen, related
+from hf_clipdyn.benchmarks.relation import ANSWERED, KeyedAnswers, Relation, Seen, related
 from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement, split_half_reliability
@@ -108,9 +108,9 @@ class LearningOrder(Relation):
     def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
         """What is learned and forgotten by each revision, and in all."""
         names = [one.cell.revision for one in run]
-        people = run[0].people
-        for key in _shared_keys(run):
-            table = stack([one.answers[key] for one in run])
+        people, answers = run[0].people, [one.answers for one in run]
+        for key in _shared_keys(answers):
+            table = stack([one[key] for one in answers])
             yield from _of_run(key, table, names)
             yield from _against_people(key, table, people, common)
 
@@ -118,18 +118,15 @@ class LearningOrder(Relation):
     def over_seeds(runs: Sequence[Sequence[Seen]], common: Common) -> Iterator[Number]:
         """Do all seeds learn the same items, in the same order?"""
         names = [one.cell.revision for one in runs[0]]
-        for key in _shared_keys([one for run in runs for one in run]):
-            table = stack_runs([[one.answers[key] for one in run] for run in runs])
+        answers = [[one.answers for one in run] for run in runs]
+        for key in _shared_keys([one for run in answers for one in run]):
+            table = stack_runs([[one[key] for one in run] for run in answers])
             yield from _of_seeds(key, table, names)
             yield _order_of_seeds(key, table.right.mean(axis=1), common)
 
 
-def _shared_keys(seen: Sequence[Seen]) -> list[NumberKey]:
-    keys = list(seen[0].answers)
-    for one in seen[1:]:
-        known = one.answers
-        keys = [key for key in keys if key in known]
-    return keys
+def _shared_keys(answers: Sequence[KeyedAnswers]) -> list[NumberKey]:
+    return [key for key in answers[0] if all(key in one for one in answers[1:])]
 
 
 def _of_run(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Iterator[Number]:
