@@ -1,4 +1,4 @@
-"""Sums over items and over pairs of items, of all items and without each group in turn, and what a jackknife makes of it.
+"""Sums over items and pairs of items, of all and without each group in turn, and the jackknife that follows from them.
 
 A statistic of such sums is written once. The first entry of its array is the value, and the values without each group
 follow: shape (1 + G,). All of them take as long as a few sums over the matrix of pairs, O(n²), since what a group adds
@@ -91,20 +91,26 @@ class LeftOut:
         left = self.within(rows) + self.within(columns) - self._own(self.within(values))
         return np.concatenate([[total], total - left])
 
-    def chains(self, first: Floats, second: Floats, added: tuple[Floats, Floats] | None = None) -> Floats:
-        """Sums of the entries of the product of two matrices, (n, n) each -> (1 + G,).
+    def columns(self, first: Floats, second: Floats, added: tuple[Floats, Floats] | None = None) -> Floats:
+        """Sums over items of the products of their columns' sums in two matrices, (n, n) each -> (1 + G,).
+
+        Of K and L' this is the sum of the entries of KL.
 
         Args:
             first, second: the matrices.
-            added: (G, n) each: what the sums of the columns of ``first`` and of the rows of ``second`` gain without
-                each group.
+            added: (G, n) each: what the sums of the columns gain without each group.
         """
-        columns, rows = first.sum(axis=0), second.sum(axis=1)
-        left, right = columns - self.within(first), rows - self.within(second.T)
+        a, b = first.sum(axis=0), second.sum(axis=0)
+        less_a, less_b = self.within(first), self.within(second)
         if added is not None:
-            left, right = left + added[0], right + added[1]
-        left *= right
-        return np.concatenate([[columns @ rows], left.sum(axis=1) - self._own(left)])
+            less_a, less_b = less_a - added[0], less_b - added[1]
+        both = a @ b
+        # Products of single columns are never stored: the matrices are large.
+        left = both - less_a @ b - less_b @ a + np.einsum("gj,gj->g", less_a, less_b)
+        if self.n_groups:
+            at = self.codes, np.arange(len(self.codes))
+            left -= np.bincount(self.codes, (a - less_a[at]) * (b - less_b[at]), self.n_groups)
+        return np.concatenate([[both], left])
 
     def kernel_sums(self, first: Floats, second: Floats) -> KernelSums:
         """Of two symmetric matrices."""
@@ -113,7 +119,7 @@ class LeftOut:
             products=self.pairs(first * second),
             first=self.pairs(first),
             second=self.pairs(second),
-            chains=self.chains(first, second),
+            chains=self.columns(first, second),
         )
 
     def first_order(self, value: float, derivative: Floats) -> Floats:
@@ -150,7 +156,8 @@ class LeftOut:
         """Of the row of each group in (G, n), the sum over its own columns, (G,)."""
         if not self.n_groups:
             return np.empty(0)
-        return np.bincount(self.codes, sums[self.codes, np.arange(len(self.codes))], self.n_groups)
+        own = sums[self.codes, np.arange(len(self.codes))]
+        return np.asarray(np.bincount(self.codes, own, self.n_groups), np.float64)
 
 
 def as_rows(name: str, values: ArrayLike) -> Floats:

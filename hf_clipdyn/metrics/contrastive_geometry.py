@@ -4,8 +4,9 @@ Rows are scaled to length 1. All numbers but the gap's unbiased square and the d
 compare the same images in all revisions, and for RankMe and the effective rank at least 10 times as many as dimensions.
 
 Intervals are those of the jackknife over the pairs of an image and its text, or over groups of them: exact, except for
-the ranks, whose influence is that of the first order (the delta method). Never resample pairs with replacement: a
-duplicate is at distance 0, which turns a uniformity of -3.98 into -3.57.
+the ranks (to the second order, and unknown for fewer than two items per dimension) and for neural collapse (to the
+first, the delta method). Never resample pairs with replacement: a duplicate is at distance 0, which turns a uniformity
+of -3.98 into -3.57.
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from hf_clipdyn.metrics.bootstrap import Resampling
 __all__ = ["contrastive_geometry", "neural_collapse"]
 
 _RANKME = 1e-7
+_PER_DIMENSION = 2  # fewer items than this per dimension: the influences on a rank are unknown
+_ALIKE = 1e-6  # singular values that differ less, relative to one of them, are taken as equal
 _PINV = 1e-10  # smaller eigenvalues, relative to the largest, are 0
 _FEW = {
     "gap_squared_unbiased": "there is only one pair",
@@ -129,8 +132,8 @@ def neural_collapse(
         - ``nc1``, trace(pinv(B) W)/K; the pseudo-inverse amplifies noise. ``nc1_ratio``, trace(W)/trace(B) (Tirer et
           al. 2023), is more robust.
         - ``nc2_norms``, standard deviation over mean of the distances of the class means from their mean;
-          ``nc2_angles`` in [0, sqrt(2)], the Frobenius distance of their inner products, scaled to norm 1, from those of
-          a simplex.
+          ``nc2_angles`` in [0, sqrt(2)], the Frobenius distance of their inner products, scaled to norm 1, from those
+          of a simplex.
 
         ``n`` items, ``n_classes``; ``<name>_ci``: [low, high], in the first order; ``influences``; ``causes``.
 
@@ -188,9 +191,10 @@ def _of_side(items: LeftOut, rows: Floats) -> Iterator[tuple[str, Floats]]:
     yield "uniformity", np.log(items.pairs(near) / (n * (several - 1)))
     deviations = centred(rows)
     undefined = np.full(1 + items.n_groups, np.nan)
-    yield "rankme", _rank(items, rows, _RANKME)
-    yield "effective_rank", _rank(items, rows)
-    yield "effective_rank_centred", undefined if deviations is None else _rank(items, deviations)
+    shares, ranks = _effective_rank(items, rows)
+    yield "rankme", ranks + (np.exp(special.entr(shares + _RANKME).sum()) - ranks[0])
+    yield "effective_rank", ranks
+    yield "effective_rank_centred", undefined if deviations is None else _effective_rank(items, deviations)[1]
     if deviations is None:
         yield "participation_ratio", undefined
         yield "participation_ratio_debiased", undefined
@@ -208,19 +212,40 @@ def _of_side(items: LeftOut, rows: Floats) -> Iterator[tuple[str, Floats]]:
     )
 
 
-def _rank(items: LeftOut, rows: Floats, added: float = 0.0) -> Floats:
-    """The exponential of the entropy of the singular values, plus ``added`` each, (1 + G,).
+def _effective_rank(items: LeftOut, rows: Floats) -> tuple[Floats, Floats]:
+    """The share of each singular value, and the exponential of their entropy, (1 + G,).
 
-    With weights of the items, the derivative of a singular value s by the weight of item i is s u[i]² / 2, where u
-    is its left singular vector.
+    Without a group, the values are those of the second order. A group takes its scatter E from R'R, whose eigenvalues
+    are s². In the basis of its eigenvectors, a sum of f(s²) changes by -Σ f'(s[j]²) E[j, j] + Σ D[j, k] E[j, k]² / 2,
+    for the divided differences D of f' (Daleckii and Krein). With twice as many items as dimensions, the first order
+    alone gives two thirds of the standard error.
     """
     left, singular, _ = np.linalg.svd(rows, full_matrices=False)
-    total = singular.sum()
-    shares = singular / total + added
-    rank = float(np.exp(special.entr(shares).sum()))
-    slopes = -rank * (np.log(np.maximum(shares, np.finfo(float).tiny)) + 1)
-    of_singular = (slopes - (slopes * singular).sum() / total) / total
-    return items.first_order(rank, np.square(left) @ (of_singular * singular) / 2)
+    every = singular / singular.sum()
+    rank = np.exp(special.entr(every).sum())
+    kept = every > np.finfo(float).eps
+    left, shares = left[:, kept], every[kept]
+    if len(rows) < _PER_DIMENSION * len(shares):
+        return every, np.append(rank, np.full(items.n_groups, np.nan))
+    logs, first, second = np.log(shares), shares[:, None], shares
+    gaps = first - second
+    of_logs = ((logs[:, None] + 1) * second - (logs + 1) * first) / gaps
+    of_logs = np.where(np.abs(gaps) < _ALIKE * second, -(logs[:, None] + logs) / 2, of_logs)
+    scale = first * second / (first + second)
+    leverages = items.within(np.square(left))
+    sums = 1 - leverages @ shares / 2 - _half_products(items, left, scale / 2)
+    logarithms = leverages @ (shares * (logs + 1)) / 2 - _half_products(items, left, scale * of_logs / 2)
+    weighted = (shares * logs).sum() - logarithms
+    return every, np.append(rank, np.exp(np.log(sums) - weighted / sums))
+
+
+def _half_products(items: LeftOut, left: Floats, weights: Floats) -> Floats:
+    """Σ weights[j, k] (U'U)[j, k]² / 2 over the rows U of each group, (G,)."""
+    if items.n_groups == len(left):
+        squares = items.within(np.square(left))
+        return np.asarray(((squares @ weights) * squares).sum(axis=1) / 2)
+    groups = (left[items.codes == group] for group in range(items.n_groups))
+    return np.array([(weights * np.square(rows.T @ rows)).sum() / 2 for rows in groups])
 
 
 def _collapse(means: Floats, within: Floats, by_class: Floats) -> Iterator[tuple[str, tuple[float, Floats]]]:

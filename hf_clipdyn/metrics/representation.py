@@ -49,12 +49,12 @@ def representation_similarity(
 
     Returns:
         - ``cka_biased`` in [0, 1], |X'Y|²/(|X'X| |Y'Y|) of centred data; d/(n + d) for independent ones.
-        - ``cka_debiased``, at most 1, 0 for independent data, possibly negative (Song et al. 2012; Kornblith et al.
+        - ``cka_debiased`` in [-1, 1], 0 for independent data (Song et al. 2012; Kornblith et al.
           2019). The ratio is not exactly unbiased.
         - ``procrustes_distance`` in [0, sqrt(2)], sqrt(2 - 2 s), and ``angular_shape_distance`` in [0, pi/2], arccos(s)
-          in radians, for the nuclear norm s of X'Y, both centred and of norm 1 (Williams et al. 2021); 0 for equal data.
-        - ``n`` items; ``<name>_ci``: [low, high]; ``influences``: of each number an array (G,), by the sorted groups, see
-          `hf_clipdyn.metrics.estimate`; ``causes``: constant embeddings leave all four NaN.
+          in radians, for the nuclear norm s of X'Y, both centred and of norm 1 (Williams et al. 2021); 0 if equal.
+        - ``n`` items; ``<name>_ci``: [low, high]; ``influences``: of each number an array (G,), by the sorted groups,
+          see `hf_clipdyn.metrics.estimate`; ``causes``: constant embeddings leave all four NaN.
         Swapping x and y changes nothing.
 
     Raises:

@@ -28,3 +28,12 @@ def grid(n: int, d: int, abcm: tuple[int, int, int, int]) -> NDArray[np.float64]
 def mix(x: NDArray[np.float64], w: float, g: NDArray[np.float64]) -> NDArray[np.float64]:
     """g plus w times the columns of x, in turn."""
     return w * x[:, np.arange(g.shape[1]) % x.shape[1]] + g
+
+
+def trials(runs, epochs, items, abcdfm, t0, dt):
+    """Decisions among four classes (runs, epochs, items), the labels (items,), and which decisions are right."""
+    a, b, c, d, f, m = abcdfm
+    r, e, i = np.ogrid[:runs, :epochs, :items]
+    h = (a * i**2 + b * i + c * e * (i % 5) + d * r * (i % 7) + f * e) % m
+    labels, right = i.reshape(-1) % 4, h < t0 + dt * e
+    return np.where(right, labels, (labels + 1 + h % 3) % 4), labels, right
