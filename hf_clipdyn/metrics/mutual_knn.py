@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._left_out import KernelSums, LeftOut, as_rows, unit_rows
+from hf_clipdyn.metrics._left_out import KernelSums, LeftOut, as_rows, centred, unit_rows
 from hf_clipdyn.metrics._validation import Floats, Ints, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling
 
 __all__ = ["mutual_knn"]
+
+_NAMES = ("mutual_knn", "above_chance", "cknna")
 
 
 def mutual_knn(
@@ -47,12 +49,12 @@ def mutual_knn(
     Returns:
         - ``mutual_knn`` in [0, 1]; ``chance``, its expectation for independent data, k/(n - 1); ``above_chance``, at
           most 1, (mutual_knn - chance)/(1 - chance).
-        - ``cknna``, 1 for equal data, 0 for independent ones: the debiased CKA of the inner products with common
-          neighbours, each normalised by those with its own. The authors' code adds 1e-6 to the denominator; this
-          function does not.
+        - ``cknna``: the debiased CKA of the inner products with common neighbours, each normalised by those with its
+          own; 1 for equal data, and for independent ones a little less than the chance. The authors' code adds 1e-6 to
+          the denominator; this function does not.
         - ``n`` items, ``k``; ``<name>_ci``: [low, high]; ``influences``: of each but the chance an array (G,), by the
-          sorted groups, see `hf_clipdyn.metrics.estimate`; ``causes``: the cknna is NaN for k = 1 or n < 4, and
-          above_chance if all others are neighbours.
+          sorted groups, see `hf_clipdyn.metrics.estimate`; ``causes``: the cknna is NaN for k = 1 or n < 4,
+          above_chance if all others are neighbours, and all three if all embeddings have the same direction.
         Swapping a and b changes the cknna alone, and little, since neighbourhood is not mutual.
 
     Raises:
@@ -73,6 +75,12 @@ def mutual_knn(
     if not 1 <= k < n:
         raise MetricError(f"k must be 1 to {n - 1} for {n} items, but is {k}.")
     items = LeftOut(groups, n, resampling)
+    collapsed = [name for name, side in zip("ab", rows, strict=True) if centred(side) is None]
+    if collapsed:
+        undefined = np.full(1 + items.n_groups, np.nan)
+        cause = f"all embeddings have the same direction in {' and '.join(collapsed)}"
+        result = items.results(dict.fromkeys(_NAMES, undefined), dict.fromkeys(_NAMES, cause))
+        return result | {"chance": k / (n - 1), "k": k}
     kernels = [_inner_products(side) for side in rows]
     lists = _neighbours(items, kernels, k)
     left = np.where(items.n > k, items.n, np.nan)  # fewer than k others: no list of k
@@ -90,9 +98,9 @@ def mutual_knn(
         cknna = common.hsic(kernels[0], kernels[1]) / np.sqrt(own)
     causes = {
         "above_chance": "all others are neighbours, so that the chance is 1",
-        "cknna": "needs k > 1, at least 4 items, and neighbours of different inner products",
+        "cknna": "it needs k > 1, at least 4 items, and neighbours of different inner products",
     }
-    result = items.results({"mutual_knn": share, "above_chance": above, "cknna": cknna}, causes)
+    result = items.results(dict(zip(_NAMES, (share, above, cknna), strict=True)), causes)
     return result | {"chance": float(chance[0]), "k": k}
 
 

@@ -32,8 +32,8 @@ _IMAGE = ("vision", "visual")
 def weight_path(states: Iterable[Mapping[str, ArrayLike]]) -> dict[str, Any]:
     """Lengths and directions of the steps between revisions, of the whole model and of its parts.
 
-    The states are read one after the other, and four are kept at most: the first, the last two, and of a sequence the
-    very last.
+    The states are read one after the other. In memory are the first, the current one and the one before, the last step,
+    and of a sequence its last state.
 
     Args:
         states: of each revision, in the order of training, at least two with the same parameters. A sequence may load
@@ -69,9 +69,21 @@ def weight_path(states: Iterable[Mapping[str, ArrayLike]]) -> dict[str, Any]:
         now = _parameters(state)
         first = first or now
         _check_alike(now, first, len(rows))
-        last, step = step, {name: _difference(now[name], before[name]) for name in before}
-        rows.append(_products(first, now, step, last, end))
-        before = now
+        row: dict[str, Floats] = {}
+        for name, values in now.items():
+            moved = np.subtract(values, before.get(name, values), dtype=np.result_type(values, np.float32))
+            whole = None if end is None else np.subtract(end[name], first[name], dtype=np.float64)
+            products = _products(
+                values,
+                moved,
+                step.get(name, 0 * moved),
+                np.subtract(values, first[name], dtype=moved.dtype),
+                whole,
+            )
+            for part in (_WHOLE, *parts_of(name)):
+                row[part] = row.get(part, 0.0) + products
+            before[name], step[name] = values, moved
+        rows.append(row)
     if len(rows) < 2:
         raise MetricError(f"A path needs at least two states, but there are {len(rows)}.")
     paths = {part: _path(np.array([row[part] for row in rows])) for part in rows[0]}
@@ -222,31 +234,12 @@ def _check_alike(state: _State, first: _State, number: int) -> None:
             )
 
 
-def _difference(now: NDArray[Any], before: NDArray[Any]) -> NDArray[Any]:
-    """At least in single precision."""
-    return np.asarray(np.subtract(now, before, dtype=np.result_type(now.dtype, np.float32)))
-
-
-def _products(
-    first: _State, now: _State, step: _State, last: _State, end: _State | None
-) -> dict[str, Floats]:
-    """Of each part: |now|², |step|², step · last step, |now - first|², step · whole way, |whole way|²."""
-    sums: dict[str, Floats] = {}
-    for name, values in now.items():
-        weights, origin = (state[name].ravel().astype(np.float64) for state in (now, first))
-        moved, turned = (
-            state[name].ravel().astype(np.float64) if state else np.zeros(values.size)
-            for state in (step, last)
-        )
-        way = weights - origin
-        whole = np.full(1, np.nan) if end is None else end[name].ravel().astype(np.float64) - origin
-        with_whole = np.nan if end is None else moved @ whole
-        products = np.array(
-            [weights @ weights, moved @ moved, moved @ turned, way @ way, with_whole, whole @ whole]
-        )
-        for part in (_WHOLE, *parts_of(name)):
-            sums[part] = sums.get(part, np.zeros(len(products))) + products
-    return sums
+def _products(weights: Floats, step: Floats, last: Floats, way: Floats, whole: Floats | None) -> Floats:
+    """Of one parameter: |weights|², |step|², step · last step, |way so far|², step · whole way, |whole way|²."""
+    pairs = [(weights, weights), (step, step), (step, last), (way, way)]
+    pairs += [] if whole is None else [(step, whole), (whole, whole)]
+    sums = [np.vdot(one.astype(np.float64), other.astype(np.float64)) for one, other in pairs]
+    return np.array(sums + [np.nan] * (6 - len(sums)))
 
 
 def _path(products: Floats) -> dict[str, Any]:

@@ -99,16 +99,17 @@ def test_independent_images_and_texts_have_a_gap_by_chance_alone():
 @pytest.mark.parametrize(("n", "biased"), [(32, 20.6), (128, 42.2), (1024, 60.2)])
 def test_the_debiased_participation_ratio_does_not_grow_with_the_number_of_images(n, biased):
     draws = [contrastive_geometry(rows, rows, n_resamples=0) for rows in (normal(n, 64, s) for s in range(4))]
-    assert np.mean([one["participation_ratio_image"] for one in draws]) == pytest.approx(biased, rel=0.03)
-    assert np.mean([one["participation_ratio_debiased_image"] for one in draws]) == pytest.approx(64, rel=0.06)
+    assert np.mean([one["participation_ratio_image"] for one in draws]) == pytest.approx(biased, rel=0.05)
+    assert np.mean([one["participation_ratio_debiased_image"] for one in draws]) == pytest.approx(
+        64, rel=0.06
+    )
 
 
 def test_resampled_duplicates_make_embeddings_look_less_uniform():
-    rows = normal(1000, 512)
-    drawn = rows[np.random.default_rng(1).integers(0, 1000, 1000)]
-    once, twice = (contrastive_geometry(some, some, n_resamples=0)["uniformity_image"] for some in (rows, drawn))
-    assert once == pytest.approx(-3.98, abs=0.01)
-    assert twice > once + 0.02
+    rows = normal(100, 512)
+    drawn = rows[np.random.default_rng(1).integers(0, 100, 100)]
+    found = [contrastive_geometry(some, some, n_resamples=0)["uniformity_image"] for some in (rows, drawn)]
+    assert found == pytest.approx([-3.98, -3.57], abs=0.05)
 
 
 def test_collapsed_embeddings_have_one_dimension_and_no_centred_one():
@@ -120,7 +121,9 @@ def test_collapsed_embeddings_have_one_dimension_and_no_centred_one():
     undefined = {"relative_modality_gap"}
     for name in ("effective_rank_centred", "participation_ratio", "participation_ratio_debiased"):
         undefined |= {f"{name}_image", f"{name}_text"}
-    assert {name for name, value in result.items() if isinstance(value, float) and np.isnan(value)} == undefined
+    assert {
+        name for name, value in result.items() if isinstance(value, float) and np.isnan(value)
+    } == undefined
     assert result["causes"].keys() == undefined
     assert all(result["causes"].values())
 
@@ -138,9 +141,10 @@ def test_what_is_undefined_has_a_cause():
     assert alone["gap"] == pytest.approx(np.sqrt(2))
     assert np.isnan(alone["gap_ci"]).all()
     assert alone["causes"]["uniformity_text"] == "there is only one pair"
-    assert "fewer than four" in contrastive_geometry(IMAGES[:3], TEXTS[:3])["causes"][
-        "participation_ratio_debiased_image"
-    ]
+    assert (
+        "fewer than four"
+        in contrastive_geometry(IMAGES[:3], TEXTS[:3])["causes"]["participation_ratio_debiased_image"]
+    )
     one_class = neural_collapse(FEATURES, np.zeros(12))
     assert np.isnan(one_class["nc1"])
     assert one_class["causes"]["nc2_angles"] == "there is only one class"

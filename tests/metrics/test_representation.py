@@ -127,7 +127,9 @@ def test_almost_constant_embeddings_keep_their_digits():
     )
 
 
-@pytest.mark.parametrize(("x", "y", "named"), [(np.ones((5, 2)), Y[:5], "x"), (X[:5] * 0, X[:5] * 0, "x and y")])
+@pytest.mark.parametrize(
+    ("x", "y", "named"), [(np.ones((5, 2)), Y[:5], "x"), (X[:5] * 0, X[:5] * 0, "x and y")]
+)
 def test_constant_embeddings_are_undefined_with_their_cause(x, y, named):
     result = representation_similarity(x, y)
     assert all(np.isnan(result[name]) for name in NAMES)

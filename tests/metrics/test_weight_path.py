@@ -132,7 +132,9 @@ def test_a_parameter_belongs_to_a_tower_and_a_block(name, parts):
 
 
 def test_interpolation_keeps_types_and_integer_buffers():
-    first = {name: values.astype(np.float32) if "proj" in name else values for name, values in EPOCHS[1].items()}
+    first = {
+        name: values.astype(np.float32) if "proj" in name else values for name, values in EPOCHS[1].items()
+    }
     mixed = interpolate(first, EPOCHS[2], 0.5)
     assert [mixed[name].dtype for name in first] == [first[name].dtype for name in first]
     assert (mixed["text_model.embeddings.position_ids"] == np.arange(7)).all()
