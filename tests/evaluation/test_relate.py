@@ -285,7 +285,7 @@ def test_only_the_named_benchmarks_are_related(output):
 def test_the_words_of_a_relation_have_the_axes_of_the_kind():
     noise, relation = kinds()["noise"], relations()["error_consistency"]
     terms = relation_terms(relation, noise.terms)
-    assert terms.title == "Error consistency: Sensitivity to noise"
+    assert terms.title == "Error consistency, Sensitivity to noise"
     assert list(terms.terms) == list(relation.terms.terms)
     assert (terms.level, terms.conditions) == (noise.terms.level, noise.terms.conditions)
     assert terms.reference("value", "last").title == "last revision"
