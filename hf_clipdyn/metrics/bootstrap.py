@@ -294,7 +294,8 @@ def goodman_intervals(
     shares = sizes / sizes.sum()
     half = np.sqrt(quantile * (quantile + 4 * n * shares * (1 - shares)))
     ends = (quantile + 2 * n * shares + np.array([-half, half])) / (2 * (n + quantile))
-    return np.clip(ends, 0, 1).T.tolist()
+    intervals: list[list[float]] = np.clip(ends, 0, 1).T.tolist()
+    return intervals
 
 
 def student_interval(

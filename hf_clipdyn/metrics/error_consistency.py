@@ -137,7 +137,7 @@ def kappa_forms(first: Floats, second: Floats) -> dict[str, Floats]:
 
         - ``kappa``, ``kappa_min``, ``kappa_max``;
         - ``kappa_unbiased``, n kappa / (n - 1 + kappa) (Klein et al. 2025). For its error use the influences on kappa
-          of `pair_statistics`: the factor is within 2 / n of 1;
+          of `pair_statistics`: the two differ by about 3 / n at most;
         - ``kappa_over_max`` in [-1, 1], of what the accuracies allow: kappa / kappa_max, or kappa / |kappa_min| if
           kappa is negative;
         - ``copy_probability``, kappa (1 - c) / (2 p (1 - p)) with the larger accuracy p: the share of trials on which

@@ -33,7 +33,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from hf_clipdyn.errors import MetricError
@@ -261,12 +261,12 @@ def mean_over_pairs(
         raise MetricError("seeds must be two different seeds for each value: leave out pairs of equal seeds.")
     groups = [sides == sign for sign in np.unique(sides)]
 
-    def weights(kept: Any) -> Floats:
+    def weights(kept: NDArray[np.bool_]) -> Floats:
         """Of the pairs; NaN if none of a group is kept."""
         with np.errstate(invalid="ignore"):
             return np.asarray(sum(np.sign(sides) * (one & kept) / (one & kept).sum() for one in groups))
 
-    of_pairs = weights(True)
+    of_pairs = weights(np.full(len(numbers), True))
     value, distinct = float(of_pairs @ numbers), np.unique(ends)
     left_out = np.array([weights((ends != seed).all(axis=1)) @ numbers for seed in distinct])
     shift = left_out_influence(left_out)

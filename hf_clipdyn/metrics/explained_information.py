@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, check_lengths, check_not_empty
+from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, check_not_empty
 from hf_clipdyn.metrics.bootstrap import influence_interval
 
 __all__ = ["explained_information"]
@@ -53,10 +53,9 @@ def explained_information(
         (1.0, 0.189)
     """
     columns = {"decisions": decisions, "simple_decisions": simple_decisions, "labels": labels}
-    check_lengths(columns)
-    check_not_empty("labels", labels)
-    n = len(columns["labels"])
+    n = np.asarray(labels, dtype=object).size
     f, simple, y = (as_codes(name, column, n)[0] for name, column in columns.items())
+    check_not_empty("labels", y)
     groups = as_codes("clusters", clusters, n)[0]
     information, information_bias = _sum_of_entropies(plus=[(f,), (y,)], minus=[(f, y)])
     given, given_bias = _sum_of_entropies(plus=[(f, simple), (y, simple)], minus=[(simple,), (f, y, simple)])

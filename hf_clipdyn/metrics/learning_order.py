@@ -48,6 +48,9 @@ def learning_order(
 ) -> dict[str, Any]:
     """When each item is learned and forgotten (Toneva et al. 2019), and whether runs agree on it (Hacohen et al. 2020).
 
+    The exact null is the same with the items of each run and revision in random order
+    (`numpy.random.Generator.permuted` along the last axis): it keeps the accuracies and nothing else.
+
     Args:
         right: whether each run was correct at each revision on each item, shape (runs, revisions, items).
         clusters: of the items, shape (items,), such as the image that they were made from; None for the items.
@@ -137,9 +140,14 @@ def learning_order(
         "causes": causes,
     }
     if resampling:
-        scales: list[Scale] = ["share"] * n_runs + ["linear"] * n_runs + ["share"] * n_runs
-        counts = np.ones(n_clusters, np.int64)
-        ends = resampled_intervals(statistic, counts, [*scales, *["linear"] * n_revisions], resampling)
+        parts: list[tuple[Scale, int]] = [
+            ("share", n_runs),
+            ("linear", n_runs),
+            ("share", n_runs),
+            ("linear", n_revisions),
+        ]
+        scales = [scale for scale, number in parts for _ in range(number)]
+        ends = resampled_intervals(statistic, np.ones(n_clusters, np.int64), scales, resampling)
         for name, part in zip(by_run, np.split(ends[: 3 * n_runs], 3), strict=True):
             result[f"{name}_ci"] = (n_items * part).tolist()
         result["bimodality_ratio_ci"] = ends[3 * n_runs :].tolist()
@@ -169,7 +177,8 @@ def _expected_bimodality(accuracy: Floats) -> list[float]:
     p = accuracy.mean(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratios = (accuracy * (1 - accuracy)).sum(axis=0) / len(accuracy) ** 2 / (p * (1 - p))
-    return np.where(len(accuracy) > 1, ratios, np.nan).tolist()
+    expected: list[float] = np.where(len(accuracy) > 1, ratios, np.nan).tolist()
+    return expected
 
 
 def _of_a_random_learner(accuracy: Floats, n_items: int) -> dict[str, list[float]]:
@@ -317,12 +326,12 @@ def split_half_reliability(scores: ArrayLike, *, n_splits: int = 1000, seed: int
     Args:
         scores: of each person on each item, such as right or wrong, shape (people, items); NaN for an item that a
             person did not see.
-        n_splits: all ways to split the people into halves are used, but at most so many random ones.
+        n_splits: number of random splits into halves; all of them are used if there are no more.
         seed: of random splits.
 
     Returns:
         The mean over splits of 2 r / (1 + r) (Spearman and Brown 1910), r Pearson's correlation of the means of the two
-        halves; NaN if the mean of a half is constant.
+        halves; NaN if the mean of a half is constant, or two halves are opposites.
 
     Raises:
         MetricError: another shape, or fewer than two people.
@@ -344,6 +353,8 @@ def split_half_reliability(scores: ArrayLike, *, n_splits: int = 1000, seed: int
         if not (np.ptp(first[both]) and np.ptp(second[both])):
             return math.nan
         r = float(np.corrcoef(first[both], second[both])[0, 1])
+        if r <= -1:
+            return math.nan
         values.append(2 * r / (1 + r))
     return float(np.mean(values))
 

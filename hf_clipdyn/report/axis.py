@@ -1,4 +1,4 @@
-"""The x axis of every figure of a report: epochs, samples on a logarithmic scale, or the names of revisions."""
+"""The x axis of every figure of a report: epochs, samples, steps, or the names of revisions."""
 
 import math
 from collections.abc import Sequence
@@ -45,7 +45,8 @@ class Axis:
     Attributes:
         kind: epochs if the place of every revision among them is known; else the first of samples seen and steps
             that all revisions have; else the rank of the revision. For curves over levels, the level.
-        log: logarithmic, since several revisions lie inside the first epoch, or since the levels ask for it.
+        log: logarithmic, since several revisions lie inside the first epoch, since most steps lie in the first tenth
+            of training, or since the levels ask for it.
         descending: of levels, from the largest to the smallest.
         beyond: of logarithmic levels, where 0 and inf are drawn.
         first: of a logarithmic axis over training, the first trained revision.
@@ -101,7 +102,11 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
             return Axis(
                 name, log=log, first=float(points.loc[points[name] > 0, name].min()) if log else math.nan
             )
-    return Axis("step") if known["step"] else Axis("order")
+    if not known["step"]:
+        return Axis("order")
+    trained = points.loc[points["step"] > 0, "step"]
+    log = bool((trained < trained.max() / 10).mean() > 0.5)  # as when checkpoints are saved at powers of two
+    return Axis("step", log=log, first=float(trained.min()) if log else math.nan)
 
 
 def run_revisions(trajectories: Sequence[Trajectory]) -> pd.DataFrame:

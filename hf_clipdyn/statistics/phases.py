@@ -248,8 +248,8 @@ def two_lines(values: ArrayLike, x: ArrayLike, split: float) -> dict[str, Any]:
 
 def _least_squares(design: Floats, curves: Floats) -> tuple[Floats, Floats]:
     """Coefficients (k, seeds), and the sum of squared residuals of each seed."""
-    coefficients = np.linalg.lstsq(design, curves.T, rcond=None)[0]
-    return coefficients, np.square(curves.T - design @ coefficients).sum(axis=0)
+    coefficients = np.asarray(np.linalg.lstsq(design, curves.T, rcond=None)[0])
+    return coefficients, np.asarray(np.square(curves.T - design @ coefficients).sum(axis=0))
 
 
 def _trajectories(values: ArrayLike, x: ArrayLike | None) -> tuple[Floats, Floats]:

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from recipes import trials
 from sklearn.metrics import cohen_kappa_score
 
-from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency, same_wrong_answer
+from hf_clipdyn.metrics.error_consistency import (
+    error_consistency,
+    observer_consistency,
+    pair_statistics,
+    same_wrong_answer,
+)
 
 FORMS = ("kappa_unbiased", "kappa_over_max", "copy_probability")
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80)
@@ -236,3 +241,12 @@ def test_without_an_image_that_is_wrong_for_both_there_is_no_same_wrong_answer()
     result = error_consistency([1, 0], [0, 1], decisions=[["a", "b"], ["b", "a"]], labels=["a", "a"])
     assert np.isnan([result["same_wrong_answer"], *result["same_wrong_answer_ci"]]).all()
     assert result["causes"]["same_wrong_answer"] == "no image is wrong for both observers"
+
+
+@pytest.mark.parametrize(("n", "error"), [(160, 0.089), (1200, 0.033)])
+def test_many_published_differences_are_within_the_standard_error(n, error):
+    """At accuracies of .8 and a kappa of .4."""
+    first, second = np.repeat([[1, 1, 0, 0], [1, 0, 1, 0]], [704, 96, 96, 104], axis=1).astype(float)
+    values, influences = pair_statistics(first[:, None], second[:, None])
+    assert values[0] == pytest.approx(0.4)
+    assert np.sqrt(np.square(influences[0]).sum() * 1000 / n) == pytest.approx(error, abs=5e-4)

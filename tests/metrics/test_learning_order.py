@@ -78,7 +78,7 @@ def test_the_orders_of_two_runs_correlate_as_published(name, rho):
 
 def test_a_random_learner_has_the_expected_numbers():
     """Permuting the items of each run and revision keeps all accuracies and nothing else."""
-    right = np.repeat(np.arange(20_000) % 10 < [[[3], [5], [8]], [[2], [6], [6]]], 1, axis=2)
+    right = np.arange(20_000) % 10 < [[[3], [5], [8]], [[2], [6], [6]]]
     right = np.random.default_rng(0).permuted(right, axis=-1)
     result = learning_order(right, n_resamples=0)
     for name in ("never_learned", "forgetting", "unforgettable"):

@@ -69,6 +69,15 @@ def test_many_revisions_inside_the_first_epoch_ask_for_a_logarithm_of_the_sample
     assert (axis.kind, axis.log) == ("samples_seen", True)
 
 
+@pytest.mark.parametrize(
+    ("steps", "log"), [([0, 1, 2, 4, 8, 16, 1000], True), ([0, 250, 500, 750, 1000], False)]
+)
+def test_checkpoints_of_others_at_powers_of_two_ask_for_a_logarithm_of_the_steps(gather, steps, log):
+    rows = [row("zero_shot/x", "top1", 0.5, revision=f"step{step}", epoch=None, step=step) for step in steps]
+    axis = choose_axis(gather(rows))
+    assert (axis.kind, axis.log) == ("step", log)
+
+
 def test_a_public_model_beside_a_run_does_not_take_the_epochs_away(gather):
     rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1)]
     public = row("zero_shot/x", "top1", 0.6, repo_id="org/clip", revision="main", epoch=None)
