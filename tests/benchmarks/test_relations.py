@@ -1,0 +1,134 @@
+"""Relations of a whole run, on planted trials."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.benchmarks.relation import Seen, keyed
+from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
+from hf_clipdyn.metrics.shape_bias import answer_shares
+from hf_clipdyn.results.row import Cell
+
+COMMON = Common(show_progress=False)
+SAMPLES = (0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
+NAMES = np.array(["bear", "bird", "boat", "bottle"])
+
+
+def seen(kind, trials, samples, seed=0):
+    """What a relation reads of a revision, without files."""
+    declared = kinds()[kind]
+    trials = trials.reindex(columns=list(declared.trial_columns)).astype(declared.trial_columns)
+    cell = Cell(
+        repo_id=f"me/seed{seed}",
+        revision=f"step-{samples:08d}",
+        commit="",
+        samples_seen=samples,
+        seed=seed,
+        kind=kind,
+        dataset="planted",
+        split="",
+        data_fingerprint="",
+        observe_version=1,
+        score_version=1,
+        preprocess="",
+        dtype="float32",
+        texts="own",
+    )
+    return Seen(
+        cell,
+        lambda _, columns: trials if columns is None else trials[list(columns)],
+        lambda _: keyed(declared.answers(trials)),
+        lambda _: {},
+    )
+
+
+def by_key(numbers):
+    """The numbers by metric, role, probe, reference and the samples of their revision."""
+    return {
+        (one.metric, one.role, one.probe, one.reference, int(one.at[5:] or -1) if one.at else -1): one
+        for one in numbers
+    }
+
+
+def conflicts(answered, decoded, rng=None):
+    """Conflict images, of which the first share is answered with the shape, and the shape of another is decoded."""
+    shape, texture, copy = (one.reshape(-1) for one in np.mgrid[:4, :4, :10])
+    apart = shape != texture
+    shape, texture, copy = shape[apart], texture[apart], copy[apart]
+    place = copy / 10
+    images = pd.DataFrame(
+        {
+            "item": np.arange(len(shape)),
+            "shape": NAMES[shape],
+            "texture": NAMES[texture],
+            "shape_exemplar": [f"{NAMES[at]}{one % 3}" for at, one in zip(shape, copy, strict=True)],
+            "texture_exemplar": [f"{NAMES[at]}{one % 2}" for at, one in zip(texture, copy, strict=True)],
+        }
+    )
+    other = NAMES[[next(c for c in range(4) if c not in pair) for pair in zip(shape, texture, strict=True)]]
+    decision = np.where(place < answered, NAMES[shape], np.where(place < 0.9, NAMES[texture], other))
+    probed = np.where(place < decoded, NAMES[shape], other)
+    return pd.concat(
+        [
+            images.assign(protocol="", decision=decision),
+            images.assign(protocol="crossed_probe", cue="shape", decision=probed),
+            images.assign(protocol="human", observer="s1", decision=NAMES[shape]),
+        ],
+        ignore_index=True,
+    )
+
+
+def learner(answers_at, decoded_at, seed=0):
+    """A run whose answers and probes for the shape rise from .1 to .8, halfway at these samples."""
+    rise = [np.interp(SAMPLES, [0, 200, at, 900], [0.1, 0.1, 0.45, 0.8]) for at in (answers_at, decoded_at)]
+    return [
+        seen("shape_bias", conflicts(np.round(a, 1), np.round(d, 1)), one, seed)
+        for one, a, d in zip(SAMPLES, *rise, strict=True)
+    ]
+
+
+def test_shares_of_answers_are_simultaneous_and_have_the_chance_of_the_class_prior():
+    run = learner(500, 500)
+    found = by_key(CueLearning.trace(run, COMMON))
+    trials = conflicts(0.8, 0.8)
+    asked = trials[trials["protocol"] == ""]
+    columns = ("decision", "shape", "texture", "shape_exemplar", "texture_exemplar")
+    given = [asked[name].to_list() for name in columns]
+    wanted = answer_shares(*given[:3], shape_exemplars=given[3], texture_exemplars=given[4])
+    for name in ("shape", "texture", "other"):
+        one = found[f"{name}_share", "value", "projection", "", 1000]
+        assert one.value == wanted[name]
+        assert [one.ci_low, one.ci_high] == wanted[f"{name}_ci"]
+        assert one.influence.sum() == pytest.approx(0, abs=1e-12)
+        chance = found[f"{name}_share", "chance", "projection", "", 1000]
+        assert chance.value == pytest.approx(wanted[f"{name}_chance"])
+    assert found["shape_share", "human", "projection", "observers", 0].value == 1
+    assert found["unclassified_share", "value", "projection", "", 0].value == 0
+
+
+@pytest.mark.parametrize(("answers_at", "decoded_at", "sign"), [(800, 300, 1), (300, 800, -1), (500, 500, 0)])
+def test_the_lead_says_whether_representation_or_decision_comes_first(answers_at, decoded_at, sign):
+    runs = [learner(answers_at, decoded_at, seed) for seed in (0, 1)]
+    found = by_key(CueLearning.trace(runs[0], COMMON))
+    lead = found["shape_lead", "value", "projection", "", -1]
+    assert np.sign(lead.value) == sign
+    halves = [
+        found["shape_half_rise", "value", probe, "", -1].value for probe in ("projection", "linear_probe")
+    ]
+    assert lead.value == pytest.approx(halves[0] - halves[1])
+    assert abs(lead.value) > 0.8 or not sign
+    (over,) = CueLearning.over_seeds(runs, COMMON)
+    assert (over.value, over.n, over.reference) == (pytest.approx(lead.value), 2, "seeds")
+    assert over.ci_low == over.ci_high == pytest.approx(lead.value)
+
+
+def test_answers_that_never_rise_have_no_half_rise():
+    run = [seen("shape_bias", conflicts(0.5, 0.5), one) for one in SAMPLES]
+    found = by_key(CueLearning.trace(run, COMMON))
+    assert "does not rise" in found["shape_half_rise", "value", "projection", "", -1].note
+    (over,) = CueLearning.over_seeds([run, run], COMMON)
+    assert over.note == "it is defined in 0 of 2 seeds"
+    few = CueLearning.trace([run[0], run[-1]], COMMON)
+    assert "no revision at 10 to 20 %" in by_key(few)["shape_lead", "value", "projection", "", -1].note
