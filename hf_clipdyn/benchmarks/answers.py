@@ -93,8 +93,8 @@ def answers_of(
         .sort_values("item", kind="stable")
         .drop_duplicates("item", keep="last")
     )
-    columns = (_array(rows[name]) for name in ("item", decision, label))
-    return Answers(key, *columns, np.stack([_array(rows[name]) for name in clusters], axis=1))
+    item, answer, truth = (_array(rows[name]) for name in ("item", decision, label))
+    return Answers(key, item, answer, truth, np.stack([_array(rows[name]) for name in clusters], axis=1))
 
 
 def _array(column: "pd.Series[Any]") -> NDArray[Any]:

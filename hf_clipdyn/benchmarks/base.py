@@ -334,7 +334,7 @@ def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **
 
 
 def by_item(
-    contributions: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]"
+    contributions: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any] | NDArray[Any]"
 ) -> "pd.Series[float]":
     """The influence on a number by item.
 
@@ -350,7 +350,9 @@ def by_item(
     return pd.Series(np.asarray(contributions, np.float64), index=pd.Index(items, name="item"))
 
 
-def mean_by_item(values: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]") -> "pd.Series[float]":
+def mean_by_item(
+    values: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any] | NDArray[Any]"
+) -> "pd.Series[float]":
     """The influence on a mean by item; NaN entries are left out of the mean.
 
     Args:

@@ -306,7 +306,7 @@ def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
 
 def relation_vocabulary(relation: type[Relation], kind: type[Kind[Any]] | None, dataset: str) -> Vocabulary:
     """The words of a relation that reads a kind on a data set; without a kind, weights."""
-    terms = relation_terms(relation, kind and kind.terms)
+    terms = relation_terms(relation, None if kind is None else kind.terms)
     words = {related_kind(relation, kind): terms}
     return Vocabulary(kinds=words, datasets={dataset: _dataset_terms(dataset)})
 

@@ -58,7 +58,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     with library_bars(config.show_progress):
         if config.hub_model_id is not None:
             check_push(config.hub_model_id, config.token)
-        parts = []
+        parts: list[datasets.Dataset] = []
         if config.selected:
             parts += measure_each(config, lambda one: follow(one) if one.watch else evaluate(one))
         if config.related:

@@ -82,11 +82,10 @@ def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
     works: list[_Work] = []
     for relation in map(relation_named, config.related):
         if relation.reads == WEIGHTS:
-            groups = [(None, [room.weighed(one)]) for one in config.each]
+            own = [_Work(relation, None, [room.weighed(one) for one in config.each], room)]
         else:
             read = kinds_read(relation)
-            groups = [(kind, runs) for kind, runs in room.benchmarks if kind.name in read]
-        own = [_Work(relation, kind, runs, room) for kind, runs in groups]
+            own = [_Work(relation, kind, runs, room) for kind, runs in room.benchmarks if kind.name in read]
         works += (of_relation := [one for one in own if one.chosen])
         if not of_relation:
             _log.info(
@@ -449,8 +448,11 @@ class _Work:
         numbers = _named(_mean(list(each.values())), "people")
         numbers += [one for name, of in each.items() for one in _brief(of, name)]
         between = [self._related(one, other) for one, other in combinations(people, 2)]
-        ceiling = {"role": "human", "reference": OBSERVERS, "probe": ""}
-        return numbers + [replace(one, **ceiling) for one in _mean(between) if one.role == "value"]
+        return numbers + [
+            replace(one, role="human", reference=OBSERVERS, probe="")
+            for one in _mean(between)
+            if one.role == "value"
+        ]
 
     def _seeds(self, a: Seen, partners: Sequence[Seen]) -> list[Number]:
         by_arm: dict[str, dict[str, list[Number]]] = defaultdict(dict)

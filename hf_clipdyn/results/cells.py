@@ -234,8 +234,8 @@ class CellStore:
             EvaluationError: the files cannot be written.
         """
         before = self._held.get(cell.key)
-        is_new = anew or trials is not None or before is None
-        measured = time.time() if is_new else before.stamp.measured
+        is_new = anew or trials is not None
+        measured = time.time() if is_new or before is None else before.stamp.measured
         stamp = _Stamp(measured, None, self._package, began or ("" if before is None else before.stamp.began))
         header = _Header(cell, measured, stamp.package, stamp.began).dumps()
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)

@@ -160,12 +160,11 @@ def differences(
     frames, known_kinds = [], kinds()
     for first, second in _pairs(rows, a, _listed(b)):
         for cells in _cells(rows, first, second):
-            name = str(cells[0].kind)
-            known = [kept.of_cell(name, cell.cell) for cell in cells]
+            kind = known_kinds.get(cells[0].kind)  # None for a relation, which compares revisions itself
+            known = [kept.of_cell(cell.kind, cell.cell) for cell in cells]
             if NO_TRIALS in known:
                 continue
             sides = [_numbers(of_cell[cell.cell], one) for cell, one in zip(cells, known, strict=True)]
-            kind = known_kinds.get(name)  # None for a relation, which compares revisions itself
             together = [] if kind is None else _together(kind, kept.trials, cells)
             named = {name: getattr(cells[1], name) for name in _SAME}
             named |= {"run_a": first[0], "revision_a": first[1], "run_b": second[0], "revision_b": second[1]}

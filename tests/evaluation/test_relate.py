@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from planted import Noise, Planted, Run, ramp, write_study
+from safetensors.numpy import load_file
 
 from hf_clipdyn.benchmarks.registry import kinds, relations
 from hf_clipdyn.benchmarks.relation import Relation, relation_terms
@@ -15,9 +16,13 @@ from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.metrics.learning_order import learning_order
+from hf_clipdyn.metrics.representation import representation_similarity
+from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.read import read_results
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import read_trajectories
@@ -306,3 +311,59 @@ def test_settings_say_the_sort_of_pair(rows):
         "run",
         "runs",
     }
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory, store, data):
+    """Three random CLIPs with their embeddings; returns the table and a function of relations."""
+    output = tmp_path_factory.mktemp("embedded") / "results.parquet"
+    given = {"store": store, "output": output, "show_progress": False, "n_resamples": 1}
+    evaluate_revisions(
+        "me/run", "geometry/cifar10", data_dirs={"cifar10": data["cifar10"]}, device="cpu", **given
+    )
+
+    def run(*names):
+        return evaluate_revisions("me/run", relations=names, **given).to_pandas()
+
+    return output, run
+
+
+def test_layers_are_compared_from_the_embeddings_that_were_kept(embedded, monkeypatch):
+    output, run = embedded
+    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
+    rows = run("representation")
+    trials = {}
+    for cell in CellStore(output).cells():
+        if cell.kind == "geometry":
+            table = CellStore(output).trials(cell.key)
+            last = table[(table["probe"] == "hidden") & (table["layer"] == 2)]
+            trials[cell.revision] = np.stack(last["vector"].to_list()).astype(float)
+    wanted = representation_similarity(trials["epoch-000"], trials["epoch-002"], n_resamples=1)
+    chosen = rows[(rows["probe"] == "hidden") & (rows["layer"] == 2) & (rows["role"] == "value")]
+    first = chosen[chosen["revision"] == "epoch-000"].set_index(["reference", "metric"])["value"]
+    assert first["last", "cka_debiased"] == pytest.approx(wanted["cka_debiased"], abs=1e-9)
+    assert first["last", "angular_shape_distance"] == pytest.approx(
+        wanted["angular_shape_distance"], abs=1e-9
+    )
+    progress = chosen[chosen["metric"] == "progress"].set_index("revision")["value"]
+    assert progress.tolist() == [0, pytest.approx(progress["epoch-001"]), 1]
+    assert set(rows["layer"].dropna()) == {0, 1, 2}
+    chance = rows[(rows["role"] == "chance") & (rows["metric"] == "mutual_knn")]
+    assert chance["value"].tolist() == pytest.approx([10 / 19] * len(chance))
+
+
+def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
+    _, run = embedded
+    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
+    rows = run("weights")
+    states = []
+    for revision in list_revisions("me/run", store=store):
+        folder = open_series("me/run", store, None).fetch(revision)
+        states.append(load_file(folder / "model.safetensors"))
+    wanted = weight_path(states)
+    whole = rows[rows["subset"] == ""].set_index(["metric", "revision"])["value"]
+    assert whole["norm"].tolist() == pytest.approx(wanted["norms"])
+    assert whole["step"].tolist() == pytest.approx(wanted["steps"])
+    assert whole["straightness", "epoch-002"] == pytest.approx(wanted["straightness"])
+    assert {"image", "text", "logit_scale"} <= set(rows["subset"])
+    assert set(rows["kind"]) == {"weights"}

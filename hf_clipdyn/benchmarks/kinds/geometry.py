@@ -74,7 +74,7 @@ class Geometry(ImageKind[KindSettings]):
     schemas = ("labels", "captions")
     terms = KindTerms(
         title="Geometry of the embeddings",
-        rank=90,
+        rank=95,
         terms={
             "gap": Term(
                 title="modality gap",
@@ -211,7 +211,7 @@ def _numbers(
     shown = dict(result) if common.n_resamples else {k: v for k, v in result.items() if not k.endswith("_ci")}
     for name in names:
         known = by_item(result["influences"][name], rows["item"])
-        yield number(shown, name, n_clusters=len(rows), influence=None if np.isnan(known).any() else known)
+        yield number(shown, name, n_clusters=len(rows), influence=known)
 
 
 def _scaled(rows: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -111,7 +111,7 @@ def _numbers(keys: list[NumberKey], tables: list[AnswerTable]) -> Iterator[Numbe
             yield related(key, metric, value, n=n, influence=influence, note=note if np.isnan(value) else "")
         for role, value in (("lower_bound", low), ("upper_bound", high)):
             yield related(key, "kappa", value, role=role, n=n, note=note if np.isnan(value) else "")
-        result = same_wrong_answer(*table.right, table.decision, table.label)
+        result = same_wrong_answer(table.right[0], table.right[1], table.decision, table.label)
         for name, role in (("same_wrong_answer", "value"), ("same_wrong_answer_chance", "chance")):
             cause = result["causes"].get(name, "")
             yield related(key, "same_wrong_answer", result[name], role=role, n=result["n_wrong"], note=cause)

@@ -1,7 +1,7 @@
 """When does a layer settle? Similarity of embeddings and hidden states between revisions and seeds."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -100,8 +100,9 @@ def _places(seen: Seen) -> _Places:
     """The items and their embeddings, by probe and layer."""
     trials = seen.trials(_COLUMNS).sort_values("item", kind="stable")
     places: _Places = {}
-    for (probe, layer), rows in trials.groupby(["probe", "layer"], sort=False, dropna=False):
-        key = NumberKey(metric="", probe=str(probe), layer=None if pd.isna(layer) else int(layer))
+    for place, rows in trials.groupby(["probe", "layer"], sort=False, dropna=False):
+        probe, layer = cast("tuple[str, Any]", place)
+        key = NumberKey(metric="", probe=probe, layer=None if pd.isna(layer) else int(layer))
         places[key] = rows["item"].to_numpy(np.int64), np.stack(rows["vector"].to_list()).astype(np.float64)
     return places
 
