@@ -8,6 +8,7 @@ from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.relation import Seen, keyed
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
+from hf_clipdyn.benchmarks.relations.turns import Turns
 from hf_clipdyn.metrics.shape_bias import answer_shares
 from hf_clipdyn.results.row import Cell
 
@@ -132,3 +133,65 @@ def test_answers_that_never_rise_have_no_half_rise():
     assert over.note == "it is defined in 0 of 2 seeds"
     few = CueLearning.trace([run[0], run[-1]], COMMON)
     assert "no revision at 10 to 20 %" in by_key(few)["shape_lead", "value", "projection", "", -1].note
+
+
+def accuracies(curves, samples=SAMPLES):
+    """Runs whose zero-shot accuracy on 1,000 images is the curve."""
+    label = np.arange(1000) % 4
+
+    def trials(share):
+        best = np.where(np.arange(1000) < 1000 * share, label, (label + 1) % 4)
+        rows = {"item": np.arange(1000), "label": label, "ranking": list(best[:, None]), "n_classes": 4}
+        return pd.DataFrame(rows)
+
+    return [
+        [seen("zero_shot", trials(share), one, seed) for one, share in zip(samples, curve, strict=True)]
+        for seed, curve in enumerate(curves)
+    ]
+
+
+OCTAVES = np.log2(np.array(SAMPLES[1:]) / 100)
+
+
+def turned(fall):
+    """Three seeds that rise until 400 samples and fall by so much an octave after it, with small waves."""
+    wave = 0.004 * (-1) ** np.arange(10)
+    rise = 0.2 + 0.15 * np.minimum(OCTAVES, 2) - fall * np.maximum(OCTAVES - 2, 0)
+    runs = accuracies([np.r_[0.1, rise + sign * wave] for sign in (1, -1, 0.5)])
+    found = by_key(Turns.over_seeds(runs, COMMON))
+    return {key[0]: one for key, one in found.items()}
+
+
+@pytest.mark.parametrize("fall", [0.1, 0.0])
+def test_the_break_is_found_in_all_seeds(fall):
+    found = turned(fall)
+    assert found["break"].value == pytest.approx(np.log2(400), abs=0.2)
+    assert found["break"].ci_low <= found["break"].value <= found["break"].ci_high
+    assert found["slope_change"].value == pytest.approx(-0.15 - fall, abs=0.05)
+    assert found["same_sign"].value == 1
+    assert found["break"].variant == "top1"
+
+
+def test_an_inverted_u_is_a_rise_and_a_fall_around_the_peak_of_the_other_seeds():
+    found = turned(0.1)
+    assert found["inverted_u"].value == 1
+    assert found["rise"].value == pytest.approx(0.15, abs=0.02)
+    assert found["fall"].value == pytest.approx(-0.1, abs=0.02)
+    assert "at an end of training" in turned(-0.05)["inverted_u"].note
+
+
+def test_seeds_are_compared_with_steps():
+    steps = np.random.default_rng(0).normal(0.5, 0.02, (4, 11))
+    alike, apart = (
+        by_key(Turns.over_seeds(accuracies(steps + shift), COMMON))[
+            "seed_to_step_variance", "value", "projection", "seeds", -1
+        ].value
+        for shift in (0.0, 0.05 * np.arange(4)[:, None])
+    )
+    assert 0.5 < alike < 2
+    assert apart > 5
+
+
+def test_few_revisions_have_no_turn():
+    runs = accuracies([[0.1, 0.2, 0.3]] * 2, samples=(0, 100, 200))
+    assert by_key(Turns.over_seeds(runs, COMMON))["break", "value", "projection", "seeds", -1].note
