@@ -7,6 +7,7 @@ import pytest
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.relation import Seen, keyed
+from hf_clipdyn.benchmarks.relations.critical_bands import CriticalBands
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
 from hf_clipdyn.benchmarks.relations.turns import Turns
 from hf_clipdyn.metrics.shape_bias import answer_shares
@@ -195,3 +196,58 @@ def test_seeds_are_compared_with_steps():
 def test_few_revisions_have_no_turn():
     runs = accuracies([[0.1, 0.2, 0.3]] * 2, samples=(0, 100, 200))
     assert by_key(Turns.over_seeds(runs, COMMON))["break", "value", "projection", "seeds", -1].note
+
+
+def masked(tolerated, levels=(0.0, 0.02, 0.04, 0.08, 0.16), clean=0.9):
+    """Noise trials of 200 images in four classes: each octave halves what is above chance at its tolerated noise."""
+    label, blocks = np.arange(200) % 4, []
+    for condition, level, half in [("none", 0.0, 1.0)] + [
+        (name, level, half) for name, half in tolerated.items() for level in levels
+    ]:
+        share = np.clip(0.5 - np.log2(max(level, 1e-6) / half) / 8, 0, 1) if level else 1.0
+        accuracy = 0.25 + (clean - 0.25) * share
+        right = np.arange(200) < 200 * accuracy
+        rows = {"item": np.arange(200), "label": label, "decision": np.where(right, label, (label + 1) % 4)}
+        blocks.append(pd.DataFrame(rows | {"condition": condition, "level": level, "n_classes": 4}))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def channel(trials, common=COMMON):
+    run = [seen("noise", trials, one) for one in SAMPLES[:2]]
+    numbers = [one for one in CriticalBands.trace(run, common) if one.at == run[0].cell.revision]
+    return {(one.metric, one.condition): one for one in numbers}
+
+
+def test_the_channel_of_noise_in_octaves_is_recovered():
+    sensitivity = 2.5 * np.exp(-((np.arange(5) - 2) ** 2) / 2)
+    tolerated = {f"octave_{at}": 0.16 / 2**one for at, one in enumerate(sensitivity)}
+    found = channel(masked(tolerated))
+    for name, value in tolerated.items():
+        one = found["tolerated_noise", name]
+        assert one.value == pytest.approx(value, rel=0.1)
+        assert one.ci_low <= one.value <= one.ci_high
+    assert found["bracketed", ""].value == 5
+    assert found["bandwidth", ""].value == pytest.approx(2 * np.sqrt(2 * np.log(2)), rel=0.15)
+    assert found["centre", ""].value == pytest.approx(7, rel=0.1)
+
+
+def test_thresholds_outside_the_levels_are_censored():
+    found = channel(masked({"octave_0": 10.0, "octave_1": 0.001, "octave_2": 0.05}))
+    assert "loudest" in found["tolerated_noise", "octave_0"].note
+    assert "softest" in found["tolerated_noise", "octave_1"].note
+    assert found["tolerated_noise", "octave_2"].value == pytest.approx(0.05, rel=0.1)
+    assert "3 are required" in found["bandwidth", ""].note
+    assert (
+        "above chance" in channel(masked({"octave_2": 0.05}, clean=0.25))["tolerated_noise", "octave_2"].note
+    )
+
+
+def test_octaves_need_the_same_levels_and_neighbours():
+    rows = masked({"octave_0": 0.05, "octave_1": 0.05, "octave_2": 0.05})
+    odd = rows[~((rows["condition"] == "octave_1") & (rows["level"] == 0.04))]
+    assert channel(odd)["bandwidth", ""].note == "the octaves have different levels"
+    gap = masked({"octave_0": 0.05, "octave_2": 0.05, "octave_3": 0.06})
+    assert "was not shown" in channel(gap)["centre", ""].note
+    assert not channel(rows[rows["condition"] == "none"]), "noise without octaves has no channel"
+    without = rows[(rows["level"] > 0) | (rows["condition"] == "none")]
+    assert channel(without)["tolerated_noise", "octave_0"].value == pytest.approx(0.05, rel=0.1)
