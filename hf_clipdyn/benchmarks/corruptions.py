@@ -363,12 +363,14 @@ BANDS: dict[str, type[BandNoise]] = {one.name: one for one in map(_band, range(7
 """Noise in the octaves around 1.75, 3.5, ..., 112 cycles per image, by name."""
 
 CORRUPTIONS: dict[str, type[Corruption]] = {
-    one.name: one
-    for one in (
-        *(GaussianNoise, SaltAndPepper, Blur),
-        *(Contrast, UniformNoise, GreySaltAndPepper, LowPass, HighPass),
-        *(PhaseScrambling, MirroredPhaseScrambling, PowerEqualisation, Rotation, FalseColour, Grey),
-        *BANDS.values(),
-    )
+    **{
+        one.name: one
+        for one in (
+            *(GaussianNoise, SaltAndPepper, Blur),
+            *(Contrast, UniformNoise, GreySaltAndPepper, LowPass, HighPass),
+            *(PhaseScrambling, MirroredPhaseScrambling, PowerEqualisation, Rotation, FalseColour, Grey),
+        )
+    },
+    **BANDS,
 }
 """By name."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -140,11 +140,12 @@ class Decodability(ImageKind[KindSettings]):
             )
             return [Number(metric=cue, value=float("nan"), note=note) for cue in OTHER_CUE]
         clusters = decided.drop_duplicates("item").set_index("item")[list(Decodability.clusters)]
-        for (probe, layer), rows in decided.groupby(["probe", "layer"], sort=False, dropna=False):
+        for key, rows in decided.groupby(["probe", "layer"], sort=False, dropna=False):
+            probe, layer = cast("tuple[str, Any]", key)
             shares = {
                 str(cue): _balanced_accuracy(own, str(cue)) for cue, own in rows.groupby("cue", sort=False)
             }
-            columns = _columns(str(probe), None if pd.isna(layer) else int(layer))
+            columns = _columns(probe, None if pd.isna(layer) else int(layer))
             numbers += [_number(cue, *share, clusters, common, columns) for cue, share in shares.items()]
             if columns["role"] == "value" and len(shares) == 2:
                 (shape, of_shape), (texture, of_texture) = (shares[cue] for cue in OTHER_CUE)
@@ -179,11 +180,11 @@ def _number(
     common: Common,
     columns: Mapping[str, Any],
 ) -> Number:
-    ways = [pd.factorize(clusters.loc[influence.index, name])[0] for name in clusters]
+    ways = [pd.factorize(clusters[name].loc[influence.index])[0] for name in Decodability.clusters]
     scale: Scale = "linear" if metric == _DIFFERENCE else "share"
     ends = NO_INTERVAL
     if common.n_resamples:
-        ends = influence_interval(value, influence.to_numpy(), ways, scale, common.confidence_level)
+        ends = influence_interval(value, influence.to_numpy(np.float64), ways, scale, common.confidence_level)
     result = {metric: value, f"{metric}_ci": ends, "n": len(influence)}
     n_clusters = min(int(way.max()) + 1 for way in ways)
     return number(result, metric, n_clusters=n_clusters, influence=influence, **columns)

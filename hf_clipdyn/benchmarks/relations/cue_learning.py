@@ -200,9 +200,9 @@ def _points(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
             value = float((conflict["decision"] == conflict[cue]).mean())
             yield NumberKey(metric="", variant=protocol), cue, value
     probed = trials[(trials["protocol"] == CROSSED_PROBE) & trials["decision"].notna()]
-    for cue, rows in probed.groupby("cue", sort=False):
-        value = float((rows["decision"] == rows[cue]).mean())
-        yield NumberKey(metric="", probe=LINEAR_PROBE), str(cue), value
+    for name, rows in probed.groupby("cue", sort=False):
+        value = float((rows["decision"] == rows[name]).mean())
+        yield NumberKey(metric="", probe=LINEAR_PROBE), str(name), value
 
 
 def _half_rise(run: Sequence[Seen], values: Sequence[float]) -> tuple[float, str]:
