@@ -216,7 +216,7 @@ def relation_terms(relation: type[Relation], kind: KindTerms | None) -> KindTerm
         return replace(own, references=references, draws=own.draws or "weights")
     return replace(
         own,
-        title=f"{own.title}: {kind.title}",
+        title=f"{own.title}, {kind.title}",
         level=own.level or kind.level,
         parameter=own.parameter or kind.parameter,
         conditions={**kind.conditions, **own.conditions},

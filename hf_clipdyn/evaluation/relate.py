@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ __all__ = ["relate"]
 
 _log = get_logger(__name__)
 _KEPT = 2**28  # bytes of answers in memory
+_TABLES = 3  # of trials in memory: a revision, the one before, the last one
 _OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
 _OF_RUN = (
     *_OF_REVISION,
@@ -121,6 +122,7 @@ class _Room:
         self._names: dict[bytes, NDArray[Any]] = {}
         self._answers: OrderedDict[str, Mapping[str, KeyedAnswers]] = OrderedDict()
         self._bytes = 0
+        self._read = lru_cache(_TABLES)(self._read_trials)
 
     @cached_property
     def benchmarks(self) -> list[tuple[type[Kind[Any]], list[list[Seen]]]]:
@@ -142,13 +144,16 @@ class _Room:
         return found
 
     def seen(self, cell: Cell) -> Seen:
-        return Seen(cell, self._read, self._read_answers, self._weights)
+        def read(one: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
+            return self._read(one, None if columns is None else tuple(columns))
+
+        return Seen(cell, read, self._read_answers, self._weights)
 
     def measured(self, cell: Cell) -> float:
         """When the trials of a cell were measured; 0 for weights."""
         return max(one.measured(cell.key) for one in self._stores)
 
-    def _read(self, cell: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
+    def _read_trials(self, cell: Cell, columns: tuple[str, ...] | None) -> pd.DataFrame:
         trials = self._trials.of(cell.key, columns)
         if trials is None:
             raise EvaluationError(

@@ -41,6 +41,7 @@ class ErrorConsistency(Relation):
             "kappa_unbiased": Term(
                 title="error consistency, unbiased",
                 meaning="n kappa / (n - 1 + kappa) for n items (Klein et al. 2025).",
+                mirrors="kappa",
                 limits=(-1.0, 1.0),
                 neutral=0.0,
                 neutral_title="chance",
@@ -57,6 +58,7 @@ class ErrorConsistency(Relation):
                 title="copy probability",
                 meaning="Share of items on which one would have to copy the other's answer, if it answered the rest "
                 "independently.",
+                mirrors="kappa",
                 limits=(-1.0, 1.0),
                 neutral=0.0,
                 neutral_title="independent",

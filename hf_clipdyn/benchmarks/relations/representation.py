@@ -18,7 +18,7 @@ from hf_clipdyn.results.terms import KindTerms, Reference, Term
 __all__ = ["Representation"]
 
 _COLUMNS = ("item", "probe", "layer", "vector")
-_NEIGHBOURS = 10
+_NEIGHBOURS, _AMONG = 10, 500  # images, the first ones; the time grows with their square
 _FEWEST = 12  # images, so that each has other items beside its neighbours
 _KEY = ("metric", "probe", "layer", "reference")
 _WITH_ERROR = ("cka_debiased", "angular_shape_distance")
@@ -60,7 +60,8 @@ class Representation(Relation):
             ),
             "mutual_knn": Term(
                 title="common nearest neighbours",
-                meaning=f"Share of the {_NEIGHBOURS} nearest neighbours of an image that both have in common.",
+                meaning=f"Share of the {_NEIGHBOURS} nearest neighbours of an image, among at most {_AMONG} images, "
+                "that both have in common.",
                 limits=(0.0, 1.0),
             ),
         },
@@ -133,6 +134,7 @@ def _similarities(
     if not all(np.square(rows).sum(axis=1).all() for rows in (x, y)):
         yield related(key, "mutual_knn", np.nan, note="an embedding has the length 0", **columns)
         return
-    neighbours = mutual_knn(x, y, _NEIGHBOURS, n_resamples=0)
+    neighbours = mutual_knn(x[:_AMONG], y[:_AMONG], _NEIGHBOURS, n_resamples=0)
+    columns["n"] = min(len(shared), _AMONG)
     yield related(key, "mutual_knn", neighbours["mutual_knn"], **columns)
     yield related(key, "mutual_knn", neighbours["chance"], role="chance", **columns)
