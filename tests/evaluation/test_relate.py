@@ -6,12 +6,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from planted import Noise, Planted, Run, ramp, write_study
 from safetensors.numpy import load_file
 
 from hf_clipdyn.benchmarks.registry import kinds, relations
-from hf_clipdyn.benchmarks.relation import Relation, relation_terms
+from hf_clipdyn.benchmarks.relation import Relation, keyed, relation_terms
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.metrics.error_consistency import error_consistency
@@ -21,6 +23,7 @@ from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.statistics.compare import compare_revisions
@@ -303,6 +306,13 @@ def test_a_relation_without_words_is_refused(monkeypatch):
         relations()
 
 
+def test_a_relation_without_numbers_writes_no_cell(output):
+    before = set(cells_folder(output).iterdir())
+    assert not len(relate(output, "critical_bands")), "the noise has no octaves"
+    assert set(cells_folder(output).iterdir()) == before
+    assert "critical_bands-noise" not in set(read_results(output).rows["kind"])
+
+
 def test_settings_say_the_sort_of_pair(rows):
     assert {json.loads(one)["with"] for one in rows["settings"]} == {
         "previous",
@@ -367,3 +377,63 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     assert whole["straightness", "epoch-002"] == pytest.approx(wanted["straightness"])
     assert {"image", "text", "logit_scale"} <= set(rows["subset"])
     assert set(rows["kind"]) == {"weights"}
+
+
+AGREEMENT = """
+from hf_clipdyn.benchmarks.base import mean_by_item
+from hf_clipdyn.benchmarks.relation import ANSWERED, Relation, in_common, related
+from hf_clipdyn.results.terms import KindTerms, Term
+
+
+class Agreement(Relation):
+    name = "agreement"
+    terms = KindTerms(title="Agreement", terms={"same": Term(title="same answer", limits=(0.0, 1.0))})
+    reads = ANSWERED
+    pairs = ("all",)
+
+    @staticmethod
+    def relate(a, b, common):
+        for key, first, second in in_common(a, b):
+            same = first.decision == second.decision
+            yield related(key, "same", same.mean(), n=len(same), influence=mean_by_item(same, first.item))
+"""
+
+
+def test_a_plug_in_relates_all_pairs_of_revisions(output, tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
+    (tmp_path / "agreement.py").write_text(AGREEMENT)
+    rows = relate(output, "agreement", plugins=tmp_path / "agreement.py")
+    same = rows[rows["kind"] == "agreement-zero_shot"].pivot(
+        index="revision", columns="reference", values="value"
+    )
+    assert same.shape == (4, 4)
+    assert same.isna().to_numpy().tolist() == np.eye(4, dtype=bool).tolist()
+    assert same.loc["epoch-000", "epoch-003"] == same.loc["epoch-003", "epoch-000"]
+
+
+def test_people_are_related_with_each_other_and_with_the_model(tmp_path):
+    golden = Path(__file__).parents[1] / "goldens" / "results.parquet"
+    kept = CellStore(golden)
+    cell = next(one for one in kept.cells() if one.kind == "classification" and one.texts == "own")
+    table = pq.read_table(golden)
+    output = tmp_path / "results.parquet"
+    pq.write_table(table.filter(pc.equal(table["kind"], "classification")), output)
+    (tmp_path / "results.trials").mkdir()
+    shutil.copy(KeptTrials([golden]).file(cell.key), tmp_path / "results.trials")
+    rows = relate(output, "error_consistency", repo_id=cell.repo_id)
+    kappa = rows[(rows["metric"] == "kappa") & (rows["settings"].str.contains('"with": "people"'))]
+    values = kappa[kappa["role"] == "value"]
+    people = [one for one in keyed(kinds()["classification"].answers(kept.trials(cell.key))) if one]
+    assert set(values["reference"]) <= {"people", *people}
+    assert "people" in set(values["reference"])
+    assert set(kappa[kappa["role"] == "human"]["reference"]) == {"observers"}
+    assert set(values["other"]) == {""}, "people have no commit"
+
+
+def test_a_table_without_the_column_other_is_read_and_its_cells_keep_their_names(planted, tmp_path):
+    table = pq.read_table(planted).drop_columns(["other"])
+    pq.write_table(table, tmp_path / "old.parquet")
+    assert {one.key for one in CellStore(tmp_path / "old.parquet").cells()} == {
+        one.key for one in CellStore(planted).cells()
+    }
+    assert set(read_results(tmp_path / "old.parquet").rows["other"]) == {""}
