@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.row import NumberKey
 
-__all__ = ["AnswerTable", "Answers", "answers_of", "stack", "stack_runs"]
+__all__ = ["AnswerTable", "Answers", "answers_of", "right_of", "stack", "stack_runs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,3 +159,19 @@ def stack_runs(runs: Sequence[Sequence[Answers]]) -> AnswerTable:
     shape = (len(runs), lengths.pop(), len(table.item))
     decision, right = table.decision.reshape(shape), table.right.reshape(shape)
     return AnswerTable(table.item, table.label, table.cluster, decision, right)
+
+
+def right_of(answers: Sequence[Answers], item: NDArray[Any]) -> NDArray[np.float64]:
+    """Whether each of several people is right on these items, (people, items): 1 or 0; NaN without an answer.
+
+    Args:
+        answers: of each person.
+        item: names of the items, ascending.
+    """
+    right = np.full((len(answers), len(item)), np.nan)
+    for row, one in zip(right, answers, strict=True):
+        places = np.searchsorted(item, one.item)
+        known = places < len(item)
+        known[known] = item[places[known]] == one.item[known]
+        row[places[known]] = one.right[known]
+    return right

@@ -50,7 +50,9 @@ def plugged(tmp_path, monkeypatch):
 
 
 def test_the_package_finds_its_own_charts():
-    assert set(charts()) == {"arms", "claims", "decisions", "differences", "psychometric"}
+    assert set(charts()) == {
+        *("agreement", "arms", "claims", "decisions", "differences", "items", "psychometric")
+    }
 
 
 def test_a_plug_in_of_one_file_adds_a_chart_with_its_numbers_and_its_program(browse, read, study, plugged):

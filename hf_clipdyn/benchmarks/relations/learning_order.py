@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.answers import AnswerTable, stack, stack_runs
+from hf_clipdyn.benchmarks.answers import AnswerTable, right_of, stack, stack_runs
 from hf_clipdyn.benchmarks.base import by_item, mean_by_item
 from hf_clipdyn.benchmarks.relation import ANSWERED, KeyedAnswers, Relation, Seen, related
 from hf_clipdyn.benchmarks.settings import Common
@@ -162,12 +162,7 @@ def _against_people(
     answered = [one.answers[key] for one in people if key in one.answers]
     if len(answered) < 2:
         return
-    right = np.full((len(answered), len(table.item)), np.nan)
-    for row, one in zip(right, answered, strict=True):
-        places = np.searchsorted(table.item, one.item)
-        known = places < len(table.item)
-        known[known] = table.item[places[known]] == one.item[known]
-        row[places[known]] = one.right[known]
+    right = right_of(answered, table.item)
     seen = ~np.isnan(right).all(axis=0)
     reliability = split_half_reliability(right[:, seen])
     given = {

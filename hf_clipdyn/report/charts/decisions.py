@@ -6,7 +6,6 @@ revisions is cut to `_MOST_LETTERS`, and the part says what is left out.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +16,9 @@ from scipy import special
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import Gallery
-from hf_clipdyn.data.registry import builder_class
-from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval, wilson_interval
 from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.page.views import gallery_cells, label_names, local_source, read_gallery, spread_cells
+from hf_clipdyn.report.page.views import class_names, gallery_cells, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
 __all__ = ["Decisions"]
@@ -63,14 +60,6 @@ class Decisions(Chart):
             if part is not None:
                 parts[f"{kind.name}/{cells['dataset'].iloc[0]}"] = part
         return parts or None
-
-
-def _class_names(dataset: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the classes of a data set by their number; none if they are not known on this machine."""
-    with suppress(ClipDynError):
-        known = tuple(getattr(builder_class(dataset), "classes", ()))
-        return known or label_names(local_source(dataset, schemas))
-    return ()
 
 
 def _part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> dict[str, Any] | None:
@@ -195,7 +184,7 @@ class _Counter:
             most = wrong.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]
             chosen = pd.Index(sorted(most))
         numbered = pd.api.types.is_integer_dtype(pd.Series(list(every)))
-        names = _class_names(dataset, kind.schemas) if numbered else ()
+        names = class_names(dataset, kind.schemas) if numbered else ()
         titles = [
             names[value]
             if numbered and 0 <= value < len(names)

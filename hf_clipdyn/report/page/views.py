@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +18,12 @@ from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import SubsetWarning
 from hf_clipdyn.data.registry import builder_class
-from hf_clipdyn.errors import EvaluationError, shown
+from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 
 __all__ = [
+    "class_names",
     "evenly",
     "gallery_cells",
     "kind_cells",
@@ -120,3 +122,11 @@ def local_source(dataset: str, schemas: tuple[str, ...], folder: Path | None = N
 def label_names(source: Source | None) -> tuple[str, ...]:
     """The names that the rows have for their classes; none if they have none."""
     return () if source is None else tuple(getattr(source.dataset.features.get("label"), "names", None) or ())
+
+
+def class_names(dataset: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the classes of a data set by their number; none if they are not known on this machine."""
+    with suppress(ClipDynError):
+        known = tuple(getattr(builder_class(dataset), "classes", ()))
+        return known or label_names(local_source(dataset, schemas))
+    return ()

@@ -1,0 +1,119 @@
+"""The right and wrong answers of each run, from the kept trials, for the charts of relations.
+
+The rows of a relation say which numbers it has; the answers behind them come from the trials, without a model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_clipdyn.benchmarks.answers import AnswerTable, right_of, stack
+from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.relation import KeyedAnswers, keyed
+from hf_clipdyn.report.page.views import kind_cells, spread_cells
+from hf_clipdyn.report.plan import main_number
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.results.row import NumberKey
+from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory
+
+__all__ = ["RunAnswers", "key_of", "number_words", "related_numbers", "run_answers"]
+
+_DETAILS = tuple(name for name in DETAILS if name != "texts")
+_NUMBER = tuple(one.name for one in fields(NumberKey) if one.name not in ("metric", "role", "reference"))
+
+Numbers = Mapping[NumberKey, Trajectory]
+
+
+@dataclass(frozen=True, eq=False)
+class RunAnswers:
+    """The answers of one run to the items that all its revisions answered.
+
+    Attributes:
+        revisions: their names, in the order of training.
+        table: of shape (revisions, items).
+        people: whether each person is right, by name: 1 or 0, NaN where there is no answer.
+    """
+
+    revisions: list[str]
+    table: AnswerTable
+    people: dict[str, NDArray[np.float64]]
+
+
+def related_numbers(study: Study, relation: str, metric: str, most: int | None = None) -> dict[str, Numbers]:
+    """By benchmark of a relation (``kind/dataset``), its main number and the next ones, at most ``most``.
+
+    Returns:
+        By benchmark, an example of each number by its key (`key_of`).
+    """
+    found: dict[str, list[Trajectory]] = {}
+    for number in study.trajectories:
+        if number.kind.startswith(f"{relation}-") and number.metric == metric and number.is_value:
+            found.setdefault("/".join(number.benchmark), []).append(number)
+    chosen: dict[str, Numbers] = {}
+    for benchmark, numbers in found.items():
+        first = main_number(numbers)
+        by_key: dict[NumberKey, Trajectory] = {key_of(first): first}
+        for number in numbers:
+            by_key.setdefault(key_of(number), number)
+        chosen[benchmark] = dict(list(by_key.items())[:most])
+    return chosen
+
+
+def key_of(number: Trajectory) -> NumberKey:
+    """The key of the answers behind a number of a relation, as `hf_clipdyn.benchmarks.relation.keyed` names it."""
+    return NumberKey(metric="", **{name: getattr(number, name) for name in _NUMBER})
+
+
+def number_words(number: Trajectory) -> str:
+    """Which answers they are, in words."""
+    variant = number.terms.variants.get(number.variant, number.variant)
+    return ", ".join(filter(None, [variant, number.detail(_DETAILS)])) or "all items"
+
+
+def run_answers(
+    study: Study, benchmark: str, numbers: Numbers, runs: int | None = None
+) -> dict[str, dict[NumberKey, RunAnswers]]:
+    """The answers behind numbers of a relation, by run; what has no trials is left out.
+
+    Args:
+        benchmark: of the relation.
+        numbers: of `related_numbers`.
+        runs: only the first of them.
+    """
+    relation, dataset = benchmark.split("/", 1)
+    for kind, cells in kind_cells(study):
+        if kind.name == relation.partition("-")[2] and cells["dataset"].iloc[0] == dataset:
+            shown = list(dict.fromkeys(cells["run"]))[:runs]
+            cells = spread_cells(cells[cells["run"].isin(shown)])
+            by_run = cells.groupby("run", sort=False, observed=True)
+            of_runs = {str(run): _of_run(study, kind, of_run, numbers) for run, of_run in by_run}
+            return {run: answers for run, answers in of_runs.items() if answers}
+    return {}
+
+
+def _of_run(
+    study: Study, kind: type[Kind[Any]], cells: pd.DataFrame, numbers: Numbers
+) -> dict[NumberKey, RunAnswers]:
+    same = cells[cells["data_fingerprint"] == cells["data_fingerprint"].iloc[-1]]
+    read = [(str(cell.revision), _read(study, kind, str(cell.cell))) for cell in same.itertuples(index=False)]
+    answered = [(revision, people) for revision, people in read if people]
+    found = {}
+    for key in numbers:
+        own = {revision: people[""][key] for revision, people in answered if key in people.get("", {})}
+        if own:
+            table = stack(list(own.values()))
+            persons = {name: of[key] for name, of in answered[-1][1].items() if name and key in of}
+            right = dict(zip(persons, right_of(list(persons.values()), table.item), strict=True))
+            found[key] = RunAnswers(list(own), table, dict(sorted(right.items())))
+    return found
+
+
+def _read(study: Study, kind: type[Kind[Any]], cell: str) -> Mapping[str, KeyedAnswers]:
+    trials = study.trials.of(cell, kind.answers_from) if kind.answers_from else None
+    if trials is None or trials.empty or set(kind.answers_from) - set(trials.columns):
+        return {}
+    return keyed(kind.answers(trials))

@@ -1,0 +1,178 @@
+"""Which revisions fail on the same images: error consistency of each with each, and with every person."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_clipdyn.metrics.error_consistency import kappa_forms
+from hf_clipdyn.report.answers import Numbers, RunAnswers, key_of, number_words, related_numbers, run_answers
+from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.maps import Map, draw_maps
+from hf_clipdyn.report.page.views import evenly
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.results.row import NumberKey
+from hf_clipdyn.statistics.trajectories import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Agreement"]
+
+_RELATION = "error_consistency"
+_MOST_NUMBERS = 8  # of one benchmark
+_MOST_FIGURES = 6
+_MOST_REVISIONS = 40  # of a run
+_MOST_CELLS = 60_000  # of all matrices of one benchmark
+_IN = 1000  # kappas are whole numbers of this fraction
+_MEANS = (
+    "previous",
+    "last",
+    "people",
+    "seeds",
+)  # whom the rows name; all other names are people, seeds or arms
+
+
+@dataclass(frozen=True, eq=False)
+class _Matrix:
+    """Kappa of each pair.
+
+    Attributes:
+        revisions, people: names; people follow the revisions.
+        kappa: (names, names), symmetric; NaN if undefined or unknown.
+        accuracy: of each; empty if unknown.
+        n: images; 0 if the numbers are those of the table, since there are no trials.
+    """
+
+    revisions: list[str]
+    people: list[str]
+    kappa: NDArray[np.float64]
+    accuracy: list[float]
+    n: int
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.revisions, *self.people]
+
+
+class Agreement(Chart):
+    """The matrix of error consistency of a run: revisions, and people as its last rows."""
+
+    @classmethod
+    def draw(cls, study: Study, width: float) -> "Figure | None":
+        """The main number of each benchmark, of the first run."""
+        maps = []
+        for benchmark, numbers in related_numbers(study, _RELATION, "kappa", 1).items():
+            by_run = _matrices(study, benchmark, numbers, 1)
+            for key, matrix in next(iter(by_run.values()), {}).items():
+                n, example, shown = len(matrix.revisions), numbers[key], matrix.kappa.copy()
+                np.fill_diagonal(shown, np.nan)
+                maps.append(
+                    Map(
+                        title=f"{example.terms.title}\n{example.dataset_title}",
+                        values=shown[:, :n],
+                        rows=matrix.names,
+                        columns=matrix.revisions,
+                        across="revision",
+                        bar="kappa (0: chance)",
+                        neutral=0.0,
+                        lines=[n - 1] if matrix.people else [],
+                    )
+                )
+        return draw_maps(maps[:_MOST_FIGURES], width)
+
+    @classmethod
+    def payload(cls, study: Study) -> dict[str, Any] | None:
+        """The matrices by benchmark of the relation, for JSON.
+
+        Returns:
+            None if no table has error consistency. Else by benchmark ``ways``, in words; ``of``, the number of ways in
+            the table; and ``runs``: by run and way null, or names of ``revisions`` and ``people``, ``n`` images (0: no
+            trials, so that only the pairs of the table are known), ``accuracy`` of each, and ``kappa``: the lower
+            triangle with its diagonal, row by row in thousandths, as a text with commas; what is undefined is empty.
+        """
+        parts = {}
+        for benchmark, every in related_numbers(study, _RELATION, "kappa").items():
+            numbers = dict(list(every.items())[:_MOST_NUMBERS])
+            by_run = _matrices(study, benchmark, numbers)
+            size = sum(len(one.names) ** 2 // 2 for of_run in by_run.values() for one in of_run.values())
+            kept = list(numbers)[: max(1, len(numbers) * _MOST_CELLS // max(size, 1))]
+            runs = {run: [_packed(of_run.get(key)) for key in kept] for run, of_run in by_run.items()}
+            ways = [number_words(numbers[key]) for key in kept]
+            parts[benchmark] = {"ways": ways, "of": len(every), "runs": runs}
+        return parts or None
+
+
+def _matrices(
+    study: Study, benchmark: str, numbers: Numbers, most: int | None = None
+) -> dict[str, dict[NumberKey, _Matrix]]:
+    """By run and number: from the trials, or what the table alone says."""
+    answered = run_answers(study, benchmark, numbers, most)
+    runs = dict.fromkeys(
+        number.run for number in study.trajectories if "/".join(number.benchmark) == benchmark
+    )
+    found = {}
+    for run in list(runs)[:most]:
+        if run in answered:
+            found[run] = {key: _of_answers(one) for key, one in answered[run].items()}
+        else:
+            found[run] = _of_rows(study, benchmark, run, numbers)
+    return found
+
+
+def _of_answers(answers: RunAnswers) -> _Matrix:
+    kept = evenly(len(answers.revisions), _MOST_REVISIONS)
+    right = np.stack([*answers.table.right[kept].astype(np.float64), *answers.people.values()])
+    kappa = np.full((len(right), len(right)), np.nan)
+    for at, row in enumerate(right):
+        others = right[at:].T
+        own = np.repeat(row[:, None], others.shape[1], axis=1)
+        kappa[at, at:] = kappa[at:, at] = kappa_forms(own, others)["kappa"]
+    names = [answers.revisions[place] for place in kept]
+    accuracy = np.nanmean(right, axis=1).tolist()
+    return _Matrix(names, list(answers.people), kappa, accuracy, right.shape[1])
+
+
+def _of_rows(study: Study, benchmark: str, run: str, numbers: Numbers) -> dict[NumberKey, _Matrix]:
+    """The pairs that the table has: with the revision before, the last one, and each person."""
+    by_key: dict[NumberKey, list[Trajectory]] = {key: [] for key in numbers}
+    for number in study.trajectories:
+        own = number.run == run and "/".join(number.benchmark) == benchmark
+        if own and number.metric == "kappa" and number.is_value and key_of(number) in numbers:
+            by_key[key_of(number)].append(number)
+    return {key: _of_pairs(members) for key, members in by_key.items() if members}
+
+
+def _of_pairs(members: list[Trajectory]) -> _Matrix:
+    points = {number.reference: number.points for number in members}
+    every = pd.concat(points.values()).drop_duplicates("order").sort_values("order")
+    orders, revisions = every["order"].tolist(), every["revision"].astype(str).tolist()
+    people = sorted(name for name in points if name not in _MEANS and not name.startswith(("seed ", "arm ")))
+    n, last = len(orders), len(orders) - 1
+    kappa = np.full((n + len(people),) * 2, np.nan)
+    for name, each in points.items():
+        for order, value in zip(each["order"], each["value"], strict=True):
+            at = orders.index(order)
+            other = {"previous": at - 1, "last": last}.get(
+                name, n + people.index(name) if name in people else -1
+            )
+            if other >= 0:
+                kappa[at, other] = kappa[other, at] = value
+    return _Matrix(revisions, people, kappa, [], 0)
+
+
+def _packed(matrix: _Matrix | None) -> Mapping[str, Any] | None:
+    if matrix is None:
+        return None
+    lower = matrix.kappa[np.tril_indices(len(matrix.kappa))]
+    texts = ("" if np.isnan(value) else str(round(_IN * value)) for value in lower)
+    return {
+        "revisions": matrix.revisions,
+        "people": matrix.people,
+        "n": matrix.n,
+        "accuracy": [round(_IN * value) / _IN for value in matrix.accuracy],
+        "kappa": ",".join(texts),
+    }
