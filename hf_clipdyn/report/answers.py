@@ -20,7 +20,7 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory
 
-__all__ = ["RunAnswers", "key_of", "number_words", "related_numbers", "run_answers"]
+__all__ = ["RunAnswers", "key_of", "number_words", "place_words", "related_numbers", "run_answers"]
 
 _DETAILS = tuple(name for name in DETAILS if name != "texts")
 _NUMBER = tuple(one.name for one in fields(NumberKey) if one.name not in ("metric", "role", "reference"))
@@ -72,6 +72,11 @@ def number_words(number: Trajectory) -> str:
     """Which answers they are, in words."""
     variant = number.terms.variants.get(number.variant, number.variant)
     return ", ".join(filter(None, [variant, number.detail(_DETAILS)])) or "all items"
+
+
+def place_words(study: Study, number: Trajectory) -> str:
+    """The data set, and the run if there are several, for the title of a figure of one run."""
+    return ", ".join([number.dataset_title, *([number.run] if len(study.runs) > 1 else [])])
 
 
 def run_answers(

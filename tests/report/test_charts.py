@@ -51,7 +51,18 @@ def plugged(tmp_path, monkeypatch):
 
 def test_the_package_finds_its_own_charts():
     assert set(charts()) == {
-        *("agreement", "arms", "claims", "decisions", "differences", "items", "psychometric")
+        *(
+            "agreement",
+            "arms",
+            "claims",
+            "cues",
+            "decisions",
+            "differences",
+            "gap",
+            "items",
+            "layers",
+            "psychometric",
+        )
     }
 
 

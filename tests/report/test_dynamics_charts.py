@@ -1,6 +1,8 @@
 """Charts of relations: what they show follows from the kept trials, or says what is not known."""
 
+import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,9 +21,10 @@ from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.trials import trials_folder
+from hf_clipdyn.statistics.trajectories import read_trajectories
 
 RUN = Run(scale="tiny", seed=10, planted=Planted(accuracy=ramp(0.2, 0.9)))
-RELATED = ("agreement", "items")
+RELATED = ("agreement", "cues", "gap", "items", "layers")
 AGREEMENT = "error_consistency-zero_shot/procedural"
 ITEMS = "learning_order-zero_shot/procedural"
 
@@ -63,8 +66,7 @@ def lower(text):
 def test_a_table_without_relations_has_none_of_these_charts(unrelated, name):
     study = read_study(unrelated)
     assert charts()[name].payload(study) is None
-    with figure_style(printed=True):
-        assert charts()[name].draw(study, 7.0) is None
+    assert figure_of(study, name) is None
 
 
 def test_the_matrix_has_the_kappa_of_each_pair_of_revisions(study):
@@ -122,9 +124,7 @@ def trials(right):
 
 @pytest.mark.parametrize("name", ["agreement", "items"])
 def test_the_figure_has_a_map_for_each_benchmark(study, name):
-    with figure_style(printed=True):
-        figure = charts()[name].draw(study, 7.0)
-    titles = [title for cell in figure.axes if (title := cell.get_title(loc="left"))]
+    titles = [title for cell in figure_of(study, name).axes if (title := cell.get_title(loc="left"))]
     assert [title.split(", ")[-1] for title in titles] == [
         "Sensitivity to noise\nsynthetic world",
         "Texture-shape bias\nsynthetic world",
@@ -132,19 +132,74 @@ def test_the_figure_has_a_map_for_each_benchmark(study, name):
     ]
 
 
+def figure_of(study, name):
+    with figure_style(printed=True):
+        return charts()[name].draw(study, 7.0)
+
+
+def renamed(study, **columns):
+    """The study with its shares of shape answers as another number, too; a column is given by metric."""
+    rows = study.results.rows
+    shares = rows[(rows["metric"] == "shape_share") & (rows["role"] == "value")]
+    others = [
+        shares.assign(metric=metric, cell=shares["cell"] + metric, **given)
+        for metric, each in columns.items()
+        for given in each
+    ]
+    rows = pd.concat([rows, *others], ignore_index=True)
+    results = replace(study.results, rows=rows)
+    return replace(study, results=results, trajectories=tuple(read_trajectories(rows, results.vocabulary)))
+
+
+def test_the_path_of_the_cues_has_the_three_shares_as_its_place(study):
+    cell = figure_of(study, "cues").axes[0]
+    rows = study.results.rows.sort_values("samples_seen")
+    rows = rows[
+        (rows["kind"] == "cue_learning-shape_bias") & (rows["role"] == "value") & (rows["variant"] == "")
+    ]
+    shape, other = (
+        rows.loc[rows["metric"] == f"{name}_share", "value"].to_numpy() for name in ("shape", "other")
+    )
+    path = cell.collections[0].get_offsets()
+    assert np.allclose(path, np.stack([shape + other / 2, np.sqrt(3) / 2 * other], axis=1))
+    assert "random order" in [text.get_text() for text in cell.texts]
+
+
+def test_the_gap_is_drawn_against_uniformity_in_the_colours_of_the_logit_scale(study):
+    kind = {"kind": "geometry"}
+    given = renamed(study, gap=[kind], uniformity_image=[kind], logit_scale=[kind | {"role": "diagnostic"}])
+    cell, bar = figure_of(given, "gap").axes
+    x, y = np.transpose(cell.collections[0].get_offsets())
+    assert x.tolist() == y.tolist() == cell.collections[0].get_array().tolist()
+    assert "logit" in bar.get_ylabel()
+    assert figure_of(renamed(study, gap=[kind], uniformity_image=[kind]), "gap") is None
+
+
+def test_layers_are_rows_from_the_bottom_and_one_alone_is_no_map(study):
+    rows = [{"kind": "decodability", "probe": "hidden", "layer": layer} for layer in (2, 0, 1)]
+    cell = figure_of(renamed(study, shape_minus_texture=rows), "layers").axes[0]
+    assert [label.get_text() for label in cell.get_yticklabels()] == ["2", "1", "0"]
+    assert cell.images[0].get_array().shape == (3, 4)
+    assert cell.images[0].origin == "lower"
+    assert figure_of(renamed(study, shape_minus_texture=rows[:1]), "layers") is None
+
+
 @pytest.mark.slow
 def test_the_page_draws_them_and_shows_the_image_of_a_row(browse, study):
     page = browse(render(study))
-    page.evaluate("""() => [...document.querySelectorAll("[role=tab]")].forEach((tab) => tab.click())""")
-    for name, kind in (("agreement", "Error consistency"), ("items", "Learning of single items")):
+    for name, kind in (
+        ("cues", "Learning of shape and texture, Texture"),
+        ("agreement", "Error consistency, Zero-shot"),
+        ("items", "Learning of single items, Zero-shot"),
+    ):
         page.evaluate(
             """(kind) => [...document.querySelectorAll("[role=tab]")]
-              .find((tab) => tab.textContent.startsWith(`${kind}, Zero-shot`)).click()""",
+              .find((tab) => tab.textContent.startsWith(kind)).click()""",
             kind,
         )
         place = page.locator(f'[data-view="{name}"]:visible')
         place.scroll_into_view_if_needed()
         place.locator(".js-plotly-plot").wait_for()
         assert "me/tiny-seed10" in place.locator(".js-plotly-plot").get_attribute("aria-label")
-        assert "The trials contain no answers of people" in place.inner_text()
+        assert re.search(r"no answers of people|people did not judge", place.inner_text())
     assert place.locator("ul.stimuli li[data-item] .strip").count() == 1

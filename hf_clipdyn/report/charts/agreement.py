@@ -9,7 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.metrics.error_consistency import kappa_forms
-from hf_clipdyn.report.answers import Numbers, RunAnswers, key_of, number_words, related_numbers, run_answers
+from hf_clipdyn.report.answers import (
+    Numbers,
+    RunAnswers,
+    key_of,
+    number_words,
+    place_words,
+    related_numbers,
+    run_answers,
+)
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.maps import Map, draw_maps
 from hf_clipdyn.report.page.views import evenly
@@ -72,7 +80,7 @@ class Agreement(Chart):
                 np.fill_diagonal(shown, np.nan)
                 maps.append(
                     Map(
-                        title=f"{example.terms.title}\n{example.dataset_title}",
+                        title=f"{example.terms.title}\n{place_words(study, example)}",
                         values=shown[:, :n],
                         rows=matrix.names,
                         columns=matrix.revisions,

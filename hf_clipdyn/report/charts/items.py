@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.report.answers import Numbers, RunAnswers, number_words, related_numbers, run_answers
+from hf_clipdyn.report.answers import (
+    Numbers,
+    RunAnswers,
+    number_words,
+    place_words,
+    related_numbers,
+    run_answers,
+)
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.maps import Map, draw_maps
 from hf_clipdyn.report.page.views import class_names, evenly
@@ -64,7 +71,7 @@ class Items(Chart):
                 shown, total = len(learning.item), learning.total
                 maps.append(
                     Map(
-                        title=f"{example.terms.title}\n{example.dataset_title}",
+                        title=f"{example.terms.title}\n{place_words(study, example)}",
                         values=learning.states.astype(np.float64),
                         columns=learning.revisions,
                         across="revision",
