@@ -105,7 +105,10 @@ print(json.dumps({name: evaluate.load(f"org/{name}").compute(**call) for name, c
 CALLS = {
     "shape_bias": {"predictions": ["cat", "cat"], "shapes": ["cat", "cat"], "textures": ["dog", "dog"]},
     "cue_preference": {"distances_shape": [1.0, 2.0, 0.5], "distances_texture": [2.0, 1.0, 1.0]},
-    "contrastive_geometry": {"images": [[1, 0], [0, 1]], "texts": [[0, 2], [0, 1]]},
+    "contrastive_geometry": {
+        "images": [[1, 0], [0, 1], [3, 4], [4, -3]],
+        "texts": [[4, 3], [-3, 4], [0, 1], [1, 0]],
+    },
     "representation_similarity": {"x": [[0, 0], [1, 0], [0, 2], [3, 1]], "y": [[0], [1], [2], [4]]},
     "error_consistency": {"predictions": [True, False, True], "references": [True, False, False]},
     "iqa_correlation": {
