@@ -4,7 +4,7 @@ from typing import Any
 
 import transformers
 
-__all__ = ["EFFICIENT_NET", "SWIN", "TEXT", "VISION", "pair", "vision_model"]
+__all__ = ["EFFICIENT_NET", "RESNET", "SWIN", "TEXT", "VISION", "pair", "vision_model"]
 
 _BLOCK = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
 VISION: dict[str, Any] = _BLOCK | {"num_hidden_layers": 2, "image_size": 16, "patch_size": 8}
@@ -26,6 +26,12 @@ SWIN = {
 }
 EFFICIENT_NET = {"image_size": 64, "width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 32}
 """The vision half of ALIGN."""
+RESNET: dict[str, Any] = {
+    "embedding_size": 8,
+    "hidden_sizes": [8, 16],
+    "depths": [1, 1],
+    "layer_type": "basic",
+}
 
 
 def _build(family: str, config: dict[str, Any], **options: Any) -> Any:

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, mean_by_item, number
+from hf_clipdyn.benchmarks.heads import HEAD, at_head
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import observer_consistency
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 TEXT_FREE, CROSSED_PROBE, HUMAN = "text_free", "crossed_probe", "human"
-"""What the column ``protocol`` of the trials says; any other protocol is a way of asking with prompts."""
+"""What the column ``protocol`` of the trials says; any other protocol is the head or a way of asking with prompts."""
 CONFLICT, LINEAR_PROBE, OBSERVERS = "conflict", "linear_probe", "observers"
 """The subset of images with a conflict, the probe and the reference that rows name."""
 
@@ -66,9 +67,11 @@ def shape_numbers(trials: pd.DataFrame, common: Common) -> list[Number]:
         elif protocol == CROSSED_PROBE:
             numbers += _probes(rows, common)
         elif protocol == HUMAN:
-            numbers += _consistency(parts[""], rows, common)
+            by_default = HEAD if HEAD in parts else ""
+            numbers += at_head(list(_consistency(parts[by_default], rows, common)), by_default)
         else:
-            numbers += _decisions(protocol, rows, common)
+            variant = "" if protocol == HEAD else protocol
+            numbers += at_head(list(_decisions(variant, rows, common)), protocol)
     return numbers
 
 
