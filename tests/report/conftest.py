@@ -121,3 +121,18 @@ def clipdyn(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str,
         return stopped.value.code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def violations() -> "Callable[[Page], list[tuple[str, list[str]]]]":
+    """What axe finds on a page as it stands: the rule, and the first elements that break it."""
+    axe = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
+
+    def run(page: "Page") -> list[tuple[str, list[str]]]:
+        page.evaluate(axe)
+        results = page.evaluate("axe.run({resultTypes: ['violations']})")
+        return [
+            (one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in results["violations"]
+        ]
+
+    return run

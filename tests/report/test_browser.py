@@ -3,7 +3,6 @@
 import importlib.util
 import math
 import re
-from pathlib import Path
 
 import pytest
 from result_rows import row, write_rows
@@ -505,16 +504,12 @@ def test_many_groups_have_a_chart_each_with_labels_that_do_not_overlap(browse, t
 @pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("form", ["seeds_page", "one_page"])
-def test_axe_finds_nothing(browse, request, form, dark):
+def test_axe_finds_nothing(browse, violations, request, form, dark):
     page = browse(request.getfixturevalue(form), dark=dark)
     page.wait_for_selector("#overview .main-svg")
     page.evaluate("document.querySelectorAll('details.fold').forEach(one => { one.open = true; })")
     page.wait_for_timeout(500)
-    page.evaluate((Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8"))
-    results = page.evaluate("axe.run({resultTypes: ['violations']})")
-    assert [
-        (one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in results["violations"]
-    ] == []
+    assert violations(page) == []
 
 
 def test_rows_of_the_evidence_are_built_when_they_are_opened(browse, one_page):

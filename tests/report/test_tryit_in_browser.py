@@ -166,3 +166,9 @@ def test_one_class_of_the_map_stands_out_and_the_colours_are_those_of_the_other_
     assert page.locator(".tryit-legend button").first.get_attribute("aria-pressed") == "true"
     opaque = "[...document.querySelectorAll('.tryit-map path')].filter((path) => path.style.opacity === '0.8').length"
     assert page.evaluate(opaque) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(tried, violations, dark):
+    assert violations(tried(dark=dark)) == []
