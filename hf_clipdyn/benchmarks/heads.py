@@ -90,8 +90,17 @@ class Head:
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(means))
 
-    def __str__(self) -> str:
-        return shorten(", ".join(self.labels), 60)
+    def without(self, names: Sequence[str]) -> str:
+        """Which of the classes it lacks, and what it has, in words; empty if it has all."""
+        absent = self.missing(names)
+        if not absent:
+            return ""
+        return f"{_few(absent)} ({len(absent):,} of {len(names):,}); its head has {_few(self.labels)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    first = ", ".join(shorten(name, 30) for name in names[:3])
+    return f"{first}, …" if len(names) > 3 else first
 
 
 def _plain(name: str) -> str:

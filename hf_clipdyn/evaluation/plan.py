@@ -27,7 +27,6 @@ from hf_clipdyn.errors import (
     EvaluationError,
     NothingToMeasureError,
     UnknownNameError,
-    shorten,
 )
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.evaluation.live_model import LastTexts
@@ -163,21 +162,21 @@ class Plan:
     def _prepare(self, folder: Path) -> "_Prepared":
         """The benchmarks for revisions that share a processor."""
         model_config, image_processor = read_input(folder)
-        head = Head(class_labels(model_config), self._config.class_names) if has_head(model_config) else None
+        head = self._head(model_config)
         reads_text = hasattr(model_config, "text_config") and head is None
-        asked = {one: one.kind.classes(source, one.settings) for one, source in self.sources.items()}
+        # What the head says to the classes of each benchmark that asks for some: "" if it has them.
+        lacks: dict[Benchmark, str] = {}
+        if head is not None:
+            asked = {one: one.kind.classes(source, one.settings) for one, source in self.sources.items()}
+            lacks = {one: head.without(names) for one, names in asked.items() if names}
         mute = [one for one in self.sources if one.kind.needs_text and not reads_text]
-        answered = [one for one in asked if head is not None and asked[one] and not head.missing(asked[one])]
-        unknown = [one for one in mute if head is not None and asked[one] and one not in answered]
+        unknown = [one for one in mute if lacks.get(one)]
         if unknown:
-            absent = head.missing(asked[unknown[0]])
             words = "asks" if len(unknown) == 1 else "ask"
-            need = (
-                f"{_names(unknown)} {words} for classes that {self._config.series.repo_id} does not have, for example "
-                f"{shorten(', '.join(absent), 40)} (its head has {head})"
-            )
-            self._leave_out(unknown, need, "name its classes with --label-map", len(unknown))
-        needing = [one for one in mute if one not in answered and one not in unknown]
+            owner = self._config.series.repo_id
+            need = f"{_names(unknown)} {words} for classes that {owner} lacks: {lacks[unknown[0]]}"
+            self._leave_out(unknown, need, "name the classes of the head with --label-map", len(unknown))
+        needing = [one for one in mute if one not in lacks]
         if needing:
             words = "needs" if len(needing) == 1 else "need"
             need = f"{_names(needing)} {words} a text encoder; {self._config.series.repo_id} has none"
@@ -200,7 +199,19 @@ class Plan:
             if kind.left_out:
                 _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             kinds[one] = kind
-        return _Prepared(kinds, reads_text, answered, class_names(model_config, reads_text=reads_text))
+        by_head = [one for one, words in lacks.items() if not words]
+        return _Prepared(kinds, reads_text, by_head, class_names(model_config, reads_text=reads_text))
+
+    def _head(self, model_config: Any) -> Head | None:
+        names = self._config.class_names
+        if has_head(model_config):
+            return Head(class_labels(model_config), names)
+        if names is not None:
+            raise ConfigError(
+                f"`label_map` names the classes of a classifier's head, but {self._config.series.repo_id} has none: "
+                "leave it out."
+            )
+        return None
 
     def _leave_out(self, benchmarks: Sequence[Benchmark], need: str, remedy: str, gone: int) -> None:
         """Say that these cannot run with this model, when ``gone`` in all cannot.

@@ -16,7 +16,7 @@ __all__ = ["class_labels", "config_of", "has_head", "head_scores", "split_head"]
 _TASK = "ForImageClassification"
 
 
-class _TimmBody(TimmWrapperModel):
+class _TimmBody(TimmWrapperModel):  # type: ignore[misc]
     """The layers of a timm classifier as transformers' model without a head shows them: what is pooled, no scores."""
 
     def __init__(self, classifier: Any) -> None:
@@ -82,10 +82,10 @@ def head_scores(classifier: Any, body: Any, inputs: Mapping[str, torch.Tensor], 
 def _gives(module: nn.Module, output: Any) -> Iterator[None]:
     """Within the block the module returns this output, whatever it is shown."""
     before = module.__dict__.get("forward")  # of accelerate, if the model is split over devices
-    module.forward = lambda *_args, **_kwargs: output  # type: ignore[method-assign]
+    module.forward = lambda *_args, **_kwargs: output
     try:
         yield
     finally:
         del module.forward
         if before is not None:
-            module.forward = before  # type: ignore[method-assign]
+            module.forward = before

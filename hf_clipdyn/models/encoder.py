@@ -288,15 +288,12 @@ class Encoder:
         parts = [self._features(pixels[i : i + step], hidden, attentions) for i in range(0, n, step)]
         if len(parts) == 1:
             return parts[0]
+        logits = [part.logits for part in parts if part.logits is not None]
         return ImageFeatures(
             np.concatenate([part.projection for part in parts]),
-            *(
-                tuple(map(np.concatenate, zip(*layers, strict=True)))
-                for layers in ([part.hidden for part in parts], [part.attentions for part in parts])
-            ),
-            np.concatenate([part.logits for part in parts if part.logits is not None])
-            if self.labels
-            else None,
+            tuple(map(np.concatenate, zip(*(part.hidden for part in parts), strict=True))),
+            tuple(map(np.concatenate, zip(*(part.attentions for part in parts), strict=True))),
+            logits=np.concatenate(logits) if logits else None,
         )
 
     @property

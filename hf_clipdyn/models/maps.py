@@ -245,7 +245,7 @@ def _gradients(
         projection, output = encoder.image_output(values)
     last = getattr(output, "last_hidden_state", None)
     is_grid = last is not None and last.ndim == 4
-    features = seen[0] if seen and not is_grid else last
+    features: Any = seen[0] if seen and not is_grid else last
 
     def similarity(texts: NDArray[np.floating]) -> torch.Tensor:
         target = torch.as_tensor(texts).to(projection)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_models import RESNET, SWIN, TEXT, VISION
+from tiny_models import CLASSIFIERS, classifier
 from transformers import AutoModel, CLIPImageProcessor
 
 from hf_clipdyn.errors import ModelError
@@ -16,30 +16,6 @@ from hf_clipdyn.models.classifiers import config_of, has_head
 from hf_clipdyn.models.encoder import Encoder, read_config
 
 NAMES = {0: "cat", 1: "dog", 2: "bear"}
-TOWERS = {"vision_config": VISION, "text_config": TEXT, "projection_dim": 8}
-SIZES: dict[str, dict[str, Any]] = {
-    "ViT": VISION,
-    "Dinov2": VISION,
-    "DeiT": VISION,
-    "Beit": VISION,
-    "ResNet": RESNET,
-    "Swin": SWIN,
-    "ConvNext": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
-    "CLIP": TOWERS,
-    "Siglip": TOWERS,
-}
-
-
-def classifier(family: str, seed: int = 0, labels: dict[int, str] = NAMES) -> Any:
-    """A small random classifier of that family."""
-    config = getattr(transformers, f"{family}Config")(**SIZES[family], id2label=labels)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = getattr(transformers, f"{family}ForImageClassification")(config).eval()
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.data.add_(torch.randn_like(parameter) * 0.1)
-    return model
 
 
 @pytest.fixture
@@ -59,11 +35,11 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("family", SIZES)
+@pytest.mark.parametrize("family", CLASSIFIERS)
 def test_a_saved_classifier_embeds_with_its_body_and_answers_with_its_head(family, save, pixels):
     side = 64 if family == "ConvNext" else 16
     shown = np.kron(pixels, np.ones((1, side // 16, side // 16, 1), np.uint8))
-    whole = classifier(family)
+    whole = classifier(family, NAMES)
     folder = save(whole, side=side)
     encoder = Encoder.from_folder(folder, device="cpu")
     assert encoder.labels == tuple(NAMES.values())
@@ -90,7 +66,7 @@ def test_a_saved_classifier_embeds_with_its_body_and_answers_with_its_head(famil
 
 @pytest.mark.parametrize("family", ["ViT", "ResNet"])
 def test_weights_of_another_epoch_are_swapped_into_body_and_head(family, save, pixels):
-    first, second = (save(classifier(family, seed), f"epoch-{seed}") for seed in (0, 1))
+    first, second = (save(classifier(family, NAMES, seed), f"epoch-{seed}") for seed in (0, 1))
     encoder = Encoder.from_folder(first, device="cpu")
     encoder.load(second)
     expected = Encoder.from_folder(second, device="cpu").embed_images(pixels)
@@ -100,7 +76,7 @@ def test_weights_of_another_epoch_are_swapped_into_body_and_head(family, save, p
 
 
 def test_layers_and_attention_of_a_classifier_are_those_of_its_body(save, pixels):
-    whole = classifier("ViT")
+    whole = classifier("ViT", NAMES)
     encoder = Encoder.from_folder(save(whole), device="cpu")
     with encoder.eager_attention():
         features = encoder.embed_images(pixels[:2], hidden=True, attentions=True)
@@ -113,9 +89,9 @@ def test_layers_and_attention_of_a_classifier_are_those_of_its_body(save, pixels
 
 
 def test_a_head_without_its_weights_is_one_sentence(save):
-    folder = save(classifier("ViT"))
-    transformers.ViTModel(classifier("ViT").config, add_pooling_layer=False).save_pretrained(folder)
-    config = classifier("ViT").config
+    folder = save(classifier("ViT", NAMES))
+    transformers.ViTModel(classifier("ViT", NAMES).config, add_pooling_layer=False).save_pretrained(folder)
+    config = classifier("ViT", NAMES).config
     config.architectures = ["ViTForImageClassification"]
     config.save_pretrained(folder)
     with pytest.raises(
@@ -125,7 +101,7 @@ def test_a_head_without_its_weights_is_one_sentence(save):
 
 
 def test_a_live_classifier_that_began_as_an_encoder_has_a_head(save):
-    model = classifier("ViT")
+    model = classifier("ViT", NAMES)
     model.config.architectures = ["ViTModel"]  # as of the checkpoint that it was made from
     assert not has_head(model.config)
     assert has_head(config_of(model))

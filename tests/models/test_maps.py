@@ -6,14 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import EFFICIENT_NET, RESNET, SWIN, TEXT, VISION, pair, vision_model
-from transformers import (
-    CLIPImageProcessor,
-    ResNetConfig,
-    ResNetForImageClassification,
-    ViTConfig,
-    ViTForImageClassification,
-)
+from tiny_models import EFFICIENT_NET, SWIN, TEXT, VISION, classifier, pair, vision_model
+from transformers import CLIPImageProcessor
 
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import rollout, saliency_maps
@@ -35,10 +29,10 @@ FAMILIES: dict[str, Callable[[], Any]] = {
 WITH_CLASS_TOKEN = ["clip", "altclip", "chinese_clip", "vit", "dinov2", "registers"]
 TOWERS = {"clip", "altclip", "chinese_clip", "siglip"}
 ALL = ["attention", "attention_layers", "rollout", "gradient_input", "grad_cam"]
-CLASSES = {"num_labels": 5}
+CLASSES = dict(enumerate("abcde"))
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
-    "vit": lambda: ViTForImageClassification(ViTConfig(**VISION | CLASSES)),
-    "resnet": lambda: ResNetForImageClassification(ResNetConfig(**RESNET | CLASSES)),
+    "vit": lambda: classifier("ViT", CLASSES),
+    "resnet": lambda: classifier("ResNet", CLASSES),
 }
 
 
