@@ -23,6 +23,7 @@ from hf_clipdyn.benchmarks.shape_scores import (
     CROSSED_PROBE,
     HUMAN,
     LINEAR_PROBE,
+    NETWORKS,
     OBSERVERS,
     OTHER_CUE,
     TEXT_FREE,
@@ -141,6 +142,10 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             Reference(
                 role="human", name=OBSERVERS, title="humans among themselves", joins=("metric", "subset")
             ),
+            *(
+                Reference(role="baseline", name=name, title=title, drawn=False)
+                for name, (title, _, _) in NETWORKS.items()
+            ),
         ),
     )
     columns = ("image_id", *_CUES)
@@ -156,6 +161,7 @@ class ShapeBias(ClassifiedKind[KindSettings]):
     }
     needs_text = False  # a vision model answers the triplets and the probes
     text_drift = True
+    score_version = 2
     clusters = ("shape_exemplar", "texture_exemplar")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
