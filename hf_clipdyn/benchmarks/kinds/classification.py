@@ -9,6 +9,7 @@ from hf_clipdyn.benchmarks.base import Common, KindSettings, digest
 from hf_clipdyn.benchmarks.classes import ClassifiedKind
 from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.heads import HEAD
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.settings import ClassificationSettings
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
@@ -140,6 +141,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             **_DRAWN,
             **{f"{a} and {b}": f"{_DRAWN[a]} minus {_DRAWN[b]}" for a, b in PAIRED},
         },
+        probes={HEAD: "own head"},
         references=(
             Reference(role="chance", title="chance"),
             Reference(

@@ -122,6 +122,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
             ),
         },
         variants={_FITTED: "one fitted temperature"},
+        probes={HEAD: "own head"},
         references=(
             Reference(role="chance", title="chance"),
             Reference(role="lower_bound", title="entropy of people"),

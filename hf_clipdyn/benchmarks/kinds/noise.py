@@ -20,6 +20,7 @@ from hf_clipdyn.benchmarks.base import (
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_of, ranking
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.heads import HEAD
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noise_scores import CLEAN, noise_numbers, noise_numbers_together
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -139,6 +140,7 @@ class Noise(LabelledKind[NoiseSettings]):
                 limits=(0.0, 1.0),
             ),
         },
+        probes={HEAD: "own head"},
         references=(
             Reference(role="chance", title="chance", joins=("metric", "probe")),
             Reference(role="human", title="people (rough)", joins=("metric", "condition", "level")),

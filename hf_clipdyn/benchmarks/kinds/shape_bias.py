@@ -16,6 +16,7 @@ from hf_clipdyn.benchmarks.base import (
 )
 from hf_clipdyn.benchmarks.classes import ClassifiedKind, default_templates
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.heads import HEAD
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.shape_scores import (
@@ -133,7 +134,7 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             _THOUSAND: "1,000-way",
         },
         subsets={CONFLICT: "images with a conflict"},
-        probes={LINEAR_PROBE: "linear probe"},
+        probes={LINEAR_PROBE: "linear probe", HEAD: "own head"},
         references=(
             Reference(role="chance", title="chance", joins=("metric", "probe")),
             Reference(role="null", title="decisions shuffled over the images", joins=("metric", "variant")),

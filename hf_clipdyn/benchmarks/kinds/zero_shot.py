@@ -8,7 +8,7 @@ import pandas as pd
 from hf_clipdyn.benchmarks.base import Common, KindSettings, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
-from hf_clipdyn.benchmarks.heads import at_head
+from hf_clipdyn.benchmarks.heads import HEAD, at_head
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
@@ -47,6 +47,7 @@ class ZeroShot(LabelledKind[KindSettings]):
                 **_SHARE,
             ),
         },
+        probes={HEAD: "own head"},
         references=(Reference(role="chance", title="chance", joins=("metric",)),),
     )
     trial_columns: ClassVar = {
