@@ -90,12 +90,13 @@ def test_metrics_load_from_whatever_folder_one_stands_in(
     assert (result["n_shape"], result["n_texture"]) == (2, 1)
 
 
-def test_nine_metrics_are_bundled() -> None:
+def test_ten_metrics_are_bundled() -> None:
     assert metric_names() == [
         "cue_preference",
         "error_consistency",
         "iqa_correlation",
         "jnd_map",
+        "learning_order",
         "noise_robustness",
         "saliency",
         "shape_bias",

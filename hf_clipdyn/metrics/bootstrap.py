@@ -33,6 +33,7 @@ __all__ = [
     "bootstrap_weights",
     "clustered_correlation_interval",
     "clustered_share_interval",
+    "goodman_intervals",
     "influence_interval",
     "mean_intervals",
     "resampled_intervals",
@@ -258,6 +259,43 @@ def wilson_interval(
     # Rounding must not put a share of exactly 0 or 1 outside its own interval.
     low, high = min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
     return [float(low), float(high)]
+
+
+def goodman_intervals(
+    counts: Sequence[float], *, design_effect: float = 1.0, confidence_level: float = 0.95
+) -> list[list[float]]:
+    """Simultaneous intervals of all shares of a whole, such as of shape, texture and other answers (Goodman 1965).
+
+    Args:
+        counts: of each of k answers.
+        design_effect: how many times clusters of items enlarge the variance: the counts are divided by it.
+        confidence_level: that all k intervals together cover, in (0, 1).
+
+    Returns:
+        [low, high] of each share; NaN where nothing was counted.
+
+    Raises:
+        MetricError: fewer than two counts, one below 0, or a design effect that is not above 0.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.bootstrap import goodman_intervals
+        >>> [[round(end, 3) for end in ends] for ends in goodman_intervals([30, 10, 40])]
+        [[0.258, 0.509], [0.061, 0.239], [0.371, 0.629]]
+    """
+    sizes = np.asarray(counts, np.float64)
+    if sizes.ndim != 1 or len(sizes) < 2 or not (sizes >= 0).all():
+        raise MetricError("counts must be two or more numbers, each 0 or more.")
+    if not design_effect > 0:
+        raise MetricError(f"design_effect must be above 0, but is {design_effect}.")
+    n = sizes.sum() / design_effect
+    if n == 0:
+        return [[float("nan")] * 2 for _ in counts]
+    quantile = special.chdtri(1, (1 - confidence_level) / len(sizes))
+    shares = sizes / sizes.sum()
+    half = np.sqrt(quantile * (quantile + 4 * n * shares * (1 - shares)))
+    ends = (quantile + 2 * n * shares + np.array([-half, half])) / (2 * (n + quantile))
+    intervals: list[list[float]] = np.clip(ends, 0, 1).T.tolist()
+    return intervals
 
 
 def student_interval(

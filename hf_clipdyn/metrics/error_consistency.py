@@ -6,23 +6,34 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, as_booleans, as_exemplars, check_lengths
+from hf_clipdyn.metrics._validation import (
+    Floats,
+    as_booleans,
+    as_code_table,
+    as_codes,
+    as_exemplars,
+    check_lengths,
+)
 from hf_clipdyn.metrics.bootstrap import (
     Resampling,
     Scale,
     clustered_correlation_interval,
     resampled_intervals,
+    wilson_interval,
 )
 
 __all__ = [
     "PAIR_STATISTICS",
     "error_consistency",
+    "kappa_forms",
     "observer_consistency",
     "observer_pairs",
     "pair_statistics",
+    "same_wrong_answer",
 ]
 
 _KAPPAS = ("kappa", "kappa_min", "kappa_max")
+_FORMS = ("kappa_unbiased", "kappa_over_max", "copy_probability")
 PAIR_STATISTICS = (*_KAPPAS, "observed_consistency", "accuracy_difference")
 """The rows of `pair_statistics`."""
 
@@ -34,6 +45,8 @@ def error_consistency(
     predictions: ArrayLike,
     references: ArrayLike,
     *,
+    decisions: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
     seed: int = 0,
@@ -48,12 +61,16 @@ def error_consistency(
     Args:
         predictions: whether the first observer was correct on each image, shape (n,).
         references: the same for the second observer, on the same images in the same order.
+        decisions: what each observer answered, shape (2, n), for `same_wrong_answer`.
+        labels: the right answers, shape (n,); they belong to ``decisions``.
         n_resamples, confidence_level, seed: see `bootstrap.Resampling`. Images are resampled, the observers stay.
 
     Returns:
         - ``kappa`` in [-1, 1]: 1 for the same errors, 0 for independent ones. NaN
           where both are right on all images or both wrong on all, since nothing is left to explain.
         - ``kappa_min``, ``kappa_max``: the range that the two accuracies allow.
+        - ``kappa_unbiased``, ``kappa_over_max``, ``copy_probability``: see `kappa_forms`.
+        - with ``decisions`` those of `same_wrong_answer`, and ``same_wrong_answer_ci``.
         - ``observed``, ``expected`` in [0, 1]; ``n`` images.
         - ``kappa_ci``, ``observed_ci``, ``expected_ci``: [low, high]; ``causes``.
         The value does not change when the observers are swapped.
@@ -73,18 +90,18 @@ def error_consistency(
     n = len(first)
     outcomes = np.bincount(2 * first + second, minlength=4)
     kappa, observed, expected = _kappa(outcomes[None].astype(np.float64))[0].tolist()
-    (_, (low,), (high,), *_), _ = pair_statistics(
-        first[:, None].astype(np.float64), second[:, None].astype(np.float64)
-    )
+    forms = kappa_forms(first[:, None].astype(np.float64), second[:, None].astype(np.float64))
     causes: dict[str, str] = {}
+    one_sided = [one for one in (first, second) if one.all() or not one.any()]
+    if one_sided:
+        right = "right" if one_sided[0].all() else "wrong"
+        causes = dict.fromkeys(_FORMS, f"one observer is {right} on all images")
     if expected == 1:
         kappa = float("nan")
-        right = "right" if first.all() else "wrong"
-        causes = dict.fromkeys(_KAPPAS, f"both observers are {right} on all images")
+        causes = dict.fromkeys((*_KAPPAS, *_FORMS), f"both observers are {right} on all images")
     result: dict[str, Any] = {
+        **{name: float(value) for name, (value,) in forms.items()},
         "kappa": kappa,
-        "kappa_min": float(low),
-        "kappa_max": float(high),
         "observed": observed,
         "expected": expected,
         "n": n,
@@ -93,7 +110,115 @@ def error_consistency(
     if resampling:
         intervals = resampled_intervals(_kappa, outcomes, _SCALES, resampling).tolist()
         result |= {f"{name}_ci": interval for name, interval in zip(_VALUES, intervals, strict=True)}
+    if decisions is not None or labels is not None:
+        if decisions is None or labels is None:
+            raise MetricError("decisions and labels belong together: give both or neither.")
+        errors = same_wrong_answer(first, second, decisions, labels)
+        causes |= errors.pop("causes")
+        result |= errors
+        if resampling:
+            share, n_wrong = errors["same_wrong_answer"], errors["n_wrong"]
+            level = resampling.confidence_level
+            result["same_wrong_answer_ci"] = (
+                wilson_interval(share, n_wrong, level) if n_wrong else [float("nan")] * 2
+            )
     return result
+
+
+def kappa_forms(first: Floats, second: Floats) -> dict[str, Floats]:
+    """Kappa of each pair of observers, its bounds, and three forms that are easier to compare.
+
+    Args:
+        first, second: whether the observers were correct, (n, P) for P pairs; an image with a NaN is left out of its
+            pair.
+
+    Returns:
+        Arrays (P,), of accuracies p1 and p2 and the consistency c that they explain:
+
+        - ``kappa``, ``kappa_min``, ``kappa_max``;
+        - ``kappa_unbiased``, n kappa / (n - 1 + kappa) (Klein et al. 2025). For its error use the influences on kappa
+          of `pair_statistics`: the two differ by about 3 / n at most;
+        - ``kappa_over_max`` in [-1, 1], of what the accuracies allow: kappa / kappa_max, or kappa / |kappa_min| if
+          kappa is negative;
+        - ``copy_probability``, kappa (1 - c) / (2 p (1 - p)) with the larger accuracy p: the share of trials on which
+          an observer would have to copy the answer of the better one, if it answered the rest independently.
+
+        All are NaN where both observers are right, or wrong, on all images. Where only one of them is, kappa and its
+        bounds are 0, and the three forms are NaN.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.error_consistency import kappa_forms
+        >>> forms = kappa_forms(np.array([[1.0], [1], [1], [0]]), np.array([[1.0], [1], [0], [0]]))
+        >>> {name: round(float(value), 4) for name, (value,) in forms.items() if name != "kappa_min"}
+        {'kappa': 0.5, 'kappa_max': 0.5, 'kappa_unbiased': 0.5714, 'kappa_over_max': 1.0, 'copy_probability': 0.6667}
+    """
+    kappa, low, high = pair_statistics(first, second)[0][: len(_KAPPAS)]
+    both = ~(np.isnan(first) | np.isnan(second))
+    n = both.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p1, p2 = (np.where(both, one, 0.0).sum(axis=0) / n for one in (first, second))
+        better = np.maximum(p1, p2)
+        expected = p1 * p2 + (1 - p1) * (1 - p2)
+        forms = {
+            "kappa_unbiased": n * kappa / (n - 1 + kappa),
+            "kappa_over_max": np.where(kappa >= 0, kappa / high, kappa / np.abs(low)),
+            "copy_probability": kappa * (1 - expected) / (2 * better * (1 - better)),
+        }
+    formal = (p1 % 1 == 0) | (p2 % 1 == 0)
+    forms = {name: np.where(formal, np.nan, values) for name, values in forms.items()}
+    return {"kappa": kappa, "kappa_min": low, "kappa_max": high, **forms}
+
+
+def same_wrong_answer(
+    first: ArrayLike, second: ArrayLike, decisions: ArrayLike, labels: ArrayLike
+) -> dict[str, Any]:
+    """How often two observers who are both wrong give the same answer.
+
+    Args:
+        first, second: whether each observer was correct on each image, shape (n,).
+        decisions: what each of them answered, shape (2, n): numbers or names.
+        labels: the right answers, shape (n,).
+
+    Returns:
+        - ``same_wrong_answer`` in [0, 1]: share of equal answers on the images that are wrong for both; NaN if there
+          are none;
+        - ``same_wrong_answer_chance``: the share for independent errors. For each label it is the sum over the answers
+          c of q1(c) q2(c), with q the shares among all wrong answers of an observer to that label; the mean over the
+          same images. For K answers that are equally likely it is 1 / (K - 1);
+        - ``n_wrong``: images that are wrong for both; ``causes``.
+
+    Raises:
+        MetricError: different lengths, no rows, or missing answers.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import same_wrong_answer
+        >>> answers = [["dog", "dog", "car", "cat"], ["dog", "car", "car", "dog"]]
+        >>> same_wrong_answer([0, 0, 0, 1], [0, 0, 0, 0], answers, ["cat"] * 4)["same_wrong_answer"]
+        0.6666666666666666
+    """
+    right = as_booleans("first", first), as_booleans("second", second)
+    check_lengths({"first": right[0], "second": right[1]})
+    answers = as_code_table("decisions", decisions, 2, len(right[0]))
+    truth, n_labels = as_codes("labels", labels, len(right[0]))
+    wrong = ~(right[0] | right[1])
+    n_wrong = int(wrong.sum())
+    causes = {}
+    if not n_wrong:
+        causes = dict.fromkeys(
+            ("same_wrong_answer", "same_wrong_answer_chance"), "no image is wrong for both observers"
+        )
+    counts = np.zeros((2, n_labels, int(answers.max()) + 1))
+    for of_observer, given, correct in zip(counts, answers, right, strict=True):
+        np.add.at(of_observer, (truth[~correct], given[~correct]), 1)
+    shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
+    by_label = (shares[0] * shares[1]).sum(axis=1)
+    return {
+        "same_wrong_answer": float((answers[0] == answers[1])[wrong].mean()) if n_wrong else float("nan"),
+        "same_wrong_answer_chance": float(by_label[truth[wrong]].mean()) if n_wrong else float("nan"),
+        "n_wrong": n_wrong,
+        "causes": causes,
+    }
 
 
 def observer_consistency(

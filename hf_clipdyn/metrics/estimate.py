@@ -30,11 +30,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
-from hf_clipdyn.metrics._validation import Floats, Ints
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._validation import Floats, Ints, as_numbers, check_lengths
 from hf_clipdyn.metrics.bootstrap import Statistic
 from hf_clipdyn.metrics.shared_images import SharedImages
 
@@ -45,6 +48,7 @@ __all__ = [
     "Units",
     "left_out_influence",
     "mean_influence",
+    "mean_over_pairs",
     "weighted_sum",
     "without_each",
 ]
@@ -213,3 +217,77 @@ def without_each(statistic: Statistic, n_groups: int) -> Floats:
         [[-0.333, -0.333, 0.667]]
     """
     return left_out_influence(statistic(1.0 - np.eye(n_groups)))
+
+
+def mean_over_pairs(
+    values: ArrayLike,
+    seeds: ArrayLike,
+    influences: Sequence[Influence] = (),
+    *,
+    signs: ArrayLike | None = None,
+    confidence_level: float = 0.95,
+) -> dict[str, Any]:
+    """The mean of a number over pairs of runs, such as kappa between seeds, or the difference of two such means.
+
+    Pairs that share a seed depend on each other, and so do numbers on the same items. The two errors are added:
+    half-width² = t²(seeds - 1) V_seeds + t²(clusters - 1) V_items, with V_seeds of the jackknife over seeds. That is on
+    the safe side, since V_seeds contains what the items add to the differences between seeds.
+
+    Args:
+        values: shape (P,), the number of each pair.
+        seeds: shape (P, 2), the seeds of its two runs, which differ.
+        influences: of the items on each value; () leaves the items out of the interval.
+        signs: shape (P,), 1 for pairs whose mean counts, -1 for those whose mean is subtracted; None for 1 everywhere.
+        confidence_level: in (0, 1).
+
+    Returns:
+        ``value``, ``ci`` [low, high], ``variance_seeds`` and ``variance_items`` (NaN if unknown: the interval leaves
+        that part out), ``n_pairs``, ``n_seeds``, ``causes``.
+
+    Raises:
+        MetricError: other shapes, a pair of equal seeds, a value that is not finite.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.estimate import mean_over_pairs
+        >>> result = mean_over_pairs([0.3, 0.4, 0.5], [[0, 1], [0, 2], [1, 2]])
+        >>> result["value"], round(result["variance_seeds"], 6), result["causes"]
+        (0.4, 0.013333, {'variance_items': 'no items were given'})
+    """
+    numbers = as_numbers("values", values)
+    ends = np.asarray(seeds)
+    sides = np.ones(len(numbers)) if signs is None else as_numbers("signs", signs)
+    check_lengths({"values": numbers, "seeds": ends, "signs": sides})
+    if ends.shape != (len(numbers), 2) or (ends[:, 0] == ends[:, 1]).any():
+        raise MetricError("seeds must be two different seeds for each value: leave out pairs of equal seeds.")
+    groups = [sides == sign for sign in np.unique(sides)]
+
+    def weights(kept: NDArray[np.bool_]) -> Floats:
+        """Of the pairs; NaN if none of a group is kept."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(sum(np.sign(sides) * (one & kept) / (one & kept).sum() for one in groups))
+
+    of_pairs = weights(np.full(len(numbers), True))
+    value, distinct = float(of_pairs @ numbers), np.unique(ends)
+    left_out = np.array([weights((ends != seed).all(axis=1)) @ numbers for seed in distinct])
+    shift = left_out_influence(left_out)
+    of_items = (
+        weighted_sum(influences, of_pairs.tolist())
+        if influences
+        else Influence.unknown("no items were given")
+    )
+    variances = {
+        "variance_seeds": float(shift @ shift) * len(distinct) / (len(distinct) - 1),
+        "variance_items": of_items.variance,
+    }
+    causes = {"variance_items": of_items.cause} if of_items.cause else {}
+    if math.isnan(variances["variance_seeds"]):
+        causes["variance_seeds"] = "without one of the seeds there is no pair"
+    degrees = len(distinct) - 1, of_items.n_clusters - 1
+    squares = [
+        special.stdtrit(freedom, (1 + confidence_level) / 2) ** 2 * variance
+        for freedom, variance in zip(degrees, variances.values(), strict=True)
+        if not math.isnan(variance)
+    ]
+    half = math.sqrt(sum(squares)) if squares else math.nan
+    sizes = {"n_pairs": len(numbers), "n_seeds": len(distinct)}
+    return {"value": value, "ci": [value - half, value + half], **variances, **sizes, "causes": causes}

@@ -8,10 +8,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_exemplars, as_strings, check_lengths
-from hf_clipdyn.metrics.bootstrap import Resampling, clustered_share_interval, resampled_intervals
+from hf_clipdyn.metrics.bootstrap import (
+    Resampling,
+    clustered_share_interval,
+    goodman_intervals,
+    resampled_intervals,
+)
+from hf_clipdyn.metrics.estimate import Influence, Units, mean_influence
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
-__all__ = ["GEIRHOS_CLASSES", "decision_influences", "shape_bias"]
+__all__ = ["GEIRHOS_CLASSES", "answer_shares", "decision_influences", "shape_bias"]
 
 _BIASES = ("shape_bias", "texture_bias")
 _VALUES = (*_BIASES, "cue_accuracy", "shape_accuracy", "texture_accuracy")
@@ -161,6 +167,76 @@ def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: Arr
     placed = np.zeros((len(influences), len(conflict)))
     placed[:, conflict] = list(influences.values())
     return dict(zip(influences, placed, strict=True))
+
+
+def answer_shares(
+    predictions: ArrayLike,
+    shapes: ArrayLike,
+    textures: ArrayLike,
+    *,
+    classes: Sequence[str] | None = None,
+    shape_exemplars: ArrayLike | None = None,
+    texture_exemplars: ArrayLike | None = None,
+    confidence_level: float = 0.95,
+) -> dict[str, Any]:
+    """The shares of answers for the shape, for the texture and for anything else, which the shape bias hides.
+
+    Args:
+        predictions, shapes, textures, classes, shape_exemplars, texture_exemplars: as for `shape_bias`. With the
+            exemplars the intervals are widened by the largest design effect of the three shares.
+        confidence_level: that the three intervals together cover.
+
+    Returns:
+        - ``shape``, ``texture``, ``other`` in [0, 1], which sum to 1; ``unclassified``, the part of ``other`` outside
+          the classes (``na``); NaN without any conflict;
+        - ``<name>_ci`` of the first three, see `goodman_intervals`; ``<name>_chance``, the share for the same answers
+          in random order: 1 / K, 1 / K and 1 - 2 / K for K balanced classes;
+        - ``n``, ``design_effect`` (at least 1), ``causes``.
+
+    Raises:
+        MetricError: as for `shape_bias`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.shape_bias import answer_shares
+        >>> answers, shapes = ["cat", "dog", "na", "dog"], ["cat", "cat", "cat", "dog"]
+        >>> shares = answer_shares(answers, shapes, ["dog", "car", "dog", "cat"])
+        >>> [shares[name] for name in ("shape", "texture", "other", "unclassified")]
+        [0.5, 0.0, 0.5, 0.25]
+    """
+    predicted, shape, texture, conflict, known = _in_conflict(predictions, shapes, textures, classes)
+    exemplars = [one[conflict] for one in as_exemplars(shape_exemplars, texture_exemplars, len(conflict))]
+    n = len(predicted)
+    hits = [predicted == shape, predicted == texture]
+    by_name = dict(zip(("shape", "texture", "other"), [*hits, ~(hits[0] | hits[1])], strict=True))
+    counts = {name: int(column.sum()) for name, column in by_name.items()}
+    effect = 1.0
+    if exemplars and n:
+        starts = [0, int(exemplars[0].max()) + 1]
+        codes = np.stack(exemplars, axis=1) + starts
+        units = Units("rows", codes, min(len(np.unique(column)) for column in codes.T))
+        for name, column in by_name.items():
+            independent = counts[name] * (n - counts[name]) / n**3
+            variance = Influence.on(units, mean_influence(column)).variance
+            effect = max(effect, variance / independent) if independent else effect
+    names = np.unique(predicted)
+    decided = np.array([(predicted == name).sum() for name in names])
+    chances = [
+        float(decided @ [(cue == name).sum() for name in names]) / n**2 if n else float("nan")
+        for cue in (shape, texture)
+    ]
+    intervals = goodman_intervals(
+        list(counts.values()), design_effect=effect, confidence_level=confidence_level
+    )
+    result = {name: _share(count, n) for name, count in counts.items()}
+    result["unclassified"] = _share(int(np.isin(predicted, list(known), invert=True).sum()), n)
+    return {
+        **result,
+        **{f"{name}_ci": interval for name, interval in zip(counts, intervals, strict=True)},
+        **dict(zip((f"{name}_chance" for name in counts), [*chances, 1 - sum(chances)], strict=True)),
+        "n": n,
+        "design_effect": effect,
+        "causes": {} if n else dict.fromkeys(result, "no row has a texture other than its shape"),
+    }
 
 
 def _share(count: int, n: int) -> float:

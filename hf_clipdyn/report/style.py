@@ -131,6 +131,7 @@ _PRINTED: dict[Any, Any] = {
     "ytick.labelsize": 7,
     "xtick.major.size": 2.5,
     "xtick.major.width": 0.75,
+    "xtick.minor.width": 0.75,
     "xtick.major.pad": 2,
     "ytick.major.pad": 2,
     "legend.fontsize": 7,

@@ -16,11 +16,16 @@ _KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `bool`): whether the first observer was correct on each image.
     references (`list` of `bool`): whether the second observer was correct, on the same images.
+    decisions (two `list`s): what each observer answered on each image. Optional.
+    labels (`list`): the right answers; they belong to decisions.
     {RESAMPLING}
 
 Returns:
     kappa (`float`): in [-1, 1]; NaN with a warning if both are right on all images, or both wrong.
     kappa_min, kappa_max (`float`): the range that the two accuracies allow.
+    kappa_unbiased, kappa_over_max, copy_probability (`float`): without its bias, of what the accuracies allow, and the
+        share of trials copied from the better observer; NaN if one observer is right, or wrong, on all images.
+    same_wrong_answer, same_wrong_answer_chance, n_wrong: with decisions, of the images that are wrong for both.
     observed, expected (`float`): share of images with both right or both wrong; the share for independent errors.
     n (`int`): images.
     kappa_ci, observed_ci, expected_ci (`list`): [low, high], from resampled images.

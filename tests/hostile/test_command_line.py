@@ -156,10 +156,8 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
         for path in ("file", "pipe", "/dev/null", "empty", LONG, BINARY, "a\nb", "")
     ],
     *[(("repair", path), "") for path in ("file", "pipe", "/dev/null", "empty", LONG, BINARY, MARKUP)],
-    *[
-        (("prepare", name, "--output", "out"), "no data set")
-        for name in ("nothing", LONG, MARKUP, "../victim", "")
-    ],
+    *[(("prepare", name, "--output", "out"), "no data set") for name in ("nothing", MARKUP, "../victim", "")],
+    (("prepare", LONG, "--output", "out"), "characters"),
     (("prepare", "procedural", "--output", "file"), "file"),
     (("prepare", "procedural", "--output", "out", "--num-processes", "x"), "--num-processes"),
     *[(("convert", "me/run", "out.pt", "--store", path), "") for path in ("none", "file", "empty", LONG)],

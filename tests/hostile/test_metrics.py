@@ -11,6 +11,7 @@ NAMES = {"shape_bias": {"predictions": "cdc", "shapes": "ccd", "textures": "ddc"
 NUMBERS: dict[str, dict[str, list[Any]]] = {
     "cue_preference": {"distances_shape": [0.1, 0.2, 0.3], "distances_texture": [0.2, 0.1, 0.5]},
     "error_consistency": {"predictions": [True, False, True], "references": [True, True, False]},
+    "learning_order": {"right": [[[True, False], [True, True]]] * 3},
     "iqa_correlation": {"predictions": [0.1, 0.2, 0.4], "references": [1.0, 3.0, 2.0]},
     "two_afc": {"distances_0": [0.1, 0.2, 0.3], "distances_1": [0.2, 0.1, 0.5], "judgements": [0, 1, 0.5]},
     "jnd_map": {"distances": [0.1, 0.2, 0.3], "same": [0, 1, 0.5]},

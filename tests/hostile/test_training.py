@@ -151,8 +151,9 @@ def test_what_is_no_readable_file_is_no_recipe(clipdyn: Clipdyn, tmp_path: Path)
     work = tmp_path / "work"
     (work / "folder.yaml").mkdir()
     (work / "loop.yaml").symlink_to("loop.yaml")
-    for name in ("folder.yaml", "loop.yaml", "absent.yaml", "/dev/zero.yaml", "/dev/zero", "x" * 5000):
+    for name in ("folder.yaml", "loop.yaml", "absent.yaml", "/dev/zero.yaml", "/dev/zero", "x" * 4000):
         assert "no " in clipdyn("train", "--config", name, seconds=20).sentence
+    assert "4096" in clipdyn("train", "--config", "x" * 5000, seconds=20).sentence
 
 
 FLAGS = {

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests/metrics/recipes.py
 
 # The same examples in every run, and no time limit for one of them: the machines are shared.
 settings.register_profile("metrics", derandomize=True, deadline=None, max_examples=60)

@@ -11,6 +11,7 @@ from hf_clipdyn.metrics.bootstrap import (
     bootstrap_weights,
     clustered_correlation_interval,
     clustered_share_interval,
+    goodman_intervals,
     mean_intervals,
     resampled_intervals,
     wilson_interval,
@@ -181,3 +182,41 @@ def test_resamples_drawn_in_parts_are_those_of_one_call(counts, monkeypatch):
     assert np.array_equal(resampled_intervals(statistic, counts, ["linear"], resampling), whole)
     assert max(shapes) == 7
     assert sum(shapes) == 333 + 1  # and the estimate
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (
+            (9236, 398, 2366),
+            [
+                [0.7603377122, 0.7787381613],
+                [0.0294706891, 0.0373083459],
+                [0.1886173087, 0.2060051499],
+            ],
+        ),
+        (
+            (30, 10, 40),
+            [
+                [0.2579057583, 0.5088067785],
+                [0.0609611184, 0.2391764920],
+                [0.3707230229, 0.6292769771],
+            ],
+        ),
+    ],
+)
+def test_simultaneous_intervals_of_shares_match_statsmodels(counts, expected):
+    assert np.array(goodman_intervals(counts)) == pytest.approx(np.array(expected), abs=5e-11)
+    assert goodman_intervals([2 * one for one in counts], design_effect=2) == goodman_intervals(counts)
+
+
+def test_shares_of_nothing_have_no_interval_and_an_answer_that_nobody_gave_has_one():
+    assert np.isnan(goodman_intervals([0, 0, 0])).all()
+    (low, high), *_ = goodman_intervals([0, 5, 5])
+    assert low == 0 < high
+
+
+@pytest.mark.parametrize(("counts", "effect"), [([3], 1), ([3, -1], 1), ([3, 1], 0)])
+def test_shares_need_two_counts_and_a_design_effect(counts, effect):
+    with pytest.raises(MetricError, match=r"two or more numbers|design_effect"):
+        goodman_intervals(counts, design_effect=effect)

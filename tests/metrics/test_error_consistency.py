@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recipes import trials
 from sklearn.metrics import cohen_kappa_score
 
-from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
+from hf_clipdyn.metrics.error_consistency import (
+    error_consistency,
+    observer_consistency,
+    pair_statistics,
+    same_wrong_answer,
+)
 
+FORMS = ("kappa_unbiased", "kappa_over_max", "copy_probability")
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80)
 
 
@@ -138,4 +145,108 @@ def test_a_kappa_that_one_image_alone_defines_has_the_whole_range_as_interval():
     result = error_consistency([1, 1, 1, 0], [1, 1, 1, 1])
     assert result["kappa"] == 0
     assert result["kappa_ci"] == [-1, 1]
+    assert result["causes"].keys() == set(FORMS)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (
+            (0, 4),
+            (0, 5),
+            {
+                "kappa": -0.1253196931,
+                "kappa_unbiased": -0.1289473684,
+                "kappa_min": -0.7391304348,
+                "kappa_max": 1,
+                "kappa_over_max": -0.1695501730,
+                "copy_probability": -0.1253196931,
+                "same_wrong_answer": 3 / 6,
+                "n_wrong": 6,
+            },
+        ),
+        (
+            (0, 5),
+            (1, 5),
+            {
+                "kappa": -0.03896103896,
+                "kappa_unbiased": -0.04,
+                "kappa_max": 0.8961038961,
+                "copy_probability": -0.04,
+            },
+        ),
+        (
+            (0, 0),
+            (0, 7),
+            {
+                "kappa": 0.03381642512,
+                "kappa_max": 0.03381642512,
+                "kappa_min": -0.1594202899,
+                "kappa_over_max": 1,
+                "copy_probability": 0.09090909091,
+                "same_wrong_answer": 3 / 7,
+                "n_wrong": 7,
+            },
+        ),
+    ],
+)
+def test_the_forms_of_kappa_match_the_authors_code(first, second, expected):
+    decisions, labels, right = trials(3, 8, 40, (7, 31, 13, 17, 3, 101), 8, 11)
+    result = error_consistency(
+        right[first], right[second], decisions=[decisions[first], decisions[second]], labels=labels
+    )
+    assert {name: result[name] for name in expected} == pytest.approx(expected, abs=5e-11)
+    low, high = result["same_wrong_answer_ci"]
+    assert low < result["same_wrong_answer"] < high
     assert result["causes"] == {}
+
+
+@pytest.mark.parametrize(("value", "word"), [(True, "right"), (False, "wrong")])
+def test_beside_one_observer_who_is_always_right_or_wrong_kappa_is_zero_and_its_other_forms_are_undefined(
+    value, word
+):
+    result = error_consistency([value] * 4, [True, True, False, True], n_resamples=0)
+    assert [result[name] for name in ("kappa", "kappa_min", "kappa_max")] == [0, 0, 0]
+    assert np.isnan([result[name] for name in FORMS]).all()
+    assert result["causes"] == dict.fromkeys(FORMS, f"one observer is {word} on all images")
+
+
+def test_two_observers_who_are_always_right_have_none_of_the_forms():
+    result = error_consistency([True] * 4, [True] * 4, n_resamples=0)
+    assert np.isnan([result[name] for name in FORMS]).all()
+    assert result["causes"].keys() == {"kappa", "kappa_min", "kappa_max", *FORMS}
+
+
+def test_the_copy_probability_is_the_share_of_trials_that_were_copied():
+    rng = np.random.default_rng(3)
+    better = rng.random(200_000) < 0.8
+    copied = rng.random(200_000) < 0.3
+    worse = np.where(copied, better, rng.random(200_000) < 0.8)
+    assert error_consistency(better, worse, n_resamples=0)["copy_probability"] == pytest.approx(0.3, abs=0.01)
+
+
+def test_independent_wrong_answers_are_equal_as_often_as_chance_says():
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 4, 50_000)
+    uniform = (labels + rng.integers(1, 4, (2, 50_000))) % 4
+    wrong = np.zeros(50_000, bool)
+    result = same_wrong_answer(wrong, wrong, uniform, labels)
+    assert result["same_wrong_answer_chance"] == pytest.approx(1 / 3, abs=0.001)
+    assert result["same_wrong_answer"] == pytest.approx(1 / 3, abs=0.01)
+    alike = same_wrong_answer(wrong, wrong, [uniform[0], uniform[0]], labels)
+    assert alike["same_wrong_answer"] == 1
+
+
+def test_without_an_image_that_is_wrong_for_both_there_is_no_same_wrong_answer():
+    result = error_consistency([1, 0], [0, 1], decisions=[["a", "b"], ["b", "a"]], labels=["a", "a"])
+    assert np.isnan([result["same_wrong_answer"], *result["same_wrong_answer_ci"]]).all()
+    assert result["causes"]["same_wrong_answer"] == "no image is wrong for both observers"
+
+
+@pytest.mark.parametrize(("n", "error"), [(160, 0.089), (1200, 0.033)])
+def test_many_published_differences_are_within_the_standard_error(n, error):
+    """At accuracies of .8 and a kappa of .4."""
+    first, second = np.repeat([[1, 1, 0, 0], [1, 0, 1, 0]], [704, 96, 96, 104], axis=1).astype(float)
+    values, influences = pair_statistics(first[:, None], second[:, None])
+    assert values[0] == pytest.approx(0.4)
+    assert np.sqrt(np.square(influences[0]).sum() * 1000 / n) == pytest.approx(error, abs=5e-4)

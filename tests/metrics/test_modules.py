@@ -86,6 +86,10 @@ def example(name: str) -> tuple[dict, dict]:
             },
             {"groups": list(range(8)) * 3, "n_classes": 10},
         ),
+        "learning_order": (
+            {"right": (rng.random((N, 4, 9)) < 0.6).tolist()},
+            {"clusters": [f"image{i // 2}" for i in range(9)]},
+        ),
         "zero_shot_accuracy": (
             {
                 "predictions": [rng.permutation(7).tolist() for _ in range(N)],
@@ -109,9 +113,9 @@ def cache(tmp_path, monkeypatch):
     return str(tmp_path)
 
 
-def test_the_package_finds_the_nine_modules():
+def test_the_package_finds_the_ten_modules():
     assert metric_names() == NAMES
-    assert len(NAMES) == 9
+    assert len(NAMES) == 10
     assert [metric_path(name) for name in NAMES] == FOLDERS
 
 

@@ -115,6 +115,7 @@ CALLS = {
         "distances_1": [2.0, 1.0, 1.0],
         "judgements": [0.5, 0.0, 1.0],
     },
+    "learning_order": {"right": [[[0, 1], [1, 1]], [[1, 0], [1, 0]]]},
     "jnd_map": {"distances": [1.0, 2.0, 3.0], "same": [1.0, 0.5, 0.0]},
     "saliency": {
         "predictions": [[[0.0, 1.0], [2.0, 0.0]]],

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, decision_influences, shape_bias
+from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, answer_shares, decision_influences, shape_bias
 
 CLASSES = ["cat", "dog", "car"]
 ROWS = st.lists(
@@ -196,3 +196,33 @@ def test_the_influence_of_a_decision_is_what_one_more_of_it_changes_among_many()
     for name in ("shape_bias", "cue_accuracy", "shape_accuracy", "texture_accuracy"):
         expected = [10 * (after[name] - before[name]) for after in more]
         np.testing.assert_allclose(influences[name], expected, rtol=0.02, atol=1e-12)
+
+
+def test_the_simultaneous_shares_of_people_pooled_match(human_trials):
+    shares = answer_shares(human_trials.predictions, human_trials.shapes, human_trials.textures)
+    counts = [shares[name] * 12_000 for name in ("shape", "texture", "other", "unclassified")]
+    assert (shares["n"], counts) == (12_000, pytest.approx([9236, 398, 2366, 118]))
+    assert shares["shape_ci"] == pytest.approx([0.7603377122, 0.7787381613], abs=5e-11)
+    assert shares["texture_ci"] == pytest.approx([0.0294706891, 0.0373083459], abs=5e-11)
+    assert shares["other_ci"] == pytest.approx([0.1886173087, 0.2060051499], abs=5e-11)
+    assert sum(shares[f"{name}_chance"] for name in ("shape", "texture", "other")) == pytest.approx(1)
+    assert shares["shape_chance"] == pytest.approx(1 / 16, abs=0.002)
+
+
+def test_exemplars_widen_the_simultaneous_intervals(human_trials):
+    person = human_trials.of(1)
+    columns = person.predictions, person.shapes, person.textures
+    exemplars = {
+        "shape_exemplars": person.shape_exemplars,
+        "texture_exemplars": person.texture_exemplars,
+    }
+    alone, crossed = answer_shares(*columns), answer_shares(*columns, **exemplars)
+    assert alone["design_effect"] == 1 < crossed["design_effect"]
+    for name in ("shape", "texture", "other"):
+        assert np.diff(crossed[f"{name}_ci"]) > np.diff(alone[f"{name}_ci"])
+
+
+def test_without_any_conflict_there_are_no_shares():
+    shares = answer_shares(["cat", "dog"], ["cat", "cat"], ["cat", "cat"])
+    assert np.isnan([shares["shape"], shares["shape_chance"], *shares["shape_ci"]]).all()
+    assert shares["causes"]["other"] == "no row has a texture other than its shape"

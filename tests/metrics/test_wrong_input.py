@@ -7,11 +7,21 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.critical_bands import critical_bands
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
+from hf_clipdyn.metrics.estimate import mean_over_pairs
+from hf_clipdyn.metrics.explained_information import explained_information
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
+from hf_clipdyn.metrics.learning_order import (
+    cartography,
+    learning_order,
+    rank_agreement,
+    split_half_reliability,
+    trivial_and_impossible,
+)
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
@@ -29,7 +39,15 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     cue_preference: {"distances_shape": [1.0, 2.0], "distances_texture": [2.0, 1.0]},
     anchor_preference: {"preferences": [0.5, 1.0]},
     error_consistency: {"predictions": [True, False], "references": [True, False]},
+    mean_over_pairs: {"values": [0.3, 0.4], "seeds": [[0, 1], [0, 2]]},
     observer_consistency: {"observers": np.ones((3, 2))},
+    learning_order: {"right": [[[1, 0], [1, 1]]]},
+    trivial_and_impossible: {"right": np.eye(3)},
+    split_half_reliability: {"scores": np.eye(3)},
+    cartography: {"probabilities": np.eye(2), "right": np.eye(2)},
+    rank_agreement: {"order": [1, 2, 3], "reference": [1, 3, 2]},
+    critical_bands: {"right": [[2, 2], [1, 0]], "shown": [[2, 2]] * 2, "levels": [0, 0.1], "chance": 0},
+    explained_information: {"decisions": [0, 1, 1], "simple_decisions": [0, 1, 0], "labels": [0, 1, 1]},
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
     two_afc: {"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]},
     jnd_map: {"distances": [1.0, 2.0], "same": [1.0, 0.0]},
@@ -76,9 +94,29 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (anchor_preference, {"mate_effects": [0.0]}, "preferences 2, mate_effects 1"),
     (error_consistency, {"predictions": [0.5, 1]}, "True or False"),
     (error_consistency, {"predictions": [True]}, "predictions 1, references 2"),
+    (error_consistency, {"labels": ["a", "b"]}, "decisions and labels belong together"),
+    (error_consistency, {"labels": ["a", "b"], "decisions": ["a", "b"]}, "2 values for each of the 2 rows"),
+    (error_consistency, {"labels": ["a"], "decisions": [["a", "b"]] * 2}, "each of the 2 rows, but has 1"),
+    (mean_over_pairs, {"seeds": [[0, 1], [2, 2]]}, "two different seeds"),
+    (mean_over_pairs, {"signs": [1]}, "values 2, seeds 2, signs 1"),
     (observer_consistency, {"observers": np.ones((3, 1))}, "At least two observers"),
     (observer_consistency, {"observers": np.ones(3)}, "observers"),
     (observer_consistency, {"observers": np.ones((0, 2))}, "no rows|observers"),
+    (learning_order, {"right": [[1, 0]]}, r"\(runs, revisions, items\), but has the shape \(1, 2\)"),
+    (learning_order, {"right": [[[1, 0], [1]]]}, "runs, revisions, items"),
+    (learning_order, {"right": [[[1, np.nan], [1, 0]]]}, "True or False everywhere"),
+    (learning_order, {"clusters": [1]}, "each of the 2 rows"),
+    (trivial_and_impossible, {"exceptions": 2}, "3 observers: give at least 5"),
+    (split_half_reliability, {"scores": [[1, 0]]}, "two people or more"),
+    (cartography, {"right": [[1], [0]]}, r"\(2, 2\) and \(2, 1\)"),
+    (rank_agreement, {"given": [1.0]}, "order 3, reference 3, given 1"),
+    (rank_agreement, {"reliability": 0}, "reliability must be above 0"),
+    (critical_bands, {"levels": [0, 0.1, 0.2]}, r"\(2, 2\) and \(2, 2\) for 3 levels"),
+    (critical_bands, {"levels": [0.1, 0.2]}, "ascend from 0"),
+    (critical_bands, {"right": [[1, 2], [3, 1]]}, "from 0 to that many right answers"),
+    (explained_information, {"labels": [1]}, "decisions must have one value for each of the 1 rows"),
+    (explained_information, {key: [] for key in ("decisions", "simple_decisions", "labels")}, "no rows"),
+    (explained_information, {"decisions": [1, None, 2]}, "decisions must not have missing values"),
     (iqa_correlation, {"references": [1.0]}, "predictions 3, references 1"),
     (iqa_correlation, {"predictions": [1.0, np.nan, 2.0]}, "predictions must be finite"),
     (iqa_correlation, {"groups": [1, 2]}, "each of the 3 rows"),
