@@ -169,14 +169,14 @@ class Plan:
         if head is not None:
             asked = {one: one.kind.classes(source, one.settings) for one, source in self.sources.items()}
             lacks = {one: head.without(names) for one, names in asked.items() if names}
-        mute = [one for one in self.sources if one.kind.needs_text and not reads_text]
-        unknown = [one for one in mute if lacks.get(one)]
+        textless = [one for one in self.sources if one.kind.needs_text and not reads_text]
+        unknown = [one for one in textless if lacks.get(one)]
         if unknown:
             words = "asks" if len(unknown) == 1 else "ask"
             owner = self._config.series.repo_id
             need = f"{_names(unknown)} {words} for classes that {owner} lacks: {lacks[unknown[0]]}"
             self._leave_out(unknown, need, "name the classes of the head with --label-map", len(unknown))
-        needing = [one for one in mute if one not in lacks]
+        needing = [one for one in textless if one not in lacks]
         if needing:
             words = "needs" if len(needing) == 1 else "need"
             need = f"{_names(needing)} {words} a text encoder; {self._config.series.repo_id} has none"
