@@ -32,9 +32,11 @@ class _TimmBody(TimmWrapperModel):  # type: ignore[misc]
 
 def has_head(config: Any) -> bool:
     """Whether the weights beside this configuration have the head of an image classifier."""
+    if not config.num_labels:
+        return False
     if config.model_type == "timm_wrapper" and not config.architectures:  # timm's own layout
-        return bool(config.num_labels)
-    named = any(_TASK in name for name in config.architectures or ())
+        return True
+    named = any(_TASK in str(name) for name in config.architectures or ())
     return named and config.model_type in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
 
 

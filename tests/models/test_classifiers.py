@@ -1,5 +1,6 @@
 """Image classifiers: the body embeds as the model without a head does, the head answers as the whole model does."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,21 @@ def test_a_head_without_its_weights_is_one_sentence(save):
         ModelError, match=r"lack 2 tensors of vit, for example classifier.bias, classifier.weight"
     ):
         Encoder.from_folder(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architectures": [5]},
+        {"architectures": ["ViTModel"]},
+        {"id2label": {}},
+        {"model_type": "vit_msn", "architectures": None},
+    ],
+)
+def test_a_configuration_that_names_no_classifier_or_no_classes_has_no_head(change, save):
+    path = save(classifier("ViT", NAMES)) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert not has_head(read_config(path.parent))
 
 
 def test_a_live_classifier_that_began_as_an_encoder_has_a_head(save):
