@@ -65,6 +65,7 @@ def test_a_classifier_of_cifars_classes_answers_every_benchmark_of_them(save, tr
     assert set(decisions["probe"]) == {"head"}
     assert {"top1", "accuracy", "relative_drop", "cross_entropy"} <= set(decisions["metric"])
     assert {json.loads(one)["answers"] for one in table["settings"]} == {"head"}
+    assert set(values(table, metric="top1_mode")["variant"]) == {""}
     references = table.to_pandas().query("metric == 'accuracy' and role == 'chance' and kind == 'noise'")
     assert set(references["probe"]) >= {"head"}
 

@@ -177,7 +177,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
         counts = np.stack(shown["counts"].to_list())
         return Gallery(
             answer="class",
-            answers={"prompts": shown["cosines"].map(np.argmax)},
+            answers={protocol_in(trials) or "prompts": shown["cosines"].map(np.argmax)},
             truth=shown["label"],
             truth_title="label",
             people=pd.Series(counts.argmax(axis=1), index=shown.index),
@@ -185,7 +185,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
             check=shown[["label"]],
         )
 
-    views = (GalleryView(("item", "label", "counts", "cosines"), gallery),)
+    views = (GalleryView(("item", "label", "counts", "cosines", "protocol"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -84,13 +84,13 @@ class ZeroShot(LabelledKind[KindSettings]):
         shown = trials.set_index("item")
         return Gallery(
             answer="class",
-            answers={"prompts": shown["ranking"].str[0].astype("int64")},
+            answers={protocol_in(trials) or "prompts": shown["ranking"].str[0].astype("int64")},
             truth=shown["label"],
             truth_title="class",
             check=shown[["label"]],
         )
 
-    views = (GalleryView(("item", "label", "ranking"), gallery),)
+    views = (GalleryView(("item", "label", "ranking", "protocol"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
