@@ -1,5 +1,6 @@
 """The main path of a study: demo, train, evaluate, report, study."""
 
+import gc
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -219,6 +220,7 @@ class Report(Command, group="Main path"):
         None, "For --try-it: folder of a local store. Default: the run beside the table."
     )
     style: str | None = shared.style()
+    plugin: tuple[Path, ...] = option((), "Python file that adds charts, kinds of benchmarks or data sets.")
     quiet: bool = shared.quiet()
 
     def __post_init__(self) -> None:
@@ -237,6 +239,9 @@ class Report(Command, group="Main path"):
             )
 
     def run(self) -> None:
+        # Many objects and few cycles: as often as usual, looking for cycles takes a tenth of the time.
+        gc.set_threshold(100_000, 50, 50)
+        shared.load_plugins(self.plugin)
         if self.printed == "verdicts":
             self._print_verdicts()
             return

@@ -1,6 +1,6 @@
 """What several commands share: options of tables and the page, and where a local run has a repository."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, field
 from functools import partial
@@ -10,7 +10,18 @@ from typing import Any
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.fields import option
 
-__all__ = ["claims", "folders", "page_options", "quiet", "reading", "stimuli", "store", "style", "tables"]
+__all__ = [
+    "claims",
+    "folders",
+    "load_plugins",
+    "page_options",
+    "quiet",
+    "reading",
+    "stimuli",
+    "store",
+    "style",
+    "tables",
+]
 
 
 quiet = partial(option, False, "Print only the result, warnings and errors.")
@@ -33,6 +44,14 @@ folders = partial(
     metadata={"help": "Folder of a data set, NAME=PATH. Repeat it for each data set."},
 )
 """Fields that several commands have: each call makes one."""
+
+
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Import the files of ``--plugin``."""
+    from hf_clipdyn.plugins import load_plugin
+
+    for path in paths:
+        load_plugin(path)
 
 
 def page_options(stimuli: str, data_dir: Mapping[str, Path]) -> dict[str, Any]:
