@@ -18,7 +18,7 @@ from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.fields import is_within
 from hf_clipdyn.results.terms import Axis, Condition
 
-__all__ = ["CORRUPTIONS", "Blur", "Corruption", "GaussianNoise", "SaltAndPepper"]
+__all__ = ["BANDS", "CORRUPTIONS", "Blur", "Corruption", "GaussianNoise", "SaltAndPepper"]
 
 Floats = NDArray[np.float64]
 
@@ -328,12 +328,49 @@ class PowerEqualisation(Degradation):
         return degradations.equalise_power(values)
 
 
+class BandNoise(Degradation):
+    """Grey at contrast .3, and noise in one octave of spatial frequencies, of equal RMS in all octaves.
+
+    Attributes:
+        frequency: centre of the octave, in cycles per shorter side (of the class).
+    """
+
+    scale, within = "sigma", "[0, 1]"
+    levels = (0.0, 0.02, 0.04, 0.08, 0.16)
+    neutral, contrast, is_random = 0.0, 0.3, True
+    frequency: ClassVar[float]
+
+    def change(self, values: Floats, row: int) -> Floats:
+        side = min(values.shape)
+        if self.frequency > side / 2:
+            raise EvaluationError(
+                f"{self.name} is noise of {self.frequency:g} cycles per image, but row {row} has only {side} pixels, "
+                f"which show {side / 2:g} cycles: leave this condition out."
+            )
+        noise = degradations.octave_noise(self.draw(row, *values.shape) - 0.5, self.frequency)
+        return values + self.level * noise
+
+
+def _band(at: int) -> type[BandNoise]:
+    frequency = 1.75 * 2**at
+    axis = Axis(title="sigma", unit="of the pixel range", log=True)
+    term = Condition(title=f"noise around {frequency:g} cycles per image", level=axis)
+    declared = {"name": f"octave_{at}", "frequency": frequency, "term": term, "__doc__": BandNoise.__doc__}
+    return type(f"BandNoise{at}", (BandNoise,), declared)
+
+
+BANDS: dict[str, type[BandNoise]] = {one.name: one for one in map(_band, range(7))}
+"""Noise in the octaves around 1.75, 3.5, ..., 112 cycles per image, by name."""
+
 CORRUPTIONS: dict[str, type[Corruption]] = {
-    one.name: one
-    for one in (
-        *(GaussianNoise, SaltAndPepper, Blur),
-        *(Contrast, UniformNoise, GreySaltAndPepper, LowPass, HighPass),
-        *(PhaseScrambling, MirroredPhaseScrambling, PowerEqualisation, Rotation, FalseColour, Grey),
-    )
+    **{
+        one.name: one
+        for one in (
+            *(GaussianNoise, SaltAndPepper, Blur),
+            *(Contrast, UniformNoise, GreySaltAndPepper, LowPass, HighPass),
+            *(PhaseScrambling, MirroredPhaseScrambling, PowerEqualisation, Rotation, FalseColour, Grey),
+        )
+    },
+    **BANDS,
 }
 """By name."""

@@ -20,6 +20,7 @@ __all__ = [
     "grey",
     "high_pass",
     "low_pass",
+    "octave_noise",
     "phase_draws",
     "salt_and_pepper",
     "scale_contrast",
@@ -125,6 +126,26 @@ def high_pass(values: Floats, sigma: float) -> Floats:
         return values
     rest = values - low_pass(values, sigma)
     return np.asarray(rest - rest.mean() + _MEAN_GREY)
+
+
+def octave_noise(draws: Floats, frequency: float) -> Floats:
+    """Noise in one octave: a Gaussian of log frequency, half as high half an octave from its centre; of RMS 1.
+
+    Subramanian et al. (2023) took levels of a Laplacian pyramid, whose bands differ in shape and width.
+
+    Args:
+        draws: white noise around 0, shape (H, W).
+        frequency: the centre, in cycles per shorter side.
+    """
+    from scipy import fft
+
+    height, width = draws.shape
+    side = min(draws.shape)
+    radius = side * np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    with np.errstate(divide="ignore"):
+        octaves = np.log2(radius / frequency)
+    noise = fft.irfft2(fft.rfft2(draws) * np.exp2(-np.square(2 * octaves)), s=draws.shape)
+    return np.asarray(noise / np.sqrt(np.square(noise).mean()))
 
 
 # --- spectra -------------------------------------------------------------------------------------------

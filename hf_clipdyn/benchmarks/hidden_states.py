@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.files import disk_errors
 
 if TYPE_CHECKING:
     from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["Block", "RowFile", "Rows", "blocks_of", "flat_states", "mean_tokens"]
+__all__ = ["Block", "RowFile", "Rows", "blocks_of", "flat_states", "mean_tokens", "pooled_states"]
 
 Rows = NDArray[np.float32]
 
@@ -53,6 +54,21 @@ def flat_states(features: "ImageFeatures", row: int) -> Rows:
     """The projection and all hidden states of one image of a batch, one after the other, (numbers,); a copy."""
     hidden = [_tokens(state)[row].ravel() for state in features.hidden]
     return np.concatenate([features.projection[row], *hidden])
+
+
+def pooled_states(readout: Readout, stimuli: Stimuli) -> tuple[Rows, list[Rows]]:
+    """The projections of the images, (n, d), and `mean_tokens` of each hidden state. The readout keeps the former."""
+    size = readout.batch_size
+    batches = [range(start, min(start + size, len(stimuli))) for start in range(0, len(stimuli), size)]
+
+    def embed(batch: range) -> list[Rows]:
+        features = readout.features(stimuli.read(batch))
+        return [features.projection, *mean_tokens(features)]
+
+    parts = zip(*map_over_processes(batches, embed), strict=True)
+    projection, *hidden = (np.concatenate(part) for part in parts)
+    readout.keep(dict(zip(stimuli.keys, projection, strict=True)))
+    return projection, hidden
 
 
 def mean_tokens(features: "ImageFeatures") -> list[Rows]:

@@ -48,8 +48,9 @@ class EvaluationConfig(Common):
     )
     relations: str | Sequence[str] = option(
         (),
-        "Relate revisions with each other, from the trials beside the output: error_consistency, learning_order, "
-        "representation or weights. Given without benchmarks, nothing is measured.",
+        "Relate revisions with each other, from the trials beside the output: critical_bands, cue_learning, "
+        "error_consistency, learning_order, representation, turns or weights. Given without benchmarks, nothing is "
+        "measured.",
         top=True,
     )
     revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.", top=True)

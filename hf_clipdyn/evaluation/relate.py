@@ -330,7 +330,7 @@ class _Work:
         keys = []
         for cell in self._cells_at(planned):
             own = by_place[cell.revision]
-            if not own and cell.revision != planned.a.cell.revision:
+            if not own:
                 continue
             check_names(self._relation, own)
             known = self._influences(own)

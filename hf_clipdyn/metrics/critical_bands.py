@@ -5,6 +5,7 @@ cell, and the first level has no noise.
 """
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -205,7 +206,11 @@ def _gaussian_fit(
 
     bounds = ([0, -np.inf, -np.inf], [most, np.inf, np.inf])
     try:
-        amplitude, mu, sigma = optimize.curve_fit(gaussian, bands, values, start, bounds=bounds)[0].tolist()
+        with warnings.catch_warnings():  # three points leave no error, of which nothing is read
+            warnings.simplefilter("ignore", optimize.OptimizeWarning)
+            amplitude, mu, sigma = optimize.curve_fit(gaussian, bands, values, start, bounds=bounds)[
+                0
+            ].tolist()
     except RuntimeError:
         return None
     return amplitude, mu, sigma

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from hf_clipdyn.benchmarks import degradations
-from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Degradation
+from hf_clipdyn.benchmarks.corruptions import BANDS, CORRUPTIONS, Degradation
 from hf_clipdyn.errors import ConfigError, EvaluationError
 
 DATA = Path(os.environ.get("CLIPDYN_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -268,3 +268,31 @@ def test_amplitudes_and_phases_of_two_images_are_exchanged():
     assert [whitened[0, 0], whitened[3, 5]] == pytest.approx([-0.1422455338, 0.0164077623], abs=5e-11)
     own = degradations.with_amplitudes(first, np.abs(np.fft.fft2(first)))
     assert own == pytest.approx(first)
+
+
+@pytest.mark.parametrize("name", ["octave_0", "octave_2", "octave_4"])
+def test_the_noise_of_a_band_is_an_octave_around_its_frequency(name):
+    one = BANDS[name]
+    noise = degradations.octave_noise(np.random.default_rng(0).random((128, 160)) - 0.5, one.frequency)
+    assert np.square(noise).mean() == pytest.approx(1)
+    assert noise.mean() == pytest.approx(0, abs=1e-12)
+    power = np.abs(np.fft.fft2(noise)) ** 2
+    radius = 128 * np.hypot(np.fft.fftfreq(128)[:, None], np.fft.fftfreq(160))
+    with np.errstate(divide="ignore"):
+        octaves = np.abs(np.log2(radius / one.frequency))
+    assert power[octaves < 0.5].sum() / power.sum() > 0.8
+    assert power[octaves > 1.5].sum() / power.sum() < 1e-3
+
+
+def test_all_bands_change_a_picture_equally():
+    flat = np.full((40, 40, 3), 128, np.uint8)
+    for name in ("octave_0", "octave_1", "octave_2", "octave_3"):
+        changed = CORRUPTIONS[name](0.08)(flat, 3)[..., 0] / 255 - 0.5
+        assert np.sqrt(np.square(changed).mean()) == pytest.approx(0.08, abs=2e-3)
+
+
+def test_a_band_needs_two_pixels_for_each_cycle():
+    with pytest.raises(
+        EvaluationError, match="octave_4 is noise of 28 cycles per image, but row 7 has only 40"
+    ):
+        CORRUPTIONS["octave_4"](0.04)(picture(40, 60), 7)

@@ -306,6 +306,13 @@ def test_a_relation_without_words_is_refused(monkeypatch):
         relations()
 
 
+def test_a_relation_without_numbers_writes_no_cell(output):
+    before = set(cells_folder(output).iterdir())
+    assert not len(relate(output, "critical_bands")), "the noise has no octaves"
+    assert set(cells_folder(output).iterdir()) == before
+    assert "critical_bands-noise" not in set(read_results(output).rows["kind"])
+
+
 def test_settings_say_the_sort_of_pair(rows):
     assert {json.loads(one)["with"] for one in rows["settings"]} == {
         "previous",

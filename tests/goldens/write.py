@@ -25,6 +25,7 @@ sys.path.insert(0, str(HERE.parent))  # the tests' own modules
 
 BENCHMARKS = (
     "classification/model_vs_human",
+    "decodability/cue_conflict",
     "distortion/photographs",
     "geometry/flickr8k",
     "jnd/bapps",
@@ -39,6 +40,7 @@ BENCHMARKS = (
     "saliency/osie",
     "shape_bias/cue_conflict",
     "similarity/nights",
+    "simplicity/cifar10",
     "zero_shot/cifar10",
 )
 """A benchmark of every kind."""

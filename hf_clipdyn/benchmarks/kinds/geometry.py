@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Common, ImageKind, KindSettings, by_item, digest, number
 from hf_clipdyn.benchmarks.classes import class_embeddings, default_templates
-from hf_clipdyn.benchmarks.hidden_states import mean_tokens
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
+from hf_clipdyn.benchmarks.hidden_states import pooled_states
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry, neural_collapse
 from hf_clipdyn.results.row import Number
@@ -145,7 +145,7 @@ class Geometry(ImageKind[KindSettings]):
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Embed images and texts, and average the hidden states over tokens."""
-        projection, hidden = self._embedded(readout)
+        projection, hidden = pooled_states(readout, self.stimuli)
         blocks = [self._block("projection", None, projection)]
         blocks += [self._block("hidden", layer, _scaled(rows)) for layer, rows in enumerate(hidden)]
         if readout.encoder.reads_text:
@@ -154,22 +154,6 @@ class Geometry(ImageKind[KindSettings]):
             blocks[0]["logit_scale"] = readout.encoder.logit_scale
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
         return trials.astype(self.trial_columns)
-
-    def _embedded(self, readout: Readout) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """The projections (n, d), and the mean tokens of each hidden state."""
-        size = readout.batch_size
-        batches = [
-            range(start, min(start + size, len(self.shown))) for start in range(0, len(self.shown), size)
-        ]
-
-        def embed(batch: range) -> list[NDArray[np.float32]]:
-            features = readout.features(self.stimuli.read(batch))
-            return [features.projection, *mean_tokens(features)]
-
-        parts = zip(*map_over_processes(batches, embed), strict=True)
-        projection, *hidden = (np.concatenate(part) for part in parts)
-        readout.keep(dict(zip(self.stimuli.keys, projection, strict=True)))
-        return projection, hidden
 
     def _of_classes(self, readout: Readout) -> NDArray[np.float64]:
         assert self._labels is not None

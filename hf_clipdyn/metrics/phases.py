@@ -40,7 +40,7 @@ def half_rise(values: ArrayLike, samples: ArrayLike, early: ArrayLike, late: Arr
         MetricError: different lengths, an empty window, samples that do not ascend.
 
     Examples:
-        >>> from hf_clipdyn.statistics.phases import half_rise
+        >>> from hf_clipdyn.metrics.phases import half_rise
         >>> result = half_rise([0.2, 0.3, 0.7, 0.8], [1, 2, 4, 8], [1, 0, 0, 0], [0, 0, 0, 1])
         >>> result["octaves"]
         1.5
@@ -94,7 +94,7 @@ def half_rise_lead(
         MetricError: as for `half_rise`.
 
     Examples:
-        >>> from hf_clipdyn.statistics.phases import half_rise_lead
+        >>> from hf_clipdyn.metrics.phases import half_rise_lead
         >>> curves = [0.2, 0.8, 0.8, 0.8], [0.2, 0.2, 0.2, 0.8]
         >>> half_rise_lead(*curves, [1, 2, 4, 8], [1, 0, 0, 0], [0, 0, 0, 1])["lead"]
         2.0
@@ -141,7 +141,7 @@ def segmented_regression(
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.statistics.phases import segmented_regression
+        >>> from hf_clipdyn.metrics.phases import segmented_regression
         >>> x = np.arange(9)
         >>> result = segmented_regression([np.minimum(x, 3), np.minimum(x, 4)], x, grid=[2, 3, 4, 5])
         >>> result["breaks"], result["break_mean"], result["share_with_sign"]
@@ -195,7 +195,7 @@ def seed_to_step_variance(values: ArrayLike) -> float:
         MetricError: another shape, values that are not finite.
 
     Examples:
-        >>> from hf_clipdyn.statistics.phases import seed_to_step_variance
+        >>> from hf_clipdyn.metrics.phases import seed_to_step_variance
         >>> round(seed_to_step_variance([[1.0, 2.0, 3.1], [2.0, 3.0, 4.0]]), 1)
         374.7
     """
@@ -225,7 +225,7 @@ def two_lines(values: ArrayLike, x: ArrayLike, split: float) -> dict[str, Any]:
         MetricError: other shapes, fewer than two revisions on a side, values that are not finite.
 
     Examples:
-        >>> from hf_clipdyn.statistics.phases import two_lines
+        >>> from hf_clipdyn.metrics.phases import two_lines
         >>> result = two_lines([[0.0, 1.0, 2.0, 2.5, 2.0]], [0, 1, 2, 3, 4], 2)
         >>> [round(result[name][0], 6) for name in ("rises", "falls", "jumps")], result["share_inverted"]
         ([1.0, -0.5, 1.0], 1.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.statistics.phases import (
+from hf_clipdyn.metrics.phases import (
     half_rise,
     half_rise_lead,
     seed_to_step_variance,

@@ -1,0 +1,208 @@
+"""How much of what a model knows would a linear model on pixels, amplitudes or colours explain?"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_clipdyn.benchmarks.base import Common, KindSettings, by_item, digest, mean_by_item, number
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
+from hf_clipdyn.benchmarks.heads import HEAD, at_head
+from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
+from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.simple_models import SIMPLE_FEATURES, SIMPLE_TITLES
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.metrics.bootstrap import influence_interval, wilson_interval
+from hf_clipdyn.metrics.error_consistency import kappa_forms, pair_statistics
+from hf_clipdyn.metrics.explained_information import explained_information
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import KindTerms, Reference, Term
+
+__all__ = ["Simplicity"]
+
+_ANIMALS = frozenset(("bear", "bird", "cat", "deer", "dog", "elephant", "fish", "frog", "horse"))
+_THINGS = frozenset(
+    (
+        *(
+            "airplane",
+            "automobile",
+            "bicycle",
+            "boat",
+            "bottle",
+            "car",
+            "chair",
+            "clock",
+            "house",
+            "key",
+            "keyboard",
+        ),
+        *("knife", "oven", "ship", "tree", "truck"),
+    )
+)
+_BITS = ("information", "explained", "explained_share")
+
+
+class Simplicity(LabelledKind[KindSettings]):
+    """The information in a model's decisions that simple models have too (Nakkiran et al. 2019), and their errors.
+
+    The simple models are linear classifiers of pixels, amplitude spectra and colour histograms. They are fitted on the
+    same images in five folds, and decide on the images of the fold that they were not fitted on. Information is that on
+    the question whether the image shows an animal: with many classes its estimates would be biased.
+
+    Trials: item, label and decision (names of classes), and the decisions of the simple models: pixels, amplitudes,
+    colours (null if the class has a single image).
+    """
+
+    name = "simplicity"
+    schemas = ("labels",)
+    terms = KindTerms(
+        title="Simplicity of what is learned",
+        rank=22,
+        terms={
+            "explained_share": Term(
+                title="explained by a simple model",
+                meaning="Share of the information on animal or not in the model's decisions that the simple model's "
+                "decisions contain as well; negative if the two complement each other.",
+                neutral=0.0,
+                neutral_title="nothing",
+            ),
+            "explained": Term(
+                title="information that a simple model explains",
+                meaning="I(F;Y) - I(F;Y|L), for the decisions F of the model, L of the simple model, and Y, animal or "
+                "not.",
+                unit="bits",
+            ),
+            "information": Term(
+                title="information on animal or not",
+                meaning="I(F;Y) of the model's decisions F and the truth Y; at most 1 bit. The explained share says "
+                "little if it is small.",
+                unit="bits",
+                limits=(0.0, 1.0),
+            ),
+            "kappa": Term(
+                title="error consistency with a simple model",
+                meaning="Cohen's kappa of being right, over the images. It falls by arithmetic when only one of the "
+                "two accuracies rises; the explained share does not.",
+                limits=(-1.0, 1.0),
+                neutral=0.0,
+                neutral_title="independent errors",
+            ),
+            "accuracy": Term(
+                title="accuracy",
+                meaning="Share of correct decisions on the same images.",
+                limits=(0.0, 1.0),
+                better="high",
+            ),
+        },
+        variants=SIMPLE_TITLES,
+        probes={HEAD: "own head"},
+        references=tuple(
+            Reference(role="baseline", name=name, title=title) for name, title in SIMPLE_TITLES.items()
+        ),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        "label": "string",
+        "decision": "string",
+        "protocol": "string",
+        **dict.fromkeys(SIMPLE_FEATURES, "string"),
+    }
+    text_drift = False
+
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        super().__init__(source, image_processor, settings, common)
+        self.fingerprint = digest(
+            self.name, self.pixels.fingerprint, self.names, self.labels.tolist(), self.templates
+        )
+
+    def observe(self, readout: Readout) -> pd.DataFrame:
+        """The class that the model names, beside what simple models decide."""
+        best = ranking(class_scores(readout, self.stimuli, self.names, self.templates))[:, 0]
+        columns = {
+            "item": self.shown,
+            "label": self._named(self.labels[self.shown]),
+            "decision": self._named(best),
+            "protocol": protocol_of(readout),
+        }
+        return pd.DataFrame(columns | self._simple).astype(self.trial_columns)
+
+    @cached_property
+    def _simple(self) -> dict[str, NDArray[np.object_]]:
+        """The decisions of each simple model."""
+        images, labels = self.pixels.array[self.shown], self.labels[self.shown]
+        folds = probe_folds(labels)
+        decided = {}
+        for name, features in SIMPLE_FEATURES.items():
+            rows = features(images)
+            decided[name] = self._named(LinearProbe(rows, labels, folds).decide(rows))
+        return decided
+
+    def _named(self, codes: NDArray[np.int64]) -> NDArray[np.object_]:
+        return np.array([*self.names, None], dtype=object)[codes]
+
+    @staticmethod
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+        """Information, its explained part and common errors, with each simple model."""
+        numbers = [_accuracy(trials, "decision", common)]
+        for name in SIMPLE_FEATURES:
+            decided = trials[trials[name].notna()]
+            if decided.empty:
+                note = "a simple model needs two images of a class, and every class has only one"
+                numbers.append(Number(metric="explained_share", variant=name, value=float("nan"), note=note))
+                continue
+            baseline = _accuracy(decided, name, common)
+            numbers += [baseline, *_explained(decided, name, common), _kappa(decided, name, common)]
+        unique = {one.number_key: one for one in numbers}  # information is the same beside each simple model
+        return at_head(list(unique.values()), protocol_in(trials))
+
+
+def _right(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    return np.asarray(rows[column] == rows["label"], np.float64)
+
+
+def _accuracy(rows: pd.DataFrame, column: str, common: Common) -> Number:
+    right = _right(rows, column)
+    result: dict[str, Any] = {"accuracy": right.mean(), "n": len(right)}
+    if common.n_resamples:
+        result["accuracy_ci"] = wilson_interval(right.mean(), len(right), common.confidence_level)
+    if column in SIMPLE_FEATURES:
+        return number(result, "accuracy", role="baseline", reference=column, probe="")
+    return number(result, "accuracy", influence=mean_by_item(right, rows["item"]), n_clusters=len(right))
+
+
+def _explained(rows: pd.DataFrame, name: str, common: Common) -> Iterator[Number]:
+    known = _ANIMALS | _THINGS
+    if unknown := sorted(set(rows["label"]) - known):
+        note = f"whether {unknown[0]} is an animal is not known"
+        yield Number(metric="explained_share", variant=name, value=float("nan"), note=note)
+        return
+    columns = (rows[column].isin(_ANIMALS).to_numpy() for column in ("decision", name, "label"))
+    result = explained_information(*columns, confidence_level=common.confidence_level)
+    shown = {key: one for key, one in result.items() if common.n_resamples or not key.endswith("_ci")}
+    for key in _BITS:
+        influence = result["influences"][key]
+        yield number(
+            shown,
+            key,
+            variant="" if key == "information" else name,
+            n_clusters=len(rows),
+            influence=None if np.isnan(influence).any() else by_item(influence, rows["item"]),
+        )
+
+
+def _kappa(rows: pd.DataFrame, name: str, common: Common) -> Number:
+    both = [_right(rows, column)[:, None] for column in ("decision", name)]
+    value = float(kappa_forms(*both)["kappa"][0])
+    columns: dict[str, Any] = {"variant": name, "n_clusters": len(rows)}
+    if np.isnan(value):
+        cause = "both are right on all images, or wrong on all"
+        return number({"kappa": value, "causes": {"kappa": cause}, "n": len(rows)}, "kappa", **columns)
+    influence = pair_statistics(*both)[1][0][:, 0]
+    result: dict[str, Any] = {"kappa": value, "n": len(rows)}
+    if common.n_resamples:
+        items = [np.arange(len(rows))]
+        result["kappa_ci"] = influence_interval(value, influence, items, "fisher", common.confidence_level)
+    return number(result, "kappa", influence=by_item(influence, rows["item"]), **columns)
