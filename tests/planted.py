@@ -224,6 +224,7 @@ class _Items:
                         "n_classes": _CLASSES,
                         "rms": level,
                         "human_accuracy": np.nan,
+                        "protocol": "",
                     }
                 ).astype(kind.trial_columns)
             )

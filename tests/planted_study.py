@@ -97,6 +97,7 @@ def noise_trials(seed: int, clean: float, n: int = 300, n_classes: int = 10) -> 
             "n_classes": n_classes,
             "rms": level,
             "human_accuracy": np.nan,
+            "protocol": "",
         }
         blocks.append(pd.DataFrame(columns).astype(Noise.trial_columns))
     return pd.concat(blocks, ignore_index=True)

@@ -95,7 +95,7 @@ class Kind(ABC, Generic[S]):
         later_columns: the columns that trials of earlier versions lack; `score` works without them.
         observe_version: raise it if the same model would now answer differently; cells are then measured again.
         score_version: raise it if the same trials now give other numbers; ``--rescore`` then recomputes them.
-        needs_text: whether the model must have a text encoder.
+        needs_text: whether the model must have a text encoder, or a head with the kind's `classes`.
         needs_float32: whether bfloat16 is too coarse for the differences between its images.
         reads_layers: whether it compares hidden states. It then runs before the kinds that read projections, so that an
             image goes through the model once for both.
@@ -162,6 +162,15 @@ class Kind(ABC, Generic[S]):
         Returns:
             The trials: a row per stimulus and condition, with the columns of ``trial_columns`` and no statistics.
         """
+
+    @classmethod
+    def classes(cls, source: "Source", settings: KindSettings) -> Sequence[str]:
+        """The classes that it asks for on this data set; none by default.
+
+        A classifier whose head has all of them then needs no text encoder.
+        """
+        del source, settings
+        return ()
 
     @classmethod
     def items(cls) -> Mapping[str, Sequence[Any]]:

@@ -1,4 +1,8 @@
-"""What kinds that ask for classes share: names and labels, prompts, the classes ranked first, people's answers."""
+"""What kinds that ask for classes share: names and labels, prompts, scores of the classes, people's answers.
+
+`class_scores` is the one place where a model says which class an image shows: by its own head if it is a classifier,
+by prompts if it reads texts.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -8,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.answers import Answers, answers_of
-from hf_clipdyn.benchmarks.base import Common, ImageKind, S, similarity, unit
+from hf_clipdyn.benchmarks.base import Common, ImageKind, KindSettings, S, similarity, unit
 from hf_clipdyn.benchmarks.gallery import most_frequent
-from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.heads import HEAD, probe_of
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.metadata import DatasetMetadata
@@ -18,7 +23,17 @@ from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names, prompt_name
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.results.row import NumberKey
 
-__all__ = ["ClassifiedKind", "LabelledKind", "class_embeddings", "default_templates", "prompt_sets", "rank"]
+__all__ = [
+    "ClassifiedKind",
+    "LabelledKind",
+    "class_embeddings",
+    "class_scores",
+    "default_templates",
+    "prompt_sets",
+    "protocol_in",
+    "protocol_of",
+    "ranking",
+]
 
 _PROMPT_SETS = {"imagenet_80": IMAGENET, "name": ("{}",)}
 _LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
@@ -35,9 +50,15 @@ class LabelledKind(ImageKind[S]):
 
     text_drift = True
 
+    @classmethod
+    def classes(cls, source: Source, settings: KindSettings) -> Sequence[str]:
+        del settings
+        names: list[str] = source.dataset.features["label"].names
+        return names
+
     def __init__(self, source: Source, image_processor: Any, settings: S, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
-        self.names: list[str] = list(source.dataset.features["label"].names)
+        self.names = list(source.dataset.features["label"].names)
         self.labels = np.asarray(source.dataset["label"], np.int64)
         self.templates = default_templates(source.metadata)
 
@@ -71,20 +92,21 @@ class ClassifiedKind(ImageKind[S]):
         self.prompts = prompt_sets(source.metadata)
 
     def ask(
-        self,
-        readout: Readout,
-        embeddings: NDArray[np.float32],
-        classes: Sequence[str],
-        thousand_way: Mapping[str, tuple[str, ...]],
+        self, readout: Readout, classes: Sequence[str], thousand_way: Mapping[str, tuple[str, ...]]
     ) -> Iterator[pd.DataFrame]:
-        """Trials of each set of prompts, and of each that asks for ImageNet's 1,000 classes; then people's."""
-        for name, templates in self.prompts.items():
-            best = rank(embeddings, class_embeddings(readout, classes, templates))[:, 0]
+        """Trials of each way of asking, then people's.
+
+        A model that reads texts is asked with each set of prompts, and with each that asks for ImageNet's 1,000
+        classes. A classifier is asked once, for what its head answers.
+        """
+        way = protocol_of(readout)
+        for name, templates in self.prompts.items() if way != HEAD else [(HEAD, ())]:
+            best = ranking(class_scores(readout, self.stimuli, classes, templates))[:, 0]
             yield self.images.assign(protocol=name, decision=np.asarray(classes)[best])
-        for name, templates in thousand_way.items():
-            texts = class_embeddings(readout, list(imagenet_names().values()), templates)
-            decisions = shape_decisions(_LOGIT_SCALE * similarity(embeddings, texts), protocol="1000-way")
-            yield self.images.assign(protocol=name, decision=decisions)
+        for name, templates in thousand_way.items() if way != HEAD else ():
+            names = list(imagenet_names().values())
+            scores = _LOGIT_SCALE * class_scores(readout, self.stimuli, names, templates)
+            yield self.images.assign(protocol=name, decision=shape_decisions(scores, protocol="1000-way"))
         yield self.humans
 
     @classmethod
@@ -98,7 +120,8 @@ class ClassifiedKind(ImageKind[S]):
         """
         for protocol, rows in trials.groupby("protocol", sort=False):
             if protocol != HUMAN:
-                named = NumberKey(variant=str(protocol), **key)
+                variant = "" if protocol == HEAD else str(protocol)
+                named = NumberKey(variant=variant, probe=probe_of(str(protocol)), **key)
                 yield answers_of(rows, named, label=label, clusters=cls.clusters)
                 continue
             for observer, own in rows.groupby("observer"):
@@ -133,6 +156,35 @@ def prompt_sets(metadata: DatasetMetadata) -> dict[str, tuple[str, ...]]:
     return {"": templates} | (_PROMPT_SETS if templates == PHOTO else {})
 
 
+def protocol_of(readout: Readout) -> str:
+    """How a model says which class an image shows: "" by prompts, `HEAD` by the head of a classifier."""
+    return "" if readout.head is None else HEAD
+
+
+def protocol_in(trials: pd.DataFrame) -> str:
+    """What `protocol_of` said of all of these trials; those of earlier versions were asked with prompts."""
+    return str(trials["protocol"].iloc[0]) if "protocol" in trials and len(trials) else ""
+
+
+def class_scores(
+    readout: Readout, stimuli: Stimuli, names: Sequence[str], templates: Sequence[str]
+) -> NDArray[np.float64]:
+    """How much each image looks like each of the classes to the model, (n, names).
+
+    Args:
+        readout: of a model that reads texts, or of a classifier whose head has all of these classes.
+        stimuli: the images.
+        names: of the classes.
+        templates: of the prompts, which a head does not need (`class_embeddings`).
+
+    Returns:
+        Cosines of embeddings; the logits of a head (`hf_clipdyn.benchmarks.heads.Head.scores`).
+    """
+    if readout.head is not None:
+        return readout.head.scores(readout.logits(stimuli), names)
+    return similarity(readout.images(stimuli), class_embeddings(readout, names, templates))
+
+
 def class_embeddings(readout: Readout, names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float64]:
     """Unit vectors of the classes, (classes, d): each prompt normalised, averaged, normalised again."""
     prompts = [template.format(prompt_name(name)) for name in names for template in templates]
@@ -140,11 +192,6 @@ def class_embeddings(readout: Readout, names: Sequence[str], templates: Sequence
     return unit(rows.reshape(len(names), len(templates), -1).mean(axis=1))
 
 
-def rank(images: NDArray[np.float32], classes: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Class ids of each image, best first, (n, classes); among equal similarities, the lower id comes first.
-
-    Args:
-        images: embeddings, (n, d).
-        classes: see `class_embeddings`, (classes, d).
-    """
-    return np.argsort(-similarity(images, classes), axis=1, kind="stable")
+def ranking(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Class ids of each image, best first, (n, classes); among equal scores, the lower id comes first."""
+    return np.argsort(-scores, axis=1, kind="stable")

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item
+from hf_clipdyn.benchmarks.heads import HEAD, at_head
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS, right_by_observer
 from hf_clipdyn.data.human_trials import HumanAccuracy, human_accuracies
 from hf_clipdyn.metrics.bootstrap import Scale, influence_interval
@@ -61,7 +62,8 @@ def classification_numbers(trials: pd.DataFrame, common: Common) -> list[Number]
     numbers: list[Number] = []
     for protocol in protocols:
         parts = list(_parts(trials[trials["protocol"] == protocol], humans))
-        numbers += _of_model(parts, protocol, common)
+        variant = "" if protocol == HEAD else protocol
+        numbers += at_head(list(_of_model(parts, variant, common)), protocol)
     # Also without a model, people are compared among themselves.
     shown = trials.drop_duplicates("item")
     numbers += _of_people(list(_parts(shown, humans)), common)

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, mean_by_item, number
+from hf_clipdyn.benchmarks.classes import protocol_in
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
+from hf_clipdyn.benchmarks.heads import at_head
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness, robustness_influences
@@ -58,7 +60,7 @@ def right_when_clean(trials: pd.DataFrame) -> set[Any]:
 
 def noise_numbers(trials: pd.DataFrame, common: Common) -> list[Number]:
     """Accuracies and drops by condition and level, of prompts and probe; displacement; RMS of the change."""
-    numbers = _score_decisions(trials, common, "projection")
+    numbers = at_head(_score_decisions(trials, common, "projection"), protocol_in(trials))
     if trials["probe_decision"].notna().any():
         probed = trials.assign(decision=trials["probe_decision"])
         numbers += _score_decisions(probed[probed["decision"] >= 0], common, "linear_probe")
@@ -85,7 +87,10 @@ def noise_numbers_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Numbe
         for one, side in zip(right, (a, b), strict=True)
         if (n := side["item"].nunique())
     )
-    first, second = (_drops_when_both_right(side, right[0] & right[1], above_chance) for side in (a, b))
+    first, second = (
+        at_head(_drops_when_both_right(side, right[0] & right[1], above_chance), protocol_in(side))
+        for side in (a, b)
+    )
     return first, second
 
 

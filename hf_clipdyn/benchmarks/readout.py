@@ -8,11 +8,13 @@ import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.heads import Head
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.machine import usable_cores
 
@@ -119,6 +121,7 @@ class Readout:
         batch_size: images per forward pass.
         check: is called with the pixels and the projections of the first batch; raises if the precision is too low.
         name: name of the revision, for messages.
+        label_map: other names of the classes of a classifier's head, see `hf_clipdyn.benchmarks.heads.Head`.
 
     Raises:
         EvaluationError: from every method that embeds, if an embedding is not finite. Otherwise a model with diverged
@@ -151,11 +154,14 @@ class Readout:
         batch_size: int = 128,
         check: Check | None = None,
         name: str = "the model",
+        label_map: Mapping[str, str] | None = None,
     ) -> None:
         self.encoder = encoder
         self.name = name
         self.batch_size = batch_size
         self._check = check
+        self._label_map = label_map
+        self._logits: dict[bytes, NDArray[np.float32]] = {}
         self._images: dict[bytes, NDArray[np.float32]] = {}
         self._embed_texts: EmbedTexts | None = None
         self._texts: dict[str, NDArray[np.float32]] = {}
@@ -167,19 +173,41 @@ class Readout:
         other.only_text = True
         return other
 
+    @cached_property
+    def head(self) -> Head | None:
+        """The head of a classifier, which answers with its own classes; None for other models."""
+        return Head(self.encoder.labels, self._label_map) if self.encoder.labels else None
+
+    def knows(self, classes: Sequence[str]) -> bool:
+        """Whether the model can say which of these classes an image shows: by texts or by its head."""
+        return self.encoder.reads_text if self.head is None else not self.head.missing(classes)
+
     def images(self, stimuli: Stimuli) -> NDArray[np.float32]:
         """Projections of the images, (n, d), not normalised."""
-        missing = {key: index for index, key in enumerate(stimuli.keys) if key not in self._images}
+        return self._shown(stimuli, self._images)
+
+    def logits(self, stimuli: Stimuli) -> NDArray[np.float32]:
+        """Scores of a classifier's head, (n, classes)."""
+        return self._shown(stimuli, self._logits)
+
+    def _shown(self, stimuli: Stimuli, kept: Mapping[bytes, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The rows of the images that are kept there; those that are not yet go through the model."""
+        missing = {key: index for index, key in enumerate(stimuli.keys) if key not in kept}
         indices = sorted(missing.values())
         batches = [
             indices[start : start + self.batch_size] for start in range(0, len(indices), self.batch_size)
         ]
-        projections = map_over_processes(batches, lambda batch: self._embed(stimuli.read(batch)).projection)
-        for batch, rows in zip(batches, projections, strict=True):
-            assert len(batch) == len(rows)
-            _require_finite(rows, "an image", self.name)
-            self._images.update({stimuli.keys[index]: row for index, row in zip(batch, rows, strict=True)})
-        result = np.stack([self._images[key] for key in stimuli.keys])
+
+        def answers(batch: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+            features = self._embed(stimuli.read(batch))
+            return features.projection, features.logits
+
+        for batch, each in zip(batches, map_over_processes(batches, answers), strict=True):
+            for rows, known in zip(each, (self._images, self._logits), strict=True):
+                if rows is not None:
+                    _require_finite(rows, "an image", self.name)
+                    known.update({stimuli.keys[at]: row for at, row in zip(batch, rows, strict=True)})
+        result = np.stack([kept[key] for key in stimuli.keys])
         assert len(result) == len(stimuli)
         return result
 

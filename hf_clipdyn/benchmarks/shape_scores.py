@@ -8,10 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, mean_by_item, number
+from hf_clipdyn.benchmarks.heads import HEAD, at_head
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import observer_consistency
-from hf_clipdyn.metrics.shape_bias import decision_influences, shape_bias
+from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, decision_influences, shape_bias
 from hf_clipdyn.results.row import Number
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CROSSED_PROBE",
     "HUMAN",
     "LINEAR_PROBE",
+    "NETWORKS",
     "OBSERVERS",
     "OTHER_CUE",
     "TEXT_FREE",
@@ -27,12 +29,25 @@ __all__ = [
 ]
 
 TEXT_FREE, CROSSED_PROBE, HUMAN = "text_free", "crossed_probe", "human"
-"""What the column ``protocol`` of the trials says; any other protocol is a way of asking with prompts."""
+"""What the column ``protocol`` of the trials says; any other protocol is the head or a way of asking with prompts."""
 CONFLICT, LINEAR_PROBE, OBSERVERS = "conflict", "linear_probe", "observers"
 """The subset of images with a conflict, the probe and the reference that rows name."""
 
 OTHER_CUE = {"shape": "texture", "texture": "shape"}
 
+NETWORKS = {
+    "resnet50": ("ResNet-50 (Geirhos et al. 2019)", 162, 572),
+    "alexnet": ("AlexNet (Geirhos et al. 2019)", 283, 376),
+    "googlenet": ("GoogLeNet (Geirhos et al. 2019)", 228, 503),
+    "vgg16": ("VGG-16 (Geirhos et al. 2019)", 130, 625),
+}
+"""Classifiers of ImageNet: title, and how many of `N_CONFLICTS` images they decided for the shape, for the texture.
+
+Counted in the trials of rgeirhos/texture-vs-shape @ ccd0c01, in
+raw-data/style-transfer-512-nomask-*-guessing-experiment and its -trained-CNNs.
+"""
+N_CONFLICTS = 1200
+_ALL_IMAGES = "on all 1,280 images"
 _BIASES = ("shape_bias", "texture_bias")
 # Which columns of the table the results of the functions of `hf_clipdyn.metrics` belong to.
 _DECISIONS: dict[str, dict[str, Any]] = {
@@ -66,10 +81,31 @@ def shape_numbers(trials: pd.DataFrame, common: Common) -> list[Number]:
         elif protocol == CROSSED_PROBE:
             numbers += _probes(rows, common)
         elif protocol == HUMAN:
-            numbers += _consistency(parts[""], rows, common)
+            by_default = HEAD if HEAD in parts else ""
+            numbers += at_head(list(_consistency(parts[by_default], rows, common)), by_default)
         else:
-            numbers += _decisions(protocol, rows, common)
+            variant = "" if protocol == HEAD else protocol
+            numbers += at_head(list(_decisions(variant, rows, common)), protocol)
+    if {one.metric for one in numbers} >= {"shape_bias"} and set(trials["shape"]) <= set(GEIRHOS_CLASSES):
+        numbers += _published()
     return numbers
+
+
+def _published() -> Iterator[Number]:
+    """What standard networks are published to have decided on these images."""
+    for name, (_, shapes, textures) in NETWORKS.items():
+        decided = shapes + textures
+        known = {"shape_bias": shapes / decided, "texture_bias": textures / decided}
+        for metric, value in (known | {"cue_accuracy": decided / N_CONFLICTS}).items():
+            yield Number(
+                metric=metric,
+                role="baseline",
+                reference=name,
+                probe="",
+                value=value,
+                n=N_CONFLICTS,
+                note=_ALL_IMAGES,
+            )
 
 
 def _decisions(prompts: str, rows: pd.DataFrame, common: Common) -> Iterator[Number]:

@@ -86,7 +86,7 @@ def evaluate_model(
     The model keeps its device and its mode, and no random state changes, so that training can continue.
 
     Args:
-        model: a dual encoder or a vision model of transformers, in float32.
+        model: a dual encoder, a vision model or an image classifier of transformers, in float32.
         processor: its processor; for a vision model its image processor.
         benchmarks: as in `evaluate_revisions`. Default: the suite.
         repo_id: the model's name in the table.

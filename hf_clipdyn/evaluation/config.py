@@ -90,6 +90,11 @@ class EvaluationConfig(Common):
     plugins: str | Path | Sequence[str | Path] = option(
         (), "Python file that adds kinds of benchmarks or data sets.", flag="plugin"
     )
+    label_map: Path | None = option(
+        None,
+        "Names of the classes of a classifier's head, if they are not those of a data set: a JSON object of names by "
+        "label or index, or a list in the order of the head.",
+    )
     dtype: str = option(
         "float32",
         "Precision of the model: float32 (fp32, the reference) or bfloat16 (bf16).",
@@ -134,7 +139,7 @@ class EvaluationConfig(Common):
             object.__setattr__(self, "push_to_hub", True)
         for path in (self.plugins,) if isinstance(self.plugins, str | Path) else self.plugins:
             load_plugin(path)
-        for name in ("store", "output"):
+        for name in ("store", "output", "label_map"):
             path = getattr(self, name)
             if path is not None:
                 object.__setattr__(self, name, Path(path).expanduser().absolute())
@@ -232,6 +237,13 @@ class EvaluationConfig(Common):
             samples_per_epoch=self.samples_per_epoch,
             keep_checkpoints=self.keep_checkpoints,
         )
+
+    @cached_property
+    def class_names(self) -> Mapping[str, str] | None:
+        """What `label_map` says; None without one."""
+        from hf_clipdyn.benchmarks.heads import read_label_map
+
+        return None if self.label_map is None else read_label_map(self.label_map)
 
     @cached_property
     def selected(self) -> list[Benchmark]:

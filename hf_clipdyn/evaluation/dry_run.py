@@ -209,7 +209,11 @@ class _Measurement:
         """Measurements of the benchmarks of one data set, which share images, on more and more rows."""
         by_benchmark: dict[Benchmark, list[_Sample]] = {}
         for rows in _ROWS:
-            readouts = [Readout(self._encoder, batch_size=self._config.batch_size) for _ in range(2)]
+            keywords: dict[str, Any] = {
+                "batch_size": self._config.batch_size,
+                "label_map": self._config.class_names,
+            }
+            readouts = [Readout(self._encoder, **keywords) for _ in range(2)]
             for one in benchmarks:
                 try:
                     by_benchmark.setdefault(one, []).append(

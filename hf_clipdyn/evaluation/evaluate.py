@@ -145,7 +145,9 @@ def _readout(encoder: Encoder, folder: Path, name: str, config: EvaluationConfig
     check = None
     if config.dtype != "float32":
         check = PrecisionCheck(folder, name, config.device or str(encoder.device))
-    return Readout(encoder, batch_size=config.batch_size, check=check, name=name)
+    return Readout(
+        encoder, batch_size=config.batch_size, check=check, name=name, label_map=config.class_names
+    )
 
 
 def _measure_cell(

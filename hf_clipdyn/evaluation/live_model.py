@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.models.encoder import Encoder, default_device
+from hf_clipdyn.models.classifiers import config_of
+from hf_clipdyn.models.encoder import Encoder, default_device, read_input
 from hf_clipdyn.models.snapshots import architecture_digest
 from hf_clipdyn.revisions import Revision
 from hf_clipdyn.revisions.folders import FolderRepository, models_of
@@ -85,7 +86,7 @@ class GivenModel:
         self.repository = FolderRepository(folder, partial(models_of, folder))
         self._revision, self._folder = replace(revision, commit=_weights_hash(model)), folder
         self._model, self._processor = model, processor
-        model.config.save_pretrained(folder)
+        config_of(model).save_pretrained(folder)
         processor.save_pretrained(folder)
 
     def revisions(self) -> list[Revision]:
@@ -97,9 +98,10 @@ class GivenModel:
 
     def encoder(self, device: str | None) -> Encoder:
         """The model, moved to the device if one is given."""
+        _, image_processor = read_input(self._folder)
         return Encoder(
             self._model,
-            getattr(self._processor, "image_processor", self._processor),
+            image_processor,
             getattr(self._processor, "tokenizer", None),
             device=torch.device(device or self._model.device),
             dtype=torch.float32,

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from accelerate import PartialState
 from accelerate.logging import get_logger
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Benchmark, Kind
+from hf_clipdyn.benchmarks.base import Benchmark, Kind, digest
+from hf_clipdyn.benchmarks.heads import HEAD, Head
 from hf_clipdyn.benchmarks.sources import Source, drawn_source, open_source
 from hf_clipdyn.data.load import find_locally, lacks_files
 from hf_clipdyn.data.registry import dataset_metadata
@@ -28,6 +30,7 @@ from hf_clipdyn.errors import (
 )
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.evaluation.live_model import LastTexts
+from hf_clipdyn.models.classifiers import class_labels, has_head
 from hf_clipdyn.models.encoder import class_names, read_input
 from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.preprocess import square_processor
@@ -146,18 +149,40 @@ class Plan:
         for benchmark, kind in prepared.kinds.items():
             split, files = self.sources[benchmark].split, self._files[benchmark]
             for asked in (None, texts) if texts is not None and benchmark in drifting else (None,):
-                cell = _cell(self._config, revision, kind, benchmark, split, asked)
+                facts = self._facts_of_head if benchmark in prepared.by_head else {}
+                cell = _cell(self._config, revision, kind, benchmark, split, asked, facts)
                 yield PlannedCell(replace(cell, **prepared.classes), kind, files, asked)
+
+    @cached_property
+    def _facts_of_head(self) -> dict[str, str]:
+        """What tells the cells of a classifier from those of its body alone, and other names of its classes."""
+        names = self._config.class_names
+        return {"answers": HEAD} | ({} if names is None else {"label_map": digest(names)[:12]})
 
     def _prepare(self, folder: Path) -> "_Prepared":
         """The benchmarks for revisions that share a processor."""
         model_config, image_processor = read_input(folder)
-        reads_text = hasattr(model_config, "text_config")
-        needing = [one for one in self.sources if one.kind.needs_text and not reads_text]
+        head = self._head(model_config)
+        reads_text = hasattr(model_config, "text_config") and head is None
+        # What the head says to the classes of each benchmark that asks for some: "" if it has them.
+        lacks: dict[Benchmark, str] = {}
+        if head is not None:
+            asked = {one: one.kind.classes(source, one.settings) for one, source in self.sources.items()}
+            lacks = {one: head.without(names) for one, names in asked.items() if names}
+        textless = [one for one in self.sources if one.kind.needs_text and not reads_text]
+        unknown = [one for one in textless if lacks.get(one)]
+        if unknown:
+            words = "asks" if len(unknown) == 1 else "ask"
+            owner = self._config.series.repo_id
+            need = f"{_names(unknown)} {words} for classes that {owner} lacks: {lacks[unknown[0]]}"
+            self._leave_out(unknown, need, "name the classes of the head with --label-map", len(unknown))
+        needing = [one for one in textless if one not in lacks]
         if needing:
             words = "needs" if len(needing) == 1 else "need"
             need = f"{_names(needing)} {words} a text encoder; {self._config.series.repo_id} has none"
-            self._leave_out(needing, need, "select other benchmarks with --benchmarks", len(needing))
+            gone = len(needing) + len(unknown)
+            self._leave_out(needing, need, "select other benchmarks with --benchmarks", gone)
+        needing += unknown
         rough = [one for one in self.sources if one.kind.needs_float32 and self._config.dtype != "float32"]
         if rough:
             words = "shows" if len(rough) == 1 else "show"
@@ -174,7 +199,19 @@ class Plan:
             if kind.left_out:
                 _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             kinds[one] = kind
-        return _Prepared(kinds, reads_text, class_names(model_config, reads_text=reads_text))
+        by_head = [one for one, words in lacks.items() if not words]
+        return _Prepared(kinds, reads_text, by_head, class_names(model_config, reads_text=reads_text))
+
+    def _head(self, model_config: Any) -> Head | None:
+        names = self._config.class_names
+        if has_head(model_config):
+            return Head(class_labels(model_config), names)
+        if names is not None:
+            raise ConfigError(
+                f"`label_map` names the classes of a classifier's head, but {self._config.series.repo_id} has none: "
+                "leave it out."
+            )
+        return None
 
     def _leave_out(self, benchmarks: Sequence[Benchmark], need: str, remedy: str, gone: int) -> None:
         """Say that these cannot run with this model, when ``gone`` in all cannot.
@@ -197,11 +234,13 @@ class _Prepared:
     Attributes:
         kinds: ready to show the data sets.
         reads_text: whether the models have a text encoder.
+        by_head: the benchmarks whose classes the head of a classifier names.
         classes: names of their classes, by the columns of `Cell`.
     """
 
     kinds: Mapping[Benchmark, Kind[Any]]
     reads_text: bool
+    by_head: Sequence[Benchmark]
     classes: Mapping[str, Any]
 
 
@@ -212,8 +251,9 @@ def _cell(
     benchmark: Benchmark,
     split: str,
     texts: LastTexts | None,
+    facts: Mapping[str, Any],
 ) -> Cell:
-    settings = {**benchmark.settings.as_json(), **kind.facts}
+    settings = {**benchmark.settings.as_json(), **kind.facts, **facts}
     if settings.get("preprocess") == kind.preprocess:
         del settings["preprocess"]  # it is a column
     return Cell(

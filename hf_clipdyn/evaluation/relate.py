@@ -337,7 +337,7 @@ class _Work:
             own = [self._with_interval(one, known.get(one.number_key)) for one in own]
             cell = replace(cell, versions=versions(), seconds=seconds)
             rows = rows_of(cell, self._relation, own, self._common)
-            self._room.store.write(cell, rows, None, self._words(cell.dataset), influences=known, anew=True)
+            self._room.store.write(cell, rows, None, self._words(cell.dataset), influences=known, is_new=True)
             keys.append(cell.key)
         return keys
 

@@ -1,7 +1,8 @@
 """One adapter over the dual encoders and vision models of transformers.
 
 All numbers that an evaluation reads out of a model pass through here: CLIP, SigLIP, ALIGN, AltCLIP and
-ChineseCLIP give image and text embeddings, vision-only models (ViT, DINOv2) only image embeddings.
+ChineseCLIP give image and text embeddings, vision-only models (ViT, DINOv2) only image embeddings. An image
+classifier is its body, which embeds images as a vision model does, and its head, which scores its own classes.
 """
 
 import re
@@ -25,6 +26,7 @@ from transformers import (
     AutoConfig,
     AutoImageProcessor,
     AutoModel,
+    AutoModelForImageClassification,
     AutoTokenizer,
     CLIPModel,
     TimmWrapperImageProcessor,
@@ -34,6 +36,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from hf_clipdyn.errors import ModelError, shorten
 from hf_clipdyn.machine import keep_freed_blocks
+from hf_clipdyn.models.classifiers import class_labels, has_head, head_scores, split_head
 from hf_clipdyn.models.open_clip import from_open_clip, read_state_dict
 from hf_clipdyn.models.settings import (
     PROCESSOR_FILES,
@@ -52,6 +55,7 @@ from hf_clipdyn.preprocess import Normaliser, naflex_inputs
 from hf_clipdyn.progress import library_bars
 
 __all__ = [
+    "NO_ATTENTION",
     "Encoder",
     "ImageFeatures",
     "class_names",
@@ -63,6 +67,8 @@ __all__ = [
 ]
 
 _CPU_IMAGES = 32
+NO_ATTENTION = "choose the probes gradient_input and grad_cam"
+"""What to do about a model without attention maps."""
 _MOST_WORDS = 400  # of an error of transformers
 _NUMBER = re.compile(r"\d+")
 _NO_CODE: dict[str, Any] = {"trust_remote_code": False}  # None would ask on the terminal
@@ -78,17 +84,23 @@ class ImageFeatures:
         hidden: one (n, tokens, width) float32 array per hidden state, the input of the first layer first;
             empty unless asked for.
         attentions: one (n, heads, tokens, tokens) float32 array per layer; empty unless asked for.
+        logits: (n, classes) float32, of a classifier's own head; None without one.
     """
 
     projection: NDArray[np.float32]
     hidden: tuple[NDArray[np.float32], ...] = ()
     attentions: tuple[NDArray[np.float32], ...] = ()
+    logits: NDArray[np.float32] | None = None
 
 
 class Encoder:
     """A live model whose weights can be swapped for those of another revision.
 
     Build it with `from_pretrained`, then `load` other snapshots into it.
+
+    Attributes:
+        model: what embeds images: the model, or the body of a classifier.
+        labels: the classes of a classifier's head, in the order of its scores; empty for other models.
     """
 
     def __init__(
@@ -108,8 +120,10 @@ class Encoder:
         self._take(model, image_processor, tokenizer)
 
     def _take(self, model: Any, image_processor: Any, tokenizer: Any | None) -> None:
-        self.model = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
-        self.model.eval()
+        self._whole = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
+        self._whole.eval()
+        self.model, self._classifier = split_head(self._whole)
+        self.labels = () if self._classifier is None else class_labels(self._classifier.config)
         self.image_processor, self.tokenizer = image_processor, tokenizer
         self._normalise = Normaliser(image_processor)
         if self.device.type == "cpu":
@@ -167,7 +181,7 @@ class Encoder:
             ModelError: the files are not an image encoder that transformers can build.
         """
         if self._offload is not None:
-            self.model = None
+            self.model = self._whole = self._classifier = None
         elif settings_digest(folder) == self._settings and self._swap(folder):
             return True
         self._take(*_build(folder, self.dtype, self._offload))
@@ -201,7 +215,7 @@ class Encoder:
             raise ModelError(
                 f"The weights in {folder} cannot be read ({error}): `clipdyn verify` finds broken revisions."
             ) from error
-        live = self.model.state_dict()
+        live = self._whole.state_dict()
         # Shared or renamed tensors make the names differ; from_pretrained knows how to join them.
         if live.keys() != tensors.keys() or any(live[name].shape != tensors[name].shape for name in live):
             return False
@@ -226,9 +240,7 @@ class Encoder:
 
     def image_output(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
         """Projection (n, d) of normalised pixels and transformers' whole output, gradients and all."""
-        inputs = {"pixel_values": pixel_values}
-        if hasattr(self.image_processor, "max_num_patches"):  # NaFlex: shown as patches with their grid
-            inputs = naflex_inputs(self.image_processor, pixel_values)
+        inputs = self._inputs(pixel_values)
         if hasattr(self.model, "get_image_features"):
             output = self.model.get_image_features(**inputs, **kwargs)
             return output.pooler_output, output
@@ -240,6 +252,22 @@ class Encoder:
         if pooled is None:  # neither a class token nor a pooler (I-JEPA)
             return hidden.mean(dim=1), output
         return pooled.flatten(1), output
+
+    def _inputs(self, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
+        if hasattr(self.image_processor, "max_num_patches"):  # NaFlex: shown as patches with their grid
+            return naflex_inputs(self.image_processor, pixel_values)
+        return {"pixel_values": pixel_values}
+
+    def logits(self, pixel_values: torch.Tensor, output: Any) -> torch.Tensor | None:
+        """Scores (n, classes) of a classifier's head; None without one.
+
+        Args:
+            pixel_values: what was shown.
+            output: what `image_output` returned as transformers' whole output.
+        """
+        if self._classifier is None:
+            return None
+        return head_scores(self._classifier, self.model, self._inputs(pixel_values), output)
 
     @torch.inference_mode()
     def embed_images(
@@ -260,12 +288,12 @@ class Encoder:
         parts = [self._features(pixels[i : i + step], hidden, attentions) for i in range(0, n, step)]
         if len(parts) == 1:
             return parts[0]
+        logits = [part.logits for part in parts if part.logits is not None]
         return ImageFeatures(
             np.concatenate([part.projection for part in parts]),
-            *(
-                tuple(map(np.concatenate, zip(*layers, strict=True)))
-                for layers in ([part.hidden for part in parts], [part.attentions for part in parts])
-            ),
+            tuple(map(np.concatenate, zip(*(part.hidden for part in parts), strict=True))),
+            tuple(map(np.concatenate, zip(*(part.attentions for part in parts), strict=True))),
+            logits=np.concatenate(logits) if logits else None,
         )
 
     @property
@@ -280,23 +308,27 @@ class Encoder:
     def _features(self, pixels: NDArray[Any], hidden: bool, attentions: bool) -> ImageFeatures:
         asked = {"output_hidden_states": hidden, "output_attentions": attentions}
         wanted = {name: True for name, is_wanted in asked.items() if is_wanted}
+        values = self.pixel_values(pixels)
         try:
-            projection, output = self.image_output(self.pixel_values(pixels), **wanted)
+            projection, output = self.image_output(values, **wanted)
         except ValueError as error:  # timm's models refuse what they do not keep
             if not wanted:
                 raise
-            raise ModelError(
-                f"{type(self.model).__name__} gives no "
-                f"{'attention maps' if attentions else 'hidden states'}: leave out the probes that need "
-                "them."
-            ) from error
+            lacks, remedy = "hidden states", "choose benchmarks that need none"
+            if attentions:
+                lacks, remedy = "attention maps", NO_ATTENTION
+            raise ModelError(f"{type(self._whole).__name__} gives no {lacks}: {remedy}.") from error
         states = (output.hidden_states or ()) if hidden else ()
         maps = getattr(output, "attentions", None) if attentions else None
         if attentions and not (maps and all(attention is not None for attention in maps)):
-            raise ModelError(
-                f"{type(self.model).__name__} gives no attention maps: leave out the probes that need them."
-            )
-        return ImageFeatures(_numpy(projection), tuple(map(_numpy, states)), tuple(map(_numpy, maps or ())))
+            raise ModelError(f"{type(self._whole).__name__} gives no attention maps: {NO_ATTENTION}.")
+        logits = self.logits(values, output)
+        return ImageFeatures(
+            _numpy(projection),
+            tuple(map(_numpy, states)),
+            tuple(map(_numpy, maps or ())),
+            None if logits is None else _numpy(logits),
+        )
 
     @contextmanager
     def eager_attention(self) -> Iterator[None]:
@@ -454,11 +486,12 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
         return _converted(theirs, config, **where)
     _check_size(folder, config)
     if config.model_type == "timm_wrapper":
-        where["config"] = config  # without the head; others are as their file says
+        where["config"] = config  # as `leave_out_head` made it; others are as their file says
     with _readable(folder), warnings.catch_warnings():
         # accelerate's device map misses the parameters of the model itself, such as the temperature
         warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
-        model, loading = AutoModel.from_pretrained(
+        auto = AutoModelForImageClassification if has_head(config) else AutoModel
+        model, loading = auto.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, **_NO_CODE, **where
         )
     absent = [

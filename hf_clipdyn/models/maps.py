@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hf_clipdyn.errors import ModelError
-from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.encoder import NO_ATTENTION, Encoder
 
 __all__ = ["GRADIENT_PROBES", "Place", "SaliencyMaps", "rollout", "saliency_maps"]
 
@@ -64,13 +64,14 @@ def saliency_maps(
               over the heads), each mixed half and half with the identity for the residual connection, its rows
               scaled to 1; the row of the class token;
             - ``gradient_input``: gradient of the cosine of image and text with respect to the normalised pixels,
-              times these pixels, summed over the channels, its absolute value (Shrikumar et al. 2016);
-            - ``grad_cam``: Selvaraju et al. 2017 on the same cosine, see `_attributed`.
+              times these pixels, summed over the channels, its absolute value (Shrikumar et al. 2016). Without a text,
+              of the score of the class that a classifier's head ranks first, else of the length of the projection;
+            - ``grad_cam``: Selvaraju et al. 2017 on the same, see `_attributed`.
 
             Without a class token, block k gives the mean over all queries. In SigLIP ``attention`` and ``rollout``
             begin at the query of the pooling head, which counts as a further block L + 1; elsewhere (I-JEPA) at the
             mean of all tokens.
-        text: (d,), the text of the cosine; None where the model reads none.
+        text: (d,), the text of the cosine; None for a model that reads none.
         captions: (n, d), each image's own text, for the place ("gradient_input_caption", None).
 
     Returns:
@@ -152,8 +153,7 @@ def _of_attentions(
         attention.shape[-2:] != (tokens, tokens) for attention in attentions
     ):
         raise ModelError(
-            f"Attention over {tokens} tokens does not match a grid of {grid[0]} x {grid[1]} patches: leave "
-            "out the probes of attention."
+            f"Attention over {tokens} tokens does not match a grid of {grid[0]} x {grid[1]} patches: {NO_ATTENTION}."
         )
     blocks = [attention.mean(axis=1, dtype=np.float64) for attention in attentions]
     if extra:
@@ -179,7 +179,7 @@ def _grid(encoder: Encoder, pixels: NDArray[np.uint8]) -> tuple[int, int]:
     config = encoder.model.config
     size = getattr(getattr(config, "vision_config", config), "patch_size", None)
     if size is None:
-        raise ModelError(f"{type(encoder.model).__name__} has no patches: leave out the probes of attention.")
+        raise ModelError(f"{type(encoder.model).__name__} has no patches: {NO_ATTENTION}.")
     height, width = (size, size) if isinstance(size, int) else size
     return pixels.shape[1] // int(height), pixels.shape[2] // int(width)
 
@@ -220,12 +220,6 @@ def _read_gradients(
     text: NDArray[np.floating] | None,
     captions: NDArray[np.floating] | None,
 ) -> None:
-    if text is None:
-        for probe in GRADIENT_PROBES:
-            if probe in probes:
-                name = type(encoder.model).__name__
-                result.unavailable[probe, None] = f"{name} has no text encoder, which {probe} needs"
-        return
     parts: list[dict[Place, Floats]] = []
     step = encoder.images_per_pass or _GRADIENT_BATCH
     for start in range(0, len(pixels), step):
@@ -243,13 +237,15 @@ def _gradients(
     encoder: Encoder,
     pixels: NDArray[np.uint8],
     probes: Sequence[str],
-    text: NDArray[np.floating],
+    text: NDArray[np.floating] | None,
     captions: NDArray[np.floating] | None,
 ) -> dict[Place, Floats]:
     values = encoder.pixel_values(pixels).requires_grad_()
     with torch.enable_grad(), _outputs_of(_attributed(encoder.model)) as seen:
         projection, output = encoder.image_output(values)
-    features = seen[0] if seen else output.last_hidden_state
+    last = getattr(output, "last_hidden_state", None)
+    is_grid = last is not None and last.ndim == 4
+    features: Any = seen[0] if seen and not is_grid else last
 
     def similarity(texts: NDArray[np.floating]) -> torch.Tensor:
         target = torch.as_tensor(texts).to(projection)
@@ -259,12 +255,16 @@ def _gradients(
     maps: dict[Place, Floats] = {}
     with torch.enable_grad():
         wanted = [values, features] if "grad_cam" in probes else [values]
-        gradients = torch.autograd.grad(
-            similarity(text[None]), wanted, retain_graph=captions is not None, allow_unused=True
-        )
+        if text is None:
+            logits = encoder.logits(values, output)
+            target = (projection.norm(dim=-1) if logits is None else logits.amax(dim=-1)).sum()
+        else:
+            target = similarity(text[None])
+        gradients = torch.autograd.grad(target, wanted, retain_graph=captions is not None, allow_unused=True)
         if "gradient_input" in probes:
             maps["gradient_input", None] = _times_input(gradients[0], values)
-        known = "grad_cam" in probes and gradients[1] is not None and (seen or features.ndim == 4)
+        known = "grad_cam" in probes and gradients[1] is not None and (seen or is_grid)
+        known = known and not (is_grid and _puts_channels_last(encoder.model))
         grid = _grid_of(encoder, pixels, features) if known else None
         if grid is not None:
             maps["grad_cam", None] = _cam(features, gradients[1], grid)
@@ -272,6 +272,11 @@ def _gradients(
             (gradient,) = torch.autograd.grad(similarity(captions), [values])
             maps["gradient_input_caption", None] = _times_input(gradient, values)
     return maps
+
+
+def _puts_channels_last(model: Any) -> bool:
+    """Whether the last features of a timm model are (n, rows, columns, channels), as Swin's."""
+    return getattr(getattr(model, "timm_model", None), "output_fmt", "NCHW") == "NHWC"
 
 
 def _times_input(gradient: torch.Tensor, values: torch.Tensor) -> Floats:

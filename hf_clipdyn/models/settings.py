@@ -142,7 +142,7 @@ def check_timm(content: dict[str, Any], source: str) -> None:
 def leave_out_head(config: Any) -> None:
     """Remove the number of classes from a TimmWrapperConfig's arguments.
 
-    timm 1.0.31 saves it there, and transformers 5.24 cannot build a TimmWrapperModel with it: it has no head.
+    timm 1.0.31 saves it there, and transformers 5.24 sets it from the configuration itself.
     """
     (config.model_args or {}).pop("num_classes", None)
 

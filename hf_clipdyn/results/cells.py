@@ -217,7 +217,7 @@ class CellStore:
         began: str = "",
         influences: Influences | None = None,
         *,
-        anew: bool = False,
+        is_new: bool = False,
     ) -> None:
         """Write a cell in place of what its key named before: first the trials, then the rows.
 
@@ -228,13 +228,13 @@ class CellStore:
             vocabulary: of its kind and its data set.
             began: when its run began; empty if unknown.
             influences: on its numbers; None leaves them to the first report.
-            anew: it was measured now, though it has no trials: a relation.
+            is_new: it was measured now, though it has no trials: a relation.
 
         Raises:
             EvaluationError: the files cannot be written.
         """
         before = self._held.get(cell.key)
-        is_new = anew or trials is not None
+        is_new = is_new or trials is not None
         measured = time.time() if is_new or before is None else before.stamp.measured
         stamp = _Stamp(measured, None, self._package, began or ("" if before is None else before.stamp.began))
         header = _Header(cell, measured, stamp.package, stamp.began).dumps()

@@ -65,6 +65,8 @@ def _trials(details: str) -> list[str]:
 def _kind_facts(kind: type[Kind[Any]]) -> list[str]:
     fits = [f"[`{name}`](../data-sets.md#{name})" for name in fitting(kind)]
     text = "needed" if kind.needs_text else "not needed"
+    if kind.needs_text and kind.classes.__func__ is not Kind.classes.__func__:
+        text = "needed, or the head of a classifier that has the classes"
     clusters = " and ".join(f"`{one}`" for one in kind.clusters)
     return [
         f"Data sets: {', '.join(fits)}."

@@ -32,6 +32,7 @@ class Planted:
         self._image, self._text = image, text
         self.reads_text = text is not None
         self.seen = 0
+        self.labels: tuple[str, ...] = ()
 
     def embed_images(self, pixels: np.ndarray, **_: Any) -> ImageFeatures:
         self.seen += len(pixels)

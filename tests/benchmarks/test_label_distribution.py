@@ -30,6 +30,7 @@ class Observer:
     """Logits of the classes by image: log-probabilities over ``SCALE``, as cosines."""
 
     reads_text = True
+    labels = ()
     logit_scale = SCALE
 
     def __init__(self, log_probabilities, planted):

@@ -218,7 +218,8 @@ def decisions(clean, noisy, labels, n_classes):
     ]
     items = [block.assign(item=np.arange(len(labels))) for block in blocks]
     unknown = dict.fromkeys(("distance", "mean_pairwise_distance", "rms", "human_accuracy"), np.nan)
-    trials = pd.concat(items, ignore_index=True).assign(n_classes=n_classes, probe_decision=pd.NA, **unknown)
+    unknown |= {"n_classes": n_classes, "probe_decision": pd.NA, "protocol": ""}
+    trials = pd.concat(items, ignore_index=True).assign(**unknown)
     return trials[list(Noise.trial_columns)].astype(Noise.trial_columns)
 
 
@@ -449,7 +450,7 @@ def test_a_turned_image_of_another_shape_has_no_change_of_its_pixels(source, mea
 def test_trials_of_an_earlier_version_are_scored_without_people():
     labels = np.arange(40) % 4
     trials = decisions(labels, labels, labels, 4)
-    earlier = trials.drop(columns="human_accuracy")
+    earlier = trials.drop(columns=["human_accuracy", "protocol"])
     assert list(map(str, Noise.score(trials, Common()))) == list(map(str, Noise.score(earlier, Common())))
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Common, KindSettings
@@ -21,7 +22,7 @@ def squares(vectors):
     return np.abs(np.subtract.outer(vectors, vectors))
 
 
-def build_rows(colour, person_noise=0.0, people=3):
+def build_rows(colour, person_noise=0.0, people=3, brains=()):
     """Twelve squares of one colour each in three categories; people see the amount of red."""
     rng = np.random.default_rng(0)
     truth = squares(LEVELS)
@@ -31,6 +32,7 @@ def build_rows(colour, person_noise=0.0, people=3):
         matrices.append(("person", f"person_{number}", truth + np.triu(noise, 1) + np.triu(noise, 1).T))
     categories = np.repeat(np.arange(3), 4)
     matrices.append(("reference", "categories", (squares(categories) > 0).astype(float)))
+    matrices += [("reference", name, matrix) for name, matrix in brains]
     return [
         {
             "image": colour(LEVELS[place], 10),
@@ -95,6 +97,27 @@ def test_the_person_whose_matrix_the_model_has_agrees_most(objects, measure, pla
     assert found("alignment", variant="cosine").value == pytest.approx(np.mean([one.value for one in own]))
     others = found("alignment_by_person", probe="", role="human", reference="others", subset="person_1")
     assert -1 <= others.value <= 1
+
+
+def test_the_model_is_compared_with_the_cortex_of_people_and_monkeys(objects, measure, planted):
+    rng = np.random.default_rng(4)
+    places = {level: rng.normal(size=8) for level in LEVELS}
+    own = np.stack([vector / np.linalg.norm(vector) for vector in places.values()])
+    alike, other = 1 - own @ own.T, squares(rng.permutation(LEVELS))
+    brains = [("human_it", alike), ("monkey_it", other)]
+    model = planted(lambda pixels: places[pixels[0, 0, 0]])
+    found = measure(Representation, objects(brains=brains), model)
+    human, monkey = (found("alignment_it", variant="cosine", subset=name) for name, _ in brains)
+    assert human.value == pytest.approx(1)
+    upper = np.triu_indices(N, 1)
+    assert monkey.value == pytest.approx(spearmanr(alike[upper], other[upper]).statistic)
+    assert monkey.ci_low < monkey.value < monkey.ci_high
+    assert monkey.n_clusters == N
+    for name, _ in brains:
+        of_people = found("alignment_it", probe="", role="human", reference="people", subset=name)
+        assert of_people.value == found("alignment", probe="", role="baseline", reference=name).value
+        assert found("alignment_it", probe="", role="chance", subset=name).value == 0
+    assert "alignment_it" not in measure(Representation, objects(), model)
 
 
 def test_hidden_states_are_compared_per_token_in_one_pass(objects, tmp_path):

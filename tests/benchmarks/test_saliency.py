@@ -48,7 +48,7 @@ class Looking:
     reads_text = False
     images_per_pass = None
 
-    def __init__(self, looks: Callable[[int], np.ndarray], patch_size: int = 1) -> None:
+    def __init__(self, looks: Callable[[int], np.ndarray], patch_size: int | None = 1) -> None:
         self._looks = looks
         self.model = SimpleNamespace(config=SimpleNamespace(patch_size=patch_size))
 
@@ -379,11 +379,15 @@ def test_a_data_set_must_say_what_a_degree_is(source, build):
 # --- probes -----------------------------------------------------------------------------------------------
 
 
-def test_the_default_probes_need_no_text_and_the_others_say_so(gazed, measure):
-    assert {one.probe for one in measure(gazed, constant)} == {"", "attention", "rollout"}
-    found = measure(gazed, constant, probes=("grad_cam", "attention"))
-    assert "has no text encoder, which grad_cam needs" in found("nss", probe="grad_cam").note
+def test_a_map_that_a_model_does_not_have_is_a_note(gazed, build, measure):
+    found = measure(gazed, constant)
+    assert {one.probe for one in found} == {"", "attention", "rollout"}
     assert found("nss", **ATTENTION).value == 0
+    trials = build(gazed).observe(Readout(Looking(constant, None)))
+    notes = {one.probe: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
+    assert (
+        notes["rollout"] == "SimpleNamespace has no patches: choose the probes gradient_input and grad_cam."
+    )
 
 
 def test_the_fingerprint_covers_probes_fixations_preprocessing_and_seed(source, gazed, build):

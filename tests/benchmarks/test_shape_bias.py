@@ -161,6 +161,24 @@ def test_the_thousand_classes_are_asked_only_where_they_map_onto_the_categories(
     assert len(prompts) == 16
 
 
+@pytest.mark.parametrize(
+    ("network", "bias", "named"),
+    [
+        ("resnet50", 0.2207, 0.6117),
+        ("alexnet", 0.4294, 0.5492),
+        ("googlenet", 0.3119, 0.6092),
+        ("vgg16", 0.1722, 0.6292),
+    ],
+)
+def test_standard_networks_are_references_on_photographs(network, bias, named, conflicts, measure, planted):
+    found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(read(pixels, 0)), text))
+    place = {"probe": "", "role": "baseline", "reference": network}
+    assert found("shape_bias", **place).value == pytest.approx(bias, abs=5e-5)
+    assert found("texture_bias", **place).value == pytest.approx(1 - bias, abs=5e-5)
+    assert found("cue_accuracy", **place).value == pytest.approx(named, abs=5e-5)
+    assert found("shape_bias", **place).note == "on all 1,280 images"
+
+
 @pytest.fixture
 def judged(source, colour):
     """The images with the answers of three observers; a and b err on every fifth image, c never."""
@@ -206,7 +224,7 @@ def test_each_number_that_varies_over_images_has_an_influence_of_the_same_key(ju
     common = Common(n_resamples=0, cache_dir=tmp_path, show_progress=False)
     trials = ShapeBias(judged, PROCESSOR, KindSettings(), common).observe(Readout(erring))
     numbers = ShapeBias.score(trials, common)
-    influences = {one.number_key: one.influence for one in numbers if one.role != "chance"}
+    influences = {one.number_key: one.influence for one in numbers if one.role not in ("chance", "baseline")}
     for values in influences.values():
         assert values.sum() == pytest.approx(0, abs=1e-12)
 
@@ -216,7 +234,7 @@ def test_all_words_that_numbers_use_are_declared(judged, measure, erring):
     assert {one.metric for one in found} == set(terms.terms)
     assert {one.variant for one in found} == {"", *terms.variants}
     assert {one.subset for one in found} == {"", *terms.subsets}
-    assert {one.probe for one in found} == {"", "projection", *terms.probes}
+    assert {one.probe for one in found} | {"head"} == {"", "projection", *terms.probes}
     assert {(one.role, one.reference) for one in found} == {
         ("value", ""),
         *((one.role, one.name) for one in terms.references),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from tiny_models import EFFICIENT_NET, SWIN, VISION, pair, vision_model
+from tiny_models import EFFICIENT_NET, RESNET, SWIN, VISION, pair, vision_model
 from transformers import (
     BertConfig,
     BertModel,
@@ -70,7 +70,6 @@ def siglip_processor() -> SiglipImageProcessor:
 ALT_TEXT = TEXT | {"project_dim": 16, "max_position_embeddings": 20, "pad_token_id": 1}
 SIGLIP_TEXT = TEXT | {"projection_size": 16}
 SIGLIP_2 = {key: value for key, value in VISION.items() if key != "image_size"} | {"num_patches": 4}
-RESNET = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 FAMILIES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "clip": (clip, clip_processor),
     "siglip": (lambda: pair("Siglip", text=SIGLIP_TEXT), siglip_processor),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import EFFICIENT_NET, SWIN, TEXT, VISION, pair, vision_model
+from tiny_models import EFFICIENT_NET, SWIN, TEXT, VISION, classifier, pair, vision_model
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.models.encoder import Encoder
@@ -29,7 +29,11 @@ FAMILIES: dict[str, Callable[[], Any]] = {
 WITH_CLASS_TOKEN = ["clip", "altclip", "chinese_clip", "vit", "dinov2", "registers"]
 TOWERS = {"clip", "altclip", "chinese_clip", "siglip"}
 ALL = ["attention", "attention_layers", "rollout", "gradient_input", "grad_cam"]
-CAUSE = dict.fromkeys([("gradient_input", None), ("grad_cam", None)])
+CLASSES = dict(enumerate("abcde"))
+CLASSIFIERS: dict[str, Callable[[], Any]] = {
+    "vit": lambda: classifier("ViT", CLASSES),
+    "resnet": lambda: classifier("ResNet", CLASSES),
+}
 
 
 class Resizable(Encoder):
@@ -43,11 +47,15 @@ class Resizable(Encoder):
 def encoder() -> Callable[..., Encoder]:
     """`encoder("clip")`: a random model of that family."""
 
-    def build(family: str, dtype: torch.dtype = torch.float32) -> Encoder:
-        kind = Resizable if family in {*TOWERS, "vit"} else Encoder
+    def build(
+        family: str,
+        dtype: torch.dtype = torch.float32,
+        families: dict[str, Callable[[], Any]] = FAMILIES,
+    ) -> Encoder:
+        kind = Resizable if families is FAMILIES and family in {*TOWERS, "vit"} else Encoder
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = FAMILIES[family]()
+            model = families[family]()
             for parameter in model.parameters():
                 if parameter.ndim > 1:
                     parameter.data = torch.randn_like(parameter) * 0.3  # far from uniform attention
@@ -208,11 +216,62 @@ def test_a_convolutional_model_has_grad_cam_of_its_last_features_and_no_attentio
     assert "AlignModel gives no attention maps" in found.unavailable["rollout", None]
 
 
+def _slopes(model, values, answer):
+    """Gradient of what the model answers, (n,), times input at some pixels, by finite differences."""
+    for y, x in [(0, 0), (3, 11), (15, 7)]:
+        expected = np.zeros(len(values))
+        for channel in range(3):
+            step = torch.zeros_like(values)
+            step[:, channel, y, x] = 1e-4
+            slope = (answer(values + step) - answer(values - step)) / 2e-4
+            expected += slope.detach().numpy() * values[:, channel, y, x].numpy()
+        yield (y, x), np.abs(expected)
+
+
 @pytest.mark.parametrize("family", ["vit", "dinov2"])
-def test_a_vision_model_names_the_probes_that_need_a_text(family, encoder, pixels):
-    found = saliency_maps(encoder(family), pixels(), ALL)
-    assert set(found.unavailable) == set(CAUSE)
-    assert "has no text encoder, which grad_cam needs" in found.unavailable["grad_cam", None]
+def test_a_vision_model_without_texts_is_asked_for_the_length_of_its_features(family, encoder, pixels):
+    model, shown = encoder(family, torch.float64), pixels(n=2)
+    found = saliency_maps(model, shown, ALL)
+    assert not found.unavailable
+    assert found.maps["grad_cam", None].shape == (2, 2, 3)
+    for (y, x), expected in _slopes(
+        model, model.pixel_values(shown), lambda values: model.image_output(values)[0].norm(dim=1)
+    ):
+        np.testing.assert_allclose(
+            found.maps["gradient_input", None][:, y, x], expected, rtol=1e-3, atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("family", CLASSIFIERS)
+def test_a_classifier_is_asked_for_the_class_that_its_head_ranks_first(family, encoder):
+    model = encoder(family, torch.float64, CLASSIFIERS)
+    shown = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    found = saliency_maps(model, shown, ["gradient_input", "grad_cam"])
+    whole, values = CLASSIFIERS[family]().double(), model.pixel_values(shown)
+    whole.load_state_dict({name: value.double() for name, value in model._whole.state_dict().items()})
+    whole.eval()
+    first = whole(values).logits.argmax(dim=1)
+    assert found.maps["grad_cam", None].shape[1:] == (2, 2)
+    for (y, x), expected in _slopes(
+        model, values, lambda changed: whole(changed).logits.gather(1, first[:, None])[:, 0]
+    ):
+        np.testing.assert_allclose(
+            found.maps["gradient_input", None][:, y, x], expected, rtol=1e-3, atol=1e-9
+        )
+
+
+def test_grad_cam_of_a_convolutional_classifier_weighs_its_last_features_by_the_heads_own_weights(encoder):
+    model = encoder("resnet", torch.float64, CLASSIFIERS)
+    shown = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    with torch.no_grad():
+        _, output = model.image_output(model.pixel_values(shown))
+        features = output.last_hidden_state
+        linear = model._whole.classifier[1]
+        weights = linear.weight[linear(features.mean(dim=(2, 3))).argmax(dim=1)] / 4
+        expected = (features * weights[:, :, None, None]).sum(dim=1).clamp(min=0).numpy()
+    assert expected.any()
+    found = saliency_maps(model, shown, ["grad_cam"])
+    np.testing.assert_allclose(found.maps["grad_cam", None], expected, rtol=1e-6, atol=1e-12)
 
 
 def test_attention_within_windows_is_no_map_of_the_image(encoder, pixels):

@@ -1,15 +1,16 @@
 """Classification among 16 classes beside people (Geirhos et al. 2019, 2021): are they right, and on the same images?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
 
 from hf_clipdyn.benchmarks.answers import Answers
-from hf_clipdyn.benchmarks.base import Common, digest
+from hf_clipdyn.benchmarks.base import Common, KindSettings, digest
 from hf_clipdyn.benchmarks.classes import ClassifiedKind
 from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers, is_summarised
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.heads import HEAD
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.settings import ClassificationSettings
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
@@ -33,7 +34,8 @@ class Classification(ClassifiedKind[ClassificationSettings]):
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
     the image was made from), protocol, decision, observer. ``protocol`` is the name of a prompt set ("" is the default
-    one), ``imagenet_1000``, or ``human``. For ``human``, ``decision`` is the answer of ``observer``.
+    one), ``imagenet_1000``, ``head`` (of a classifier) or ``human``. For ``human``, ``decision`` is the answer of
+    ``observer``.
     """
 
     name = "classification"
@@ -140,6 +142,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             **_DRAWN,
             **{f"{a} and {b}": f"{_DRAWN[a]} minus {_DRAWN[b]}" for a, b in PAIRED},
         },
+        probes={HEAD: "own head"},
         references=(
             Reference(role="chance", title="chance"),
             Reference(
@@ -191,9 +194,13 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             self.humans[["item", "observer", "decision"]].to_dict("list"),
         )
 
+    @classmethod
+    def classes(cls, source: Source, settings: KindSettings) -> Sequence[str]:
+        return GEIRHOS_CLASSES
+
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Decide for a class with each prompt set, and add the answers of people."""
-        blocks = self.ask(readout, readout.images(self.stimuli), GEIRHOS_CLASSES, self._thousand)
+        blocks = self.ask(readout, GEIRHOS_CLASSES, self._thousand)
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
 

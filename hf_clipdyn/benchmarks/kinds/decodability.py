@@ -184,7 +184,7 @@ def _number(
     scale: Scale = "linear" if metric == _DIFFERENCE else "share"
     ends = NO_INTERVAL
     if common.n_resamples:
-        ends = influence_interval(value, influence.to_numpy(np.float64), ways, scale, common.confidence_level)
+        ends = influence_interval(value, np.asarray(influence), ways, scale, common.confidence_level)
     result = {metric: value, f"{metric}_ci": ends, "n": len(influence)}
     n_clusters = min(int(way.max()) + 1 for way in ways)
     return number(result, metric, n_clusters=n_clusters, influence=influence, **columns)

@@ -15,10 +15,10 @@ from hf_clipdyn.benchmarks.base import (
     by_item,
     digest,
     number,
-    similarity,
 )
-from hf_clipdyn.benchmarks.classes import LabelledKind, class_embeddings
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.heads import HEAD, at_head, probe_of
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
@@ -57,7 +57,8 @@ class LabelDistribution(LabelledKind[KindSettings]):
     A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceilings compare one
     half of the people with the other half (200 random splits). They are computed together with the intervals.
 
-    Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale.
+    Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale, protocol. A classifier's
+    own head has the protocol ``head``, its logits as cosines, and the scale 1.
     """
 
     name = "label_distribution"
@@ -122,6 +123,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
             ),
         },
         variants={_FITTED: "one fitted temperature"},
+        probes={HEAD: "own head"},
         references=(
             Reference(role="chance", title="chance"),
             Reference(role="lower_bound", title="entropy of people"),
@@ -143,7 +145,9 @@ class LabelDistribution(LabelledKind[KindSettings]):
         "counts": "object",
         "cosines": "object",
         "logit_scale": "float64",
+        "protocol": "str",
     }
+    later_columns = ("protocol",)
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
@@ -153,16 +157,17 @@ class LabelDistribution(LabelledKind[KindSettings]):
         self.fingerprint = digest(self.name, self.pixels.fingerprint, self.names, *answers, self.templates)
 
     def observe(self, readout: Readout) -> pd.DataFrame:
-        """Cosines of every image to every class."""
-        classes = class_embeddings(readout, self.names, self.templates)
-        cosines = similarity(readout.images(self.stimuli), classes)
+        """Cosines of every image to every class, or the logits of a classifier's head."""
+        scores = class_scores(readout, self.stimuli, self.names, self.templates)
+        protocol = protocol_of(readout)
         return pd.DataFrame(
             {
                 "item": self.shown,
                 "label": self.labels[self.shown],
                 "counts": self._counts[self.shown].tolist(),
-                "cosines": cosines.tolist(),
-                "logit_scale": readout.encoder.logit_scale,
+                "cosines": scores.tolist(),
+                "logit_scale": 1.0 if protocol == HEAD else readout.encoder.logit_scale,
+                "protocol": protocol,
             }
         )
 
@@ -173,7 +178,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
         counts = np.stack(shown["counts"].to_list())
         return Gallery(
             answer="class",
-            answers={"prompts": shown["cosines"].map(np.argmax)},
+            answers={protocol_in(trials) or "prompts": shown["cosines"].map(np.argmax)},
             truth=shown["label"],
             truth_title="label",
             people=pd.Series(counts.argmax(axis=1), index=shown.index),
@@ -181,13 +186,14 @@ class LabelDistribution(LabelledKind[KindSettings]):
             check=shown[["label"]],
         )
 
-    views = (GalleryView(("item", "label", "counts", "cosines"), gallery),)
-    answers_from = ("item", "label", "cosines")
+    views = (GalleryView(("item", "label", "counts", "cosines", "protocol"), gallery),)
+    answers_from = ("item", "label", "cosines", "protocol")
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
         """The most probable class."""
-        yield answers_of(trials.assign(decision=trials["cosines"].map(np.argmax)), NumberKey(metric="top1"))
+        key = NumberKey(metric="top1", probe=probe_of(protocol_in(trials)))
+        yield answers_of(trials.assign(decision=trials["cosines"].map(np.argmax)), key)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
@@ -217,6 +223,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
                     else by_item(contributions, trials["item"])
                 )
                 numbers.append(number(result, name, influence=known, **said))
+        numbers = at_head(numbers, protocol_in(trials))
         return [*numbers, *_scales(counts, labels, floor, entropy, common)]
 
 

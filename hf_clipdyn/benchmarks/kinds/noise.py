@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import (
     Common,
+    KindSettings,
     cosine_distance,
     decode,
     digest,
     unit,
 )
-from hf_clipdyn.benchmarks.classes import LabelledKind, class_embeddings, rank
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.heads import HEAD, probe_of
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noise_scores import CLEAN, by_level, noise_numbers, noise_numbers_together
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -62,7 +64,8 @@ class Noise(LabelledKind[NoiseSettings]):
     probe that has not seen the item; -1 if the class has no other image), distance (cosine, between the corrupted and
     the clean embedding), mean_pairwise_distance (of the clean images), n_classes, rms (root-mean-square change of the
     pixels at that level, in [0, 1]; null if the shape of an image changes), human_accuracy (of people at that level,
-    on their own photographs; null unless the classes are the same). With the texts of another revision, the four
+    on their own photographs; null unless the classes are the same), protocol (``head`` if a classifier's own head
+    decided; empty for prompts). With the texts of another revision, the four
     columns that do not depend on texts are null.
     """
 
@@ -139,6 +142,7 @@ class Noise(LabelledKind[NoiseSettings]):
                 limits=(0.0, 1.0),
             ),
         },
+        probes={HEAD: "own head"},
         references=(
             Reference(role="chance", title="chance", joins=("metric", "probe")),
             Reference(role="human", title="people (rough)", joins=("metric", "condition", "level")),
@@ -156,8 +160,9 @@ class Noise(LabelledKind[NoiseSettings]):
         "n_classes": "int64",
         "rms": "float64",
         "human_accuracy": "float64",
+        "protocol": "str",
     }
-    later_columns = ("human_accuracy",)
+    later_columns = ("human_accuracy", "protocol")
     score_version = 2
 
     def __init__(self, source: Source, image_processor: Any, settings: NoiseSettings, common: Common) -> None:
@@ -193,6 +198,11 @@ class Noise(LabelledKind[NoiseSettings]):
             settings.stage,
         )
 
+    @classmethod
+    def classes(cls, source: Source, settings: KindSettings) -> Sequence[str]:
+        sixteen = isinstance(settings, NoiseSettings) and settings.classes == "sixteen"
+        return GEIRHOS_CLASSES if sixteen else super().classes(source, settings)
+
     @cached_property
     def _effective_rms(self) -> list[float]:
         """Root mean square of the change of the pixels, in [0, 1], by each corruption.
@@ -219,7 +229,6 @@ class Noise(LabelledKind[NoiseSettings]):
         """Choose a class at every level, with prompts and with a linear probe that is fitted on clean images."""
         clean = readout.images(self._clean)
         labels = self.labels[self._rows]
-        classes = class_embeddings(readout, self.names, self.templates)
         probe = None if readout.only_text else LinearProbe(unit(clean), labels, probe_folds(labels))
         scale = np.nan if probe is None else mean_pairwise_distance(clean)
         rms = [np.nan] * len(self._corrupted) if probe is None else self._effective_rms
@@ -236,13 +245,14 @@ class Noise(LabelledKind[NoiseSettings]):
                 "label": labels,
                 "condition": condition,
                 "level": level,
-                "decision": rank(images, classes)[:, 0],
+                "decision": ranking(class_scores(readout, stimuli, self.names, self.templates))[:, 0],
                 "probe_decision": pd.NA if probe is None else probe.decide(unit(images)),
                 "distance": np.nan if probe is None else cosine_distance(clean, images),
                 "mean_pairwise_distance": scale,
                 "n_classes": len(self.names),
                 "rms": change,
                 "human_accuracy": _human_accuracy(condition, level) if self._has_people else np.nan,
+                "protocol": protocol_of(readout),
             }
             blocks.append(pd.DataFrame(columns).astype(self.trial_columns))
         return pd.concat(blocks, ignore_index=True)
@@ -265,12 +275,13 @@ class Noise(LabelledKind[NoiseSettings]):
         )
 
     views = (GalleryView(("item", "label", "condition", "level", "decision"), gallery),)
-    answers_from = ("item", "label", "condition", "level", "decision", "probe_decision")
+    answers_from = ("item", "label", "condition", "level", "decision", "probe_decision", "protocol")
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
-        """The decisions of prompts and of the probe, by condition and level."""
-        for probe, column in (("projection", "decision"), ("linear_probe", "probe_decision")):
+        """The decisions of prompts or of the own head, and of the probe, by condition and level."""
+        own = probe_of(protocol_in(trials))
+        for probe, column in ((own, "decision"), ("linear_probe", "probe_decision")):
             decided = trials[(trials[column] >= 0).fillna(False)]  # -1: the class has no other image
             clean = decided[decided["condition"] == CLEAN]
             for at, rows in [({}, clean), *by_level(decided)]:

@@ -54,6 +54,8 @@ _SYSTEMS = {
     "model_silhouette": "silhouette (Nili)",
     "model_eva": "EVA",
 }
+_CORTEX = "alignment_it"
+_BRAINS = ("human_it", "monkey_it")
 _DRAWN = ("pixels", "categories", "human_it")  # the others are in the tables below the figures
 _JOINS = ("metric", "subset")
 _AXIS: dict[str, Any] = {"better": "high", "perception": "high"}
@@ -68,7 +70,8 @@ class Representation(ImageKind[KindSettings]):
     and Spearman's correlation with each person. Hidden states have Spearman's correlation over all pairs. The ceiling
     ``lower`` correlates each person with the mean of the others, ``upper`` with the mean of all. The baselines are the
     dissimilarities of the images at 64 x 64 pixels (RGB, bicubic), of their mean colours, and of the other systems in
-    the data set: brains, models, categories.
+    the data set: brains, models, categories. If it has brains, ``alignment_it`` is the model's correlation with each,
+    with an interval over images.
 
     Trials: item and partner (rows of the two images of a pair), category and partner_category, probe (projection,
     hidden; or person, reference, baseline), name (of the person, the reference or the baseline), layer, distance,
@@ -103,9 +106,15 @@ class Representation(ImageKind[KindSettings]):
                 meaning="Spearman's correlation between the model's dissimilarities and those of one person.",
                 **_AXIS,
             ),
+            _CORTEX: Term(
+                title="alignment with inferior temporal cortex",
+                meaning="Spearman's correlation between the model's dissimilarities and those of the activity in the "
+                "inferior temporal cortex, averaged over subjects and sessions.",
+                **_AXIS,
+            ),
         },
         variants=DISSIMILARITIES,
-        subsets={_WITHIN: "within categories"},
+        subsets={_WITHIN: "within categories", **{name: _SYSTEMS[name] for name in _BRAINS}},
         probes=PROBES,
         references=(
             Reference(role="chance", title="chance", joins=_JOINS),
@@ -113,6 +122,7 @@ class Representation(ImageKind[KindSettings]):
             Reference(role="ceiling", name="upper", title="ceiling, upper", joins=_JOINS),
             Reference(role="human", name="another_person", title="one other person", joins=_JOINS),
             Reference(role="human", name="others", title="the other people", joins=_JOINS),
+            Reference(role="human", name="people", title="people", joins=_JOINS),
             *(
                 Reference(role="baseline", name=name, title=title, joins=_JOINS, drawn=name in _DRAWN)
                 for name, title in (_PIXELS | _SYSTEMS).items()
@@ -134,6 +144,7 @@ class Representation(ImageKind[KindSettings]):
     reads_layers = True
     clusters = ("item", "partner")
     clusters_alike = True
+    score_version = 2
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
@@ -210,18 +221,8 @@ class Representation(ImageKind[KindSettings]):
             counted = {"n_clusters": result["n_images"], "influence": known}
             numbers.append(number(result, "alignment", **counted, **columns))
             for at, person in enumerate(held.persons if _has_persons(columns) else ()):
-                ends = result.get("by_person_ci", [NO_INTERVAL] * len(held.persons))[at]
-                one = {
-                    "value": result["by_person"][at],
-                    "ci_low": ends[0],
-                    "ci_high": ends[1],
-                    "n": result["n"],
-                }
-                counted = {"n_clusters": result["n_images"], "note": "; ".join(result["causes"].values())}
-                if influences is not None:
-                    counted["influence"] = pd.Series(influences[:, at], index=held.images)
-                numbers.append(Number(**columns | _of_person(person) | one | counted))
-        return [*numbers, *held.scales()]
+                numbers.append(held.with_one(at, result, influences, **columns | _of_person(person)))
+        return [*numbers, *held.with_brains(common), *held.scales()]
 
 
 def _has_persons(columns: Mapping[str, Any]) -> bool:
@@ -276,6 +277,45 @@ class _Matrices:
         cells = (influences + (by_person - by_person.mean()) / n_images) / n_people
         names = pd.MultiIndex.from_product([self.images, self.persons], names=["image", "person"])
         return pd.Series(cells.reshape(-1), index=names)
+
+    def with_one(self, at: int, result: dict[str, Any], influences: Floats | None, **columns: Any) -> Number:
+        """The similarity with one person or brain, which is at that position; its interval is over images."""
+        low, high = result["by_person_ci"][at] if "by_person_ci" in result else NO_INTERVAL
+        return Number(
+            value=result["by_person"][at],
+            ci_low=low,
+            ci_high=high,
+            n=result["n"],
+            n_clusters=result["n_images"],
+            note="; ".join(result["causes"].values()),
+            influence=None if influences is None else pd.Series(influences[:, at], index=self.images),
+            **columns,
+        )
+
+    def with_brains(self, common: Common) -> Iterator[Number]:
+        """How much the model, at its projection and in its layers, and people agree with each brain."""
+        values = {key: vector for key, vector in self.systems.items() if dict(key)["variant"] == _DEFAULT}
+        known = {dict(key)["reference"]: vector for key, vector in self.systems.items()}
+        names = [name for name in _BRAINS if name in known]
+        if not names or not values:
+            return
+        brains, models = np.stack([known[name] for name in names]), np.stack(list(values.values()))
+        results = similarities_with_people(models, brains, **common.resampling)
+        each = zip(values, results, similarity_influences(models, brains), strict=True)
+        for key, result, influences in each:
+            for at, name in enumerate(names):
+                yield self.with_one(at, result, influences, metric=_CORTEX, subset=name, **dict(key))
+        of_people = similarities_with_people(brains, self.people, n_resamples=0)
+        for name, result in zip(names, of_people, strict=True):
+            place: dict[str, Any] = {"metric": _CORTEX, "subset": name, "probe": "", "n": result["n"]}
+            yield Number(role="chance", value=0.0, n_clusters=result["n_images"], **place)
+            yield Number(
+                role="human",
+                reference="people",
+                value=result["alignment"],
+                n_clusters=len(self.persons),
+                **place,
+            )
 
     def results(self, common: Common) -> Iterator[tuple[dict[str, Any], dict[str, Any], Floats | None]]:
         """Columns of a number, what `representational_similarity` says of it, and a value's influences."""

@@ -1,6 +1,6 @@
 """Does shape or texture decide where they conflict (Geirhos et al. 2019)? By prompts, and without text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from hf_clipdyn.benchmarks.base import (
 )
 from hf_clipdyn.benchmarks.classes import ClassifiedKind, default_templates
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.heads import HEAD
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.shape_scores import (
@@ -24,6 +25,7 @@ from hf_clipdyn.benchmarks.shape_scores import (
     CROSSED_PROBE,
     HUMAN,
     LINEAR_PROBE,
+    NETWORKS,
     OBSERVERS,
     OTHER_CUE,
     TEXT_FREE,
@@ -54,7 +56,8 @@ class ShapeBias(ClassifiedKind[KindSettings]):
     Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. The protocol says what the
     other columns contain:
 
-    - The name of a prompt set ("" is the default one), or ``imagenet_1000``: ``decision`` is a class name.
+    - The name of a prompt set ("" is the default one), ``imagenet_1000``, or ``head`` (of a classifier): ``decision``
+      is a class name.
     - ``text_free``: ``preference`` is the share of the image's triplets in which its shape mate is the closer one.
       ``mate_effect`` is the effect of the image, as a mate, on the triplets of others (`triplet_preferences`).
     - ``crossed_probe``: ``decision`` is the answer of the linear probe for ``cue`` (shape or texture) to a conflict
@@ -133,7 +136,7 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             _THOUSAND: "1,000-way",
         },
         subsets={CONFLICT: "images with a conflict"},
-        probes={LINEAR_PROBE: "linear probe"},
+        probes={LINEAR_PROBE: "linear probe", HEAD: "own head"},
         references=(
             Reference(role="chance", title="chance", joins=("metric", "probe")),
             Reference(role="null", title="decisions shuffled over the images", joins=("metric", "variant")),
@@ -141,6 +144,10 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             Reference(role="upper_bound", title="highest at these accuracies", joins=("metric", "subset")),
             Reference(
                 role="human", name=OBSERVERS, title="people among themselves", joins=("metric", "subset")
+            ),
+            *(
+                Reference(role="baseline", name=name, title=title, drawn=False)
+                for name, (title, _, _) in NETWORKS.items()
             ),
         ),
     )
@@ -157,13 +164,13 @@ class ShapeBias(ClassifiedKind[KindSettings]):
     }
     needs_text = False  # a vision model answers the triplets and the probes
     text_drift = True
+    score_version = 2
     clusters = ("shape_exemplar", "texture_exemplar")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
-        used = set(self.images["shape"]) | set(self.images["texture"])
-        named = used <= set(GEIRHOS_CLASSES)
-        self._classes = list(GEIRHOS_CLASSES) if named else sorted(used)
+        self._classes = _classes(self.images)
+        named = self._classes == list(GEIRHOS_CLASSES)
         # The 1,000 classes are those of photographs, and map onto these 16 categories alone.
         self._thousand = {_THOUSAND: PHOTO} if named and default_templates(source.metadata) == PHOTO else {}
         self.fingerprint = digest(
@@ -177,6 +184,10 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             self.humans[["item", "observer", "decision"]].to_dict("list"),
         )
 
+    @classmethod
+    def classes(cls, source: Source, settings: KindSettings) -> Sequence[str]:
+        return _classes(source.dataset.select_columns(["shape", "texture"]).to_pandas())
+
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Decide for a class with each prompt set, count each image's triplets, probe for both cues."""
         embeddings = readout.images(self.stimuli)
@@ -185,8 +196,8 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             preferences, effects = triplet_preferences(embeddings, self.images)
             blocks += [self.images.assign(protocol=TEXT_FREE, preference=preferences, mate_effect=effects)]
             blocks += [self._probed(embeddings, cue) for cue in OTHER_CUE]
-        if readout.encoder.reads_text:
-            blocks += self.ask(readout, embeddings, self._classes, self._thousand)
+        if readout.knows(self._classes):
+            blocks += self.ask(readout, self._classes, self._thousand)
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
 
@@ -248,6 +259,12 @@ class ShapeBias(ClassifiedKind[KindSettings]):
                 yield answers_of(decided, key, label=cue, clusters=cls.clusters)
 
     score = staticmethod(shape_numbers)
+
+
+def _classes(images: pd.DataFrame) -> list[str]:
+    """The classes that a decision is among: the 16 categories if the images show no others, else those shown."""
+    used = set(images["shape"]) | set(images["texture"])
+    return list(GEIRHOS_CLASSES) if used <= set(GEIRHOS_CLASSES) else sorted(used)
 
 
 def _way(terms: KindTerms, protocol: str, cue: Any) -> str:

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Common, KindSettings, by_item, digest, mean_by_item, number
-from hf_clipdyn.benchmarks.classes import LabelledKind, class_embeddings, rank
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
+from hf_clipdyn.benchmarks.heads import HEAD, at_head
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.simple_models import SIMPLE_FEATURES, SIMPLE_TITLES
@@ -97,6 +98,7 @@ class Simplicity(LabelledKind[KindSettings]):
             ),
         },
         variants=SIMPLE_TITLES,
+        probes={HEAD: "own head"},
         references=tuple(
             Reference(role="baseline", name=name, title=title) for name, title in SIMPLE_TITLES.items()
         ),
@@ -105,6 +107,7 @@ class Simplicity(LabelledKind[KindSettings]):
         "item": "int64",
         "label": "string",
         "decision": "string",
+        "protocol": "string",
         **dict.fromkeys(SIMPLE_FEATURES, "string"),
     }
     text_drift = False
@@ -116,13 +119,13 @@ class Simplicity(LabelledKind[KindSettings]):
         )
 
     def observe(self, readout: Readout) -> pd.DataFrame:
-        """The class whose prompts are nearest, beside what simple models decide."""
-        classes = class_embeddings(readout, self.names, self.templates)
-        best = rank(readout.images(self.stimuli), classes)[:, 0]
+        """The class that the model names, beside what simple models decide."""
+        best = ranking(class_scores(readout, self.stimuli, self.names, self.templates))[:, 0]
         columns = {
             "item": self.shown,
             "label": self._named(self.labels[self.shown]),
             "decision": self._named(best),
+            "protocol": protocol_of(readout),
         }
         return pd.DataFrame(columns | self._simple).astype(self.trial_columns)
 
@@ -152,10 +155,8 @@ class Simplicity(LabelledKind[KindSettings]):
                 continue
             baseline = _accuracy(decided, name, common)
             numbers += [baseline, *_explained(decided, name, common), _kappa(decided, name, common)]
-        unique = {
-            one.number_key: one for one in numbers
-        }  # the information is the same beside each simple model
-        return list(unique.values())
+        unique = {one.number_key: one for one in numbers}  # information is the same beside each simple model
+        return at_head(list(unique.values()), protocol_in(trials))
 
 
 def _right(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:

@@ -8,8 +8,9 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import Common, KindSettings, digest, mean_by_item, number
-from hf_clipdyn.benchmarks.classes import LabelledKind, class_embeddings, rank
+from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.heads import HEAD, at_head, probe_of
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
@@ -25,7 +26,8 @@ _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "better": "high", "perception": 
 class ZeroShot(LabelledKind[KindSettings]):
     """Top-1 and top-5 accuracy on labelled images.
 
-    Trials: item, label, ranking (the best five class ids), n_classes.
+    Trials: item, label, ranking (the best five class ids), n_classes, protocol (``head`` if a classifier's own head
+    ranked them; empty for prompts).
     """
 
     name = "zero_shot"
@@ -47,9 +49,17 @@ class ZeroShot(LabelledKind[KindSettings]):
                 **_SHARE,
             ),
         },
+        probes={HEAD: "own head"},
         references=(Reference(role="chance", title="chance", joins=("metric",)),),
     )
-    trial_columns: ClassVar = {"item": "int64", "label": "int64", "ranking": "object", "n_classes": "int64"}
+    trial_columns: ClassVar = {
+        "item": "int64",
+        "label": "int64",
+        "ranking": "object",
+        "n_classes": "int64",
+        "protocol": "str",
+    }
+    later_columns = ("protocol",)
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
@@ -59,14 +69,14 @@ class ZeroShot(LabelledKind[KindSettings]):
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Rank the classes for every image."""
-        classes = class_embeddings(readout, self.names, self.templates)
-        ranking = rank(readout.images(self.stimuli), classes)
+        ranked = ranking(class_scores(readout, self.stimuli, self.names, self.templates))
         return pd.DataFrame(
             {
                 "item": self.shown,
                 "label": self.labels[self.shown],
-                "ranking": ranking[:, :_KEPT].tolist(),
+                "ranking": ranked[:, :_KEPT].tolist(),
                 "n_classes": len(self.names),
+                "protocol": protocol_of(readout),
             }
         )
 
@@ -76,20 +86,21 @@ class ZeroShot(LabelledKind[KindSettings]):
         shown = trials.set_index("item")
         return Gallery(
             answer="class",
-            answers={"prompts": shown["ranking"].str[0].astype("int64")},
+            answers={protocol_in(trials) or "prompts": shown["ranking"].str[0].astype("int64")},
             truth=shown["label"],
             truth_title="class",
             check=shown[["label"]],
         )
 
-    views = (GalleryView(("item", "label", "ranking"), gallery),)
-    answers_from = ("item", "label", "ranking")
+    views = (GalleryView(("item", "label", "ranking", "protocol"), gallery),)
+    answers_from = ("item", "label", "ranking", "protocol")
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
         """The class that is ranked first."""
         first = trials["ranking"].str[0].astype("int64")
-        yield answers_of(trials.assign(decision=first), NumberKey(metric="top1"))
+        key = NumberKey(metric="top1", probe=probe_of(protocol_in(trials)))
+        yield answers_of(trials.assign(decision=first), key)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
@@ -101,11 +112,12 @@ class ZeroShot(LabelledKind[KindSettings]):
         hits = np.stack(trials["ranking"].to_list()) == trials["label"].to_numpy()[:, None]
         right = {"top1": hits[:, 0], "top5": hits[:, :_KEPT].any(axis=1)}
         chances = {"top1": result["chance"], "top5": min(_KEPT, n_classes) / n_classes}
+        numbers = [
+            number(result, key, n_clusters=n, influence=mean_by_item(right[key], trials["item"]))
+            for key in chances
+        ]
         return [
-            *(
-                number(result, key, n_clusters=n, influence=mean_by_item(right[key], trials["item"]))
-                for key in chances
-            ),
+            *at_head(numbers, protocol_in(trials)),
             *(
                 Number(metric=key, role="chance", value=value, n=n, n_clusters=n)
                 for key, value in chances.items()

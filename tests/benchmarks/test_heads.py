@@ -1,0 +1,100 @@
+"""A head's classes are found by the names of a data set, and its answers are those of the published rule."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hf_clipdyn.benchmarks.heads import Head, read_label_map
+from hf_clipdyn.data.prompts import imagenet_names, unique_names
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES, shape_decisions
+
+WNIDS = list(imagenet_names())
+NAMES = list(unique_names(imagenet_names()).values())
+# As transformers lists them: synonyms, some of which two classes share.
+SYNONYMS = [f"{name}, its Latin name" for name in imagenet_names().values()]
+SPELLINGS = {
+    "names": list(imagenet_names().values()),
+    "synonyms": [*SYNONYMS[:-1], "toilet tissue, toilet paper, bathroom tissue"],
+    "numbers": WNIDS,
+    "indices": [str(at) for at in range(1000)],
+    "transformers' default": [f"LABEL_{at}" for at in range(1000)],
+}
+
+
+@pytest.fixture(scope="module")
+def logits() -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 3, (200, 1000)).astype(np.float32)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_imagenets_classes_are_found_in_any_spelling(spelling, logits):
+    head = Head(SPELLINGS[spelling])
+    assert head.missing(NAMES) == []
+    np.testing.assert_array_equal(head.scores(logits, NAMES[::-1]), logits[:, ::-1])
+
+
+def test_a_class_of_the_background_before_imagenets_is_ignored(logits):
+    head = Head(["background", *SPELLINGS["synonyms"]])
+    wider = np.pad(logits, ((0, 0), (1, 0)), constant_values=100)
+    np.testing.assert_array_equal(head.scores(wider, NAMES), logits)
+
+
+def test_numbers_in_another_order_and_fewer_of_them_are_known_by_name():
+    head = Head(["n01443537", "n01440764"])
+    assert head.scores(np.array([[1.0, 2.0]], np.float32), ["tench", "goldfish"]).tolist() == [[2, 1]]
+    assert head.missing(["tench", "great white shark", *GEIRHOS_CLASSES]) == [
+        "great white shark",
+        *GEIRHOS_CLASSES,
+    ]
+
+
+@pytest.mark.parametrize("labels", [SPELLINGS["numbers"], SPELLINGS["numbers"][::-1]])
+def test_imagenets_classes_decide_among_sixteen_by_the_published_rule(labels, logits):
+    own = logits if labels == WNIDS else logits[:, ::-1]
+    scores = Head(labels).scores(own, GEIRHOS_CLASSES)
+    decided = [GEIRHOS_CLASSES[at] for at in scores.argmax(axis=1)]
+    assert decided == shape_decisions(logits, protocol="1000-way")
+    exact = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(axis=1, keepdims=True)
+    bear = exact[:, list(IMAGENET_CATEGORIES["bear"])].mean(axis=1)
+    np.testing.assert_allclose(np.exp(scores[:, GEIRHOS_CLASSES.index("bear")]), bear)
+
+
+def test_a_head_of_the_sixteen_categories_is_asked_for_them_directly():
+    head = Head([name.upper() for name in GEIRHOS_CLASSES[::-1]])
+    scores = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    np.testing.assert_array_equal(head.scores(scores, GEIRHOS_CLASSES), scores[:, ::-1])
+
+
+def test_names_match_whatever_their_case_and_dashes_and_a_shared_synonym_is_nobodys():
+    head = Head(["Ice_cream", "crane, bird", "crane, machine", "t-shirt"])
+    assert head.missing(["ice cream", "bird", "T shirt", "crane"]) == ["crane"]
+
+
+def test_a_map_renames_by_label_or_by_index_and_joins_classes_of_one_name():
+    head = Head(["LABEL_0", "LABEL_1", "tabby"], {"LABEL_0": "dog", "1": "dog", "tabby": "cat"})
+    shares = np.array([[0.3, 0.3, 0.4], [0.1, 0.1, 0.8]], np.float32)
+    np.testing.assert_allclose(
+        np.exp(head.scores(np.log(shares), ["dog", "cat"])), [[0.3, 0.4], [0.1, 0.8]], rtol=1e-6
+    )
+
+
+def test_a_map_is_an_object_or_a_list(tmp_path):
+    path = tmp_path / "names.json"
+    for content in ({"0": "cat", "1": "dog"}, ["cat", "dog"]):
+        path.write_text(json.dumps(content))
+        assert read_label_map(path) == {"0": "cat", "1": "dog"}
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "3", '"cat"', '{"0": 1}', "[null]", "{"])
+def test_a_map_of_anything_else_is_one_sentence(content, tmp_path):
+    path = tmp_path / "names.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"names\.json"):
+        read_label_map(path)
+
+
+def test_a_map_that_is_not_there_is_one_sentence(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.json"):
+        read_label_map(tmp_path / "nowhere.json")
