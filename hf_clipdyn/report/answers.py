@@ -119,6 +119,8 @@ def _of_run(
 
 def _read(study: Study, kind: type[Kind[Any]], cell: str) -> Mapping[str, KeyedAnswers]:
     trials = study.trials.of(cell, kind.answers_from) if kind.answers_from else None
-    if trials is None or trials.empty or set(kind.answers_from) - set(trials.columns):
+    if trials is None or trials.empty:
+        return {}
+    if set(kind.answers_from) - set(trials.columns) - set(kind.later_columns):
         return {}
     return keyed(kind.answers(trials))

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, Normalize
 from numpy.typing import NDArray
 
+from hf_clipdyn.errors import shorten
 from hf_clipdyn.report.labels import add_letter, lay_out, letters_across
 from hf_clipdyn.report.style import GREY, HUES, HUMAN, PAPER
 
@@ -34,6 +35,7 @@ _MISSING = "#c4c7cb"
 _MOST_TICKS = 12  # of rows
 _ROW_HEIGHT = 2.1  # inches
 _HIGHEST = 8.0
+_LONGEST_NAME = 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,7 +104,7 @@ def _draw(figure: "Figure", cell: "Axes", shown: Map, width: float) -> None:
     for names, axis, most in ((shown.columns, cell.xaxis, across), (shown.rows, cell.yaxis, _MOST_TICKS)):
         every = max(1, -(-len(names) // max(1, int(most))))
         ticks = list(range(len(names) - 1, -1, -every))
-        axis.set_ticks(ticks, [names[tick] for tick in ticks])
+        axis.set_ticks(ticks, [shorten(names[tick], _LONGEST_NAME) for tick in ticks])
     cell.set_xlabel(shown.across)
     cell.set_ylabel(shown.up)
     cell.set_title(shown.title)

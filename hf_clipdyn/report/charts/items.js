@@ -66,7 +66,7 @@ function drawItems(chart, note, map, { run, way, part }) {
   ], {
     height, showlegend: true, bargap: 0, margin: { b: 46 },
     xaxis: { domain: [0, side ? 0.8 : 1], tickangle: 0, tickvals: ticks, ticktext: ticks.map((i) => escape(cut(revisions[i], 14))), range: [-0.5, revisions.length - 0.5], showgrid: false },
-    xaxis2: { domain: [0.83, 1], range: [0, 100], tickvals: [0, 100], tickfont: { color: grey, size: 11 }, title: { text: "% people", font: { color: grey, size: 12 } }, fixedrange: true, zeroline: false, showgrid: false },
+    xaxis2: { domain: [0.83, 1], range: [0, 100], tickvals: [50, 100], tickfont: { color: grey, size: 11 }, title: { text: "% people", font: { color: grey, size: 12 } }, fixedrange: true, zeroline: false, showgrid: false },
     yaxis: { title: { text: "images, most often right first" }, range: [items.length - 0.5, -0.5], showticklabels: false, ticks: "", showgrid: false },
   }, { alt: itemWords(map, run, way), height, marks: () => {
     const now = keptAt(run, revisions);
