@@ -123,7 +123,7 @@ def _draw(figure: "Figure", cell: "Axes", shown: Map, width: float) -> None:
     if shown.margin is not None:
         side = cell.inset_axes((1.03, 0, 0.16, 1), sharey=cell)
         side.barh(np.arange(len(shown.margin)), np.nan_to_num(shown.margin), height=1.0, color=HUMAN)
-        side.set(xlim=(0, 1), xticks=(0, 1), xlabel="people right")
+        side.set(xlim=(0, 1), xticks=(0.5, 1), xlabel="people right")
         side.tick_params(labelleft=False)
         side.grid(visible=False)
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
 from hf_clipdyn.results.provenance import Provenance
 from hf_clipdyn.results.read import Results, check_frame, read_results
+from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
@@ -88,6 +90,11 @@ class Study:
     @cached_property
     def galleries(self) -> dict[str, Gallery | None]:
         """Galleries that were read from trials, by cell, for the parts of the page that share them."""
+        return {}
+
+    @cached_property
+    def answers(self) -> dict[tuple[str, ...], dict[NumberKey, Any]]:
+        """Right and wrong answers that were read from trials, by the cells of a run, for the charts that share them."""
         return {}
 
     @cached_property

@@ -110,11 +110,12 @@ def test_items_are_in_the_order_of_the_share_of_revisions_that_are_right(study):
 def test_people_are_the_last_rows_and_count_only_what_they_answered():
     table = stack([answers_of(trials(row), NumberKey(metric="top1")) for row in ([1, 1, 0, 0], [1, 1, 1, 0])])
     people = {"ann": np.array([1, 1, 0, 0.0]), "bob": np.array([np.nan, 1, 0, 0])}
-    matrix = _of_answers(RunAnswers(["a", "b"], table, people))
+    answers = RunAnswers(["a", "b"], table.item, table.label, table.right, people)
+    matrix = _of_answers(answers)
     assert matrix.names == ["a", "b", "ann", "bob"]
     assert matrix.kappa[0].tolist() == [1, 0.5, 1, 1]
     assert matrix.kappa[1, 3] == error_consistency([1, 1, 0], [1, 0, 0], n_resamples=0)["kappa"]
-    assert _learning(RunAnswers(["a", "b"], table, people)).people.tolist() == [1, 1, 0, 0]
+    assert _learning(answers).people.tolist() == [1, 1, 0, 0]
 
 
 def trials(right):

@@ -73,9 +73,9 @@ class Agreement(Chart):
     def draw(cls, study: Study, width: float) -> "Figure | None":
         """The main number of each benchmark, of the first run."""
         maps = []
-        for benchmark, numbers in related_numbers(study, _RELATION, "kappa", 1).items():
+        for benchmark, numbers in related_numbers(study, _RELATION, "kappa", _MOST_NUMBERS).items():
             by_run = _matrices(study, benchmark, numbers, 1)
-            for key, matrix in next(iter(by_run.values()), {}).items():
+            for key, matrix in list(next(iter(by_run.values()), {}).items())[:1]:
                 n, example, shown = len(matrix.revisions), numbers[key], matrix.kappa.copy()
                 np.fill_diagonal(shown, np.nan)
                 maps.append(
@@ -133,7 +133,7 @@ def _matrices(
 
 def _of_answers(answers: RunAnswers) -> _Matrix:
     kept = evenly(len(answers.revisions), _MOST_REVISIONS)
-    right = np.stack([*answers.table.right[kept].astype(np.float64), *answers.people.values()])
+    right = np.stack([*answers.right[kept].astype(np.float64), *answers.people.values()])
     kappa = np.full((len(right), len(right)), np.nan)
     for at, row in enumerate(right):
         others = right[at:].T

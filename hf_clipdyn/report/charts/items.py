@@ -65,8 +65,9 @@ class Items(Chart):
     def draw(cls, study: Study, width: float) -> "Figure | None":
         """The main number of each benchmark, of the first run."""
         maps = []
-        for benchmark, numbers in related_numbers(study, _RELATION, _METRIC, 1).items():
-            for key, answers in next(iter(run_answers(study, benchmark, numbers, 1).values()), {}).items():
+        for benchmark, numbers in related_numbers(study, _RELATION, _METRIC, _MOST_NUMBERS).items():
+            by_run = run_answers(study, benchmark, numbers, 1)
+            for key, answers in list(next(iter(by_run.values()), {}).items())[:1]:
                 learning, example = _learning(answers), numbers[key]
                 shown, total = len(learning.item), learning.total
                 maps.append(
@@ -128,7 +129,7 @@ def _affordable(numbers: Numbers, maps: dict[str, dict[NumberKey, dict[str, Any]
 
 
 def _learning(answers: RunAnswers) -> _Learning:
-    right = answers.table.right
+    right = answers.right
     seen = np.logical_or.accumulate(right, axis=0)
     states = np.where(right, _RIGHT, np.where(seen, _FORGOTTEN, _WRONG))
     people = np.full(right.shape[1], np.nan)
@@ -140,8 +141,8 @@ def _learning(answers: RunAnswers) -> _Learning:
     order = np.lexsort((first, -right.mean(axis=0)))
     order = order[evenly(len(order), _MOST_ITEMS)]
     return _Learning(
-        item=answers.table.item[order],
-        label=answers.table.label[order],
+        item=answers.item[order],
+        label=answers.label[order],
         states=states.T[order],
         people=people[order],
         n_people=len(answers.people),
