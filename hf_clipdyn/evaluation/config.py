@@ -61,6 +61,10 @@ class EvaluationConfig(Common):
         "Keep downloaded open_clip checkpoints in the Hub's cache. By default, at most two are on the "
         "disk at a time.",
     )
+    processor: Name | None = option(
+        None,
+        "Processor for the revisions that have none of their own: a folder, or a repository, owner/name.",
+    )
     output: str | Path | None = option(
         None,
         "Parquet file for the table of results. An existing table is continued. Cells and trials are "
@@ -209,15 +213,16 @@ class EvaluationConfig(Common):
         if isinstance(self.repo_id, Series):
             return self.repo_id
         assert isinstance(self.repo_id, str)
-        from hf_clipdyn.revisions.listing import open_series
+        from hf_clipdyn.revisions.listing import WithProcessor, open_series
 
-        return open_series(
+        series = open_series(
             self.repo_id,
             self.store,
             self.token,
             samples_per_epoch=self.samples_per_epoch,
             keep_checkpoints=self.keep_checkpoints,
         )
+        return series if self.processor is None else WithProcessor(series, self.processor, self.token)
 
     @cached_property
     def selected(self) -> list[Benchmark]:

@@ -413,7 +413,8 @@ def read_input(folder: Path) -> tuple[Any, Any]:
         # None is assumed: with other preprocessing than in training, the numbers are those of another model.
         raise ModelError(
             f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
-            f"save the image processor of this {config.model_type} model beside its weights."
+            f"save the image processor of this {config.model_type} model beside its weights, or evaluate with "
+            "--processor."
         )
     if config.model_type == "timm_wrapper":
         with _readable(folder):

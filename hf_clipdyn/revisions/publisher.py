@@ -313,6 +313,14 @@ class Publisher:
         self._stop()
         return self.summary()
 
+    def drop_refused(self) -> None:
+        """Forget the revisions that no target has, because they have the weights of another one."""
+        with self._changed:
+            for entry in list(self._entries.values()):
+                if entry.refused and not entry.published:
+                    del self._entries[entry.name]
+                    self._journal.remove(entry.name)
+
     def summary(self) -> Summary:
         """Which revisions are published so far."""
         with self._changed:
@@ -332,9 +340,11 @@ class Publisher:
                     reasons.append(self._threads[name].trouble)
                 sentences += filter(None, reasons[:1])
         if missing:
+            refused = any(entry.refused for entry in entries)
+            options = "--allow-identical` publishes them, `--drop-identical` drops" if refused else ""
             sentences.append(
-                f"They are kept in {self._journal.folder}: `clipdyn repair {self._journal.folder.parent}` "
-                "publishes them when it can."
+                f"They are kept in {self._journal.folder}: `clipdyn repair {self._journal.folder.parent}"
+                + (f" {options} them." if refused else "` publishes them when it can.")
             )
         return Summary(published, missing, " ".join(sentences))
 

@@ -21,7 +21,7 @@ from hf_clipdyn import (
     load_results,
     plot,
 )
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, ModelError
 
 SCRIPT = Path(__file__).with_name("trained.py")
 BENCHMARK = "distortion/photographs"
@@ -114,6 +114,28 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
     assert set(live["parameters"]) == {sum(one.numel() for one in model.parameters())}
     assert set(live["model_class"]) == {"CLIPModel"}
     assert set(published["processor_class"]) == {"CLIPProcessor"}
+
+
+def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
+    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path]
+) -> None:
+    model = make_model("clip")
+    trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1).train()
+    options = {"data_dirs": photographs, **SMALL}
+    published = {"revisions": "epoch-001", "store": tmp_path / "hub", **options}
+    with pytest.raises(ModelError, match=r"no preprocessor_config.json.* --processor"):
+        evaluate_revisions(REPO, BENCHMARK, **published)
+    with pytest.raises(ConfigError, match="contains no processor: expected preprocessor_config.json"):
+        evaluate_revisions(REPO, BENCHMARK, processor=tmp_path, **published)
+
+    tokens = processor.tokenizer.eos_token_id
+    for settings in (tmp_path / "hub").rglob("config.json"):
+        text = settings.read_text()
+        settings.write_text(text.replace('"eos_token_id": 1', f'"eos_token_id": {tokens}'))
+    processor.save_pretrained(tmp_path / "processor")
+    table = evaluate_revisions(REPO, BENCHMARK, processor=tmp_path / "processor", **published)
+    live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **options)
+    pd.testing.assert_series_equal(values(table), values(live))
 
 
 def test_the_name_of_a_model_object_is_only_a_name(
