@@ -20,7 +20,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from transformers import (
-    PreTrainedModel,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -38,7 +37,15 @@ from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
-from hf_clipdyn.training.live_weights import differing_tensors, gathered, is_sharded, unwrapped, whole_model
+from hf_clipdyn.training.live_weights import (
+    adapted,
+    differing_tensors,
+    gathered,
+    is_sharded,
+    merged,
+    unwrapped,
+    whole_model,
+)
 from hf_clipdyn.training.model import model_facts
 
 __all__ = ["EvaluateRevisions", "PublishRevisions", "snapshot"]
@@ -65,6 +72,9 @@ _RECIPE = (
 
 _SAVED = ("_name_or_path", "architectures", "dtype", "transformers_version")
 """What saving or loading a model changes in its configuration."""
+
+_ADAPTED = ("base_model_name_or_path", "inference_mode", "peft_version", "revision")
+"""What says of adapters where they come from, not what they are."""
 
 _OPEN: dict[Path, tuple[Publisher, TrainerState]] = {}
 """The publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error.
@@ -148,10 +158,13 @@ class PublishRevisions(_StateCallback):
         card: what the cards of the revisions say. Default: what the Trainer knows.
         processor: published with the weights. Default: the Trainer's ``processing_class``. A warning says if there is
             neither.
+        merge_adapters: of a `PeftModel`, publish copies whose adapters are merged into the weights. While a revision is
+            saved, this takes the memory of a second model.
 
     Raises:
         ConfigError: the Hub accepts no such repository; when training begins, if the model is not a `PreTrainedModel`,
-            has adapters, is partitioned by DeepSpeed, or if something else would publish to the same place.
+            has adapters that are not merged, is partitioned by DeepSpeed, or if something else would publish to the
+            same place.
         PublishError: when training begins, if the folder or the repository contains another run; later, if a run that
             started again reaches other weights than the published ones.
 
@@ -183,6 +196,7 @@ class PublishRevisions(_StateCallback):
         publish: str | Sequence[int] = "epoch",
         card: CardFacts | None = None,
         processor: Any | None = None,
+        merge_adapters: bool = False,
     ) -> None:
         super().__init__(publish)
         checked_repo_id(repo_id)
@@ -190,7 +204,7 @@ class PublishRevisions(_StateCallback):
             check_processor(processor)
         self._repo_id, self._store, self._push_to_hub = repo_id, store, push_to_hub
         self._private, self._token, self._card = private, token, card
-        self._processor = processor
+        self._processor, self._merge_adapters = processor, merge_adapters
         self._publisher: Publisher | None = None
         self._earlier: frozenset[str] = frozenset()  # published by a run that this one repeats
 
@@ -198,21 +212,23 @@ class PublishRevisions(_StateCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Open the journal, and check the places to publish to."""
-        model = unwrapped(kwargs["model"])
+        unwrapped(kwargs["model"])
         if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
             raise ConfigError(
                 f"The Trainer and PublishRevisions would both push to {self._repo_id}: leave out the Trainer's "
                 "`push_to_hub`, or give it another `hub_model_id`."
             )
         if state.is_world_process_zero:
-            publisher = self._open(args, state, model, self._processor or kwargs.get("processing_class"))
+            publisher = self._open(
+                args, state, kwargs["model"], self._processor or kwargs.get("processing_class")
+            )
             self._earlier = frozenset(publisher.published() if state.global_step == 0 else ())
         if state.global_step > 0:
             self._check_resumed(args, state, self._save(**kwargs))
         super().on_train_begin(args, state, control, **kwargs)
 
     def _save(self, *, model: Any, processing_class: Any | None = None, **_: Any) -> Callable[[Path], None]:
-        return snapshot(model, self._processor or processing_class)
+        return snapshot(model, self._processor or processing_class, merge_adapters=self._merge_adapters)
 
     def _check_resumed(
         self, args: TrainingArguments, state: TrainerState, save: Callable[[Path], None]
@@ -275,8 +291,13 @@ class PublishRevisions(_StateCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Wait until every revision is published, and say what is not."""
+        best = state.best_global_step if args.load_best_model_at_end else None
+        save = self._save(**kwargs) if best else None
         if self._publisher is not None:
             summary = self._publisher.finish()
+            found = self._publisher.at_step(best) if best else []
+            if save is not None and found:
+                self._say_best(found[0], save)
             _close(Path(str(args.output_dir)).absolute())
             self._publisher = None
             if summary.missing:
@@ -284,8 +305,22 @@ class PublishRevisions(_StateCallback):
             else:
                 print(summary.message)
 
+    def _say_best(self, name: str, save: Callable[[Path], None]) -> None:
+        """Name the best revision, whose weights the Trainer has loaded into its model at the end."""
+        assert self._publisher is not None
+        try:
+            self._publisher.check_weights(name, save)
+        except PublishError:
+            _log.warning(
+                "The Trainer's model does not have the weights of the best revision, %s: the Trainer did not load all "
+                "of them. Load that revision with `from_pretrained`.",
+                name,
+            )
+        else:
+            print(f"The best revision is {name}; main is the last one.")
+
     def _open(
-        self, args: TrainingArguments, state: TrainerState, model: PreTrainedModel, processor: Any | None
+        self, args: TrainingArguments, state: TrainerState, model: Any, processor: Any | None
     ) -> Publisher:
         folder = Path(str(args.output_dir)).absolute()
         if folder in _OPEN and _OPEN[folder][1] is state:
@@ -435,7 +470,9 @@ def _is_logged(logs: dict[str, Any], state: TrainerState) -> bool:
     return any(entry.get("step") == step and logs.keys() <= entry.keys() for entry in state.log_history)
 
 
-def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]:
+def snapshot(
+    model: Any, processor: Any | None = None, *, merge_adapters: bool = False
+) -> Callable[[Path], None]:
     """A function that writes the model as it is now, for `Publisher.submit`.
 
     All processes must call `snapshot`. Use the function before the weights change.
@@ -443,13 +480,14 @@ def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]
     Args:
         model: a `PreTrainedModel`, wrapped by accelerate or not; the weights of a sharded one are gathered here, once.
         processor: an object with `save_pretrained`, written beside the weights; None writes none.
+        merge_adapters: of a `PeftModel`, write a copy whose adapters are merged into the weights.
 
     Returns:
         A function of a folder, which writes configuration, weights and processor there.
 
     Raises:
-        ConfigError: the model is no `PreTrainedModel` or has adapters, its weights are partitioned by DeepSpeed, or the
-            processor cannot be saved.
+        ConfigError: the model is no `PreTrainedModel` or has adapters that are not merged, its weights are partitioned
+            by DeepSpeed, or the processor cannot be saved.
 
     Examples:
         >>> from pathlib import Path
@@ -467,11 +505,18 @@ def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]
     bare = unwrapped(model)
     if processor is not None:
         check_processor(processor)
+    merges = adapted(model) is not None
+    if merges and not merge_adapters:
+        raise ConfigError(
+            f"The {type(bare).__name__} has adapters, and only these would be saved: give `merge_adapters=True` to "
+            "publish merged copies."
+        )
     weights = gathered(model) if is_sharded(model) else None
 
     def save(folder: Path) -> None:
         with library_bars(False):
-            bare.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
+            whole = merged(model) if merges else bare
+            whole.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
         if processor is not None:
             processor.save_pretrained(folder)
 
@@ -500,7 +545,7 @@ def _samples_seen(args: TrainingArguments, state: TrainerState, loader: Any) -> 
     return int(epochs * per_epoch + rest * per_step)
 
 
-def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, processor: Any | None) -> CardFacts:
+def _card(repo_id: str, args: TrainingArguments, model: Any, processor: Any | None) -> CardFacts:
     recipe = {name: getattr(args, name) for name in _RECIPE} | {
         "num_train_epochs": args.num_train_epochs,
         "max_steps": args.max_steps,
@@ -508,9 +553,18 @@ def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, process
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
         "processes": args.world_size,
     }
+    adapters = adapted(model)
+    names = () if adapters is None else tuple(adapters.peft_config)
+    bare = unwrapped(model)
+    of_adapters = sum(
+        one.numel()
+        for name, one in bare.named_parameters()
+        if any(f".{adapter}." in name for adapter in names)
+    )
+    of_model = model_facts(bare, processor)
     return CardFacts(
         repo_id=repo_id,
-        task="zero-shot-image-classification" if hasattr(model, "get_image_features") else None,
+        task="zero-shot-image-classification" if hasattr(bare, "get_image_features") else None,
         seed=args.seed,
         recipe={
             name: str(getattr(value, "value", value))
@@ -518,18 +572,28 @@ def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, process
             if value not in (None, -1)
         },
         language=(),
-        **model_facts(model, processor),
+        **of_model | {"parameters": of_model["parameters"] - of_adapters},
     )
 
 
-def _recipe_hash(args: TrainingArguments, model: PreTrainedModel) -> str:
+def _recipe_hash(args: TrainingArguments, model: Any) -> str:
     """Names what decides the weights of a step, so that a journal of another run is not continued."""
+    bare, adapters = unwrapped(model), adapted(model)
     decisive: dict[str, Any] = {name: str(getattr(args, name)) for name in _RECIPE}
     decisive["batch"] = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    settings = model.config.to_dict()
+    settings = bare.config.to_dict()
     if "problem_type" in settings:
         settings["problem_type"] = None  # a classifier sets it in its first forward pass
     decisive["model"] = {name: value for name, value in settings.items() if name not in _SAVED}
-    decisive["dtype"] = str(model.dtype)
+    decisive["dtype"] = str(bare.dtype)
+    if adapters is not None:
+        decisive["adapters"] = {
+            name: {
+                key: sorted(value) if isinstance(value, set) else value
+                for key, value in vars(one).items()
+                if key not in _ADAPTED
+            }
+            for name, one in adapters.peft_config.items()
+        }
     text = json.dumps(decisive, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -142,7 +142,7 @@ def kind_named(name: str) -> type[Kind[Any]]:
 
 
 def select_benchmarks(
-    suite_name: str,
+    suite_name: str | Sequence[str],
     wanted: Sequence[str | Benchmark] | None = None,
     settings: Mapping[str, KindSettings] | None = None,
     data_dirs: Iterable[str] = (),
@@ -150,7 +150,8 @@ def select_benchmarks(
     """The benchmarks that a call selects, without repetitions.
 
     Args:
-        suite_name: all of it with its own settings, unless ``wanted`` is given.
+        suite_name: all of it with its own settings, unless ``wanted`` is given; of several, each benchmark once, with
+            the settings of the first that has it.
         wanted: benchmarks, full names (``noise/cifar10``), kinds (``noise``) or patterns (``*/cifar*``). Kinds and
             patterns choose among the suite and all that fits the data sets in ``data_dirs``.
         settings: by kind, for the benchmarks that are given by name, and in place of the settings of the suite.
@@ -162,7 +163,10 @@ def select_benchmarks(
             none of the named benchmarks has.
     """
     dirs = list(data_dirs)
-    of_suite = _suite_settings(suite_name)
+    names = (suite_name,) if isinstance(suite_name, str) else suite_name
+    of_suite: dict[str, dict[str, Any]] = {}
+    for name in names:
+        of_suite |= {one: given for one, given in _suite_settings(name).items() if one not in of_suite}
     offered = [
         *of_suite,
         *(

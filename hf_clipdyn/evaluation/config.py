@@ -40,8 +40,10 @@ class EvaluationConfig(Common):
         "Benchmarks to run instead of the suite: names (noise/cifar10), kinds (noise) or patterns.",
         top=True,
     )
-    suite: str = option(
-        "embedded", "Suite of benchmarks: embedded (nothing to download), full, human or paper.", top=True
+    suite: str | Sequence[str] = option(
+        "embedded",
+        "Suite of benchmarks: embedded (nothing to download), full, human or paper; or several.",
+        top=True,
     )
     revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.", top=True)
     shard: str | None = option(

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 from accelerate import PartialState
 from accelerate.logging import get_logger
+from huggingface_hub import constants
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Benchmark, Kind
@@ -343,33 +344,38 @@ def _missing_table(
     missing: Mapping[Benchmark, str], benchmarks: Sequence[Benchmark], config: EvaluationConfig
 ) -> str:
     """A line for each benchmark whose data are missing or not yet asked for, then what to do."""
-    width = max(len(one.name) for one in benchmarks)
+    width = max(len(one.name) for one in missing)
     lines = []
-    for one in benchmarks:
-        facts = dataset_metadata(one.dataset)
-        if one in missing:
-            place = "" if facts.where in missing[one] else f" Get it at {facts.where}."
-            lines.append(f"  {one.name:<{width}}  {missing[one]}{place}")
-        elif (
-            one.dataset not in config.data_dirs
-            and facts.mirror is not None
-            and find_locally(one.dataset) is None
-        ):
-            lines.append(
-                f"  {one.name:<{width}}  will be read from the Hub ({facts.mirror}) once the others are "
-                "available."
-            )
+    for one, cause in missing.items():
+        where = dataset_metadata(one.dataset).where
+        lines.append(f"  {one.name:<{width}}  {cause}{'' if where in cause else f' Get it at {where}.'}")
     named = sorted({one.dataset for one in missing})
     root = os.environ.get("CLIPDYN_DATA")
     return "\n".join(
         [
             f"{len(missing)} of {len(benchmarks)} benchmarks cannot run, since their data are missing:",
             *lines,
+            *_on_hub([one for one in benchmarks if one not in missing], config),
             f"Put the folders into one parent folder, under the names {', '.join(named)}, and set "
             f"CLIPDYN_DATA to the parent ({f'now {root}' if root else 'not set now'}). Or give each folder "
             "with --data-dir NAME=PATH, or run the other benchmarks with --skip-missing.",
         ]
     )
+
+
+def _on_hub(benchmarks: Sequence[Benchmark], config: EvaluationConfig) -> list[str]:
+    """Lines on those whose data would be read from a mirror, if there are any."""
+    mirrors = {one.name: (one.dataset, dataset_metadata(one.dataset).mirror) for one in benchmarks}
+    lines = [
+        f"  {name}  {mirror}"
+        for name, (dataset, mirror) in mirrors.items()
+        if mirror is not None and dataset not in config.data_dirs and find_locally(dataset) is None
+    ]
+    if not lines:
+        return []
+    if constants.HF_HUB_OFFLINE:
+        return ["HF_HUB_OFFLINE is set, so these can only be read if the Hub's cache has them:", *lines]
+    return ["These will be read from the Hub once the others are available:", *lines]
 
 
 def _names(benchmarks: Sequence[Benchmark]) -> str:

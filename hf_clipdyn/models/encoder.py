@@ -49,7 +49,7 @@ from hf_clipdyn.models.snapshots import (
     weight_files,
 )
 from hf_clipdyn.preprocess import Normaliser, naflex_inputs
-from hf_clipdyn.progress import library_bars
+from hf_clipdyn.progress import library_bars, no_load_report
 
 __all__ = [
     "Encoder",
@@ -456,7 +456,7 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
     _check_size(folder, config)
     if config.model_type == "timm_wrapper":
         where["config"] = config  # without the head; others are as their file says
-    with _readable(folder), warnings.catch_warnings():
+    with _readable(folder), no_load_report(), warnings.catch_warnings():
         # accelerate's device map misses the parameters of the model itself, such as the temperature
         warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
         model, loading = AutoModel.from_pretrained(

@@ -47,7 +47,7 @@ _SETTINGS = ("config.json", *PROCESSOR_NAMES)
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 _OLDER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # as on the Hub
-_PROVENANCE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version"}
+_PROVENANCE = {"_name_or_path", "dtype", "problem_type", "torch_dtype", "transformers_version"}
 
 
 def snapshot_folder(

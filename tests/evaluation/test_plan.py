@@ -10,6 +10,7 @@ from transformers import Siglip2Config, Siglip2ImageProcessor
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.saliency import SaliencySettings
+from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.benchmarks.registry import suite as benchmark_suite
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError, UnknownNameError
@@ -189,6 +190,29 @@ def test_a_suite_without_data_is_listed_in_a_table_before_the_hub_is_asked(store
         facts = dataset_metadata(name.partition("/")[2])
         if not name.endswith("/procedural"):
             assert (facts.mirror or facts.where) in lines[name]
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_as_many_benchmarks_are_listed_as_missing_as_are_counted(store, monkeypatch, offline: bool) -> None:
+    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    with pytest.raises(EvaluationError) as caught:
+        evaluate_revisions(
+            "me/run", ["noise/cifar10", "quality/tid2013", "noise/cifar100", "jnd/bapps"], store=store
+        )
+    first, *lines = str(caught.value).splitlines()
+    count = next(at for at, line in enumerate(lines) if not line.startswith("  "))
+    assert (count, first.partition(" bench")[0]) == (2, "2 of 4")
+    assert "noise/cifar10" in str(caught.value).split(lines[count])[1]
+    assert ("will be read from the Hub" in str(caught.value)) == (not offline)
+    assert ("HF_HUB_OFFLINE is set" in str(caught.value)) == offline
+
+
+def test_suites_are_joined_and_each_benchmark_runs_once() -> None:
+    joined = [one.name for one in select_benchmarks(("human", "embedded"))]
+    assert set(joined) == {*benchmark_suite("human"), *benchmark_suite("embedded")}
+    assert len(joined) == len(set(joined))
+    assert joined[: len(benchmark_suite("human"))] == benchmark_suite("human")
 
 
 def test_a_hub_that_cannot_be_reached_is_named_with_the_place_of_the_data(store, monkeypatch):

@@ -125,7 +125,7 @@ def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
     published = {"revisions": "epoch-001", "store": tmp_path / "hub", **options}
     with pytest.raises(ModelError, match=r"no preprocessor_config.json.* --processor"):
         evaluate_revisions(REPO, BENCHMARK, **published)
-    with pytest.raises(ConfigError, match="contains no processor: expected preprocessor_config.json"):
+    with pytest.raises(ConfigError, match="contains no processor: expected preprocessor_config"):
         evaluate_revisions(REPO, BENCHMARK, processor=tmp_path, **published)
 
     tokens = processor.tokenizer.eos_token_id

@@ -135,7 +135,8 @@ def trainer(
     folder: Path, model: PreTrainedModel, *callbacks: TrainerCallback, rows: Any = None, **arguments: Any
 ) -> Trainer:
     """A Trainer of 40 rows: 5 steps an epoch, 2 epochs."""
-    data = Rows(isinstance(model, GPT2LMHeadModel), isinstance(model, ViTForImageClassification))
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model  # of PEFT
+    data = Rows(isinstance(bare, GPT2LMHeadModel), isinstance(bare, ViTForImageClassification))
     defaults = {
         "num_train_epochs": 2,
         "per_device_train_batch_size": 8,
