@@ -18,7 +18,7 @@ from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.observe import observe
-from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
+from hf_clipdyn.evaluation.plan import Plan, PlannedCell, begin_call, check_precision
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
 from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, versions
@@ -42,6 +42,7 @@ def measure_each(config: EvaluationConfig, measure: Callable[[EvaluationConfig],
         NothingToMeasureError: a model must not be skipped, or none can be measured.
         RevisionNotFoundError: there is no such repository. It is raised before the first is measured.
     """
+    begin_call()
     each = config.each
     for one in each if len(each) > 1 and not config.rescore else ():
         one.series.revisions()

@@ -36,13 +36,16 @@ from hf_clipdyn.results.provenance import utc
 from hf_clipdyn.results.row import Cell
 from hf_clipdyn.revisions import Revision
 
-__all__ = ["Plan", "PlannedCell", "check_precision", "choose_revisions", "open_sources"]
+__all__ = ["Plan", "PlannedCell", "begin_call", "check_precision", "choose_revisions", "open_sources"]
 
 Files = NDArray[np.object_]
 
 _log = get_logger(__name__)
 
 _OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
+_left_out: set[str] = set()
+"""What the current call has said of missing data: several models and a watched run lack the same."""
+
 _STIMULUS = ("image", "distorted")  # columns of the image that a row is about, before those of its partners
 
 
@@ -277,6 +280,11 @@ def choose_revisions(
     return [by_name[name] for name in dict.fromkeys(wanted)], able[-1]
 
 
+def begin_call() -> None:
+    """Say again what is left out, in a new call."""
+    _left_out.clear()
+
+
 def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
     """The data set of each benchmark. One error names all that are missing, and where to get them.
 
@@ -320,7 +328,9 @@ def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
         table = _missing_table(missing, benchmarks, config)
         if not config.skip_missing:
             raise EvaluationError(table)
-        _log.info(f"Left out: {table}")
+        if table not in _left_out:
+            _left_out.add(table)
+            _log.info(f"Left out: {table}")
     if not sources:
         raise EvaluationError("No benchmark can run: nothing was evaluated.")
     return sources

@@ -16,6 +16,7 @@ from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.evaluate import measure_each
 from hf_clipdyn.evaluation.plan import Plan
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
@@ -206,6 +207,21 @@ def test_as_many_benchmarks_are_listed_as_missing_as_are_counted(store, monkeypa
     assert "noise/cifar10" in str(caught.value).split(lines[count])[1]
     assert ("will be read from the Hub" in str(caught.value)) == (not offline)
     assert ("HF_HUB_OFFLINE is set" in str(caught.value)) == offline
+
+
+def test_missing_data_are_listed_once_a_call_however_many_models_lack_them(
+    evaluate, store, tmp_path, data, caplog
+) -> None:
+    caplog.set_level("INFO", "hf_clipdyn")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    names = ["zero_shot/cifar10", "shape_bias/cue_conflict"]
+    given = {"cifar10": data["cifar10"], "cue_conflict": empty}
+    for _ in range(2):
+        caplog.clear()
+        config = EvaluationConfig("me/run", names, store=store, data_dirs=given, skip_missing=True)
+        assert list(measure_each(config, lambda one: [Plan(one), Plan(one)]))
+        assert sum(message.startswith("Left out") for message in caplog.messages) == 1
 
 
 def test_suites_are_joined_and_each_benchmark_runs_once() -> None:
