@@ -10,7 +10,18 @@ from typing import Any
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.fields import option
 
-__all__ = ["claims", "folders", "page_options", "quiet", "reading", "stimuli", "store", "style", "tables"]
+__all__ = [
+    "claims",
+    "folder_of_run",
+    "folders",
+    "page_options",
+    "quiet",
+    "reading",
+    "stimuli",
+    "store",
+    "style",
+    "tables",
+]
 
 
 quiet = partial(option, False, "Print only the result, warnings and errors.")
@@ -40,6 +51,11 @@ def page_options(stimuli: str, data_dir: Mapping[str, Path]) -> dict[str, Any]:
     from hf_clipdyn.report.page.stimuli import stimuli_choice
 
     return {"stimuli": stimuli_choice(stimuli), "data_dirs": data_dir}
+
+
+def folder_of_run(results: Sequence[Path]) -> Path | None:
+    """The folder that is the only thing given: what is made of its table is written there, too."""
+    return results[0] if len(results) == 1 and results[0].is_dir() else None
 
 
 @contextmanager

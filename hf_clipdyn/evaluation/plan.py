@@ -29,7 +29,7 @@ from hf_clipdyn.errors import (
 )
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.evaluation.live_model import LastTexts
-from hf_clipdyn.models.encoder import class_names, read_input
+from hf_clipdyn.models.encoder import class_names, read_config, read_input, sees_images
 from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.results.provenance import utc
@@ -100,6 +100,8 @@ class Plan:
         self.began = min(filter(None, (utc(one.time) for one in listed)), default="")
         self.last = last if config.final_texts and len(listed) > 1 else None
         with PartialState().main_process_first():
+            if self.revisions:
+                _check_sees(config, self.revisions[-1])
             self.sources = open_sources(config)
         self._files = {name: file_names(source.dataset) for name, source in self.sources.items()}
 
@@ -278,6 +280,20 @@ def choose_revisions(
         if name not in by_name:
             raise UnknownNameError("revision", name, by_name)
     return [by_name[name] for name in dict.fromkeys(wanted)], able[-1]
+
+
+def _check_sees(config: EvaluationConfig, revision: Revision) -> None:
+    """Refuse a language model before any data are read.
+
+    Raises:
+        NothingToMeasureError: the model takes no images.
+    """
+    settings = read_config(config.series.fetch(revision, settings_only=True))
+    if not sees_images(settings):
+        raise NothingToMeasureError(
+            f"{config.series.repo_id} is a {settings.model_type} model, which takes no images: only publishing, "
+            "`clipdyn verify` and relations over weights apply to it."
+        )
 
 
 def begin_call() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from accelerate import PartialState
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -60,6 +61,7 @@ __all__ = [
     "read_input",
     "read_model",
     "read_tokenizer",
+    "sees_images",
 ]
 
 _CPU_IMAGES = 32
@@ -432,6 +434,13 @@ def read_config(folder: Path) -> Any:
     if config.model_type == "timm_wrapper":
         leave_out_head(config)
     return config
+
+
+def sees_images(config: Any) -> bool:
+    """Whether the model of a configuration takes images; True if transformers has no such model."""
+    name = MODEL_MAPPING_NAMES.get(config.model_type)
+    model = getattr(transformers, name, None) if isinstance(name, str) else None
+    return model is None or hasattr(model, "get_image_features") or "pixel_values" in model.main_input_name
 
 
 def read_tokenizer(folder: Path, config: Any) -> Any:

@@ -221,7 +221,7 @@ def test_missing_data_are_listed_once_a_call_however_many_models_lack_them(
         caplog.clear()
         config = EvaluationConfig("me/run", names, store=store, data_dirs=given, skip_missing=True)
         assert list(measure_each(config, lambda one: [Plan(one), Plan(one)]))
-        assert sum(message.startswith("Left out") for message in caplog.messages) == 1
+        assert sum("Left out" in message for message in caplog.messages) == 1
 
 
 def test_suites_are_joined_and_each_benchmark_runs_once() -> None:

@@ -21,7 +21,7 @@ from hf_clipdyn import (
     load_results,
     plot,
 )
-from hf_clipdyn.errors import ConfigError, ModelError
+from hf_clipdyn.errors import ConfigError, ModelError, NothingToMeasureError
 
 SCRIPT = Path(__file__).with_name("trained.py")
 BENCHMARK = "distortion/photographs"
@@ -136,6 +136,17 @@ def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
     table = evaluate_revisions(REPO, BENCHMARK, processor=tmp_path / "processor", **published)
     live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **options)
     pd.testing.assert_series_equal(values(table), values(live))
+
+
+def test_a_language_model_is_refused_before_any_data_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(tmp_path, make_model("language"), PublishRevisions(REPO), max_steps=1).train()
+    monkeypatch.setattr("hf_clipdyn.evaluation.plan.open_sources", None)
+    with pytest.raises(
+        NothingToMeasureError, match=r"is a gpt2 model, which takes no images: only .*relations over weights"
+    ):
+        evaluate_revisions(REPO, BENCHMARK, store=tmp_path / "hub")
 
 
 def test_the_name_of_a_model_object_is_only_a_name(
