@@ -62,6 +62,7 @@ def metric_module(
     def compute(**inputs: Any) -> dict[str, Any]:
         result = function(**inputs)
         names: dict[str, list[str]] = {}
+        result.pop("influences", None)  # arrays, for differences of results
         for name, cause in result.pop("causes", {}).items():
             names.setdefault(cause, []).append(name)
         for cause, undefined in names.items():

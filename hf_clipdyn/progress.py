@@ -10,6 +10,9 @@ from tqdm.auto import tqdm
 __all__ = ["draws_bars", "duration", "library_bars", "no_load_report", "say"]
 
 
+_TRANSFORMERS = "transformers.utils.logging"
+
+
 def draws_bars() -> bool:
     """Whether bars are drawn: on a terminal or in a notebook, unless a variable forbids them.
 
@@ -33,15 +36,26 @@ def _in_notebook() -> bool:
 def library_bars(shown: bool) -> Iterator[None]:
     """Within it, `datasets`, `transformers` and the Hub's client draw no bars unless ``shown``."""
     import datasets.utils.logging
-    import transformers.utils.logging  # it switches the bars of the Hub's client too
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
-    libraries = (datasets.utils.logging, transformers.utils.logging)
-    hidden = [] if shown else [library for library in libraries if library.is_progress_bar_enabled()]
+    # transformers switches the bars of the Hub's client too; loaded within the block, it asks the client.
+    hidden = [] if shown else [datasets.utils.logging, sys.modules.get(_TRANSFORMERS)]
+    hidden = [library for library in hidden if library is not None and library.is_progress_bar_enabled()]
+    of_client = not shown and not are_progress_bars_disabled()
     for library in hidden:
         library.disable_progress_bar()
+    if of_client:
+        disable_progress_bars()
     try:
         yield
     finally:
+        if of_client:
+            enable_progress_bars()
+            hidden += [sys.modules[_TRANSFORMERS]] if _TRANSFORMERS in sys.modules else []
         for library in hidden:
             library.enable_progress_bar()
 

@@ -322,9 +322,11 @@ class Mutations:
         learned = self._learn(session)
         tests = {item.nodeid: item for item in session.items}
         functions = defaultdict(list)
+        gc.unfreeze()  # what is frozen is not listed
         for function in gc.get_objects():
             if type(function) is FunctionType:  # `isinstance` would load what a lazy module names
                 functions[function.__code__].append(function)
+        assert functions
         gc.freeze()  # a collection would write to, hence copy, all that is shared
         home = Path(os.environ["HF_HOME"])
         counts: dict[str, Counter[str]] = defaultdict(Counter)

@@ -90,14 +90,16 @@ def test_metrics_load_from_whatever_folder_one_stands_in(
     assert (result["n_shape"], result["n_texture"]) == (2, 1)
 
 
-def test_ten_metrics_are_bundled() -> None:
+def test_twelve_metrics_are_bundled() -> None:
     assert metric_names() == [
+        "contrastive_geometry",
         "cue_preference",
         "error_consistency",
         "iqa_correlation",
         "jnd_map",
         "learning_order",
         "noise_robustness",
+        "representation_similarity",
         "saliency",
         "shape_bias",
         "two_afc",

@@ -12,7 +12,6 @@ import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common
@@ -54,6 +53,8 @@ def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
 
     A window of one pixel, where a side has fewer than three, has no variance: only the luminance is compared.
     """
+    from skimage.metrics import structural_similarity
+
     window = _window(*first.shape[:2])
     return float(
         structural_similarity(
@@ -69,6 +70,8 @@ def column_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[
     out the pixels whose window leaves the image: these are all pixels whose window meets a neighbour. The column's
     running sums round differently. Equal pairs must tie, so 12 digits are kept.
     """
+    from skimage.metrics import structural_similarity
+
     n, height, width = first.shape[:3]
     window = _window(height, width)
     edge = window // 2

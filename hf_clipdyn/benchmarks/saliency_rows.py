@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from hf_clipdyn.benchmarks.gallery import kept_map
 from hf_clipdyn.benchmarks.observers import Observers, Target, without
@@ -96,6 +95,8 @@ class ImageRows:
             ceiling: largest number of observers that are left out, one after the other.
             pixels: the image as the model sees it.
         """
+        from scipy import ndimage
+
         rows = self.of_model({(PIXELS, None): gradient_energy(pixels)})
         gaussian = SaliencyMap(_centre_gaussian(self._image.view))
         centres = {CENTRE_GAUSSIAN: gaussian, CENTRE_BIAS: self._target.centre}

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from hf_clipdyn.preprocess import input_edges
 
@@ -110,5 +109,7 @@ def _interpolation(
     matrix[rows, below] = 1 - share
     matrix[rows, np.minimum(below + 1, n_cells - 1)] += share
     if sigma is not None:
+        from scipy import ndimage
+
         matrix = ndimage.gaussian_filter1d(matrix, sigma, axis=0, mode="nearest")
     return matrix

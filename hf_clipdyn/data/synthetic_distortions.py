@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
-from scipy.ndimage import gaussian_filter
 
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
@@ -65,6 +64,8 @@ def _noise(image: NDArray[np.uint8], level: int, rng: np.random.Generator) -> ND
 
 
 def _blur(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArray[np.uint8]:
+    from scipy.ndimage import gaussian_filter
+
     sigma = (0.4, 0.7, 1.0, 1.5, 2.5)[level - 1]
     return np.round(gaussian_filter(image.astype(float), (sigma, sigma, 0))).astype(np.uint8)
 

@@ -8,7 +8,7 @@ Measures of pairs have no bootstrap here: a drawn duplicate is its own nearest n
 embeddings, so that independent data look alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from hf_clipdyn.metrics.estimate import left_out_influence
 
 __all__ = ["KernelSums", "LeftOut", "as_rows", "centred", "unit_rows"]
 
+_CANCELLED = 1e-13  # relative rounding error of a sum over pairs of items
 _ROUNDING = 1e-12  # rows that deviate less from their mean, relative to their length, are equal
 
 
@@ -47,10 +48,14 @@ class KernelSums(NamedTuple):
 
     @property
     def unbiased(self) -> Floats:
-        """HSIC1 of Song et al. 2012, for matrices with a zero diagonal; NaN for fewer than four items."""
+        """HSIC1 of Song et al. 2012, for matrices with a zero diagonal; NaN for fewer than four items.
+
+        Exactly 0 where its three terms cancel: if all entries of a matrix are alike.
+        """
         n = np.where(self.n < 4, np.nan, self.n)
-        total = self.products + self.first * self.second / ((n - 1) * (n - 2)) - 2 * self.chains / (n - 2)
-        return np.asarray(total / (n * (n - 3)))
+        sums, chains = self.first * self.second / ((n - 1) * (n - 2)), 2 * self.chains / (n - 2)
+        total, size = self.products + sums - chains, np.abs(self.products) + np.abs(sums) + np.abs(chains)
+        return np.where(np.abs(total) <= _CANCELLED * size, 0 * n, total / (n * (n - 3)))
 
 
 class LeftOut:
@@ -132,12 +137,15 @@ class LeftOut:
         left = value - self.within(derivative) / (1 - 1 / max(self.n_groups, 2))
         return np.concatenate([[value], left])
 
-    def results(self, estimates: Mapping[str, Floats], causes: Mapping[str, str]) -> dict[str, Any]:
+    def results(
+        self, estimates: Mapping[str, Floats], causes: Mapping[str, str], correlations: Container[str] = ()
+    ) -> dict[str, Any]:
         """Values, and unless nothing is left out, their intervals by the jackknife and the influences of the groups.
 
         Args:
             estimates: by name, (1 + G,).
             causes: why a value is NaN, by name; those of other values are ignored.
+            correlations: names of those whose interval is symmetric after arctanh, within [-1, 1].
         """
         result: dict[str, Any] = {name: float(values[0]) for name, values in estimates.items()}
         undefined = {name: causes[name] for name, value in result.items() if np.isnan(value)}
@@ -148,7 +156,11 @@ class LeftOut:
         influences = {name: left_out_influence(values[1:]) for name, values in estimates.items()}
         for name, influence in influences.items():
             result[f"{name}_ci"] = influence_interval(
-                result[name], influence, clusters, "linear", self._resampling.confidence_level
+                result[name],
+                influence,
+                clusters,
+                "fisher" if name in correlations else "linear",
+                self._resampling.confidence_level,
             )
         return result | {"influences": influences}
 
@@ -161,13 +173,13 @@ class LeftOut:
 
 
 def as_rows(name: str, values: ArrayLike) -> Floats:
-    """Embeddings as a float64 array of shape (n, d)."""
+    """A float64 array of shape (n, d), n and d >= 1, all finite."""
     try:
         rows = np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise MetricError(f"{name} must be numbers, a row of the same length for each item.") from None
     if rows.ndim != 2 or not rows.size:
-        raise MetricError(f"{name} must have the shape (items, dimensions), but have {rows.shape}.")
+        raise MetricError(f"{name} must be a table, a row for each item, but have the shape {rows.shape}.")
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
         raise MetricError(

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import ndimage
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints
@@ -184,6 +183,8 @@ def blurred_fixations(fixations: ArrayLike, shape: tuple[int, int], sigma: float
     height, width = shape
     radius = int(_CUT_OFF * sigma + 0.5)
     if len(pixels) > 4 * radius:
+        from scipy import ndimage
+
         counts = np.bincount(pixels, minlength=height * width).reshape(shape).astype(np.float64)
         blurred = ndimage.gaussian_filter(counts, sigma, mode="constant", truncate=_CUT_OFF)
         return np.asarray(blurred)

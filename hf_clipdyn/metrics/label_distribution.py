@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, as_codes
@@ -164,6 +164,7 @@ def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) 
 
 def _fitted_factor(scores: Floats, human: Floats) -> float:
     """The cross-entropy is convex in the factor, so it has one minimum."""
+    from scipy import optimize
 
     def loss(log_factor: float) -> float:
         logits = np.exp(log_factor) * scores

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from hf_clipdyn.metrics._validation import Floats
 
@@ -108,6 +108,8 @@ def _least_squares(curve: _Curve, x: Floats, y: Floats, start: list[float]) -> F
     The derivatives are exact and the parameters scaled by them, so that distances of any unit, also those of an
     untrained model, near 1e-9, are fitted alike.
     """
+
+    from scipy import optimize
 
     def residuals(parameters: Floats) -> Floats:
         return np.nan_to_num(curve(x, parameters)[0] - y, nan=1e10)

@@ -32,6 +32,7 @@ def mutual_knn(
     groups: ArrayLike | None = None,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Share of the k nearest neighbours of an item that two sets of embeddings have in common.
 
@@ -43,8 +44,8 @@ def mutual_knn(
         b: embeddings of the same items, shape (n, d'); d' may differ from d.
         k: neighbours, 1 to n - 1.
         groups: of each item, shape (n,): what depends on each other and is left out together; None for single items.
-        n_resamples: 0 skips the intervals; other numbers change nothing, since a jackknife draws nothing.
-        confidence_level: of the intervals, in (0, 1).
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`. 0 skips the intervals. The jackknife draws
+            nothing, so the number and the seed are otherwise without effect.
 
     Returns:
         - ``mutual_knn`` in [0, 1]; ``chance``, its expectation for independent data, k/(n - 1); ``above_chance``, at
@@ -68,12 +69,12 @@ def mutual_knn(
         >>> result["mutual_knn"], round(result["chance"], 4)
         (1.0, 0.3333)
     """
-    resampling = Resampling(n_resamples, confidence_level)
+    resampling = Resampling(n_resamples, confidence_level, seed)
     rows = [unit_rows(name, as_rows(name, values)) for name, values in (("a", a), ("b", b))]
     check_lengths(dict(zip("ab", rows, strict=True)))
     n = len(rows[0])
-    if not 1 <= k < n:
-        raise MetricError(f"k must be 1 to {n - 1} for {n} items, but is {k}.")
+    if not (1 <= k < n and k == int(k)):
+        raise MetricError(f"k must be a whole number from 1 to {n - 1} for {n} items, but is {k}.")
     items = LeftOut(groups, n, resampling)
     collapsed = [name for name, side in zip("ab", rows, strict=True) if centred(side) is None]
     if collapsed:
@@ -106,7 +107,7 @@ def mutual_knn(
 
 def _inner_products(rows: Floats) -> Floats:
     """Of all pairs of rows, with equal numbers for equal rows, whose products may be rounded differently otherwise."""
-    whole = (rows + 0.0).view(f"V{rows[0].nbytes}")[:, 0]  # -0.0 becomes 0.0
+    whole = np.ascontiguousarray(rows + 0.0).view(f"V{rows[0].nbytes}")[:, 0]  # -0.0 becomes 0.0
     _, first, copies = np.unique(whole, return_index=True, return_inverse=True)
     kernel = rows[first] @ rows[first].T
     return np.asarray(kernel[np.ix_(copies, copies)])
@@ -186,13 +187,9 @@ class _Common:
         there = self._mask[self._columns, self._rows]
         here = (self._groups * n + self._rows) * n + self._columns
         new = np.isin((self._groups * n + self._columns) * n + self._rows, here)
-        shape = (items.n_groups, n)
-        of_columns, of_rows = (
-            np.asarray(np.bincount(self._groups * n + places, values, shape[0] * n), np.float64).reshape(
-                shape
-            )
-            for places, values in ((self._columns, of_a), (self._rows, of_b))
-        )
+        of_columns, of_rows = np.zeros((2, items.n_groups, n))
+        np.add.at(of_columns, (self._groups, self._columns), of_a)
+        np.add.at(of_rows, (self._groups, self._rows), of_b)
         return KernelSums(
             n=items.n,
             products=items.pairs(a * b) + self._gained(of_a * of_b * (2 * there + new)),

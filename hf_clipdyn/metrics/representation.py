@@ -85,7 +85,9 @@ def representation_similarity(
     cka = _cka(items, sides[0], sides[1])
     procrustes = _procrustes(items, sides[0], sides[1])
     alike = "the inner products of different items are all alike, at least in x or y"
-    return items.results(dict(zip(_NAMES, (*cka, *procrustes), strict=True)), {"cka_debiased": alike})
+    return items.results(
+        dict(zip(_NAMES, (*cka, *procrustes), strict=True)), {"cka_debiased": alike}, correlations=_NAMES[:2]
+    )
 
 
 def progress(similarities: ArrayLike, untrained: float) -> Floats:
@@ -120,7 +122,7 @@ def _cka(items: LeftOut, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         cross, *own = (
             items.kernel_sums(kernels[i], kernels[j]).unbiased for i, j in ((0, 1), (0, 0), (1, 1))
         )
-        return biased, cross / np.sqrt(own[0] * own[1])
+        return biased, cross / np.sqrt(np.where(own[0] * own[1] > 0, own[0] * own[1], np.nan))
 
 
 def _procrustes(items: LeftOut, x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -141,6 +143,6 @@ def _procrustes(items: LeftOut, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     if distance < 1e-7:  # equal data: the largest value, where the derivative is 0 up to rounding
         derivative, distance, angle = 0 * derivative, 0.0, 0.0
     slopes = -1 / (distance or 1.0), -1 / (np.sqrt(1 - nuclear**2) or 1.0)
-    return items.first_order(distance, slopes[0] * derivative), items.first_order(
-        angle, slopes[1] * derivative
-    )
+    values = zip((distance, angle), slopes, strict=True)
+    first, second = (items.first_order(value, slope * derivative) for value, slope in values)
+    return first, second

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._left_out import as_rows
 from hf_clipdyn.metrics._validation import Floats, as_numbers, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, influence_interval
 from hf_clipdyn.metrics.estimate import mean_influence
@@ -68,7 +69,8 @@ def weight_path(states: Iterable[Mapping[str, ArrayLike]]) -> dict[str, Any]:
     for state in states:
         now = _parameters(state)
         first = first or now
-        _check_alike(now, first, len(rows))
+        _check_alike(now, first, f"state {len(rows)}")
+        _check_alike(end or first, first, "the last state")
         row: dict[str, Floats] = {}
         for name, values in now.items():
             moved = np.subtract(values, before.get(name, values), dtype=np.result_type(values, np.float32))
@@ -143,7 +145,7 @@ def interpolate(
         [2.5]
     """
     ends = _parameters(first), _parameters(second)
-    _check_alike(ends[1], ends[0], 1)
+    _check_alike(ends[1], ends[0], "the second state")
     mixed = {name: np.asarray(values) for name, values in first.items()}
     for name, start in ends[0].items():
         values = (1 - alpha) * start.astype(np.float64) + alpha * ends[1][name].astype(np.float64)
@@ -180,15 +182,12 @@ def barrier(alphas: ArrayLike, losses: ArrayLike, *, confidence_level: float = 0
         [0.6, 0.9, 0.3]
     """
     level = Resampling(confidence_level=confidence_level).confidence_level
-    places, table = as_numbers("alphas", alphas), np.asarray(losses, np.float64)
+    places = as_numbers("alphas", alphas)
     if len(places) < 2 or places[0] != 0 or places[-1] != 1 or (np.diff(places) <= 0).any():
         raise MetricError(f"alphas must ascend from 0 to 1, but are {places.tolist()}.")
-    if table.ndim not in (1, 2) or not table.size or not np.isfinite(table).all():
-        raise MetricError(
-            "losses must be finite numbers, one for each alpha, or a row of items for each alpha."
-        )
-    check_lengths({"alphas": places, "losses": table})
-    items = table.reshape(len(places), -1)
+    of_items = np.ndim(losses) == 2
+    items = as_rows("losses", losses) if of_items else as_numbers("losses", losses)[:, None]
+    check_lengths({"alphas": places, "losses": items})
     start, end, means = items[0], items[-1], items.mean(axis=1)
     worse = start if means[0] >= means[-1] else end
     above = {
@@ -199,7 +198,7 @@ def barrier(alphas: ArrayLike, losses: ArrayLike, *, confidence_level: float = 0
     highest = {name: rows[rows.mean(axis=1).argmax()] for name, rows in above.items()}
     result: dict[str, Any] = {name: float(row.mean()) for name, row in highest.items()}
     result["alpha"] = float(places[above["barrier_linear"].mean(axis=1).argmax()])
-    if table.ndim == 1:
+    if not of_items:
         return result
     n = items.shape[1]
     influences = {name: mean_influence(row) for name, row in highest.items()}
@@ -221,16 +220,16 @@ def _parameters(state: Mapping[str, ArrayLike]) -> _State:
     return found
 
 
-def _check_alike(state: _State, first: _State, number: int) -> None:
+def _check_alike(state: _State, first: _State, which: str) -> None:
     other = sorted(state.keys() ^ first.keys())
     if other:
         raise MetricError(
-            f"State {number} and the first one differ in their parameters, for example in {other[0]}."
+            f"The parameters of {which} differ from those of the first one, for example in {other[0]}."
         )
     for name, values in state.items():
         if values.shape != first[name].shape:
             raise MetricError(
-                f"{name} has the shape {values.shape} in state {number}, but {first[name].shape} in the first one."
+                f"{name} has the shape {values.shape} in {which}, but {first[name].shape} in the first one."
             )
 
 

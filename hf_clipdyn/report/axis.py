@@ -111,14 +111,13 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
 
 def run_revisions(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     """A row for each run and revision: its clocks, and its rank in the run."""
-    known: dict[str, set[int]] = {}
-    revisions = []
+    # Most trajectories of a run have the same revisions.
+    distinct: dict[tuple[str, bytes], Trajectory] = {}
     for number in trajectories:
-        ranks = set(number.order.tolist())
-        if not ranks <= known.setdefault(number.run, set()):  # mostly they are those of its first trajectory
-            known[number.run] |= ranks
-            revisions.append(number.points[["run", "revision", "epoch", "samples_seen", "step", "order"]])
-    return pd.concat(revisions).drop_duplicates(["run", "revision"])
+        distinct.setdefault((number.run, number.column("order").tobytes()), number)
+    columns = ["run", "revision", "epoch", "samples_seen", "step", "order"]
+    points = pd.concat([number.points[columns] for number in distinct.values()])
+    return points.drop_duplicates(["run", "revision"])
 
 
 def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:

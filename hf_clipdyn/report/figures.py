@@ -1,10 +1,12 @@
 """Figures for papers as files: one for each benchmark, the overview and the claims, as wide as a column or a page."""
 
+import gc
 import io
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +124,7 @@ def write_figures(
             if name in _ON_PAGE and figure.get_figwidth() == PAGE.width:
                 images[name] = saved(figure)
     folder.sweep()
+    gc.collect()  # a figure is a cycle; those of a large study hold 40 MB
     return images
 
 
@@ -222,12 +225,25 @@ _OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"arms": draw_ar
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:
     """A figure as a file of this format; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    with mpl.rc_context(NO_LAYOUT):
+    with mpl.rc_context(NO_LAYOUT), _without_layout_tables():
         figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
     drawn = buffer.getvalue()
     if suffix == "svg":  # the reader's machine may have another of the typefaces
         drawn = drawn.replace(_quoted(typefaces()), _quoted(TYPEFACES))
     return drawn
+
+
+@contextmanager
+def _without_layout_tables() -> Iterator[None]:
+    """fontTools cuts fonts for PDF: the tables of their layout, which no PDF uses, take most of its time."""
+    from fontTools.subset import Options  # type: ignore[import-untyped]
+
+    kept: list[str] = Options._drop_tables_default
+    Options._drop_tables_default = [*kept, "GDEF", "GPOS", "GSUB"]
+    try:
+        yield
+    finally:
+        Options._drop_tables_default = kept
 
 
 def _quoted(names: Sequence[str]) -> bytes:

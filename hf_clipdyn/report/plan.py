@@ -133,7 +133,7 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
     curves over the levels, each with a panel for each metric.
     """
     values = _values(trajectories)
-    bars = all(len(trajectory.points) == 1 for trajectory in values["trajectory"])
+    bars = all(len(trajectory.column("order")) == 1 for trajectory in values["trajectory"])
     charts = []
     for group in _split(values, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]):
         form, columns = _encoding(group, bars=bars)
@@ -185,7 +185,7 @@ def main_panel(offered: Sequence[Trajectory], runs: Sequence[str]) -> Panel:
 
 def main_number(offered: Sequence[Trajectory]) -> Trajectory:
     """The number that stands for a question: of its first metric and variant that has a value, the nearest one."""
-    first = next((number for number in offered if number.points["defined"].any()), offered[0])
+    first = next((number for number in offered if number.column("defined").any()), offered[0])
     question = (first.benchmark, *_question(first)[:2])
     alike = [number for number in offered if (number.benchmark, *_question(number)[:2]) == question]
     return min(alike, key=_remoteness)
@@ -310,8 +310,8 @@ def reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
     scaled_by: dict[tuple[object, ...], tuple[Trajectory, list[Trajectory]]] = {}
     for member in members:
         for other in member.references:
-            usable = other.usable["value"]
-            alike = round(usable.iloc[0], 9) if other.is_constant and len(usable) else other
+            usable = other.column("value")[other.column("usable")]
+            alike = round(float(usable[0]), 9) if other.is_constant and len(usable) else other
             # A curve may have the same height at two levels.
             place = (other.level, other.parameter) if "level" in other.reference_terms.joins else ()
             key = (other.reference_terms.title, alike, place)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
 from hf_clipdyn.results.provenance import Provenance
@@ -85,6 +86,16 @@ class Study:
         return shared or KeptInfluences(self.results.tables, show_progress=False)
 
     @cached_property
+    def galleries(self) -> dict[str, Gallery | None]:
+        """Galleries that were read from trials, by cell, for the parts of the page that share them."""
+        return {}
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """A row for each cell, with what is constant in it."""
+        return self.results.rows.drop_duplicates("cell")
+
+    @cached_property
     def runs(self) -> list[str]:
         """Names of the runs, in the order of the tables."""
         return list(dict.fromkeys(number.run for number in self.trajectories))
@@ -107,7 +118,7 @@ class Study:
     @cached_property
     def over_training(self) -> bool:
         """Whether revisions of a run are compared; else the figures have bars."""
-        return any(len(number.points) > 1 for number in self.trajectories)
+        return any(len(number.column("order")) > 1 for number in self.trajectories)
 
     @cached_property
     def synthetic(self) -> dict[str, str]:

@@ -67,11 +67,14 @@ def provenance_table(study: Study) -> Table:
         "dtype",
         "versions",
     ]
-    rows = []
-    for key, members in study.results.rows.groupby(columns, sort=False):
+    numbers, rows = study.results.rows[["cell", "role", "n"]], []
+    n_of_cell = numbers[numbers["role"] == "value"].groupby("cell")["n"]
+    cells = study.cells.assign(least=study.cells["cell"].map(n_of_cell.min()))
+    cells["most"] = cells["cell"].map(n_of_cell.max())
+    for key, members in cells.groupby(columns, sort=False):
         run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
         revisions = f"{members['revision'].nunique():,}"
-        n = _span(members.loc[members["role"] == "value", "n"], ",.0f")
+        n = _span([*members["least"], *members["most"]], ",.0f")
         words = bare(json_words(settings)), dtype, json_words(versions)
         rows.append((run, f"{kind}/{dataset}", split, revisions, n, data[:12], preprocess, *words))
     headings = (

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["decoded", "read_encoded", "read_parquet", "schema_of"]
+__all__ = ["check_texts", "decoded", "read_encoded", "read_parquet", "schema_of"]
 
 # A study of a hundred revisions has some 100,000 rows; those of the embedded suite take 1 KB each, uncompressed.
 _MOST_ROWS = 10**7
@@ -72,18 +72,26 @@ def decoded(table: pa.Table) -> pa.Table:
     Raises:
         ValueError: a text is too long.
     """
-    texts = {field.name for field in table.schema if _holds_texts(field.type)}
-    for name in texts:
-        for chunk in table[name].chunks:
-            values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
-            longest = pc.max(pc.binary_length(values)).as_py()
-            if (longest or 0) > _LONGEST_TEXT:
-                raise ValueError(f"has a text of {longest:,} bytes in its column {name}")
-    types = [field.with_type(pa.string()) if field.name in texts else field for field in table.schema]
+    check_texts(table)
+    types = [field.with_type(pa.string()) if _holds_texts(field.type) else field for field in table.schema]
     try:
         return table.cast(pa.schema(types, metadata=table.schema.metadata))
     except pa.ArrowException as error:
         raise ValueError(f"cannot be read as Parquet ({_cause(error)})") from error
+
+
+def check_texts(table: pa.Table) -> None:
+    """Refuse texts that are too long.
+
+    Raises:
+        ValueError: a text is.
+    """
+    for field in table.schema:
+        for chunk in table[field.name].chunks if _holds_texts(field.type) else ():
+            values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+            longest = pc.max(pc.binary_length(values)).as_py()
+            if (longest or 0) > _LONGEST_TEXT:
+                raise ValueError(f"has a text of {longest:,} bytes in its column {field.name}")
 
 
 def _open(path: Path, texts: Sequence[str]) -> pq.ParquetFile:

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.results.cells import cells_folder, newest
-from hf_clipdyn.results.parquet import read_parquet, schema_of
+from hf_clipdyn.results.parquet import check_texts, read_encoded, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row, columns_of
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
@@ -21,6 +23,10 @@ __all__ = ["Results", "check_frame", "is_combined", "load_results", "read_result
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
 _CELL = [one.name for one in fields(Cell)]
+_ENCODED = {
+    field.name: pa.dictionary(pa.int32(), field.type) for field in SCHEMA if pa.types.is_string(field.type)
+}
+"""Types of the texts in memory: of thousands of rows, most say the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +34,9 @@ class Results:
     """The numbers of one or several tables, and their words.
 
     Attributes:
-        rows: the columns of `Row` (texts "" and numbers NaN for nulls); ``cell``, the key of the row's cell; and
-            ``run``: the repo_id, with the file's name in brackets if two files have different commits under the same
-            names (for example two seeds).
+        rows: the columns of `Row` (texts "" and numbers NaN for nulls; the same text is one object); ``cell``, the key
+            of the row's cell; and ``run``: the repo_id, with the file's name in brackets if two files have different
+            commits under the same names (for example two seeds).
         vocabulary: the words of all tables.
         tables: their files; trials may lie beside them (`KeptTrials`).
         origins: where the numbers of each ``run`` come from, as far as its tables recorded it.
@@ -60,20 +66,22 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         raise ConfigError(
             "No results were given: name at least one Parquet file that `clipdyn evaluate` wrote."
         )
-    tables, words, sources, origins = [], [], [], []
-    for path, source in zip(files, _short_names(files), strict=True):
+    tables, words, origins = [], [], []
+    sources = _short_names(files)
+    for path, source in zip(files, sources, strict=True):
         table, vocabulary, provenance = _read(path)
         tables.append(table)
         words.append(vocabulary)
-        sources += [source] * len(table)
         recorded = {one.run: one for one in provenance.runs}
         repositories = table["repo_id"].unique().to_pylist()
         origins += [(source, recorded.get(name, RunOrigin(run=name))) for name in repositories]
-    rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    rows = _frame(pa.concat_tables(tables))
     if rows.empty:
         names = ", ".join(str(path) for path in files)
         raise EvaluationError(f"{names} has no rows: nothing was evaluated, so there is nothing to report.")
-    rows["source"] = pd.Categorical(sources)
+    rows["source"] = pd.Categorical(np.repeat(np.array(sources, object), [len(table) for table in tables]))
+    tables.clear()
+    pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded: as much as the rows themselves
     rows = _current(rows)
     return Results(rows, Vocabulary.merged(words), tuple(files), _of_runs(origins, rows))
 
@@ -107,7 +115,8 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     read = read_results([Path(one) for one in paths])
     read.rows.attrs["vocabulary"] = read.vocabulary.dumps()
     read.rows.attrs["provenance"] = Provenance(runs=read.origins).dumps()
-    return read.rows
+    # The texts in the type that pandas gives them by itself.
+    return read.rows.astype(dict.fromkeys([*_ENCODED, "cell", "run"], "str"))
 
 
 def write_results(results: Results, output: Path, provenance: Provenance | None = None) -> None:
@@ -160,7 +169,8 @@ def _of_runs(origins: Iterable[tuple[str, RunOrigin]], rows: pd.DataFrame) -> tu
 
 def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
     try:
-        table = read_parquet(path)
+        table = read_encoded(path, list(_ENCODED))
+        check_texts(table)
         if "benchmark" in table.column_names and "kind" not in table.column_names:
             raise ConfigError(
                 f"{path} was written by an earlier version of hf_clipdyn: evaluate again, into another --output."
@@ -171,7 +181,7 @@ def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
         metadata = table.schema.metadata or {}
         words = Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(path))
         provenance = Provenance.loads(metadata.get(PROVENANCE_KEY, b"{}"), str(path))
-        return pa.table(columns, schema=SCHEMA), words, provenance
+        return pa.table(columns, names=SCHEMA.names), words, provenance
     except EvaluationError as error:
         raise ConfigError(str(error)) from error
     except ValueError as error:
@@ -210,10 +220,11 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     kind, default = SCHEMA.field(name).type, _DEFAULTS.get(name)
+    encoded = _ENCODED.get(name, kind)
     if name not in table.column_names:
-        return pa.chunked_array([pa.repeat(pa.scalar(default, kind), len(table))])
+        return pa.chunked_array([pa.repeat(pa.scalar(default, kind), len(table))]).cast(encoded)
     try:
-        values = table[name].cast(kind)
+        values = table[name] if table[name].type == encoded else table[name].cast(kind).cast(encoded)
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"has values in its column {name} that are not of the type {kind}") from error
     if columns_of(Row)[name]["filled"] and (values.null_count or pc.any(pc.equal(values, "")).as_py()):
@@ -222,9 +233,21 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
         raise ValueError(f"has negative numbers in its column {name}")
     if name == "role" and not set(pc.unique(values).to_pylist()) <= set(ROLES):
         raise ValueError(f"has roles other than {', '.join(ROLES)}")
-    if values.null_count and pa.types.is_string(kind):
+    if values.null_count and name in _ENCODED:
         values = pc.fill_null(values, default or "")
     return values
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """The columns of a table; the same text is one object, however many rows have it."""
+    frame: pd.DataFrame = table.to_pandas()
+    texts = {name: _texts(frame[name].cat.categories, frame[name].cat.codes) for name in _ENCODED}
+    return frame.assign(**texts)
+
+
+def _texts(known: "pd.Series[Any] | pd.Index[Any]", places: Any) -> "pd.Series[Any]":
+    """Known texts at these places."""
+    return pd.Series(np.asarray(known, object)[places], dtype=object)
 
 
 def _current(rows: pd.DataFrame) -> pd.DataFrame:
@@ -243,10 +266,12 @@ def _current(rows: pd.DataFrame) -> pd.DataFrame:
     ambiguous = n_commits[n_commits > 1].index.get_level_values("repo_id")
     named = cells["repo_id"] + " (" + cells["source"].astype(str) + ")"
     runs = cells["repo_id"].where(~cells["repo_id"].isin(ambiguous), named)
-    kept = rows[rows["cell"].isin(cells.index)]
-    kept = kept.assign(run=kept["cell"].map(runs)).drop_duplicates(["cell", *NUMBER_KEY], keep="last")
-    kept["cell"] = kept["cell"].map(cells["key"])
-    return kept.drop(columns="source").reset_index(drop=True)
+    counts = rows["cell"].isin(cells.index) & ~rows.duplicated(["cell", *NUMBER_KEY], keep="last")
+    kept = rows.drop(columns=["source", "cell"])
+    if not counts.all():
+        kept = kept[counts].reset_index(drop=True)
+    places = cells.index.get_indexer(pd.Index(rows.loc[counts, "cell"]))
+    return kept.assign(cell=_texts(cells["key"], places), run=_texts(runs, places))
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

@@ -37,7 +37,7 @@ from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.metrics.estimate import Influence, weighted_sum
 from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import Trajectory
-from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, align, place
+from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, place
 
 __all__ = [
     "AgainstNull",
@@ -163,12 +163,12 @@ class Estimate:
 def run_contrasts(
     contrast: Contrast,
     windows: Iterable[Window],
-    runs: Iterable[Trajectory],
+    runs: Iterable[RunValues],
     influences: KeptInfluences | None = None,
     *,
-    places: Mapping[str, pd.DataFrame] | None = None,
+    places: Mapping[str, pd.DataFrame],
 ) -> list[RunContrast]:
-    """A contrast in each run, in the order of the trajectories.
+    """A contrast in each run.
 
     A window has the revisions at which the number was measured. One at which it is undefined or not interpretable makes
     the contrast undefined: to leave it out would choose which revisions enter.
@@ -176,24 +176,19 @@ def run_contrasts(
     Args:
         contrast: what to estimate.
         windows: those that its weights name, and maybe others.
-        runs: trajectories of the runs.
+        runs: the values of its endpoint.
         influences: from the trials beside the tables; without them an interval has the seeds' part only.
-        places: from `align`, if it was called before: for many contrasts, at an accuracy, or with another clock.
+        places: of the revisions of the runs, from `align`.
 
     Raises:
         UnknownNameError: a weight names a window that is not given.
     """
-    trajectories = list(runs)
     by_name = {window.name: window for window in windows}
     for name in contrast.weights:
         if name not in by_name:
             raise UnknownNameError("window", name, by_name)
     weights = {by_name[name]: weight for name, weight in contrast.weights.items()}
-    places = align(trajectories) if places is None else places
-    drafts = [
-        _draft(contrast, weights, values, places[run])
-        for run, values in contrast.endpoint.of(trajectories).items()
-    ]
+    drafts = [_draft(contrast, weights, values, places[values.run]) for values in runs]
     return _with_errors(contrast, drafts, influences)
 
 
@@ -213,7 +208,8 @@ def _draft(
         return _Draft(replace(run, cause=values.cause))
     weights: Counter[str] = Counter()
     notes = []
-    measured = revisions[revisions.index.isin(values.readings)]
+    is_measured = [revision in values.readings for revision in revisions.index]
+    measured = revisions if all(is_measured) else revisions[is_measured]
     for window, weight in windows.items():
         shares, note = place(window, measured)
         if not shares:

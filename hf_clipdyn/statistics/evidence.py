@@ -1,6 +1,7 @@
 """What the tables hold for the claims of a study: which runs count, where windows lie, contrasts of arms, people."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +20,7 @@ from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, StudyPlan,
 from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine, minus, run_contrasts
 from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import Trajectory, by_run, read_trajectories
-from hf_clipdyn.statistics.windows import Endpoint, Window, align, common_accuracy, locate
+from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, align, common_accuracy, locate
 
 __all__ = [
     "CONFIDENCE",
@@ -116,6 +117,8 @@ class Evidence:
     errors: KeptInfluences | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     trials: KeptTrials | None = None
+    _values: dict[tuple[Endpoint, str], RunValues] = field(default_factory=dict, init=False, repr=False)
+    _at: dict[Endpoint, dict[str, pd.DataFrame]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def plan(self) -> StudyPlan:
@@ -132,6 +135,22 @@ class Evidence:
         """The revisions of each run in training."""
         return align(self.trajectories)
 
+    def places_at(self, accuracy: Endpoint) -> dict[str, pd.DataFrame]:
+        """The same with this accuracy."""
+        if accuracy not in self._at:
+            self._at[accuracy] = align(self.trajectories, accuracy=accuracy)
+        return self._at[accuracy]
+
+    def values(self, endpoint: Endpoint, runs: Iterable[str]) -> list[RunValues]:
+        """An endpoint in some of the runs, each read once."""
+        wanted = list(runs)
+        for run in wanted:
+            if (endpoint, run) not in self._values:
+                # A run without the benchmark says so itself.
+                own = self._by_benchmark.get((run, endpoint.benchmark)) or self._by_run[run][:1]
+                self._values[endpoint, run] = endpoint.of(own)[run]
+        return [self._values[endpoint, run] for run in wanted]
+
     @cached_property
     def benchmarks(self) -> set[str]:
         """The benchmarks in the tables, each ``kind/dataset``."""
@@ -140,6 +159,13 @@ class Evidence:
     @cached_property
     def _by_run(self) -> dict[str, list[Trajectory]]:
         return by_run(self.trajectories)
+
+    @cached_property
+    def _by_benchmark(self) -> dict[tuple[str, str], list[Trajectory]]:
+        numbers: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
+        for number in self.trajectories:
+            numbers[number.run, "/".join(number.benchmark)].append(number)
+        return numbers
 
     @cached_property
     def _counted(self) -> tuple[set[str], str]:
@@ -254,14 +280,8 @@ class Evidence:
             scale: only the runs of this scale.
             places: the revisions of each run, in place of ``self.places``.
         """
-        benchmark = (contrast.endpoint.kind, contrast.endpoint.dataset)
-        trajectories: list[Trajectory] = []
-        for members in self.runs(arm, scale=scale).values():
-            own = [one for one in members if one.benchmark == benchmark]
-            trajectories += own or members[:1]  # a run without the benchmark says so itself
-        return run_contrasts(
-            contrast, windows.values(), trajectories, self.errors, places=places or self.places
-        )
+        values = self.values(contrast.endpoint, self.runs(arm, scale=scale))
+        return run_contrasts(contrast, windows.values(), values, self.errors, places=places or self.places)
 
     def part(
         self,
@@ -281,14 +301,14 @@ class Evidence:
         assert plan.accuracy is not None
         assert plan.minus_arm is not None
         partners = {(of[0].scale, of[0].seed): of for of in self.runs(plan.minus_arm, scale=scale).values()}
-        differences = []
+        differences, places = [], self.places_at(plan.accuracy)
         for members in self.runs(plan.arm, scale=scale).values():
             first = members[0]
             partner = partners.get((first.scale, first.seed))
             if partner is None:
                 continue
-            sides = [(side, align(side, accuracy=plan.accuracy)) for side in (members, partner)]
-            target = common_accuracy([table for _, places in sides for table in places.values()])
+            names = [side[0].run for side in (members, partner)]
+            target = common_accuracy([places[name] for name in names])
             if not 0 <= target <= 1:
                 undefined = RunContrast(
                     run=first.run,
@@ -301,17 +321,15 @@ class Evidence:
                 differences.append(undefined)
                 continue
             windows = [Window(name=name, accuracy=target) for name in plan.contrast.weights]
-            contrasts = (
-                run_contrasts(plan.contrast, windows, side, self.errors, places=places)
-                for side, places in sides
+            contrasts = run_contrasts(
+                plan.contrast, windows, self.values(plan.contrast.endpoint, names), self.errors, places=places
             )
-            differences += minus(*contrasts)
+            differences += minus(contrasts[:1], contrasts[1:])
         return differences
 
     def with_people(self, estimate: Estimate, endpoint: Endpoint) -> Estimate:
         """An estimate whose interval also has the variance of people, from the trials of one run that counts."""
-        members = [one for of_run in self.runs().values() for one in of_run]
-        parts = [part for values in endpoint.of(members).values() for part in values.parts]
+        parts = [part for values in self.values(endpoint, self.runs()) for part in values.parts]
         tables = (self.trials.of(str(part.points["cell"].iloc[-1])) for part in parts if self.trials)
         return with_people(estimate, next((table for table in tables if table is not None), None))
 

@@ -472,7 +472,7 @@ def _failure(
     """Why a run does not pass; empty if it does, None if the number was not measured."""
     if plan.rule == "common conditions":
         return _too_few(plan, run)
-    values = plan.endpoint.of(run)[run[0].run]
+    (values,) = evidence.values(plan.endpoint, [run[0].run])
     if values.cause:
         return None
     for name in plan.windows:

@@ -19,7 +19,7 @@ from hf_clipdyn.statistics.contrasts import Estimate, combine
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import Trajectory
-from hf_clipdyn.statistics.windows import Endpoint, Window, align
+from hf_clipdyn.statistics.windows import Endpoint, Window
 
 __all__ = ["Specification", "specifications"]
 
@@ -156,8 +156,7 @@ def _axes(test: ClaimTest, evidence: Evidence) -> _Choices:
     axes = [("samples", evidence.places), ("log samples", _on_clock("log_samples", evidence.places))]
     accuracy = next((gate.endpoint for gate in test.gates if gate.rule == "above chance"), None)
     if accuracy is not None:
-        places = align(evidence.trajectories, accuracy=accuracy)
-        axes.append(("accuracy", _on_clock("monotone_accuracy", places)))
+        axes.append(("accuracy", _on_clock("monotone_accuracy", evidence.places_at(accuracy))))
     return axes
 
 

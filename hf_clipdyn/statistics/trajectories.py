@@ -1,10 +1,10 @@
 """Trajectories: one number over the revisions of one run, and what it is called."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict, namedtuple
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -42,9 +42,9 @@ class Numbers:
     vocabulary: Vocabulary
 
     @cached_property
-    def order(self) -> NDArray[np.int64]:
-        """The column ``order``."""
-        return self.points["order"].to_numpy()
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """The columns of the points as arrays: a slice of one costs a hundredth of that of a frame."""
+        return {str(name): values.to_numpy() for name, values in self.points.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +81,9 @@ class Trajectory(NumberKey):
         """Its rows of `Numbers`."""
         return self.numbers.points.iloc[self.start : self.end]
 
-    @property
-    def order(self) -> NDArray[np.int64]:
-        """The ranks of its revisions in its run."""
-        return self.numbers.order[self.start : self.end]
+    def column(self, name: str) -> NDArray[Any]:
+        """A column of its points, for what reads many trajectories."""
+        return self.numbers.columns[name][self.start : self.end]
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -114,8 +113,7 @@ class Trajectory(NumberKey):
     @cached_property
     def is_constant(self) -> bool:
         """Whether all its values are one number, as of a chance level."""
-        values = self.points.loc[self.points["defined"], "value"]
-        return int(values.round(9).nunique()) <= 1
+        return len(np.unique(self.column("value")[self.column("defined")].round(9))) <= 1
 
     @property
     def is_value(self) -> bool:
@@ -225,40 +223,57 @@ _POINT = [
 
 def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajectory]:
     """Cut the rows of `read_results` into trajectories, in the order of the table."""
-    names = [*_CELL, *NUMBER_KEY]
-    placed = pd.concat([_placed(of_run) for _, of_run in rows.groupby("run", sort=False)])
-    for name in ("scale", "seed"):  # some tables of a run may lack them
-        placed[name] = placed.groupby("run", sort=False)[name].transform("first")
-    placed["arm"] = placed["arm"].fillna("").groupby(placed["run"], sort=False).transform("max")
+    runs = rows.groupby("run", sort=False).ngroup().to_numpy()
+    if (np.diff(runs) < 0).any():
+        rows, runs = rows.iloc[np.argsort(runs, kind="stable")], np.sort(runs)
+    placed = rows[[name for name in dict.fromkeys((*_CELL, *NUMBER_KEY, *_POINT)) if name in rows]].assign(
+        **{str(name): of_run.to_numpy()[runs] for name, of_run in _of_runs(rows).items()}
+    )
+    revisions = rows.groupby(["run", "revision"], sort=False).ngroup().to_numpy()
+    for name, places in _places(rows).items():
+        placed[str(name)] = places.to_numpy()[revisions]
     placed["defined"] = defined = np.isfinite(placed["value"])
-    placed["usable"] = defined & ~placed["interpretable"].eq(False).fillna(False).astype(bool)
+    placed["usable"] = defined & ~rows["interpretable"].eq(False).fillna(False).astype(bool)
     placed["note"] = placed["note"].mask(~defined & (placed["note"] == ""), "no cause was recorded")
-    placed["trajectory"] = placed.groupby(names, sort=False, dropna=False).ngroup()
-    placed = placed.sort_values(["trajectory", "order"], kind="stable", ignore_index=True)
-    starts = np.flatnonzero(placed["trajectory"].diff().ne(0))
-    keys = placed.loc[starts, names].astype(object)
-    for name in ("layer", "seed"):
-        keys[name] = keys[name].astype("Int64").astype(object)
-    keyed: list[dict[str, Any]] = keys.where(keys.notna(), None).to_dict("records")  # type: ignore[assignment]
-    numbers, ends = Numbers(placed[_POINT], vocabulary), [*starts[1:], len(placed)]
-    trajectories = [
-        Trajectory(**key, numbers=numbers, start=int(start), end=int(end))
-        for key, start, end in zip(keyed, starts, ends, strict=True)
-    ]
-    references: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
-    for trajectory in trajectories:
-        if trajectory.role not in ("value", "diagnostic"):
-            references[trajectory.cell].append(trajectory)
-    return [
-        replace(one, references=tuple(other for other in references[one.cell] if _scales(other, one)))
-        if one.is_value
-        else one
-        for one in trajectories
-    ]
+    numbers = placed.groupby([*_CELL, *NUMBER_KEY], sort=False, dropna=False).ngroup().to_numpy()
+    order = np.lexsort((placed["order"], numbers))
+    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    points = Numbers(placed[_POINT].take(order).reset_index(drop=True), vocabulary)
+    keys = zip(*(_plain(placed[name].take(order[starts])) for name in (*_CELL, *NUMBER_KEY)), strict=True)
+    return _with_references(list(keys), [*starts.tolist(), len(order)], points)
 
 
-def _scales(reference: Trajectory, value: Trajectory) -> bool:
-    return all(getattr(reference, name) == getattr(value, name) for name in reference.reference_terms.joins)
+def _plain(values: "pd.Series[Any]") -> list[Any]:
+    """Built-in types, and None for what is missing."""
+    if values.name in ("layer", "seed"):
+        values = values.astype("Int64")
+    return values.astype(object).where(values.notna(), None).tolist()
+
+
+def _with_references(
+    keys: Sequence[tuple[Any, ...]], ends: Sequence[int], points: Numbers
+) -> list[Trajectory]:
+    """The trajectories with these keys, which end where the next begins; values with their references."""
+    names, n_cell = (*_CELL, *NUMBER_KEY), len(_CELL)
+    role = names.index("role")
+    trajectories: dict[int, Trajectory] = {}
+    joined: dict[tuple[Any, ...], set[tuple[str, ...]]] = defaultdict(set)  # by cell
+    by_values: dict[tuple[Any, ...], list[int]] = defaultdict(
+        list
+    )  # by cell, joined columns, and their values
+    for at in sorted(range(len(keys)), key=lambda at: keys[at][role] == "value"):
+        key, cell, scales = dict(zip(names, keys[at], strict=True)), keys[at][:n_cell], list[int]()
+        if key["role"] == "value":
+            for joins in joined[cell]:
+                scales += by_values.get((cell, joins, *(key[name] for name in joins)), ())
+        others = tuple(trajectories[scale] for scale in sorted(scales))
+        number = Trajectory(**key, numbers=points, start=ends[at], end=ends[at + 1], references=others)
+        if key["role"] not in ("value", "diagnostic"):
+            joins = tuple(number.reference_terms.joins)
+            joined[cell].add(joins)
+            by_values[cell, joins, *(key[name] for name in joins)].append(at)
+        trajectories[at] = number
+    return [trajectories[at] for at in range(len(keys))]
 
 
 def by_run(trajectories: Iterable[Trajectory]) -> dict[str, list[Trajectory]]:
@@ -271,7 +286,13 @@ def by_run(trajectories: Iterable[Trajectory]) -> dict[str, list[Trajectory]]:
 
 def rows_of(points: pd.DataFrame) -> list[Any]:
     """The rows as named tuples, for the few places that need them one by one."""
-    return list(points.itertuples(index=False))
+    row = _row(tuple(points.columns))
+    return list(map(row, *(points[name] for name in points)))
+
+
+@cache
+def _row(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names)
 
 
 def crossings(trajectory: Trajectory, level: float) -> list[tuple[Any, Any]]:
@@ -303,19 +324,32 @@ def _side(point: Any, level: float) -> int:
     return int(point.ci_low > level) - int(point.ci_high < level)
 
 
-def _placed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one run with the position in epochs and the rank of every revision."""
-    clocks = ["epoch", "step", "samples_seen"]
-    revisions = rows.drop_duplicates("revision").set_index("revision")[clocks].astype(float)
-    revisions = revisions.loc[sorted(revisions.index, key=natural_key)]
+def _of_runs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Scale, seed and arm of each run, in the order of the rows; some tables of a run may lack them."""
+    known = rows[["run", "scale", "seed", "arm"]].drop_duplicates()
+    by_run = known.assign(arm=known["arm"].fillna("")).groupby("run", sort=False)
+    return by_run.agg({"scale": "first", "seed": "first", "arm": "max"})
+
+
+def _places(rows: pd.DataFrame) -> pd.DataFrame:
+    """The position in epochs, and the rank in its run, of every revision of every run, in the order of the rows."""
+    revisions = rows.drop_duplicates(["run", "revision"]).set_index("revision")
+    of_runs = revisions.groupby("run", sort=False)[["epoch", "step", "samples_seen"]]
+    return pd.concat([_placed(clocks.astype(float)) for _, clocks in of_runs])
+
+
+def _placed(revisions: pd.DataFrame) -> pd.DataFrame:
+    """The position in epochs, and the rank, of the revisions of one run, in their order."""
+    clocks, names = ["epoch", "step", "samples_seen"], revisions.index
+    revisions = revisions.loc[sorted(names, key=natural_key)]
     # `step-00000512` may carry the number of the epoch that it lies in: its place is inside that epoch.
     inside = [step_of(name) is not None and epoch_of(name) is None for name in revisions.index]
-    whole = revisions[~np.array(inside)]
-    by_step, by_samples = (_epochs_at(revisions.loc[inside, clock], whole, clock) for clock in clocks[1:])
-    revisions.loc[inside, "epoch"] = by_step.fillna(by_samples)
+    if any(inside):
+        whole = revisions[~np.array(inside)]
+        by_step, by_samples = (_epochs_at(revisions.loc[inside, clock], whole, clock) for clock in clocks[1:])
+        revisions.loc[inside, "epoch"] = by_step.fillna(by_samples)
     revisions = revisions.sort_values(["epoch", "step"])
-    order = pd.Series(range(len(revisions)), revisions.index)
-    return rows.assign(epoch=rows["revision"].map(revisions["epoch"]), order=rows["revision"].map(order))
+    return revisions.assign(order=np.arange(len(revisions))).loc[names, ["epoch", "order"]]
 
 
 def _epochs_at(readings: "pd.Series[float]", whole: pd.DataFrame, clock: str) -> "pd.Series[float]":

@@ -8,13 +8,23 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import isotonic_regression
+from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.row import NUMBER_KEY, Role
 from hf_clipdyn.statistics.trajectories import Trajectory, by_run
 
-__all__ = ["Endpoint", "Reading", "RunValues", "Window", "align", "common_accuracy", "locate", "place"]
+__all__ = [
+    "Endpoint",
+    "Reading",
+    "RunValues",
+    "Window",
+    "align",
+    "common_accuracy",
+    "isotonic_regression",
+    "locate",
+    "place",
+]
 
 _POINT = ("revision", "value", "usable", "note", "defined", "n", "n_clusters", "cell")
 _COLUMNS = ("kind", "dataset", "texts", *(name for name in NUMBER_KEY if name != "level"))
@@ -82,7 +92,7 @@ class Endpoint:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reading:
     """An endpoint at one revision.
 
@@ -152,7 +162,7 @@ class RunValues:
 
 
 def _readings(part: Trajectory) -> Iterable[tuple[str, Reading]]:
-    columns = (part.points[name].tolist() for name in _POINT)
+    columns = (part.column(name).tolist() for name in _POINT)
     for revision, value, usable, note, defined, n, n_clusters, cell in zip(*columns, strict=True):
         cause = "" if usable else "not interpretable" if defined else note
         yield revision, Reading(value if usable else math.nan, n, n_clusters, cause, (cell,))
@@ -251,7 +261,7 @@ def align(trajectories: Iterable[Trajectory], *, accuracy: Endpoint | None = Non
 
 def _revisions(trajectories: Iterable[Trajectory]) -> pd.DataFrame:
     # Most trajectories have the same revisions.
-    distinct = {one.order.tobytes(): one for one in trajectories}
+    distinct = {one.column("order").tobytes(): one for one in trajectories}
     columns = ["revision", "order", "epoch", "step", "samples_seen"]
     points = pd.concat([one.points[columns] for one in distinct.values()]).drop_duplicates("revision")
     table = points.set_index("revision").sort_values("order").astype(float)
@@ -267,7 +277,22 @@ def _add_accuracy(table: pd.DataFrame, measured: RunValues | None) -> None:
     table["accuracy"] = measured.values.reindex(table.index)
     known = table["accuracy"].dropna()
     if len(known):
-        table.loc[known.index, "monotone_accuracy"] = isotonic_regression(known.to_numpy()).x
+        table.loc[known.index, "monotone_accuracy"] = isotonic_regression(
+            known.to_numpy(), np.ones(len(known))
+        )
+
+
+def isotonic_regression(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The non-decreasing values that are nearest by weighted least squares: neighbours that fall share their mean."""
+    blocks: list[tuple[float, float, int]] = []  # mean, weight, length
+    for mean, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        length = 1
+        while blocks and blocks[-1][0] >= mean:
+            before, its_weight, its_length = blocks.pop()
+            mean = (its_weight * before + weight * mean) / (its_weight + weight)
+            weight, length = its_weight + weight, its_length + length
+        blocks.append((mean, weight, length))
+    return np.repeat([block[0] for block in blocks], [block[2] for block in blocks])
 
 
 def place(window: Window, revisions: pd.DataFrame) -> tuple[Mapping[str, float], str]:
@@ -284,19 +309,19 @@ def place(window: Window, revisions: pd.DataFrame) -> tuple[Mapping[str, float],
     if window.accuracy is not None:
         return _at_accuracy(window, window.accuracy, revisions)
     if window.untrained:
-        clocks = revisions[["epoch", "step", "samples_seen"]]
-        inside = (clocks == 0).any(axis=1)
+        inside = np.any([revisions[name] == 0 for name in _CLOCKS], axis=0)
         expected = "has no untrained revision"
     elif window.epochs:
-        inside = revisions["epoch"].isin(window.epochs)
+        inside = revisions["epoch"].isin(window.epochs).to_numpy()
         missing = sorted(set(window.epochs) - set(revisions["epoch"]))
         if missing:
             return {}, f"the run has no revision of epoch {missing[0]} (window {window.name})"
         expected = "has none of the epochs"
     else:
-        if revisions["share"].isna().all():
+        shares = revisions["share"].to_numpy()
+        if np.isnan(shares).all():
             return {}, "not all revisions have a known number of samples, steps or epochs"
-        inside = revisions["share"].between(start - _NEAR, end + _NEAR)
+        inside = (shares >= start - _NEAR) & (shares <= end + _NEAR)
         expected = f"has no revision from {100 * start:g} to {100 * end:g} % of the samples"
     names = revisions.index[inside]
     if not len(names):
@@ -305,24 +330,25 @@ def place(window: Window, revisions: pd.DataFrame) -> tuple[Mapping[str, float],
 
 
 def _at_accuracy(window: Window, accuracy: float, revisions: pd.DataFrame) -> tuple[Mapping[str, float], str]:
-    known = revisions.dropna(subset="monotone_accuracy")
-    if known.empty:
+    smooth = revisions["monotone_accuracy"].to_numpy()
+    known = ~np.isnan(smooth)
+    if not known.any():
         return {}, "the run has no accuracy"
-    smooth = known["monotone_accuracy"]
-    low, high = float(smooth.iloc[0]), float(smooth.iloc[-1])
+    smooth, names = smooth[known], revisions.index[known]
+    low, high = float(smooth[0]), float(smooth[-1])
     if not low <= accuracy <= high:
         side = "ends at" if accuracy > high else "begins at"
         reached = high if accuracy > high else low
         return {}, f"the run {side} an accuracy of {reached:.3f}, not {accuracy:g} (window {window.name})"
-    falls = bool((known["accuracy"].diff() < 0).any())
+    falls = bool((np.diff(revisions["accuracy"].to_numpy()[known]) < 0).any())
     note = "the accuracy is not monotone; its isotonic regression is used" if falls else ""
-    flat = smooth.index[np.isclose(smooth, accuracy, rtol=0, atol=1e-12)]
+    flat = names[np.abs(smooth - accuracy) <= 1e-12]
     if len(flat):
         return dict.fromkeys(flat, 1 / len(flat)), note
-    after = int(np.searchsorted(smooth.to_numpy(), accuracy))
-    first, second = smooth.iloc[after - 1], smooth.iloc[after]
+    after = int(np.searchsorted(smooth, accuracy))
+    first, second = smooth[after - 1], smooth[after]
     part = float((accuracy - first) / (second - first))
-    return {smooth.index[after - 1]: 1 - part, smooth.index[after]: part}, note
+    return {names[after - 1]: 1 - part, names[after]: part}, note
 
 
 def common_accuracy(places: Iterable[pd.DataFrame]) -> float:

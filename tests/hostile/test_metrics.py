@@ -10,7 +10,9 @@ from hf_clipdyn.errors import MetricError
 NAMES = {"shape_bias": {"predictions": "cdc", "shapes": "ccd", "textures": "ddc"}}
 NUMBERS: dict[str, dict[str, list[Any]]] = {
     "cue_preference": {"distances_shape": [0.1, 0.2, 0.3], "distances_texture": [0.2, 0.1, 0.5]},
+    "contrastive_geometry": {"images": [[1.0, 2], [3, 4], [5, 7]], "texts": [[1.0, 0], [1, 1], [2, 1]]},
     "error_consistency": {"predictions": [True, False, True], "references": [True, True, False]},
+    "representation_similarity": {"x": [[1.0, 2], [3, 4], [5, 7], [0, 1]], "y": [[1.0], [0], [2], [5]]},
     "learning_order": {"right": [[[True, False], [True, True]]] * 3},
     "iqa_correlation": {"predictions": [0.1, 0.2, 0.4], "references": [1.0, 3.0, 2.0]},
     "two_afc": {"distances_0": [0.1, 0.2, 0.3], "distances_1": [0.2, 0.1, 0.5], "judgements": [0, 1, 0.5]},
@@ -19,6 +21,7 @@ NUMBERS: dict[str, dict[str, list[Any]]] = {
     "zero_shot_accuracy": {"predictions": [[0, 1, 2], [1, 0, 2], [2, 1, 0]], "references": [0, 0, 2]},
     "saliency": {"predictions": [[[0.0, 1], [0, 0]]] * 3, "fixations": [[[1.0, 0]]] * 3},
 }
+FILES = {"representation_similarity": "representation"}  # of functions that are not called like their file
 VALID = NUMBERS | {name: {key: list(text) for key, text in rows.items()} for name, rows in NAMES.items()}
 HOSTILE: dict[str, Any] = {
     "no rows": [],
@@ -46,7 +49,7 @@ HOSTILE: dict[str, Any] = {
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("name", VALID)
 def test_a_metric_refuses_in_one_sentence_what_it_cannot_score(name, kind):
-    metric = getattr(importlib.import_module(f"hf_clipdyn.metrics.{name}"), name)
+    metric = getattr(importlib.import_module(f"hf_clipdyn.metrics.{FILES.get(name, name)}"), name)
     for column in VALID[name]:
         said = ""
         try:

@@ -63,11 +63,12 @@ def human_trials(real_data: Callable[[str], Path]) -> Trials:
 def agree() -> Callable[[dict, dict], None]:
     """`agree(first, second)`: two results have the same keys and, up to rounding, the same values.
 
-    The modules of `evaluate` warn of the causes that the functions return.
+    The modules of `evaluate` warn of the causes that the functions return, and leave out the influences.
     """
+    hidden = {"causes", "influences"}
 
     def check(first: dict, second: dict) -> None:
-        assert first.keys() | {"causes"} == second.keys() | {"causes"}
+        assert first.keys() | hidden == second.keys() | hidden
         for key in first.keys() & second.keys():
             value = first[key]
             if isinstance(value, str | dict | None):

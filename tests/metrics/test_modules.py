@@ -26,6 +26,9 @@ FOLDERS = sorted(
 )
 NAMES = [folder.name for folder in FOLDERS]
 FEATURES = ("predictions", "references")
+FILES = {
+    "representation_similarity": "representation"
+}  # of pure functions that are not called like their file
 N = 24
 
 
@@ -97,8 +100,21 @@ def example(name: str) -> tuple[dict, dict]:
             },
             {"n_classes": 7},
         ),
+        "contrastive_geometry": (
+            {side: rng.normal(size=(N, 4)).tolist() for side in ("images", "texts")},
+            {"groups": [f"image{i // 2}" for i in range(N)]},
+        ),
+        "representation_similarity": (
+            {"x": rng.normal(size=(N, 3)).tolist(), "y": rng.normal(size=(N, 5)).tolist()},
+            {"groups": [i // 2 for i in range(N)]},
+        ),
     }
     return examples[name]
+
+
+def pure(name: str):
+    """The function behind a module."""
+    return getattr(importlib.import_module(f"hf_clipdyn.metrics.{FILES.get(name, name)}"), name)
 
 
 def in_two(inputs: dict) -> list[dict]:
@@ -113,9 +129,9 @@ def cache(tmp_path, monkeypatch):
     return str(tmp_path)
 
 
-def test_the_package_finds_the_ten_modules():
+def test_the_package_finds_the_twelve_modules():
     assert metric_names() == NAMES
-    assert len(NAMES) == 10
+    assert len(NAMES) == 12
     assert [metric_path(name) for name in NAMES] == FOLDERS
 
 
@@ -143,9 +159,8 @@ def test_the_signature_of_compute_lists_every_keyword_and_the_same_three_last(na
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_wrapper_offers_the_keywords_and_defaults_of_the_pure_function(name, cache):
-    pure = getattr(importlib.import_module(f"hf_clipdyn.metrics.{name}"), name)
     module = load_metric(name, cache_dir=cache)
-    ours = {p.name: p.default for p in inspect.signature(pure).parameters.values()}
+    ours = {p.name: p.default for p in inspect.signature(pure(name)).parameters.values()}
     theirs = {p.name: p.default for p in inspect.signature(module._compute).parameters.values()}
     assert ours == theirs
     assert list(module.features) == [
@@ -166,9 +181,8 @@ def test_every_number_of_the_features_is_a_float64(name, cache):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_module_gives_the_number_of_the_pure_function_in_plain_python(name, cache, agree):
     inputs, keywords = example(name)
-    pure = getattr(importlib.import_module(f"hf_clipdyn.metrics.{name}"), name)
     result = load_metric(name, cache_dir=cache).compute(**inputs, **keywords)
-    agree(result, pure(**inputs, **keywords))
+    agree(result, pure(name)(**inputs, **keywords))
     for value in result.values():
         json.dumps(value)  # no NumPy scalar passes
         assert type(value) in (bool, int, float, str, list)

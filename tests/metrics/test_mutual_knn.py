@@ -15,6 +15,7 @@ def test_the_values_are_those_of_the_authors_code():
     assert result["mutual_knn"] == pytest.approx(0.4875, abs=1e-12)
     assert result["chance"] == pytest.approx(0.2105263158, abs=1e-10)
     assert result["cknna"] == pytest.approx(0.5284883002, abs=1e-10)
+    assert mutual_knn(np.asfortranarray(A), B, 4)["cknna"] == result["cknna"]
     assert mutual_knn(A, B, 19, n_resamples=0)["cknna"] == pytest.approx(0.4035051932, abs=1e-10)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, auc
 
-from hf_clipdyn.metrics.noise_robustness import halfway_place, noise_robustness
+from hf_clipdyn.metrics.noise_robustness import halfway_place, noise_robustness, robustness_influences
 
 LEVELS = [0.0, 0.1, 0.3]
 ROWS = st.lists(
@@ -178,3 +178,13 @@ def test_an_interval_of_a_threshold_is_open_at_the_strongest_level():
     predictions, truth, sigmas, images = decisions(accuracies=(0.9, 0.7, 0.495))
     result = noise_robustness(predictions, truth, sigmas, n_classes=10, groups=images)
     assert result["threshold"] < result["threshold_ci"][1] == 0.3
+
+
+def test_the_influence_on_the_area_depends_on_the_steps_between_levels_not_on_where_they_begin():
+    right = [[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0]]
+    at_zero, later = (
+        robustness_influences(right, np.array([0.0, 0.1, 0.4]) + start, chance=0.1)["area"]
+        for start in (0, 0.2)
+    )
+    np.testing.assert_allclose(later, at_zero)
+    assert np.abs(at_zero).max() > 0

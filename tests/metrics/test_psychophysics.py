@@ -109,6 +109,9 @@ def test_a_perfect_and_a_flat_observer_have_the_agreements_1_and_0():
     assert found.log_rmse[2] == pytest.approx(flat_log_rmse(people, flat, free_offset=True))
     nearly = flat * 10 ** np.array([0, 0.005, 0, 0.005])
     assert np.isnan(agreement(nearly, people, flat, free_offset=True).pearson), "a tiny effect is no effect"
+    many = np.tile([1.0, 1.1], 50)  # each is .02 from their mean: the number of conditions does not matter
+    assert not np.isnan(agreement(many, np.tile(people, 25), np.ones(100), free_offset=True).pearson)
+    assert np.isnan(agreement(many**0.4, np.tile(people, 25), np.ones(100), free_offset=True).pearson)
 
 
 def test_the_slope_is_that_of_a_line_through_the_logarithms():

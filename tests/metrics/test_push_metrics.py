@@ -32,7 +32,8 @@ def push_metrics(checkout) -> ModuleType:
 def test_the_main_file_of_a_space_imports_every_other_module_relatively(push_metrics, name):
     files = push_metrics.space_files(name, "org")
     modules = {path.removesuffix(".py") for path in files if path.startswith("hf_clipdyn_")}
-    assert {f"hf_clipdyn_metrics_{name}", "hf_clipdyn_metric_module", "hf_clipdyn_errors"} <= modules
+    file = {"representation_similarity": "representation"}.get(name, name)
+    assert {f"hf_clipdyn_metrics_{file}", "hf_clipdyn_metric_module", "hf_clipdyn_errors"} <= modules
     for path, content in files.items():
         if path.endswith(".py"):
             imports = [node for node in ast.walk(ast.parse(content)) if isinstance(node, ast.ImportFrom)]
@@ -104,6 +105,11 @@ print(json.dumps({name: evaluate.load(f"org/{name}").compute(**call) for name, c
 CALLS = {
     "shape_bias": {"predictions": ["cat", "cat"], "shapes": ["cat", "cat"], "textures": ["dog", "dog"]},
     "cue_preference": {"distances_shape": [1.0, 2.0, 0.5], "distances_texture": [2.0, 1.0, 1.0]},
+    "contrastive_geometry": {
+        "images": [[1, 0], [0, 1], [3, 4], [4, -3]],
+        "texts": [[4, 3], [-3, 4], [0, 1], [1, 0]],
+    },
+    "representation_similarity": {"x": [[0, 0], [1, 0], [0, 2], [3, 1]], "y": [[0], [1], [2], [4]]},
     "error_consistency": {"predictions": [True, False, True], "references": [True, False, False]},
     "iqa_correlation": {
         "predictions": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],

@@ -64,3 +64,10 @@ def test_recall_grows_with_k_and_reaches_one(seed):
         recalls = [result[f"{way}_recall_at_{k}"] for k in (1, 2, 5, 9)]
         assert np.all(np.diff(recalls) >= -1e-12)
         assert recalls[-1] == pytest.approx(1)
+
+
+def test_the_influence_of_an_image_is_what_its_texts_add_to_the_mean():
+    table = [[0.9, 0.8, 0.7, 0.1], [0.1, 0.2, 0.1, 0.9]]  # the third text finds the wrong image
+    found = recall_at_k(table, [0, 0, 1, 1], ks=(1,), n_resamples=0)
+    assert found["text_to_image_recall_at_1"] == 0.75
+    assert found["influences"]["text_to_image_recall_at_1"].tolist() == [(2 - 1.5) / 4, (1 - 1.5) / 4]

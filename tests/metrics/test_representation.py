@@ -78,10 +78,17 @@ def test_the_influences_on_procrustes_approach_those_of_the_jackknife():
     assert found.sum() == pytest.approx(0, abs=1e-12)
 
 
-def test_independent_data_have_a_debiased_cka_of_zero_and_a_biased_one_of_their_shape():
+@pytest.mark.parametrize(("n", "angle"), [(50, 0.22), (100, 0.32), (500, 0.71)])
+def test_of_independent_data_the_debiased_cka_alone_does_not_depend_on_the_number_of_items(n, angle):
+    result = representation_similarity(*independent(n, 512), n_resamples=0)
+    assert result["cka_biased"] == pytest.approx(512 / (n + 512), abs=0.01)
+    assert result["angular_shape_distance"] == pytest.approx(angle, abs=0.01)
+    assert result["cka_debiased"] == pytest.approx(0, abs=0.05)
+
+
+def test_the_interval_of_independent_data_contains_zero():
     x, y = independent(100, 512)
     result = representation_similarity(x, y)
-    assert result["cka_biased"] == pytest.approx(512 / 612, abs=0.01)
     low, high = result["cka_debiased_ci"]
     assert low < 0 < high
     assert high - low < 0.1
@@ -101,14 +108,13 @@ def test_the_debiased_cka_does_not_depend_on_the_number_of_items():
     assert found == pytest.approx([0.5] * 3, abs=0.05)
 
 
-def test_the_interval_covers_the_value_of_many_items():
-    many, noise = independent(4000, 8, seed=3)
-    truth = representation_similarity(many, many + noise, n_resamples=0)["cka_debiased"]
+def test_the_interval_covers_the_value_of_the_population():
+    """Of x and x plus independent noise, the covariances are I, I and 2 I: their CKA is 1/2."""
     covered = 0
     for seed in range(100):
-        x, noise = independent(60, 8, seed=100 + seed)
+        x, noise = independent(60, 8, seed)
         low, high = representation_similarity(x, x + noise)["cka_debiased_ci"]
-        covered += low <= truth <= high
+        covered += low <= 0.5 <= high
     assert covered >= 92
 
 
@@ -135,6 +141,13 @@ def test_constant_embeddings_are_undefined_with_their_cause(x, y, named):
     assert all(np.isnan(result[name]) for name in NAMES)
     assert all(np.isnan(result[f"{name}_ci"]).all() for name in NAMES)
     assert result["causes"] == dict.fromkeys(NAMES, f"all embeddings are equal in {named}")
+
+
+def test_items_of_equal_distances_have_no_debiased_cka():
+    result = representation_similarity(np.eye(6), X[:6])
+    assert np.isnan(result["cka_debiased"])
+    assert list(result["causes"]) == ["cka_debiased"]
+    assert 0 < result["cka_biased"] < 1
 
 
 def test_four_items_have_a_value_without_an_interval():

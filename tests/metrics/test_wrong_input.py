@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry, neural_collapse
 from hf_clipdyn.metrics.critical_bands import critical_bands
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
@@ -22,12 +23,15 @@ from hf_clipdyn.metrics.learning_order import (
     split_half_reliability,
     trivial_and_impossible,
 )
+from hf_clipdyn.metrics.mutual_knn import mutual_knn
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
+from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
 from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.metrics.two_afc import two_afc
+from hf_clipdyn.metrics.weight_path import barrier, interpolate, weight_path
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 MAP = np.eye(3)
@@ -61,6 +65,13 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     cc: {"saliency_map": MAP, "density": MAP},
     kl_divergence: {"saliency_map": MAP, "density": MAP},
     sim: {"saliency_map": MAP, "density": MAP},
+    contrastive_geometry: {"images": MAP, "texts": MAP},
+    neural_collapse: {"features": MAP, "labels": ["cat", "dog", "dog"]},
+    representation_similarity: {"x": np.vander(range(4)), "y": np.vander(range(4))},
+    mutual_knn: {"a": MAP, "b": MAP, "k": 1},
+    weight_path: {"states": [{"w": [0.0]}, {"w": [1.0]}]},
+    interpolate: {"first": {"w": [0.0]}, "second": {"w": [1.0]}, "alpha": 0.5},
+    barrier: {"alphas": [0, 1], "losses": [1, 2]},
     information_gain: {"saliency_map": MAP, "fixations": CORNER, "baseline": MAP},
 }
 
@@ -173,6 +184,26 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (cc, {"density": np.eye(2)}, r"shape \(2, 2\), but its map has \(3, 3\)"),
     (kl_divergence, {"density": -MAP}, "must not be negative"),
     (sim, {"convention": "min-max"}, "'mit' or 'shift'"),
+    (contrastive_geometry, {"texts": np.eye(2)}, "images 3, texts 2"),
+    (contrastive_geometry, {"texts": np.ones((3, 2))}, "dimensions, but have 3 and 2"),
+    (contrastive_geometry, {"images": MAP - np.diag([0, 1, 0])}, "Row 1 of images has length 0"),
+    (contrastive_geometry, {"images": MAP * np.nan}, r"3 of 3 rows are not \(first: row 0\)"),
+    (contrastive_geometry, {"images": [[1], [1, 2]]}, "a row of the same length"),
+    (contrastive_geometry, {"groups": ["a"]}, "each of the 3 rows"),
+    (neural_collapse, {"labels": [0, 1]}, "each of the 3 rows"),
+    (representation_similarity, {"x": MAP, "y": MAP}, "at least 4"),
+    (representation_similarity, {"y": MAP}, "x 4, y 3"),
+    (representation_similarity, {"x": [1.0, 2.0]}, r"shape \(2,\)"),
+    (mutual_knn, {"k": 3}, "from 1 to 2 for 3 items, but is 3"),
+    (mutual_knn, {"k": 1.5}, "whole number"),
+    (weight_path, {"states": [{"w": [0.0]}]}, "at least two states, but there are 1"),
+    (weight_path, {"states": [{"w": [0]}, {"w": [1]}]}, "no floating-point parameter"),
+    (weight_path, {"states": [{"w": [0.0]}, {"v": [0.0]}]}, "for example in v"),
+    (weight_path, {"states": [{"w": [0.0]}, {"w": [np.inf]}]}, "w has numbers that are not finite"),
+    (interpolate, {"second": {"w": [1.0, 2.0]}}, r"shape \(2,\) in the second state"),
+    (barrier, {"alphas": [0, 0.5]}, "ascend from 0 to 1"),
+    (barrier, {"losses": [1, 2, 3]}, "alphas 2, losses 3"),
+    (barrier, {"losses": ["a", "b"]}, "losses must be numbers"),
     (information_gain, {"baseline": np.eye(2)}, "baseline has the shape"),
 ]
 

@@ -50,6 +50,13 @@ def test_every_column_of_a_table_is_read_with_its_vocabulary(write):
     assert pd.isna(read["interpretable"])
 
 
+def test_a_text_that_many_rows_have_is_one_object_in_memory(write):
+    rows = read_results(
+        write([row("noise/cifar10", "accuracy", 0.5, level=level) for level in (0.1, 0.2)])
+    ).rows
+    assert all(rows[name].iloc[0] is rows[name].iloc[1] for name in ("settings", "versions", "cell", "run"))
+
+
 def test_the_order_of_metrics_survives_the_file(write):
     terms = {name: Term(title=name) for name in ("b", "a", "c")}
     words = Vocabulary(kinds={"noise": KindTerms(title="Noise", terms=terms)})

@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import yaml
 
+from hf_clipdyn import schema
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.windows import Endpoint
@@ -323,3 +325,8 @@ def test_the_shipped_file_says_how_it_is_used_and_when_it_may_change():
     assert "clipdyn verdicts RESULTS" in head
     assert "after it, never" in head
     assert yaml.safe_load(head) is None
+
+
+def test_both_readers_of_yaml_give_the_same_claims():
+    text = files("hf_clipdyn.statistics").joinpath("claims.yaml").read_text(encoding="utf-8")
+    assert schema._quick_loader()(text, "x").get_single_data() == schema._Loader.build(text, "x")

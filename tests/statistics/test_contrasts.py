@@ -30,7 +30,7 @@ from hf_clipdyn.statistics.contrasts import (
 )
 from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
 from hf_clipdyn.statistics.trajectories import read_trajectories, rows_of
-from hf_clipdyn.statistics.windows import Window
+from hf_clipdyn.statistics.windows import Window, align
 
 WINDOWS = [
     Window(name="0", untrained=True),
@@ -45,8 +45,13 @@ def run_rows(values, repo_id="me/run", **columns):
     return course("shape_bias/procedural", "shape_bias", values, 0.1, repo_id=repo_id, **columns)
 
 
+def contrasts(contrast, trajectories, influences=None):
+    values, places = contrast.endpoint.of(trajectories).values(), align(trajectories)
+    return run_contrasts(contrast, WINDOWS, values, influences, places=places)
+
+
 def estimate(contrast, trajectories, influences=None, confidence_level=0.95):
-    return combine(run_contrasts(contrast, WINDOWS, trajectories, influences), confidence_level)
+    return combine(contrasts(contrast, trajectories, influences), confidence_level)
 
 
 def contrast_of(name, endpoint=BIAS, **options):
@@ -68,7 +73,7 @@ def test_a_contrast_is_the_constant_and_the_weighted_means_over_windows(gather):
     contrast = Contrast(
         title="half", endpoint=BIAS, constant=0.5, weights={"E": -1, "0": 2}, smallest_effect=0.1
     )
-    (found,) = run_contrasts(contrast, WINDOWS, gather(run_rows(values)))
+    (found,) = contrasts(contrast, gather(run_rows(values)))
     assert found.value == pytest.approx(0.5 - values[1:3].mean() + 2 * values[0])
     assert (found.run, found.n, found.cause) == ("me/run", 1000, "")
     assert math.isnan(found.influence.variance)

@@ -6,10 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from result_rows import course, row
-from scipy.optimize import isotonic_regression
+from scipy import optimize
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.statistics.windows import Endpoint, Window, align, common_accuracy, locate, place
+from hf_clipdyn.statistics.windows import (
+    Endpoint,
+    Window,
+    align,
+    common_accuracy,
+    isotonic_regression,
+    locate,
+    place,
+)
 
 TOP = Endpoint(kind="zero_shot", dataset="procedural", metric="top1")
 
@@ -91,7 +99,7 @@ def test_the_axes_are_those_of_the_table(gather):
 
 def test_a_single_lucky_revision_does_not_decide_where_an_accuracy_is_reached(gather):
     values = (0.1, 0.2, 0.62, 0.3, 0.4, 0.7, 0.8)
-    smooth = isotonic_regression(values).x
+    smooth = optimize.isotonic_regression(values).x
     caution = "the accuracy is not monotone; its isotonic regression is used"
     assert smooth[2] == smooth[4] == pytest.approx(0.44)
     part = (0.6 - 0.44) / (0.7 - 0.44)
@@ -143,3 +151,11 @@ def test_a_window_chooses_revisions_in_one_way(columns, message):
 def test_a_run_without_accuracy_is_nowhere_at_one():
     table = pd.DataFrame({"accuracy": [math.nan], "monotone_accuracy": [math.nan]}, index=["epoch-000"])
     assert place(Window(name="A", accuracy=0.5), table) == ({}, "the run has no accuracy")
+
+
+def test_the_isotonic_regression_is_that_of_scipy():
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 9, 30):
+        values, weights = np.round(rng.normal(size=n), 1), rng.random(n) + 0.1
+        expected = optimize.isotonic_regression(values, weights=weights).x
+        assert isotonic_regression(values, weights) == pytest.approx(expected, abs=1e-14)

@@ -340,7 +340,7 @@ def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dic
             for index, number in enumerate(study.trajectories)
             if number.references
         },
-        "points": [_points(number.points, strings) for number in study.trajectories],
+        "points": [_points(number, strings) for number in study.trajectories],
         "strings": strings.listed(),
     }
 
@@ -376,29 +376,27 @@ def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
     return words.tolist()
 
 
-def _points(points: pd.DataFrame, strings: _Strings) -> dict[str, Any]:
+def _points(number: Trajectory, strings: _Strings) -> dict[str, Any]:
     """One trajectory: places ``r``, values ``v``, lower arms ``l`` and what upper ones add (``h``) in 10^-e, ``n``."""
-    values = points["value"].to_numpy(np.float64)
-    defined, usable = points["defined"].to_numpy(bool), points["usable"].to_numpy(bool)
-    low, high = points["ci_low"].to_numpy(np.float64), points["ci_high"].to_numpy(np.float64)
+    values, low, high = map(number.column, ("value", "ci_low", "ci_high"))
+    defined, usable, order = map(number.column, ("defined", "usable", "order"))
     exponent = _exponent(values[defined])
     whole = np.round(values * 10.0**exponent)
     data: dict[str, Any] = {"e": exponent, "v": _integers(whole)}
-    order = points["order"].to_numpy(np.int64)
     if not np.array_equal(order, np.arange(len(order))):
         data["r"] = order.tolist()
     if np.isfinite(low).any() or np.isfinite(high).any():
         lower, upper = whole - np.round(low * 10.0**exponent), np.round(high * 10.0**exponent) - whole
         data["l"], data["h"] = _integers(lower), _integers(upper - lower)
     for name, column in (("n", "n"), ("k", "n_clusters")):
-        counts = points[column].to_numpy(np.int64)
+        counts = number.column(column)
         data[name] = int(counts[0]) if (counts == counts[0]).all() else counts.tolist()
     hollow = np.flatnonzero(defined & ~usable)
     if len(hollow):
         data["x"] = hollow.tolist()
-    notes = points["note"].tolist()
-    if any(notes):
-        data["c"] = {index: strings(note) for index, note in enumerate(notes) if note}
+    notes = {index: strings(note) for index, note in enumerate(number.column("note")) if note}
+    if notes:
+        data["c"] = notes
     return data
 
 

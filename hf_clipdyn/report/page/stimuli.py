@@ -371,7 +371,7 @@ def _in_order_of_interest(album: _Album) -> list[int]:
         spans = [frame.max(axis=1) - frame.min(axis=1) for frame in frames]
         change = np.nan_to_num(np.max([span.to_numpy(float) for span in spans], axis=0), nan=0.0)
     else:
-        change = np.max([frame.nunique(axis=1).to_numpy() for frame in frames], axis=0) - 1.0
+        change = np.max(list(map(_n_unique, frames)), axis=0) - 1.0
     strata = gallery.groups if gallery.groups is not None else gallery.truth
     codes = (
         np.zeros(len(album.items), np.int64)
@@ -383,6 +383,12 @@ def _in_order_of_interest(album: _Album) -> list[int]:
         for members in (np.flatnonzero(codes == code) for code in np.unique(codes))
     ]
     return _taking_turns(*queues)
+
+
+def _n_unique(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """How many values each row has, without missing ones."""
+    codes = np.sort(pd.factorize(frame.to_numpy(object).ravel())[0].reshape(frame.shape), axis=1)
+    return np.asarray(np.count_nonzero(np.diff(codes, axis=1, prepend=-1), axis=1))
 
 
 def _evenly(members: NDArray[np.int64]) -> NDArray[np.int64]:

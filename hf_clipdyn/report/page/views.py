@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 _MOST_CELLS = 200
+_MOST_KEPT = 100  # galleries in memory
 _MOST_CLASSES = 24
 _MOST_LETTERS = 500_000  # of all matrices of one benchmark
 _LETTERS_OF_A_COUNT = 1.5
@@ -62,9 +63,9 @@ def _kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
 
     Of several cells of one revision, as with other settings, the first counts.
     """
-    rows = study.results.rows
-    cells = rows[rows["texts"] == "own"].drop_duplicates("cell")
-    cells = cells.sort_values(["samples_seen", "step", "epoch"], kind="stable")
+    cells = study.cells[study.cells["texts"] == "own"].sort_values(
+        ["samples_seen", "step", "epoch"], kind="stable"
+    )
     known = kinds()
     for (name, _), group in cells.groupby(["kind", "dataset"], sort=False, observed=True):
         if name in known:
@@ -93,12 +94,16 @@ def evenly(length: int, most: int) -> NDArray[np.int64]:
 
 def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
     """What the kind makes of the trials of a row of cells; None if there are none, or of an earlier version."""
+    if cell.cell in study.galleries:
+        return study.galleries[cell.cell]
     view = _view(kind, GalleryView)
     gallery = None if view is None else _read(study, kind, view, cell)
-    if view is None or gallery is None or not view.last_rows:
-        return gallery
-    settings = json_object(str(cell.settings)) or {}
-    return replace(gallery, last_rows=int(settings.get(view.last_rows) or 0))
+    if view is not None and gallery is not None and view.last_rows:
+        settings = json_object(str(cell.settings)) or {}
+        gallery = replace(gallery, last_rows=int(settings.get(view.last_rows) or 0))
+    if len(study.galleries) < _MOST_KEPT:
+        study.galleries[cell.cell] = gallery
+    return gallery
 
 
 def _view(kind: type[Kind[Any]], wanted: type[V]) -> V | None:
