@@ -153,7 +153,7 @@ def test_a_folder_of_another_name_is_found_by_its_images_and_trials(
     assert find_locally("model_vs_human") == tmp_path / "geirhos-controls"
     shutil.copytree(tmp_path / "geirhos-controls", tmp_path / "another")
     with pytest.raises(
-        ConfigError, match="several folders with the layout of model_vs_human.*Rename the right one"
+        ConfigError, match=r"several folders with the layout of model_vs_human.*Rename the right one"
     ):
         find_locally("model_vs_human")
     (tmp_path / "another").rename(tmp_path / "model-vs-human")
