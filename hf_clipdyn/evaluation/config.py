@@ -5,18 +5,19 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
-from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.errors import ConfigError, remedies_in_python, shown
 from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series
 
-__all__ = ["EvaluationConfig", "called_with", "in_shard"]
+__all__ = ["EvaluationConfig", "called_with", "in_python", "in_shard"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -250,6 +251,13 @@ def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
     return revisions[int(place[1]) - 1 :: int(place[2])]
 
 
+def in_python() -> AbstractContextManager[None]:
+    """Within it, the remedies of errors are arguments, unless the command line calls."""
+    from hf_clipdyn.evaluation.options import command_line
+
+    return remedies_in_python(lambda text: command_line().in_python(text))
+
+
 def called_with(
     config: Callable[P, EvaluationConfig],
 ) -> Callable[[Callable[[EvaluationConfig], R]], Callable[P, R]]:
@@ -258,7 +266,8 @@ def called_with(
     def decorate(function: Callable[[EvaluationConfig], R]) -> Callable[P, R]:
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            return function(config(*args, **kwargs))
+            with in_python():
+                return function(config(*args, **kwargs))
 
         call.__signature__ = inspect.signature(config).replace(  # type: ignore[attr-defined]
             return_annotation=inspect.signature(function).return_annotation

@@ -107,7 +107,13 @@ def test_every_missing_data_set_is_named_before_the_first_forward_pass(
     names = ("zero_shot/cifar10", "shape_bias/cue_conflict", "retrieval/flickr8k")
     with pytest.raises(EvaluationError) as caught:
         evaluate(*names, data_dirs=given)
-    for part in ("2 of 3", "shape_bias/cue_conflict", "retrieval/flickr8k", "--skip-missing", "--data-dir"):
+    for part in (
+        "2 of 3",
+        "shape_bias/cue_conflict",
+        "retrieval/flickr8k",
+        "skip_missing=True",
+        "data_dirs={",
+    ):
         assert part in str(caught.value)
     assert forward_passes["images"] == 0
     table = evaluate(*names, data_dirs=given, skip_missing=True, revisions=["epoch-000"])
@@ -263,7 +269,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_first_forward_pa
     evaluate, tmp_path, forward_passes
 ):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EvaluationError, match=r"cannot be (written|read).*--output"):
+    with pytest.raises(EvaluationError, match=r"cannot be (written|read).*`output`"):
         evaluate("zero_shot/cifar10", output=tmp_path / "file" / "results.parquet")
     assert forward_passes["images"] == 0
 

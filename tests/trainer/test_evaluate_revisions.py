@@ -123,7 +123,7 @@ def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
     trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1).train()
     options = {"data_dirs": photographs, **SMALL}
     published = {"revisions": "epoch-001", "store": tmp_path / "hub", **options}
-    with pytest.raises(ModelError, match=r"no preprocessor_config.json.* --processor"):
+    with pytest.raises(ModelError, match=r"no preprocessor_config.json.* `processor`"):
         evaluate_revisions(REPO, BENCHMARK, **published)
     with pytest.raises(ConfigError, match="contains no processor: expected preprocessor_config"):
         evaluate_revisions(REPO, BENCHMARK, processor=tmp_path, **published)
