@@ -109,6 +109,7 @@ class Kind(ABC, Generic[S]):
             the size of that input.
         rows: row of the data set for each item of the trials; None if the items are the rows themselves.
         left_out: number of stimuli that cannot be decoded.
+        drawn: number of images that are drawn for a revision; 0 if it is shown those of the data set.
         facts: other constants that affect the numbers, for the column ``settings``. For example ``incomplete``: ``n/N``
             if only n of the N official rows are shown.
 
@@ -140,6 +141,7 @@ class Kind(ABC, Generic[S]):
     preprocess: str = "processor"
     rows: NDArray[np.int64] | None = None
     left_out: int = 0
+    drawn: int = 0
     facts: Mapping[str, Any] = {}
 
     @abstractmethod
