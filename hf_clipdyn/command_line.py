@@ -24,7 +24,7 @@ GROUPS = ("Main path", "Data", "Models and revisions", "Sharing and support")
 
 
 _OPTION = re.compile(
-    r"`[^`-][^`]*`|`?--(?P<flag>[a-z][a-z0-9_-]*[a-z0-9])`?(?: (?P<value>(?!-)[\w./*=@-]*[\w/*]))?"
+    r"`[^`-][^`]*`|`?--(?P<flag>[a-z][a-z0-9_-]*[a-z0-9])`?(?: (?P<value>(?!-)[\w./*=@,-]*[\w/*]))?"
 )
 """A command in backticks, or an option with the word that follows it."""
 
@@ -178,7 +178,7 @@ class CommandLine:
     def in_python(self, text: str) -> str:
         """The text with the options of this command as arguments in Python: ``skip_missing=True``.
 
-        Commands in backticks are not changed, and neither are settings of one kind.
+        Commands in backticks are not changed.
         """
         return _OPTION.sub(self._in_python, text)
 
@@ -186,9 +186,11 @@ class CommandLine:
         if match["flag"] is None:
             return match[0]  # a command
         flag, negated = self._find(f"--{match['flag']}")
-        if flag is None or flag.kind:
+        if flag is None:
             return match[0]
         name, value = flag.field.name, match["value"]
+        if flag.kind:
+            return f"`{name}` of the settings of {flag.kind}" + (f" ({value})" if value else "")
         if flag.is_switch:
             return f"`{name}={not negated}`" + (f" {value}" if value else "")
         if not value:

@@ -245,10 +245,11 @@ class PublishRevisions(_StateCallback):
         checkpoint = (
             folder if folder.name.startswith("checkpoint-") else folder / f"checkpoint-{state.global_step}"
         )
-        with TemporaryDirectory(prefix="clipdyn-resumed-") as saved:
-            save(Path(saved))
-            has_weights = any(checkpoint.glob("model*.safetensors"))  # FSDP may save them in another form
-            differing = differing_tensors(Path(saved), checkpoint) if has_weights else []
+        differing: list[str] = []
+        if any(checkpoint.glob("model*.safetensors")):  # FSDP may save them in another form
+            with TemporaryDirectory(prefix="resumed-", dir=args.output_dir) as saved:
+                save(Path(saved))
+                differing = differing_tensors(Path(saved), checkpoint)
         remedy = "load it with `from_pretrained` from the checkpoint, and resume that model"
         if differing:
             raise PublishError(

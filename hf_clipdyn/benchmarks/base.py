@@ -180,6 +180,12 @@ class Kind(ABC, Generic[S]):
             function runs up to 100 times.
         """
 
+    @classmethod
+    def unfit(cls, settings: S, model_config: Any) -> str:
+        """Why all numbers would be undefined for a model of this configuration, and what to do; "" if they are not."""
+        del settings, model_config
+        return ""
+
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
         """Numbers of two revisions, with influences, that are only meaningful in their comparison; none by default."""

@@ -170,6 +170,15 @@ class Plan:
             need = f"{_names(rough)} {words} images whose differences are too small for {self._config.dtype}"
             needing += [one for one in rough if one not in needing]
             self._leave_out(rough, need, "use --dtype float32", len(needing))
+        rest = [one for one in self.sources if one not in needing]
+        unfit = {one: cause for one in rest if (cause := one.kind.unfit(one.settings, model_config))}
+        if unfit:
+            need, _, remedy = next(iter(unfit.values())).rpartition(": ")
+            needing += unfit
+            need = (
+                f"{_names(list(unfit))} would give no number for {self._config.series.repo_id}, since {need}"
+            )
+            self._leave_out(list(unfit), need, remedy, len(needing))
         kinds: dict[Benchmark, Kind[Any]] = {}
         for one in self.in_order(self.sources):
             if one in needing:

@@ -277,7 +277,7 @@ def test_every_type_of_a_setting_is_read_from_text() -> None:
         ),
         (
             "another `--output`. See --unknown and --noise-sigmas 1.",
-            "another `output`. See --unknown and --noise-sigmas 1.",
+            "another `output`. See --unknown and `sigmas` of the settings of noise (1).",
         ),
     ],
 )
