@@ -47,7 +47,7 @@ _PREFIX = "clipdyn_plugin_"  # in `sys.modules`, so that a plug-in `torch.py` do
 
 
 def load_plugin(path: str | Path) -> ModuleType:
-    """Import a plug-in. Its kinds, data sets, losses and callbacks can then be used like those of the package.
+    """Import a plug-in. Its kinds, data sets, losses, callbacks and charts are then used like those of the package.
 
     A second call with the same file returns the same module.
 

@@ -58,7 +58,7 @@ VOCABULARY = Vocabulary(
                 _BY_PROBE,
                 Reference(role="lower_bound", title="least possible", joins=("metric", "subset")),
                 Reference(role="upper_bound", title="most possible", joins=("metric", "subset")),
-                Reference(role="human", title="humans", joins=("metric", "subset")),
+                Reference(role="human", title="people", joins=("metric", "subset")),
             ),
         ),
         "zero_shot": KindTerms(
@@ -96,7 +96,7 @@ VOCABULARY = Vocabulary(
         "quality": KindTerms(
             title="Image quality",
             rank=60,
-            terms={"alignment": Term(title="alignment with humans", overview=Overview(rank=60))},
+            terms={"alignment": Term(title="alignment with people", overview=Overview(rank=60))},
             variants={"cosine": "cosine"},
             probes={"hidden_state": "hidden state"},
             references=(
@@ -115,7 +115,7 @@ VOCABULARY = Vocabulary(
             rank=80,
             terms={"two_afc": Term(title="2AFC agreement", overview=Overview(rank=80))},
             references=(
-                Reference(role="human", title="humans", joins=("metric", "subset")),
+                Reference(role="human", title="people", joins=("metric", "subset")),
                 Reference(role="ceiling", title="ceiling", joins=("metric", "subset")),
             ),
         ),

@@ -28,10 +28,8 @@ class Datasets(Command, group="Data"):
         import json
 
         from hf_clipdyn.data import load
-        from hf_clipdyn.plugins import load_plugin
 
-        for path in self.plugin:
-            load_plugin(path)
+        shared.load_plugins(self.plugin)
         rows = load.datasets_table()
         print(json.dumps(rows, indent=2) if self.as_json else render_table(rows))
 
@@ -80,11 +78,9 @@ class Prepare(Command, group="Data"):
 
     def run(self) -> None:
         from hf_clipdyn.data.prepare import prepare_dataset
-        from hf_clipdyn.plugins import load_plugin
         from hf_clipdyn.progress import draws_bars, library_bars
 
-        for path in self.plugin:
-            load_plugin(path)
+        shared.load_plugins(self.plugin)
         with library_bars(draws_bars() and not self.quiet):
             prepared = prepare_dataset(
                 self.name,

@@ -221,6 +221,7 @@ class Report(Command, group="Main path"):
         None, "For --try-it: folder of a local store. Default: the run beside the table."
     )
     style: str | None = shared.style()
+    plugin: tuple[Path, ...] = option((), "Python file that adds charts, kinds of benchmarks or data sets.")
     quiet: bool = shared.quiet()
 
     def __post_init__(self) -> None:
@@ -244,6 +245,7 @@ class Report(Command, group="Main path"):
     def run(self) -> None:
         # Many objects and few cycles: as often as usual, looking for cycles takes a tenth of the time.
         gc.set_threshold(100_000, 50, 50)
+        shared.load_plugins(self.plugin)
         if self.printed == "verdicts":
             self._print_verdicts()
             return

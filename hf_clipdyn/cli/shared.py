@@ -1,6 +1,6 @@
 """What several commands share: options of tables and the page, and where a local run has a repository."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, field
 from functools import partial
@@ -14,6 +14,7 @@ __all__ = [
     "claims",
     "folder_of_run",
     "folders",
+    "load_plugins",
     "page_options",
     "quiet",
     "reading",
@@ -44,6 +45,14 @@ folders = partial(
     metadata={"help": "Folder of a data set, NAME=PATH. Repeat it for each data set."},
 )
 """Fields that several commands have: each call makes one."""
+
+
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Import the files of ``--plugin``."""
+    from hf_clipdyn.plugins import load_plugin
+
+    for path in paths:
+        load_plugin(path)
 
 
 def page_options(stimuli: str, data_dir: Mapping[str, Path]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ __all__ = ["barrier", "interpolate", "parts_of", "weight_path"]
 _State: TypeAlias = dict[str, NDArray[Any]]
 _WHOLE = "whole"
 _STILL = "the weights do not move"
-_NO_SEQUENCE = "the states are no sequence, so that the last one was not known in time"
+_NO_SEQUENCE = "the states are not a sequence, so that the last one was not known in time"
 _BLOCK = re.compile(r".*?\.\d+(?=\.)")
 _IMAGE = ("vision", "visual")
 

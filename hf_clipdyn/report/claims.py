@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.report.axis import Axis
+from hf_clipdyn.report.page.panels import panel_data, short
 from hf_clipdyn.report.plan import Level, Line, Panel, Span
 from hf_clipdyn.report.provenance import registration_words
 from hf_clipdyn.report.study import Study
@@ -121,7 +122,7 @@ def _levels(parts: Sequence[Trajectory], lines: Sequence[Line]) -> Iterable[Leve
     if untrained:
         yield Level("untrained", float(np.mean(untrained)), "untrained")
     if first.human is not None:
-        yield Level("humans", first.human, "human")
+        yield Level("people", first.human, "human")
     heights: dict[tuple[str, str], list[float]] = defaultdict(list)
     for part in parts:
         for other in part.references:
@@ -162,7 +163,7 @@ def _place(window: Window, points: pd.DataFrame, axis: str) -> tuple[float, floa
 
 
 def payload(study: Study) -> dict[str, Any] | None:
-    """What `js/claims.js` and `js/specification.js` draw.
+    """What `charts/claims.js` draws.
 
     Returns:
         ``panels`` of `plan_claims` with their courses, lines, windows and contrasts; ``curves``, one for each claim
@@ -285,20 +286,7 @@ def _seed_words(parts: Sequence[Part]) -> str:
 
 
 def _panel_data(panel: Panel) -> dict[str, Any]:
-    title, _, place = panel.title.partition("\n")
-    term, dataset = panel.first.term, panel.first.dataset_title
-    return {
-        # On the page a title alone must say which number it is.
-        "title": ", ".join(filter(None, [title, place.removeprefix(dataset).lstrip(", ")])),
-        "place": dataset,
-        "unit": term.unit,
-        "log": term.log,
-        "limits": list(term.limits) if term.limits else None,
-        "courses": list(map(_course_data, panel.lines)),
-        "levels": [
-            {"title": level.title, "v": _short(level.height), "role": level.role} for level in panel.levels
-        ],
-        "spans": [[span.window, _short(span.start), _short(span.end), span.scale] for span in panel.spans],
+    return panel_data(panel) | {
         "contrasts": [
             {
                 "number": verdict.claim.number,
@@ -311,19 +299,6 @@ def _panel_data(panel: Panel) -> dict[str, Any]:
     }
 
 
-def _course_data(line: Line) -> dict[str, Any]:
-    points = line.trajectory.points
-    return {
-        "run": line.label,
-        "r": [int(order) for order in points["order"]],
-        "v": list(map(_short, points["value"])),
-        "lo": list(map(_short, points["ci_low"])),
-        "hi": list(map(_short, points["ci_high"])),
-        "n": [int(n) for n in points["n"]],
-        "ok": [bool(usable) for usable in points["usable"]],
-    }
-
-
 def _part_data(verdict: Verdict, part: Part) -> dict[str, Any]:
     return {
         "title": part_title(part),
@@ -331,12 +306,12 @@ def _part_data(verdict: Verdict, part: Part) -> dict[str, Any]:
         "delta": float(f"{part.contrast.smallest_effect:.3g}"),
         "word": part_word(verdict, part),
         "words": estimate_words(part.estimate),
-        "runs": [[run.run, _short(run.value)] for run in part.estimate.runs],
+        "runs": [[run.run, short(run.value)] for run in part.estimate.runs],
     }
 
 
 def _ends(estimate: Estimate) -> dict[str, float | None]:
-    return {"v": _short(estimate.value), "lo": _short(estimate.ci_low), "hi": _short(estimate.ci_high)}
+    return {"v": short(estimate.value), "lo": short(estimate.ci_low), "hi": short(estimate.ci_high)}
 
 
 def _specified_parts(verdict: Verdict, study: Study) -> Iterable[dict[str, Any]]:
@@ -347,7 +322,7 @@ def _specified_parts(verdict: Verdict, study: Study) -> Iterable[dict[str, Any]]
             yield {
                 "title": part_title(part),
                 "delta": float(f"{part.contrast.smallest_effect:.3g}"),
-                "detectable": _short(part.minimum_detectable_effect),
+                "detectable": short(part.minimum_detectable_effect),
                 **_specified(choices),
             }
 
@@ -379,9 +354,3 @@ def _options(name: str, specifications: Sequence[Specification]) -> list[str]:
     having = [specification for specification in specifications if name in specification.choices]
     having.sort(key=lambda specification: not specification.registered)
     return list(dict.fromkeys(specification.choices[name] for specification in having))
-
-
-def _short(number: float) -> float | None:
-    """Five significant digits; None for NaN, which JSON does not have."""
-    value = float(number)
-    return float(f"{value:.5g}") if math.isfinite(value) else None

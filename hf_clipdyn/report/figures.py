@@ -5,9 +5,8 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,13 @@ import matplotlib as mpl
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.report.claims_figure import draw_claims
+from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.draw import draw_panels
 from hf_clipdyn.report.labels import NO_LAYOUT
-from hf_clipdyn.report.plan import N_HUES, Line, Panel, average_seeds, groups_of_seeds, plan_benchmarks
+from hf_clipdyn.report.plan import N_HUES, Panel, average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import TYPEFACES, figure_style, read_style, typefaces
 from hf_clipdyn.schema import read_any_json
-from hf_clipdyn.statistics.trajectories import bare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +34,7 @@ __all__ = [
     "WIDTHS",
     "FigureFolder",
     "Size",
-    "draw_arms",
+    "draw_planned",
     "overview_figure",
     "page_figures",
     "plan_figures",
@@ -49,8 +47,6 @@ WIDTHS = ("auto", "column", "page")
 _LONGEST_NAME = 100  # letters of a file's name
 MOST_MARKED = 6
 """Runs up to which the page's static overview has every run and every number."""
-_ARM_ROWS = 6  # of panels in the figure of the arms
-_ARMS_ACROSS = 5
 _LIST = ".figures.json"
 _OPTIONS: dict[str, dict[str, Any]] = {
     # Compressed by 5 % less, in half the time.
@@ -96,7 +92,7 @@ def write_figures(
     formats: Sequence[str] = ("png", "pdf"),
     width: str = "auto",
 ) -> dict[str, bytes]:
-    """Write ``NAME.png`` and ``NAME.pdf``: ``summary``, one for each benchmark, ``arms`` and ``claims``.
+    """Write ``NAME.png`` and ``NAME.pdf``: ``summary``, one for each benchmark, and those of `charts`.
 
     Panels show the main metrics over training and over levels, bars if each run has one revision. Several seeds of a
     scale are thin lines and their mean. Of a study with control arms they show the main arm, and ``arms`` shows the
@@ -133,8 +129,8 @@ def _drawn(study: Study, width: str) -> "Iterator[tuple[str, Figure]]":
     for name, panels in plan_figures(study).items():
         column = width == "column" or (width == "auto" and len(panels) <= _FEW)
         yield name, _draw(study, panels, COLUMN if column else PAGE)
-    for name, draw in _OTHERS.items():
-        figure = draw(study, COLUMN.width if width == "column" else PAGE.width)
+    for name, chart in charts().items():
+        figure = chart.draw(study, COLUMN.width if width == "column" else PAGE.width)
         if figure is not None:
             yield name, figure
 
@@ -145,7 +141,7 @@ def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
     with figure_style(printed=True):
         if "summary" not in images and study.overview:
             images["summary"] = overview_figure(study)
-        if "claims" not in images and (figure := draw_claims(study, PAGE.width)) is not None:
+        if "claims" not in images and (figure := charts()["claims"].draw(study, PAGE.width)) is not None:
             images["claims"] = saved(figure)
     return images
 
@@ -181,69 +177,21 @@ def _draw(study: Study, panels: Sequence[Panel], size: Size) -> "Figure":
     return draw_panels([panels], axis, across, bars=not study.over_training, **look)
 
 
-def draw_arms(study: Study, width: float) -> "Figure | None":
-    """Each control arm over the main arm of its scale, in grey; None where the other figures show them."""
-    groups = groups_of_seeds(study.trajectories)
-    if len(groups) <= N_HUES or not study.over_training:
-        return None
-    overview = [panel for panels in study.overview for panel in panels]
-    columns = _ARMS_ACROSS if width > COLUMN.width else 2
-    rows = -(-sum(bool(group.arm) for group in groups) // columns)
-    n_metrics = max(1, _ARM_ROWS // max(rows, 1))
-    blocks = [_arm_panels(average_seeds(panel, groups)) for panel in overview[:n_metrics]]
-    blocks = [block for block in blocks if block]
-    if not blocks:
-        return None
-    look: dict[str, Any] = {"width": width, "lettered": True, "intervals": study.confidence}
-    return draw_panels(blocks, choose_axis(study.trajectories), columns, alike=True, **look)
-
-
-def _arm_panels(panel: Panel) -> list[Panel]:
-    """A panel for each arm; the first one also has the title of the metric."""
-    main = {line.trajectory.scale: line for line in panel.lines if not line.trajectory.arm}
-    arms = [line for line in panel.lines if line.trajectory.arm]
-    several = len({line.trajectory.scale for line in arms}) > 1
-    panels = []
-    for line in arms:
-        number = line.trajectory
-        title = ", ".join(filter(None, [bare(number.arm), number.scale if several else ""]))
-        behind = [main[number.scale]] if number.scale in main else []
-        lines = [replace(other, label=_behind(other), colour=-1, members=()) for other in behind]
-        panels.append(replace(panel, title=title, lines=(*lines, line)))
-    return [replace(first, title=f"{panel.title}\n{first.title}") for first in panels[:1]] + panels[1:]
-
-
-def _behind(main: Line) -> str:
-    n = len(main.members)
-    return f"main arm, mean of {n} seeds" if n else "main arm"
-
-
-_OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"arms": draw_arms, "claims": draw_claims}
-"""Figures with a layout of their own, by name, laid out, for a width in inches; None if a study does not have them."""
+def draw_planned(study: Study, panels: Sequence[Panel], width: float) -> "Figure | None":
+    """The panels of a chart, with means over seeds, laid out; None without any. Inside `figure_style`."""
+    shown = _averaged(study, panels)
+    return _draw(study, shown, PAGE if width > COLUMN.width else COLUMN) if shown else None
 
 
 def saved(figure: "Figure", suffix: str = "svg") -> bytes:
     """A figure as a file of this format; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    with mpl.rc_context(NO_LAYOUT), _without_layout_tables():
+    with mpl.rc_context(NO_LAYOUT):
         figure.savefig(buffer, format=suffix, **_OPTIONS[suffix])
     drawn = buffer.getvalue()
     if suffix == "svg":  # the reader's machine may have another of the typefaces
         drawn = drawn.replace(_quoted(typefaces()), _quoted(TYPEFACES))
     return drawn
-
-
-@contextmanager
-def _without_layout_tables() -> Iterator[None]:
-    """fontTools cuts fonts for PDF: the tables of their layout, which no PDF uses, take most of its time."""
-    from fontTools.subset import Options  # type: ignore[import-untyped]
-
-    kept: list[str] = Options._drop_tables_default
-    Options._drop_tables_default = [*kept, "GDEF", "GPOS", "GSUB"]
-    try:
-        yield
-    finally:
-        Options._drop_tables_default = kept
 
 
 def _quoted(names: Sequence[str]) -> bytes:

@@ -9,8 +9,6 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.font_manager import FontProperties
 
-from hf_clipdyn.statistics.windows import isotonic_regression
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -155,11 +153,13 @@ def spread(places: Sequence[float], sizes: Sequence[float]) -> list[float]:
         places: wanted centres.
         sizes: heights of the texts.
     """
+    from scipy.optimize import isotonic_regression
+
     if not places:
         return []
     order = np.argsort(places, kind="stable")
     heights = np.asarray(sizes)[order]
     stacked = np.cumsum(heights) - heights / 2  # centres of a stack without gaps
     moved = np.empty(len(order))
-    moved[order] = isotonic_regression(np.asarray(places)[order] - stacked, heights) + stacked
+    moved[order] = isotonic_regression(np.asarray(places)[order] - stacked, weights=heights).x + stacked
     return moved.tolist()

@@ -19,6 +19,7 @@ from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
 __all__ = [
     "N_HUES",
+    "RAMPS",
     "Level",
     "Line",
     "Panel",
@@ -28,6 +29,7 @@ __all__ = [
     "groups_of_seeds",
     "level_panels",
     "main_number",
+    "main_panel",
     "plan_benchmarks",
     "plan_charts",
     "plan_overview",
@@ -38,7 +40,8 @@ N_HUES = 4
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list
 _MOST_REFERENCES = 4  # lines of references whose names fit beside a panel
-_RAMPS = ("level", "layer", "parameter")  # numbers: lines that differ in one take a ramp of colours
+RAMPS = ("level", "layer", "parameter")
+"""Columns of numbers: lines that differ in one take a ramp of colours."""
 _REVISIONS = 5  # of one run, as curves over a level
 _MOST_CURVES = 2  # panels of curves in the figure of a benchmark
 _BENCHMARK = ["kind", "dataset"]
@@ -264,7 +267,7 @@ def _encoding(group: pd.DataFrame, *, bars: bool) -> tuple[Panel, Sequence[str]]
         ), beside_level
     if several:
         return _LINES, varying
-    ramp = next((name for name in _RAMPS if name in varying and group[name].notna().all()), None)
+    ramp = next((name for name in RAMPS if name in varying and group[name].notna().all()), None)
     if ramp is not None:
         return Panel("", (), colour=(ramp,), ramp=True), tuple(name for name in varying if name != ramp)
     few = len({member.detail(varying) for member in members}) <= _MOST_LINES
@@ -298,9 +301,9 @@ def _filled(form: Panel, group: pd.DataFrame, runs: Sequence[str]) -> Panel:
 def _panel(title: str, lines: Sequence[Line], members: Iterable[Trajectory], form: Panel = _LINES) -> Panel:
     """A panel of lines, with the references of ``members`` and the horizontal lines of its term."""
     term = lines[0].trajectory.term
-    humans = {human for line in lines if (human := line.trajectory.human) is not None}
+    heights = {human for line in lines if (human := line.trajectory.human) is not None}
     levels = [] if term.neutral is None else [Level(term.neutral_title, term.neutral, "neutral")]
-    levels += [Level("humans", height, "human") for height in sorted(humans)]
+    levels += [Level("people", height, "human") for height in sorted(heights)]
     references = reference_lines(list(members))
     return replace(form, title=title, lines=tuple(lines), references=references, levels=tuple(levels))
 
@@ -495,7 +498,8 @@ def _seeds(members: Sequence[Trajectory], *, several_arms: bool) -> list[Seeds]:
 def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
     """A panel whose lines are means over seeds, each with the lines of its seeds as members; references are means too.
 
-    A mean is taken only where every seed has a usable number: one that the next seed enters would jump. It has no
+    Where a seed has no usable number, the mean of the others is not interpretable and interrupts the line: it would
+    jump with the seeds that enter it, and those are a selection. Its note says how many they are. A mean has no
     interval, since the items' intervals say nothing about the variation between seeds.
     """
     if panel.ramp or panel.colour != ("run",):
@@ -526,11 +530,12 @@ def _averaged(lines: Sequence[Line], groups: Sequence[Seeds], place: str) -> lis
 
 def _mean(members: Sequence[Trajectory], label: str, place: str) -> Trajectory:
     points = pd.concat([member.points for member in members])
-    points["value"] = points["value"].where(points["usable"])
-    by_place = points.groupby(place, sort=False)
-    complete = by_place["usable"].transform("sum") == len(members)
-    means = by_place["value"].transform("mean").where(complete)
-    points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, usable=complete, defined=complete)
-    points = points.drop_duplicates(place)
+    by_place = points.assign(known=points["value"].where(points["usable"])).groupby(place, sort=False)
+    means = by_place["known"].transform("mean").fillna(by_place["value"].transform("mean"))
+    n_usable = by_place["usable"].transform("sum")
+    complete = n_usable == len(members)
+    note = (n_usable.astype(str) + f" of {len(members)} seeds are interpretable").mask(complete, "")
+    points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, note=note)
+    points = points.assign(usable=complete, defined=means.notna()).drop_duplicates(place)
     points = points.sort_values("order" if place == "revision" else "level", kind="stable")
     return members[0].with_points(points, run=label, references=())

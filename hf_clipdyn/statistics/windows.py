@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.row import NUMBER_KEY, Role
@@ -21,7 +20,6 @@ __all__ = [
     "Window",
     "align",
     "common_accuracy",
-    "isotonic_regression",
     "locate",
     "place",
 ]
@@ -277,22 +275,9 @@ def _add_accuracy(table: pd.DataFrame, measured: RunValues | None) -> None:
     table["accuracy"] = measured.values.reindex(table.index)
     known = table["accuracy"].dropna()
     if len(known):
-        table.loc[known.index, "monotone_accuracy"] = isotonic_regression(
-            known.to_numpy(), np.ones(len(known))
-        )
+        from scipy.optimize import isotonic_regression
 
-
-def isotonic_regression(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The non-decreasing values that are nearest by weighted least squares: neighbours that fall share their mean."""
-    blocks: list[tuple[float, float, int]] = []  # mean, weight, length
-    for mean, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        length = 1
-        while blocks and blocks[-1][0] >= mean:
-            before, its_weight, its_length = blocks.pop()
-            mean = (its_weight * before + weight * mean) / (its_weight + weight)
-            weight, length = its_weight + weight, its_length + length
-        blocks.append((mean, weight, length))
-    return np.repeat([block[0] for block in blocks], [block[2] for block in blocks])
+        table.loc[known.index, "monotone_accuracy"] = isotonic_regression(known.to_numpy()).x
 
 
 def place(window: Window, revisions: pd.DataFrame) -> tuple[Mapping[str, float], str]:

@@ -7,8 +7,6 @@ import re
 import pytest
 from result_rows import row, write_rows
 
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.page.write import render
 
@@ -125,7 +123,7 @@ def test_hover_gives_value_interval_n_and_revision(browse, one_page):
 @pytest.mark.slow
 def test_people_of_the_literature_and_the_neutral_value_are_named_lines(browse, one_page):
     notes = _chart(browse(one_page), '[id="shape-bias-cue-conflict"] .chart')["notes"]
-    assert {"humans 0.959", "even 0.5"} <= set(notes)
+    assert {"people 0.959", "even 0.5"} <= set(notes)
 
 
 @pytest.mark.slow
@@ -198,6 +196,29 @@ def test_the_mean_over_seeds_is_one_line_a_scale_with_an_interval_over_the_seeds
     low = float(re.search(r"\[(-?[\d.]+),", lines[0]["hovertext"][0])[1])
     assert low == pytest.approx(lines[0]["y"][0] - half, abs=1e-3)
     assert "over the seeds, not over the items" in page.inner_text('[id="shape-bias-procedural"] .readout')
+
+
+def test_a_mean_of_some_seeds_is_hollow_and_says_of_how_many_it_is(browse, tmp_path):
+    rows = [
+        row(
+            *("zero_shot/x", "top1", math.nan if epoch == 0 else 0.2 * seed + 0.1 * epoch),
+            epoch=epoch,
+            interpretable=(seed, epoch) != (0, 2),
+            repo_id=f"me/{seed}",
+            scale="tiny",
+            seed=seed,
+        )
+        for seed in (0, 1)
+        for epoch in range(4)
+    ]
+    page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
+    chart = _chart(page, "#zero-shot-x .chart")
+    (line,) = chart["lines"]
+    assert line["y"] == [None, pytest.approx(0.2), None, pytest.approx(0.4)]
+    marks = {one["name"]: one for one in chart["marks"]}
+    assert (marks["not interpretable"]["x"], marks["not interpretable"]["y"]) == ([2], [pytest.approx(0.4)])
+    assert "their mean: 0.400<br>1 of 2 seeds are interpretable" in marks["not interpretable"]["hovertext"][0]
+    assert marks["not defined"]["x"] == [0]
 
 
 @pytest.mark.slow
@@ -519,37 +540,6 @@ def test_rows_of_the_evidence_are_built_when_they_are_opened(browse, one_page):
     page.locator("#undefined > summary").click()
     page.locator("#undefined tbody tr").first.wait_for()
     assert "clean accuracy within its interval of chance" in page.inner_text("#undefined")
-
-
-_PLUG_IN = """
-from hf_clipdyn.report.page.charts import PageChart
-
-
-class Runs(PageChart):
-    script = '''
-      registerSection({ name: "tally", title: "A tally", rank: 20, applies: () => DATA.parts.tally !== undefined,
-        mount: (section) => section.append(h("p", {}, DATA.parts.tally.words)) });
-    '''
-
-    @classmethod
-    def payload(cls, study):
-        return {"words": f"<b>{len(study.runs)} run"}
-"""
-
-
-def test_a_plug_in_of_one_file_adds_a_chart_with_its_numbers_and_its_program(
-    browse, read, study, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
-    (tmp_path / "tally.py").write_text(_PLUG_IN, encoding="utf-8")
-    load_plugin(tmp_path / "tally.py")
-    page = browse(render(read(study())))
-    assert page.inner_text("#tally p") == "<b>1 run"
-    assert page.locator("nav a").first.inner_text() == "A tally"
-    (tmp_path / "claims.py").write_text(_PLUG_IN, encoding="utf-8")
-    load_plugin(tmp_path / "claims.py")
-    with pytest.raises(ConfigError, match="two charts named 'claims'"):
-        render(read(study()))
 
 
 def test_what_is_not_defined_is_gathered_by_its_cause_and_diagnostics_by_condition_and_level(

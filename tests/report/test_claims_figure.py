@@ -9,8 +9,8 @@ from made_verdicts import judged, made
 from matplotlib.colors import to_hex
 from result_rows import row
 
+from hf_clipdyn.report.charts.claims import draw_claims
 from hf_clipdyn.report.claims import claims_axis, plan_claims
-from hf_clipdyn.report.claims_figure import draw_claims
 from hf_clipdyn.report.figures import COLUMN, PAGE, saved, write_figures
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.style import GREY, figure_style, hue

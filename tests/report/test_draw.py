@@ -85,7 +85,7 @@ def test_a_long_title_stays_within_its_figure(read):
 
 
 def test_the_human_line_is_for_the_real_images_only(study, draw):
-    assert "humans\n0.96" in _texts(draw(study(dataset="cue_conflict"), "shape_bias"))
+    assert "people\n0.96" in _texts(draw(study(dataset="cue_conflict"), "shape_bias"))
     assert not any("human" in text for text in _texts(draw(study(), "shape_bias")))
 
 

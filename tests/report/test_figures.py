@@ -15,13 +15,13 @@ from study_rows import rows_of_seeds
 from hf_clipdyn.errors import UnknownNameError
 from hf_clipdyn.report import figures
 from hf_clipdyn.report.axis import Axis
+from hf_clipdyn.report.charts.arms import Arms
 from hf_clipdyn.report.draw import draw_panels
 from hf_clipdyn.report.figures import (
     COLUMN,
     FORMATS,
     PAGE,
     FigureFolder,
-    draw_arms,
     plan_figures,
     saved,
     write_figures,
@@ -206,7 +206,7 @@ def test_other_modules_add_figures(read, tmp_path, monkeypatch):
     def draw(study, width):
         return Figure(figsize=(width, 1)) if width == COLUMN.width else None
 
-    monkeypatch.setitem(figures._OTHERS, "claims", draw)
+    monkeypatch.setattr("hf_clipdyn.report.charts.claims.ClaimsChart.draw", draw)
     monkeypatch.setattr(figures, "plan_figures", lambda study: {})
     study = read([row("zero_shot/x", "top1", 0.5)])
     write_figures(study, tmp_path, width="column")
@@ -244,7 +244,7 @@ def test_of_more_arms_than_hues_each_has_a_panel_over_the_main_arm_of_its_scale(
         "small, mean of 2 seeds",
     ]
     with figure_style(printed=True):
-        figure = draw_arms(study, PAGE.width)
+        figure = Arms.draw(study, PAGE.width)
     cells = [cell for cell in figure.axes if cell.get_visible()]
     assert [cell.get_title("left").rpartition("\n")[2] for cell in cells] == [
         f"arm{index}" for index in range(5)
@@ -263,7 +263,7 @@ def test_of_more_arms_than_hues_each_has_a_panel_over_the_main_arm_of_its_scale(
 
 def test_few_arms_are_in_every_figure_with_dashes(read):
     study = read(_arms(2))
-    assert draw_arms(study, PAGE.width) is None
+    assert Arms.draw(study, PAGE.width) is None
     (summary,) = plan_figures(study)["summary"]
     assert [(line.label.partition(",")[0], line.colour) for line in summary.lines] == [
         ("tiny", 0),

@@ -166,9 +166,9 @@ def test_what_a_reader_must_know_of_synthetic_images_is_that_of_their_data_set(w
 
 
 def test_a_metric_without_a_term_is_shown_under_its_name(read):
-    (benchmark,) = _data(render(read([row("glow/x", "mean_glow", 0.5, 0.1, variant="raw")])))["benchmarks"]
-    assert benchmark["terms"]["mean_glow"]["title"] == "mean glow"
-    assert benchmark["variants"] == {"raw": "raw"}
+    data = _data(render(read([row("glow/x", "mean_glow", 0.5, 0.1, variant="raw")])))
+    assert data["benchmarks"][0]["terms"]["mean_glow"]["title"] == "mean glow"
+    assert data["series"]["words"]["variant"] == {"titles": ["raw"], "places": [0]}
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(study, write, tmp_path):

@@ -213,8 +213,8 @@ def test_references_of_any_role_are_scales_of_the_models_numbers_and_no_charts_o
     )
     scales = {panel.first.metric_title: _references(panel) for (panel,) in charts}
     assert scales == {
-        "alignment with humans, cosine": [("PSNR", 0.64), ("another formula", 0.69)],
-        "2AFC agreement": [("humans", 0.9), ("ceiling", 0.95)],
+        "alignment with people, cosine": [("PSNR", 0.64), ("another formula", 0.69)],
+        "2AFC agreement": [("people", 0.9), ("ceiling", 0.95)],
         "NSS": [("centre bias", 0.88)],
         "NSS, smoothed": [],
     }
@@ -232,7 +232,7 @@ def test_the_range_that_the_accuracies_allow_stands_beside_an_error_consistency(
     assert {label for label, _ in _references(chart[0])} == {
         "least possible",
         "most possible",
-        "humans",
+        "people",
     }
 
 
@@ -383,7 +383,7 @@ def test_a_mean_is_over_all_seeds_and_has_no_interval(read):
     assert line.trajectory.points["ci_low"].isna().all()
 
 
-def test_where_a_seed_has_no_usable_number_there_is_no_mean(read):
+def test_where_a_seed_has_no_usable_number_the_mean_is_not_interpretable_and_says_of_how_many_it_is(read):
     rows = [
         row(
             *("zero_shot/x", "top1", math.nan if (seed, epoch) == (1, 0) else 0.5),
@@ -400,7 +400,14 @@ def test_where_a_seed_has_no_usable_number_there_is_no_mean(read):
     study = read(rows)
     (panel,) = _planned(study)["zero_shot/x"]
     (line,) = average_seeds(panel, groups_of_seeds(study.trajectories)).lines
-    assert line.trajectory.points["usable"].tolist() == [False, True, False, False]
+    points = line.trajectory.points
+    assert points["usable"].tolist() == [False, True, False, False]
+    assert points["value"].tolist() == [0.5] * 4, "of the others, drawn hollow"
+    assert points["note"].tolist() == [
+        "1 of 2 seeds are interpretable",
+        "",
+        *["1 of 2 seeds are interpretable"] * 2,
+    ]
 
 
 def test_seeds_are_thin_lines_and_means_differ_in_colour_and_marker(read):

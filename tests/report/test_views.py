@@ -14,7 +14,8 @@ from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.metrics.psychophysics import iso_response_contrast
-from hf_clipdyn.report.page import views
+from hf_clipdyn.report.charts.decisions import Decisions, _Counter, _side_by_side
+from hf_clipdyn.report.charts.psychometric import Psychometric
 from hf_clipdyn.report.study import read_study
 
 RUN = "me/planted"
@@ -28,7 +29,7 @@ def planted(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def part(planted):
-    return views.decisions(planted)
+    return Decisions.payload(planted)
 
 
 def matrix(part, revision, way=0, truth=0, run=RUN):
@@ -113,8 +114,8 @@ def test_a_class_without_a_decision_for_either_cue_has_no_interval():
     trials = cue_conflict_trials(0, 1.0)
     cat = (trials["shape"] == "cat") & (trials["protocol"] == "")
     gallery = ShapeBias.gallery(trials.assign(decision=trials["decision"].mask(cat, "bear")))
-    counter = views._Counter.of([gallery], "cue_conflict", ShapeBias, 0.95)
-    shapes, answers = views._side_by_side(gallery, "prompts", "shape")
+    counter = _Counter.of([gallery], "cue_conflict", ShapeBias, 0.95)
+    shapes, answers = _side_by_side(gallery, "prompts", "shape")
     rows = dict(zip(counter.titles, counter.categories(gallery, answers), strict=True))
     assert rows["cat"] == [0, 0, 27, None, None]
     assert rows["dog"][:3] == [27, 0, 27]
@@ -132,7 +133,7 @@ def test_of_many_classes_those_with_most_confusions_stay_and_the_part_says_so(tm
         return [(ZeroShot, "cifar100", trials.assign(ranking=ranking))]
 
     monkeypatch.setattr("planted_study._planted", planted)
-    held = views.decisions(read_study(write_study(tmp_path)))["zero_shot/cifar100"]
+    held = Decisions.payload(read_study(write_study(tmp_path)))["zero_shot/cifar100"]
     assert len(held["classes"]) == 24
     assert held["of"] == 100
     assert held["leftOut"] == [
@@ -148,31 +149,31 @@ def test_of_many_classes_those_with_most_confusions_stay_and_the_part_says_so(tm
 
 
 def test_what_is_too_large_loses_ways_and_then_revisions_and_says_so(planted, monkeypatch):
-    monkeypatch.setattr(views, "_MOST_LETTERS", 1_500)
-    held = views.decisions(planted)
+    monkeypatch.setattr("hf_clipdyn.report.charts.decisions._MOST_LETTERS", 1_500)
+    held = Decisions.payload(planted)
     assert held["noise/cifar10"]["ways"] == ["no noise", "Gaussian noise 0.05"]
     assert held["noise/cifar10"]["leftOut"] == ["3 more variants (prompts, probes) are left out."]
-    monkeypatch.setattr(views, "_MOST_LETTERS", 400)
-    held = views.decisions(planted)["noise/cifar10"]
+    monkeypatch.setattr("hf_clipdyn.report.charts.decisions._MOST_LETTERS", 400)
+    held = Decisions.payload(planted)["noise/cifar10"]
     assert held["runs"][RUN]["revisions"] == ["epoch-000", "epoch-003"]
     assert held["leftOut"][-1] == "Only 2 of 4 revisions are shown."
 
 
 def test_names_of_classes_are_kept_as_they_are_and_cut_into_no_count(tmp_path):
     table = write_study(tmp_path, classes=HOSTILE, kinds=(ShapeBias,))
-    held = views.decisions(read_study(table))["shape_bias/cue_conflict"]
+    held = Decisions.payload(read_study(table))["shape_bias/cue_conflict"]
     assert held["classes"] == sorted(HOSTILE)
     assert matrix(held, 0).sum() == 108
 
 
 def test_without_trials_there_are_no_decisions_and_no_curves(planted):
     alone = replace(planted, results=replace(planted.results, tables=()))
-    assert views.decisions(alone) is None
-    assert views.psychometric(alone) is None
+    assert Decisions.payload(alone) is None
+    assert Psychometric.payload(alone) is None
 
 
 def test_a_curve_reaches_the_criterion_at_the_contrast_of_the_table(planted):
-    held = views.psychometric(planted)["psychophysics/procedural"]
+    held = Psychometric.payload(planted)["psychophysics/procedural"]
     assert held["metric"] in Psychophysics.terms.terms
     found = 0
     for revision, curves in enumerate(held["runs"][RUN]["curves"]):
@@ -189,8 +190,8 @@ def test_a_curve_reaches_the_criterion_at_the_contrast_of_the_table(planted):
 
 
 def test_curves_are_thinned_to_what_fits_with_the_last_revision(planted, monkeypatch):
-    monkeypatch.setattr(views, "_MOST_NUMBERS", 150)
-    held = views.psychometric(planted)["psychophysics/procedural"]
+    monkeypatch.setattr("hf_clipdyn.report.charts.psychometric._MOST_NUMBERS", 150)
+    held = Psychometric.payload(planted)["psychophysics/procedural"]
     assert held["sparse"]
     assert held["runs"][RUN]["revisions"] == ["epoch-000", "epoch-003"]
 
@@ -204,7 +205,7 @@ def test_a_silent_criterion_has_no_curve():
 
 
 def test_the_parts_are_json_without_nan(part, planted):
-    for one in (part, views.psychometric(planted)):
+    for one in (part, Psychometric.payload(planted)):
         assert json.loads(json.dumps(one, allow_nan=False)) == one
 
 

@@ -14,7 +14,6 @@ from hf_clipdyn.statistics.windows import (
     Window,
     align,
     common_accuracy,
-    isotonic_regression,
     locate,
     place,
 )
@@ -151,11 +150,3 @@ def test_a_window_chooses_revisions_in_one_way(columns, message):
 def test_a_run_without_accuracy_is_nowhere_at_one():
     table = pd.DataFrame({"accuracy": [math.nan], "monotone_accuracy": [math.nan]}, index=["epoch-000"])
     assert place(Window(name="A", accuracy=0.5), table) == ({}, "the run has no accuracy")
-
-
-def test_the_isotonic_regression_is_that_of_scipy():
-    rng = np.random.default_rng(0)
-    for n in (1, 2, 9, 30):
-        values, weights = np.round(rng.normal(size=n), 1), rng.random(n) + 0.1
-        expected = optimize.isotonic_regression(values, weights=weights).x
-        assert isotonic_regression(values, weights) == pytest.approx(expected, abs=1e-14)

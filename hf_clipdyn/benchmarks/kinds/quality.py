@@ -68,9 +68,9 @@ class Quality(DistanceKind[QualitySettings]):
         terms={
             # All but the alignment and the fits are signed by the direction of the scores: neither end is better.
             "alignment": Term(
-                title="alignment with humans",
+                title="alignment with people",
                 meaning="Spearman's rank correlation between distance and human judgement, over all "
-                "pairs; larger is closer to humans.",
+                "pairs; larger is closer to people.",
                 better="high",
                 overview=Overview(rank=60),
                 **_ZERO,
@@ -92,7 +92,7 @@ class Quality(DistanceKind[QualitySettings]):
             ),
             "rmse_logistic": Term(
                 title="RMSE after a logistic fit",
-                meaning="In units of the score; smaller is closer to humans.",
+                meaning="In units of the score; smaller is closer to people.",
                 better="low",
                 perception="low",
             ),

@@ -154,7 +154,7 @@ class Saliency(Kind[SaliencySettings]):
                 Reference(role="baseline", name=name, title=title, joins=_JOINS)
                 for name, title in _BASELINES.items()
             ),
-            Reference(role="human", name=_OBSERVERS, title="humans", joins=_JOINS),
+            Reference(role="human", name=_OBSERVERS, title="people", joins=_JOINS),
         ),
     )
     trial_columns: ClassVar = {

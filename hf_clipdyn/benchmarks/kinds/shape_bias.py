@@ -106,7 +106,7 @@ class ShapeBias(ClassifiedKind[KindSettings]):
                 for cue, named in (("shape", "S"), ("texture", "T"))
             },
             "error_consistency": Term(
-                title="error consistency with humans",
+                title="error consistency with people",
                 meaning="Cohen's kappa between the correct shape decisions of the model and of one "
                 "observer, averaged over observers. 0 is the agreement that the accuracies alone "
                 "predict.",
@@ -137,7 +137,7 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             Reference(role="lower_bound", title="lowest at these accuracies", joins=("metric", "subset")),
             Reference(role="upper_bound", title="highest at these accuracies", joins=("metric", "subset")),
             Reference(
-                role="human", name=OBSERVERS, title="humans among themselves", joins=("metric", "subset")
+                role="human", name=OBSERVERS, title="people among themselves", joins=("metric", "subset")
             ),
         ),
     )

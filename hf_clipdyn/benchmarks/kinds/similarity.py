@@ -69,7 +69,7 @@ class Similarity(PairKind):
         variants=DISTANCES,
         probes=PROBES,
         references=(
-            Reference(role="human", name="observers", title="humans", joins=_JOINS),
+            Reference(role="human", name="observers", title="people", joins=_JOINS),
             Reference(role="ceiling", title="ceiling", joins=_JOINS),
             Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
         ),

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from scipy import special
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
-from hf_clipdyn.report.page.front import form_of
-from hf_clipdyn.report.plan import groups_of_seeds, main_number
+from hf_clipdyn.report.page.panels import FACETS, Number, facet_words, plan_choices
+from hf_clipdyn.report.plan import RAMPS, groups_of_seeds
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import HUES, SHADES, THEME, look, twins
 from hf_clipdyn.report.words import json_object, json_words
-from hf_clipdyn.results.terms import Axis, Term
+from hf_clipdyn.results.terms import Term
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
 __all__ = ["anchor", "benchmark_names", "payload"]
@@ -51,13 +51,14 @@ def payload(study: Study) -> dict[str, Any]:
     runs = _runs(study)
     groups = _groups(study, runs)
     names = benchmark_names(study)
+    numbers = _numbers(study)
     return {
         "meta": _meta(study, runs),
         "groups": groups,
         "runs": runs,
-        "benchmarks": [_benchmark(study, name) for name in names],
+        "benchmarks": [_benchmark(study, name, numbers.values()) for name in names],
         "overview": _overview(study),
-        "series": _series(study, [run["name"] for run in runs], names),
+        "series": _series(study, [run["name"] for run in runs], names, numbers),
     }
 
 
@@ -102,10 +103,8 @@ def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "theme": {name: twins(colour) for name, colour in THEME.items()},
         "hues": [twins(colour) for colour in HUES],
         "shades": [twins(colour) for colour in SHADES],
-        "confidence": study.confidence,
         # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
         "student": [round(float(special.stdtrit(df, 0.975)), 4) for df in range(1, _MOST_SEEDS)],
-        "form": form_of(study),
         "overTraining": study.over_training,
     }
 
@@ -151,22 +150,12 @@ def _runs(study: Study) -> list[dict[str, Any]]:
                 "arm": str(arms.get(name) or ""),
                 "revisions": revisions["revision"].tolist(),
                 **clocks,
-                "share": _shares(clocks),
                 "accuracy": [
                     None if accuracy is None else accuracy.get(revision) for revision in revisions["revision"]
                 ],
             }
         )
     return runs
-
-
-def _shares(clocks: dict[str, list[Any]]) -> list[Any]:
-    """The share of training that lies behind each revision, 0 to 1; null if no clock tells."""
-    for name in ("samples_seen", "step", "epoch"):
-        known = _known(clocks[name])
-        if len(known) == len(clocks[name]) and max(known) > 0:
-            return [round(place / max(known), 6) for place in known]
-    return [None] * len(clocks["epoch"])
 
 
 def _accuracies(trajectories: Iterable[Trajectory]) -> dict[str, dict[str, float]]:
@@ -196,73 +185,28 @@ def _groups(study: Study, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return groups
 
 
-def _benchmark(study: Study, name: str) -> dict[str, Any]:
+def _benchmark(study: Study, name: str, numbers: Iterable[Number]) -> dict[str, Any]:
     own = [number for number in study.trajectories if "/".join(number.benchmark) == name]
     first = own[0]
     terms, data = first.terms, first.dataset_terms
     metrics = list(dict.fromkeys(number.metric for number in own))
     order = [*terms.terms, *metrics]
     metrics.sort(key=order.index)
-
-    def titles(column: str, known: Mapping[str, str]) -> dict[str, str]:
-        values = dict.fromkeys(getattr(number, column) for number in own)
-        return {value: known.get(value, bare(value)) for value in values}
-
-    conditions: dict[str, dict[str, Any]] = {
-        value: {"title": title} for value, title in titles("condition", _CONDITIONS).items()
-    }
-    for condition in conditions.keys() & terms.conditions.keys():
-        term = terms.conditions[condition]
-        conditions[condition] = {
-            "title": term.title,
-            "level": _axis(term.level),
-            "untouched": term.untouched,
-        }
+    values = [
+        number
+        for number in numbers
+        if number.example.is_value and number.example.benchmark == first.benchmark
+    ]
     return {
         "name": name,
         "anchor": anchor(name),
-        "kind": first.kind,
-        "dataset": first.dataset,
         "title": first.benchmark_title,
         "synthetic": data.synthetic,
-        "caution": data.caution,
         "proxy": terms.proxy,
         "human": {metric: value for metric, value in data.human_reference.items() if metric in metrics},
         "terms": {metric: _term(first.vocabulary.term(first.kind, metric)) for metric in metrics},
-        "main": _main_numbers(own),
-        "level": _axis(terms.level),
-        "parameter": _axis(terms.parameter),
-        "conditions": conditions,
-        "variants": titles("variant", terms.variants),
-        "subsets": titles("subset", terms.subsets),
-        "probes": titles("probe", terms.probes),
-        "texts": titles("texts", _TEXTS),
+        "panels": plan_choices(values, several_runs=len(study.runs) > 1),
     }
-
-
-def _main_numbers(own: Sequence[Trajectory]) -> dict[str, dict[str, Any]]:
-    """By metric, what is shown first: the number that `plan_overview` would take."""
-    by_metric: dict[str, list[Trajectory]] = {}
-    for number in own:
-        if number.is_value:
-            by_metric.setdefault(number.metric, []).append(number)
-    return {
-        metric: {
-            name: value if isinstance(value := getattr(main, name), str) else _number(value)
-            for name in ("variant", *DETAILS)
-        }
-        for metric, main in ((metric, main_number(offered)) for metric, offered in by_metric.items())
-    }
-
-
-_CONDITIONS = {"": "all conditions", "none": "untouched images"}
-_TEXTS = {"own": "of each revision", "last": "of the last revision"}
-
-
-def _axis(axis: Axis | None) -> dict[str, Any] | None:
-    if axis is None:
-        return None
-    return {"title": axis.title, "unit": axis.unit, "log": axis.log, "descending": axis.descending}
 
 
 def _term(term: Term) -> dict[str, Any]:
@@ -275,10 +219,8 @@ def _term(term: Term) -> dict[str, Any]:
         "neutral": term.neutral,
         "neutralTitle": term.neutral_title,
         "poles": list(term.poles) if term.poles else None,
-        "restsOn": term.rests_on,
         "mirrors": term.mirrors,
         "log": term.log,
-        "isLevel": term.is_level,
         "hide": term.hide_not_interpretable,
         "overview": term.overview and term.overview.rank,
     }
@@ -311,29 +253,58 @@ class _Strings:
         return list(self._places)
 
 
-def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dict[str, Any]:
+def _words(facet: str, numbers: Iterable[Number]) -> dict[str, Any]:
+    """The words of a facet, once for each value of a kind, and the place of each number's among them."""
+    known: dict[tuple[Any, ...], tuple[int, str]] = {}
+    places = []
+    for number in numbers:
+        of_condition = (
+            number.facets["condition"] if facet in RAMPS else ""
+        )  # conditions may have their own axis
+        key = (number.example.kind, number.facets[facet], of_condition)
+        places.append(known.setdefault(key, (len(known), facet_words(number, facet)))[0])
+    return {"titles": [title for _, title in known.values()], "places": places}
+
+
+_Key = tuple[str, tuple[Any, ...], str, str]
+
+
+def _numbers(study: Study) -> dict[_Key, Number]:
+    """What the trajectories show, whatever the run, in the order of the table.
+
+    By benchmark, columns of `_NUMBER`, setup, and the title of a reference: one may have two titles for two metrics.
+    """
+    numbers: dict[_Key, Number] = {}
+    for trajectory, setup in zip(study.trajectories, _setups(study.trajectories), strict=True):
+        title = "" if trajectory.role in ("value", "diagnostic") else trajectory.reference_terms.title
+        values = tuple(getattr(trajectory, name) for name in _NUMBER)
+        key = ("/".join(trajectory.benchmark), values, setup, title)
+        numbers.setdefault(key, Number(len(numbers), setup)).runs.append(trajectory)
+    return numbers
+
+
+def _series(
+    study: Study, runs: Sequence[str], benchmarks: Sequence[str], numbers: Mapping[_Key, Number]
+) -> dict[str, Any]:
     strings = _Strings()
     places = {id(number): index for index, number in enumerate(study.trajectories)}
-    columns = ("benchmark", *_NUMBER, "setup", "title", "drawn")
     run_places = {name: index for index, name in enumerate(runs)}
-    benchmark_places = {name: index for index, name in enumerate(benchmarks)}
-    numbers: dict[tuple[Any, ...], int] = {}  # runs share most of them
-    shared = []
-    for number, setup in zip(study.trajectories, _setups(study.trajectories), strict=True):
-        own = number.role in ("value", "diagnostic")
-        values = (getattr(number, name) for name in _NUMBER)
-        key = (
-            benchmark_places["/".join(number.benchmark)],
+    columns = ("benchmark", *_NUMBER, "setup", "title", "drawn")
+    rows = [
+        (
+            benchmarks.index(benchmark),
             *(strings(value) if isinstance(value, str) else _number(value) for value in values),
             strings(setup),
-            -1 if own else strings(number.reference_terms.title),
-            int(own or number.reference_terms.drawn),
+            strings(title) if title else -1,
+            int(not title or number.example.reference_terms.drawn),
         )
-        shared.append(numbers.setdefault(key, len(numbers)))
+        for (benchmark, values, setup, title), number in numbers.items()
+    ]
+    shared = {id(run): number.place for number in numbers.values() for run in number.runs}
     return {
         "run": [run_places[number.run] for number in study.trajectories],
-        "number": shared,
-        "columns": dict(zip(columns, map(list, zip(*numbers, strict=True)), strict=True)),
+        "number": [shared[id(number)] for number in study.trajectories],
+        "columns": dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)),
         "texts": [name for name in (*_NUMBER, "setup") if name not in ("layer", "level", "parameter")],
         "references": {
             index: [places[id(other)] for other in number.references]
@@ -342,6 +313,7 @@ def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dic
         },
         "points": [_points(number, strings) for number in study.trajectories],
         "strings": strings.listed(),
+        "words": {name: _words(name, numbers.values()) for name in FACETS},
     }
 
 

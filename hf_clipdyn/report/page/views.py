@@ -1,64 +1,46 @@
-"""What the kept trials of a study show on the page: galleries of stimuli, decisions among classes, response curves.
+"""The kept trials of a study, read for the charts of the page: which cells, how many, and what a kind makes of them."""
 
-Decisions are counted: confusion matrices, and by class which of two cues decided. Everything is an integer count, or an
-interval in ten thousandths. A benchmark with many classes, ways of asking or revisions is cut to `_MOST_LETTERS`, and
-the part says what is left out. Response curves are distances by contrast, epoch by epoch, beside the contrast that
-people need.
-"""
-
-import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
 from hf_clipdyn.benchmarks.base import Kind
-from hf_clipdyn.benchmarks.gallery import CurvesView, Gallery, GalleryView, ResponseCurve, View
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, View
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import SubsetWarning
 from hf_clipdyn.data.registry import builder_class
-from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
-from hf_clipdyn.metrics.bootstrap import clustered_share_interval, wilson_interval
+from hf_clipdyn.errors import EvaluationError, shown
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 
 __all__ = [
-    "decisions",
     "evenly",
     "gallery_cells",
+    "kind_cells",
     "label_names",
     "local_source",
-    "psychometric",
     "read_gallery",
+    "read_view",
     "spread_cells",
+    "view_of",
 ]
 
 _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
-_MOST_CLASSES = 24
-_MOST_LETTERS = 500_000  # of all matrices of one benchmark
-_LETTERS_OF_A_COUNT = 1.5
-_MOST_INTERVALS = 8_000  # of one benchmark; each takes half a millisecond
-_IN = 10_000  # ends of intervals are whole numbers of this fraction
-_LOGS_IN = 1000  # logarithms of responses are whole numbers of this fraction
-_MOST_NUMBERS = 60_000  # of the curves of one benchmark
 
-Codes = NDArray[np.int64]
-_Key = tuple[str, float | None, float | None]
 T = TypeVar("T")
 V = TypeVar("V", bound=View[Any])
 
 
-def _kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
+def kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
     """Kinds that are known here, and the cells of one benchmark in the order of training, with the models' own texts.
 
     Of several cells of one revision, as with other settings, the first counts.
@@ -73,8 +55,8 @@ def _kind_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
 
 
 def gallery_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]]:
-    """The `_kind_cells` of kinds with a gallery."""
-    return ((kind, cells) for kind, cells in _kind_cells(study) if _view(kind, GalleryView))
+    """The `kind_cells` of kinds with a gallery."""
+    return ((kind, cells) for kind, cells in kind_cells(study) if view_of(kind, GalleryView))
 
 
 def spread_cells(cells: pd.DataFrame, most: int = _MOST_CELLS) -> pd.DataFrame:
@@ -96,8 +78,8 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
     """What the kind makes of the trials of a row of cells; None if there are none, or of an earlier version."""
     if cell.cell in study.galleries:
         return study.galleries[cell.cell]
-    view = _view(kind, GalleryView)
-    gallery = None if view is None else _read(study, kind, view, cell)
+    view = view_of(kind, GalleryView)
+    gallery = None if view is None else read_view(study, kind, view, cell)
     if view is not None and gallery is not None and view.last_rows:
         settings = json_object(str(cell.settings)) or {}
         gallery = replace(gallery, last_rows=int(settings.get(view.last_rows) or 0))
@@ -106,11 +88,12 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
     return gallery
 
 
-def _view(kind: type[Kind[Any]], wanted: type[V]) -> V | None:
+def view_of(kind: type[Kind[Any]], wanted: type[V]) -> V | None:
+    """The view of this type that a kind declares."""
     return next((view for view in kind.views if isinstance(view, wanted)), None)
 
 
-def _read(study: Study, kind: type[Kind[Any]], view: View[T], cell: Any) -> T | None:
+def read_view(study: Study, kind: type[Kind[Any]], view: View[T], cell: Any) -> T | None:
     """What a view shows of a cell; None without trials, or from those of an earlier version."""
     trials = study.trials.of(str(cell.cell), view.columns)
     if trials is None or trials.empty or set(view.columns) - set(trials.columns) - set(kind.later_columns):
@@ -137,359 +120,3 @@ def local_source(dataset: str, schemas: tuple[str, ...], folder: Path | None = N
 def label_names(source: Source | None) -> tuple[str, ...]:
     """The names that the rows have for their classes; none if they have none."""
     return () if source is None else tuple(getattr(source.dataset.features.get("label"), "names", None) or ())
-
-
-def _class_names(dataset: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the classes of a data set by their number; none if they are not known on this machine."""
-    with suppress(ClipDynError):
-        known = tuple(getattr(builder_class(dataset), "classes", ()))
-        return known or label_names(local_source(dataset, schemas))
-    return ()
-
-
-def decisions(study: Study) -> dict[str, Any] | None:
-    """Counts of (true class, decision) by benchmark, run and revision, for JSON.
-
-    Returns:
-        None if no benchmark has trials with decisions among classes. Else by benchmark (``kind/dataset``):
-
-        - ``classes``: names; ``of``: number of all classes; ``leftOut``: sentences on what is not there.
-        - ``truths``: titles of the columns that a decision is counted against ("shape", "texture"); with two, only
-          images in which they differ count.
-        - ``ways``: of asking. ``runs``: for each run ``revisions`` (names) and, by way and truth, a text for each
-          revision: the counts row by row, with commas between; a class's row has a column for each class and one for
-          any other answer; 0 is empty.
-        - ``people``: such a text for each truth, over all answers of all observers; null without any.
-        - ``categories``: null, or ``ways`` and for each run by way and revision a list for each class: decisions for
-          the first truth, for the second, images, and the ends of the interval of their share (null if undefined);
-          ``observers``: their names and lists; ``mean``: of the observers' shares by class, with its interval and
-          their number.
-    """
-    parts = {}
-    for kind, cells in gallery_cells(study):
-        part = _part(study, kind, cells)
-        if part is not None:
-            parts[f"{kind.name}/{cells['dataset'].iloc[0]}"] = part
-    return parts or None
-
-
-def _part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> dict[str, Any] | None:
-    """The part of one benchmark; None without decisions."""
-    known = [gallery for _, gallery in _galleries(study, kind, cells.drop_duplicates("run", keep="last"))]
-    if not known:
-        return None
-    first = known[0]
-    counter = _Counter.of(known, cells["dataset"].iloc[0], kind, _confidence_level(study))
-    kept, ways = _affordable(cells, first, len(counter.chosen))
-    both = [name for name in ways if name in first.choosing] if first.lure is not None else []
-    if len(kept) * len(counter.chosen) * len(both) > _MOST_INTERVALS:
-        both = both[:1]
-    runs: dict[str, Any] = {}
-    for run, of_run in kept.groupby("run", sort=False):
-        if galleries := _galleries(study, kind, of_run):
-            runs[str(run)] = _run(galleries, ways, both, counter)
-    observers = _observers(first, counter) if first.observers is not None and len(first.observers) else None
-    return {
-        "classes": counter.titles,
-        "of": counter.total,
-        "truths": list(_truths(first)),
-        "ways": ways,
-        "leftOut": _left_out(counter, len(first.answers) - len(ways), len(kept), len(cells)),
-        "runs": runs,
-        "people": observers and observers.pop("matrices"),
-        "categories": {"ways": both, **(observers or {})} if both else None,
-    }
-
-
-def _affordable(cells: pd.DataFrame, gallery: Gallery, classes: int) -> tuple[pd.DataFrame, list[str]]:
-    """The cells and the ways of asking that fit: first fewer ways, then fewer revisions."""
-    letters = len(_truths(gallery)) * classes * (classes + 1) * _LETTERS_OF_A_COUNT
-    kept = spread_cells(cells)
-    ways = max(1, int(_MOST_LETTERS // (letters * len(kept))))
-    return spread_cells(kept, int(_MOST_LETTERS // letters)), list(gallery.answers)[:ways]
-
-
-def _confidence_level(study: Study) -> float:
-    known = study.results.rows["confidence_level"].dropna()
-    return float(known.iloc[0]) if len(known) else 0.95
-
-
-def _galleries(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> list[tuple[Any, Gallery]]:
-    """The cells whose gallery has decisions among classes."""
-    read = ((cell, read_gallery(study, kind, cell)) for cell in cells.itertuples(index=False))
-    return [
-        (cell, gallery)
-        for cell, gallery in read
-        if gallery is not None and gallery.answer == "class" and gallery.truth is not None and gallery.answers
-    ]
-
-
-def _left_out(counter: "_Counter", ways: int, kept: int, measured: int) -> list[str]:
-    sentences = []
-    if len(counter.chosen) < counter.total:
-        sentences.append(
-            f"Only {len(counter.chosen)} of {counter.total:,} classes are shown: those with the most "
-            "confusions at the end of training."
-        )
-    if ways > 0:
-        sentences.append(f"{ways} more variants (prompts, probes) are left out.")
-    if kept < measured:
-        sentences.append(f"Only {kept:,} of {measured:,} revisions are shown.")
-    return sentences
-
-
-def _truths(gallery: Gallery) -> dict[str, pd.Series]:
-    """What decisions are counted against, by title."""
-    truths = {gallery.truth_title: gallery.truth}
-    if gallery.lure is not None:
-        truths[gallery.lure_title] = gallery.lure
-    return {title: series for title, series in truths.items() if series is not None}
-
-
-def _in_conflict(gallery: Gallery) -> pd.Index:
-    """The items that count: all, or those whose two cues differ."""
-    truth, lure = gallery.truth, gallery.lure
-    assert truth is not None
-    return truth.index if lure is None else truth.index[(truth != lure.reindex(truth.index)).to_numpy(bool)]
-
-
-def _side_by_side(gallery: Gallery, way: str, truth: str) -> tuple[pd.Series, pd.Series]:
-    """The truth and the decisions of the items that count, with object values."""
-    answers = gallery.answers[way]
-    answers = answers[answers.index.isin(_in_conflict(gallery))].astype(object)
-    return _truths(gallery)[truth].reindex(answers.index).astype(object), answers
-
-
-@dataclass(frozen=True, eq=False)
-class _Counter:
-    """Counts decisions among the classes that are shown.
-
-    Attributes:
-        chosen: their names or numbers, as in the trials.
-        titles: as they are shown.
-        total: number of all classes.
-        confidence_level: of the intervals.
-    """
-
-    chosen: pd.Index
-    titles: list[str]
-    total: int
-    confidence_level: float
-
-    @classmethod
-    def of(
-        cls, last: Sequence[Gallery], dataset: str, kind: type[Kind[Any]], confidence_level: float
-    ) -> "_Counter":
-        """All classes if they are few, else those with most wrong decisions from or to them."""
-        cues = [cue.astype(object) for gallery in last for cue in _truths(gallery).values()]
-        every = pd.Index(sorted(pd.unique(pd.concat(cues).dropna())))
-        chosen = every
-        if len(every) > _MOST_CLASSES:
-            wrong = pd.Series(0, index=every)
-            for gallery in last:
-                truth, decided = _side_by_side(
-                    gallery, next(iter(gallery.answers)), next(iter(_truths(gallery)))
-                )
-                for side in (truth[truth != decided], decided[truth != decided]):
-                    wrong = wrong.add(side.value_counts().reindex(every, fill_value=0))
-            most = wrong.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]
-            chosen = pd.Index(sorted(most))
-        numbered = pd.api.types.is_integer_dtype(pd.Series(list(every)))
-        names = _class_names(dataset, kind.schemas) if numbered else ()
-        titles = [
-            names[value]
-            if numbered and 0 <= value < len(names)
-            else f"class {value}"
-            if numbered
-            else str(value)
-            for value in chosen
-        ]
-        return cls(chosen, titles, max(len(every), len(names)), confidence_level)
-
-    def codes(self, values: pd.Series) -> Codes:
-        """Positions among the chosen; that of any other answer, or none, is their number."""
-        places = self.chosen.get_indexer(pd.Index(values.astype(object)))
-        return np.where(places < 0, len(self.chosen), places).astype(np.int64)
-
-    def matrix(self, truth: pd.Series, decided: pd.Series) -> str:
-        """Rows of counts as one text."""
-        n = len(self.chosen)
-        rows, columns = self.codes(truth), self.codes(decided)
-        known = rows < n
-        counts = np.bincount(rows[known] * (n + 1) + columns[known], minlength=n * (n + 1))
-        return ",".join(str(count) if count else "" for count in counts.tolist())
-
-    def categories(self, gallery: Gallery, answers: pd.Series) -> list[list[int | None]]:
-        """For each class of the truth: decisions for it, for the lure, images, and the interval of the share."""
-        truth, lure = (cue.reindex(answers.index).astype(object) for cue in _truths(gallery).values())
-        codes = self.codes(truth)
-        for_truth = np.asarray(answers == truth, np.float64)
-        for_lure = np.asarray(answers == lure, np.float64)
-        ways = _cluster_codes(gallery, answers.index)
-        rows = []
-        for code in range(len(self.chosen)):
-            own = codes == code
-            s, t = for_truth[own], for_lure[own]
-            ends = self._interval(s, s + t, [way[own] for way in ways])
-            rows.append([int(s.sum()), int(t.sum()), int(own.sum()), *ends])
-        return rows
-
-    def _interval(
-        self, hits: NDArray[np.float64], decided: NDArray[np.float64], ways: Sequence[Codes]
-    ) -> list[int | None]:
-        """Clustered if there are two clusters of each kind, else Wilson's."""
-        total = float(decided.sum())
-        if not total:
-            return [None, None]
-        ends = [np.nan, np.nan]
-        if ways:
-            ends = clustered_share_interval(hits, decided, ways, self.confidence_level)
-        if np.isnan(ends).any():
-            ends = wilson_interval(float(hits.sum()) / total, total, self.confidence_level)
-        return [round(end * _IN) for end in ends]
-
-
-def _cluster_codes(gallery: Gallery, items: pd.Index) -> list[Codes]:
-    if gallery.clusters is None:
-        return []
-    columns = gallery.clusters.reindex(items)
-    return [np.asarray(pd.factorize(columns[name])[0], np.int64) for name in columns]
-
-
-def _run(
-    kept: Sequence[tuple[Any, Gallery]], ways: Sequence[str], both: Sequence[str], counter: _Counter
-) -> dict[str, Any]:
-    """The revisions of one run; a revision that was not asked in one of the ways has null there."""
-
-    def matrices(gallery: Gallery, way: str) -> list[str]:
-        return [counter.matrix(*_side_by_side(gallery, way, truth)) for truth in _truths(gallery)]
-
-    def categories(gallery: Gallery, way: str) -> list[list[int | None]]:
-        return counter.categories(gallery, _side_by_side(gallery, way, gallery.truth_title)[1])
-
-    def counts(count: Callable[[Gallery, str], Any], asked: Sequence[str]) -> list[list[Any]]:
-        return [
-            [count(gallery, way) if way in gallery.answers else None for way in asked] for _, gallery in kept
-        ]
-
-    run = {"revisions": [str(cell.revision) for cell, _ in kept], "matrices": counts(matrices, ways)}
-    return run | ({"categories": counts(categories, both)} if both else {})
-
-
-def _observers(gallery: Gallery, counter: _Counter) -> dict[str, Any]:
-    """The same counts for people: matrices over all answers, and the categories of each observer."""
-    assert gallery.observers is not None
-    answers = gallery.observers[gallery.observers["item"].isin(_in_conflict(gallery))].reset_index(drop=True)
-    matrices = [
-        counter.matrix(series.reindex(answers["item"]).reset_index(drop=True), answers["decision"])
-        for series in _truths(gallery).values()
-    ]
-    people: dict[str, Any] = {"matrices": matrices}
-    if gallery.lure is None:
-        return people
-    decided = {
-        str(name): own.set_index("item")["decision"].astype(object)
-        for name, own in answers.groupby("observer", sort=True)
-    }
-    observers = [{"name": name, "rows": counter.categories(gallery, own)} for name, own in decided.items()]
-    return people | {"observers": observers, "mean": _means(observers, counter)}
-
-
-def _means(observers: Sequence[Mapping[str, Any]], counter: _Counter) -> list[list[int | None]]:
-    """By class the mean of the observers' shares, Student's interval over the observers, and their number."""
-    means: list[list[int | None]] = []
-    for rows in zip(*(observer["rows"] for observer in observers), strict=True):
-        shares = np.array([s / (s + t) for s, t, *_ in rows if s + t])
-        n = len(shares)
-        if not n:
-            means.append([None, None, None, 0])
-            continue
-        mean, ends = float(shares.mean()), [math.nan, math.nan]
-        if n > 1:
-            quantile = special.stdtrit(n - 1, (1 + counter.confidence_level) / 2)
-            half = float(quantile * shares.std(ddof=1) / np.sqrt(n))
-            ends = [max(0.0, mean - half), min(1.0, mean + half)]
-        means.append([*(None if math.isnan(end) else round(end * _IN) for end in (mean, *ends)), n])
-    return means
-
-
-def psychometric(study: Study) -> dict[str, Any] | None:
-    """The response curves of the projection by benchmark, run and revision, for JSON.
-
-    Returns:
-        None if no benchmark has trials with such curves. Else by benchmark (``kind/dataset``):
-
-        - ``metric``: whose values are the contrasts of equal response.
-        - ``conditions``: each with ``condition``, ``level``, ``parameter``, ``contrasts`` and ``human``.
-        - ``runs``: for each run ``revisions`` (names) and ``curves``: by revision and condition null, or the log10 of
-          the response over the criterion's at each contrast, in thousandths; null for a response of 0.
-        - ``baselines``: such curves of what reads no model, by name; those of the first cell.
-        - ``sparse``: whether some revisions are left out.
-    """
-    parts = {}
-    for kind, cells in _kind_cells(study):
-        view = _view(kind, CurvesView)
-        part = None if view is None else _curves_part(study, kind, view, cells)
-        if part is not None:
-            parts[f"{kind.name}/{cells['dataset'].iloc[0]}"] = part
-    return parts or None
-
-
-def _curves_part(
-    study: Study, kind: type[Kind[Any]], view: CurvesView, cells: pd.DataFrame
-) -> dict[str, Any] | None:
-    conditions: dict[_Key, ResponseCurve] = {}
-    by_run: dict[str, list[tuple[str, Sequence[ResponseCurve]]]] = {}
-    probe = _read(study, kind, view, next(cells.tail(1).itertuples(index=False))) or ()
-    numbers = sum(len(curve.contrasts) for curve in probe if not curve.reference) or 1
-    kept = spread_cells(spread_cells(cells), _MOST_NUMBERS // numbers)
-    for run, of_run in kept.groupby("run", sort=False):
-        for cell in of_run.itertuples(index=False):
-            curves = _read(study, kind, view, cell) or ()
-            for curve in curves:
-                conditions.setdefault(_key(curve), curve)
-            if curves:
-                by_run.setdefault(str(run), []).append((str(cell.revision), curves))
-    if not conditions:
-        return None
-    order = list(conditions)
-    first = next(iter(by_run.values()))[0][1]
-    names = dict.fromkeys(curve.reference for curve in first if curve.reference)
-    return {
-        "metric": view.metric,
-        "conditions": [
-            {
-                "condition": curve.condition,
-                "level": curve.level if curve.level is None or math.isfinite(curve.level) else None,
-                "parameter": curve.parameter,
-                "contrasts": list(curve.contrasts),
-                "human": curve.human,
-            }
-            for curve in conditions.values()
-        ],
-        "runs": {
-            run: {
-                "revisions": [revision for revision, _ in of_run],
-                "curves": [_logs(curves, order, "") for _, curves in of_run],
-            }
-            for run, of_run in by_run.items()
-        },
-        "baselines": {name: _logs(first, order, name) for name in names},
-        "sparse": len(kept) < len(cells),
-    }
-
-
-def _key(curve: ResponseCurve) -> _Key:
-    return curve.condition, curve.level, curve.parameter
-
-
-def _logs(
-    curves: Sequence[ResponseCurve], order: Sequence[_Key], reference: str
-) -> list[list[int | None] | None]:
-    own = {_key(curve): curve.responses for curve in curves if curve.reference == reference}
-    return [
-        [round(_LOGS_IN * math.log10(response)) if response > 0 else None for response in own[key]]
-        if key in own
-        else None
-        for key in order
-    ]

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,12 +15,11 @@ import pandas as pd
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
-from hf_clipdyn.report import claims as claims_of
+from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
-from hf_clipdyn.report.page import front, models, views
+from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
-from hf_clipdyn.report.page.charts import page_charts
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.study import Study, read_study
@@ -37,14 +36,6 @@ from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = ["write_report"]
 
-Part = Callable[[Study], Mapping[str, Any] | None]
-_PARTS: dict[str, Part] = {
-    "claims": claims_of.payload,
-    "decisions": views.decisions,
-    "differences": models.payload,
-    "psychometric": views.psychometric,
-}
-"""What other modules of this package add to the page's data, by the name under which the program finds it."""
 _STYLES = ("page.css", "tryit.css")
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
@@ -152,9 +143,8 @@ def render(
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    charts = page_charts(taken={*_PARTS, "stimuli", "tryit"})
-    plugged = {name: chart.payload for name, chart in charts.items()}
-    parts = {name: part(study) for name, part in (_PARTS | plugged).items()}
+    known = charts()
+    parts = {name: chart.payload(study) for name, chart in known.items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
     parts["tryit"] = try_it
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
@@ -196,7 +186,7 @@ def render(
         style=_verbatim("".join(map(_text, _STYLES))),
         data=_verbatim(_json(data)),
         plotly=_verbatim(_script(_text("vendor/plotly-cartesian.min.js"))),
-        program=_verbatim(_script(_program([chart.script for chart in charts.values()]))),
+        program=_verbatim(_script(_program([chart.program() for chart in known.values()]))),
     )
 
 
@@ -205,17 +195,19 @@ def _text(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _program(plugged: Sequence[str] = ()) -> str:
-    """The program's files inside the scope of one function, in a fixed order, those of plug-ins before the last."""
+def _program(of_charts: Sequence[str]) -> str:
+    """The program's files inside the scope of one function, in a fixed order; a chart's in its own, before the last."""
     texts = {
-        script.name: _COMMENT.sub("", script.read_text(encoding="utf-8"))
+        script.name: script.read_text(encoding="utf-8")
         for script in (files(__package__) / "js").iterdir()
         if script.name.endswith(".js")
     }
     others = sorted(set(texts) - {*_FIRST, *_LAST})
-    own = [texts[name] for name in (*_FIRST, *others)]
-    joined = "\n".join([*own, *(f"{{\n{script}\n}}" for script in plugged), *(texts[name] for name in _LAST)])
-    return f'(() => {{\n"use strict";\n{joined}}})();'
+    blocks = [f"{{\n{script}\n}}" for script in of_charts if script]
+    joined = "\n".join(
+        [*(texts[name] for name in (*_FIRST, *others)), *blocks, *(texts[name] for name in _LAST)]
+    )
+    return f'(() => {{\n"use strict";\n{_COMMENT.sub("", joined)}}})();'
 
 
 def _json(data: Mapping[str, Any]) -> str:

@@ -4,30 +4,40 @@
 //   registerView, registerSection, registerFold      what the page consists of
 //   state.get(key, fallback), state.set(key, value), state.watch(keys, fn)
 //   live(element, keys, render, move)   render when it is in sight, and again when a key or the theme changes
-//   select(filter), position(run, index, x), revisionAt(run, t), stop(), visibleRuns()
+//   position(run, index, x), revisionAt(run, t), stop(), visibleRuns()
 //   value(v), withInterval(v, lo, hi), number(level), brief(v), escape(text), h(tag, attributes, ...children)
 //   choiceBar(), control(container, {key, label, options, fallback})
 //
 // A series: {id, run, benchmark, metric, variant, texts, probe, layer, subset, condition, level, parameter, role,
-// reference, setup, title, drawn, references: [series], r, v, lo, hi, n, clusters, ok, note}. `run` is one of DATA.runs,
-// `benchmark` the name of one of DATA.benchmarks; r[i] is the index of the revision in run.revisions; an undefined v[i]
-// is null, and note[i] its cause; ok[i] is false if the number is not interpretable.
+// reference, setup, title, drawn, words, references: [series], r, v, lo, hi, n, clusters, ok, note}. `run` is one of
+// DATA.runs, `benchmark` the name of one of DATA.benchmarks; `words` says metric to setup in words; r[i] is the index of the
+// revision in run.revisions; an undefined v[i] is null, and note[i] its cause; ok[i] is false if the number is not
+// interpretable. A number is what the series of several runs share; it has them as `series`.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 DATA.series = readSeries(DATA.series);
 
 function readSeries(packed) {
-  const { columns, strings } = packed;
+  const { columns, strings, words } = packed;
   DATA.runs.forEach((run, index) => { run.index = index; });
   const numbers = columns.benchmark.map((benchmark, at) => {
-    const number = { benchmark: DATA.benchmarks[benchmark].name };
+    const number = { benchmark: DATA.benchmarks[benchmark].name, words: {}, series: [] };
     for (const name of packed.texts) number[name] = strings[columns[name][at]];
     for (const name of ["layer", "level", "parameter"]) number[name] = readNumber(columns[name][at]);
+    for (const name of Object.keys(words)) number.words[name] = words[name].titles[words[name].places[at]];
     return { ...number, title: columns.title[at] < 0 ? "" : strings[columns.title[at]], drawn: Boolean(columns.drawn[at]) };
   });
   const series = packed.points.map((points, id) =>
-    ({ id, run: DATA.runs[packed.run[id]], ...numbers[packed.number[id]], ...readPoints(points, strings) }));
-  for (const each of series) each.references = (packed.references[each.id] ?? []).map((id) => series[id]);
+    ({ ...numbers[packed.number[id]], id, run: DATA.runs[packed.run[id]], ...readPoints(points, strings) }));
+  for (const each of series) {
+    each.references = (packed.references[each.id] ?? []).map((id) => series[id]);
+    each.series.push(each);
+  }
+  for (const panel of DATA.benchmarks.flatMap(({ panels }) => panels)) {
+    for (const split of Object.keys(panel.lines)) panel.lines[split] = panel.lines[split].map((at) => numbers[at]);
+    panel.thresholds = panel.thresholds?.flatMap((at) => numbers[at].series);
+    [panel.of] = panel.lines.run;
+  }
   return series;
 }
 
@@ -52,17 +62,6 @@ function readPoints({ e, v, l, h, n, k, r, x, c }, strings) {
     ok,
     note: v.map((_, i) => (c && i in c ? strings[c[i]] : "")),
   };
-}
-
-const seriesOf = new Map(DATA.benchmarks.map((one) => [one.name, []]));
-for (const one of DATA.series) seriesOf.get(one.benchmark).push(one);
-
-/** The series whose columns have these values (a list: one of them); a benchmark's name makes it fast. */
-function select(filter) {
-  const wanted = Object.entries(filter);
-  const among = typeof filter.benchmark === "string" ? seriesOf.get(filter.benchmark) ?? [] : DATA.series;
-  return among.filter((one) =>
-    wanted.every(([name, value]) => (Array.isArray(value) ? value.includes(one[name]) : one[name] === value)));
 }
 
 // ---------------------------------------------------------------- state
@@ -186,6 +185,13 @@ function revisionAt(run, t = stop()) {
   let found = 0;
   clock.forEach((place, i) => { if (place !== null && place <= at + 1e-9) found = i; });
   return found;
+}
+
+/** The place among the kept revisions of a run that the slider names: the last kept one at or before it. */
+function keptAt(run, revisions) {
+  const at = revisionAt(run);
+  const places = revisions.map((name) => run.revisions.indexOf(name));
+  return Math.max(places.findLastIndex((place) => place <= at), 0);
 }
 
 /** The runs that are not switched off. */

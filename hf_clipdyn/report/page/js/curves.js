@@ -1,4 +1,6 @@
-// Curves, a line for each epoch: a metric over the levels of a condition with its threshold, and responses over contrast.
+// Curves, a line for each epoch: a metric over the levels of a condition, with its threshold. Other files may use:
+//
+//   drawnRevisions(indices, now), rampTrace(points, …), rampWords(run, drawn)    a line for each epoch, the slider's in bold
 
 const MOST_EPOCHS = 14; // lines beside the slider's
 
@@ -7,75 +9,34 @@ registerView({
   title: "Curves over the levels, epoch by epoch",
   rank: 20,
   wide: true,
-  applies: (benchmark) => DATA.meta.overTraining && levelled(benchmark).length > 0,
+  applies: (benchmark) => DATA.meta.overTraining && panelsOf(benchmark, "curves").length > 0,
   mount: mountCurves,
 });
 
-registerView({
-  name: "psychometric",
-  title: "Psychometric curves, epoch by epoch",
-  rank: 30,
-  wide: true,
-  applies: (benchmark) => Boolean(DATA.parts.psychometric?.[benchmark.name]),
-  mount: mountPsychometric,
-});
-
-/** Values that are known at three levels or more of one condition. */
-function levelled(benchmark) {
-  const values = valuesOf(benchmark).filter((one) => one.level !== null);
-  const levels = new Map();
-  const name = (one) => JSON.stringify([one.metric, one.condition]);
-  for (const one of values) levels.set(name(one), (levels.get(name(one)) ?? new Set()).add(one.level));
-  return values.filter((one) => levels.get(name(one)).size > 2);
-}
-
-const OF_CURVES = ["metric", "variant", "texts", "condition", "probe", "layer", "subset", "parameter", "setup"];
-
 function mountCurves(element, benchmark) {
   const key = (name) => `${benchmark.name}.curves.${name}`;
-  const values = levelled(benchmark);
-  const bar = choiceBar();
-  const chart = h("div", { class: "slot" });
+  const panels = panelsOf(benchmark, "curves");
+  const { bar, chart, note } = frameOf(element, 420);
   const caption = h("strong", {});
   const small = h("div", { class: "slot" });
   const aside = h("figure", { id: `${benchmark.anchor}-threshold` }, h("figcaption", {}, caption), small);
-  const note = h("p", { class: "quiet" });
-  reserve(chart, 420);
-  element.append(bar, h("div", { class: "pair" }, h("figure", {}, chart, note), aside));
-  const choices = Object.fromEntries(OF_CURVES.map((name) => [name, control(bar, { key: key(name), label: LABELS[name], options: [["", ""]] })]));
-  const run = runControl(bar, key("run"), values.map((one) => one.run));
-  live(element, ["t", "x", "seeds", "hidden", key("run"), ...OF_CURVES.map(key)], () => {
-    let left = values;
-    const chosen = {};
-    for (const name of OF_CURVES) {
-      left = narrowed(benchmark, left, name, choices, chosen);
-    }
-    const one = run();
-    const alike = select({ benchmark: benchmark.name, role: "value", texts: chosen.texts, condition: chosen.condition, probe: chosen.probe,
-      layer: chosen.layer, subset: chosen.subset, setup: chosen.setup })
-      .filter((each) => benchmark.terms[each.metric].isLevel);
-    drawCurves(chart, note, benchmark, left.filter((each) => each.run === one), chosen, { run: one, threshold: alike.find((each) => each.run === one) });
-    aside.hidden = !alike.length;
-    if (alike.length) drawThreshold(small, caption, benchmark, alike, chosen);
+  element.append(h("div", { class: "pair" }, h("figure", {}, chart, note), aside));
+  const { keys, panel } = panelSelects(bar, panels, key);
+  const run = runControl(bar, key("run"), panels.flatMap(({ of }) => of.series.map((one) => one.run)));
+  live(element, ["t", "x", "seeds", "hidden", key("run"), ...keys], () => {
+    const chosen = panel();
+    drawCurves(chart, note, benchmark, chosen, run());
+    aside.hidden = !chosen.thresholds.length;
+    if (chosen.thresholds.length) drawThreshold(small, caption, benchmark, chosen);
   });
 }
 
-/** Places on the axis of the levels: on a logarithmic one, 0 and infinity lie one step beyond the others. */
-function levelPlaces(levels, axis) {
-  const known = levels.filter((each) => Number.isFinite(each) && (!axis.log || each > 0));
-  const low = Math.min(...known);
-  const high = Math.max(...known);
-  return (level) => {
-    if (Number.isFinite(level) && (!axis.log || level > 0)) return level;
-    const above = axis.log ? high * 2 : high + (high - low) / 6;
-    return level > 0 ? above : low / 2;
-  };
-}
-
-function levelTicks(levels, place, axis, width) {
+/** Layout of the axis of the levels of some series. */
+function levelTicks(series, axis, width) {
+  const place = (level) => levelPlace(level, axis);
+  const levels = [...new Set(series.map(({ level }) => level))].sort((a, b) => place(a) - place(b));
   const beyond = levels.filter((level) => place(level) !== level);
-  const unit = axis.unit ? `${axis.title} (${axis.unit})` : axis.title;
-  const titled = { title: { text: escape(unit) }, type: axis.log ? "log" : "linear" };
+  const titled = { title: { text: escape(axis.title) }, type: axis.log ? "log" : "linear" };
   const every = Math.ceil(levels.length / Math.max(2, Math.floor(width / 75)));
   const named = levels.filter((level, i) => i % every === 0 || beyond.includes(level));
   const exact = axis.log || beyond.length ? { tickvals: named.map(place), ticktext: named.map((each) => number(each)), tickangle: 0 } : {};
@@ -116,67 +77,41 @@ function rampWords(run, drawn) {
   return h("span", {}, `${run.revisions[drawn[0]] ?? ""} `, bar, ` ${run.revisions[drawn.at(-1)] ?? ""}. `);
 }
 
-function drawCurves(chart, note, benchmark, series, chosen, { run, threshold }) {
-  const term = benchmark.terms[chosen.metric];
-  const axis = levelAxis(benchmark, chosen.condition) ?? { title: "level", unit: "", log: false, descending: false };
-  const sorted = [...series].sort((a, b) => a.level - b.level);
-  const levels = sorted.map((one) => one.level);
-  const place = levelPlaces(levels, axis);
-  const indices = [...new Set(sorted.flatMap((one) => one.r))].sort((a, b) => a - b);
+function drawCurves(chart, note, benchmark, panel, run) {
+  const { axis, of } = panel;
+  const term = benchmark.terms[of.metric];
+  const series = panel.lines.run.flatMap((number) => number.series.filter((each) => each.run === run));
+  const threshold = panel.thresholds.find((each) => each.run === run);
+  const indices = [...new Set(series.flatMap((one) => one.r))].sort((a, b) => a - b);
   const now = indices.findLast((r) => r <= revisionAt(run)) ?? indices[0];
   const drawn = drawnRevisions(indices, now);
   const own = colour(run);
-  const pointsOf = (r) => sorted.map((one) => ({ one, i: one.r.indexOf(r), x: place(one.level) }))
-    .filter(({ one, i }) => i >= 0 && !(term.hide && !one.ok[i]));
-  const words = ({ one, i }) => `<b>${escape(titleOf(benchmark, "level", one.level, chosen))}</b><br>${pointWords(one, i, null)}`;
-  const height = chart.clientWidth < 520 ? 340 : 420;
-  const { human, grey } = look();
+  const pointsOf = (r) => series.map((one) => ({ one, i: one.r.indexOf(r), x: levelPlace(one.level, axis) }))
+    .filter(({ one, i }) => i >= 0 && !(term.hide && !one.ok[i])).sort((a, b) => a.x - b.x);
+  const words = ({ one, i }) => `<b>${escape(one.words.level)}</b><br>${pointWords(one, i, null)}`;
+  const height = explorerHeight(chart);
   const bold = pointsOf(now);
+  const ends = (end) => bold.map(({ one, i }) => one[end][i]);
+  const { constants, traces: references } = levelReferences(referencesOf(series, benchmark, of.metric), axis);
   const traces = [
     ...drawn.filter((r) => r !== now).map((r) => rampTrace(pointsOf(r), { name: run.revisions[r], i: indices.indexOf(r), n: indices.length,
       x: (p) => p.x, y: ({ one, i }) => (one.ok[i] ? one.v[i] : null), text: words })),
-    ...levelReferenceTraces(benchmark, sorted, chosen, place, now, { human, grey }),
+    ...references.map((trace) => ({ ...trace, showlegend: false })),
     { ...rampTrace(bold, { name: run.revisions[now], bold: true, own, x: (p) => p.x, y: ({ one, i }) => one.v[i], text: words }),
-      error_y: { type: "data", symmetric: false, thickness: 1.4, width: 0, color: own,
-        array: bold.map(({ one, i }) => (one.hi[i] === null ? 0 : one.hi[i] - one.v[i])),
-        arrayminus: bold.map(({ one, i }) => (one.lo[i] === null ? 0 : one.v[i] - one.lo[i])) } },
+      error_y: errorBars(ends("v"), ends("lo"), ends("hi"), own, 1.4) },
   ];
-  const { constants } = levelConstants(benchmark, sorted, chosen.metric);
   const heights = traces.flatMap((trace) => trace.y).filter((y) => y !== null && Number.isFinite(y));
   const range = rangeOf(term, [], constants, [{ y: heights }]);
   draw(chart, traces, {
     shapes: [...referenceShapes(constants), ...thresholdShapes(threshold, now, own)],
     height, showlegend: false,
-    uirevision: [chosen.metric, chosen.condition, chosen.variant, chosen.probe].join(),
-    xaxis: levelTicks([...new Set(levels)], place, axis, chart.clientWidth),
-    yaxis: { range, ...scaleOf(term.log, range), title: { text: escape(term.unit ? `${term.title} (${term.unit})` : term.title) } },
+    uirevision: [of.metric, of.condition, of.variant, of.probe].join(),
+    xaxis: levelTicks(series, axis, chart.clientWidth),
+    yaxis: valueAxis(term, range),
   }, { alt: curveWords(term, axis, bold, run, now, threshold), height, marks: () => lineMarks([], constants, { line: false }) });
-  const people = traces.some((trace) => trace.meta?.human);
+  const people = references.some((trace) => trace.meta?.human);
   note.replaceChildren(`Bold: ${run.revisions[now]}; thin lines: the other epochs${drawn.length < indices.length ? `, ${drawn.length} of ${indices.length}` : ""}, `, rampWords(run, indices), [
     people ? "Brown: people." : "", thresholdWords(threshold, now)].filter(Boolean).join(" "));
-}
-
-/** References with a value at each level as curves: people bold and brown, others grey. */
-function levelReferenceTraces(benchmark, series, chosen, place, now, { human, grey }) {
-  const found = new Map();
-  for (const one of new Set(series.flatMap((each) => each.references))) {
-    if (!one.drawn || one.level === null) continue;
-    const i = Math.max(one.r.findLastIndex((r) => r <= now), 0);
-    if (one.v[i] === null) continue;
-    found.set(one.title, [...(found.get(one.title) ?? []), { one, i, x: place(one.level) }]);
-  }
-  return [...found].map(([title, points]) => {
-    const isHuman = points[0].one.role === "human";
-    points.sort((a, b) => a.x - b.x);
-    return { type: "scatter", mode: "lines+markers", name: escape(title), x: points.map((p) => p.x), y: points.map(({ one, i }) => one.v[i]),
-      line: { color: isHuman ? human : grey, width: isHuman ? 3 : 1.4, dash: isHuman ? "solid" : "dash" }, marker: { size: isHuman ? 6 : 4, color: isHuman ? human : grey },
-      hoverinfo: "text", hovertext: points.map(({ one, i }) => `<b>${broken(title)}</b><br>${pointWords(one, i, null)}`), meta: { human: isHuman } };
-  });
-}
-
-function levelConstants(benchmark, series, metric) {
-  const references = referencesOf(series, benchmark, metric).filter((one) => !one.series.some((each) => each.level !== null));
-  return { constants: referenceMarks(references).constants.filter((one) => one.line !== false) };
 }
 
 /** The threshold of a revision: its place among those of its series, or -1. */
@@ -204,110 +139,14 @@ function curveWords(term, axis, bold, run, now, threshold) {
 }
 
 /** The threshold over training, on the axis of the levels. */
-function drawThreshold(chart, caption, benchmark, series, chosen) {
-  const term = benchmark.terms[series[0].metric];
-  const axis = levelAxis(benchmark, chosen.condition) ?? { title: "level", unit: "", log: false };
-  const as = { ...term, log: axis.log };
-  const lines = runLines(series);
-  const range = rangeOf(as, lines, []);
+function drawThreshold(chart, caption, benchmark, { axis, thresholds }) {
+  const term = benchmark.terms[thresholds[0].metric];
+  const lines = runLines(thresholds);
+  const range = rangeOf({ ...term, log: axis.log }, lines, []);
   const height = chart.clientWidth < 520 ? 280 : 340;
-  caption.replaceChildren(`${term.title}, ${benchmark.conditions[chosen.condition].title}`);
+  caption.replaceChildren(`${term.title}, ${thresholds[0].words.condition}`);
   draw(chart, lineTraces(lines), {
     height, uirevision: xAxis(), xaxis: trainingAxis(), yaxis2: FOOT,
-    yaxis: { range: axis.descending ? [...range].reverse() : range, ...scaleOf(axis.log, range),
-      title: { text: escape(axis.unit ? `${axis.title} (${axis.unit})` : axis.title) } },
+    yaxis: { range: axis.descending ? [...range].reverse() : range, ...scaleOf(axis.log, range), title: { text: escape(axis.title) } },
   }, { alt: alternative(term.title, lines), height, marks: () => lineMarks(lines, []) });
-}
-
-// ---------------------------------------------------------------- responses over contrast
-
-function mountPsychometric(element, benchmark) {
-  const part = DATA.parts.psychometric[benchmark.name];
-  const key = (name) => `${benchmark.name}.response.${name}`;
-  const bar = choiceBar();
-  const chart = h("div", { class: "slot" });
-  const note = h("p", { class: "quiet" });
-  reserve(chart, 420);
-  element.append(bar, chart, note);
-  const tests = [...new Set(part.conditions.map((one) => one.condition))];
-  const test = control(bar, { key: key("test"), label: "Test", options: tests.map((name) => [name, benchmark.conditions[name]?.title ?? name]) });
-  const where = control(bar, { key: key("condition"), label: "Condition", options: [["", ""]] });
-  const run = runControl(bar, key("run"), DATA.runs.filter((one) => part.runs[one.name]));
-  live(element, ["t", "hidden", ...["test", "condition", "run"].map(key)], () => {
-    const offered = part.conditions.map((one, i) => [i, one]).filter(([, one]) => one.condition === test.value());
-    const several = new Set(offered.map(([, one]) => one.parameter)).size > 1;
-    // Where people need another contrast than at the criterion, the curves have most to say.
-    const effect = ([, { human, parameter }]) => Math.abs(Math.log((human ?? 1) / (parameter || human || 1)));
-    const usualOne = offered.reduce((best, each) => (effect(each) > effect(best) ? each : best))[0];
-    where.update(offered.map(([i, one]) => [i, conditionTitle(benchmark, one, several)]), usualOne);
-    const one = run();
-    drawPsychometric(chart, note, benchmark, part, Number(where.value()), { run: one, held: part.runs[one.name] });
-  });
-}
-
-function conditionTitle(benchmark, one, several = true) {
-  const axis = levelAxis(benchmark, one.condition) ?? { title: "level", unit: "" };
-  const level = one.level === null ? "" : `${axis.title} ${number(one.level)} ${axis.unit}`.trim();
-  const parameter = several && one.parameter !== null ? `${benchmark.parameter?.title ?? "parameter"} ${number(one.parameter)}` : "";
-  return [level, parameter].filter(Boolean).join(", ") || "the only one";
-}
-
-function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
-  const { human, grey } = look();
-  const condition = part.conditions[at];
-  const places = held.revisions.map((name) => run.revisions.indexOf(name));
-  const kept = keptAt(run, held.revisions);
-  const drawn = drawnRevisions(places.map((_, i) => i), kept);
-  const own = colour(run);
-  const points = (curve) => (curve ?? []).map((log, i) => ({ x: condition.contrasts[i], y: log === null ? null : 10 ** (log / 1000) }));
-  const text = (name) => (p) => `<b>${broken(name)}</b><br>contrast ${number(p.x)}<br>${p.y === null ? "no response" : `${number(p.y)} times the criterion`}`;
-  const of = (i) => ({ x: (p) => p.x, y: (p) => p.y, text: text(`${run.name}, ${held.revisions[i]}`), name: held.revisions[i] });
-  const now = held.curves[kept][at];
-  const equal = select({ benchmark: benchmark.name, metric: part.metric, role: "value", run, condition: condition.condition, level: condition.level,
-    parameter: condition.parameter, probe: "projection" }).find((one) => one.texts === "own");
-  const i = equal ? equal.r.indexOf(places[kept]) : -1;
-  const height = chart.clientWidth < 520 ? 340 : 420;
-  const traces = [
-    ...drawn.filter((index) => index !== kept).map((index) => rampTrace(points(held.curves[index][at]), { ...of(index), i: index, n: places.length })),
-    ...Object.entries(part.baselines).filter(([, curves]) => curves[at]).map(([name, curves]) => ({
-      ...rampTrace(points(curves[at]), { name, bold: false, i: 0, n: 1, x: (p) => p.x, y: (p) => p.y, text: text(name) }),
-      line: { color: grey, width: 1.4, dash: "dash" } })),
-    ...(now ? [rampTrace(points(now), { ...of(kept), bold: true, own })] : []),
-  ];
-  const known = traces.flatMap((trace) => trace.y).filter((y) => y !== null && y > 0).map(Math.log10);
-  const contrasts = condition.contrasts.map(Math.log10);
-  const range = [Math.min(-0.3, ...known) - 0.1, Math.max(0.3, ...known) + 0.15];
-  const lines = [
-    { x: condition.human, colour: human, text: `people ${condition.human === null ? "" : number(condition.human)}`, width: 2.4 },
-    { x: i < 0 ? null : equal.v[i], colour: own, text: i < 0 || equal.v[i] === null ? "" : `model ${number(equal.v[i])}`, width: 1.8, lo: equal?.lo[i], hi: equal?.hi[i] },
-  ].filter((one) => one.x !== null && one.x !== undefined && one.x > 0);
-  draw(chart, traces, {
-    height, showlegend: false, uirevision: at, margin: { t: 36 },
-    xaxis: { type: "log", title: { text: "contrast" }, tickvals: condition.contrasts, ticktext: condition.contrasts.map((each) => number(each)),
-      range: [Math.min(...contrasts, ...lines.map((one) => Math.log10(one.x))) - 0.08, Math.max(...contrasts, ...lines.map((one) => Math.log10(one.x))) + 0.08] },
-    yaxis: { ...scaleOf(true, range), range, title: { text: "distance / criterion" } },
-    shapes: [
-      { type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, layer: "below", line: { color: grey, width: 1.3 } },
-      ...lines.flatMap((one) => [
-        ...(one.lo != null ? [{ type: "rect", x0: one.lo, x1: one.hi, yref: "paper", y0: 0, y1: 1, layer: "below", line: { width: 0 }, fillcolor: faded(one.colour, 0.1) }] : []),
-        { type: "line", x0: one.x, x1: one.x, yref: "paper", y0: 0, y1: 1, layer: "below", line: { color: one.colour, width: one.width, dash: one.colour === human ? "solid" : "dash" } }]),
-    ],
-    annotations: [
-      { xref: "paper", x: 0, xanchor: "left", y: 0, yanchor: "bottom", text: "equal response", showarrow: false, font: { size: 11, color: grey } },
-      ...lines.map((one, index) => ({ x: Math.log10(one.x), yref: "paper", y: 1, yanchor: "bottom", yshift: 14 * index, text: escape(one.text), showarrow: false,
-        font: { size: 11.5, color: one.colour } })),
-    ],
-  }, { alt: responseWords(benchmark, condition, run, held.revisions[kept], equal, i), height });
-  note.replaceChildren(`Bold: ${held.revisions[kept]}; thin lines: the other epochs${drawn.length < places.length || part.sparse ? " (not all)" : ""}, `, rampWords(run, places), [
-    `Dashed grey: ${Object.keys(part.baselines).join(", ") || "no baseline"}.`,
-    "Distance between the stimuli with and without the grating, divided by the distance that sets the criterion.",
-    now ? "" : "At this revision, the distance that sets the criterion is 0.",
-    i >= 0 && equal.v[i] === null ? `No contrast of equal response: ${equal.note[i]}.` : ""].filter(Boolean).join(" "));
-}
-
-function responseWords(benchmark, condition, run, revision, equal, i) {
-  const people = condition.human === null ? "" : ` People need ${number(condition.human)}.`;
-  const model = i < 0 ? "" : equal.v[i] === null ? ` The model has no contrast of equal response: ${equal.note[i]}.`
-    : ` The model needs ${withInterval(equal.v[i], equal.lo[i], equal.hi[i])}.`;
-  return `Response over contrast, ${benchmark.conditions[condition.condition]?.title ?? condition.condition}, ${conditionTitle(benchmark, condition)}, a line for each epoch of ${run.name}. At ${revision}:${model}${people}`;
 }

@@ -40,7 +40,7 @@ function grouped(items, key) {
 
 function diagnosticRows() {
   const known = DATA.series.filter(({ role, v }) => role === "diagnostic" && v.some((each) => each !== null));
-  const keyed = known.map((series) => ({ series, detail: detailOf(benchmarkNamed(series.benchmark), { ...series, probe: "", texts: "own", parameter: null }) }));
+  const keyed = known.map((series) => ({ series, detail: detailOf(series, "probe", "texts", "parameter") }));
   return grouped(keyed, ({ series, detail }) => JSON.stringify([series.benchmark, series.metric, detail])).map((members) => {
     const [{ series, detail }] = members;
     const benchmark = benchmarkNamed(series.benchmark);
@@ -57,7 +57,7 @@ function undefinedRows() {
     const benchmark = benchmarkNamed(series.benchmark);
     const unique = (texts, separator) => [...new Set(texts)].filter(Boolean).join(separator);
     return [series.run.name, benchmark.title, benchmark.terms[series.metric].title + (series.title ? ` (${series.title})` : ""),
-      unique(members.map((member) => detailOf(benchmark, member.series)), "; "),
+      unique(members.map((member) => detailOf(member.series)), "; "),
       unique(members.map((member) => member.series.run.revisions[member.series.r[member.i]]), ", "), series.note[i]];
   });
 }

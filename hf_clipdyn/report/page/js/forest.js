@@ -5,38 +5,17 @@ registerView({
   title: "All metrics",
   rank: 10,
   wide: true,
-  applies: (benchmark) => !DATA.meta.overTraining && valuesOf(benchmark).length > 0,
+  applies: (benchmark) => !DATA.meta.overTraining && panelsOf(benchmark, "training").length > 0,
   mount: mountForest,
 });
 
-/** For a metric the series that its term puts first: one for each run. */
-function plainest(benchmark, metric) {
-  let left = valuesOf(benchmark).filter((series) => series.metric === metric);
-  const chosen = { metric };
-  for (const name of DIMENSIONS.slice(1)) {
-    chosen[name] = usual(benchmark, left, name, chosen) ?? left[0]?.[name];
-    left = left.filter((series) => series[name] === chosen[name]);
-  }
-  return { series: left, chosen };
-}
-
-function metricsOf(benchmark) {
-  const known = new Set(valuesOf(benchmark).map(({ metric }) => metric));
-  return Object.keys(benchmark.terms).filter((metric) => known.has(metric) && !benchmark.terms[metric].mirrors);
-}
-
-/** What distinguishes a number from the plainest one, in words. */
-function detailOf(benchmark, chosen) {
-  return DIMENSIONS.slice(1).filter((name) => ![null, undefined, "", "none", "own", "projection"].includes(chosen[name]))
-    .map((name) => titleOf(benchmark, name, chosen[name], chosen)).join(", ");
-}
-
-/** All metrics of a benchmark. */
+/** All metrics of a benchmark, each with the number that its term puts first. */
 function mountForest(element, benchmark) {
-  fillForest(element, metricsOf(benchmark).map((metric) => {
-    const { series, chosen } = plainest(benchmark, metric);
-    return { title: benchmark.terms[metric].title, subtitle: detailOf(benchmark, chosen), series, benchmark, term: benchmark.terms[metric] };
-  }));
+  const { terms } = benchmark;
+  const firsts = grouped(panelsOf(benchmark, "training"), ({ of }) => of.metric).map(([{ of }]) => of).filter(({ metric }) => !terms[metric].mirrors);
+  const order = Object.keys(terms);
+  fillForest(element, firsts.sort((a, b) => order.indexOf(a.metric) - order.indexOf(b.metric)).map((number) =>
+    ({ title: terms[number.metric].title, subtitle: detailOf(number), series: number.series, benchmark, term: terms[number.metric] })));
 }
 
 /** One model: a row for each metric of the overview. Several: a row a model, a column a metric. */

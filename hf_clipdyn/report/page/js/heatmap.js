@@ -4,36 +4,19 @@ registerView({
   name: "heatmap",
   title: "Layer by layer",
   rank: 40,
-  applies: (benchmark) => DATA.meta.overTraining && layered(benchmark).length > 0,
+  applies: (benchmark) => DATA.meta.overTraining && panelsOf(benchmark, "layers").length > 0,
   mount: mountHeatmap,
 });
 
-/** The series whose metric is read at two layers or more. */
-function layered(benchmark) {
-  const values = valuesOf(benchmark).filter((one) => one.layer !== null);
-  const layers = new Map();
-  for (const one of values) layers.set(one.metric, (layers.get(one.metric) ?? new Set()).add(one.layer));
-  return values.filter((one) => layers.get(one.metric).size > 1);
-}
-
-const OF_HEATMAP = ["metric", "variant", "probe", "texts", "subset", "condition", "level", "parameter", "setup"];
-
 function mountHeatmap(element, benchmark) {
   const key = (name) => `${benchmark.name}.layers.${name}`;
-  const values = layered(benchmark);
-  const bar = choiceBar();
-  const chart = h("div", { class: "slot" });
-  const note = h("p", { class: "quiet" });
-  reserve(chart, heatHeight(new Set(values.map(({ layer }) => layer)).size));
-  element.append(bar, chart, note);
-  const choices = Object.fromEntries(OF_HEATMAP.map((name) => [name, control(bar,
-    { key: key(name), label: name === "variant" ? "Distance" : LABELS[name], options: [["", ""]] })]));
-  const run = runControl(bar, key("run"), values.map((one) => one.run));
-  live(element, ["hidden", key("run"), ...OF_HEATMAP.map(key)], () => {
-    let left = values.filter((one) => one.run === run());
-    const chosen = {};
-    for (const name of OF_HEATMAP) left = narrowed(benchmark, left, name, choices, chosen);
-    drawHeatmap(chart, note, benchmark, left.sort((a, b) => a.layer - b.layer), chosen, run());
+  const panels = panelsOf(benchmark, "layers");
+  const { bar, chart, note } = frameOf(element, heatHeight(Math.max(...panels.map(({ lines }) => lines.run.length))));
+  const { keys, panel } = panelSelects(bar, panels, key, { ...LABELS, variant: "Distance" });
+  const run = runControl(bar, key("run"), panels.flatMap(({ of }) => of.series.map((one) => one.run)));
+  live(element, ["hidden", key("run"), ...keys], () => {
+    const [chosen, one] = [panel(), run()];
+    drawHeatmap(chart, note, benchmark, chosen.lines.run.flatMap(({ series }) => series.filter((each) => each.run === one)), chosen.of, one);
   }, () => placeMarks(chart));
 }
 
@@ -93,7 +76,7 @@ function drawHeatmap(chart, note, benchmark, series, chosen, run) {
   const every = Math.ceil(columns.length / Math.max(2, Math.floor(chart.clientWidth / 90)));
   const ticks = columns.map((_, i) => i).filter((i) => (columns.length - 1 - i) % every === 0);
   const height = heatHeight(layers.length);
-  const title = [term.title, titleOf(benchmark, "variant", chosen.variant, chosen)].filter((each) => each !== "default").join(", ");
+  const title = [term.title, chosen.words.variant].filter((each) => each !== "default").join(", ");
   draw(chart, [
     { type: "heatmap", z, x: columns.map((_, i) => i), y: layers.map((_, i) => i), ...scale, xgap: 1, ygap: 1,
       hovertext: text, hoverinfo: "text", hoverongaps: false,

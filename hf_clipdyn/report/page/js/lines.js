@@ -2,7 +2,8 @@
 //
 //   runLines(series, {x, label, colour})       lines over training: one for each run, or the mean of each group
 //   lineTraces(lines, {intervals, width})      traces of Plotly for them
-//   referencesOf(series, benchmark, metric)    [{title, colour, dash, series, value}]
+//   referencesOf(series, benchmark, metric)    [{title, colour, dash, series, values, isHuman}]
+//   errorBars(values, low, high, colour)       for `error_y` and `error_x`
 //   rangeOf(term, lines, constants)            range of the y axis;  referenceShapes(constants)  level lines
 //   lineMarks(lines, constants)                what the slider moves, and the names beside the axes
 //
@@ -71,8 +72,8 @@ function broken(text, letters = 48) {
   return rows.map(escape).join("<br>");
 }
 
-/** The mean over the visible seeds of each group, with Student's interval over the seeds. As in plan.py, there is a mean
- *  only where every seed has a usable number: one that the next seed enters would jump. */
+/** The mean over the visible seeds of each group, with Student's interval over the seeds. As in plan.py, the mean of some of
+ *  the seeds is not interpretable: the line would jump with the seeds that enter it. */
 function meanLines(series, { x, label, given, off }) {
   const groups = new Map();
   for (const one of series) groups.set(one.run.group, [...(groups.get(one.run.group) ?? []), one]);
@@ -100,13 +101,14 @@ function meanPoint(held, title, seeds) {
   const revision = held[0].one.run.revisions[held[0].one.r[held[0].i]];
   const base = { series: held[0].one, i: held[0].i, revision: held[0].one.r[held[0].i], note: "", n: used.length,
     x: mean(held.map((each) => each.x)), lo: null, hi: null };
+  const values = used.map(({ one, i }) => one.v[i]);
+  const y = mean(values) ?? mean(held.map(({ one, i }) => one.v[i]));
   if (used.length < seeds) {
     const cause = held.map(({ one, i }) => one.note[i]).find(Boolean);
-    const note = `${used.length} of ${seeds} seeds have an interpretable value${cause ? `: ${cause}` : ""}`;
-    return { ...base, y: null, ok: false, note, text: `<b>${broken(title)}</b><br>${broken(note)}<br>${escape(revision)}` };
+    const note = `${used.length} of ${seeds} seeds are interpretable${cause ? `: ${cause}` : ""}`;
+    const words = [`<b>${broken(title)}</b>`, ...(y === null ? [] : [`their mean: ${value(y)}`]), broken(note), escape(revision)];
+    return { ...base, y, ok: false, note, text: words.join("<br>") };
   }
-  const values = used.map(({ one, i }) => one.v[i]);
-  const y = mean(values);
   if (used.length > 1) {
     const variance = values.reduce((sum, each) => sum + (each - y) ** 2, 0) / (used.length - 1);
     const half = (DATA.meta.student[used.length - 2] ?? 1.96) * Math.sqrt(variance / used.length);
@@ -147,7 +149,7 @@ function lineTraces(lines, { intervals = "auto", width = 2, hide = false, dense 
       opacity: line.thin ? 0.85 : 1,
       marker: { color: line.colour, size: line.thin || dense ? 4 : 6, symbol: line.split ? "circle" : DATA.groups[line.group].symbol },
       meta: { runs: line.split ? null : lines.filter((one) => one.label === line.label).flatMap((one) => one.runs) },
-      ...(how === "bars" ? { error_y: bars(points, line) } : {}),
+      ...(how === "bars" ? { error_y: errorBars(points.map((p) => (p.ok ? p.y : null)), points.map((p) => p.lo), points.map((p) => p.hi), line.colour) } : {}),
     });
   }
   return [...traces, ...marks(shown, hide)];
@@ -156,9 +158,10 @@ function lineTraces(lines, { intervals = "auto", width = 2, hide = false, dense 
 /** Whether a point leaves no gap in its line: it is drawn nowhere. */
 function gapless(point, hide) { return hide && !point.ok && point.y !== null; }
 
-function bars(points, line) {
-  const arm = (end) => points.map((point) => (point.ok && point[end] !== null ? Math.abs(point[end] - point.y) : null));
-  return { type: "data", symmetric: false, array: arm("hi"), arrayminus: arm("lo"), color: line.colour, thickness: 1, width: 0 };
+/** Bars from the low to the high ends beside values; where an end is unknown, none. */
+function errorBars(values, low, high, color, thickness = 1) {
+  const arm = (ends) => values.map((v, i) => (v === null || ends[i] === null ? null : Math.abs(ends[i] - v)));
+  return { type: "data", symmetric: false, array: arm(high), arrayminus: arm(low), color, thickness, width: 0 };
 }
 
 /** The interval along neighbours that are interpretable, as one polygon each; a lonely point becomes a bar. */
@@ -250,7 +253,7 @@ function referencesOf(series, benchmark, metric) {
     found.push({ title: term.neutralTitle, values: [term.neutral], colour: grey, dash: "solid", series: [] });
   }
   if (benchmark.human[metric] !== undefined) {
-    found.push({ title: "humans", values: [benchmark.human[metric]], colour: human, dash: "solid", series: [] });
+    found.push({ title: "people", values: [benchmark.human[metric]], colour: human, dash: "solid", series: [] });
   }
   const byTitle = new Map();
   for (const one of new Set(series.flatMap((each) => each.references))) {
@@ -259,7 +262,7 @@ function referencesOf(series, benchmark, metric) {
   for (const [title, members] of byTitle) {
     const isHuman = members[0].role === "human";
     const known = members.flatMap((one) => one.v.filter((v, i) => v !== null && one.ok[i]));
-    found.push({ title, values: [...new Set(known.map((v) => Number(v.toPrecision(6))))], series: members,
+    found.push({ title, values: [...new Set(known.map((v) => Number(v.toPrecision(6))))], series: members, isHuman,
       colour: isHuman ? human : grey, dash: isHuman ? "solid" : "dash" });
   }
   return found;

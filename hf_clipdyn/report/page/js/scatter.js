@@ -4,44 +4,27 @@
 registerFold({ name: "scatter", title: "Two metrics against each other", rank: 30, mount: mountScatter,
   applies: () => new Set(DATA.series.filter(({ role }) => role === "value").map(({ benchmark, metric }) => `${benchmark} ${metric}`)).size > 1 });
 
-/** All values by their number: {benchmark, metric, detail, series}; keys are stable, so that a view can be sent. */
-function numbersOfAll() {
-  const found = new Map();
-  for (const benchmark of DATA.benchmarks) {
-    for (const one of valuesOf(benchmark)) {
-      const name = JSON.stringify([benchmark.name, ...DIMENSIONS.map((each) => one[each] ?? "")]);
-      if (!found.has(name)) found.set(name, { key: name, benchmark, one, series: [] });
-      found.get(name).series.push(one);
-    }
-  }
-  return [...found.values()];
-}
-
 function mountScatter(element) {
-  const every = numbersOfAll();
-  const metrics = new Map();
-  for (const each of every) {
-    const name = `${each.benchmark.name} ${each.one.metric}`;
-    metrics.set(name, [...(metrics.get(name) ?? []), each]);
-  }
-  const rank = ([, [{ benchmark, one }]]) => [benchmark.terms[one.metric].overview ?? 1e6];
-  const best = [...metrics].sort((a, b) => compare(rank(a), rank(b))).map(([name]) => name);
+  // Keys are stable, so that a view can be sent.
+  const every = DATA.benchmarks.flatMap((benchmark) => panelsOf(benchmark, "training").map(({ of }) =>
+    ({ benchmark, of, key: JSON.stringify([benchmark.name, ...Object.keys(of.words).map((name) => of[name] ?? "")]) })));
+  const metrics = new Map(grouped(every, ({ benchmark, of }) => `${benchmark.name} ${of.metric}`).map((held) => [`${held[0].benchmark.name} ${held[0].of.metric}`, held]));
+  const rank = ([, [{ benchmark, of }]]) => benchmark.terms[of.metric].overview ?? 1e6;
+  const best = [...metrics].sort((a, b) => rank(a) - rank(b)).map(([name]) => name);
   const bar = choiceBar();
   const chart = h("div", { class: "slot" });
   const note = h("p", { class: "quiet" });
   element.append(h("p", { class: "quiet" }, DATA.meta.overTraining
     ? "Paths through training: every mark is a revision. This chart is only descriptive: trends always correlate, so their correlations are drawn, never tested."
     : "Every mark is a model. Models that share data or code are not independent."), bar, chart, note);
-  const options = [...metrics].map(([name, [{ benchmark, one }]]) => [name, `${benchmark.title}: ${benchmark.terms[one.metric].title}`]);
+  const options = [...metrics].map(([name, [{ benchmark, of }]]) => [name, `${benchmark.title}: ${of.words.metric}`]);
   const axisOf = (letter, fallback) => {
     const metric = control(bar, { key: `scatter.${letter}`, label: `${letter === "x" ? "Across" : "Up"}`, options, fallback });
     const which = control(bar, { key: `scatter.${letter}.of`, label: `${letter === "x" ? "Across" : "Up"}: which`, options: [["", ""]] });
     return () => {
       const held = metrics.get(metric.value());
-      const { chosen } = plainest(held[0].benchmark, held[0].one.metric);
-      const usualOne = held.find(({ one }) => DIMENSIONS.every((name) => one[name] === chosen[name])) ?? held[0];
-      which.update(held.map((each) => [each.key, detailOf(each.benchmark, each.one) || "plain"]), usualOne.key);
-      return held.find((each) => each.key === which.value()) ?? usualOne;
+      which.update(held.map((each) => [each.key, detailOf(each.of) || "plain"]));
+      return held.find((each) => each.key === which.value());
     };
   };
   const across = axisOf("x", best[0]);
@@ -51,13 +34,13 @@ function mountScatter(element) {
 
 function drawScatter(chart, note, across, up) {
   const off = hiddenNames();
-  const term = (axis) => axis.benchmark.terms[axis.one.metric];
+  const term = (axis) => axis.benchmark.terms[axis.of.metric];
   const lost = [];
   const seen = new Set();
   const traces = [];
   const paths = [];
-  for (const a of across.series) {
-    const b = up.series.find((one) => one.run === a.run);
+  for (const a of across.of.series) {
+    const b = up.of.series.find((one) => one.run === a.run);
     if (!b || off.has(a.run.name)) continue;
     const both = a.r.map((r, i) => ({ r, i, j: b.r.indexOf(r) })).filter(({ i, j }) => j >= 0 && a.v[i] !== null && b.v[j] !== null);
     const known = both.filter(({ i, j }) => a.ok[i] && b.ok[j]);
@@ -76,7 +59,7 @@ function drawScatter(chart, note, across, up) {
     });
     seen.add(label);
   }
-  const named = (one) => broken([`${one.benchmark.title}: ${term(one).title}`, detailOf(one.benchmark, one.one)].filter(Boolean).join(", "), chart.clientWidth < 520 ? 30 : 60);
+  const named = (one) => broken([`${one.benchmark.title}: ${term(one).title}`, detailOf(one.of)].filter(Boolean).join(", "), chart.clientWidth < 520 ? 30 : 60);
   const axis = (one) => ({ title: { text: named(one) },
     type: term(one).log ? "log" : "linear", showgrid: true });
   const height = Math.min(620, Math.max(380, chart.clientWidth * 0.55));
@@ -92,9 +75,8 @@ function drawScatter(chart, note, across, up) {
 }
 
 function arms(one, places, own) {
-  const faint = DATA.meta.overTraining ? 0.28 : 0.7;
-  return { type: "data", symmetric: false, thickness: 1, width: 0, color: faded(own, faint),
-    array: places.map((i) => (one.hi[i] === null ? 0 : one.hi[i] - one.v[i])), arrayminus: places.map((i) => (one.lo[i] === null ? 0 : one.v[i] - one.lo[i])) };
+  const [values, low, high] = [one.v, one.lo, one.hi].map((numbers) => places.map((i) => numbers[i]));
+  return errorBars(values, low, high, faded(own, DATA.meta.overTraining ? 0.28 : 0.7));
 }
 
 function scatterWords(traces, across, up) {

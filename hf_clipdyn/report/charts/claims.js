@@ -1,4 +1,73 @@
-// Specification curves: each registered contrast under every defensible choice, sorted, and below it which choice it was.
+// The figure of the claims: each endpoint over training, and beside it the interval of every contrast over its δ.
+
+const CLAIMS = DATA.parts.claims;
+
+registerFold({ name: "claims-figure", title: "The figure of the claims", rank: 10, mount: mountClaims,
+  applies: () => Boolean(CLAIMS?.panels.some((panel) => panel.contrasts.length)) });
+
+function mountClaims(element) {
+  element.append(h("p", { class: "quiet" }, claimsCaption()));
+  CLAIMS.panels.filter((panel) => panel.contrasts.length).forEach((panel, at) => {
+    const right = h("div", { class: "contrasts" });
+    const row = h("div", { class: "claim-row" });
+    element.append(row);
+    mountPlanned(row, panel, `claim-panel-${at}`, { behind: (run) => run.arm });
+    row.append(right);
+    live(right, ["*"], () => fillContrasts(right, panel));
+  });
+}
+
+function claimsCaption() {
+  const arms = DATA.runs.some((run) => run.arm) ? " Grey: control arms." : "";
+  const spans = CLAIMS.panels.some((panel) => panel.spans.length) ? " Shaded: the registered windows." : "";
+  return `Each line is a run, or a mean over seeds; its colour is the size.${arms}${spans}`
+    + " Right: each contrast with its interval; the band is smaller than δ, the smallest effect of interest.";
+}
+
+// ---------------------------------------------------------------- contrasts
+
+/** The contrasts of a panel: title and verdict in words, and each interval in units of its δ. */
+function fillContrasts(holder, panel) {
+  const reach = contrastReach();
+  holder.replaceChildren(...panel.contrasts.flatMap((claim) => [
+    h("h3", {}, `${claim.number}  ${claim.title}: ${claim.verdict}`),
+    ...claim.parts.map((part) => h("div", { class: "contrast" },
+      h("span", {}, `${part.title}${part.word && `: ${part.word}`}`), h("span", { class: "estimate" }, `${part.words}, δ = ${part.delta}`), intervalOf(part, reach)))]));
+}
+
+function contrastReach() {
+  const ends = CLAIMS.panels.flatMap((panel) => panel.contrasts).flatMap((claim) => claim.parts)
+    .flatMap((part) => [part.lo, part.v, part.hi].filter((end) => end !== null).map((end) => Math.abs(end / part.delta)));
+  return Math.min(Math.max(1.6, ...ends) * 1.08, 6);
+}
+
+/** An interval over a band from −δ to δ, with the runs below it; an end beyond the picture is an arrow. */
+function intervalOf(part, reach) {
+  const { ink, grey } = look();
+  const [width, height, middle] = [420, 40, 12];
+  const at = (number) => width / 2 + (Math.min(Math.max(number / part.delta, -reach), reach) / reach) * (width / 2 - 8);
+  const band = at(part.delta) - at(0);
+  // The runs of a difference of sizes are not differences themselves: only values that surround the estimate are shown.
+  const known = part.runs.filter(([, v]) => v !== null);
+  const values = known.map(([, v]) => v);
+  const runs = known.length > 1 && Math.min(...values) <= part.v && part.v <= Math.max(...values) ? known : [];
+  const whole = part.lo !== null && part.hi !== null;
+  const arrow = (end, way) => (Math.abs(end / part.delta) <= reach ? null
+    : svg("path", { d: `M${at(end)} ${middle}l${-6 * way} -5v10z`, fill: ink }));
+  const name = (x, text) => svg("text", { x, y: height - 2, fill: grey, "font-size": 10.5, "text-anchor": "middle" }, text);
+  return h("div", { class: "interval" }, svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
+    "aria-label": `${part.title}: ${part.words}, delta ${part.delta}${part.word && `, ${part.word}`}` },
+  svg("rect", { x: width / 2 - band, y: 0, width: 2 * band, height: height - 14, fill: faded(grey, 0.22) }),
+  svg("path", { d: `M${width / 2} 0V${height - 14}`, stroke: grey }),
+  ...(whole ? [svg("path", { d: `M${at(part.lo)} ${middle}H${at(part.hi)}`, stroke: ink, "stroke-width": 2 }), arrow(part.lo, -1), arrow(part.hi, 1)].filter(Boolean) : []),
+  ...runs.map(([run, v]) => svg("path", { d: `M${at(v)} ${middle + 7}v6`, stroke: grey }, svg("title", {}, `${run}: ${value(v)}`))),
+  svg("circle", { cx: at(part.v), cy: middle, r: 4.5, fill: ink }),
+  name(width / 2 - band, "−δ"), name(width / 2, "0"), name(width / 2 + band, "δ")));
+}
+
+// ---------------------------------------------------------------- specification curves
+
+// Each registered contrast under every defensible choice, sorted, and below it which choice it was.
 
 registerFold({ name: "specifications", title: "Specification curves", rank: 20, mount: mountSpecifications,
   applies: () => Boolean(CLAIMS?.curves.some((claim) => claim.parts.some((part) => part.rows.length))) });
@@ -50,9 +119,7 @@ function drawCurve(chart, part) {
     text: part.rows.map((row) => escape(rowWords(row, part))),
     marker: { color: tint, size: part.rows.map((row) => (row.registered ? 10 : 5)),
       symbol: part.rows.map((row) => (row.registered ? "diamond" : "circle")) },
-    error_y: { type: "data", symmetric: false, color: grey, thickness: 1, width: 0,
-      array: part.rows.map((row) => (row.hi === null ? 0 : row.hi - row.v)),
-      arrayminus: part.rows.map((row) => (row.lo === null ? 0 : row.v - row.lo)) },
+    error_y: errorBars(...["v", "lo", "hi"].map((name) => part.rows.map((row) => row[name])), grey),
   };
   const dots = lines.flatMap((line, depth) => part.rows.map((row, i) => ({ row, i, depth, line }))
     .filter(({ row }) => row.c[line.column] === line.index));

@@ -5,13 +5,14 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.report.axis import Axis, scale_axes
-from hf_clipdyn.report.claims import claims_axis, plan_claims
+from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.claims import claims_axis, payload, plan_claims
 from hf_clipdyn.report.draw import Points, draw_level, scale_values
 from hf_clipdyn.report.labels import (
     Label,
@@ -57,6 +58,18 @@ class _Row:
     text: str = ""
     bold: bool = False
     part: Part | None = None
+
+
+class ClaimsChart(Chart):
+    """Figure and page part of the claims, and their specification curves."""
+
+    @classmethod
+    def draw(cls, study: Study, width: float) -> "Figure | None":
+        return draw_claims(study, width)
+
+    @classmethod
+    def payload(cls, study: Study) -> dict[str, Any] | None:
+        return payload(study)
 
 
 def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":

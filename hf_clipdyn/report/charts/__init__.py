@@ -1,0 +1,80 @@
+"""Charts beside those of the benchmarks: a file a chart, for the figures and for the page, found by its name."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.plugins import CHARTS, module_name, modules_of, plugins, subclasses_in
+from hf_clipdyn.report.plan import Panel
+from hf_clipdyn.report.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Chart", "charts"]
+
+
+class Chart:
+    """A chart with the name of its file: subclass it in a file for ``--plugin``, or in a module of the entry-point
+    group ``hf_clipdyn.charts``.
+
+    What it plans as panels is drawn in the figure ``NAME`` and on the page. A chart of another form draws its figure
+    itself, and gives the page numbers and a program.
+
+    Attributes:
+        title: heading of the panels on the page; without one, only the program may draw them.
+        script: a program for the page, as JavaScript; default: the file beside the module that ends in ``.js``. What it
+            declares is its own; it uses what `js/core.js` and the files beside it offer, and registers what it draws:
+            ``registerView({name, title, rank, applies, mount})`` for a chart of a benchmark, ``registerSection`` for a
+            section, ``registerFold`` for a part of the evidence.
+    """
+
+    title: ClassVar[str] = ""
+    script: ClassVar[str] = ""
+
+    @classmethod
+    def plan(cls, study: Study) -> Sequence[Panel]:  # noqa: ARG003
+        """The panels for figure and page; `main_panel` makes one.
+
+        Args:
+            study: with ``results``, ``trajectories``, ``trials`` and the planned ``charts`` and ``overview``.
+        """
+        return ()
+
+    @classmethod
+    def draw(cls, study: Study, width: float) -> "Figure | None":
+        """The figure ``NAME`` of this many inches, laid out; None for none. Called inside `figure_style`."""
+        from hf_clipdyn.report.figures import draw_planned
+
+        return draw_planned(study, cls.plan(study), width)
+
+    @classmethod
+    def payload(cls, study: Study) -> Mapping[str, Any] | None:
+        """What the program finds as ``DATA.parts.NAME``, for JSON; None for nothing."""
+        from hf_clipdyn.report.page.panels import panel_data
+
+        panels = cls.plan(study)
+        return {"title": cls.title, "panels": list(map(panel_data, panels))} if panels else None
+
+    @classmethod
+    def program(cls) -> str:
+        """Its `script`, or that of its file; empty without any."""
+        file = Path(str(sys.modules[cls.__module__].__file__)).with_suffix(".js")
+        return cls.script or (file.read_text(encoding="utf-8") if file.is_file() else "")
+
+
+def charts() -> dict[str, type[Chart]]:
+    """The charts of the package and of plug-ins by name; `ConfigError` if a name is not free."""
+    known: dict[str, type[Chart]] = {}
+    for chart in subclasses_in([*modules_of(__name__), *plugins(CHARTS)], Chart):
+        name = module_name(chart)
+        if name in (*known, *_TAKEN):
+            raise ConfigError(f"The report has two charts named {shown(name)}: rename the plug-in's file.")
+        known[name] = chart
+    return known
+
+
+_TAKEN = ("summary", "stimuli", "tryit")
+"""Names of what the report itself draws."""

@@ -1,0 +1,99 @@
+"""Charts of one file, of the package and of plug-ins: in the figures and on the page."""
+
+import pytest
+
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.plugins import load_plugin
+from hf_clipdyn.report.charts import charts
+from hf_clipdyn.report.page.write import render
+
+_TALLY = """
+from hf_clipdyn.report.charts import Chart
+
+
+class Runs(Chart):
+    script = '''
+      registerSection({ name: "tally", title: "A tally", rank: 20, applies: () => DATA.parts.tally !== undefined,
+        mount: (section) => section.append(h("p", {}, DATA.parts.tally.words)) });
+    '''
+
+    @classmethod
+    def payload(cls, study):
+        return {"words": f"<b>{len(study.runs)} run"}
+"""
+_PLANNED = """
+from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.plan import main_panel, plan_benchmarks
+
+
+class Planned(Chart):
+    title = "Accuracy, <once> more"
+
+    @classmethod
+    def plan(cls, study):
+        values = [number for number in study.trajectories if number.is_value and number.metric == "cue_accuracy"]
+        curves = plan_benchmarks(study.charts, study.runs)["noise/procedural"][-1]
+        return [main_panel(values, study.runs), curves]
+"""
+
+
+@pytest.fixture
+def plugged(tmp_path, monkeypatch):
+    """`plugged(name, text)`: a plug-in of this name, loaded for one test; its file."""
+    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
+
+    def plug(name, text):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return tmp_path / name
+
+    return plug
+
+
+def test_the_package_finds_its_own_charts():
+    assert set(charts()) == {"arms", "claims", "decisions", "differences", "psychometric"}
+
+
+def test_a_plug_in_of_one_file_adds_a_chart_with_its_numbers_and_its_program(browse, read, study, plugged):
+    load_plugin(plugged("tally.py", _TALLY))
+    page = browse(render(read(study())))
+    assert page.inner_text("#tally p") == "<b>1 run"
+    assert page.locator("nav a").first.inner_text() == "A tally"
+    load_plugin(plugged("claims.py", _TALLY))
+    with pytest.raises(ConfigError, match="two charts named 'claims'"):
+        render(read(study()))
+
+
+def test_a_program_may_stand_beside_the_file_and_names_of_two_do_not_meet(read, study, plugged):
+    plugged(
+        "beside.js",
+        "const own = 1; registerFold({ name: 'beside', title: 'Beside', rank: 9, applies: () => true, mount() {} });",
+    )
+    load_plugin(plugged("beside.py", _TALLY.replace("script", "other")))
+    assert "name: 'beside'" in render(read(study()))
+
+
+@pytest.mark.slow
+def test_what_a_plug_in_plans_is_a_figure_and_a_chart_of_the_page(
+    browse, write, study, plugged, tmp_path, clipdyn
+):
+    code, *_ = clipdyn(
+        *("report", write(study()), "-o", tmp_path / "out", "--plugin", plugged("planned_only.py", _PLANNED)),
+        *("--figure-formats", "png", "--stimuli", "none"),
+    )
+    assert code == 0
+    assert (tmp_path / "out" / "figures" / "planned_only.png").stat().st_size > 5000
+    page = browse(tmp_path / "out")
+    assert page.inner_text("#planned_only h2") == "Accuracy, <once> more"
+    page.locator("#planned_only").scroll_into_view_if_needed()
+    page.wait_for_selector("#planned_only-1 .main-svg")
+    over_training, curves = page.eval_on_selector_all(
+        "#planned_only .chart",
+        """all => all.map(({data, layout}) => ({
+          lines: data.filter(one => one.meta).map(({name, x, y}) => ({name, x, y})), x: layout.xaxis.title.text}))""",
+    )
+    (line,) = over_training["lines"]
+    assert line["x"] == [0, 1, 2, 3, 4, 5]
+    assert line["y"][-1] == 0.85
+    assert [one["name"] for one in curves["lines"]][::4] == ["epoch-000", "epoch-005"]
+    assert curves["lines"][0]["x"] == [0.05, 0.1, 0.2, 0.4]
+    assert curves["x"].startswith("sigma")
