@@ -101,7 +101,7 @@ class Plan:
         self.last = last if config.final_texts and len(listed) > 1 else None
         with PartialState().main_process_first():
             if self.revisions:
-                _check_sees(config, self.revisions[-1])
+                _check_sees(config, self.revisions[0])
             self.sources = open_sources(config)
         self._files = {name: file_names(source.dataset) for name, source in self.sources.items()}
 
