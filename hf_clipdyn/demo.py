@@ -17,7 +17,7 @@ from hf_clipdyn.files import delete
 
 __all__ = ["Demo", "run_demo"]
 
-_SUITE = "embedded"
+_SUITE, _DYNAMICS = "embedded", "dynamics"
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,10 @@ def run_demo(
     if summary.missing:
         raise PublishError(summary.message)
     with torch_threads(1):  # as many as `_follow` took: a different thread count changes rounding
-        evaluate_revisions(
-            summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=not quiet
-        )
+        for suite in (_SUITE, _DYNAMICS):
+            evaluate_revisions(
+                summary.repo_id, suite=suite, store=summary.store, output=results, show_progress=not quiet
+            )
     study = read_study(results)
     with torch_threads(1):
         page = write_report(study, folder / "report", try_it=True, store=summary.store)

@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from hf_clipdyn.benchmarks.registry import suite
+from hf_clipdyn.benchmarks.registry import suite, suite_relations
 from hf_clipdyn.demo import run_demo
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.machine import usable_cores
@@ -40,8 +40,11 @@ def test_the_line_that_says_how_to_load_works_as_it_stands(demo: QuickDemo) -> N
 def test_every_revision_is_measured_on_every_embedded_benchmark(demo: QuickDemo) -> None:
     table = pd.read_parquet(demo.folder / "results.parquet")
     cells = table[["revision", "kind", "dataset"]].drop_duplicates()
-    assert set(cells["kind"] + "/" + cells["dataset"]) == set(suite("embedded"))
-    assert len(cells) == 4 * len(suite("embedded"))
+    measured = {*suite("embedded"), *suite("dynamics")}
+    of_kinds = cells[(cells["kind"] + "/" + cells["dataset"]).isin(measured)]
+    assert len(of_kinds) == 4 * len(measured)
+    related = {kind.partition("-")[0] for kind in set(cells["kind"]) - set(of_kinds["kind"])}
+    assert related == set(suite_relations("dynamics"))
     assert sorted(table["revision"].unique()) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
     assert table.loc[table["value"].isna(), "note"].ne("").all(), "what is undefined has a named cause"
     bias = table.query("kind == 'shape_bias' and metric == 'shape_bias' and role == 'value'")

@@ -18,6 +18,7 @@
         def observe(self, readout): ...          # once a revision: one row per stimulus, no statistics
         def score(trials, common): ...           # the numbers, from those rows alone
 
+        def answers(cls, trials): ...            # the answers that are right or wrong, for relations, if it has any
         def gallery(trials): ...                 # pictures and answers for the report's browser, if it has any
         views = (GalleryView(("item", "label", "decision"), gallery),)
 
@@ -39,6 +40,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from hf_clipdyn.benchmarks.answers import Answers
 from hf_clipdyn.benchmarks.gallery import View
 from hf_clipdyn.benchmarks.readout import Stimuli
 from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
@@ -102,6 +104,8 @@ class Kind(ABC, Generic[S]):
         clusters: columns of the trials that name the random units: one column, or several that are crossed.
         clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
             candidate in another.
+        answers_from: columns of the trials that `answers` reads; empty for a kind without right answers.
+        shares_trials: whether the trials are pushed with the results, if the data set's licence lets one.
         views: what the report's page shows of the trials (`hf_clipdyn.benchmarks.gallery`): a browser of stimuli,
             response curves.
         fingerprint: SHA-256 of everything that is shown and asked: pixels, labels, prompts, settings.
@@ -135,6 +139,8 @@ class Kind(ABC, Generic[S]):
     text_drift: ClassVar[bool] = False
     clusters: ClassVar[tuple[str, ...]] = ("item",)
     clusters_alike: ClassVar[bool] = False
+    answers_from: ClassVar[tuple[str, ...]] = ()
+    shares_trials: ClassVar[bool] = True
     views: ClassVar[tuple[View[Any], ...]] = ()
 
     fingerprint: str
@@ -185,6 +191,20 @@ class Kind(ABC, Generic[S]):
         """Why all numbers would be undefined for a model of this configuration, and what to do; "" if they are not."""
         del settings, model_config
         return ""
+
+    @classmethod
+    def answers(cls, trials: pd.DataFrame) -> Iterable[Answers]:
+        """The answers that are right or wrong, of the model and of people; none by default.
+
+        Args:
+            trials: at least their columns ``answers_from``.
+
+        Returns:
+            For each number that is a share of right answers, and for each person, the answers to its items, made by
+            `hf_clipdyn.benchmarks.answers.answers_of`.
+        """
+        del trials
+        return ()
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
@@ -322,7 +342,7 @@ def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **
 
 
 def by_item(
-    contributions: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]"
+    contributions: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any] | NDArray[Any]"
 ) -> "pd.Series[float]":
     """The influence on a number by item.
 
@@ -338,7 +358,9 @@ def by_item(
     return pd.Series(np.asarray(contributions, np.float64), index=pd.Index(items, name="item"))
 
 
-def mean_by_item(values: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any]") -> "pd.Series[float]":
+def mean_by_item(
+    values: ArrayLike, items: "pd.Series[Any] | pd.Index | Sequence[Any] | NDArray[Any]"
+) -> "pd.Series[float]":
     """The influence on a mean by item; NaN entries are left out of the mean.
 
     Args:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import Common, ImageKind, S, similarity, unit
 from hf_clipdyn.benchmarks.gallery import most_frequent
 from hf_clipdyn.benchmarks.readout import Readout
@@ -15,6 +16,7 @@ from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names, prompt_name
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
+from hf_clipdyn.results.row import NumberKey
 
 __all__ = ["ClassifiedKind", "LabelledKind", "class_embeddings", "default_templates", "prompt_sets", "rank"]
 
@@ -84,6 +86,24 @@ class ClassifiedKind(ImageKind[S]):
             decisions = shape_decisions(_LOGIT_SCALE * similarity(embeddings, texts), protocol="1000-way")
             yield self.images.assign(protocol=name, decision=decisions)
         yield self.humans
+
+    @classmethod
+    def answers_by_protocol(cls, trials: pd.DataFrame, label: str, **key: Any) -> Iterator[Answers]:
+        """The answers of each way of asking and of each person.
+
+        Args:
+            trials: whose protocols are ways of asking, or ``human``.
+            label: column of the right answer.
+            **key: further columns of the number's key.
+        """
+        for protocol, rows in trials.groupby("protocol", sort=False):
+            if protocol != HUMAN:
+                named = NumberKey(variant=str(protocol), **key)
+                yield answers_of(rows, named, label=label, clusters=cls.clusters)
+                continue
+            for observer, own in rows.groupby("observer"):
+                named = NumberKey(probe="", role="human", reference=str(observer), **key)
+                yield answers_of(own, named, label=label, clusters=cls.clusters)
 
     @classmethod
     def people(cls, trials: pd.DataFrame) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hf_clipdyn.metrics.observer_agreement import observer_agreement
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.results.row import Number
 
-__all__ = ["PAIRED", "classification_numbers"]
+__all__ = ["PAIRED", "classification_numbers", "is_summarised"]
 
 PAIRED = (("edge", "silhouette"), ("edge", "cue-conflict"), ("silhouette", "cue-conflict"))
 """Sub-sets that show the same objects; their difference is taken object by object."""
@@ -73,6 +73,12 @@ def _official() -> Mapping[tuple[str, str], HumanAccuracy]:
     return {(one.dataset, one.condition): one for one in human_accuracies()}
 
 
+def is_summarised(images: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row is in a condition that the official summary counts, or in one that is not official."""
+    places = zip(images["subset"], images["condition"], strict=True)
+    return np.array([one.summary if (one := _official().get(place)) else True for place in places], bool)
+
+
 @dataclass(frozen=True, eq=False)
 class _Part:
     """Some images of one sub-set, with the model's decisions and people's answers to them.
@@ -94,12 +100,7 @@ class _Part:
     @cached_property
     def kept(self) -> "_Part":
         """The images in the conditions that the official summary counts."""
-        known = {
-            condition: one.summary
-            for (subset, condition), one in _official().items()
-            if subset == self.subset
-        }
-        return self.where(np.array([known.get(one, True) for one in self.images["condition"]], bool))
+        return self.where(is_summarised(self.images.assign(subset=self.subset)))
 
     @cached_property
     def right(self) -> NDArray[np.float64]:

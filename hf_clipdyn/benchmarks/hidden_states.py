@@ -18,7 +18,7 @@ from hf_clipdyn.files import disk_errors
 if TYPE_CHECKING:
     from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["Block", "RowFile", "Rows", "blocks_of", "flat_states"]
+__all__ = ["Block", "RowFile", "Rows", "blocks_of", "flat_states", "mean_tokens"]
 
 Rows = NDArray[np.float32]
 
@@ -53,6 +53,11 @@ def flat_states(features: "ImageFeatures", row: int) -> Rows:
     """The projection and all hidden states of one image of a batch, one after the other, (numbers,); a copy."""
     hidden = [_tokens(state)[row].ravel() for state in features.hidden]
     return np.concatenate([features.projection[row], *hidden])
+
+
+def mean_tokens(features: "ImageFeatures") -> list[Rows]:
+    """The mean over the tokens of each hidden state, (n, width) each."""
+    return [_tokens(state).mean(axis=1) for state in features.hidden]
 
 
 def _tokens(state: NDArray[np.float32]) -> NDArray[np.float32]:

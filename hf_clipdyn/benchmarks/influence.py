@@ -22,7 +22,7 @@ from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.row import Number
 
-__all__ = ["Key", "are_given", "grouped", "influence_on", "influences"]
+__all__ = ["Key", "UnitsOf", "are_given", "grouped", "influence_on", "influences"]
 
 Key: TypeAlias = tuple[Any, ...]
 """The values of `NUMBER_KEY`."""
@@ -39,7 +39,7 @@ def influences(
         numbers: that `score` gives for these trials. References and diagnostics have only the influences that it gives.
         show_progress: draw a progress bar if a jackknife takes longer than two seconds.
     """
-    units, listed = _UnitsOf(kind, trials), list(numbers)
+    units, listed = UnitsOf(kind, trials), list(numbers)
     if trials.empty:
         return {one.number_key: Influence.unknown("the benchmark shows no items") for one in listed}
     known = {one.number_key: units.influence(one.influence) for one in listed if one.influence is not None}
@@ -83,17 +83,23 @@ def grouped(names: "pd.Series[Any] | pd.Index[Any]") -> tuple[NDArray[np.int64],
 
 def influence_on(kind: type[Kind[Any]], trials: pd.DataFrame, contributions: "pd.Series[Any]") -> Influence:
     """Contributions of items or clusters as an influence on the named units of these trials."""
-    return _UnitsOf(kind, trials).influence(contributions)
+    return UnitsOf(kind, trials).influence(contributions)
 
 
-class _UnitsOf:
-    """The units of one cell: numbers of the same units share them."""
+class UnitsOf:
+    """The units of one cell: numbers of the same units share them.
+
+    Args:
+        kind: of the cell.
+        trials: their columns ``item`` and `Kind.clusters` are read.
+    """
 
     def __init__(self, kind: type[Kind[Any]], trials: pd.DataFrame) -> None:
         self._kind, self._trials = kind, trials
         self._known: dict[Any, Units] = {}
 
     def influence(self, contributions: "pd.Series[Any]") -> Influence:
+        """Contributions of items or clusters as an influence on these units."""
         ordered = contributions.sort_index(kind="stable")
         index = ordered.index
         key = (*index.names, np.asarray(index).tobytes() if index.dtype.kind == "i" else tuple(index))
@@ -123,7 +129,7 @@ def _units(clusters: pd.DataFrame, *, alike: bool, names: pd.Index | None = None
 
 
 def _left_out(
-    kind: type[Kind[Any]], trials: pd.DataFrame, keys: Sequence[Key], units: _UnitsOf, show_progress: bool
+    kind: type[Kind[Any]], trials: pd.DataFrame, keys: Sequence[Key], units: UnitsOf, show_progress: bool
 ) -> dict[Key, Influence]:
     """By leaving out each group of clusters and scoring the rest; of crossed clusters each pair of them that occurs."""
     table = trials[list(kind.clusters)]

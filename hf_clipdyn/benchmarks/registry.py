@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from hf_clipdyn.benchmarks.base import Benchmark, Kind, KindSettings
+from hf_clipdyn.benchmarks.relation import ANSWERED, PAIRS, WEIGHTS, Relation, relation_terms
 from hf_clipdyn.benchmarks.sources import fitting_datasets
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, UnknownNameError
@@ -19,10 +20,16 @@ from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 __all__ = [
     "kind_named",
     "kinds",
+    "kinds_read",
     "parse_benchmark",
+    "related_kind",
+    "relation_named",
+    "relation_vocabulary",
+    "relations",
     "select_benchmarks",
     "suite",
     "suite_names",
+    "suite_relations",
     "vocabulary",
 ]
 
@@ -70,6 +77,54 @@ def _check_declared(kind: type[Kind[Any]]) -> None:
         )
 
 
+def relations() -> dict[str, type[Relation]]:
+    """Every relation by its name: those of this package, of installed packages and of plug-ins.
+
+    Raises:
+        ConfigError: two relations have one name, or a declaration is missing or wrong.
+    """
+    by_name: dict[str, type[Relation]] = {}
+    for relation in [*_own_relations(), *subclasses_in(plugins(KINDS), Relation)]:
+        if not hasattr(relation, "name"):
+            continue
+        where = f"The relation {relation.name!r} of {relation.__module__}"
+        missing = [name for name in ("terms", "reads") if not hasattr(relation, name)]
+        if missing or not re.fullmatch("[a-z][a-z0-9_]*", relation.name) or set(relation.pairs) - set(PAIRS):
+            raise ConfigError(
+                f"{where} needs a name of lower-case letters, digits and underscores, `terms`, `reads`, and `pairs` "
+                f"among {', '.join(PAIRS)}: see hf_clipdyn.benchmarks.relation."
+            )
+        if by_name.setdefault(relation.name, relation) is not relation:
+            raise ConfigError(
+                f"Two relations are called {relation.name}: rename the one in {relation.__module__}."
+            )
+    return dict(sorted(by_name.items()))
+
+
+def relation_named(name: str) -> type[Relation]:
+    """The relation of that name.
+
+    Raises:
+        UnknownNameError: there is none; the plug-in that defines it may not be loaded.
+    """
+    known = relations()
+    if name not in known:
+        raise UnknownNameError("relation", name, known)
+    return known[name]
+
+
+def kinds_read(relation: type[Relation]) -> dict[str, type[Kind[Any]]]:
+    """The kinds whose trials a relation reads; none if it reads weights."""
+    if relation.reads == ANSWERED:
+        return {name: kind for name, kind in kinds().items() if kind.answers_from}
+    return {} if relation.reads == WEIGHTS else {name: kind_named(name) for name in relation.reads}
+
+
+@cache
+def _own_relations() -> list[type[Relation]]:
+    return list(subclasses_in(modules_of("hf_clipdyn.benchmarks.relations"), Relation))
+
+
 @cache
 def _own_kinds() -> list[type[Kind[Any]]]:
     return list(subclasses_in(modules_of("hf_clipdyn.benchmarks.kinds"), Kind))  # type: ignore[type-abstract]
@@ -97,14 +152,32 @@ def suite(name: str) -> list[str]:
     return list(_suite_settings(name))
 
 
-def _suite_settings(name: str) -> dict[str, dict[str, Any]]:
-    """The benchmarks of a suite, each with the settings that the suite gives it."""
+def suite_relations(names: str | Sequence[str]) -> list[str]:
+    """The relations of a suite, or of several: its entries without a data set, each once.
+
+    Raises:
+        UnknownNameError: there is no such suite.
+    """
+    entries = [one for name in _names_of(names) for one in _suite_entries(name)]
+    return list(dict.fromkeys(one for one in entries if isinstance(one, str) and "/" not in one))
+
+
+def _names_of(suites: str | Sequence[str]) -> Sequence[str]:
+    return (suites,) if isinstance(suites, str) else suites
+
+
+def _suite_entries(name: str) -> list[str | dict[str, dict[str, Any]]]:
     if name not in _suites():
         raise UnknownNameError("suite", name, suite_names())
+    return _suites()[name]
+
+
+def _suite_settings(name: str) -> dict[str, dict[str, Any]]:
+    """The benchmarks of a suite, each with the settings that the suite gives it."""
     entries: dict[str, dict[str, Any]] = {}
-    for entry in _suites()[name]:
+    for entry in _suite_entries(name):
         entries |= {entry: {}} if isinstance(entry, str) else entry
-    return entries
+    return {entry: given for entry, given in entries.items() if "/" in entry}
 
 
 def parse_benchmark(name: str, settings: Mapping[str, KindSettings] | None = None) -> Benchmark:
@@ -163,9 +236,8 @@ def select_benchmarks(
             none of the named benchmarks has.
     """
     dirs = list(data_dirs)
-    names = (suite_name,) if isinstance(suite_name, str) else suite_name
     of_suite: dict[str, dict[str, Any]] = {}
-    for name in names:
+    for name in _names_of(suite_name):
         of_suite |= {one: given for one, given in _suite_settings(name).items() if one not in of_suite}
     offered = [
         *of_suite,
@@ -236,14 +308,27 @@ def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
     listed = list(benchmarks)
     return Vocabulary(
         kinds={one.kind.name: one.kind.terms for one in listed},
-        datasets={
-            one.dataset: DatasetTerms(
-                title=facts.title,
-                synthetic=facts.synthetic,
-                caution=facts.caution,
-                human_reference=dict(facts.human_reference),
-            )
-            for one in listed
-            for facts in (dataset_metadata(one.dataset),)
-        },
+        datasets={one.dataset: _dataset_terms(one.dataset) for one in listed},
+    )
+
+
+def relation_vocabulary(relation: type[Relation], kind: type[Kind[Any]] | None, dataset: str) -> Vocabulary:
+    """The words of a relation that reads a kind on a data set; without a kind, weights."""
+    terms = relation_terms(relation, None if kind is None else kind.terms)
+    words = {related_kind(relation, kind): terms}
+    return Vocabulary(kinds=words, datasets={dataset: _dataset_terms(dataset)})
+
+
+def related_kind(relation: type[Relation], kind: type[Kind[Any]] | None) -> str:
+    """The column ``kind`` of the cells of a relation."""
+    return relation.name if kind is None else f"{relation.name}-{kind.name}"
+
+
+def _dataset_terms(name: str) -> DatasetTerms:
+    facts = dataset_metadata(name)
+    return DatasetTerms(
+        title=facts.title,
+        synthetic=facts.synthetic,
+        caution=facts.caution,
+        human_reference=dict(facts.human_reference),
     )

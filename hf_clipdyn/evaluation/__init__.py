@@ -51,14 +51,18 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     from accelerate import PartialState
     from datasets import concatenate_datasets
 
-    from hf_clipdyn.evaluation.evaluate import evaluate, follow, measure_each
+    from hf_clipdyn.evaluation.evaluate import evaluate, evaluate_relations, follow, measure_each
     from hf_clipdyn.evaluation.publish import check_push, push_results
 
     config = replace(config, show_progress=config.show_progress and draws_bars())
     with library_bars(config.show_progress):
         if config.hub_model_id is not None:
             check_push(config.hub_model_id, config.token)
-        parts = list(measure_each(config, lambda one: follow(one) if one.watch else evaluate(one)))
+        parts: list[datasets.Dataset] = []
+        if config.selected:
+            parts += measure_each(config, lambda one: follow(one) if one.watch else evaluate(one))
+        if config.related:
+            parts.append(evaluate_relations(config))
         results = parts[0] if len(parts) == 1 else concatenate_datasets(parts)
         if config.push_to_hub and PartialState().is_main_process:
             push_results(config)
@@ -120,7 +124,17 @@ def evaluate_model(
     from hf_clipdyn.evaluation.live_model import GivenModel, check_processor
     from hf_clipdyn.revisions import Revision
 
-    for name in ("revisions", "shard", "store", "from_open_clip", "watch", "rescore", "push_to_hub"):
+    refused = (
+        "relations",
+        "revisions",
+        "shard",
+        "store",
+        "from_open_clip",
+        "watch",
+        "rescore",
+        "push_to_hub",
+    )
+    for name in refused:
         if options.get(name):
             raise ConfigError(f"`{name}` is for published revisions: use `evaluate_revisions`.")
     if not (isinstance(model, torch.nn.Module) and hasattr(model, "config") and hasattr(model, "dtype")):

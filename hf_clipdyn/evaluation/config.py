@@ -43,7 +43,14 @@ class EvaluationConfig(Common):
     )
     suite: str | Sequence[str] = option(
         "embedded",
-        "Suite of benchmarks: embedded (nothing to download), full, human or paper; or several.",
+        "Suite of benchmarks: embedded (nothing to download), full, human or paper; dynamics (how learning "
+        "proceeds: embeddings, and all relations); or several.",
+        top=True,
+    )
+    relations: str | Sequence[str] = option(
+        (),
+        "Relate revisions with each other, from the trials beside the output: error_consistency, learning_order, "
+        "representation or weights. Given without benchmarks, nothing is measured.",
         top=True,
     )
     revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.", top=True)
@@ -141,6 +148,8 @@ class EvaluationConfig(Common):
             object.__setattr__(self, "revisions", (self.revisions,))
         if isinstance(self.benchmarks, str | Benchmark):
             object.__setattr__(self, "benchmarks", (self.benchmarks,))
+        if isinstance(self.relations, str):
+            object.__setattr__(self, "relations", (self.relations,))
         self._name_repositories()
         self._check_together()
 
@@ -158,9 +167,11 @@ class EvaluationConfig(Common):
                     f"`{name}` only applies to open_clip checkpoints: do not give other models with it."
                 )
         in_shard((), self.shard)
-        if self.shard is not None and (self.rescore or self.push_to_hub):
+        if self.relations and self.output is None:
+            raise ConfigError("`relations` read the trials beside `output`: give an `output`.")
+        if self.shard is not None and (self.rescore or self.push_to_hub or self.relations):
             raise ConfigError(
-                "`rescore` and `push_to_hub` apply to the whole table, but `shard` measures only a part "
+                "`rescore`, `relations` and `push_to_hub` apply to the whole table, but `shard` measures only a part "
                 "of the revisions: use them without `shard`, once all shards are done."
             )
         if (self.private or self.hub_model_id is not None) and not self.push_to_hub:
@@ -229,12 +240,23 @@ class EvaluationConfig(Common):
 
     @cached_property
     def selected(self) -> list[Benchmark]:
-        """The selected benchmarks; see `select_benchmarks`."""
+        """The selected benchmarks; see `select_benchmarks`. None if only relations are wanted."""
         from hf_clipdyn.benchmarks.registry import select_benchmarks
 
         wanted = self.benchmarks
         assert not isinstance(wanted, str | Benchmark)
+        if self.relations and wanted is None:
+            return []
         return select_benchmarks(self.suite, wanted, self.settings, self.data_dirs)
+
+    @cached_property
+    def related(self) -> list[str]:
+        """Names of the relations: those that were given, else those of the suite."""
+        from hf_clipdyn.benchmarks.registry import suite_relations
+
+        if self.relations or self.benchmarks is not None:
+            return list(self.relations)
+        return suite_relations(self.suite) if self.output is not None and self.shard is None else []
 
 
 def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:

@@ -22,6 +22,7 @@ from hf_clipdyn.evaluation.observe import observe
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, begin_call, check_precision
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
+from hf_clipdyn.evaluation.relate import relate
 from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, versions
 from hf_clipdyn.hub import is_transient
 from hf_clipdyn.models.encoder import Encoder
@@ -29,7 +30,7 @@ from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.progress import duration
 from hf_clipdyn.results.cells import CellStore
 
-__all__ = ["evaluate", "follow", "measure_each"]
+__all__ = ["evaluate", "evaluate_relations", "follow", "measure_each"]
 
 T = TypeVar("T")
 
@@ -98,6 +99,27 @@ def evaluate(config: EvaluationConfig) -> datasets.Dataset:
             store.rebuild()
     table = from_main_process(store.select(keys) if state.is_main_process else None)
     return datasets.Dataset(table.combine_chunks())
+
+
+def evaluate_relations(config: EvaluationConfig) -> datasets.Dataset:
+    """Relate revisions of all selected models with each other, from their saved trials; only the main process works.
+
+    Returns:
+        The rows of the relations.
+
+    Raises:
+        UnknownNameError, EvaluationError: see `relate`.
+    """
+    is_main = join_processes(config.device).is_main_process
+    store = CellStore(config.output if is_main else None)
+    keys: list[str] = []
+    if is_main:
+        store.check_writable()
+        try:
+            keys = relate(config, store)
+        finally:
+            store.rebuild()
+    return datasets.Dataset(from_main_process(store.select(keys) if is_main else None).combine_chunks())
 
 
 def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, live: LiveModel) -> list[str]:

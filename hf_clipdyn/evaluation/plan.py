@@ -301,7 +301,7 @@ def _check_sees(config: EvaluationConfig, revision: Revision) -> None:
     if not sees_images(settings):
         raise NothingToMeasureError(
             f"{config.series.repo_id} is a {settings.model_type} model, which takes no images: only publishing, "
-            "`clipdyn verify` and relations over weights apply to it."
+            "`clipdyn verify` and relations over weights (--relations weights) apply to it."
         )
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from accelerate.logging import get_logger
 
+from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -84,8 +85,10 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> list[str]:
     shutil.copyfile(output, folder / _TABLE)
     store = CellStore(output)
     cells = store.cells()
-    kept = [cell for cell in cells if hidden or dataset_metadata(cell.dataset).may_redistribute]
-    left_out = sorted({f"{cell.kind}/{cell.dataset}" for cell in cells if cell not in kept})
+    known = kinds()
+    shared = [cell for cell in cells if cell.kind not in known or known[cell.kind].shares_trials]
+    kept = [cell for cell in shared if hidden or dataset_metadata(cell.dataset).may_redistribute]
+    left_out = sorted({f"{cell.kind}/{cell.dataset}" for cell in shared if cell not in kept})
     configs = {"results": _TABLE}
     for cell in kept:
         trials = store.trials(cell.key)

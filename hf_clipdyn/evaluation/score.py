@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 from accelerate.logging import get_logger
@@ -15,6 +15,7 @@ from accelerate.logging import get_logger
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.influence import are_given, influences
 from hf_clipdyn.benchmarks.registry import vocabulary
+from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.results.cells import CellStore
@@ -22,8 +23,9 @@ from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import NUMBER_KEY, Cell, Number, Row
 from hf_clipdyn.schema import parse_json
 
-__all__ = ["given_influences", "rescore", "rows_of", "score", "versions"]
+__all__ = ["check_names", "given_influences", "rescore", "rows_of", "score", "versions"]
 
+Measure: TypeAlias = type[Kind[Any]] | type[Relation]
 _log = get_logger(__name__)
 _SCORING = ("hf-clipdyn", "numpy", "scipy")
 _OBSERVING = (*_SCORING, "torch", "transformers", "datasets")
@@ -32,19 +34,24 @@ _OBSERVING = (*_SCORING, "torch", "transformers", "datasets")
 def score(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[Number]:
     """The numbers of a cell; each must have its own name, which the kind declares."""
     numbers = kind.score(trials, common)
+    check_names(kind, numbers)
+    return numbers
+
+
+def check_names(kind: Measure, numbers: Sequence[Number]) -> None:
+    """Each number of a cell must have its own name, which the kind or the relation declares."""
     twice = [key for key, count in Counter(one.number_key for one in numbers).items() if count > 1]
     assert not twice, f"{kind.name} has two numbers with the same name: {twice}"
     unknown = {one.metric for one in numbers} - set(kind.terms.terms)
     assert not unknown, f"{kind.name} has no terms for {', '.join(sorted(unknown))}"
-    return numbers
 
 
-def rows_of(cell: Cell, kind: type[Kind[Any]], numbers: Sequence[Number], common: Common) -> list[Row]:
+def rows_of(cell: Cell, kind: Measure, numbers: Sequence[Number], common: Common) -> list[Row]:
     """The numbers with the columns of their cell, their confidence level and their direction."""
     return [
         Row(
             **vars(cell),
-            **vars(one) | {"influence": None},
+            **vars(one) | {"influence": None, "at": ""},
             confidence_level=None if math.isnan(one.ci_low) else common.confidence_level,
             higher_is_better=kind.terms.terms[one.metric].higher_is_better,
         )

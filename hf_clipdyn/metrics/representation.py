@@ -113,15 +113,11 @@ def progress(similarities: ArrayLike, untrained: float) -> Floats:
 
 def _cka(items: LeftOut, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """The biased and the debiased one, (1 + G,) each."""
-    kernels = x @ x.T, y @ y.T
+    sums = [items.linear_sums(*pair) for pair in ((x, y), (x, x), (y, y))]
     with np.errstate(invalid="ignore", divide="ignore"):
-        cross, *own = (items.kernel_sums(kernels[i], kernels[j]).biased for i, j in ((0, 1), (0, 0), (1, 1)))
+        cross, *own = (whole.biased for whole, _ in sums)
         biased = cross / np.sqrt(own[0] * own[1])
-        for kernel in kernels:
-            np.fill_diagonal(kernel, 0)
-        cross, *own = (
-            items.kernel_sums(kernels[i], kernels[j]).unbiased for i, j in ((0, 1), (0, 0), (1, 1))
-        )
+        cross, *own = (apart.unbiased for _, apart in sums)
         return biased, cross / np.sqrt(np.where(own[0] * own[1] > 0, own[0] * own[1], np.nan))
 
 

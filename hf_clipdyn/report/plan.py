@@ -47,7 +47,7 @@ _MOST_CURVES = 2  # panels of curves in the figure of a benchmark
 _BENCHMARK = ["kind", "dataset"]
 _CELL = [*_BENCHMARK, "split", "preprocess", "settings", "precision", "edition"]
 _PARTS = ("layer", "subset", "condition")
-_NUMBER = ["metric", "variant", "levelled", *(f"by_{part}" for part in _PARTS)]
+_NUMBER = ["metric", "variant", "reference", "levelled", *(f"by_{part}" for part in _PARTS)]
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     """
     values = [trajectory for trajectory in trajectories if trajectory.is_value]
     columns = ("run", *_BENCHMARK, "split", "data_fingerprint", "preprocess", "settings", "dtype")
-    columns += ("metric", "variant", *DETAILS)
+    columns += ("metric", "variant", "reference", *DETAILS)
     table = pd.DataFrame({name: [getattr(value, name) for value in values] for name in columns})
     table["layer"] = table["layer"].astype("Int64")
     table["trajectory"] = pd.Series(values, dtype=object)

@@ -62,9 +62,9 @@ _FILES_KEY = b"hf_clipdyn.cells"
 """Key of the cells that a table was built from, in its metadata: a `_Stamp` by the cell's key."""
 _CELL = tuple(Cell.__annotations__)
 _TEXTS = tuple(field.name for field in SCHEMA if field.type == pa.string())
-_LATER = ("arm", "model_class", "processor_class")  # columns that earlier tables lack
+_LATER = ("arm", "model_class", "processor_class", "other")  # columns that earlier tables lack
 _TRIALS_SCHEMA = pa.schema(
-    [SCHEMA.field(name) for name in _CELL if name not in ("score_version", "versions", "seconds")]
+    [SCHEMA.field(name) for name in _CELL if name not in ("score_version", "other", "versions", "seconds")]
 )
 _NAME = re.compile(r"[0-9a-f]{64}\.parquet")
 _SECONDS_BETWEEN_TABLES = 60.0
@@ -182,6 +182,10 @@ class CellStore:
         self._refresh()
         return [one.cell for one in self._in_order()]
 
+    def measured(self, key: str) -> float:
+        """When a cell was measured, in seconds since 1970; 0 if that is unknown, or there is none."""
+        return self._held[key].stamp.measured if key in self._held else 0.0
+
     def select(self, keys: Iterable[str]) -> pa.Table:
         """The rows of these cells, in this order; the metadata hold the vocabulary."""
         return self._table([self._held[key].rows for key in keys])
@@ -212,6 +216,8 @@ class CellStore:
         vocabulary: Vocabulary,
         began: str = "",
         influences: Influences | None = None,
+        *,
+        is_new: bool = False,
     ) -> None:
         """Write a cell in place of what its key named before: first the trials, then the rows.
 
@@ -222,12 +228,14 @@ class CellStore:
             vocabulary: of its kind and its data set.
             began: when its run began; empty if unknown.
             influences: on its numbers; None leaves them to the first report.
+            is_new: it was measured now, though it has no trials: a relation.
 
         Raises:
             EvaluationError: the files cannot be written.
         """
         before = self._held.get(cell.key)
-        measured = time.time() if trials is not None or before is None else before.stamp.measured
+        is_new = is_new or trials is not None
+        measured = time.time() if is_new or before is None else before.stamp.measured
         stamp = _Stamp(measured, None, self._package, began or ("" if before is None else before.stamp.began))
         header = _Header(cell, measured, stamp.package, stamp.began).dumps()
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)
@@ -244,9 +252,11 @@ class CellStore:
             if of_trials is not None:
                 metadata[_TRIALS_KEY] = of_trials
             _write(rows.replace_schema_metadata(metadata), path)
-            if influences is not None and (of := KeptTrials([self._output]).file(cell.key)):
+            if influences is not None:
+                of = KeptTrials([self._output]).file(cell.key)
                 kept = _file(influences_folder(self._output), cell.key)
-                write_influences(kept, {cell.key: influences}, stamp_of(of, cell.score_version))
+                stamp_of_trials = stamp_of(of, cell.score_version) if of else ""
+                write_influences(kept, {cell.key: influences}, stamp_of_trials)
             stamp = replace(stamp, file=_state(path.stat()))
         elif trials is not None:
             self._trials[cell.key] = trials
@@ -323,23 +333,24 @@ def newest(cells: Iterable[Cell]) -> list[Cell]:
     """The cells that no later one replaces, given in the order in which they were measured.
 
     A revision that was trained again counts with the commit that was measured last. Among the cells that are left,
-    one version of the observation and one text commit count for all revisions of a run: those of the last cell.
+    one version of the observation and one text commit count for all revisions of a run: those of the last cell. Of the
+    relations of a revision with others that have changed, as when a run goes on, the last one counts.
     """
     held = list(cells)
     commits = {(one.repo_id, one.revision): one.commit for one in held}
-    current = [one for one in held if commits[one.repo_id, one.revision] == one.commit]
-    last = {_asked(one): one for one in current}
+    current = [(one, _asked(one)) for one in held if commits[one.repo_id, one.revision] == one.commit]
+    last = {asked: (one.observe_version, one.text_commit) for one, asked in current}
+    others = {(asked, one.revision): one.other for one, asked in current}
     return [
         one
-        for one in current
-        if (one.observe_version, one.text_commit)
-        == (last[_asked(one)].observe_version, last[_asked(one)].text_commit)
+        for one, asked in current
+        if (one.observe_version, one.text_commit) == last[asked] and one.other == others[asked, one.revision]
     ]
 
 
 def _asked(cell: Cell) -> tuple[Any, ...]:
     """What all revisions of a run were asked alike."""
-    one_revision = ("revision", "commit", "text_commit", "observe_version")
+    one_revision = ("revision", "commit", "text_commit", "observe_version", "other")
     return tuple(getattr(cell, name) for name in CELL_KEY if name not in one_revision)
 
 

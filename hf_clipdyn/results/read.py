@@ -105,8 +105,8 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     Examples:
         >>> from hf_clipdyn import load_results
         >>> rows = load_results("runs/demo/results.parquet")
-        >>> sorted(rows["kind"].unique())
-        ['distortion', 'noise', 'psychophysics', 'shape_bias', 'zero_shot']
+        >>> sorted(rows[rows["other"] == ""]["kind"].unique())
+        ['distortion', 'geometry', 'noise', 'psychophysics', 'shape_bias', 'zero_shot']
         >>> accuracy = rows.query("kind == 'zero_shot' and metric == 'top1' and role == 'value' and texts == 'own'")
         >>> accuracy["revision"].tolist()
         ['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003']

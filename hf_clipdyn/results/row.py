@@ -118,13 +118,22 @@ class Cell:
     text_commit: str = column(
         "Commit of the last revision if texts is `last`, else empty.", key=True, default=""
     )
+    other: str = column(
+        "Commit of the other revision, for a relation of two revisions; of several others, such as a whole run, 40 "
+        "digits of the SHA-256 of their commits. Empty for numbers of one revision. Trajectories do not split by it.",
+        key=True,
+        default="",
+    )
     versions: str = column("JSON of package names to versions.", default="{}")
     seconds: float = column("Time of observation and scoring.", default=math.nan)
 
     @property
     def key(self) -> str:
-        """SHA-256 of `CELL_KEY`'s values, 64 hexadecimal digits: the name of the cell's files."""
-        named = {name: getattr(self, name) for name in CELL_KEY}
+        """SHA-256 of `CELL_KEY`'s values, 64 hexadecimal digits: the name of the cell's files.
+
+        An empty ``other`` is left out, so that cells of earlier versions keep their names.
+        """
+        named = {name: value for name in CELL_KEY if (value := getattr(self, name)) or name != "other"}
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
@@ -154,7 +163,10 @@ class NumberKey:
     )
     role: Role = column(f"One of {', '.join(ROLES)}.", key=True, default="value")  # noqa: RUF009  # a field
     reference: str = column(
-        "Name of the baseline or the observer; empty if there is none.", key=True, default=""
+        "Name of the baseline or the observer; of a relation, which revisions are related: `previous`, `last`, "
+        "`seeds`, one seed, `people`, one person. Trajectories keep these apart. Empty if there is none.",
+        key=True,
+        default="",
     )
 
     @property
@@ -187,6 +199,8 @@ class Number(NumberKey):
     note: str = column("Cause of a NaN, or a caution about a number.", default="")
     influence: Any = field(default=None, compare=False, repr=False, metadata={"key": False})
     """What each item or cluster contributes to the number, a pandas Series; no column. See `Kind.score`."""
+    at: str = field(default="", compare=False, repr=False, metadata={"key": False})
+    """Revision that a number of a whole run belongs to; the last one by default; no column. See `Relation.trace`."""
 
     def __post_init__(self) -> None:
         if math.isnan(self.value) and not self.note:

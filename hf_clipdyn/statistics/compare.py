@@ -12,7 +12,7 @@ from scipy import special
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.influence import Key, influences
-from hf_clipdyn.benchmarks.registry import kind_named
+from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.estimate import Influence, weighted_sum
 from hf_clipdyn.results.read import Results, read_results
@@ -32,7 +32,7 @@ _Numbers: TypeAlias = dict[Key, tuple[float, Influence | None]]
 """Values with their influences."""
 _State: TypeAlias = tuple[str, str]
 """A run and its revision."""
-_SAME = tuple(name for name in CELL_KEY if name not in ("revision", "commit"))
+_SAME = tuple(name for name in CELL_KEY if name not in ("revision", "commit", "other"))
 # The fingerprint contains the pixels at the model's resolution. Influences say whether the items are the same.
 _SAME_FOR_TWO_RUNS = tuple(name for name in _SAME if name not in ("repo_id", "data_fingerprint"))
 _COLUMNS = [
@@ -157,15 +157,15 @@ def differences(
             raise UnknownNameError(what, name, names)
     rows = _of_benchmarks(read.rows[read.rows["role"] != "diagnostic"], benchmarks)
     of_cell = dict(list(rows.groupby("cell", sort=False)))
-    frames = []
+    frames, known_kinds = [], kinds()
     for first, second in _pairs(rows, a, _listed(b)):
         for cells in _cells(rows, first, second):
-            kind = kind_named(cells[0].kind)
-            known = [kept.of_cell(kind.name, cell.cell) for cell in cells]
+            kind = known_kinds.get(cells[0].kind)  # None for a relation, which compares revisions itself
+            known = [kept.of_cell(cell.kind, cell.cell) for cell in cells]
             if NO_TRIALS in known:
                 continue
             sides = [_numbers(of_cell[cell.cell], one) for cell, one in zip(cells, known, strict=True)]
-            together = _together(kind, kept.trials, cells)
+            together = [] if kind is None else _together(kind, kept.trials, cells)
             named = {name: getattr(cells[1], name) for name in _SAME}
             named |= {"run_a": first[0], "revision_a": first[1], "run_b": second[0], "revision_b": second[1]}
             frames.append(_compare(sides, together, confidence_level).assign(**named))

@@ -108,6 +108,9 @@ class KeptInfluences:
     def _read(self, kind_name: str, cell: str) -> Mapping[Key, Influence] | str:
         file = self.trials.file(cell)
         if file is None:
+            for table in self._tables:  # of a relation, which has no trials of its own
+                if own := read_influences(influences_folder(table) / f"{cell}.parquet").get(cell):
+                    return own
             if self._combined is None:
                 self._combined = {}
                 for table in self._tables:

@@ -158,9 +158,13 @@ class Trajectory(NumberKey):
 
     @property
     def metric_title(self) -> str:
-        """Title of the metric with its variant: ``shape bias, 80 ImageNet templates``."""
+        """Title of the metric with its variant, and of a relation with what it relates the revision to.
+
+        For example ``shape bias, 80 ImageNet templates`` or ``kappa, last revision``.
+        """
         variant = self.terms.variants.get(self.variant, bare(self.variant))
-        return ", ".join(filter(None, [self.term.title, variant]))
+        related = self.reference_terms.title if self.is_value and self.reference else ""
+        return ", ".join(filter(None, [self.term.title, variant, related]))
 
     @cached_property
     def reference_terms(self) -> Reference:

@@ -4,7 +4,7 @@ from .api import api_pages
 from .commands import command_pages, evaluate_options
 from .data_sets import data_set_pages
 from .index import index_page
-from .kinds import kind_pages, suites_page
+from .kinds import kind_pages, relations_page, suites_page
 from .metrics import metrics_page
 from .page import NOTE, Page
 from .tables import table_pages
@@ -15,5 +15,12 @@ __all__ = ["NOTE", "Page", "pages"]
 def pages() -> list[Page]:
     """Every written page."""
     commands, measured, api = command_pages(), kind_pages(), api_pages()
-    others = [evaluate_options(), suites_page(), metrics_page(), *data_set_pages(), *table_pages()]
+    others = [
+        evaluate_options(),
+        suites_page(),
+        relations_page(),
+        metrics_page(),
+        *data_set_pages(),
+        *table_pages(),
+    ]
     return [index_page(commands, measured, others, api), *commands, *measured, *others, *api]

@@ -5,7 +5,14 @@ import re
 from typing import Any
 
 from hf_clipdyn.benchmarks.base import Kind
-from hf_clipdyn.benchmarks.registry import kinds, suite, suite_names
+from hf_clipdyn.benchmarks.registry import (
+    kinds,
+    kinds_read,
+    relations,
+    suite,
+    suite_names,
+    suite_relations,
+)
 from hf_clipdyn.data.registry import builder_class, dataset_names
 from hf_clipdyn.evaluation.options import flags
 from hf_clipdyn.results.terms import Axis, KindTerms, Term
@@ -119,10 +126,48 @@ def _references(terms: KindTerms) -> str:
     return table(("role", "reference", "what it is", "joins the values on"), rows) if rows else ""
 
 
+def relations_page() -> Page:
+    """The numbers of every relation."""
+    summary = (
+        "The relations between revisions, which `clipdyn evaluate --relations` computes from saved trials."
+    )
+    parts = [
+        "[Relate revisions](../how-to/relate-revisions.md) says how to use them and where their numbers are."
+    ]
+    for name, relation in relations().items():
+        known = kinds_read(relation)
+        reads = (
+            ", ".join(f"[`{one}`]({kind_path(one)})" for one in known) or "the safetensors of the repository"
+        )
+        pairs = ", ".join(f"`{one}`" for one in relation.pairs) or "the whole run"
+        terms = relation.terms
+        heading, _, details = inspect.cleandoc(relation.__doc__ or "").replace("``", "`").partition("\n\n")
+        parts += [
+            f"## {name}",
+            *filter(None, (heading, details)),
+            bullets([f"Reads: {reads}.", f"Pairs: {pairs}.", f"Version: scoring {relation.score_version}."]),
+            table(
+                ("metric", "meaning", "unit", "range", "better", "level of perception"),
+                [_metric(metric, one) for metric, one in terms.terms.items()],
+            ),
+            _references(terms),
+        ]
+    return Page("relations.md", "Relations between revisions", summary, [summary, *filter(None, parts)])
+
+
 def suites_page() -> Page:
-    """The benchmarks of each suite."""
-    rows = [(f"`{name}`", ", ".join(_benchmark_link(one) for one in suite(name))) for name in suite_names()]
-    text = "`--suite` of `clipdyn evaluate` selects these benchmarks. A benchmark is a kind and a data set."
+    """The benchmarks and relations of each suite."""
+    rows = [
+        (
+            f"`{name}`",
+            ", ".join([*map(_benchmark_link, suite(name)), *map(_relation_link, suite_relations(name))]),
+        )
+        for name in suite_names()
+    ]
+    text = (
+        "`--suite` of `clipdyn evaluate` selects these benchmarks. A benchmark is a kind and a data set. A relation "
+        "reads the trials of all benchmarks that are in the table."
+    )
     return Page(
         "suites.md",
         "Suites of benchmarks",
@@ -133,6 +178,10 @@ def suites_page() -> Page:
 
 def _benchmark_link(benchmark: str) -> str:
     return f"[`{benchmark}`]({kind_path(benchmark.partition('/')[0])})"
+
+
+def _relation_link(relation: str) -> str:
+    return f"[`{relation}`](relations.md#{relation})"
 
 
 def kind_path(kind: str) -> str:

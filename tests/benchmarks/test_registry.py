@@ -10,9 +10,11 @@ from hf_clipdyn.benchmarks.kinds.retrieval import RetrievalSettings
 from hf_clipdyn.benchmarks.registry import (
     kinds,
     parse_benchmark,
+    relations,
     select_benchmarks,
     suite,
     suite_names,
+    suite_relations,
     vocabulary,
 )
 from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, KindSettings
@@ -35,10 +37,16 @@ def test_the_embedded_suite_needs_no_download():
 
 
 def test_every_suite_names_each_benchmark_once_and_its_data_set_fits():
-    assert suite_names() == ["embedded", "full", "human", "paper"]
+    assert suite_names() == ["dynamics", "embedded", "full", "human", "paper"]
     for name in suite_names():
         assert len(set(suite(name))) == len(suite(name))
         assert [parse_benchmark(one).name for one in suite(name)] == suite(name)
+
+
+def test_the_suite_of_dynamics_has_every_relation():
+    assert suite("dynamics") == ["geometry/procedural"]
+    assert sorted(suite_relations("dynamics")) == list(relations())
+    assert suite_relations("embedded") == []
 
 
 def test_a_data_set_is_put_into_a_suite_without_editing_a_kind(monkeypatch):
@@ -84,6 +92,7 @@ def test_kinds_and_patterns_also_choose_what_fits_the_folders_that_are_given():
     assert names("embedded", ["noise", "*/cifar*"], data_dirs=["cifar10"]) == [
         "noise/procedural",
         "noise/cifar10",
+        "geometry/cifar10",
         "zero_shot/cifar10",
     ]
 

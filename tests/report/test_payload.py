@@ -119,3 +119,12 @@ def test_cells_that_differ_in_their_preprocessing_are_told_apart(data):
 def test_an_infinite_level_is_a_word(data):
     rows = [row("noise/x", "accuracy", 0.5, condition="gaussian", level=level) for level in (1.0, math.inf)]
     assert sorted(data(rows)["series"]["columns"]["level"], key=str) == [1, "inf"]
+
+
+def test_checkpoints_of_others_at_powers_of_two_begin_over_a_logarithm_of_their_steps(data):
+    steps = [0, 1, 2, 4, 8, 16, 32, 1000]
+    found = data(
+        [row("zero_shot/x", "top1", 0.5, epoch=None, revision=f"step{step}", step=step) for step in steps]
+    )
+    assert found["meta"]["axis"] == "logsteps"
+    assert ["logsteps", "training steps, logarithmic"] in found["meta"]["axes"]

@@ -1,12 +1,14 @@
 """Classification among 16 classes beside people (Geirhos et al. 2019, 2021): are they right, and on the same images?"""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pandas as pd
 
+from hf_clipdyn.benchmarks.answers import Answers
 from hf_clipdyn.benchmarks.base import Common, digest
 from hf_clipdyn.benchmarks.classes import ClassifiedKind
-from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers
+from hf_clipdyn.benchmarks.classification_scores import PAIRED, classification_numbers, is_summarised
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.settings import ClassificationSettings
@@ -216,6 +218,15 @@ class Classification(ClassifiedKind[ClassificationSettings]):
         )
 
     views = (GalleryView(("item", *_SHOWN, "protocol", "decision", "observer"), gallery),)
+
+    answers_from = ("item", "subset", "condition", "category", "exemplar", "protocol", "decision", "observer")
+
+    @classmethod
+    def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
+        """The answers to each sub-set, in the conditions that the official summary counts."""
+        for subset, rows in trials[is_summarised(trials)].groupby("subset", sort=False):
+            key = {"metric": "accuracy", "subset": str(subset), "condition": ""}
+            yield from cls.answers_by_protocol(rows, "category", **key)
 
     score = staticmethod(classification_numbers)
 

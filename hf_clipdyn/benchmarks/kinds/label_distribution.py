@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import (
     Common,
     KindSettings,
@@ -30,7 +31,7 @@ from hf_clipdyn.metrics.label_distribution import (
     smoothed_label_cross_entropy,
     split_halves,
 )
-from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["LabelDistribution"]
@@ -181,6 +182,12 @@ class LabelDistribution(LabelledKind[KindSettings]):
         )
 
     views = (GalleryView(("item", "label", "counts", "cosines"), gallery),)
+    answers_from = ("item", "label", "cosines")
+
+    @classmethod
+    def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
+        """The most probable class."""
+        yield answers_of(trials.assign(decision=trials["cosines"].map(np.argmax)), NumberKey(metric="top1"))
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

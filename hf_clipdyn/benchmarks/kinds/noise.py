@@ -1,6 +1,6 @@
 """How much classification accuracy and embeddings suffer from corrupted pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import (
     Common,
     cosine_distance,
@@ -20,7 +21,7 @@ from hf_clipdyn.benchmarks.classes import LabelledKind, class_embeddings, rank
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
-from hf_clipdyn.benchmarks.noise_scores import CLEAN, noise_numbers, noise_numbers_together
+from hf_clipdyn.benchmarks.noise_scores import CLEAN, by_level, noise_numbers, noise_numbers_together
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import NoiseSettings
 from hf_clipdyn.benchmarks.sources import Source
@@ -29,6 +30,7 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.prompts import imagenet_names, unique_names
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES
+from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
 __all__ = ["Noise", "NoiseSettings", "mean_pairwise_distance"]
@@ -263,6 +265,17 @@ class Noise(LabelledKind[NoiseSettings]):
         )
 
     views = (GalleryView(("item", "label", "condition", "level", "decision"), gallery),)
+    answers_from = ("item", "label", "condition", "level", "decision", "probe_decision")
+
+    @classmethod
+    def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
+        """The decisions of prompts and of the probe, by condition and level."""
+        for probe, column in (("projection", "decision"), ("linear_probe", "probe_decision")):
+            decided = trials[(trials[column] >= 0).fillna(False)]  # -1: the class has no other image
+            clean = decided[decided["condition"] == CLEAN]
+            for at, rows in [({}, clean), *by_level(decided)]:
+                if len(rows):
+                    yield answers_of(rows, NumberKey(metric="accuracy", probe=probe, **at), decision=column)
 
     score = staticmethod(noise_numbers)
     score_together = staticmethod(noise_numbers_together)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import (
     Common,
     ImageKind,
@@ -21,7 +22,7 @@ from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.odd_one_out import leave_one_out_ceiling, odd_one_out, odd_one_out_scores
-from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["OddOneOut"]
@@ -167,6 +168,16 @@ class OddOneOut(ImageKind[KindSettings]):
         )
 
     views = (GalleryView(("item", *_OBJECTS, "asked", "probe", "similarity", "choice"), gallery),)
+
+    answers_from = ("item", *_OBJECTS, "asked", "probe", "similarity", "choice")
+
+    @classmethod
+    def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
+        """The choice of each similarity; a tie is wrong."""
+        asked = trials[trials["asked"] & (trials["probe"] == "projection")]
+        chosen = asked.assign(decision=asked["choice"].fillna(-1), label=2)
+        for name, rows in chosen.groupby("similarity", sort=False):
+            yield answers_of(rows, NumberKey(metric="accuracy", variant=str(name)), clusters=cls.clusters)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -1,11 +1,13 @@
 """Does shape or texture decide where they conflict (Geirhos et al. 2019)? By prompts, and without text."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import (
     Common,
     KindSettings,
@@ -30,6 +32,7 @@ from hf_clipdyn.benchmarks.shape_scores import (
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.prompts import PHOTO, imagenet_names
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
+from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["ShapeBias", "triplet_preferences"]
@@ -230,6 +233,19 @@ class ShapeBias(ClassifiedKind[KindSettings]):
         )
 
     views = (GalleryView(("item", "image_id", *_CUES, "protocol", "decision", "cue", "observer"), gallery),)
+
+    answers_from = ("item", *_CUES, "protocol", "decision", "cue", "observer")
+
+    @classmethod
+    def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
+        """Whether prompts and people name the shape, and whether the probes name their own cue."""
+        asked = trials[trials["cue"].isna() & (trials["protocol"] != TEXT_FREE)]
+        yield from cls.answers_by_protocol(asked, "shape", metric="shape_accuracy")
+        for cue in OTHER_CUE:
+            decided = trials[(trials["cue"] == cue) & trials["decision"].notna()]
+            if len(decided):
+                key = NumberKey(metric=f"{cue}_accuracy", probe=LINEAR_PROBE)
+                yield answers_of(decided, key, label=cue, clusters=cls.clusters)
 
     score = staticmethod(shape_numbers)
 

@@ -1,17 +1,19 @@
 """Zero-shot classification: the class whose prompts are nearest to the image."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import Common, KindSettings, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_embeddings, rank
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
-from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["ZeroShot"]
@@ -81,6 +83,13 @@ class ZeroShot(LabelledKind[KindSettings]):
         )
 
     views = (GalleryView(("item", "label", "ranking"), gallery),)
+    answers_from = ("item", "label", "ranking")
+
+    @classmethod
+    def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
+        """The class that is ranked first."""
+        first = trials["ranking"].str[0].astype("int64")
+        yield answers_of(trials.assign(decision=first), NumberKey(metric="top1"))
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -37,6 +37,7 @@ _AXES = {
     "step": "training steps",
     "samples": "samples seen",
     "logsamples": "samples seen, logarithmic",
+    "logsteps": "training steps, logarithmic",
     "accuracy": "zero-shot accuracy",
     "order": "revisions in order",
 }
@@ -94,7 +95,9 @@ def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         )
         if any(len(_known(run[column])) > 1 for run in runs)
     ] or ["order"]
-    default = "logsamples" if chosen.log and "logsamples" in axes else names[clock]
+    default = names[clock]
+    if chosen.log:
+        default = "logsteps" if clock == "step" else "logsamples" if "logsamples" in axes else default
     return {
         "clock": clock,
         "stops": _stops(runs, clock),

@@ -137,20 +137,26 @@ function setStop(t) {
 
 // ---------------------------------------------------------------- the x axis of training
 
-const samplesKnown = DATA.runs.flatMap((run) => run.samples_seen).filter((one) => one > 0);
-const UNTRAINED = Math.min(...samplesKnown) / 3; // where a logarithmic axis draws the untrained model
+const LOGARITHMIC = { logsamples: "samples_seen", logsteps: "step" };
+
+/** Of each logarithmic axis: the first and the last trained revision, and where the untrained model is drawn. */
+const TRAINED = Object.fromEntries(Object.entries(LOGARITHMIC).map(([x, clock]) => {
+  const places = DATA.runs.flatMap((run) => run[clock]).filter((one) => one > 0);
+  const first = Math.min(...places);
+  return [x, { first, last: Math.max(...places), untrained: first / 3 }];
+}));
 
 /** The place of a revision as Plotly draws it: `position`, but on a logarithmic axis 0 lies before all others. */
 function place(run, index, x = xAxis()) {
   const found = position(run, index, x);
-  return x === "logsamples" && found === 0 ? UNTRAINED : found;
+  return x in LOGARITHMIC && found === 0 ? TRAINED[x].untrained : found;
 }
 
 /** Layout of the x axis of training. Its range is that of all runs, so that charts compare and the slider moves none. */
 function trainingAxis(x = xAxis()) {
   const title = { text: DATA.meta.axes.find(([name]) => name === x)?.[1] ?? "" };
   if (x === "order") return { title, ...namedTicks() };
-  if (x === "logsamples") return logarithmicAxis();
+  if (x in LOGARITHMIC) return { title, ...logarithmicAxis(x) };
   const places = DATA.runs.flatMap((run) => run.revisions.map((_, i) => position(run, i, x))).filter((at) => at !== null);
   const [low, high] = [Math.min(...places), Math.max(...places)];
   const margin = 0.035 * (high - low || 1);
@@ -166,19 +172,18 @@ function namedTicks() {
   return { tickvals: ticks, ticktext: ticks.map((i) => escape(longest[i])), range: [-0.3, longest.length - 0.7] };
 }
 
-function logarithmicAxis() {
-  const top = Math.max(...samplesKnown);
+function logarithmicAxis(x) {
+  const { first, last, untrained } = TRAINED[x];
   const powers = [];
-  for (let at = Math.floor(Math.log10(UNTRAINED * 3)); at <= Math.log10(top); at += 1) powers.push(10 ** at);
+  for (let at = Math.floor(Math.log10(first)); at <= Math.log10(last); at += 1) powers.push(10 ** at);
   const steps = powers.length > 3 ? [1] : [1, 2, 5];
-  const ticks = powers.flatMap((one) => steps.map((step) => step * one)).filter((one) => one >= UNTRAINED * 2.9 && one <= top * 1.1);
-  const zero = DATA.runs.some((run) => run.samples_seen.includes(0)) ? [UNTRAINED] : [];
+  const ticks = powers.flatMap((one) => steps.map((step) => step * one)).filter((one) => one >= first * 0.97 && one <= last * 1.1);
+  const zero = DATA.runs.some((run) => run[LOGARITHMIC[x]].includes(0)) ? [untrained] : [];
   return {
     type: "log",
-    title: { text: "samples seen, logarithmic" },
     tickvals: [...zero, ...ticks],
     ticktext: [...zero.map(() => "0"), ...ticks.map(short)],
-    range: [Math.log10(UNTRAINED / 1.3), Math.log10(top * 1.3)],
+    range: [Math.log10(untrained / 1.3), Math.log10(last * 1.3)],
   };
 }
 

@@ -173,7 +173,7 @@ const hasSeeds = DATA.groups.some((_, group) => DATA.runs.filter((run) => run.gr
 
 /** The place of a revision (an index into run.revisions) on an x axis; null if it has none. */
 function position(run, index, x = xAxis()) {
-  const column = { epoch: "epoch", step: "step", samples: "samples_seen", logsamples: "samples_seen",
+  const column = { epoch: "epoch", step: "step", samples: "samples_seen", logsamples: "samples_seen", logsteps: "step",
     accuracy: "accuracy" }[x];
   return column ? run[column][index] ?? null : index;
 }

@@ -41,7 +41,7 @@ const HOLE = { share: 0.15, times: 3 };
 
 /** Marks the points behind a span that is long beside the axis and beside the other spans. */
 function withHoles(points, x) {
-  const at = points.map((point) => (x === "logsamples" ? Math.log10(point.x) : point.x));
+  const at = points.map((point) => (x in LOGARITHMIC ? Math.log10(point.x) : point.x));
   const spans = at.slice(1).map((each, i) => each - at[i]);
   if (spans.length < 2 || x === "accuracy") return points;
   const usual = [...spans].sort((a, b) => a - b)[Math.floor((spans.length - 1) / 2)];

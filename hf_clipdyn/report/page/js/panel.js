@@ -63,7 +63,7 @@ function drawPlanned(chart, panel, behind) {
       fillcolor: faded(spanColour(scale), 0.16) })), ...referenceShapes(constants)],
     annotations: spans.filter(({ name }, i) => spans.findIndex((other) => other.name === name) === i).map(({ name, from, to }) => ({
       text: escape(name), showarrow: false, yref: "paper", y: 1, yanchor: "bottom", xanchor: "center", font: { size: 11, color: grey },
-      x: xAxis() === "logsamples" ? (Math.log10(from) + Math.log10(to)) / 2 : (from + to) / 2 })),
+      x: xAxis() in LOGARITHMIC ? (Math.log10(from) + Math.log10(to)) / 2 : (from + to) / 2 })),
     margin: { t: 22 },
   }, { alt: alternative(`${panel.title}, ${panel.place}`, lines), height: PANEL_HEIGHT,
     marks: () => lineMarks(panel.axis ? [] : lines.filter((line) => !behind(line.runs[0])), constants, { line: !panel.axis }) });
@@ -88,7 +88,7 @@ function spansOf(panel) {
 
 /** The place on the axis of a time between two revisions. */
 function between(run, clock, time) {
-  if (xAxis() === "logsamples" && clock === "samples_seen") return Math.max(time, UNTRAINED);
+  if (clock === LOGARITHMIC[xAxis()]) return Math.max(time, TRAINED[xAxis()].untrained);
   const after = run[clock].findIndex((at) => at >= time - 1e-9);
   if (after <= 0) return place(run, after < 0 ? run[clock].length - 1 : 0);
   const [from, to] = [place(run, after - 1), place(run, after)];

@@ -1,0 +1,237 @@
+"""The geometry of embeddings: how far apart are images and texts, how evenly spread, in how many dimensions?"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_clipdyn.benchmarks.base import Common, ImageKind, KindSettings, by_item, digest, number
+from hf_clipdyn.benchmarks.classes import class_embeddings, default_templates
+from hf_clipdyn.benchmarks.hidden_states import mean_tokens
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry, neural_collapse
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import KindTerms, Term
+
+__all__ = ["Geometry"]
+
+_MOST = 1000  # images; their embeddings take 1 MB a revision for 512 dimensions
+_TEXT_SIDE = "_text"
+_SIDES = {"image": "images", "text": "texts"}
+_OF_SIDE: Mapping[str, tuple[str, str, dict[str, Any]]] = {
+    "uniformity": (
+        "uniformity",
+        "Logarithm of the mean of exp(-2 distance²) over all pairs; 0 if all are equal, -4 for orthogonal ones.",
+        {},
+    ),
+    "rankme": (
+        "effective dimensions, RankMe",
+        "Exponential of the entropy of the singular values (Garrido et al. 2023), not centred. It grows with the "
+        "number of images.",
+        {},
+    ),
+    "effective_rank": (
+        "effective rank",
+        "The same without its small constant (Roy and Vetterli 2007).",
+        {},
+    ),
+    "effective_rank_centred": ("effective rank, centred", "The same around the mean embedding.", {}),
+    "participation_ratio": (
+        "participation ratio",
+        "Squared sum of the eigenvalues of the covariance, divided by the sum of their squares.",
+        {},
+    ),
+    "participation_ratio_debiased": (
+        "participation ratio, debiased",
+        "The same with unbiased sums of squares, so that it does not grow with the number of images.",
+        {},
+    ),
+    "norm": ("length of the embeddings", "Mean length before they are scaled to 1.", {}),
+}
+_COLLAPSE = {
+    "nc1": "Covariance within classes against that of the class means, trace(pinv(B) W) / K.",
+    "nc1_ratio": "Variance within classes divided by that of the class means.",
+    "nc2_norms": "Standard deviation over mean of the distances of the class means from their mean.",
+    "nc2_angles": "Distance of the angles between class means from those of a simplex.",
+}
+
+
+class Geometry(ImageKind[KindSettings]):
+    """Modality gap, alignment, uniformity, dimensions and neural collapse, on at most 1,000 images drawn once.
+
+    Each image comes with a text: its first caption or, in a labelled set, the prompts of its class. As classes share
+    texts, the spread of the texts is not measured then. Hidden states are kept for relations between revisions.
+
+    Trials: item, label (null without classes), probe (projection, or hidden: the mean over tokens, minus its mean over
+    images, divided by its root mean square), layer, vector (float16), caption (of the projection: the embedding of the
+    text, float16; null without a text encoder), is_caption (False for the prompts of a class), logit_scale.
+    """
+
+    name = "geometry"
+    schemas = ("labels", "captions")
+    terms = KindTerms(
+        title="Geometry of the embeddings",
+        rank=95,
+        terms={
+            "gap": Term(
+                title="modality gap",
+                meaning="Distance of the mean image from the mean text, with embeddings of length 1 (Liang et al. "
+                "2022).",
+                limits=(0.0, 2.0),
+            ),
+            "gap_squared_unbiased": Term(
+                title="modality gap squared, unbiased",
+                meaning="The square of the gap, minus what finite samples add to it; may be negative.",
+            ),
+            "relative_modality_gap": Term(
+                title="relative modality gap",
+                meaning="Mean distance of the pairs, divided by itself plus the mean distance within images and within "
+                "texts (Schrodi et al. 2025).",
+                limits=(0.0, 1.0),
+            ),
+            "alignment": Term(
+                title="alignment of the pairs",
+                meaning="Mean squared distance of an image from its text; smaller is closer (Wang and Isola 2020).",
+                limits=(0.0, 4.0),
+                better="low",
+            ),
+            **{
+                f"{name}_{side}": Term(title=f"{title}, {of}", meaning=meaning, **more)
+                for side, of in _SIDES.items()
+                for name, (title, meaning, more) in _OF_SIDE.items()
+            },
+            "logit_scale": Term(title="logit scale", meaning="Factor on the cosines before the softmax."),
+            **{
+                name: Term(title=f"neural collapse, {name}", meaning=text) for name, text in _COLLAPSE.items()
+            },
+        },
+        probes={"hidden": "mean token"},
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        "label": "Int64",
+        "probe": "str",
+        "layer": "Int64",
+        "vector": "object",
+        "caption": "object",
+        "is_caption": "bool",
+        "logit_scale": "float64",
+    }
+    needs_text = False
+    reads_layers = True
+    shares_trials = False
+
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        super().__init__(source, image_processor, settings, common)
+        drawn = np.random.default_rng(0).permutation(self.shown)[:_MOST]
+        self.shown = np.sort(drawn)
+        self.stimuli = Stimuli(self.pixels.array, self.shown)
+        features = source.dataset.features
+        self._names: list[str] = list(features["label"].names) if "label" in features else []
+        self._labels = np.asarray(source.dataset["label"], np.int64)[self.shown] if self._names else None
+        self._templates = default_templates(source.metadata)
+        captions = [] if self._names else source.dataset.select(self.shown)["captions"]
+        self._captions = [texts[0] if texts else "" for texts in captions]
+        labels = [] if self._labels is None else self._labels.tolist()
+        self.fingerprint = digest(
+            self.name,
+            self.pixels.fingerprint,
+            self.shown.tolist(),
+            *(self._names, labels, self._templates if self._names else (), self._captions),
+        )
+
+    def observe(self, readout: Readout) -> pd.DataFrame:
+        """Embed images and texts, and average the hidden states over tokens."""
+        projection, hidden = self._embedded(readout)
+        blocks = [self._block("projection", None, projection)]
+        blocks += [self._block("hidden", layer, _scaled(rows)) for layer, rows in enumerate(hidden)]
+        if readout.encoder.reads_text:
+            texts = readout.texts(self._captions) if self._captions else self._of_classes(readout)
+            blocks[0]["caption"] = list(texts.astype(np.float16))
+            blocks[0]["logit_scale"] = readout.encoder.logit_scale
+        trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
+        return trials.astype(self.trial_columns)
+
+    def _embedded(self, readout: Readout) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """The projections (n, d), and the mean tokens of each hidden state."""
+        size = readout.batch_size
+        batches = [
+            range(start, min(start + size, len(self.shown))) for start in range(0, len(self.shown), size)
+        ]
+
+        def embed(batch: range) -> list[NDArray[np.float32]]:
+            features = readout.features(self.stimuli.read(batch))
+            return [features.projection, *mean_tokens(features)]
+
+        parts = zip(*map_over_processes(batches, embed), strict=True)
+        projection, *hidden = (np.concatenate(part) for part in parts)
+        readout.keep(dict(zip(self.stimuli.keys, projection, strict=True)))
+        return projection, hidden
+
+    def _of_classes(self, readout: Readout) -> NDArray[np.float64]:
+        assert self._labels is not None
+        return class_embeddings(readout, self._names, self._templates)[self._labels]
+
+    def _block(self, probe: str, layer: int | None, rows: NDArray[np.floating[Any]]) -> pd.DataFrame:
+        columns: dict[str, Any] = {
+            "item": self.shown,
+            "label": pd.array([pd.NA] * len(rows) if self._labels is None else self._labels, dtype="Int64"),
+            "probe": probe,
+            "layer": pd.array([layer] * len(rows), dtype="Int64"),
+            "vector": list(rows.astype(np.float16)),
+            "caption": None,
+            "is_caption": bool(self._captions),
+            "logit_scale": np.nan,
+        }
+        return pd.DataFrame(columns)
+
+    @staticmethod
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+        """All numbers of the projections; those of the texts and of classes if there are any."""
+        rows = trials[trials["probe"] == "projection"].sort_values("item", kind="stable")
+        images = np.stack(rows["vector"].to_list()).astype(np.float64)
+        with_texts = bool(rows["caption"].notna().all())
+        texts = np.stack(rows["caption"].to_list()).astype(np.float64) if with_texts else images
+        # One resample is enough: a jackknife draws nothing, and without any it leaves out no item.
+        resampling = common.resampling | {"n_resamples": 1}
+        result = contrastive_geometry(images, texts, **resampling)
+        names = [
+            name
+            for name in result["influences"]
+            if _is_meant(name, with_texts, bool(rows["is_caption"].iloc[0]))
+        ]
+        numbers = list(_numbers(result, names, rows, common))
+        if rows["label"].notna().all() and rows["label"].nunique() > 1:
+            collapse = neural_collapse(images, rows["label"].to_numpy(np.int64), **resampling)
+            numbers += _numbers(collapse, list(_COLLAPSE), rows, common)
+        if with_texts:
+            scale = float(rows["logit_scale"].iloc[0])
+            numbers.append(
+                Number(metric="logit_scale", role="diagnostic", probe="", value=scale, n=len(rows))
+            )
+        return numbers
+
+
+def _is_meant(name: str, with_texts: bool, are_captions: bool) -> bool:
+    if name.endswith(_TEXT_SIDE):
+        return with_texts and are_captions
+    return with_texts or name.endswith("_image")
+
+
+def _numbers(
+    result: Mapping[str, Any], names: list[str], rows: pd.DataFrame, common: Common
+) -> Iterator[Number]:
+    shown = dict(result) if common.n_resamples else {k: v for k, v in result.items() if not k.endswith("_ci")}
+    for name in names:
+        known = by_item(result["influences"][name], rows["item"])
+        yield number(shown, name, n_clusters=len(rows), influence=known)
+
+
+def _scaled(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Around their mean and of root mean square 1, so that float16 keeps what differs in an untrained model."""
+    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    size = np.sqrt(np.square(centred).mean())
+    return np.asarray(centred / size if size > 0 else centred)

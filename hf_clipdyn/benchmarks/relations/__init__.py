@@ -1,0 +1,1 @@
+"""The relations of this package, a file each; see `hf_clipdyn.benchmarks.relation`."""

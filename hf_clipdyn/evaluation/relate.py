@@ -1,0 +1,538 @@
+"""The fourth stage: relate revisions with each other, from their saved trials, without a model.
+
+Each cell of a relation is written when it is done, and is computed again only if one of its revisions, or what was
+measured of it, has changed.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache, partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from accelerate.logging import get_logger
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from hf_clipdyn.benchmarks.base import Common, Kind
+from hf_clipdyn.benchmarks.influence import UnitsOf
+from hf_clipdyn.benchmarks.registry import (
+    kinds,
+    kinds_read,
+    related_kind,
+    relation_named,
+    relation_vocabulary,
+)
+from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Relation, Seen, keyed
+from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
+from hf_clipdyn.benchmarks.sources import DRAWN
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.score import check_names, rows_of, versions
+from hf_clipdyn.metrics.bootstrap import Scale, student_interval
+from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.results.cells import CellStore, newest
+from hf_clipdyn.results.influences import Influences
+from hf_clipdyn.results.row import Cell, Number
+from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.results.trials import KeptTrials
+from hf_clipdyn.revisions.names import natural_key
+
+__all__ = ["relate"]
+
+_log = get_logger(__name__)
+_KEPT = 2**28  # bytes of answers in memory
+_TABLES = 3  # of trials in memory: a revision, the one before, the last one
+_OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
+_OF_RUN = (
+    *_OF_REVISION,
+    "repo_id",
+    "revision",
+    "model_class",
+    "processor_class",
+    "score_version",
+    "other",
+    "versions",
+    "seconds",
+)
+_TABLE = "results.parquet"
+
+
+def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
+    """Compute the relations of the selected runs and write their cells.
+
+    Trials are read beside the output, and beside the tables in the folders that are named; the runs there are the seeds
+    with which a run is related. Only weights need the repository.
+
+    Returns:
+        The keys of the cells, also of those that were done before.
+
+    Raises:
+        UnknownNameError: there is no such relation.
+        EvaluationError: there are no trials that the relations read, or the output cannot be written.
+    """
+    room = _Room(config, store)
+    works: list[_Work] = []
+    for relation in map(relation_named, config.related):
+        if relation.reads == WEIGHTS:
+            own = [_Work(relation, None, [room.weighed(one) for one in config.each], room)]
+        else:
+            read = kinds_read(relation)
+            own = [_Work(relation, kind, runs, room) for kind, runs in room.benchmarks if kind.name in read]
+        works += (of_relation := [one for one in own if one.chosen])
+        if not of_relation:
+            _log.info(
+                f"{relation.name} is left out: no trials of {' or '.join(kinds_read(relation))} are there."
+            )
+    if not works:
+        raise EvaluationError(
+            f"{config.output} contains no trials of {', '.join(room.wanted)} that {', '.join(config.related)} read: "
+            "evaluate first, without --relations."
+        )
+    return [key for one in works for key in one.run()]
+
+
+class _Room:
+    """What relations read, and where their cells go."""
+
+    def __init__(self, config: EvaluationConfig, store: CellStore) -> None:
+        self.config, self.store = config, store
+        self.wanted = [one.series.repo_id for one in config.each]
+        self.cells = {cell.key: cell for cell in store.cells()}
+        tables = [] if config.output is None else [Path(config.output)]
+        for one in config.each:
+            folder = Path(str(one.repo_id))
+            table = folder / _TABLE
+            if (
+                folder.is_dir()
+                and table.is_file()
+                and table.resolve() not in {path.resolve() for path in tables}
+            ):
+                tables.append(table)
+        self._trials = KeptTrials(tables)
+        self._stores = [store, *(CellStore(table) for table in tables[1:])]
+        self._names: dict[bytes, NDArray[Any]] = {}
+        self._answers: OrderedDict[str, Mapping[str, KeyedAnswers]] = OrderedDict()
+        self._bytes = 0
+        self._read = lru_cache(_TABLES)(self._read_trials)
+
+    @cached_property
+    def benchmarks(self) -> list[tuple[type[Kind[Any]], list[list[Seen]]]]:
+        """The runs of each benchmark, in the order of training; all were shown the same in the same way."""
+        known, named = kinds(), None
+        if self.config.benchmarks is not None:
+            named = {(one.kind.name, one.dataset) for one in self.config.selected}
+        groups: dict[tuple[Any, ...], dict[str, dict[str, Cell]]] = defaultdict(lambda: defaultdict(dict))
+        for store in self._stores:
+            for cell in newest(store.cells()):
+                chosen = named is None or (cell.kind, cell.dataset) in named
+                if chosen and cell.kind in known and cell.texts == "own" and not cell.other:
+                    shown = tuple(value for name, value in vars(cell).items() if name not in _OF_RUN)
+                    groups[shown][cell.repo_id][cell.revision] = cell
+        found = []
+        for runs in groups.values():
+            seen = [[self.seen(cell) for cell in sorted(run.values(), key=_when)] for run in runs.values()]
+            found.append((known[seen[0][0].cell.kind], seen))
+        return found
+
+    def seen(self, cell: Cell) -> Seen:
+        def read(one: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
+            return self._read(one, None if columns is None else tuple(columns))
+
+        return Seen(cell, read, self._read_answers, self._weights)
+
+    def measured(self, cell: Cell) -> float:
+        """When the trials of a cell were measured; 0 for weights."""
+        return max(one.measured(cell.key) for one in self._stores)
+
+    def _read_trials(self, cell: Cell, columns: tuple[str, ...] | None) -> pd.DataFrame:
+        trials = self._trials.of(cell.key, columns)
+        if trials is None:
+            raise EvaluationError(
+                f"{self.config.output} has no trials of {cell.revision} of {cell.repo_id} on "
+                f"{cell.kind}/{cell.dataset}: evaluate it again with --force, or copy the folder of its trials."
+            )
+        return trials
+
+    def _read_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
+        """Of a cell, kept in memory as long as the newest ones leave room."""
+        key = cell.key
+        if key not in self._answers:
+            self._answers[key] = self._keyed_answers(cell)
+            self._bytes += _size(self._answers[key])
+            while self._bytes > _KEPT and len(self._answers) > 1:
+                self._bytes -= _size(self._answers.popitem(last=False)[1])
+        self._answers.move_to_end(key)
+        return self._answers[key]
+
+    def _keyed_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
+        kind = kinds()[cell.kind]
+        return keyed(
+            replace(
+                one,
+                item=self._once(one.item),
+                label=self._once(one.label),
+                cluster=self._once(one.cluster),
+                fingerprint=cell.data_fingerprint,
+            )
+            for one in kind.answers(self._read(cell, kind.answers_from))
+        )
+
+    def _once(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The same array for equal values: all revisions were shown the same items."""
+        text = (
+            values.tobytes() if values.dtype != object else "\0".join(map(str, values.reshape(-1))).encode()
+        )
+        return self._names.setdefault(hashlib.sha256(str(values.shape).encode() + text).digest(), values)
+
+    def weighed(self, config: EvaluationConfig) -> list[Seen]:
+        """A run whose weights are read: cells without trials."""
+        return [
+            self.seen(
+                Cell(
+                    repo_id=config.series.repo_id,
+                    revision=one.name,
+                    **{name: getattr(one, name) for name in _OF_REVISION},
+                    kind=WEIGHTS[0],
+                    dataset=DRAWN,
+                    split="",
+                    data_fingerprint="",
+                    observe_version=1,
+                    score_version=1,
+                    preprocess="",
+                    dtype="float32",
+                    texts="own",
+                )
+            )
+            for one in config.series.revisions()
+            if one.sha256 is not None
+        ]
+
+    def _weights(self, cell: Cell) -> Mapping[str, NDArray[Any]]:
+        from safetensors.torch import load_file
+
+        config = next(one for one in self.config.each if one.series.repo_id == cell.repo_id)
+        revision = next(one for one in config.series.revisions() if one.name == cell.revision)
+        files = sorted(config.series.fetch(revision).glob("*.safetensors"))
+        if not files:
+            raise EvaluationError(
+                f"{cell.revision} of {cell.repo_id} has no safetensors, from which weights are read: convert it with "
+                "save_pretrained, or leave out --relations weights."
+            )
+        return {name: value.float().numpy() for file in files for name, value in load_file(file).items()}
+
+
+def _size(answers: Mapping[str, KeyedAnswers]) -> int:
+    """Bytes; labels and items are shared by all revisions."""
+    return sum(one.decision.nbytes for of_person in answers.values() for one in of_person.values())
+
+
+def _when(cell: Cell) -> tuple[Any, ...]:
+    """The place of a cell in the order of training."""
+    clocks = (-1 if clock is None else clock for clock in (cell.samples_seen, cell.step, cell.epoch))
+    return (*clocks, natural_key(cell.revision))
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """One cell of a relation, or those of a whole run.
+
+    Attributes:
+        sort: of the pair: one of `PAIRS`, ``run`` or ``runs``.
+        others: the revisions that it relates with ``a``.
+        numbers: computes them.
+    """
+
+    sort: str
+    a: Seen
+    others: Sequence[Seen]
+    numbers: Callable[[], list[Number]]
+
+
+class _Work:
+    """One relation on one benchmark.
+
+    Args:
+        relation, kind: kind is None for weights.
+        runs: of the benchmark, each in the order of training.
+        room: of the trials and the cells.
+    """
+
+    def __init__(
+        self,
+        relation: type[Relation],
+        kind: type[Kind[Any]] | None,
+        runs: Sequence[Sequence[Seen]],
+        room: _Room,
+    ) -> None:
+        self._relation, self._kind, self._room = relation, kind, room
+        self._runs = [run for run in runs if run]
+        self._name = related_kind(relation, kind)
+        self._common: Common = room.config
+        self._pairs: dict[frozenset[str], list[Number]] = {}
+
+    @property
+    def chosen(self) -> list[Sequence[Seen]]:
+        """The runs whose relations are wanted."""
+        return [run for run in self._runs if run[0].cell.repo_id in self._room.wanted]
+
+    def run(self) -> list[str]:
+        """Compute what is not done yet; returns the keys of all cells."""
+        keys: list[str] = []
+        bar = tqdm(
+            list(self._planned()),
+            desc=self._name,
+            unit="cell",
+            delay=2,
+            disable=not self._common.show_progress,
+        )
+        for planned in bar:
+            of_last = self._cell(planned, planned.a)
+            if self._is_done(planned, of_last.key):
+                keys += [cell.key for cell in self._cells_at(planned) if cell.key in self._room.cells]
+            else:
+                keys += self._write(planned)
+        return keys
+
+    def _is_done(self, planned: _Planned, key: str) -> bool:
+        config, known = self._room.config, self._room.cells.get(key)
+        if known is None or config.force or config.rescore:
+            return False
+        measured = max(self._room.measured(one.cell) for one in (planned.a, *planned.others))
+        return (
+            known.score_version == self._relation.score_version and self._room.store.measured(key) >= measured
+        )
+
+    def _cells_at(self, planned: _Planned) -> Iterator[Cell]:
+        """Where the numbers may be, the last place at the end."""
+        whole_run = planned.sort in ("run", "runs")
+        places = (
+            [one for one in planned.others if one.cell.repo_id == planned.a.cell.repo_id] if whole_run else []
+        )
+        for one in [*(one for one in places if one is not planned.a), planned.a]:
+            yield self._cell(planned, one)
+
+    def _write(self, planned: _Planned) -> list[str]:
+        start = time.perf_counter()
+        numbers = planned.numbers()
+        seconds = time.perf_counter() - start
+        by_place: dict[str, list[Number]] = defaultdict(list)
+        for one in numbers:
+            by_place[one.at or planned.a.cell.revision].append(one)
+        keys = []
+        for cell in self._cells_at(planned):
+            own = by_place[cell.revision]
+            if not own and cell.revision != planned.a.cell.revision:
+                continue
+            check_names(self._relation, own)
+            known = self._influences(own)
+            own = [self._with_interval(one, known.get(one.number_key)) for one in own]
+            cell = replace(cell, versions=versions(), seconds=seconds)
+            rows = rows_of(cell, self._relation, own, self._common)
+            self._room.store.write(cell, rows, None, self._words(cell.dataset), influences=known, is_new=True)
+            keys.append(cell.key)
+        return keys
+
+    def _cell(self, planned: _Planned, at: Seen) -> Cell:
+        settings = json.loads(at.cell.settings) | {"with": planned.sort}
+        commits = [one.cell.commit for one in planned.others]
+        if planned.sort not in ("previous", "last") and commits:
+            commits = [hashlib.sha256("".join(sorted(commits)).encode()).hexdigest()[:40]]
+        return replace(
+            at.cell,
+            kind=self._name,
+            settings=json.dumps(settings, sort_keys=True),
+            other="".join(commits),
+            score_version=self._relation.score_version,
+        )
+
+    # --- what is related with what -----------------------------------------------------------------------
+
+    def _planned(self) -> Iterator[_Planned]:
+        relation = self._relation
+        for run in self.chosen:
+            for at, one in enumerate(run):
+                yield from self._within(run, at, one)
+            if relation.trace is not Relation.trace and len(run) > 1:
+                yield _Planned("run", run[-1], run, partial(self._listed, relation.trace, run))
+        if "seeds" in relation.pairs:
+            yield from self._with_seeds()
+        if relation.over_seeds is not Relation.over_seeds:
+            yield from self._over_seeds()
+
+    def _listed(self, hook: Callable[..., Iterable[Number]], seen: Any) -> list[Number]:
+        return list(hook(seen, self._common))
+
+    def _within(self, run: Sequence[Seen], at: int, one: Seen) -> Iterator[_Planned]:
+        pairs, wanted = self._relation.pairs, self._room.config.revisions
+        if wanted is not None and one.cell.revision not in wanted:
+            return
+        if "previous" in pairs and at:
+            yield _Planned("previous", one, [run[at - 1]], partial(self._one, one, run[at - 1], "previous"))
+        if "last" in pairs and one is not run[-1]:
+            yield _Planned("last", one, [run[-1]], partial(self._one, one, run[-1], "last"))
+        if "people" in pairs and self._kind and "observer" in self._kind.trial_columns and run[0].people:
+            yield _Planned("people", one, [], partial(self._people, one))
+        if "all" in pairs:
+            rest = {other.cell.revision: other for other in run if other is not one}
+            yield _Planned("all", one, list(rest.values()), partial(self._each, one, rest))
+
+    def _with_seeds(self) -> Iterator[_Planned]:
+        """At equal samples, so that the answers of few revisions are needed at a time."""
+        at_samples: dict[int, list[Seen]] = defaultdict(list)
+        for run in self._runs:
+            for one in run:
+                if one.cell.samples_seen is not None:
+                    at_samples[one.cell.samples_seen].append(one)
+        wanted = self._room.config.revisions
+        for _, seen in sorted(at_samples.items()):
+            self._pairs.clear()
+            for one in seen:
+                own = one.cell
+                if own.repo_id not in self._room.wanted or (
+                    wanted is not None and own.revision not in wanted
+                ):
+                    continue
+                partners = [
+                    other
+                    for other in seen
+                    if other.cell.scale == own.scale and other.cell.seed not in (None, own.seed)
+                ]
+                if partners:
+                    yield _Planned("seeds", one, partners, partial(self._seeds, one, partners))
+
+    def _over_seeds(self) -> Iterator[_Planned]:
+        groups: dict[tuple[str | None, str], list[Sequence[Seen]]] = defaultdict(list)
+        for run in self._runs:
+            groups[run[0].cell.scale, run[0].cell.arm].append(run)
+        for runs in groups.values():
+            if len(runs) < 2 or not any(run in self.chosen for run in runs):
+                continue
+            runs = sorted(
+                runs, key=lambda run: (run[0].cell.seed is None, run[0].cell.seed, run[0].cell.repo_id)
+            )
+            shared = set.intersection(*({one.cell.samples_seen for one in run} for run in runs)) - {None}
+            if not shared:
+                continue
+            aligned = [
+                list({one.cell.samples_seen: one for one in run if one.cell.samples_seen in shared}.values())
+                for run in runs
+            ]
+            everyone = [one for run in aligned for one in run]
+            yield _Planned(
+                "runs", aligned[0][-1], everyone, partial(self._listed, self._relation.over_seeds, aligned)
+            )
+
+    # --- numbers -----------------------------------------------------------------------------------------
+
+    def _related(self, a: Seen, b: Seen) -> list[Number]:
+        key = frozenset((a.cell.key + a.person, b.cell.key + b.person))
+        if not self._relation.symmetric:
+            return list(self._relation.relate(a, b, self._common))
+        if key not in self._pairs:
+            self._pairs[key] = list(self._relation.relate(a, b, self._common))
+        return self._pairs[key]
+
+    def _one(self, a: Seen, b: Seen, reference: str) -> list[Number]:
+        return _named(self._relation.relate(a, b, self._common), reference)
+
+    def _each(self, a: Seen, others: Mapping[str, Seen]) -> list[Number]:
+        return [one for name, b in others.items() for one in _brief(self._related(a, b), name)]
+
+    def _people(self, a: Seen) -> list[Number]:
+        people = a.people
+        each = {one.person: list(self._relation.relate(a, one, self._common)) for one in people}
+        numbers = _named(_mean(list(each.values())), "people")
+        numbers += [one for name, of in each.items() for one in _brief(of, name)]
+        between = [self._related(one, other) for one, other in combinations(people, 2)]
+        return numbers + [
+            replace(one, role="human", reference=OBSERVERS, probe="")
+            for one in _mean(between)
+            if one.role == "value"
+        ]
+
+    def _seeds(self, a: Seen, partners: Sequence[Seen]) -> list[Number]:
+        by_arm: dict[str, dict[str, list[Number]]] = defaultdict(dict)
+        for other in partners:
+            by_arm[other.cell.arm][f"seed {other.cell.seed}"] = self._related(a, other)
+        own, numbers = a.cell.arm, []
+        for arm, each in by_arm.items():
+            reference = "seeds" if arm == own else f"arm {arm or 'main'}"
+            numbers += _named(_mean(list(each.values())), reference)
+        return numbers + [one for name, of in by_arm[own].items() for one in _brief(of, name)]
+
+    # --- errors and words --------------------------------------------------------------------------------
+
+    def _influences(self, numbers: Sequence[Number]) -> Influences:
+        if self._kind is None:
+            return {}
+        return {
+            one.number_key: self._units.influence(one.influence)
+            for one in numbers
+            if one.influence is not None
+        }
+
+    @cached_property
+    def _units(self) -> UnitsOf:
+        assert self._kind is not None
+        columns = list(dict.fromkeys(["item", *self._kind.clusters]))
+        return UnitsOf(self._kind, self._runs[0][0].trials(columns))
+
+    def _with_interval(self, one: Number, influence: Influence | None) -> Number:
+        """The number with Student's interval, on the scale of its limits."""
+        if influence is None or influence.units is None or not math.isfinite(one.value):
+            return one
+        clusters = influence.n_clusters
+        if not self._common.n_resamples or not math.isnan(one.ci_low):
+            return replace(one, n_clusters=clusters)
+        limits, level = self._relation.terms.terms[one.metric].limits, self._common.confidence_level
+        if limits == (-1.0, 1.0) and abs(one.value) < 1:
+            variance = influence.variance / (1 - one.value**2) ** 2
+            ends = np.tanh(student_interval(math.atanh(one.value), variance, "linear", level, clusters - 1))
+        else:
+            scale: Scale = "share" if limits == (0.0, 1.0) else "linear"
+            ends = np.array(student_interval(one.value, influence.variance, scale, level, clusters - 1))
+        return replace(one, ci_low=float(ends[0]), ci_high=float(ends[1]), n_clusters=clusters)
+
+    @cache  # noqa: B019  # lives as long as the work
+    def _words(self, dataset: str) -> Vocabulary:
+        return relation_vocabulary(self._relation, self._kind, dataset)
+
+
+def _named(numbers: Iterable[Number], reference: str) -> list[Number]:
+    """The numbers with the name of the other revision."""
+    return [replace(one, reference=one.reference or reference) for one in numbers]
+
+
+def _brief(numbers: Iterable[Number], reference: str) -> list[Number]:
+    """Only the values with an error, named, without their influence: the mean over the others has it."""
+    values = (one for one in numbers if one.role == "value" and one.influence is not None)
+    return [replace(one, reference=reference, influence=None) for one in values]
+
+
+def _mean(each: Sequence[Sequence[Number]]) -> list[Number]:
+    """The mean of each number over several others, where it is defined."""
+    by_key: dict[tuple[Any, ...], list[Number]] = defaultdict(list)
+    for numbers in each:
+        for one in numbers:
+            by_key[one.number_key].append(one)
+    means = []
+    for alike in by_key.values():
+        defined = [one for one in alike if not math.isnan(one.value)]
+        if not defined:
+            means.append(alike[0])
+            continue
+        known = [one.influence for one in defined]
+        influence = None if any(one is None for one in known) else sum(known) / len(known)
+        value = float(np.mean([one.value for one in defined]))
+        note = "" if len(defined) == len(each) else f"the mean of {len(defined)} of {len(each)}"
+        means.append(replace(defined[0], value=value, influence=influence, note=note))
+    return means

@@ -1,0 +1,97 @@
+"""Answers are those behind the numbers of the table, and those of runs join by the names of their items."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_clipdyn.benchmarks.answers import answers_of, stack, stack_runs
+from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
+
+TABLE = Path(__file__).parents[1] / "goldens" / "results.parquet"
+KINDS = [name for name, kind in kinds().items() if kind.answers_from]
+TOP1 = NumberKey(metric="top1")
+
+
+def answers(right, items=None):
+    items = np.arange(len(right)) if items is None else np.array(items)
+    labels = items % 4
+    decisions = np.where(right, labels, labels + 1)
+    return answers_of(pd.DataFrame({"item": items, "label": labels, "decision": decisions}), TOP1)
+
+
+def test_the_kinds_with_right_answers_are_known():
+    assert KINDS == [
+        "classification",
+        "label_distribution",
+        "noise",
+        "odd_one_out",
+        "shape_bias",
+        "zero_shot",
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_share_of_right_answers_is_the_number_of_the_same_key(kind):
+    store = CellStore(TABLE)
+    cell = next(one for one in store.cells() if one.kind == kind and one.texts == "own")
+    rows = store.select([cell.key]).to_pandas().astype({"layer": object}).replace({np.nan: None})
+    table = {tuple(row[name] for name in NUMBER_KEY): row["value"] for _, row in rows.iterrows()}
+    declared = kinds()[kind]
+    trials = store.trials(cell.key)
+    assert trials is not None
+    own = [one for one in declared.answers(trials[list(declared.answers_from)]) if one.key.role == "value"]
+    assert own
+    for one in own:
+        assert np.all(np.diff(one.item) > 0)
+        assert one.cluster.shape == (len(one.item), len(declared.clusters))
+        value = table[one.key.number_key]
+        if kind == "odd_one_out":  # a tie scores a part
+            assert abs(one.right.mean() - value) < 0.05
+        elif kind != "classification":  # there the mean over conditions
+            assert one.right.mean() == pytest.approx(value, abs=1e-12)
+
+
+def test_people_are_told_apart_by_their_names():
+    store = CellStore(TABLE)
+    cell = next(one for one in store.cells() if one.kind == "classification" and one.texts == "own")
+    people = [
+        one.key
+        for one in kinds()["classification"].answers(store.trials(cell.key))
+        if one.key.role == "human"
+    ]
+    assert people
+    assert len({key.number_key for key in people}) == len(people)
+    assert all(key.reference and key.probe == "" for key in people)
+
+
+def test_a_run_is_an_array_over_the_items_that_all_revisions_answered():
+    table = stack([answers([1, 0, 1, 1]), answers([1, 1, 0], [3, 1, 2])])
+    assert table.item.tolist() == [1, 2, 3]
+    assert table.right.tolist() == [[False, True, True], [True, False, True]]
+
+
+def test_a_study_is_an_array_of_runs_revisions_and_items():
+    runs = [[answers([1, 0, 1]), answers([1, 1, 1])], [answers([0, 0, 1]), answers([0, 1, 1])]]
+    table = stack_runs(runs)
+    assert table.right.shape == table.decision.shape == (2, 2, 3)
+    assert table.right[1].tolist() == [[False, False, True], [False, True, True]]
+    with pytest.raises(EvaluationError, match=r"^The runs have 1, 2 revisions: give as many of each"):
+        stack_runs([runs[0], runs[1][:1]])
+
+
+def test_answers_to_other_stimuli_are_refused_in_one_sentence():
+    first, second = (replace(answers([1, 0]), fingerprint=name) for name in "ab")
+    with pytest.raises(
+        EvaluationError, match=r"^The answers of top1 are to different stimuli .* shown the same\.$"
+    ):
+        stack([first, second])
+    with pytest.raises(EvaluationError, match=r"^The answers of top1 have no item in common: .*same data\.$"):
+        stack([answers([1, 0]), answers([1, 0], [5, 6])])
+    with pytest.raises(EvaluationError, match="at least one revision"):
+        stack([])

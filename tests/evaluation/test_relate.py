@@ -1,0 +1,432 @@
+"""Relations come from saved trials alone, are computed once, and form trajectories."""
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from planted import Noise, Planted, Run, ramp, write_study
+from safetensors.numpy import load_file
+
+from hf_clipdyn.benchmarks.registry import kinds, relations
+from hf_clipdyn.benchmarks.relation import Relation, keyed, relation_terms
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.metrics.error_consistency import error_consistency
+from hf_clipdyn.metrics.learning_order import learning_order
+from hf_clipdyn.metrics.representation import representation_similarity
+from hf_clipdyn.metrics.weight_path import weight_path
+from hf_clipdyn.results.cells import CellStore, cells_folder
+from hf_clipdyn.results.influences import influences_folder
+from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.trials import KeptTrials
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.statistics.compare import compare_revisions
+from hf_clipdyn.statistics.influences import KeptInfluences
+from hf_clipdyn.statistics.trajectories import read_trajectories
+
+SHARES = [0, 0.1, 0.4, 1.0]
+RUNS = [Run(scale="tiny", seed=seed, planted=Planted(accuracy=ramp(0.2, 0.9))) for seed in (10, 11, 12)]
+NOISY = Run(scale="tiny", seed=11, planted=Planted(), arm="noise")
+FIRST = RUNS[0].repo_id
+
+
+class InFolder(Run):
+    """A run with the name that a folder gives it."""
+
+    @property
+    def repo_id(self) -> str:
+        return f"seed{self.seed}"
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("planted")
+    return write_study(folder / "results.parquet", [*RUNS, NOISY], shares=SHARES, noise=Noise())
+
+
+@pytest.fixture(scope="module")
+def done(planted, tmp_path_factory) -> Path:
+    """The study with its relations, which nobody changes."""
+    output = tmp_path_factory.mktemp("done") / planted.name
+    copied(planted, output.parent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hf_clipdyn.evaluation.evaluate.Plan", None)  # neither model, data nor Hub
+        relate(output, "error_consistency", "learning_order", repo_id=[run.repo_id for run in RUNS])
+    return output
+
+
+@pytest.fixture(scope="module")
+def rows(done):
+    """Of the first run."""
+    rows = read_results(done).rows
+    return rows[(rows["repo_id"] == FIRST) & rows["kind"].str.contains("-")]
+
+
+def copied(table, folder):
+    for path in table.parent.iterdir():
+        (shutil.copytree if path.is_dir() else shutil.copyfile)(path, folder / path.name)
+
+
+@pytest.fixture
+def output(planted, tmp_path) -> Path:
+    copied(planted, tmp_path)
+    return tmp_path / planted.name
+
+
+def relate(output, *names, repo_id=FIRST, **options):
+    options = {"benchmarks": None, "n_resamples": 1, "show_progress": False} | options
+    return evaluate_revisions(repo_id, relations=names, output=output, **options).to_pandas()
+
+
+def kappas(rows, kind="zero_shot", **columns):
+    chosen = rows[(rows["kind"] == f"error_consistency-{kind}") & (rows["metric"] == "kappa")]
+    for name, value in ({"role": "value", "condition": "none"} | columns).items():
+        chosen = chosen[chosen[name] == value]
+    return chosen
+
+
+def right(output, revision, repo_id=FIRST):
+    store = CellStore(output)
+    key = next(
+        one.key
+        for one in store.cells()
+        if (one.repo_id, one.revision, one.kind) == (repo_id, revision, "zero_shot")
+    )
+    trials = store.trials(key)
+    return (trials["ranking"].str[0] == trials["label"]).to_numpy()
+
+
+def test_revisions_are_related_with_the_one_before_and_the_last(done, rows):
+    output = done
+    rows = rows[rows["kind"].str.startswith("error_consistency")]
+    commits = dict(zip(rows["revision"], rows["commit"], strict=True))
+    names = sorted(commits)
+    previous, last = (kappas(rows, reference=name).set_index("revision") for name in ("previous", "last"))
+    assert previous["other"].to_dict() == {name: commits[before] for before, name in pairwise(names)}
+    assert last["other"].to_dict() == dict.fromkeys(names[:-1], commits[names[-1]])
+    for revision, row in previous.iterrows():
+        before = names[names.index(revision) - 1]
+        wanted = error_consistency(right(output, revision), right(output, before), n_resamples=0)
+        assert row["value"] == pytest.approx(wanted["kappa"], abs=1e-12)
+        assert row["ci_low"] < row["value"] < row["ci_high"]
+        assert (row["n"], row["n_clusters"]) == (240, 240)
+    bounds = rows[(rows["metric"] == "kappa") & (rows["role"] == "upper_bound")]
+    assert set(bounds["reference"]) >= {"previous", "last"}, "a bound belongs to its pair"
+
+
+def test_what_is_done_is_kept_and_what_has_changed_is_computed_again(output):
+    names = ("error_consistency", "learning_order")
+    first = relate(output, *names)
+    written = {file: file.stat().st_mtime_ns for file in cells_folder(output).iterdir()}
+    assert relate(output, *names).equals(first)
+    assert {file: file.stat().st_mtime_ns for file in cells_folder(output).iterdir()} == written
+    newer = output.parent / "newer"
+    newer.mkdir()
+    write_study(newer / "results.parquet", RUNS[:1], shares=[*SHARES, 1.2])
+    for name in ("cells", "trials"):  # the run went on
+        for file in (newer / f"results.{name}").iterdir():
+            if not (output.parent / f"results.{name}" / file.name).exists():
+                shutil.copy(file, output.parent / f"results.{name}")
+    again = relate(output, *names)
+    done = set(zip(first["revision"], first["other"], strict=True))
+    pairs = set(zip(again["revision"], again["other"], strict=True))
+    previous = kappas(first, reference="previous")
+    assert set(zip(previous["revision"], previous["other"], strict=True)) <= pairs & done
+    read = read_results(output).rows
+    last = kappas(read[read["repo_id"] == FIRST], reference="last")
+    assert last["revision"].tolist() == [f"epoch-{at:03d}" for at in range(4)]
+    assert last["other"].nunique() == 1, "the relations with what was last are replaced"
+
+
+def test_a_newer_scoring_is_computed_again(done, tmp_path, monkeypatch):
+    copied(done, tmp_path)
+    output = tmp_path / done.name
+    monkeypatch.setattr(relations()["error_consistency"], "score_version", 2)
+    assert set(relate(output, "error_consistency")["score_version"]) == {2}
+
+
+def test_seeds_are_related_at_equal_samples_and_their_mean_has_the_error_of_the_items(done, rows):
+    output = done
+    seeds = kappas(rows, revision="epoch-003").set_index("reference")
+    assert {"seeds", "seed 11", "seed 12", "arm noise"} <= set(seeds.index), (
+        "of another arm only unequal seeds"
+    )
+    others = [
+        error_consistency(right(output, "epoch-003"), right(output, "epoch-003", run.repo_id), n_resamples=0)[
+            "kappa"
+        ]
+        for run in RUNS[1:]
+    ]
+    assert seeds.loc["seeds", "value"] == pytest.approx(np.mean(others), abs=1e-12)
+    assert seeds.loc[["seed 11", "seed 12"], "value"].tolist() == pytest.approx(others, abs=1e-12)
+    assert seeds.loc["seeds", "ci_low"] < seeds.loc["seeds", "value"] < seeds.loc["seeds", "ci_high"]
+    read = read_results(done).rows
+    own = kappas(read[read["repo_id"] == RUNS[1].repo_id])
+    assert "arm noise" not in set(own["reference"]), "seed 11 of the other arm shares its seed"
+
+
+def test_a_pair_is_a_trajectory_though_its_other_revision_changes(done):
+    read = read_results(done)
+    trajectories = read_trajectories(read.rows, read.vocabulary)
+    kappa = [
+        one
+        for one in trajectories
+        if one.kind == "error_consistency-zero_shot"
+        and one.metric == "kappa"
+        and one.is_value
+        and one.run == FIRST
+    ]
+    points = {one.reference: one.points["revision"].tolist() for one in kappa}
+    names = [f"epoch-{at:03d}" for at in range(4)]
+    assert points["previous"] == names[1:]
+    assert points["last"] == names[:-1]
+    assert points["seeds"] == points["seed 11"] == names
+    titles = {one.metric_title for one in kappa}
+    assert {"error consistency, previous revision", "error consistency, mean of the other seeds"} <= titles
+    bound = next(one for one in kappa if one.reference == "last").references
+    assert {one.role for one in bound} == {"lower_bound", "upper_bound"}
+
+
+def test_the_numbers_of_a_whole_run_belong_to_its_revisions(done, rows):
+    output = done
+    own = rows[(rows["kind"] == "learning_order-zero_shot") & (rows["role"] == "value")]
+    table = np.stack([right(output, f"epoch-{at:03d}") for at in range(4)])[None]
+    wanted = learning_order(table, n_resamples=0)
+    learned = own[own["metric"] == "learned"].set_index("revision")["value"]
+    assert learned.tolist() == pytest.approx(wanted["learned"][0])
+    assert own[own["metric"] == "never_learned"]["revision"].tolist() == ["epoch-003"]
+    assert own["other"].nunique() == 2, "one hash of the run, and one of all runs"
+    seeds = own[own["reference"] == "seeds"].set_index("revision")
+    assert set(seeds["repo_id"]) == {FIRST}
+    runs = np.stack([[right(output, f"epoch-{at:03d}", run.repo_id) for at in range(4)] for run in RUNS])
+    of_runs = learning_order(runs, n_resamples=0)
+    ratio = seeds[seeds["metric"] == "bimodality_ratio"]
+    assert ratio["value"].tolist() == pytest.approx(of_runs["bimodality_ratio"])
+    assert (ratio["ci_low"] < ratio["value"]).all()
+
+
+def test_differences_of_relations_have_the_influences_that_were_kept_with_them(done, rows):
+    output = done
+    cell = kappas(rows, reference="last").iloc[0]
+    kept = KeptInfluences([output])
+    key = CellStore(output).cells()
+    found = next(one for one in key if one.other == cell["other"] and one.kind == cell["kind"])
+    known = kept.of_cell(found.kind, found.key)
+    assert not isinstance(known, str)
+    assert (influences_folder(output) / f"{found.key}.parquet").exists()
+    table = compare_revisions(
+        output, "epoch-000", "epoch-001", ["error_consistency-zero_shot/procedural"], family="all"
+    )
+    kappa = kappas(table[table["run_a"] == FIRST], reference="last")
+    assert (kappa["ci_low"] < kappa["difference"]).all()
+
+
+def test_runs_of_a_study_are_read_where_they_lie(tmp_path):
+    folders = []
+    for seed in (10, 11):
+        folder = tmp_path / "study" / f"seed{seed}"
+        folder.mkdir(parents=True)
+        for name in ("config.json", "model.safetensors"):  # a model, whose name is that of its folder
+            (folder / name).write_text("{}")
+        run = InFolder(scale="tiny", seed=seed, planted=Planted())
+        write_study(folder / "results.parquet", [run], shares=SHARES)
+        folders.append(folder)
+    output = tmp_path / "relations.parquet"
+    rows = relate(output, "error_consistency", repo_id=folders)
+    assert set(rows["repo_id"]) == {"seed10", "seed11"}
+    assert {"seed 10", "seed 11"} <= set(rows["reference"])
+    assert set(read_results(output).rows["kind"]) == set(rows["kind"]), (
+        "the tables of the runs stay as they are"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "error", "words"),
+    [
+        (["no_such"], {}, UnknownNameError, "no relation 'no_such'"),
+        (
+            ["error_consistency"],
+            {"repo_id": "me/unknown"},
+            EvaluationError,
+            "contains no trials of me/unknown",
+        ),
+        (["error_consistency"], {"shard": "1/2"}, ConfigError, "apply to the whole table"),
+    ],
+)
+def test_what_cannot_be_related_is_said_in_one_sentence(output, names, options, error, words):
+    with pytest.raises(error, match=words):
+        relate(output, *names, **options)
+
+
+def test_relations_need_an_output():
+    with pytest.raises(
+        ConfigError, match=r"^`relations` read the trials beside `output`: give an `output`\.$"
+    ):
+        relate(None, "error_consistency")
+
+
+def test_missing_trials_are_named(output):
+    for file in (output.parent / "results.trials").iterdir():
+        file.unlink()
+    with pytest.raises(
+        EvaluationError, match=r"has no trials of epoch-00\d of me/.* on noise/procedural: evaluate"
+    ):
+        relate(output, "error_consistency")
+
+
+def test_only_the_named_benchmarks_are_related(output):
+    rows = relate(output, "error_consistency", rescore=True, benchmarks=["zero_shot/procedural"])
+    assert {name for name in rows["kind"] if "-" in name} == {"error_consistency-zero_shot"}
+
+
+def test_the_words_of_a_relation_have_the_axes_of_the_kind():
+    noise, relation = kinds()["noise"], relations()["error_consistency"]
+    terms = relation_terms(relation, noise.terms)
+    assert terms.title == "Error consistency, Sensitivity to noise"
+    assert list(terms.terms) == list(relation.terms.terms)
+    assert (terms.level, terms.conditions) == (noise.terms.level, noise.terms.conditions)
+    assert terms.reference("value", "last").title == "last revision"
+
+
+class Twice(Relation):
+    """A relation that is declared in a plug-in without its words."""
+
+    name = "twice"
+
+
+def test_a_relation_without_words_is_refused(monkeypatch):
+    monkeypatch.setattr("hf_clipdyn.benchmarks.registry._own_relations", lambda: [Twice])
+    with pytest.raises(ConfigError, match=r"The relation 'twice' of .* needs a name"):
+        relations()
+
+
+def test_settings_say_the_sort_of_pair(rows):
+    assert {json.loads(one)["with"] for one in rows["settings"]} == {
+        "previous",
+        "last",
+        "seeds",
+        "run",
+        "runs",
+    }
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory, store, data):
+    """Three random CLIPs with their embeddings; returns the table and a function of relations."""
+    output = tmp_path_factory.mktemp("embedded") / "results.parquet"
+    given = {"store": store, "output": output, "show_progress": False, "n_resamples": 1}
+    evaluate_revisions(
+        "me/run", "geometry/cifar10", data_dirs={"cifar10": data["cifar10"]}, device="cpu", **given
+    )
+
+    def run(*names):
+        return evaluate_revisions("me/run", relations=names, **given).to_pandas()
+
+    return output, run
+
+
+def test_layers_are_compared_from_the_embeddings_that_were_kept(embedded, monkeypatch):
+    output, run = embedded
+    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
+    rows = run("representation")
+    trials = {}
+    for cell in CellStore(output).cells():
+        if cell.kind == "geometry":
+            table = CellStore(output).trials(cell.key)
+            last = table[(table["probe"] == "hidden") & (table["layer"] == 2)]
+            trials[cell.revision] = np.stack(last["vector"].to_list()).astype(float)
+    wanted = representation_similarity(trials["epoch-000"], trials["epoch-002"], n_resamples=1)
+    chosen = rows[(rows["probe"] == "hidden") & (rows["layer"] == 2) & (rows["role"] == "value")]
+    first = chosen[chosen["revision"] == "epoch-000"].set_index(["reference", "metric"])["value"]
+    assert first["last", "cka_debiased"] == pytest.approx(wanted["cka_debiased"], abs=1e-9)
+    assert first["last", "angular_shape_distance"] == pytest.approx(
+        wanted["angular_shape_distance"], abs=1e-9
+    )
+    progress = chosen[chosen["metric"] == "progress"].set_index("revision")["value"]
+    assert progress.tolist() == [0, pytest.approx(progress["epoch-001"]), 1]
+    assert set(rows["layer"].dropna()) == {0, 1, 2}
+    chance = rows[(rows["role"] == "chance") & (rows["metric"] == "mutual_knn")]
+    assert chance["value"].tolist() == pytest.approx([10 / 19] * len(chance))
+
+
+def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
+    _, run = embedded
+    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
+    rows = run("weights")
+    states = []
+    for revision in list_revisions("me/run", store=store):
+        folder = open_series("me/run", store, None).fetch(revision)
+        states.append(load_file(folder / "model.safetensors"))
+    wanted = weight_path(states)
+    whole = rows[rows["subset"] == ""].set_index(["metric", "revision"])["value"]
+    assert whole["norm"].tolist() == pytest.approx(wanted["norms"])
+    assert whole["step"].tolist() == pytest.approx(wanted["steps"])
+    assert whole["straightness", "epoch-002"] == pytest.approx(wanted["straightness"])
+    assert {"image", "text", "logit_scale"} <= set(rows["subset"])
+    assert set(rows["kind"]) == {"weights"}
+
+
+AGREEMENT = """
+from hf_clipdyn.benchmarks.base import mean_by_item
+from hf_clipdyn.benchmarks.relation import ANSWERED, Relation, in_common, related
+from hf_clipdyn.results.terms import KindTerms, Term
+
+
+class Agreement(Relation):
+    name = "agreement"
+    terms = KindTerms(title="Agreement", terms={"same": Term(title="same answer", limits=(0.0, 1.0))})
+    reads = ANSWERED
+    pairs = ("all",)
+
+    @staticmethod
+    def relate(a, b, common):
+        for key, first, second in in_common(a, b):
+            same = first.decision == second.decision
+            yield related(key, "same", same.mean(), n=len(same), influence=mean_by_item(same, first.item))
+"""
+
+
+def test_a_plug_in_relates_all_pairs_of_revisions(output, tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_clipdyn.plugins._loaded", {})
+    (tmp_path / "agreement.py").write_text(AGREEMENT)
+    rows = relate(output, "agreement", plugins=tmp_path / "agreement.py")
+    same = rows[rows["kind"] == "agreement-zero_shot"].pivot(
+        index="revision", columns="reference", values="value"
+    )
+    assert same.shape == (4, 4)
+    assert same.isna().to_numpy().tolist() == np.eye(4, dtype=bool).tolist()
+    assert same.loc["epoch-000", "epoch-003"] == same.loc["epoch-003", "epoch-000"]
+
+
+def test_people_are_related_with_each_other_and_with_the_model(tmp_path):
+    golden = Path(__file__).parents[1] / "goldens" / "results.parquet"
+    kept = CellStore(golden)
+    cell = next(one for one in kept.cells() if one.kind == "classification" and one.texts == "own")
+    table = pq.read_table(golden)
+    output = tmp_path / "results.parquet"
+    pq.write_table(table.filter(pc.equal(table["kind"], "classification")), output)
+    (tmp_path / "results.trials").mkdir()
+    shutil.copy(KeptTrials([golden]).file(cell.key), tmp_path / "results.trials")
+    rows = relate(output, "error_consistency", repo_id=cell.repo_id)
+    kappa = rows[(rows["metric"] == "kappa") & (rows["settings"].str.contains('"with": "people"'))]
+    values = kappa[kappa["role"] == "value"]
+    people = [one for one in keyed(kinds()["classification"].answers(kept.trials(cell.key))) if one]
+    assert set(values["reference"]) <= {"people", *people}
+    assert "people" in set(values["reference"])
+    assert set(kappa[kappa["role"] == "human"]["reference"]) == {"observers"}
+    assert set(values["other"]) == {""}, "people have no commit"
+
+
+def test_a_table_without_the_column_other_is_read_and_its_cells_keep_their_names(planted, tmp_path):
+    table = pq.read_table(planted).drop_columns(["other"])
+    pq.write_table(table, tmp_path / "old.parquet")
+    assert {one.key for one in CellStore(tmp_path / "old.parquet").cells()} == {
+        one.key for one in CellStore(planted).cells()
+    }
+    assert set(read_results(tmp_path / "old.parquet").rows["other"]) == {""}
