@@ -5,6 +5,7 @@ dataclass: its fields are the options (`hf_clipdyn.fields`), its docstring is th
 """
 
 import inspect
+import re
 import shutil
 import sys
 import textwrap
@@ -20,6 +21,12 @@ __all__ = ["COMMANDS", "GROUPS", "Command", "CommandLine", "columns"]
 
 GROUPS = ("Main path", "Data", "Models and revisions", "Sharing and support")
 """Headings in the list of commands, in order."""
+
+
+_OPTION = re.compile(
+    r"`[^`-][^`]*`|`?--(?P<flag>[a-z][a-z0-9_-]*[a-z0-9])`?(?: (?P<value>(?!-)[\w./*=@,-]*[\w/*]))?"
+)
+"""A command in backticks, or an option with the word that follows it."""
 
 
 class CommandLine:
@@ -167,6 +174,29 @@ class CommandLine:
                 texts = tuple(map(str, value)) if isinstance(value, list) else (str(value),)
                 given[key] = Given(texts, f"{key} in {where}")
         return given
+
+    def in_python(self, text: str) -> str:
+        """The text with the options of this command as arguments in Python: ``skip_missing=True``.
+
+        Commands in backticks are not changed.
+        """
+        return _OPTION.sub(self._in_python, text)
+
+    def _in_python(self, match: re.Match[str]) -> str:
+        if match["flag"] is None:
+            return match[0]  # a command
+        flag, negated = self._find(f"--{match['flag']}")
+        if flag is None:
+            return match[0]
+        name, value = flag.field.name, match["value"]
+        if flag.kind:
+            return f"`{name}` of the settings of {flag.kind}" + (f" ({value})" if value else "")
+        if flag.is_switch:
+            return f"`{name}={not negated}`" + (f" {value}" if value else "")
+        if not value:
+            return f"`{name}`"
+        key, equals, content = value.partition("=")
+        return f'`{name}={{"{key}": "{content}"}}`' if equals else f'`{name}="{value}"`'
 
     def help(self, *, everything: bool = True) -> str:
         """The help: arguments, then options in groups, those at the top first.

@@ -22,7 +22,8 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import TracebackType
@@ -48,6 +49,8 @@ __all__ = [
     "readable_size",
     "redact",
     "redact_output",
+    "remedies_in_flags",
+    "remedies_in_python",
     "render_table",
     "shorten",
     "shown",
@@ -162,6 +165,31 @@ class _RedactedRecords:
         if record.exc_info:
             record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
         return record
+
+
+_speaks_in_flags = False
+
+
+@contextmanager
+def remedies_in_flags() -> Iterator[None]:
+    """Within it, remedies name flags of the command line, as their messages are written; else Python's arguments."""
+    global _speaks_in_flags
+    before, _speaks_in_flags = _speaks_in_flags, True
+    try:
+        yield
+    finally:
+        _speaks_in_flags = before
+
+
+@contextmanager
+def remedies_in_python(translate: Callable[[str], str]) -> Iterator[None]:
+    """Translate the flags in the message of a `ClipDynError` that leaves the block, unless `remedies_in_flags`."""
+    try:
+        yield
+    except ClipDynError as error:
+        if not _speaks_in_flags:
+            error.args = tuple(translate(part) if isinstance(part, str) else part for part in error.args)
+        raise
 
 
 class ClipDynError(Exception):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
-__all__ = ["draws_bars", "duration", "library_bars", "say"]
+__all__ = ["draws_bars", "duration", "library_bars", "no_load_report", "say"]
 
 
 _TRANSFORMERS = "transformers.utils.logging"
@@ -58,6 +58,19 @@ def library_bars(shown: bool) -> Iterator[None]:
             hidden += [sys.modules[_TRANSFORMERS]] if _TRANSFORMERS in sys.modules else []
         for library in hidden:
             library.enable_progress_bar()
+
+
+@contextmanager
+def no_load_report() -> Iterator[None]:
+    """Within it, `transformers` prints no table of missing and unexpected tensors: the caller checks them."""
+    import transformers.utils.logging
+
+    before = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(before)
 
 
 def say(line: str) -> None:

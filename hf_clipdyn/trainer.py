@@ -14,32 +14,38 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
-from torch.nn import Module
 from transformers import (
-    PreTrainedModel,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
 )
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
-from transformers.modeling_utils import unwrap_model
 from transformers.trainer_utils import has_length
 
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import publishing_steps
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import evaluate_model
 from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
+from hf_clipdyn.training.live_weights import (
+    adapted,
+    differing_tensors,
+    gathered,
+    is_sharded,
+    merged,
+    unwrapped,
+    whole_model,
+)
 from hf_clipdyn.training.model import model_facts
 
 __all__ = ["EvaluateRevisions", "PublishRevisions", "snapshot"]
@@ -66,6 +72,9 @@ _RECIPE = (
 
 _SAVED = ("_name_or_path", "architectures", "dtype", "transformers_version")
 """What saving or loading a model changes in its configuration."""
+
+_ADAPTED = ("base_model_name_or_path", "inference_mode", "peft_version", "revision")
+"""What says of adapters where they come from, not what they are."""
 
 _OPEN: dict[Path, tuple[Publisher, TrainerState]] = {}
 """The publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error.
@@ -97,7 +106,7 @@ class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hen
         """Take the untrained state, or the epoch that a resumed run had just finished."""
         self._steps = publishing_steps(self._chosen, state.max_steps)
         if state.global_step == 0:
-            self._take(epoch_name(0), 0, args, state, **kwargs)
+            self._take(epoch_name(0), 0, args, state, control=control, **kwargs)
         elif _ends_epoch(state, **kwargs):
             # With `save_steps`, the Trainer saves a checkpoint before it says that the epoch has ended.
             self.on_epoch_end(args, state, control, **kwargs)
@@ -107,7 +116,7 @@ class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hen
     ) -> None:
         """Take a chosen step; one that ends an epoch is taken as the epoch."""
         if state.global_step in self._steps and not _ends_epoch(state, **kwargs):
-            self._take(step_name(state.global_step), None, args, state, **kwargs)
+            self._take(step_name(state.global_step), None, args, state, control=control, **kwargs)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -115,13 +124,15 @@ class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hen
         """Take the epoch, or the last step of a run that stops inside it."""
         if _ends_epoch(state, **kwargs):
             epoch = round(state.epoch or 0.0)
-            self._take(epoch_name(epoch), epoch, args, state, **kwargs)
+            self._take(epoch_name(epoch), epoch, args, state, control=control, **kwargs)
         elif state.global_step > 0:
-            self._take(step_name(state.global_step), None, args, state, **kwargs)
+            self._take(step_name(state.global_step), None, args, state, control=control, **kwargs)
 
     def _take(
         self, name: str, epoch: int | None, args: TrainingArguments, state: TrainerState, **kwargs: Any
     ) -> None:
+        if state.global_step > state.max_steps:
+            return  # a Trainer that is resumed at its end takes one step more before it looks
         samples = _samples_seen(args, state, kwargs.get("train_dataloader"))
         self.take(RevisionRecord(name, epoch, state.global_step, samples), args, state, **kwargs)
 
@@ -145,10 +156,15 @@ class PublishRevisions(_StateCallback):
         publish: ``epoch`` for each epoch; ``log2`` for each epoch and steps 1, 2, 4 …; a list of steps ([10, 100]) for
             each epoch and these.
         card: what the cards of the revisions say. Default: what the Trainer knows.
+        processor: published with the weights. Default: the Trainer's ``processing_class``. A warning says if there is
+            neither.
+        merge_adapters: of a `PeftModel`, publish copies whose adapters are merged into the weights. While a revision is
+            saved, this takes the memory of a second model.
 
     Raises:
         ConfigError: the Hub accepts no such repository; when training begins, if the model is not a `PreTrainedModel`,
-            has adapters, is partitioned by DeepSpeed, or if something else would publish to the same place.
+            has adapters that are not merged, is partitioned by DeepSpeed, or if something else would publish to the
+            same place.
         PublishError: when training begins, if the folder or the repository contains another run; later, if a run that
             started again reaches other weights than the published ones.
 
@@ -163,7 +179,8 @@ class PublishRevisions(_StateCallback):
         ... )
         >>> trainer = Trainer(model, args, train_dataset=rows, callbacks=[PublishRevisions("me/words")])
         >>> output = trainer.train()  # doctest: +ELLIPSIS
-        {'train_runtime': ...}
+        {'train_runtime': ...
+        me/words: 3 of 3 revisions are published (...).
         >>> [one.name for one in list_revisions("me/words", "runs/trainer/hub")]
         ['epoch-000', 'epoch-001', 'epoch-002']
     """
@@ -178,11 +195,16 @@ class PublishRevisions(_StateCallback):
         token: str | None = None,
         publish: str | Sequence[int] = "epoch",
         card: CardFacts | None = None,
+        processor: Any | None = None,
+        merge_adapters: bool = False,
     ) -> None:
         super().__init__(publish)
         checked_repo_id(repo_id)
+        if processor is not None:
+            check_processor(processor)
         self._repo_id, self._store, self._push_to_hub = repo_id, store, push_to_hub
         self._private, self._token, self._card = private, token, card
+        self._processor, self._merge_adapters = processor, merge_adapters
         self._publisher: Publisher | None = None
         self._earlier: frozenset[str] = frozenset()  # published by a run that this one repeats
 
@@ -190,45 +212,128 @@ class PublishRevisions(_StateCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Open the journal, and check the places to publish to."""
-        model = _unwrapped(kwargs["model"])
+        unwrapped(kwargs["model"])
         if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
             raise ConfigError(
                 f"The Trainer and PublishRevisions would both push to {self._repo_id}: leave out the Trainer's "
                 "`push_to_hub`, or give it another `hub_model_id`."
             )
         if state.is_world_process_zero:
-            publisher = self._open(args, state, model, kwargs.get("processing_class"))
+            publisher = self._open(
+                args, state, kwargs["model"], self._processor or kwargs.get("processing_class")
+            )
             self._earlier = frozenset(publisher.published() if state.global_step == 0 else ())
+        if state.global_step > 0:
+            self._check_resumed(args, state, self._save(**kwargs))
         super().on_train_begin(args, state, control, **kwargs)
+
+    def _save(self, *, model: Any, processing_class: Any | None = None, **_: Any) -> Callable[[Path], None]:
+        return snapshot(model, self._processor or processing_class, merge_adapters=self._merge_adapters)
+
+    def _check_resumed(
+        self, args: TrainingArguments, state: TrainerState, save: Callable[[Path], None]
+    ) -> None:
+        """Check that a run continues from the weights of its checkpoint: a Trainer fills missing ones at random.
+
+        Raises:
+            PublishError: they differ, or those of the revision of that step do.
+        """
+        if self._publisher is None:
+            return
+        given = args.resume_from_checkpoint
+        folder = Path(given if given and Path(given).is_dir() else args.output_dir)
+        checkpoint = (
+            folder if folder.name.startswith("checkpoint-") else folder / f"checkpoint-{state.global_step}"
+        )
+        differing: list[str] = []
+        if any(checkpoint.glob("model*.safetensors")):  # FSDP may save them in another form
+            with TemporaryDirectory(prefix="resumed-", dir=args.output_dir) as saved:
+                save(Path(saved))
+                differing = differing_tensors(Path(saved), checkpoint)
+        remedy = "load it with `from_pretrained` from the checkpoint, and resume that model"
+        if differing:
+            raise PublishError(
+                f"The model that resumes at step {state.global_step} does not have the weights of {checkpoint}: "
+                f"{len(differing)} tensors differ, for example {differing[0]}. The Trainer did not load all of them: "
+                f"{remedy}."
+            )
+        for name in self._publisher.at_step(state.global_step):
+            self._publisher.check_weights(name, save, remedy)
 
     def take(
         self, record: RevisionRecord, args: TrainingArguments, state: TrainerState, **kwargs: Any
     ) -> None:
-        """Hand a state to the publisher."""
-        save = snapshot(kwargs["model"], kwargs.get("processing_class"))
+        """Hand a state to the publisher, with the last loss that the Trainer has logged."""
+        save = self._save(**kwargs)
         if self._publisher is not None:
             if record.name in self._earlier:
                 self._publisher.check_weights(record.name, save)
-            self._publisher.submit(record, save)
+            logged = [entry for entry in state.log_history if "loss" in entry]
+            loss = logged[-1]["loss"] if logged and state.global_step else None
+            # The Trainer logs after the step's callbacks: the revision waits for its own loss.
+            waits = kwargs["control"].should_log and not (logged and logged[-1]["step"] == state.global_step)
+            self._publisher.submit(replace(record, loss=loss), save, hold=waits)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Add the loss to the revision that waits for it."""
+        if self._publisher is not None:
+            self._publisher.release(kwargs.get("logs", {}).get("loss"))
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Let a revision go whose loss was not logged after all."""
+        if self._publisher is not None:
+            self._publisher.release()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Wait until every revision is published, and say what is not."""
+        best = state.best_global_step if args.load_best_model_at_end else None
+        save = self._save(**kwargs) if best else None
         if self._publisher is not None:
             summary = self._publisher.finish()
+            found = self._publisher.at_step(best) if best else []
+            if save is not None and found:
+                self._say_best(found[0], save)
             _close(Path(str(args.output_dir)).absolute())
             self._publisher = None
-            _log.log(logging.WARNING if summary.missing else logging.INFO, "%s", summary.message)
+            if summary.missing:
+                _log.warning("%s", summary.message)
+            else:
+                print(summary.message)
+
+    def _say_best(self, name: str, save: Callable[[Path], None]) -> None:
+        """Name the best revision, whose weights the Trainer has loaded into its model at the end."""
+        assert self._publisher is not None
+        try:
+            self._publisher.check_weights(name, save)
+        except PublishError:
+            _log.warning(
+                "The Trainer's model does not have the weights of the best revision, %s: the Trainer did not load all "
+                "of them. Load that revision with `from_pretrained`.",
+                name,
+            )
+        else:
+            print(f"The best revision is {name}; main is the last one.")
 
     def _open(
-        self, args: TrainingArguments, state: TrainerState, model: PreTrainedModel, processor: Any | None
+        self, args: TrainingArguments, state: TrainerState, model: Any, processor: Any | None
     ) -> Publisher:
         folder = Path(str(args.output_dir)).absolute()
         if folder in _OPEN and _OPEN[folder][1] is state:
             raise ConfigError(
                 "A Trainer can have only one PublishRevisions, because its output_dir contains one run: "
                 "remove the others."
+            )
+        if processor is None:
+            _log.warning(
+                "PublishRevisions(%r) publishes no processor: neither AutoProcessor nor an evaluation can read its "
+                "revisions. Give it `processor=…`, or give the Trainer `processing_class=…`.",
+                self._repo_id,
             )
         _close(folder)  # of an earlier call of `train` that ended with an error, as a cell of a notebook does
         publisher = Publisher(
@@ -335,7 +440,7 @@ class EvaluateRevisions(_StateCallback):
             )
         folder = Path(str(args.output_dir))
         table = evaluate_model(
-            _whole(kwargs["model"]),
+            whole_model(kwargs["model"]),
             processor,
             self._benchmarks,
             repo_id=self._repo_id or args.hub_model_id or f"local/{valid_repo_name(folder.resolve().name)}",
@@ -366,7 +471,9 @@ def _is_logged(logs: dict[str, Any], state: TrainerState) -> bool:
     return any(entry.get("step") == step and logs.keys() <= entry.keys() for entry in state.log_history)
 
 
-def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]:
+def snapshot(
+    model: Any, processor: Any | None = None, *, merge_adapters: bool = False
+) -> Callable[[Path], None]:
     """A function that writes the model as it is now, for `Publisher.submit`.
 
     All processes must call `snapshot`. Use the function before the weights change.
@@ -374,13 +481,14 @@ def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]
     Args:
         model: a `PreTrainedModel`, wrapped by accelerate or not; the weights of a sharded one are gathered here, once.
         processor: an object with `save_pretrained`, written beside the weights; None writes none.
+        merge_adapters: of a `PeftModel`, write a copy whose adapters are merged into the weights.
 
     Returns:
         A function of a folder, which writes configuration, weights and processor there.
 
     Raises:
-        ConfigError: the model is no `PreTrainedModel` or has adapters, its weights are partitioned by DeepSpeed, or the
-            processor cannot be saved.
+        ConfigError: the model is no `PreTrainedModel` or has adapters that are not merged, its weights are partitioned
+            by DeepSpeed, or the processor cannot be saved.
 
     Examples:
         >>> from pathlib import Path
@@ -395,63 +503,25 @@ def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]
         >>> (folder / "model.safetensors").is_file()
         True
     """
-    bare = _unwrapped(model)
+    bare = unwrapped(model)
     if processor is not None:
         check_processor(processor)
-    weights = _gathered(model) if _is_sharded(model) else None
+    merges = adapted(model) is not None
+    if merges and not merge_adapters:
+        raise ConfigError(
+            f"The {type(bare).__name__} has adapters, and only these would be saved: give `merge_adapters=True` to "
+            "publish merged copies."
+        )
+    weights = gathered(model) if is_sharded(model) else None
 
     def save(folder: Path) -> None:
         with library_bars(False):
-            bare.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
+            whole = merged(model) if merges else bare
+            whole.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
         if processor is not None:
             processor.save_pretrained(folder)
 
     return save
-
-
-def _unwrapped(model: Any) -> PreTrainedModel:
-    bare = unwrap_model(model, recursive=True) if isinstance(model, Module) else model
-    bare = getattr(bare, "_orig_mod", bare)  # of torch.compile
-    if not isinstance(bare, PreTrainedModel):
-        raise ConfigError(
-            f"A revision is a PreTrainedModel of transformers, not a {type(bare).__name__}: merge adapters into "
-            "their model, or give `hf_clipdyn.Publisher` a function that saves whole weights."
-        )
-    if getattr(bare, "_hf_peft_config_loaded", False):
-        raise ConfigError(
-            f"The {type(bare).__name__} has adapters, and `save_pretrained` would save only the adapters: merge "
-            "them into the model, or give `hf_clipdyn.Publisher` a function that saves whole weights."
-        )
-    if any(hasattr(parameter, "ds_id") for parameter in bare.parameters()):
-        raise ConfigError(
-            "DeepSpeed's ZeRO-3 partitions the weights, which is not supported: use FSDP or ZeRO-2."
-        )
-    return bare
-
-
-def _is_sharded(model: Any) -> bool:
-    return any(isinstance(module, FullyShardedDataParallel | FSDPModule) for module in model.modules())
-
-
-def _gathered(model: Any, *, everywhere: bool = False) -> dict[str, Any]:
-    """The whole state dict: on the CPU of the main process, or on the device of each process."""
-    options = StateDictOptions(full_state_dict=True, cpu_offload=not everywhere)
-    weights: dict[str, Any] = {**get_model_state_dict(model, options=options)}
-    if "logit_scale" in weights and hasattr(_unwrapped(model).config, "logit_scale_init_value"):
-        scalar = weights["logit_scale"].reshape(())  # FSDP shards it as a vector only
-        weights["logit_scale"] = scalar
-    return weights
-
-
-def _whole(model: Any) -> PreTrainedModel:
-    """The model itself, or a copy of a sharded one."""
-    bare = _unwrapped(model)
-    if not _is_sharded(model):
-        return bare
-    plain: Any = next(base for base in type(bare).__mro__ if not issubclass(base, FSDPModule))
-    copy: PreTrainedModel = plain(bare.config).to(bare.device)
-    copy.load_state_dict(_gathered(model, everywhere=True))
-    return copy
 
 
 def _ends_epoch(state: TrainerState, *, train_dataloader: Any = None, **_: Any) -> bool:
@@ -476,7 +546,7 @@ def _samples_seen(args: TrainingArguments, state: TrainerState, loader: Any) -> 
     return int(epochs * per_epoch + rest * per_step)
 
 
-def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, processor: Any | None) -> CardFacts:
+def _card(repo_id: str, args: TrainingArguments, model: Any, processor: Any | None) -> CardFacts:
     recipe = {name: getattr(args, name) for name in _RECIPE} | {
         "num_train_epochs": args.num_train_epochs,
         "max_steps": args.max_steps,
@@ -484,9 +554,18 @@ def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, process
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
         "processes": args.world_size,
     }
+    adapters = adapted(model)
+    names = () if adapters is None else tuple(adapters.peft_config)
+    bare = unwrapped(model)
+    of_adapters = sum(
+        one.numel()
+        for name, one in bare.named_parameters()
+        if any(f".{adapter}." in name for adapter in names)
+    )
+    of_model = model_facts(bare, processor)
     return CardFacts(
         repo_id=repo_id,
-        task="zero-shot-image-classification" if hasattr(model, "get_image_features") else None,
+        task="zero-shot-image-classification" if hasattr(bare, "get_image_features") else None,
         seed=args.seed,
         recipe={
             name: str(getattr(value, "value", value))
@@ -494,15 +573,28 @@ def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, process
             if value not in (None, -1)
         },
         language=(),
-        **model_facts(model, processor),
+        **of_model | {"parameters": of_model["parameters"] - of_adapters},
     )
 
 
-def _recipe_hash(args: TrainingArguments, model: PreTrainedModel) -> str:
+def _recipe_hash(args: TrainingArguments, model: Any) -> str:
     """Names what decides the weights of a step, so that a journal of another run is not continued."""
+    bare, adapters = unwrapped(model), adapted(model)
     decisive: dict[str, Any] = {name: str(getattr(args, name)) for name in _RECIPE}
     decisive["batch"] = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    decisive["model"] = {name: value for name, value in model.config.to_dict().items() if name not in _SAVED}
-    decisive["dtype"] = str(model.dtype)
+    settings = bare.config.to_dict()
+    if "problem_type" in settings:
+        settings["problem_type"] = None  # a classifier sets it in its first forward pass
+    decisive["model"] = {name: value for name, value in settings.items() if name not in _SAVED}
+    decisive["dtype"] = str(bare.dtype)
+    if adapters is not None:
+        decisive["adapters"] = {
+            name: {
+                key: sorted(value) if isinstance(value, set) else value
+                for key, value in vars(one).items()
+                if key not in _ADAPTED
+            }
+            for name, one in adapters.peft_config.items()
+        }
     text = json.dumps(decisive, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

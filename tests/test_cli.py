@@ -11,6 +11,7 @@ from PIL import Image
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.command_line import COMMANDS, GROUPS
+from hf_clipdyn.errors import ConfigError
 
 HEAVY = ("accelerate", "datasets", "pandas", "scipy", "torch", "transformers")
 
@@ -178,3 +179,12 @@ def test_without_a_terminal_prepare_prints_its_result_and_no_bar(tmp_path: Path)
         done = forked.run(command)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"{output}: train 3 rows.")
+
+
+def test_what_is_made_of_a_run_alone_is_written_into_its_folder(tmp_path: Path) -> None:
+    assert COMMANDS["report"].read([str(tmp_path)]).output == tmp_path / "report"
+    assert COMMANDS["share"].read(["cards", str(tmp_path)]).output == tmp_path / "cards"
+    assert COMMANDS["report"].read([str(tmp_path), "--print", "numbers"]).output is None
+    assert COMMANDS["share"].read(["cards", str(tmp_path), "--push-to-hub"]).output is None
+    with pytest.raises(ConfigError, match="--output is missing"):
+        COMMANDS["report"].read([str(tmp_path), str(tmp_path)])

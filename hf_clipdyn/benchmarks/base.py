@@ -113,6 +113,7 @@ class Kind(ABC, Generic[S]):
             the size of that input.
         rows: row of the data set for each item of the trials; None if the items are the rows themselves.
         left_out: number of stimuli that cannot be decoded.
+        drawn: number of images that are drawn for a revision; 0 if it is shown those of the data set.
         facts: other constants that affect the numbers, for the column ``settings``. For example ``incomplete``: ``n/N``
             if only n of the N official rows are shown.
 
@@ -146,6 +147,7 @@ class Kind(ABC, Generic[S]):
     preprocess: str = "processor"
     rows: NDArray[np.int64] | None = None
     left_out: int = 0
+    drawn: int = 0
     facts: Mapping[str, Any] = {}
 
     @abstractmethod
@@ -192,6 +194,12 @@ class Kind(ABC, Generic[S]):
             contrasts and their intervals come from it. A value without one has that of a jackknife, for which this
             function runs up to 100 times.
         """
+
+    @classmethod
+    def unfit(cls, settings: S, model_config: Any) -> tuple[str, str] | None:
+        """Why a model of this configuration would have no defined number, and what to do; None if it has some."""
+        del settings, model_config
+        return None
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterable[Answers]:

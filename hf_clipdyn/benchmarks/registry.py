@@ -152,13 +152,18 @@ def suite(name: str) -> list[str]:
     return list(_suite_settings(name))
 
 
-def suite_relations(name: str) -> list[str]:
-    """The relations of a suite: its entries without a data set.
+def suite_relations(names: str | Sequence[str]) -> list[str]:
+    """The relations of a suite, or of several: its entries without a data set, each once.
 
     Raises:
         UnknownNameError: there is no such suite.
     """
-    return [entry for entry in _suite_entries(name) if isinstance(entry, str) and "/" not in entry]
+    entries = [one for name in _names_of(names) for one in _suite_entries(name)]
+    return list(dict.fromkeys(one for one in entries if isinstance(one, str) and "/" not in one))
+
+
+def _names_of(suites: str | Sequence[str]) -> Sequence[str]:
+    return (suites,) if isinstance(suites, str) else suites
 
 
 def _suite_entries(name: str) -> list[str | dict[str, dict[str, Any]]]:
@@ -210,7 +215,7 @@ def kind_named(name: str) -> type[Kind[Any]]:
 
 
 def select_benchmarks(
-    suite_name: str,
+    suite_name: str | Sequence[str],
     wanted: Sequence[str | Benchmark] | None = None,
     settings: Mapping[str, KindSettings] | None = None,
     data_dirs: Iterable[str] = (),
@@ -218,7 +223,8 @@ def select_benchmarks(
     """The benchmarks that a call selects, without repetitions.
 
     Args:
-        suite_name: all of it with its own settings, unless ``wanted`` is given.
+        suite_name: all of it with its own settings, unless ``wanted`` is given; of several, each benchmark once, with
+            the settings of the first that has it.
         wanted: benchmarks, full names (``noise/cifar10``), kinds (``noise``) or patterns (``*/cifar*``). Kinds and
             patterns choose among the suite and all that fits the data sets in ``data_dirs``.
         settings: by kind, for the benchmarks that are given by name, and in place of the settings of the suite.
@@ -230,7 +236,9 @@ def select_benchmarks(
             none of the named benchmarks has.
     """
     dirs = list(data_dirs)
-    of_suite = _suite_settings(suite_name)
+    of_suite: dict[str, dict[str, Any]] = {}
+    for name in _names_of(suite_name):
+        of_suite |= {one: given for one, given in _suite_settings(name).items() if one not in of_suite}
     offered = [
         *of_suite,
         *(

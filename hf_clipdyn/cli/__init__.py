@@ -25,6 +25,7 @@ from hf_clipdyn.errors import (
     printable,
     redact,
     redact_output,
+    remedies_in_flags,
     shorten,
     shown,
 )
@@ -51,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     # A launcher ends what hangs in a collective: Python's handlers would wait for its end.
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     try:
-        with raise_on_signals() if alone else nullcontext(received) as received, _printed_log():
+        signals = raise_on_signals() if alone else nullcontext(received)
+        with signals as received, _printed_log(), remedies_in_flags():
             try:
                 code = _run(list(sys.argv[1:] if argv is None else argv))
             finally:

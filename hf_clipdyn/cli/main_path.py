@@ -170,7 +170,8 @@ class Report(Command, group="Main path"):
     results: tuple[Path, ...] = shared.tables()
     output: Path | None = option(
         None,
-        "Folder of the page. With --print verdicts or differences: a Parquet file for their table.",
+        "Folder of the page. Default: `report` in the folder of a run, if it is given alone. With --print verdicts or "
+        "differences: a Parquet file for their table.",
         short="o",
     )
     printed: str | None = option(
@@ -234,9 +235,12 @@ class Report(Command, group="Main path"):
         if self.printed == "numbers" and self.output is not None:
             raise ConfigError("--print numbers writes nothing: leave out `output`.")
         if self.printed is None and self.output is None:
-            raise ConfigError(
-                "--output is missing: give a folder for the page, or --print numbers, verdicts or differences."
-            )
+            folder = shared.folder_of_run(self.results)
+            if folder is None:
+                raise ConfigError(
+                    "--output is missing: give a folder for the page, or --print numbers, verdicts or differences."
+                )
+            object.__setattr__(self, "output", folder / "report")
 
     def run(self) -> None:
         # Many objects and few cycles: as often as usual, looking for cycles takes a tenth of the time.

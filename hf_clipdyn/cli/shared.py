@@ -12,6 +12,7 @@ from hf_clipdyn.fields import option
 
 __all__ = [
     "claims",
+    "folder_of_run",
     "folders",
     "load_plugins",
     "page_options",
@@ -59,6 +60,11 @@ def page_options(stimuli: str, data_dir: Mapping[str, Path]) -> dict[str, Any]:
     from hf_clipdyn.report.page.stimuli import stimuli_choice
 
     return {"stimuli": stimuli_choice(stimuli), "data_dirs": data_dir}
+
+
+def folder_of_run(results: Sequence[Path]) -> Path | None:
+    """The folder that is the only thing given: what is made of its table is written there, too."""
+    return results[0] if len(results) == 1 and results[0].is_dir() else None
 
 
 @contextmanager

@@ -33,7 +33,10 @@ class Share(Command, group="Sharing and support"):
     what: str = option(MISSING, "cards, page or app.", choices=("cards", "page", "app"))
     results: tuple[Path, ...] = shared.tables()
     output: Path | None = option(
-        None, "Folder for cards and figures, for the page, or for the app.", short="o"
+        None,
+        "Folder for cards and figures, for the page, or for the app. Default: `cards`, `page` or `app` in the folder "
+        "of a run, if it is given alone.",
+        short="o",
     )
     push_to_hub: bool = option(False, "Update the cards of the runs, or publish the page or the app.")
     hub_model_id: str | None = option(None, "Space to publish the page or the app in, owner/name.")
@@ -45,6 +48,9 @@ class Share(Command, group="Sharing and support"):
     data_dir: Mapping[str, Path] = shared.folders()
 
     def __post_init__(self) -> None:
+        folder = shared.folder_of_run(self.results)
+        if self.output is None and not self.push_to_hub and folder is not None:
+            object.__setattr__(self, "output", folder / self.what)
         if self.output is None and not self.push_to_hub:
             raise ConfigError(f"Say where the {self.what} should go: `output`, `push-to-hub`, or both.")
         line = self.line()

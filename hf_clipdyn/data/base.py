@@ -68,6 +68,8 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         metadata: licence, size and origin.
         name: name of the data set for users; default: the name of the module.
         layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.
+        distinctive: what a folder of another name contains besides ``layout``, so that it can only be this data set;
+            empty if it is found by its name only.
         companion: suffix of a second folder beside the official one, or its whole name after a slash; its files are
             read too if it exists.
         default_split: the split of a data set without official splits.
@@ -105,6 +107,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     metadata: ClassVar[DatasetMetadata]
     name: ClassVar[str]
     layout: ClassVar[tuple[str, ...]] = ()
+    distinctive: ClassVar[tuple[str, ...]] = ()
     companion: ClassVar[str] = ""
     default_split: ClassVar[str] = "test"
     rows_version: ClassVar[int] = 1

@@ -120,7 +120,10 @@ def lacks_files(name: str) -> bool:
 
 
 def find_locally(name: str) -> Path | None:
-    """The folder in ``$CLIPDYN_DATA`` with the name of the data set (``cue-conflict``) and its layout."""
+    """The folder in ``$CLIPDYN_DATA`` with the name of the data set (``cue-conflict``) and its layout.
+
+    A data set that declares a `distinctive` layout is also found under a name that no other data set has.
+    """
     root = os.environ.get("CLIPDYN_DATA")
     layout = builder_class(name).layout
     if not root or not layout:
@@ -129,11 +132,24 @@ def find_locally(name: str) -> Path | None:
         raise ConfigError(
             f"CLIPDYN_DATA is {root!r}, which is not a folder: correct the variable, or unset it."
         )
-    for folder in sorted(Path(root).iterdir()):
-        named = plain(folder.name) == plain(name) and folder.is_dir()
-        if named and not missing_from(index_folder(folder)[0], layout):
+    folders = [folder for folder in sorted(Path(root).iterdir()) if folder.is_dir()]
+    for folder in folders:
+        if plain(folder.name) == plain(name) and not missing_from(index_folder(folder)[0], layout):
             return folder
-    return None
+    distinctive = builder_class(name).distinctive
+    others = {plain(one) for one in dataset_names()}
+    fitting = [
+        folder
+        for folder in (folders if distinctive else ())
+        if plain(folder.name) not in others
+        and not missing_from(index_folder(folder)[0], (*layout, *distinctive))
+    ]
+    if len(fitting) > 1:
+        raise ConfigError(
+            f"CLIPDYN_DATA contains several folders with the layout of {name}: "
+            f"{', '.join(map(str, fitting))}. Rename the right one to {name}."
+        )
+    return fitting[0] if fitting else None
 
 
 def datasets_table() -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.evaluation.config import EvaluationConfig, called_with
+from hf_clipdyn.evaluation.config import EvaluationConfig, called_with, in_python
 from hf_clipdyn.progress import draws_bars, library_bars
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def evaluate_model(
     state = Revision(revision, epoch, step, samples_seen, commit="", sha256=None, size=None, parameters=size)
     training = model.training
     try:
-        with torch.random.fork_rng(), TemporaryDirectory(prefix="clipdyn-settings-") as folder:
+        with in_python(), torch.random.fork_rng(), TemporaryDirectory(prefix="clipdyn-settings-") as folder:
             given = GivenModel(repo_id, model, processor, state, Path(folder))
             config = EvaluationConfig(given, benchmarks, **options | {"final_texts": False})
             config = replace(config, show_progress=config.show_progress and draws_bars())

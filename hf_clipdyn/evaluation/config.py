@@ -5,18 +5,19 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
-from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.errors import ConfigError, remedies_in_python, shown
 from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series
 
-__all__ = ["EvaluationConfig", "called_with", "in_shard"]
+__all__ = ["EvaluationConfig", "called_with", "in_python", "in_shard"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,10 +41,10 @@ class EvaluationConfig(Common):
         "Benchmarks to run instead of the suite: names (noise/cifar10), kinds (noise) or patterns.",
         top=True,
     )
-    suite: str = option(
+    suite: str | Sequence[str] = option(
         "embedded",
-        "Suite of benchmarks: embedded (nothing to download), full, human or paper; or dynamics (how learning "
-        "proceeds: embeddings, and all relations).",
+        "Suite of benchmarks: embedded (nothing to download), full, human or paper; dynamics (how learning "
+        "proceeds: embeddings, and all relations); or several.",
         top=True,
     )
     relations: str | Sequence[str] = option(
@@ -70,6 +71,10 @@ class EvaluationConfig(Common):
         False,
         "Keep downloaded open_clip checkpoints in the Hub's cache. By default, at most two are on the "
         "disk at a time.",
+    )
+    processor: Name | None = option(
+        None,
+        "Processor for the revisions that have none of their own: a folder, or a repository, owner/name.",
     )
     output: str | Path | None = option(
         None,
@@ -228,15 +233,16 @@ class EvaluationConfig(Common):
         if isinstance(self.repo_id, Series):
             return self.repo_id
         assert isinstance(self.repo_id, str)
-        from hf_clipdyn.revisions.listing import open_series
+        from hf_clipdyn.revisions.listing import WithProcessor, open_series
 
-        return open_series(
+        series = open_series(
             self.repo_id,
             self.store,
             self.token,
             samples_per_epoch=self.samples_per_epoch,
             keep_checkpoints=self.keep_checkpoints,
         )
+        return series if self.processor is None else WithProcessor(series, self.processor, self.token)
 
     @cached_property
     def class_names(self) -> Mapping[str, str] | None:
@@ -280,6 +286,13 @@ def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
     return revisions[int(place[1]) - 1 :: int(place[2])]
 
 
+def in_python() -> AbstractContextManager[None]:
+    """Within it, the remedies of errors are arguments, unless the command line calls."""
+    from hf_clipdyn.evaluation.options import command_line
+
+    return remedies_in_python(lambda text: command_line().in_python(text))
+
+
 def called_with(
     config: Callable[P, EvaluationConfig],
 ) -> Callable[[Callable[[EvaluationConfig], R]], Callable[P, R]]:
@@ -288,7 +301,8 @@ def called_with(
     def decorate(function: Callable[[EvaluationConfig], R]) -> Callable[P, R]:
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            return function(config(*args, **kwargs))
+            with in_python():
+                return function(config(*args, **kwargs))
 
         call.__signature__ = inspect.signature(config).replace(  # type: ignore[attr-defined]
             return_annotation=inspect.signature(function).return_annotation

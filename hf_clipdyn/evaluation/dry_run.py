@@ -78,6 +78,7 @@ class DryRun:
         images_per_pass: images of one forward pass at most.
         measured: the revision that was measured, its repository, and the device.
         most_rows: of a data set that were measured.
+        left_out: selected benchmarks that are not measured.
     """
 
     costs: tuple[Cost, ...]
@@ -85,6 +86,7 @@ class DryRun:
     images_per_pass: int
     measured: str
     most_rows: int
+    left_out: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -107,6 +109,7 @@ class DryRun:
             f"{images:,} images in {self.forward_passes:,} forward passes, about "
             f"{_duration(self.seconds)} in one process.",
             *self._slowest(),
+            *([f"Left out: {', '.join(self.left_out)}."] if self.left_out else []),
             f"Measured on at most {self.most_rows:,} rows of each data set with {self.measured}. Downloads "
             "are not included. Nothing was written.",
         ]
@@ -201,6 +204,7 @@ class _Measurement:
             images_per_pass=self._encoder.images_per_pass or self._config.batch_size,
             measured=f"{self._revision.name} of {self._config.series.repo_id} on {self._encoder.device}",
             most_rows=max(one.rows for of_benchmark in samples.values() for one in of_benchmark),
+            left_out=tuple(one.name for one in self._config.selected if one not in samples),
         )
 
     def _samples(

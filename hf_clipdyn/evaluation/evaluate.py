@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import datasets
+import numpy as np
 from accelerate import PartialState
 from accelerate.logging import get_logger
 from tqdm.auto import tqdm
@@ -18,18 +19,23 @@ from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.observe import observe
-from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
+from hf_clipdyn.evaluation.plan import Plan, PlannedCell, begin_call, check_precision
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
 from hf_clipdyn.evaluation.relate import relate
 from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, versions
 from hf_clipdyn.hub import is_transient
 from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.preprocess import input_size
+from hf_clipdyn.progress import duration
 from hf_clipdyn.results.cells import CellStore
 
 __all__ = ["evaluate", "evaluate_relations", "follow", "measure_each"]
 
 T = TypeVar("T")
+
+_MANY, _FEW = 1000, 16  # images of which a cost is said, and images whose time is taken
+_LONG = 60.0  # seconds of which it is worth a line
 
 _log = get_logger(__name__)
 
@@ -43,6 +49,7 @@ def measure_each(config: EvaluationConfig, measure: Callable[[EvaluationConfig],
         NothingToMeasureError: a model must not be skipped, or none can be measured.
         RevisionNotFoundError: there is no such repository. It is raised before the first is measured.
     """
+    begin_call()
     each = config.each
     for one in each if len(each) > 1 and not config.rescore else ():
         one.series.revisions()
@@ -119,6 +126,7 @@ def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, live: LiveM
     """Measure what is not done yet; returns the keys of all selected cells."""
     texts = None if plan.last is None else LastTexts(plan.last, live)
     keys: list[str] = []
+    announced: set[str] = set()
     shown = config.show_progress and PartialState().is_main_process
     with tqdm(total=len(plan), desc="evaluating", unit="cell", disable=not shown) as bar:
         for revision in plan.revisions:
@@ -132,6 +140,9 @@ def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, live: LiveM
                     if readout is None:  # the weights of a revision that is done are never fetched
                         folder = live.fetch(revision)
                         readout = _readout(live.load(folder), folder, revision.name, config)
+                    if planned.cell.kind not in announced:
+                        announced.add(planned.cell.kind)
+                        _announce(planned, readout.encoder)
                     _measure_cell(planned, readout, config, store, plan.began)
                 keys.append(planned.cell.key)
                 bar.update()
@@ -148,6 +159,23 @@ def _readout(encoder: Encoder, folder: Path, name: str, config: EvaluationConfig
     return Readout(
         encoder, batch_size=config.batch_size, check=check, name=name, label_map=config.class_names
     )
+
+
+def _announce(planned: PlannedCell, encoder: Encoder) -> None:
+    """Say what a benchmark of many drawn images will cost, from the time of a few grey ones."""
+    drawn = planned.kind.drawn
+    if drawn < _MANY:
+        return
+    height, width = input_size(encoder.image_processor)
+    grey = np.full((_FEW, height, width, 3), 128, np.uint8)
+    start = time.perf_counter()
+    encoder.embed_images(grey, hidden=planned.kind.reads_layers)
+    seconds = (time.perf_counter() - start) * drawn / _FEW
+    if seconds >= _LONG:
+        _log.info(
+            f"{planned.cell.kind}/{planned.cell.dataset} shows {drawn:,} images to each revision: the model alone "
+            f"takes about {duration(seconds)} each. --benchmarks can leave it out."
+        )
 
 
 def _measure_cell(

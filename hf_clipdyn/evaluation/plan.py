@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 from accelerate import PartialState
 from accelerate.logging import get_logger
+from huggingface_hub import constants
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Benchmark, Kind, digest
@@ -31,20 +32,23 @@ from hf_clipdyn.errors import (
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.evaluation.live_model import LastTexts
 from hf_clipdyn.models.classifiers import class_labels, has_head
-from hf_clipdyn.models.encoder import class_names, read_input
+from hf_clipdyn.models.encoder import class_names, read_config, read_input, sees_images
 from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.results.provenance import utc
 from hf_clipdyn.results.row import Cell
 from hf_clipdyn.revisions import Revision
 
-__all__ = ["Plan", "PlannedCell", "check_precision", "choose_revisions", "open_sources"]
+__all__ = ["Plan", "PlannedCell", "begin_call", "check_precision", "choose_revisions", "open_sources"]
 
 Files = NDArray[np.object_]
 
 _log = get_logger(__name__)
 
 _OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
+_left_out: set[str] = set()
+"""What the current call has said of missing data: several models and a watched run lack the same."""
+
 _STIMULUS = ("image", "distorted")  # columns of the image that a row is about, before those of its partners
 
 
@@ -99,6 +103,8 @@ class Plan:
         self.began = min(filter(None, (utc(one.time) for one in listed)), default="")
         self.last = last if config.final_texts and len(listed) > 1 else None
         with PartialState().main_process_first():
+            if self.revisions:
+                _check_sees(config, self.revisions[0])
             self.sources = open_sources(config)
         self._files = {name: file_names(source.dataset) for name, source in self.sources.items()}
 
@@ -189,6 +195,15 @@ class Plan:
             need = f"{_names(rough)} {words} images whose differences are too small for {self._config.dtype}"
             needing += [one for one in rough if one not in needing]
             self._leave_out(rough, need, "use --dtype float32", len(needing))
+        rest = [one for one in self.sources if one not in needing]
+        unfit = {one: why for one in rest if (why := one.kind.unfit(one.settings, model_config))}
+        if unfit:
+            cause, remedy = next(iter(unfit.values()))
+            needing += unfit
+            need = (
+                f"{_names(list(unfit))} would give no number for {self._config.series.repo_id}, since {cause}"
+            )
+            self._leave_out(list(unfit), need, remedy, len(needing))
         kinds: dict[Benchmark, Kind[Any]] = {}
         for one in self.in_order(self.sources):
             if one in needing:
@@ -316,6 +331,25 @@ def choose_revisions(
     return [by_name[name] for name in dict.fromkeys(wanted)], able[-1]
 
 
+def _check_sees(config: EvaluationConfig, revision: Revision) -> None:
+    """Refuse a language model before any data are read.
+
+    Raises:
+        NothingToMeasureError: the model takes no images.
+    """
+    settings = read_config(config.series.fetch(revision, settings_only=True))
+    if not sees_images(settings):
+        raise NothingToMeasureError(
+            f"{config.series.repo_id} is a {settings.model_type} model, which takes no images: only publishing, "
+            "`clipdyn verify` and relations over weights (--relations weights) apply to it."
+        )
+
+
+def begin_call() -> None:
+    """Say again what is left out, in a new call."""
+    _left_out.clear()
+
+
 def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
     """The data set of each benchmark. One error names all that are missing, and where to get them.
 
@@ -359,7 +393,9 @@ def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
         table = _missing_table(missing, benchmarks, config)
         if not config.skip_missing:
             raise EvaluationError(table)
-        _log.info(f"Left out: {table}")
+        if table not in _left_out:
+            _left_out.add(table)
+            _log.info(f"Left out: {table}")
     if not sources:
         raise EvaluationError("No benchmark can run: nothing was evaluated.")
     return sources
@@ -383,33 +419,38 @@ def _missing_table(
     missing: Mapping[Benchmark, str], benchmarks: Sequence[Benchmark], config: EvaluationConfig
 ) -> str:
     """A line for each benchmark whose data are missing or not yet asked for, then what to do."""
-    width = max(len(one.name) for one in benchmarks)
+    width = max(len(one.name) for one in missing)
     lines = []
-    for one in benchmarks:
-        facts = dataset_metadata(one.dataset)
-        if one in missing:
-            place = "" if facts.where in missing[one] else f" Get it at {facts.where}."
-            lines.append(f"  {one.name:<{width}}  {missing[one]}{place}")
-        elif (
-            one.dataset not in config.data_dirs
-            and facts.mirror is not None
-            and find_locally(one.dataset) is None
-        ):
-            lines.append(
-                f"  {one.name:<{width}}  will be read from the Hub ({facts.mirror}) once the others are "
-                "available."
-            )
+    for one, cause in missing.items():
+        where = dataset_metadata(one.dataset).where
+        lines.append(f"  {one.name:<{width}}  {cause}{'' if where in cause else f' Get it at {where}.'}")
     named = sorted({one.dataset for one in missing})
     root = os.environ.get("CLIPDYN_DATA")
     return "\n".join(
         [
             f"{len(missing)} of {len(benchmarks)} benchmarks cannot run, since their data are missing:",
             *lines,
+            *_on_hub([one for one in benchmarks if one not in missing], config),
             f"Put the folders into one parent folder, under the names {', '.join(named)}, and set "
             f"CLIPDYN_DATA to the parent ({f'now {root}' if root else 'not set now'}). Or give each folder "
             "with --data-dir NAME=PATH, or run the other benchmarks with --skip-missing.",
         ]
     )
+
+
+def _on_hub(benchmarks: Sequence[Benchmark], config: EvaluationConfig) -> list[str]:
+    """Lines on those whose data would be read from a mirror, if there are any."""
+    mirrors = {one.name: (one.dataset, dataset_metadata(one.dataset).mirror) for one in benchmarks}
+    lines = [
+        f"  {name}  {mirror}"
+        for name, (dataset, mirror) in mirrors.items()
+        if mirror is not None and dataset not in config.data_dirs and find_locally(dataset) is None
+    ]
+    if not lines:
+        return []
+    if constants.HF_HUB_OFFLINE:
+        return ["HF_HUB_OFFLINE is set, so these can only be read if the Hub's cache has them:", *lines]
+    return ["These will be read from the Hub once the others are available:", *lines]
 
 
 def _names(benchmarks: Sequence[Benchmark]) -> str:

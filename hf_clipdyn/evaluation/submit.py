@@ -183,6 +183,8 @@ def files_read(config: EvaluationConfig) -> Iterator[tuple[str, Path]]:
         yield "--store", Path(config.store)
     for name in (config.plugins,) if isinstance(config.plugins, str | Path) else config.plugins:
         yield "--plugin", Path(name)
+    if config.processor is not None and Path(config.processor).is_dir():
+        yield "--processor", Path(config.processor)
     for name, path in config.data_dirs.items():
         yield f"--data-dir {name}", Path(path)
     for each in config.each:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from accelerate import PartialState
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -52,7 +53,7 @@ from hf_clipdyn.models.snapshots import (
     weight_files,
 )
 from hf_clipdyn.preprocess import Normaliser, naflex_inputs
-from hf_clipdyn.progress import library_bars
+from hf_clipdyn.progress import library_bars, no_load_report
 
 __all__ = [
     "NO_ATTENTION",
@@ -64,6 +65,7 @@ __all__ = [
     "read_input",
     "read_model",
     "read_tokenizer",
+    "sees_images",
 ]
 
 _CPU_IMAGES = 32
@@ -445,7 +447,8 @@ def read_input(folder: Path) -> tuple[Any, Any]:
         # None is assumed: with other preprocessing than in training, the numbers are those of another model.
         raise ModelError(
             f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
-            f"save the image processor of this {config.model_type} model beside its weights."
+            f"save the image processor of this {config.model_type} model beside its weights, or evaluate with "
+            "--processor."
         )
     if config.model_type == "timm_wrapper":
         with _readable(folder):
@@ -463,6 +466,13 @@ def read_config(folder: Path) -> Any:
     if config.model_type == "timm_wrapper":
         leave_out_head(config)
     return config
+
+
+def sees_images(config: Any) -> bool:
+    """Whether the model of a configuration takes images; True if transformers has no such model."""
+    name = MODEL_MAPPING_NAMES.get(config.model_type)
+    model = getattr(transformers, name, None) if isinstance(name, str) else None
+    return model is None or hasattr(model, "get_image_features") or "pixel_values" in model.main_input_name
 
 
 def read_tokenizer(folder: Path, config: Any) -> Any:
@@ -487,7 +497,7 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
     _check_size(folder, config)
     if config.model_type == "timm_wrapper":
         where["config"] = config  # as `leave_out_head` made it; others are as their file says
-    with _readable(folder), warnings.catch_warnings():
+    with _readable(folder), no_load_report(), warnings.catch_warnings():
         # accelerate's device map misses the parameters of the model itself, such as the temperature
         warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
         auto = AutoModelForImageClassification if has_head(config) else AutoModel

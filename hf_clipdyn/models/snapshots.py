@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "PROCESSOR_NAMES",
     "architecture_digest",
     "model_files",
     "open_clip_checkpoint",
@@ -26,9 +27,8 @@ __all__ = [
     "weight_files",
 ]
 
-# What decides the architecture and the input of a model; when these files agree, weights can be swapped.
-_SETTINGS = (
-    "config.json",
+# With config.json they decide the architecture and the input of a model; when all agree, weights can be swapped.
+PROCESSOR_NAMES = (
     "preprocessor_config.json",
     "processor_config.json",
     "tokenizer.json",
@@ -41,10 +41,13 @@ _SETTINGS = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+"""Files of an image processor and of a tokenizer."""
+
+_SETTINGS = ("config.json", *PROCESSOR_NAMES)
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 _OLDER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # as on the Hub
-_PROVENANCE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version"}
+_PROVENANCE = {"_name_or_path", "dtype", "problem_type", "torch_dtype", "transformers_version"}
 
 
 def snapshot_folder(

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,6 +29,7 @@ _HEADINGS = ("metric", "course", "first", "last", "interval", "n")
 _DROPPED = ("n", "first", "interval", "course")
 """Columns that a narrow terminal does without, the first one first."""
 _STYLES = {"course": "cyan", "interval": "bright_black", "n": "bright_black"}
+_NOT_DEFINED = "not defined"
 _GAP = 2
 _INDENT = 2
 _NARROWEST_NAME, _SHORTEST, _LONGEST = 20, 8, 40
@@ -64,7 +66,7 @@ def _sign(values: Floats, silent: NDArray[np.bool_], low: float, high: float, si
 
 @dataclass(frozen=True)
 class _Line:
-    """One number of one run in words, and its course."""
+    """One number of one run in words, its course, and the cause if its last value is not defined."""
 
     run: str
     benchmark: str
@@ -73,6 +75,7 @@ class _Line:
     silent: NDArray[np.bool_]
     low: float
     high: float
+    cause: str
 
 
 def result_lines(
@@ -106,13 +109,20 @@ def result_lines(
     rows = [_row(dict(zip(_HEADINGS, _HEADINGS, strict=True)), widths, "bold")]
     for run, of_run in groupby(lines, lambda line: line.run):
         rows.append(_heading(_clean(run), width, "bold"))
-        for title, of_benchmark in groupby(of_run, lambda line: line.benchmark):
+        for title, group in groupby(of_run, lambda line: line.benchmark):
             rows.append(_heading(title, width, ""))
+            of_benchmark = list(group)
             for line in of_benchmark:
                 course = sparkline(
                     line.values, line.silent, line.low, line.high, widths.get("course", 1), signs
                 )
                 rows.append(_row({**line.cells, "course": course}, widths))
+            causes = dict.fromkeys(line.cause for line in of_benchmark if line.cause)
+            indent = " " * 2 * _INDENT
+            for cause in causes:
+                text = f"{indent}{_NOT_DEFINED}: {cause}"
+                wrapped = textwrap.wrap(text, len(text) if width is None else width, subsequent_indent=indent)
+                rows += [Text(line, "bright_black") for line in wrapped]
     return rows
 
 
@@ -210,12 +220,13 @@ def _line(number: Trajectory, group: Sequence[Trajectory]) -> _Line:
     }
     values = np.where(usable, number.points["value"].to_numpy(float), np.nan)
     title = f"{number.benchmark_title} ({'/'.join(number.benchmark)})"
-    return _Line(number.run, _clean(title), cells, values, defined & ~usable, low, high)
+    cause = "" if last.defined else _clean(last.note)
+    return _Line(number.run, _clean(title), cells, values, defined & ~usable, low, high, cause)
 
 
 def _interval(point: Any) -> str:
     if not point.defined:
-        return "not defined"
+        return _NOT_DEFINED
     if not point.usable:
         return NOT_INTERPRETABLE
     ends = (point.ci_low, point.ci_high)

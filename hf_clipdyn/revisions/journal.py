@@ -228,6 +228,11 @@ class Journal:
         """Write an entry, new or changed."""
         self._write(f"entries/{entry.name}.json", asdict(entry))
 
+    def remove(self, name: str) -> None:
+        """Forget a revision, its files included."""
+        (self.folder / "entries" / f"{name}.json").unlink()
+        self.discard_snapshot(name)
+
     def snapshot(self, name: str) -> Path:
         """The folder of a revision's files; it is gone once every target has the revision."""
         return self.folder / "snapshots" / name

@@ -16,7 +16,8 @@ from huggingface_hub import constants
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, RevisionError, render_table, shown
 from hf_clipdyn.models.open_clip import Converter
-from hf_clipdyn.models.snapshots import open_clip_name, snapshot_folder
+from hf_clipdyn.models.settings import PROCESSOR_FILES
+from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, open_clip_name, snapshot_folder
 from hf_clipdyn.revisions.folders import (
     FolderRepository,
     HubCheckpoints,
@@ -36,6 +37,7 @@ from hf_clipdyn.schema import is_repo_id, valid_repo_name
 __all__ = [
     "PARALLEL_REQUESTS",
     "Revision",
+    "WithProcessor",
     "list_revisions",
     "open_measured",
     "open_series",
@@ -341,6 +343,43 @@ class _OpenClip:
         folder = self._views.root / "settings"
         self._converter.save_settings(folder)
         return folder
+
+
+class WithProcessor:
+    """Revisions of which those without a processor are read with this one.
+
+    Args:
+        series: the revisions.
+        processor: folder of a processor, or the name of a repository that has one.
+        token: of the Hub.
+
+    Raises:
+        ConfigError: there is no processor.
+        RevisionNotFoundError: there is no such repository.
+    """
+
+    def __init__(self, series: Series, processor: Name, token: str | None = None) -> None:
+        self._series, self._views = series, _Views()
+        self.repo_id, self.repository = series.repo_id, series.repository
+        folder = Path(processor).expanduser()
+        if not folder.is_dir():
+            folder = snapshot_folder(os.fspath(processor), "main", token=token, settings_only=True)
+        self._files = {name: path for name, path in model_files(folder).items() if name in PROCESSOR_NAMES}
+        if not self._files.keys() & set(PROCESSOR_FILES):
+            raise ConfigError(
+                f"{processor} contains no processor: expected {' or '.join(PROCESSOR_FILES)}, as "
+                "`processor.save_pretrained` writes."
+            )
+
+    def revisions(self) -> list[Revision]:
+        return self._series.revisions()
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        """Folder with the model files of a revision and, if it has no processor, links to this one."""
+        folder = self._series.fetch(revision, settings_only=settings_only)
+        if any((folder / name).exists() for name in PROCESSOR_FILES):
+            return folder
+        return self._views(revision.commit, self._files | model_files(folder))
 
 
 class _Views:

@@ -163,6 +163,7 @@ class Publisher:
         once = replace(self._retries, patience=0.0)
         self._targets = {} if disable else self._facts.targets(run, token=token, retries=once)
         self._entries: dict[str, Entry] = {}
+        self._held = ""  # the revision that waits for `release`
         self._changed = Condition()  # guards the entries and the threads' states
         self._preparing = Lock()
         self._threads: dict[str, PublishingThread] = {}
@@ -220,13 +221,18 @@ class Publisher:
                 if self._is_everywhere(entry) or self._has_source(entry)
             ]
 
-    def submit(self, record: RevisionRecord, save: Callable[[Path], None]) -> None:
+    def at_step(self, step: int) -> list[str]:
+        """The revisions of `published` at that step."""
+        return [name for name in self.published() if self._entries[name].row.step == step]
+
+    def submit(self, record: RevisionRecord, save: Callable[[Path], None], *, hold: bool = False) -> None:
         """Hand in a revision. When this returns, it is on the disk; threads publish it.
 
         Args:
             record: describes the revision. A name that was handed in before is skipped.
             save: writes weights (one `model.safetensors`), configuration and processor into the folder
                 that it is given.
+            hold: publish it only after `release` or `finish`.
 
         Raises:
             PublishError: the snapshot cannot be written; nothing of it is left.
@@ -251,9 +257,26 @@ class Publisher:
             entry = self._journal.add(row, save)
         with self._changed:
             self._entries[record.name] = entry
+            self._held = record.name if hold else ""
         self._wake()
 
-    def check_weights(self, name: str, save: Callable[[Path], None]) -> None:
+    def release(self, loss: float | None = None) -> None:
+        """Publish the revision that is held, with this loss if one is given."""
+        with self._changed:
+            if not self._held:
+                return
+            entry = self._entries[self._held]
+            if loss is not None:
+                self._put(replace(entry, row=replace(entry.row, loss=loss)))
+            self._held = ""
+        self._wake()
+
+    def check_weights(
+        self,
+        name: str,
+        save: Callable[[Path], None],
+        remedy: str = "continue that run from a checkpoint, or choose another output_dir",
+    ) -> None:
         """Check that a revision that was handed in before has the weights that ``save`` writes now.
 
         Raises:
@@ -269,11 +292,12 @@ class Publisher:
         if saved != known:
             raise PublishError(
                 f"{self._facts.repo_id} has {name} with other weights, from an earlier run in "
-                f"{self._journal.folder.parent}: continue that run from a checkpoint, or choose another output_dir."
+                f"{self._journal.folder.parent}: {remedy}."
             )
 
     def finish(self) -> Summary:
         """Wait until all targets have all revisions or give up; return the summary."""
+        self.release()
         self._wake()
         with self._changed:
             idle_since = time.monotonic()
@@ -288,6 +312,14 @@ class Publisher:
                 self._changed.wait(min(left, 1.0))
         self._stop()
         return self.summary()
+
+    def drop_refused(self) -> None:
+        """Forget the revisions that no target has, because they have the weights of another one."""
+        with self._changed:
+            for entry in list(self._entries.values()):
+                if entry.refused and not entry.published:
+                    del self._entries[entry.name]
+                    self._journal.remove(entry.name)
 
     def summary(self) -> Summary:
         """Which revisions are published so far."""
@@ -308,16 +340,19 @@ class Publisher:
                     reasons.append(self._threads[name].trouble)
                 sentences += filter(None, reasons[:1])
         if missing:
+            refused = any(entry.refused for entry in entries)
+            options = "--allow-identical` publishes them, `--drop-identical` drops" if refused else ""
             sentences.append(
-                f"They are kept in {self._journal.folder}: `clipdyn repair {self._journal.folder.parent}` "
-                "publishes them when it can."
+                f"They are kept in {self._journal.folder}: `clipdyn repair {self._journal.folder.parent}"
+                + (f" {options} them." if refused else "` publishes them when it can.")
             )
         return Summary(published, missing, " ".join(sentences))
 
     # --- for the threads ----------------------------------------------------------------------------
 
     def _next(self, target: str) -> str | None:
-        return next((entry.name for entry in self._entries.values() if not entry.is_done(target)), None)
+        name = next((entry.name for entry in self._entries.values() if not entry.is_done(target)), None)
+        return None if name == self._held else name
 
     def _publish(self, target: str, name: str) -> None:
         """Publish one revision to one target and record it."""

@@ -179,6 +179,7 @@ def resume_publishing(
     *,
     push_to_hub: bool = False,
     allow_identical: bool = False,
+    drop_identical: bool = False,
     token: str | None = None,
     retries: RetryPolicy | None = None,
 ) -> Summary:
@@ -188,6 +189,7 @@ def resume_publishing(
         output_dir: folder of the run.
         push_to_hub: publish to the Hub too, even if the run was kept local so far.
         allow_identical: accept revisions that were refused because they have the weights of another one.
+        drop_identical: forget such revisions.
         token: token of the Hub; None for the stored one.
         retries: how calls to the Hub are repeated.
 
@@ -204,6 +206,8 @@ def resume_publishing(
         >>> resume_publishing(Path("runs/demo")).missing
         []
     """
+    if allow_identical and drop_identical:
+        raise ConfigError("`allow_identical` and `drop_identical` cannot be combined: choose one.")
     facts = Journal.of_run(output_dir).required_run()
     publisher = Publisher(
         facts.repo_id,
@@ -219,7 +223,11 @@ def resume_publishing(
     )
     with publisher:
         publisher.check()
-        return publisher.finish()
+        summary = publisher.finish()
+        if drop_identical:
+            publisher.drop_refused()
+            summary = publisher.summary()
+        return summary
 
 
 def join_collection(output_dir: Path, title: str, *, token: str | None = None) -> str:

@@ -37,7 +37,11 @@ __all__ = ["Finding", "Report", "header_fault", "verify", "verify_repository"]
 
 _MOST_GAPS = 100
 
-_ORIGIN = ("transformers_version", "_name_or_path")
+_ORIGIN = (
+    "transformers_version",
+    "_name_or_path",
+    "problem_type",
+)  # a classifier sets the last one in training
 
 _SHARED_FILES = (
     "config.json",

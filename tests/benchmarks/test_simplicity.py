@@ -52,7 +52,7 @@ def trials(rng, simple):
     decision = np.where(own, label, wrong)
     copied = {"equal": decision, "independent": np.where(rng.random(400) < 0.75, label, wrong)}[simple]
     return pd.DataFrame(
-        {"item": np.arange(400), "label": label, "decision": decision}
+        {"item": np.arange(400), "label": label, "decision": decision, "protocol": ""}
         | dict.fromkeys(("pixels", "amplitudes", "colours"), copied)
     ).astype(Simplicity.trial_columns)
 

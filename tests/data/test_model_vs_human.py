@@ -1,5 +1,6 @@
 """model-vs-human: one loader for all of its layouts, and the table of people's accuracies."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from official_trees.images import write_image
-from official_trees.labelled import write_trials
+from official_trees.labelled import model_vs_human, write_trials
 
 from hf_clipdyn.data.files import index_folder
 from hf_clipdyn.data.human_trials import human_accuracies, read_answers
+from hf_clipdyn.data.load import find_locally
+from hf_clipdyn.errors import ConfigError
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
@@ -138,3 +141,28 @@ def test_the_real_edges_and_silhouettes_have_the_answers_of_ten_people(rows, rea
     assert table["subset"].value_counts().to_dict() == {"edge": 80, "silhouette": 80}
     assert {len(row["human_responses"]) for row in found.values()} == {10}
     assert len({row["exemplar"] for row in found.values()}) == 80
+
+
+def test_a_folder_of_another_name_is_found_by_its_images_and_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIPDYN_DATA", str(tmp_path))
+    model_vs_human(tmp_path / "geirhos-controls")
+    shutil.copytree(tmp_path / "geirhos-controls" / "raw-data", tmp_path / "model-vs-human-trials")
+    shutil.copytree(tmp_path / "geirhos-controls" / "edge", tmp_path / "without-trials" / "edge")
+    assert find_locally("model_vs_human") == tmp_path / "geirhos-controls"
+    shutil.copytree(tmp_path / "geirhos-controls", tmp_path / "another")
+    with pytest.raises(
+        ConfigError, match=r"several folders with the layout of model_vs_human.*Rename the right one"
+    ):
+        find_locally("model_vs_human")
+    (tmp_path / "another").rename(tmp_path / "model-vs-human")
+    assert find_locally("model_vs_human") == tmp_path / "model-vs-human"
+
+
+def test_the_real_controls_are_found_by_their_layout(
+    real_data: Real, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = real_data("geirhos-controls")
+    monkeypatch.setenv("CLIPDYN_DATA", str(folder.parent))
+    assert find_locally("model_vs_human") == folder

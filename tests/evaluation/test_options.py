@@ -12,9 +12,9 @@ from hf_clipdyn.benchmarks.base import KindSettings
 from hf_clipdyn.benchmarks.kinds.noise import NoiseSettings
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.cli import main
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.options import flags
+from hf_clipdyn.errors import ConfigError, remedies_in_flags
+from hf_clipdyn.evaluation.config import EvaluationConfig, in_python
+from hf_clipdyn.evaluation.options import command_line, flags
 from hf_clipdyn.fields import Flag, Given, option
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -261,3 +261,32 @@ def test_every_type_of_a_setting_is_read_from_text() -> None:
         "counts": int,
         "files": Path,
     }
+
+
+@pytest.mark.parametrize(
+    ("flags", "python"),
+    [
+        (
+            "give each with --data-dir NAME=PATH, or add --skip-missing.",
+            'give each with `data_dirs={"NAME": "PATH"}`, or add `skip_missing=True`.',
+        ),
+        ("repeat with --force --revisions epoch-000.", 'repeat with `force=True` `revisions="epoch-000"`.'),
+        (
+            "leave its texts out with --no-final-texts: `clipdyn report x --output y`",
+            "leave its texts out with `final_texts=False`: `clipdyn report x --output y`",
+        ),
+        (
+            "another `--output`. See --unknown and --noise-sigmas 1.",
+            "another `output`. See --unknown and `sigmas` of the settings of noise (1).",
+        ),
+    ],
+)
+def test_a_remedy_for_the_command_line_becomes_one_for_python(flags: str, python: str) -> None:
+    assert command_line().in_python(flags) == python
+
+
+def test_a_call_in_python_gets_arguments_and_the_command_line_gets_flags() -> None:
+    with pytest.raises(ConfigError, match="read another `output`"), in_python():
+        raise ConfigError("read another --output")
+    with pytest.raises(ConfigError, match="read another --output"), remedies_in_flags(), in_python():
+        raise ConfigError("read another --output")

@@ -10,11 +10,13 @@ from transformers import Siglip2Config, Siglip2ImageProcessor
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.saliency import SaliencySettings
+from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.benchmarks.registry import suite as benchmark_suite
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.evaluate import measure_each
 from hf_clipdyn.evaluation.plan import Plan
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
@@ -90,7 +92,9 @@ def test_kinds_and_patterns_choose_among_the_suite_and_the_folders_given(evaluat
     folders = {name: data[name] for name in ("cifar10", "cue_conflict")}
     table = evaluate("*/cifar10", "shape_*/cue*", data_dirs=folders, revisions=["epoch-000"])
     assert set(table["kind"] + "/" + table["dataset"]) == {
+        "geometry/cifar10",
         "noise/cifar10",
+        "simplicity/cifar10",
         "zero_shot/cifar10",
         "shape_bias/cue_conflict",
     }
@@ -105,7 +109,13 @@ def test_every_missing_data_set_is_named_before_the_first_forward_pass(
     names = ("zero_shot/cifar10", "shape_bias/cue_conflict", "retrieval/flickr8k")
     with pytest.raises(EvaluationError) as caught:
         evaluate(*names, data_dirs=given)
-    for part in ("2 of 3", "shape_bias/cue_conflict", "retrieval/flickr8k", "--skip-missing", "--data-dir"):
+    for part in (
+        "2 of 3",
+        "shape_bias/cue_conflict",
+        "retrieval/flickr8k",
+        "skip_missing=True",
+        "data_dirs={",
+    ):
         assert part in str(caught.value)
     assert forward_passes["images"] == 0
     table = evaluate(*names, data_dirs=given, skip_missing=True, revisions=["epoch-000"])
@@ -132,7 +142,7 @@ def test_unknown_names_say_what_there_is(evaluate, store):
 def test_a_folder_that_no_benchmark_shows_is_an_error(evaluate, data):
     folders = {name: data[name] for name in ("cifar10", "cue_conflict")}
     with pytest.raises(
-        ConfigError, match=r"given for cue_conflict, which none .*, for example shape_bias/cue_conflict"
+        ConfigError, match=r"given for cue_conflict, which none .*, for example decodability/cue_conflict"
     ):
         evaluate("zero_shot/cifar10", data_dirs=folders)
 
@@ -191,6 +201,44 @@ def test_a_suite_without_data_is_listed_in_a_table_before_the_hub_is_asked(store
             assert (facts.mirror or facts.where) in lines[name]
 
 
+@pytest.mark.parametrize("offline", [False, True])
+def test_as_many_benchmarks_are_listed_as_missing_as_are_counted(store, monkeypatch, offline: bool) -> None:
+    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    with pytest.raises(EvaluationError) as caught:
+        evaluate_revisions(
+            "me/run", ["noise/cifar10", "quality/tid2013", "noise/cifar100", "jnd/bapps"], store=store
+        )
+    first, *lines = str(caught.value).splitlines()
+    count = next(at for at, line in enumerate(lines) if not line.startswith("  "))
+    assert (count, first.partition(" bench")[0]) == (2, "2 of 4")
+    assert "noise/cifar10" in str(caught.value).split(lines[count])[1]
+    assert ("will be read from the Hub" in str(caught.value)) == (not offline)
+    assert ("HF_HUB_OFFLINE is set" in str(caught.value)) == offline
+
+
+def test_missing_data_are_listed_once_a_call_however_many_models_lack_them(
+    evaluate, store, tmp_path, data, caplog
+) -> None:
+    caplog.set_level("INFO", "hf_clipdyn")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    names = ["zero_shot/cifar10", "shape_bias/cue_conflict"]
+    given = {"cifar10": data["cifar10"], "cue_conflict": empty}
+    for _ in range(2):
+        caplog.clear()
+        config = EvaluationConfig("me/run", names, store=store, data_dirs=given, skip_missing=True)
+        assert list(measure_each(config, lambda one: [Plan(one), Plan(one)]))
+        assert sum("Left out" in message for message in caplog.messages) == 1
+
+
+def test_suites_are_joined_and_each_benchmark_runs_once() -> None:
+    joined = [one.name for one in select_benchmarks(("human", "embedded"))]
+    assert set(joined) == {*benchmark_suite("human"), *benchmark_suite("embedded")}
+    assert len(joined) == len(set(joined))
+    assert joined[: len(benchmark_suite("human"))] == benchmark_suite("human")
+
+
 def test_a_hub_that_cannot_be_reached_is_named_with_the_place_of_the_data(store, monkeypatch):
     monkeypatch.delenv("CLIPDYN_DATA", raising=False)
     for module in ("datasets.config", "huggingface_hub.constants"):
@@ -223,7 +271,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_first_forward_pa
     evaluate, tmp_path, forward_passes
 ):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EvaluationError, match=r"cannot be (written|read).*--output"):
+    with pytest.raises(EvaluationError, match=r"cannot be (written|read).*`output`"):
         evaluate("zero_shot/cifar10", output=tmp_path / "file" / "results.parquet")
     assert forward_passes["images"] == 0
 

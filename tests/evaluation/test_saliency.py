@@ -12,9 +12,18 @@ from scipy import ndimage, stats
 from sklearn.metrics import auc as area
 from sklearn.metrics import roc_auc_score, roc_curve
 from stores import publish_one
-from transformers import CLIPModel, CLIPProcessor, ViTConfig, ViTImageProcessor, ViTModel
+from transformers import (
+    CLIPModel,
+    CLIPProcessor,
+    ResNetConfig,
+    ResNetModel,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
+)
 
 from hf_clipdyn.benchmarks.kinds.saliency import Saliency
+from hf_clipdyn.errors import NothingToMeasureError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 
@@ -289,3 +298,21 @@ def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
     assert len(rows) == 1
     rows = table[(table["probe"] == "gradient_input") & (table["metric"] == "nss")]
     assert np.isfinite(rows["value"]).all()
+
+
+def test_maps_that_a_model_cannot_have_are_refused_before_they_are_read(tree: Path, tmp_path: Path) -> None:
+    model = ResNetModel(
+        ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    )
+    model.save_pretrained(tmp_path / "cnn")
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "cnn")
+    options = {"data_dirs": {"osie": tree}, "device": "cpu", "n_resamples": 0, "show_progress": False}
+    with pytest.raises(
+        NothingToMeasureError,
+        match=r"saliency/osie would give no number for cnn, since resnet models have no attention maps: choose other "
+        r"maps with `probes` of the settings of saliency \(gradient_input,grad_cam\)\.",
+    ):
+        evaluate_revisions(tmp_path / "cnn", "saliency/osie", **options)
+    names = ["saliency/osie", "distortion/procedural"]
+    table = evaluate_revisions(tmp_path / "cnn", names, skip_missing=True, **options)
+    assert set(table["kind"]) == {"distortion"}

@@ -84,6 +84,7 @@ def test_a_last_revision_that_means_nothing_gives_no_interval(read):
     assert bias.endswith("0.400  0.400  not interpretable  1,000")
     (area,) = [line for line in lines if "area under" in line]
     assert re.search(r"0\.400 +- +not defined +1,000$", area)
+    assert lines[lines.index(area) + 1] == "    not defined: not defined on these data"
 
 
 def test_runs_share_the_scale_of_a_number(read):

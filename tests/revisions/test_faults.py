@@ -11,7 +11,7 @@ import pytest
 from hub_server.faults import Fault
 from hub_server.server import READ_TOKEN, WRITE_TOKEN, HubServer, describe
 
-from hf_clipdyn.errors import PublishError, RevisionError
+from hf_clipdyn.errors import ConfigError, PublishError, RevisionError
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions import Publisher, resume_publishing
 from hf_clipdyn.revisions.verify import verify
@@ -202,6 +202,23 @@ def test_the_same_weights_twice_are_refused_unless_asked_for(
     summary = resume_publishing(tmp_path, allow_identical=True, retries=QUICK)
     assert summary.missing == []
     assert set(hub.repo("me/run").branches) == {"main", "epoch-000", "epoch-001", "epoch-002"}
+
+
+def test_a_refused_revision_can_be_dropped_and_is_not_reported_again(
+    tmp_path: Path, publish, trained, clipdyn
+) -> None:
+    summary = publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
+    assert summary.missing == ["epoch-002"]
+    assert (
+        f"`clipdyn repair {tmp_path} --allow-identical` publishes them, `--drop-identical` drops them."
+        in (summary.message)
+    )
+    code, printed, _ = clipdyn("repair", tmp_path, "--drop-identical")
+    assert (code, "epoch-002" in printed) == (0, False)
+    assert resume_publishing(tmp_path).published == ["epoch-000", "epoch-001"]
+    assert not list((tmp_path / "publishing" / "snapshots").iterdir())
+    with pytest.raises(ConfigError, match="cannot be combined"):
+        resume_publishing(tmp_path, allow_identical=True, drop_identical=True)
 
 
 def test_a_run_that_was_kept_local_can_be_pushed_later_and_joined_in_a_collection(

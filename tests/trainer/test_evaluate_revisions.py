@@ -21,7 +21,7 @@ from hf_clipdyn import (
     load_results,
     plot,
 )
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, ModelError, NothingToMeasureError
 
 SCRIPT = Path(__file__).with_name("trained.py")
 BENCHMARK = "distortion/photographs"
@@ -114,6 +114,39 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
     assert set(live["parameters"]) == {sum(one.numel() for one in model.parameters())}
     assert set(live["model_class"]) == {"CLIPModel"}
     assert set(published["processor_class"]) == {"CLIPProcessor"}
+
+
+def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
+    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path]
+) -> None:
+    model = make_model("clip")
+    trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1).train()
+    options = {"data_dirs": photographs, **SMALL}
+    published = {"revisions": "epoch-001", "store": tmp_path / "hub", **options}
+    with pytest.raises(ModelError, match=r"no preprocessor_config.json.* `processor`"):
+        evaluate_revisions(REPO, BENCHMARK, **published)
+    with pytest.raises(ConfigError, match="contains no processor: expected preprocessor_config"):
+        evaluate_revisions(REPO, BENCHMARK, processor=tmp_path, **published)
+
+    tokens = processor.tokenizer.eos_token_id
+    for settings in (tmp_path / "hub").rglob("config.json"):
+        text = settings.read_text()
+        settings.write_text(text.replace('"eos_token_id": 1', f'"eos_token_id": {tokens}'))
+    processor.save_pretrained(tmp_path / "processor")
+    table = evaluate_revisions(REPO, BENCHMARK, processor=tmp_path / "processor", **published)
+    live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **options)
+    pd.testing.assert_series_equal(values(table), values(live))
+
+
+def test_a_language_model_is_refused_before_any_data_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(tmp_path, make_model("language"), PublishRevisions(REPO), max_steps=1).train()
+    monkeypatch.setattr("hf_clipdyn.evaluation.plan.open_sources", None)
+    with pytest.raises(
+        NothingToMeasureError, match=r"is a gpt2 model, which takes no images: only .*relations over weights"
+    ):
+        evaluate_revisions(REPO, BENCHMARK, store=tmp_path / "hub")
 
 
 def test_the_name_of_a_model_object_is_only_a_name(

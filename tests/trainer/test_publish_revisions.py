@@ -1,5 +1,6 @@
 """Every epoch of a real Trainer becomes a revision, of any model, in any number of processes, killed or not."""
 
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -10,8 +11,17 @@ import forked
 import pytest
 import torch
 from torch import nn
-from trained import REPO, make_model, trainer
-from transformers import AutoModel, AutoModelForCausalLM, CLIPModel, PreTrainedModel, TrainerCallback
+from trained import REPO, make_model, make_processor, trainer
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoProcessor,
+    CLIPModel,
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    ViTForImageClassification,
+)
 
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions import list_revisions
@@ -124,12 +134,14 @@ def test_another_run_is_not_mixed_into_the_folder(tmp_path: Path) -> None:
 
     with pytest.raises(PublishError, match="choose another output_dir"):
         trainer(tmp_path, make_model("clip"), PublishRevisions(REPO), learning_rate=0.02).train()
-    with pytest.raises(
-        PublishError, match="has epoch-001 with other weights"
-    ):  # more epochs, another schedule
-        trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train()
     trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train(resume_from_checkpoint=True)
     assert list(hashes(tmp_path)) == ["epoch-000", "epoch-001", "epoch-002"]
+    shutil.rmtree(tmp_path / "checkpoint-10")
+    # From scratch, more epochs have another schedule. This leaves a checkpoint-5 with other weights.
+    with pytest.raises(PublishError, match="has epoch-001 with other weights"):
+        trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train()
+    with pytest.raises(PublishError, match="has epoch-001 with other weights"):
+        trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train(resume_from_checkpoint=True)
 
 
 def test_what_transformers_cannot_save_is_refused(tmp_path: Path) -> None:
@@ -159,3 +171,90 @@ def test_two_processes_publish_what_they_trained_together(
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     assert {name: value.shape for name, value in served(tmp_path, "epoch-002").state_dict().items()} == shapes
     assert not equal(served(tmp_path, "epoch-002", CLIPModel), served(tmp_path, "epoch-001", CLIPModel))
+
+
+def test_a_processor_is_published_and_its_absence_is_said_once_before_the_first_step(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Steps(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            warned.append([one.message for one in caplog.records if one.name.startswith("hf_clipdyn")])
+
+    warned: list[list[str]] = []
+    processor = make_processor()
+    given = tmp_path / "given"
+    trainer(
+        given, make_model("clip"), PublishRevisions(REPO, processor=processor), Steps(), max_steps=2
+    ).train()
+    read = AutoProcessor.from_pretrained(
+        REPO, revision="step-00000002", cache_dir=given / "hub", local_files_only=True
+    )
+    assert read.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
+    assert warned[0] == []
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"{REPO}: 2 of 2 revisions are published ({REPO} in {given / 'hub'})."
+
+    trainer(tmp_path / "without", make_model("clip"), PublishRevisions(REPO), Steps(), max_steps=2).train()
+    (said,) = warned[-1]
+    assert "publishes no processor" in said
+    assert "Give it `processor=…`, or give the Trainer `processing_class=…`." in said
+    with pytest.raises(ConfigError, match="processor is 'me/clip': give an object of transformers"):
+        PublishRevisions(REPO, processor="me/clip")
+
+
+def test_a_run_whose_checkpoint_was_not_loaded_whole_stops_and_goes_on_with_the_model_of_the_checkpoint(
+    tmp_path: Path,
+) -> None:
+    class Stops(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 6:
+                raise KeyboardInterrupt
+
+    def run(folder: Path, model: PreTrainedModel, *callbacks: TrainerCallback) -> Trainer:
+        return trainer(folder, model, PublishRevisions(REPO), *callbacks, logging_steps=3)
+
+    run(tmp_path / "whole", make_model("classifier")).train()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", make_model("classifier"), Stops()).train()
+    with pytest.raises(
+        PublishError, match=r"checkpoint-5: 16 tensors differ, for example vit\..*from_pretrained"
+    ):
+        run(tmp_path / "run", make_model("classifier")).train(resume_from_checkpoint=True)
+    saved = ViTForImageClassification.from_pretrained(tmp_path / "run" / "checkpoint-5")
+    run(tmp_path / "run", saved).train(resume_from_checkpoint=True)
+    assert hashes(tmp_path / "run") == hashes(tmp_path / "whole")
+
+
+def test_a_checkpoint_of_another_run_is_not_continued(tmp_path: Path) -> None:
+    trainer(tmp_path / "other", make_model("clip"), num_train_epochs=1, seed=7).train()
+    trainer(tmp_path / "run", make_model("clip"), PublishRevisions(REPO), num_train_epochs=1).train()
+    other = trainer(tmp_path / "run", make_model("clip"), PublishRevisions(REPO))
+    with pytest.raises(PublishError, match=r"does not have the weights of .*checkpoint-5"):
+        other.train(resume_from_checkpoint=str(tmp_path / "other" / "checkpoint-5"))
+
+
+def test_the_step_that_a_trainer_takes_when_it_is_resumed_at_its_end_is_not_a_revision(
+    tmp_path: Path,
+) -> None:
+    for resumed in (False, True):
+        run = trainer(tmp_path, make_model("clip"), PublishRevisions(REPO), max_steps=7, save_steps=7)
+        run.train(resume_from_checkpoint=resumed)
+    assert run.state.global_step == 8, "transformers takes none any more: drop the rule"
+    assert list(hashes(tmp_path)) == ["epoch-000", "epoch-001", "step-00000007"]
+
+
+@pytest.mark.parametrize("strategy", ["epoch", "steps", "no"])
+def test_a_revision_has_the_last_loss_that_the_trainer_has_logged(tmp_path: Path, strategy: str) -> None:
+    run = trainer(
+        tmp_path,
+        make_model("clip"),
+        PublishRevisions(REPO, publish=[2, 3]),
+        logging_strategy=strategy,
+        logging_steps=2,
+    )
+    run.train()
+    logged = {entry["step"]: entry["loss"] for entry in run.state.log_history if "loss" in entry}
+    assert list(logged) == {"epoch": [5, 10], "steps": [2, 4, 6, 8, 10], "no": []}[strategy]
+    for one in list_revisions(REPO, store=tmp_path / "hub"):
+        earlier = [loss for step, loss in logged.items() if step <= (one.step or 0)]
+        assert one.loss == (earlier[-1] if earlier else None), one.name

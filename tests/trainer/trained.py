@@ -33,6 +33,7 @@ from transformers import (
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
     ViTConfig,
+    ViTForImageClassification,
 )
 
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_image_processor
@@ -70,6 +71,8 @@ def make_model(name: str, *, vector: bool = False) -> PreTrainedModel:
         return VisionTextDualEncoderModel(
             VisionTextDualEncoderConfig.from_vision_text_configs(ViTConfig(**_VISION), BertConfig(**_TEXT))
         )
+    if name == "classifier":
+        return ViTForImageClassification(ViTConfig(**_VISION, num_labels=4))
     return GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, n_positions=WORDS))
 
 
@@ -83,8 +86,8 @@ def make_processor() -> CLIPProcessor:
 class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
     """Random images and words, the same in every process."""
 
-    def __init__(self, language: bool) -> None:
-        self._language = language
+    def __init__(self, language: bool, labelled: bool = False) -> None:
+        self._language, self._labelled = language, labelled
 
     def __len__(self) -> int:
         return ROWS
@@ -95,7 +98,10 @@ class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         words[-1] = 1  # CLIP pools at the end of the text
         if self._language:
             return {"input_ids": words, "labels": words}
-        return {"input_ids": words, "pixel_values": torch.randn(3, SIDE, SIDE, generator=generator)}
+        pixels = torch.randn(3, SIDE, SIDE, generator=generator)
+        if self._labelled:
+            return {"pixel_values": pixels, "labels": torch.tensor(index % 4)}
+        return {"input_ids": words, "pixel_values": pixels}
 
 
 def measuring(photographs: Path) -> EvaluateRevisions:
@@ -129,7 +135,8 @@ def trainer(
     folder: Path, model: PreTrainedModel, *callbacks: TrainerCallback, rows: Any = None, **arguments: Any
 ) -> Trainer:
     """A Trainer of 40 rows: 5 steps an epoch, 2 epochs."""
-    data = Rows(language=isinstance(model, GPT2LMHeadModel))
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model  # of PEFT
+    data = Rows(isinstance(bare, GPT2LMHeadModel), isinstance(bare, ViTForImageClassification))
     defaults = {
         "num_train_epochs": 2,
         "per_device_train_batch_size": 8,

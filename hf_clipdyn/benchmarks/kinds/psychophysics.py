@@ -234,6 +234,7 @@ class Psychophysics(Kind[KindSettings]):
         drawings, numbers = distinct([one for pair in pairs for one in pair])
         shown = digest(_DRAWING, field.height, field.width, [repr(one) for one in drawings])
         self._show_progress = common.show_progress
+        self.drawn = len(drawings)
         self._ends = numbers.reshape(-1, 2)
         self._codes = _drawn(field, drawings, shown, common)
         self._sides = [Stimuli(self._codes, side) for side in self._ends.T]

@@ -172,6 +172,16 @@ class Saliency(Kind[SaliencySettings]):
     later_columns = ("map",)
     needs_text = False
 
+    @classmethod
+    def unfit(cls, settings: SaliencySettings, model_config: Any) -> tuple[str, str] | None:
+        """Nothing but attention is read, and the image encoder is not a vision transformer."""
+        vision = getattr(model_config, "vision_config", model_config)
+        sizes = (getattr(vision, name, None) for name in ("patch_size", "num_attention_heads"))
+        if set(settings.probes) - {"attention", "attention_layers", "rollout"} or None not in sizes:
+            return None
+        cause = f"{vision.model_type} models have no attention maps"
+        return cause, "choose other maps with --saliency-probes gradient_input,grad_cam"
+
     def __init__(
         self, source: Source, image_processor: Any, settings: SaliencySettings, common: Common
     ) -> None:

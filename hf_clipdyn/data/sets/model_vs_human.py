@@ -58,6 +58,7 @@ class ModelVsHuman(DataBuilder):
     )
     companion = "-trials"
     layout = ("|".join(f"{name}/" for name in FOLDERS),)
+    distinctive = ("*_session_1.csv|*_session-1.csv", "*.png|*.jpg|*.jpeg")
     exact_rows = False  # most users have some of the 17, and a few have the three unpublished ones
 
     def rows(self, split: str) -> Rows:

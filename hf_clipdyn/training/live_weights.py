@@ -1,0 +1,113 @@
+"""The weights of a model that accelerate may have wrapped or sharded, as they are now."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+from torch.nn import Module
+from transformers import PreTrainedModel
+from transformers.modeling_utils import unwrap_model
+
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.models.snapshots import read_weights
+
+__all__ = ["adapted", "differing_tensors", "gathered", "is_sharded", "merged", "unwrapped", "whole_model"]
+
+
+def _inner(model: Any) -> Any:
+    bare = unwrap_model(model, recursive=True) if isinstance(model, Module) else model
+    return getattr(bare, "_orig_mod", bare)  # of torch.compile
+
+
+def adapted(model: Any) -> Any | None:
+    """The `PeftModel` that a model is or that accelerate has wrapped; None for a model without adapters."""
+    bare = _inner(model)
+    return bare if hasattr(bare, "peft_config") and hasattr(bare, "get_base_model") else None
+
+
+def merged(model: Any) -> PreTrainedModel:
+    """A copy of a `PeftModel` whose adapters are merged into its weights; the model itself is not changed.
+
+    Raises:
+        ConfigError: it is sharded, or its adapters cannot be merged.
+    """
+    adapters = adapted(model)
+    assert adapters is not None
+    if is_sharded(model):
+        raise ConfigError("Adapters of a sharded model cannot be merged: use DDP or a single process.")
+    if not hasattr(adapters, "merge_and_unload"):  # prompts do not change weights
+        kinds = ", ".join(str(config.peft_type.value) for config in adapters.peft_config.values())
+        raise ConfigError(
+            f"Adapters of the type {kinds} cannot be merged into weights: use LoRA, for example."
+        )
+    whole: PreTrainedModel = copy.deepcopy(adapters).merge_and_unload()
+    return whole
+
+
+def unwrapped(model: Any) -> PreTrainedModel:
+    """The model of transformers that accelerate or PEFT has wrapped.
+
+    Raises:
+        ConfigError: it is another model, or its weights are not here as a whole.
+    """
+    bare = _inner(model)
+    if adapted(model) is not None:
+        bare = bare.get_base_model()
+    if not isinstance(bare, PreTrainedModel):
+        raise ConfigError(
+            f"A revision is a PreTrainedModel of transformers, not a {type(bare).__name__}: give "
+            "`hf_clipdyn.Publisher` a function that saves whole weights."
+        )
+    if getattr(bare, "_hf_peft_config_loaded", False):
+        raise ConfigError(
+            f"The {type(bare).__name__} has adapters from `add_adapter`, and `save_pretrained` would save only these: "
+            "use `peft.get_peft_model` in its place, and `merge_adapters=True`."
+        )
+    if any(hasattr(parameter, "ds_id") for parameter in bare.parameters()):
+        raise ConfigError(
+            "DeepSpeed's ZeRO-3 partitions the weights, which is not supported: use FSDP or ZeRO-2."
+        )
+    return bare
+
+
+def is_sharded(model: Any) -> bool:
+    return any(isinstance(module, FullyShardedDataParallel | FSDPModule) for module in model.modules())
+
+
+def gathered(model: Any, *, everywhere: bool = False) -> dict[str, Any]:
+    """The whole state dict: on the CPU of the main process, or on the device of each process."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=not everywhere)
+    weights: dict[str, Any] = {**get_model_state_dict(model, options=options)}
+    if "logit_scale" in weights and hasattr(unwrapped(model).config, "logit_scale_init_value"):
+        scalar = weights["logit_scale"].reshape(())  # FSDP shards it as a vector only
+        weights["logit_scale"] = scalar
+    return weights
+
+
+def whole_model(model: Any) -> PreTrainedModel:
+    """The model itself, or a copy of a sharded one."""
+    bare = unwrapped(model)
+    if not is_sharded(model):
+        return bare
+    plain: Any = next(base for base in type(bare).__mro__ if not issubclass(base, FSDPModule))
+    whole: PreTrainedModel = plain(bare.config).to(bare.device)
+    whole.load_state_dict(gathered(model, everywhere=True))
+    return whole
+
+
+def differing_tensors(folder: Path, other: Path) -> list[str]:
+    """Names of the tensors that differ between two saved models, or that only one of them has, sorted.
+
+    Shapes are not compared: under FSDP a scalar is saved as a vector of one number.
+    """
+    mine, theirs = read_weights(folder), read_weights(other)
+    return sorted(
+        name
+        for name in mine.keys() | theirs.keys()
+        if name not in mine
+        or name not in theirs
+        or not torch.equal(mine[name].reshape(-1), theirs[name].reshape(-1))
+    )

@@ -1,0 +1,148 @@
+"""A `PeftModel` is published as a whole model whose adapters are merged, and goes on training unmerged."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from trained import REPO, make_model, make_processor, measuring, trainer
+from transformers import CLIPModel, ViTForImageClassification
+
+from hf_clipdyn import PublishRevisions, evaluate_revisions, list_revisions, load_results
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.revisions.journal import Journal
+from hf_clipdyn.revisions.verify import verify
+
+peft = pytest.importorskip("peft", reason="PEFT is not installed: `pip install peft`")
+
+# PEFT 0.21 uses names that transformers calls deprecated, and asks for a folder of the base model.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+def adapted(name: str, **settings: Any) -> Any:
+    base = make_model(name)
+    torch.manual_seed(1)
+    return peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], **settings))
+
+
+def served(folder: Path, kind: Any, revision: str) -> dict[str, torch.Tensor]:
+    where = {"cache_dir": folder / "hub", "local_files_only": True}
+    return dict(kind.from_pretrained(REPO, revision=revision, **where).state_dict())
+
+
+@pytest.mark.parametrize(("name", "kind"), [("clip", CLIPModel), ("classifier", ViTForImageClassification)])
+def test_each_epoch_is_a_merged_copy_and_the_base_is_untouched(tmp_path: Path, name: str, kind: Any) -> None:
+    base, model = make_model(name).state_dict(), adapted(name)
+    run = trainer(tmp_path, model, PublishRevisions(REPO, merge_adapters=True), label_names=["labels"])
+    run.train()
+
+    assert [one.name for one in list_revisions(REPO, tmp_path / "hub")] == [
+        "epoch-000",
+        "epoch-001",
+        "epoch-002",
+    ]
+    assert not verify(REPO, store=tmp_path / "hub", deep=True).findings
+    first, last = served(tmp_path, kind, "epoch-000"), served(tmp_path, kind, "epoch-002")
+    assert all(torch.equal(first[key], value) for key, value in base.items())
+    changed = {key for key, value in base.items() if not torch.equal(last[key], value)}
+    assert changed
+    assert all(key.endswith(("q_proj.weight", "v_proj.weight")) for key in changed)
+    live = {
+        key.replace(".base_layer", ""): value for key, value in model.get_base_model().state_dict().items()
+    }
+    assert all(torch.equal(live[key], value) for key, value in base.items())
+    merged = model.merge_and_unload().state_dict()
+    assert all(torch.equal(last[key], value) for key, value in merged.items())
+    card = Journal.of_run(tmp_path).required_run().card
+    assert card.parameters == sum(value.numel() for value in base.values())
+    assert card.model_class == kind.__name__
+
+
+def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = {
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_loss",
+        "greater_is_better": True,  # so that the first epoch is the best
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "save_total_limit": None,
+        "label_names": ["labels"],
+    }
+
+    def run(folder: Path, **settings: Any) -> Any:
+        callback = PublishRevisions(REPO, merge_adapters=True)
+        return trainer(folder, adapted("classifier"), callback, **best | settings)
+
+    whole = run(tmp_path / "whole")
+    whole.train()
+    assert whole.state.best_global_step == 5
+    said = capsys.readouterr()
+    assert "The best revision is epoch-001; main is the last one." in said.out, said.out + said.err
+    end = whole.model.merge_and_unload().state_dict()
+    assert all(
+        torch.equal(end[key], value)
+        for key, value in served(tmp_path / "whole", ViTForImageClassification, "epoch-001").items()
+    )
+
+    hashes = [one.sha256 for one in list_revisions(REPO, tmp_path / "whole" / "hub")]
+    again = run(tmp_path / "whole")
+    again.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-5"))
+    assert [one.sha256 for one in list_revisions(REPO, tmp_path / "whole" / "hub")] == hashes
+
+
+def test_a_model_with_adapters_is_measured_as_its_merged_copies(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from PIL import Image
+
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for index in range(3):
+        Image.effect_noise((40, 40), 50 + index).convert("RGB").save(photographs / f"{index}.png")
+    model = adapted("clip")
+    processor = make_processor()
+    model.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
+    publish = PublishRevisions(REPO, merge_adapters=True, processor=processor)
+    trainer(tmp_path / "run", model, publish, measuring(photographs), num_train_epochs=1).train()
+    live = load_results(tmp_path / "run" / "results.parquet")
+    table = evaluate_revisions(
+        REPO,
+        "distortion/photographs",
+        store=tmp_path / "run" / "hub",
+        data_dirs={"photographs": photographs},
+        n_resamples=20,
+        show_progress=False,
+    )
+    published = table.to_pandas()
+    assert len(live) == len(published)
+    assert torch.allclose(
+        torch.tensor(live["value"].to_numpy()),
+        torch.tensor(published["value"].to_numpy()),
+        atol=1e-5,
+        equal_nan=True,
+    )
+
+
+def test_adapters_that_nobody_merges_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="has adapters, and only these would be saved: give `merge_adapters=True`"
+    ):
+        trainer(tmp_path, adapted("clip"), PublishRevisions(REPO)).train()
+    model = make_model("classifier")
+    model._hf_peft_config_loaded = True  # as after `add_adapter`, for which transformers wants a later PEFT
+    with pytest.raises(ConfigError, match=r"adapters from `add_adapter`.*`merge_adapters=True`"):
+        trainer(tmp_path, model, PublishRevisions(REPO, merge_adapters=True)).train()
+
+
+def test_a_run_with_other_adapters_is_another_run(tmp_path: Path) -> None:
+    from hf_clipdyn.errors import PublishError
+
+    publish = PublishRevisions(REPO, merge_adapters=True)
+    trainer(tmp_path, adapted("clip"), publish, num_train_epochs=1).train()
+    with pytest.raises(PublishError, match="another recipe hash"):
+        trainer(tmp_path, adapted("clip", lora_alpha=3), publish, num_train_epochs=1).train()
