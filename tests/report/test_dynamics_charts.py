@@ -92,7 +92,8 @@ def test_without_trials_the_matrix_has_the_pairs_of_the_table(study, table, tmp_
     assert charts()["items"].payload(alone) is None
 
 
-def test_items_are_in_the_order_of_the_share_of_revisions_that_are_right(study):
+def test_items_are_in_the_order_of_the_share_of_revisions_that_are_right(study, monkeypatch):
+    monkeypatch.setattr("hf_clipdyn.report.charts.items.class_names", lambda *_: ("cup",))
     (shown,) = charts()["items"].payload(study)[ITEMS]["runs"][RUN.repo_id]
     answers = right(study)
     shares = [row.count("1") for row in shown["states"]]
@@ -105,6 +106,7 @@ def test_items_are_in_the_order_of_the_share_of_revisions_that_are_right(study):
     assert shown["never"] == (~answers.any(axis=0)).sum()
     assert shown["expected"] == round(240 * np.prod(1 - answers.mean(axis=1)), 1)
     assert set(shown["people"]) == {None}
+    assert {"cup", "class 1"} < set(shown["labels"])
 
 
 def test_people_are_the_last_rows_and_count_only_what_they_answered():
