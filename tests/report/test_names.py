@@ -140,5 +140,6 @@ def test_a_word_for_every_column_of_a_key_is_renamed_in_this_test():
         "dtype",
         "texts",
         "text_commit",
+        "other",
     }
     assert texts - cell <= set(_COLUMNS)
