@@ -83,7 +83,9 @@ class LocalStore(FilesOnDisk):
 
     @property
     def where(self) -> str:
-        return f"{self.repo_id} in {self.store}"
+        here = Path.cwd()  # where the reader is: within it, a short path says more
+        store = self.store.relative_to(here) if self.store.is_relative_to(here) else self.store
+        return f"{self.repo_id} in {store}"
 
     @property
     def folder(self) -> Path:

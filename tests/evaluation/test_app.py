@@ -44,8 +44,13 @@ def test_a_run_is_opened_with_the_stimuli_that_need_no_download(store: Path) -> 
 
 
 def test_a_table_is_opened_at_the_commits_that_were_measured(
-    store: Path, tmp_path: Path, evaluate: Callable[..., Any], data: dict[str, Path]
+    store: Path,
+    tmp_path: Path,
+    evaluate: Callable[..., Any],
+    data: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
     table = tmp_path / "results.parquet"
     evaluate("zero_shot/cifar10", revisions=["epoch-000", "epoch-001"], output=table)
     models, stimuli = opened(table, store=store, data_dirs={"cifar10": data["cifar10"]})

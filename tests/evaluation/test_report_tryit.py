@@ -171,8 +171,13 @@ def test_revisions_that_do_not_fit_are_left_out_evenly(
 
 
 def test_what_cannot_be_tried_is_one_sentence(
-    table: tuple[Path, dict[str, Path]], store: Path, tmp_path: Path, clipdyn: Callable[..., Any]
+    table: tuple[Path, dict[str, Path]],
+    store: Path,
+    tmp_path: Path,
+    clipdyn: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
     output, folders = table
     two = read_study([output])
     rows = two.results.rows
