@@ -43,7 +43,7 @@ function drawGap(chart, note, benchmark) {
     return now ? [{ x: now.x, y: now.y, colour: colour(run) }] : [];
   }) }) });
   note.replaceChildren([
-    "Each point is a revision. Up: distance of the mean image from the mean text; 0 is no gap. Left: embeddings of images spread over more directions; 0 is a collapse to one point.",
+    "Each point is a revision. Up: distance of the mean image from the mean text; at 0 they are equal. Left: embeddings of images spread over more directions; 0 is a collapse to one point.",
     "The colour is the factor on the cosines before the softmax.",
     paths.length ? "Ring: the slider's revision." : "No revision has all three numbers; the table of numbers that are not defined has the causes."].join(" "));
 }
