@@ -44,11 +44,11 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # ignores the names that `--dist loadgroup` gives to tests.) Groups of many tests are started first.
 GROUPS = {
     "test_browser.py": "browser",
-    "test_by_feature.py": "demo",  # reads the data set that the demo has rendered
+    "test_by_feature.py": "rendered",
     "test_claims_page.py": "browser",
     "test_demo.py": "demo",
     "test_docs.py": "demo",
-    "test_notebooks.py": "demo",  # trains on the data set that the demo has rendered
+    "test_notebooks.py": "rendered",  # as the one above, it trains on the embedded world, which is rendered once
     "test_parity.py": "parity",
     "test_public_names.py": "demo",
     "test_report_stimuli.py": "stimuli",
