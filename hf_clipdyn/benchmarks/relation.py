@@ -38,6 +38,7 @@ from hf_clipdyn.results.terms import KindTerms, Reference
 
 __all__ = [
     "ANSWERED",
+    "NUMBER_JOINS",
     "PAIRS",
     "WEIGHTS",
     "KeyedAnswers",
@@ -59,6 +60,19 @@ ANSWERED = ("answers",)
 """`Relation.reads` of a relation that reads every kind with right answers."""
 WEIGHTS = ("weights",)
 """`Relation.reads` of a relation that reads weights and no trials."""
+
+NUMBER_JOINS = (
+    "metric",
+    "probe",
+    "layer",
+    "variant",
+    "subset",
+    "condition",
+    "level",
+    "parameter",
+    "reference",
+)
+"""`Reference.joins` of a reference that each number has for itself."""
 
 KeyedAnswers: TypeAlias = Mapping[NumberKey, Answers]
 _PAIR_TITLES = {

@@ -39,13 +39,22 @@ from hf_clipdyn.results.provenance import utc
 from hf_clipdyn.results.row import Cell
 from hf_clipdyn.revisions import Revision
 
-__all__ = ["Plan", "PlannedCell", "begin_call", "check_precision", "choose_revisions", "open_sources"]
+__all__ = [
+    "OF_REVISION",
+    "Plan",
+    "PlannedCell",
+    "begin_call",
+    "check_precision",
+    "choose_revisions",
+    "open_sources",
+]
 
 Files = NDArray[np.object_]
 
 _log = get_logger(__name__)
 
-_OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
+OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
+"""What a cell has from its revision, beside the name."""
 _left_out: set[str] = set()
 """What the current call has said of missing data: several models and a watched run lack the same."""
 
@@ -274,7 +283,7 @@ def _cell(
     return Cell(
         repo_id=config.series.repo_id,
         revision=revision.name,
-        **{name: getattr(revision, name) for name in _OF_REVISION},
+        **{name: getattr(revision, name) for name in OF_REVISION},
         kind=kind.name,
         dataset=benchmark.dataset,
         split=split,

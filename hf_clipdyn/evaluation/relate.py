@@ -36,6 +36,7 @@ from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.benchmarks.sources import DRAWN
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.plan import OF_REVISION
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
 from hf_clipdyn.metrics.bootstrap import Scale, student_interval
 from hf_clipdyn.metrics.estimate import Influence
@@ -51,9 +52,8 @@ __all__ = ["relate"]
 _log = get_logger(__name__)
 _KEPT = 2**28  # bytes of answers in memory
 _TABLES = 3  # of trials in memory: a revision, the one before, the last one
-_OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
 _OF_RUN = (
-    *_OF_REVISION,
+    *OF_REVISION,
     "repo_id",
     "revision",
     "model_class",
@@ -122,6 +122,7 @@ class _Room:
         self._names: dict[bytes, NDArray[Any]] = {}
         self._answers: OrderedDict[str, Mapping[str, KeyedAnswers]] = OrderedDict()
         self._bytes = 0
+        self._folders: dict[tuple[str, str], Callable[[], Path]] = {}
         self._read = lru_cache(_TABLES)(self._read_trials)
 
     @cached_property
@@ -195,12 +196,16 @@ class _Room:
 
     def weighed(self, config: EvaluationConfig) -> list[Seen]:
         """A run whose weights are read: cells without trials."""
+        listed = [one for one in config.series.revisions() if one.sha256 is not None]
+        self._folders |= {
+            (config.series.repo_id, one.name): partial(config.series.fetch, one) for one in listed
+        }
         return [
             self.seen(
                 Cell(
                     repo_id=config.series.repo_id,
                     revision=one.name,
-                    **{name: getattr(one, name) for name in _OF_REVISION},
+                    **{name: getattr(one, name) for name in OF_REVISION},
                     kind=WEIGHTS[0],
                     dataset=DRAWN,
                     split="",
@@ -212,16 +217,13 @@ class _Room:
                     texts="own",
                 )
             )
-            for one in config.series.revisions()
-            if one.sha256 is not None
+            for one in listed
         ]
 
     def _weights(self, cell: Cell) -> Mapping[str, NDArray[Any]]:
         from safetensors.torch import load_file
 
-        config = next(one for one in self.config.each if one.series.repo_id == cell.repo_id)
-        revision = next(one for one in config.series.revisions() if one.name == cell.revision)
-        files = sorted(config.series.fetch(revision).glob("*.safetensors"))
+        files = sorted(self._folders[cell.repo_id, cell.revision]().glob("*.safetensors"))
         if not files:
             raise EvaluationError(
                 f"{cell.revision} of {cell.repo_id} has no safetensors, from which weights are read: convert it with "

@@ -13,19 +13,42 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.answers import right_of, stack
 from hf_clipdyn.benchmarks.base import Kind
-from hf_clipdyn.benchmarks.relation import KeyedAnswers, keyed
+from hf_clipdyn.benchmarks.registry import kinds_read, related_kind
+from hf_clipdyn.benchmarks.relation import KeyedAnswers, Relation, keyed
 from hf_clipdyn.report.page.views import kind_cells, spread_cells
 from hf_clipdyn.report.plan import main_number
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory
 
-__all__ = ["RunAnswers", "key_of", "number_words", "place_words", "related_numbers", "run_answers"]
+__all__ = ["Related", "RunAnswers", "key_of", "number_words", "place_words", "related_numbers", "run_answers"]
 
 _DETAILS = tuple(name for name in DETAILS if name != "texts")
 _NUMBER = tuple(one.name for one in fields(NumberKey) if one.name not in ("metric", "role", "reference"))
 
 Numbers = Mapping[NumberKey, Trajectory]
+
+
+@dataclass(frozen=True)
+class Related:
+    """A benchmark of a relation, and the kind whose trials it reads.
+
+    Attributes:
+        benchmark: kind and data set of the relation's numbers.
+        kind: of the trials.
+    """
+
+    benchmark: tuple[str, str]
+    kind: type[Kind[Any]]
+
+    @property
+    def dataset(self) -> str:
+        return self.benchmark[1]
+
+    @property
+    def name(self) -> str:
+        """Of the benchmark, as the page has it."""
+        return "/".join(self.benchmark)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,23 +69,26 @@ class RunAnswers:
     people: dict[str, NDArray[np.float64]]
 
 
-def related_numbers(study: Study, relation: str, metric: str, most: int | None = None) -> dict[str, Numbers]:
-    """By benchmark of a relation (``kind/dataset``), its main number and the next ones, at most ``most``.
+def related_numbers(
+    study: Study, relation: type[Relation], metric: str, most: int | None = None
+) -> dict[Related, Numbers]:
+    """By benchmark of a relation, its main number and the next ones, at most ``most``.
 
     Returns:
         By benchmark, an example of each number by its key (`key_of`).
     """
-    found: dict[str, list[Trajectory]] = {}
+    read = {related_kind(relation, kind): kind for kind in kinds_read(relation).values()}
+    by_benchmark: dict[Related, list[Trajectory]] = {}
     for number in study.trajectories:
-        if number.kind.startswith(f"{relation}-") and number.metric == metric and number.is_value:
-            found.setdefault("/".join(number.benchmark), []).append(number)
-    chosen: dict[str, Numbers] = {}
-    for benchmark, numbers in found.items():
+        if number.kind in read and number.metric == metric and number.is_value:
+            by_benchmark.setdefault(Related(number.benchmark, read[number.kind]), []).append(number)
+    chosen: dict[Related, Numbers] = {}
+    for related, numbers in by_benchmark.items():
         first = main_number(numbers)
         by_key: dict[NumberKey, Trajectory] = {key_of(first): first}
         for number in numbers:
             by_key.setdefault(key_of(number), number)
-        chosen[benchmark] = dict(list(by_key.items())[:most])
+        chosen[related] = dict(list(by_key.items())[:most])
     return chosen
 
 
@@ -83,18 +109,17 @@ def place_words(study: Study, number: Trajectory) -> str:
 
 
 def run_answers(
-    study: Study, benchmark: str, numbers: Numbers, runs: int | None = None
+    study: Study, related: Related, numbers: Numbers, runs: int | None = None
 ) -> dict[str, dict[NumberKey, RunAnswers]]:
     """The answers behind numbers of a relation, by run; what has no trials is left out.
 
     Args:
-        benchmark: of the relation.
+        related: the benchmark of the relation.
         numbers: of `related_numbers`.
         runs: only the first of them.
     """
-    relation, dataset = benchmark.split("/", 1)
     for kind, cells in kind_cells(study):
-        if kind.name == relation.partition("-")[2] and cells["dataset"].iloc[0] == dataset:
+        if kind is related.kind and cells["dataset"].iloc[0] == related.dataset:
             shown = list(dict.fromkeys(cells["run"]))[:runs]
             cells = spread_cells(cells[cells["run"].isin(shown)])
             by_run = cells.groupby("run", sort=False, observed=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from hf_clipdyn.benchmarks.answers import Answers, AnswerTable, stack
 from hf_clipdyn.benchmarks.base import by_item
-from hf_clipdyn.benchmarks.relation import ANSWERED, Relation, Seen, in_common, related
+from hf_clipdyn.benchmarks.relation import ANSWERED, NUMBER_JOINS, Relation, Seen, in_common, related
 from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.metrics.error_consistency import kappa_forms, pair_statistics, same_wrong_answer
@@ -18,7 +18,6 @@ __all__ = ["ErrorConsistency"]
 
 _ALIKE = "both are right, or both are wrong, on all items"
 _ONE_SIDED = "one of them is right, or wrong, on all items"
-_KEY = ("metric", "probe", "layer", "variant", "subset", "condition", "level", "parameter", "reference")
 
 
 class ErrorConsistency(Relation):
@@ -70,9 +69,9 @@ class ErrorConsistency(Relation):
             ),
         },
         references=(
-            Reference(role="lower_bound", title="lowest at these accuracies", joins=_KEY),
-            Reference(role="upper_bound", title="highest at these accuracies", joins=_KEY),
-            Reference(role="chance", title="independent errors", joins=_KEY),
+            Reference(role="lower_bound", title="lowest at these accuracies", joins=NUMBER_JOINS),
+            Reference(role="upper_bound", title="highest at these accuracies", joins=NUMBER_JOINS),
+            Reference(role="chance", title="independent errors", joins=NUMBER_JOINS),
             Reference(
                 role="human",
                 name=OBSERVERS,

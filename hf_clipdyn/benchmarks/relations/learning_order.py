@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.answers import AnswerTable, right_of, stack, stack_runs
 from hf_clipdyn.benchmarks.base import by_item, mean_by_item
-from hf_clipdyn.benchmarks.relation import ANSWERED, KeyedAnswers, Relation, Seen, related
+from hf_clipdyn.benchmarks.relation import ANSWERED, NUMBER_JOINS, KeyedAnswers, Relation, Seen, related
 from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement, split_half_reliability
@@ -20,7 +20,6 @@ __all__ = ["LearningOrder"]
 
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0)}
 _ORDER: dict[str, Any] = {"limits": (-1.0, 1.0), "neutral": 0.0, "neutral_title": "no relation"}
-_KEY = ("metric", "probe", "layer", "variant", "subset", "condition", "level", "parameter", "reference")
 _SEEDS = "seeds"
 
 
@@ -100,7 +99,9 @@ class LearningOrder(Relation):
                 title="wrong in all seeds", meaning="Share of items that no seed answers correctly.", **_SHARE
             ),
         },
-        references=(Reference(role="chance", title="random learner of the same accuracies", joins=_KEY),),
+        references=(
+            Reference(role="chance", title="random learner of the same accuracies", joins=NUMBER_JOINS),
+        ),
     )
     reads = ANSWERED
 

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.metrics.error_consistency import kappa_forms
 from hf_clipdyn.report.answers import (
     Numbers,
+    Related,
     RunAnswers,
     key_of,
     number_words,
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Agreement"]
 
-_RELATION = "error_consistency"
 _MOST_NUMBERS = 8  # of one benchmark
 _MOST_FIGURES = 6
 _MOST_REVISIONS = 40  # of a run
@@ -73,8 +74,8 @@ class Agreement(Chart):
     def draw(cls, study: Study, width: float) -> "Figure | None":
         """The main number of each benchmark, of the first run."""
         maps = []
-        for benchmark, numbers in related_numbers(study, _RELATION, "kappa", _MOST_NUMBERS).items():
-            by_run = _matrices(study, benchmark, numbers, 1)
+        for related, numbers in related_numbers(study, ErrorConsistency, "kappa", _MOST_NUMBERS).items():
+            by_run = _matrices(study, related, numbers, 1)
             for key, matrix in list(next(iter(by_run.values()), {}).items())[:1]:
                 n, example, shown = len(matrix.revisions), numbers[key], matrix.kappa.copy()
                 np.fill_diagonal(shown, np.nan)
@@ -103,31 +104,29 @@ class Agreement(Chart):
             triangle with its diagonal, row by row in thousandths, as a text with commas; what is undefined is empty.
         """
         parts = {}
-        for benchmark, every in related_numbers(study, _RELATION, "kappa").items():
+        for related, every in related_numbers(study, ErrorConsistency, "kappa").items():
             numbers = dict(list(every.items())[:_MOST_NUMBERS])
-            by_run = _matrices(study, benchmark, numbers)
+            by_run = _matrices(study, related, numbers)
             size = sum(len(one.names) ** 2 // 2 for of_run in by_run.values() for one in of_run.values())
             kept = list(numbers)[: max(1, len(numbers) * _MOST_CELLS // max(size, 1))]
             runs = {run: [_packed(of_run.get(key)) for key in kept] for run, of_run in by_run.items()}
             ways = [number_words(numbers[key]) for key in kept]
-            parts[benchmark] = {"ways": ways, "of": len(every), "runs": runs}
+            parts[related.name] = {"ways": ways, "of": len(every), "runs": runs}
         return parts or None
 
 
 def _matrices(
-    study: Study, benchmark: str, numbers: Numbers, most: int | None = None
+    study: Study, related: Related, numbers: Numbers, most: int | None = None
 ) -> dict[str, dict[NumberKey, _Matrix]]:
     """By run and number: from the trials, or what the table alone says."""
-    answered = run_answers(study, benchmark, numbers, most)
-    runs = dict.fromkeys(
-        number.run for number in study.trajectories if "/".join(number.benchmark) == benchmark
-    )
+    answered = run_answers(study, related, numbers, most)
+    runs = dict.fromkeys(number.run for number in study.trajectories if number.benchmark == related.benchmark)
     found = {}
     for run in list(runs)[:most]:
         if run in answered:
             found[run] = {key: _of_answers(one) for key, one in answered[run].items()}
         else:
-            found[run] = _of_rows(study, benchmark, run, numbers)
+            found[run] = _of_rows(study, related, run, numbers)
     return found
 
 
@@ -144,11 +143,11 @@ def _of_answers(answers: RunAnswers) -> _Matrix:
     return _Matrix(names, list(answers.people), kappa, accuracy, right.shape[1])
 
 
-def _of_rows(study: Study, benchmark: str, run: str, numbers: Numbers) -> dict[NumberKey, _Matrix]:
+def _of_rows(study: Study, related: Related, run: str, numbers: Numbers) -> dict[NumberKey, _Matrix]:
     """The pairs that the table has: with the revision before, the last one, and each person."""
     by_key: dict[NumberKey, list[Trajectory]] = {key: [] for key in numbers}
     for number in study.trajectories:
-        own = number.run == run and "/".join(number.benchmark) == benchmark
+        own = number.run == run and number.benchmark == related.benchmark
         if own and number.metric == "kappa" and number.is_value and key_of(number) in numbers:
             by_key[key_of(number)].append(number)
     return {key: _of_pairs(members) for key, members in by_key.items() if members}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
+from hf_clipdyn.metrics.learning_order import learning_order
 from hf_clipdyn.report.answers import (
     Numbers,
     RunAnswers,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Items"]
 
-_RELATION, _METRIC = "learning_order", "learned"
+_METRIC = "learned"
 _MOST_NUMBERS = 4  # of one benchmark
 _MOST_FIGURES = 6
 _MOST_ITEMS = 240  # of a map
@@ -65,8 +66,8 @@ class Items(Chart):
     def draw(cls, study: Study, width: float) -> "Figure | None":
         """The main number of each benchmark, of the first run."""
         maps = []
-        for benchmark, numbers in related_numbers(study, _RELATION, _METRIC, _MOST_NUMBERS).items():
-            by_run = run_answers(study, benchmark, numbers, 1)
+        for related, numbers in related_numbers(study, LearningOrder, _METRIC, _MOST_NUMBERS).items():
+            by_run = run_answers(study, related, numbers, 1)
             for key, answers in list(next(iter(by_run.values()), {}).items())[:1]:
                 learning, example = _learning(answers), numbers[key]
                 shown, total = len(learning.item), learning.total
@@ -97,11 +98,10 @@ class Items(Chart):
             ``total``, ``never`` and ``expected``.
         """
         parts = {}
-        for benchmark, every in related_numbers(study, _RELATION, _METRIC).items():
+        for related, every in related_numbers(study, LearningOrder, _METRIC).items():
             numbers = dict(list(every.items())[:_MOST_NUMBERS])
-            by_run = run_answers(study, benchmark, numbers)
-            of = benchmark.removeprefix(f"{_RELATION}-")
-            names = _names(of) if by_run else ()
+            by_run = run_answers(study, related, numbers)
+            names = class_names(related.dataset, related.kind.schemas) if by_run else ()
             maps = {
                 run: {key: _packed(_learning(one), names) for key, one in of_run.items()}
                 for run, of_run in by_run.items()
@@ -109,8 +109,8 @@ class Items(Chart):
             if not maps:
                 continue
             kept = _affordable(numbers, maps)
-            parts[benchmark] = {
-                "of": of,
+            parts[related.name] = {
+                "of": f"{related.kind.name}/{related.dataset}",
                 "ways": [number_words(numbers[key]) for key in kept],
                 "left": len(every) - len(kept),
                 "runs": {run: [of_run.get(key) for key in kept] for run, of_run in maps.items()},
@@ -130,14 +130,16 @@ def _affordable(numbers: Numbers, maps: dict[str, dict[NumberKey, dict[str, Any]
 
 def _learning(answers: RunAnswers) -> _Learning:
     right = answers.right
-    seen = np.logical_or.accumulate(right, axis=0)
+    learned = learning_order(right[None], n_resamples=0)
+    first = np.array(learned["first_learned"][0])
+    first = np.where(first, first, len(right) + 1)
+    seen = np.arange(1, len(right) + 1)[:, None] >= first
     states = np.where(right, _RIGHT, np.where(seen, _FORGOTTEN, _WRONG))
     people = np.full(right.shape[1], np.nan)
     if answers.people:
         given = np.stack([*answers.people.values()])
         known = ~np.isnan(given).all(axis=0)
         people[known] = np.nanmean(given[:, known], axis=0)
-    first = np.where(seen.any(axis=0), seen.argmax(axis=0), len(right))
     order = np.lexsort((first, -right.mean(axis=0)))
     order = order[evenly(len(order), _MOST_ITEMS)]
     return _Learning(
@@ -148,14 +150,9 @@ def _learning(answers: RunAnswers) -> _Learning:
         n_people=len(answers.people),
         revisions=answers.revisions,
         total=right.shape[1],
-        never=int((~seen[-1]).sum()),
-        expected=float(right.shape[1] * np.prod(1 - right.mean(axis=1))),
+        never=learned["never_learned"][0],
+        expected=learned["never_learned_expected"][0],
     )
-
-
-def _names(benchmark: str) -> tuple[str, ...]:
-    kind, dataset = benchmark.split("/", 1)
-    return class_names(dataset, kinds()[kind].schemas)
 
 
 def _label(value: Any, names: tuple[str, ...]) -> str:
