@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache, partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ from hf_clipdyn.benchmarks.registry import (
     relation_named,
     relation_vocabulary,
 )
-from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Relation, Seen, keyed
+from hf_clipdyn.benchmarks.relation import WEIGHTS, Kept, KeyedAnswers, Relation, Seen, keyed
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.benchmarks.sources import DRAWN
 from hf_clipdyn.errors import EvaluationError
@@ -42,7 +42,7 @@ from hf_clipdyn.metrics.bootstrap import Scale, student_interval
 from hf_clipdyn.metrics.estimate import Influence
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.influences import Influences
-from hf_clipdyn.results.row import Cell, Number
+from hf_clipdyn.results.row import Cell, Number, columns_of
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions.names import natural_key
@@ -50,7 +50,9 @@ from hf_clipdyn.revisions.names import natural_key
 __all__ = ["planned", "relate"]
 
 _log = get_logger(__name__)
-_KEPT = 2**28  # bytes of answers in memory
+T = TypeVar("T")
+
+_KEPT, _FEWEST = 2**28, 2  # bytes of what is read of revisions, and revisions in any case
 _TABLES = 3  # of trials in memory: a revision, the one before, the last one
 _OF_RUN = (
     *OF_REVISION,
@@ -63,14 +65,21 @@ _OF_RUN = (
     "versions",
     "seconds",
 )
+_OF_NUMBER, _FLOATS = list(columns_of(Number)), ("value", "ci_low", "ci_high")
 _TABLE = "results.parquet"
 
 
-def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
+def relate(config: EvaluationConfig, store: CellStore, tables: Sequence[Path] = ()) -> list[str]:
     """Compute the relations of the selected runs and write their cells.
 
     Trials are read beside the output, and beside the tables in the folders that are named; the runs there are the seeds
     with which a run is related. Only weights need the repository.
+
+    Args:
+        config: what to relate.
+        store: of the output.
+        tables: of the members of a study. Their runs are then related with each other, and each by itself is left to
+            its own evaluation; a member without trials is left out.
 
     Returns:
         The keys of the cells, also of those that were done before.
@@ -79,7 +88,7 @@ def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
         UnknownNameError: there is no such relation.
         EvaluationError: there are no trials that the relations read, or the output cannot be written.
     """
-    return [key for one in _works(_Room(config, store)) for key in one.run()]
+    return [key for one in _works(_Room(config, store, tables)) for key in one.run()]
 
 
 def planned(config: EvaluationConfig, store: CellStore) -> list[tuple[str, int, int]]:
@@ -95,17 +104,19 @@ def _works(room: "_Room") -> list["_Work"]:
     works: list[_Work] = []
     config = room.config
     for relation in map(relation_named, config.related):
+        if room.of_study and not _is_between_runs(relation):
+            continue
         if relation.reads == WEIGHTS:
             own = [_Work(relation, None, [room.weighed(one) for one in config.each], room)]
         else:
             read = kinds_read(relation)
             own = [_Work(relation, kind, runs, room) for kind, runs in room.benchmarks if kind.name in read]
         works += (of_relation := [one for one in own if one.chosen])
-        if not of_relation:
+        if not of_relation and not room.of_study:
             _log.info(
                 f"{relation.name} is left out: no trials of {' or '.join(kinds_read(relation))} are there."
             )
-    if not works:
+    if not works and not room.of_study:
         raise EvaluationError(
             f"{config.output} contains no trials of {', '.join(room.wanted)} that {', '.join(config.related)} read: "
             "evaluate first, without --relations."
@@ -113,15 +124,24 @@ def _works(room: "_Room") -> list["_Work"]:
     return works
 
 
-class _Room:
-    """What relations read, and where their cells go."""
+def _is_between_runs(relation: type[Relation]) -> bool:
+    return "seeds" in relation.pairs or relation.over_seeds is not Relation.over_seeds
 
-    def __init__(self, config: EvaluationConfig, store: CellStore) -> None:
-        self.config, self.store = config, store
-        self.wanted = [one.series.repo_id for one in config.each]
+
+class _Room:
+    """What relations read, and where their cells go.
+
+    Attributes:
+        of_study: whether several runs are related with each other, and each by itself is left out.
+        wanted: the repositories whose relations are computed.
+        cells: of the output, by their keys.
+    """
+
+    def __init__(self, config: EvaluationConfig, store: CellStore, of_study: Sequence[Path] = ()) -> None:
+        self.config, self.store, self.of_study = config, store, bool(of_study)
         self.cells = {cell.key: cell for cell in store.cells()}
-        tables = [] if config.output is None else [Path(config.output)]
-        for one in config.each:
+        tables = [*([] if config.output is None else [Path(config.output)]), *of_study]
+        for one in () if of_study else config.each:
             folder = Path(str(one.repo_id))
             table = folder / _TABLE
             if (
@@ -132,8 +152,12 @@ class _Room:
                 tables.append(table)
         self._trials = KeptTrials(tables)
         self._stores = [store, *(CellStore(table) for table in tables[1:])]
+        if of_study:
+            self.wanted = list(dict.fromkeys(cell.repo_id for one in self._stores for cell in one.cells()))
+        else:
+            self.wanted = [one.series.repo_id for one in config.each]
         self._names: dict[bytes, NDArray[Any]] = {}
-        self._answers: OrderedDict[str, Mapping[str, KeyedAnswers]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, Any], tuple[Any, int]] = OrderedDict()
         self._bytes = 0
         self._folders: dict[tuple[str, str], Callable[[], Path]] = {}
         self._read = lru_cache(_TABLES)(self._read_trials)
@@ -148,6 +172,8 @@ class _Room:
         for store in self._stores:
             for cell in newest(store.cells()):
                 chosen = named is None or (cell.kind, cell.dataset) in named
+                if self.of_study and self._trials.file(cell.key) is None:
+                    continue
                 if chosen and cell.kind in known and cell.texts == "own" and not cell.other:
                     shown = tuple(value for name, value in vars(cell).items() if name not in _OF_RUN)
                     groups[shown][cell.repo_id][cell.revision] = cell
@@ -161,7 +187,7 @@ class _Room:
         def read(one: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
             return self._read(one, None if columns is None else tuple(columns))
 
-        return Seen(cell, read, self._read_answers, self._weights)
+        return Seen(cell, read, self._read_answers, self._weights, self._read_numbers, self._keep)
 
     def measured(self, cell: Cell) -> float:
         """When the trials of a cell were measured; 0 for weights."""
@@ -177,15 +203,27 @@ class _Room:
         return trials
 
     def _read_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
-        """Of a cell, kept in memory as long as the newest ones leave room."""
-        key = cell.key
-        if key not in self._answers:
-            self._answers[key] = self._keyed_answers(cell)
-            self._bytes += _size(self._answers[key])
-            while self._bytes > _KEPT and len(self._answers) > 1:
-                self._bytes -= _size(self._answers.popitem(last=False)[1])
-        self._answers.move_to_end(key)
-        return self._answers[key]
+        return self._remembered((cell.key, "answers"), lambda: self._keyed_answers(cell), _size)
+
+    def _keep(self, cell: Cell, make: Callable[[Seen], Kept], seen: Seen) -> Kept:
+        return self._remembered((cell.key, make), lambda: make(seen), lambda made: made.nbytes)
+
+    def _remembered(self, key: tuple[str, Any], make: Callable[[], T], size: Callable[[T], int]) -> T:
+        """In memory as long as the newest ones leave room; two at least."""
+        if key not in self._kept:
+            made = make()
+            self._kept[key] = made, size(made)
+            self._bytes += self._kept[key][1]
+            while self._bytes > _KEPT and len(self._kept) > _FEWEST:
+                self._bytes -= self._kept.popitem(last=False)[1][1]
+        self._kept.move_to_end(key)
+        remembered: T = self._kept[key][0]
+        return remembered
+
+    def _read_numbers(self, cell: Cell) -> list[Number]:
+        tables = (one.rows(cell.key) for one in self._stores)
+        rows = next(one for one in tables if one is not None).select(_OF_NUMBER).to_pylist()
+        return [Number(**row | {name: math.nan for name in _FLOATS if row[name] is None}) for row in rows]
 
     def _keyed_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
         kind = kinds()[cell.kind]
@@ -378,7 +416,7 @@ class _Work:
 
     def _planned(self) -> Iterator[_Planned]:
         relation = self._relation
-        for run in self.chosen:
+        for run in () if self._room.of_study else self.chosen:
             for at, one in enumerate(run):
                 yield from self._within(run, at, one)
             if relation.trace is not Relation.trace and len(run) > 1:
@@ -424,10 +462,16 @@ class _Work:
                 partners = [
                     other
                     for other in seen
-                    if other.cell.scale == own.scale and other.cell.seed not in (None, own.seed)
+                    if other.cell.scale == own.scale
+                    and other.cell.seed not in (None, own.seed)
+                    and (other.cell.arm == own.arm or self._compares_arms(own.arm, other.cell.arm))
                 ]
                 if partners:
                     yield _Planned("seeds", one, partners, partial(self._seeds, one, partners))
+
+    def _compares_arms(self, *arms: str) -> bool:
+        """Two other arms meet in the main one, so that the pairs grow with the arms and not with their square."""
+        return self._relation.between_arms and "" in arms
 
     def _over_seeds(self) -> Iterator[_Planned]:
         groups: dict[tuple[str | None, str], list[Sequence[Seen]]] = defaultdict(list)
