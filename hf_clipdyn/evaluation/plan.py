@@ -105,6 +105,7 @@ class Plan:
         earlier: "Plan | None" = None,
     ) -> None:
         self._config = config
+        self.sources: dict[Benchmark, Source]
         self._prepared: dict[str, _Prepared] = {} if earlier is None else earlier._prepared
         assert config.revisions is None or not isinstance(config.revisions, str)
         if listed is None:
@@ -121,7 +122,7 @@ class Plan:
             if self.revisions:
                 _check_sees(config, self.revisions[0])
             self.sources = open_sources(config) if earlier is None else earlier.sources
-        self._files = (
+        self._files: dict[Benchmark, Files] = (
             {name: file_names(source.dataset) for name, source in self.sources.items()}
             if earlier is None
             else earlier._files
