@@ -1,4 +1,4 @@
-"""The fourth stage: relate revisions with each other, from their saved trials, without a model.
+"""The fourth stage: relate revisions with each other, from their saved trials; only barriers run a model.
 
 Each cell of a relation is written when it is done, and is computed again only if one of its revisions, or what was
 measured of it, has changed.
@@ -34,7 +34,8 @@ from hf_clipdyn.benchmarks.registry import (
 from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Relation, Seen, keyed
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.benchmarks.sources import DRAWN
-from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.evaluation.between import Between
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.plan import OF_REVISION
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
@@ -77,11 +78,14 @@ def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
 
     Raises:
         UnknownNameError: there is no such relation.
+        ConfigError: a relation runs models, and `weights` is not given.
         EvaluationError: there are no trials that the relations read, or the output cannot be written.
     """
     room = _Room(config, store)
     works: list[_Work] = []
     for relation in map(relation_named, config.related):
+        if relation.runs_models and not config.weights:
+            raise ConfigError(f"`{relation.name}` runs models between two revisions: add `weights`.")
         if relation.reads == WEIGHTS:
             own = [_Work(relation, None, [room.weighed(one) for one in config.each], room)]
         else:
@@ -148,7 +152,14 @@ class _Room:
         def read(one: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
             return self._read(one, None if columns is None else tuple(columns))
 
-        return Seen(cell, read, self._read_answers, self._weights)
+        return Seen(cell, read, self._read_answers, self._weights, trials_between=self._trials_between)
+
+    def _trials_between(self, first: Cell, second: Cell, alpha: float) -> pd.DataFrame:
+        return self._between.trials(first, second, alpha)
+
+    @cached_property
+    def _between(self) -> Between:
+        return Between(self.config.each)
 
     def measured(self, cell: Cell) -> float:
         """When the trials of a cell were measured; 0 for weights."""
@@ -390,7 +401,7 @@ class _Work:
     def _with_seeds(self) -> Iterator[_Planned]:
         """At equal samples, so that the answers of few revisions are needed at a time."""
         at_samples: dict[int, list[Seen]] = defaultdict(list)
-        for run in self._runs:
+        for run in self.chosen if self._relation.runs_models else self._runs:
             for one in run:
                 if one.cell.samples_seen is not None:
                     at_samples[one.cell.samples_seen].append(one)
