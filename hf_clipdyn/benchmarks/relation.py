@@ -79,6 +79,7 @@ _PAIR_TITLES = {
     "previous": "previous revision",
     "last": "last revision",
     "seeds": "mean of the other seeds",
+    "pairs": "mean of all pairs of seeds",
     "people": "mean of people",
 }
 

@@ -12,7 +12,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache, partial
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from hf_clipdyn.benchmarks.sources import DRAWN
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.evaluation.between import Between
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, by_arm, crossed
 from hf_clipdyn.evaluation.plan import OF_REVISION
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
 from hf_clipdyn.metrics.bootstrap import Scale, student_interval
@@ -421,6 +422,28 @@ class _Work:
                 ]
                 if partners:
                     yield _Planned("seeds", one, partners, partial(self._seeds, one, partners))
+            yield from self._over_pairs(seen)
+
+    def _over_pairs(self, seen: Sequence[Seen]) -> Iterator[_Planned]:
+        """In the first run of each arm at these samples: all pairs of its seeds, and of the main arm and another."""
+        arms, wanted = by_arm(seen), self._room.config.revisions
+        for (scale, arm), own in arms.items():
+            others = {
+                name: runs
+                for (of, name), runs in arms.items()
+                if of == scale and name != arm and "" in (arm, name)
+            }
+            enough = len({one.cell.seed for one in own}) >= FEWEST_SEEDS
+            chosen = any(one.cell.repo_id in self._room.wanted for one in own)
+            if enough and chosen and (wanted is None or own[0].cell.revision in wanted):
+                yield _Planned(
+                    "pairs",
+                    own[0],
+                    [*own[1:], *chain(*others.values())],
+                    lambda own=own, others=others: list(
+                        crossed(own, others, self._related, self._units, self._common)
+                    ),
+                )
 
     def _over_seeds(self) -> Iterator[_Planned]:
         groups: dict[tuple[str | None, str], list[Sequence[Seen]]] = defaultdict(list)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.between import Between
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.metrics.error_consistency import error_consistency
+from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.weight_path import interpolate, weight_path
@@ -173,6 +174,28 @@ def test_seeds_are_related_at_equal_samples_and_their_mean_has_the_error_of_the_
     assert "arm noise" not in set(own["reference"]), "seed 11 of the other arm shares its seed"
 
 
+def test_pairs_of_seeds_have_an_interval_over_seeds_and_items(done, rows):
+    """Within the main arm, with another arm, and their difference; only unequal seeds are paired."""
+    runs = [right(done, "epoch-003", run.repo_id) for run in RUNS]
+    noisy = right(done, "epoch-003", NOISY.repo_id)
+    within, between = (
+        [error_consistency(*both, n_resamples=0)["kappa"] for both in pairs]
+        for pairs in (combinations(runs, 2), [(runs[0], noisy), (runs[2], noisy)])
+    )
+    found = kappas(rows, revision="epoch-003").set_index("reference")
+    expected = {
+        "pairs": np.mean(within),
+        "pairs with arm noise": np.mean(between),
+        "pairs minus arm noise": np.mean(within) - np.mean(between),
+    }
+    for name, value in expected.items():
+        assert found.loc[name, "value"] == pytest.approx(value, abs=1e-12)
+    wanted = mean_over_pairs(within, [(10, 11), (10, 12), (11, 12)])
+    half = (found.loc["pairs", "ci_high"] - found.loc["pairs", "ci_low"]) / 2
+    assert half > wanted["ci"][1] - wanted["value"], "the error of the items comes to that of the seeds"
+    assert not [name for name in found.index if "arm main" in name], "the other arm has one seed"
+
+
 def test_a_pair_is_a_trajectory_though_its_other_revision_changes(done):
     read = read_results(done)
     trajectories = read_trajectories(read.rows, read.vocabulary)
@@ -320,6 +343,7 @@ def test_settings_say_the_sort_of_pair(rows):
         "previous",
         "last",
         "seeds",
+        "pairs",
         "run",
         "runs",
     }
