@@ -80,6 +80,7 @@ _PAIR_TITLES = {
     "previous": "previous revision",
     "last": "last revision",
     "seeds": "mean of the other seeds",
+    "pairs": "mean of all pairs of seeds",
     "people": "mean of people",
 }
 
@@ -111,6 +112,7 @@ class Seen:
     read_numbers: Callable[[Cell], Sequence[Number]]
     keep: Callable[[Cell, Callable[["Seen"], "Kept"], "Seen"], Any]
     person: str = ""
+    trials_between: Callable[[Cell, Cell, float], pd.DataFrame] | None = None
 
     def trials(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The saved trials, read from the disk: all columns, or these."""
@@ -141,6 +143,17 @@ class Seen:
         """The tensors of the model, read from the disk; only for a relation that reads `WEIGHTS`."""
         return self.read_weights(self.cell)
 
+    def between(self, other: "Seen", alpha: float) -> pd.DataFrame:
+        """The trials of a model with the weights (1 - alpha) of this revision + alpha of the other.
+
+        Only for a relation that `runs_models`.
+
+        Raises:
+            MetricError: the two have different parameters.
+        """
+        assert self.trials_between is not None
+        return self.trials_between(self.cell, other.cell, alpha)
+
 
 class Relation(ABC):
     """Base class of relations. A subclass is a relation; it has no instances.
@@ -153,6 +166,7 @@ class Relation(ABC):
         score_version: raise it if the same trials now give other numbers; they are then computed again.
         between_arms: whether seeds are also related with the unequal seeds of the main arm and, in the main arm, with
             those of every other arm.
+        runs_models: whether it asks for `Seen.between`, which takes ``--weights``.
         symmetric: whether ``relate(a, b)`` equals ``relate(b, a)``, so that it is computed once for two seeds.
 
     Examples:
@@ -167,6 +181,7 @@ class Relation(ABC):
     pairs: ClassVar[tuple[Pairs, ...]] = ()
     score_version: ClassVar[int] = 1
     between_arms: ClassVar[bool] = False
+    runs_models: ClassVar[bool] = False
     symmetric: ClassVar[bool] = True
 
     @staticmethod
