@@ -31,7 +31,7 @@ from hf_clipdyn.benchmarks.registry import (
     relation_named,
     relation_vocabulary,
 )
-from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Relation, Seen, keyed
+from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, KeyedAnswers, Relation, Seen, keyed
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.benchmarks.sources import DRAWN
 from hf_clipdyn.errors import EvaluationError
@@ -344,7 +344,7 @@ class _Work:
         return keys
 
     def _cell(self, planned: _Planned, at: Seen) -> Cell:
-        settings = json.loads(at.cell.settings) | {"with": planned.sort}
+        settings = json.loads(at.cell.settings) | {SORT: planned.sort}
         commits = [one.cell.commit for one in planned.others]
         if planned.sort not in ("previous", "last") and commits:
             commits = [hashlib.sha256("".join(sorted(commits)).encode()).hexdigest()[:40]]
