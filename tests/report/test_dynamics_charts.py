@@ -293,7 +293,7 @@ def test_the_keyboard_reaches_every_row_of_the_map_and_its_image(browse, study, 
         words.append(rows.get_attribute("aria-valuetext"))
         assert words[-1] in place.locator(".stimuli-beside").inner_text()
     assert len(set(words)) == 5
-    label = place.locator(".marks text").inner_text()
+    label = place.locator(".marks text").text_content()
     assert f"Image {label.removeprefix('◂ ')}," in words[-1]
     last = page.locator("#training").input_value()
     page.keyboard.press("ArrowLeft")
