@@ -107,7 +107,7 @@ def _draw(figure: "Figure", cell: "Axes", shown: Map, width: float) -> None:
         axis.set_ticks(ticks, [shorten(names[tick], _LONGEST_NAME) for tick in ticks])
     cell.set_xlabel(shown.across)
     cell.set_ylabel(shown.up)
-    cell.set_title(wrapped(shown.title, letters_across("axes.titlesize", 0.9 * width)))
+    cell.set_title(wrapped(shown.title, letters_across("axes.titlesize", width)))
     for line in shown.lines:
         cell.axhline(line + 0.5, color=HUMAN, linewidth=1)
     if shown.states:

@@ -11,6 +11,7 @@ import pytest
 from planted import Noise, Planted, Run, ramp, write_study
 
 from hf_clipdyn.benchmarks.answers import answers_of, stack
+from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.report import read_study
@@ -24,6 +25,7 @@ from hf_clipdyn.report.page.views import spread_cells
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.row import NumberKey
+from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import trials_folder
 from hf_clipdyn.statistics.trajectories import read_trajectories
 
@@ -168,7 +170,9 @@ def renamed(study, **columns):
         for given in each
     ]
     rows = pd.concat([rows, *others], ignore_index=True)
-    results = replace(study.results, rows=rows)
+    words = Vocabulary(kinds={name: kind.terms for name, kind in kinds().items()})
+    words = Vocabulary.merged([words, study.results.vocabulary])
+    results = replace(study.results, rows=rows, vocabulary=words)
     return replace(study, results=results, trajectories=tuple(read_trajectories(rows, results.vocabulary)))
 
 
@@ -206,11 +210,11 @@ def test_layers_are_rows_from_the_bottom_and_one_alone_is_no_map(study):
 
 
 def test_numbers_of_a_whole_run_have_no_figure_of_one_dot(study):
-    rows = study.results.rows
-    related = rows[rows["kind"] == "cue_learning-shape_bias"]
-    assert "cue-learning-shape-bias-procedural" in plan_figures(read_study(related))
-    alone = related[related["metric"].str.endswith("half_rise")]
-    assert plan_figures(read_study(alone)) == {}
+    rows, name = study.results.rows, "cue-learning-shape-bias-procedural"
+    assert name in plan_figures(study)
+    others = rows["kind"] != "cue_learning-shape_bias"
+    alone = rows[others | rows["metric"].str.endswith("half_rise")]
+    assert name not in plan_figures(read_study(alone))
 
 
 def test_the_choice_says_with_what_a_revision_is_related(study):
@@ -264,6 +268,7 @@ def test_questions_on_learning_are_a_section_of_tabs_that_is_absent_without_them
     page.locator("#learning-order-zero-shot-procedural:visible").wait_for()
     assert page.locator("#learning [role=tabpanel]:visible").count() == 1
     assert page.locator("#benchmarks [role=tabpanel]:visible").count() == 1
+    assert page.locator("#sections > section").count() <= 4, "with the story, at most five"
     place = open_learning(page, "cue_learning-shape_bias/procedural")
     place.get_by_label("Metric", exact=True).first.select_option(label="half-rise of shape")
     place.get_by_text("half-rise of shape, of the whole run").wait_for()
@@ -288,7 +293,7 @@ def test_the_keyboard_reaches_every_row_of_the_map_and_its_image(browse, study, 
         words.append(rows.get_attribute("aria-valuetext"))
         assert words[-1] in place.locator(".stimuli-beside").inner_text()
     assert len(set(words)) == 5
-    label = place.locator(".marks text").inner_text()
+    label = place.locator(".marks text").text_content()
     assert f"Image {label.removeprefix('◂ ')}," in words[-1]
     last = page.locator("#training").input_value()
     page.keyboard.press("ArrowLeft")

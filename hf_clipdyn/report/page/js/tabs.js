@@ -21,7 +21,8 @@ const tabPlaces = []; // of each benchmark: {benchmark, panel, views}
 function mountTabs(section, key, entries) {
   const list = h("div", { role: "tablist", "aria-label": section.querySelector("h2").textContent, class: "tabs" });
   const bar = choiceBar();
-  section.append(list, bar);
+  section.append(list);
+  if (entries.some(({ benchmarks }) => benchmarks.length > 1)) section.append(bar);
   const which = control(bar, { key: `${key}.of`, label: "Asked of", options: [["", ""]] });
   const tabs = entries.map(({ title, benchmarks }) => {
     const id = benchmarks[0].anchor;
