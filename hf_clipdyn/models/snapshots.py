@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RevisionResolutionError,
+)
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 from hf_clipdyn.models.open_clip import clip_weights, read_state_dict
@@ -83,7 +88,13 @@ def snapshot_folder(
         folder = download(commit, *_SETTINGS, *(() if settings_only else _WEIGHTS))
         if not settings_only and not any(folder.glob("model*.safetensors")):
             folder = download(commit, *_SETTINGS, *_OLDER_WEIGHTS)  # from_pretrained reads these too
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+    except (
+        LocalEntryNotFoundError,
+        RevisionResolutionError,
+        HfHubHTTPError,
+        HFValidationError,
+        OSError,
+    ) as error:
         here = local_files_only and cache_dir is not None
         place = f"the store {cache_dir}" if here else "the Hub"
         listing = f"clipdyn revisions {repo_id}" + (f" --store {cache_dir}" if here else "")
