@@ -48,6 +48,7 @@ class Evaluate(Submission):
     def __post_init__(self) -> None:
         if self.submit is None and (self.shards != 1 or self.submit_setting or self.print_command):
             raise ConfigError("`shards`, `submit_setting` and `print_command` require --submit.")
+        super().__post_init__()
         if self.submit is not None and self.dry_run:
             raise ConfigError("A dry run starts no jobs: leave out `dry_run` or `submit`.")
 

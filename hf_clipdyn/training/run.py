@@ -14,13 +14,13 @@ from accelerate.utils import set_seed
 from torch import nn
 from transformers import ProcessorMixin
 
-from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.config import TrainingConfig, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.models.sizes import model_size, siglip_processor
 from hf_clipdyn.progress import say
-from hf_clipdyn.revisions import Publisher
+from hf_clipdyn.revisions import Publisher, epoch_name, step_name
 from hf_clipdyn.training.callbacks import (
     Checkpoints,
     Interruption,
@@ -272,7 +272,7 @@ class _Run:
     """A run from its folder to its last revision; the session's configuration names the way of reading."""
 
     def __init__(self, session: Session, training: Training, processor: ProcessorMixin, folder: Path) -> None:
-        self._config, self._accelerator = session.config, session.accelerator
+        self._session, self._config, self._accelerator = session, session.config, session.accelerator
         self._training, self._processor, self._folder = training, processor, folder
         self._store = folder / "hub"
         self._repo_id = repository(session.config)
@@ -346,7 +346,10 @@ class _Run:
         cards = {self._folder: card}
         if config.ema_decay is not None:
             recipe = {**card.recipe, "ema_decay": config.ema_decay}
-            cards[self._folder / "ema"] = replace(card, repo_id=f"{card.repo_id}-ema", recipe=recipe)
+            raw = Parent(card.repo_id, same_name=True)
+            cards[self._folder / "ema"] = replace(
+                card, repo_id=f"{card.repo_id}-ema", recipe=recipe, parents=(raw,), relation="merge"
+            )
         return [
             Publisher(
                 facts.repo_id,
@@ -357,9 +360,17 @@ class _Run:
                 private=config.hub_private_repo,
                 card=facts,
                 recipe_hash=config.recipe_hash(),
+                planned=self._planned(),
             )
             for journal, facts in cards.items()
         ]
+
+    def _planned(self) -> list[str]:
+        """The names of all revisions of the run."""
+        per_epoch = self._training.source.steps_per_epoch
+        names = {epoch * per_epoch: epoch_name(epoch) for epoch in range(self._training.epochs + 1)}
+        inside = {step: step_name(step) for step in self._steps if step % per_epoch}
+        return [name for _, name in sorted((names | inside).items())]
 
     def _card(self) -> CardFacts:
         config, source = self._config, self._training.source
@@ -392,8 +403,16 @@ class _Run:
             licence=config.license,
             synthetic=name in dataset_names() and dataset_metadata(name).synthetic,
             recipe=recipe,
+            parents=self._parents(),
             **model_facts(self._training.unwrapped.encoder, self._processor),
         )
+
+    def _parents(self) -> tuple[Parent, ...]:
+        """The model that the run continues, if it has a repository."""
+        config, folder = self._config, self._session.given_model
+        if config.model_name_or_path is None or folder is None or folder.parent.name != "snapshots":
+            return ()
+        return (Parent(config.model_name_or_path, config.model_revision, folder.name),)
 
     def _start_trackers(self) -> None:
         settings = {name: value for name, value in self._config.recipe().items() if value is not None}
