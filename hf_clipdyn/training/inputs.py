@@ -4,7 +4,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import datasets
@@ -26,6 +26,7 @@ from hf_clipdyn.training.device import draws_bars
 from hf_clipdyn.training.folder import output_folder
 from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages, Images, check_broken
 from hf_clipdyn.training.mapped import Captions, MappedSource
+from hf_clipdyn.training.order import DataOrder, DataSet, Streams, run_lengths
 from hf_clipdyn.training.source import Source, Workers, spare_cores
 from hf_clipdyn.training.streamed import Shards, Shuffle, StreamedSource, first_captions
 
@@ -36,11 +37,12 @@ _LARGEST_CACHE = 4_000_000_000  # bytes of decoded pixels on the disk, unless `r
 
 
 class Inputs(NamedTuple):
-    """The batches, the processor that is published with the model, and the entry of `SOURCES` that was used."""
+    """The batches, the processor that is published with the model, the entry of `SOURCES` that was used, the order."""
 
     source: Source
     processor: ProcessorMixin
     reading: str
+    order: DataOrder
 
 
 def _open(config: TrainingConfig) -> Any:
@@ -106,7 +108,17 @@ class _Preparation:
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
         )
-        return Inputs(source, processor, "streamed")
+        streams = Streams(
+            names=tuple(shards.names),
+            shards=len(shards),
+            samples=(None,) * len(shards),
+            without_caption=(),
+            shuffle_shards=config.shuffle_shards,
+            shuffle_samples=config.shuffle_samples,
+            streams_per_process=source.streams,
+            processes=self.accelerator.num_processes,
+        )
+        return Inputs(source, processor, "streamed", self._order("streamed", source, streams=streams))
 
     def by_row(self) -> Inputs:
         """The entries ``cached`` and ``decoded``: see `MappedSource`. By default the size of the data decides."""
@@ -142,7 +154,35 @@ class _Preparation:
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
         )
-        return Inputs(source, processor, reading)
+        order = self._order(
+            reading,
+            source,
+            dataset,
+            caption_counts=run_lengths(tokens.counts),
+            left_out=tuple(images.broken.tolist()),
+        )
+        return Inputs(source, processor, reading, order)
+
+    def _order(
+        self, reading: str, source: Source, dataset: datasets.Dataset | None = None, **known: Any
+    ) -> DataOrder:
+        """The order of the data, before any epoch."""
+        config = self.config
+        data = DataSet(config.dataset_name, config.dataset_config_name, config.train_split)
+        if dataset is not None:
+            column = "image_id" if "image_id" in dataset.column_names else None
+            data = replace(data, fingerprint=dataset._fingerprint, rows=len(dataset), id_column=column)
+        return DataOrder(
+            data,
+            reading,
+            order_seed=config.order_seed,
+            global_batch_size=source.global_batch_size,
+            steps_per_epoch=source.steps_per_epoch,
+            all_captions=config.caption_choice == "all",
+            max_train_samples=config.max_train_samples,
+            validation_size=config.validation_size,
+            **known,
+        )
 
     @property
     def _augmentation(self) -> Augmentation:

@@ -59,6 +59,7 @@ from hf_clipdyn.training.model import (
     read_processor,
 )
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule, check_optimizer
+from hf_clipdyn.training.order import OrderRecord
 from hf_clipdyn.training.source import Source
 
 __all__ = ["Session", "TrainingSummary", "open_session", "train"]
@@ -150,7 +151,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         if session.given_processor is None and session.loss.model_type == "siglip":
             processor = siglip_processor(processor)
         training = session.training(session.initial_model(processor), inputs.source, checkpoint)
-        return _Run(session, training, processor, folder).complete(callbacks)
+        return _Run(session, training, processor, OrderRecord(inputs.order), folder).complete(callbacks)
 
 
 @contextmanager
@@ -271,9 +272,17 @@ class Session:
 class _Run:
     """A run from its folder to its last revision; the session's configuration names the way of reading."""
 
-    def __init__(self, session: Session, training: Training, processor: ProcessorMixin, folder: Path) -> None:
+    def __init__(
+        self,
+        session: Session,
+        training: Training,
+        processor: ProcessorMixin,
+        order: OrderRecord,
+        folder: Path,
+    ) -> None:
         self._config, self._accelerator = session.config, session.accelerator
-        self._training, self._processor, self._folder = training, processor, folder
+        self._training, self._processor, self._order = training, processor, order
+        self._folder = folder
         self._store = folder / "hub"
         self._repo_id = repository(session.config)
         self._steps = publishing_steps(session.config.publish, training.total_steps)
@@ -329,9 +338,12 @@ class _Run:
         of_weights, of_average = (*publishers, None, None)[:2]
         average = []
         if config.ema_decay is not None:
-            average = [PublishAverage(of_average, self._processor, self._steps, decay=config.ema_decay)]
+            average = [
+                PublishAverage(of_average, self._processor, self._steps, self._order, decay=config.ema_decay)
+            ]
         return [
-            PublishStates(of_weights, self._processor, self._steps),
+            self._order,
+            PublishStates(of_weights, self._processor, self._steps, self._order),
             *average,
             LogFile(folder / "log.jsonl", config.logging_steps, publishers),
             *own,
