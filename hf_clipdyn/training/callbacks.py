@@ -121,10 +121,20 @@ class Checkpoints(Callback):
         recipe: see `TrainingConfig.recipe`; only a run with the same recipe continues from the checkpoint.
         keep: how many of the newest checkpoints are kept.
         every: save every N steps inside epochs; None saves at the ends of epochs only.
+        is_bound: whether only the same number of processes continues from the checkpoint.
     """
 
-    def __init__(self, folder: Path, recipe: dict[str, object], keep: int, every: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipe: dict[str, object],
+        keep: int,
+        every: int | None = None,
+        *,
+        is_bound: bool = False,
+    ) -> None:
         self._folder, self._recipe, self._keep, self._every = folder, recipe, keep, every
+        self._is_bound = is_bound
         self._saved = -1
 
     def run_begins(self, training: Training) -> None:
@@ -152,6 +162,7 @@ class Checkpoints(Callback):
             num_processes=accelerator.num_processes,
             steps_per_epoch=training.source.steps_per_epoch,
             recipe=self._recipe,
+            global_batch_size=0 if self._is_bound else training.source.global_batch_size,
         )
         save_checkpoint(
             accelerator, self._folder, progress, self._keep, losses=losses, extend=training.save_state
@@ -163,8 +174,9 @@ class LogFile(Callback):
     """Writes a line to ``log.jsonl`` every N steps and sends it to accelerate's trackers; only the main process does.
 
     A line holds step, epoch, loss, learning_rate, logit_scale, gradient_norm (before clipping; absent without it),
-    images_per_second, waiting_for_data (share of the time), memory_gib (of the main process; on a GPU its peak) and
-    revisions_waiting (not yet in every place).
+    images_per_second, waiting_for_data (share of the time), memory_gib (of the main process; on a GPU its peak),
+    revisions_waiting (not yet in every place) and, first after a continuation with another number of processes,
+    resumed_with (that number).
 
     Args:
         path: of the file.
@@ -175,8 +187,11 @@ class LogFile(Callback):
     def __init__(self, path: Path, every: int, publishers: Sequence[Publisher] = ()) -> None:
         self._path, self._every, self._publishers = path, every, publishers
         self._since = (0.0, 0, 0.0)
+        self._resumed_with: dict[str, int] = {}
 
     def run_begins(self, training: Training) -> None:
+        if training.has_other_processes:
+            self._resumed_with = {"resumed_with": training.accelerator.num_processes}
         if training.accelerator.is_main_process and self._path.exists():
             self._forget_after(training.step)
         self._since = (time.perf_counter(), training.step, training.waited)
@@ -214,7 +229,9 @@ class LogFile(Callback):
             waiting_for_data=round((training.waited - waited) / (now - then), 4),
             memory_gib=round(_memory(training.accelerator.device) / 2**30, 3),
             revisions_waiting=sum(len(publisher.summary().missing) for publisher in self._publishers),
+            **self._resumed_with,
         )
+        self._resumed_with = {}
 
     def _write(self, accelerator: Accelerator, **values: Any) -> None:
         if accelerator.is_main_process:

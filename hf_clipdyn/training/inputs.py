@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
@@ -82,11 +83,12 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
 
 @dataclass(frozen=True)
 class _Preparation:
-    """The ways of reading for one run; ``given`` is the processor of the model that it continues, if there is one."""
+    """The ways of reading for one run; see `prepare_inputs`."""
 
     config: TrainingConfig
     accelerator: Accelerator
     given: ProcessorMixin | None
+    is_bound: bool
 
     def streamed(self) -> Inputs:
         """The entry ``streamed``: see `StreamedSource`."""
@@ -150,6 +152,7 @@ class _Preparation:
             per_device_batch_size=config.per_device_step_size,
             seed=config.order_seed,
             all_captions=config.caption_choice == "all",
+            micro_batches=1 if self.is_bound else config.gradient_accumulation_steps,
             workers=self._workers(is_cheap=reading == "cached" and not images.draws),
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
@@ -168,7 +171,11 @@ class _Preparation:
     ) -> DataOrder:
         """The order of the data, before any epoch."""
         config = self.config
-        data = DataSet(config.dataset_name, config.dataset_config_name, config.train_split)
+        path = Path(config.dataset_name).expanduser()
+        name = (
+            path.resolve().name if path.exists() else config.dataset_name
+        )  # a path of this machine is private
+        data = DataSet(name, config.dataset_config_name, config.train_split)
         if dataset is not None:
             column = "image_id" if "image_id" in dataset.column_names else None
             data = replace(data, fingerprint=dataset._fingerprint, rows=len(dataset), id_column=column)
@@ -259,7 +266,11 @@ SOURCES: dict[str, Callable[[_Preparation], Inputs]] = {
 
 
 def prepare_inputs(
-    config: TrainingConfig, accelerator: Accelerator, given: ProcessorMixin | None = None
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    given: ProcessorMixin | None = None,
+    *,
+    is_bound: bool = False,
 ) -> Inputs:
     """Load, decode and tokenise the training data; the main process first, the others read its cache.
 
@@ -267,10 +278,11 @@ def prepare_inputs(
         config: the run.
         accelerator: tells the processes apart.
         given: processor of the model that the run continues; None for a new one.
+        is_bound: see `hf_clipdyn.training.folder.Continued`.
 
     Raises:
         DatasetError: the data are absent or without captions, or their cache does not fit on the disk.
         TrainingError: more than 1 % of the images are broken.
     """
     reading = "streamed" if config.streaming else config.reading or "cached"
-    return SOURCES[reading](_Preparation(config, accelerator, given))
+    return SOURCES[reading](_Preparation(config, accelerator, given, is_bound))

@@ -140,12 +140,16 @@ class _Draws(Sampler[_Draw]):
         order: Order,
         *,
         local_size: int,
+        micro_batches: int,
         process_index: int,
         num_processes: int,
     ) -> None:
         self._order = order
-        self._local_size, self._process_index = local_size, process_index
         self.global_batch_size = local_size * num_processes
+        # Micro-batch i of all processes together is part i of the global batch, so that the negatives of an image do
+        # not depend on the number of processes.
+        shares = np.arange(self.global_batch_size).reshape(micro_batches, num_processes, -1)
+        self._share = shares[:, process_index].ravel()
         self.captions = int(np.diff(order.first)[order.rows].sum())
         self.samples = self.captions if order.all_captions else len(order.rows)
         self.steps = self.samples // self.global_batch_size
@@ -157,8 +161,7 @@ class _Draws(Sampler[_Draw]):
     def __iter__(self) -> Iterator[_Draw]:
         rows, captions = self._order.of_epoch(self.epoch)
         for step in range(self.first_step, self.steps):
-            start = step * self.global_batch_size + self._process_index * self._local_size
-            shown = slice(start, start + self._local_size)
+            shown = step * self.global_batch_size + self._share
             yield _Draw(self.epoch, rows[shown], captions[shown])
 
 
@@ -203,9 +206,9 @@ class MappedSource(Source):
     """Batches of a data set that is read by row.
 
     The order of the images, the caption that each shows and the way in which it is augmented follow from seed and
-    epoch alone, so that neither the workers nor a resumption change anything. The global batch is split among the
-    processes in the order of their ranks. An image that turns out to be broken is replaced by another one, with one
-    of its captions: the batches keep their size.
+    epoch alone, so that neither the workers nor a resumption change anything. The global batch, or each micro-batch of
+    it, is split among the processes in the order of their ranks. An image that turns out to be broken is replaced by
+    another one, with one of its captions: the batches keep their size.
 
     Args:
         images: the images by row.
@@ -213,6 +216,7 @@ class MappedSource(Source):
         per_device_batch_size: images of a step and process.
         seed: of order, captions and augmentation.
         all_captions: whether an epoch shows each pair of image and caption, in place of one caption an image.
+        micro_batches: into which the gradients' computation divides the batch of a process.
         workers: that read and decode; None: this process reads.
         process_index, num_processes: this process of the run.
 
@@ -228,6 +232,7 @@ class MappedSource(Source):
         per_device_batch_size: int,
         seed: int,
         all_captions: bool = False,
+        micro_batches: int = 1,
         workers: Workers | None = None,
         process_index: int = 0,
         num_processes: int = 1,
@@ -236,6 +241,7 @@ class MappedSource(Source):
         self._draws = _Draws(
             order,
             local_size=per_device_batch_size,
+            micro_batches=micro_batches,
             process_index=process_index,
             num_processes=num_processes,
         )

@@ -1,11 +1,12 @@
 """Train CLIP from scratch and publish every epoch: a run from its configuration to its last revision."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import datasets
 import transformers
@@ -41,6 +42,7 @@ from hf_clipdyn.training.device import (
 )
 from hf_clipdyn.training.folder import (
     checkpoint_to_resume,
+    continued,
     make_folder,
     output_folder,
     repository,
@@ -145,7 +147,12 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         datasets.disable_progress_bars()
     checkpoint = checkpoint_to_resume(config, folder)
     with open_session(resumed_config(config, folder, checkpoint)) as session:
-        inputs = prepare_inputs(session.config, session.accelerator, session.given_processor)
+        session.config, session.begun, session.is_bound = continued(
+            session.config, checkpoint, session.accelerator.num_processes
+        )
+        inputs = prepare_inputs(
+            session.config, session.accelerator, session.given_processor, is_bound=session.is_bound
+        )
         session.config = replace(session.config, reading=inputs.reading)
         processor = inputs.processor
         if session.given_processor is None and session.loss.model_type == "siglip":
@@ -174,10 +181,18 @@ class Session:
     Attributes:
         config: complete: what it left to the machine is set.
         accelerator: of this process.
+        begun, is_bound: see `hf_clipdyn.training.folder.Continued`.
     """
 
     config: TrainingConfig
     accelerator: Accelerator
+    begun: Mapping[str, Any] = field(default_factory=dict)
+    is_bound: bool = False
+
+    @property
+    def config_begun(self) -> TrainingConfig:
+        """The configuration with which the run began; its recipe is the run's on every number of processes."""
+        return replace(self.config, **self.begun)
 
     @cached_property
     def loss(self) -> Loss:
@@ -235,10 +250,12 @@ class Session:
             eps=config.adam_epsilon,
         )
         model, optimizer = accelerator.prepare(model, optimizer)
-        step, epoch, losses = 0, 0, list[float]()
+        step, epoch, losses, has_other_processes = 0, 0, list[float](), False
         if checkpoint is not None:
-            progress = load_checkpoint(accelerator, checkpoint, config.recipe(), source.steps_per_epoch)
+            recipe = self.config_begun.recipe()
+            progress = load_checkpoint(accelerator, checkpoint, recipe, source.steps_per_epoch)
             step, epoch, losses = progress.step, progress.epoch, saved_losses(checkpoint, progress)
+            has_other_processes = progress.num_processes != accelerator.num_processes
         # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
         schedule = build_schedule(
             optimizer.optimizer,
@@ -265,6 +282,7 @@ class Session:
             max_grad_norm=config.max_grad_norm,
         )
         training.step, training.epoch, training.resumed_from = step, epoch, checkpoint
+        training.has_other_processes = has_other_processes
         training.losses.restore(losses)
         return training
 
@@ -281,6 +299,7 @@ class _Run:
         folder: Path,
     ) -> None:
         self._config, self._accelerator = session.config, session.accelerator
+        self._begun, self._is_bound = session.config_begun, session.is_bound
         self._training, self._processor, self._order = training, processor, order
         self._folder = folder
         self._store = folder / "hub"
@@ -291,7 +310,7 @@ class _Run:
         """Take the steps and publish; the summary in the main process."""
         config, training, accelerator = self._config, self._training, self._accelerator
         if accelerator.is_main_process:
-            make_folder(config, self._folder)
+            make_folder(self._begun, self._folder)
         accelerator.wait_for_everyone()
         self._start_trackers()
         interruption = Interruption()
@@ -349,7 +368,13 @@ class _Run:
             *own,
             Progression(lines=not config.quiet, bar=draws_bars(config)),
             # Last: what the others do after a step is in the checkpoint of that step.
-            Checkpoints(folder / "checkpoints", config.recipe(), config.save_total_limit, config.save_steps),
+            Checkpoints(
+                folder / "checkpoints",
+                self._begun.recipe(),
+                config.save_total_limit,
+                config.save_steps,
+                is_bound=self._is_bound,
+            ),
         ]
 
     def _publishers(self) -> list[Publisher]:
@@ -368,7 +393,7 @@ class _Run:
                 token=config.hub_token,
                 private=config.hub_private_repo,
                 card=facts,
-                recipe_hash=config.recipe_hash(),
+                recipe_hash=self._begun.recipe_hash(),
             )
             for journal, facts in cards.items()
         ]
