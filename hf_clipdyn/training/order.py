@@ -35,7 +35,10 @@ __all__ = [
     "OrderRecord",
     "Samples",
     "Streams",
+    "read_order",
+    "run_lengths",
     "samples_between",
+    "shown_between",
     "times_seen",
 ]
 
@@ -422,13 +425,17 @@ def samples_between(
         (2, (46, 64))
         (3, (46, 64))
     """
-    series = open_series(run, store, token)
+    return shown_between(open_series(run, store, token), first, last)
+
+
+def shown_between(series: Series, first: str, last: str) -> Iterator[Samples]:
+    """See `samples_between`."""
     start, end = (_step(_revision(series, name)) for name in (first, last))
     if end < start:
         raise ConfigError(
             f"{last} (step {end}) is earlier than {first} (step {start}): exchange the two revisions."
         )
-    order = _read(series, last)
+    order = read_order(series, last)
     return (samples for epoch in _epochs(order, start, end) for samples in _shown(order, epoch, start, end))
 
 
@@ -452,11 +459,11 @@ def times_seen(
 
     Examples:
         >>> from hf_clipdyn import times_seen
-        >>> times_seen("runs/demo", "epoch-002").max()
+        >>> int(times_seen("runs/demo", "epoch-002").max())
         2
     """
     series = open_series(run, store, token)
-    end, order = _step(_revision(series, revision)), _read(series, revision)
+    end, order = _step(_revision(series, revision)), read_order(series, revision)
     shown = [
         samples.rows.reshape(-1, *samples.rows.shape[2:])
         for epoch in _epochs(order, 0, end)
@@ -486,7 +493,7 @@ def _step(revision: Revision) -> int:
     return revision.step
 
 
-def _read(series: Series, name: str) -> DataOrder:
+def read_order(series: Series, name: str) -> DataOrder:
     """The record of a revision.
 
     Raises:
