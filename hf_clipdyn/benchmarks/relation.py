@@ -79,6 +79,7 @@ _PAIR_TITLES = {
     "previous": "previous revision",
     "last": "last revision",
     "seeds": "mean of the other seeds",
+    "pairs": "mean of all pairs of seeds",
     "people": "mean of people",
 }
 
@@ -97,6 +98,7 @@ class Seen:
     read_answers: Callable[[Cell], Mapping[str, KeyedAnswers]]
     read_weights: Callable[[Cell], Mapping[str, NDArray[Any]]]
     person: str = ""
+    trials_between: Callable[[Cell, Cell, float], pd.DataFrame] | None = None
 
     def trials(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The saved trials, read from the disk: all columns, or these."""
@@ -117,6 +119,17 @@ class Seen:
         """The tensors of the model, read from the disk; only for a relation that reads `WEIGHTS`."""
         return self.read_weights(self.cell)
 
+    def between(self, other: "Seen", alpha: float) -> pd.DataFrame:
+        """The trials of a model with the weights (1 - alpha) of this revision + alpha of the other.
+
+        Only for a relation that `runs_models`.
+
+        Raises:
+            MetricError: the two have different parameters.
+        """
+        assert self.trials_between is not None
+        return self.trials_between(self.cell, other.cell, alpha)
+
 
 class Relation(ABC):
     """Base class of relations. A subclass is a relation; it has no instances.
@@ -127,6 +140,7 @@ class Relation(ABC):
         reads: names of the kinds whose trials it reads; `ANSWERED`, or `WEIGHTS`.
         pairs: sorts of pairs for `relate`.
         score_version: raise it if the same trials now give other numbers; they are then computed again.
+        runs_models: whether it asks for `Seen.between`, which takes ``--weights``.
         symmetric: whether ``relate(a, b)`` equals ``relate(b, a)``, so that it is computed once for two seeds.
 
     Examples:
@@ -140,6 +154,7 @@ class Relation(ABC):
     reads: ClassVar[tuple[str, ...]]
     pairs: ClassVar[tuple[Pairs, ...]] = ()
     score_version: ClassVar[int] = 1
+    runs_models: ClassVar[bool] = False
     symmetric: ClassVar[bool] = True
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The fourth stage: relate revisions with each other, from their saved trials, without a model.
+"""The fourth stage: relate revisions with each other, from their saved trials; only barriers run a model.
 
 Each cell of a relation is written when it is done, and is computed again only if one of its revisions, or what was
 measured of it, has changed.
@@ -12,7 +12,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache, partial
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,10 @@ from hf_clipdyn.benchmarks.registry import (
 from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Relation, Seen, keyed
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.benchmarks.sources import DRAWN
-from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.evaluation.between import Between
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, by_arm, crossed
 from hf_clipdyn.evaluation.plan import OF_REVISION
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
 from hf_clipdyn.metrics.bootstrap import Scale, student_interval
@@ -47,7 +49,7 @@ from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions.names import natural_key
 
-__all__ = ["relate"]
+__all__ = ["planned", "relate"]
 
 _log = get_logger(__name__)
 _KEPT = 2**28  # bytes of answers in memory
@@ -77,11 +79,27 @@ def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
 
     Raises:
         UnknownNameError: there is no such relation.
+        ConfigError: a relation runs models, and `weights` is not given.
         EvaluationError: there are no trials that the relations read, or the output cannot be written.
     """
-    room = _Room(config, store)
+    return [key for one in _works(_Room(config, store)) for key in one.run()]
+
+
+def planned(config: EvaluationConfig, store: CellStore) -> list[tuple[str, int, int]]:
+    """What `relate` would compute: of each relation its name, the number of its pairs and runs, and how many are new.
+
+    Raises:
+        UnknownNameError, EvaluationError: as for `relate`.
+    """
+    return [(one.name, *one.count()) for one in _works(_Room(config, store))]
+
+
+def _works(room: "_Room") -> list["_Work"]:
     works: list[_Work] = []
+    config = room.config
     for relation in map(relation_named, config.related):
+        if relation.runs_models and not config.weights:
+            raise ConfigError(f"`{relation.name}` runs models between two revisions: add `weights`.")
         if relation.reads == WEIGHTS:
             own = [_Work(relation, None, [room.weighed(one) for one in config.each], room)]
         else:
@@ -97,7 +115,7 @@ def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
             f"{config.output} contains no trials of {', '.join(room.wanted)} that {', '.join(config.related)} read: "
             "evaluate first, without --relations."
         )
-    return [key for one in works for key in one.run()]
+    return works
 
 
 class _Room:
@@ -148,7 +166,14 @@ class _Room:
         def read(one: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
             return self._read(one, None if columns is None else tuple(columns))
 
-        return Seen(cell, read, self._read_answers, self._weights)
+        return Seen(cell, read, self._read_answers, self._weights, trials_between=self._trials_between)
+
+    def _trials_between(self, first: Cell, second: Cell, alpha: float) -> pd.DataFrame:
+        return self._between.trials(first, second, alpha)
+
+    @cached_property
+    def _between(self) -> Between:
+        return Between(self.config.each)
 
     def measured(self, cell: Cell) -> float:
         """When the trials of a cell were measured; 0 for weights."""
@@ -277,7 +302,7 @@ class _Work:
     ) -> None:
         self._relation, self._kind, self._room = relation, kind, room
         self._runs = [run for run in runs if run]
-        self._name = related_kind(relation, kind)
+        self.name = related_kind(relation, kind)
         self._common: Common = room.config
         self._pairs: dict[frozenset[str], list[Number]] = {}
 
@@ -286,12 +311,17 @@ class _Work:
         """The runs whose relations are wanted."""
         return [run for run in self._runs if run[0].cell.repo_id in self._room.wanted]
 
+    def count(self) -> tuple[int, int]:
+        """The number of pairs and runs, and of those that are not done."""
+        done = [self._is_done(one, self._cell(one, one.a).key) for one in self._planned()]
+        return len(done), done.count(False)
+
     def run(self) -> list[str]:
         """Compute what is not done yet; returns the keys of all cells."""
         keys: list[str] = []
         bar = tqdm(
             list(self._planned()),
-            desc=self._name,
+            desc=self.name,
             unit="cell",
             delay=2,
             disable=not self._common.show_progress,
@@ -350,7 +380,7 @@ class _Work:
             commits = [hashlib.sha256("".join(sorted(commits)).encode()).hexdigest()[:40]]
         return replace(
             at.cell,
-            kind=self._name,
+            kind=self.name,
             settings=json.dumps(settings, sort_keys=True),
             other="".join(commits),
             score_version=self._relation.score_version,
@@ -390,7 +420,7 @@ class _Work:
     def _with_seeds(self) -> Iterator[_Planned]:
         """At equal samples, so that the answers of few revisions are needed at a time."""
         at_samples: dict[int, list[Seen]] = defaultdict(list)
-        for run in self._runs:
+        for run in self.chosen if self._relation.runs_models else self._runs:
             for one in run:
                 if one.cell.samples_seen is not None:
                     at_samples[one.cell.samples_seen].append(one)
@@ -410,6 +440,28 @@ class _Work:
                 ]
                 if partners:
                     yield _Planned("seeds", one, partners, partial(self._seeds, one, partners))
+            yield from self._over_pairs(seen)
+
+    def _over_pairs(self, seen: Sequence[Seen]) -> Iterator[_Planned]:
+        """In the first run of each arm at these samples: all pairs of its seeds, and of the main arm and another."""
+        arms, wanted = by_arm(seen), self._room.config.revisions
+        for (scale, arm), own in arms.items():
+            others = {
+                name: runs
+                for (of, name), runs in arms.items()
+                if of == scale and name != arm and "" in (arm, name)
+            }
+            enough = len({one.cell.seed for one in own}) >= FEWEST_SEEDS
+            chosen = any(one.cell.repo_id in self._room.wanted for one in own)
+            if enough and chosen and (wanted is None or own[0].cell.revision in wanted):
+                yield _Planned(
+                    "pairs",
+                    own[0],
+                    [*own[1:], *chain(*others.values())],
+                    lambda own=own, others=others: list(
+                        crossed(own, others, self._related, self._units, self._common)
+                    ),
+                )
 
     def _over_seeds(self) -> Iterator[_Planned]:
         groups: dict[tuple[str | None, str], list[Sequence[Seen]]] = defaultdict(list)
