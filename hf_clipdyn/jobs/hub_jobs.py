@@ -170,7 +170,7 @@ class HubJobs(Scheduler):
             given["attempts"] = int(given["attempts"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # run_uv_job is experimental
-            return self._api.run_uv_job(
+            started: JobInfo = self._api.run_uv_job(
                 "clipdyn",
                 script_args=list(job.words),
                 dependencies=[self.settings.get("with", "hf-clipdyn")],
@@ -179,6 +179,7 @@ class HubJobs(Scheduler):
                 volumes=self._volumes,
                 **given,
             )
+        return started
 
     def command(self, job: Job) -> str:
         """The call of `hf jobs` that does the same."""

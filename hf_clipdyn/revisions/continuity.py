@@ -114,13 +114,13 @@ def _conclusion(number: int, share: float) -> str:
 
 
 def _series(states: Sequence[State], is_run: bool) -> list[list[State]]:
-    """The revisions that follow each other: all of a run; else those whose names are equal apart from their number."""
+    """Revisions that follow each other: all of a run; else those whose names are equal apart from their number."""
     series: dict[tuple[str, str], list[State]] = defaultdict(list)
     for state in states:
         parts = numbered(state.name)
         if is_run or parts is not None:
             series[(parts.before, parts.after) if parts and not is_run else ("", "")].append(state)
-    return list(series.values())
+    return [members for members in series.values() if len(members) > 1]
 
 
 def _numbers(states: Sequence[State], steps: Mapping[str, int]) -> dict[str, int | None]:
@@ -144,12 +144,12 @@ def _incomplete(samples: Sequence[Sample]) -> Iterator[Finding]:
 def _start(numbers: Mapping[str, int | None]) -> Continuity:
     """Does a series begin with the initialisation?"""
     known = sorted({number for number in numbers.values() if number is not None})
-    if not known or known[0] == 0:
+    if len(known) < 2 or known[0] == 0:
         return Continuity()
     name = next(name for name, number in numbers.items() if number == known[0])
     parts = numbered(name)
     word = parts.word if parts else "step"
-    stride = min((high - low for low, high in pairwise(known)), default=known[0])
+    stride = known[1] - known[0]
     if known[0] <= stride:
         message = f"The series has no {word} 0 to compare with."
         return Continuity(notes=[Finding(name, "no-initialisation", message)])
