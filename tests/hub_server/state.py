@@ -106,6 +106,7 @@ class State:
         self.large: dict[str, bytes] = {}
         self.collections: dict[str, Collection] = {}
         self.jobs: list[dict[str, Any]] = []
+        self.schedules: list[dict[str, Any]] = []
         self.buckets: dict[str, dict[str, int]] = {}  # sizes of files by path
         self.ids = itertools.count(1)
 
