@@ -273,12 +273,12 @@ class EvaluationConfig(Common):
     @cached_property
     def related(self) -> list[str]:
         """Names of the relations: those that were given, else those of the suite."""
-        from hf_clipdyn.benchmarks.registry import suite_relations
+        from hf_clipdyn.benchmarks.registry import relation_named, suite_relations
 
-        of_suite = not self.relations and self.benchmarks is None
         names = list(self.relations)
-        if of_suite and self.output is not None and self.shard is None:
-            names = suite_relations(self.suite)
+        if not self.relations and self.benchmarks is None and self.output is not None and self.shard is None:
+            of_suite = suite_relations(self.suite)
+            names = [name for name in of_suite if self.weights or not relation_named(name).runs_models]
         return list(dict.fromkeys([*names, *(["barriers"] if self.weights else [])]))
 
 

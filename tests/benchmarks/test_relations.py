@@ -9,7 +9,9 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.relation import Seen, keyed
 from hf_clipdyn.benchmarks.relations.critical_bands import CriticalBands
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
+from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
 from hf_clipdyn.benchmarks.relations.turns import Turns
+from hf_clipdyn.metrics.learning_order import answer_agreement, rank_agreement, trivial_and_impossible
 from hf_clipdyn.metrics.shape_bias import answer_shares
 from hf_clipdyn.results.row import Cell
 
@@ -251,3 +253,98 @@ def test_octaves_need_the_same_levels_and_neighbours():
     assert not channel(rows[rows["condition"] == "none"]), "noise without octaves has no channel"
     without = rows[(rows["level"] > 0) | (rows["condition"] == "none")]
     assert channel(without)["tolerated_noise", "octave_0"].value == pytest.approx(0.05, rel=0.1)
+
+
+def judged(effect, seed=0, n=400):
+    """A run on images in ten classes that 50 people judged, which learns their easy images first, last, or neither."""
+    rng = np.random.default_rng([8, seed])
+    people = np.random.default_rng(7)
+    label, ease = np.arange(n) % 10, people.random(n)
+    right = people.binomial(50, 0.4 + 0.55 * ease)
+    counts = np.zeros((n, 10), np.int64)
+    counts[np.arange(n), label] = right
+    counts[np.arange(n), (label + 1) % 10] = 50 - right
+    order = effect * ease + 0.5 * rng.random(n)
+    revisions = []
+    for at, samples in enumerate(SAMPLES):
+        learned = np.argsort(np.argsort(-order)) < n * at / len(SAMPLES)
+        decision = np.where(learned, label, (label + 3) % 10)
+        rows = {
+            "item": np.arange(n),
+            "label": label,
+            "counts": list(counts),
+            "cosines": list(np.eye(10)[decision]),
+        }
+        revisions.append(seen("label_distribution", pd.DataFrame(rows | {"protocol": ""}), samples, seed))
+    return revisions
+
+
+@pytest.mark.parametrize("effect", [1, 0, -1], ids=["present", "absent", "reversed"])
+def test_the_order_of_learning_is_compared_with_what_people_find_easy(effect):
+    run = judged(effect)
+    found = {one.metric: one for one in LearningOrder.trace(run, COMMON) if one.reference == "people"}
+    within = found["order_of_people_within"]
+    assert (
+        within.ci_low > 0
+        if effect > 0
+        else within.ci_high < 0
+        if effect < 0
+        else within.ci_low < 0 < within.ci_high
+    )
+    assert found["order_of_people"].value == pytest.approx(within.value, abs=0.1)
+    trials = run[0].trials()
+    counts = np.stack(trials["counts"].to_list())
+    accessible = np.mean([one.answers[next(iter(one.answers))].right for one in run], axis=0)
+    people = counts[np.arange(len(counts)), trials["label"]] / 50
+    agreement = answer_agreement(counts)
+    for name, values in {
+        "people": people,
+        "agreement": agreement["agreement"],
+        "entropy": agreement["entropy_corrected"],
+    }.items():
+        wanted = rank_agreement(accessible, values)["spearman"]
+        assert found[f"order_of_{name}"].value == pytest.approx(wanted)
+        corrected = found[f"order_of_{name}_corrected"].value
+        assert 1 <= corrected / wanted < 1.15, "50 people are reliable"
+    assert np.sign(found["order_of_entropy"].value) == -effect or not effect
+
+
+def test_people_who_answered_one_by_one_have_an_accuracy_an_agreement_and_an_entropy():
+    rng, names = np.random.default_rng(0), np.array(["airplane", "bear", "bird", "boat"])
+    label, ease = np.arange(200) % 4, 0.5 + 0.5 * rng.random(200)
+    images = {
+        "item": np.arange(200),
+        "subset": "edge",
+        "category": names[label],
+        "exemplar": np.arange(200).astype(str),
+    }
+    answers = [(name, ease) for name in ("", "s1", "s2", "s3", "s4")]
+    rows = pd.concat(
+        pd.DataFrame(
+            images
+            | {
+                "protocol": "human" if name else "",
+                "observer": name or None,
+                "decision": np.where(rng.random(200) < of, names[label], names[(label + 1) % 4]),
+            }
+        )
+        for name, of in answers
+    )
+    run = [seen("classification", rows, one) for one in SAMPLES[:2]]
+    found = {one.metric: one for one in LearningOrder.trace(run, COMMON) if one.reference == "people"}
+    assert found["order_of_people"].value > 0.1 > -0.1 > found["order_of_entropy"].value
+    assert found["order_of_agreement_corrected"].value > found["order_of_agreement"].value
+
+
+def test_items_that_all_seeds_but_one_know_are_trivial():
+    curves = np.linspace([0.3, 0.35, 0.4, 0.5], 0.9, len(SAMPLES), axis=1)
+    runs = accuracies(curves)
+    found = [one for one in LearningOrder.over_seeds(runs, COMMON) if one.metric in ("trivial", "impossible")]
+    wanted = trivial_and_impossible(
+        np.stack([run[3].answers[next(iter(run[3].answers))].right for run in runs])
+    )
+    at = {(one.metric, one.role): one.value for one in found if one.at == runs[0][3].cell.revision}
+    for name in ("trivial", "impossible"):
+        assert at[name, "value"] == pytest.approx(wanted[name])
+        assert at[name, "chance"] == pytest.approx(wanted[f"{name}_null"])
+    assert not [one for one in LearningOrder.over_seeds(runs[:2], COMMON) if one.metric == "trivial"]

@@ -1,11 +1,16 @@
 """Planted models whose decisions a linear model explains, or does not."""
 
+from dataclasses import replace
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.simplicity import Simplicity
+from hf_clipdyn.benchmarks.sources import open_source
+from hf_clipdyn.data.sets.procedural import Procedural
 from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.metrics.explained_information import explained_information
 
@@ -44,6 +49,31 @@ def test_what_a_linear_model_sees_too_is_explained(labelled, measure, planted):
     assert found("explained_share", variant="amplitudes").value < 0.3, "solid colours have no spectrum"
 
 
+def test_simple_models_are_fitted_on_the_training_split(labelled, source, colour, measure, planted):
+    """In which red and green do not tell the classes apart."""
+    rows = [{"image": colour(120, 120, 10 + i), "label": i % 4} for i in range(40)]
+    training = source("labels", rows, CLASSES).dataset
+    found = measure(Simplicity, replace(labelled, training=lambda: training), planted(nearest, text))
+    assert found("accuracy", role="baseline", reference="pixels", probe="").value < 0.6
+    assert found("accuracy").value == 1
+
+
+def test_the_embedded_world_has_labelled_training_images():
+    """The same as those with captions, whose class each of them names."""
+    labels, captions = (
+        list(islice(Procedural(config_name=name).rows("train"), 3))
+        for name in ("labels_training", "captions")
+    )
+    assert [one["image"] for one in labels] == [one["image"] for one in captions]
+    assert all(
+        one["label"] in text
+        for one, other in zip(labels, captions, strict=True)
+        for text in other["captions"]
+    )
+    assert Procedural(config_name="labels_training").splits() == ["train"]
+    assert open_source("procedural", ("labels",)).split == "test"
+
+
 def trials(rng, simple):
     """Decisions of which half are right for a reason of their own; ``simple`` says what the simple model adds."""
     label = rng.choice(CLASSES, 400)
@@ -65,6 +95,7 @@ def test_numbers_are_those_of_the_functions():
     for name in ("explained", "explained_share"):
         assert found[name, "pixels", "value"].value == wanted[name]
     assert found["information", "", "value"].value == wanted["information"]
+    assert found["explained_share", "pixels", "value"].interpretable == (wanted["information"] >= 0.05)
     right = [(rows[name] == rows["label"]).to_numpy() for name in ("decision", "pixels")]
     kappa = found["kappa", "pixels", "value"]
     assert kappa.value == pytest.approx(error_consistency(*right, n_resamples=0)["kappa"])

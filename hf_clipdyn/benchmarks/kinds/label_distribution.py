@@ -1,6 +1,7 @@
 """Human uncertainty: does the model doubt the images that people doubt, and between the same classes?"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -187,13 +188,14 @@ class LabelDistribution(LabelledKind[KindSettings]):
         )
 
     views = (GalleryView(("item", "label", "counts", "cosines", "protocol"), gallery),)
-    answers_from = ("item", "label", "cosines", "protocol")
+    answers_from = ("item", "label", "counts", "cosines", "protocol")
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
         """The most probable class."""
         key = NumberKey(metric="top1", probe=probe_of(protocol_in(trials)))
-        yield answers_of(trials.assign(decision=trials["cosines"].map(np.argmax)), key)
+        rows = trials.assign(decision=trials["cosines"].map(np.argmax)).sort_values("item", kind="stable")
+        yield replace(answers_of(rows, key), counts=np.stack(rows["counts"].to_list()).astype(np.int64))
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Common, KindSettings, by_item, digest, mean_by_item, number
+from hf_clipdyn.benchmarks.base import Common, KindSettings, by_item, decode, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.heads import HEAD, at_head
-from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
+from hf_clipdyn.benchmarks.linear_probe import LinearProbe, decide_unseen, probe_folds
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.simple_models import SIMPLE_FEATURES, SIMPLE_TITLES
 from hf_clipdyn.benchmarks.sources import Source
@@ -42,6 +42,8 @@ _THINGS = frozenset(
         *("knife", "oven", "ship", "tree", "truck"),
     )
 )
+_MOST = 5000  # training images
+_FEWEST_BITS = 0.05  # of information, below which a share of it is noise
 _BITS = ("information", "explained", "explained_share")
 
 
@@ -49,8 +51,9 @@ class Simplicity(LabelledKind[KindSettings]):
     """The information in a model's decisions that simple models have too (Nakkiran et al. 2019), and their errors.
 
     The simple models are linear classifiers of pixels, amplitude spectra and colour histograms. They are fitted on the
-    same images in five folds, and decide on the images of the fold that they were not fitted on. Information is that on
-    the question whether the image shows an animal: with many classes its estimates would be biased.
+    training split of the data set, on at most 5,000 images that are drawn once. Without such a split they are fitted on
+    the same images in five folds, and decide on the images of the fold that they were not fitted on. Information is
+    that on the question whether the image shows an animal: with many classes its estimates would be biased.
 
     Trials: item, label and decision (names of classes), and the decisions of the simple models: pixels, amplitudes,
     colours (null if the class has a single image).
@@ -114,8 +117,17 @@ class Simplicity(LabelledKind[KindSettings]):
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
+        training, self._training, fitted_on = source.training(), None, []
+        if training is not None and len(training) > 1:
+            drawn = np.sort(np.random.default_rng(0).permutation(len(training))[:_MOST])
+            training = training.select(drawn)
+            pixels = decode(training, image_processor, common)
+            labels = np.asarray(training["label"], np.int64)
+            self._training = pixels.array[~pixels.broken], labels[~pixels.broken]
+            self.facts = {"fitted_on": "train"}
+            fitted_on = [pixels.fingerprint, labels.tolist()]
         self.fingerprint = digest(
-            self.name, self.pixels.fingerprint, self.names, self.labels.tolist(), self.templates
+            self.name, self.pixels.fingerprint, self.names, self.labels.tolist(), self.templates, *fitted_on
         )
 
     def observe(self, readout: Readout) -> pd.DataFrame:
@@ -137,7 +149,12 @@ class Simplicity(LabelledKind[KindSettings]):
         decided = {}
         for name, features in SIMPLE_FEATURES.items():
             rows = features(images)
-            decided[name] = self._named(LinearProbe(rows, labels, folds).decide(rows))
+            if self._training is None:
+                codes = LinearProbe(rows, labels, folds).decide(rows)
+            else:
+                shown, classes = self._training
+                codes = decide_unseen(features(shown), classes, rows)
+            decided[name] = self._named(codes)
         return decided
 
     def _named(self, codes: NDArray[np.int64]) -> NDArray[np.object_]:
@@ -190,6 +207,9 @@ def _explained(rows: pd.DataFrame, name: str, common: Common) -> Iterator[Number
             variant="" if key == "information" else name,
             n_clusters=len(rows),
             influence=None if np.isnan(influence).any() else by_item(influence, rows["item"]),
+            **(
+                {} if key == "information" else {"interpretable": bool(result["information"] >= _FEWEST_BITS)}
+            ),
         )
 
 
