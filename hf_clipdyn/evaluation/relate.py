@@ -49,7 +49,7 @@ from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions.names import natural_key
 
-__all__ = ["relate"]
+__all__ = ["planned", "relate"]
 
 _log = get_logger(__name__)
 _KEPT = 2**28  # bytes of answers in memory
@@ -82,8 +82,21 @@ def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
         ConfigError: a relation runs models, and `weights` is not given.
         EvaluationError: there are no trials that the relations read, or the output cannot be written.
     """
-    room = _Room(config, store)
+    return [key for one in _works(_Room(config, store)) for key in one.run()]
+
+
+def planned(config: EvaluationConfig, store: CellStore) -> list[tuple[str, int, int]]:
+    """What `relate` would compute: of each relation its name, the number of its pairs and runs, and how many are new.
+
+    Raises:
+        UnknownNameError, EvaluationError: as for `relate`.
+    """
+    return [(one.name, *one.count()) for one in _works(_Room(config, store))]
+
+
+def _works(room: "_Room") -> list["_Work"]:
     works: list[_Work] = []
+    config = room.config
     for relation in map(relation_named, config.related):
         if relation.runs_models and not config.weights:
             raise ConfigError(f"`{relation.name}` runs models between two revisions: add `weights`.")
@@ -102,7 +115,7 @@ def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
             f"{config.output} contains no trials of {', '.join(room.wanted)} that {', '.join(config.related)} read: "
             "evaluate first, without --relations."
         )
-    return [key for one in works for key in one.run()]
+    return works
 
 
 class _Room:
@@ -290,7 +303,7 @@ class _Work:
     ) -> None:
         self._relation, self._kind, self._room = relation, kind, room
         self._runs = [run for run in runs if run]
-        self._name = related_kind(relation, kind)
+        self.name = related_kind(relation, kind)
         self._common: Common = room.config
         self._pairs: dict[frozenset[str], list[Number]] = {}
 
@@ -299,12 +312,17 @@ class _Work:
         """The runs whose relations are wanted."""
         return [run for run in self._runs if run[0].cell.repo_id in self._room.wanted]
 
+    def count(self) -> tuple[int, int]:
+        """The number of pairs and runs, and of those that are not done."""
+        done = [self._is_done(one, self._cell(one, one.a).key) for one in self._planned()]
+        return len(done), done.count(False)
+
     def run(self) -> list[str]:
         """Compute what is not done yet; returns the keys of all cells."""
         keys: list[str] = []
         bar = tqdm(
             list(self._planned()),
-            desc=self._name,
+            desc=self.name,
             unit="cell",
             delay=2,
             disable=not self._common.show_progress,
@@ -363,7 +381,7 @@ class _Work:
             commits = [hashlib.sha256("".join(sorted(commits)).encode()).hexdigest()[:40]]
         return replace(
             at.cell,
-            kind=self._name,
+            kind=self.name,
             settings=json.dumps(settings, sort_keys=True),
             other="".join(commits),
             score_version=self._relation.score_version,

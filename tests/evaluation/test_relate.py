@@ -1,6 +1,7 @@
 """Relations come from saved trials alone, are computed once, and form trajectories."""
 
 import json
+import re
 import shutil
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from hf_clipdyn.benchmarks.registry import kinds, relations
 from hf_clipdyn.benchmarks.relation import Relation, keyed, relation_terms
+from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.between import Between
@@ -145,6 +147,20 @@ def test_what_is_done_is_kept_and_what_has_changed_is_computed_again(output):
     last = kappas(read[read["repo_id"] == FIRST], reference="last")
     assert last["revision"].tolist() == [f"epoch-{at:03d}" for at in range(4)]
     assert last["other"].nunique() == 1, "the relations with what was last are replaced"
+
+
+def test_a_dry_run_counts_the_pairs_that_are_missing(done, tmp_path, capsys):
+    copied(done, tmp_path)
+    output, words = tmp_path / done.name, ["--relations", "error_consistency", "--dry_run"]
+    files = set(tmp_path.rglob("*"))
+    repositories = [run.repo_id for run in RUNS]
+    with pytest.raises(SystemExit, match="0"):
+        main(["evaluate", *repositories, NOISY.repo_id, "-o", str(output), *words])
+    said = capsys.readouterr().out
+    # Of each run three pairs with the one before, three with the last, and four revisions with other seeds.
+    assert re.search(r"error_consistency-zero_shot +40 +10\n", said)
+    assert said.endswith("no images and no forward passes, only saved trials. Nothing was written.\n")
+    assert set(tmp_path.rglob("*")) == files
 
 
 def test_a_newer_scoring_is_computed_again(done, tmp_path, monkeypatch):
