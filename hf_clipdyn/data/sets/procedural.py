@@ -2,9 +2,10 @@
 
 ``captions`` (train, test) is for training; ``captions_small`` has only its first 3,000 training images. ``study``
 (train, test) is for the main arm of `clipdyn study`, ``study_…`` for its control and ablation arms. ``labels`` (test)
-has the images of its test split, which are *congruent*: each class in its usual texture. ``labels_training`` (train) has
-the first 2,000 training images with their class. ``cue_conflict`` (test) shows each class in the usual textures of the
-others. ``distortion`` (test) has distortions in five levels, whose order is synthetic and not a human score. `hf_clipdyn.data.world` explains what is drawn and why.
+has the images of its test split, which are *congruent*: each class in its usual texture. ``labels_training`` (train)
+has the first 2,000 training images with their class. ``cue_conflict`` (test) shows each class in the usual textures of
+the others. ``distortion`` (test) has distortions in five levels, whose order is synthetic and not a human score.
+`hf_clipdyn.data.world` explains what is drawn and why.
 """
 
 import itertools
