@@ -32,6 +32,7 @@ class Answers:
         cluster: names of the random units that each item belongs to, (n, ways), in the columns of `Kind.clusters`.
         fingerprint: of what was shown (`Cell.data_fingerprint`); empty if unknown.
         counts: how many people gave each answer, (n, answers), if labels are numbers from 0; None if unknown.
+        margin: how clear each answer was, (n,), see `decision_margins`; None if unknown.
     """
 
     key: NumberKey
@@ -41,6 +42,7 @@ class Answers:
     cluster: NDArray[Any]
     fingerprint: str = ""
     counts: NDArray[np.int64] | None = None
+    margin: NDArray[np.float64] | None = None
 
     @property
     def right(self) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.relation import Seen, keyed
 from hf_clipdyn.benchmarks.relations.critical_bands import CriticalBands
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
+from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
 from hf_clipdyn.benchmarks.relations.turns import Turns
 from hf_clipdyn.metrics.learning_order import answer_agreement, rank_agreement, trivial_and_impossible
@@ -307,6 +308,18 @@ def test_the_order_of_learning_is_compared_with_what_people_find_easy(effect):
         corrected = found[f"order_of_{name}_corrected"].value
         assert 1 <= corrected / wanted < 1.15, "50 people are reliable"
     assert np.sign(found["order_of_entropy"].value) == -effect or not effect
+
+
+def test_margins_are_related_where_all_scores_are_known():
+    early, late = judged(1)[4], judged(1)[8]
+    (found,) = (
+        one for one in ErrorConsistency.relate(early, late, COMMON) if one.metric == "margin_consistency"
+    )
+    margins = [next(iter(one.answers.values())).margin for one in (early, late)]
+    assert found.value == pytest.approx(np.corrcoef(*margins)[0, 1])
+    assert found.influence.sum() == pytest.approx(0, abs=1e-12)
+    runs = accuracies([[0.2, 0.4]], samples=(0, 100))
+    assert "margin_consistency" not in {one.metric for one in ErrorConsistency.relate(*runs[0], COMMON)}
 
 
 def test_people_who_answered_one_by_one_have_an_accuracy_an_agreement_and_an_entropy():

@@ -23,6 +23,7 @@ from hf_clipdyn.benchmarks.heads import HEAD, at_head, probe_of
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.metrics.error_consistency import decision_margins
 from hf_clipdyn.metrics.label_distribution import (
     LABEL_DISTRIBUTION_VALUES,
     class_mean_cross_entropy,
@@ -195,7 +196,9 @@ class LabelDistribution(LabelledKind[KindSettings]):
         """The most probable class."""
         key = NumberKey(metric="top1", probe=probe_of(protocol_in(trials)))
         rows = trials.assign(decision=trials["cosines"].map(np.argmax)).sort_values("item", kind="stable")
-        yield replace(answers_of(rows, key), counts=np.stack(rows["counts"].to_list()).astype(np.int64))
+        counts, cosines = (np.stack(rows[name].to_list()) for name in ("counts", "cosines"))
+        margin = decision_margins(cosines, rows["label"].to_numpy(np.int64))
+        yield replace(answers_of(rows, key), counts=counts.astype(np.int64), margin=margin)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
