@@ -49,6 +49,8 @@ def test_classes_that_collapse_onto_their_prompts_have_no_gap(labelled, measure,
     assert found("logit_scale", role="diagnostic", probe="").value == 12.5
     assert found("gap").n == found("gap").n_clusters == 24
     assert "uniformity_text" not in found, "classes share their texts"
+    others = found("alignment", role="chance").value
+    assert others == pytest.approx(2 * 16 / 23, abs=1e-3), "16 of the 23 other texts are of another class"
 
 
 def test_captions_have_the_geometry_of_texts_too(source, colour, measure, layered):

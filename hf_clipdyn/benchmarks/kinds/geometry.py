@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Common, ImageKind, KindSettings, by_item, digest, number
+from hf_clipdyn.benchmarks.base import Common, ImageKind, KindSettings, by_item, digest, number, unit
 from hf_clipdyn.benchmarks.classes import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.hidden_states import pooled_states
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry, neural_collapse
 from hf_clipdyn.results.row import Number
-from hf_clipdyn.results.terms import KindTerms, Term
+from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
 __all__ = ["Geometry"]
 
@@ -109,6 +109,7 @@ class Geometry(ImageKind[KindSettings]):
             },
         },
         probes={"hidden": "mean token"},
+        references=(Reference(role="chance", title="one distribution, other pairs", joins=("metric",)),),
     )
     trial_columns: ClassVar = {
         "item": "int64",
@@ -196,7 +197,20 @@ class Geometry(ImageKind[KindSettings]):
             numbers.append(
                 Number(metric="logit_scale", role="diagnostic", probe="", value=scale, n=len(rows))
             )
+            numbers += _chance(result, unit(images), unit(texts))
         return numbers
+
+
+def _chance(
+    result: Mapping[str, Any], images: NDArray[np.float64], texts: NDArray[np.float64]
+) -> Iterator[Number]:
+    """The gap that finite samples of one distribution have, and the alignment with the texts of other images."""
+    n, cosines = len(images), images.mean(axis=0) @ texts.mean(axis=0)
+    others = (n * cosines - np.einsum("ij,ij->i", images, texts).mean()) / (n - 1) if n > 1 else np.nan
+    gap = np.sqrt(max(result["gap"] ** 2 - result["gap_squared_unbiased"], 0.0))
+    note = "" if n > 1 else "there is only one pair"
+    for metric, value in (("gap", gap if n > 1 else np.nan), ("alignment", 2 - 2 * others)):
+        yield Number(metric=metric, role="chance", value=float(value), n=n, note=note)
 
 
 def _is_meant(name: str, with_texts: bool, are_captions: bool) -> bool:
