@@ -13,12 +13,15 @@ from hf_clipdyn.benchmarks.hidden_states import pooled_states
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry, neural_collapse
+from hf_clipdyn.metrics.mutual_knn import mutual_knn
+from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
 __all__ = ["Geometry"]
 
 _MOST = 1000  # images; their embeddings take 1 MB a revision for 512 dimensions
+_NEIGHBOURS = 10
 _TEXT_SIDE = "_text"
 _SIDES = {"image": "images", "text": "texts"}
 _OF_SIDE: Mapping[str, tuple[str, str, dict[str, Any]]] = {
@@ -103,13 +106,27 @@ class Geometry(ImageKind[KindSettings]):
                 for side, of in _SIDES.items()
                 for name, (title, meaning, more) in _OF_SIDE.items()
             },
+            "cka_debiased": Term(
+                title="debiased CKA of images and texts",
+                meaning="Correlation of the inner products of all pairs of images with those of their captions. It "
+                "measures the training of this CLIP, and no convergence of models.",
+                limits=(-1.0, 1.0),
+                neutral=0.0,
+                neutral_title="independent",
+            ),
+            "mutual_knn": Term(
+                title="common nearest neighbours of images and texts",
+                meaning=f"Share of the {_NEIGHBOURS} nearest neighbours of an image whose captions are nearest "
+                "neighbours of its caption (Huh et al. 2024).",
+                limits=(0.0, 1.0),
+            ),
             "logit_scale": Term(title="logit scale", meaning="Factor on the cosines before the softmax."),
             **{
                 name: Term(title=f"neural collapse, {name}", meaning=text) for name, text in _COLLAPSE.items()
             },
         },
         probes={"hidden": "mean token"},
-        references=(Reference(role="chance", title="one distribution, other pairs", joins=("metric",)),),
+        references=(Reference(role="chance", title="independent images and texts", joins=("metric",)),),
     )
     trial_columns: ClassVar = {
         "item": "int64",
@@ -198,6 +215,13 @@ class Geometry(ImageKind[KindSettings]):
                 Number(metric="logit_scale", role="diagnostic", probe="", value=scale, n=len(rows))
             )
             numbers += _chance(result, unit(images), unit(texts))
+        if with_texts and rows["is_caption"].iloc[0] and len(rows) > _NEIGHBOURS + 1:
+            alike = representation_similarity(images, texts, **resampling)
+            numbers += _numbers(alike, ["cka_debiased"], rows, common)
+            neighbours = mutual_knn(images, texts, _NEIGHBOURS, **resampling)
+            numbers += _numbers(neighbours, ["mutual_knn"], rows, common)
+            chance = neighbours["chance"]
+            numbers.append(Number(metric="mutual_knn", role="chance", value=chance, n=len(rows)))
         return numbers
 
 
