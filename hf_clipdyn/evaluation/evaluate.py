@@ -1,7 +1,7 @@
 """Plan, observe, score: one live model, each image once per revision, each cell written when it is done."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -108,8 +108,12 @@ def evaluate(
     return datasets.Dataset(table.combine_chunks())
 
 
-def evaluate_relations(config: EvaluationConfig) -> datasets.Dataset:
+def evaluate_relations(config: EvaluationConfig, tables: Sequence[Path] = ()) -> datasets.Dataset:
     """Relate revisions of all selected models with each other, from their saved trials; only the main process works.
+
+    Args:
+        config: what to relate.
+        tables: of the members of a study, see `relate`.
 
     Returns:
         The rows of the relations.
@@ -123,7 +127,7 @@ def evaluate_relations(config: EvaluationConfig) -> datasets.Dataset:
     if is_main:
         store.check_writable()
         try:
-            keys = relate(config, store)
+            keys = relate(config, store, tables)
         finally:
             store.rebuild()
     return datasets.Dataset(from_main_process(store.select(keys) if is_main else None).combine_chunks())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache, partial
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,20 +31,20 @@ from hf_clipdyn.benchmarks.registry import (
     relation_named,
     relation_vocabulary,
 )
-from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Relation, Seen, keyed
+from hf_clipdyn.benchmarks.relation import WEIGHTS, Kept, KeyedAnswers, Relation, Seen, keyed
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.benchmarks.sources import DRAWN
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.evaluation.between import Between
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, by_arm, crossed
+from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, brief, by_arm, crossed, mean_of_others, named
 from hf_clipdyn.evaluation.plan import OF_REVISION
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
 from hf_clipdyn.metrics.bootstrap import Scale, student_interval
 from hf_clipdyn.metrics.estimate import Influence
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.influences import Influences
-from hf_clipdyn.results.row import Cell, Number
+from hf_clipdyn.results.row import Cell, Number, columns_of
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions.names import natural_key
@@ -52,7 +52,9 @@ from hf_clipdyn.revisions.names import natural_key
 __all__ = ["planned", "relate"]
 
 _log = get_logger(__name__)
-_KEPT = 2**28  # bytes of answers in memory
+T = TypeVar("T")
+
+_KEPT, _FEWEST = 2**28, 2  # bytes of what is read of revisions, and revisions in any case
 _TABLES = 3  # of trials in memory: a revision, the one before, the last one
 _OF_RUN = (
     *OF_REVISION,
@@ -65,14 +67,21 @@ _OF_RUN = (
     "versions",
     "seconds",
 )
+_OF_NUMBER, _FLOATS = list(columns_of(Number)), ("value", "ci_low", "ci_high")
 _TABLE = "results.parquet"
 
 
-def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
+def relate(config: EvaluationConfig, store: CellStore, tables: Sequence[Path] = ()) -> list[str]:
     """Compute the relations of the selected runs and write their cells.
 
     Trials are read beside the output, and beside the tables in the folders that are named; the runs there are the seeds
     with which a run is related. Only weights need the repository.
+
+    Args:
+        config: what to relate.
+        store: of the output.
+        tables: of the members of a study. Their runs are then related with each other, and each by itself is left to
+            its own evaluation; a member without trials is left out.
 
     Returns:
         The keys of the cells, also of those that were done before.
@@ -82,7 +91,7 @@ def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
         ConfigError: a relation runs models, and `weights` is not given.
         EvaluationError: there are no trials that the relations read, or the output cannot be written.
     """
-    return [key for one in _works(_Room(config, store)) for key in one.run()]
+    return [key for one in _works(_Room(config, store, tables)) for key in one.run()]
 
 
 def planned(config: EvaluationConfig, store: CellStore) -> list[tuple[str, int, int]]:
@@ -100,17 +109,19 @@ def _works(room: "_Room") -> list["_Work"]:
     for relation in map(relation_named, config.related):
         if relation.runs_models and not config.weights:
             raise ConfigError(f"`{relation.name}` runs models between two revisions: add `weights`.")
+        if room.of_study and not _is_between_runs(relation):
+            continue
         if relation.reads == WEIGHTS:
             own = [_Work(relation, None, [room.weighed(one) for one in config.each], room)]
         else:
             read = kinds_read(relation)
             own = [_Work(relation, kind, runs, room) for kind, runs in room.benchmarks if kind.name in read]
         works += (of_relation := [one for one in own if one.chosen])
-        if not of_relation:
+        if not of_relation and not room.of_study:
             _log.info(
                 f"{relation.name} is left out: no trials of {' or '.join(kinds_read(relation))} are there."
             )
-    if not works:
+    if not works and not room.of_study:
         raise EvaluationError(
             f"{config.output} contains no trials of {', '.join(room.wanted)} that {', '.join(config.related)} read: "
             "evaluate first, without --relations."
@@ -118,15 +129,24 @@ def _works(room: "_Room") -> list["_Work"]:
     return works
 
 
-class _Room:
-    """What relations read, and where their cells go."""
+def _is_between_runs(relation: type[Relation]) -> bool:
+    return "seeds" in relation.pairs or relation.over_seeds is not Relation.over_seeds
 
-    def __init__(self, config: EvaluationConfig, store: CellStore) -> None:
-        self.config, self.store = config, store
-        self.wanted = [one.series.repo_id for one in config.each]
+
+class _Room:
+    """What relations read, and where their cells go.
+
+    Attributes:
+        of_study: whether several runs are related with each other, and each by itself is left out.
+        wanted: the repositories whose relations are computed.
+        cells: of the output, by their keys.
+    """
+
+    def __init__(self, config: EvaluationConfig, store: CellStore, of_study: Sequence[Path] = ()) -> None:
+        self.config, self.store, self.of_study = config, store, bool(of_study)
         self.cells = {cell.key: cell for cell in store.cells()}
-        tables = [] if config.output is None else [Path(config.output)]
-        for one in config.each:
+        tables = [*([] if config.output is None else [Path(config.output)]), *of_study]
+        for one in () if of_study else config.each:
             folder = Path(str(one.repo_id))
             table = folder / _TABLE
             if (
@@ -137,8 +157,13 @@ class _Room:
                 tables.append(table)
         self._trials = KeptTrials(tables)
         self._stores = [store, *(CellStore(table) for table in tables[1:])]
+        if of_study:
+            self.wanted = list(dict.fromkeys(cell.repo_id for one in self._stores for cell in one.cells()))
+        else:
+            self.wanted = [one.series.repo_id for one in config.each]
+        self._between = Between(config.each) if config.weights else None
         self._names: dict[bytes, NDArray[Any]] = {}
-        self._answers: OrderedDict[str, Mapping[str, KeyedAnswers]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, Any], tuple[Any, int]] = OrderedDict()
         self._bytes = 0
         self._folders: dict[tuple[str, str], Callable[[], Path]] = {}
         self._read = lru_cache(_TABLES)(self._read_trials)
@@ -153,6 +178,8 @@ class _Room:
         for store in self._stores:
             for cell in newest(store.cells()):
                 chosen = named is None or (cell.kind, cell.dataset) in named
+                if self.of_study and self._trials.file(cell.key) is None:
+                    continue
                 if chosen and cell.kind in known and cell.texts == "own" and not cell.other:
                     shown = tuple(value for name, value in vars(cell).items() if name not in _OF_RUN)
                     groups[shown][cell.repo_id][cell.revision] = cell
@@ -166,14 +193,8 @@ class _Room:
         def read(one: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
             return self._read(one, None if columns is None else tuple(columns))
 
-        return Seen(cell, read, self._read_answers, self._weights, trials_between=self._trials_between)
-
-    def _trials_between(self, first: Cell, second: Cell, alpha: float) -> pd.DataFrame:
-        return self._between.trials(first, second, alpha)
-
-    @cached_property
-    def _between(self) -> Between:
-        return Between(self.config.each)
+        kept = self._read_answers, self._weights, self._read_numbers, self._keep
+        return Seen(cell, read, *kept, trials_between=self._between and self._between.trials)
 
     def measured(self, cell: Cell) -> float:
         """When the trials of a cell were measured; 0 for weights."""
@@ -189,15 +210,27 @@ class _Room:
         return trials
 
     def _read_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
-        """Of a cell, kept in memory as long as the newest ones leave room."""
-        key = cell.key
-        if key not in self._answers:
-            self._answers[key] = self._keyed_answers(cell)
-            self._bytes += _size(self._answers[key])
-            while self._bytes > _KEPT and len(self._answers) > 1:
-                self._bytes -= _size(self._answers.popitem(last=False)[1])
-        self._answers.move_to_end(key)
-        return self._answers[key]
+        return self._remembered((cell.key, "answers"), lambda: self._keyed_answers(cell), _size)
+
+    def _keep(self, cell: Cell, make: Callable[[Seen], Kept], seen: Seen) -> Kept:
+        return self._remembered((cell.key, make), lambda: make(seen), lambda made: made.nbytes)
+
+    def _remembered(self, key: tuple[str, Any], make: Callable[[], T], size: Callable[[T], int]) -> T:
+        """In memory as long as the newest ones leave room; two at least."""
+        if key not in self._kept:
+            made = make()
+            self._kept[key] = made, size(made)
+            self._bytes += self._kept[key][1]
+            while self._bytes > _KEPT and len(self._kept) > _FEWEST:
+                self._bytes -= self._kept.popitem(last=False)[1][1]
+        self._kept.move_to_end(key)
+        remembered: T = self._kept[key][0]
+        return remembered
+
+    def _read_numbers(self, cell: Cell) -> list[Number]:
+        tables = (one.rows(cell.key) for one in self._stores)
+        rows = next(one for one in tables if one is not None).select(_OF_NUMBER).to_pylist()
+        return [Number(**row | {name: math.nan for name in _FLOATS if row[name] is None}) for row in rows]
 
     def _keyed_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
         kind = kinds()[cell.kind]
@@ -306,6 +339,7 @@ class _Work:
         self.name = related_kind(relation, kind)
         self._common: Common = room.config
         self._pairs: dict[frozenset[str], list[Number]] = {}
+        self._pairs_at: int | None = None
 
     @property
     def chosen(self) -> list[Sequence[Seen]]:
@@ -391,7 +425,7 @@ class _Work:
 
     def _planned(self) -> Iterator[_Planned]:
         relation = self._relation
-        for run in self.chosen:
+        for run in () if self._room.of_study else self.chosen:
             for at, one in enumerate(run):
                 yield from self._within(run, at, one)
             if relation.trace is not Relation.trace and len(run) > 1:
@@ -427,7 +461,6 @@ class _Work:
                     at_samples[one.cell.samples_seen].append(one)
         wanted = self._room.config.revisions
         for _, seen in sorted(at_samples.items()):
-            self._pairs.clear()
             for one in seen:
                 own = one.cell
                 if own.repo_id not in self._room.wanted or (
@@ -437,32 +470,30 @@ class _Work:
                 partners = [
                     other
                     for other in seen
-                    if other.cell.scale == own.scale and other.cell.seed not in (None, own.seed)
+                    if other.cell.scale == own.scale
+                    and other.cell.seed not in (None, own.seed)
+                    and (other.cell.arm == own.arm or self._compares_arms(own.arm, other.cell.arm))
                 ]
                 if partners:
                     yield _Planned("seeds", one, partners, partial(self._seeds, one, partners))
             yield from self._over_pairs(seen)
 
     def _over_pairs(self, seen: Sequence[Seen]) -> Iterator[_Planned]:
-        """In the first run of each arm at these samples: all pairs of its seeds, and of the main arm and another."""
-        arms, wanted = by_arm(seen), self._room.config.revisions
-        for (scale, arm), own in arms.items():
-            others = {
-                name: runs
-                for (of, name), runs in arms.items()
-                if of == scale and name != arm and "" in (arm, name)
-            }
-            enough = len({one.cell.seed for one in own}) >= FEWEST_SEEDS
-            chosen = any(one.cell.repo_id in self._room.wanted for one in own)
-            if enough and chosen and (wanted is None or own[0].cell.revision in wanted):
-                yield _Planned(
-                    "pairs",
-                    own[0],
-                    [*own[1:], *chain(*others.values())],
-                    lambda own=own, others=others: list(
-                        crossed(own, others, self._related, self._units, self._common)
-                    ),
-                )
+        """In the first run of each arm at these samples: all pairs of its seeds, and those with other arms."""
+        wanted = self._room.config.revisions
+        for arms in by_arm(seen).values():
+            for arm, own in arms.items():
+                compared = [name for name in arms if name != arm and self._compares_arms(arm, name)]
+                others = {name: arms[name] for name in compared}
+                enough = len({one.cell.seed for one in own}) >= FEWEST_SEEDS
+                chosen = any(one.cell.repo_id in self._room.wanted for one in own)
+                if enough and chosen and (wanted is None or own[0].cell.revision in wanted):
+                    everyone = [*own[1:], *chain(*others.values())]
+                    yield _Planned("pairs", own[0], everyone, partial(self._crossed, own, others))
+
+    def _compares_arms(self, *arms: str) -> bool:
+        """Two other arms meet in the main one, so that the pairs grow with the arms and not with their square."""
+        return self._relation.between_arms and "" in arms
 
     def _over_seeds(self) -> Iterator[_Planned]:
         groups: dict[tuple[str | None, str], list[Sequence[Seen]]] = defaultdict(list)
@@ -492,25 +523,29 @@ class _Work:
         key = frozenset((a.cell.key + a.person, b.cell.key + b.person))
         if not self._relation.symmetric:
             return list(self._relation.relate(a, b, self._common))
+        at = a.cell.samples_seen
+        if at == b.cell.samples_seen != self._pairs_at:  # all pairs of seeds there follow each other
+            self._pairs.clear()
+            self._pairs_at = at
         if key not in self._pairs:
             self._pairs[key] = list(self._relation.relate(a, b, self._common))
         return self._pairs[key]
 
     def _one(self, a: Seen, b: Seen, reference: str) -> list[Number]:
-        return _named(self._relation.relate(a, b, self._common), reference)
+        return named(self._relation.relate(a, b, self._common), reference)
 
     def _each(self, a: Seen, others: Mapping[str, Seen]) -> list[Number]:
-        return [one for name, b in others.items() for one in _brief(self._related(a, b), name)]
+        return [one for name, b in others.items() for one in brief(self._related(a, b), name)]
 
     def _people(self, a: Seen) -> list[Number]:
         people = a.people
         each = {one.person: list(self._relation.relate(a, one, self._common)) for one in people}
-        numbers = _named(_mean(list(each.values())), "people")
-        numbers += [one for name, of in each.items() for one in _brief(of, name)]
+        numbers = named(mean_of_others(list(each.values())), "people")
+        numbers += [one for name, of in each.items() for one in brief(of, name)]
         between = [self._related(one, other) for one, other in combinations(people, 2)]
         return numbers + [
             replace(one, role="human", reference=OBSERVERS, probe="")
-            for one in _mean(between)
+            for one in mean_of_others(between)
             if one.role == "value"
         ]
 
@@ -521,8 +556,11 @@ class _Work:
         own, numbers = a.cell.arm, []
         for arm, each in by_arm.items():
             reference = "seeds" if arm == own else f"arm {arm or 'main'}"
-            numbers += _named(_mean(list(each.values())), reference)
-        return numbers + [one for name, of in by_arm[own].items() for one in _brief(of, name)]
+            numbers += named(mean_of_others(list(each.values())), reference)
+        return numbers + [one for name, of in by_arm[own].items() for one in brief(of, name)]
+
+    def _crossed(self, own: Sequence[Seen], others: Mapping[str, Sequence[Seen]]) -> list[Number]:
+        return list(crossed(own, others, self._related, self._units, self._common))
 
     # --- errors and words --------------------------------------------------------------------------------
 
@@ -560,34 +598,3 @@ class _Work:
     @cache  # noqa: B019  # lives as long as the work
     def _words(self, dataset: str) -> Vocabulary:
         return relation_vocabulary(self._relation, self._kind, dataset)
-
-
-def _named(numbers: Iterable[Number], reference: str) -> list[Number]:
-    """The numbers with the name of the other revision."""
-    return [replace(one, reference=one.reference or reference) for one in numbers]
-
-
-def _brief(numbers: Iterable[Number], reference: str) -> list[Number]:
-    """Only the values with an error, named, without their influence: the mean over the others has it."""
-    values = (one for one in numbers if one.role == "value" and one.influence is not None)
-    return [replace(one, reference=reference, influence=None) for one in values]
-
-
-def _mean(each: Sequence[Sequence[Number]]) -> list[Number]:
-    """The mean of each number over several others, where it is defined."""
-    by_key: dict[tuple[Any, ...], list[Number]] = defaultdict(list)
-    for numbers in each:
-        for one in numbers:
-            by_key[one.number_key].append(one)
-    means = []
-    for alike in by_key.values():
-        defined = [one for one in alike if not math.isnan(one.value)]
-        if not defined:
-            means.append(alike[0])
-            continue
-        known = [one.influence for one in defined]
-        influence = None if any(one is None for one in known) else sum(known) / len(known)
-        value = float(np.mean([one.value for one in defined]))
-        note = "" if len(defined) == len(each) else f"the mean of {len(defined)} of {len(each)}"
-        means.append(replace(defined[0], value=value, influence=influence, note=note))
-    return means
