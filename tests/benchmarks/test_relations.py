@@ -11,8 +11,10 @@ from hf_clipdyn.benchmarks.relations.critical_bands import CriticalBands
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
+from hf_clipdyn.benchmarks.relations.representation import Representation
 from hf_clipdyn.benchmarks.relations.turns import Turns
 from hf_clipdyn.metrics.learning_order import answer_agreement, rank_agreement, trivial_and_impossible
+from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.shape_bias import answer_shares
 from hf_clipdyn.results.row import Cell
 
@@ -380,3 +382,59 @@ def test_items_that_all_seeds_but_one_know_are_trivial():
         assert at[name, "value"] == pytest.approx(wanted[name])
         assert at[name, "chance"] == pytest.approx(wanted[f"{name}_null"])
     assert not [one for one in LearningOrder.over_seeds(runs[:2], COMMON) if one.metric == "trivial"]
+
+
+def layered(seed, late=(200, 600), n=60):
+    """A run whose two layers reach their last state at these samples, with the embedding as layer 0."""
+    rng = np.random.default_rng(seed)
+    ends = rng.normal(size=(3, 2, n, 8))
+    run = []
+    for samples in SAMPLES:
+        blocks = []
+        for depth, (start, end) in enumerate(ends):
+            share = min(samples / (100, *late)[depth], 1.0)
+            noise = 0.1 * (samples < SAMPLES[-1]) * rng.normal(size=(n, 8))
+            vectors = ((1 - share) * start + share * end + noise).astype(np.float16)
+            rows = {"item": np.arange(n), "probe": "hidden", "layer": depth, "vector": list(vectors)}
+            blocks.append(pd.DataFrame(rows).assign(is_caption=False))
+        run.append(seen("geometry", pd.concat(blocks), samples, seed))
+    return run
+
+
+def test_the_progress_of_a_layer_has_the_jackknife_of_both_similarities():
+    run = layered(0)
+    found = {
+        (one.layer, one.at): one for one in Representation.trace(run, COMMON) if one.metric == "progress"
+    }
+    at = found[2, run[4].cell.revision]
+    vectors = [
+        np.stack(one.trials().query("layer == 2")["vector"].to_list()).astype(float)
+        for one in (run[0], run[4], run[-1])
+    ]
+
+    def computed(kept):
+        first, middle = (
+            representation_similarity(one[kept], vectors[-1][kept], n_resamples=0)["cka_debiased"]
+            for one in vectors[:2]
+        )
+        return (middle - first) / (1 - first)
+
+    assert at.value == pytest.approx(computed(np.arange(60)))
+    left_out = np.array([computed(np.delete(np.arange(60), k)) for k in range(60)])
+    assert at.influence.to_numpy() == pytest.approx((left_out.mean() - left_out) * (1 - 1 / 60), abs=2e-3)
+    ends = [found[2, run[at].cell.revision] for at in (0, -1)]
+    assert [one.value for one in ends] == [0, pytest.approx(1)]
+    assert all(abs(one.influence).max() < 1e-9 for one in ends), "they are 0 and 1 by definition"
+
+
+@pytest.mark.parametrize(("late", "sign"), [((200, 800), 1), ((800, 200), -1)])
+def test_the_lower_layer_that_settles_earlier_is_named_over_seeds(late, sign):
+    runs = [layered(seed, late) for seed in (0, 1, 2)]
+    over = {one.variant: one for one in Representation.over_seeds(runs, COMMON)}
+    for variant in ("", "angular"):
+        assert np.sign([over[variant].ci_low, over[variant].ci_high]).tolist() == [sign, sign]
+    own = {(one.metric, one.variant, one.layer): one for one in Representation.trace(runs[0], COMMON)}
+    means = [own["mean_progress", "", layer].value for layer in (1, 2)]
+    assert own["lower_minus_upper", "", None].value == pytest.approx(means[0] - means[1])
+    trained = {one.metric: one for one in Representation.trace(runs[0][1:], COMMON)}
+    assert "no untrained revision" in trained["lower_minus_upper"].note
