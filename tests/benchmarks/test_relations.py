@@ -13,6 +13,7 @@ from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
 from hf_clipdyn.benchmarks.relations.representation import Representation
 from hf_clipdyn.benchmarks.relations.turns import Turns
+from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import answer_agreement, rank_agreement, trivial_and_impossible
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.shape_bias import answer_shares
@@ -438,3 +439,14 @@ def test_the_lower_layer_that_settles_earlier_is_named_over_seeds(late, sign):
     assert own["lower_minus_upper", "", None].value == pytest.approx(means[0] - means[1])
     trained = {one.metric: one for one in Representation.trace(runs[0][1:], COMMON)}
     assert "no untrained revision" in trained["lower_minus_upper"].note
+
+
+def test_the_order_of_seeds_has_an_interval_over_seeds_and_items():
+    runs = [judged(1, seed) for seed in (1, 2, 3)]
+    (found,) = (one for one in LearningOrder.over_seeds(runs, COMMON) if one.metric == "order_of_seeds")
+    order = [np.mean([next(iter(one.answers.values())).right for one in run], axis=0) for run in runs]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    values = [rank_agreement(order[a], order[b])["spearman"] for a, b in pairs]
+    of_seeds = mean_over_pairs(values, pairs)
+    assert found.value == pytest.approx(of_seeds["value"])
+    assert found.ci_high - found.value > of_seeds["ci"][1] - of_seeds["value"]

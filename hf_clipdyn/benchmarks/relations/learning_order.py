@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.answers import Answers, AnswerTable, codes_of, right_
 from hf_clipdyn.benchmarks.base import by_item, mean_by_item
 from hf_clipdyn.benchmarks.relation import ANSWERED, NUMBER_JOINS, KeyedAnswers, Relation, Seen, related
 from hf_clipdyn.benchmarks.settings import Common
-from hf_clipdyn.metrics.estimate import mean_over_pairs
+from hf_clipdyn.metrics.estimate import Influence, Units, left_out_influence, mean_over_pairs
 from hf_clipdyn.metrics.learning_order import (
     answer_agreement,
     learning_order,
@@ -28,7 +28,7 @@ from hf_clipdyn.results.terms import KindTerms, Reference, Term
 __all__ = ["LearningOrder"]
 
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0)}
-_OBSERVERS, _SPLITS = 3, 100
+_OBSERVERS, _SPLITS, _GROUPS = 3, 100, 20
 _ORDER: dict[str, Any] = {"limits": (-1.0, 1.0), "neutral": 0.0, "neutral_title": "no relation"}
 _SEEDS = "seeds"
 _OF_PEOPLE = {
@@ -168,7 +168,7 @@ class LearningOrder(Relation):
         for key in _shared_keys([one for run in answers for one in run]):
             table = stack_runs([[one[key] for one in run] for run in answers])
             yield from _of_seeds(key, table, names)
-            yield _order_of_seeds(key, table.right.mean(axis=1), common)
+            yield _order_of_seeds(key, table, common)
 
 
 def _shared_keys(answers: Sequence[KeyedAnswers]) -> list[NumberKey]:
@@ -325,16 +325,34 @@ def _of_bimodality(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((np.square(deviations) - variance - slope * deviations) / largest / len(shares))
 
 
-def _order_of_seeds(key: NumberKey, accessibility: NDArray[np.float64], common: Common) -> Number:
-    """The mean over pairs of seeds, whose interval is that of the seeds."""
+def _order_of_seeds(key: NumberKey, table: AnswerTable, common: Common) -> Number:
+    """The mean over pairs of seeds, with an interval crossed over seeds and groups of items that are left out."""
+    accessibility = table.right.mean(axis=1)
     pairs = list(combinations(range(len(accessibility)), 2))
     columns: dict[str, Any] = {"reference": _SEEDS, "n": accessibility.shape[1]}
     if any(np.ptp(one) == 0 for one in accessibility):
         return related(key, "order_of_seeds", np.nan, note="a run learns all items alike", **columns)
-    between = np.asarray(np.corrcoef(rankdata(accessibility, axis=1)))
-    result = mean_over_pairs(
-        [between[pair] for pair in pairs], pairs, confidence_level=common.confidence_level
-    )
+
+    def correlations(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        between = np.corrcoef(rankdata(accessibility[:, kept], axis=1))
+        return np.array([between[pair] for pair in pairs])
+
+    groups = _groups_of(table.cluster)
+    n_groups = int(groups.max()) + 1
+    with np.errstate(invalid="ignore"):
+        left_out = np.array([correlations(groups != one).mean() for one in range(n_groups)])
+    units = Units("groups of items", np.arange(n_groups)[:, None], n_groups)
+    known = Influence.on(units, left_out_influence(left_out))
+    values = correlations(groups >= 0)
+    result = mean_over_pairs(values, pairs, known, confidence_level=common.confidence_level)
     low, high = result["ci"]
     ends = {"ci_low": low, "ci_high": high} if common.n_resamples and len(pairs) > 1 else {}
     return related(key, "order_of_seeds", result["value"], **columns, **ends)
+
+
+def _groups_of(clusters: NDArray[Any]) -> NDArray[np.int64]:
+    """At most 20 groups of the clusters (items, ways) of the way with the fewest."""
+    codes = [np.unique(one, return_inverse=True)[1].reshape(-1) for one in clusters.astype(str).T]
+    fewest = min(codes, key=lambda one: int(one.max()))
+    shuffled = np.random.default_rng(0).permutation(int(fewest.max()) + 1)
+    return np.asarray(shuffled[fewest] % _GROUPS, np.int64)
