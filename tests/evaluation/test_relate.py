@@ -155,8 +155,8 @@ def test_a_dry_run_counts_the_pairs_that_are_missing(done, tmp_path, clipdyn):
     repositories = [run.repo_id for run in RUNS]
     code, said, _ = clipdyn("evaluate", *repositories, NOISY.repo_id, "-o", output, *words)
     assert not code
-    # Of each run three pairs with the one before, three with the last, and four revisions with other seeds.
-    assert re.search(r"error_consistency-zero_shot +40 +10\n", said)
+    # Of each run three pairs with the one before, three with the last, four with other seeds; and four of all pairs.
+    assert re.search(r"error_consistency-zero_shot +44 +10\n", said)
     assert said.endswith("no images and no forward passes, only saved trials. Nothing was written.\n")
     assert set(tmp_path.rglob("*")) == files
 
