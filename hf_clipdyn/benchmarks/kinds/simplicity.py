@@ -1,7 +1,8 @@
 """How much of what a model knows would a linear model on pixels, amplitudes or colours explain?"""
 
 from collections.abc import Iterator
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,14 +13,14 @@ from hf_clipdyn.benchmarks.base import Common, KindSettings, by_item, decode, di
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.heads import HEAD, at_head
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, decide_unseen, probe_folds
-from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.simple_models import SIMPLE_FEATURES, SIMPLE_TITLES
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.simple_models import ALONE_TITLES, SIMPLE_FEATURES, SIMPLE_TITLES, Alone
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.bootstrap import influence_interval, wilson_interval
 from hf_clipdyn.metrics.error_consistency import kappa_forms, pair_statistics
 from hf_clipdyn.metrics.explained_information import explained_information
 from hf_clipdyn.results.row import Number
-from hf_clipdyn.results.terms import KindTerms, Reference, Term
+from hf_clipdyn.results.terms import Condition, KindTerms, Reference, Term
 
 __all__ = ["Simplicity"]
 
@@ -42,7 +43,7 @@ _THINGS = frozenset(
         *("knife", "oven", "ship", "tree", "truck"),
     )
 )
-_MOST = 5000  # training images
+_MOST, _ALONE = 5000, 1000  # training images, and images that are shown with amplitudes or phases alone
 _FEWEST_BITS = 0.05  # of information, below which a share of it is noise
 _BITS = ("information", "explained", "explained_share")
 
@@ -55,8 +56,11 @@ class Simplicity(LabelledKind[KindSettings]):
     the same images in five folds, and decide on the images of the fold that they were not fitted on. Information is
     that on the question whether the image shows an animal: with many classes its estimates would be biased.
 
-    Trials: item, label and decision (names of classes), and the decisions of the simple models: pixels, amplitudes,
-    colours (null if the class has a single image).
+    At most 1,000 of the images are also shown in grey with their amplitudes alone, and with their phases alone.
+
+    Trials: item, label and decision (names of classes), the decisions of the simple models: pixels, amplitudes, colours
+    (null if the class has a single image), and those of the model on what is left: amplitude_alone, phase_alone (null
+    for the other images), with the share of clipped pixels.
     """
 
     name = "simplicity"
@@ -99,11 +103,19 @@ class Simplicity(LabelledKind[KindSettings]):
                 limits=(0.0, 1.0),
                 better="high",
             ),
+            "clipped": Term(
+                title="clipped pixels",
+                meaning="Share of the pixels that were outside black and white when only amplitudes, or only phases, "
+                "were left.",
+                limits=(0.0, 1.0),
+            ),
         },
+        conditions={name: Condition(title=title) for name, title in ALONE_TITLES.items()},
         variants=SIMPLE_TITLES,
         probes={HEAD: "own head"},
-        references=tuple(
-            Reference(role="baseline", name=name, title=title) for name, title in SIMPLE_TITLES.items()
+        references=(
+            Reference(role="chance", title="chance"),
+            *(Reference(role="baseline", name=name, title=title) for name, title in SIMPLE_TITLES.items()),
         ),
     )
     trial_columns: ClassVar = {
@@ -111,8 +123,10 @@ class Simplicity(LabelledKind[KindSettings]):
         "label": "string",
         "decision": "string",
         "protocol": "string",
-        **dict.fromkeys(SIMPLE_FEATURES, "string"),
+        **dict.fromkeys((*SIMPLE_FEATURES, *ALONE_TITLES), "string"),
+        **dict.fromkeys((f"{name}_clipped" for name in ALONE_TITLES), "float64"),
     }
+    later_columns = (*ALONE_TITLES, *(f"{name}_clipped" for name in ALONE_TITLES))
     text_drift = False
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
@@ -139,7 +153,34 @@ class Simplicity(LabelledKind[KindSettings]):
             "decision": self._named(best),
             "protocol": protocol_of(readout),
         }
-        return pd.DataFrame(columns | self._simple).astype(self.trial_columns)
+        alone = {name: self._named(self._shown_alone(name, readout)) for name in ALONE_TITLES}
+        return pd.DataFrame(columns | self._simple | alone | self._clipped).astype(self.trial_columns)
+
+    def _shown_alone(self, name: str, readout: Readout) -> NDArray[np.int64]:
+        """The class that the model names; -1 for the images that are not shown so."""
+        change, drawn = partial(self._alone, name), self._drawn
+        stimuli = Stimuli(self.pixels.array, self.shown[drawn], change=change, change_key=name)
+        codes = np.full(len(self.shown), -1, np.int64)
+        codes[drawn] = ranking(class_scores(readout, stimuli, self.names, self.templates))[:, 0]
+        return codes
+
+    @cached_property
+    def _drawn(self) -> NDArray[np.int64]:
+        return np.sort(np.random.default_rng(0).permutation(len(self.shown))[:_ALONE])
+
+    @cached_property
+    def _alone(self) -> Alone:
+        return Alone(self.pixels.array, self.shown[self._drawn])
+
+    @cached_property
+    def _clipped(self) -> dict[str, NDArray[np.float64]]:
+        shares = {f"{name}_clipped": np.full(len(self.shown), np.nan) for name in ALONE_TITLES}
+        for name in ALONE_TITLES:
+            for at in self._drawn.tolist():
+                row = int(self.shown[at])
+                values = self._alone.values(name, self.pixels.array[row], row)
+                shares[f"{name}_clipped"][at] = ((values < 0) | (values > 1)).mean()
+        return shares
 
     @cached_property
     def _simple(self) -> dict[str, NDArray[np.object_]]:
@@ -163,7 +204,7 @@ class Simplicity(LabelledKind[KindSettings]):
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Information, its explained part and common errors, with each simple model."""
-        numbers = [_accuracy(trials, "decision", common)]
+        numbers = [_accuracy(trials, "decision", common), *_of_what_is_left(trials, common)]
         for name in SIMPLE_FEATURES:
             decided = trials[trials[name].notna()]
             if decided.empty:
@@ -188,6 +229,19 @@ def _accuracy(rows: pd.DataFrame, column: str, common: Common) -> Number:
     if column in SIMPLE_FEATURES:
         return number(result, "accuracy", role="baseline", reference=column, probe="")
     return number(result, "accuracy", influence=mean_by_item(right, rows["item"]), n_clusters=len(right))
+
+
+def _of_what_is_left(trials: pd.DataFrame, common: Common) -> Iterator[Number]:
+    chance, n = 1 / trials["label"].nunique(), len(trials)
+    yield Number(metric="accuracy", role="chance", probe="", value=chance, n=n)
+    for name in ALONE_TITLES:
+        rows = trials[trials[name].notna()] if name in trials else trials[:0]
+        if len(rows):
+            yield replace(_accuracy(rows, name, common), condition=name)
+            clipped = float(rows[f"{name}_clipped"].mean())
+            yield Number(
+                metric="clipped", role="diagnostic", probe="", condition=name, value=clipped, n=len(rows)
+            )
 
 
 def _explained(rows: pd.DataFrame, name: str, common: Common) -> Iterator[Number]:
