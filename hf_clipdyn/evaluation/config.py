@@ -57,7 +57,7 @@ class EvaluationConfig(Common):
     weights: bool = option(
         False,
         "Also compute barriers of the loss between the weights of neighbouring revisions, and of seeds (relation "
-        "barriers). This runs models, nine times on up to 1,000 images of geometry for each pair, with two revisions "
+        "barriers). This runs models, five times on up to 1,000 images of geometry for each pair, with two revisions "
         "and the model between them in memory.",
     )
     revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.", top=True)
