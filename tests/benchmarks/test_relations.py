@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.relation import Seen, keyed
+from hf_clipdyn.benchmarks.registry import kinds, kinds_read, relations
+from hf_clipdyn.benchmarks.relation import Relation, Seen, keyed, relation_terms
 from hf_clipdyn.benchmarks.relations.critical_bands import CriticalBands
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
@@ -18,6 +18,7 @@ from hf_clipdyn.metrics.learning_order import answer_agreement, rank_agreement, 
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.shape_bias import answer_shares
 from hf_clipdyn.results.row import Cell
+from hf_clipdyn.results.terms import KindTerms
 
 COMMON = Common(show_progress=False)
 SAMPLES = (0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
@@ -450,3 +451,18 @@ def test_the_order_of_seeds_has_an_interval_over_seeds_and_items():
     of_seeds = mean_over_pairs(values, pairs)
     assert found.value == pytest.approx(of_seeds["value"])
     assert found.ci_high - found.value > of_seeds["ci"][1] - of_seeds["value"]
+
+
+def test_every_relation_asks_a_question_of_its_own_and_keeps_the_title_of_the_kind_that_it_reads():
+    questions = [relation.terms.question for relation in relations().values()]
+    assert len(set(questions)) == len(questions)
+    assert all(question.endswith("?") for question in questions)
+    for relation in relations().values():
+        for kind in kinds_read(relation).values():
+            assert relation_terms(relation, kind.terms).of == kind.terms.title
+
+    class Own(Relation):
+        name = "own"
+        terms = KindTerms(title="Own", terms={})
+
+    assert relation_terms(Own, None).question == "Own"

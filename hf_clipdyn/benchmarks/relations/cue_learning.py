@@ -29,6 +29,7 @@ from hf_clipdyn.results.terms import KindTerms, Reference, Term
 __all__ = ["CueLearning"]
 
 _EARLY, _LATE = (0.1, 0.2), (0.9, 1.0)  # shares of the samples of the run
+_SEEDS = "seeds"
 _ANSWERS = ("shape", "texture", "other")
 _EXEMPLARS = ("shape_exemplar", "texture_exemplar")
 _COLUMNS = ("item", "shape", "texture", *_EXEMPLARS, "protocol", "decision", "cue", "observer")
@@ -49,6 +50,7 @@ class CueLearning(Relation):
     name = "cue_learning"
     terms = KindTerms(
         title="Learning of shape and texture",
+        question="When do answers turn from texture to shape?",
         rank=215,
         terms={
             **{
@@ -89,6 +91,7 @@ class CueLearning(Relation):
         references=(
             Reference(role="chance", title="the same answers in random order", joins=_JOINS),
             Reference(role="human", name=OBSERVERS, title="people", joins=("metric",)),
+            Reference(role="value", name=_SEEDS, title="all seeds"),
         ),
     )
     reads = ("shape_bias", "decodability")

@@ -54,6 +54,7 @@ class LearningOrder(Relation):
     name = "learning_order"
     terms = KindTerms(
         title="Learning of single items",
+        question="Which images are learned when?",
         rank=210,
         terms={
             "learned": Term(
@@ -146,6 +147,7 @@ class LearningOrder(Relation):
         },
         references=(
             Reference(role="chance", title="random learner of the same accuracies", joins=NUMBER_JOINS),
+            Reference(role="value", name=_SEEDS, title="all seeds"),
         ),
     )
     reads = ANSWERED

@@ -38,6 +38,7 @@ class Representation(Relation):
     name = "representation"
     terms = KindTerms(
         title="Change of the representation",
+        question="When does each layer settle?",
         rank=220,
         terms={
             "cka_debiased": Term(
@@ -53,6 +54,7 @@ class Representation(Relation):
                 title="progress of the layer",
                 meaning="Debiased CKA with the last revision, relative to that of the first one: 0 at the start, 1 at "
                 "the end. The CKA itself favours lower layers, which resemble their end before training.",
+                by_layer=True,
             ),
             "mean_progress": Term(
                 title="mean progress of the layer",
