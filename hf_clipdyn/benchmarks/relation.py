@@ -4,7 +4,11 @@
 
     class Agreement(Relation):
         name = "agreement"                       # --relations agreement
-        terms = KindTerms(title="Agreement", terms={"same": Term(title="same answer", limits=(0, 1))})
+        terms = KindTerms(
+            title="Agreement",
+            question="Which answers stay the same?",    # the tab of the page
+            terms={"same": Term(title="same answer", limits=(0, 1))},
+        )
         reads = ANSWERED                         # names of kinds; here, all kinds with right answers
         pairs = ("previous", "last", "seeds")
 
@@ -40,6 +44,7 @@ __all__ = [
     "ANSWERED",
     "NUMBER_JOINS",
     "PAIRS",
+    "SORT",
     "WEIGHTS",
     "Kept",
     "KeyedAnswers",
@@ -56,6 +61,9 @@ Pairs = Literal["previous", "last", "seeds", "people", "all"]
 PAIRS: tuple[Pairs, ...] = get_args(Pairs)
 """The sorts of pairs: with the revision before, with the last one, with the other seeds at equal samples (also of other
 arms, see `Relation.between_arms`), with each person, with every revision of the run."""
+
+SORT = "with"
+"""The setting of a relation's cells that holds the sort of pair; ``run`` and ``runs`` for numbers of whole runs."""
 
 ANSWERED = ("answers",)
 """`Relation.reads` of a relation that reads every kind with right answers."""
@@ -160,7 +168,7 @@ class Relation(ABC):
 
     Attributes:
         name: of the relation; the cells' kind is ``<name>-<kind>``, or ``<name>`` for weights.
-        terms: title and metrics in words. Axes, conditions, variants, sub-sets and probes are those of the kind.
+        terms: title, ``question`` and metrics in words. Axes, conditions, variants, subsets and probes are the kind's.
         reads: names of the kinds whose trials it reads; `ANSWERED`, or `WEIGHTS`.
         pairs: sorts of pairs for `relate`.
         score_version: raise it if the same trials now give other numbers; they are then computed again.
@@ -268,18 +276,19 @@ def relation_terms(relation: type[Relation], kind: KindTerms | None) -> KindTerm
     own = relation.terms
     pairs = (Reference(role="value", name=name, title=title) for name, title in _PAIR_TITLES.items())
     references = (*own.references, *pairs)
+    own = replace(own, references=references, question=own.question or own.title)
     if kind is None:
-        return replace(own, references=references, draws=own.draws or "weights")
+        return replace(own, draws=own.draws or "weights")
     return replace(
         own,
         title=f"{own.title}, {kind.title}",
+        of=kind.title,
         level=own.level or kind.level,
         parameter=own.parameter or kind.parameter,
         conditions={**kind.conditions, **own.conditions},
         variants={**{name: one.title for name, one in kind.terms.items()}, **kind.variants, **own.variants},
         subsets={**kind.subsets, **own.subsets},
         probes={**kind.probes, **own.probes},
-        references=references,
         draws=own.draws or kind.draws,
         proxy=own.proxy or kind.proxy,
     )

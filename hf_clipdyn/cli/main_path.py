@@ -124,8 +124,11 @@ def _evaluate_here(given: dict[str, Any]) -> None:
     from accelerate import PartialState
 
     from hf_clipdyn.evaluation import evaluate_revisions
+    from hf_clipdyn.evaluation.sweep import sweep
+    from hf_clipdyn.jobs.hub_jobs import SCHEDULE
 
-    results = evaluate_revisions(**given)
+    schedule = os.environ.get(SCHEDULE)
+    results = evaluate_revisions(**given) if schedule is None else sweep(schedule, given)
     state = PartialState()
     # A process that ends before its group does may abort in the threads of its last collective.
     state.destroy_process_group()
@@ -143,11 +146,16 @@ def _evaluate_here(given: dict[str, Any]) -> None:
 def _submitted(asked: "Evaluation") -> str:
     from hf_clipdyn.evaluation.config import EvaluationConfig
     from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Shards
-    from hf_clipdyn.jobs import submit
+    from hf_clipdyn.evaluation.sweep import OF_THE_JOB, Sweep
+    from hf_clipdyn.jobs import Work, submit
 
-    command = asked.command
+    command, config = asked.command, EvaluationConfig(**asked.arguments)
     assert command.submit is not None
-    work = Shards(EvaluationConfig(**asked.arguments), asked.words(without=OF_THE_WHOLE), command.shards)
+    work: Work
+    if command.every is None:
+        work = Shards(config, asked.words(without=OF_THE_WHOLE), command.shards)
+    else:
+        work = Sweep(config, asked.words(without=OF_THE_JOB), command.every)
     options = {"print_command": command.print_command, "wait": command.wait}
     return submit(work, command.submit, command.submit_setting, **options)
 

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.influence import UnitsOf
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
-from hf_clipdyn.benchmarks.relation import WEIGHTS, Relation, Seen
+from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, Relation, Seen
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -210,7 +210,7 @@ class _Work:
         return keys
 
     def _cell(self, planned: _Planned, at: Seen) -> Cell:
-        settings = json.loads(at.cell.settings) | {"with": planned.sort}
+        settings = json.loads(at.cell.settings) | {SORT: planned.sort}
         commits = [one.cell.commit for one in planned.others]
         if planned.sort not in ("previous", "last") and commits:
             commits = [hashlib.sha256("".join(sorted(commits)).encode()).hexdigest()[:40]]

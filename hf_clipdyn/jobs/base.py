@@ -90,6 +90,7 @@ class Work(ABC):
         token: token of the Hub; the jobs get it through the environment.
         force: whether the jobs repeat what is complete.
         gpus: whether each job may use a GPU.
+        every: how often the jobs are repeated, for a scheduler that repeats them; None for once.
 
     Examples:
         >>> from pathlib import Path
@@ -114,6 +115,7 @@ class Work(ABC):
     token: str | None = None
     force: bool = False
     gpus: bool = True
+    every: str | None = None
 
     @abstractmethod
     def missing(self, scheduler: "Scheduler", *, ended: bool = False) -> Missing:

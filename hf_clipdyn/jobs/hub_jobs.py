@@ -19,7 +19,10 @@ from hf_clipdyn.jobs.base import Job, Scheduler, Work
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, JobInfo, Volume
 
-__all__ = ["HubJobs"]
+__all__ = ["SCHEDULE", "HubJobs", "delete_schedule"]
+
+SCHEDULE = "CLIPDYN_SCHEDULE"
+"""Environment variable of a scheduled job: the namespace, may be empty, and the label of its schedule, with a slash."""
 
 _POLL = 5.0  # seconds
 _LAST_LINES = 10.0  # seconds that a log may lag behind its job
@@ -35,7 +38,7 @@ class HubJobs(Scheduler):
     What the jobs write is below a bucket that all of them mount: ``volume=hf://buckets/me/results:/results`` with
     ``--output /results/results.parquet``. What is done is read from the names of the files in that bucket. Files that
     the jobs read are below a mount too: several volumes are separated by commas. Jobs that are queued or running are
-    not started again. The token is a secret of the jobs.
+    not started again. The token is a secret of the jobs. Work with `Work.every` becomes a schedule (`delete_schedule`).
 
     Settings: ``volume`` (required), ``flavor``, ``timeout``, ``image``, ``python``, ``namespace``, ``attempts``, and
     ``with``, what uv installs (default: ``hf-clipdyn``).
@@ -101,6 +104,8 @@ class HubJobs(Scheduler):
 
     def start(self, jobs: Sequence[Job]) -> str:
         """Submit each job that is not in the queue."""
+        if self.work.every is not None:
+            return "\n".join(self._ask(partial(self._schedule, job)) for job in jobs)
         active, noun = self._ask(self._active, absent={}), self.work.noun
         submitted = {
             job.name: self._ask(partial(self._run, job)) for job in jobs if _digest(job) not in active
@@ -161,29 +166,56 @@ class HubJobs(Scheduler):
         jobs = self._api.list_jobs(status=["SCHEDULING", "RUNNING"], namespace=self.settings.get("namespace"))
         return {job.labels["clipdyn"]: job.id for job in jobs if job.labels and "clipdyn" in job.labels}
 
-    def _run(self, job: Job) -> "JobInfo":
+    def _arguments(self, job: Job) -> dict[str, Any]:
+        """What `run_uv_job` and `create_scheduled_uv_job` are called with, beside the command."""
         from huggingface_hub import get_token
 
         token = self.work.token or get_token()
         given: dict[str, Any] = dict(self._given)
         if "attempts" in given:
             given["attempts"] = int(given["attempts"])
+        return {
+            "script_args": list(job.words),
+            "dependencies": [self.settings.get("with", "hf-clipdyn")],
+            "labels": self._labels(job),
+            "secrets": {"HF_TOKEN": token} if token else None,
+            "volumes": self._volumes,
+            **given,
+        }
+
+    def _run(self, job: Job) -> "JobInfo":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # run_uv_job is experimental
-            started: JobInfo = self._api.run_uv_job(
-                "clipdyn",
-                script_args=list(job.words),
-                dependencies=[self.settings.get("with", "hf-clipdyn")],
-                labels=self._labels(job),
-                secrets={"HF_TOKEN": token} if token else None,
-                volumes=self._volumes,
-                **given,
-            )
+            started: JobInfo = self._api.run_uv_job("clipdyn", **self._arguments(job))
         return started
+
+    def _schedule(self, job: Job) -> str:
+        """Schedule the job unless it is scheduled already; a run that takes longer than the interval is not doubled."""
+        assert self.work.every is not None
+        namespace, digest = self.settings.get("namespace"), _digest(job)
+        known = self._api.list_scheduled_jobs(labels={"clipdyn": digest}, namespace=namespace)
+        if known:
+            return f"The {self.work.noun} is scheduled already, as {known[0].id} ({known[0].schedule})."
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            made = self._api.create_scheduled_uv_job(
+                "clipdyn",
+                schedule=self.work.every,
+                concurrency=False,
+                env={SCHEDULE: f"{namespace or ''}/{digest}"},
+                **self._arguments(job),
+            )
+        return (
+            f"Scheduled the {self.work.noun} as {made.id} ({self.work.every}). It deletes its schedule when the run is "
+            f"complete; `hf jobs scheduled delete {made.id}` deletes it earlier."
+        )
 
     def command(self, job: Job) -> str:
         """The call of `hf jobs` that does the same."""
         words = ["hf", "jobs", "uv", "run", "--detach"]
+        if self.work.every is not None:
+            schedule = f"{SCHEDULE}={self.settings.get('namespace', '')}/{_digest(job)}"
+            words = ["hf", "jobs", "scheduled", "uv", "run", "--no-concurrency", "--env", schedule]
         for name, value in self._given.items():
             words += [f"--{name}", value]
         for name, value in self._labels(job).items():
@@ -192,7 +224,7 @@ class HubJobs(Scheduler):
         for volume in self._volumes:
             words += ["--volume", volume.to_uri()]
         words += ["--with", self.settings.get("with", "hf-clipdyn")]
-        return shlex.join([*words, "clipdyn", *job.words])
+        return shlex.join([*words, *filter(None, [self.work.every]), "clipdyn", *job.words])
 
     def _ask(self, call: Callable[[], Any], **absent: Any) -> Any:
         """Call the Hub; ``absent`` is the answer if what is asked for does not exist."""
@@ -204,6 +236,16 @@ class HubJobs(Scheduler):
             if absent and status_of(error) == 404:
                 return absent["absent"]
             raise self.work.error(f"The {self.work.noun}s cannot be submitted ({reason(error)}).") from error
+
+
+def delete_schedule(schedule: str, token: str | None = None) -> None:
+    """Delete the schedule of this job, given as in `SCHEDULE`; one that is gone already is no error."""
+    from huggingface_hub import HfApi
+
+    namespace, _, digest = schedule.partition("/")
+    api = HfApi(token=token)
+    for known in api.list_scheduled_jobs(labels={"clipdyn": digest}, namespace=namespace or None):
+        api.delete_scheduled_job(scheduled_job_id=known.id, namespace=namespace or None)
 
 
 def _volume(text: str) -> "Volume":

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.relation import Seen, keyed
+from hf_clipdyn.benchmarks.registry import kinds, kinds_read, relations
+from hf_clipdyn.benchmarks.relation import Relation, Seen, keyed, relation_terms
 from hf_clipdyn.benchmarks.relations.critical_bands import CriticalBands
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
 from hf_clipdyn.benchmarks.relations.turns import Turns
 from hf_clipdyn.metrics.shape_bias import answer_shares
 from hf_clipdyn.results.row import Cell
+from hf_clipdyn.results.terms import KindTerms
 
 COMMON = Common(show_progress=False)
 SAMPLES = (0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
@@ -270,3 +271,18 @@ def test_octaves_need_the_same_levels_and_neighbours():
     assert not channel(rows[rows["condition"] == "none"]), "noise without octaves has no channel"
     without = rows[(rows["level"] > 0) | (rows["condition"] == "none")]
     assert channel(without)["tolerated_noise", "octave_0"].value == pytest.approx(0.05, rel=0.1)
+
+
+def test_every_relation_asks_a_question_of_its_own_and_keeps_the_title_of_the_kind_that_it_reads():
+    questions = [relation.terms.question for relation in relations().values()]
+    assert len(set(questions)) == len(questions)
+    assert all(question.endswith("?") for question in questions)
+    for relation in relations().values():
+        for kind in kinds_read(relation).values():
+            assert relation_terms(relation, kind.terms).of == kind.terms.title
+
+    class Own(Relation):
+        name = "own"
+        terms = KindTerms(title="Own", terms={})
+
+    assert relation_terms(Own, None).question == "Own"

@@ -580,6 +580,34 @@ def job_logs(state: State, request: Request, match: "re.Match[str]") -> Response
     return Response(200, body.encode(), {"Content-Type": "text/event-stream"})
 
 
+@route("schedule-job", "POST", r"/api/scheduled-jobs/(?P<owner>[^/]+)", writes=True)
+def schedule_job(state: State, request: Request, match: "re.Match[str]") -> Response:
+    wish = request.json()
+    spec = wish["jobSpec"] | {"secrets": sorted(wish["jobSpec"].get("secrets", {}))}
+    schedule = wish | {
+        "id": f"{next(state.ids):024x}",
+        "jobSpec": spec,
+        "owner": {"id": "1" * 24, "name": match["owner"], "type": "user"},
+    }
+    state.schedules.append(schedule)
+    return Response.json(schedule)
+
+
+@route("schedules", "GET", r"/api/scheduled-jobs/(?P<owner>[^/]+)")
+def schedules(state: State, request: Request, match: "re.Match[str]") -> Response:
+    if request.role is None:
+        return failure(401, "Invalid username or password.")
+    return Response.json([one for one in state.schedules if one["owner"]["name"] == match["owner"]])
+
+
+@route("delete-schedule", "DELETE", r"/api/scheduled-jobs/(?P<owner>[^/]+)/(?P<id>[0-9a-f]{24})", writes=True)
+def delete_schedule(state: State, request: Request, match: "re.Match[str]") -> Response:
+    if match["id"] not in [one["id"] for one in state.schedules]:
+        return failure(404, "Scheduled job not found")
+    state.schedules = [one for one in state.schedules if one["id"] != match["id"]]
+    return Response.json({})
+
+
 @route("bucket-tree", "GET", r"/api/buckets/(?P<id>[^/]+/[^/]+)/tree(?:/(?P<prefix>.+))?")
 def bucket_tree(state: State, request: Request, match: "re.Match[str]") -> Response:
     if match["id"] not in state.buckets:

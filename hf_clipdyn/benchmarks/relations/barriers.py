@@ -42,6 +42,7 @@ class Barriers(Relation):
     name = "barriers"
     terms = KindTerms(
         title="Barriers between weights",
+        question="Does the loss rise between two revisions?",
         rank=232,
         terms={
             f"barrier_{name}": Term(

@@ -26,6 +26,7 @@ class ErrorConsistency(Relation):
     name = "error_consistency"
     terms = KindTerms(
         title="Error consistency",
+        question="Who fails on the same images?",
         rank=200,
         terms={
             "kappa": Term(

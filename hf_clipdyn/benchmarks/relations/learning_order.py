@@ -33,6 +33,7 @@ class LearningOrder(Relation):
     name = "learning_order"
     terms = KindTerms(
         title="Learning of single items",
+        question="Which images are learned when?",
         rank=210,
         terms={
             "learned": Term(
@@ -102,6 +103,7 @@ class LearningOrder(Relation):
         },
         references=(
             Reference(role="chance", title="random learner of the same accuracies", joins=NUMBER_JOINS),
+            Reference(role="value", name=_SEEDS, title="all seeds"),
         ),
     )
     reads = ANSWERED

@@ -35,6 +35,7 @@ class Representation(Relation):
     name = "representation"
     terms = KindTerms(
         title="Change of the representation",
+        question="When does each layer settle?",
         rank=220,
         terms={
             "cka_debiased": Term(
@@ -50,6 +51,7 @@ class Representation(Relation):
                 title="progress of the layer",
                 meaning="Debiased CKA with the last revision, relative to that of the first one: 0 at the start, 1 at "
                 "the end. The CKA itself favours lower layers, which resemble their end before training.",
+                by_layer=True,
             ),
             "angular_shape_distance": Term(
                 title="angular shape distance",
