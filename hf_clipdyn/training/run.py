@@ -60,6 +60,7 @@ from hf_clipdyn.training.model import (
 )
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule, check_optimizer
 from hf_clipdyn.training.source import Source
+from hf_clipdyn.training.watcher import Watcher, check_evaluation
 
 __all__ = ["Session", "TrainingSummary", "open_session", "train"]
 
@@ -138,6 +139,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     # What has no such name is refused before anything is written.
     make_loss(config.loss)
     check_optimizer(config.optim)
+    check_evaluation(config)
     callbacks = [*own_callbacks(), *callbacks]
     folder = output_folder(config)
     if not draws_bars(config):
@@ -286,16 +288,22 @@ class _Run:
         accelerator.wait_for_everyone()
         self._start_trackers()
         interruption = Interruption()
+        watcher = None
+        if config.evaluate is not None and accelerator.is_main_process:
+            watcher = Watcher(config, self._folder, self._repo_id, self._store)
         with ExitStack() as stack:
             publishers: list[Publisher] = []
             if accelerator.is_main_process:
                 publishers = [stack.enter_context(publisher) for publisher in self._publishers()]
                 for publisher in publishers:
                     publisher.check()
+                if watcher is not None:
+                    stack.enter_context(watcher)
                 if not config.quiet:
                     for line in self._beginning():
                         say(line)
-            training.run([interruption, *self._callbacks(publishers, own)])
+            beside = [] if watcher is None else [watcher]
+            training.run([interruption, *self._callbacks(publishers, [*beside, *own])])
             stopped = interruption.signal if training.epoch < training.epochs else None
             if stopped is not None:
                 # A launcher ends all processes when one has left, so none does before the store has its revisions.
@@ -313,8 +321,11 @@ class _Run:
             if not publishers:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
+            following = f"evaluate {self._repo_id} --store {shlex.quote(str(self._store))}"
+            if watcher is not None and watcher.finish():
+                following = f"report {shlex.quote(str(self._folder))}"
             if not config.quiet:
-                say(f"Next: clipdyn evaluate {self._repo_id} --store {shlex.quote(str(self._store))}")
+                say(f"Next: clipdyn {following}")
             return TrainingSummary(
                 repo_id=self._repo_id,
                 store=self._store,
