@@ -348,10 +348,11 @@ class _Run:
             if not publishers:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
-            if watcher is not None:
-                watcher.finish()
+            following = f"evaluate {self._repo_id} --store {shlex.quote(str(self._store))}"
+            if watcher is not None and watcher.finish():
+                following = f"report {shlex.quote(str(self._folder))}"
             if not config.quiet:
-                say(f"Next: clipdyn evaluate {self._repo_id} --store {shlex.quote(str(self._store))}")
+                say(f"Next: clipdyn {following}")
             return TrainingSummary(
                 repo_id=self._repo_id,
                 store=self._store,

@@ -96,11 +96,15 @@ class Watcher(Callback):
         del training
         self._check()
 
-    def finish(self) -> None:
-        """Measure what is missing, and the texts of the last revision; called when all revisions are published."""
+    def finish(self) -> bool:
+        """Measure what is missing, and the texts of the last revision; called when all revisions are published.
+
+        Returns:
+            Whether the table is complete.
+        """
         self._check()
         if self._died:
-            return
+            return False
         self._end()  # a process that watches cannot know that this revision was the last one
         if not self._quiet:
             say(f"The evaluation completes {self._output}.")
@@ -110,8 +114,9 @@ class Watcher(Callback):
         except subprocess.TimeoutExpired:
             self._end()
             say(f"The evaluation is not complete after {duration(self._limit)}. {self._remedy}")
-            return
+            return False
         self._check()
+        return not self._died
 
     def _start(self, *words: str) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as output:

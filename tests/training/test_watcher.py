@@ -66,7 +66,9 @@ def test_the_table_has_every_revision_when_the_run_ends_and_the_weights_are_thos
     alone = finished(flags("alone", num_train_epochs=1))
     beside = finished(flags("beside", num_train_epochs=1, evaluate="embedded"))
     assert hashes(beside.store) == hashes(alone.store)
-    assert "the evaluation" not in capfd.readouterr().err
+    error = capfd.readouterr().err
+    assert "the evaluation" not in error
+    assert f"Next: clipdyn report {tmp_path / 'beside'}" in error
     table = pd.read_parquet(tmp_path / "beside" / "results.parquet")
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     assert set(table["texts"]) == {"own", "last"}
