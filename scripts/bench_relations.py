@@ -157,7 +157,7 @@ def varied(trials: pd.DataFrame, run: int) -> pd.DataFrame:
     columns = {}
     for name in {"decision", "ranking"} & set(trials):
         values = trials[name].to_numpy(copy=True)
-        chosen = np.flatnonzero(rng.random(len(values)) < 0.1)
+        chosen = np.flatnonzero((rng.random(len(values)) < 0.1) & trials[name].notna())
         values[chosen] = values[rng.permutation(chosen)]
         columns[name] = pd.Series(values, trials.index, trials[name].dtype)
     if "vector" in trials:

@@ -390,7 +390,7 @@ def delete_trials(
     Args:
         trials: see `kept_trials`.
         kinds: of benchmarks.
-        older_than: delete only what was not changed for so many days.
+        older_than: days; delete only what has not changed for longer.
 
     Raises:
         UnknownNameError, ConfigError: see `chosen_entries`.
