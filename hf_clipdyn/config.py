@@ -508,10 +508,13 @@ class Submission:
         whole=True,
     )
     print_command: bool = option(False, "Print the commands that `submit` would run, and run nothing.")
+    wait: bool = option(False, "Wait for jobs of hf-jobs, and print their logs.")
 
     def __post_init__(self) -> None:
         if self.submit is None and (self.submit_setting or self.print_command):
             raise ConfigError("`submit_setting` and `print_command` require --submit.")
+        if self.submit is None and self.wait:
+            raise ConfigError("`wait` requires --submit.")
 
 
 @cache

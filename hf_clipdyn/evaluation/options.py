@@ -54,9 +54,10 @@ class Evaluate(Submission):
     def __post_init__(self) -> None:
         if self.submit is None and (self.shards != 1 or self.submit_setting or self.print_command):
             raise ConfigError("`shards`, `submit_setting` and `print_command` require --submit.")
-        if self.every is not None and (self.submit != "hf-jobs" or self.shards != 1):
+        super().__post_init__()
+        if self.every is not None and (self.submit != "hf-jobs" or self.shards != 1 or self.wait):
             raise ConfigError(
-                "`every` repeats one job of the Hub: give --submit hf-jobs, and leave out `shards`."
+                "`every` repeats one job of the Hub: give --submit hf-jobs, and leave out `shards` and `wait`."
             )
         if self.submit is not None and self.dry_run:
             raise ConfigError("A dry run starts no jobs: leave out `dry_run` or `submit`.")

@@ -1,24 +1,33 @@
 """Jobs on the Hub's machines (`run_uv_job`)."""
 
 import hashlib
+import logging
+import math
 import shlex
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from hf_clipdyn.errors import ClipDynError, ConfigError, counted, shown
-from hf_clipdyn.hub import reason, status_of
+from hf_clipdyn.errors import ClipDynError, ConfigError, counted, printable, shown
+from hf_clipdyn.hub import RetryPolicy, attempt, reason, status_of
 from hf_clipdyn.jobs.base import Job, Scheduler, Work
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi, Volume
+    from huggingface_hub import HfApi, JobInfo, Volume
 
 __all__ = ["SCHEDULE", "HubJobs", "delete_schedule"]
 
 SCHEDULE = "CLIPDYN_SCHEDULE"
 """Environment variable of a scheduled job: the namespace, may be empty, and the label of its schedule, with a slash."""
+
+_POLL = 5.0  # seconds
+_LAST_LINES = 10.0  # seconds that a log may lag behind its job
+
+_log = logging.getLogger(__name__)
 
 _EXAMPLE = "--submit-setting volume=hf://buckets/me/results:/results"
 
@@ -38,9 +47,11 @@ class HubJobs(Scheduler):
     name = "hf-jobs"
     _PASSED = ("flavor", "timeout", "image", "python", "namespace", "attempts")
     known = (*_PASSED, "volume", "with")
+    can_wait = True
 
     def __init__(self, work: Work, settings: Mapping[str, str]) -> None:
         super().__init__(work, settings)
+        self._names: dict[str, str] = {}  # of the jobs, by their id on the Hub
         self._volumes = [_volume(text) for text in settings.get("volume", "").split(",")]
         for option, path in work.writes:
             if (mount := self._mount(path)) is None or mount.type != "bucket":
@@ -95,8 +106,13 @@ class HubJobs(Scheduler):
         """Submit each job that is not in the queue."""
         if self.work.every is not None:
             return "\n".join(self._ask(partial(self._schedule, job)) for job in jobs)
-        active, noun = self._ask(self._active, absent=set()), self.work.noun
-        urls = [self._ask(partial(self._run, job)) for job in jobs if _digest(job) not in active]
+        active, noun = self._ask(self._active, absent={}), self.work.noun
+        submitted = {
+            job.name: self._ask(partial(self._run, job)) for job in jobs if _digest(job) not in active
+        }
+        self._names = {info.id: name for name, info in submitted.items()}
+        self._names |= {active[_digest(job)]: job.name for job in jobs if _digest(job) in active}
+        urls = [info.url for info in submitted.values()]
         waiting = f", {len(jobs) - len(urls)} are queued or running already" if len(urls) < len(jobs) else ""
         listing = "".join(f"\n  {url}" for url in urls)
         return (
@@ -111,13 +127,44 @@ class HubJobs(Scheduler):
     def _labels(self, job: Job) -> dict[str, str]:
         return {"clipdyn": _digest(job), self.work.noun: job.name}
 
-    def _active(self) -> set[str]:
-        jobs = self._api.list_jobs(namespace=self.settings.get("namespace"))
-        return {
-            (job.labels or {}).get("clipdyn", "")
-            for job in jobs
-            if job.status.stage in ("SCHEDULING", "RUNNING")
-        }
+    def wait(self) -> str:
+        """Until the jobs have ended; their logs go to standard error, with their names if there are several."""
+        threads = [Thread(target=self._follow, args=job, daemon=True) for job in self._names.items()]
+        for thread in threads:
+            thread.start()
+        # A time-out or a server that restarts ends no job: waiting goes on.
+        policy = RetryPolicy(patience=math.inf, first=math.inf)
+        ended = self._ask(lambda: attempt(self._wait_for_all, policy))
+        for thread in threads:
+            thread.join(_LAST_LINES)
+        failed = [info for info in ended if info.status.stage != "COMPLETED"]
+        if not failed:
+            return ""
+        lines = [
+            f"  {self._names[info.id]}: {info.status.message or info.status.stage}, {info.url}"
+            for info in failed
+        ]
+        head = f"{len(failed)} of {counted(len(ended), self.work.noun)} failed:"
+        return "\n".join([head, *lines, ""])
+
+    def _wait_for_all(self) -> "list[JobInfo]":
+        namespace = self.settings.get("namespace")
+        return self._api.wait_for_job(list(self._names), poll_interval=_POLL, namespace=namespace)
+
+    def _follow(self, job_id: str, name: str) -> None:
+        """Print the lines of a job's log as they come."""
+        start = f"{name}: " if len(self._names) > 1 else ""
+        try:
+            namespace = self.settings.get("namespace")
+            for line in self._api.fetch_job_logs(job_id=job_id, follow=True, namespace=namespace):
+                print(printable(f"{start}{line.rstrip()}"), file=sys.stderr, flush=True)
+        except Exception as error:  # the job goes on without its log
+            _log.warning(f"The log of {name} ends here ({reason(error)}); the {self.work.noun} goes on.")
+
+    def _active(self) -> dict[str, str]:
+        """The jobs that are queued or running: their id by what they do."""
+        jobs = self._api.list_jobs(status=["SCHEDULING", "RUNNING"], namespace=self.settings.get("namespace"))
+        return {job.labels["clipdyn"]: job.id for job in jobs if job.labels and "clipdyn" in job.labels}
 
     def _arguments(self, job: Job) -> dict[str, Any]:
         """What `run_uv_job` and `create_scheduled_uv_job` are called with, beside the command."""
@@ -136,10 +183,11 @@ class HubJobs(Scheduler):
             **given,
         }
 
-    def _run(self, job: Job) -> str:
+    def _run(self, job: Job) -> "JobInfo":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # run_uv_job is experimental
-            return str(self._api.run_uv_job("clipdyn", **self._arguments(job)).url)
+            started: JobInfo = self._api.run_uv_job("clipdyn", **self._arguments(job))
+        return started
 
     def _schedule(self, job: Job) -> str:
         """Schedule the job unless it is scheduled already; a run that takes longer than the interval is not doubled."""
@@ -191,7 +239,7 @@ class HubJobs(Scheduler):
 
 
 def delete_schedule(schedule: str, token: str | None = None) -> None:
-    """Delete the schedule of this job, given as in `SCHEDULE`; one that is gone already is no error."""
+    """Delete the schedule of this job, given as in `SCHEDULE`, unless it is gone already."""
     from huggingface_hub import HfApi
 
     namespace, _, digest = schedule.partition("/")

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.relation import Seen, keyed
+from hf_clipdyn.benchmarks.registry import kinds, kinds_read, relations
+from hf_clipdyn.benchmarks.relation import Relation, Seen, keyed, relation_terms
 from hf_clipdyn.benchmarks.relations.critical_bands import CriticalBands
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
 from hf_clipdyn.benchmarks.relations.turns import Turns
 from hf_clipdyn.metrics.shape_bias import answer_shares
 from hf_clipdyn.results.row import Cell
+from hf_clipdyn.results.terms import KindTerms
 
 COMMON = Common(show_progress=False)
 SAMPLES = (0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
@@ -43,6 +44,8 @@ def seen(kind, trials, samples, seed=0):
         lambda _, columns: trials if columns is None else trials[list(columns)],
         lambda _: keyed(declared.answers(trials)),
         lambda _: {},
+        lambda _: declared.score(trials, COMMON),
+        lambda _, make, own: make(own),
     )
 
 
@@ -212,10 +215,10 @@ def masked(tolerated, levels=(0.0, 0.02, 0.04, 0.08, 0.16), clean=0.9):
     return pd.concat(blocks, ignore_index=True)
 
 
-def channel(trials, common=COMMON):
+def channel(trials, common=COMMON, role="value"):
     run = [seen("noise", trials, one) for one in SAMPLES[:2]]
     numbers = [one for one in CriticalBands.trace(run, common) if one.at == run[0].cell.revision]
-    return {(one.metric, one.condition): one for one in numbers}
+    return {(one.metric, one.condition): one for one in numbers if one.role == role}
 
 
 def test_the_channel_of_noise_in_octaves_is_recovered():
@@ -242,6 +245,23 @@ def test_thresholds_outside_the_levels_are_censored():
     )
 
 
+def test_people_and_networks_are_beside_the_octaves_if_the_user_has_their_tables(monkeypatch, real_data):
+    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
+    trials = masked({"octave_2": 0.05, "octave_3": 0.05, "octave_4": 0.05, "octave_5": 0.05})
+    assert not channel(trials, role="human")
+    monkeypatch.setenv("CLIPDYN_DATA", str(real_data("critical-band").parent))
+    people, networks = channel(trials, role="human"), channel(trials, role="baseline")
+    octaves = ["octave_2", "octave_3", "octave_4"]
+    assert [name for _, name in people if name] == [name for _, name in networks if name] == octaves
+    assert people["tolerated_noise", "octave_3"].value == pytest.approx(0.058, abs=0.0005)
+    assert people["tolerated_noise", "octave_4"].value == pytest.approx(0.045, abs=0.0005)
+    assert "loudest level" in people["tolerated_noise", "octave_2"].note
+    assert "only 2 bands" in people["bandwidth", ""].note
+    median = networks["tolerated_noise", "octave_3"]
+    assert (median.value, median.n) == (pytest.approx(0.0241, abs=0.0001), 83), "two networks see nothing"
+    assert networks["bandwidth", ""].value == pytest.approx(3.905, abs=0.001)
+
+
 def test_octaves_need_the_same_levels_and_neighbours():
     rows = masked({"octave_0": 0.05, "octave_1": 0.05, "octave_2": 0.05})
     odd = rows[~((rows["condition"] == "octave_1") & (rows["level"] == 0.04))]
@@ -251,3 +271,18 @@ def test_octaves_need_the_same_levels_and_neighbours():
     assert not channel(rows[rows["condition"] == "none"]), "noise without octaves has no channel"
     without = rows[(rows["level"] > 0) | (rows["condition"] == "none")]
     assert channel(without)["tolerated_noise", "octave_0"].value == pytest.approx(0.05, rel=0.1)
+
+
+def test_every_relation_asks_a_question_of_its_own_and_keeps_the_title_of_the_kind_that_it_reads():
+    questions = [relation.terms.question for relation in relations().values()]
+    assert len(set(questions)) == len(questions)
+    assert all(question.endswith("?") for question in questions)
+    for relation in relations().values():
+        for kind in kinds_read(relation).values():
+            assert relation_terms(relation, kind.terms).of == kind.terms.title
+
+    class Own(Relation):
+        name = "own"
+        terms = KindTerms(title="Own", terms={})
+
+    assert relation_terms(Own, None).question == "Own"

@@ -74,7 +74,8 @@ class Geometry(ImageKind[KindSettings]):
     schemas = ("labels", "captions")
     terms = KindTerms(
         title="Geometry of the embeddings",
-        rank=95,
+        question="How far apart are images and texts?",
+        rank=222,
         terms={
             "gap": Term(
                 title="modality gap",

@@ -60,7 +60,8 @@ class Simplicity(LabelledKind[KindSettings]):
     schemas = ("labels",)
     terms = KindTerms(
         title="Simplicity of what is learned",
-        rank=22,
+        question="How much would a simple model explain?",
+        rank=232,
         terms={
             "explained_share": Term(
                 title="explained by a simple model",

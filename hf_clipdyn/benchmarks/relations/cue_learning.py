@@ -30,6 +30,7 @@ from hf_clipdyn.results.terms import KindTerms, Reference, Term
 __all__ = ["CueLearning"]
 
 _EARLY, _LATE = (0.1, 0.2), (0.9, 1.0)  # shares of the samples of the run
+_SEEDS = "seeds"
 _ANSWERS = ("shape", "texture", "other")
 _EXEMPLARS = ("shape_exemplar", "texture_exemplar")
 _COLUMNS = ("item", "shape", "texture", *_EXEMPLARS, "protocol", "decision", "cue", "observer")
@@ -50,6 +51,7 @@ class CueLearning(Relation):
     name = "cue_learning"
     terms = KindTerms(
         title="Learning of shape and texture",
+        question="When do answers turn from texture to shape?",
         rank=215,
         terms={
             **{
@@ -90,6 +92,7 @@ class CueLearning(Relation):
         references=(
             Reference(role="chance", title="the same answers in random order", joins=_JOINS),
             Reference(role="human", name=OBSERVERS, title="people", joins=("metric",)),
+            Reference(role="value", name=_SEEDS, title="all seeds"),
         ),
     )
     reads = ("shape_bias", "decodability")
@@ -116,7 +119,7 @@ class CueLearning(Relation):
             for cue in by_cue:
                 leads = [one[key][cue][0] if key in one else math.nan for one in each]
                 known = np.array([one for one in leads if not math.isnan(one)])
-                columns: dict[str, Any] = {"reference": "seeds", "n": len(known), "n_clusters": len(known)}
+                columns: dict[str, Any] = {"reference": _SEEDS, "n": len(known), "n_clusters": len(known)}
                 if len(known) < len(leads):
                     note = f"it is defined in {len(known)} of {len(leads)} seeds"
                     yield related(key, f"{cue}_lead", math.nan, note=note, **columns)
@@ -185,7 +188,7 @@ def _curves(run: Sequence[Seen]) -> _Curves:
 
 def _points(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
     if one.cell.kind == Decodability.name:
-        for number in Decodability.score(one.trials(), Common(n_resamples=0)):
+        for number in one.numbers:
             if number.role == "value" and number.metric in OTHER_CUE:
                 yield (
                     NumberKey(metric="", probe=number.probe, layer=number.layer),

@@ -26,6 +26,7 @@ class ErrorConsistency(Relation):
     name = "error_consistency"
     terms = KindTerms(
         title="Error consistency",
+        question="Who fails on the same images?",
         rank=200,
         terms={
             "kappa": Term(
@@ -82,6 +83,7 @@ class ErrorConsistency(Relation):
     )
     reads = ANSWERED
     pairs = ("previous", "last", "seeds", "people")
+    between_arms = True
 
     @staticmethod
     def relate(a: Seen, b: Seen, common: Common) -> Iterator[Number]:
