@@ -27,16 +27,19 @@ are in the table beside those of kinds: in the cell of revision ``a``, whose kin
 names ``b``; trajectories keep it apart, while ``other`` may differ from point to point.
 """
 
+import math
 from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar, get_args
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.answers import Answers
 from hf_clipdyn.benchmarks.settings import Common
+from hf_clipdyn.metrics.bootstrap import student_interval
 from hf_clipdyn.results.row import Cell, Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference
 
@@ -53,6 +56,7 @@ __all__ = [
     "Seen",
     "in_common",
     "keyed",
+    "mean_of_seeds",
     "related",
     "relation_terms",
 ]
@@ -269,6 +273,21 @@ def related(key: NumberKey, metric: str, value: float, **columns: Any) -> Number
         **columns: further columns and the influence.
     """
     return Number(**vars(key) | {"metric": metric, "value": float(value)} | columns)
+
+
+def mean_of_seeds(key: NumberKey, metric: str, values: Sequence[float], common: Common) -> Number:
+    """The mean of a number of several runs, with Student's interval over them; NaN if it is undefined in one run."""
+    known = np.array([one for one in values if not math.isnan(one)])
+    n = len(known)
+    columns: dict[str, Any] = {"reference": "seeds", "n": n, "n_clusters": n}
+    if n < len(values):
+        note = f"it is defined in {n} of {len(values)} seeds"
+        return related(key, metric, math.nan, note=note, **columns)
+    if common.n_resamples:
+        error = known.var(ddof=1) / n
+        ends = student_interval(known.mean(), error, "linear", common.confidence_level, n - 1)
+        columns |= dict(zip(("ci_low", "ci_high"), ends, strict=True))
+    return related(key, metric, known.mean(), **columns)
 
 
 def relation_terms(relation: type[Relation], kind: KindTerms | None) -> KindTerms:

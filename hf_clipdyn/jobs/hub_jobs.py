@@ -239,7 +239,7 @@ class HubJobs(Scheduler):
 
 
 def delete_schedule(schedule: str, token: str | None = None) -> None:
-    """Delete the schedule of this job, given as in `SCHEDULE`, unless it is gone already."""
+    """Delete the schedule of this job, given as in `SCHEDULE`; no error if it is gone already."""
     from huggingface_hub import HfApi
 
     namespace, _, digest = schedule.partition("/")

@@ -526,7 +526,7 @@ def _clock_faults(samples: Sequence[Sample], clock: Mapping[int, float]) -> Iter
         rates = [(clock[x] - clock[y]) / _steps(samples, x, y) for x, y in ((a, b), (c, d))]
         if abs(clock[b] - clock[c]) <= error(b, c) and min(rates) * _steps(samples, b, c) > 20 * error(b, c):
             sentence = (
-                f"{names[c]} is no older than {names[b]}: unused embeddings have decayed by {-clock[c]:.4f}."
+                f"{names[c]} is not older than {names[b]}: unused embeddings have decayed by {-clock[c]:.4f}."
             )
             yield _Blame("clock", c, "", 0.0, sentence)
 
