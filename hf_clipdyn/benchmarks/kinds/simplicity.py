@@ -256,16 +256,16 @@ def _explained(rows: pd.DataFrame, name: str, common: Common) -> Iterator[Number
     shown = {key: one for key, one in result.items() if common.n_resamples or not key.endswith("_ci")}
     for key in _BITS:
         influence = result["influences"][key]
-        yield number(
+        is_share = key != "information"
+        found = number(
             shown,
             key,
-            variant="" if key == "information" else name,
+            variant=name if is_share else "",
             n_clusters=len(rows),
             influence=None if np.isnan(influence).any() else by_item(influence, rows["item"]),
-            **(
-                {} if key == "information" else {"interpretable": bool(result["information"] >= _FEWEST_BITS)}
-            ),
         )
+        enough = bool(result["information"] >= _FEWEST_BITS)
+        yield replace(found, interpretable=enough) if is_share else found
 
 
 def _kappa(rows: pd.DataFrame, name: str, common: Common) -> Number:
