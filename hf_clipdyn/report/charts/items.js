@@ -26,7 +26,8 @@ function mountItems(element, benchmark) {
     shown = row;
     const one = run();
     const map = part.runs[one.name][Number(way.value())];
-    picture.replaceChildren(...(map && row !== null ? itemBeside(part, map, row, one, sheets) : []));
+    picture.replaceChildren(...(map && row !== null
+      ? [...itemBeside(part, map, row, one, sheets), ...lessonBeside(DATA.parts.lessons?.[benchmark.name], map, row, one)] : []));
   };
   live(element, ["hidden", key("way"), key("run")], () => {
     const one = run();
@@ -93,6 +94,20 @@ function itemBeside(part, map, row, run, sheets) {
   const answers = { part: stimuli, run, way: 0, sheets, ...readAnswers(stimuli, run, 0) };
   return [h("p", { class: "quiet" }, [title, other, stimuli.why].filter(Boolean).join(" ")),
     h("ul", { class: "stimuli" }, stimulus({ ...answers, now: columnAt(answers) }, at, { brief: true }))];
+}
+
+/** The training images that came just before the image was learned, of the nearest row that has them. */
+function lessonBeside(lessons, map, row, run) {
+  if (lessons?.why) return [h("p", { class: "quiet" }, `What training showed before: ${lessons.why}`)];
+  const known = lessons?.run === run.name ? map.items.map((item, i) => ({ i, lesson: lessons.items[item] })).filter(({ lesson }) => lesson) : [];
+  if (!known.length) return [];
+  const { i, lesson } = known.reduce((best, each) => (Math.abs(each.i - row) < Math.abs(best.i - row) ? each : best));
+  return [h("p", { class: "quiet" }, [
+    `${i === row ? "It" : `The nearest row with this: image ${map.items[i]}, ${map.labels[i]}, which`} is first right at ${lesson.revision}.`,
+    `Of the last ${count(lessons.compared)} training images between ${lesson.before} and ${lesson.revision}, these are nearest in the embedding of ${lesson.revision}, with their cosines.`,
+    "That they are near does not mean that they taught the answer."].join(" ")),
+  h("ul", { class: "lessons" }, lesson.pictures.map((src, at) =>
+    h("li", {}, h("img", { src, alt: `Training image, cosine ${number(lesson.similar[at], 3)}` }), h("span", {}, number(lesson.similar[at], 3)))))];
 }
 
 function itemWords(map, run, way) {
