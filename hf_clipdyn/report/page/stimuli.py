@@ -30,7 +30,15 @@ from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.report.page.views import gallery_cells, label_names, local_source, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
-__all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
+__all__ = [
+    "MOST_BYTES",
+    "StimuliChoice",
+    "data_uri",
+    "forbidden",
+    "payload",
+    "stimuli_choice",
+    "thumbnail",
+]
 
 StimuliChoice = Literal["none", "thumbnails"]
 """What a report shows of the stimuli themselves; the answers to them are always shown."""
@@ -229,7 +237,7 @@ class _Shelf:
         except UnknownNameError:
             return cls(None, f"The data set {album.dataset} is not known here.", (), album.gallery)
         metadata, classes = builder.metadata, tuple(getattr(builder, "classes", ()))
-        why = _forbidden(metadata, stimuli)
+        why = forbidden(metadata, stimuli)
         if why and (classes or not _numbered(album.gallery)):
             return cls(None, why, classes, album.gallery)
         given = data_dirs.get(album.dataset)
@@ -279,7 +287,8 @@ def _numbered(gallery: Gallery) -> bool:
     return gallery.answer == "class" and truth is not None and pd.api.types.is_numeric_dtype(truth)
 
 
-def _forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
+def forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
+    """Why the images of a data set are not shown; empty if they are."""
     if stimuli == "none":
         return "The report was written without pictures (--stimuli none)."
     if not facts.may_redistribute:
@@ -326,6 +335,11 @@ def _thumbnail(cell: Mapping[str, Any] | None) -> Image.Image | None:
         image = decode_image(cell).convert("RGB")
     except OSError:
         return None
+    return thumbnail(image)
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    """The image, made small in place unless it is small already."""
     if max(image.size) > _SMALL:
         image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     return image
@@ -563,7 +577,7 @@ class _Sheet:
             corner = (number % columns) * width, (number // columns) * height
             sheet.paste(image, corner)
             boxes.append([*corner, *image.size])
-        return {"uri": _data_uri(sheet), "boxes": boxes}
+        return {"uri": data_uri(sheet), "boxes": boxes}
 
 
 def _maps_of(frame: pd.DataFrame) -> dict[str, Any] | None:
@@ -586,7 +600,7 @@ def _maps_of(frame: pd.DataFrame) -> dict[str, Any] | None:
                 sheet[_TILE * place : _TILE * (place + 1), _TILE * at : _TILE * (at + 1)] = tile
     if len(missing) == len(frame):
         return None
-    uri, tiles = _data_uri(Image.fromarray(sheet)), {"tile": _TILE, "width": across, "height": rows}
+    uri, tiles = data_uri(Image.fromarray(sheet)), {"tile": _TILE, "width": across, "height": rows}
     return {"uri": uri, "columns": columns, "missing": missing, **tiles}
 
 
@@ -597,7 +611,7 @@ def _map_of(value: Any) -> NDArray[np.uint8] | None:
     return np.frombuffer(value, np.uint8).reshape(KEPT_MAP)
 
 
-def _data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image) -> str:
     """An image as the smaller one of PNG and WebP."""
     png, webp = io.BytesIO(), io.BytesIO()
     image.save(png, "PNG")  # optimize takes twice the time for one hundredth of the bytes
