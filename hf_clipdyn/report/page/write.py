@@ -4,7 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -110,7 +110,9 @@ def write_report(
         # What cannot be read stops here, before the figures.
         part = _try_it(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
         look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
-        drawing = figures_meanwhile(study, output / "figures", **look) if figures else nullcontext({})
+        drawing: AbstractContextManager[dict[str, bytes]] = (
+            figures_meanwhile(study, output / "figures", **look) if figures else nullcontext({})
+        )
         with drawing as drawn:  # a wrong style stops here
             text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=part)
         write_atomically(page, text)
