@@ -24,7 +24,8 @@ from hf_clipdyn.evaluation.answers import LoadedRevisions, measured_revisions
 from hf_clipdyn.preprocess import resize_and_crop
 from hf_clipdyn.report.answers import Related, RunAnswers, related_numbers, run_answers
 from hf_clipdyn.report.charts.items import learning_of
-from hf_clipdyn.report.page.stimuli import StimuliChoice, data_uri, forbidden, thumbnail
+from hf_clipdyn.report.page.sheets import data_uri, small
+from hf_clipdyn.report.page.stimuli import StimuliChoice, forbidden
 from hf_clipdyn.report.page.views import evenly, gallery_cells, local_source, read_gallery
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.revisions.listing import open_measured
@@ -94,7 +95,7 @@ def _items(answers: RunAnswers, pictures: "_Pictures", training: "_Training") ->
             lessons[str(item)] = {
                 "revision": revision,
                 "before": before,
-                "pictures": [data_uri(thumbnail(images[place].copy())) for place in places],
+                "pictures": [data_uri(small(images[place].copy())) for place in places],
                 "similar": [round(float(cosine), 3) for cosine in cosines],
             }
     return lessons
