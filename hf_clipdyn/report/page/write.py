@@ -143,8 +143,8 @@ def render(
 ) -> str:
     """The page as one text; arguments as of `write_report`.
 
-    ``drawn`` is what `figures_meanwhile` gives, ``try_it`` what `tryit.payload` does, ``lessons`` what `lessons.payload`
-    does.
+    ``drawn`` is what `figures_meanwhile` gives, ``try_it`` and ``lessons`` what `tryit.payload` and `lessons.payload`
+    do.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
