@@ -1,15 +1,9 @@
 """`clipdyn demo`: the whole study on the embedded world: train, publish, evaluate, report.
 
-Training takes one core. On a second one, another process (`_follow`) measures the revisions as they appear.
+Training takes one core. On a second one, another process measures the revisions as they appear (``--evaluate``).
 """
 
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hf_clipdyn.errors import ClipDynError, PublishError
@@ -17,7 +11,7 @@ from hf_clipdyn.files import delete
 
 __all__ = ["Demo", "run_demo"]
 
-_SUITE, _DYNAMICS = "embedded", "dynamics"
+_SUITES = ("embedded", "dynamics")
 
 
 @dataclass(frozen=True)
@@ -80,17 +74,20 @@ def run_demo(
             delete(path)
 
     run, store = repository(config), folder / "hub"
-    trained = _has_revision(run, store, epoch_name(config.num_train_epochs))
-    with nullcontext() if trained else _measured_meanwhile(run, store, results):
-        summary = train(config)
+    if _has_free_core() and not _has_revision(run, store, epoch_name(config.num_train_epochs)):
+        config = replace(config, evaluate=",".join(_SUITES))
+    summary = train(config)
     assert summary is not None, "the demo runs in one process"
     if summary.missing:
         raise PublishError(summary.message)
-    with torch_threads(1):  # as many as `_follow` took: a different thread count changes rounding
-        for suite in (_SUITE, _DYNAMICS):
-            evaluate_revisions(
-                summary.repo_id, suite=suite, store=summary.store, output=results, show_progress=not quiet
-            )
+    with torch_threads(1):  # as many as beside the training: a different thread count changes rounding
+        evaluate_revisions(
+            summary.repo_id,
+            suite=_SUITES,
+            store=summary.store,
+            output=results,
+            show_progress=not quiet,
+        )
     study = read_study(results)
     with torch_threads(1):
         page = write_report(study, folder / "report", try_it=True, store=summary.store)
@@ -118,83 +115,10 @@ def _has_revision(repo_id: str, store: Path, name: str) -> bool:
         return False
 
 
-@contextmanager
-def _measured_meanwhile(repo_id: str, store: Path, results: Path) -> Iterator[None]:
-    """Measure the revisions that appear within the block in another process, if a core is free for it.
-
-    The caller's own evaluation measures what that process does not finish, and says why it failed. At the end of
-    the block the process completes its current revision; if the block fails or this process is killed, it ends at
-    once. In both cases the table of results is whole.
-    """
+def _has_free_core() -> bool:
+    """Whether the revisions can be measured beside the training; a GPU is faster, but is free only afterwards."""
     import torch
 
     from hf_clipdyn.machine import usable_cores
 
-    if usable_cores() < 2 or torch.cuda.is_available():
-        yield
-        return
-    # This package as this process found it; the current folder may hold a file with the name of a package.
-    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "hf_clipdyn.demo", repo_id, str(store), str(results)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C in a terminal is for this process, which tells the other one
-    ) as follower:
-        assert follower.stdin is not None
-        try:
-            yield
-            with suppress(BrokenPipeError):  # it has ended already
-                follower.stdin.write(b"x")
-                follower.stdin.flush()
-            follower.wait()
-        finally:
-            with suppress(BrokenPipeError):
-                follower.stdin.close()
-
-
-def _follow(repo_id: str, store: Path, results: Path) -> None:
-    """Measure each revision when it appears, on one thread, until standard input delivers a byte.
-
-    If standard input ends without a byte, the training process has died.
-    """
-    trained = threading.Event()
-
-    def listen() -> None:
-        if not sys.stdin.buffer.read(1):
-            os._exit(1)  # a cell is written whole or not at all
-        trained.set()
-
-    threading.Thread(target=listen, daemon=True).start()
-
-    from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.revisions import list_revisions
-    from hf_clipdyn.training.device import torch_threads
-
-    measured: set[tuple[str, str]] = set()
-    with torch_threads(1):
-        while not trained.is_set():
-            try:
-                listed = [(one.name, one.commit) for one in list_revisions(repo_id, store=store)]
-                new = next((one for one in listed if one not in measured), None)
-                if new is not None:
-                    evaluate_revisions(
-                        repo_id,
-                        suite=_SUITE,
-                        revisions=[new[0]],
-                        store=store,
-                        output=results,
-                        show_progress=False,
-                        final_texts=False,
-                    )
-                    measured.add(new)
-                    continue
-            except ClipDynError:  # nothing is published yet
-                pass
-            trained.wait(1)
-
-
-if __name__ == "__main__":
-    _follow(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    return usable_cores() >= 2 and not torch.cuda.is_available()

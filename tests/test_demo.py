@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from hf_clipdyn.benchmarks.registry import suite, suite_relations
+from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.demo import run_demo
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.machine import usable_cores
@@ -69,32 +70,27 @@ def test_a_second_call_measures_and_trains_nothing_again(demo: QuickDemo) -> Non
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(config: object) -> None:
-        raise ConfigError("here training begins")
+    def train(config: TrainingConfig) -> None:
+        raise ConfigError(f"here training begins, beside it {config.evaluate}")
 
     monkeypatch.setattr("hf_clipdyn.training.train", train)
+    monkeypatch.setattr("hf_clipdyn.demo._has_free_core", lambda: True)
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_demo_that_is_trained_starts_no_process_to_measure_meanwhile(
-    demo: QuickDemo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr("hf_clipdyn.demo._measured_meanwhile")
-    with pytest.raises(ConfigError, match="here training begins"):
+def test_a_demo_that_is_trained_starts_no_process_to_measure_meanwhile(demo: QuickDemo) -> None:
+    with pytest.raises(ConfigError, match="beside it None"):
         run_demo(demo.folder, quick=True, quiet=True)
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hf_clipdyn.demo._measured_meanwhile", lambda *_: nullcontext())
+def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(tmp_path: Path) -> None:
     for name in ("results.cells", "results.trials", "results.influences"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "old.parquet").touch()
     (tmp_path / "results.parquet").touch()
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(ConfigError, match="here training begins"):
+    with pytest.raises(ConfigError, match="here training begins, beside it embedded,dynamics"):
         run_demo(tmp_path, quick=True, overwrite_output_dir=True, quiet=True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -102,7 +98,7 @@ def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(
 def _follower(of: psutil.Process) -> psutil.Process | None:
     for child in of.children():
         with suppress(psutil.Error):
-            if "hf_clipdyn.demo" in child.cmdline():
+            if "evaluate" in child.cmdline():
                 return child
     return None
 

@@ -234,7 +234,7 @@ def _measure_cell(
     store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began, known)
 
 
-def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Dataset:
+def follow(config: EvaluationConfig, *, interval: float | None = None) -> datasets.Dataset:
     """Call `evaluate` for each new revision, until the last planned one or until none has appeared for a while.
 
     A Hub that cannot be reached, or is overloaded, counts as one without a new revision. The texts of the last revision
@@ -242,7 +242,7 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
 
     Args:
         config: a run without a new revision for ``watch_patience`` seconds counts as finished.
-        interval: seconds between two looks.
+        interval: seconds between two looks; by default 10 at the Hub, and 1 on the own disk.
 
     Raises:
         RevisionNotFoundError: no revision appeared at all.
@@ -250,6 +250,8 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
         ClipDynError: as for `evaluate`.
     """
     join_processes(config.device)
+    if interval is None:
+        interval = 1.0 if config.series.repository.on_disk else 10.0
     seen: set[tuple[str, str]] = set()
     results: datasets.Dataset | None = None
     plan: Plan | None = None

@@ -2,7 +2,7 @@
 
 It only reads the store, so the training computes the same weights with it and without it. Nothing waits in a queue,
 since revisions stay; the process measures what is there, and a slow one falls behind. If it dies, the run says so and
-goes on, and a later `clipdyn evaluate` measures what is missing.
+goes on, and a later `clipdyn evaluate` measures what is missing. If the run dies, the process ends at once.
 """
 
 import os
@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,9 +21,10 @@ from hf_clipdyn.machine import visible_gpus
 from hf_clipdyn.progress import duration, say
 from hf_clipdyn.training.loop import Callback, Training
 
-__all__ = ["Watcher", "check_evaluation"]
+__all__ = ["Watcher", "check_evaluation", "evaluate_beside"]
 
-_PATIENCE = 86_400  # seconds for which an epoch may last; of a run that was killed, the process ends then
+_CHILD = "from hf_clipdyn.training.watcher import evaluate_beside; evaluate_beside()"
+_PATIENCE = 86_400  # seconds for which an epoch may last
 _SECONDS_TO_END = 60.0
 _OF_LAUNCHERS = (
     "RANK",
@@ -76,6 +78,9 @@ class Watcher(Callback):
             self._words += ["--plugin", path]
         if config.hub_token is not None:
             self._environment["HF_TOKEN"] = config.hub_token
+        # This package as this process found it; the current folder may hold a file with the name of a package.
+        paths = [str(Path(__file__).resolve().parents[2]), self._environment.get("PYTHONPATH", "")]
+        self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self._process: subprocess.Popen[bytes] | None = None
         self._died = False
 
@@ -126,8 +131,8 @@ class Watcher(Callback):
     def _start(self, *words: str) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "hf_clipdyn", *self._words, *words],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-P", "-c", _CHILD, *self._words, *words],
+                stdin=subprocess.PIPE,  # which ends with this process, however that ends
                 stdout=output,
                 stderr=output,
                 env=self._environment,
@@ -148,14 +153,31 @@ class Watcher(Callback):
 
     def _end(self) -> None:
         """End the process: it loses the cell in work, and is killed with all that it started if it does not end."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None:
             return
-        self._process.terminate()
+        if self._process.poll() is None:
+            self._process.terminate()
         try:
             self._process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)  # its own session, so its own group
             self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+
+def evaluate_beside() -> None:
+    """`clipdyn` with the words of this process, which ends when its standard input does: then the run has died."""
+
+    def listen() -> None:
+        os.read(sys.stdin.fileno(), 1)
+        os._exit(1)  # a cell is written whole or not at all
+
+    threading.Thread(target=listen, daemon=True).start()
+
+    from hf_clipdyn.cli import main
+
+    main(sys.argv[1:])
 
 
 def _device(asked: str) -> tuple[str, dict[str, str]]:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ Flags = Callable[..., list[str]]
 
 def _evaluations() -> list[psutil.Process]:
     """The evaluations that this process has started and that have not ended."""
-    return [one for one in psutil.Process().children() if "hf_clipdyn" in one.cmdline()]
+    return [one for one in psutil.Process().children() if "evaluate" in one.cmdline()]
 
 
 class Kill(Callback):
@@ -73,6 +75,21 @@ def test_the_table_has_every_revision_when_the_run_ends_and_the_weights_are_thos
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     assert set(table["texts"]) == {"own", "last"}
     assert not _evaluations()
+
+
+def test_the_evaluation_of_a_run_that_was_killed_ends(tmp_path: Path) -> None:
+    """Its standard input ends with the run; it would wait for a day otherwise."""
+    words = ["evaluate", "me/run", "--store", str(tmp_path), "--output", str(tmp_path / "results.parquet")]
+    with subprocess.Popen(
+        [sys.executable, "-c", watcher._CHILD, *words, "--watch"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.stdin.close()
+        assert process.wait(timeout=60) == 1
 
 
 def test_an_evaluation_that_does_not_end_in_time_is_ended(
