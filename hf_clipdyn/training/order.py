@@ -430,12 +430,13 @@ def samples_between(
 
 def shown_between(series: Series, first: str, last: str) -> Iterator[Samples]:
     """See `samples_between`."""
-    start, end = (_step(_revision(series, name)) for name in (first, last))
+    revisions = _named(series, first, last)
+    start, end = map(_step, revisions)
     if end < start:
         raise ConfigError(
             f"{last} (step {end}) is earlier than {first} (step {start}): exchange the two revisions."
         )
-    order = read_order(series, last)
+    order = read_order(series, revisions[-1])
     return (samples for epoch in _epochs(order, start, end) for samples in _shown(order, epoch, start, end))
 
 
@@ -463,7 +464,8 @@ def times_seen(
         2
     """
     series = open_series(run, store, token)
-    end, order = _step(_revision(series, revision)), read_order(series, revision)
+    (named,) = _named(series, revision)
+    end, order = _step(named), read_order(series, named)
     shown = [
         samples.rows.reshape(-1, *samples.rows.shape[2:])
         for epoch in _epochs(order, 0, end)
@@ -478,11 +480,12 @@ def times_seen(
     return times
 
 
-def _revision(series: Series, name: str) -> Revision:
+def _named(series: Series, *names: str) -> list[Revision]:
     by_name = {revision.name: revision for revision in series.revisions()}
-    if name not in by_name:
-        raise UnknownNameError("revision", name, by_name)
-    return by_name[name]
+    for name in names:
+        if name not in by_name:
+            raise UnknownNameError("revision", name, by_name)
+    return [by_name[name] for name in names]
 
 
 def _step(revision: Revision) -> int:
@@ -493,19 +496,19 @@ def _step(revision: Revision) -> int:
     return revision.step
 
 
-def read_order(series: Series, name: str) -> DataOrder:
+def read_order(series: Series, revision: Revision) -> DataOrder:
     """The record of a revision.
 
     Raises:
         RevisionError: it has none, or it cannot be read.
     """
-    repository, commit = series.repository, _revision(series, name).commit
+    repository, commit = series.repository, revision.commit
     if ORDER_FILE not in repository.files(commit):
         raise RevisionError(
-            f"{name} of {repository.where} has no {ORDER_FILE}: only `clipdyn train` records the order of the data, "
-            "from version 0.3 on."
+            f"{revision.name} of {repository.where} has no {ORDER_FILE}: only `clipdyn train` records the order of "
+            "the data, from version 0.3 on."
         )
-    where = f"{ORDER_FILE} of {name} in {repository.where}"
+    where = f"{ORDER_FILE} of {revision.name} in {repository.where}"
     return parse_json(DataOrder, repository.read(commit, ORDER_FILE), where=where, error=RevisionError)
 
 

@@ -18,7 +18,7 @@ from hf_clipdyn.report import read_study
 from hf_clipdyn.report.answers import RunAnswers
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.charts.agreement import _of_answers, _of_pairs
-from hf_clipdyn.report.charts.items import _learning
+from hf_clipdyn.report.charts.items import learning_of
 from hf_clipdyn.report.figures import plan_figures
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.views import spread_cells
@@ -137,7 +137,7 @@ def test_people_are_the_last_rows_and_count_only_what_they_answered():
     assert matrix.names == ["a", "b", "ann", "bob"]
     assert matrix.kappa[0].tolist() == [1, 0.5, 1, 1]
     assert matrix.kappa[1, 3] == error_consistency([1, 1, 0], [1, 0, 0], n_resamples=0)["kappa"]
-    assert _learning(answers).people.tolist() == [1, 1, 0, 0]
+    assert learning_of(answers).people.tolist() == [1, 1, 0, 0]
 
 
 def trials(right):

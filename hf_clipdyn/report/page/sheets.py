@@ -14,7 +14,7 @@ from PIL import Image
 from hf_clipdyn.benchmarks.gallery import KEPT_MAP
 from hf_clipdyn.data.images import decode_image
 
-__all__ = ["Sheet", "maps_sheet", "thumbnail"]
+__all__ = ["Sheet", "data_uri", "maps_sheet", "small", "thumbnail"]
 
 _MOST_MAPPED = 100  # revisions of a run whose maps are shown
 _SIDE = 96  # pixels of a thumbnail; smaller images are kept as they are
@@ -31,6 +31,11 @@ def thumbnail(cell: Mapping[str, Any] | None) -> Image.Image | None:
         image = decode_image(cell).convert("RGB")
     except OSError:
         return None
+    return small(image)
+
+
+def small(image: Image.Image) -> Image.Image:
+    """The image, made small in place unless it is small already."""
     if max(image.size) > _SMALL:
         image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     return image
@@ -69,7 +74,7 @@ class Sheet:
             corner = (number % columns) * width, (number // columns) * height
             sheet.paste(image, corner)
             boxes.append([*corner, *image.size])
-        return {"uri": _data_uri(sheet), "boxes": boxes}
+        return {"uri": data_uri(sheet), "boxes": boxes}
 
 
 def maps_sheet(frame: pd.DataFrame) -> dict[str, Any] | None:
@@ -92,7 +97,7 @@ def maps_sheet(frame: pd.DataFrame) -> dict[str, Any] | None:
                 sheet[_TILE * place : _TILE * (place + 1), _TILE * at : _TILE * (at + 1)] = tile
     if len(missing) == len(frame):
         return None
-    uri, tiles = _data_uri(Image.fromarray(sheet)), {"tile": _TILE, "width": across, "height": rows}
+    uri, tiles = data_uri(Image.fromarray(sheet)), {"tile": _TILE, "width": across, "height": rows}
     return {"uri": uri, "columns": columns, "missing": missing, **tiles}
 
 
@@ -103,7 +108,7 @@ def _map_of(value: Any) -> NDArray[np.uint8] | None:
     return np.frombuffer(value, np.uint8).reshape(KEPT_MAP)
 
 
-def _data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image) -> str:
     """An image as the smaller one of PNG and WebP."""
     png, webp = io.BytesIO(), io.BytesIO()
     image.save(png, "PNG")  # optimize takes twice the time for one hundredth of the bytes

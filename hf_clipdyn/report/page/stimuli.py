@@ -29,7 +29,7 @@ from hf_clipdyn.report.page.sheets import Sheet, maps_sheet, thumbnail
 from hf_clipdyn.report.page.views import gallery_cells, label_names, local_source, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
-__all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
+__all__ = ["MOST_BYTES", "StimuliChoice", "forbidden", "payload", "stimuli_choice"]
 
 StimuliChoice = Literal["none", "thumbnails"]
 """What a report shows of the stimuli themselves; the answers to them are always shown."""
@@ -223,7 +223,7 @@ class _Shelf:
         except UnknownNameError:
             return cls(None, f"The data set {album.dataset} is not known here.", (), album.gallery)
         metadata, classes = builder.metadata, tuple(getattr(builder, "classes", ()))
-        why = _forbidden(metadata, stimuli)
+        why = forbidden(metadata, stimuli)
         if why and (classes or not _numbered(album.gallery)):
             return cls(None, why, classes, album.gallery)
         given = data_dirs.get(album.dataset)
@@ -273,7 +273,8 @@ def _numbered(gallery: Gallery) -> bool:
     return gallery.answer == "class" and truth is not None and pd.api.types.is_numeric_dtype(truth)
 
 
-def _forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
+def forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
+    """Why the images of a data set are not shown; empty if they are."""
     if stimuli == "none":
         return "The report was written without pictures (--stimuli none)."
     if not facts.may_redistribute:

@@ -81,7 +81,8 @@ def write_report(
         figure_width: ``column`` (3.35 inches), ``page`` (7 inches), or ``auto``: by the number of panels.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
-        try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
+        try_it: put the image encoder of every revision into the page, which then answers to images of the reader's, and
+            show which training images came just before an image was learned. The
             table must be of one run of a small CLIP; at most 4 MB more.
         store: for ``try_it``, the folder of a local store with the revisions. Default: the run beside the table, or as
             for `list_revisions`.
@@ -108,21 +109,21 @@ def write_report(
         )
         output.mkdir(parents=True, exist_ok=True)
         # What cannot be read stops here, before the figures.
-        part = _try_it(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
+        parts = _read_models(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else {}
         look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
         drawing: AbstractContextManager[dict[str, bytes]] = (
             figures_meanwhile(study, output / "figures", **look) if figures else nullcontext({})
         )
         with drawing as drawn:  # a wrong style stops here
-            text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=part)
+            text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, **parts)
         write_atomically(page, text)
     return page
 
 
-def _try_it(study: Study, **options: Any) -> dict[str, Any]:
-    from hf_clipdyn.report.page import tryit  # it reads models, which needs torch
+def _read_models(study: Study, **options: Any) -> dict[str, Any]:
+    from hf_clipdyn.report.page import lessons, tryit  # they read models, which needs torch
 
-    return tryit.payload(study, **options)
+    return {"try_it": tryit.payload(study, **options), "lessons": lessons.payload(study, **options)}
 
 
 def _is_page(path: Path) -> bool:
@@ -138,17 +139,19 @@ def render(
     title: str | None = None,
     drawn: Mapping[str, bytes] | None = None,
     try_it: Mapping[str, Any] | None = None,
+    lessons: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as one text; arguments as of `write_report`.
 
-    ``drawn`` is what `figures_meanwhile` gives, ``try_it`` what `tryit.payload` does.
+    ``drawn`` is what `figures_meanwhile` gives, ``try_it`` what `tryit.payload` does, ``lessons`` what `lessons.payload`
+    does.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     known = charts()
     parts = {name: chart.payload(study) for name, chart in known.items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
-    parts["tryit"] = try_it
+    parts |= {"tryit": try_it, "lessons": lessons}
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
