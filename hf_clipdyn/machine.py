@@ -1,10 +1,10 @@
-"""What this process may use of its machine: cores, and memory that it has freed."""
+"""What this process may use of its machine: cores, GPUs, and memory that it has freed."""
 
 import os
 
 import numpy as np
 
-__all__ = ["keep_freed_blocks", "usable_cores"]
+__all__ = ["keep_freed_blocks", "usable_cores", "visible_gpus"]
 
 _LARGE_BLOCK = 31 * 2**20  # bytes; glibc ignores blocks above 32 MiB here
 
@@ -16,6 +16,16 @@ def usable_cores() -> int:
     import psutil
 
     return psutil.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [device for device in visible.split(",") if device]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def keep_freed_blocks() -> None:

@@ -39,10 +39,12 @@ from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_nam
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 from hf_clipdyn.training.live_weights import (
     adapted,
+    adapter_parameters,
     differing_tensors,
     gathered,
     is_sharded,
     merged,
+    parents_of,
     unwrapped,
     whole_model,
 )
@@ -554,14 +556,7 @@ def _card(repo_id: str, args: TrainingArguments, model: Any, processor: Any | No
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
         "processes": args.world_size,
     }
-    adapters = adapted(model)
-    names = () if adapters is None else tuple(adapters.peft_config)
     bare = unwrapped(model)
-    of_adapters = sum(
-        one.numel()
-        for name, one in bare.named_parameters()
-        if any(f".{adapter}." in name for adapter in names)
-    )
     of_model = model_facts(bare, processor)
     return CardFacts(
         repo_id=repo_id,
@@ -573,7 +568,8 @@ def _card(repo_id: str, args: TrainingArguments, model: Any, processor: Any | No
             if value not in (None, -1)
         },
         language=(),
-        **of_model | {"parameters": of_model["parameters"] - of_adapters},
+        parents=parents_of(model),
+        **of_model | {"parameters": of_model["parameters"] - adapter_parameters(model)},
     )
 
 

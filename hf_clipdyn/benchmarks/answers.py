@@ -6,7 +6,7 @@ items), `stack_runs` those of a study to arrays (runs, revisions, items); items 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.row import NumberKey
 
-__all__ = ["AnswerTable", "Answers", "answers_of", "right_of", "stack", "stack_runs"]
+__all__ = ["AnswerTable", "Answers", "answers_of", "codes_of", "right_of", "stack", "stack_runs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class Answers:
         label: the right answer, (n,).
         cluster: names of the random units that each item belongs to, (n, ways), in the columns of `Kind.clusters`.
         fingerprint: of what was shown (`Cell.data_fingerprint`); empty if unknown.
+        counts: how many people gave each answer, (n, answers), if labels are numbers from 0; None if unknown.
+        margin: how clear each answer was, (n,), see `decision_margins`; None if unknown.
     """
 
     key: NumberKey
@@ -39,8 +41,10 @@ class Answers:
     label: NDArray[Any]
     cluster: NDArray[Any]
     fingerprint: str = ""
+    counts: NDArray[np.int64] | None = None
+    margin: NDArray[np.float64] | None = None
 
-    @property
+    @cached_property
     def right(self) -> NDArray[np.bool_]:
         """Whether each answer is the label, (n,)."""
         return np.asarray(self.decision == self.label, np.bool_)
@@ -127,8 +131,12 @@ def stack(answers: Sequence[Answers]) -> AnswerTable:
             "relate only revisions that were shown the same."
         )
     first = answers[0]
-    alike = all(one.item is first.item for one in answers)
-    item = first.item if alike else reduce(np.intersect1d, [one.item for one in answers])
+    if len(first.item) and all(one.item is first.item for one in answers):  # as of the revisions of one run
+        decision = np.stack([one.decision for one in answers])
+        known = all(one.label is first.label for one in answers)
+        right = np.stack([one.right for one in answers]) if known else decision == first.label
+        return AnswerTable(first.item, first.label, first.cluster, decision, np.asarray(right, np.bool_))
+    item = reduce(np.intersect1d, [one.item for one in answers])
     if not len(item):
         raise EvaluationError(
             f"The answers of {first.key.metric} have no item in common: evaluate the revisions on the same data."
@@ -168,10 +176,27 @@ def right_of(answers: Sequence[Answers], item: NDArray[Any]) -> NDArray[np.float
         answers: of each person.
         item: names of the items, ascending.
     """
-    right = np.full((len(answers), len(item)), np.nan)
-    for row, one in zip(right, answers, strict=True):
+    return _placed(answers, [one.right for one in answers], item)
+
+
+def codes_of(answers: Sequence[Answers], item: NDArray[Any]) -> NDArray[np.float64]:
+    """What each of several people answered to these items, (people, items): a number; NaN without an answer.
+
+    Args:
+        answers: of each person.
+        item: names of the items, ascending.
+    """
+    known = np.unique(np.concatenate([one.decision for one in answers]))
+    return _placed(answers, [np.searchsorted(known, one.decision) for one in answers], item)
+
+
+def _placed(
+    answers: Sequence[Answers], values: Sequence[NDArray[Any]], item: NDArray[Any]
+) -> NDArray[np.float64]:
+    table = np.full((len(answers), len(item)), np.nan)
+    for row, one, of_person in zip(table, answers, values, strict=True):
         places = np.searchsorted(item, one.item)
         known = places < len(item)
         known[known] = item[places[known]] == one.item[known]
-        row[places[known]] = one.right[known]
-    return right
+        row[places[known]] = of_person[known]
+    return table

@@ -1,7 +1,7 @@
 """Plan, observe, score: one live model, each image once per revision, each cell written when it is done."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +31,7 @@ from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.progress import duration
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Revision
+from hf_clipdyn.revisions.repository import MAIN, read_manifest
 
 __all__ = ["evaluate", "evaluate_relations", "follow", "measure_each"]
 
@@ -108,8 +109,12 @@ def evaluate(
     return datasets.Dataset(table.combine_chunks())
 
 
-def evaluate_relations(config: EvaluationConfig) -> datasets.Dataset:
+def evaluate_relations(config: EvaluationConfig, tables: Sequence[Path] = ()) -> datasets.Dataset:
     """Relate revisions of all selected models with each other, from their saved trials; only the main process works.
+
+    Args:
+        config: what to relate.
+        tables: of the members of a study, see `relate`.
 
     Returns:
         The rows of the relations.
@@ -123,7 +128,7 @@ def evaluate_relations(config: EvaluationConfig) -> datasets.Dataset:
     if is_main:
         store.check_writable()
         try:
-            keys = relate(config, store)
+            keys = relate(config, store, tables)
         finally:
             store.rebuild()
     return datasets.Dataset(from_main_process(store.select(keys) if is_main else None).combine_chunks())
@@ -230,7 +235,7 @@ def _measure_cell(
 
 
 def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Dataset:
-    """Call `evaluate` whenever there is a new revision, until none has appeared for a while.
+    """Call `evaluate` for each new revision, until the last planned one or until none has appeared for a while.
 
     A Hub that cannot be reached, or is overloaded, counts as one without a new revision. The texts of the last revision
     are asked at the end, since only then it is known which one it is.
@@ -274,6 +279,9 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
                 seen |= published
                 last = time.monotonic()
                 in_outage = False
+                if from_main_process(_is_complete(config, {name for name, _ in seen})):
+                    _log.info(f"{config.series.repo_id} has all revisions that its run planned.")
+                    break
                 continue
         outage = trouble is not None and is_transient(trouble)
         if outage and not in_outage:
@@ -287,7 +295,18 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
             raise RevisionNotFoundError(f"{config.series.repo_id} has no revisions.")
         else:
             _log.info(f"No new revision for {waited:.0f} s: {config.series.repo_id} counts as finished.")
-            return evaluate(config, Plan(config, listed, plan), shown) if config.final_texts else results
+            break
+    return evaluate(config, Plan(config, listed, plan), shown) if config.final_texts else results
+
+
+def _is_complete(config: EvaluationConfig, names: set[str]) -> bool:
+    """Whether the last revision that the run's manifest plans is among these; False without a plan."""
+    repository = config.series.repository
+    try:
+        manifest = read_manifest(repository, repository.refs().get(MAIN))
+    except RevisionError:  # asked again after the next revision
+        return False
+    return manifest is not None and bool(manifest.planned) and manifest.planned[-1] in names
 
 
 def _passing(error: ClipDynError) -> ClipDynError:

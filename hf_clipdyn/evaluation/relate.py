@@ -8,71 +8,51 @@ import hashlib
 import json
 import math
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property, partial
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from accelerate.logging import get_logger
-from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.influence import UnitsOf
-from hf_clipdyn.benchmarks.registry import (
-    kinds,
-    kinds_read,
-    related_kind,
-    relation_named,
-    relation_vocabulary,
-)
-from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Relation, Seen, keyed
+from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
+from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, Relation, Seen
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
-from hf_clipdyn.benchmarks.sources import DRAWN
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.evaluation.between import Between
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, by_arm, crossed
-from hf_clipdyn.evaluation.plan import OF_REVISION
+from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, brief, by_arm, crossed, mean_of_others, named
+from hf_clipdyn.evaluation.saved_runs import SavedRuns
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
 from hf_clipdyn.metrics.bootstrap import Scale, student_interval
 from hf_clipdyn.metrics.estimate import Influence
-from hf_clipdyn.results.cells import CellStore, newest
+from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import Cell, Number
 from hf_clipdyn.results.terms import Vocabulary
-from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.revisions.names import natural_key
 
 __all__ = ["planned", "relate"]
 
 _log = get_logger(__name__)
-_KEPT = 2**28  # bytes of answers in memory
-_TABLES = 3  # of trials in memory: a revision, the one before, the last one
-_OF_RUN = (
-    *OF_REVISION,
-    "repo_id",
-    "revision",
-    "model_class",
-    "processor_class",
-    "score_version",
-    "other",
-    "versions",
-    "seconds",
-)
-_TABLE = "results.parquet"
 
 
-def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
+def relate(config: EvaluationConfig, store: CellStore, tables: Sequence[Path] = ()) -> list[str]:
     """Compute the relations of the selected runs and write their cells.
 
     Trials are read beside the output, and beside the tables in the folders that are named; the runs there are the seeds
     with which a run is related. Only weights need the repository.
+
+    Args:
+        config: what to relate.
+        store: of the output.
+        tables: of the members of a study. Their runs are then related with each other, and each by itself is left to
+            its own evaluation; a member without trials is left out.
 
     Returns:
         The keys of the cells, also of those that were done before.
@@ -82,7 +62,7 @@ def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
         ConfigError: a relation runs models, and `weights` is not given.
         EvaluationError: there are no trials that the relations read, or the output cannot be written.
     """
-    return [key for one in _works(_Room(config, store)) for key in one.run()]
+    return [key for one in _works(SavedRuns(config, store, tables)) for key in one.run()]
 
 
 def planned(config: EvaluationConfig, store: CellStore) -> list[tuple[str, int, int]]:
@@ -91,13 +71,15 @@ def planned(config: EvaluationConfig, store: CellStore) -> list[tuple[str, int, 
     Raises:
         UnknownNameError, EvaluationError: as for `relate`.
     """
-    return [(one.name, *one.count()) for one in _works(_Room(config, store))]
+    return [(one.name, *one.count()) for one in _works(SavedRuns(config, store))]
 
 
-def _works(room: "_Room") -> list["_Work"]:
+def _works(room: SavedRuns) -> list["_Work"]:
     works: list[_Work] = []
     config = room.config
     for relation in map(relation_named, config.related):
+        if room.of_study and not _is_between_runs(relation):
+            continue
         if relation.runs_models and not config.weights:
             raise ConfigError(f"`{relation.name}` runs models between two revisions: add `weights`.")
         if relation.reads == WEIGHTS:
@@ -106,11 +88,11 @@ def _works(room: "_Room") -> list["_Work"]:
             read = kinds_read(relation)
             own = [_Work(relation, kind, runs, room) for kind, runs in room.benchmarks if kind.name in read]
         works += (of_relation := [one for one in own if one.chosen])
-        if not of_relation:
+        if not of_relation and not room.of_study:
             _log.info(
                 f"{relation.name} is left out: no trials of {' or '.join(kinds_read(relation))} are there."
             )
-    if not works:
+    if not works and not room.of_study:
         raise EvaluationError(
             f"{config.output} contains no trials of {', '.join(room.wanted)} that {', '.join(config.related)} read: "
             "evaluate first, without --relations."
@@ -118,154 +100,8 @@ def _works(room: "_Room") -> list["_Work"]:
     return works
 
 
-class _Room:
-    """What relations read, and where their cells go."""
-
-    def __init__(self, config: EvaluationConfig, store: CellStore) -> None:
-        self.config, self.store = config, store
-        self.wanted = [one.series.repo_id for one in config.each]
-        self.cells = {cell.key: cell for cell in store.cells()}
-        tables = [] if config.output is None else [Path(config.output)]
-        for one in config.each:
-            folder = Path(str(one.repo_id))
-            table = folder / _TABLE
-            if (
-                folder.is_dir()
-                and table.is_file()
-                and table.resolve() not in {path.resolve() for path in tables}
-            ):
-                tables.append(table)
-        self._trials = KeptTrials(tables)
-        self._stores = [store, *(CellStore(table) for table in tables[1:])]
-        self._names: dict[bytes, NDArray[Any]] = {}
-        self._answers: OrderedDict[str, Mapping[str, KeyedAnswers]] = OrderedDict()
-        self._bytes = 0
-        self._folders: dict[tuple[str, str], Callable[[], Path]] = {}
-        self._read = lru_cache(_TABLES)(self._read_trials)
-
-    @cached_property
-    def benchmarks(self) -> list[tuple[type[Kind[Any]], list[list[Seen]]]]:
-        """The runs of each benchmark, in the order of training; all were shown the same in the same way."""
-        known, named = kinds(), None
-        if self.config.benchmarks is not None:
-            named = {(one.kind.name, one.dataset) for one in self.config.selected}
-        groups: dict[tuple[Any, ...], dict[str, dict[str, Cell]]] = defaultdict(lambda: defaultdict(dict))
-        for store in self._stores:
-            for cell in newest(store.cells()):
-                chosen = named is None or (cell.kind, cell.dataset) in named
-                if chosen and cell.kind in known and cell.texts == "own" and not cell.other:
-                    shown = tuple(value for name, value in vars(cell).items() if name not in _OF_RUN)
-                    groups[shown][cell.repo_id][cell.revision] = cell
-        found = []
-        for runs in groups.values():
-            seen = [[self.seen(cell) for cell in sorted(run.values(), key=_when)] for run in runs.values()]
-            found.append((known[seen[0][0].cell.kind], seen))
-        return found
-
-    def seen(self, cell: Cell) -> Seen:
-        def read(one: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
-            return self._read(one, None if columns is None else tuple(columns))
-
-        return Seen(cell, read, self._read_answers, self._weights, trials_between=self._trials_between)
-
-    def _trials_between(self, first: Cell, second: Cell, alpha: float) -> pd.DataFrame:
-        return self._between.trials(first, second, alpha)
-
-    @cached_property
-    def _between(self) -> Between:
-        return Between(self.config.each)
-
-    def measured(self, cell: Cell) -> float:
-        """When the trials of a cell were measured; 0 for weights."""
-        return max(one.measured(cell.key) for one in self._stores)
-
-    def _read_trials(self, cell: Cell, columns: tuple[str, ...] | None) -> pd.DataFrame:
-        trials = self._trials.of(cell.key, columns)
-        if trials is None:
-            raise EvaluationError(
-                f"{self.config.output} has no trials of {cell.revision} of {cell.repo_id} on "
-                f"{cell.kind}/{cell.dataset}: evaluate it again with --force, or copy the folder of its trials."
-            )
-        return trials
-
-    def _read_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
-        """Of a cell, kept in memory as long as the newest ones leave room."""
-        key = cell.key
-        if key not in self._answers:
-            self._answers[key] = self._keyed_answers(cell)
-            self._bytes += _size(self._answers[key])
-            while self._bytes > _KEPT and len(self._answers) > 1:
-                self._bytes -= _size(self._answers.popitem(last=False)[1])
-        self._answers.move_to_end(key)
-        return self._answers[key]
-
-    def _keyed_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
-        kind = kinds()[cell.kind]
-        return keyed(
-            replace(
-                one,
-                item=self._once(one.item),
-                label=self._once(one.label),
-                cluster=self._once(one.cluster),
-                fingerprint=cell.data_fingerprint,
-            )
-            for one in kind.answers(self._read(cell, kind.answers_from))
-        )
-
-    def _once(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The same array for equal values: all revisions were shown the same items."""
-        text = (
-            values.tobytes() if values.dtype != object else "\0".join(map(str, values.reshape(-1))).encode()
-        )
-        return self._names.setdefault(hashlib.sha256(str(values.shape).encode() + text).digest(), values)
-
-    def weighed(self, config: EvaluationConfig) -> list[Seen]:
-        """A run whose weights are read: cells without trials."""
-        listed = [one for one in config.series.revisions() if one.sha256 is not None]
-        self._folders |= {
-            (config.series.repo_id, one.name): partial(config.series.fetch, one) for one in listed
-        }
-        return [
-            self.seen(
-                Cell(
-                    repo_id=config.series.repo_id,
-                    revision=one.name,
-                    **{name: getattr(one, name) for name in OF_REVISION},
-                    kind=WEIGHTS[0],
-                    dataset=DRAWN,
-                    split="",
-                    data_fingerprint="",
-                    observe_version=1,
-                    score_version=1,
-                    preprocess="",
-                    dtype="float32",
-                    texts="own",
-                )
-            )
-            for one in listed
-        ]
-
-    def _weights(self, cell: Cell) -> Mapping[str, NDArray[Any]]:
-        from safetensors.torch import load_file
-
-        files = sorted(self._folders[cell.repo_id, cell.revision]().glob("*.safetensors"))
-        if not files:
-            raise EvaluationError(
-                f"{cell.revision} of {cell.repo_id} has no safetensors, from which weights are read: convert it with "
-                "save_pretrained, or leave out --relations weights."
-            )
-        return {name: value.float().numpy() for file in files for name, value in load_file(file).items()}
-
-
-def _size(answers: Mapping[str, KeyedAnswers]) -> int:
-    """Bytes; labels and items are shared by all revisions."""
-    return sum(one.decision.nbytes for of_person in answers.values() for one in of_person.values())
-
-
-def _when(cell: Cell) -> tuple[Any, ...]:
-    """The place of a cell in the order of training."""
-    clocks = (-1 if clock is None else clock for clock in (cell.samples_seen, cell.step, cell.epoch))
-    return (*clocks, natural_key(cell.revision))
+def _is_between_runs(relation: type[Relation]) -> bool:
+    return "seeds" in relation.pairs or relation.over_seeds is not Relation.over_seeds
 
 
 @dataclass(frozen=True)
@@ -298,13 +134,14 @@ class _Work:
         relation: type[Relation],
         kind: type[Kind[Any]] | None,
         runs: Sequence[Sequence[Seen]],
-        room: _Room,
+        room: SavedRuns,
     ) -> None:
         self._relation, self._kind, self._room = relation, kind, room
         self._runs = [run for run in runs if run]
         self.name = related_kind(relation, kind)
         self._common: Common = room.config
         self._pairs: dict[frozenset[str], list[Number]] = {}
+        self._pairs_at: int | None = None
 
     @property
     def chosen(self) -> list[Sequence[Seen]]:
@@ -374,7 +211,7 @@ class _Work:
         return keys
 
     def _cell(self, planned: _Planned, at: Seen) -> Cell:
-        settings = json.loads(at.cell.settings) | {"with": planned.sort}
+        settings = json.loads(at.cell.settings) | {SORT: planned.sort}
         commits = [one.cell.commit for one in planned.others]
         if planned.sort not in ("previous", "last") and commits:
             commits = [hashlib.sha256("".join(sorted(commits)).encode()).hexdigest()[:40]]
@@ -390,7 +227,7 @@ class _Work:
 
     def _planned(self) -> Iterator[_Planned]:
         relation = self._relation
-        for run in self.chosen:
+        for run in () if self._room.of_study else self.chosen:
             for at, one in enumerate(run):
                 yield from self._within(run, at, one)
             if relation.trace is not Relation.trace and len(run) > 1:
@@ -426,7 +263,6 @@ class _Work:
                     at_samples[one.cell.samples_seen].append(one)
         wanted = self._room.config.revisions
         for _, seen in sorted(at_samples.items()):
-            self._pairs.clear()
             for one in seen:
                 own = one.cell
                 if own.repo_id not in self._room.wanted or (
@@ -436,32 +272,33 @@ class _Work:
                 partners = [
                     other
                     for other in seen
-                    if other.cell.scale == own.scale and other.cell.seed not in (None, own.seed)
+                    if other.cell.scale == own.scale
+                    and other.cell.seed not in (None, own.seed)
+                    and (other.cell.arm == own.arm or self._compares_arms(own.arm, other.cell.arm))
                 ]
                 if partners:
                     yield _Planned("seeds", one, partners, partial(self._seeds, one, partners))
             yield from self._over_pairs(seen)
 
     def _over_pairs(self, seen: Sequence[Seen]) -> Iterator[_Planned]:
-        """In the first run of each arm at these samples: all pairs of its seeds, and of the main arm and another."""
-        arms, wanted = by_arm(seen), self._room.config.revisions
-        for (scale, arm), own in arms.items():
-            others = {
-                name: runs
-                for (of, name), runs in arms.items()
-                if of == scale and name != arm and "" in (arm, name)
-            }
-            enough = len({one.cell.seed for one in own}) >= FEWEST_SEEDS
-            chosen = any(one.cell.repo_id in self._room.wanted for one in own)
-            if enough and chosen and (wanted is None or own[0].cell.revision in wanted):
-                yield _Planned(
-                    "pairs",
-                    own[0],
-                    [*own[1:], *chain(*others.values())],
-                    lambda own=own, others=others: list(
-                        crossed(own, others, self._related, self._units, self._common)
-                    ),
-                )
+        """In the first run of each arm at these samples: all pairs of its seeds, and those with other arms."""
+        wanted = self._room.config.revisions
+        for arms in by_arm(seen).values():
+            for arm, own in arms.items():
+                compared = [name for name in arms if name != arm and self._compares_arms(arm, name)]
+                others = {name: arms[name] for name in compared}
+                enough = len({one.cell.seed for one in own}) >= FEWEST_SEEDS
+                chosen = any(one.cell.repo_id in self._room.wanted for one in own)
+                if enough and chosen and (wanted is None or own[0].cell.revision in wanted):
+                    everyone = [*own[1:], *chain(*others.values())]
+                    yield _Planned("pairs", own[0], everyone, partial(self._crossed, own, others))
+
+    def _crossed(self, own: Sequence[Seen], others: Mapping[str, Sequence[Seen]]) -> list[Number]:
+        return list(crossed(own, others, self._related, self._units, self._common))
+
+    def _compares_arms(self, *arms: str) -> bool:
+        """Two other arms meet in the main one, so that the pairs grow with the arms and not with their square."""
+        return self._relation.between_arms and "" in arms
 
     def _over_seeds(self) -> Iterator[_Planned]:
         groups: dict[tuple[str | None, str], list[Sequence[Seen]]] = defaultdict(list)
@@ -491,25 +328,29 @@ class _Work:
         key = frozenset((a.cell.key + a.person, b.cell.key + b.person))
         if not self._relation.symmetric:
             return list(self._relation.relate(a, b, self._common))
+        at = a.cell.samples_seen
+        if at == b.cell.samples_seen != self._pairs_at:  # all pairs of seeds there follow each other
+            self._pairs.clear()
+            self._pairs_at = at
         if key not in self._pairs:
             self._pairs[key] = list(self._relation.relate(a, b, self._common))
         return self._pairs[key]
 
     def _one(self, a: Seen, b: Seen, reference: str) -> list[Number]:
-        return _named(self._relation.relate(a, b, self._common), reference)
+        return named(self._relation.relate(a, b, self._common), reference)
 
     def _each(self, a: Seen, others: Mapping[str, Seen]) -> list[Number]:
-        return [one for name, b in others.items() for one in _brief(self._related(a, b), name)]
+        return [one for name, b in others.items() for one in brief(self._related(a, b), name)]
 
     def _people(self, a: Seen) -> list[Number]:
         people = a.people
         each = {one.person: list(self._relation.relate(a, one, self._common)) for one in people}
-        numbers = _named(_mean(list(each.values())), "people")
-        numbers += [one for name, of in each.items() for one in _brief(of, name)]
+        numbers = named(mean_of_others(list(each.values())), "people")
+        numbers += [one for name, of in each.items() for one in brief(of, name)]
         between = [self._related(one, other) for one, other in combinations(people, 2)]
         return numbers + [
             replace(one, role="human", reference=OBSERVERS, probe="")
-            for one in _mean(between)
+            for one in mean_of_others(between)
             if one.role == "value"
         ]
 
@@ -520,8 +361,8 @@ class _Work:
         own, numbers = a.cell.arm, []
         for arm, each in by_arm.items():
             reference = "seeds" if arm == own else f"arm {arm or 'main'}"
-            numbers += _named(_mean(list(each.values())), reference)
-        return numbers + [one for name, of in by_arm[own].items() for one in _brief(of, name)]
+            numbers += named(mean_of_others(list(each.values())), reference)
+        return numbers + [one for name, of in by_arm[own].items() for one in brief(of, name)]
 
     # --- errors and words --------------------------------------------------------------------------------
 
@@ -559,34 +400,3 @@ class _Work:
     @cache  # noqa: B019  # lives as long as the work
     def _words(self, dataset: str) -> Vocabulary:
         return relation_vocabulary(self._relation, self._kind, dataset)
-
-
-def _named(numbers: Iterable[Number], reference: str) -> list[Number]:
-    """The numbers with the name of the other revision."""
-    return [replace(one, reference=one.reference or reference) for one in numbers]
-
-
-def _brief(numbers: Iterable[Number], reference: str) -> list[Number]:
-    """Only the values with an error, named, without their influence: the mean over the others has it."""
-    values = (one for one in numbers if one.role == "value" and one.influence is not None)
-    return [replace(one, reference=reference, influence=None) for one in values]
-
-
-def _mean(each: Sequence[Sequence[Number]]) -> list[Number]:
-    """The mean of each number over several others, where it is defined."""
-    by_key: dict[tuple[Any, ...], list[Number]] = defaultdict(list)
-    for numbers in each:
-        for one in numbers:
-            by_key[one.number_key].append(one)
-    means = []
-    for alike in by_key.values():
-        defined = [one for one in alike if not math.isnan(one.value)]
-        if not defined:
-            means.append(alike[0])
-            continue
-        known = [one.influence for one in defined]
-        influence = None if any(one is None for one in known) else sum(known) / len(known)
-        value = float(np.mean([one.value for one in defined]))
-        note = "" if len(defined) == len(each) else f"the mean of {len(defined)} of {len(each)}"
-        means.append(replace(defined[0], value=value, influence=influence, note=note))
-    return means

@@ -151,11 +151,19 @@ def plan_figures(study: Study) -> dict[str, list[Panel]]:
     overview = _overview(study)
     figures = {"summary": overview} if overview else {}
     names = Counter[str]()
-    for benchmark, panels in plan_benchmarks(study.charts, study.runs).items():
+    for benchmark, planned in plan_benchmarks(study.charts, study.runs).items():
+        panels = [panel for panel in planned if not study.over_training or _is_course(panel)]
+        if not panels:
+            continue
         name = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())[:_LONGEST_NAME].strip("-") or "benchmark"
         names[name] += 1
         figures[name if names[name] == 1 else f"{name}-{names[name]}"] = _averaged(study, panels)
     return figures
+
+
+def _is_course(panel: Panel) -> bool:
+    """Whether it shows more than one number for a whole run."""
+    return any(len(line.trajectory.points) > 1 for line in panel.lines)
 
 
 def _overview(study: Study) -> list[Panel]:

@@ -245,7 +245,7 @@ def load_checkpoint(
 def _weights_by_plain_names(accelerator: Accelerator) -> Iterator[None]:
     """Let `Accelerator.load_state` read weights that were saved with another wrapper around the model, or with none.
 
-    accelerate saves the names that the wrapper has changed. A sharded model is loaded by torch, which divides it anew.
+    accelerate saves the names that the wrapper has changed. A sharded model is loaded by torch, which divides it again.
     """
 
     def load(models: list[nn.Module], folder: str) -> None:

@@ -15,13 +15,13 @@ from accelerate.utils import set_seed
 from torch import nn
 from transformers import ProcessorMixin
 
-from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.config import TrainingConfig, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.models.sizes import model_size, siglip_processor
 from hf_clipdyn.progress import say
-from hf_clipdyn.revisions import Publisher
+from hf_clipdyn.revisions import Publisher, epoch_name, step_name
 from hf_clipdyn.training.callbacks import (
     Checkpoints,
     Interruption,
@@ -63,6 +63,7 @@ from hf_clipdyn.training.model import (
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule, check_optimizer
 from hf_clipdyn.training.order import OrderRecord
 from hf_clipdyn.training.source import Source
+from hf_clipdyn.training.watcher import Watcher, check_evaluation
 
 __all__ = ["Session", "TrainingSummary", "open_session", "train"]
 
@@ -141,6 +142,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     # What has no such name is refused before anything is written.
     make_loss(config.loss)
     check_optimizer(config.optim)
+    check_evaluation(config)
     callbacks = [*own_callbacks(), *callbacks]
     folder = output_folder(config)
     if not draws_bars(config):
@@ -298,8 +300,7 @@ class _Run:
         order: OrderRecord,
         folder: Path,
     ) -> None:
-        self._config, self._accelerator = session.config, session.accelerator
-        self._begun, self._is_bound = session.config_begun, session.is_bound
+        self._session, self._config, self._accelerator = session, session.config, session.accelerator
         self._training, self._processor, self._order = training, processor, order
         self._folder = folder
         self._store = folder / "hub"
@@ -310,20 +311,26 @@ class _Run:
         """Take the steps and publish; the summary in the main process."""
         config, training, accelerator = self._config, self._training, self._accelerator
         if accelerator.is_main_process:
-            make_folder(self._begun, self._folder)
+            make_folder(self._session.config_begun, self._folder)
         accelerator.wait_for_everyone()
         self._start_trackers()
         interruption = Interruption()
+        watcher = None
+        if config.evaluate is not None and accelerator.is_main_process:
+            watcher = Watcher(config, self._folder, self._repo_id, self._store)
         with ExitStack() as stack:
             publishers: list[Publisher] = []
             if accelerator.is_main_process:
                 publishers = [stack.enter_context(publisher) for publisher in self._publishers()]
                 for publisher in publishers:
                     publisher.check()
+                if watcher is not None:
+                    stack.enter_context(watcher)
                 if not config.quiet:
                     for line in self._beginning():
                         say(line)
-            training.run([interruption, *self._callbacks(publishers, own)])
+            beside = [] if watcher is None else [watcher]
+            training.run([interruption, *self._callbacks(publishers, [*beside, *own])])
             stopped = interruption.signal if training.epoch < training.epochs else None
             if stopped is not None:
                 # A launcher ends all processes when one has left, so none does before the store has its revisions.
@@ -341,8 +348,11 @@ class _Run:
             if not publishers:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
+            following = f"evaluate {self._repo_id} --store {shlex.quote(str(self._store))}"
+            if watcher is not None and watcher.finish():
+                following = f"report {shlex.quote(str(self._folder))}"
             if not config.quiet:
-                say(f"Next: clipdyn evaluate {self._repo_id} --store {shlex.quote(str(self._store))}")
+                say(f"Next: clipdyn {following}")
             return TrainingSummary(
                 repo_id=self._repo_id,
                 store=self._store,
@@ -370,10 +380,10 @@ class _Run:
             # Last: what the others do after a step is in the checkpoint of that step.
             Checkpoints(
                 folder / "checkpoints",
-                self._begun.recipe(),
+                self._session.config_begun.recipe(),
                 config.save_total_limit,
                 config.save_steps,
-                is_bound=self._is_bound,
+                is_bound=self._session.is_bound,
             ),
         ]
 
@@ -383,7 +393,10 @@ class _Run:
         cards = {self._folder: card}
         if config.ema_decay is not None:
             recipe = {**card.recipe, "ema_decay": config.ema_decay}
-            cards[self._folder / "ema"] = replace(card, repo_id=f"{card.repo_id}-ema", recipe=recipe)
+            raw = Parent(card.repo_id, same_name=True)
+            cards[self._folder / "ema"] = replace(
+                card, repo_id=f"{card.repo_id}-ema", recipe=recipe, parents=(raw,), relation="merge"
+            )
         return [
             Publisher(
                 facts.repo_id,
@@ -393,10 +406,18 @@ class _Run:
                 token=config.hub_token,
                 private=config.hub_private_repo,
                 card=facts,
-                recipe_hash=self._begun.recipe_hash(),
+                recipe_hash=self._session.config_begun.recipe_hash(),
+                planned=self._planned(),
             )
             for journal, facts in cards.items()
         ]
+
+    def _planned(self) -> list[str]:
+        """The names of all revisions of the run."""
+        per_epoch = self._training.source.steps_per_epoch
+        names = {epoch * per_epoch: epoch_name(epoch) for epoch in range(self._training.epochs + 1)}
+        inside = {step: step_name(step) for step in self._steps if step % per_epoch}
+        return [name for _, name in sorted((names | inside).items())]
 
     def _card(self) -> CardFacts:
         config, source = self._config, self._training.source
@@ -429,8 +450,16 @@ class _Run:
             licence=config.license,
             synthetic=name in dataset_names() and dataset_metadata(name).synthetic,
             recipe=recipe,
+            parents=self._parents(),
             **model_facts(self._training.unwrapped.encoder, self._processor),
         )
+
+    def _parents(self) -> tuple[Parent, ...]:
+        """The model that the run continues, if it has a repository."""
+        config, folder = self._config, self._session.given_model
+        if config.model_name_or_path is None or folder is None or folder.parent.name != "snapshots":
+            return ()
+        return (Parent(config.model_name_or_path, config.model_revision, folder.name),)
 
     def _start_trackers(self) -> None:
         settings = {name: value for name, value in self._config.recipe().items() if value is not None}

@@ -15,7 +15,6 @@ from safetensors.numpy import load_file, save_file
 
 from hf_clipdyn.benchmarks.registry import kinds, relations
 from hf_clipdyn.benchmarks.relation import Relation, keyed, relation_terms
-from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.between import Between
@@ -149,18 +148,39 @@ def test_what_is_done_is_kept_and_what_has_changed_is_computed_again(output):
     assert last["other"].nunique() == 1, "the relations with what was last are replaced"
 
 
-def test_a_dry_run_counts_the_pairs_that_are_missing(done, tmp_path, capsys):
+def test_a_dry_run_counts_the_pairs_that_are_missing(done, tmp_path, clipdyn):
     copied(done, tmp_path)
     output, words = tmp_path / done.name, ["--relations", "error_consistency", "--dry_run"]
     files = set(tmp_path.rglob("*"))
     repositories = [run.repo_id for run in RUNS]
-    with pytest.raises(SystemExit, match="0"):
-        main(["evaluate", *repositories, NOISY.repo_id, "-o", str(output), *words])
-    said = capsys.readouterr().out
-    # Of each run three pairs with the one before, three with the last, and four revisions with other seeds.
-    assert re.search(r"error_consistency-zero_shot +40 +10\n", said)
+    code, said, _ = clipdyn("evaluate", *repositories, NOISY.repo_id, "-o", output, *words)
+    assert not code
+    # Of each run three pairs with the one before, three with the last, four with other seeds; and four of all pairs.
+    assert re.search(r"error_consistency-zero_shot +44 +10\n", said)
     assert said.endswith("no images and no forward passes, only saved trials. Nothing was written.\n")
     assert set(tmp_path.rglob("*")) == files
+
+
+def test_the_cache_command_deletes_trials_beside_a_table_and_their_numbers_stay(embedded, tmp_path, clipdyn):
+    output, _ = embedded
+    copied(output, tmp_path)
+    table = tmp_path / output.name
+    before = read_results(table).rows
+    code, said, _ = clipdyn("cache", "--results", table)
+    assert (code, said.splitlines()[-1][:15]) == (0, "Kept: 1 entries")
+    code, _, error = clipdyn("cache", "--results", table, "--delete", "geometri")
+    assert (code, "Did you mean 'geometry'?" in error) == (2, True)
+    assert (
+        "Deleted: 0 entries"
+        in clipdyn("cache", "--results", table, "--delete", "all", "--older-than", "1")[1]
+    )
+    assert "Deleted: 1 entries" in clipdyn("cache", "--results", table, "--delete", "geometry")[1]
+    assert not list((tmp_path / "results.trials").iterdir())
+    CellStore(table).rebuild()
+    assert read_results(table).rows.equals(before)
+    assert clipdyn("cache", "--results", tmp_path / "none.parquet")[2] == (
+        f"clipdyn: error: {tmp_path / 'none.parquet'} is not a table of results: name a results.parquet.\n"
+    )
 
 
 def test_a_newer_scoring_is_computed_again(done, tmp_path, monkeypatch):

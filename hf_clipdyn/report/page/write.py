@@ -42,8 +42,8 @@ _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 
 _PATH, _DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d)\d+")
 _LINE_BREAK = re.compile(r"\s*\n\s*")
-_COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
-"""A line of the program that is a comment; the page leaves it out."""
+_COMMENT = re.compile(r"^ *(?://.*|/\*\*[\s\S]*?\*/)\n", re.MULTILINE)
+"""A comment of the program with lines of its own; the page leaves it out."""
 _PLAIN = " =:/;,()!*@$+?-_.~|{}"
 """What may stand in an address of data inside an attribute as it is."""
 
