@@ -32,7 +32,7 @@ class Source:
         split: name of the split that these rows are.
         metadata: licence, size and origin.
         absent: how many rows of the official data set its files lack.
-        training: reads the rows of the training split; None if there is none, or if its rows are ``dataset``.
+        training: reads the rows of the training split; gives None, or is None, if there are no others than ``dataset``.
 
     Examples:
         >>> from hf_clipdyn.benchmarks.sources import drawn_source
@@ -46,7 +46,7 @@ class Source:
     split: str
     metadata: DatasetMetadata
     absent: int = 0
-    training: Callable[[], datasets.Dataset | None] = lambda: None
+    training: Callable[[], datasets.Dataset | None] | None = None
 
     def incomplete(self, shown: int) -> dict[str, str]:
         """``{"incomplete": "n/N"}`` if only n of the N official rows are shown, else empty: for `Kind.facts`."""

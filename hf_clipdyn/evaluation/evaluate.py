@@ -33,7 +33,7 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Revision
 from hf_clipdyn.revisions.repository import MAIN, read_manifest
 
-__all__ = ["evaluate", "evaluate_relations", "follow", "measure_each"]
+__all__ = ["evaluate", "evaluate_relations", "follow", "has_all_planned", "measure_each"]
 
 T = TypeVar("T")
 
@@ -279,7 +279,7 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
                 seen |= published
                 last = time.monotonic()
                 in_outage = False
-                if from_main_process(_is_complete(config, {name for name, _ in seen})):
+                if from_main_process(has_all_planned(config, {name for name, _ in seen})):
                     _log.info(f"{config.series.repo_id} has all revisions that its run planned.")
                     break
                 continue
@@ -299,14 +299,14 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
     return evaluate(config, Plan(config, listed, plan), shown) if config.final_texts else results
 
 
-def _is_complete(config: EvaluationConfig, names: set[str]) -> bool:
-    """Whether the last revision that the run's manifest plans is among these; False without a plan."""
+def has_all_planned(config: EvaluationConfig, names: set[str]) -> bool | None:
+    """Whether the last revision that the run's manifest plans is among these; None without a plan."""
     repository = config.series.repository
     try:
         manifest = read_manifest(repository, repository.refs().get(MAIN))
     except RevisionError:  # asked again after the next revision
         return False
-    return manifest is not None and bool(manifest.planned) and manifest.planned[-1] in names
+    return manifest.planned[-1] in names if manifest is not None and manifest.planned else None
 
 
 def _passing(error: ClipDynError) -> ClipDynError:

@@ -106,9 +106,15 @@ def sweep(schedule: str, given: Mapping[str, Any]) -> "datasets.Dataset":
 
 
 def _is_complete(config: EvaluationConfig) -> bool:
-    """Whether the newest revision is older than the patience; without a time it is of a suite of others."""
-    times = [revision.time for revision in config.series.revisions() if revision.time]
-    if not times:
-        return True
-    newest = max(map(datetime.fromisoformat, times))
-    return (datetime.now(UTC) - newest).total_seconds() >= config.watch_patience
+    """Whether the run has all planned revisions; without a plan, whether the newest is older than the patience.
+
+    A suite that records no times is complete.
+    """
+    from hf_clipdyn.evaluation.evaluate import has_all_planned
+
+    listed = config.series.revisions()
+    planned = has_all_planned(config, {revision.name for revision in listed})
+    if planned is not None:
+        return planned
+    times = [datetime.fromisoformat(revision.time) for revision in listed if revision.time]
+    return not times or (datetime.now(UTC) - max(times)).total_seconds() >= config.watch_patience

@@ -349,7 +349,7 @@ class _Run:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
             following = f"evaluate {self._repo_id} --store {shlex.quote(str(self._store))}"
-            if watcher is not None and watcher.finish():
+            if watcher is not None and watcher.finish(published=not outcomes[0].missing):
                 following = f"report {shlex.quote(str(self._folder))}"
             if not config.quiet:
                 say(f"Next: clipdyn {following}")

@@ -96,19 +96,24 @@ class Watcher(Callback):
         del training
         self._check()
 
-    def finish(self) -> bool:
-        """Measure what is missing, and the texts of the last revision; called when all revisions are published.
+    def finish(self, *, published: bool) -> bool:
+        """Wait until the table is complete.
+
+        Args:
+            published: whether the store has all revisions. Otherwise the process, which waits for them, ends, and
+                another one measures what is there.
 
         Returns:
             Whether the table is complete.
         """
         self._check()
-        if self._died:
+        if self._died or self._process is None:
             return False
-        self._end()  # a process that watches cannot know that this revision was the last one
+        if not published:
+            self._end()
+            self._process = self._start()
         if not self._quiet:
             say(f"The evaluation completes {self._output}.")
-        self._process = self._start()
         try:
             self._process.wait(self._limit)
         except subprocess.TimeoutExpired:

@@ -14,6 +14,7 @@ from hub_server.server import WRITE_TOKEN
 from stores import publish_epochs
 
 from hf_clipdyn.evaluation import sweep
+from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.results.cells import cells_folder
 
 _VOLUME = "--submit-setting=volume=hf://buckets/me/results:/results"
@@ -32,7 +33,9 @@ def run(hub, save_model, tmp_path, data, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CLIPDYN_DATA", str(data["cifar10"].parent))
     hub.state.buckets["me/results"] = {}
-    return lambda epochs: publish_epochs(tmp_path / "run", epochs, save_model, push_to_hub=True)
+    return lambda epochs, planned=(): publish_epochs(
+        tmp_path / "run", epochs, save_model, push_to_hub=True, planned=planned
+    )
 
 
 @pytest.fixture
@@ -55,9 +58,10 @@ def _words(output: object) -> list[str]:
 
 
 def test_the_job_measures_what_is_missing_and_deletes_its_schedule_when_the_run_is_complete(
-    run, hub, clipdyn, later, tmp_path, monkeypatch
+    run, hub, clipdyn, tmp_path, monkeypatch
 ):
-    run([0, 1])
+    planned = ("epoch-000", "epoch-001", "epoch-002")
+    run([0, 1], planned)
     code, out, error = clipdyn(*_words("/results/r.parquet"), *_SUBMIT)
     assert (code, error) == (0, "")
     (schedule,) = hub.state.schedules
@@ -81,17 +85,23 @@ def test_the_job_measures_what_is_missing_and_deletes_its_schedule_when_the_run_
     assert (code, "The run is not complete: the next job goes on." in error) == (0, True)
     first = {file: file.stat().st_mtime_ns for file in cells_folder(output).iterdir()}
     assert set(pd.read_parquet(output)["texts"]) == {"own"}
-    run([0, 1, 2])
-    assert at_work()[0] == 0
-    assert set(pd.read_parquet(output)["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
-    assert {file: file.stat().st_mtime_ns for file in first} == first, "what is done is not done again"
     assert hub.state.schedules == [schedule]
-    later(hours=2)
+    run([0, 1, 2], planned)
     code, _, error = at_work()
     assert (code, "The run is complete: the schedule is deleted." in error) == (0, True)
+    assert {file: file.stat().st_mtime_ns for file in first} == first, "what is done is not done again"
+    assert set(pd.read_parquet(output)["revision"]) == set(planned)
     assert set(pd.read_parquet(output)["texts"]) == {"own", "last"}
     assert hub.state.schedules == []
     assert at_work()[0] == 0, "a job that had begun already finds its schedule gone"
+
+
+def test_a_run_without_a_plan_is_complete_after_the_patience(run, hub, later):
+    run([0])
+    config = EvaluationConfig("me/run", "zero_shot/cifar10")
+    assert not sweep._is_complete(config)
+    later(hours=2)
+    assert sweep._is_complete(config)
 
 
 def test_a_schedule_that_cannot_be_deleted_is_named_and_the_results_are_complete(
@@ -122,7 +132,8 @@ def test_the_printed_command_schedules_the_same(run, hub, clipdyn):
     [
         (["--every=@hourly"], "`every` repeats one job of the Hub: give --submit hf-jobs"),
         (["--every=@hourly", "--submit=local"], "`every` repeats one job of the Hub: give --submit hf-jobs"),
-        ([*_SUBMIT, "--shards=2"], "and leave out `shards`."),
+        ([*_SUBMIT, "--shards=2"], "and leave out `shards` and `wait`."),
+        ([*_SUBMIT, "--wait"], "and leave out `shards` and `wait`."),
         ([*_SUBMIT, "--watch"], "`every` measures what is missing, again and again: leave out watch."),
         ([*_SUBMIT, "--force"], "`every` measures what is missing, again and again: leave out force."),
     ],

@@ -132,7 +132,8 @@ class Simplicity(LabelledKind[KindSettings]):
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
-        training, self._training, fitted_on = source.training(), None, []
+        training = source.training() if source.training else None
+        self._training, fitted_on = None, []
         if training is not None and len(training) > 1:
             drawn = np.sort(np.random.default_rng(0).permutation(len(training))[:_MOST])
             training = training.select(drawn)
@@ -262,9 +263,7 @@ def _explained(rows: pd.DataFrame, name: str, common: Common) -> Iterator[Number
             variant="" if key == "information" else name,
             n_clusters=len(rows),
             influence=None if np.isnan(influence).any() else by_item(influence, rows["item"]),
-            **(
-                {} if key == "information" else {"interpretable": bool(result["information"] >= _FEWEST_BITS)}
-            ),
+            interpretable=None if key == "information" else bool(result["information"] >= _FEWEST_BITS),
         )
 
 

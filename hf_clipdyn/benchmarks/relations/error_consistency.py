@@ -136,9 +136,10 @@ def _numbers(keys: list[NumberKey], tables: list[AnswerTable]) -> Iterator[Numbe
         low, high = (values.pop(f"kappa_{end}") for end in ("min", "max"))
         undefined = np.isnan(values["kappa"])
         note = _ALIKE if undefined else _ONE_SIDED
+        of_kappa = by_item(influences[:, at], table.item)  # one for both: many pairs are in memory at a time
         for metric, value in values.items():
             known = metric in ("kappa", "kappa_unbiased") and not np.isnan(value)
-            influence = by_item(influences[:, at], table.item) if known else None
+            influence = of_kappa if known else None
             yield related(key, metric, value, n=n, influence=influence, note=note if np.isnan(value) else "")
         for role, value in (("lower_bound", low), ("upper_bound", high)):
             yield related(key, "kappa", value, role=role, n=n, note=note if np.isnan(value) else "")

@@ -112,6 +112,11 @@ function itemBeside(part, map, row, run, sheets) {
     h("ul", { class: "stimuli" }, stimulus({ ...answers, now: columnAt(answers) }, at, { brief: true }))];
 }
 
+function itemTitle(map, row) {
+  const people = map.people[row] === null ? "" : `, ${map.people[row]} % of people right`;
+  return `Image ${map.items[row]}, ${map.labels[row]}: right at ${[...map.states[row]].filter((state) => state === "1").length} of ${count(map.revisions.length)} revisions${people}.`;
+}
+
 /** The training images that came just before the image was learned, of the nearest row that has them. */
 function lessonBeside(lessons, map, row, run) {
   if (lessons?.why) return [h("p", { class: "quiet" }, `What training showed before: ${lessons.why}`)];
@@ -124,11 +129,6 @@ function lessonBeside(lessons, map, row, run) {
     "That they are near does not mean that they taught the answer."].join(" ")),
   h("ul", { class: "lessons" }, lesson.pictures.map((src, at) =>
     h("li", {}, h("img", { src, alt: `Training image, cosine ${number(lesson.similar[at], 3)}` }), h("span", {}, number(lesson.similar[at], 3)))))];
-}
-
-function itemTitle(map, row) {
-  const people = map.people[row] === null ? "" : `, ${map.people[row]} % of people right`;
-  return `Image ${map.items[row]}, ${map.labels[row]}: right at ${[...map.states[row]].filter((state) => state === "1").length} of ${count(map.revisions.length)} revisions${people}.`;
 }
 
 function itemWords(map, run, way) {
