@@ -18,7 +18,6 @@ from hf_clipdyn.results.terms import KindTerms, Term
 
 __all__ = ["Geometry"]
 
-_MOST = 1000  # images; their embeddings take 1 MB a revision for 512 dimensions
 _TEXT_SIDE = "_text"
 _SIDES = {"image": "images", "text": "texts"}
 _OF_SIDE: Mapping[str, tuple[str, str, dict[str, Any]]] = {
@@ -122,11 +121,12 @@ class Geometry(ImageKind[KindSettings]):
     }
     needs_text = False
     reads_layers = True
+    most_rows = 1000  # their embeddings take 1 MB a revision for 512 dimensions
     shares_trials = False
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
-        drawn = np.random.default_rng(0).permutation(self.shown)[:_MOST]
+        drawn = np.random.default_rng(0).permutation(self.shown)[: self.most_rows]
         self.shown = np.sort(drawn)
         self.stimuli = Stimuli(self.pixels.array, self.shown)
         features = source.dataset.features
