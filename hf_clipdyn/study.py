@@ -7,6 +7,7 @@ study without evaluation. What a member leaves is below the study's folder::
     <name>/results.parquet      # its numbers, with cells, trials and influences beside it
     <name>/results.complete/    # one file for each evaluation that is complete
     results.parquet  verdicts.parquet  report/index.html      # of everything below the folder
+    relations.parquet           # how seeds and arms relate, if the evaluation has the suite `dynamics`
     results.influences.parquet  # what these verdicts and this page need of the trials
 
 Several files may share one folder: its page shows the runs of all.
@@ -36,6 +37,7 @@ __all__ = ["Page", "Study", "StudyFiles", "read_training", "run_study"]
 _KEYS = ("title", "defaults", "runs", "models", "evaluation")  # all but the first hold collections
 _GRID_KEYS = ("defaults", "runs")
 _VERDICTS = "verdicts.parquet"
+_RELATIONS = "relations.parquet"
 _REPORT = "report"
 _log = logging.getLogger(__name__)
 
@@ -247,8 +249,9 @@ class Study(Work):
         from hf_clipdyn.statistics.verdicts import provenance, render, verdict_table, write_verdicts
 
         tables = sorted(self.folder.glob(f"*/{TABLE}"), key=_size_and_name)
+        relations = self._related(tables)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
-        study = read_study(tables, claims=page.claims)
+        study = read_study([*tables, *relations], claims=page.claims)
         results, verdicts = self.folder / TABLE, self.folder / _VERDICTS
         facts = provenance(study.results, study.evidence)
         write_results(study.results, results, facts)
@@ -272,6 +275,21 @@ class Study(Work):
         study.influences.write(results)
         message = "\n".join([*said, f"Results:  {results}", f"Page:     {written}"])
         return StudyFiles(results, verdicts if study.verdicts else None, written, message)
+
+    def _related(self, tables: Sequence[Path]) -> list[Path]:
+        """Relate the seeds and the arms with each other, if members ask for relations; the table, if there is one."""
+        asking = [one for member in self.members if (one := member.evaluation) is not None and one.related]
+        if not asking or len(tables) < 2:
+            return []
+        from hf_clipdyn.evaluation.evaluate import evaluate_relations
+
+        names = dict.fromkeys(name for one in asking for name in one.related)
+        output = self.folder / _RELATIONS
+        config = dataclasses.replace(
+            asking[0], benchmarks=None, revisions=None, relations=tuple(names), output=output
+        )
+        evaluate_relations(config, tables)
+        return [output] if output.exists() else []
 
 
 def _size_and_name(table: Path) -> tuple[float, Path]:
@@ -300,7 +318,7 @@ def _check_apart(members: Sequence[Member], where: str) -> None:
                 f"{other.name} and {member.name} of {where} have the same repository, {repository}: put {{name}}, or "
                 "{scale} and {seed}, into hub_model_id."
             )
-        if member.measured is not None and member.name in (_REPORT, TABLE, _VERDICTS):
+        if member.measured is not None and member.name in (_REPORT, TABLE, _VERDICTS, _RELATIONS):
             raise ConfigError(
                 f"A run is called {member.name}, as the study's own {'folder' if member.name == _REPORT else 'file'}: "
                 "give the run another `name`."

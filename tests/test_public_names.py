@@ -59,7 +59,11 @@ EXTENDING = {
     "training.losses": ("Features", "Loss", "loss_names", "make_loss", "mean_over_processes"),
     "training.loop": ("Callback",),
 }
-HUB = {"hf_clipdyn.report.share.push_cards", "hf_clipdyn.report.share.push_space"}
+HUB = {
+    "hf_clipdyn.report.every_eval_ever.push_evaluations",
+    "hf_clipdyn.report.share.push_cards",
+    "hf_clipdyn.report.share.push_space",
+}
 ELSEWHERE = {"hf_clipdyn.study.run_study"}  # needs a study: tests/test_study.py runs it
 
 

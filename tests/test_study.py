@@ -1,8 +1,10 @@
 """A study from one file: trained, killed, repeated, measured, judged and drawn; joined by a second file."""
 
 import doctest
+import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -11,6 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import forked
 import pandas as pd
@@ -18,6 +21,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 from photographs import write_photographs
+from planted import Planted, Run, ramp, write_study
 
 from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
@@ -25,7 +29,7 @@ from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.study import Study, run_study
+from hf_clipdyn.study import Page, Study, run_study
 
 # Where a folder is given, seed 11 kills itself there: in its sixth step, and when one of two cells is measured.
 DIES = """
@@ -239,6 +243,42 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     assert began["local/tiny-seed10"] == trained[0].time
     assert began["mine"] == "", "a model in a folder does not say when its run began"
     assert all(one.measured >= one.began for one in kept[0].runs)
+
+
+def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run is related with itself in its own table; what needs several runs comes with the page."""
+    asked = "{suite: [embedded, dynamics], n_resamples: 0}"
+    (tmp_path / "asked.yaml").write_text(
+        f"runs: [{{seed: [10, 11]}}, {{seed: 11, arm: noise}}]\nevaluation: {asked}\n"
+    )
+    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study", page=Page())
+    assert all("error_consistency" in one.evaluation.related for one in study.members if one.evaluation)
+    for member in study.members:
+        assert member.config is not None
+        seed, arm = member.config.seed, member.config.arm or ""
+        run = Run(scale="tiny", seed=seed, arm=arm, planted=Planted(accuracy=ramp(0.2, 0.9)))
+        write_study(member.results, [run], shares=[0, 1])
+    monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
+    here = SimpleNamespace(place=str, listed=lambda folder: None)
+    study.finish(here)
+    rows = pd.read_parquet(study.folder / "relations.parquet")
+    assert {one["with"] for one in map(json.loads, rows["settings"])} == {"seeds", "runs"}
+    kappa = rows[(rows["kind"] == "error_consistency-zero_shot") & (rows["metric"] == "kappa")]
+    pairs = kappa.groupby("repo_id")["reference"].agg(set).to_dict()
+    assert pairs == {
+        "me/tiny-seed10": {"seeds", "seed 11", "arm noise"},
+        "me/tiny-seed11": {"seeds", "seed 10"},
+        "me/noise-tiny-seed11": {"arm main"},
+    }
+    everything = pd.read_parquet(study.folder / "results.parquet")
+    assert len(everything) == len(rows) + sum(len(pd.read_parquet(one.results)) for one in study.members)
+    shutil.rmtree(study.members[0].folder / "results.trials")
+    shutil.rmtree(study.folder / "relations.cells")
+    (study.folder / "relations.parquet").unlink()
+    study.finish(here)
+    assert not (study.folder / "relations.parquet").exists(), "seed 11 alone has no other seed"
 
 
 @pytest.mark.parametrize(

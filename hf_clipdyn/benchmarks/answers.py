@@ -6,7 +6,7 @@ items), `stack_runs` those of a study to arrays (runs, revisions, items); items 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class Answers:
     cluster: NDArray[Any]
     fingerprint: str = ""
 
-    @property
+    @cached_property
     def right(self) -> NDArray[np.bool_]:
         """Whether each answer is the label, (n,)."""
         return np.asarray(self.decision == self.label, np.bool_)
@@ -127,8 +127,12 @@ def stack(answers: Sequence[Answers]) -> AnswerTable:
             "relate only revisions that were shown the same."
         )
     first = answers[0]
-    alike = all(one.item is first.item for one in answers)
-    item = first.item if alike else reduce(np.intersect1d, [one.item for one in answers])
+    if len(first.item) and all(one.item is first.item for one in answers):  # as of the revisions of one run
+        decision = np.stack([one.decision for one in answers])
+        known = all(one.label is first.label for one in answers)
+        right = np.stack([one.right for one in answers]) if known else decision == first.label
+        return AnswerTable(first.item, first.label, first.cluster, decision, np.asarray(right, np.bool_))
+    item = reduce(np.intersect1d, [one.item for one in answers])
     if not len(item):
         raise EvaluationError(
             f"The answers of {first.key.metric} have no item in common: evaluate the revisions on the same data."

@@ -173,6 +173,11 @@ class Readout:
         other.only_text = True
         return other
 
+    @property
+    def known(self) -> Mapping[bytes, NDArray[np.float32]]:
+        """Projections of the images that were shown, by the key of their image."""
+        return self._images
+
     @cached_property
     def head(self) -> Head | None:
         """The head of a classifier, which answers with its own classes; None for other models."""

@@ -26,7 +26,7 @@ names ``b``; trajectories keep it apart, while ``other`` may differ from point t
 from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 import pandas as pd
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ __all__ = [
     "NUMBER_JOINS",
     "PAIRS",
     "WEIGHTS",
+    "Kept",
     "KeyedAnswers",
     "Pairs",
     "Relation",
@@ -53,8 +54,8 @@ __all__ = [
 
 Pairs = Literal["previous", "last", "seeds", "people", "all"]
 PAIRS: tuple[Pairs, ...] = get_args(Pairs)
-"""The sorts of pairs: with the revision before, with the last one, with the other seeds (and, of the other arms, with
-the unequal seeds) at equal samples, with each person, with every revision of the run."""
+"""The sorts of pairs: with the revision before, with the last one, with the other seeds at equal samples (also of other
+arms, see `Relation.between_arms`), with each person, with every revision of the run."""
 
 ANSWERED = ("answers",)
 """`Relation.reads` of a relation that reads every kind with right answers."""
@@ -79,8 +80,20 @@ _PAIR_TITLES = {
     "previous": "previous revision",
     "last": "last revision",
     "seeds": "mean of the other seeds",
+    "pairs": "mean of all pairs of seeds",
     "people": "mean of people",
 }
+
+
+class Kept(Protocol):
+    """What `Seen.derived` keeps."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+
+
+KeptT = TypeVar("KeptT", bound=Kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +109,24 @@ class Seen:
     read: Callable[[Cell, Sequence[str] | None], pd.DataFrame]
     read_answers: Callable[[Cell], Mapping[str, KeyedAnswers]]
     read_weights: Callable[[Cell], Mapping[str, NDArray[Any]]]
+    read_numbers: Callable[[Cell], Sequence[Number]]
+    keep: Callable[[Cell, Callable[["Seen"], "Kept"], "Seen"], Any]
     person: str = ""
+    trials_between: Callable[[Cell, Cell, float], pd.DataFrame] | None = None
 
     def trials(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The saved trials, read from the disk: all columns, or these."""
         return self.read(self.cell, columns)
+
+    def derived(self, make: Callable[["Seen"], KeptT]) -> KeptT:
+        """What a function makes of this revision, kept in memory for its other pairs as long as there is room."""
+        kept: KeptT = self.keep(self.cell, make, self)
+        return kept
+
+    @property
+    def numbers(self) -> Sequence[Number]:
+        """The numbers that were scored from these trials, without their influences."""
+        return self.read_numbers(self.cell)
 
     @property
     def answers(self) -> KeyedAnswers:
@@ -117,6 +143,17 @@ class Seen:
         """The tensors of the model, read from the disk; only for a relation that reads `WEIGHTS`."""
         return self.read_weights(self.cell)
 
+    def between(self, other: "Seen", alpha: float) -> pd.DataFrame:
+        """The trials of a model with the weights (1 - alpha) of this revision + alpha of the other.
+
+        Only for a relation that `runs_models`.
+
+        Raises:
+            MetricError: the two have different parameters.
+        """
+        assert self.trials_between is not None
+        return self.trials_between(self.cell, other.cell, alpha)
+
 
 class Relation(ABC):
     """Base class of relations. A subclass is a relation; it has no instances.
@@ -127,6 +164,9 @@ class Relation(ABC):
         reads: names of the kinds whose trials it reads; `ANSWERED`, or `WEIGHTS`.
         pairs: sorts of pairs for `relate`.
         score_version: raise it if the same trials now give other numbers; they are then computed again.
+        between_arms: whether seeds are also related with the unequal seeds of the main arm and, in the main arm, with
+            those of every other arm.
+        runs_models: whether it asks for `Seen.between`, which takes ``--weights``.
         symmetric: whether ``relate(a, b)`` equals ``relate(b, a)``, so that it is computed once for two seeds.
 
     Examples:
@@ -140,6 +180,8 @@ class Relation(ABC):
     reads: ClassVar[tuple[str, ...]]
     pairs: ClassVar[tuple[Pairs, ...]] = ()
     score_version: ClassVar[int] = 1
+    between_arms: ClassVar[bool] = False
+    runs_models: ClassVar[bool] = False
     symmetric: ClassVar[bool] = True
 
     @staticmethod

@@ -102,21 +102,38 @@ class Prepare(Command, group="Data"):
 
 @dataclass(frozen=True, kw_only=True)
 class Cache(Command, group="Data"):
-    """List or delete cached tables and pixels.
+    """List or delete cached tables and pixels, or the trials beside tables of results.
 
-    These are tables, pixels, unpacked archives and scores of baselines, with their sizes.
+    The caches have tables, pixels, unpacked archives and scores of baselines. What is deleted there is made again when
+    it is needed. Without trials, such as the embeddings of the kind geometry, the numbers stay, but differences between
+    them lose their intervals, and new relations need another evaluation.
     """
 
-    delete: tuple[str, ...] = option((), "Delete tables, pixels, unpacked, baselines, unfinished or all.")
+    results: tuple[Path, ...] = option(
+        (), "Tables of results: list or delete their trials instead of the caches."
+    )
+    delete: tuple[str, ...] = option(
+        (),
+        "Delete tables, pixels, unpacked, baselines, unfinished or all; with --results, the trials of kinds of "
+        "benchmarks, such as geometry, or all.",
+    )
     older_than: float = option(0.0, "Delete only entries that were not used for N days.")
     cache_dir: Path | None = option(None, "Folder of the caches. Default: the cache of datasets.")
 
     def run(self) -> None:
         from hf_clipdyn.data.caches import cache_table, cached, delete
+        from hf_clipdyn.results.cells import delete_trials, kept_trials
 
-        kinds, folder = list(self.delete), self.cache_dir
-        entries = delete(kinds, folder, self.older_than) if kinds else cached(folder)
+        kinds = list(self.delete)
+        if self.results:
+            trials = kept_trials(self.results)
+            entries = delete_trials(trials, kinds, self.older_than) if kinds else list(trials)
+        else:
+            folder = self.cache_dir
+            entries = delete(kinds, folder, self.older_than) if kinds else cached(folder)
         if entries:
             print(render_table(cache_table(entries)))
         total = readable_size(sum(entry.size for entry in entries))
-        print(f"{'Deleted' if kinds else 'Cached'}: {len(entries)} entries, {total}.")
+        print(
+            f"{'Deleted' if kinds else 'Kept' if self.results else 'Cached'}: {len(entries)} entries, {total}."
+        )

@@ -105,11 +105,14 @@ class Evaluate(Command, group="Main path"):
         with shared.reading(given["repo_id"], given["store"]):
             if self.asked.command.dry_run:
                 from hf_clipdyn.evaluation.config import EvaluationConfig
-                from hf_clipdyn.evaluation.dry_run import dry_run
+                from hf_clipdyn.evaluation.dry_run import dry_run, relations_message
                 from hf_clipdyn.evaluation.evaluate import measure_each
 
-                for plan in measure_each(EvaluationConfig(**given), dry_run):
+                config = EvaluationConfig(**given)
+                for plan in measure_each(config, dry_run) if config.selected else ():
                     print(plan.message)
+                if config.related:
+                    print(relations_message(config))
             elif self.asked.command.submit is not None:
                 print(_submitted(self.asked))
             else:

@@ -7,7 +7,7 @@ unpacked archives and scores of baselines. A deleted entry is made again when it
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,17 @@ import datasets
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError, readable_size
 from hf_clipdyn.files import STAGING, disk_errors
 
-__all__ = ["KINDS", "Entry", "cache_folder", "cache_table", "cached", "delete", "new_entry", "touch"]
+__all__ = [
+    "KINDS",
+    "Entry",
+    "cache_folder",
+    "cache_table",
+    "cached",
+    "chosen_entries",
+    "delete",
+    "new_entry",
+    "touch",
+]
 
 KINDS = ("tables", "pixels", "unpacked", "baselines", "unfinished")
 """Kinds of entries. An unfinished one was left by a killed process, or another process is writing it."""
@@ -149,17 +159,10 @@ def delete(
     A process that has opened an entry can still read it. Unfinished entries are deleted an hour after their last
     change.
     """
-    for kind in kinds:
-        if kind not in (*KINDS, "all"):
-            raise UnknownNameError("kind of cache", kind, (*KINDS, "all"))
-    if not older_than >= 0:
-        raise ConfigError(f"older_than is {older_than}: it must be 0 days or more.")
     chosen = [
         entry
-        for entry in cached(cache_dir)
-        if ("all" in kinds or entry.kind in kinds)
-        and time.time() - entry.used >= older_than * 86_400
-        and (entry.kind != "unfinished" or time.time() - entry.used > _IN_WORK)
+        for entry in chosen_entries(cached(cache_dir), kinds, KINDS, older_than)
+        if entry.kind != "unfinished" or time.time() - entry.used > _IN_WORK
     ]
     for entry in chosen:
         root = next(parent for parent in entry.path.parents if parent.name.startswith("clipdyn-"))
@@ -170,6 +173,27 @@ def delete(
         ):
             entry.path.replace(Path(away) / "deleted")  # at once, so that no process finds half of an entry
     return chosen
+
+
+def chosen_entries(
+    entries: Iterable[Entry], kinds: Sequence[str], known: Sequence[str], older_than: float
+) -> list[Entry]:
+    """Those of some kinds, or of all of them, that were not used for some days.
+
+    Raises:
+        UnknownNameError: a kind is neither known nor ``all``.
+        ConfigError: ``older_than`` is negative.
+    """
+    for kind in kinds:
+        if kind not in (*known, "all"):
+            raise UnknownNameError("kind of cache", kind, (*known, "all"))
+    if not older_than >= 0:
+        raise ConfigError(f"older_than is {older_than}: it must be 0 days or more.")
+    return [
+        entry
+        for entry in entries
+        if ("all" in kinds or entry.kind in kinds) and time.time() - entry.used >= older_than * 86_400
+    ]
 
 
 def cache_table(entries: Sequence[Entry]) -> list[dict[str, str]]:

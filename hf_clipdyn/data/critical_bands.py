@@ -4,9 +4,14 @@ The repository github.com/ajaysub110/critical-band-masking has no licence, so it
 A folder with two tables is read: ``cbm_networks.csv`` has a row for each network, with the number of right answers in
 the columns ``c_<noise>_<band>``, and a first row ``_n_`` with the number of images; ``cbm_human.csv`` has the percent
 right of people, with a row for each noise level and a column for each band. Lines that begin with # are comments.
+
+The publication calls band f 1.75 * 2^f cycles per image; measured, bands 1 to 5 are half of that, an octave each, so
+that band f is the octave f - 1 of the condition ``octave_<f - 1>``. Band 0 is what is left below, and band 6 is two
+octaves wide.
 """
 
 import csv
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +19,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_clipdyn.data.files import plain
 from hf_clipdyn.data.tables import expecting, lines_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["BandTrials", "read_network_bands", "read_people_bands"]
+__all__ = ["BandTrials", "find_band_tables", "read_network_bands", "read_people_bands"]
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +45,13 @@ class BandTrials:
     right: Mapping[str, Floats]
     shown: Floats
     columns: Mapping[str, Mapping[str, float]]
+
+
+def find_band_tables() -> Path | None:
+    """The folder ``critical-band`` in ``$CLIPDYN_DATA``; None if there is none."""
+    root = Path(os.environ.get("CLIPDYN_DATA", ""))
+    folders = sorted(root.iterdir()) if root.name and root.is_dir() else []
+    return next((one for one in folders if one.is_dir() and plain(one.name) == "criticalband"), None)
 
 
 def read_network_bands(folder: Path) -> BandTrials:

@@ -126,6 +126,7 @@ def evaluate_model(
 
     refused = (
         "relations",
+        "weights",
         "revisions",
         "shard",
         "store",

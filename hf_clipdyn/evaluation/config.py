@@ -54,6 +54,12 @@ class EvaluationConfig(Common):
         "measured.",
         top=True,
     )
+    weights: bool = option(
+        False,
+        "Also compute barriers of the loss between the weights of neighbouring revisions, and of seeds (relation "
+        "barriers). This runs models, nine times on up to 1,000 images of geometry for each pair, with two revisions "
+        "and the model between them in memory.",
+    )
     revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.", top=True)
     shard: str | None = option(
         None, "Evaluate only part i of n of the revisions, for example 1/4. All parts may share one output."
@@ -173,12 +179,14 @@ class EvaluationConfig(Common):
                     f"`{name}` only applies to open_clip checkpoints: do not give other models with it."
                 )
         in_shard((), self.shard)
-        if self.relations and self.output is None:
-            raise ConfigError("`relations` read the trials beside `output`: give an `output`.")
-        if self.shard is not None and (self.rescore or self.push_to_hub or self.relations):
+        related = self.relations or self.weights
+        if related and self.output is None:
+            name = "relations" if self.relations else "weights"
+            raise ConfigError(f"`{name}` read the trials beside `output`: give an `output`.")
+        if self.shard is not None and (self.rescore or self.push_to_hub or related):
             raise ConfigError(
-                "`rescore`, `relations` and `push_to_hub` apply to the whole table, but `shard` measures only a part "
-                "of the revisions: use them without `shard`, once all shards are done."
+                "`rescore`, `relations`, `weights` and `push_to_hub` apply to the whole table, but `shard` measures "
+                "only a part of the revisions: use them without `shard`, once all shards are done."
             )
         if (self.private or self.hub_model_id is not None) and not self.push_to_hub:
             raise ConfigError("`private` and `hub_model_id` require `push_to_hub`.")
@@ -267,9 +275,11 @@ class EvaluationConfig(Common):
         """Names of the relations: those that were given, else those of the suite."""
         from hf_clipdyn.benchmarks.registry import suite_relations
 
-        if self.relations or self.benchmarks is not None:
-            return list(self.relations)
-        return suite_relations(self.suite) if self.output is not None and self.shard is None else []
+        of_suite = not self.relations and self.benchmarks is None
+        names = list(self.relations)
+        if of_suite and self.output is not None and self.shard is None:
+            names = suite_relations(self.suite)
+        return list(dict.fromkeys([*names, *(["barriers"] if self.weights else [])]))
 
 
 def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:

@@ -30,13 +30,14 @@ from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.observe import observe
 from hf_clipdyn.evaluation.plan import Plan
 from hf_clipdyn.evaluation.processes import check_device, join_processes
+from hf_clipdyn.evaluation.relate import planned
 from hf_clipdyn.evaluation.score import score
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
 
-__all__ = ["Cost", "DryRun", "dry_run"]
+__all__ = ["Cost", "DryRun", "dry_run", "relations_message"]
 
 _ROWS = (4, 8, 32, 128, 512, 2048, 8192)  # of a data set, until a measurement takes long enough
 _ENOUGH = 32  # rows, if they take _LONG_ENOUGH
@@ -178,6 +179,25 @@ def dry_run(config: EvaluationConfig) -> DryRun:
     ):
         warnings.simplefilter("ignore")  # a few rows are too few for some scores
         return _Measurement(replace(config, cache_dir=Path(cache), show_progress=False)).run()
+
+
+def relations_message(config: EvaluationConfig) -> str:
+    """What the relations of an evaluation would compute, in words.
+
+    Raises:
+        EvaluationError: there are no trials that the relations read, and nothing is to be measured.
+    """
+    if config.selected:
+        return (
+            f"Then {', '.join(config.related)} relate the revisions, from the saved trials without a model."
+        )
+    counts = planned(config, CellStore(config.output))
+    header = ("relation", "pairs and runs", "missing")
+    table = render_table(
+        [dict(zip(header, (name, *map("{:,}".format, of)), strict=True)) for name, *of in counts]
+    )
+    missing = sum(new for _, _, new in counts)
+    return f"{table}\n{missing:,} missing: no images and no forward passes, only saved trials. Nothing was written."
 
 
 class _Measurement:

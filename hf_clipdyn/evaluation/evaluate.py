@@ -1,7 +1,7 @@
 """Plan, observe, score: one live model, each image once per revision, each cell written when it is done."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 from accelerate import PartialState
 from accelerate.logging import get_logger
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Benchmark
@@ -29,6 +30,7 @@ from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.progress import duration
 from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.revisions import Revision
 
 __all__ = ["evaluate", "evaluate_relations", "follow", "measure_each"]
 
@@ -36,6 +38,7 @@ T = TypeVar("T")
 
 _MANY, _FEW = 1000, 16  # images of which a cost is said, and images whose time is taken
 _LONG = 60.0  # seconds of which it is worth a line
+_KEPT = 2**28  # bytes of projections that a watched run keeps for the texts of its last revision
 
 _log = get_logger(__name__)
 
@@ -64,13 +67,17 @@ def measure_each(config: EvaluationConfig, measure: Callable[[EvaluationConfig],
             _log.warning(f"{one.series.repo_id} is skipped: {error}")
 
 
-def evaluate(config: EvaluationConfig) -> datasets.Dataset:
+def evaluate(
+    config: EvaluationConfig, plan: Plan | None = None, shown: "ShownImages | None" = None
+) -> datasets.Dataset:
     """Measure the selected benchmarks on the selected revisions, or score their saved trials again.
 
     It logs each revision when it is done, and what is left out.
 
     Args:
         config: what and how.
+        plan: that of this configuration, if the caller has made it.
+        shown: answers to images that an earlier call has shown; this call adds its own.
 
     Returns:
         The rows of these revisions and benchmarks, including those that were done before.
@@ -91,18 +98,22 @@ def evaluate(config: EvaluationConfig) -> datasets.Dataset:
         store.rebuild()
     else:
         check_precision(config, store.cells())
-        plan = Plan(config)
+        plan = Plan(config) if plan is None else plan
         store.check_writable()
         try:
-            keys = _measure(config, plan, store, LiveModel(config))
+            keys = _measure(config, plan, store, LiveModel(config), shown)
         finally:
             store.rebuild()
     table = from_main_process(store.select(keys) if state.is_main_process else None)
     return datasets.Dataset(table.combine_chunks())
 
 
-def evaluate_relations(config: EvaluationConfig) -> datasets.Dataset:
+def evaluate_relations(config: EvaluationConfig, tables: Sequence[Path] = ()) -> datasets.Dataset:
     """Relate revisions of all selected models with each other, from their saved trials; only the main process works.
+
+    Args:
+        config: what to relate.
+        tables: of the members of a study, see `relate`.
 
     Returns:
         The rows of the relations.
@@ -116,19 +127,25 @@ def evaluate_relations(config: EvaluationConfig) -> datasets.Dataset:
     if is_main:
         store.check_writable()
         try:
-            keys = relate(config, store)
+            keys = relate(config, store, tables)
         finally:
             store.rebuild()
     return datasets.Dataset(from_main_process(store.select(keys) if is_main else None).combine_chunks())
 
 
-def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, live: LiveModel) -> list[str]:
+def _measure(
+    config: EvaluationConfig,
+    plan: Plan,
+    store: CellStore,
+    live: LiveModel,
+    shown: "ShownImages | None" = None,
+) -> list[str]:
     """Measure what is not done yet; returns the keys of all selected cells."""
     texts = None if plan.last is None else LastTexts(plan.last, live)
     keys: list[str] = []
     announced: set[str] = set()
-    shown = config.show_progress and PartialState().is_main_process
-    with tqdm(total=len(plan), desc="evaluating", unit="cell", disable=not shown) as bar:
+    draws = config.show_progress and PartialState().is_main_process
+    with tqdm(total=len(plan), desc="evaluating", unit="cell", disable=not draws) as bar:
         for revision in plan.revisions:
             start = time.perf_counter()
             settings = live.settings(revision)
@@ -140,6 +157,8 @@ def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, live: LiveM
                     if readout is None:  # the weights of a revision that is done are never fetched
                         folder = live.fetch(revision)
                         readout = _readout(live.load(folder), folder, revision.name, config)
+                        if shown is not None:
+                            shown.give(revision.commit, readout)
                     if planned.cell.kind not in announced:
                         announced.add(planned.cell.kind)
                         _announce(planned, readout.encoder)
@@ -147,9 +166,30 @@ def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, live: LiveM
                 keys.append(planned.cell.key)
                 bar.update()
             if readout is not None:
+                if shown is not None:
+                    shown.take(revision.commit, readout)
                 seconds = time.perf_counter() - start
                 _log.info(f"{revision.name}: {len(keys)} of {len(plan)} cells done, {seconds:.0f} s")
     return keys
+
+
+class ShownImages:
+    """What revisions answered to images in earlier calls of one command, so that no image is shown to one twice."""
+
+    def __init__(self) -> None:
+        self._projections: dict[str, Mapping[bytes, NDArray[np.float32]]] = {}
+        self._left = _KEPT
+
+    def give(self, commit: str, readout: Readout) -> None:
+        """Let the readout of that revision know them."""
+        readout.keep(self._projections.get(commit, {}))
+
+    def take(self, commit: str, readout: Readout) -> None:
+        """Keep what the readout knows, as long as all that is kept fits into 256 MB."""
+        size = sum(row.nbytes for row in readout.known.values())
+        if commit not in self._projections and size <= self._left:
+            self._projections[commit] = readout.known
+            self._left -= size
 
 
 def _readout(encoder: Encoder, folder: Path, name: str, config: EvaluationConfig) -> Readout:
@@ -193,9 +233,6 @@ def _measure_cell(
     store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began, known)
 
 
-_log = get_logger(__name__)
-
-
 def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Dataset:
     """Call `evaluate` whenever there is a new revision, until none has appeared for a while.
 
@@ -214,21 +251,26 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
     join_processes(config.device)
     seen: set[tuple[str, str]] = set()
     results: datasets.Dataset | None = None
+    plan: Plan | None = None
+    shown = ShownImages() if config.final_texts else None
     last = time.monotonic()
     in_outage = False
     while True:
         trouble: ClipDynError | None = None
-        published: set[tuple[str, str]] = set()
+        listed: list[Revision] = []
         try:
-            published = {(revision.name, revision.commit) for revision in config.series.revisions()}
+            listed = config.series.revisions()
         except RevisionNotFoundError as error:  # training has not published anything yet
             trouble = error
         except RevisionError as error:
             trouble = _passing(error)
-        fresh, waited = from_main_process((bool(published - seen), time.monotonic() - last))
-        if fresh:
+        listed, waited = from_main_process((listed, time.monotonic() - last))  # all measure the same ones
+        published = {(revision.name, revision.commit) for revision in listed}
+        if published - seen:
             try:
-                results = evaluate(replace(config, final_texts=False))
+                own = replace(config, final_texts=False)
+                plan = Plan(own, listed, plan)
+                results = evaluate(own, plan, shown)
             except ClipDynError as error:
                 trouble = _passing(error)
             else:
@@ -249,7 +291,7 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
             raise RevisionNotFoundError(f"{config.series.repo_id} has no revisions.")
         else:
             _log.info(f"No new revision for {waited:.0f} s: {config.series.repo_id} counts as finished.")
-            return evaluate(config) if config.final_texts else results
+            return evaluate(config, Plan(config, listed, plan), shown) if config.final_texts else results
 
 
 def _passing(error: ClipDynError) -> ClipDynError:

@@ -84,6 +84,7 @@ class Plan:
     Args:
         config: what to measure.
         listed: all revisions, in training order; None asks the repository.
+        earlier: a plan of the same settings, whose data sets and prepared benchmarks are used again.
 
     Raises:
         UnknownNameError: an unknown suite, benchmark, data set or revision.
@@ -97,9 +98,15 @@ class Plan:
         began: when the run began: the time of its first revision; empty if unknown.
     """
 
-    def __init__(self, config: EvaluationConfig, listed: Sequence[Revision] | None = None) -> None:
+    def __init__(
+        self,
+        config: EvaluationConfig,
+        listed: Sequence[Revision] | None = None,
+        earlier: "Plan | None" = None,
+    ) -> None:
         self._config = config
-        self._prepared: dict[str, _Prepared] = {}
+        self.sources: dict[Benchmark, Source]
+        self._prepared: dict[str, _Prepared] = {} if earlier is None else earlier._prepared
         assert config.revisions is None or not isinstance(config.revisions, str)
         if listed is None:
             listed = config.series.revisions()
@@ -114,8 +121,12 @@ class Plan:
         with PartialState().main_process_first():
             if self.revisions:
                 _check_sees(config, self.revisions[0])
-            self.sources = open_sources(config)
-        self._files = {name: file_names(source.dataset) for name, source in self.sources.items()}
+            self.sources = open_sources(config) if earlier is None else earlier.sources
+        self._files: dict[Benchmark, Files] = (
+            {name: file_names(source.dataset) for name, source in self.sources.items()}
+            if earlier is None
+            else earlier._files
+        )
 
     @staticmethod
     def in_order(benchmarks: Iterable[Benchmark]) -> list[Benchmark]:

@@ -1,4 +1,4 @@
-"""The fourth stage: relate revisions with each other, from their saved trials, without a model.
+"""The fourth stage: relate revisions with each other, from their saved trials; only barriers run a model.
 
 Each cell of a relation is written when it is done, and is computed again only if one of its revisions, or what was
 measured of it, has changed.
@@ -8,239 +8,100 @@ import hashlib
 import json
 import math
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache, partial
-from itertools import combinations
+from functools import cache, cached_property, partial
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from accelerate.logging import get_logger
-from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.influence import UnitsOf
-from hf_clipdyn.benchmarks.registry import (
-    kinds,
-    kinds_read,
-    related_kind,
-    relation_named,
-    relation_vocabulary,
-)
-from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Relation, Seen, keyed
+from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
+from hf_clipdyn.benchmarks.relation import WEIGHTS, Relation, Seen
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
-from hf_clipdyn.benchmarks.sources import DRAWN
-from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.plan import OF_REVISION
+from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, by_arm, crossed
+from hf_clipdyn.evaluation.saved_runs import SavedRuns
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
 from hf_clipdyn.metrics.bootstrap import Scale, student_interval
 from hf_clipdyn.metrics.estimate import Influence
-from hf_clipdyn.results.cells import CellStore, newest
+from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import Cell, Number
 from hf_clipdyn.results.terms import Vocabulary
-from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.revisions.names import natural_key
 
-__all__ = ["relate"]
+__all__ = ["planned", "relate"]
 
 _log = get_logger(__name__)
-_KEPT = 2**28  # bytes of answers in memory
-_TABLES = 3  # of trials in memory: a revision, the one before, the last one
-_OF_RUN = (
-    *OF_REVISION,
-    "repo_id",
-    "revision",
-    "model_class",
-    "processor_class",
-    "score_version",
-    "other",
-    "versions",
-    "seconds",
-)
-_TABLE = "results.parquet"
 
 
-def relate(config: EvaluationConfig, store: CellStore) -> list[str]:
+def relate(config: EvaluationConfig, store: CellStore, tables: Sequence[Path] = ()) -> list[str]:
     """Compute the relations of the selected runs and write their cells.
 
     Trials are read beside the output, and beside the tables in the folders that are named; the runs there are the seeds
     with which a run is related. Only weights need the repository.
+
+    Args:
+        config: what to relate.
+        store: of the output.
+        tables: of the members of a study. Their runs are then related with each other, and each by itself is left to
+            its own evaluation; a member without trials is left out.
 
     Returns:
         The keys of the cells, also of those that were done before.
 
     Raises:
         UnknownNameError: there is no such relation.
+        ConfigError: a relation runs models, and `weights` is not given.
         EvaluationError: there are no trials that the relations read, or the output cannot be written.
     """
-    room = _Room(config, store)
+    return [key for one in _works(SavedRuns(config, store, tables)) for key in one.run()]
+
+
+def planned(config: EvaluationConfig, store: CellStore) -> list[tuple[str, int, int]]:
+    """What `relate` would compute: of each relation its name, the number of its pairs and runs, and how many are new.
+
+    Raises:
+        UnknownNameError, EvaluationError: as for `relate`.
+    """
+    return [(one.name, *one.count()) for one in _works(SavedRuns(config, store))]
+
+
+def _works(room: SavedRuns) -> list["_Work"]:
     works: list[_Work] = []
+    config = room.config
     for relation in map(relation_named, config.related):
+        if room.of_study and not _is_between_runs(relation):
+            continue
+        if relation.runs_models and not config.weights:
+            raise ConfigError(f"`{relation.name}` runs models between two revisions: add `weights`.")
         if relation.reads == WEIGHTS:
             own = [_Work(relation, None, [room.weighed(one) for one in config.each], room)]
         else:
             read = kinds_read(relation)
             own = [_Work(relation, kind, runs, room) for kind, runs in room.benchmarks if kind.name in read]
         works += (of_relation := [one for one in own if one.chosen])
-        if not of_relation:
+        if not of_relation and not room.of_study:
             _log.info(
                 f"{relation.name} is left out: no trials of {' or '.join(kinds_read(relation))} are there."
             )
-    if not works:
+    if not works and not room.of_study:
         raise EvaluationError(
             f"{config.output} contains no trials of {', '.join(room.wanted)} that {', '.join(config.related)} read: "
             "evaluate first, without --relations."
         )
-    return [key for one in works for key in one.run()]
+    return works
 
 
-class _Room:
-    """What relations read, and where their cells go."""
-
-    def __init__(self, config: EvaluationConfig, store: CellStore) -> None:
-        self.config, self.store = config, store
-        self.wanted = [one.series.repo_id for one in config.each]
-        self.cells = {cell.key: cell for cell in store.cells()}
-        tables = [] if config.output is None else [Path(config.output)]
-        for one in config.each:
-            folder = Path(str(one.repo_id))
-            table = folder / _TABLE
-            if (
-                folder.is_dir()
-                and table.is_file()
-                and table.resolve() not in {path.resolve() for path in tables}
-            ):
-                tables.append(table)
-        self._trials = KeptTrials(tables)
-        self._stores = [store, *(CellStore(table) for table in tables[1:])]
-        self._names: dict[bytes, NDArray[Any]] = {}
-        self._answers: OrderedDict[str, Mapping[str, KeyedAnswers]] = OrderedDict()
-        self._bytes = 0
-        self._folders: dict[tuple[str, str], Callable[[], Path]] = {}
-        self._read = lru_cache(_TABLES)(self._read_trials)
-
-    @cached_property
-    def benchmarks(self) -> list[tuple[type[Kind[Any]], list[list[Seen]]]]:
-        """The runs of each benchmark, in the order of training; all were shown the same in the same way."""
-        known, named = kinds(), None
-        if self.config.benchmarks is not None:
-            named = {(one.kind.name, one.dataset) for one in self.config.selected}
-        groups: dict[tuple[Any, ...], dict[str, dict[str, Cell]]] = defaultdict(lambda: defaultdict(dict))
-        for store in self._stores:
-            for cell in newest(store.cells()):
-                chosen = named is None or (cell.kind, cell.dataset) in named
-                if chosen and cell.kind in known and cell.texts == "own" and not cell.other:
-                    shown = tuple(value for name, value in vars(cell).items() if name not in _OF_RUN)
-                    groups[shown][cell.repo_id][cell.revision] = cell
-        found = []
-        for runs in groups.values():
-            seen = [[self.seen(cell) for cell in sorted(run.values(), key=_when)] for run in runs.values()]
-            found.append((known[seen[0][0].cell.kind], seen))
-        return found
-
-    def seen(self, cell: Cell) -> Seen:
-        def read(one: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
-            return self._read(one, None if columns is None else tuple(columns))
-
-        return Seen(cell, read, self._read_answers, self._weights)
-
-    def measured(self, cell: Cell) -> float:
-        """When the trials of a cell were measured; 0 for weights."""
-        return max(one.measured(cell.key) for one in self._stores)
-
-    def _read_trials(self, cell: Cell, columns: tuple[str, ...] | None) -> pd.DataFrame:
-        trials = self._trials.of(cell.key, columns)
-        if trials is None:
-            raise EvaluationError(
-                f"{self.config.output} has no trials of {cell.revision} of {cell.repo_id} on "
-                f"{cell.kind}/{cell.dataset}: evaluate it again with --force, or copy the folder of its trials."
-            )
-        return trials
-
-    def _read_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
-        """Of a cell, kept in memory as long as the newest ones leave room."""
-        key = cell.key
-        if key not in self._answers:
-            self._answers[key] = self._keyed_answers(cell)
-            self._bytes += _size(self._answers[key])
-            while self._bytes > _KEPT and len(self._answers) > 1:
-                self._bytes -= _size(self._answers.popitem(last=False)[1])
-        self._answers.move_to_end(key)
-        return self._answers[key]
-
-    def _keyed_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
-        kind = kinds()[cell.kind]
-        return keyed(
-            replace(
-                one,
-                item=self._once(one.item),
-                label=self._once(one.label),
-                cluster=self._once(one.cluster),
-                fingerprint=cell.data_fingerprint,
-            )
-            for one in kind.answers(self._read(cell, kind.answers_from))
-        )
-
-    def _once(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The same array for equal values: all revisions were shown the same items."""
-        text = (
-            values.tobytes() if values.dtype != object else "\0".join(map(str, values.reshape(-1))).encode()
-        )
-        return self._names.setdefault(hashlib.sha256(str(values.shape).encode() + text).digest(), values)
-
-    def weighed(self, config: EvaluationConfig) -> list[Seen]:
-        """A run whose weights are read: cells without trials."""
-        listed = [one for one in config.series.revisions() if one.sha256 is not None]
-        self._folders |= {
-            (config.series.repo_id, one.name): partial(config.series.fetch, one) for one in listed
-        }
-        return [
-            self.seen(
-                Cell(
-                    repo_id=config.series.repo_id,
-                    revision=one.name,
-                    **{name: getattr(one, name) for name in OF_REVISION},
-                    kind=WEIGHTS[0],
-                    dataset=DRAWN,
-                    split="",
-                    data_fingerprint="",
-                    observe_version=1,
-                    score_version=1,
-                    preprocess="",
-                    dtype="float32",
-                    texts="own",
-                )
-            )
-            for one in listed
-        ]
-
-    def _weights(self, cell: Cell) -> Mapping[str, NDArray[Any]]:
-        from safetensors.torch import load_file
-
-        files = sorted(self._folders[cell.repo_id, cell.revision]().glob("*.safetensors"))
-        if not files:
-            raise EvaluationError(
-                f"{cell.revision} of {cell.repo_id} has no safetensors, from which weights are read: convert it with "
-                "save_pretrained, or leave out --relations weights."
-            )
-        return {name: value.float().numpy() for file in files for name, value in load_file(file).items()}
-
-
-def _size(answers: Mapping[str, KeyedAnswers]) -> int:
-    """Bytes; labels and items are shared by all revisions."""
-    return sum(one.decision.nbytes for of_person in answers.values() for one in of_person.values())
-
-
-def _when(cell: Cell) -> tuple[Any, ...]:
-    """The place of a cell in the order of training."""
-    clocks = (-1 if clock is None else clock for clock in (cell.samples_seen, cell.step, cell.epoch))
-    return (*clocks, natural_key(cell.revision))
+def _is_between_runs(relation: type[Relation]) -> bool:
+    return "seeds" in relation.pairs or relation.over_seeds is not Relation.over_seeds
 
 
 @dataclass(frozen=True)
@@ -273,11 +134,11 @@ class _Work:
         relation: type[Relation],
         kind: type[Kind[Any]] | None,
         runs: Sequence[Sequence[Seen]],
-        room: _Room,
+        room: SavedRuns,
     ) -> None:
         self._relation, self._kind, self._room = relation, kind, room
         self._runs = [run for run in runs if run]
-        self._name = related_kind(relation, kind)
+        self.name = related_kind(relation, kind)
         self._common: Common = room.config
         self._pairs: dict[frozenset[str], list[Number]] = {}
 
@@ -286,12 +147,17 @@ class _Work:
         """The runs whose relations are wanted."""
         return [run for run in self._runs if run[0].cell.repo_id in self._room.wanted]
 
+    def count(self) -> tuple[int, int]:
+        """The number of pairs and runs, and of those that are not done."""
+        done = [self._is_done(one, self._cell(one, one.a).key) for one in self._planned()]
+        return len(done), done.count(False)
+
     def run(self) -> list[str]:
         """Compute what is not done yet; returns the keys of all cells."""
         keys: list[str] = []
         bar = tqdm(
             list(self._planned()),
-            desc=self._name,
+            desc=self.name,
             unit="cell",
             delay=2,
             disable=not self._common.show_progress,
@@ -350,7 +216,7 @@ class _Work:
             commits = [hashlib.sha256("".join(sorted(commits)).encode()).hexdigest()[:40]]
         return replace(
             at.cell,
-            kind=self._name,
+            kind=self.name,
             settings=json.dumps(settings, sort_keys=True),
             other="".join(commits),
             score_version=self._relation.score_version,
@@ -360,7 +226,7 @@ class _Work:
 
     def _planned(self) -> Iterator[_Planned]:
         relation = self._relation
-        for run in self.chosen:
+        for run in () if self._room.of_study else self.chosen:
             for at, one in enumerate(run):
                 yield from self._within(run, at, one)
             if relation.trace is not Relation.trace and len(run) > 1:
@@ -390,7 +256,7 @@ class _Work:
     def _with_seeds(self) -> Iterator[_Planned]:
         """At equal samples, so that the answers of few revisions are needed at a time."""
         at_samples: dict[int, list[Seen]] = defaultdict(list)
-        for run in self._runs:
+        for run in self.chosen if self._relation.runs_models else self._runs:
             for one in run:
                 if one.cell.samples_seen is not None:
                     at_samples[one.cell.samples_seen].append(one)
@@ -406,10 +272,39 @@ class _Work:
                 partners = [
                     other
                     for other in seen
-                    if other.cell.scale == own.scale and other.cell.seed not in (None, own.seed)
+                    if other.cell.scale == own.scale
+                    and other.cell.seed not in (None, own.seed)
+                    and (other.cell.arm == own.arm or self._compares_arms(own.arm, other.cell.arm))
                 ]
                 if partners:
                     yield _Planned("seeds", one, partners, partial(self._seeds, one, partners))
+            yield from self._over_pairs(seen)
+
+    def _over_pairs(self, seen: Sequence[Seen]) -> Iterator[_Planned]:
+        """In the first run of each arm at these samples: all pairs of its seeds, and of the main arm and another."""
+        arms, wanted = by_arm(seen), self._room.config.revisions
+        for (scale, arm), own in arms.items():
+            others = {
+                name: runs
+                for (of, name), runs in arms.items()
+                if of == scale and name != arm and self._compares_arms(arm, name)
+            }
+            enough = len({one.cell.seed for one in own}) >= FEWEST_SEEDS
+            chosen = any(one.cell.repo_id in self._room.wanted for one in own)
+            if enough and chosen and (wanted is None or own[0].cell.revision in wanted):
+                yield _Planned(
+                    "pairs",
+                    own[0],
+                    [*own[1:], *chain(*others.values())],
+                    partial(self._crossed, own, others),
+                )
+
+    def _crossed(self, own: Sequence[Seen], others: Mapping[str, Sequence[Seen]]) -> list[Number]:
+        return list(crossed(own, others, self._related, self._units, self._common))
+
+    def _compares_arms(self, *arms: str) -> bool:
+        """Two other arms meet in the main one, so that the pairs grow with the arms and not with their square."""
+        return self._relation.between_arms and "" in arms
 
     def _over_seeds(self) -> Iterator[_Planned]:
         groups: dict[tuple[str | None, str], list[Sequence[Seen]]] = defaultdict(list)

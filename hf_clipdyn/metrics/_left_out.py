@@ -19,7 +19,7 @@ from hf_clipdyn.metrics._validation import Floats, as_codes
 from hf_clipdyn.metrics.bootstrap import Resampling, influence_interval
 from hf_clipdyn.metrics.estimate import left_out_influence
 
-__all__ = ["KernelSums", "LeftOut", "as_rows", "centred", "unit_rows"]
+__all__ = ["KernelSums", "LeftOut", "LinearSide", "as_rows", "centred", "unit_rows"]
 
 _CANCELLED = 1e-13  # relative rounding error of a sum over pairs of items
 _ROUNDING = 1e-12  # rows that deviate less from their mean, relative to their length, are equal
@@ -56,6 +56,24 @@ class KernelSums(NamedTuple):
         sums, chains = self.first * self.second / ((n - 1) * (n - 2)), 2 * self.chains / (n - 2)
         total, size = self.products + sums - chains, np.abs(self.products) + np.abs(sums) + np.abs(chains)
         return np.where(np.abs(total) <= _CANCELLED * size, 0 * n, total / (n * (n - 3)))
+
+
+class LinearSide(NamedTuple):
+    """Rows of items, and sums over them; those over all items and without each group are (1 + G, ...).
+
+    Attributes:
+        rows: (n, d).
+        sums: of the rows, (1 + G, d).
+        squares: squared lengths of the rows, (n,).
+        lengths: squared lengths of the sums, the sums of all inner products, (1 + G,).
+        diagonal: sums of the squared lengths, (1 + G,).
+    """
+
+    rows: Floats
+    sums: Floats
+    squares: Floats
+    lengths: Floats
+    diagonal: Floats
 
 
 class LeftOut:
@@ -127,42 +145,40 @@ class LeftOut:
             chains=self.columns(first, second),
         )
 
-    def linear_sums(self, x: Floats, y: Floats) -> tuple[KernelSums, KernelSums]:
-        """`kernel_sums` of XX' and YY', and of both with a diagonal of 0, from the rows: O(n d d'), not O(n²).
+    def linear_side(self, rows: Floats) -> "LinearSide":
+        """What `linear_sums` needs of the rows of the items, (n, d)."""
+        sums, squares = self.total(rows), np.square(rows).sum(axis=1)
+        return LinearSide(rows, sums, squares, np.square(sums).sum(axis=1), self.total(squares))
 
-        Args:
-            x, y: rows of the items, (n, d) and (n, d').
-        """
-        product, ways = x.T @ y, (self.total(x), self.total(y))
-        squares = np.square(x).sum(axis=1), np.square(y).sum(axis=1)
-        own = self.within(np.einsum("ij,ij->i", x @ product, y))
-        products = np.square(product).sum() - np.concatenate([[0.0], 2 * own - self._within_squares(x, y)])
-        whole = np.einsum("gi,gi->g", ways[0] @ product, ways[1])
-        chains = whole - np.concatenate([[0.0], self._within_chains(x, y, ways)])
-        lengths = [np.square(way).sum(axis=1) for way in ways]
-        both = self.total(squares[0] * squares[1])
-        crossed = np.einsum("gi,gi->g", self.total(squares[0][:, None] * y), ways[1])
-        crossed += np.einsum("gi,gi->g", self.total(squares[1][:, None] * x), ways[0])
-        first, second = (length - self.total(square) for length, square in zip(lengths, squares, strict=True))
+    def linear_sums(self, x: "LinearSide", y: "LinearSide") -> tuple[KernelSums, KernelSums]:
+        """`kernel_sums` of XX' and YY', and of both with a diagonal of 0, from the rows: O(n d d'), not O(n²)."""
+        product = x.rows.T @ y.rows
+        own = self.within(np.einsum("ij,ij->i", x.rows @ product, y.rows))
+        left = 2 * own - self._within_squares(x, y)
+        products = np.square(product).sum() - np.concatenate([[0.0], left])
+        whole = np.einsum("gi,gi->g", x.sums @ product, y.sums)
+        chains = whole - np.concatenate([[0.0], self._within_chains(x, y)])
+        both = self.total(x.squares * y.squares)
+        crossed = np.einsum("gi,gi->g", self.total(x.squares[:, None] * y.rows), y.sums)
+        crossed += np.einsum("gi,gi->g", self.total(y.squares[:, None] * x.rows), x.sums)
+        first, second = x.lengths - x.diagonal, y.lengths - y.diagonal
         return (
-            KernelSums(self.n, products, lengths[0], lengths[1], chains),
+            KernelSums(self.n, products, x.lengths, y.lengths, chains),
             KernelSums(self.n, products - both, first, second, chains - crossed + both),
         )
 
-    def _within_squares(self, x: Floats, y: Floats) -> Floats:
+    def _within_squares(self, x: "LinearSide", y: "LinearSide") -> Floats:
         """Of each group, the sum over its pairs of the products of both inner products, (G,)."""
         if self._alone or not self.n_groups:
-            return self.within(np.square(x).sum(axis=1) * np.square(y).sum(axis=1))
+            return self.within(x.squares * y.squares)
         members = np.split(self._order, self._starts[1:])
-        return np.array([np.square(x[rows].T @ y[rows]).sum() for rows in members])
+        return np.array([np.square(x.rows[rows].T @ y.rows[rows]).sum() for rows in members])
 
-    def _within_chains(self, x: Floats, y: Floats, ways: tuple[Floats, Floats]) -> Floats:
+    def _within_chains(self, x: "LinearSide", y: "LinearSide") -> Floats:
         """Of each group, the sum over its items of their inner products with the sums of all others, (G,)."""
         if not self.n_groups:
             return np.empty(0)
-        sides = (
-            np.einsum("ij,ij->i", rows, way[1:][self.codes]) for rows, way in zip((x, y), ways, strict=True)
-        )
+        sides = (np.einsum("ij,ij->i", one.rows, one.sums[1:][self.codes]) for one in (x, y))
         return self.within(np.multiply(*sides))
 
     def first_order(self, value: float, derivative: Floats) -> Floats:

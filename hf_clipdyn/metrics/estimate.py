@@ -222,7 +222,7 @@ def without_each(statistic: Statistic, n_groups: int) -> Floats:
 def mean_over_pairs(
     values: ArrayLike,
     seeds: ArrayLike,
-    influences: Sequence[Influence] = (),
+    influences: Sequence[Influence] | Influence = (),
     *,
     signs: ArrayLike | None = None,
     confidence_level: float = 0.95,
@@ -236,7 +236,7 @@ def mean_over_pairs(
     Args:
         values: shape (P,), the number of each pair.
         seeds: shape (P, 2), the seeds of its two runs, which differ.
-        influences: of the items on each value; () leaves the items out of the interval.
+        influences: of the items on each value, or on the mean; () leaves the items out of the interval.
         signs: shape (P,), 1 for pairs whose mean counts, -1 for those whose mean is subtracted; None for 1 everywhere.
         confidence_level: in (0, 1).
 
@@ -270,11 +270,12 @@ def mean_over_pairs(
     value, distinct = float(of_pairs @ numbers), np.unique(ends)
     left_out = np.array([weights((ends != seed).all(axis=1)) @ numbers for seed in distinct])
     shift = left_out_influence(left_out)
-    of_items = (
-        weighted_sum(influences, of_pairs.tolist())
-        if influences
-        else Influence.unknown("no items were given")
-    )
+    if isinstance(influences, Influence):
+        of_items = influences
+    elif influences:
+        of_items = weighted_sum(influences, of_pairs.tolist())
+    else:
+        of_items = Influence.unknown("no items were given")
     variances = {
         "variance_seeds": float(shift @ shift) * len(distinct) / (len(distinct) - 1),
         "variance_items": of_items.variance,

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._left_out import KernelSums, LeftOut, as_rows, centred, unit_rows
 from hf_clipdyn.metrics._validation import Floats, Ints, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling
 
-__all__ = ["mutual_knn"]
+__all__ = ["mutual_knn", "nearest_neighbours"]
 
 _NAMES = ("mutual_knn", "above_chance", "cknna")
 
@@ -103,6 +103,27 @@ def mutual_knn(
     }
     result = items.results(dict(zip(_NAMES, (share, above, cknna), strict=True)), causes)
     return result | {"chance": float(chance[0]), "k": k}
+
+
+def nearest_neighbours(rows: ArrayLike, k: int) -> NDArray[np.bool_] | None:
+    """Which items are the k nearest neighbours of each, as in `mutual_knn`: (n, n); None if all have one direction.
+
+    The share of common neighbours of two sets of embeddings is the mean of ``first[second]``.
+
+    Raises:
+        MetricError: a number that is not finite, or an embedding of length 0.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.mutual_knn import nearest_neighbours
+        >>> nearest_neighbours([[1, 0], [1, 0.1], [0, 1]], k=1).astype(int).tolist()
+        [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
+    """
+    sides = unit_rows("rows", as_rows("rows", rows))
+    if centred(sides) is None:
+        return None
+    found = np.zeros((len(sides), len(sides)), np.bool_)
+    np.put_along_axis(found, _nearest(_inner_products(sides), k), True, axis=1)
+    return found
 
 
 def _inner_products(rows: Floats) -> Floats:

@@ -14,11 +14,19 @@ from scipy.optimize import isotonic_regression
 
 from hf_clipdyn.errors import MetricError
 
-__all__ = ["half_rise", "half_rise_lead", "seed_to_step_variance", "segmented_regression", "two_lines"]
+__all__ = [
+    "half_rise",
+    "half_rise_lead",
+    "seed_to_step_variance",
+    "segmented_regression",
+    "settling",
+    "two_lines",
+]
 
 Floats = NDArray[np.float64]
 
 _BREAKS = 101  # on the default grid
+_SETTLED = 0.9  # of an untrained layer that resembles its end: its progress would be noise
 
 
 def half_rise(values: ArrayLike, samples: ArrayLike, early: ArrayLike, late: ArrayLike) -> dict[str, Any]:
@@ -108,6 +116,49 @@ def half_rise_lead(
     if causes:
         causes["lead"] = next(f"of the {name}, {cause}" for name, cause in causes.items())
     return {"lead": octaves["second"] - octaves["first"], **octaves, "causes": causes}
+
+
+def settling(similarities: ArrayLike, samples: ArrayLike) -> dict[str, Any]:
+    """Do lower layers settle earlier? Mean progress of each layer over training, on an axis of octaves of samples.
+
+    Args:
+        similarities: of each layer at each revision with the same layer at the last one, such as the debiased CKA, or
+            1 minus the angular distance over pi/2; at most 1; shape (layers, T), the lowest layer first.
+        samples: seen until each revision, ascending, shape (T,). The first revision is the untrained model.
+
+    Returns:
+        ``mean_progress`` of each layer, the mean of (c(t) - c(0))/(1 - c(0)) over revisions evenly spaced in the
+        logarithm of the samples, with straight lines between those that are given: larger for a layer that settles
+        earlier; NaN if c(0) is above .9 or undefined. ``lower_minus_upper``: the mean of the lower half of the layers
+        minus that of the upper half; the middle one of an odd number is in neither. ``causes`` of a NaN.
+
+    Raises:
+        MetricError: other shapes, fewer than two trained revisions, samples that do not ascend.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.phases import settling
+        >>> result = settling([[0.2, 0.8, 1.0, 1.0], [0.2, 0.2, 0.6, 1.0]], [0, 1, 2, 4])
+        >>> [round(one, 6) for one in result["mean_progress"]], round(result["lower_minus_upper"], 6)
+        ([0.9375, 0.5], 0.4375)
+    """
+    curves, place = _trajectories(similarities, samples)
+    if len(place) < 3 or place[0] < 0 or place[1] <= 0:
+        raise MetricError(
+            "samples must be those of the untrained model and of two trained revisions or more."
+        )
+    start, octaves = curves[:, :1], np.log2(place[1:])
+    known = (start <= _SETTLED) & np.isfinite(curves).all(axis=1, keepdims=True)
+    share = (curves[:, 1:] - start) / np.where(known, 1 - start, np.nan)
+    means = np.trapezoid(share, octaves, axis=1) / (octaves[-1] - octaves[0])
+    half = len(curves) // 2
+    contrast = float(means[:half].mean() - means[len(means) - half :].mean()) if half else math.nan
+    causes = {}
+    if not half:
+        causes["lower_minus_upper"] = "there is only one layer"
+    if not known.all():
+        cause = f"an untrained layer is above {_SETTLED} already, or a similarity is undefined"
+        causes = {"mean_progress": cause} | ({"lower_minus_upper": cause} if math.isnan(contrast) else {})
+    return {"mean_progress": means.tolist(), "lower_minus_upper": contrast, "causes": causes}
 
 
 def segmented_regression(

@@ -13,17 +13,18 @@ the first order (the delta method), since nuclear norms without each item take h
 replacement: the debiased CKA of independent data (n = 100, d = 512) becomes .83.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._left_out import LeftOut, as_rows, centred
+from hf_clipdyn.metrics._left_out import KernelSums, LeftOut, LinearSide, as_rows, centred
 from hf_clipdyn.metrics._validation import Floats, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling
 
-__all__ = ["progress", "representation_similarity"]
+__all__ = ["Prepared", "debiased_cka", "progress", "representation_similarity", "similarity"]
 
 _NAMES = ("cka_biased", "cka_debiased", "procrustes_distance", "angular_shape_distance")
 
@@ -72,22 +73,88 @@ def representation_similarity(
     resampling = Resampling(n_resamples, confidence_level, seed)
     first, second = as_rows("x", x), as_rows("y", y)
     check_lengths({"x": first, "y": second})
-    n = len(first)
-    if n < 4:
-        raise MetricError(f"x and y have {n} items, but the debiased CKA needs at least 4.")
-    items = LeftOut(groups, n, resampling)
-    sides = centred(first), centred(second)
-    if sides[0] is None or sides[1] is None:
-        constant = " and ".join(name for name, side in zip("xy", sides, strict=True) if side is None)
+    items = LeftOut(groups, _enough(first), resampling)
+    return similarity(Prepared(first, items), Prepared(second, items))
+
+
+class Prepared:
+    """One side of `similarity`, with what all its comparisons have in common.
+
+    Args:
+        rows: embeddings, shape (n, d), n >= 4.
+        items: which items are left out together; None for single ones.
+
+    Raises:
+        MetricError: fewer than four items.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.representation import Prepared, debiased_cka
+        >>> x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [3.0, 1.0], [1.0, 4.0]])
+        >>> round(debiased_cka(Prepared(x), Prepared(2 * x)), 6)
+        1.0
+    """
+
+    def __init__(self, rows: Floats, items: LeftOut | None = None) -> None:
+        self.items = LeftOut(None, _enough(rows), Resampling(1)) if items is None else items
+        self.rows = centred(rows)
+        """Centred; None if all are equal."""
+
+    @cached_property
+    def side(self) -> LinearSide:
+        """The rows with their sums."""
+        assert self.rows is not None
+        return self.items.linear_side(self.rows)
+
+    @cached_property
+    def own(self) -> tuple[KernelSums, KernelSums]:
+        """The sums of the inner products with themselves."""
+        return self.items.linear_sums(self.side, self.side)
+
+
+def similarity(first: Prepared, second: Prepared) -> dict[str, Any]:
+    """`representation_similarity` of two that were prepared with the same items.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.representation import Prepared, similarity
+        >>> x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [3.0, 1.0], [1.0, 4.0]])
+        >>> round(similarity(Prepared(x), Prepared(x + 1))["angular_shape_distance"], 6)
+        0.0
+    """
+    items = first.items
+    if first.rows is None or second.rows is None:
+        constant = " and ".join(
+            name for name, side in zip("xy", (first, second), strict=True) if side.rows is None
+        )
         undefined = np.full(1 + items.n_groups, np.nan)
         causes = dict.fromkeys(_NAMES, f"all embeddings are equal in {constant}")
         return items.results(dict.fromkeys(_NAMES, undefined), causes)
-    cka = _cka(items, sides[0], sides[1])
-    procrustes = _procrustes(items, sides[0], sides[1])
+    cka = _cka(first, second)
+    procrustes = _procrustes(items, first.side, second.side)
     alike = "the inner products of different items are all alike, at least in x or y"
     return items.results(
         dict(zip(_NAMES, (*cka, *procrustes), strict=True)), {"cka_debiased": alike}, correlations=_NAMES[:2]
     )
+
+
+def debiased_cka(first: Prepared, second: Prepared) -> float:
+    """``cka_debiased`` alone; NaN if all embeddings of one side are equal.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.representation import Prepared, debiased_cka
+        >>> debiased_cka(Prepared(np.ones((4, 2))), Prepared(np.eye(4)))
+        nan
+    """
+    constant = first.rows is None or second.rows is None
+    return float("nan") if constant else float(_cka(first, second)[1][0])
+
+
+def _enough(rows: Floats) -> int:
+    if len(rows) < 4:
+        raise MetricError(f"x and y have {len(rows)} items, but the debiased CKA needs at least 4.")
+    return len(rows)
 
 
 def progress(similarities: ArrayLike, untrained: float) -> Floats:
@@ -111,9 +178,9 @@ def progress(similarities: ArrayLike, untrained: float) -> Floats:
     return np.asarray((np.asarray(similarities, np.float64) - untrained) / (left if left > 0 else np.nan))
 
 
-def _cka(items: LeftOut, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _cka(first: Prepared, second: Prepared) -> tuple[Floats, Floats]:
     """The biased and the debiased one, (1 + G,) each."""
-    sums = [items.linear_sums(*pair) for pair in ((x, y), (x, x), (y, y))]
+    sums = [first.items.linear_sums(first.side, second.side), first.own, second.own]
     with np.errstate(invalid="ignore", divide="ignore"):
         cross, *own = (whole.biased for whole, _ in sums)
         biased = cross / np.sqrt(own[0] * own[1])
@@ -121,20 +188,19 @@ def _cka(items: LeftOut, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         return biased, cross / np.sqrt(np.where(own[0] * own[1] > 0, own[0] * own[1], np.nan))
 
 
-def _procrustes(items: LeftOut, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _procrustes(items: LeftOut, x: LinearSide, y: LinearSide) -> tuple[Floats, Floats]:
     """The Procrustes and the angular distance, (1 + G,) each.
 
     If items have weights, centred at the weighted means, the derivative of the nuclear norm of X'Y by the weight of an
     item is the inner product of its rows after the best rotation.
     """
-    left, singular, right = np.linalg.svd(x.T @ y, full_matrices=False)
+    left, singular, right = np.linalg.svd(x.rows.T @ y.rows, full_matrices=False)
     known = singular > 1e-12 * singular[0]
-    rotated = np.einsum("ij,ij->i", x @ left[:, known], y @ right[known].T)
-    squares = np.square(x).sum(axis=1), np.square(y).sum(axis=1)
-    norms = squares[0].sum(), squares[1].sum()
+    rotated = np.einsum("ij,ij->i", x.rows @ left[:, known], y.rows @ right[known].T)
+    norms = x.diagonal[0], y.diagonal[0]
     length = np.sqrt(norms[0] * norms[1])
     nuclear = min(float(singular.sum() / length), 1.0)
-    derivative = rotated / length - nuclear / 2 * (squares[0] / norms[0] + squares[1] / norms[1])
+    derivative = rotated / length - nuclear / 2 * (x.squares / norms[0] + y.squares / norms[1])
     distance, angle = np.sqrt(2 - 2 * nuclear), np.arccos(nuclear)
     if distance < 1e-7:  # equal data: the largest value, where the derivative is 0 up to rounding
         derivative, distance, angle = 0 * derivative, 0.0, 0.0

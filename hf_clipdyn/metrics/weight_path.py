@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._left_out import as_rows
-from hf_clipdyn.metrics._validation import Floats, as_numbers, check_lengths
+from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, influence_interval
 from hf_clipdyn.metrics.estimate import mean_influence
 
@@ -149,31 +149,36 @@ def interpolate(
     mixed = {name: np.asarray(values) for name, values in first.items()}
     for name, start in ends[0].items():
         values = (1 - alpha) * start.astype(np.float64) + alpha * ends[1][name].astype(np.float64)
-        mixed[name] = values.astype(start.dtype)
+        mixed[name] = np.asarray(values, start.dtype)
     return mixed
 
 
-def barrier(alphas: ArrayLike, losses: ArrayLike, *, confidence_level: float = 0.95) -> dict[str, Any]:
+def barrier(
+    alphas: ArrayLike, losses: ArrayLike, *, halves: ArrayLike | None = None, confidence_level: float = 0.95
+) -> dict[str, Any]:
     """How much the loss rises on the straight line between two states.
 
     Args:
         alphas: places on the line, from 0 (the first state) to 1 (the second), ascending, shape (A,), A >= 2.
         losses: the loss at each place, shape (A,); or of each item (a batch, an image), shape (A, n), of which the mean
             counts. Larger is worse: a loss, or an error.
+        halves: the half of each item, 0 or 1, shape (n,): each half gives the loss at the place where that of the other
+            half is highest, since a largest value is biased upwards. None: one place for all, and that bias.
         confidence_level: of the intervals, in (0, 1).
 
     Returns:
-        Numbers in the unit of the loss, >= 0 without items:
+        Numbers in the unit of the loss, >= 0 without halves:
 
         - ``barrier_linear``, the largest loss above the straight line between the ends (Entezari et al. 2022).
         - ``barrier_mean_of_ends``, the largest loss above the mean of the ends (Frankle et al. 2020).
         - ``barrier_max_of_ends``, the largest loss above that of the worse end.
         - ``alpha``, where the loss is farthest above the straight line.
         - Of items: ``n``, ``<name>_ci`` [low, high] over items, at the places that were found, and ``influences``, see
-          `hf_clipdyn.metrics.estimate`. A largest value is biased upwards: choose the place on other items.
+          `hf_clipdyn.metrics.estimate`.
 
     Raises:
-        MetricError: different lengths, alphas that do not ascend from 0 to 1, a number that is not finite.
+        MetricError: different lengths, alphas that do not ascend from 0 to 1, a number that is not finite, halves that
+            are not two.
 
     Examples:
         >>> from hf_clipdyn.metrics.weight_path import barrier
@@ -195,7 +200,10 @@ def barrier(alphas: ArrayLike, losses: ArrayLike, *, confidence_level: float = 0
         "barrier_mean_of_ends": items - (start + end) / 2,
         "barrier_max_of_ends": items - worse,
     }
-    highest = {name: rows[rows.mean(axis=1).argmax()] for name, rows in above.items()}
+    parts = None if halves is None else as_codes("halves", halves, items.shape[1])[0]
+    if parts is not None and set(parts) != {0, 1}:
+        raise MetricError("halves must divide the items into two.")
+    highest = {name: _highest(rows, parts) for name, rows in above.items()}
     result: dict[str, Any] = {name: float(row.mean()) for name, row in highest.items()}
     result["alpha"] = float(places[above["barrier_linear"].mean(axis=1).argmax()])
     if not of_items:
@@ -206,6 +214,14 @@ def barrier(alphas: ArrayLike, losses: ArrayLike, *, confidence_level: float = 0
         interval = influence_interval(result[name], influence, [np.arange(n)], "linear", level)
         result[f"{name}_ci"] = interval
     return result | {"n": n, "influences": influences}
+
+
+def _highest(rows: Floats, halves: Ints | None) -> Floats:
+    """Of each item the value at the highest of all places; with halves, at that of the other half."""
+    if halves is None:
+        return np.asarray(rows[rows.mean(axis=1).argmax()])
+    places = np.array([rows[:, halves != half].mean(axis=1).argmax() for half in (0, 1)])
+    return np.asarray(rows[places[halves], np.arange(rows.shape[1])])
 
 
 def _parameters(state: Mapping[str, ArrayLike]) -> _State:

@@ -13,6 +13,7 @@ from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hf_clipdyn.report.every_eval_ever import push_evaluations, write_evaluations
     from hf_clipdyn.report.page import write_report
     from hf_clipdyn.report.share import push_cards, push_space, write_cards, write_space
     from hf_clipdyn.report.study import read_study
@@ -23,10 +24,12 @@ __all__ = [
     "headline",
     "print_results",
     "push_cards",
+    "push_evaluations",
     "push_space",
     "read_study",
     "summarize",
     "write_cards",
+    "write_evaluations",
     "write_report",
     "write_space",
 ]
@@ -42,6 +45,7 @@ if "MPLBACKEND" in os.environ:  # matplotlib reads it at import; nothing here op
 __getattr__ = lazy_names(
     __name__,
     {
+        "every_eval_ever": ["push_evaluations", "write_evaluations"],
         "page": ["write_report"],
         "share": ["push_cards", "push_space", "write_cards", "write_space"],
         "study": ["read_study"],

@@ -3,7 +3,7 @@
 The rows of a relation say which numbers it has; the answers behind them come from the trials, without a model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.answers import right_of, stack
+from hf_clipdyn.benchmarks.answers import Answers, right_of, stack
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind
 from hf_clipdyn.benchmarks.relation import KeyedAnswers, Relation, keyed
@@ -21,7 +21,16 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory
 
-__all__ = ["Related", "RunAnswers", "key_of", "number_words", "place_words", "related_numbers", "run_answers"]
+__all__ = [
+    "Related",
+    "RunAnswers",
+    "cell_answers",
+    "key_of",
+    "number_words",
+    "place_words",
+    "related_numbers",
+    "run_answers",
+]
 
 _DETAILS = tuple(name for name in DETAILS if name != "texts")
 _NUMBER = tuple(one.name for one in fields(NumberKey) if one.name not in ("metric", "role", "reference"))
@@ -157,9 +166,14 @@ def _answered(
 
 
 def _read(study: Study, kind: type[Kind[Any]], cell: str) -> Mapping[str, KeyedAnswers]:
+    return keyed(cell_answers(study, kind, cell))
+
+
+def cell_answers(study: Study, kind: type[Kind[Any]], cell: str) -> Iterable[Answers]:
+    """The answers in the trials of a cell, of the model and of people; none without trials that contain them."""
     trials = study.trials.of(cell, kind.answers_from) if kind.answers_from else None
     if trials is None or trials.empty:
-        return {}
+        return ()
     if set(kind.answers_from) - set(trials.columns) - set(kind.later_columns):
-        return {}
-    return keyed(kind.answers(trials))
+        return ()
+    return kind.answers(trials)

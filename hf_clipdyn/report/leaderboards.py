@@ -3,9 +3,11 @@
 The format of `.eval_results/*.yaml`, which feeds the leaderboards of data sets, is documented at
 https://huggingface.co/docs/hub/eval-results: a result names a data set that is a benchmark (its repository has an
 `eval.yaml`) and one of that benchmark's tasks. It has no field for the revision of the model, nor for an interval;
-both are in its notes.
+both are in its notes. Its source is the data set with the table, or the document of the revision there
+(`hf_clipdyn.report.every_eval_ever`).
 """
 
+import hashlib
 import math
 import re
 from collections import defaultdict
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pandas as pd
 import yaml
@@ -25,19 +28,22 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from hf_clipdyn import __version__
+from hf_clipdyn import __version__, hub
 from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.errors import UnknownNameError, shown
-from hf_clipdyn.hub import RetryPolicy, attempt
+from hf_clipdyn.errors import ConfigError, PublishError, UnknownNameError, shown
+from hf_clipdyn.hub import RetryPolicy, attempt, reason
 from hf_clipdyn.report.card_text import TOOL, dumped
 from hf_clipdyn.report.plan import Panel, plan_overview
 from hf_clipdyn.report.study import Study
+from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 __all__ = [
     "FOLDER",
     "TASK",
+    "check_dataset",
     "dataset_address",
+    "document_path",
     "eval_results",
     "hub_dataset",
     "index_results",
@@ -129,6 +135,35 @@ def dataset_address(repo_id: str) -> str:
     return f"https://huggingface.co/datasets/{quote(repo_id)}"
 
 
+def check_dataset(repo_id: str, token: str | None = None) -> None:
+    """Whether the Hub has the data set with the table.
+
+    Raises:
+        ConfigError: it has no such data set.
+        PublishError: it refuses or cannot be reached.
+    """
+    checked_repo_id(repo_id, what="results_dataset", owner=True)
+    hub.limit_waiting(hub.PUSHING.timeout)
+    api = HfApi(token=token)
+    try:
+        attempt(lambda: api.repo_info(repo_id, repo_type="dataset"), hub.PUSHING)
+    except RepositoryNotFoundError as error:
+        raise ConfigError(
+            f"There is no data set {repo_id} on the Hub, or you have no access: push the table with `clipdyn evaluate "
+            f"… --push_to_hub {repo_id}`, or leave out results_dataset."
+        ) from error
+    except Exception as error:
+        raise PublishError(f"The data set {repo_id} cannot be checked ({reason(error)}).") from error
+
+
+def document_path(repo_id: str, revision: str, commit: str) -> str:
+    """Where the Every Eval Ever document of a revision is: ``data/hf_clipdyn/me/run/<uuid>.json``."""
+    owner, _, name = repo_id.rpartition("/")
+    folders = (valid_repo_name(owner.replace("/", "-") or "local"), valid_repo_name(name))
+    digest = hashlib.sha256(f"{repo_id}@{commit or revision}".encode()).digest()
+    return "/".join(["data", "hf_clipdyn", *folders, f"{UUID(bytes=digest[:16], version=4)}.json"])
+
+
 def index_results(own: Study, results_dataset: str | None = None) -> list[dict[str, Any]]:
     """The final results of a run, an item for each benchmark; their source is the data set with the table, if any."""
     return [_item(results, results_dataset) for results in final_results(own)]
@@ -193,6 +228,7 @@ def eval_results(
     """
     files, left_out = {}, {}
     by_benchmark = {results[0].number.benchmark: results for results in final_results(own)}
+    source = None if results_dataset is None else attempt(lambda: _source(own, api, results_dataset), policy)
     tasks: dict[str, list[dict[str, Any]] | str] = {}
     for (kind, dataset), results in by_benchmark.items():
         repo_id = hub_dataset(results[0].number)
@@ -207,9 +243,7 @@ def eval_results(
             for (_, name), (first, *_) in by_benchmark.items()
             if name == dataset and first.number.terms.task
         ]
-        entries = (
-            known if isinstance(known, str) else _entries(repo_id, known, results, rivals, results_dataset)
-        )
+        entries = known if isinstance(known, str) else _entries(repo_id, known, results, rivals, source)
         if isinstance(entries, str):
             left_out[f"{kind}/{dataset}"] = entries
         else:
@@ -243,7 +277,7 @@ def _entries(
     tasks: Sequence[dict[str, Any]],
     results: Sequence[FinalResult],
     rivals: Sequence[FinalResult],
-    results_dataset: str | None,
+    source: tuple[str, str] | None,
 ) -> list[EvalResultEntry] | str:
     """The results that are tasks of a benchmark, or why none is."""
     split = _SPLITS.get(results[0].number.split, results[0].number.split)
@@ -260,16 +294,26 @@ def _entries(
         pairs = [(fitting[0]["id"], results[0])]
     if not pairs:
         return f"no task of {repo_id} is called {' or '.join(by_id)}"
-    return [_entry(repo_id, task, result, results_dataset) for task, result in pairs]
+    return [_entry(repo_id, task, result, source) for task, result in pairs]
 
 
-def _entry(repo_id: str, task: str, result: FinalResult, results_dataset: str | None) -> EvalResultEntry:
+def _source(own: Study, api: HfApi, results_dataset: str) -> tuple[str, str]:
+    """Name and address of the last revision's document in the data set; of the data set if it has no such document."""
+    address, final = dataset_address(results_dataset), revision_names(own)[-1]
+    cell = own.cells[own.cells["revision"] == final].iloc[0]
+    path = document_path(str(cell["repo_id"]), final, str(cell["commit"]))
+    if api.get_paths_info(results_dataset, [path], repo_type="dataset"):
+        return "Every Eval Ever document of this revision", f"{address}/blob/main/{path}"
+    return "Results of every revision", address
+
+
+def _entry(repo_id: str, task: str, result: FinalResult, source: tuple[str, str] | None) -> EvalResultEntry:
     return EvalResultEntry(
         dataset_id=repo_id,
         task_id=task,
         value=round(result.value, 4),
-        source_url=dataset_address(results_dataset) if results_dataset else None,
-        source_name="Results of every revision" if results_dataset else None,
+        source_name=source[0] if source else None,
+        source_url=source[1] if source else None,
         notes=_notes(result),
     )
 

@@ -33,13 +33,14 @@ from hf_clipdyn import __version__, hub
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
-from hf_clipdyn.hub import Destination, attempt, check_login, push, reason
+from hf_clipdyn.hub import Destination, attempt, check_login, push
 from hf_clipdyn.report import app_space
 from hf_clipdyn.report.card_text import CardText, with_results
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.leaderboards import (
     FOLDER,
     TASK,
+    check_dataset,
     dataset_address,
     eval_results,
     hub_dataset,
@@ -273,8 +274,7 @@ def push_cards(
     runs = _repositories(study)
     check_login("The cards cannot be pushed", token)
     if results_dataset is not None:
-        hub.limit_waiting(hub.PUSHING.timeout)
-        _check_dataset(HfApi(token=token), results_dataset)
+        check_dataset(results_dataset, token)
     pushed, failed = [], []
     for run, repo_id in runs.items():
         try:
@@ -301,19 +301,6 @@ def _repositories(study: Study) -> dict[str, str]:
             f"These tables contain two runs of {repo_id}: push the card from the table with its current commits."
         )
     return runs
-
-
-def _check_dataset(api: HfApi, repo_id: str) -> None:
-    checked_repo_id(repo_id, what="results_dataset", owner=True)
-    try:
-        attempt(lambda: api.repo_info(repo_id, repo_type="dataset"), hub.PUSHING)
-    except RepositoryNotFoundError as error:
-        raise ConfigError(
-            f"There is no data set {repo_id} on the Hub, or you have no access: push the table with `clipdyn evaluate "
-            f"… --push_to_hub {repo_id}`, or leave out results_dataset."
-        ) from error
-    except Exception as error:
-        raise PublishError(f"The data set {repo_id} cannot be checked ({reason(error)}).") from error
 
 
 def _push(study: Study, run: str, repo_id: str, results_dataset: str | None, token: str | None) -> PushedCard:

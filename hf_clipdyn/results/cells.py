@@ -21,7 +21,7 @@ import re
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -33,6 +33,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_clipdyn.data.caches import Entry, chosen_entries
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.files import STAGING, disk_errors, file_sha256, write_atomically
 from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
@@ -52,7 +53,7 @@ from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.results.trials import KeptTrials, trials_folder
 from hf_clipdyn.schema import parse_json
 
-__all__ = ["CellStore", "cells_folder", "newest", "with_cell"]
+__all__ = ["CellStore", "cells_folder", "delete_trials", "kept_trials", "newest", "with_cell"]
 
 _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
@@ -186,6 +187,10 @@ class CellStore:
         """When a cell was measured, in seconds since 1970; 0 if that is unknown, or there is none."""
         return self._held[key].stamp.measured if key in self._held else 0.0
 
+    def rows(self, key: str) -> pa.Table | None:
+        """The rows of a cell in the columns of `SCHEMA`; None if it is not done."""
+        return self._held[key].rows if key in self._held else None
+
     def select(self, keys: Iterable[str]) -> pa.Table:
         """The rows of these cells, in this order; the metadata hold the vocabulary."""
         return self._table([self._held[key].rows for key in keys])
@@ -234,8 +239,7 @@ class CellStore:
             EvaluationError: the files cannot be written.
         """
         before = self._held.get(cell.key)
-        is_new = is_new or trials is not None
-        measured = time.time() if is_new or before is None else before.stamp.measured
+        measured = time.time() if is_new or trials is not None or before is None else before.stamp.measured
         stamp = _Stamp(measured, None, self._package, began or ("" if before is None else before.stamp.began))
         header = _Header(cell, measured, stamp.package, stamp.began).dumps()
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)
@@ -253,7 +257,8 @@ class CellStore:
                 metadata[_TRIALS_KEY] = of_trials
             _write(rows.replace_schema_metadata(metadata), path)
             if influences is not None:
-                of = KeptTrials([self._output]).file(cell.key)
+                has_none = is_new and trials is None  # a relation: its folder is not searched
+                of = None if has_none else KeptTrials([self._output]).file(cell.key)
                 kept = _file(influences_folder(self._output), cell.key)
                 stamp_of_trials = stamp_of(of, cell.score_version) if of else ""
                 write_influences(kept, {cell.key: influences}, stamp_of_trials)
@@ -352,6 +357,51 @@ def _asked(cell: Cell) -> tuple[Any, ...]:
     """What all revisions of a run were asked alike."""
     one_revision = ("revision", "commit", "text_commit", "observe_version", "other")
     return tuple(getattr(cell, name) for name in CELL_KEY if name not in one_revision)
+
+
+def kept_trials(tables: Iterable[Path]) -> dict[Entry, list[Path]]:
+    """The files of the trials beside tables, by run and benchmark, the largest first.
+
+    Raises:
+        EvaluationError: there is no such table, or it cannot be read.
+    """
+    found = {}
+    for table in tables:
+        if not table.is_file():
+            raise EvaluationError(f"{table} is not a table of results: name a results.parquet.")
+        trials, files = KeptTrials([table]), defaultdict(list)
+        for cell in CellStore(table).cells():
+            if (file := trials.file(cell.key)) is not None:
+                files[cell.kind, f"{cell.dataset}, {cell.repo_id}"].append(file)
+        for (kind, origin), of in files.items():
+            states = [file.stat() for file in of]
+            size, used = sum(one.st_size for one in states), max(one.st_mtime for one in states)
+            found[Entry(kind, origin, trials_folder(table), size, used)] = of
+    return dict(sorted(found.items(), key=lambda item: -item[0].size))
+
+
+def delete_trials(
+    trials: Mapping[Entry, Sequence[Path]], kinds: Sequence[str], older_than: float = 0.0
+) -> list[Entry]:
+    """Delete the trials of some kinds of benchmarks, or of ``all``, and return their entries.
+
+    The cells with their numbers and influences stay.
+
+    Args:
+        trials: see `kept_trials`.
+        kinds: of benchmarks.
+        older_than: delete only what was not changed for so many days.
+
+    Raises:
+        UnknownNameError, ConfigError: see `chosen_entries`.
+        EvaluationError: a file cannot be deleted.
+    """
+    known = list(dict.fromkeys(entry.kind for entry in trials))
+    chosen = chosen_entries(trials, kinds, known, older_than)
+    for file in (file for entry in chosen for file in trials[entry]):
+        with disk_errors(EvaluationError, f"{file} cannot be deleted", "check its permissions"):
+            file.unlink(missing_ok=True)
+    return chosen
 
 
 def with_cell(trials: pd.DataFrame, cell: Cell) -> pa.Table:

@@ -1,6 +1,7 @@
 """The trials beside tables of results: a row per stimulus of each cell."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -34,12 +35,10 @@ class KeptTrials:
             cell: key of the cell, the column ``cell`` of `read_results`.
         """
         name = f"{cell}.parquet"
-        for folder in self._folders:
-            # In a copy from the Hub the folder has a subfolder for each benchmark.
-            for file in (folder / name, *folder.glob(f"*/{name}")):
-                if file.exists():
-                    return file
-        return None
+        direct = (folder / name for folder in self._folders)
+        # In a copy from the Hub the folder has a subfolder for each benchmark.
+        nested = (file for folder in self._folders for file in folder.glob(f"*/{name}"))
+        return next((file for file in chain(direct, nested) if file.exists()), None)
 
     def of(self, cell: str, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
         """The trials of a cell; None if there are none.

@@ -383,8 +383,9 @@ class HubCheckpoints:
         with run.downloaded(name, self._token) as file:
             yield file
 
-    def read(self, commit: str, path: str, size: int | None = None) -> bytes:
+    def read(self, commit: str, path: str, size: int | None = None, offset: int = 0) -> bytes:
         with self.fetched(commit, path) as file, file.open("rb") as opened:
+            opened.seek(offset)
             return opened.read(size)
 
     def absent_files(self, commit: str) -> list[str]:  # noqa: ARG002

@@ -1,7 +1,7 @@
 """The Hub: a commit is made on `main` with everything, and a branch points at exactly that commit."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -70,16 +70,28 @@ class HubRepository:
             if isinstance(item, RepoFile)
         }
 
-    def read(self, commit: str, path: str, size: int | None = None) -> bytes:
+    def read(self, commit: str, path: str, size: int | None = None, offset: int = 0) -> bytes:
         headers = dict(build_hf_headers(token=self._token))
-        if size is not None:
-            headers["Range"] = f"bytes=0-{size - 1}"
+        if size is not None:  # compressed bytes could not be counted
+            headers |= {"Range": f"bytes={offset}-{offset + size - 1}", "Accept-Encoding": "identity"}
         url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self._api.endpoint)
 
         def get() -> bytes:
-            response = get_session().get(url, headers=headers)
-            hf_raise_for_status(response)
-            return bytes(response.content[:size])
+            with get_session().stream("GET", url, headers=headers) as response:
+                if response.is_error:
+                    response.read()  # the message
+                hf_raise_for_status(response)
+                if size is None:
+                    return bytes(response.read())
+                first = response.headers.get("Content-Range", "").partition("-")[0]
+                # Without ranges the answer is the whole file, of which the beginning can be taken.
+                served = first == f"bytes {offset}" if response.status_code == 206 else offset == 0
+                if not served:
+                    raise RevisionError(
+                        f"{self.where} cannot be read in parts, since its server ignores ranges of bytes: download "
+                        "the repository and give its folder."
+                    )
+                return _first_bytes(response.iter_bytes(), size)
 
         return self._ask(get)
 
@@ -112,6 +124,8 @@ class HubRepository:
                 f"{self.where} does not exist, lacks this revision or file, or the token may not read it "
                 f"({reason(error)})."
             ) from error
+        except RevisionError:
+            raise
         except Exception as error:
             raise RevisionError(f"{self.where} could not be read: {reason(error)}.") from error
 
@@ -188,6 +202,16 @@ class HubRepository:
             return call()
         except Exception as error:
             raise PublishError(f"{what} {self.where}: {reason(error)}.") from error
+
+
+def _first_bytes(parts: Iterable[bytes], size: int) -> bytes:
+    """The first ``size`` bytes; no part after them is asked for."""
+    taken = bytearray()
+    for part in parts:
+        taken += part
+        if len(taken) >= size:
+            break
+    return bytes(taken[:size])
 
 
 @contextmanager

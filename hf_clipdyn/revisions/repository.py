@@ -120,8 +120,8 @@ class ReadableRepository(Protocol):
     def fetched(self, commit: str, path: str) -> AbstractContextManager[Path]:
         """A file of a commit on the local disk; what must be downloaded is removed afterwards."""
 
-    def read(self, commit: str, path: str, size: int | None = None) -> bytes:
-        """A small file, or the first ``size`` bytes of a file, fewer if it is shorter."""
+    def read(self, commit: str, path: str, size: int | None = None, offset: int = 0) -> bytes:
+        """A small file, or ``size`` bytes of a file from ``offset`` on, fewer if it is shorter."""
 
     def absent_files(self, commit: str) -> list[str]:
         """Files that the listing of a commit names and that do not exist."""
@@ -140,8 +140,9 @@ class FilesOnDisk(ABC):
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
         yield self._file(commit, path)
 
-    def read(self, commit: str, path: str, size: int | None = None) -> bytes:
+    def read(self, commit: str, path: str, size: int | None = None, offset: int = 0) -> bytes:
         with self._file(commit, path).open("rb") as file:
+            file.seek(offset)
             return file.read(size)
 
 

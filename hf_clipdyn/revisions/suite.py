@@ -17,9 +17,11 @@ from hf_clipdyn.errors import counted, printable
 from hf_clipdyn.revisions.repository import MAIN, FileRecord, Weights, is_weights, weight_forms, weights_of
 
 __all__ = [
+    "SHARD",
     "Finding",
     "Gap",
     "NumberedName",
+    "Position",
     "Report",
     "State",
     "checkpoint_files",
@@ -30,7 +32,9 @@ __all__ = [
     "suite_findings",
 ]
 
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{1,9})-of-(?P<total>\d{1,9})\.(?P<suffix>[a-z]+)")
+SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{1,9})-of-(?P<total>\d{1,9})\.(?P<suffix>[a-z]+)")
+"""The name of a shard of weights."""
+
 _OTHER_SIZE = 0.01  # `.bin` files of one model differ by some bytes
 
 
@@ -50,6 +54,33 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Position:
+    """Where a revision is on the path of its run, by a sample of its weights; None where a number is not defined.
+
+    Attributes:
+        revision: its name.
+        shard: the file of weights; empty if there is only one.
+        r: correlation with the revision before.
+        r0: correlation with the first revision.
+        rho: `(|a-b|^2 + |b-c|^2) / |a-c|^2` with its two neighbours: 0.5 on a straight line, 2 around a fixed point.
+        clock: by what unused input embeddings have decayed since the first revision, `-ln` of their length.
+    """
+
+    revision: str
+    shard: str
+    r: float | None
+    r0: float | None
+    rho: float | None
+    clock: float | None
+
+    def __str__(self) -> str:
+        numbers = {name: getattr(self, name) for name in ("r", "r0", "rho")}
+        parts = [f"{name} {value:.2f}" for name, value in numbers.items() if value is not None]
+        parts += [f"clock {self.clock:.4f}"] if self.clock is not None else []
+        return f"{self.shard + ': ' if self.shard else ''}{', '.join(parts)}"
+
+
+@dataclass(frozen=True)
 class Report:
     """What `verify` found.
 
@@ -61,6 +92,9 @@ class Report:
         deep: whether files were read and hashed.
         hashed: the revisions whose files were all compared with a recorded hash; empty without ``deep``.
         checkpoints: numbered weight files on `main`, which are checked too if there is no manifest.
+        notes: what a sample of the weights says and may be right; empty without ``continuity``.
+        positions: what the sample says of each revision and shard.
+        sentences: what is consistent, and what is not excluded.
     """
 
     where: str
@@ -70,6 +104,9 @@ class Report:
     deep: bool
     hashed: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
+    positions: tuple[Position, ...] = ()
+    sentences: tuple[str, ...] = ()
 
     def render(self, *, as_json: bool = False) -> str:
         """A table with a line per revision and the findings, or JSON."""
@@ -78,14 +115,21 @@ class Report:
         by_revision: dict[str, list[Finding]] = defaultdict(list)
         for finding in self.findings:
             by_revision[finding.revision].append(finding)
-        names = list(dict.fromkeys([*self.revisions, *by_revision]))
+        beside: dict[str, list[str]] = defaultdict(list)  # what is no finding
+        for position in self.positions:
+            beside[position.revision].append(str(position))
+        for note in self.notes:
+            beside[note.revision].append(f"note: {note.message}")
+        names = list(dict.fromkeys([*self.revisions, *by_revision, *beside]))
         width = min(max((len(name) for name in names), default=0), 60)
         lines = []
         for name in names:
             findings = by_revision[name]
             lines.append(f"{name.ljust(width)}  {', '.join(item.kind for item in findings) or 'ok'}")
-            lines += [f"{' ' * width}    {item.message}" for item in findings]
-        return "\n".join(printable(line) for line in [*lines, self._summary()])
+            lines += [
+                f"{' ' * width}    {text}" for text in [*(item.message for item in findings), *beside[name]]
+            ]
+        return "\n".join(printable(line) for line in [*lines, *self.sentences, self._summary()])
 
     def _summary(self) -> str:
         parts = [counted(len(self.revisions), "revision")]
@@ -100,7 +144,8 @@ class Report:
 
     def _how(self) -> str:
         if not self.deep:
-            return "from metadata; --deep hashes the files themselves"
+            sampled = "from metadata and a sample of the weights" if self.positions else "from metadata"
+            return f"{sampled}; --deep hashes the files themselves"
         others = [name for name in self.revisions if name not in self.hashed]
         if not others:
             return "file contents hashed"
@@ -155,7 +200,7 @@ def suite_findings(states: Sequence[State], main: State | None) -> Iterator[Find
 def missing_shards(state: State) -> Iterator[Finding]:
     """Check that a revision has all shards that their names announce, and their index."""
     for label, form in state.forms.items():
-        parts = [match for path in form.paths if (match := _SHARD.fullmatch(path))]
+        parts = [match for path in form.paths if (match := SHARD.fullmatch(path))]
         if not parts:
             continue
         total = int(parts[0]["total"])
@@ -284,7 +329,7 @@ def _and(states: Sequence[State], main: State | None) -> list[State]:
 
 
 def _is_first_shard(path: str) -> bool:
-    shard = _SHARD.fullmatch(path)
+    shard = SHARD.fullmatch(path)
     return shard is None or int(shard["index"]) <= 1
 
 

@@ -13,6 +13,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
+from hf_clipdyn.revisions.continuity import Continuity, continuity_of
 from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, open_series
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
 from hf_clipdyn.revisions.names import Name, epoch_name, epoch_of, natural_key, step_of
@@ -31,9 +32,9 @@ from hf_clipdyn.revisions.suite import (
     missing_shards,
     suite_findings,
 )
-from hf_clipdyn.schema import parse_any
+from hf_clipdyn.revisions.tensors import header_fault
 
-__all__ = ["Finding", "Report", "header_fault", "verify", "verify_repository"]
+__all__ = ["Finding", "Report", "verify", "verify_repository"]
 
 _MOST_GAPS = 100
 
@@ -56,7 +57,12 @@ _SHARED_FILES = (
 
 
 def verify(
-    repo_id: Name, *, store: Name | None = None, token: str | None = None, deep: bool = False
+    repo_id: Name,
+    *,
+    store: Name | None = None,
+    token: str | None = None,
+    deep: bool = False,
+    continuity: bool = False,
 ) -> Report:
     """Check all revisions of a repository; `main` too where it is the only one and there is no manifest.
 
@@ -65,14 +71,18 @@ def verify(
         store: folder of a local store; None asks the Hub.
         token: token of the Hub; None for the stored one.
         deep: read (on the Hub: download) every file and hash it.
+        continuity: read about 1.2 MB of each revision, and check that it continues its neighbours and step 0.
 
     Raises:
         RevisionNotFoundError: there is no such repository.
     """
-    return verify_repository(open_series(repo_id, store, token).repository, deep=deep)
+    repository = open_series(repo_id, store, token).repository
+    return verify_repository(repository, deep=deep, continuity=continuity)
 
 
-def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> Report:
+def verify_repository(
+    repository: ReadableRepository, *, deep: bool = False, continuity: bool = False
+) -> Report:
     """`verify` of an open repository."""
     refs = repository.refs()
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
@@ -97,6 +107,11 @@ def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> 
         for inside in pool.map(lambda state: list(check.inside(state)), states):
             findings += inside
         findings += check.main_branch()
+        sampled = Continuity()
+        if continuity:
+            known_steps = {name: row.step for name, row in rows.items() if row.step is not None}
+            sampled = continuity_of(repository, states, pool, known_steps if manifest is not None else None)
+            findings += sampled.findings
     positions = {state.name: position for position, state in enumerate(states)}
     findings.sort(key=lambda item: (positions.get(item.revision, -1), natural_key(item.revision)))
     return Report(
@@ -107,6 +122,9 @@ def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> 
         deep,
         tuple(state.name for state in states if deep and check.can_be_hashed(state)),
         tuple(checkpoint_files(main)) if manifest is None else (),
+        tuple(sampled.notes),
+        tuple(sampled.positions),
+        tuple(sampled.sentences),
     )
 
 
@@ -360,39 +378,3 @@ def _without_origin(text: bytes) -> Any:
         )
     except (ValueError, RecursionError):
         return None
-
-
-_HEADER_AT_ONCE = 100_000  # most headers fit
-_LIMIT = 100_000_000  # the format's own limit
-
-
-def header_fault(repository: ReadableRepository, commit: str, path: str, size: int) -> str | None:
-    """What is wrong with the header of a safetensors file of ``size`` bytes; None if nothing is.
-
-    The header's length must fit the file, it must be JSON, and its tensors must fill the rest of the file without
-    gaps. Only the header is read.
-    """
-    start = repository.read(commit, path, _HEADER_AT_ONCE)
-    length = int.from_bytes(start[:8], "little")
-    if len(start) < 8 or length > min(size - 8, _LIMIT):
-        return "the header is longer than the file"
-    if length > len(start) - 8:
-        start = repository.read(commit, path, 8 + length)
-    try:
-        tensors = parse_any(start[8 : 8 + length], where="the header", error=RevisionError)
-        tensors.pop("__metadata__", None)
-        spans = sorted(
-            (int(begin), int(end)) for begin, end in (item["data_offsets"] for item in tensors.values())
-        )
-    except (RevisionError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        return "the header is not the JSON of a safetensors file"
-    if not spans:
-        return "the header names no tensors"
-    position = 0
-    for begin, end in spans:
-        if begin != position or end < begin:
-            return "the tensors overlap or leave a gap"
-        position = end
-    if 8 + length + position != size:
-        return f"according to the header the file has {8 + length + position} bytes, but it has {size}"
-    return None

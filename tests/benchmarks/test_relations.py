@@ -43,6 +43,8 @@ def seen(kind, trials, samples, seed=0):
         lambda _, columns: trials if columns is None else trials[list(columns)],
         lambda _: keyed(declared.answers(trials)),
         lambda _: {},
+        lambda _: declared.score(trials, COMMON),
+        lambda _, make, own: make(own),
     )
 
 
@@ -212,10 +214,10 @@ def masked(tolerated, levels=(0.0, 0.02, 0.04, 0.08, 0.16), clean=0.9):
     return pd.concat(blocks, ignore_index=True)
 
 
-def channel(trials, common=COMMON):
+def channel(trials, common=COMMON, role="value"):
     run = [seen("noise", trials, one) for one in SAMPLES[:2]]
     numbers = [one for one in CriticalBands.trace(run, common) if one.at == run[0].cell.revision]
-    return {(one.metric, one.condition): one for one in numbers}
+    return {(one.metric, one.condition): one for one in numbers if one.role == role}
 
 
 def test_the_channel_of_noise_in_octaves_is_recovered():
@@ -240,6 +242,23 @@ def test_thresholds_outside_the_levels_are_censored():
     assert (
         "above chance" in channel(masked({"octave_2": 0.05}, clean=0.25))["tolerated_noise", "octave_2"].note
     )
+
+
+def test_people_and_networks_are_beside_the_octaves_if_the_user_has_their_tables(monkeypatch, real_data):
+    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
+    trials = masked({"octave_2": 0.05, "octave_3": 0.05, "octave_4": 0.05, "octave_5": 0.05})
+    assert not channel(trials, role="human")
+    monkeypatch.setenv("CLIPDYN_DATA", str(real_data("critical-band").parent))
+    people, networks = channel(trials, role="human"), channel(trials, role="baseline")
+    octaves = ["octave_2", "octave_3", "octave_4"]
+    assert [name for _, name in people if name] == [name for _, name in networks if name] == octaves
+    assert people["tolerated_noise", "octave_3"].value == pytest.approx(0.058, abs=0.0005)
+    assert people["tolerated_noise", "octave_4"].value == pytest.approx(0.045, abs=0.0005)
+    assert "loudest level" in people["tolerated_noise", "octave_2"].note
+    assert "only 2 bands" in people["bandwidth", ""].note
+    median = networks["tolerated_noise", "octave_3"]
+    assert (median.value, median.n) == (pytest.approx(0.0241, abs=0.0001), 83), "two networks see nothing"
+    assert networks["bandwidth", ""].value == pytest.approx(3.905, abs=0.001)
 
 
 def test_octaves_need_the_same_levels_and_neighbours():

@@ -1,8 +1,9 @@
 """Relations come from saved trials alone, are computed once, and form trajectories."""
 
 import json
+import re
 import shutil
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from planted import Noise, Planted, Run, ramp, write_study
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from hf_clipdyn.benchmarks.registry import kinds, relations
 from hf_clipdyn.benchmarks.relation import Relation, keyed, relation_terms
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.evaluation.between import Between
+from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.metrics.error_consistency import error_consistency
+from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order
 from hf_clipdyn.metrics.representation import representation_similarity
-from hf_clipdyn.metrics.weight_path import weight_path
+from hf_clipdyn.metrics.weight_path import interpolate, weight_path
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.read import read_results
@@ -144,6 +148,41 @@ def test_what_is_done_is_kept_and_what_has_changed_is_computed_again(output):
     assert last["other"].nunique() == 1, "the relations with what was last are replaced"
 
 
+def test_a_dry_run_counts_the_pairs_that_are_missing(done, tmp_path, clipdyn):
+    copied(done, tmp_path)
+    output, words = tmp_path / done.name, ["--relations", "error_consistency", "--dry_run"]
+    files = set(tmp_path.rglob("*"))
+    repositories = [run.repo_id for run in RUNS]
+    code, said, _ = clipdyn("evaluate", *repositories, NOISY.repo_id, "-o", output, *words)
+    assert not code
+    # Of each run three pairs with the one before, three with the last, four with other seeds; and four of all pairs.
+    assert re.search(r"error_consistency-zero_shot +44 +10\n", said)
+    assert said.endswith("no images and no forward passes, only saved trials. Nothing was written.\n")
+    assert set(tmp_path.rglob("*")) == files
+
+
+def test_the_cache_command_deletes_trials_beside_a_table_and_their_numbers_stay(embedded, tmp_path, clipdyn):
+    output, _ = embedded
+    copied(output, tmp_path)
+    table = tmp_path / output.name
+    before = read_results(table).rows
+    code, said, _ = clipdyn("cache", "--results", table)
+    assert (code, said.splitlines()[-1][:15]) == (0, "Kept: 1 entries")
+    code, _, error = clipdyn("cache", "--results", table, "--delete", "geometri")
+    assert (code, "Did you mean 'geometry'?" in error) == (2, True)
+    assert (
+        "Deleted: 0 entries"
+        in clipdyn("cache", "--results", table, "--delete", "all", "--older-than", "1")[1]
+    )
+    assert "Deleted: 1 entries" in clipdyn("cache", "--results", table, "--delete", "geometry")[1]
+    assert not list((tmp_path / "results.trials").iterdir())
+    CellStore(table).rebuild()
+    assert read_results(table).rows.equals(before)
+    assert clipdyn("cache", "--results", tmp_path / "none.parquet")[2] == (
+        f"clipdyn: error: {tmp_path / 'none.parquet'} is not a table of results: name a results.parquet.\n"
+    )
+
+
 def test_a_newer_scoring_is_computed_again(done, tmp_path, monkeypatch):
     copied(done, tmp_path)
     output = tmp_path / done.name
@@ -169,6 +208,28 @@ def test_seeds_are_related_at_equal_samples_and_their_mean_has_the_error_of_the_
     read = read_results(done).rows
     own = kappas(read[read["repo_id"] == RUNS[1].repo_id])
     assert "arm noise" not in set(own["reference"]), "seed 11 of the other arm shares its seed"
+
+
+def test_pairs_of_seeds_have_an_interval_over_seeds_and_items(done, rows):
+    """Within the main arm, with another arm, and their difference; only unequal seeds are paired."""
+    runs = [right(done, "epoch-003", run.repo_id) for run in RUNS]
+    noisy = right(done, "epoch-003", NOISY.repo_id)
+    within, between = (
+        [error_consistency(*both, n_resamples=0)["kappa"] for both in pairs]
+        for pairs in (combinations(runs, 2), [(runs[0], noisy), (runs[2], noisy)])
+    )
+    found = kappas(rows, revision="epoch-003").set_index("reference")
+    expected = {
+        "pairs": np.mean(within),
+        "pairs with arm noise": np.mean(between),
+        "pairs minus arm noise": np.mean(within) - np.mean(between),
+    }
+    for name, value in expected.items():
+        assert found.loc[name, "value"] == pytest.approx(value, abs=1e-12)
+    wanted = mean_over_pairs(within, [(10, 11), (10, 12), (11, 12)])
+    half = (found.loc["pairs", "ci_high"] - found.loc["pairs", "ci_low"]) / 2
+    assert half > wanted["ci"][1] - wanted["value"], "the error of the items comes to that of the seeds"
+    assert not [name for name in found.index if "arm main" in name], "the other arm has one seed"
 
 
 def test_a_pair_is_a_trajectory_though_its_other_revision_changes(done):
@@ -318,6 +379,7 @@ def test_settings_say_the_sort_of_pair(rows):
         "previous",
         "last",
         "seeds",
+        "pairs",
         "run",
         "runs",
     }
@@ -332,8 +394,8 @@ def embedded(tmp_path_factory, store, data):
         "me/run", "geometry/cifar10", data_dirs={"cifar10": data["cifar10"]}, device="cpu", **given
     )
 
-    def run(*names):
-        return evaluate_revisions("me/run", relations=names, **given).to_pandas()
+    def run(*names, **options):
+        return evaluate_revisions("me/run", relations=names, **given | options).to_pandas()
 
     return output, run
 
@@ -377,6 +439,47 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     assert whole["straightness", "epoch-002"] == pytest.approx(wanted["straightness"])
     assert {"image", "text", "logit_scale"} <= set(rows["subset"])
     assert set(rows["kind"]) == {"weights"}
+
+
+def test_barriers_are_those_of_the_loss_between_two_states(embedded, data, store):
+    _, run = embedded
+    with pytest.raises(ConfigError, match=r"`barriers` runs models between two revisions: add `weights`"):
+        run("barriers")
+    given = {"weights": True, "data_dirs": {"cifar10": data["cifar10"]}, "device": "cpu"}
+    rows = run("barriers", **given)
+    assert set(rows["kind"]) == {"barriers-geometry"}
+    commits = {one.name: one.commit for one in list_revisions("me/run", store=store)}
+    names = ["epoch-000", "epoch-001", "epoch-002"]
+    assert dict(zip(rows["revision"], rows["other"], strict=True)) == {
+        after: commits[before] for before, after in pairwise(names)
+    }
+    assert set(rows["metric"]) == {"barrier_linear", "barrier_mean_of_ends", "barrier_max_of_ends"}
+    assert set(rows["variant"]) == {"", "zero_shot_error"}
+    assert (rows["ci_low"] <= rows["value"]).all()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_a_model_between_two_revisions_has_their_weights_in_these_shares(
+    embedded, data, store, tmp_path, alpha
+):
+    output, _ = embedded
+    given = {"data_dirs": {"cifar10": data["cifar10"]}, "device": "cpu", "show_progress": False}
+    cells = {cell.revision: cell for cell in CellStore(output).cells() if cell.kind == "geometry"}
+    ends = [cells[name] for name in ("epoch-000", "epoch-002")]
+    found = Between([EvaluationConfig("me/run", store=store, **given)]).trials(*ends, alpha)
+    folders = [open_series("me/run", store, None).fetch(one) for one in list_revisions("me/run", store=store)]
+    mixed = tmp_path / "mixed"
+    shutil.copytree(folders[0], mixed)
+    states = [load_file(folder / "model.safetensors") for folder in (folders[0], folders[2])]
+    (mixed / "model.safetensors").unlink()
+    save_file(interpolate(*states, alpha), mixed / "model.safetensors", {"format": "pt"})
+    evaluate_revisions(mixed, "geometry/cifar10", output=tmp_path / "mixed.parquet", n_resamples=0, **given)
+    kept = CellStore(tmp_path / "mixed.parquet")
+    wanted = kept.trials(kept.cells()[0].key)
+    for name in ("vector", "caption"):
+        pairs = [table[table["probe"] == "projection"][name].to_list() for table in (found, wanted)]
+        np.testing.assert_allclose(*(np.stack(one).astype(float) for one in pairs), atol=2e-3)
+    assert found["logit_scale"].max() == pytest.approx(wanted["logit_scale"].max())
 
 
 AGREEMENT = """

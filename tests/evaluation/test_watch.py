@@ -69,6 +69,29 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, watc
     assert kept.groupby(["revision", "texts"])["seconds"].nunique().eq(1).all(), "each cell once"
 
 
+def test_watching_shows_no_image_twice_to_a_revision_and_gives_the_numbers_of_one_call(
+    tmp_path, publish, watching, monkeypatch
+):
+    publish(tmp_path, [0, 1])
+    shown = []
+    embed = Encoder.embed_images
+
+    def counted(self, pixels, **asked):
+        shown.extend(image.tobytes() for image in pixels)
+        return embed(self, pixels, **asked)
+
+    monkeypatch.setattr(Encoder, "embed_images", counted)
+    watched = evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=0, **watching)
+    assert len(shown) == 2 * len(set(shown)), "once to each revision, also with the texts of the last one"
+    assert {"own", "last"} == set(watched["texts"])
+    arguments = watching | {"watch": False, "output": tmp_path / "once.parquet"}
+    once = evaluate_revisions("me/run", store=tmp_path / "hub", **arguments)
+    columns = ["revision", "texts", "metric", "value", "ci_low", "ci_high"]
+    by = ["revision", "texts", "metric"]
+    frames = [table.to_pandas()[columns].sort_values(by, ignore_index=True) for table in (watched, once)]
+    pd.testing.assert_frame_equal(*frames)
+
+
 def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_hub_refuses(
     tmp_path, hub, publish, watching, monkeypatch, caplog
 ):

@@ -26,7 +26,7 @@ from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
 from hf_clipdyn.revisions.names import checked_ref, natural_key
 from hf_clipdyn.revisions.suite import missing_numbers
-from hf_clipdyn.revisions.verify import header_fault
+from hf_clipdyn.revisions.tensors import header_fault
 from hf_clipdyn.schema import parse_json
 from hf_clipdyn.training.checkpoint import Progress
 

@@ -332,7 +332,7 @@ def _resolve(state: State, request: Request, match: "re.Match[str]") -> Response
     if file.sha256 is not None:
         headers |= {"X-Linked-ETag": f'"{file.etag}"', "X-Linked-Size": str(file.size)}
     wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
-    if wanted is None:
+    if wanted is None or not state.ranges:
         return Response(200, content, headers)
     first, last = int(wanted[1]), min(int(wanted[2] or len(content) - 1), len(content) - 1)
     if first > last:

@@ -107,6 +107,7 @@ class State:
         self.collections: dict[str, Collection] = {}
         self.jobs: list[dict[str, Any]] = []
         self.buckets: dict[str, dict[str, int]] = {}  # sizes of files by path
+        self.ranges = True  # False: the header `Range` is ignored, as by a plain proxy
         self.ids = itertools.count(1)
 
     def content(self, file: File) -> bytes:

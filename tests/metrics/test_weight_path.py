@@ -5,6 +5,7 @@ import pytest
 from recipes import grid
 from scipy.special import logsumexp
 
+from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.weight_path import barrier, interpolate, parts_of, weight_path
 
 ALPHAS = [0, 0.25, 0.5, 0.75, 1]
@@ -149,3 +150,17 @@ def test_the_interval_of_a_barrier_pairs_the_items():
     assert low < 0.4 < high
     assert high - low < 0.08
     assert found["influences"]["barrier_linear"].shape == (200,)
+
+
+def test_halves_choose_the_place_for_each_other_so_that_noise_makes_no_barrier():
+    rng = np.random.default_rng(0)
+    alphas, halves = np.linspace(0, 1, 11), np.arange(100) % 2
+    flat = [rng.normal(size=(11, 100)) for _ in range(200)]
+    biased = np.mean([barrier(alphas, one)["barrier_linear"] for one in flat])
+    split = [barrier(alphas, one, halves=halves)["barrier_linear"] for one in flat]
+    assert biased > 0.15
+    assert abs(np.mean(split)) < 0.03
+    hill = np.sin(np.pi * alphas)[:, None] + 0.1 * flat[0]
+    assert barrier(alphas, hill, halves=halves)["barrier_linear"] == pytest.approx(1, abs=0.05)
+    with pytest.raises(MetricError, match="divide the items into two"):
+        barrier(alphas, hill, halves=np.zeros(100))

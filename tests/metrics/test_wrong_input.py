@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry, neural_collapse
+from hf_clipdyn.metrics.contrastive_geometry import (
+    contrastive_geometry,
+    contrastive_losses,
+    neural_collapse,
+)
 from hf_clipdyn.metrics.critical_bands import critical_bands
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
@@ -66,6 +70,7 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     kl_divergence: {"saliency_map": MAP, "density": MAP},
     sim: {"saliency_map": MAP, "density": MAP},
     contrastive_geometry: {"images": MAP, "texts": MAP},
+    contrastive_losses: {"images": MAP, "texts": MAP, "logit_scale": 2.0},
     neural_collapse: {"features": MAP, "labels": ["cat", "dog", "dog"]},
     representation_similarity: {"x": np.vander(range(4)), "y": np.vander(range(4))},
     mutual_knn: {"a": MAP, "b": MAP, "k": 1},
@@ -190,6 +195,8 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (contrastive_geometry, {"images": MAP * np.nan}, r"3 of 3 rows are not \(first: row 0\)"),
     (contrastive_geometry, {"images": [[1], [1, 2]]}, "a row of the same length"),
     (contrastive_geometry, {"groups": ["a"]}, "each of the 3 rows"),
+    (contrastive_losses, {"texts": np.ones((3, 2))}, "dimensions, but have 3 and 2"),
+    (contrastive_losses, {"labels": [0, 1]}, "each of the 3 rows"),
     (neural_collapse, {"labels": [0, 1]}, "each of the 3 rows"),
     (representation_similarity, {"x": MAP, "y": MAP}, "at least 4"),
     (representation_similarity, {"y": MAP}, "x 4, y 3"),

@@ -391,3 +391,47 @@ def test_without_trials_there_is_a_value_and_no_interval(planted_run):
 def test_a_description_gives_the_paired_change_of_its_ends(planted_run):
     sentence = next(one for one in summarize(planted_run) if one.startswith("Shape bias on"))
     assert ", a paired change of +0." in sentence
+
+
+@pytest.mark.parametrize(
+    ("fall", "loss", "holds"),
+    [
+        (0.3, 0.0, (True, True)),
+        (0.0, 0.0, (False, True)),
+        (-0.3, 0.0, (False, True)),
+        (0.3, 0.3, (True, False)),
+    ],
+    ids=["present", "absent", "reversed", "forgotten"],
+)
+def test_a_turn_that_keeps_texture_has_two_parts(gather, fall, loss, holds):
+    """From 40 to 50 % of training to the end the answers for the texture fall, and what is decodable of it does not."""
+    rng, late = np.random.default_rng(0), np.linspace(0, 1, 11) > 0.7
+    kinds = {
+        "cue_learning-shape_bias/procedural": ("texture_share", fall),
+        "decodability/procedural": ("texture", loss),
+    }
+    rows = [
+        one
+        for seed in range(8)
+        for name, (metric, change) in kinds.items()
+        for one in course(
+            name,
+            metric,
+            0.6 - change * late + rng.normal(0, 0.02, 11),
+            0.1,
+            repo_id=f"me/{seed}",
+            scale="tiny",
+            seed=seed,
+        )
+    ]
+    windows = [*WINDOWS, Window(name="H", start=0.4, end=0.5)]
+    found, trajectories = [], gather(rows)
+    for (name, (metric, _)), sign in zip(kinds.items(), (1, -1), strict=True):
+        endpoint = Endpoint(kind=name.partition("/")[0], dataset="procedural", metric=metric)
+        contrast = Contrast(
+            title=metric, endpoint=endpoint, weights={"H": sign, "L": -sign}, smallest_effect=0.1
+        )
+        values = endpoint.of(trajectories).values()
+        found.append(combine(run_contrasts(contrast, windows, values, places=align(trajectories))))
+    falls, kept = found
+    assert (falls.ci_low >= 0.1, kept.ci_low > -0.05) == holds

@@ -185,7 +185,7 @@ def _curves(run: Sequence[Seen]) -> _Curves:
 
 def _points(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
     if one.cell.kind == Decodability.name:
-        for number in Decodability.score(one.trials(), Common(n_resamples=0)):
+        for number in one.numbers:
             if number.role == "value" and number.metric in OTHER_CUE:
                 yield (
                     NumberKey(metric="", probe=number.probe, layer=number.layer),

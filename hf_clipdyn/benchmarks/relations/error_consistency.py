@@ -82,6 +82,7 @@ class ErrorConsistency(Relation):
     )
     reads = ANSWERED
     pairs = ("previous", "last", "seeds", "people")
+    between_arms = True
 
     @staticmethod
     def relate(a: Seen, b: Seen, common: Common) -> Iterator[Number]:

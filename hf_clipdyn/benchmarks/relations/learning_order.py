@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from hf_clipdyn.benchmarks.answers import AnswerTable, right_of, stack, stack_runs
 from hf_clipdyn.benchmarks.base import by_item, mean_by_item
@@ -212,8 +213,10 @@ def _order_of_seeds(key: NumberKey, accessibility: NDArray[np.float64], common: 
     columns: dict[str, Any] = {"reference": _SEEDS, "n": accessibility.shape[1]}
     if any(np.ptp(one) == 0 for one in accessibility):
         return related(key, "order_of_seeds", np.nan, note="a run learns all items alike", **columns)
-    values = [rank_agreement(accessibility[i], accessibility[j])["spearman"] for i, j in pairs]
-    result = mean_over_pairs(values, pairs, confidence_level=common.confidence_level)
+    between = np.asarray(np.corrcoef(rankdata(accessibility, axis=1)))
+    result = mean_over_pairs(
+        [between[pair] for pair in pairs], pairs, confidence_level=common.confidence_level
+    )
     low, high = result["ci"]
     ends = {"ci_low": low, "ci_high": high} if common.n_resamples and len(pairs) > 1 else {}
     return related(key, "order_of_seeds", result["value"], **columns, **ends)

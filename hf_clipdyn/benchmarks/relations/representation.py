@@ -1,6 +1,8 @@
 """When does a layer settle? Similarity of embeddings and hidden states between revisions and seeds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -10,8 +12,8 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import by_item
 from hf_clipdyn.benchmarks.relation import Relation, Seen, related
 from hf_clipdyn.benchmarks.settings import Common
-from hf_clipdyn.metrics.mutual_knn import mutual_knn
-from hf_clipdyn.metrics.representation import progress, representation_similarity
+from hf_clipdyn.metrics.mutual_knn import nearest_neighbours
+from hf_clipdyn.metrics.representation import Prepared, debiased_cka, progress, similarity
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
@@ -22,8 +24,6 @@ _NEIGHBOURS, _AMONG = 10, 500  # images, the first ones; the time grows with the
 _FEWEST = 12  # images, so that each has other items beside its neighbours
 _KEY = ("metric", "probe", "layer", "reference")
 _WITH_ERROR = ("cka_debiased", "angular_shape_distance")
-
-_Places = dict[NumberKey, tuple[NDArray[np.int64], NDArray[np.float64]]]
 
 
 class Representation(Relation):
@@ -74,67 +74,96 @@ class Representation(Relation):
     def relate(a: Seen, b: Seen, common: Common) -> Iterator[Number]:
         """The similarities of each layer, with the jackknife over images; that of neighbours without an error."""
         del common
-        first, second = _places(a), _places(b)
-        for key, (items, rows) in first.items():
-            if key in second:
-                yield from _similarities(key, items, rows, *second[key])
+        first, second = a.derived(_places), b.derived(_places)
+        for key, layer in first.layers.items():
+            if key in second.layers:
+                yield from _similarities(key, *_shared(layer, second.layers[key]))
 
     @staticmethod
     def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
         """The progress of each layer from the first revision to the last."""
         del common
-        last = _places(run[-1])
+        last = run[-1].derived(_places).layers
         similar: dict[NumberKey, list[float]] = {key: [] for key in last}
         for one in run:
-            own = _places(one)
-            for key, (items, rows) in last.items():
-                other = own.get(key)
-                same = other is not None and np.array_equal(other[0], items)
-                similar[key].append(_cka(other[1], rows) if same and other is not None else np.nan)
+            own = one.derived(_places).layers
+            for key, layer in last.items():
+                same = key in own and np.array_equal(own[key].items, layer.items)
+                similar[key].append(debiased_cka(own[key].rows, layer.rows) if same else np.nan)
         for key, values in similar.items():
             for one, value in zip(run, progress(values, values[0]), strict=True):
                 note = "" if value == value else "the layer was not read in all revisions, or does not change"
-                yield related(key, "progress", value, at=one.cell.revision, n=len(last[key][0]), note=note)
+                yield related(key, "progress", value, at=one.cell.revision, n=len(last[key].items), note=note)
+
+
+class _Layer:
+    """The embeddings of a layer, with what all comparisons of a revision have in common."""
+
+    def __init__(self, items: NDArray[np.int64], vectors: NDArray[np.float64]) -> None:
+        self.items, self.vectors = items, vectors
+
+    @cached_property
+    def rows(self) -> Prepared:
+        return Prepared(self.vectors)
+
+    @cached_property
+    def neighbours(self) -> NDArray[np.bool_] | None:
+        return nearest_neighbours(self.vectors[:_AMONG], _NEIGHBOURS)
+
+    @cached_property
+    def has_lengths(self) -> bool:
+        return bool(np.square(self.vectors).sum(axis=1).all())
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The layers of a revision by probe and layer."""
+
+    layers: Mapping[NumberKey, _Layer]
+
+    @property
+    def nbytes(self) -> int:
+        """The vectors, centred and summed without each item, and the neighbours."""
+        return sum(4 * one.vectors.nbytes + len(one.items[:_AMONG]) ** 2 for one in self.layers.values())
 
 
 def _places(seen: Seen) -> _Places:
-    """The items and their embeddings, by probe and layer."""
     trials = seen.trials(_COLUMNS).sort_values("item", kind="stable")
-    places: _Places = {}
+    layers = {}
     for place, rows in trials.groupby(["probe", "layer"], sort=False, dropna=False):
         probe, layer = cast("tuple[str, Any]", place)
         key = NumberKey(metric="", probe=probe, layer=None if pd.isna(layer) else int(layer))
-        places[key] = rows["item"].to_numpy(np.int64), np.stack(rows["vector"].to_list()).astype(np.float64)
-    return places
+        vectors = np.stack(rows["vector"].to_list()).astype(np.float64)
+        layers[key] = _Layer(rows["item"].to_numpy(np.int64), vectors)
+    return _Places(layers)
 
 
-def _cka(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    return float(representation_similarity(x, y, n_resamples=0)["cka_debiased"])
+def _shared(first: _Layer, second: _Layer) -> tuple[_Layer, _Layer]:
+    """Both with the items that both have."""
+    if np.array_equal(first.items, second.items):
+        return first, second
+    items = np.intersect1d(first.items, second.items)
+    a, b = (_Layer(items, one.vectors[np.searchsorted(one.items, items)]) for one in (first, second))
+    return a, b
 
 
-def _similarities(
-    key: NumberKey,
-    items: NDArray[np.int64],
-    x: NDArray[np.float64],
-    others: NDArray[np.int64],
-    y: NDArray[np.float64],
-) -> Iterator[Number]:
-    shared = np.intersect1d(items, others)
-    if len(shared) < _FEWEST:
-        note = f"they have {len(shared)} images in common"
-        yield related(key, "cka_debiased", np.nan, n=len(shared), note=note)
+def _similarities(key: NumberKey, first: _Layer, second: _Layer) -> Iterator[Number]:
+    n = len(first.items)
+    if n < _FEWEST:
+        yield related(key, "cka_debiased", np.nan, n=n, note=f"they have {n} images in common")
         return
-    x, y = x[np.searchsorted(items, shared)], y[np.searchsorted(others, shared)]
-    columns: dict[str, Any] = {"n": len(shared)}
-    result = representation_similarity(x, y, n_resamples=1)
+    result = similarity(first.rows, second.rows)
     for metric in _WITH_ERROR:
         value, cause = result[metric], result["causes"].get(metric, "")
-        known = None if cause else by_item(result["influences"][metric], shared)
-        yield related(key, metric, value, note=cause, influence=known, **columns)
-    if not all(np.square(rows).sum(axis=1).all() for rows in (x, y)):
-        yield related(key, "mutual_knn", np.nan, note="an embedding has the length 0", **columns)
+        known = None if cause else by_item(result["influences"][metric], first.items)
+        yield related(key, metric, value, note=cause, influence=known, n=n)
+    if not (first.has_lengths and second.has_lengths):
+        yield related(key, "mutual_knn", np.nan, n=n, note="an embedding has the length 0")
         return
-    neighbours = mutual_knn(x[:_AMONG], y[:_AMONG], _NEIGHBOURS, n_resamples=0)
-    columns["n"] = min(len(shared), _AMONG)
-    yield related(key, "mutual_knn", neighbours["mutual_knn"], **columns)
-    yield related(key, "mutual_knn", neighbours["chance"], role="chance", **columns)
+    n, near, other = min(n, _AMONG), first.neighbours, second.neighbours
+    if near is None or other is None:
+        note = "all embeddings have the same direction"
+        yield related(key, "mutual_knn", np.nan, n=n, note=note)
+    else:
+        yield related(key, "mutual_knn", near[other].mean(), n=n)
+    yield related(key, "mutual_knn", _NEIGHBOURS / (n - 1), role="chance", n=n)

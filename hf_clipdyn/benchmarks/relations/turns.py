@@ -140,12 +140,11 @@ def _values(seen: Seen) -> dict[NumberKey, float]:
     """The main metrics of a revision; the variant says which one, if it has no other."""
     kind = kinds()[seen.cell.kind]
     main = {name for name, term in kind.terms.terms.items() if term.overview}
-    numbers = kind.score(seen.trials(), Common(n_resamples=0))
     return {
         NumberKey(
             **{field.name: getattr(one, field.name) for field in fields(NumberKey)}
             | {"metric": "", "variant": one.variant or one.metric}
         ): one.value
-        for one in numbers
+        for one in seen.numbers
         if one.role == "value" and one.metric in main
     }
