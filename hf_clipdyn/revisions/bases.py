@@ -69,5 +69,7 @@ def base_folder(adapters: Path, token: str | None = None, *, settings_only: bool
             )
         return Path(name)
     if not is_repo_id(name):
-        raise RevisionError(f"The adapters name the base model {shown(name)}, which is not a name on the Hub.")
+        raise RevisionError(
+            f"The adapters name the base model {shown(name)}, which is not a name on the Hub."
+        )
     return snapshot_folder(name, commit, token=token, settings_only=settings_only)
