@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.statistics.verdicts import verdicts
     from hf_clipdyn.study import run_study
     from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions, snapshot
+    from hf_clipdyn.training.order import samples_between, times_seen
     from hf_clipdyn.training.run import train
 
 __version__ = "0.3.0"
@@ -39,6 +40,7 @@ __getattr__ = lazy_names(
         "statistics.verdicts": ["verdicts"],
         "study": ["run_study"],
         "trainer": ["EvaluateRevisions", "PublishRevisions", "snapshot"],
+        "training.order": ["samples_between", "times_seen"],
         "training.run": ["train"],
     },
 )
@@ -61,7 +63,9 @@ __all__ = [
     "plot",
     "plot_dissimilarities",
     "run_study",
+    "samples_between",
     "snapshot",
+    "times_seen",
     "train",
     "verdicts",
     "write_report",

@@ -18,11 +18,12 @@ from markupsafe import Markup
 
 from hf_clipdyn.bundled import template_path
 from hf_clipdyn.errors import CONTROL
-from hf_clipdyn.schema import Matches
+from hf_clipdyn.schema import CommitId, Matches, RepoId
 
 __all__ = [
     "CardFacts",
     "CardSource",
+    "Parent",
     "dataset_card",
     "markdown",
     "render_card",
@@ -101,6 +102,10 @@ def render_card(template: str, data: CardData, **values: Any) -> str:
 
 
 # A name in the Python code of a card, which a journal from elsewhere must not extend.
+_Branch = Annotated[
+    str, Matches(lambda text: text.isprintable() and 0 < len(text) <= 250, "the name of a revision")
+]
+_Relation = Annotated[str, Matches("finetune|merge", "finetune or merge")]
 ClassName = Annotated[str, Matches(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "the name of a class")]
 
 
@@ -121,6 +126,23 @@ class CardSource:
     model: str
     repo_type: str = "model"
     files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A model that the weights of a run come from.
+
+    Attributes:
+        repo_id: repository, `owner/name`.
+        revision: its branch; None if unknown, or if ``same_name`` is set.
+        commit: its commit, 40 hexadecimal digits; None if unknown.
+        same_name: each revision comes from the revision of the same name.
+    """
+
+    repo_id: RepoId
+    revision: _Branch | None = None
+    commit: CommitId | None = None
+    same_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +167,8 @@ class CardFacts:
         tags: tags besides those of every card.
         citation: BibTeX of the data or of the source, if any.
         source: where imported weights come from; None for a run of this package.
+        parents: models that the weights were made from by training, averaging or merging.
+        relation: to the parents, if there are any, in the word of the Hub's model tree: `finetune` or `merge`.
     """
 
     repo_id: str
@@ -164,6 +188,8 @@ class CardFacts:
     tags: tuple[str, ...] = ()
     citation: str | None = None
     source: CardSource | None = None
+    parents: tuple[Parent, ...] = ()
+    relation: _Relation = "finetune"
 
 
 def revision_card(
@@ -185,6 +211,8 @@ def revision_card(
         library_name="transformers",
         pipeline_tag=facts.task,
         datasets=list(facts.datasets) or None,
+        base_model=list(dict.fromkeys(parent.repo_id for parent in facts.parents)) or None,
+        base_model_relation=facts.relation if facts.parents else None,
         tags=[
             *(["clip"] if facts.model_class == "CLIPModel" else []),
             "hf-clipdyn",

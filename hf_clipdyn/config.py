@@ -328,6 +328,23 @@ class TrainingConfig:
     logging_steps: int = option(
         10, "Log to log.jsonl every N steps.", within=_COUNT, group="Logging and execution", execution=True
     )
+    evaluate: str | None = option(
+        None,
+        "Measure each revision while the run trains: suites of `clipdyn evaluate`, separated by commas. A process of "
+        "its own writes results.parquet in the folder of the run.",
+        execution=True,
+    )
+    evaluate_device: str = option(
+        "cpu",
+        "Device of that process: cpu, or the number of a GPU, from 0, which the training should not use.",
+        execution=True,
+    )
+    evaluate_timeout: float = option(
+        3600.0,
+        "Seconds that a finished run waits for its evaluation.",
+        within="[0, inf)",
+        execution=True,
+    )
     report_to: str = option(
         "none",
         "Trackers, separated by commas: trackio and tensorboard (install hf-clipdyn[track]), others of accelerate, or "
@@ -389,6 +406,8 @@ class TrainingConfig:
                 "crop_scale_min is only used with random_resized_crop: add it, or leave both out."
             )
         self._check_starting_point()
+        if self.evaluate is None and (self.evaluate_device, self.evaluate_timeout) != ("cpu", 3600.0):
+            raise ConfigError("evaluate_device and evaluate_timeout need evaluate: name a suite.")
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -502,10 +521,13 @@ class Submission:
         whole=True,
     )
     print_command: bool = option(False, "Print the commands that `submit` would run, and run nothing.")
+    wait: bool = option(False, "Wait for jobs of hf-jobs, and print their logs.")
 
     def __post_init__(self) -> None:
         if self.submit is None and (self.submit_setting or self.print_command):
             raise ConfigError("`submit_setting` and `print_command` require --submit.")
+        if self.submit is None and self.wait:
+            raise ConfigError("`wait` requires --submit.")
 
 
 @cache

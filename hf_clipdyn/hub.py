@@ -4,11 +4,12 @@
 module decides what an error means and how long to wait.
 """
 
-import hashlib
+import logging
 import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,7 +20,6 @@ from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
     HfApi,
-    RepoFile,
     constants,
     get_session,
     get_token,
@@ -172,7 +172,7 @@ def limit_waiting(seconds: float) -> None:
     limit if it has one.
     """
     timeout = get_session().timeout
-    make = _http._GLOBAL_CLIENT_FACTORY  # there is no public way to read it
+    make = _client_factory()
     if isinstance(make, _Limited):
         if make.seconds == seconds:
             return
@@ -180,6 +180,12 @@ def limit_waiting(seconds: float) -> None:
     elif any(limit is not None for limit in timeout.as_dict().values()):
         return
     set_client_factory(_Limited(make, seconds))
+
+
+def _client_factory() -> Callable[[], Any]:
+    """What makes the client's sessions: `set_client_factory` has no public counterpart that reads it."""
+    make: Callable[[], Any] = _http._GLOBAL_CLIENT_FACTORY
+    return make
 
 
 @dataclass(frozen=True)
@@ -244,30 +250,40 @@ class Destination:
         )
 
     def commit(self, files: Mapping[str, bytes], message: str, *, deleted: Iterable[str] = ()) -> str | None:
-        """Commit the files that differ from those at ``head``; the commit's address, or None if nothing differs.
+        """Commit the files that differ from those on `main`; the commit's address, or None if nothing differs.
 
-        If somebody has committed since, the Hub refuses with 412, which is transient.
+        If somebody has committed since ``head``, the Hub refuses with 412, which is transient.
         """
-        served = self.api.get_paths_info(
-            self.repo_id, list(files), revision=self.head, repo_type=self.repo_type
-        )
-        alike = {
-            file.path for file in served if isinstance(file, RepoFile) and _is_content(file, files[file.path])
-        }
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            *(CommitOperationAdd(path, content) for path, content in files.items() if path not in alike),
+            *(CommitOperationAdd(path, content) for path, content in files.items()),
             *(CommitOperationDelete(path) for path in deleted),
         ]
         if not operations:
             return None
-        made = self.api.create_commit(
-            self.repo_id,
-            operations,
-            commit_message=message,
-            parent_commit=self.head,
-            repo_type=self.repo_type,
-        )
-        return str(made.commit_url)
+        with _without_warning_of_no_change():
+            made = self.api.create_commit(
+                self.repo_id,
+                operations,
+                commit_message=message,
+                parent_commit=self.head,
+                repo_type=self.repo_type,
+            )
+        return str(made.commit_url) if made.oid != self.head else None
+
+
+@contextmanager
+def _without_warning_of_no_change() -> Iterator[None]:
+    """The client warns where it makes no commit since nothing differs; whoever pushes says so in its own words."""
+    log = logging.getLogger("huggingface_hub.hf_api")
+
+    def is_another(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("No files have been modified")
+
+    log.addFilter(is_another)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_another)
 
 
 def push(
@@ -320,9 +336,3 @@ def push(
         absent = not create and status_of(error) in (401, 404)
         hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
         raise PublishError(f"{problem} ({reason(error)}).{hint}{done}") from error
-
-
-def _is_content(file: RepoFile, content: bytes) -> bool:
-    if file.lfs is not None:
-        return bool(file.lfs.sha256 == hashlib.sha256(content).hexdigest())
-    return bool(file.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())  # noqa: S324 (git's)

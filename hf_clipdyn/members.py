@@ -34,7 +34,7 @@ from hf_clipdyn.jobs import Job
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.training import output_folder, repository, train
-from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_recipe
+from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.folder import BY_MACHINE
 
@@ -174,7 +174,7 @@ class Member(Job):
     def _check_recipe(self, recipe: Mapping[str, object]) -> None:
         checkpoint = find_checkpoint(self.folder / "checkpoints", "true")
         if checkpoint is not None:
-            was = saved_recipe(checkpoint)
+            was = saved_progress(checkpoint).recipe
             left = {key: was.get(key) for key in BY_MACHINE if recipe[key] is None}
             check_recipe(was, {**recipe, **left}, checkpoint)
 

@@ -127,7 +127,8 @@ STEPS = (0, *(2**power for power in range(8)), *range(256, 1537, 128))
 def trained_lm(
     seed: int = 0, order: int = 0, *, start: Tensors | None = None, peak: float = 1e-3
 ) -> tuple[list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]]]:
-    """A language model of Pythia's architecture, trained by AdamW on random Markov chains.
+    """A language model of Pythia's architecture, trained by AdamW on random Markov chains of the
+    second order, which it does not learn to the end.
 
     A quarter of the vocabulary never occurs.
 
@@ -151,7 +152,7 @@ def trained_lm(
         model = GPTNeoXForCausalLM(config)
     if start is not None:
         model.load_state_dict(dict(start))
-    follows = torch.from_numpy(np.random.default_rng(0).integers(0, 192, (192, 4)))
+    follows = torch.from_numpy(np.random.default_rng(0).integers(0, 192, (192, 192, 4)))
     noise = np.random.default_rng([1, order])
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
@@ -167,9 +168,9 @@ def trained_lm(
                 states.append({name: value.clone() for name, value in now.items()})
         for group in optimiser.param_groups:
             group["lr"] = peak * min((step + 1) / 32, 0.55 + 0.45 * np.cos(np.pi * step / STEPS[-1]))
-        words = [torch.from_numpy(noise.integers(0, 192, 16))]
-        for _ in range(23):
-            words.append(follows[words[-1], torch.from_numpy(noise.integers(0, 4, 16))])
+        words = [*torch.from_numpy(noise.integers(0, 192, (2, 16)))]
+        for _ in range(22):
+            words.append(follows[words[-2], words[-1], torch.from_numpy(noise.integers(0, 4, 16))])
         batch = torch.stack(words, 1)
         optimiser.zero_grad()
         model(input_ids=batch, labels=batch).loss.backward()

@@ -18,6 +18,7 @@ def publish_epochs(
     repo_id: str = "me/run",
     *,
     push_to_hub: bool = False,
+    planned: tuple[str, ...] = (),
 ) -> Path:
     """Publish what ``save(epoch)(folder)`` writes of epochs of 10 steps of 4 images; returns the store of the run."""
     with Publisher(
@@ -27,6 +28,7 @@ def publish_epochs(
         push_to_hub=push_to_hub,
         card=CardFacts(repo_id),
         recipe_hash="0" * 64,
+        planned=planned,
     ) as publisher:
         publisher.check()
         for epoch in epochs:

@@ -12,7 +12,16 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils._http import default_client_factory
 
 from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, limit_waiting, reason, retry_after, status_of
+from hf_clipdyn.hub import (
+    RetryPolicy,
+    _client_factory,
+    attempt,
+    is_transient,
+    limit_waiting,
+    reason,
+    retry_after,
+    status_of,
+)
 from hf_clipdyn.revisions import list_revisions
 
 QUICK = RetryPolicy(base=0.01, cap=0.05, patience=5)
@@ -118,6 +127,19 @@ def test_a_client_of_the_users_keeps_its_settings_and_gets_a_time_limit_if_it_ha
         session = get_session()
         limit_waiting(60.0)
         assert get_session() is session, "a session in use is not closed without need"
+    finally:
+        set_client_factory(default_client_factory)
+
+
+def test_the_clients_factory_is_where_it_is_read(hub: HubServer) -> None:
+    """If this fails, huggingface_hub has moved its private factory: `hub._client_factory` must follow."""
+
+    def mine():
+        return default_client_factory()
+
+    set_client_factory(mine)
+    try:
+        assert _client_factory() is mine
     finally:
         set_client_factory(default_client_factory)
 

@@ -9,7 +9,11 @@ import nbformat
 import pytest
 from printed_blocks import CHECKOUT
 
-SHORTER = {"train[:1024]": "train[:128]", "warmup_steps=20": "warmup_steps=20, max_train_samples=256"}
+SHORTER = {
+    "train[:1024]": "train[:128]",
+    "warmup_steps=20": "warmup_steps=20, max_train_samples=256",
+    r"\"warmup_steps\": 30": r"\"warmup_steps\": 30, \"max_train_samples\": 256",
+}
 """What makes the runs of the notebooks short enough for a test; each is printed once."""
 
 SCRIPT = runpy.run_path(str(CHECKOUT / "scripts" / "run_notebooks.py"))

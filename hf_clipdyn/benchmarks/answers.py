@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.row import NumberKey
 
-__all__ = ["AnswerTable", "Answers", "answers_of", "right_of", "stack", "stack_runs"]
+__all__ = ["AnswerTable", "Answers", "answers_of", "codes_of", "right_of", "stack", "stack_runs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class Answers:
         label: the right answer, (n,).
         cluster: names of the random units that each item belongs to, (n, ways), in the columns of `Kind.clusters`.
         fingerprint: of what was shown (`Cell.data_fingerprint`); empty if unknown.
+        counts: how many people gave each answer, (n, answers), if labels are numbers from 0; None if unknown.
+        margin: how clear each answer was, (n,), see `decision_margins`; None if unknown.
     """
 
     key: NumberKey
@@ -39,6 +41,8 @@ class Answers:
     label: NDArray[Any]
     cluster: NDArray[Any]
     fingerprint: str = ""
+    counts: NDArray[np.int64] | None = None
+    margin: NDArray[np.float64] | None = None
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -172,10 +176,27 @@ def right_of(answers: Sequence[Answers], item: NDArray[Any]) -> NDArray[np.float
         answers: of each person.
         item: names of the items, ascending.
     """
-    right = np.full((len(answers), len(item)), np.nan)
-    for row, one in zip(right, answers, strict=True):
+    return _placed(answers, [one.right for one in answers], item)
+
+
+def codes_of(answers: Sequence[Answers], item: NDArray[Any]) -> NDArray[np.float64]:
+    """What each of several people answered to these items, (people, items): a number; NaN without an answer.
+
+    Args:
+        answers: of each person.
+        item: names of the items, ascending.
+    """
+    known = np.unique(np.concatenate([one.decision for one in answers]))
+    return _placed(answers, [np.searchsorted(known, one.decision) for one in answers], item)
+
+
+def _placed(
+    answers: Sequence[Answers], values: Sequence[NDArray[Any]], item: NDArray[Any]
+) -> NDArray[np.float64]:
+    table = np.full((len(answers), len(item)), np.nan)
+    for row, one, of_person in zip(table, answers, values, strict=True):
         places = np.searchsorted(item, one.item)
         known = places < len(item)
         known[known] = item[places[known]] == one.item[known]
-        row[places[known]] = one.right[known]
-    return right
+        row[places[known]] = of_person[known]
+    return table

@@ -4,7 +4,11 @@
 
     class Agreement(Relation):
         name = "agreement"                       # --relations agreement
-        terms = KindTerms(title="Agreement", terms={"same": Term(title="same answer", limits=(0, 1))})
+        terms = KindTerms(
+            title="Agreement",
+            question="Which answers stay the same?",    # the tab of the page
+            terms={"same": Term(title="same answer", limits=(0, 1))},
+        )
         reads = ANSWERED                         # names of kinds; here, all kinds with right answers
         pairs = ("previous", "last", "seeds")
 
@@ -23,16 +27,19 @@ are in the table beside those of kinds: in the cell of revision ``a``, whose kin
 names ``b``; trajectories keep it apart, while ``other`` may differ from point to point.
 """
 
+import math
 from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar, get_args
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.answers import Answers
 from hf_clipdyn.benchmarks.settings import Common
+from hf_clipdyn.metrics.bootstrap import student_interval
 from hf_clipdyn.results.row import Cell, Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference
 
@@ -40,6 +47,7 @@ __all__ = [
     "ANSWERED",
     "NUMBER_JOINS",
     "PAIRS",
+    "SORT",
     "WEIGHTS",
     "Kept",
     "KeyedAnswers",
@@ -48,6 +56,7 @@ __all__ = [
     "Seen",
     "in_common",
     "keyed",
+    "mean_of_seeds",
     "related",
     "relation_terms",
 ]
@@ -56,6 +65,9 @@ Pairs = Literal["previous", "last", "seeds", "people", "all"]
 PAIRS: tuple[Pairs, ...] = get_args(Pairs)
 """The sorts of pairs: with the revision before, with the last one, with the other seeds at equal samples (also of other
 arms, see `Relation.between_arms`), with each person, with every revision of the run."""
+
+SORT = "with"
+"""The setting of a relation's cells that holds the sort of pair; ``run`` and ``runs`` for numbers of whole runs."""
 
 ANSWERED = ("answers",)
 """`Relation.reads` of a relation that reads every kind with right answers."""
@@ -160,7 +172,7 @@ class Relation(ABC):
 
     Attributes:
         name: of the relation; the cells' kind is ``<name>-<kind>``, or ``<name>`` for weights.
-        terms: title and metrics in words. Axes, conditions, variants, sub-sets and probes are those of the kind.
+        terms: title, ``question`` and metrics in words. Axes, conditions, variants, subsets and probes are the kind's.
         reads: names of the kinds whose trials it reads; `ANSWERED`, or `WEIGHTS`.
         pairs: sorts of pairs for `relate`.
         score_version: raise it if the same trials now give other numbers; they are then computed again.
@@ -263,23 +275,39 @@ def related(key: NumberKey, metric: str, value: float, **columns: Any) -> Number
     return Number(**vars(key) | {"metric": metric, "value": float(value)} | columns)
 
 
+def mean_of_seeds(key: NumberKey, metric: str, values: Sequence[float], common: Common) -> Number:
+    """The mean of a number of several runs, with Student's interval over them; NaN if it is undefined in one run."""
+    known = np.array([one for one in values if not math.isnan(one)])
+    n = len(known)
+    columns: dict[str, Any] = {"reference": "seeds", "n": n, "n_clusters": n}
+    if n < len(values):
+        note = f"it is defined in {n} of {len(values)} seeds"
+        return related(key, metric, math.nan, note=note, **columns)
+    if common.n_resamples:
+        error = known.var(ddof=1) / n
+        ends = student_interval(known.mean(), error, "linear", common.confidence_level, n - 1)
+        columns |= dict(zip(("ci_low", "ci_high"), ends, strict=True))
+    return related(key, metric, known.mean(), **columns)
+
+
 def relation_terms(relation: type[Relation], kind: KindTerms | None) -> KindTerms:
     """The words of the numbers of a relation: its metrics on the axes of the kind that it reads."""
     own = relation.terms
     pairs = (Reference(role="value", name=name, title=title) for name, title in _PAIR_TITLES.items())
     references = (*own.references, *pairs)
+    own = replace(own, references=references, question=own.question or own.title)
     if kind is None:
-        return replace(own, references=references, draws=own.draws or "weights")
+        return replace(own, draws=own.draws or "weights")
     return replace(
         own,
         title=f"{own.title}, {kind.title}",
+        of=kind.title,
         level=own.level or kind.level,
         parameter=own.parameter or kind.parameter,
         conditions={**kind.conditions, **own.conditions},
         variants={**{name: one.title for name, one in kind.terms.items()}, **kind.variants, **own.variants},
         subsets={**kind.subsets, **own.subsets},
         probes={**kind.probes, **own.probes},
-        references=references,
         draws=own.draws or kind.draws,
         proxy=own.proxy or kind.proxy,
     )

@@ -102,7 +102,7 @@ class Prepare(Command, group="Data"):
 
 @dataclass(frozen=True, kw_only=True)
 class Cache(Command, group="Data"):
-    """List or delete cached tables and pixels, or the trials beside tables of results.
+    """List or delete cached data, or saved trials.
 
     The caches have tables, pixels, unpacked archives and scores of baselines. What is deleted there is made again when
     it is needed. Without trials, such as the embeddings of the kind geometry, the numbers stay, but differences between

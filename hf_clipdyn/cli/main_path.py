@@ -69,7 +69,8 @@ class Train(Command, group="Main path"):
             if jobs.submit is None:
                 print(run_in_turn(asked))
             else:
-                print(submit(asked, jobs.submit, jobs.submit_setting, print_command=jobs.print_command))
+                options = {"print_command": jobs.print_command, "wait": jobs.wait}
+                print(submit(asked, jobs.submit, jobs.submit_setting, **options))
             return 0
         done = dry_run(asked) if asked.dry_run else train(asked)
         if done is not None:
@@ -123,8 +124,11 @@ def _evaluate_here(given: dict[str, Any]) -> None:
     from accelerate import PartialState
 
     from hf_clipdyn.evaluation import evaluate_revisions
+    from hf_clipdyn.evaluation.sweep import sweep
+    from hf_clipdyn.jobs.hub_jobs import SCHEDULE
 
-    results = evaluate_revisions(**given)
+    schedule = os.environ.get(SCHEDULE)
+    results = evaluate_revisions(**given) if schedule is None else sweep(schedule, given)
     state = PartialState()
     # A process that ends before its group does may abort in the threads of its last collective.
     state.destroy_process_group()
@@ -142,12 +146,18 @@ def _evaluate_here(given: dict[str, Any]) -> None:
 def _submitted(asked: "Evaluation") -> str:
     from hf_clipdyn.evaluation.config import EvaluationConfig
     from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Shards
-    from hf_clipdyn.jobs import submit
+    from hf_clipdyn.evaluation.sweep import OF_THE_JOB, Sweep
+    from hf_clipdyn.jobs import Work, submit
 
-    command = asked.command
+    command, config = asked.command, EvaluationConfig(**asked.arguments)
     assert command.submit is not None
-    work = Shards(EvaluationConfig(**asked.arguments), asked.words(without=OF_THE_WHOLE), command.shards)
-    return submit(work, command.submit, command.submit_setting, print_command=command.print_command)
+    work: Work
+    if command.every is None:
+        work = Shards(config, asked.words(without=OF_THE_WHOLE), command.shards)
+    else:
+        work = Sweep(config, asked.words(without=OF_THE_JOB), command.every)
+    options = {"print_command": command.print_command, "wait": command.wait}
+    return submit(work, command.submit, command.submit_setting, **options)
 
 
 _NEEDS_PRINT = (
@@ -337,6 +347,7 @@ class Study(Command, group="Main path"):
         (), "Setting of the scheduler, as parallel=1. Repeat it for each.", metavar="NAME=VALUE", whole=True
     )
     print_command: bool = option(False, "Print the commands of the runs, and run nothing.")
+    wait: bool = option(False, "Wait for jobs of hf-jobs, and print their logs.")
     member: str | None = option(None, "Train and measure only this run, in this process.", flag="run")
     report: bool = option(True, "Judge the claims and write the page at the end.")
     claims: Path | None = shared.claims()
@@ -365,4 +376,6 @@ class Study(Command, group="Main path"):
         options = shared.page_options(self.stimuli, {})
         page = Page(self.claims, options["stimuli"], self.style) if self.report else None
         work = Work.read(name, self.output_dir, data_dirs=self.data_dir, page=page)
-        print(submit(work, self.submit, self.submit_setting, print_command=self.print_command))
+        print(
+            submit(work, self.submit, self.submit_setting, print_command=self.print_command, wait=self.wait)
+        )

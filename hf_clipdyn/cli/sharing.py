@@ -23,7 +23,7 @@ _AFFECTED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Share(Command, group="Sharing and support"):
-    """Publish model cards, page, app or evaluations of a study.
+    """Publish cards, page, app or evaluations.
 
     `clipdyn share cards RESULTS` writes the model card of each run, or updates the cards in the runs' repositories.
     Text that a person wrote there is kept. The results of the last revision also go to .eval_results if the benchmark

@@ -57,7 +57,7 @@ class EvaluationConfig(Common):
     weights: bool = option(
         False,
         "Also compute barriers of the loss between the weights of neighbouring revisions, and of seeds (relation "
-        "barriers). This runs models, nine times on up to 1,000 images of geometry for each pair, with two revisions "
+        "barriers). This runs models, five times on up to 1,000 images of geometry for each pair, with two revisions "
         "and the model between them in memory.",
     )
     revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.", top=True)
@@ -273,12 +273,12 @@ class EvaluationConfig(Common):
     @cached_property
     def related(self) -> list[str]:
         """Names of the relations: those that were given, else those of the suite."""
-        from hf_clipdyn.benchmarks.registry import suite_relations
+        from hf_clipdyn.benchmarks.registry import relation_named, suite_relations
 
-        of_suite = not self.relations and self.benchmarks is None
         names = list(self.relations)
-        if of_suite and self.output is not None and self.shard is None:
-            names = suite_relations(self.suite)
+        if not self.relations and self.benchmarks is None and self.output is not None and self.shard is None:
+            of_suite = suite_relations(self.suite)
+            names = [name for name in of_suite if self.weights or not relation_named(name).runs_models]
         return list(dict.fromkeys([*names, *(["barriers"] if self.weights else [])]))
 
 

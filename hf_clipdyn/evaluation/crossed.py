@@ -1,5 +1,6 @@
-"""Means over all pairs of seeds, within an arm and between two, with an interval crossed over items and seeds."""
+"""Means over pairs: of one run with several others, and of all seeds, with an interval crossed over items and seeds."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.results.row import Number
 
-__all__ = ["FEWEST_SEEDS", "by_arm", "crossed"]
+__all__ = ["FEWEST_SEEDS", "brief", "by_arm", "crossed", "mean_of_others", "named"]
 
 FEWEST_SEEDS = 3
 """Without one of two seeds there is no pair, so that the error of seeds is unknown."""
@@ -32,12 +33,12 @@ class _Pair:
     sign: int = 1
 
 
-def by_arm(seen: Iterable[Seen]) -> dict[tuple[str | None, str], list[Seen]]:
-    """Revisions of runs with a seed by scale and arm, each arm in the order of its seeds."""
-    arms: dict[tuple[str | None, str], list[Seen]] = defaultdict(list)
+def by_arm(seen: Iterable[Seen]) -> dict[str | None, dict[str, list[Seen]]]:
+    """Revisions of runs with a seed by scale, then by arm, each arm in the order of its seeds."""
+    arms: dict[str | None, dict[str, list[Seen]]] = defaultdict(lambda: defaultdict(list))
     known = [one for one in seen if one.cell.seed is not None]
     for one in sorted(known, key=lambda one: (one.cell.seed, one.cell.repo_id)):
-        arms[one.cell.scale, one.cell.arm].append(one)
+        arms[one.cell.scale][one.cell.arm].append(one)
     return arms
 
 
@@ -102,3 +103,34 @@ def _means(pairs: Sequence[_Pair], reference: str, units: UnitsOf, common: Commo
         ends = dict(zip(("ci_low", "ci_high"), result["ci"], strict=True)) if common.n_resamples else {}
         columns = {"value": result["value"], "reference": reference, "note": note} | ends
         yield replace(numbers[0], influence=influence, **columns)
+
+
+def named(numbers: Iterable[Number], reference: str) -> list[Number]:
+    """The numbers with the name of the other revision."""
+    return [replace(one, reference=one.reference or reference) for one in numbers]
+
+
+def brief(numbers: Iterable[Number], reference: str) -> list[Number]:
+    """Only the values with an error, named, without their influence: the mean over the others has it."""
+    values = (one for one in numbers if one.role == "value" and one.influence is not None)
+    return [replace(one, reference=reference, influence=None) for one in values]
+
+
+def mean_of_others(each: Sequence[Sequence[Number]]) -> list[Number]:
+    """The mean of each number over several others, where it is defined."""
+    by_key: dict[tuple[Any, ...], list[Number]] = defaultdict(list)
+    for numbers in each:
+        for one in numbers:
+            by_key[one.number_key].append(one)
+    means = []
+    for alike in by_key.values():
+        defined = [one for one in alike if not math.isnan(one.value)]
+        if not defined:
+            means.append(alike[0])
+            continue
+        known = [one.influence for one in defined]
+        influence = None if any(one is None for one in known) else sum(known) / len(known)
+        value = float(np.mean([one.value for one in defined]))
+        note = "" if len(defined) == len(each) else f"the mean of {len(defined)} of {len(each)}"
+        means.append(replace(defined[0], value=value, influence=influence, note=note))
+    return means

@@ -31,8 +31,9 @@ from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.progress import duration
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Revision
+from hf_clipdyn.revisions.repository import MAIN, read_manifest
 
-__all__ = ["evaluate", "evaluate_relations", "follow", "measure_each"]
+__all__ = ["evaluate", "evaluate_relations", "follow", "has_all_planned", "measure_each"]
 
 T = TypeVar("T")
 
@@ -234,7 +235,7 @@ def _measure_cell(
 
 
 def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Dataset:
-    """Call `evaluate` whenever there is a new revision, until none has appeared for a while.
+    """Call `evaluate` for each new revision, until the last planned one or until none has appeared for a while.
 
     A Hub that cannot be reached, or is overloaded, counts as one without a new revision. The texts of the last revision
     are asked at the end, since only then it is known which one it is.
@@ -278,6 +279,9 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
                 seen |= published
                 last = time.monotonic()
                 in_outage = False
+                if from_main_process(has_all_planned(config, {name for name, _ in seen})):
+                    _log.info(f"{config.series.repo_id} has all revisions that its run planned.")
+                    break
                 continue
         outage = trouble is not None and is_transient(trouble)
         if outage and not in_outage:
@@ -291,7 +295,18 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
             raise RevisionNotFoundError(f"{config.series.repo_id} has no revisions.")
         else:
             _log.info(f"No new revision for {waited:.0f} s: {config.series.repo_id} counts as finished.")
-            return evaluate(config, Plan(config, listed, plan), shown) if config.final_texts else results
+            break
+    return evaluate(config, Plan(config, listed, plan), shown) if config.final_texts else results
+
+
+def has_all_planned(config: EvaluationConfig, names: set[str]) -> bool | None:
+    """Whether the last revision that the run's manifest plans is among these; None without a plan."""
+    repository = config.series.repository
+    try:
+        manifest = read_manifest(repository, repository.refs().get(MAIN))
+    except RevisionError:  # asked again after the next revision
+        return False
+    return manifest.planned[-1] in names if manifest is not None and manifest.planned else None
 
 
 def _passing(error: ClipDynError) -> ClipDynError:

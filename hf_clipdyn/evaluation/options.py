@@ -36,6 +36,12 @@ class Evaluate(Submission):
     """
 
     shards: int = option(1, "Number of shards to submit.")
+    every: str | None = option(
+        None,
+        "With --submit hf-jobs: one job that is repeated, for example @hourly, and measures what is missing, until the "
+        "run is complete.",
+        metavar="SCHEDULE",
+    )
     config: Path | None = option(
         None,
         "YAML file of these options, written with underscores. Flags override it.",
@@ -48,6 +54,11 @@ class Evaluate(Submission):
     def __post_init__(self) -> None:
         if self.submit is None and (self.shards != 1 or self.submit_setting or self.print_command):
             raise ConfigError("`shards`, `submit_setting` and `print_command` require --submit.")
+        super().__post_init__()
+        if self.every is not None and (self.submit != "hf-jobs" or self.shards != 1 or self.wait):
+            raise ConfigError(
+                "`every` repeats one job of the Hub: give --submit hf-jobs, and leave out `shards` and `wait`."
+            )
         if self.submit is not None and self.dry_run:
             raise ConfigError("A dry run starts no jobs: leave out `dry_run` or `submit`.")
 

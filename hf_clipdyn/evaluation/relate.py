@@ -23,11 +23,11 @@ from tqdm.auto import tqdm
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.influence import UnitsOf
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
-from hf_clipdyn.benchmarks.relation import WEIGHTS, Relation, Seen
+from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, Relation, Seen
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, by_arm, crossed
+from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, brief, by_arm, crossed, mean_of_others, named
 from hf_clipdyn.evaluation.saved_runs import SavedRuns
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
 from hf_clipdyn.metrics.bootstrap import Scale, student_interval
@@ -141,6 +141,7 @@ class _Work:
         self.name = related_kind(relation, kind)
         self._common: Common = room.config
         self._pairs: dict[frozenset[str], list[Number]] = {}
+        self._pairs_at: int | None = None
 
     @property
     def chosen(self) -> list[Sequence[Seen]]:
@@ -210,7 +211,7 @@ class _Work:
         return keys
 
     def _cell(self, planned: _Planned, at: Seen) -> Cell:
-        settings = json.loads(at.cell.settings) | {"with": planned.sort}
+        settings = json.loads(at.cell.settings) | {SORT: planned.sort}
         commits = [one.cell.commit for one in planned.others]
         if planned.sort not in ("previous", "last") and commits:
             commits = [hashlib.sha256("".join(sorted(commits)).encode()).hexdigest()[:40]]
@@ -262,7 +263,6 @@ class _Work:
                     at_samples[one.cell.samples_seen].append(one)
         wanted = self._room.config.revisions
         for _, seen in sorted(at_samples.items()):
-            self._pairs.clear()
             for one in seen:
                 own = one.cell
                 if own.repo_id not in self._room.wanted or (
@@ -281,23 +281,17 @@ class _Work:
             yield from self._over_pairs(seen)
 
     def _over_pairs(self, seen: Sequence[Seen]) -> Iterator[_Planned]:
-        """In the first run of each arm at these samples: all pairs of its seeds, and of the main arm and another."""
-        arms, wanted = by_arm(seen), self._room.config.revisions
-        for (scale, arm), own in arms.items():
-            others = {
-                name: runs
-                for (of, name), runs in arms.items()
-                if of == scale and name != arm and self._compares_arms(arm, name)
-            }
-            enough = len({one.cell.seed for one in own}) >= FEWEST_SEEDS
-            chosen = any(one.cell.repo_id in self._room.wanted for one in own)
-            if enough and chosen and (wanted is None or own[0].cell.revision in wanted):
-                yield _Planned(
-                    "pairs",
-                    own[0],
-                    [*own[1:], *chain(*others.values())],
-                    partial(self._crossed, own, others),
-                )
+        """In the first run of each arm at these samples: all pairs of its seeds, and those with other arms."""
+        wanted = self._room.config.revisions
+        for arms in by_arm(seen).values():
+            for arm, own in arms.items():
+                compared = [name for name in arms if name != arm and self._compares_arms(arm, name)]
+                others = {name: arms[name] for name in compared}
+                enough = len({one.cell.seed for one in own}) >= FEWEST_SEEDS
+                chosen = any(one.cell.repo_id in self._room.wanted for one in own)
+                if enough and chosen and (wanted is None or own[0].cell.revision in wanted):
+                    everyone = [*own[1:], *chain(*others.values())]
+                    yield _Planned("pairs", own[0], everyone, partial(self._crossed, own, others))
 
     def _crossed(self, own: Sequence[Seen], others: Mapping[str, Sequence[Seen]]) -> list[Number]:
         return list(crossed(own, others, self._related, self._units, self._common))
@@ -334,25 +328,29 @@ class _Work:
         key = frozenset((a.cell.key + a.person, b.cell.key + b.person))
         if not self._relation.symmetric:
             return list(self._relation.relate(a, b, self._common))
+        at = a.cell.samples_seen
+        if at == b.cell.samples_seen != self._pairs_at:  # all pairs of seeds there follow each other
+            self._pairs.clear()
+            self._pairs_at = at
         if key not in self._pairs:
             self._pairs[key] = list(self._relation.relate(a, b, self._common))
         return self._pairs[key]
 
     def _one(self, a: Seen, b: Seen, reference: str) -> list[Number]:
-        return _named(self._relation.relate(a, b, self._common), reference)
+        return named(self._relation.relate(a, b, self._common), reference)
 
     def _each(self, a: Seen, others: Mapping[str, Seen]) -> list[Number]:
-        return [one for name, b in others.items() for one in _brief(self._related(a, b), name)]
+        return [one for name, b in others.items() for one in brief(self._related(a, b), name)]
 
     def _people(self, a: Seen) -> list[Number]:
         people = a.people
         each = {one.person: list(self._relation.relate(a, one, self._common)) for one in people}
-        numbers = _named(_mean(list(each.values())), "people")
-        numbers += [one for name, of in each.items() for one in _brief(of, name)]
+        numbers = named(mean_of_others(list(each.values())), "people")
+        numbers += [one for name, of in each.items() for one in brief(of, name)]
         between = [self._related(one, other) for one, other in combinations(people, 2)]
         return numbers + [
             replace(one, role="human", reference=OBSERVERS, probe="")
-            for one in _mean(between)
+            for one in mean_of_others(between)
             if one.role == "value"
         ]
 
@@ -363,8 +361,8 @@ class _Work:
         own, numbers = a.cell.arm, []
         for arm, each in by_arm.items():
             reference = "seeds" if arm == own else f"arm {arm or 'main'}"
-            numbers += _named(_mean(list(each.values())), reference)
-        return numbers + [one for name, of in by_arm[own].items() for one in _brief(of, name)]
+            numbers += named(mean_of_others(list(each.values())), reference)
+        return numbers + [one for name, of in by_arm[own].items() for one in brief(of, name)]
 
     # --- errors and words --------------------------------------------------------------------------------
 
@@ -402,34 +400,3 @@ class _Work:
     @cache  # noqa: B019  # lives as long as the work
     def _words(self, dataset: str) -> Vocabulary:
         return relation_vocabulary(self._relation, self._kind, dataset)
-
-
-def _named(numbers: Iterable[Number], reference: str) -> list[Number]:
-    """The numbers with the name of the other revision."""
-    return [replace(one, reference=one.reference or reference) for one in numbers]
-
-
-def _brief(numbers: Iterable[Number], reference: str) -> list[Number]:
-    """Only the values with an error, named, without their influence: the mean over the others has it."""
-    values = (one for one in numbers if one.role == "value" and one.influence is not None)
-    return [replace(one, reference=reference, influence=None) for one in values]
-
-
-def _mean(each: Sequence[Sequence[Number]]) -> list[Number]:
-    """The mean of each number over several others, where it is defined."""
-    by_key: dict[tuple[Any, ...], list[Number]] = defaultdict(list)
-    for numbers in each:
-        for one in numbers:
-            by_key[one.number_key].append(one)
-    means = []
-    for alike in by_key.values():
-        defined = [one for one in alike if not math.isnan(one.value)]
-        if not defined:
-            means.append(alike[0])
-            continue
-        known = [one.influence for one in defined]
-        influence = None if any(one is None for one in known) else sum(known) / len(known)
-        value = float(np.mean([one.value for one in defined]))
-        note = "" if len(defined) == len(each) else f"the mean of {len(defined)} of {len(each)}"
-        means.append(replace(defined[0], value=value, influence=influence, note=note))
-    return means

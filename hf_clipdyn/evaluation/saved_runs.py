@@ -166,6 +166,7 @@ class SavedRuns:
                 item=self._once(one.item),
                 label=self._once(one.label),
                 cluster=self._once(one.cluster),
+                counts=None if one.counts is None else self._once(one.counts),
                 fingerprint=cell.data_fingerprint,
             )
             for one in kind.answers(self._read(cell, kind.answers_from))

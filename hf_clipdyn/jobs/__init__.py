@@ -21,7 +21,14 @@ SCHEDULERS: Mapping[str, type[Scheduler]] = {"hf-jobs": HubJobs, "local": LocalP
 _log = logging.getLogger(__name__)
 
 
-def submit(work: Work, scheduler: str, settings: Sequence[str] = (), *, print_command: bool = False) -> str:
+def submit(
+    work: Work,
+    scheduler: str,
+    settings: Sequence[str] = (),
+    *,
+    print_command: bool = False,
+    wait: bool = False,
+) -> str:
     """Start the jobs that are not complete.
 
     Args:
@@ -29,6 +36,7 @@ def submit(work: Work, scheduler: str, settings: Sequence[str] = (), *, print_co
         scheduler: a name in `SCHEDULERS`.
         settings: settings of the scheduler, each as NAME=VALUE; its class lists them.
         print_command: start nothing; return the commands, one per line.
+        wait: return when the jobs have ended; their logs go to standard error.
 
     Returns:
         A message: what was submitted, or where the results are if nothing was missing.
@@ -55,7 +63,7 @@ def submit(work: Work, scheduler: str, settings: Sequence[str] = (), *, print_co
     """
     if scheduler not in SCHEDULERS:
         raise UnknownNameError("scheduler", scheduler, SCHEDULERS)
-    return _start(work, SCHEDULERS[scheduler](work, read_settings(settings)), print_command)
+    return _start(work, SCHEDULERS[scheduler](work, read_settings(settings)), print_command, wait)
 
 
 def run_in_turn(work: Work) -> str:
@@ -87,10 +95,15 @@ def run_in_turn(work: Work) -> str:
     return _start(work, LocalProcesses(work, {}, in_turn=True))
 
 
-def _start(work: Work, scheduler: Scheduler, print_command: bool = False) -> str:
+def _start(work: Work, scheduler: Scheduler, print_command: bool = False, wait: bool = False) -> str:
     if int(environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(
             "Jobs start their own processes: run this command in one process, without a launcher."
+        )
+    if wait and not (scheduler.waits or scheduler.can_wait):
+        raise ConfigError(
+            f"--wait cannot follow the jobs of {scheduler.name}: leave it out, and repeat the command when they have "
+            "ended."
         )
     missing = work.missing(scheduler)
     _log.info(missing.message)
@@ -99,7 +112,10 @@ def _start(work: Work, scheduler: Scheduler, print_command: bool = False) -> str
     if missing.jobs:
         said = scheduler.start(missing.jobs)
         if not scheduler.waits:
-            return said
+            if not wait:
+                return said
+            _log.info(said)
+            said = scheduler.wait()
         left = work.missing(scheduler, ended=True)
         if left.jobs or (said and work.force):
             raise work.error(

@@ -90,6 +90,7 @@ class Work(ABC):
         token: token of the Hub; the jobs get it through the environment.
         force: whether the jobs repeat what is complete.
         gpus: whether each job may use a GPU.
+        every: how often the jobs are repeated, for a scheduler that repeats them; None for once.
 
     Examples:
         >>> from pathlib import Path
@@ -114,6 +115,7 @@ class Work(ABC):
     token: str | None = None
     force: bool = False
     gpus: bool = True
+    every: str | None = None
 
     @abstractmethod
     def missing(self, scheduler: "Scheduler", *, ended: bool = False) -> Missing:
@@ -145,6 +147,7 @@ class Scheduler(ABC):
         name: the value of ``--submit``.
         known: names of its settings; None if another library checks them.
         waits: whether `start` returns when the jobs have ended; otherwise it returns when they are queued.
+        can_wait: whether `wait` is there, for a scheduler that does not wait by itself.
 
     Raises:
         UnknownNameError: there is no such setting.
@@ -160,6 +163,7 @@ class Scheduler(ABC):
     name: ClassVar[str]
     known: ClassVar[Sequence[str] | None] = ()
     waits: ClassVar[bool] = False
+    can_wait: ClassVar[bool] = False
 
     def __init__(self, work: Work, settings: Mapping[str, str]) -> None:
         self.work, self.settings = work, settings
@@ -174,6 +178,10 @@ class Scheduler(ABC):
         Returns:
             What was submitted. A scheduler that waits returns which jobs failed; an empty text if none did.
         """
+
+    def wait(self) -> str:
+        """Return when the started jobs have ended: which failed; an empty text if none did."""
+        raise NotImplementedError
 
     def listed(self, folder: Path) -> set[str] | None:
         """The files below a folder to which jobs write, relative to it; None if it is on a disk of this machine."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from hf_clipdyn.errors import ConfigError, counted, redact, shown
 from hf_clipdyn.interrupts import catch_signals, leave
 from hf_clipdyn.jobs.base import Job, Scheduler, Work
-from hf_clipdyn.machine import usable_cores
+from hf_clipdyn.machine import usable_cores, visible_gpus
 
 __all__ = ["LocalProcesses"]
 
@@ -41,7 +41,7 @@ class LocalProcesses(Scheduler):
     def __init__(self, work: Work, settings: Mapping[str, str], *, in_turn: bool = False) -> None:
         super().__init__(work, settings)
         self._in_turn = in_turn
-        self._devices = _gpus() if work.gpus and not in_turn else []
+        self._devices = visible_gpus() if work.gpus and not in_turn else []
         text = "1" if in_turn else settings.get("parallel", str(len(self._devices) or usable_cores()))
         if not (text.isdecimal() and 1 <= int(text[:9]) <= 1000):
             raise ConfigError(f"parallel is {shown(text)}: it must be in [1, 1000].")
@@ -130,13 +130,3 @@ def _end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)  # its own session, so its own group
             process.wait()
-
-
-def _gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [device for device in visible.split(",") if device]
-    import torch
-
-    return [str(number) for number in range(torch.cuda.device_count())]

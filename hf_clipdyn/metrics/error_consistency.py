@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._left_out import as_rows
 from hf_clipdyn.metrics._validation import (
     Floats,
     as_booleans,
     as_code_table,
     as_codes,
     as_exemplars,
+    as_numbers,
     check_lengths,
 )
 from hf_clipdyn.metrics.bootstrap import (
@@ -24,8 +26,10 @@ from hf_clipdyn.metrics.bootstrap import (
 
 __all__ = [
     "PAIR_STATISTICS",
+    "decision_margins",
     "error_consistency",
     "kappa_forms",
+    "margin_consistency",
     "observer_consistency",
     "observer_pairs",
     "pair_statistics",
@@ -218,6 +222,73 @@ def same_wrong_answer(
         "same_wrong_answer_chance": float(by_label[truth[wrong]].mean()) if n_wrong else float("nan"),
         "n_wrong": n_wrong,
         "causes": causes,
+    }
+
+
+def decision_margins(scores: ArrayLike, labels: ArrayLike) -> Floats:
+    """How clearly each item is answered: the score of the right class minus the best wrong one.
+
+    Args:
+        scores: of each class, such as logits or cosines, shape (n, classes), at least two.
+        labels: the right class of each item, from 0, shape (n,).
+
+    Returns:
+        Shape (n,); positive for a right answer.
+
+    Raises:
+        MetricError: other shapes, a number that is not finite, a label without a score.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import decision_margins
+        >>> decision_margins([[0.5, 0.25, 0.0], [0.5, 0.25, 0.0]], [0, 2]).tolist()
+        [0.25, -0.5]
+    """
+    table, right = as_rows("scores", scores), np.asarray(labels)
+    check_lengths({"scores": table, "labels": right})
+    if (
+        table.shape[1] < 2
+        or right.dtype.kind not in "iu"
+        or not ((right >= 0) & (right < table.shape[1])).all()
+    ):
+        raise MetricError(
+            f"labels must be whole numbers from 0 to {table.shape[1] - 1}, and scores those of two classes or more."
+        )
+    of_class = right[:, None] == np.arange(table.shape[1])
+    return np.asarray(table[of_class] - np.where(of_class, -np.inf, table).max(axis=1))
+
+
+def margin_consistency(first: ArrayLike, second: ArrayLike) -> dict[str, Any]:
+    """Do two observers find the same items clear? Pearson's correlation of margins (Alvarez and Konkle 2024).
+
+    Args:
+        first: of each item, see `decision_margins`; of people the share who are right; shape (n,).
+        second: of the other observer.
+
+    Returns:
+        ``margin_consistency`` in [-1, 1], NaN if one of them is constant; ``influences``, what each item contributes,
+        (n,), in the first order; ``n``, ``causes``.
+
+    Raises:
+        MetricError: different lengths, a number that is not finite.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import margin_consistency
+        >>> round(margin_consistency([0.1, 0.4, 0.2], [0.2, 0.5, 0.3])["margin_consistency"], 6)
+        1.0
+    """
+    columns = {"first": as_numbers("first", first), "second": as_numbers("second", second)}
+    check_lengths(columns)
+    n = len(columns["first"])
+    if not all(np.ptp(one) for one in columns.values()):
+        causes = {"margin_consistency": "one of them has the same margin on all items"}
+        return {"margin_consistency": np.nan, "influences": np.full(n, np.nan), "n": n, "causes": causes}
+    x, y = ((one - one.mean()) / one.std() for one in columns.values())
+    r = float(np.clip((x * y).mean(), -1, 1))
+    return {
+        "margin_consistency": r,
+        "influences": (x * y - r * (x**2 + y**2) / 2) / n,
+        "n": n,
+        "causes": {},
     }
 
 

@@ -5,7 +5,7 @@ missed. Toneva et al. 2019 count at each presentation of a training image instea
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
@@ -320,18 +320,25 @@ def answer_agreement(counts: ArrayLike) -> dict[str, Floats]:
         }
 
 
-def split_half_reliability(scores: ArrayLike, *, n_splits: int = 1000, seed: int = 0) -> float:
-    """How well the mean of all people would predict that of as many others, over items.
+def split_half_reliability(
+    scores: ArrayLike,
+    *,
+    summary: Callable[[Floats], Floats] | None = None,
+    n_splits: int = 1000,
+    seed: int = 0,
+) -> float:
+    """How well the mean of all people, or another summary, would predict that of as many others, over items.
 
     Args:
         scores: of each person on each item, such as right or wrong, shape (people, items); NaN for an item that a
             person did not see.
+        summary: of the scores (people, items) of a half, a number of each item (items,); None for the mean.
         n_splits: number of random splits into halves; all of them are used if there are no more.
         seed: of random splits.
 
     Returns:
-        The mean over splits of 2 r / (1 + r) (Spearman and Brown 1910), r Pearson's correlation of the means of the two
-        halves; NaN if the mean of a half is constant, or two halves are opposites.
+        The mean over splits of 2 r / (1 + r) (Spearman and Brown 1910), r Pearson's correlation of the summaries of the
+        two halves; NaN if that of a half is constant, or two halves are opposites.
 
     Raises:
         MetricError: another shape, or fewer than two people.
@@ -348,7 +355,7 @@ def split_half_reliability(scores: ArrayLike, *, n_splits: int = 1000, seed: int
         )
     values = []
     for half in _halves(len(table), n_splits, np.random.default_rng(seed)):
-        first, second = (_mean_where_seen(table[rows]) for rows in (half, ~half))
+        first, second = ((summary or _mean_where_seen)(table[rows]) for rows in (half, ~half))
         both = ~(np.isnan(first) | np.isnan(second))
         if not (np.ptp(first[both]) and np.ptp(second[both])):
             return math.nan

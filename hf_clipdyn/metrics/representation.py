@@ -24,7 +24,7 @@ from hf_clipdyn.metrics._left_out import KernelSums, LeftOut, LinearSide, as_row
 from hf_clipdyn.metrics._validation import Floats, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling
 
-__all__ = ["Prepared", "debiased_cka", "progress", "representation_similarity", "similarity"]
+__all__ = ["Prepared", "progress", "representation_similarity", "similarity"]
 
 _NAMES = ("cka_biased", "cka_debiased", "procrustes_distance", "angular_shape_distance")
 
@@ -89,9 +89,9 @@ class Prepared:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.metrics.representation import Prepared, debiased_cka
+        >>> from hf_clipdyn.metrics.representation import Prepared, similarity
         >>> x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [3.0, 1.0], [1.0, 4.0]])
-        >>> round(debiased_cka(Prepared(x), Prepared(2 * x)), 6)
+        >>> round(similarity(Prepared(x), Prepared(2 * x))["cka_debiased"], 6)
         1.0
     """
 
@@ -136,19 +136,6 @@ def similarity(first: Prepared, second: Prepared) -> dict[str, Any]:
     return items.results(
         dict(zip(_NAMES, (*cka, *procrustes), strict=True)), {"cka_debiased": alike}, correlations=_NAMES[:2]
     )
-
-
-def debiased_cka(first: Prepared, second: Prepared) -> float:
-    """``cka_debiased`` alone; NaN if all embeddings of one side are equal.
-
-    Examples:
-        >>> import numpy as np
-        >>> from hf_clipdyn.metrics.representation import Prepared, debiased_cka
-        >>> debiased_cka(Prepared(np.ones((4, 2))), Prepared(np.eye(4)))
-        nan
-    """
-    constant = first.rows is None or second.rows is None
-    return float("nan") if constant else float(_cka(first, second)[1][0])
 
 
 def _enough(rows: Floats) -> int:

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RevisionResolutionError,
+)
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 from hf_clipdyn.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
@@ -65,11 +70,11 @@ def snapshot_folder(
     A local store requires ``local_files_only``: the client would retry each optional file for minutes.
     """
 
-    def download(*patterns: str) -> Path:
+    def download(commit: str, *patterns: str) -> Path:
         return Path(
             huggingface_hub.snapshot_download(
                 repo_id,
-                revision=revision,
+                revision=commit,
                 cache_dir=cache_dir,
                 local_files_only=local_files_only,
                 token=token,
@@ -78,10 +83,19 @@ def snapshot_folder(
         )
 
     try:
-        folder = download(*_SETTINGS, *(() if settings_only else _WEIGHTS))
+        commit = huggingface_hub.resolve_revision(  # a branch may move between two downloads
+            repo_id, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
+        )
+        folder = download(commit, *_SETTINGS, *(() if settings_only else _WEIGHTS))
         if not settings_only and not any(folder.glob("*model*.safetensors")):
-            folder = download(*_SETTINGS, *_OLDER_WEIGHTS)  # from_pretrained reads these too
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+            folder = download(commit, *_SETTINGS, *_OLDER_WEIGHTS)  # from_pretrained reads these too
+    except (
+        LocalEntryNotFoundError,
+        RevisionResolutionError,
+        HfHubHTTPError,
+        HFValidationError,
+        OSError,
+    ) as error:
         here = local_files_only and cache_dir is not None
         place = f"the store {cache_dir}" if here else "the Hub"
         listing = f"clipdyn revisions {repo_id}" + (f" --store {cache_dir}" if here else "")

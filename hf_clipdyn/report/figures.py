@@ -5,8 +5,10 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import matplotlib as mpl
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.files import write_atomically
+from hf_clipdyn.machine import share_out
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.draw import draw_panels
@@ -35,6 +38,7 @@ __all__ = [
     "FigureFolder",
     "Size",
     "draw_planned",
+    "figures_meanwhile",
     "overview_figure",
     "page_figures",
     "plan_figures",
@@ -108,31 +112,50 @@ def write_figures(
     Returns:
         Those that `page_figures` would draw again.
     """
+    with figures_meanwhile(study, path, style, formats=formats, width=width) as images:
+        return images
+
+
+@contextmanager
+def figures_meanwhile(
+    study: Study, path: Path, style: str | Path | None = None, *, formats: Sequence[str], width: str
+) -> Iterator[dict[str, bytes]]:
+    """As `write_figures`; other processes draw while the block runs, if there are several cores."""
     for known, what, names in ((FORMATS, "figure format", formats), (WIDTHS, "figure width", [width])):
         for name in names:
             if name not in known:
                 raise UnknownNameError(what, name, known)
     settings = {} if style is None else read_style(style)
     folder, images = FigureFolder(path), dict[str, bytes]()
-    with figure_style(settings, printed=True):
-        for name, figure in _drawn(study, width):
-            folder.save(figure, name, formats)
+
+    def write(name: str, draw: "Callable[[], Figure | None]") -> set[str]:
+        with figure_style(settings, printed=True):
+            figure = draw()
+            if figure is None:
+                return set()
             if name in _ON_PAGE and figure.get_figwidth() == PAGE.width:
                 images[name] = saved(figure)
-    folder.sweep()
+            return folder.save(figure, name, formats)
+
+    tasks = {name: partial(write, name, draw) for name, draw in _drawings(study, width).items()}
+    for name in _ON_PAGE:  # the page needs them at once
+        if name in tasks:
+            tasks.pop(name)()
+    with share_out(list(tasks.values())) as written:
+        yield images
+    folder.sweep(set[str]().union(*written))
     gc.collect()  # a figure is a cycle; those of a large study hold 40 MB
-    return images
 
 
-def _drawn(study: Study, width: str) -> "Iterator[tuple[str, Figure]]":
-    """Each figure with its name."""
+def _drawings(study: Study, width: str) -> "dict[str, Callable[[], Figure | None]]":
+    """What draws each figure, by its name."""
+    drawings: dict[str, Callable[[], Figure | None]] = {}
     for name, panels in plan_figures(study).items():
         column = width == "column" or (width == "auto" and len(panels) <= _FEW)
-        yield name, _draw(study, panels, COLUMN if column else PAGE)
+        drawings[name] = partial(_draw, study, panels, COLUMN if column else PAGE)
     for name, chart in charts().items():
-        figure = chart.draw(study, COLUMN.width if width == "column" else PAGE.width)
-        if figure is not None:
-            yield name, figure
+        drawings[name] = partial(chart.draw, study, COLUMN.width if width == "column" else PAGE.width)
+    return drawings
 
 
 def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -151,11 +174,19 @@ def plan_figures(study: Study) -> dict[str, list[Panel]]:
     overview = _overview(study)
     figures = {"summary": overview} if overview else {}
     names = Counter[str]()
-    for benchmark, panels in plan_benchmarks(study.charts, study.runs).items():
+    for benchmark, planned in plan_benchmarks(study.charts, study.runs).items():
+        panels = [panel for panel in planned if not study.over_training or _is_course(panel)]
+        if not panels:
+            continue
         name = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())[:_LONGEST_NAME].strip("-") or "benchmark"
         names[name] += 1
         figures[name if names[name] == 1 else f"{name}-{names[name]}"] = _averaged(study, panels)
     return figures
+
+
+def _is_course(panel: Panel) -> bool:
+    """Whether it shows more than one number for a whole run."""
+    return any(len(line.trajectory.points) > 1 for line in panel.lines)
 
 
 def _overview(study: Study) -> list[Panel]:
@@ -215,15 +246,18 @@ class FigureFolder:
         self._path = path
         self._written: set[str] = set()
 
-    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "pdf")) -> None:
-        """Write ``name.png`` and others; the same figure gives the same bytes."""
+    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "pdf")) -> set[str]:
+        """Write ``name.png`` and others, and return their names; the same figure gives the same bytes."""
         for suffix in formats:
             # Not with_suffix: a metric's name may hold a dot.
             write_atomically(self._path / f"{name}.{suffix}", saved(figure, suffix))
-            self._written.add(f"{name}.{suffix}")
+        written = {f"{name}.{suffix}" for suffix in formats}
+        self._written |= written
+        return written
 
-    def sweep(self) -> None:
-        """Remove the figures that an earlier report wrote here and this one did not."""
+    def sweep(self, written: Iterable[str] = ()) -> None:
+        """Remove the figures that an earlier report wrote here and this one did not; others have ``written`` these."""
+        self._written.update(written)
         record = self._path / _LIST
         for name in _listed(record) - self._written:
             (self._path / name).unlink(missing_ok=True)

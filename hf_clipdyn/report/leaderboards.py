@@ -255,7 +255,7 @@ def eval_results(
 def _tasks(api: HfApi, repo_id: str) -> list[dict[str, Any]] | str:
     """The tasks that a data set's `eval.yaml` declares, or why there are none."""
     try:
-        commit = api.repo_info(repo_id, repo_type="dataset").sha
+        commit = api.resolve_revision(repo_id, repo_type="dataset")
         path = api.hf_hub_download(repo_id, "eval.yaml", repo_type="dataset", revision=commit)
     except LocalEntryNotFoundError:
         raise  # the network failed, and nothing is known

@@ -10,7 +10,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap,
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import shorten
-from hf_clipdyn.report.labels import add_letter, lay_out, letters_across
+from hf_clipdyn.report.labels import add_letter, lay_out, letters_across, wrapped
 from hf_clipdyn.report.style import GREY, HUES, HUMAN, PAPER
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def draw_maps(maps: Sequence[Map], width: float, *, across: int = 2) -> "Figure 
             continue
         _draw(figure, cell, maps[at], width / across)
         if len(maps) > 1:
-            add_letter(cell, ascii_lowercase[at], maps[at].title)
+            add_letter(cell, ascii_lowercase[at], cell.get_title(loc="left"))
     lay_out(figure)
     return figure
 
@@ -107,7 +107,7 @@ def _draw(figure: "Figure", cell: "Axes", shown: Map, width: float) -> None:
         axis.set_ticks(ticks, [shorten(names[tick], _LONGEST_NAME) for tick in ticks])
     cell.set_xlabel(shown.across)
     cell.set_ylabel(shown.up)
-    cell.set_title(shown.title)
+    cell.set_title(wrapped(shown.title, letters_across("axes.titlesize", width)))
     for line in shown.lines:
         cell.axhline(line + 0.5, color=HUMAN, linewidth=1)
     if shown.states:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from numpy.typing import NDArray
 
-from hf_clipdyn.report.style import GREY, HUMAN, SHADES
+from hf_clipdyn.report.style import GREY, HUMAN, PAPER, SHADES
 from hf_clipdyn.statistics.trajectories import Trajectory
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def draw_paths(paths: Sequence[RunPath], width: float, *, bar: str) -> "tuple[Fi
     for path in paths:
         cell.plot(path.x, path.y, color=GREY, linewidth=0.8, zorder=2)
         points = cell.scatter(path.x, path.y, c=path.shade, s=16, linewidths=0, zorder=3, **given)
-        if len(paths) <= _MOST_NAMED:
+        if 1 < len(paths) <= _MOST_NAMED:
             end = (path.x[-1], path.y[-1])
             cell.annotate(path.run, end, (4, 3), textcoords="offset points", color=GREY)
     outline: Any = figure.colorbar(points, ax=cell, fraction=0.05, pad=0.03, label=bar).outline
@@ -76,4 +76,5 @@ def mark(cell: "Axes", x: float, y: float, text: str, *, human: bool = False) ->
     """A reference at one place, with its name: a diamond for people, else a cross."""
     colour = HUMAN if human else GREY
     cell.scatter([x], [y], marker="D" if human else "x", s=24, color=colour, zorder=4)
-    cell.annotate(text, (x, y), (6, 0), textcoords="offset points", va="center", color=colour)
+    behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
+    cell.annotate(text, (x, y), (6, 0), textcoords="offset points", va="center", color=colour, bbox=behind)

@@ -169,8 +169,10 @@ class Study:
         return numbers
 
     def of_run(self, run: str) -> "Study":
-        """The part of one run."""
+        """The part of one run; the study itself if it has no other."""
         rows = self.results.rows
+        if (rows["run"] == run).all():
+            return self
         own = tuple(number for number in self.trajectories if number.run == run)
         part = replace(self.results, rows=rows[rows["run"] == run])
         return replace(self, results=part, trajectories=own, whole=self.whole or self)

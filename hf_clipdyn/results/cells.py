@@ -390,7 +390,7 @@ def delete_trials(
     Args:
         trials: see `kept_trials`.
         kinds: of benchmarks.
-        older_than: delete only what was not changed for so many days.
+        older_than: delete only what did not change for this number of days.
 
     Raises:
         UnknownNameError, ConfigError: see `chosen_entries`.

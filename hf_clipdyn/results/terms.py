@@ -90,6 +90,7 @@ class Term:
         log: drawn on a logarithmic scale.
         is_level: whether its values are levels of the row's condition, such as a threshold: they then have that
             condition's axis, and two conditions do not share a chart.
+        by_layer: whether layer against revision is its usual chart: figures draw it, and the page shows it first.
         hide_not_interpretable: whether a value that is not interpretable is not drawn at all, instead of as a hollow
             mark; tables have it.
         overview: place in the summary; None for none.
@@ -113,6 +114,7 @@ class Term:
     mirrors: str = ""
     log: bool = False
     is_level: bool = False
+    by_layer: bool = False
     hide_not_interpretable: bool = False
     overview: Overview | None = None
 
@@ -190,6 +192,9 @@ class KindTerms:
         references: how each reference joins the values.
         draws: what the kind draws itself, as a title ("drawn gratings"); the words of the data set then do not apply.
         proxy: whether formulas replace people's judgements; the page then says so.
+        question: on how learning proceeds, in plain words. Kinds with one, as all relations, have a section of the page
+            to themselves, a tab for each question.
+        of: of a relation, the title of the kind that it reads.
         rank: the order of the kinds.
         task: the Hub's name of the task, for the results in a model card; empty for none.
 
@@ -216,6 +221,8 @@ class KindTerms:
     references: tuple[Reference, ...] = ()
     draws: str = ""
     proxy: bool = False
+    question: str = ""
+    of: str = ""
     rank: int = 100
     task: str = ""
 

@@ -8,7 +8,7 @@ pilots with small models: see docs/explanation/continuity.md.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -114,13 +114,13 @@ def _conclusion(number: int, share: float) -> str:
 
 
 def _series(states: Sequence[State], is_run: bool) -> list[list[State]]:
-    """The revisions that follow each other: all of a run; else those whose names are equal apart from their number."""
+    """Revisions that follow each other: all of a run; else those whose names are equal apart from their number."""
     series: dict[tuple[str, str], list[State]] = defaultdict(list)
     for state in states:
         parts = numbered(state.name)
         if is_run or parts is not None:
             series[(parts.before, parts.after) if parts and not is_run else ("", "")].append(state)
-    return list(series.values())
+    return [members for members in series.values() if len(members) > 1]
 
 
 def _numbers(states: Sequence[State], steps: Mapping[str, int]) -> dict[str, int | None]:
@@ -144,12 +144,12 @@ def _incomplete(samples: Sequence[Sample]) -> Iterator[Finding]:
 def _start(numbers: Mapping[str, int | None]) -> Continuity:
     """Does a series begin with the initialisation?"""
     known = sorted({number for number in numbers.values() if number is not None})
-    if not known or known[0] == 0:
+    if len(known) < 2 or known[0] == 0:
         return Continuity()
     name = next(name for name, number in numbers.items() if number == known[0])
     parts = numbered(name)
     word = parts.word if parts else "step"
-    stride = min((high - low for low, high in pairwise(known)), default=known[0])
+    stride = known[1] - known[0]
     if known[0] <= stride:
         message = f"The series has no {word} 0 to compare with."
         return Continuity(notes=[Finding(name, "no-initialisation", message)])
@@ -382,33 +382,51 @@ def _are_related(shard: _Shard, group: Sequence[int], others: Sequence[int]) -> 
     return any(shard.r(*pair) >= shard.least_r for pair in pairs[:_NEAREST])
 
 
-def _removals(
-    present: Sequence[int], width: int, excess: Callable[..., float]
-) -> Iterator[tuple[int, float, Sequence[int]]]:
-    """The revisions without which a series has no excess: one after the other, the one that leaves the least.
+class _Removals:
+    """Names the revisions without which a series has less excess.
 
-    ``excess`` is asked for ``width`` consecutive revisions and is 0 where they are in order. Of two revisions that are
-    swapped, the first one is named.
-
-    Yields:
-        The revision, the largest excess that it is part of, and the series before its removal.
+    Args:
+        present: the series.
+        width: of how many consecutive revisions the excess is asked.
+        excess: 0 where they are in order.
     """
-    present = list(present)
-    while True:
-        parts = [excess(*present[start : start + width]) for start in range(len(present) - width + 1)]
-        wrong = [start for start, value in enumerate(parts) if value > 0]
-        if not wrong:
-            return
+
+    def __init__(self, present: Sequence[int], width: int, excess: Callable[..., float]) -> None:
+        self.present, self._width, self._excess = list(present), width, excess
+
+    def parts(self, series: Sequence[int]) -> list[float]:
+        """The excess of each part of a series."""
+        return [
+            self._excess(*series[start : start + self._width])
+            for start in range(len(series) - self._width + 1)
+        ]
+
+    def best(self, starts: Iterable[int]) -> int:
+        """The place in these parts whose removal leaves the least; of two swapped revisions the first."""
 
         def left(place: int) -> float:
-            around = present[max(0, place - width + 1) : place] + present[place + 1 : place + width]
-            new = sum(excess(*around[start : start + width]) for start in range(len(around) - width + 1))
-            return round(new - sum(parts[max(0, place - width + 1) : place + 1]), 9)  # noqa: B023
+            near = slice(max(0, place - self._width + 1), place + self._width)
+            whole = self.present[near]
+            others = [index for index in whole if index != self.present[place]]
+            return round(sum(self.parts(others)) - sum(self.parts(whole)), 9)
 
-        places = sorted({place for start in wrong for place in range(start, start + width)})
-        place = min(places, key=left)
-        yield present[place], max(parts[max(0, place - width + 1) : place + 1]), tuple(present)
-        del present[place]
+        return min(sorted({start + step for start in starts for step in range(self._width)}), key=left)
+
+    def above(self, limit: float) -> Iterator[tuple[int, float]]:
+        """One place after the other, until no part is above a limit: and the largest excess that it is part of."""
+        while max(parts := self.parts(self.present), default=0.0) > limit:
+            place = self.best(start for start, value in enumerate(parts) if value > limit)
+            yield place, max(parts[max(0, place - self._width + 1) : place + 1])
+            del self.present[place]
+
+    def rest(self) -> Iterator[tuple[int, float]]:
+        """One place for each part that still has an excess, without removing any; a place is named once."""
+        named: set[int] = set()
+        parts = self.parts(self.present)
+        for start in sorted(range(len(parts)), key=lambda start: -parts[start]):
+            if parts[start] > 0 and named.isdisjoint(range(start, start + self._width)):
+                named.add(place := self.best([start]))
+                yield place, parts[start]
 
 
 def _off_path(shard: _Shard, related: Sequence[int]) -> Iterator[_Blame]:
@@ -418,19 +436,26 @@ def _off_path(shard: _Shard, related: Sequence[int]) -> Iterator[_Blame]:
         rho = shard.rho(a, b, c)
         return rho - _NOTED_RHO if rho > _NOTED_RHO else 0.0
 
+    removals = _Removals(related, 3, excess)
     names = [sample.name for sample in shard.samples]
-    for index, worst, present in _removals(related, 3, excess):
-        place, rho = present.index(index), worst + _NOTED_RHO
-        if 0 < place < len(present) - 1:
-            where = f"is not between {names[present[place - 1]]} and {names[present[place + 1]]}"
+
+    def blame(place: int, worst: float, is_note: bool) -> _Blame:
+        index, rho = removals.present[place], worst + _NOTED_RHO
+        others = [names[other] for other in removals.present]
+        if 0 < place < len(others) - 1:
+            where = f"is not between {others[place - 1]} and {others[place + 1]}"
         else:
-            beside = present[1:3] if place == 0 else present[-3:-1]
-            where = f"is not on the path of {' and '.join(names[other] for other in beside)}"
+            where = f"is not on the path of {' and '.join(others[1:3] if place == 0 else others[-3:-1])}"
         sentence = (
             f"{names[index]}{{of_shard}} {where} (rho {rho:.1f}; at most {_LARGEST_OWN_RHO} in correct orders of our "
             "pilots)."
         )
-        yield _Blame("off-path", index, shard.label, rho, sentence, is_note=rho <= _WRONG_RHO)
+        return _Blame("off-path", index, shard.label, rho, sentence, is_note)
+
+    for place, worst in removals.above(_WRONG_RHO - _NOTED_RHO):
+        yield blame(place, worst, is_note=False)
+    for place, worst in removals.rest():
+        yield blame(place, worst, is_note=True)
 
 
 def _jumps(shard: _Shard, named: set[int]) -> Iterator[_Blame]:
@@ -486,10 +511,9 @@ def _clock_faults(samples: Sequence[Sample], clock: Mapping[int, float]) -> Iter
         back = clock[b] - clock[a]
         return back if back > error(a, b) else 0.0
 
-    left = list(clock)
-    for index, worst, present in _removals(left, 2, excess):
-        left.remove(index)
-        place = present.index(index)
+    removals = _Removals(list(clock), 2, excess)
+    for place, worst in removals.above(0.0):
+        index, present = removals.present[place], removals.present
         beside = [other for other in (place - 1, place + 1) if 0 <= other < len(present)]
         others = " and ".join(f"{-clock[present[other]]:.4f} ({names[present[other]]})" for other in beside)
         sentence = (
@@ -497,11 +521,12 @@ def _clock_faults(samples: Sequence[Sample], clock: Mapping[int, float]) -> Iter
             f"beside {others}."
         )
         yield _Blame("clock", index, "", worst, sentence)
+    left = removals.present
     for a, b, c, d in zip(left, left[1:], left[2:], left[3:], strict=False):
         rates = [(clock[x] - clock[y]) / _steps(samples, x, y) for x, y in ((a, b), (c, d))]
         if abs(clock[b] - clock[c]) <= error(b, c) and min(rates) * _steps(samples, b, c) > 20 * error(b, c):
             sentence = (
-                f"{names[c]} is no older than {names[b]}: unused embeddings have decayed by {-clock[c]:.4f}."
+                f"{names[c]} is not older than {names[b]}: unused embeddings have decayed by {-clock[c]:.4f}."
             )
             yield _Blame("clock", c, "", 0.0, sentence)
 

@@ -29,6 +29,7 @@ from hf_clipdyn.files import delete, disk_errors, fsync, replace_durably, write_
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import OF_RUN, Manifest, ManifestRow, sort_key
+from hf_clipdyn.revisions.names import RevisionName
 from hf_clipdyn.revisions.repository import Repository
 from hf_clipdyn.schema import CommitId, Matches, RepoId, checked_repo_id, read_json
 
@@ -56,6 +57,7 @@ class RunFacts:
         run_id: drawn once per run; the manifest carries it, so that two runs never mix.
         store: the local store, relative to the run's folder if it is inside; None if the run publishes to the
             Hub only.
+        planned: the names of all revisions that the run will have; empty if unknown.
     """
 
     repo_id: RepoId
@@ -66,12 +68,13 @@ class RunFacts:
     private: bool
     allow_identical: bool
     card: CardFacts
+    planned: tuple[RevisionName, ...] = ()
 
     def manifest(self, rows: tuple[ManifestRow, ...] = ()) -> Manifest:
         """The run's manifest with these rows."""
         card = self.card
         of_run = {name: getattr(card, name) for name in OF_RUN}
-        return Manifest(self.run_id, rows, **of_run)
+        return Manifest(self.run_id, rows, **of_run, parents=card.parents, planned=self.planned)
 
     def targets(
         self, output_dir: Path, *, token: str | None, retries: RetryPolicy | None

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
+from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.names import RevisionName, natural_key
 from hf_clipdyn.schema import Count, Matches, load_json, parse_any, valid_repo_name
@@ -82,6 +83,8 @@ class Manifest:
         seed: seed of the run; None if unknown.
         arm: name of the control or ablation that the run belongs to; empty for the main arm.
         parameters: number of the model's parameters; None if unknown.
+        parents: models that the weights were made from; written only if there are any.
+        planned: the names of all revisions that the run will have, in training order; empty if unknown.
     """
 
     run_id: str
@@ -90,6 +93,8 @@ class Manifest:
     seed: int | None = None
     arm: _Arm = ""
     parameters: Count | None = None
+    parents: tuple[Parent, ...] = ()
+    planned: tuple[RevisionName, ...] = ()
 
     def row(self, name: str) -> ManifestRow | None:
         """The row of that name, or None."""
@@ -111,6 +116,8 @@ class Manifest:
             "format_version": _FORMAT_VERSION,
             "run_id": self.run_id,
             **{name: value for name in OF_RUN if (value := getattr(self, name)) not in (None, "")},
+            **({"parents": [asdict(parent) for parent in self.parents]} if self.parents else {}),
+            **({"planned": list(self.planned)} if self.planned else {}),
             "revisions": [asdict(row) for row in self.revisions],
         }
         for row in content["revisions"]:

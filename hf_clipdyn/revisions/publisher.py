@@ -7,7 +7,7 @@ training goes on, the revision stays in the journal, and the next start sends it
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -104,6 +104,8 @@ class Publisher:
         recipe_hash: hash of the recipe, if there is one; the journal of another recipe is not continued.
         allow_identical: accept a revision with the weights of another one.
         retries: how calls to the Hub are repeated.
+        planned: the names of all revisions that will be submitted, in training order, so that who watches the run knows
+            when it has ended; empty if unknown.
         disable: do nothing: ``disable=not accelerator.is_main_process`` in a loop of several processes.
 
     Raises:
@@ -140,6 +142,7 @@ class Publisher:
         private: bool = False,
         allow_identical: bool = False,
         retries: RetryPolicy | None = None,
+        planned: Sequence[str] = (),
         disable: bool = False,
     ) -> None:
         run = Path(output_dir).absolute()
@@ -156,6 +159,7 @@ class Publisher:
             private=private,
             allow_identical=allow_identical,
             card=card or CardFacts(repo_id),
+            planned=tuple(planned),
         )
         self._journal = Journal.of_run(Path(output_dir))
         self._retries = retries or RetryPolicy()

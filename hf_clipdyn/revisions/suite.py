@@ -115,7 +115,7 @@ class Report:
         by_revision: dict[str, list[Finding]] = defaultdict(list)
         for finding in self.findings:
             by_revision[finding.revision].append(finding)
-        beside: dict[str, list[str]] = defaultdict(list)  # what is no finding
+        beside: dict[str, list[str]] = defaultdict(list)  # notes, not findings
         for position in self.positions:
             beside[position.revision].append(str(position))
         for note in self.notes:

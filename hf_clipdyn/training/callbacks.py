@@ -35,6 +35,7 @@ from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_nam
 from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.checkpoint import Progress, read_tensors, save_checkpoint
 from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.order import ORDER_FILE, OrderRecord
 
 __all__ = [
     "Checkpoints",
@@ -72,10 +73,14 @@ class PublishStates(Callback):
         publisher: of the main process; None in the others, which only help to gather the weights.
         processor: published with the weights.
         steps: see `hf_clipdyn.config.publishing_steps`. A step that ends an epoch is published as the epoch only.
+        order: of the data, published with the weights.
     """
 
-    def __init__(self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int]) -> None:
+    def __init__(
+        self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int], order: OrderRecord
+    ) -> None:
         self._publisher, self._processor, self._steps = publisher, processor, steps
+        self._order = order
 
     def run_begins(self, training: Training) -> None:
         if training.step == 0:
@@ -93,10 +98,12 @@ class PublishStates(Callback):
         """Publish the weights as they are now. All processes call this."""
         model = training.unwrapped  # the names in a compiled one have a prefix
         weights = model.published(training.accelerator.get_state_dict(model))
+        order = self._order.dumps(training)
 
         def save(folder: Path) -> None:
             model.encoder.save_pretrained(folder, state_dict=weights)
             self._processor.save_pretrained(folder)
+            (folder / ORDER_FILE).write_text(order, encoding="utf-8")
 
         if self._publisher is not None and name not in self._publisher.published():
             record = RevisionRecord(name, epoch, training.step, training.samples_seen, loss)
@@ -114,10 +121,20 @@ class Checkpoints(Callback):
         recipe: see `TrainingConfig.recipe`; only a run with the same recipe continues from the checkpoint.
         keep: how many of the newest checkpoints are kept.
         every: save every N steps inside epochs; None saves at the ends of epochs only.
+        is_bound: whether only the same number of processes continues from the checkpoint.
     """
 
-    def __init__(self, folder: Path, recipe: dict[str, object], keep: int, every: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipe: dict[str, object],
+        keep: int,
+        every: int | None = None,
+        *,
+        is_bound: bool = False,
+    ) -> None:
         self._folder, self._recipe, self._keep, self._every = folder, recipe, keep, every
+        self._is_bound = is_bound
         self._saved = -1
 
     def run_begins(self, training: Training) -> None:
@@ -145,6 +162,7 @@ class Checkpoints(Callback):
             num_processes=accelerator.num_processes,
             steps_per_epoch=training.source.steps_per_epoch,
             recipe=self._recipe,
+            global_batch_size=0 if self._is_bound else training.source.global_batch_size,
         )
         save_checkpoint(
             accelerator, self._folder, progress, self._keep, losses=losses, extend=training.save_state
@@ -156,8 +174,9 @@ class LogFile(Callback):
     """Writes a line to ``log.jsonl`` every N steps and sends it to accelerate's trackers; only the main process does.
 
     A line holds step, epoch, loss, learning_rate, logit_scale, gradient_norm (before clipping; absent without it),
-    images_per_second, waiting_for_data (share of the time), memory_gib (of the main process; on a GPU its peak) and
-    revisions_waiting (not yet in every place).
+    images_per_second, waiting_for_data (share of the time), memory_gib (of the main process; on a GPU its peak),
+    revisions_waiting (not yet in every place) and, first after a continuation with another number of processes,
+    resumed_with (that number).
 
     Args:
         path: of the file.
@@ -168,8 +187,11 @@ class LogFile(Callback):
     def __init__(self, path: Path, every: int, publishers: Sequence[Publisher] = ()) -> None:
         self._path, self._every, self._publishers = path, every, publishers
         self._since = (0.0, 0, 0.0)
+        self._resumed_with: dict[str, int] = {}
 
     def run_begins(self, training: Training) -> None:
+        if training.has_other_processes:
+            self._resumed_with = {"resumed_with": training.accelerator.num_processes}
         if training.accelerator.is_main_process and self._path.exists():
             self._forget_after(training.step)
         self._since = (time.perf_counter(), training.step, training.waited)
@@ -207,7 +229,9 @@ class LogFile(Callback):
             waiting_for_data=round((training.waited - waited) / (now - then), 4),
             memory_gib=round(_memory(training.accelerator.device) / 2**30, 3),
             revisions_waiting=sum(len(publisher.summary().missing) for publisher in self._publishers),
+            **self._resumed_with,
         )
+        self._resumed_with = {}
 
     def _write(self, accelerator: Accelerator, **values: Any) -> None:
         if accelerator.is_main_process:
@@ -284,14 +308,20 @@ class PublishAverage(PublishStates):
     averaged. The average of a sharded model is sharded in the same way.
 
     Args:
-        publisher, processor, steps: see `PublishStates`; the average needs a publisher of its own.
+        publisher, processor, steps, order: see `PublishStates`; the average needs a publisher of its own.
         decay: share of the average that is kept at each step, in (0, 1).
     """
 
     def __init__(
-        self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int], *, decay: float
+        self,
+        publisher: Publisher | None,
+        processor: ProcessorMixin,
+        steps: set[int],
+        order: OrderRecord,
+        *,
+        decay: float,
     ) -> None:
-        super().__init__(publisher, processor, steps)
+        super().__init__(publisher, processor, steps, order)
         self._update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self._average: list[torch.Tensor] = []
 

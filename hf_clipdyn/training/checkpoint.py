@@ -9,22 +9,26 @@
 
 A checkpoint appears by a rename, so it is whole or absent at any moment.
 
-A run continues with as many processes as it began with. Each process has random states of its own, and the gradients
-of another number of processes are summed in another order, so the weights would not be those of the uninterrupted run.
+On the same number of processes a run continues to the same bits. On another number, a run that reads by row continues
+with the same global batches and the same negatives; the gradients are summed in another order, so the weights agree
+within rounding only.
 """
 
 import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import load
+from accelerate.utils import load, set_seed
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from hf_clipdyn.errors import ConfigError, TrainingError, shown
 from hf_clipdyn.files import delete, disk_errors, follow_umask, fsync, replace_durably
@@ -38,7 +42,7 @@ __all__ = [
     "read_tensors",
     "save_checkpoint",
     "saved_losses",
-    "saved_recipe",
+    "saved_progress",
 ]
 
 _STATE = "progress.json"
@@ -56,9 +60,11 @@ class Progress:
         epoch: completed epochs.
         step: optimiser steps of the whole run.
         samples_seen: images shown, with repetitions.
-        num_processes: of the run.
+        num_processes: that wrote the checkpoint.
         steps_per_epoch: another number means that the data have changed.
-        recipe: see `TrainingConfig.recipe`.
+        recipe: see `TrainingConfig.recipe`; that of the processes with which the run began.
+        global_batch_size: images of a step over all processes; 0 if the number of processes cannot change: in
+            checkpoints of 0.2.0 and of runs that continue them with its micro-batches.
         files: name and size in bytes of every other file of the checkpoint; `save_checkpoint` fills it in.
     """
 
@@ -68,6 +74,7 @@ class Progress:
     num_processes: Count
     steps_per_epoch: Count
     recipe: dict[str, object]
+    global_batch_size: Count = 0
     files: dict[str, Count] = field(default_factory=dict)
 
     @property
@@ -189,8 +196,12 @@ def load_checkpoint(
 ) -> Progress:
     """Restore weights, optimiser and random states from ``folder``; the schedule follows from the step.
 
+    The number of processes must be one that `hf_clipdyn.training.folder.continued` accepts. New
+    processes have new random states.
+
     Raises:
-        ConfigError: the checkpoint belongs to another recipe, number of processes or number of images.
+        ConfigError: the checkpoint belongs to another recipe or number of images; or the model has dropout, and the
+            number of processes is another one.
         TrainingError: a file of it is missing or broken.
     """
     try:
@@ -198,10 +209,11 @@ def load_checkpoint(
     except TrainingError as error:
         raise TrainingError(f"{error} {_way_out(folder)}") from error
     check_recipe(progress.recipe, recipe, folder)
-    if progress.num_processes != accelerator.num_processes:
+    others = progress.num_processes != accelerator.num_processes
+    if others and any(map(_has_dropout, accelerator._models)):
         raise ConfigError(
-            f"The checkpoint {folder} was written by {progress.num_processes} processes, but this run has "
-            f"{accelerator.num_processes}, which changes the batches: start {progress.num_processes}."
+            f"The checkpoint {folder} was written by {progress.num_processes} processes, and the model has dropout, "
+            f"whose random numbers depend on the process: start {progress.num_processes}."
         )
     if progress.steps_per_epoch != steps_per_epoch:
         raise ConfigError(
@@ -212,7 +224,8 @@ def load_checkpoint(
     try:
         for path in folder.glob("random_states_*.pkl"):  # accelerate would skip a broken one
             load(path)
-        accelerator.load_state(str(folder))
+        with _weights_by_plain_names(accelerator) if others else nullcontext():
+            accelerator.load_state(str(folder))
         _check_moments(accelerator)
     except Exception as error:  # safetensors, torch and accelerate have errors of their own
         broken = next(_unreadable(folder), None)
@@ -222,7 +235,43 @@ def load_checkpoint(
             else f"{folder} is not a checkpoint of this run"
         )
         raise TrainingError(f"{what}: {_first_line(error)}. {_way_out(folder)}") from error
+    if others:
+        state = (progress.step, accelerator.num_processes, accelerator.process_index)
+        set_seed(int(np.random.SeedSequence(state).generate_state(1)[0]))
     return progress
+
+
+@contextmanager
+def _weights_by_plain_names(accelerator: Accelerator) -> Iterator[None]:
+    """Let `Accelerator.load_state` read weights that were saved with another wrapper around the model, or with none.
+
+    accelerate saves the names that the wrapper has changed. A sharded model is loaded by torch, which divides it again.
+    """
+
+    def load(models: list[nn.Module], folder: str) -> None:
+        for model in models:
+            saved = load_file(Path(folder) / "model.safetensors")
+            weights = {_plain_name(name): weight for name, weight in saved.items()}
+            model.load_state_dict({name: weights[_plain_name(name)] for name in model.state_dict()})
+        models.clear()
+
+    hook = accelerator.register_load_state_pre_hook(load)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _plain_name(name: str) -> str:
+    """A parameter's name without what DDP and torch.compile put before it."""
+    return re.sub(r"(^|\.)((module|_orig_mod)\.)+", r"\1", name)
+
+
+def _has_dropout(model: nn.Module) -> bool:
+    shares = (
+        part.p if isinstance(part, nn.Dropout) else getattr(part, "dropout", 0) for part in model.modules()
+    )
+    return any(isinstance(share, float) and share > 0 for share in shares)
 
 
 def _check_moments(accelerator: Accelerator) -> None:
@@ -251,9 +300,9 @@ def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: P
         )
 
 
-def saved_recipe(folder: Path) -> dict[str, object]:
-    """The recipe of the run that wrote the checkpoint in ``folder``; TrainingError if it cannot be read."""
-    return read_json(Progress, folder / _STATE, error=TrainingError).recipe
+def saved_progress(folder: Path) -> Progress:
+    """The progress of the run that wrote the checkpoint in ``folder``; TrainingError if it cannot be read."""
+    return read_json(Progress, folder / _STATE, error=TrainingError)
 
 
 def saved_losses(folder: Path, progress: Progress) -> list[float]:
@@ -289,7 +338,7 @@ def _checked_progress(folder: Path) -> Progress:
 
     accelerate skips a missing or broken file of random states, so the run would continue differently.
     """
-    progress = read_json(Progress, folder / _STATE, error=TrainingError)
+    progress = saved_progress(folder)
     if odd := next((path for path in folder.rglob("*") if not (path.is_file() or path.is_dir())), None):
         raise TrainingError(f"{odd} is broken: it is not a regular file.")
     for name, size in progress.files.items():

@@ -1,8 +1,10 @@
 """A run's folder: what is kept there, and whether a new run may begin in it or an earlier one continues."""
 
 import dataclasses
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -12,11 +14,13 @@ from hf_clipdyn.files import delete, disk_errors, write_atomically
 from hf_clipdyn.revisions import epoch_name
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import valid_repo_name
-from hf_clipdyn.training.checkpoint import find_checkpoint
+from hf_clipdyn.training.checkpoint import find_checkpoint, saved_progress
 
 __all__ = [
     "BY_MACHINE",
+    "Continued",
     "checkpoint_to_resume",
+    "continued",
     "delete_run",
     "make_folder",
     "output_folder",
@@ -155,6 +159,65 @@ def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None
     was = parse_training_config(["--config", str(begun)])
     left = [name for name in BY_MACHINE if getattr(config, name) is None]
     return dataclasses.replace(config, **{name: getattr(was, name) for name in left})
+
+
+class Continued(NamedTuple):
+    """A run on the processes that it has now.
+
+    Attributes:
+        config: of these processes.
+        begun: its fields that had other values when the run began on another number of processes.
+        is_bound: whether the number of processes cannot change, since each draws its micro-batches from its own part of
+            the batch, as in 0.2.0.
+    """
+
+    config: TrainingConfig
+    begun: Mapping[str, Any]
+    is_bound: bool = False
+
+
+def continued(config: TrainingConfig, checkpoint: Path | None, processes: int) -> Continued:
+    """How a number of processes begins a run or continues it from a checkpoint, with an equal share of each batch.
+
+    A configuration with the batch size per process with which the run began gets the one that now fits.
+
+    Raises:
+        ConfigError: that number does not fit; the message names those that do.
+    """
+    try:
+        progress = None if checkpoint is None else saved_progress(checkpoint)
+    except TrainingError:  # `load_checkpoint` names another checkpoint
+        progress = None
+    if progress is None:
+        return Continued(config, {})
+    was, written_by = progress.recipe, progress.num_processes
+    if progress.global_batch_size == 0 or was.get("streaming"):
+        if written_by != processes:
+            why = "reads a stream" if was.get("streaming") else "is of an earlier version"
+            raise ConfigError(
+                f"The checkpoint {checkpoint} was written by {written_by} processes and {why}, so its batches depend "
+                f"on their number, but this run has {processes}: start {written_by}."
+            )
+        is_bound = processes > 1 and config.gradient_accumulation_steps > 1 and not was.get("streaming")
+        return Continued(config, {}, is_bound and progress.global_batch_size == 0)
+    size, steps = was.get("per_device_train_batch_size"), was.get("gradient_accumulation_steps")
+    if not (isinstance(size, int) and isinstance(steps, int) and size > 0 and steps > 0):
+        return Continued(config, {})  # `load_checkpoint` says that the recipe is another one
+    together = progress.global_batch_size // steps
+    if together == size * processes:
+        return Continued(config, {})
+    if together % processes:
+        fitting = [number for number in range(1, together + 1) if together % number == 0]
+        raise ConfigError(
+            f"The checkpoint {checkpoint} has batches of {together} images, which {processes} processes cannot share "
+            f"equally: start {', '.join(map(str, fitting[:-1]))} or {fitting[-1]}."
+        )
+    if config.per_device_train_batch_size in (size, together // processes):
+        config = dataclasses.replace(config, per_device_train_batch_size=together // processes)
+    begun = {name: was.get(name) for name in ("per_device_train_batch_size", "gradient_cache_chunk")}
+    if config.per_device_train_batch_size != together // processes:
+        del begun["per_device_train_batch_size"]  # another batch: `load_checkpoint` refuses the recipe
+    return Continued(config, begun)
 
 
 def delete_run(folder: Path) -> None:

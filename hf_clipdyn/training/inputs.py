@@ -4,7 +4,8 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
@@ -26,6 +27,7 @@ from hf_clipdyn.training.device import draws_bars
 from hf_clipdyn.training.folder import output_folder
 from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages, Images, check_broken
 from hf_clipdyn.training.mapped import Captions, MappedSource
+from hf_clipdyn.training.order import DataOrder, DataSet, Streams, run_lengths
 from hf_clipdyn.training.source import Source, Workers, spare_cores
 from hf_clipdyn.training.streamed import Shards, Shuffle, StreamedSource, first_captions
 
@@ -36,11 +38,12 @@ _LARGEST_CACHE = 4_000_000_000  # bytes of decoded pixels on the disk, unless `r
 
 
 class Inputs(NamedTuple):
-    """The batches, the processor that is published with the model, and the entry of `SOURCES` that was used."""
+    """The batches, the processor that is published with the model, the entry of `SOURCES` that was used, the order."""
 
     source: Source
     processor: ProcessorMixin
     reading: str
+    order: DataOrder
 
 
 def _open(config: TrainingConfig) -> Any:
@@ -80,11 +83,12 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
 
 @dataclass(frozen=True)
 class _Preparation:
-    """The ways of reading for one run; ``given`` is the processor of the model that it continues, if there is one."""
+    """The ways of reading for one run; see `prepare_inputs`."""
 
     config: TrainingConfig
     accelerator: Accelerator
     given: ProcessorMixin | None
+    is_bound: bool
 
     def streamed(self) -> Inputs:
         """The entry ``streamed``: see `StreamedSource`."""
@@ -106,7 +110,17 @@ class _Preparation:
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
         )
-        return Inputs(source, processor, "streamed")
+        streams = Streams(
+            names=tuple(shards.names),
+            shards=len(shards),
+            samples=(None,) * len(shards),
+            without_caption=(),
+            shuffle_shards=config.shuffle_shards,
+            shuffle_samples=config.shuffle_samples,
+            streams_per_process=source.streams,
+            processes=self.accelerator.num_processes,
+        )
+        return Inputs(source, processor, "streamed", self._order("streamed", source, streams=streams))
 
     def by_row(self) -> Inputs:
         """The entries ``cached`` and ``decoded``: see `MappedSource`. By default the size of the data decides."""
@@ -138,11 +152,44 @@ class _Preparation:
             per_device_batch_size=config.per_device_step_size,
             seed=config.order_seed,
             all_captions=config.caption_choice == "all",
+            micro_batches=1 if self.is_bound else config.gradient_accumulation_steps,
             workers=self._workers(is_cheap=reading == "cached" and not images.draws),
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
         )
-        return Inputs(source, processor, reading)
+        order = self._order(
+            reading,
+            source,
+            dataset,
+            caption_counts=run_lengths(tokens.counts),
+            left_out=tuple(images.broken.tolist()),
+        )
+        return Inputs(source, processor, reading, order)
+
+    def _order(
+        self, reading: str, source: Source, dataset: datasets.Dataset | None = None, **known: Any
+    ) -> DataOrder:
+        """The order of the data, before any epoch."""
+        config = self.config
+        path = Path(config.dataset_name).expanduser()
+        name = (
+            path.resolve().name if path.exists() else config.dataset_name
+        )  # a path of this machine is private
+        data = DataSet(name, config.dataset_config_name, config.train_split)
+        if dataset is not None:
+            column = "image_id" if "image_id" in dataset.column_names else None
+            data = replace(data, fingerprint=dataset._fingerprint, rows=len(dataset), id_column=column)
+        return DataOrder(
+            data,
+            reading,
+            order_seed=config.order_seed,
+            global_batch_size=source.global_batch_size,
+            steps_per_epoch=source.steps_per_epoch,
+            all_captions=config.caption_choice == "all",
+            max_train_samples=config.max_train_samples,
+            validation_size=config.validation_size,
+            **known,
+        )
 
     @property
     def _augmentation(self) -> Augmentation:
@@ -219,7 +266,11 @@ SOURCES: dict[str, Callable[[_Preparation], Inputs]] = {
 
 
 def prepare_inputs(
-    config: TrainingConfig, accelerator: Accelerator, given: ProcessorMixin | None = None
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    given: ProcessorMixin | None = None,
+    *,
+    is_bound: bool = False,
 ) -> Inputs:
     """Load, decode and tokenise the training data; the main process first, the others read its cache.
 
@@ -227,10 +278,11 @@ def prepare_inputs(
         config: the run.
         accelerator: tells the processes apart.
         given: processor of the model that the run continues; None for a new one.
+        is_bound: see `hf_clipdyn.training.folder.Continued`.
 
     Raises:
         DatasetError: the data are absent or without captions, or their cache does not fit on the disk.
         TrainingError: more than 1 % of the images are broken.
     """
     reading = "streamed" if config.streaming else config.reading or "cached"
-    return SOURCES[reading](_Preparation(config, accelerator, given))
+    return SOURCES[reading](_Preparation(config, accelerator, given, is_bound))

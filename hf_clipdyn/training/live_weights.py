@@ -12,18 +12,22 @@ from torch.nn import Module
 from transformers import PreTrainedModel
 from transformers.modeling_utils import unwrap_model
 
+from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.models.adapters import ADAPTER_CONFIG
 from hf_clipdyn.models.snapshots import read_weights
 from hf_clipdyn.revisions.bases import PinnedModel
+from hf_clipdyn.schema import is_repo_id
 
 __all__ = [
     "adapted",
+    "adapter_parameters",
     "check_base",
     "differing_tensors",
     "gathered",
     "is_sharded",
     "merged",
+    "parents_of",
     "save_adapters",
     "unwrapped",
     "whole_model",
@@ -39,6 +43,33 @@ def adapted(model: Any) -> Any | None:
     """The `PeftModel` that a model is or that accelerate has wrapped; None for a model without adapters."""
     bare = _inner(model)
     return bare if hasattr(bare, "peft_config") and hasattr(bare, "get_base_model") else None
+
+
+def adapter_parameters(model: Any) -> int:
+    """The number of parameters that adapters add to a model."""
+    adapters = adapted(model)
+    names = () if adapters is None else tuple(adapters.peft_config)
+    return sum(
+        parameter.numel()
+        for name, parameter in unwrapped(model).named_parameters()
+        if any(f".{adapter}." in name for adapter in names)
+    )
+
+
+def parents_of(model: Any) -> tuple[Parent, ...]:
+    """The repositories that a model, or the base of its adapters, was loaded from; none for a folder or a new model."""
+    adapters = adapted(model)
+    if adapters is None:  # transformers does not keep the revision
+        named = [(getattr(unwrapped(model).config, "_name_or_path", ""), None)]
+    else:
+        configs = adapters.peft_config.values()
+        named = [(config.base_model_name_or_path, config.revision) for config in configs]
+    repositories = (
+        Parent(name, revision)
+        for name, revision in named
+        if isinstance(name, str) and "/" in name and is_repo_id(name) and not Path(name).exists()
+    )
+    return tuple(dict.fromkeys(repositories))
 
 
 def merged(model: Any) -> PreTrainedModel:

@@ -109,6 +109,7 @@ class Training:
         epoch: completed epochs.
         losses: of the steps of the current epoch.
         resumed_from: the checkpoint that the run continues from; None for a new run.
+        has_other_processes: whether another number of processes wrote that checkpoint.
         waited: seconds that this process has waited for batches.
         gradient_norm: of the last step, before clipping; None without clipping.
     """
@@ -134,6 +135,7 @@ class Training:
         self.losses = Losses()
         self.gradient_norm: torch.Tensor | None = None
         self.resumed_from: Path | None = None
+        self.has_other_processes = False
         self.waited = 0.0
         self._callbacks: Sequence[Callback] = ()
         self._stopping = False

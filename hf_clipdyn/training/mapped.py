@@ -13,9 +13,9 @@ from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.images import Images, check_broken, random_numbers
-from hf_clipdyn.training.source import Batch, Source, Workers
+from hf_clipdyn.training.source import Batch, Found, Source, Workers
 
-__all__ = ["Captions", "MappedSource"]
+__all__ = ["Captions", "MappedSource", "Order"]
 
 _AT_ONCE = 2**14  # the tokenizer keeps a few kilobytes a caption while it works
 
@@ -71,6 +71,44 @@ _TRIES = (
 
 
 @dataclass(frozen=True)
+class Order:
+    """The order of images and captions; seed and epoch decide it, not the processes.
+
+    Attributes:
+        rows: (images,) rows that are drawn.
+        first: (all images + 1,) index of each image's first caption.
+        seed: of order and captions.
+        all_captions: whether an epoch shows each pair of image and caption.
+    """
+
+    rows: NDArray[np.int64]
+    first: NDArray[np.int64]
+    seed: int
+    all_captions: bool = False
+
+    def of_epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of an epoch (counted from 1) in order, and for each the index of its caption."""
+        rng, counts = np.random.default_rng([self.seed, epoch]), np.diff(self.first)
+        if not self.all_captions:
+            order = rng.permutation(self.rows)
+            chosen = self.first[:-1] + (rng.random(len(counts)) * counts).astype(np.int64)
+            return order, chosen[order]
+        row_of = np.repeat(np.arange(len(counts)), counts)
+        drawn = np.zeros(len(counts), bool)
+        drawn[self.rows] = True
+        captions = rng.permutation(np.flatnonzero(drawn[row_of]))
+        return row_of[captions], captions
+
+    def in_place_of(self, epoch: int, row: int, caption: int) -> Iterator[tuple[int, int]]:
+        """The image and its caption; then others, with a caption of theirs, in case that it is broken."""
+        yield row, caption
+        rng = np.random.default_rng((self.seed, epoch, row, caption))
+        for _ in range(_TRIES - 1):
+            other = int(rng.choice(self.rows))
+            yield other, int(rng.integers(self.first[other], self.first[other + 1]))
+
+
+@dataclass(frozen=True)
 class _Draw:
     """What a batch of one process shows: rows of images and, for each, the index of its caption."""
 
@@ -99,21 +137,21 @@ class _Draws(Sampler[_Draw]):
 
     def __init__(
         self,
-        rows: NDArray[np.int64],
-        captions: Captions,
+        order: Order,
         *,
-        all_captions: bool,
-        seed: int,
         local_size: int,
+        micro_batches: int,
         process_index: int,
         num_processes: int,
     ) -> None:
-        self._rows, self._first, self._counts = rows, captions.first, captions.counts
-        self._all_captions, self._seed = all_captions, seed
-        self._local_size, self._process_index = local_size, process_index
+        self._order = order
         self.global_batch_size = local_size * num_processes
-        self.captions = int(self._counts[rows].sum())
-        self.samples = self.captions if all_captions else len(rows)
+        # Micro-batch i of all processes together is part i of the global batch, so that the negatives of an image do
+        # not depend on the number of processes.
+        shares = np.arange(self.global_batch_size).reshape(micro_batches, num_processes, -1)
+        self._share = shares[:, process_index].ravel()
+        self.captions = int(np.diff(order.first)[order.rows].sum())
+        self.samples = self.captions if order.all_captions else len(order.rows)
         self.steps = self.samples // self.global_batch_size
         self.epoch, self.first_step = 1, 0
 
@@ -121,31 +159,17 @@ class _Draws(Sampler[_Draw]):
         return self.steps - self.first_step
 
     def __iter__(self) -> Iterator[_Draw]:
-        rows, captions = self._order(self.epoch)
+        rows, captions = self._order.of_epoch(self.epoch)
         for step in range(self.first_step, self.steps):
-            start = step * self.global_batch_size + self._process_index * self._local_size
-            shown = slice(start, start + self._local_size)
+            shown = step * self.global_batch_size + self._share
             yield _Draw(self.epoch, rows[shown], captions[shown])
-
-    def _order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and captions of a whole epoch."""
-        rng = np.random.default_rng([self._seed, epoch])
-        if not self._all_captions:
-            order = rng.permutation(self._rows)
-            chosen = self._first[:-1] + (rng.random(len(self._counts)) * self._counts).astype(np.int64)
-            return order, chosen[order]
-        row_of = np.repeat(np.arange(len(self._counts)), self._counts)
-        drawn = np.zeros(len(self._counts), bool)
-        drawn[self._rows] = True
-        captions = rng.permutation(np.flatnonzero(drawn[row_of]))
-        return row_of[captions], captions
 
 
 class _Batches(Dataset[_Read]):
     """Batches by what they show. They are the same in whatever process and with however many threads."""
 
-    def __init__(self, images: Images, captions: Captions, seed: int) -> None:
-        self._images, self._captions, self._seed = images, captions, seed
+    def __init__(self, images: Images, captions: Captions, order: Order) -> None:
+        self._images, self._captions, self._order = images, captions, order
 
     def __getitem__(self, draw: _Draw) -> _Read:
         captions, broken = draw.captions, list[int]()
@@ -168,18 +192,13 @@ class _Batches(Dataset[_Read]):
         self, epoch: int, row: int, caption: int, broken: list[int], seeded: _Seeded
     ) -> tuple[torch.Tensor, int] | None:
         """An image and the index of its caption; another one, drawn by the same numbers, in place of a broken one."""
-        numbers = (self._seed, epoch, row, caption)
-        rng: np.random.Generator | None = None
-        for _ in range(_TRIES):
+        for candidate, text in self._order.in_place_of(epoch, row, caption):
             if self._images.draws:
-                seeded(*numbers)
-            pixels = self._images.read(row)
+                seeded(self._order.seed, epoch, row, caption)
+            pixels = self._images.read(candidate)
             if pixels is not None:
-                return pixels, caption
-            broken.append(row)
-            rng = rng or np.random.default_rng(numbers)
-            row = int(rng.choice(self._images.rows))
-            caption = int(rng.integers(self._captions.first[row], self._captions.first[row + 1]))
+                return pixels, text
+            broken.append(candidate)
         return None
 
 
@@ -187,9 +206,9 @@ class MappedSource(Source):
     """Batches of a data set that is read by row.
 
     The order of the images, the caption that each shows and the way in which it is augmented follow from seed and
-    epoch alone, so that neither the workers nor a resumption change anything. The global batch is split among the
-    processes in the order of their ranks. An image that turns out to be broken is replaced by another one, with one
-    of its captions: the batches keep their size.
+    epoch alone, so that neither the workers nor a resumption change anything. The global batch, or each micro-batch of
+    it, is split among the processes in the order of their ranks. An image that turns out to be broken is replaced by
+    another one, with one of its captions: the batches keep their size.
 
     Args:
         images: the images by row.
@@ -197,6 +216,7 @@ class MappedSource(Source):
         per_device_batch_size: images of a step and process.
         seed: of order, captions and augmentation.
         all_captions: whether an epoch shows each pair of image and caption, in place of one caption an image.
+        micro_batches: into which the gradients' computation divides the batch of a process.
         workers: that read and decode; None: this process reads.
         process_index, num_processes: this process of the run.
 
@@ -212,21 +232,22 @@ class MappedSource(Source):
         per_device_batch_size: int,
         seed: int,
         all_captions: bool = False,
+        micro_batches: int = 1,
         workers: Workers | None = None,
         process_index: int = 0,
         num_processes: int = 1,
     ) -> None:
+        order = Order(images.rows, captions.first, seed, all_captions)
         self._draws = _Draws(
-            images.rows,
-            captions,
-            all_captions=all_captions,
-            seed=seed,
+            order,
             local_size=per_device_batch_size,
+            micro_batches=micro_batches,
             process_index=process_index,
             num_processes=num_processes,
         )
         self._total = len(images.rows) + len(images.broken)
-        self._broken = set(images.broken.tolist())
+        self._left_out = set(images.broken.tolist())
+        self._found = Found()
         self.global_batch_size = self._draws.global_batch_size
         self.steps_per_epoch = self._draws.steps
         self.images, self.captions = len(images.rows), self._draws.captions
@@ -236,7 +257,7 @@ class MappedSource(Source):
                 "lower per_device_train_batch_size, or train on more images."
             )
         self._loader: DataLoader[_Read] | None = DataLoader(
-            _Batches(images, captions, seed),
+            _Batches(images, captions, order),
             sampler=self._draws,
             batch_size=None,  # an item is a whole batch
             persistent_workers=workers is not None and workers.count > 0,
@@ -247,7 +268,10 @@ class MappedSource(Source):
     @property
     def skipped(self) -> int:
         """Images that cannot be decoded; of those that are decoded on the fly, what this process has met so far."""
-        return len(self._broken)
+        return len(self._left_out | self._found.broken)
+
+    def found(self) -> Found:
+        return self._found
 
     @property
     def left_out(self) -> int:
@@ -264,8 +288,8 @@ class MappedSource(Source):
         self._draws.epoch, self._draws.first_step = epoch, first_step
         for read in self._loader:
             if read.broken:
-                self._broken.update(read.broken)
-                check_broken(np.array(sorted(self._broken)), self._total)
+                self._found.broken.update(read.broken)
+                check_broken(np.array(sorted(self._left_out | self._found.broken)), self._total)
             if read.batch is None:
                 raise TrainingError(
                     f"In place of a broken image (row {read.broken[0]}) {_TRIES} others were tried, all broken: check "

@@ -1,11 +1,12 @@
 """Train CLIP from scratch and publish every epoch: a run from its configuration to its last revision."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import datasets
 import transformers
@@ -14,13 +15,13 @@ from accelerate.utils import set_seed
 from torch import nn
 from transformers import ProcessorMixin
 
-from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.config import TrainingConfig, in_python, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.models.sizes import model_size, siglip_processor
 from hf_clipdyn.progress import say
-from hf_clipdyn.revisions import Publisher
+from hf_clipdyn.revisions import Publisher, epoch_name, step_name
 from hf_clipdyn.training.callbacks import (
     Checkpoints,
     Interruption,
@@ -41,6 +42,7 @@ from hf_clipdyn.training.device import (
 )
 from hf_clipdyn.training.folder import (
     checkpoint_to_resume,
+    continued,
     make_folder,
     output_folder,
     repository,
@@ -59,7 +61,9 @@ from hf_clipdyn.training.model import (
     read_processor,
 )
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule, check_optimizer
+from hf_clipdyn.training.order import OrderRecord
 from hf_clipdyn.training.source import Source
+from hf_clipdyn.training.watcher import Watcher, check_evaluation
 
 __all__ = ["Session", "TrainingSummary", "open_session", "train"]
 
@@ -139,19 +143,25 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     # What has no such name is refused before anything is written.
     make_loss(config.loss)
     check_optimizer(config.optim)
+    check_evaluation(config)
     callbacks = [*own_callbacks(), *callbacks]
     folder = output_folder(config)
     if not draws_bars(config):
         datasets.disable_progress_bars()
     checkpoint = checkpoint_to_resume(config, folder)
     with open_session(resumed_config(config, folder, checkpoint)) as session:
-        inputs = prepare_inputs(session.config, session.accelerator, session.given_processor)
+        session.config, session.begun, session.is_bound = continued(
+            session.config, checkpoint, session.accelerator.num_processes
+        )
+        inputs = prepare_inputs(
+            session.config, session.accelerator, session.given_processor, is_bound=session.is_bound
+        )
         session.config = replace(session.config, reading=inputs.reading)
         processor = inputs.processor
         if session.given_processor is None and session.loss.model_type == "siglip":
             processor = siglip_processor(processor)
         training = session.training(session.initial_model(processor), inputs.source, checkpoint)
-        return _Run(session, training, processor, folder).complete(callbacks)
+        return _Run(session, training, processor, OrderRecord(inputs.order), folder).complete(callbacks)
 
 
 @contextmanager
@@ -174,10 +184,18 @@ class Session:
     Attributes:
         config: complete: what it left to the machine is set.
         accelerator: of this process.
+        begun, is_bound: see `hf_clipdyn.training.folder.Continued`.
     """
 
     config: TrainingConfig
     accelerator: Accelerator
+    begun: Mapping[str, Any] = field(default_factory=dict)
+    is_bound: bool = False
+
+    @property
+    def config_begun(self) -> TrainingConfig:
+        """The configuration with which the run began; its recipe is the run's on every number of processes."""
+        return replace(self.config, **self.begun)
 
     @cached_property
     def loss(self) -> Loss:
@@ -235,10 +253,12 @@ class Session:
             eps=config.adam_epsilon,
         )
         model, optimizer = accelerator.prepare(model, optimizer)
-        step, epoch, losses = 0, 0, list[float]()
+        step, epoch, losses, has_other_processes = 0, 0, list[float](), False
         if checkpoint is not None:
-            progress = load_checkpoint(accelerator, checkpoint, config.recipe(), source.steps_per_epoch)
+            recipe = self.config_begun.recipe()
+            progress = load_checkpoint(accelerator, checkpoint, recipe, source.steps_per_epoch)
             step, epoch, losses = progress.step, progress.epoch, saved_losses(checkpoint, progress)
+            has_other_processes = progress.num_processes != accelerator.num_processes
         # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
         schedule = build_schedule(
             optimizer.optimizer,
@@ -265,6 +285,7 @@ class Session:
             max_grad_norm=config.max_grad_norm,
         )
         training.step, training.epoch, training.resumed_from = step, epoch, checkpoint
+        training.has_other_processes = has_other_processes
         training.losses.restore(losses)
         return training
 
@@ -272,9 +293,17 @@ class Session:
 class _Run:
     """A run from its folder to its last revision; the session's configuration names the way of reading."""
 
-    def __init__(self, session: Session, training: Training, processor: ProcessorMixin, folder: Path) -> None:
-        self._config, self._accelerator = session.config, session.accelerator
-        self._training, self._processor, self._folder = training, processor, folder
+    def __init__(
+        self,
+        session: Session,
+        training: Training,
+        processor: ProcessorMixin,
+        order: OrderRecord,
+        folder: Path,
+    ) -> None:
+        self._session, self._config, self._accelerator = session, session.config, session.accelerator
+        self._training, self._processor, self._order = training, processor, order
+        self._folder = folder
         self._store = folder / "hub"
         self._repo_id = repository(session.config)
         self._steps = publishing_steps(session.config.publish, training.total_steps)
@@ -283,20 +312,26 @@ class _Run:
         """Take the steps and publish; the summary in the main process."""
         config, training, accelerator = self._config, self._training, self._accelerator
         if accelerator.is_main_process:
-            make_folder(config, self._folder)
+            make_folder(self._session.config_begun, self._folder)
         accelerator.wait_for_everyone()
         self._start_trackers()
         interruption = Interruption()
+        watcher = None
+        if config.evaluate is not None and accelerator.is_main_process:
+            watcher = Watcher(config, self._folder, self._repo_id, self._store)
         with ExitStack() as stack:
             publishers: list[Publisher] = []
             if accelerator.is_main_process:
                 publishers = [stack.enter_context(publisher) for publisher in self._publishers()]
                 for publisher in publishers:
                     publisher.check()
+                if watcher is not None:
+                    stack.enter_context(watcher)
                 if not config.quiet:
                     for line in self._beginning():
                         say(line)
-            training.run([interruption, *self._callbacks(publishers, own)])
+            beside = [] if watcher is None else [watcher]
+            training.run([interruption, *self._callbacks(publishers, [*beside, *own])])
             stopped = interruption.signal if training.epoch < training.epochs else None
             if stopped is not None:
                 # A launcher ends all processes when one has left, so none does before the store has its revisions.
@@ -314,8 +349,11 @@ class _Run:
             if not publishers:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
+            following = f"evaluate {self._repo_id} --store {shlex.quote(str(self._store))}"
+            if watcher is not None and watcher.finish(published=not outcomes[0].missing):
+                following = f"report {shlex.quote(str(self._folder))}"
             if not config.quiet:
-                say(f"Next: clipdyn evaluate {self._repo_id} --store {shlex.quote(str(self._store))}")
+                say(f"Next: clipdyn {following}")
             return TrainingSummary(
                 repo_id=self._repo_id,
                 store=self._store,
@@ -330,15 +368,24 @@ class _Run:
         of_weights, of_average = (*publishers, None, None)[:2]
         average = []
         if config.ema_decay is not None:
-            average = [PublishAverage(of_average, self._processor, self._steps, decay=config.ema_decay)]
+            average = [
+                PublishAverage(of_average, self._processor, self._steps, self._order, decay=config.ema_decay)
+            ]
         return [
-            PublishStates(of_weights, self._processor, self._steps),
+            self._order,
+            PublishStates(of_weights, self._processor, self._steps, self._order),
             *average,
             LogFile(folder / "log.jsonl", config.logging_steps, publishers),
             *own,
             Progression(lines=not config.quiet, bar=draws_bars(config)),
             # Last: what the others do after a step is in the checkpoint of that step.
-            Checkpoints(folder / "checkpoints", config.recipe(), config.save_total_limit, config.save_steps),
+            Checkpoints(
+                folder / "checkpoints",
+                self._session.config_begun.recipe(),
+                config.save_total_limit,
+                config.save_steps,
+                is_bound=self._session.is_bound,
+            ),
         ]
 
     def _publishers(self) -> list[Publisher]:
@@ -347,7 +394,10 @@ class _Run:
         cards = {self._folder: card}
         if config.ema_decay is not None:
             recipe = {**card.recipe, "ema_decay": config.ema_decay}
-            cards[self._folder / "ema"] = replace(card, repo_id=f"{card.repo_id}-ema", recipe=recipe)
+            raw = Parent(card.repo_id, same_name=True)
+            cards[self._folder / "ema"] = replace(
+                card, repo_id=f"{card.repo_id}-ema", recipe=recipe, parents=(raw,), relation="merge"
+            )
         return [
             Publisher(
                 facts.repo_id,
@@ -357,10 +407,18 @@ class _Run:
                 token=config.hub_token,
                 private=config.hub_private_repo,
                 card=facts,
-                recipe_hash=config.recipe_hash(),
+                recipe_hash=self._session.config_begun.recipe_hash(),
+                planned=self._planned(),
             )
             for journal, facts in cards.items()
         ]
+
+    def _planned(self) -> list[str]:
+        """The names of all revisions of the run."""
+        per_epoch = self._training.source.steps_per_epoch
+        names = {epoch * per_epoch: epoch_name(epoch) for epoch in range(self._training.epochs + 1)}
+        inside = {step: step_name(step) for step in self._steps if step % per_epoch}
+        return [name for _, name in sorted((names | inside).items())]
 
     def _card(self) -> CardFacts:
         config, source = self._config, self._training.source
@@ -393,8 +451,16 @@ class _Run:
             licence=config.license,
             synthetic=name in dataset_names() and dataset_metadata(name).synthetic,
             recipe=recipe,
+            parents=self._parents(),
             **model_facts(self._training.unwrapped.encoder, self._processor),
         )
+
+    def _parents(self) -> tuple[Parent, ...]:
+        """The model that the run continues, if it has a repository."""
+        config, folder = self._config, self._session.given_model
+        if config.model_name_or_path is None or folder is None or folder.parent.name != "snapshots":
+            return ()
+        return (Parent(config.model_name_or_path, config.model_revision, folder.name),)
 
     def _start_trackers(self) -> None:
         settings = {name: value for name, value in self._config.recipe().items() if value is not None}

@@ -7,7 +7,7 @@ Every way of reading (`cached`, `decoded`, `streamed`) is a `Source`; which one 
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ import torch
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.training.device import processes_here
 
-__all__ = ["Batch", "Source", "Workers", "spare_cores"]
+__all__ = ["Batch", "Found", "Source", "Workers", "spare_cores"]
 
 _MOST_WORKERS = 8
 
@@ -26,6 +26,27 @@ class Batch:
 
     pixels: torch.Tensor
     input_ids: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of the data only after reading.
+
+    Attributes:
+        broken: images that cannot be decoded: their rows, or their `Sample.index` in a stream.
+        without_caption: `Sample.index` of a stream's rows that are skipped, since they have no caption.
+        samples: number of samples with a caption, of a stream's shards that were read to their end.
+    """
+
+    broken: set[int] = field(default_factory=set)
+    without_caption: set[int] = field(default_factory=set)
+    samples: dict[int, int] = field(default_factory=dict)
+
+    def add(self, other: "Found") -> None:
+        """Add what another process has found."""
+        self.broken.update(other.broken)
+        self.without_caption.update(other.without_caption)
+        self.samples.update(other.samples)
 
 
 class Source(ABC):
@@ -56,6 +77,10 @@ class Source(ABC):
     @abstractmethod
     def skipped(self) -> int:
         """Samples that could not be decoded, so far."""
+
+    def found(self) -> Found:
+        """What this process has found in the batches that it has given so far."""
+        return Found()
 
     @property
     def left_out(self) -> int:

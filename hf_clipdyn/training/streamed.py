@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import datasets
 import fsspec.asyn  # type: ignore[import-untyped]
@@ -28,10 +28,12 @@ from hf_clipdyn.files import check_regular, disk_errors
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.images import Augmentation, fit_of, random_numbers
-from hf_clipdyn.training.source import Batch, Source, Workers
+from hf_clipdyn.training.source import Batch, Found, Source, Workers
 
 __all__ = [
+    "ROW_BITS",
     "Block",
+    "ReadableShards",
     "Sample",
     "Shards",
     "Shuffle",
@@ -39,11 +41,14 @@ __all__ = [
     "StreamedSource",
     "first_captions",
     "read_counts",
+    "shown_samples",
     "write_counts",
 ]
 
+T = TypeVar("T")
+
 _ROWS_AT_ONCE = 8
-_ROW_BITS = 32
+ROW_BITS = 32
 _NO_IMAGE: Mapping[str, Any] = {"bytes": None, "path": None}
 
 
@@ -52,7 +57,7 @@ class Sample:
     """An image as it is stored, and its captions.
 
     Attributes:
-        index: identifies the sample in the set.
+        index: identifies the sample in the set: the shard, times 2 to the power of `ROW_BITS`, plus the row in it.
         image: undecoded cell of an image column.
         captions: at least one, none empty.
     """
@@ -60,6 +65,20 @@ class Sample:
     index: int
     image: Mapping[str, Any]
     captions: Sequence[str]
+
+
+class ReadableShards(Protocol):
+    """What a `Stream` needs of its shards."""
+
+    @property
+    def name(self) -> str:
+        """Of the data set, for messages."""
+
+    def __len__(self) -> int:
+        """The number of shards."""
+
+    def read(self, shard: int) -> Iterator[Sample]:
+        """The samples of a shard that have captions, in the order in which they are stored."""
 
 
 @dataclass
@@ -72,13 +91,14 @@ class Shards:
 
     Attributes:
         counts: samples of the shards that this process has read to their end.
-        without_caption: rows without a caption, or with an overlong one, that this process has skipped.
+        without_caption: `Sample.index` of the rows without a caption, or with an overlong one, that this process has
+            skipped.
     """
 
     dataset: datasets.IterableDataset
     name: str
     counts: dict[int, int] = field(default_factory=dict)
-    without_caption: int = 0
+    without_caption: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         columns = self.dataset.select_columns(["image", "captions"])
@@ -86,6 +106,17 @@ class Shards:
 
     def __len__(self) -> int:
         return int(self.dataset.num_shards)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the shards' files; empty where `datasets` does not tell them."""
+        examples = self.dataset._ex_iterable
+        while hasattr(examples, "ex_iterable"):  # the files are at the end of a chain of changes
+            examples = examples.ex_iterable
+        for files in getattr(examples, "kwargs", {}).values():
+            if isinstance(files, list) and len(files) == len(self) and all(isinstance(f, str) for f in files):
+                return [file.split("?")[0].rstrip("/").rsplit("/", 1)[-1] for file in files]
+        return []
 
     def read(self, shard: int) -> Iterator[Sample]:
         """The samples of a shard that have captions, none overlong, in the order in which they are stored.
@@ -98,9 +129,9 @@ class Shards:
             texts = [text.strip() for text in captions or () if text and text.strip()]
             if texts and not has_overlong(texts):
                 count += 1
-                yield Sample(shard << _ROW_BITS | row, image or _NO_IMAGE, texts)
+                yield Sample(shard << ROW_BITS | row, image or _NO_IMAGE, texts)
             else:
-                self.without_caption += 1
+                self.without_caption.append(shard << ROW_BITS | row)
         self.counts[shard] = count
 
     def _rows(self, shard: int) -> Iterator[tuple[Any, Any]]:
@@ -132,8 +163,8 @@ def first_captions(shards: Shards, most: int) -> list[str]:
             break
     if not captions:
         raise DatasetError(
-            f"No row of {shards.name} has a caption ({shards.without_caption:,} rows in {len(shards)} shards): name "
-            "the column with --caption_column, or give another data set."
+            f"No row of {shards.name} has a caption ({len(shards.without_caption):,} rows in {len(shards)} shards): "
+            "name the column with --caption_column, or give another data set."
         )
     return captions
 
@@ -187,7 +218,7 @@ class Stream:
         counts: samples of the shards, as far as known: groups of known size before a position are not read again.
     """
 
-    shards: Shards
+    shards: ReadableShards
     shuffle: Shuffle
     epoch: int
     index: int
@@ -290,11 +321,12 @@ _FEW = 1000  # samples; before, the share of broken ones is too uncertain
 
 
 class _Read(NamedTuple):
-    """A batch from a worker, the number of samples that it skipped, and the sizes of the shards that it finished."""
+    """A batch from a worker, the samples that it skipped, and the sizes of the shards that it finished."""
 
     pixels: torch.Tensor
     input_ids: torch.Tensor
-    skipped: int
+    broken: list[int]
+    without_caption: list[int]
     counts: dict[int, int]
 
 
@@ -316,49 +348,64 @@ class _Decoder:
 
     def __call__(
         self, places: Sequence[tuple[Block, int]], epoch: int
-    ) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """Pixels (n, 3, height, width) uint8, input ids (n, context) int64, and the samples that were broken.
-
-        Another sample of its block replaces a broken one and is then shown twice in the epoch, so the positions of all
-        others do not depend on what can be decoded. If the whole block is broken (a block at the end of the shards may
-        be short), another sample of the batch replaces it.
-        """
-        blocks = {id(block): block for block, _ in places}
-        before = sum(len(block.broken) for block in blocks.values())
+    ) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+        """Pixels (n, 3, height, width) uint8, input ids (n, context) int64, and the samples that were broken."""
+        broken: list[int] = []
         with random_numbers() as seeded:
-            shown = [sample for place in places if (sample := self._first_whole(*place, epoch, seeded))]
-        if not shown:
-            raise DatasetError(
-                f"None of {sum(len(block.samples) for block in blocks.values())} samples that were read together can "
-                "be decoded as an image: check the image column and the files."
-            )
-        shown = list(itertools.islice(itertools.cycle(shown), len(places)))
+
+            def pixels(sample: Sample) -> torch.Tensor | None:
+                if self._draws:
+                    seeded(self._seed, epoch, sample.index)
+                try:
+                    return self._transform(decode_tensor(dict(sample.image)))
+                except OSError:
+                    broken.append(sample.index)
+                    return None
+
+            shown = shown_samples(places, pixels)
         texts = [self._draw(sample, epoch) for sample, _ in shown]
         ids = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")["input_ids"]
-        skipped = sum(len(block.broken) for block in blocks.values()) - before
-        return torch.stack([pixels for _, pixels in shown]), torch.from_numpy(ids.astype(np.int64)), skipped
-
-    def _first_whole(
-        self, block: Block, place: int, epoch: int, seeded: Callable[..., None]
-    ) -> tuple[Sample, torch.Tensor] | None:
-        """The sample at a place or the first substitute that can be decoded, with its pixels; None if there is none."""
-        for candidate in block.substitutes(place):
-            if candidate in block.broken:
-                continue
-            sample = block.samples[candidate]
-            if self._draws:
-                seeded(self._seed, epoch, sample.index)
-            try:
-                return sample, self._transform(decode_tensor(dict(sample.image)))
-            except OSError:
-                block.broken.add(candidate)
-        return None
+        return torch.stack([pixels for _, pixels in shown]), torch.from_numpy(ids.astype(np.int64)), broken
 
     def _draw(self, sample: Sample, epoch: int) -> str:
         if len(sample.captions) == 1:
             return sample.captions[0]
         rng = np.random.default_rng([self._seed, epoch, sample.index])
         return sample.captions[int(rng.integers(len(sample.captions)))]
+
+
+def shown_samples(
+    places: Sequence[tuple[Block, int]], read: Callable[[Sample], T | None]
+) -> list[tuple[Sample, T]]:
+    """The samples that a batch shows, each with what ``read`` gives for it; None means that it is broken.
+
+    Another sample of its block replaces a broken one and is then shown twice in the epoch, so the positions of all
+    others do not depend on what can be decoded. If the whole block is broken (a block at the end of the shards may be
+    short), another sample of the batch replaces it.
+
+    Raises:
+        DatasetError: all are broken.
+    """
+    shown = [whole for place in places if (whole := _first_whole(*place, read)) is not None]
+    if not shown:
+        blocks = {id(block): block for block, _ in places}
+        raise DatasetError(
+            f"None of {sum(len(block.samples) for block in blocks.values())} samples that were read together can "
+            "be decoded as an image: check the image column and the files."
+        )
+    return list(itertools.islice(itertools.cycle(shown), len(places)))
+
+
+def _first_whole(block: Block, place: int, read: Callable[[Sample], T | None]) -> tuple[Sample, T] | None:
+    """The sample at a place or the first substitute that is not broken; None if there is none."""
+    for candidate in block.substitutes(place):
+        if candidate in block.broken:
+            continue
+        sample = block.samples[candidate]
+        if (content := read(sample)) is not None:
+            return sample, content
+        block.broken.add(candidate)
+    return None
 
 
 @dataclass
@@ -393,16 +440,15 @@ class _Reading(IterableDataset["_Read | _Failure | None"]):
     def _of_stream(self, i: int) -> Iterator[_Read]:
         stream = self.streams[i]
         # All streams share one `Shards`; each needs counts of its own.
-        shards = replace(stream.shards, counts={}, without_caption=0)
+        assert isinstance(stream.shards, Shards)
+        shards = replace(stream.shards, counts={}, without_caption=[])
         batches_behind = max(0, -(-(self.steps.start - i) // len(self.streams)))
         places = replace(stream, shards=shards).places(batches_behind * self.size)
-        reported = 0
         while True:
             chosen = [next(places) for _ in range(self.size)]
-            pixels, input_ids, skipped = self.decode(chosen, stream.epoch)
-            skipped += shards.without_caption - reported
-            reported = shards.without_caption
-            yield _Read(pixels, input_ids, skipped, dict(shards.counts))
+            decoded = self.decode(chosen, stream.epoch)
+            yield _Read(*decoded, list(shards.without_caption), dict(shards.counts))
+            shards.without_caption.clear()
             shards.counts.clear()
 
 
@@ -462,13 +508,21 @@ class StreamedSource(Source):
         self._size, self._workers, self._folder = per_device_batch_size, workers, folder
         self._process_index, self._num_processes = process_index, num_processes
         self._streams = min(streams, len(shards) // num_processes)
-        self._noted: set[int] = set()
+        self._found = Found()
         self._skipped = self._shown = 0
 
     @property
     def skipped(self) -> int:
         """Samples without a caption or an intact image that this process has met so far, repetitions counted."""
         return self._skipped
+
+    def found(self) -> Found:
+        return self._found
+
+    @property
+    def streams(self) -> int:
+        """The streams of each process."""
+        return self._streams
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """See `Source.batches`.
@@ -506,11 +560,11 @@ class StreamedSource(Source):
 
     def _note(self, read: _Read) -> None:
         self._shown += self._size
-        self._skipped += read.skipped
-        new = {shard: count for shard, count in read.counts.items() if shard not in self._noted}
+        self._skipped += len(read.broken) + len(read.without_caption)
+        new = {shard: count for shard, count in read.counts.items() if shard not in self._found.samples}
         if new and self._folder is not None:
             write_counts(self._folder / f"process-{self._process_index}.jsonl", new)
-            self._noted |= new.keys()
+        self._found.add(Found(set(read.broken), set(read.without_caption), new))
         if self._shown >= _FEW and self._skipped > _MOST_BROKEN * self._shown:
             raise DatasetError(
                 f"{self._skipped:,} samples of {self._shards.name} have no caption of at most {MAX_CAPTION:,} "

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.training.live_weights import adapted, unwrapped
+from hf_clipdyn.training.live_weights import adapted, adapter_parameters, parents_of, unwrapped
 from hf_clipdyn.training.model import model_facts
 
 __all__ = ["card_facts", "recipe_hash"]
@@ -45,14 +45,7 @@ def card_facts(repo_id: str, args: TrainingArguments, model: Any, processor: Any
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
         "processes": args.world_size,
     }
-    adapters = adapted(model)
-    names = () if adapters is None else tuple(adapters.peft_config)
     bare = unwrapped(model)
-    of_adapters = sum(
-        one.numel()
-        for name, one in bare.named_parameters()
-        if any(f".{adapter}." in name for adapter in names)
-    )
     of_model = model_facts(bare, processor)
     return CardFacts(
         repo_id=repo_id,
@@ -64,7 +57,8 @@ def card_facts(repo_id: str, args: TrainingArguments, model: Any, processor: Any
             if value not in (None, -1)
         },
         language=(),
-        **of_model | {"parameters": of_model["parameters"] - of_adapters},
+        parents=parents_of(model),
+        **of_model | {"parameters": of_model["parameters"] - adapter_parameters(model)},
     )
 
 

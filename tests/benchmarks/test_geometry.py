@@ -7,6 +7,7 @@ import pytest
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.geometry import Geometry
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry
+from hf_clipdyn.metrics.mutual_knn import mutual_knn
 from hf_clipdyn.models.encoder import ImageFeatures
 
 CLASSES = ("red", "green", "blue")
@@ -49,6 +50,9 @@ def test_classes_that_collapse_onto_their_prompts_have_no_gap(labelled, measure,
     assert found("logit_scale", role="diagnostic", probe="").value == 12.5
     assert found("gap").n == found("gap").n_clusters == 24
     assert "uniformity_text" not in found, "classes share their texts"
+    others = found("alignment", role="chance").value
+    assert "mutual_knn" not in found
+    assert others == pytest.approx(2 * 16 / 23, abs=1e-3), "16 of the 23 other texts are of another class"
 
 
 def test_captions_have_the_geometry_of_texts_too(source, colour, measure, layered):
@@ -68,6 +72,10 @@ def test_captions_have_the_geometry_of_texts_too(source, colour, measure, layere
             wanted["influences"][metric], rel=0.1, abs=0.01
         )
     assert "nc1" not in found
+    neighbours = mutual_knn(images, texts, 10)
+    assert found("mutual_knn").value == pytest.approx(neighbours["mutual_knn"], abs=0.02)
+    assert found("mutual_knn", role="chance").value == 10 / 19
+    assert found("cka_debiased").ci_low < 0 < found("cka_debiased").ci_high, "they are independent"
 
 
 def test_a_vision_model_has_the_geometry_of_images(labelled, measure, planted):

@@ -5,13 +5,20 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.relation import Seen, keyed
+from hf_clipdyn.benchmarks.registry import kinds, kinds_read, relations
+from hf_clipdyn.benchmarks.relation import Relation, Seen, keyed, relation_terms
 from hf_clipdyn.benchmarks.relations.critical_bands import CriticalBands
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
+from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
+from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
+from hf_clipdyn.benchmarks.relations.representation import Representation
 from hf_clipdyn.benchmarks.relations.turns import Turns
+from hf_clipdyn.metrics.estimate import mean_over_pairs
+from hf_clipdyn.metrics.learning_order import answer_agreement, rank_agreement, trivial_and_impossible
+from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.shape_bias import answer_shares
 from hf_clipdyn.results.row import Cell
+from hf_clipdyn.results.terms import KindTerms
 
 COMMON = Common(show_progress=False)
 SAMPLES = (0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
@@ -270,3 +277,192 @@ def test_octaves_need_the_same_levels_and_neighbours():
     assert not channel(rows[rows["condition"] == "none"]), "noise without octaves has no channel"
     without = rows[(rows["level"] > 0) | (rows["condition"] == "none")]
     assert channel(without)["tolerated_noise", "octave_0"].value == pytest.approx(0.05, rel=0.1)
+
+
+def judged(effect, seed=0, n=400):
+    """A run on images in ten classes that 50 people judged, which learns their easy images first, last, or neither."""
+    rng = np.random.default_rng([8, seed])
+    people = np.random.default_rng(7)
+    label, ease = np.arange(n) % 10, people.random(n)
+    right = people.binomial(50, 0.4 + 0.55 * ease)
+    counts = np.zeros((n, 10), np.int64)
+    counts[np.arange(n), label] = right
+    counts[np.arange(n), (label + 1) % 10] = 50 - right
+    order = effect * ease + 0.5 * rng.random(n)
+    revisions = []
+    for at, samples in enumerate(SAMPLES):
+        learned = np.argsort(np.argsort(-order)) < n * at / len(SAMPLES)
+        decision = np.where(learned, label, (label + 3) % 10)
+        rows = {
+            "item": np.arange(n),
+            "label": label,
+            "counts": list(counts),
+            "cosines": list(np.eye(10)[decision]),
+        }
+        revisions.append(seen("label_distribution", pd.DataFrame(rows | {"protocol": ""}), samples, seed))
+    return revisions
+
+
+@pytest.mark.parametrize("effect", [1, 0, -1], ids=["present", "absent", "reversed"])
+def test_the_order_of_learning_is_compared_with_what_people_find_easy(effect):
+    run = judged(effect)
+    found = {one.metric: one for one in LearningOrder.trace(run, COMMON) if one.reference == "people"}
+    within = found["order_of_people_within"]
+    assert (
+        within.ci_low > 0
+        if effect > 0
+        else within.ci_high < 0
+        if effect < 0
+        else within.ci_low < 0 < within.ci_high
+    )
+    assert found["order_of_people"].value == pytest.approx(within.value, abs=0.1)
+    trials = run[0].trials()
+    counts = np.stack(trials["counts"].to_list())
+    accessible = np.mean([one.answers[next(iter(one.answers))].right for one in run], axis=0)
+    people = counts[np.arange(len(counts)), trials["label"]] / 50
+    agreement = answer_agreement(counts)
+    for name, values in {
+        "people": people,
+        "agreement": agreement["agreement"],
+        "entropy": agreement["entropy_corrected"],
+    }.items():
+        wanted = rank_agreement(accessible, values)["spearman"]
+        assert found[f"order_of_{name}"].value == pytest.approx(wanted)
+        corrected = found[f"order_of_{name}_corrected"].value
+        assert 1 <= corrected / wanted < 1.15, "50 people are reliable"
+    assert np.sign(found["order_of_entropy"].value) == -effect or not effect
+
+
+def test_margins_are_related_where_all_scores_are_known():
+    early, late = judged(1)[4], judged(1)[8]
+    (found,) = (
+        one for one in ErrorConsistency.relate(early, late, COMMON) if one.metric == "margin_consistency"
+    )
+    margins = [next(iter(one.answers.values())).margin for one in (early, late)]
+    assert found.value == pytest.approx(np.corrcoef(*margins)[0, 1])
+    assert found.influence.sum() == pytest.approx(0, abs=1e-12)
+    runs = accuracies([[0.2, 0.4]], samples=(0, 100))
+    assert "margin_consistency" not in {one.metric for one in ErrorConsistency.relate(*runs[0], COMMON)}
+
+
+def test_people_who_answered_one_by_one_have_an_accuracy_an_agreement_and_an_entropy():
+    rng, names = np.random.default_rng(0), np.array(["airplane", "bear", "bird", "boat"])
+    label, ease = np.arange(200) % 4, 0.5 + 0.5 * rng.random(200)
+    images = {
+        "item": np.arange(200),
+        "subset": "edge",
+        "category": names[label],
+        "exemplar": np.arange(200).astype(str),
+    }
+    answers = [(name, ease) for name in ("", "s1", "s2", "s3", "s4")]
+    rows = pd.concat(
+        pd.DataFrame(
+            images
+            | {
+                "protocol": "human" if name else "",
+                "observer": name or None,
+                "decision": np.where(rng.random(200) < of, names[label], names[(label + 1) % 4]),
+            }
+        )
+        for name, of in answers
+    )
+    run = [seen("classification", rows, one) for one in SAMPLES[:2]]
+    found = {one.metric: one for one in LearningOrder.trace(run, COMMON) if one.reference == "people"}
+    assert found["order_of_people"].value > 0.1 > -0.1 > found["order_of_entropy"].value
+    assert found["order_of_agreement_corrected"].value > found["order_of_agreement"].value
+
+
+def test_items_that_all_seeds_but_one_know_are_trivial():
+    curves = np.linspace([0.3, 0.35, 0.4, 0.5], 0.9, len(SAMPLES), axis=1)
+    runs = accuracies(curves)
+    found = [one for one in LearningOrder.over_seeds(runs, COMMON) if one.metric in ("trivial", "impossible")]
+    wanted = trivial_and_impossible(
+        np.stack([run[3].answers[next(iter(run[3].answers))].right for run in runs])
+    )
+    at = {(one.metric, one.role): one.value for one in found if one.at == runs[0][3].cell.revision}
+    for name in ("trivial", "impossible"):
+        assert at[name, "value"] == pytest.approx(wanted[name])
+        assert at[name, "chance"] == pytest.approx(wanted[f"{name}_null"])
+    assert not [one for one in LearningOrder.over_seeds(runs[:2], COMMON) if one.metric == "trivial"]
+
+
+def layered(seed, late=(200, 600), n=60):
+    """A run whose two layers reach their last state at these samples, with the embedding as layer 0."""
+    rng = np.random.default_rng(seed)
+    ends = rng.normal(size=(3, 2, n, 8))
+    run = []
+    for samples in SAMPLES:
+        blocks = []
+        for depth, (start, end) in enumerate(ends):
+            share = min(samples / (100, *late)[depth], 1.0)
+            noise = 0.1 * (samples < SAMPLES[-1]) * rng.normal(size=(n, 8))
+            vectors = ((1 - share) * start + share * end + noise).astype(np.float16)
+            rows = {"item": np.arange(n), "probe": "hidden", "layer": depth, "vector": list(vectors)}
+            blocks.append(pd.DataFrame(rows).assign(is_caption=False))
+        run.append(seen("geometry", pd.concat(blocks), samples, seed))
+    return run
+
+
+def test_the_progress_of_a_layer_has_the_jackknife_of_both_similarities():
+    run = layered(0)
+    found = {
+        (one.layer, one.at): one for one in Representation.trace(run, COMMON) if one.metric == "progress"
+    }
+    at = found[2, run[4].cell.revision]
+    vectors = [
+        np.stack(one.trials().query("layer == 2")["vector"].to_list()).astype(float)
+        for one in (run[0], run[4], run[-1])
+    ]
+
+    def computed(kept):
+        first, middle = (
+            representation_similarity(one[kept], vectors[-1][kept], n_resamples=0)["cka_debiased"]
+            for one in vectors[:2]
+        )
+        return (middle - first) / (1 - first)
+
+    assert at.value == pytest.approx(computed(np.arange(60)))
+    left_out = np.array([computed(np.delete(np.arange(60), k)) for k in range(60)])
+    assert at.influence.to_numpy() == pytest.approx((left_out.mean() - left_out) * (1 - 1 / 60), abs=2e-3)
+    ends = [found[2, run[at].cell.revision] for at in (0, -1)]
+    assert [one.value for one in ends] == [0, pytest.approx(1)]
+    assert all(abs(one.influence).max() < 1e-9 for one in ends), "they are 0 and 1 by definition"
+
+
+@pytest.mark.parametrize(("late", "sign"), [((200, 800), 1), ((800, 200), -1)])
+def test_the_lower_layer_that_settles_earlier_is_named_over_seeds(late, sign):
+    runs = [layered(seed, late) for seed in (0, 1, 2)]
+    over = {one.variant: one for one in Representation.over_seeds(runs, COMMON)}
+    for variant in ("", "angular"):
+        assert np.sign([over[variant].ci_low, over[variant].ci_high]).tolist() == [sign, sign]
+    own = {(one.metric, one.variant, one.layer): one for one in Representation.trace(runs[0], COMMON)}
+    means = [own["mean_progress", "", layer].value for layer in (1, 2)]
+    assert own["lower_minus_upper", "", None].value == pytest.approx(means[0] - means[1])
+    trained = {one.metric: one for one in Representation.trace(runs[0][1:], COMMON)}
+    assert "no untrained revision" in trained["lower_minus_upper"].note
+
+
+def test_the_order_of_seeds_has_an_interval_over_seeds_and_items():
+    runs = [judged(1, seed) for seed in (1, 2, 3)]
+    (found,) = (one for one in LearningOrder.over_seeds(runs, COMMON) if one.metric == "order_of_seeds")
+    order = [np.mean([next(iter(one.answers.values())).right for one in run], axis=0) for run in runs]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    values = [rank_agreement(order[a], order[b])["spearman"] for a, b in pairs]
+    of_seeds = mean_over_pairs(values, pairs)
+    assert found.value == pytest.approx(of_seeds["value"])
+    assert found.ci_high - found.value > of_seeds["ci"][1] - of_seeds["value"]
+
+
+def test_every_relation_asks_a_question_of_its_own_and_keeps_the_title_of_the_kind_that_it_reads():
+    questions = [relation.terms.question for relation in relations().values()]
+    assert len(set(questions)) == len(questions)
+    assert all(question.endswith("?") for question in questions)
+    for relation in relations().values():
+        for kind in kinds_read(relation).values():
+            assert relation_terms(relation, kind.terms).of == kind.terms.title
+
+    class Own(Relation):
+        name = "own"
+        terms = KindTerms(title="Own", terms={})
+
+    assert relation_terms(Own, None).question == "Own"

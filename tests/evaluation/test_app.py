@@ -103,7 +103,7 @@ class Running:
     """The app in a process of its own, asked over HTTP as its page asks."""
 
     def __init__(self, url: str) -> None:
-        self.api = f"{url}gradio_api"
+        self.url, self.api = url, f"{url}gradio_api"
 
     def upload(self, content: bytes) -> dict[str, Any]:
         """A file that was dropped, as a value of the image."""
@@ -185,3 +185,16 @@ def test_the_running_app_says_what_is_wrong_and_reports_nothing(running: Running
     assert running.ask("ask", "me/run", image, HOSTILE + ", dog", "a {}", "own")[0] == "complete"
     with httpx.Client(timeout=60) as client:
         assert client.get(running.api.replace("gradio_api", "config")).json()["analytics_enabled"] is False
+
+
+@pytest.mark.slow
+def test_a_picture_of_the_webcam_is_answered(running: Running, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(running.url)
+    page.get_by_label("Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_label("capture photo").click()
+    page.get_by_label("Classes, separated by commas").fill("cat, dog")
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_text("3 of 3 revisions asked").wait_for()
+    page.close()

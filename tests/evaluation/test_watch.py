@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from accelerate import PartialState
 from hub_server.faults import Fault
-from stores import publish_one
+from stores import publish_epochs, publish_one
 
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
@@ -67,6 +67,17 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, watc
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     kept = pd.read_parquet(output)
     assert kept.groupby(["revision", "texts"])["seconds"].nunique().eq(1).all(), "each cell once"
+
+
+def test_watching_ends_with_the_last_revision_that_the_run_has_planned(
+    tmp_path, save_model, watching, monkeypatch, caplog
+):
+    publish_epochs(tmp_path, [0, 1], save_model, planned=("epoch-000", "epoch-001"))
+    monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.time.sleep", lambda _: pytest.fail("nothing is left"))
+    caplog.set_level("INFO")
+    table = evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=3600, **watching)
+    assert set(table["revision"]) == {"epoch-000", "epoch-001"}
+    assert "has all revisions that its run planned" in caplog.text
 
 
 def test_watching_shows_no_image_twice_to_a_revision_and_gives_the_numbers_of_one_call(

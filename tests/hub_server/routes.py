@@ -545,7 +545,67 @@ def run_job(state: State, request: Request, match: "re.Match[str]") -> Response:
 def jobs(state: State, request: Request, match: "re.Match[str]") -> Response:
     if request.role is None:
         return failure(401, "Invalid username or password.")
-    return Response.json([job for job in state.jobs if job["owner"]["name"] == match["owner"]])
+    stages, labels = request.query.get("stage"), request.query.get("label", [])
+    listed = [job for job in state.jobs if job["owner"]["name"] == match["owner"]]
+    return Response.json(
+        [
+            job
+            for job in listed
+            if (stages is None or job["status"]["stage"] in stages)
+            and all(label in [f"{key}={value}" for key, value in job["labels"].items()] for label in labels)
+        ]
+    )
+
+
+def _job(state: State, match: "re.Match[str]") -> dict[str, Any]:
+    for job in state.jobs:
+        if job["id"] == match["job"]:
+            return job
+    raise NotPossible(failure(404, "Job not found"))
+
+
+@route("job", "GET", r"/api/jobs/(?P<owner>[^/]+)/(?P<job>[^/]+)")
+def job(state: State, request: Request, match: "re.Match[str]") -> Response:
+    return Response.json(_job(state, match))
+
+
+@route("job-logs", "GET", r"/api/jobs/(?P<owner>[^/]+)/(?P<job>[^/]+)/logs")
+def job_logs(state: State, request: Request, match: "re.Match[str]") -> Response:
+    """The whole log: with its last line the job ends as the state says."""
+    found = _job(state, match)
+    found["status"] = {"stage": state.job_end, "message": None}
+    lines = ["===== Job started at 2026-01-01 =====", *state.job_log]
+    events = [json.dumps({"timestamp": "2026-01-01T00:00:00.000Z", "data": line}) for line in lines]
+    body = "".join(f"data: {event}\n\n" for event in events)
+    return Response(200, body.encode(), {"Content-Type": "text/event-stream"})
+
+
+@route("schedule-job", "POST", r"/api/scheduled-jobs/(?P<owner>[^/]+)", writes=True)
+def schedule_job(state: State, request: Request, match: "re.Match[str]") -> Response:
+    wish = request.json()
+    spec = wish["jobSpec"] | {"secrets": sorted(wish["jobSpec"].get("secrets", {}))}
+    schedule = wish | {
+        "id": f"{next(state.ids):024x}",
+        "jobSpec": spec,
+        "owner": {"id": "1" * 24, "name": match["owner"], "type": "user"},
+    }
+    state.schedules.append(schedule)
+    return Response.json(schedule)
+
+
+@route("schedules", "GET", r"/api/scheduled-jobs/(?P<owner>[^/]+)")
+def schedules(state: State, request: Request, match: "re.Match[str]") -> Response:
+    if request.role is None:
+        return failure(401, "Invalid username or password.")
+    return Response.json([one for one in state.schedules if one["owner"]["name"] == match["owner"]])
+
+
+@route("delete-schedule", "DELETE", r"/api/scheduled-jobs/(?P<owner>[^/]+)/(?P<id>[0-9a-f]{24})", writes=True)
+def delete_schedule(state: State, request: Request, match: "re.Match[str]") -> Response:
+    if match["id"] not in [one["id"] for one in state.schedules]:
+        return failure(404, "Scheduled job not found")
+    state.schedules = [one for one in state.schedules if one["id"] != match["id"]]
+    return Response.json({})
 
 
 @route("bucket-tree", "GET", r"/api/buckets/(?P<id>[^/]+/[^/]+)/tree(?:/(?P<prefix>.+))?")

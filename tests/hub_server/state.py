@@ -106,6 +106,9 @@ class State:
         self.large: dict[str, bytes] = {}
         self.collections: dict[str, Collection] = {}
         self.jobs: list[dict[str, Any]] = []
+        self.job_log: list[str] = []  # what each job prints, and how it ends when the log is read
+        self.job_end = "COMPLETED"
+        self.schedules: list[dict[str, Any]] = []
         self.buckets: dict[str, dict[str, int]] = {}  # sizes of files by path
         self.ranges = True  # False: the header `Range` is ignored, as by a plain proxy
         self.ids = itertools.count(1)

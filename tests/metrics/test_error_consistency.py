@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from recipes import trials
 from sklearn.metrics import cohen_kappa_score
 
+from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.error_consistency import (
+    decision_margins,
     error_consistency,
+    margin_consistency,
     observer_consistency,
     pair_statistics,
     same_wrong_answer,
@@ -250,3 +253,17 @@ def test_many_published_differences_are_within_the_standard_error(n, error):
     values, influences = pair_statistics(first[:, None], second[:, None])
     assert values[0] == pytest.approx(0.4)
     assert np.sqrt(np.square(influences[0]).sum() * 1000 / n) == pytest.approx(error, abs=5e-4)
+
+
+def test_margins_of_two_observers_correlate_and_their_influences_are_those_of_leaving_one_out():
+    rng = np.random.default_rng(0)
+    labels, shared = rng.integers(0, 4, 200), rng.normal(size=(200, 4))
+    first, second = (decision_margins(shared + rng.normal(size=(200, 4)), labels) for _ in range(2))
+    result = margin_consistency(first, second)
+    assert result["margin_consistency"] == pytest.approx(np.corrcoef(first, second)[0, 1])
+    left_out = [np.corrcoef(np.delete(first, k), np.delete(second, k))[0, 1] for k in range(200)]
+    wanted = (np.mean(left_out) - np.array(left_out)) * (1 - 1 / 200)
+    assert result["influences"] == pytest.approx(wanted, abs=5e-4)
+    assert "same margin" in margin_consistency(np.ones(5), np.arange(5))["causes"]["margin_consistency"]
+    with pytest.raises(MetricError, match="whole numbers from 0 to 3"):
+        decision_margins(shared, labels + 1)

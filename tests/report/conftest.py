@@ -1,7 +1,6 @@
-"""A real browser for the page: `browse` opens it from a file, and fails the test on any message, error or request."""
+"""The page in the real browser: `browse` opens it from a file, and fails the test on any message, error or request."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,24 +10,6 @@ import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-_FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--disable-default-apps", "--no-first-run", "--disable-extensions"),
-)
-
-
-@pytest.fixture(scope="session")
-def browser() -> "Iterator[Browser]":
-    """One headless Chromium for all tests of a process."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on the PATH")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(_FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

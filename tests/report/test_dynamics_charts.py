@@ -1,5 +1,6 @@
 """Charts of relations: what they show follows from the kept trials, or says what is not known."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -10,16 +11,21 @@ import pytest
 from planted import Noise, Planted, Run, ramp, write_study
 
 from hf_clipdyn.benchmarks.answers import answers_of, stack
+from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.answers import RunAnswers
 from hf_clipdyn.report.charts import charts
-from hf_clipdyn.report.charts.agreement import _of_answers
-from hf_clipdyn.report.charts.items import _learning
+from hf_clipdyn.report.charts.agreement import _of_answers, _of_pairs
+from hf_clipdyn.report.charts.items import learning_of
+from hf_clipdyn.report.figures import plan_figures
+from hf_clipdyn.report.page.payload import payload
+from hf_clipdyn.report.page.views import spread_cells
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.row import NumberKey
+from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import trials_folder
 from hf_clipdyn.statistics.trajectories import read_trajectories
 
@@ -92,6 +98,20 @@ def test_without_trials_the_matrix_has_the_pairs_of_the_table(study, table, tmp_
     assert charts()["items"].payload(alone) is None
 
 
+def test_the_pairs_of_a_table_are_people_by_their_sort_whatever_their_name(study):
+    rows = study.results.rows
+    of_last = rows[(rows["kind"] == AGREEMENT.partition("/")[0]) & (rows["metric"] == "kappa")]
+    of_last = of_last[(of_last["role"] == "value") & (of_last["reference"] == "last")]
+    sorts = {"last": "last", "seed 7": "people", "people": "people", "seed 8": "seeds", "arm noise": "seeds"}
+    given = [
+        of_last.assign(reference=name, cell=name, settings=json.dumps({"with": sort}))
+        for name, sort in sorts.items()
+    ]
+    matrix = _of_pairs(list(read_trajectories(pd.concat(given), study.results.vocabulary)))
+    assert matrix.people == ["seed 7"]
+    assert matrix.kappa[:3, -1].tolist() == matrix.kappa[:3, 2].tolist() == of_last["value"].tolist()
+
+
 def test_items_are_in_the_order_of_the_share_of_revisions_that_are_right(study, monkeypatch):
     monkeypatch.setattr("hf_clipdyn.report.charts.items.class_names", lambda *_: ("cup",))
     (shown,) = charts()["items"].payload(study)[ITEMS]["runs"][RUN.repo_id]
@@ -117,7 +137,7 @@ def test_people_are_the_last_rows_and_count_only_what_they_answered():
     assert matrix.names == ["a", "b", "ann", "bob"]
     assert matrix.kappa[0].tolist() == [1, 0.5, 1, 1]
     assert matrix.kappa[1, 3] == error_consistency([1, 1, 0], [1, 0, 0], n_resamples=0)["kappa"]
-    assert _learning(answers).people.tolist() == [1, 1, 0, 0]
+    assert learning_of(answers).people.tolist() == [1, 1, 0, 0]
 
 
 def trials(right):
@@ -150,7 +170,9 @@ def renamed(study, **columns):
         for given in each
     ]
     rows = pd.concat([rows, *others], ignore_index=True)
-    results = replace(study.results, rows=rows)
+    words = Vocabulary(kinds={name: kind.terms for name, kind in kinds().items()})
+    words = Vocabulary.merged([words, study.results.vocabulary])
+    results = replace(study.results, rows=rows, vocabulary=words)
     return replace(study, results=results, trajectories=tuple(read_trajectories(rows, results.vocabulary)))
 
 
@@ -187,22 +209,102 @@ def test_layers_are_rows_from_the_bottom_and_one_alone_is_no_map(study):
     assert figure_of(renamed(study, shape_minus_texture=rows[:1]), "layers") is None
 
 
+def test_numbers_of_a_whole_run_have_no_figure_of_one_dot(study):
+    rows, name = study.results.rows, "cue-learning-shape-bias-procedural"
+    assert name in plan_figures(study)
+    others = rows["kind"] != "cue_learning-shape_bias"
+    alone = rows[others | rows["metric"].str.endswith("half_rise")]
+    assert name not in plan_figures(read_study(alone))
+
+
+def test_the_choice_says_with_what_a_revision_is_related(study):
+    shown = payload(study)
+    words = shown["series"]["words"]
+    assert {"last revision", "previous revision"} <= set(words["reference"]["titles"])
+    assert not any("with" in title for title in words["setup"]["titles"])
+
+
+def open_learning(page, benchmark):
+    """Follow a link to a benchmark of the section on learning."""
+    anchor = re.sub(r"[^a-z0-9]+", "-", benchmark)
+    page.evaluate("(anchor) => { location.hash = `at=${anchor}`; }", anchor)
+    page.locator(f"#{anchor}:visible").wait_for()
+    return page.locator(f"#{anchor}")
+
+
+def drawn(place, name):
+    view = place.locator(f'[data-view="{name}"]')
+    view.scroll_into_view_if_needed()
+    view.locator(".js-plotly-plot").wait_for()
+    return view
+
+
 @pytest.mark.slow
 def test_the_page_draws_them_and_shows_the_image_of_a_row(browse, study):
     page = browse(render(study))
-    for name, kind in (
-        ("cues", "Learning of shape and texture, Texture"),
-        ("agreement", "Error consistency, Zero-shot"),
-        ("items", "Learning of single items, Zero-shot"),
+    for name, benchmark in (
+        ("cues", "cue_learning-shape_bias/procedural"),
+        ("agreement", AGREEMENT),
+        ("items", ITEMS),
     ):
-        page.evaluate(
-            """(kind) => [...document.querySelectorAll("[role=tab]")]
-              .find((tab) => tab.textContent.startsWith(kind)).click()""",
-            kind,
-        )
-        place = page.locator(f'[data-view="{name}"]:visible')
-        place.scroll_into_view_if_needed()
-        place.locator(".js-plotly-plot").wait_for()
+        place = drawn(open_learning(page, benchmark), name)
         assert "me/tiny-seed10" in place.locator(".js-plotly-plot").get_attribute("aria-label")
         assert re.search(r"no answers of people|people did not judge", place.inner_text())
     assert place.locator("ul.stimuli li[data-item] .strip").count() == 1
+
+
+@pytest.mark.slow
+def test_questions_on_learning_are_a_section_of_tabs_that_is_absent_without_them(browse, study, unrelated):
+    page = browse(render(study))
+    tabs = page.locator("#learning [role=tab]").all_inner_texts()
+    assert tabs == [
+        "Who fails on the same images?",
+        "Which images are learned when?",
+        "When do answers turn from texture to shape?",
+    ]
+    assert not set(tabs) & set(page.locator("#benchmarks [role=tab]").all_inner_texts())
+    page.locator("#learning [role=tab]").nth(1).click()
+    page.get_by_label("Asked of").select_option(label="Zero-shot classification: synthetic world")
+    page.locator("#learning-order-zero-shot-procedural:visible").wait_for()
+    assert page.locator("#learning [role=tabpanel]:visible").count() == 1
+    assert page.locator("#benchmarks [role=tabpanel]:visible").count() == 1
+    assert page.locator("#sections > section").count() <= 4, "with the story, at most five"
+    place = open_learning(page, "cue_learning-shape_bias/procedural")
+    place.get_by_label("Metric", exact=True).first.select_option(label="half-rise of shape")
+    place.get_by_text("half-rise of shape, of the whole run").wait_for()
+    assert not place.locator("figure").first.is_visible(), "one number is no course"
+    page = browse(render(read_study(unrelated)))
+    assert page.locator("#benchmarks").count() == 1
+    assert page.locator("#learning").count() == 0
+
+
+@pytest.mark.slow
+def test_the_keyboard_reaches_every_row_of_the_map_and_its_image(browse, study, monkeypatch):
+    monkeypatch.setattr("hf_clipdyn.report.answers.spread_cells", lambda cells: spread_cells(cells, 2))
+    page = browse(render(study))
+    place = drawn(open_learning(page, ITEMS), "items")
+    assert "2 of 4 revisions, evenly spaced" in place.inner_text()
+    rows = place.get_by_role("slider")
+    rows.focus()
+    words = []
+    for key, row in (("ArrowDown", 2), ("PageDown", 12), ("ArrowUp", 11), ("End", 240), ("Home", 1)):
+        page.keyboard.press(key)
+        assert rows.get_attribute("aria-valuenow") == str(row)
+        words.append(rows.get_attribute("aria-valuetext"))
+        assert words[-1] in place.locator(".stimuli-beside").inner_text()
+    assert len(set(words)) == 5
+    label = place.locator(".marks text").text_content()
+    assert f"Image {label.removeprefix('◂ ')}," in words[-1]
+    last = page.locator("#training").input_value()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#training").input_value() != last, "left and right move through training"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing_in_the_charts_of_relations(browse, study, violations, dark):
+    page = browse(render(study), dark=dark)
+    for name, benchmark in (("agreement", AGREEMENT), ("items", ITEMS)):
+        drawn(open_learning(page, benchmark), name)
+        page.wait_for_timeout(300)
+        assert violations(page) == []

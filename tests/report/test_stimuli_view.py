@@ -303,7 +303,7 @@ def test_the_pictures_of_held_out_images_are_the_last_of_the_data_set(tmp_path, 
     store.write(cell, [number], trials, Vocabulary(kinds={"retrieval": Retrieval.terms}))
     store.rebuild()
     files = []
-    monkeypatch.setattr(stimuli, "_forbidden", lambda *_: "")  # as if the licence allowed it
+    monkeypatch.setattr(stimuli, "forbidden", lambda *_: "")  # as if the licence allowed it
     monkeypatch.setattr(stimuli, "_thumbnail", lambda file: files.append(Path(file["path"]).name))
     parts = payload(read_study(tmp_path / "results.parquet"), data_dirs={"flickr8k": tmp_path / "data"})
     assert parts["retrieval/flickr8k"]["why"] == ""

@@ -410,7 +410,7 @@ def test_correct_trained_suites_have_no_findings(trained: Trained) -> None:
 
 @pytest.mark.slow
 def test_what_is_wrong_in_a_trained_suite_is_named(trained: Trained) -> None:
-    steps = (4, 16, 128, 384, 640, 896, 1152, 1408)
+    steps = (4, 16, 128, 384, 640, 896, 1152, 1280)
     faults: dict[str, tuple[dict[str, Tensors], Found]] = {}
     for step in (0, 2, 128, 896):
         name = f"step{step}"
@@ -442,3 +442,9 @@ def test_a_shard_of_the_last_step_of_a_trained_suite_is_named(trained: Trained, 
         assert {(name, "off-path"), (name, "same-bytes")} <= kinds(report)
         assert {revision for revision, kind in kinds(report) if kind == "off-path"} == {name}
         assert f"{name}, shard 2, is not between" in report.render()
+
+
+@pytest.mark.slow
+def test_the_last_weights_under_the_name_before_are_equal_to_both(trained: Trained) -> None:
+    report = checked(trained.main | {"step1408": {**trained.last, "saved": torch.zeros(1)}})
+    assert kinds(report) == {("step1408", "same-bytes"), ("step1536", "same-bytes")}

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
 
@@ -50,6 +51,16 @@ def test_without_steps_the_numbers_in_the_names_give_the_order() -> None:
     for name in ("epoch-010", "epoch-002", "epoch-1000"):
         manifest = manifest.with_row(_row(name, None, None))
     assert [row.name for row in manifest.revisions] == ["epoch-002", "epoch-010", "epoch-1000"]
+
+
+def test_parents_and_plan_come_back_and_are_written_only_if_there_are_any() -> None:
+    manifest = Manifest(
+        "f" * 32, (ROW,), parents=(Parent("them/base", "v2", "a" * 40),), planned=("epoch-000", "epoch-001")
+    )
+    assert Manifest.loads(manifest.dumps()) == manifest
+    assert set(json.loads(Manifest("f" * 32, (ROW,)).dumps())) == {"format_version", "run_id", "revisions"}
+    with pytest.raises(RevisionError, match="planned"):
+        Manifest.loads(manifest.dumps().replace('"epoch-000"', '"../x"'))
 
 
 def test_keys_of_a_later_version_are_passed_over() -> None:

@@ -10,12 +10,14 @@ from trained import REPO, make_model, make_processor, measuring, trainer
 from transformers import CLIPModel, ViTForImageClassification
 
 from hf_clipdyn import PublishRevisions, evaluate_revisions, list_revisions, load_results
+from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, RevisionError
 from hf_clipdyn.models.encoder import read_config, read_model
 from hf_clipdyn.revisions.bases import pinned_model
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.verify import verify
+from hf_clipdyn.training.live_weights import parents_of
 
 peft = pytest.importorskip("peft", reason="PEFT is not installed: `pip install peft`")
 
@@ -63,6 +65,18 @@ def test_each_epoch_is_a_merged_copy_and_the_base_is_untouched(tmp_path: Path, n
     card = Journal.of_run(tmp_path).required_run().card
     assert card.parameters == sum(value.numel() for value in base.values())
     assert card.model_class == kind.__name__
+    assert card.parents == ()  # the base was made here
+
+
+def test_merged_adapters_name_the_model_and_the_revision_that_they_were_trained_on(tmp_path: Path) -> None:
+    model = adapted("clip", revision="v2")
+    model.peft_config["default"].base_model_name_or_path = "them/base"  # as PEFT sets it for a loaded base
+    assert parents_of(model) == (Parent("them/base", "v2"),)
+    whole = make_model("clip")
+    assert parents_of(whole) == ()
+    for name, expected in {"them/base": (Parent("them/base"),), str(tmp_path): (), "base": ()}.items():
+        whole.config._name_or_path = name
+        assert parents_of(whole) == expected
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -8,7 +8,10 @@ import torch
 from training_runs import finished, hashes
 from transformers import CLIPModel
 
+from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.revisions.local import LocalStore
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.training.loop import Callback, Training
 
 Flags = Callable[..., list[str]]
@@ -53,7 +56,13 @@ def test_the_average_equals_that_of_a_plain_loop_and_the_weights_stay_their_own(
     finished(flags("without", num_train_epochs=2))
     weights = [hashes(tmp_path / folder / "hub") for folder in ("with", "without")]
     assert weights[0] == weights[1]
-    assert (tmp_path / "with" / "hub" / "models--me--run-ema").is_dir()
+    averages = LocalStore(tmp_path / "with" / "hub", "me/run-ema")
+    second = averages.refs()["epoch-002"]
+    card = averages.read(second, "README.md").decode()
+    assert "base_model:\n- me/run\n" in card
+    assert "base_model_relation: merge" in card
+    assert "| averaged from | [me/run](https://huggingface.co/me/run), revision `epoch-002` |" in card
+    assert Manifest.loads(averages.read(second, MANIFEST_FILE)).parents == (Parent("me/run", same_name=True),)
 
 
 def test_the_average_of_another_model_in_a_checkpoint_is_one_sentence(flags: Flags, tmp_path: Path) -> None:

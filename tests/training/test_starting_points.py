@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from training_runs import finished
 from transformers import AutoModel, CLIPConfig, CLIPModel, CLIPProcessor, SiglipConfig, SiglipModel
 
+from hf_clipdyn.cards import Parent
 from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionNotFoundError
 from hf_clipdyn.models.sizes import (
@@ -21,6 +23,8 @@ from hf_clipdyn.models.sizes import (
 )
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.local import LocalStore
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.training.model import read_processor
 
 Flags = Callable[..., list[str]]
@@ -86,6 +90,14 @@ def test_the_revisions_of_a_continued_model_begin_with_its_weights_and_its_own_t
     assert f"The run continues {begin}. It trains logit_scale, text_model" in capfd.readouterr().err
 
 
+def _of_main(store: Path, repo_id: str) -> tuple[ModelCard, Manifest]:
+    """The card and the manifest on the branch `main` of a run."""
+    repository = LocalStore(store, repo_id)
+    main = repository.refs()["main"]
+    card = ModelCard(repository.read(main, "README.md").decode(), ignore_metadata_errors=True)
+    return card, Manifest.loads(repository.read(main, MANIFEST_FILE))
+
+
 def test_a_run_continues_from_a_revision_of_another_runs_store(flags: Flags, tmp_path: Path) -> None:
     first = finished(flags("first", num_train_epochs=2))
     begin = {"model_name_or_path": "me/run", "model_revision": "epoch-001", "model_store": first.store}
@@ -93,6 +105,12 @@ def test_a_run_continues_from_a_revision_of_another_runs_store(flags: Flags, tmp
     revisions = {r.name: r.sha256 for r in list_revisions("me/run", store=first.store)}
     (initial,) = (r for r in list_revisions("me/second", store=second.store) if r.name == "epoch-000")
     assert initial.sha256 == revisions["epoch-001"]
+    (parent,) = [one for one in list_revisions("me/run", store=first.store) if one.name == "epoch-001"]
+    card, manifest = _of_main(second.store, "me/second")
+    assert (card.data.base_model, card.data["base_model_relation"]) == (["me/run"], "finetune")
+    assert f"revision `epoch-001` at commit `{parent.commit}`" in card.text
+    assert manifest.parents == (Parent("me/run", "epoch-001", parent.commit),)
+    assert manifest.planned == ("epoch-000", "epoch-001")
     with pytest.raises(RevisionNotFoundError, match="no complete revision 'epoch-007'"):
         finished(flags("third", **begin | {"model_revision": "epoch-007"}))
 

@@ -50,7 +50,8 @@ class Decodability(ImageKind[KindSettings]):
     schemas = ("cue_conflict",)
     terms = KindTerms(
         title="Shape and texture in the layers",
-        rank=12,
+        question="Which layers contain shape and texture?",
+        rank=217,
         terms={
             **{
                 cue: Term(
@@ -68,6 +69,7 @@ class Decodability(ImageKind[KindSettings]):
                 neutral=0.0,
                 neutral_title="equal",
                 poles=("texture", "shape"),
+                by_layer=True,
             ),
         },
         probes={"hidden": "mean token"},

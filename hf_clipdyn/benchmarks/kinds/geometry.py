@@ -7,17 +7,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Common, ImageKind, KindSettings, by_item, digest, number
+from hf_clipdyn.benchmarks.base import Common, ImageKind, KindSettings, by_item, digest, number, unit
 from hf_clipdyn.benchmarks.classes import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.hidden_states import pooled_states
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.contrastive_geometry import contrastive_geometry, neural_collapse
+from hf_clipdyn.metrics.mutual_knn import mutual_knn
+from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.results.row import Number
-from hf_clipdyn.results.terms import KindTerms, Term
+from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
 __all__ = ["Geometry"]
 
+_NEIGHBOURS = 10
 _TEXT_SIDE = "_text"
 _SIDES = {"image": "images", "text": "texts"}
 _OF_SIDE: Mapping[str, tuple[str, str, dict[str, Any]]] = {
@@ -73,7 +76,8 @@ class Geometry(ImageKind[KindSettings]):
     schemas = ("labels", "captions")
     terms = KindTerms(
         title="Geometry of the embeddings",
-        rank=95,
+        question="How far apart are images and texts?",
+        rank=222,
         terms={
             "gap": Term(
                 title="modality gap",
@@ -102,12 +106,27 @@ class Geometry(ImageKind[KindSettings]):
                 for side, of in _SIDES.items()
                 for name, (title, meaning, more) in _OF_SIDE.items()
             },
+            "cka_debiased": Term(
+                title="debiased CKA of images and texts",
+                meaning="Correlation of the inner products of all pairs of images with those of their captions. It "
+                "measures the training of this CLIP, and no convergence of models.",
+                limits=(-1.0, 1.0),
+                neutral=0.0,
+                neutral_title="independent",
+            ),
+            "mutual_knn": Term(
+                title="common nearest neighbours of images and texts",
+                meaning=f"Share of the {_NEIGHBOURS} nearest neighbours of an image whose captions are nearest "
+                "neighbours of its caption (Huh et al. 2024).",
+                limits=(0.0, 1.0),
+            ),
             "logit_scale": Term(title="logit scale", meaning="Factor on the cosines before the softmax."),
             **{
                 name: Term(title=f"neural collapse, {name}", meaning=text) for name, text in _COLLAPSE.items()
             },
         },
         probes={"hidden": "mean token"},
+        references=(Reference(role="chance", title="independent images and texts", joins=("metric",)),),
     )
     trial_columns: ClassVar = {
         "item": "int64",
@@ -196,7 +215,27 @@ class Geometry(ImageKind[KindSettings]):
             numbers.append(
                 Number(metric="logit_scale", role="diagnostic", probe="", value=scale, n=len(rows))
             )
+            numbers += _chance(result, unit(images), unit(texts))
+        if with_texts and rows["is_caption"].iloc[0] and len(rows) > _NEIGHBOURS + 1:
+            alike = representation_similarity(images, texts, **resampling)
+            numbers += _numbers(alike, ["cka_debiased"], rows, common)
+            neighbours = mutual_knn(images, texts, _NEIGHBOURS, **resampling)
+            numbers += _numbers(neighbours, ["mutual_knn"], rows, common)
+            chance = neighbours["chance"]
+            numbers.append(Number(metric="mutual_knn", role="chance", value=chance, n=len(rows)))
         return numbers
+
+
+def _chance(
+    result: Mapping[str, Any], images: NDArray[np.float64], texts: NDArray[np.float64]
+) -> Iterator[Number]:
+    """The gap that finite samples of one distribution have, and the alignment with the texts of other images."""
+    n, cosines = len(images), images.mean(axis=0) @ texts.mean(axis=0)
+    others = (n * cosines - np.einsum("ij,ij->i", images, texts).mean()) / (n - 1) if n > 1 else np.nan
+    gap = np.sqrt(max(result["gap"] ** 2 - result["gap_squared_unbiased"], 0.0))
+    note = "" if n > 1 else "there is only one pair"
+    for metric, value in (("gap", gap if n > 1 else np.nan), ("alignment", 2 - 2 * others)):
+        yield Number(metric=metric, role="chance", value=float(value), n=n, note=note)
 
 
 def _is_meant(name: str, with_texts: bool, are_captions: bool) -> bool:

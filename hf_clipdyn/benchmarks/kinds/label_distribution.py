@@ -1,6 +1,7 @@
 """Human uncertainty: does the model doubt the images that people doubt, and between the same classes?"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from hf_clipdyn.benchmarks.heads import HEAD, at_head, probe_of
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.metrics.error_consistency import decision_margins
 from hf_clipdyn.metrics.label_distribution import (
     LABEL_DISTRIBUTION_VALUES,
     class_mean_cross_entropy,
@@ -187,13 +189,16 @@ class LabelDistribution(LabelledKind[KindSettings]):
         )
 
     views = (GalleryView(("item", "label", "counts", "cosines", "protocol"), gallery),)
-    answers_from = ("item", "label", "cosines", "protocol")
+    answers_from = ("item", "label", "counts", "cosines", "protocol")
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
         """The most probable class."""
         key = NumberKey(metric="top1", probe=probe_of(protocol_in(trials)))
-        yield answers_of(trials.assign(decision=trials["cosines"].map(np.argmax)), key)
+        rows = trials.assign(decision=trials["cosines"].map(np.argmax)).sort_values("item", kind="stable")
+        counts, cosines = (np.stack(rows[name].to_list()) for name in ("counts", "cosines"))
+        margin = decision_margins(cosines, rows["label"].to_numpy(np.int64))
+        yield replace(answers_of(rows, key), counts=counts.astype(np.int64), margin=margin)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -1,25 +1,26 @@
 """How much of what a model knows would a linear model on pixels, amplitudes or colours explain?"""
 
 from collections.abc import Iterator
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Common, KindSettings, by_item, digest, mean_by_item, number
+from hf_clipdyn.benchmarks.base import Common, KindSettings, by_item, decode, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.heads import HEAD, at_head
-from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
-from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.simple_models import SIMPLE_FEATURES, SIMPLE_TITLES
+from hf_clipdyn.benchmarks.linear_probe import LinearProbe, decide_unseen, probe_folds
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.simple_models import ALONE_TITLES, SIMPLE_FEATURES, SIMPLE_TITLES, Alone
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.bootstrap import influence_interval, wilson_interval
 from hf_clipdyn.metrics.error_consistency import kappa_forms, pair_statistics
 from hf_clipdyn.metrics.explained_information import explained_information
 from hf_clipdyn.results.row import Number
-from hf_clipdyn.results.terms import KindTerms, Reference, Term
+from hf_clipdyn.results.terms import Condition, KindTerms, Reference, Term
 
 __all__ = ["Simplicity"]
 
@@ -42,6 +43,8 @@ _THINGS = frozenset(
         *("knife", "oven", "ship", "tree", "truck"),
     )
 )
+_MOST, _ALONE = 5000, 1000  # training images, and images that are shown with amplitudes or phases alone
+_FEWEST_BITS = 0.05  # of information, below which a share of it is noise
 _BITS = ("information", "explained", "explained_share")
 
 
@@ -49,18 +52,23 @@ class Simplicity(LabelledKind[KindSettings]):
     """The information in a model's decisions that simple models have too (Nakkiran et al. 2019), and their errors.
 
     The simple models are linear classifiers of pixels, amplitude spectra and colour histograms. They are fitted on the
-    same images in five folds, and decide on the images of the fold that they were not fitted on. Information is that on
-    the question whether the image shows an animal: with many classes its estimates would be biased.
+    training split of the data set, on at most 5,000 images that are drawn once. Without such a split they are fitted on
+    the same images in five folds, and decide on the images of the fold that they were not fitted on. Information is
+    that on the question whether the image shows an animal: with many classes its estimates would be biased.
 
-    Trials: item, label and decision (names of classes), and the decisions of the simple models: pixels, amplitudes,
-    colours (null if the class has a single image).
+    At most 1,000 of the images are also shown in grey with their amplitudes alone, and with their phases alone.
+
+    Trials: item, label and decision (names of classes), the decisions of the simple models: pixels, amplitudes, colours
+    (null if the class has a single image), and those of the model on what is left: amplitude_alone, phase_alone (null
+    for the other images), with the share of clipped pixels.
     """
 
     name = "simplicity"
     schemas = ("labels",)
     terms = KindTerms(
         title="Simplicity of what is learned",
-        rank=22,
+        question="How much would a simple model explain?",
+        rank=232,
         terms={
             "explained_share": Term(
                 title="explained by a simple model",
@@ -96,11 +104,19 @@ class Simplicity(LabelledKind[KindSettings]):
                 limits=(0.0, 1.0),
                 better="high",
             ),
+            "clipped": Term(
+                title="clipped pixels",
+                meaning="Share of the pixels that were outside black and white when only amplitudes, or only phases, "
+                "were left.",
+                limits=(0.0, 1.0),
+            ),
         },
+        conditions={name: Condition(title=title) for name, title in ALONE_TITLES.items()},
         variants=SIMPLE_TITLES,
         probes={HEAD: "own head"},
-        references=tuple(
-            Reference(role="baseline", name=name, title=title) for name, title in SIMPLE_TITLES.items()
+        references=(
+            Reference(role="chance", title="chance"),
+            *(Reference(role="baseline", name=name, title=title) for name, title in SIMPLE_TITLES.items()),
         ),
     )
     trial_columns: ClassVar = {
@@ -108,14 +124,26 @@ class Simplicity(LabelledKind[KindSettings]):
         "label": "string",
         "decision": "string",
         "protocol": "string",
-        **dict.fromkeys(SIMPLE_FEATURES, "string"),
+        **dict.fromkeys((*SIMPLE_FEATURES, *ALONE_TITLES), "string"),
+        **dict.fromkeys((f"{name}_clipped" for name in ALONE_TITLES), "float64"),
     }
+    later_columns = (*ALONE_TITLES, *(f"{name}_clipped" for name in ALONE_TITLES))
     text_drift = False
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
+        training = source.training() if source.training else None
+        self._training, fitted_on = None, []
+        if training is not None and len(training) > 1:
+            drawn = np.sort(np.random.default_rng(0).permutation(len(training))[:_MOST])
+            training = training.select(drawn)
+            pixels = decode(training, image_processor, common)
+            labels = np.asarray(training["label"], np.int64)
+            self._training = pixels.array[~pixels.broken], labels[~pixels.broken]
+            self.facts = {"fitted_on": "train"}
+            fitted_on = [pixels.fingerprint, labels.tolist()]
         self.fingerprint = digest(
-            self.name, self.pixels.fingerprint, self.names, self.labels.tolist(), self.templates
+            self.name, self.pixels.fingerprint, self.names, self.labels.tolist(), self.templates, *fitted_on
         )
 
     def observe(self, readout: Readout) -> pd.DataFrame:
@@ -127,7 +155,34 @@ class Simplicity(LabelledKind[KindSettings]):
             "decision": self._named(best),
             "protocol": protocol_of(readout),
         }
-        return pd.DataFrame(columns | self._simple).astype(self.trial_columns)
+        alone = {name: self._named(self._shown_alone(name, readout)) for name in ALONE_TITLES}
+        return pd.DataFrame(columns | self._simple | alone | self._clipped).astype(self.trial_columns)
+
+    def _shown_alone(self, name: str, readout: Readout) -> NDArray[np.int64]:
+        """The class that the model names; -1 for the images that are not shown so."""
+        change, drawn = partial(self._alone, name), self._drawn
+        stimuli = Stimuli(self.pixels.array, self.shown[drawn], change=change, change_key=name)
+        codes = np.full(len(self.shown), -1, np.int64)
+        codes[drawn] = ranking(class_scores(readout, stimuli, self.names, self.templates))[:, 0]
+        return codes
+
+    @cached_property
+    def _drawn(self) -> NDArray[np.int64]:
+        return np.sort(np.random.default_rng(0).permutation(len(self.shown))[:_ALONE])
+
+    @cached_property
+    def _alone(self) -> Alone:
+        return Alone(self.pixels.array, self.shown[self._drawn])
+
+    @cached_property
+    def _clipped(self) -> dict[str, NDArray[np.float64]]:
+        shares = {f"{name}_clipped": np.full(len(self.shown), np.nan) for name in ALONE_TITLES}
+        for name in ALONE_TITLES:
+            for at in self._drawn.tolist():
+                row = int(self.shown[at])
+                values = self._alone.values(name, self.pixels.array[row], row)
+                shares[f"{name}_clipped"][at] = ((values < 0) | (values > 1)).mean()
+        return shares
 
     @cached_property
     def _simple(self) -> dict[str, NDArray[np.object_]]:
@@ -137,7 +192,12 @@ class Simplicity(LabelledKind[KindSettings]):
         decided = {}
         for name, features in SIMPLE_FEATURES.items():
             rows = features(images)
-            decided[name] = self._named(LinearProbe(rows, labels, folds).decide(rows))
+            if self._training is None:
+                codes = LinearProbe(rows, labels, folds).decide(rows)
+            else:
+                shown, classes = self._training
+                codes = decide_unseen(features(shown), classes, rows)
+            decided[name] = self._named(codes)
         return decided
 
     def _named(self, codes: NDArray[np.int64]) -> NDArray[np.object_]:
@@ -146,7 +206,7 @@ class Simplicity(LabelledKind[KindSettings]):
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Information, its explained part and common errors, with each simple model."""
-        numbers = [_accuracy(trials, "decision", common)]
+        numbers = [_accuracy(trials, "decision", common), *_of_what_is_left(trials, common)]
         for name in SIMPLE_FEATURES:
             decided = trials[trials[name].notna()]
             if decided.empty:
@@ -173,6 +233,19 @@ def _accuracy(rows: pd.DataFrame, column: str, common: Common) -> Number:
     return number(result, "accuracy", influence=mean_by_item(right, rows["item"]), n_clusters=len(right))
 
 
+def _of_what_is_left(trials: pd.DataFrame, common: Common) -> Iterator[Number]:
+    chance, n = 1 / trials["label"].nunique(), len(trials)
+    yield Number(metric="accuracy", role="chance", probe="", value=chance, n=n)
+    for name in ALONE_TITLES:
+        rows = trials[trials[name].notna()] if name in trials else trials[:0]
+        if len(rows):
+            yield replace(_accuracy(rows, name, common), condition=name)
+            clipped = float(rows[f"{name}_clipped"].mean())
+            yield Number(
+                metric="clipped", role="diagnostic", probe="", condition=name, value=clipped, n=len(rows)
+            )
+
+
 def _explained(rows: pd.DataFrame, name: str, common: Common) -> Iterator[Number]:
     known = _ANIMALS | _THINGS
     if unknown := sorted(set(rows["label"]) - known):
@@ -190,6 +263,7 @@ def _explained(rows: pd.DataFrame, name: str, common: Common) -> Iterator[Number
             variant="" if key == "information" else name,
             n_clusters=len(rows),
             influence=None if np.isnan(influence).any() else by_item(influence, rows["item"]),
+            interpretable=None if key == "information" else bool(result["information"] >= _FEWEST_BITS),
         )
 
 

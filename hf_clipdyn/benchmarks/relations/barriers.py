@@ -18,7 +18,7 @@ from hf_clipdyn.results.terms import KindTerms, Term
 
 __all__ = ["Barriers"]
 
-_ALPHAS = np.linspace(0, 1, 11)
+_ALPHAS = np.linspace(0, 1, 7)
 _ERROR = "zero_shot_error"
 _ABOVE = {
     "linear": "the straight line between the losses of the two (Entezari et al. 2022)",
@@ -30,18 +30,19 @@ _Losses = dict[str, NDArray[np.float64]]
 
 
 class Barriers(Relation):
-    """How much the loss rises between two revisions, on the images and texts of `geometry`, at eleven places.
+    """How much the loss rises between two revisions, on the images and texts of `geometry`, at seven places.
 
     Both encoders, both projections and the logit scale as stored are interpolated together. Each half of the images
     gives the loss at the place that is highest for the other half, since a largest value is biased upwards; a barrier
     can therefore be a little below 0. Models of other seeds have permuted units: a barrier between them does not mean
-    that they compute different functions. It needs `--weights`, since models run: nine times on up to 1,000 images for
+    that they compute different functions. It needs `--weights`, since models run: five times on up to 1,000 images for
     each pair, with two revisions and the model between them in memory.
     """
 
     name = "barriers"
     terms = KindTerms(
         title="Barriers between weights",
+        question="Does the loss rise between two revisions?",
         rank=232,
         terms={
             f"barrier_{name}": Term(

@@ -44,6 +44,7 @@ class CriticalBands(Relation):
     name = "critical_bands"
     terms = KindTerms(
         title="Critical bands",
+        question="Which spatial frequencies does it use?",
         rank=235,
         terms={
             "tolerated_noise": Term(

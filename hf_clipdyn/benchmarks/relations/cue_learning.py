@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import mean_by_item
 from hf_clipdyn.benchmarks.kinds.decodability import Decodability
-from hf_clipdyn.benchmarks.relation import Relation, Seen, related
+from hf_clipdyn.benchmarks.relation import Relation, Seen, mean_of_seeds, related
 from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.benchmarks.shape_scores import (
     CROSSED_PROBE,
@@ -21,7 +21,6 @@ from hf_clipdyn.benchmarks.shape_scores import (
     TEXT_FREE,
 )
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.bootstrap import student_interval
 from hf_clipdyn.metrics.phases import half_rise
 from hf_clipdyn.metrics.shape_bias import answer_shares
 from hf_clipdyn.results.row import Number, NumberKey
@@ -30,6 +29,7 @@ from hf_clipdyn.results.terms import KindTerms, Reference, Term
 __all__ = ["CueLearning"]
 
 _EARLY, _LATE = (0.1, 0.2), (0.9, 1.0)  # shares of the samples of the run
+_SEEDS = "seeds"
 _ANSWERS = ("shape", "texture", "other")
 _EXEMPLARS = ("shape_exemplar", "texture_exemplar")
 _COLUMNS = ("item", "shape", "texture", *_EXEMPLARS, "protocol", "decision", "cue", "observer")
@@ -50,6 +50,7 @@ class CueLearning(Relation):
     name = "cue_learning"
     terms = KindTerms(
         title="Learning of shape and texture",
+        question="When do answers turn from texture to shape?",
         rank=215,
         terms={
             **{
@@ -90,6 +91,7 @@ class CueLearning(Relation):
         references=(
             Reference(role="chance", title="the same answers in random order", joins=_JOINS),
             Reference(role="human", name=OBSERVERS, title="people", joins=("metric",)),
+            Reference(role="value", name=_SEEDS, title="all seeds"),
         ),
     )
     reads = ("shape_bias", "decodability")
@@ -115,19 +117,7 @@ class CueLearning(Relation):
         for key, by_cue in each[0].items():
             for cue in by_cue:
                 leads = [one[key][cue][0] if key in one else math.nan for one in each]
-                known = np.array([one for one in leads if not math.isnan(one)])
-                columns: dict[str, Any] = {"reference": "seeds", "n": len(known), "n_clusters": len(known)}
-                if len(known) < len(leads):
-                    note = f"it is defined in {len(known)} of {len(leads)} seeds"
-                    yield related(key, f"{cue}_lead", math.nan, note=note, **columns)
-                    continue
-                error = known.var(ddof=1) / len(known)
-                ends = student_interval(
-                    known.mean(), error, "linear", common.confidence_level, len(known) - 1
-                )
-                if common.n_resamples:
-                    columns |= dict(zip(("ci_low", "ci_high"), ends, strict=True))
-                yield related(key, f"{cue}_lead", known.mean(), **columns)
+                yield mean_of_seeds(key, f"{cue}_lead", leads, common)
 
 
 def _shares(run: Sequence[Seen], common: Common) -> Iterator[Number]:

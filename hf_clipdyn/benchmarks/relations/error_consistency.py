@@ -10,7 +10,12 @@ from hf_clipdyn.benchmarks.base import by_item
 from hf_clipdyn.benchmarks.relation import ANSWERED, NUMBER_JOINS, Relation, Seen, in_common, related
 from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
-from hf_clipdyn.metrics.error_consistency import kappa_forms, pair_statistics, same_wrong_answer
+from hf_clipdyn.metrics.error_consistency import (
+    kappa_forms,
+    margin_consistency,
+    pair_statistics,
+    same_wrong_answer,
+)
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
@@ -26,6 +31,7 @@ class ErrorConsistency(Relation):
     name = "error_consistency"
     terms = KindTerms(
         title="Error consistency",
+        question="Who fails on the same images?",
         rank=200,
         terms={
             "kappa": Term(
@@ -62,6 +68,14 @@ class ErrorConsistency(Relation):
                 neutral=0.0,
                 neutral_title="independent",
             ),
+            "margin_consistency": Term(
+                title="consistency of the margins",
+                meaning="Pearson's correlation, over items, of how far the right class is ahead of the best wrong one "
+                "(Alvarez and Konkle 2024); for trials that have all scores.",
+                limits=(-1.0, 1.0),
+                neutral=0.0,
+                neutral_title="no relation",
+            ),
             "same_wrong_answer": Term(
                 title="same wrong answer",
                 meaning="Share of equal answers among the items that are wrong for both.",
@@ -91,8 +105,23 @@ class ErrorConsistency(Relation):
         alike: dict[tuple[int, int], list[tuple[NumberKey, Answers, Answers]]] = defaultdict(list)
         for key, first, second in in_common(a, b):
             alike[id(first.item), id(second.item)].append((key, first, second))
+            if first.margin is not None and second.margin is not None:
+                yield _of_margins(key, first, second)
         for pairs in alike.values():
             yield from _numbers([key for key, _, _ in pairs], [stack(both) for _, *both in pairs])
+
+
+def _of_margins(key: NumberKey, first: Answers, second: Answers) -> Number:
+    items, *places = np.intersect1d(first.item, second.item, assume_unique=True, return_indices=True)
+    margins = [
+        one.margin[at] for one, at in zip((first, second), places, strict=True) if one.margin is not None
+    ]
+    result = margin_consistency(*margins)
+    note = result["causes"].get("margin_consistency", "")
+    influence = None if note else by_item(result["influences"], items)
+    return related(
+        key, "margin_consistency", result["margin_consistency"], n=len(items), influence=influence, note=note
+    )
 
 
 def _numbers(keys: list[NumberKey], tables: list[AnswerTable]) -> Iterator[Number]:
@@ -107,9 +136,10 @@ def _numbers(keys: list[NumberKey], tables: list[AnswerTable]) -> Iterator[Numbe
         low, high = (values.pop(f"kappa_{end}") for end in ("min", "max"))
         undefined = np.isnan(values["kappa"])
         note = _ALIKE if undefined else _ONE_SIDED
+        of_kappa = by_item(influences[:, at], table.item)  # one for both: many pairs are in memory at a time
         for metric, value in values.items():
             known = metric in ("kappa", "kappa_unbiased") and not np.isnan(value)
-            influence = by_item(influences[:, at], table.item) if known else None
+            influence = of_kappa if known else None
             yield related(key, metric, value, n=n, influence=influence, note=note if np.isnan(value) else "")
         for role, value in (("lower_bound", low), ("upper_bound", high)):
             yield related(key, "kappa", value, role=role, n=n, note=note if np.isnan(value) else "")

@@ -1,6 +1,8 @@
 """Which items does a run learn when, for good, in the order of other seeds and of people?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -8,20 +10,39 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from hf_clipdyn.benchmarks.answers import AnswerTable, right_of, stack, stack_runs
+from hf_clipdyn.benchmarks.answers import Answers, AnswerTable, codes_of, right_of, stack, stack_runs
 from hf_clipdyn.benchmarks.base import by_item, mean_by_item
 from hf_clipdyn.benchmarks.relation import ANSWERED, NUMBER_JOINS, KeyedAnswers, Relation, Seen, related
 from hf_clipdyn.benchmarks.settings import Common
-from hf_clipdyn.metrics.estimate import mean_over_pairs
-from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement, split_half_reliability
+from hf_clipdyn.metrics.estimate import Influence, Units, left_out_influence, mean_over_pairs
+from hf_clipdyn.metrics.learning_order import (
+    answer_agreement,
+    learning_order,
+    rank_agreement,
+    split_half_reliability,
+    trivial_and_impossible,
+)
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
 __all__ = ["LearningOrder"]
 
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0)}
+_OBSERVERS, _SPLITS, _GROUPS = 3, 100, 20
 _ORDER: dict[str, Any] = {"limits": (-1.0, 1.0), "neutral": 0.0, "neutral_title": "no relation"}
 _SEEDS = "seeds"
+_OF_PEOPLE = {
+    "order_of_people": ("people", "the share of people who are right"),
+    "order_of_people_within": (
+        "people, within classes",
+        "the share of people who are right, as the mean over classes",
+    ),
+    "order_of_agreement": ("people's agreement", "the share of people's most frequent answer"),
+    "order_of_entropy": (
+        "people's entropy",
+        "the entropy of people's answers; negative if easy items come first",
+    ),
+}
 
 
 class LearningOrder(Relation):
@@ -33,6 +54,7 @@ class LearningOrder(Relation):
     name = "learning_order"
     terms = KindTerms(
         title="Learning of single items",
+        question="Which images are learned when?",
         rank=210,
         terms={
             "learned": Term(
@@ -67,18 +89,30 @@ class LearningOrder(Relation):
                 meaning="Number of the first revision, from 1, by which half of the items were answered correctly.",
                 unit="revisions",
             ),
-            "order_of_people": Term(
-                title="order of learning against people",
-                meaning="Spearman's correlation, over items, between the share of revisions that are right and the "
-                "share of people who are right.",
-                **_ORDER,
-            ),
-            "order_of_people_corrected": Term(
-                title="order of learning against people, corrected",
-                meaning="The same, divided by the square root of the reliability of people's answers.",
-                neutral=0.0,
-                neutral_title="no relation",
-            ),
+            **{
+                name: term
+                for metric, (title, whose) in _OF_PEOPLE.items()
+                for name, term in (
+                    (
+                        metric,
+                        Term(
+                            title=f"order of learning against {title}",
+                            meaning="Spearman's correlation, over items, between the share of revisions that are right "
+                            f"and {whose}.",
+                            **_ORDER,
+                        ),
+                    ),
+                    (
+                        f"{metric}_corrected",
+                        Term(
+                            title=f"order of learning against {title}, corrected",
+                            meaning="The same, divided by the square root of the reliability of people's answers.",
+                            neutral=0.0,
+                            neutral_title="no relation",
+                        ),
+                    ),
+                )
+            },
             "order_of_seeds": Term(
                 title="order of learning against other seeds",
                 meaning="Spearman's correlation, over items, between the shares of revisions that are right in two "
@@ -99,9 +133,21 @@ class LearningOrder(Relation):
             "all_wrong": Term(
                 title="wrong in all seeds", meaning="Share of items that no seed answers correctly.", **_SHARE
             ),
+            "trivial": Term(
+                title="trivial items",
+                meaning="Share of items that all seeds but at most one answer correctly (Meding et al. 2022). It "
+                "depends on the number of seeds and their accuracies: compare with independent seeds.",
+                **_SHARE,
+            ),
+            "impossible": Term(
+                title="impossible items",
+                meaning="Share of items that no seed, or only one, answers correctly.",
+                **_SHARE,
+            ),
         },
         references=(
             Reference(role="chance", title="random learner of the same accuracies", joins=NUMBER_JOINS),
+            Reference(role="value", name=_SEEDS, title="all seeds"),
         ),
     )
     reads = ANSWERED
@@ -114,7 +160,7 @@ class LearningOrder(Relation):
         for key in _shared_keys(answers):
             table = stack([one[key] for one in answers])
             yield from _of_run(key, table, names)
-            yield from _against_people(key, table, people, common)
+            yield from _against_people(key, table, answers[0][key], people, common)
 
     @staticmethod
     def over_seeds(runs: Sequence[Sequence[Seen]], common: Common) -> Iterator[Number]:
@@ -124,7 +170,7 @@ class LearningOrder(Relation):
         for key in _shared_keys([one for run in answers for one in run]):
             table = stack_runs([[one[key] for one in run] for run in answers])
             yield from _of_seeds(key, table, names)
-            yield _order_of_seeds(key, table.right.mean(axis=1), common)
+            yield _order_of_seeds(key, table, common)
 
 
 def _shared_keys(answers: Sequence[KeyedAnswers]) -> list[NumberKey]:
@@ -158,28 +204,91 @@ def _share(key: NumberKey, metric: str, values: NDArray[Any], table: AnswerTable
     return related(key, metric, values.mean(), influence=mean_by_item(values, table.item), **columns)
 
 
+@dataclass(frozen=True)
+class _People:
+    """Of each item the share of people who are right, how much they agree, and how reliable both are."""
+
+    values: Mapping[str, NDArray[np.float64]]
+    reliability: Mapping[str, float]
+
+    @classmethod
+    def who_answered(cls, answers: Sequence[Answers], item: NDArray[Any]) -> "_People":
+        """From the answers of each person; NaN for an item that nobody saw."""
+        codes, right = codes_of(answers, item), right_of(answers, item)
+        summaries = {
+            "agreement": partial(_agreement, "agreement"),
+            "entropy": partial(_agreement, "entropy_corrected"),
+        }
+        return cls(
+            {"people": _mean_of_people(right)} | {name: of(codes) for name, of in summaries.items()},
+            {"people": split_half_reliability(right)}
+            | {
+                name: split_half_reliability(codes, summary=of, n_splits=_SPLITS)
+                for name, of in summaries.items()
+            },
+        )
+
+    @classmethod
+    def counted(cls, counts: NDArray[np.int64], label: NDArray[np.int64]) -> "_People":
+        """From how many gave each answer, whoever they were: halves are drawn from the answers to each item."""
+        rng, rows = np.random.default_rng(0), np.arange(len(counts))
+
+        def values(table: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+            result = answer_agreement(table)
+            shares = {"agreement": result["agreement"], "entropy": result["entropy_corrected"]}
+            return {"people": table[rows, label] / table.sum(axis=1)} | shares
+
+        half = np.stack([rng.multivariate_hypergeometric(one, one.sum() // 2) for one in counts])
+        first, second = values(half), values(counts - half)
+        with np.errstate(invalid="ignore"):
+            r = {name: float(np.corrcoef(first[name], second[name])[0, 1]) for name in first}
+        return cls(values(counts), {name: 2 * one / (1 + one) for name, one in r.items()})
+
+
+def _mean_of_people(right: NDArray[np.float64]) -> NDArray[np.float64]:
+    seen = ~np.isnan(right)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(seen, right, 0).sum(axis=0) / seen.sum(axis=0))
+
+
+def _agreement(name: str, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the numbered answers (people, items), NaN where a person gave none."""
+    options = np.unique(codes[~np.isnan(codes)])
+    return answer_agreement((codes[:, :, None] == options).sum(axis=0))[name]
+
+
 def _against_people(
-    key: NumberKey, table: AnswerTable, people: Sequence[Seen], common: Common
+    key: NumberKey, table: AnswerTable, first: Answers, people: Sequence[Seen], common: Common
 ) -> Iterator[Number]:
     answered = [one.answers[key] for one in people if key in one.answers]
-    if len(answered) < 2:
+    if first.counts is not None:
+        at = np.searchsorted(first.item, table.item)
+        known = _People.counted(first.counts[at], table.label)
+    elif len(answered) > 1:
+        known = _People.who_answered(answered, table.item)
+    else:
         return
-    right = right_of(answered, table.item)
-    seen = ~np.isnan(right).all(axis=0)
-    reliability = split_half_reliability(right[:, seen])
-    given = {
-        "confidence_level": common.confidence_level,
-        "reliability": reliability if reliability > 0 else 1.0,
-    }
-    result = rank_agreement(table.right.mean(axis=0)[seen], np.nanmean(right[:, seen], axis=0), **given)
-    low, high = result["spearman_ci"]
-    note = result["causes"].get("spearman", "")
-    ends = {"ci_low": low, "ci_high": high} if common.n_resamples else {}
-    place: dict[str, Any] = {"reference": "people", "n": result["n"], "note": note}
-    yield related(key, "order_of_people", result["spearman"], **place, **ends)
-    corrected = result["corrected"] if reliability > 0 else np.nan
-    note = note or ("" if reliability > 0 else "people's answers are not reliable")
-    yield related(key, "order_of_people_corrected", corrected, **place | {"note": note})
+    order = table.right.mean(axis=0)
+    for metric in _OF_PEOPLE:
+        name = metric.removeprefix("order_of_").removesuffix("_within")
+        values, reliability = known.values[name], known.reliability[name]
+        seen, reliable = ~np.isnan(values), reliability > 0
+        result = rank_agreement(
+            order[seen],
+            values[seen],
+            groups=table.label[seen] if metric.endswith("_within") else None,
+            reliability=reliability if reliable else 1.0,
+            confidence_level=common.confidence_level,
+        )
+        low, high = result["spearman_ci"]
+        note = result["causes"].get("spearman", "")
+        ends = {"ci_low": low, "ci_high": high} if common.n_resamples else {}
+        place: dict[str, Any] = {"reference": "people", "n": result["n"]}
+        yield related(key, metric, result["spearman"], note=note, **place, **ends)
+        note = note or ("" if reliable else "people's answers are not reliable")
+        yield related(
+            key, f"{metric}_corrected", result["corrected"] if reliable else np.nan, note=note, **place
+        )
 
 
 def _of_seeds(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Iterator[Number]:
@@ -189,6 +298,7 @@ def _of_seeds(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Itera
         place: dict[str, Any] = {"at": name, "reference": _SEEDS, "n": n}
         yield _share(key, "all_right", shares == 1, table, **place)
         yield _share(key, "all_wrong", shares == 0, table, **place)
+        yield from _of_ends(key, table.right[:, at], table.item, **place)
         ratio = result["bimodality_ratio"][at]
         note = "" if ratio == ratio else "all seeds are right, or wrong, on all items"
         known = None if note else by_item(_of_bimodality(shares), table.item)
@@ -199,6 +309,16 @@ def _of_seeds(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Itera
             yield related(key, metric, expected, role="chance", note=cause, **place)
 
 
+def _of_ends(key: NumberKey, right: NDArray[np.bool_], item: NDArray[Any], **place: Any) -> Iterator[Number]:
+    """What all observers but at most one have right, or wrong."""
+    if len(right) < _OBSERVERS:
+        return
+    result, numbers = trivial_and_impossible(right), right.sum(axis=0)
+    for metric, hit in (("trivial", numbers >= len(right) - 1), ("impossible", numbers <= 1)):
+        yield related(key, metric, result[metric], influence=mean_by_item(hit, item), **place)
+        yield related(key, metric, result[f"{metric}_null"], role="chance", **place)
+
+
 def _of_bimodality(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """What each item contributes to Var(q)/(p (1 - p)) for shares q with mean p, in the first order."""
     p, deviations = shares.mean(), shares - shares.mean()
@@ -207,16 +327,34 @@ def _of_bimodality(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((np.square(deviations) - variance - slope * deviations) / largest / len(shares))
 
 
-def _order_of_seeds(key: NumberKey, accessibility: NDArray[np.float64], common: Common) -> Number:
-    """The mean over pairs of seeds, whose interval is that of the seeds."""
+def _order_of_seeds(key: NumberKey, table: AnswerTable, common: Common) -> Number:
+    """The mean over pairs of seeds, with an interval crossed over seeds and groups of items that are left out."""
+    accessibility = table.right.mean(axis=1)
     pairs = list(combinations(range(len(accessibility)), 2))
     columns: dict[str, Any] = {"reference": _SEEDS, "n": accessibility.shape[1]}
     if any(np.ptp(one) == 0 for one in accessibility):
         return related(key, "order_of_seeds", np.nan, note="a run learns all items alike", **columns)
-    between = np.asarray(np.corrcoef(rankdata(accessibility, axis=1)))
-    result = mean_over_pairs(
-        [between[pair] for pair in pairs], pairs, confidence_level=common.confidence_level
-    )
+
+    def correlations(kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        between = np.corrcoef(rankdata(accessibility[:, kept], axis=1))
+        return np.array([between[pair] for pair in pairs])
+
+    groups = _groups_of(table.cluster)
+    n_groups = int(groups.max()) + 1
+    with np.errstate(invalid="ignore"):
+        left_out = np.array([correlations(groups != one).mean() for one in range(n_groups)])
+    units = Units("groups of items", np.arange(n_groups)[:, None], n_groups)
+    known = Influence.on(units, left_out_influence(left_out))
+    values = correlations(groups >= 0)
+    result = mean_over_pairs(values, pairs, known, confidence_level=common.confidence_level)
     low, high = result["ci"]
     ends = {"ci_low": low, "ci_high": high} if common.n_resamples and len(pairs) > 1 else {}
     return related(key, "order_of_seeds", result["value"], **columns, **ends)
+
+
+def _groups_of(clusters: NDArray[Any]) -> NDArray[np.int64]:
+    """At most 20 groups of the clusters (items, ways) of the way with the fewest."""
+    codes = [np.unique(one, return_inverse=True)[1].reshape(-1) for one in clusters.astype(str).T]
+    fewest = min(codes, key=lambda one: int(one.max()))
+    shuffled = np.random.default_rng(0).permutation(int(fewest.max()) + 1)
+    return np.asarray(shuffled[fewest] % _GROUPS, np.int64)

@@ -1,7 +1,7 @@
 """When does a layer settle? Similarity of embeddings and hidden states between revisions and seeds."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import by_item
-from hf_clipdyn.benchmarks.relation import Relation, Seen, related
+from hf_clipdyn.benchmarks.relation import Relation, Seen, mean_of_seeds, related
 from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.mutual_knn import nearest_neighbours
-from hf_clipdyn.metrics.representation import Prepared, debiased_cka, progress, similarity
+from hf_clipdyn.metrics.phases import settling
+from hf_clipdyn.metrics.representation import Prepared, progress, representation_similarity, similarity
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
@@ -23,6 +24,8 @@ _COLUMNS = ("item", "probe", "layer", "vector")
 _NEIGHBOURS, _AMONG = 10, 500  # images, the first ones; the time grows with their square
 _FEWEST = 12  # images, so that each has other items beside its neighbours
 _KEY = ("metric", "probe", "layer", "reference")
+_REVISIONS = 3
+_READOUTS = {"": "cka_debiased", "angular": "angular_shape_distance"}
 _WITH_ERROR = ("cka_debiased", "angular_shape_distance")
 
 
@@ -35,6 +38,7 @@ class Representation(Relation):
     name = "representation"
     terms = KindTerms(
         title="Change of the representation",
+        question="When does each layer settle?",
         rank=220,
         terms={
             "cka_debiased": Term(
@@ -50,6 +54,18 @@ class Representation(Relation):
                 title="progress of the layer",
                 meaning="Debiased CKA with the last revision, relative to that of the first one: 0 at the start, 1 at "
                 "the end. The CKA itself favours lower layers, which resemble their end before training.",
+                by_layer=True,
+            ),
+            "mean_progress": Term(
+                title="mean progress of the layer",
+                meaning="Mean of the progress over octaves of samples: larger for a layer that settles earlier. "
+                "Undefined if the untrained layer is above .9 already.",
+            ),
+            "lower_minus_upper": Term(
+                title="lower layers settle earlier",
+                meaning="Mean progress of the lower half of the layers minus that of the upper half.",
+                neutral=0.0,
+                neutral_title="at once",
             ),
             "angular_shape_distance": Term(
                 title="angular shape distance",
@@ -65,6 +81,7 @@ class Representation(Relation):
                 limits=(0.0, 1.0),
             ),
         },
+        variants={"angular": "by the angular shape distance"},
         references=(Reference(role="chance", title="chance", joins=_KEY),),
     )
     reads = ("geometry",)
@@ -81,19 +98,21 @@ class Representation(Relation):
 
     @staticmethod
     def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
-        """The progress of each layer from the first revision to the last."""
+        """The progress of each layer from the first revision to the last, and which layers settle earlier."""
         del common
-        last = run[-1].derived(_places).layers
-        similar: dict[NumberKey, list[float]] = {key: [] for key in last}
-        for one in run:
-            own = one.derived(_places).layers
-            for key, layer in last.items():
-                same = key in own and np.array_equal(own[key].items, layer.items)
-                similar[key].append(debiased_cka(own[key].rows, layer.rows) if same else np.nan)
-        for key, values in similar.items():
-            for one, value in zip(run, progress(values, values[0]), strict=True):
-                note = "" if value == value else "the layer was not read in all revisions, or does not change"
-                yield related(key, "progress", value, at=one.cell.revision, n=len(last[key].items), note=note)
+        to_last = _to_last(run, lambda a, b: similarity(a.rows, b.rows))
+        for key, (items, results) in to_last.items():
+            yield from _progress(key, items, results, run)
+        for key, result in _settling(run, to_last).items():
+            yield from _settled(key, result)
+
+    @staticmethod
+    def over_seeds(runs: Sequence[Sequence[Seen]], common: Common) -> Iterator[Number]:
+        """Whether lower layers settle earlier, over seeds."""
+        each = [_settling(run, _to_last(run, _without_errors)) for run in runs]
+        for key in each[0]:
+            values = [one[key]["lower_minus_upper"] if key in one else np.nan for one in each]
+            yield mean_of_seeds(key, "lower_minus_upper", values, common)
 
 
 class _Layer:
@@ -127,6 +146,10 @@ class _Places:
         return sum(4 * one.vectors.nbytes + len(one.items[:_AMONG]) ** 2 for one in self.layers.values())
 
 
+_ToLast = dict[NumberKey, tuple[NDArray[np.int64], list[dict[str, Any]]]]
+"""Items, and the similarity of each revision with the last one, by layer."""
+
+
 def _places(seen: Seen) -> _Places:
     trials = seen.trials(_COLUMNS).sort_values("item", kind="stable")
     layers = {}
@@ -145,6 +168,65 @@ def _shared(first: _Layer, second: _Layer) -> tuple[_Layer, _Layer]:
     items = np.intersect1d(first.items, second.items)
     a, b = (_Layer(items, one.vectors[np.searchsorted(one.items, items)]) for one in (first, second))
     return a, b
+
+
+def _without_errors(a: _Layer, b: _Layer) -> dict[str, Any]:
+    return representation_similarity(a.vectors, b.vectors, n_resamples=0)
+
+
+def _to_last(run: Sequence[Seen], alike: Callable[[_Layer, _Layer], dict[str, Any]]) -> _ToLast:
+    """The similarity of each layer with the last revision, at each; only of layers that all revisions have."""
+    last, found = run[-1].derived(_places).layers, _ToLast()
+    for one in run:
+        own = one.derived(_places).layers
+        for key, layer in last.items():
+            if key in own and np.array_equal(own[key].items, layer.items):
+                results = found.setdefault(key, (layer.items, []))[1]
+                results.append(alike(own[key], layer))
+    return {key: one for key, one in found.items() if len(one[1]) == len(run)}
+
+
+def _progress(
+    key: NumberKey, items: NDArray[np.int64], results: Sequence[Mapping[str, Any]], run: Sequence[Seen]
+) -> Iterator[Number]:
+    """With the jackknife of the two similarities that each is made of."""
+    similar = np.array([one["cka_debiased"] for one in results])
+    known, left = np.array([one["influences"]["cka_debiased"] for one in results]), 1 - similar[0]
+    influences = (known * left - known[0] * (1 - similar)[:, None]) / left**2 if left > 0 else known * np.nan
+    for one, value, influence in zip(run, progress(similar, similar[0]), influences, strict=True):
+        note = "" if value == value else "the layer does not change"
+        given = None if note or np.isnan(influence).any() else by_item(influence, items)
+        yield related(key, "progress", value, at=one.cell.revision, n=len(items), influence=given, note=note)
+
+
+def _settling(run: Sequence[Seen], to_last: _ToLast) -> dict[NumberKey, dict[str, Any]]:
+    """`settling` of the hidden layers above the first, by the CKA and by the angular distance."""
+    layers = sorted(
+        ((key.layer, results) for key, (_, results) in to_last.items() if key.layer),
+        key=lambda one: one[0],
+    )
+    samples = [one.cell.samples_seen for one in run]
+    found: dict[NumberKey, dict[str, Any]] = {}
+    for variant, metric in _READOUTS.items() if layers else ():
+        curves = np.array([[one[metric] for one in results] for _, results in layers])
+        key = NumberKey(metric="", probe="hidden", variant=variant)
+        found[key] = {"layers": [layer for layer, _ in layers]}
+        if samples[0] != 0 or len(run) < _REVISIONS or None in samples:
+            cause = "the run has no untrained revision and two trained ones whose samples are known"
+            undefined = {"mean_progress": [np.nan] * len(layers), "lower_minus_upper": np.nan}
+            found[key] |= undefined | {"causes": dict.fromkeys(undefined, cause)}
+        else:
+            similar = curves if metric == "cka_debiased" else 1 - curves / (np.pi / 2)
+            found[key] |= settling(similar, np.array(samples, np.float64))
+    return found
+
+
+def _settled(key: NumberKey, result: Mapping[str, Any]) -> Iterator[Number]:
+    for layer, value in zip(result["layers"], result["mean_progress"], strict=True):
+        note = result["causes"].get("mean_progress", "") if np.isnan(value) else ""
+        yield related(replace(key, layer=layer), "mean_progress", value, note=note)
+    note = result["causes"].get("lower_minus_upper", "")
+    yield related(key, "lower_minus_upper", result["lower_minus_upper"], note=note)
 
 
 def _similarities(key: NumberKey, first: _Layer, second: _Layer) -> Iterator[Number]:

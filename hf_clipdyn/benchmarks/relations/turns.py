@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.phases import seed_to_step_variance, segmented_regression, two_lines
 from hf_clipdyn.results.row import Number, NumberKey
-from hf_clipdyn.results.terms import KindTerms, Term
+from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
 __all__ = ["Turns"]
 
@@ -34,6 +34,7 @@ class Turns(Relation):
     name = "turns"
     terms = KindTerms(
         title="Turns of the trajectory",
+        question="Do the curves turn, and in every seed?",
         rank=225,
         terms={
             "break": Term(
@@ -76,6 +77,7 @@ class Turns(Relation):
                 log=True,
             ),
         },
+        references=(Reference(role="value", name=_SEEDS, title="all seeds"),),
     )
     reads = ("distortion", "jnd", "quality", "retrieval", "shape_bias", "similarity", "zero_shot")
 

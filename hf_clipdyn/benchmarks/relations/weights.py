@@ -33,6 +33,7 @@ class Weights(Relation):
     name = "weights"
     terms = KindTerms(
         title="Way of the weights",
+        question="How far and how straight do the weights move?",
         rank=230,
         draws="weights",
         terms={
@@ -66,7 +67,7 @@ class Weights(Relation):
                 meaning="Distance from start to end divided by the length of the first weights.",
             ),
         },
-        subsets={"image": "image encoder", "text": "text encoder"},
+        subsets={"": "whole model", "image": "image encoder", "text": "text encoder"},
     )
     reads = WEIGHTS
 

@@ -76,5 +76,5 @@ def charts() -> dict[str, type[Chart]]:
     return known
 
 
-_TAKEN = ("summary", "stimuli", "tryit")
+_TAKEN = ("summary", "stimuli", "tryit", "lessons")
 """Names of what the report itself draws."""

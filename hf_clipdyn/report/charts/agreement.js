@@ -2,7 +2,7 @@
 
 registerView({
   name: "agreement",
-  title: "Who fails on the same images?",
+  title: "Each revision with each other",
   rank: 10,
   wide: true,
   applies: (benchmark) => Boolean(DATA.parts.agreement?.[benchmark.name]),

@@ -1,5 +1,6 @@
 """Which revisions fail on the same images: error consistency of each with each, and with every person."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.relation import SORT
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.metrics.error_consistency import kappa_forms
 from hf_clipdyn.report.answers import (
@@ -24,6 +26,7 @@ from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.maps import Map, draw_maps
 from hf_clipdyn.report.page.views import evenly
 from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.words import json_object
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.statistics.trajectories import Trajectory
 
@@ -37,12 +40,7 @@ _MOST_FIGURES = 6
 _MOST_REVISIONS = 40  # of a run
 _MOST_CELLS = 60_000  # of all matrices of one benchmark
 _IN = 1000  # kappas are whole numbers of this fraction
-_MEANS = (
-    "previous",
-    "last",
-    "people",
-    "seeds",
-)  # whom the rows name; all other names are people, seeds or arms
+_MEAN = "people"  # the row of all people together
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,21 +152,25 @@ def _of_rows(study: Study, related: Related, run: str, numbers: Numbers) -> dict
 
 
 def _of_pairs(members: list[Trajectory]) -> _Matrix:
-    points = {number.reference: number.points for number in members}
-    every = pd.concat(points.values()).drop_duplicates("order").sort_values("order")
+    by_sort: dict[str, dict[str, pd.DataFrame]] = defaultdict(dict)
+    for number in members:
+        by_sort[(json_object(number.settings) or {}).get(SORT, "")][number.reference] = number.points
+    every = pd.concat([number.points for number in members]).drop_duplicates("order").sort_values("order")
     orders, revisions = every["order"].tolist(), every["revision"].astype(str).tolist()
-    people = sorted(name for name in points if name not in _MEANS and not name.startswith(("seed ", "arm ")))
-    n, last = len(orders), len(orders) - 1
-    kappa = np.full((n + len(people),) * 2, np.nan)
-    for name, each in points.items():
+    persons = {name: each for name, each in sorted(by_sort["people"].items()) if name != _MEAN}
+    n, places = len(orders), range(len(orders))
+    kappa = np.full((n + len(persons),) * 2, np.nan)
+    others = [
+        *((each, [place - 1 for place in places]) for each in by_sort["previous"].values()),
+        *((each, [n - 1] * n) for each in by_sort["last"].values()),
+        *((each, [n + at] * n) for at, each in enumerate(persons.values())),
+    ]
+    for each, other in others:
         for order, value in zip(each["order"], each["value"], strict=True):
             at = orders.index(order)
-            other = {"previous": at - 1, "last": last}.get(
-                name, n + people.index(name) if name in people else -1
-            )
-            if other >= 0:
-                kappa[at, other] = kappa[other, at] = value
-    return _Matrix(revisions, people, kappa, [], 0)
+            if other[at] >= 0:
+                kappa[at, other[at]] = kappa[other[at], at] = value
+    return _Matrix(revisions, list(persons), kappa, [], 0)
 
 
 def _packed(matrix: _Matrix | None) -> Mapping[str, Any] | None:

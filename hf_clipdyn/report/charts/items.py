@@ -25,7 +25,7 @@ from hf_clipdyn.results.row import NumberKey
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Items"]
+__all__ = ["Items", "learning_of"]
 
 _METRIC = "learned"
 _MOST_NUMBERS = 4  # of one benchmark
@@ -69,7 +69,7 @@ class Items(Chart):
         for related, numbers in related_numbers(study, LearningOrder, _METRIC, _MOST_NUMBERS).items():
             by_run = run_answers(study, related, numbers, 1)
             for key, answers in list(next(iter(by_run.values()), {}).items())[:1]:
-                learning, example = _learning(answers), numbers[key]
+                learning, example = learning_of(answers), numbers[key]
                 shown, total = len(learning.item), learning.total
                 maps.append(
                     Map(
@@ -103,7 +103,7 @@ class Items(Chart):
             by_run = run_answers(study, related, numbers)
             names = class_names(related.dataset, related.kind.schemas) if by_run else ()
             maps = {
-                run: {key: _packed(_learning(one), names) for key, one in of_run.items()}
+                run: {key: _packed(learning_of(one), names) for key, one in of_run.items()}
                 for run, of_run in by_run.items()
             }
             if not maps:
@@ -128,7 +128,8 @@ def _affordable(numbers: Numbers, maps: dict[str, dict[NumberKey, dict[str, Any]
     return list(numbers)[: max(1, len(numbers) * _MOST_LETTERS // max(letters, 1))]
 
 
-def _learning(answers: RunAnswers) -> _Learning:
+def learning_of(answers: RunAnswers) -> _Learning:
+    """The images that the map shows, and when each is learned."""
     right = answers.right
     learned = learning_order(right[None], n_resamples=0)
     first = np.array(learned["first_learned"][0])

@@ -1,4 +1,4 @@
-"""Layer by layer over training: what is decodable of shape minus texture, and how near a layer is to its end.
+"""Layer by layer over training: the numbers whose usual chart this is.
 
 The page draws every number that has layers itself.
 """
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Layers"]
 
-_SHOWN = {
-    ("decodability", "shape_minus_texture"): "",
-    ("representation-geometry", "cka_debiased"): "last",
-    ("representation-geometry", "progress"): "",
-}
-"""Kind and metric, with the revision that it relates to."""
 _MOST_FIGURES = 6
 
 
@@ -34,11 +28,11 @@ class Layers(Chart):
     @classmethod
     def draw(cls, study: Study, width: float) -> "Figure | None":
         """A map for each metric and data set that has two layers or more."""
-        groups: dict[tuple[str, str, str], list[Trajectory]] = defaultdict(list)
+        groups: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
         for number in study.trajectories:
-            known = _SHOWN.get((number.kind, number.metric)) == number.reference
-            if known and number.is_value and number.layer is not None and number.run == study.runs[0]:
-                groups[number.metric, number.dataset, number.variant].append(number)
+            layered = number.term.by_layer and number.layer is not None
+            if layered and number.is_value and number.run == study.runs[0]:
+                groups[(*number.benchmark, number.metric, number.variant, number.reference)].append(number)
         maps = [
             _map(members, place_words(study, members[0])) for members in groups.values() if len(members) > 1
         ]

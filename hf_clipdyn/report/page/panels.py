@@ -31,17 +31,19 @@ __all__ = [
     "step_words",
 ]
 
-FACETS = ("metric", "variant", *DETAILS, "setup")
+FACETS = ("metric", "variant", "reference", *DETAILS, "setup")
 """What can differ between the numbers of a benchmark, in the order of the selects."""
-_SPLITS = FACETS[FACETS.index("probe") :]
+_SPLITS = ("reference", *FACETS[FACETS.index("probe") :])
 _WORDS = {
     "texts": {"own": "of each revision", "last": "of the last revision"},
     "condition": {"": "all conditions", "none": "untouched images"},
     "variant": {"": "default"},
+    "reference": {"": "none"},
     "subset": {"": "all items"},
     "probe": {"": "none"},
     "setup": {"": "usual"},
 }
+_MOST_LINES = 8  # of what has no order, unless a reader asks for more
 _LONGEST_UNIT = 4  # letters that fit into a select
 
 
@@ -99,19 +101,26 @@ def plan_choices(numbers: Sequence[Number], *, several_runs: bool) -> list[dict[
         own = [number for number in numbers if not joined or number.facets[joined] is not None]
         splits = [name for name in _SPLITS if name != joined and form in ("training", "levels")]
         alike = {split: _grouped(own, names, split) for split in splits}
-        for members in _grouped(_by_preference(own, names, mains), names).values():
+        ordered = _by_preference(own, names, mains)
+        if form == "layers":
+            ordered.sort(key=lambda number: not number.example.term.by_layer)
+        for members in _grouped(ordered, names).values():
             if joined and len({number.facets[joined] for number in members}) < least:
                 continue
+            if form == "layers" and all(len(run.points) < 2 for number in members for run in number.runs):
+                continue
             first = members[0]
-            lines = {"run": _in_order(members, joined)}
+            lines, sizes = {"run": _in_order(members, joined)}, {"run": 1}
             for split, groups in alike.items():
                 group = groups[_key(first, names, split)]
                 if joined:  # two conditions may have two axes
                     group = [other for other in group if other.example.level_axis == first.example.level_axis]
                 parts = _grouped(_in_order(group, split), [split])
                 if len(parts) > 1:
+                    sizes[split] = 1 if split in RAMPS else len(parts)
                     lines[split] = [number for part in parts.values() for number in _in_order(part, joined)]
-            panel: dict[str, Any] = {"form": form, "split": next(filter(lines.__contains__, usual), "run")}
+            split = next(name for name in usual if sizes.get(name, math.inf) <= _MOST_LINES)
+            panel: dict[str, Any] = {"form": form, "split": split}
             panel["lines"] = {split: [number.place for number in line] for split, line in lines.items()}
             if joined == "level":
                 panel["axis"] = level_axis(
@@ -235,6 +244,8 @@ def facet_words(number: Number, name: str) -> str:
     terms = example.terms
     if name == "metric":
         return example.term.title
+    if name == "reference" and value:
+        return example.reference_terms.title
     if name not in RAMPS:
         known: Mapping[str, str] = {
             "variant": terms.variants,

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from hf_clipdyn.benchmarks.relation import SORT
 from hf_clipdyn.report.axis import choose_axis, run_revisions
 from hf_clipdyn.report.page.panels import FACETS, Number, facet_words, plan_choices
 from hf_clipdyn.report.plan import RAMPS, groups_of_seeds
@@ -204,6 +205,8 @@ def _benchmark(study: Study, name: str, numbers: Iterable[Number]) -> dict[str, 
         "name": name,
         "anchor": anchor(name),
         "title": first.benchmark_title,
+        "question": terms.question,
+        "of": f"{terms.of or terms.title}: {first.dataset_title}",
         "synthetic": data.synthetic,
         "proxy": terms.proxy,
         "human": {metric: value for metric, value in data.human_reference.items() if metric in metrics},
@@ -337,9 +340,12 @@ def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
         if group["settings"].nunique() > 1:
             settings = [json_object(text) or {} for text in group["settings"].unique()]
             shared = [
-                name
-                for name in settings[0]
-                if all(other.get(name) == settings[0][name] for other in settings)
+                SORT,  # the reference says it
+                *(
+                    name
+                    for name, value in settings[0].items()
+                    if all(one.get(name) == value for one in settings)
+                ),
             ]
             parts.append(group["settings"].map(lambda text, shared=shared: bare(json_words(text, shared))))
         if group["edition"].nunique() > 1:

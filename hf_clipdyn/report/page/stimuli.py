@@ -6,13 +6,12 @@ model. The pictures come from the data sets on this machine, and nothing is down
 
 import base64
 import hashlib
-import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import datasets
 import numpy as np
@@ -21,16 +20,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_clipdyn.benchmarks.base import Kind
-from hf_clipdyn.benchmarks.gallery import KEPT_MAP, Gallery
-from hf_clipdyn.data.images import decode_image
+from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
+from hf_clipdyn.report.page.sheets import Sheet, maps_sheet, thumbnail
 from hf_clipdyn.report.page.views import gallery_cells, label_names, local_source, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
-__all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
+__all__ = ["MOST_BYTES", "StimuliChoice", "forbidden", "payload", "stimuli_choice"]
 
 StimuliChoice = Literal["none", "thumbnails"]
 """What a report shows of the stimuli themselves; the answers to them are always shown."""
@@ -42,11 +41,6 @@ _MOST_OF_ONE = 900_000  # bytes of one benchmark
 _MOST_ITEMS = 240
 _FEW_ITEMS = 24  # rather than fewer, other ways of asking are left out
 _CANDIDATES = 4_000  # stimuli among which those that change are sought
-_MOST_MAPPED = 100  # revisions of a run whose maps are shown
-_SIDE = 96  # pixels of a thumbnail; smaller images are kept as they are
-_SMALL = 64
-_WEBP_QUALITY = 75
-_TILE = 16  # side of the blocks that WebP compresses, so that maps do not leak into each other
 
 Rows = pd.Index
 
@@ -229,7 +223,7 @@ class _Shelf:
         except UnknownNameError:
             return cls(None, f"The data set {album.dataset} is not known here.", (), album.gallery)
         metadata, classes = builder.metadata, tuple(getattr(builder, "classes", ()))
-        why = _forbidden(metadata, stimuli)
+        why = forbidden(metadata, stimuli)
         if why and (classes or not _numbered(album.gallery)):
             return cls(None, why, classes, album.gallery)
         given = data_dirs.get(album.dataset)
@@ -270,7 +264,7 @@ class _Shelf:
         cell = self._column(column)[self.row(at, item)][column]
         key = _file_key(cell)
         if key not in self.thumbnails:
-            self.thumbnails[key] = _thumbnail(cell)
+            self.thumbnails[key] = thumbnail(cell)
         return key if self.thumbnails[key] is not None else None
 
 
@@ -279,7 +273,8 @@ def _numbered(gallery: Gallery) -> bool:
     return gallery.answer == "class" and truth is not None and pd.api.types.is_numeric_dtype(truth)
 
 
-def _forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
+def forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
+    """Why the images of a data set are not shown; empty if they are."""
     if stimuli == "none":
         return "The report was written without pictures (--stimuli none)."
     if not facts.may_redistribute:
@@ -317,18 +312,6 @@ def _file_key(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return ""
     return str(cell["path"]) if cell["bytes"] is None else hashlib.sha256(cell["bytes"]).hexdigest()
-
-
-def _thumbnail(cell: Mapping[str, Any] | None) -> Image.Image | None:
-    if cell is None:
-        return None
-    try:
-        image = decode_image(cell).convert("RGB")
-    except OSError:
-        return None
-    if max(image.size) > _SMALL:
-        image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    return image
 
 
 # --- the part of one benchmark -------------------------------------------------------------------------------
@@ -408,7 +391,7 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
     gallery, items = album.gallery, album.items[list(chosen)]
     frames = [by_way[way].loc[items] for by_way in album.answers.values() for way in ways if way in by_way]
     names = _Names.of(gallery, items, frames)
-    sheet = _Sheet(shelf.thumbnails)
+    sheet = Sheet(shelf.thumbnails)
     places = [
         [sheet.place(shelf.thumbnail(at, int(item))) for at in range(len(gallery.pictures))] for item in items
     ]
@@ -425,13 +408,13 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
         "people": column(gallery.people, names.positions),
         "share": column(gallery.people_share, _rounded),
         "group": column(gallery.groups, lambda values: [str(value)[:100] for value in values]),
-        "peopleMap": None if looked is None else _maps_of(looked.reindex(items).to_frame()),
+        "peopleMap": None if looked is None else maps_sheet(looked.reindex(items).to_frame()),
     }
     runs = {
         run: {
             "revisions": album.revisions[run],
             "answers": [names.encoded(by_way[way].loc[items]) if way in by_way else None for way in ways],
-            "maps": [_maps_of(maps[way].loc[items]) if way in maps else None for way in ways],
+            "maps": [maps_sheet(maps[way].loc[items]) if way in maps else None for way in ways],
         }
         for run, by_way, maps in ((run, by_way, album.maps[run]) for run, by_way in album.answers.items())
     }
@@ -525,82 +508,3 @@ class _Names:
 
 def _key(value: Any) -> str | int:
     return value if isinstance(value, str) else int(value)
-
-
-# --- sheets of pictures --------------------------------------------------------------------------------------
-
-
-class _Sheet:
-    """Thumbnails, by their key, in one image, which is smaller than one file for each."""
-
-    def __init__(self, thumbnails: Mapping[str, Image.Image | None]) -> None:
-        self._thumbnails = thumbnails
-        self._keys: dict[str, int] = {}
-
-    def place(self, key: str | None) -> int | None:
-        """Number of a thumbnail in the sheet."""
-        return None if key is None else self._keys.setdefault(key, len(self._keys))
-
-    @property
-    def _images(self) -> list[Image.Image]:
-        return [cast("Image.Image", self._thumbnails[key]) for key in self._keys]
-
-    @property
-    def is_small(self) -> bool:
-        """Whether the images are so small that they are shown enlarged, pixel by pixel."""
-        return bool(self._keys) and max(max(image.size) for image in self._images) <= _SMALL
-
-    def packed(self) -> dict[str, Any] | None:
-        """The sheet as a data URI, and [x, y, width, height] of each thumbnail; None without any."""
-        images = self._images
-        if not images:
-            return None
-        width, height = (max(image.size[axis] for image in images) for axis in (0, 1))
-        columns = math.ceil(math.sqrt(len(images)))
-        sheet = Image.new("RGB", (columns * width, math.ceil(len(images) / columns) * height))
-        boxes = []
-        for number, image in enumerate(images):
-            corner = (number % columns) * width, (number // columns) * height
-            sheet.paste(image, corner)
-            boxes.append([*corner, *image.size])
-        return {"uri": _data_uri(sheet), "boxes": boxes}
-
-
-def _maps_of(frame: pd.DataFrame) -> dict[str, Any] | None:
-    """Small maps as a sheet: a row per stimulus, a column per revision; None if there is none.
-
-    ``columns`` are the positions of the revisions that have a column, ``missing`` the stimuli without any map.
-    """
-    n = frame.shape[1]
-    columns = np.unique(np.linspace(0, n - 1, min(n, _MOST_MAPPED)).astype(np.int64)).tolist()
-    sheet = np.zeros((_TILE * len(frame), _TILE * len(columns)), np.uint8)
-    rows, across = KEPT_MAP
-    missing = []
-    for place in range(len(frame)):
-        maps = [_map_of(frame.iat[place, column]) for column in columns]
-        if all(small is None for small in maps):
-            missing.append(place)
-        for at, small in enumerate(maps):
-            if small is not None:
-                tile = np.pad(small, ((0, _TILE - rows), (0, _TILE - across)), mode="edge")
-                sheet[_TILE * place : _TILE * (place + 1), _TILE * at : _TILE * (at + 1)] = tile
-    if len(missing) == len(frame):
-        return None
-    uri, tiles = _data_uri(Image.fromarray(sheet)), {"tile": _TILE, "width": across, "height": rows}
-    return {"uri": uri, "columns": columns, "missing": missing, **tiles}
-
-
-def _map_of(value: Any) -> NDArray[np.uint8] | None:
-    """A map as it is kept; None for anything else."""
-    if not isinstance(value, bytes) or len(value) != KEPT_MAP[0] * KEPT_MAP[1]:
-        return None
-    return np.frombuffer(value, np.uint8).reshape(KEPT_MAP)
-
-
-def _data_uri(image: Image.Image) -> str:
-    """An image as the smaller one of PNG and WebP."""
-    png, webp = io.BytesIO(), io.BytesIO()
-    image.save(png, "PNG")  # optimize takes twice the time for one hundredth of the bytes
-    image.convert("RGB").save(webp, "WEBP", quality=_WEBP_QUALITY, method=4)
-    name, data = min((("png", png.getvalue()), ("webp", webp.getvalue())), key=lambda kept: len(kept[1]))
-    return f"data:image/{name};base64,{base64.b64encode(data).decode('ascii')}"

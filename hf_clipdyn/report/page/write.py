@@ -4,6 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +18,7 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
-from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
+from hf_clipdyn.report.figures import MOST_MARKED, figures_meanwhile, page_figures
 from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.payload import payload
@@ -42,8 +43,8 @@ _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 
 _PATH, _DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d)\d+")
 _LINE_BREAK = re.compile(r"\s*\n\s*")
-_COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
-"""A line of the program that is a comment; the page leaves it out."""
+_COMMENT = re.compile(r"^ *(?://.*|/\*\*[\s\S]*?\*/)\n", re.MULTILINE)
+"""A comment of the program with lines of its own; the page leaves it out."""
 _PLAIN = " =:/;,()!*@$+?-_.~|{}"
 """What may stand in an address of data inside an attribute as it is."""
 
@@ -80,7 +81,8 @@ def write_report(
         figure_width: ``column`` (3.35 inches), ``page`` (7 inches), or ``auto``: by the number of panels.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
-        try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
+        try_it: put the image encoder of every revision into the page, which then answers to images of the reader's, and
+            show which training images came just before an image was learned. The
             table must be of one run of a small CLIP; at most 4 MB more.
         store: for ``try_it``, the folder of a local store with the revisions. Default: the run beside the table, or as
             for `list_revisions`.
@@ -107,20 +109,21 @@ def write_report(
         )
         output.mkdir(parents=True, exist_ok=True)
         # What cannot be read stops here, before the figures.
-        part = _try_it(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
+        parts = _read_models(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else {}
         look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
-        drawn = (
-            write_figures(study, output / "figures", **look) if figures else {}
-        )  # a wrong style stops here
-        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=part)
+        drawing: AbstractContextManager[dict[str, bytes]] = (
+            figures_meanwhile(study, output / "figures", **look) if figures else nullcontext({})
+        )
+        with drawing as drawn:  # a wrong style stops here
+            text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, **parts)
         write_atomically(page, text)
     return page
 
 
-def _try_it(study: Study, **options: Any) -> dict[str, Any]:
-    from hf_clipdyn.report.page import tryit  # it reads models, which needs torch
+def _read_models(study: Study, **options: Any) -> dict[str, Any]:
+    from hf_clipdyn.report.page import lessons, tryit  # they read models, which needs torch
 
-    return tryit.payload(study, **options)
+    return {"try_it": tryit.payload(study, **options), "lessons": lessons.payload(study, **options)}
 
 
 def _is_page(path: Path) -> bool:
@@ -136,17 +139,19 @@ def render(
     title: str | None = None,
     drawn: Mapping[str, bytes] | None = None,
     try_it: Mapping[str, Any] | None = None,
+    lessons: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as one text; arguments as of `write_report`.
 
-    ``drawn`` is what `write_figures` returns, ``try_it`` what `tryit.payload` does.
+    ``drawn`` is what `figures_meanwhile` gives, ``try_it`` and ``lessons`` what `tryit.payload` and `lessons.payload`
+    do.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     known = charts()
     parts = {name: chart.payload(study) for name, chart in known.items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
-    parts["tryit"] = try_it
+    parts |= {"tryit": try_it, "lessons": lessons}
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):

@@ -101,7 +101,7 @@ function draw(element, traces, layout = {}, { alt = "", height = 340, marks = nu
   element._drawnWidth = width;
   const base = merged({ ...baseLayout(height), width, autosize: false }, layout);
   if (marks) {
-    const room = labelRoom(marks().labels ?? []);
+    const room = labelRoom(marks().labels ?? [], width);
     base.margin = { ...base.margin, r: Math.max(base.margin.r, room) };
   }
   Plotly.react(element, traces, base, CONFIG);

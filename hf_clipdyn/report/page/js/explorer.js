@@ -6,7 +6,7 @@
 //   detailOf(number, ...but)                 what distinguishes a number from the plainest one, in words
 //   frameOf(element, height)                 {bar, chart, note}: choices, a chart, and words below it
 
-const LABELS = { metric: "Metric", over: "Over", variant: "Variant", texts: "Texts", probe: "Probe", layer: "Layer", subset: "Subset",
+const LABELS = { metric: "Metric", over: "Over", variant: "Variant", reference: "With", texts: "Texts", probe: "Probe", layer: "Layer", subset: "Subset",
   condition: "Condition", level: "Level", parameter: "Parameter", setup: "Setup" };
 const RAMPS = ["level", "layer", "parameter"];
 const JOINED = { levels: "level", curves: "level", layers: "layer" }; // along it, a panel has all values
@@ -56,8 +56,9 @@ function mountExplorer(element, benchmark) {
   const aside = h("aside", { class: "readout" });
   const table = h("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Numbers of this chart" });
   const details = h("details", {}, h("summary", {}, "The numbers behind this chart"), table);
+  const figure = h("figure", {}, h("figcaption", {}, title), chart);
   reserve(chart, explorerHeight(chart));
-  element.append(bar, h("div", { class: "explorer" }, h("figure", {}, h("figcaption", {}, title), chart), aside), details);
+  element.append(bar, h("div", { class: "explorer" }, figure, aside), details);
   const { boxes, keys, panel } = panelSelects(bar, panelsOf(benchmark, ...Object.keys(OVER)), key);
   const split = control(bar, { key: key("split"), label: "One line per", options: [["run", "run"]] });
   (boxes.metric?.element ?? bar.firstChild).after(split.element);
@@ -71,7 +72,8 @@ function mountExplorer(element, benchmark) {
     if (split.value() !== "run") boxes[split.value()].element.hidden = true;
     model = modelOf(benchmark, chosen, split.value(), intervals.value());
     title.replaceChildren(model.title);
-    drawExplorer(chart, model);
+    figure.hidden = model.ofRun;
+    if (!model.ofRun) drawExplorer(chart, model);
     fillReadout(aside, model);
     if (details.open) fillTable(table, model);
   };
@@ -98,7 +100,7 @@ function frameOf(element, height) {
 
 // ---------------------------------------------------------------- what is drawn
 
-/** All that a chart shows: lines, references, axes, words. */
+/** All that a chart shows: lines, references, axes, words. `ofRun`: each line is one number of a whole run, so no line. */
 function modelOf(benchmark, panel, split, intervals) {
   const term = benchmark.terms[panel.of.metric];
   const { axis } = panel;
@@ -107,7 +109,8 @@ function modelOf(benchmark, panel, split, intervals) {
     [members, members[0].words[split], RAMPS.includes(split) ? shade(i, length) : hue(i)]);
   const lines = parts.flatMap(([members, label, given]) => (axis ? levelLines : runLines)(members, { label, colour: given, axis }));
   const title = [term.title, detailOf(panel.of, split, axis ? "level" : "")].filter(Boolean).join(", ");
-  return { benchmark, panel, term, lines, series, axis, intervals, title, references: referencesOf(series, benchmark, panel.of.metric) };
+  const ofRun = DATA.meta.overTraining && !axis && lines.every(({ points }) => points.length < 2);
+  return { benchmark, panel, term, lines, ofRun, series, axis, intervals, title, references: referencesOf(series, benchmark, panel.of.metric) };
 }
 
 /** The place of a level on its axis: 0 and infinity may lie beyond the others. */
@@ -172,7 +175,7 @@ function cut(text, letters) { return text.length > letters ? `${text.slice(0, le
 const MOST_READ = 24;
 
 function fillReadout(aside, model) {
-  const { term, lines, benchmark, axis } = model;
+  const { term, lines, benchmark, axis, ofRun } = model;
   const shown = lines.filter((line) => line.on);
   const at = DATA.meta.stops[stop()]?.label ?? "";
   const facts = [];
@@ -185,11 +188,12 @@ function fillReadout(aside, model) {
   if (benchmark.synthetic) facts.push(h("p", { class: "quiet" }, "Synthetic images."));
   if (benchmark.proxy) facts.push(h("p", { class: "quiet" }, "Proxy: no human judged these images."));
   const rows = axis ? [] : shown.slice(0, MOST_READ).map((line) => {
-    const point = DATA.meta.overTraining ? nowPoint(line) : line.points[0];
+    const point = DATA.meta.overTraining && !ofRun ? nowPoint(line) : line.points[0];
+    const earlier = !ofRun && point && point.revision !== revisionAt(point.series.run) ? ` (${point.series.run.revisions[point.revision]})` : "";
     return h("tr", {}, h("th", { scope: "row" }, h("i", { class: "swatch", style: `background:${line.colour}` }), lineName(line)),
-      h("td", {}, point ? cellWords(point) : "no revision so early"));
+      h("td", {}, point ? cellWords(point) + earlier : "no revision so early"));
   });
-  const caption = h("caption", {}, DATA.meta.overTraining ? `At ${at}` : "Values");
+  const caption = h("caption", {}, ofRun ? `${model.title}, of the whole run` : DATA.meta.overTraining ? `At ${at}` : "Values");
   const more = shown.length > MOST_READ ? h("p", { class: "quiet" }, `And ${shown.length - MOST_READ} more lines.`) : null;
   aside.replaceChildren(...facts, ...(rows.length ? [h("table", {}, caption, h("tbody", {}, rows))] : []), ...(more ? [more] : []));
 }

@@ -2,7 +2,7 @@
 // Plotly draws once. Other files may use:
 //
 //   placeMarks(element)     draw the marks of a chart at their places of now: all that a step of the slider costs
-//   labelRoom(labels)       the margin that labels beside the axes need
+//   labelRoom(labels, width)    the margin that labels beside the axes need, and may take of this width
 //   spreadOut(wanted, gap, low, high)    places that keep their order and a distance
 //
 // `marks()` of a chart: {line: x or null, frame: [x0, x1] or null, rings: [{x, y, colour, small}],
@@ -18,9 +18,9 @@ function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-function labelRoom(labels) {
+function labelRoom(labels, width) {
   const longest = labels.reduce((most, { text, bold }) => Math.max(most, text.length * (bold ? 6.4 : 5.9)), 0);
-  return longest ? Math.min(longest + 14, 190) : 0;
+  return longest ? Math.min(longest + 14, Math.max(0.3 * width, Math.min(190, 0.42 * width))) : 0;
 }
 
 function placeMarks(element) {
@@ -48,9 +48,10 @@ function placeMarks(element) {
   }
   const shown = labels.filter(({ y }) => y !== null && Number.isFinite(up(y)) && up(y) >= top - 12 && up(y) <= bottom + 12);
   if (shown.length * LABEL <= size.h + LABEL) {
+    const letters = Math.floor((full.width - right - 8) / 5.5);
     const places = spreadOut(shown.map(({ y }) => up(y)), LABEL + 2, top + 2, bottom - 2);
     shown.forEach(({ text, colour: fill, bold }, i) => parts.push(svg("text",
-      { x: right + 8, y: places[i] + 4, fill, "font-size": LABEL, "font-weight": bold ? 700 : null }, text)));
+      { x: right + 8, y: places[i] + 4, fill, "font-size": LABEL, "font-weight": bold ? 700 : null }, cut(text, letters))));
   }
   let layer = element.querySelector(":scope > .marks");
   if (!layer) {

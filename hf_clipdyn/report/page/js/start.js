@@ -65,7 +65,7 @@ function goTo(goal) {
 function findPlace(id) {
   const known = document.getElementById(id);
   if (known) return known;
-  tabs.forEach(mountPanel);
+  tabPlaces.forEach(mountPanel);
   for (const fold of document.querySelectorAll("#folds details")) fold.dispatchEvent(new Event("mount"));
   return document.getElementById(id);
 }

@@ -1,0 +1,253 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-clipdyn"]
+#
+# [tool.uv]
+# find-links = ["."]  # the package is on no index: its wheel lies here
+# ///
+"""Draw the example images of the pages in docs/explanation/dynamics/, from a finished demo and the committed study.
+
+python scripts/draw_dynamics.py docs/images [NAME …] [--demo runs/demo]
+
+For `critical-bands`, measure the octaves of noise first: docs/explanation/dynamics/critical-bands.md has the command.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from draw_docs_images import BLUE, GREY, INK, RED, STYLE, mpl, plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from hf_clipdyn.benchmarks.answers import AnswerTable, stack
+from hf_clipdyn.benchmarks.corruptions import BANDS
+from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.metrics.phases import segmented_regression
+from hf_clipdyn.results.read import load_results
+
+STUDY = Path(__file__).parents[1] / "model_cards" / "study" / "results.parquet"
+
+
+def rows_of(table: Path, kind: str, metric: str, **columns: object) -> pd.DataFrame:
+    """The rows of one metric in the order of training, with the revisions' own texts."""
+    rows = load_results(table)
+    wanted = {"role": "value"} | columns
+    chosen = (rows["texts"] == "own") & (rows["kind"] == kind) & (rows["metric"] == metric)
+    for name, value in wanted.items():
+        chosen &= rows[name] == value
+    return rows[chosen].sort_values("epoch")
+
+
+def line(ax: Axes, rows: pd.DataFrame, colour: str, label: str, style: str = "-") -> None:
+    """A trajectory with its interval."""
+    ax.fill_between(rows["epoch"], rows["ci_low"], rows["ci_high"], color=colour, alpha=0.15, linewidth=0)
+    ax.plot(rows["epoch"], rows["value"], style, color=colour, label=label, marker="o", markersize=2.5)
+
+
+def finish(figure: Figure, xlabel: str = "epoch") -> Figure:
+    """Frames and legends of all panels."""
+    for ax in (one for one in figure.axes if one.get_label() != "<colorbar>"):
+        ax.spines[["top", "right"]].set_visible(False)
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(frameon=False)
+        if not ax.get_xlabel():
+            ax.set_xlabel(xlabel)
+    return figure
+
+
+def error_consistency(demo: Path) -> Figure:
+    """Kappa with the previous and the last revision, and the range that the accuracies allow with the last one."""
+    figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), sharey=True)
+    titles = {"zero_shot": "objects, 1,000 images", "shape_bias": "cue conflicts, 1,008 images"}
+    for ax, (kind, title) in zip(axes, titles.items(), strict=True):
+        name, place = f"error_consistency-{kind}", {"probe": "projection"}
+        ends = [
+            rows_of(demo, name, "kappa", role=role, reference="last", **place)
+            for role in ("lower_bound", "upper_bound")
+        ]
+        low, high = (one["value"] for one in ends)
+        ax.fill_between(ends[0]["epoch"], low, high, color=GREY, alpha=0.15, label="possible with the last")
+        for reference, colour in (("last", BLUE), ("previous", RED)):
+            rows = rows_of(demo, name, "kappa", reference=reference, **place)
+            line(ax, rows, colour, f"with the {reference} revision")
+        ax.axhline(0, color=GREY, linewidth=0.8)
+        ax.set_title(title)
+    axes[0].set_ylabel("kappa (0: chance)")
+    return finish(figure)
+
+
+def right_answers(demo: Path, kind: str) -> AnswerTable:
+    """The first answers of a kind, by revision."""
+    rows = load_results(demo)
+    cells = rows[(rows["texts"] == "own") & (rows["kind"] == kind)].drop_duplicates("revision")
+    files = (demo.with_suffix(".trials") / f"{key}.parquet" for key in cells.sort_values("epoch")["cell"])
+    return stack([next(iter(kinds()[kind].answers(pd.read_parquet(file)))) for file in files])
+
+
+def learning_order(demo: Path) -> Figure:
+    """Which image is right when, and what is learned and forgotten."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8))
+    table = right_answers(demo, "zero_shot").right
+    order = np.lexsort((table.argmax(axis=0), -table.mean(axis=0)))
+    left.imshow(table[:, order].T, aspect="auto", cmap="Blues", vmax=1.3, interpolation="nearest")
+    left.set(ylabel="images, by share of right epochs", yticks=[], title="right (blue) or wrong (white)")
+    for metric, colour in (("learned", BLUE), ("stably_learned", INK), ("forgotten", RED)):
+        line(right, rows_of(demo, "learning_order-zero_shot", metric), colour, metric.replace("_", " "))
+    chance = rows_of(demo, "learning_order-zero_shot", "forgotten", role="chance")
+    right.plot(chance["epoch"], chance["value"], ":", color=RED, label="forgotten by a random learner")
+    right.set(ylabel="share of 1,000 images", title="learned and forgotten")
+    return finish(figure)
+
+
+def representation(demo: Path) -> Figure:
+    """Debiased CKA with the last revision and the progress of each layer."""
+    figure, axes = plt.subplots(1, 2, figsize=(7, 2.5))
+    metrics = {"cka_debiased": ("debiased CKA with the last revision", "last"), "progress": ("progress", "")}
+    for ax, (metric, (title, reference)) in zip(axes, metrics.items(), strict=True):
+        rows = rows_of(demo, "representation-geometry", metric, reference=reference)
+        layers = rows.assign(layer=rows["layer"].fillna(rows["layer"].max() + 1))
+        table = layers.pivot_table(index="layer", columns="epoch", values="value", dropna=False)
+        drawn = ax.imshow(
+            table, aspect="auto", origin="lower", cmap="viridis", vmin=min(0, table.min().min())
+        )
+        names = [f"layer {one:.0f}" for one in table.index[:-1]]
+        ax.set_yticks(range(len(table)), [*names, "projection"])
+        ax.set_title(title)
+        figure.colorbar(drawn, ax=ax)
+    return finish(figure)
+
+
+def weights(demo: Path) -> Figure:
+    """Lengths and directions of the steps of both towers."""
+    figure, axes = plt.subplots(1, 3, figsize=(8.4, 2.4))
+    titles = {
+        "step": "length of the step",
+        "cosine_with_previous_step": "cosine with the previous step",
+        "cosine_with_whole": "cosine with the whole way",
+    }
+    for ax, (metric, title) in zip(axes, titles.items(), strict=True):
+        for subset, colour in (("image", BLUE), ("text", RED)):
+            line(ax, rows_of(demo, "weights", metric, subset=subset), colour, f"{subset} encoder")
+        if metric != "step":
+            ax.axhline(0, color=GREY, linewidth=0.8)
+        ax.set_title(title)
+    return finish(figure)
+
+
+def cue_learning(demo: Path) -> Figure:
+    """Answers for either cue, and what a linear probe reads of each from the projection."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.5), sharey=True)
+    colours = {"shape": BLUE, "texture": RED, "other": GREY}
+    for name, colour in colours.items():
+        rows = rows_of(demo, "cue_learning-shape_bias", f"{name}_share", variant="")
+        line(left, rows, colour, "another class" if name == "other" else name)
+    for name in ("shape", "texture"):
+        line(right, rows_of(demo, "decodability", name, probe="projection"), colours[name], name)
+    chance = rows_of(demo, "decodability", "shape", role="chance")
+    right.plot(chance["epoch"], chance["value"], ":", color=INK, label="chance")
+    left.set(ylabel="share", title="answers on cue conflicts")
+    right.set(title="decodable from the embedding (balanced accuracy)")
+    return finish(figure)
+
+
+def geometry(demo: Path) -> Figure:
+    """Gap, uniformity, and classes."""
+    figure, axes = plt.subplots(1, 3, figsize=(8.4, 2.4))
+    titles = {
+        "gap": "modality gap",
+        "uniformity_image": "uniformity of the images",
+        "nc1_ratio": "variance within / between classes",
+    }
+    for ax, (metric, title) in zip(axes, titles.items(), strict=True):
+        line(ax, rows_of(demo, "geometry", metric), BLUE, "")
+        ax.set_title(title)
+    axes[2].set_yscale("log")
+    return finish(figure)
+
+
+def turns(demo: Path) -> Figure:
+    """Two lines in the shape bias of the five small runs of the study."""
+    del demo  # a turn needs several seeds
+    rows = rows_of(STUDY, "shape_bias", "shape_bias", scale="tiny", arm="", probe="projection", variant="")
+    rows = rows[rows["samples_seen"] > 0]
+    table = rows.pivot_table(index="seed", columns="samples_seen", values="value").dropna(axis=1)
+    octaves = np.log2(table.columns.to_numpy(np.float64))
+    result = segmented_regression(table.to_numpy(), octaves)
+    figure, ax = plt.subplots(figsize=(4.4, 2.6))
+    for (seed, values), place in zip(table.iterrows(), result["breaks"], strict=True):
+        basis = np.stack([np.ones_like(octaves), octaves, np.maximum(0, octaves - place)], axis=1)
+        fitted = basis @ np.linalg.lstsq(basis, values.to_numpy(), rcond=None)[0]
+        (drawn,) = ax.plot(octaves, values, "o", markersize=2.5, label=f"seed {seed}")
+        ax.plot(octaves, fitted, color=drawn.get_color(), linewidth=1)
+    low, high = result["break_ci"]
+    ax.axvspan(low, high, color=GREY, alpha=0.2, linewidth=0)
+    ax.axvline(result["break_mean"], color=GREY, linewidth=1)
+    ax.set(ylabel="shape bias", title=f"break at {result['break_mean']:.1f} octaves [{low:.1f}, {high:.1f}]")
+    return finish(figure, "octaves of samples")
+
+
+def critical_bands(demo: Path) -> Figure:
+    """The noise that each octave tolerates, at three epochs."""
+    figure, ax = plt.subplots(figsize=(4.4, 2.6))
+    rows = load_results(demo.with_name("octaves.parquet"))
+    rows = rows[(rows["kind"] == "critical_bands-noise") & (rows["role"] == "value")]
+    rows = rows[rows["metric"] == "tolerated_noise"]
+    for epoch, colour in ((2, GREY), (5, RED), (10, BLUE)):
+        of = rows[rows["epoch"] == epoch].sort_values("condition")
+        frequency = np.array([BANDS[name].frequency for name in of["condition"]])
+        known = of["value"].notna().to_numpy()
+        below = of["note"].str.contains("softest").to_numpy()
+        ax.errorbar(
+            frequency[known],
+            of["value"][known],
+            [(of["value"] - of["ci_low"])[known], (of["ci_high"] - of["value"])[known]],
+            marker="o",
+            markersize=3,
+            color=colour,
+            label=f"epoch {epoch}",
+        )
+        ax.plot(frequency[below], np.full(below.sum(), 0.017), "v", color=colour)
+        above = ~known & ~below
+        ax.plot(frequency[above], np.full(above.sum(), 0.19), "^", color=colour)
+    ax.set(xscale="log", yscale="log", ylabel="tolerated noise", ylim=(0.015, 0.22))
+    ax.set_xticks([1.75, 3.5, 7, 14], ["1.75", "3.5", "7", "14"])
+    ax.set_yticks([0.02, 0.04, 0.08, 0.16], ["0.02", "0.04", "0.08", "0.16"])
+    ax.minorticks_off()
+    return finish(figure, "cycles per image")
+
+
+FIGURES: dict[str, Callable[[Path], Figure]] = {
+    one.__name__.replace("_", "-"): one
+    for one in (
+        *(error_consistency, learning_order, representation, weights),
+        *(cue_learning, geometry, turns, critical_bands),
+    )
+}
+
+
+def draw(folder: Path, demo: Path, names: Sequence[str] = ()) -> Iterator[Path]:
+    """Write the figures as dynamics-NAME.png; all of them unless some are named."""
+    for name in names or FIGURES:
+        with mpl.rc_context(STYLE | {"legend.fontsize": 7}):
+            figure = FIGURES[name](demo / "results.parquet")
+            path = folder / f"dynamics-{name}.png"
+            figure.savefig(path, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.05)
+            plt.close(figure)
+        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        yield path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(FIGURES)}; default: all")
+    parser.add_argument("--demo", type=Path, default=Path("runs/demo"))
+    arguments = parser.parse_args()
+    for written in draw(arguments.folder, arguments.demo, arguments.names):
+        print(written, f"{written.stat().st_size / 1000:.0f} kB")

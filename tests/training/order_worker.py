@@ -1,0 +1,79 @@
+"""Run in several processes: a run that stops after a step, if one is given, and a file of what each process showed.
+
+Arguments: the file (``-<rank>.json`` is added), the step or 0, the flags of the run.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from hf_clipdyn.config import TrainingConfig, parse_training_config
+from hf_clipdyn.training import train
+from hf_clipdyn.training.inputs import prepare_inputs
+from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.source import Batch
+
+Pair = tuple[str, str]
+
+
+def pair(pixels: torch.Tensor, input_ids: torch.Tensor) -> Pair:
+    """Hashes that name an image and a caption."""
+    return tuple(
+        hashlib.sha1(part.contiguous().numpy().tobytes()).hexdigest() for part in (pixels, input_ids)
+    )
+
+
+def pairs_of(config: TrainingConfig) -> Callable[[int, int], Pair]:
+    """The pair of a row and a caption of its image."""
+    source = prepare_inputs(config, Accelerator(cpu=True)).source
+    batches = source._loader.dataset
+    tokens = torch.from_numpy(batches._captions.tokens.astype("int64"))
+    return lambda row, caption: pair(
+        batches._images.read(row), tokens[int(batches._captions.first[row]) + caption]
+    )
+
+
+class Shown:
+    """The pairs that a process showed, by step of the run."""
+
+    def __init__(self) -> None:
+        self.steps: dict[int, list[Pair]] = {}
+
+    def wrap(self, batches: Callable[[Training], Iterator[Batch]]) -> Callable[[Training], Iterator[Batch]]:
+        """`Training._batches`, watched."""
+
+        def watched(training: Training) -> Iterator[Batch]:
+            for batch in batches(training):
+                shown = zip(batch.pixels, batch.input_ids, strict=True)
+                self.steps[training.step] = [pair(*one) for one in shown]
+                yield batch
+
+        return watched
+
+
+class Stop(Callback):
+    """Ends the run after a step."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def step_ends(self, training: Training) -> None:
+        if training.step == self._step:
+            training.stop()
+
+
+def main(file: str, step: str, *flags: str) -> None:
+    shown, config = Shown(), parse_training_config(flags)
+    Training._batches = shown.wrap(Training._batches)
+    rank = Accelerator(cpu=True).process_index
+    train(config, [Stop(int(step))])
+    Path(f"{file}-{rank}.json").write_text(json.dumps(shown.steps), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
