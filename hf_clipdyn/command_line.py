@@ -192,6 +192,8 @@ class CommandLine:
         if flag.kind:
             return f"`{name}` of the settings of {flag.kind}" + (f" ({value})" if value else "")
         if flag.is_switch:
+            if value in ("true", "false"):
+                return f"`{name}={(value == 'true') != negated}`"
             return f"`{name}={not negated}`" + (f" {value}" if value else "")
         if not value:
             return f"`{name}`"

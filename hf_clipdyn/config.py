@@ -7,7 +7,8 @@ Flags override the recipe, an unknown key is an error, and ``1e-3`` is a number 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
 from hf_clipdyn.command_line import CommandLine
-from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.errors import ConfigError, remedies_in_python, shown
 from hf_clipdyn.fields import check_options, flags_of, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id, read_yaml, valid_repo_name
@@ -24,6 +25,7 @@ __all__ = [
     "Submission",
     "TrainingConfig",
     "field_values",
+    "in_python",
     "parse_training_config",
     "train_command",
 ]
@@ -55,6 +57,13 @@ def publishing_steps(publish: str, total: int) -> set[int]:
             f"publish is {shown(publish)}: give epoch, log2, or steps, for example 10,100,1000."
         )
     return {int(word) for word in words if int(word) <= total}
+
+
+@contextmanager
+def in_python() -> Iterator[None]:
+    """Within it, the remedies of errors are fields of `TrainingConfig`, unless the command line calls."""
+    with remedies_in_python(lambda text: train_command().in_python(text)):
+        yield
 
 
 @dataclass(frozen=True)
@@ -365,6 +374,10 @@ class TrainingConfig:
     )
 
     def __post_init__(self) -> None:
+        with in_python():
+            self._check()
+
+    def _check(self) -> None:
         if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
             object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
         check_options(self)

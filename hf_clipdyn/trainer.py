@@ -9,8 +9,6 @@ Every `PreTrainedModel` works, with the Trainer of transformers and those of TRL
 `snapshot` is the part that a loop without a Trainer needs.
 """
 
-import hashlib
-import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -36,48 +34,26 @@ from hf_clipdyn.evaluation import evaluate_model
 from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
+from hf_clipdyn.revisions.bases import PinnedModel, pinned_model
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 from hf_clipdyn.training.live_weights import (
     adapted,
-    adapter_parameters,
+    check_base,
     differing_tensors,
     gathered,
     is_sharded,
     merged,
-    parents_of,
+    save_adapters,
     unwrapped,
     whole_model,
 )
-from hf_clipdyn.training.model import model_facts
+from hf_clipdyn.training.trainer_facts import card_facts, recipe_hash
 
 __all__ = ["EvaluateRevisions", "PublishRevisions", "snapshot"]
 
 _log = logging.getLogger(__name__)
 
 _ONE_FILE = sys.maxsize  # bytes per shard: a revision has its weights in one file
-# What decides the weights of a step. The number of epochs is not here: a longer run may continue a shorter one.
-_RECIPE = (
-    "learning_rate",
-    "weight_decay",
-    "adam_beta1",
-    "adam_beta2",
-    "adam_epsilon",
-    "max_grad_norm",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "optim",
-    "seed",
-    "data_seed",
-    "bf16",
-    "fp16",
-)
-
-_SAVED = ("_name_or_path", "architectures", "dtype", "transformers_version")
-"""What saving or loading a model changes in its configuration."""
-
-_ADAPTED = ("base_model_name_or_path", "inference_mode", "peft_version", "revision")
-"""What says of adapters where they come from, not what they are."""
-
 _OPEN: dict[Path, tuple[Publisher, TrainerState]] = {}
 """The publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error.
 
@@ -162,11 +138,13 @@ class PublishRevisions(_StateCallback):
             neither.
         merge_adapters: of a `PeftModel`, publish copies whose adapters are merged into the weights. While a revision is
             saved, this takes the memory of a second model.
+        base_model: of a `PeftModel`, publish the adapters alone, with the name and the commit of the model that they
+            were added to: `owner/name` or `owner/name@revision` on the Hub, or a folder.
 
     Raises:
         ConfigError: the Hub accepts no such repository; when training begins, if the model is not a `PreTrainedModel`,
-            has adapters that are not merged, is partitioned by DeepSpeed, or if something else would publish to the
-            same place.
+            has adapters without `merge_adapters` or `base_model`, was not made from `base_model`, is partitioned by
+            DeepSpeed, or if something else would publish to the same place.
         PublishError: when training begins, if the folder or the repository contains another run; later, if a run that
             started again reaches other weights than the published ones.
 
@@ -199,14 +177,19 @@ class PublishRevisions(_StateCallback):
         card: CardFacts | None = None,
         processor: Any | None = None,
         merge_adapters: bool = False,
+        base_model: str | Path | None = None,
     ) -> None:
         super().__init__(publish)
+        if merge_adapters and base_model is not None:
+            raise ConfigError("`merge_adapters` publishes whole models: leave out `base_model`.")
         checked_repo_id(repo_id)
         if processor is not None:
             check_processor(processor)
         self._repo_id, self._store, self._push_to_hub = repo_id, store, push_to_hub
         self._private, self._token, self._card = private, token, card
         self._processor, self._merge_adapters = processor, merge_adapters
+        self._base_model = base_model
+        self._base: PinnedModel | None = None
         self._publisher: Publisher | None = None
         self._earlier: frozenset[str] = frozenset()  # published by a run that this one repeats
 
@@ -215,6 +198,9 @@ class PublishRevisions(_StateCallback):
     ) -> None:
         """Open the journal, and check the places to publish to."""
         unwrapped(kwargs["model"])
+        if self._base_model is not None:
+            self._base = pinned_model(self._base_model, self._token or args.hub_token)
+            check_base(kwargs["model"], self._base)
         if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
             raise ConfigError(
                 f"The Trainer and PublishRevisions would both push to {self._repo_id}: leave out the Trainer's "
@@ -230,7 +216,8 @@ class PublishRevisions(_StateCallback):
         super().on_train_begin(args, state, control, **kwargs)
 
     def _save(self, *, model: Any, processing_class: Any | None = None, **_: Any) -> Callable[[Path], None]:
-        return snapshot(model, self._processor or processing_class, merge_adapters=self._merge_adapters)
+        processor = self._processor or processing_class
+        return snapshot(model, processor, merge_adapters=self._merge_adapters, base_model=self._base)
 
     def _check_resumed(
         self, args: TrainingArguments, state: TrainerState, save: Callable[[Path], None]
@@ -345,8 +332,8 @@ class PublishRevisions(_StateCallback):
             push_to_hub=self._push_to_hub,
             token=self._token or args.hub_token,
             private=bool(args.hub_private_repo if self._private is None else self._private),
-            card=self._card or _card(self._repo_id, args, model, processor),
-            recipe_hash=_recipe_hash(args, model),
+            card=self._card or card_facts(self._repo_id, args, model, processor),
+            recipe_hash=recipe_hash(args, model),
         )
         self._publisher = publisher.__enter__()
         _OPEN[folder] = publisher, state
@@ -474,7 +461,11 @@ def _is_logged(logs: dict[str, Any], state: TrainerState) -> bool:
 
 
 def snapshot(
-    model: Any, processor: Any | None = None, *, merge_adapters: bool = False
+    model: Any,
+    processor: Any | None = None,
+    *,
+    merge_adapters: bool = False,
+    base_model: PinnedModel | None = None,
 ) -> Callable[[Path], None]:
     """A function that writes the model as it is now, for `Publisher.submit`.
 
@@ -484,6 +475,7 @@ def snapshot(
         model: a `PreTrainedModel`, wrapped by accelerate or not; the weights of a sharded one are gathered here, once.
         processor: an object with `save_pretrained`, written beside the weights; None writes none.
         merge_adapters: of a `PeftModel`, write a copy whose adapters are merged into the weights.
+        base_model: of a `PeftModel`, write the adapters alone, which name this model (`revisions.bases.pinned_model`).
 
     Returns:
         A function of a folder, which writes configuration, weights and processor there.
@@ -508,18 +500,21 @@ def snapshot(
     bare = unwrapped(model)
     if processor is not None:
         check_processor(processor)
-    merges = adapted(model) is not None
-    if merges and not merge_adapters:
+    adapters = adapted(model)
+    if adapters is not None and not merge_adapters and base_model is None:
         raise ConfigError(
             f"The {type(bare).__name__} has adapters, and only these would be saved: give `merge_adapters=True` to "
-            "publish merged copies."
+            "publish merged copies, or `base_model=…` to publish the adapters with the name of their model."
         )
     weights = gathered(model) if is_sharded(model) else None
 
     def save(folder: Path) -> None:
         with library_bars(False):
-            whole = merged(model) if merges else bare
-            whole.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
+            if adapters is not None and base_model is not None:
+                save_adapters(model, folder, base_model.name, base_model.commit)
+            else:
+                whole = bare if adapters is None else merged(model)
+                whole.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
         if processor is not None:
             processor.save_pretrained(folder)
 
@@ -546,51 +541,3 @@ def _samples_seen(args: TrainingArguments, state: TrainerState, loader: Any) -> 
         return int(state.global_step * per_step)
     epochs, rest = divmod(state.global_step, steps)
     return int(epochs * per_epoch + rest * per_step)
-
-
-def _card(repo_id: str, args: TrainingArguments, model: Any, processor: Any | None) -> CardFacts:
-    recipe = {name: getattr(args, name) for name in _RECIPE} | {
-        "num_train_epochs": args.num_train_epochs,
-        "max_steps": args.max_steps,
-        "batch size per device": args.train_batch_size,
-        "gradient_accumulation_steps": args.gradient_accumulation_steps,
-        "processes": args.world_size,
-    }
-    bare = unwrapped(model)
-    of_model = model_facts(bare, processor)
-    return CardFacts(
-        repo_id=repo_id,
-        task="zero-shot-image-classification" if hasattr(bare, "get_image_features") else None,
-        seed=args.seed,
-        recipe={
-            name: str(getattr(value, "value", value))
-            for name, value in recipe.items()
-            if value not in (None, -1)
-        },
-        language=(),
-        parents=parents_of(model),
-        **of_model | {"parameters": of_model["parameters"] - adapter_parameters(model)},
-    )
-
-
-def _recipe_hash(args: TrainingArguments, model: Any) -> str:
-    """Names what decides the weights of a step, so that a journal of another run is not continued."""
-    bare, adapters = unwrapped(model), adapted(model)
-    decisive: dict[str, Any] = {name: str(getattr(args, name)) for name in _RECIPE}
-    decisive["batch"] = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    settings = bare.config.to_dict()
-    if "problem_type" in settings:
-        settings["problem_type"] = None  # a classifier sets it in its first forward pass
-    decisive["model"] = {name: value for name, value in settings.items() if name not in _SAVED}
-    decisive["dtype"] = str(bare.dtype)
-    if adapters is not None:
-        decisive["adapters"] = {
-            name: {
-                key: sorted(value) if isinstance(value, set) else value
-                for key, value in vars(one).items()
-                if key not in _ADAPTED
-            }
-            for name, one in adapters.peft_config.items()
-        }
-    text = json.dumps(decisive, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

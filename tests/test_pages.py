@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.data.registry import dataset_names
 from hf_clipdyn.metrics.estimate import Influence
 from hf_clipdyn.results.read import read_results
@@ -148,6 +149,17 @@ def test_the_reference_is_what_the_code_declares(script: ModuleType, written: di
     absent = [path for path in written if not (script.FOLDER / path).exists()]
     assert absent == []
     assert [path for path, text in written.items() if (script.FOLDER / path).read_text("utf-8") != text] == []
+
+
+def test_the_table_of_models_says_what_applies(written: dict[str, str]) -> None:
+    lines = [line for line in written["models.md"].splitlines() if line.startswith("| [`")]
+    assert [re.findall(r"`(\w+)`", line)[0] for line in lines] == [
+        one.name for one in sorted(kinds().values(), key=lambda one: (one.terms.rank, one.name))
+    ]
+    ends = {re.findall(r"`(\w+)`", line)[0]: line.partition(") | ")[2] for line in lines}
+    assert ends["retrieval"] == "yes | no | no |"
+    assert ends["zero_shot"] == "yes | head | head |"
+    assert ends["saliency"] == "yes | yes | yes, with `gradient_input`, `grad_cam` |"
 
 
 def test_no_written_page_is_left_that_nothing_declares_any_more(

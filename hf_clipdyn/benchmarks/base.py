@@ -101,6 +101,7 @@ class Kind(ABC, Generic[S]):
             image goes through the model once for both.
         text_drift: whether it names classes by texts. It then runs a second time, with the text embeddings of the run's
             last revision (`Readout.with_texts`), and leaves out what needs no text.
+        most_rows: rows that it draws from a larger data set; None if it shows all.
         clusters: columns of the trials that name the random units: one column, or several that are crossed.
         clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
             candidate in another.
@@ -137,6 +138,7 @@ class Kind(ABC, Generic[S]):
     needs_float32: ClassVar[bool] = False
     reads_layers: ClassVar[bool] = False
     text_drift: ClassVar[bool] = False
+    most_rows: ClassVar[int | None] = None
     clusters: ClassVar[tuple[str, ...]] = ("item",)
     clusters_alike: ClassVar[bool] = False
     answers_from: ClassVar[tuple[str, ...]] = ()
@@ -175,6 +177,12 @@ class Kind(ABC, Generic[S]):
         return ()
 
     @classmethod
+    def count_drawn(cls, source: "Source", image_processor: Any) -> int:
+        """Number of images that a revision would be shown of what is drawn; 0 if it is shown those of the data set."""
+        del source, image_processor
+        return 0
+
+    @classmethod
     def items(cls) -> Mapping[str, Sequence[Any]]:
         """The stimuli of a kind without ``schemas``, as columns: a row for each item of its trials."""
         raise NotImplementedError
@@ -194,6 +202,12 @@ class Kind(ABC, Generic[S]):
             contrasts and their intervals come from it. A value without one has that of a jackknife, for which this
             function runs up to 100 times.
         """
+
+    @classmethod
+    def fitted(cls, settings: S, model_config: Any) -> S:
+        """The settings for a model of this configuration, where the defaults ask for what it lacks."""
+        del model_config
+        return settings
 
     @classmethod
     def unfit(cls, settings: S, model_config: Any) -> tuple[str, str] | None:

@@ -71,7 +71,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         distinctive: what a folder of another name contains besides ``layout``, so that it can only be this data set;
             empty if it is found by its name only.
         companion: suffix of a second folder beside the official one, or its whole name after a slash; its files are
-            read too if it exists.
+            read too if it exists. ``a|b`` means the first that exists.
         default_split: the split of a data set without official splits.
         rows_version: part of the cache's key; raise it if the loader makes other rows of the same files.
         exact_rows: whether more rows than ``metadata.rows`` are an error and fewer are a warning.
@@ -143,9 +143,11 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
                 self.metadata.title,
                 self.metadata.where,
             )
-            name = self.companion[1:] if self.companion.startswith("/") else root.name + self.companion
-            if self.companion and name != root.name and root.with_name(name).is_dir():
-                beside, stamp = index_folder(root.with_name(name))
+            names = (one[1:] if one.startswith("/") else root.name + one for one in self.companion.split("|"))
+            besides = (root.with_name(one) for one in names if one != root.name)
+            companion = next((one for one in besides if one.is_dir()), None)
+            if companion is not None:
+                beside, stamp = index_folder(companion)
                 self.files = FileIndex(self.files.root, [*self.files.files, *beside.files])
                 fingerprint = hash_of(fingerprint, stamp)
             data_dir = str(root)

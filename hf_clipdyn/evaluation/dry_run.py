@@ -2,14 +2,18 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import datasets
+import numpy as np
+import pyarrow.compute as pc
 import torch
+from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout
@@ -36,7 +40,8 @@ from hf_clipdyn.results.row import Cell
 __all__ = ["Cost", "DryRun", "dry_run", "relations_message"]
 
 _ROWS = (4, 8, 32, 128, 512, 2048, 8192)  # of a data set, until a measurement takes long enough
-_LONG_ENOUGH = 2.0  # seconds for all benchmarks of a data set: clocks of busy machines are coarse
+_ENOUGH = 32  # rows, if they take _LONG_ENOUGH
+_LONG_ENOUGH, _LONG = 2.0, 5.0  # seconds for all benchmarks of a data set: clocks of busy machines are coarse
 _NAMES = ("repo_id", "revision", "commit", "kind", "dataset", "dtype", "texts", "text_commit")
 
 
@@ -49,8 +54,8 @@ class Cost:
         cells, missing: its cells, and those of them that the table lacks by their names; whether pixels or settings
             have changed since is not checked.
         rows: of its data set.
-        images: that go through the model for each revision; fewer than the rows where an earlier benchmark shows the
-            same ones.
+        images: different ones that go through the model for each revision, without those that an earlier benchmark
+            has shown.
         preparing: seconds that are spent once, if no pixels are decoded yet.
         seconds: of each revision; None if the benchmark cannot be measured on a few rows.
     """
@@ -79,7 +84,7 @@ class DryRun:
         images_per_pass: images of one forward pass at most.
         measured: the revision that was measured, its repository, and the device.
         most_rows: of a data set that were measured.
-        left_out: selected benchmarks that are not measured.
+        left_out: selected benchmarks that are not measured, each with its cause; "" if the log has said it.
     """
 
     costs: tuple[Cost, ...]
@@ -87,7 +92,7 @@ class DryRun:
     images_per_pass: int
     measured: str
     most_rows: int
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -110,7 +115,7 @@ class DryRun:
             f"{images:,} images in {self.forward_passes:,} forward passes, about "
             f"{_duration(self.seconds)} in one process.",
             *self._slowest(),
-            *([f"Left out: {', '.join(self.left_out)}."] if self.left_out else []),
+            *self._left_out(),
             f"Measured on at most {self.most_rows:,} rows of each data set with {self.measured}. Downloads "
             "are not included. Nothing was written.",
         ]
@@ -132,6 +137,11 @@ class DryRun:
             "in all": "not measured" if cost.seconds is None else _duration(cost.total),
         }
 
+    def _left_out(self) -> list[str]:
+        names = [name for name, cause in self.left_out.items() if not cause]
+        causes = dict.fromkeys(filter(None, self.left_out.values()))
+        return [f"Left out: {', '.join(names)}."] * bool(names) + [f"Left out: {cause}" for cause in causes]
+
     def _slowest(self) -> list[str]:
         slowest = max(self.costs, key=lambda one: one.total)
         if not self.seconds:
@@ -149,8 +159,9 @@ def _duration(seconds: float) -> str:
 def dry_run(config: EvaluationConfig) -> DryRun:
     """Count the cells, and measure each benchmark on a few rows with one revision.
 
-    Time and images are taken as a constant and a part that grows with the rows, from two numbers of rows. Decoded
-    pixels go into a temporary folder; the weights of one revision are downloaded if they are not here.
+    Images and the time of the model are taken as a constant and a part that grows with the number of different images,
+    all other time as one that grows with the rows, from two numbers of rows. Decoded pixels go into a temporary folder;
+    the weights of one revision are downloaded if they are not here.
 
     Raises:
         ConfigError: an evaluation that measures nothing, or several processes.
@@ -199,6 +210,8 @@ class _Measurement:
             raise EvaluationError(f"Shard {config.shard} has no revisions: nothing would be measured.")
         store = CellStore(config.output)
         self._done = set() if config.force else {_name(cell) for cell in store.cells()}
+        self._unfit: dict[Benchmark, str] = {}  # with the cause
+        self._counts: dict[str, NDArray[np.int64]] = {}
         self._live = LiveModel(config)
         self._revision = self._plan.revisions[-1]
         self._folder = self._live.fetch(self._revision)
@@ -210,9 +223,9 @@ class _Measurement:
         """The costs of all benchmarks."""
         benchmarks = self._plan.in_order(self._plan.sources)
         samples: dict[Benchmark, list[_Sample]] = {}
-        with _counted(self._encoder) as images:
+        with _counted(self._encoder) as passes:
             for dataset in dict.fromkeys(one.dataset for one in benchmarks):
-                samples |= self._samples([one for one in benchmarks if one.dataset == dataset], images)
+                samples |= self._samples([one for one in benchmarks if one.dataset == dataset], passes)
         costs = [cost for one in benchmarks if one in samples for cost in self._costs(one, samples[one])]
         if not costs:
             raise NothingToMeasureError(
@@ -224,11 +237,13 @@ class _Measurement:
             images_per_pass=self._encoder.images_per_pass or self._config.batch_size,
             measured=f"{self._revision.name} of {self._config.series.repo_id} on {self._encoder.device}",
             most_rows=max(one.rows for of_benchmark in samples.values() for one in of_benchmark),
-            left_out=tuple(one.name for one in self._config.selected if one not in samples),
+            left_out={
+                one.name: self._unfit.get(one, "") for one in self._config.selected if one not in samples
+            },
         )
 
     def _samples(
-        self, benchmarks: Sequence[Benchmark], images: Callable[[], int]
+        self, benchmarks: Sequence[Benchmark], passes: "_Passes"
     ) -> dict[Benchmark, list["_Sample"]]:
         """Measurements of the benchmarks of one data set, which share images, on more and more rows."""
         by_benchmark: dict[Benchmark, list[_Sample]] = {}
@@ -239,42 +254,63 @@ class _Measurement:
             }
             readouts = [Readout(self._encoder, **keywords) for _ in range(2)]
             for one in benchmarks:
+                if one in self._unfit:
+                    continue
                 try:
                     by_benchmark.setdefault(one, []).append(
-                        self._sample(one, min(rows, self._rows(one)), readouts, images)
+                        self._sample(one, min(rows, self._rows(one)), readouts, passes)
                     )
-                except EvaluationError:  # it needs texts
+                except EvaluationError as error:  # it suits no such model
                     if not self._config.skip_missing:
                         raise
-                    by_benchmark.pop(one, None)
+                    self._unfit[one] = str(error)
             seconds = sum(samples[-1].spent for samples in by_benchmark.values())
-            if rows >= max(map(self._rows, benchmarks)) or (rows > _ROWS[0] and seconds >= _LONG_ENOUGH):
+            limit = _LONG_ENOUGH if rows >= _ENOUGH else _LONG
+            if rows >= max(map(self._rows, benchmarks)) or (rows > _ROWS[0] and seconds >= limit):
                 break
-        return {one: samples for one, samples in by_benchmark.items() if samples}
+        return {one: samples for one, samples in by_benchmark.items() if one not in self._unfit}
 
     def _rows(self, benchmark: Benchmark) -> int:
         rows = len(self._plan.sources[benchmark].dataset)
-        return min(rows, getattr(benchmark.settings, "held_out", None) or rows)
+        most = (getattr(benchmark.settings, "held_out", None), benchmark.kind.most_rows)
+        return min(rows, *(one for one in most if one), rows)
+
+    def _images(self, benchmark: Benchmark, rows: int) -> int:
+        """How many different images the first rows show."""
+        source = self._plan.sources[benchmark]
+        if not benchmark.kind.schemas:
+            first = replace(source, dataset=source.dataset.select(range(rows)))
+            return benchmark.kind.count_drawn(first, self._encoder.image_processor)
+        if benchmark.dataset not in self._counts:
+            self._counts[benchmark.dataset] = _different_images(source.dataset)
+        return int(self._counts[benchmark.dataset][rows - 1])
 
     def _sample(
-        self, benchmark: Benchmark, rows: int, readouts: Sequence[Readout], images: Callable[[], int]
+        self, benchmark: Benchmark, rows: int, readouts: Sequence[Readout], passes: "_Passes"
     ) -> "_Sample":
         """Show the rows twice: what only the first time takes, as saliency's references do, is preparation."""
         plan, began = self._plan.first_rows(benchmark, rows), time.perf_counter()
         planned = list(plan.cells(self._revision, self._folder, self._texts))
-        cells: dict[str, tuple[float, float]] = {}
+        cells: dict[str, _Spent] = {}
+        shown = 0
         for readout in readouts:
+            shown += 1
             for one in planned:
-                before, start = images(), time.perf_counter()
+                before, start = replace(passes), time.perf_counter()
                 with suppress(ClipDynError):  # too few rows for this kind
                     score(type(one.kind), observe(one, readout), self._config)
-                    cells[one.cell.texts] = (time.perf_counter() - start, float(images() - before))
-        seconds = time.perf_counter() - began
-        once = seconds - len(readouts) * sum(cell for cell, _ in cells.values())
-        return _Sample(rows, plan, max(0.0, once), cells)
+                    model = passes.seconds - before.seconds
+                    rest = time.perf_counter() - start - model
+                    cells[one.cell.texts] = _Spent(passes.images - before.images, model, rest)
+            seconds = time.perf_counter() - began
+            if seconds >= _LONG and not benchmark.kind.schemas:  # what is drawn is ready before it is shown
+                break
+        once = seconds - shown * sum(cell.seconds for cell in cells.values())
+        return _Sample(rows, self._images(benchmark, rows), plan, max(0.0, once), cells)
 
     def _costs(self, benchmark: Benchmark, samples: Sequence["_Sample"]) -> Iterator[Cost]:
-        rows, shown = self._rows(benchmark), [one.rows for one in samples]
+        rows = self._rows(benchmark)
+        different = self._images(benchmark, rows)
         held = [
             one.cell
             for revision in self._plan.revisions
@@ -282,17 +318,34 @@ class _Measurement:
         ]
         for texts in dict.fromkeys(cell.texts for cell in held):
             cells = [cell for cell in held if cell.texts == texts]
-            known = [(one.rows, *one.cells[texts]) for one in samples if texts in one.cells]
-            counts, seconds, images = zip(*known, strict=True) if known else ((), (), ())
+            known = [one for one in samples if texts in one.cells]
+            spent = [one.cells[texts] for one in known]
+            by_rows, by_images = [one.rows for one in known], [one.images for one in known]
+            model = _at(different, by_images, [one.model for one in spent])
+            rest = _at(rows, by_rows, [one.rest for one in spent])
+            preparing = _at(different, [one.images for one in samples], [one.preparing for one in samples])
             yield Cost(
                 name=benchmark.name + ("" if texts == "own" else " (last texts)"),
                 cells=len(cells),
                 missing=sum(_name(cell) not in self._done for cell in cells),
                 rows=rows,
-                images=round(_at(rows, counts, images)),
-                preparing=_at(rows, shown, [one.preparing for one in samples]) if texts == "own" else 0.0,
-                seconds=_at(rows, counts, seconds) if known else None,
+                images=round(_at(different, by_images, [one.images for one in spent])),
+                preparing=preparing if texts == "own" else 0.0,
+                seconds=model + rest if known else None,
             )
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """What one cell of a sample took: images through the model, its seconds, and all others."""
+
+    images: int
+    model: float
+    rest: float
+
+    @property
+    def seconds(self) -> float:
+        return self.model + self.rest
 
 
 @dataclass(frozen=True)
@@ -301,51 +354,90 @@ class _Sample:
 
     Attributes:
         rows: their number.
+        images: number of different images that they show.
         plan: of these rows.
         preparing: seconds that are not spent again on further revisions.
-        cells: by texts, seconds and images of a cell.
+        cells: by texts, what a cell took.
     """
 
     rows: int
+    images: int
     plan: Plan
     preparing: float
-    cells: Mapping[str, tuple[float, float]]
+    cells: Mapping[str, _Spent]
 
     @property
     def spent(self) -> float:
         """Seconds of the preparation and of one revision."""
-        return self.preparing + sum(seconds for seconds, _ in self.cells.values())
+        return self.preparing + sum(one.seconds for one in self.cells.values())
+
+
+def _different_images(dataset: datasets.Dataset) -> NDArray[np.int64]:
+    """Of the first 1, 2, … rows the number of different images, by the path and the size of their files.
+
+    An image without a path counts as another one.
+    """
+    columns = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+    if not columns:
+        return np.arange(1, len(dataset) + 1)
+    table: Any = dataset.select_columns(columns).with_format("arrow")
+    seen: set[Any] = set()
+    counts: list[int] = []
+    for start in range(0, len(table), 1000):
+        part = table[start : start + 1000]
+        files = []
+        for name in columns:
+            stored = part[name].combine_chunks()
+            sizes = pc.binary_length(pc.struct_field(stored, "bytes"))
+            files.append(zip(pc.struct_field(stored, "path").to_pylist(), sizes.to_pylist(), strict=True))
+        for row, images in enumerate(zip(*files, strict=True), start):
+            seen |= {(path, size) if path else (row, at) for at, (path, size) in enumerate(images)}
+            counts.append(len(seen))
+    return np.array(counts, np.int64)
 
 
 def _name(cell: Cell) -> tuple[Any, ...]:
     return tuple(getattr(cell, name) for name in _NAMES)
 
 
-def _at(rows: int, shown: Sequence[int], values: Sequence[float]) -> float:
-    """A value at this number of rows, from the last two measurements.
+def _at(wanted: int, shown: Sequence[int], values: Sequence[float]) -> float:
+    """A value at this number of rows or images, from the last two measurements.
 
-    It is a constant and a part that grows with the rows, neither below 0; from a single measurement it is proportional.
+    It is a constant and a part that grows with the number, neither below 0; from a single measurement it is
+    proportional.
     """
-    if not values or rows <= shown[-1]:
+    if not values or wanted <= shown[-1]:
         return values[-1] if values else 0.0
     few, many, low, high = (0, shown[-1], 0.0, values[-1]) if len(values) < 2 else (*shown[-2:], *values[-2:])
-    slope = max(0.0, (high - low) / (many - few))
-    return max(0.0, high - slope * many) + slope * rows
+    slope = max(0.0, (high - low) / (many - few)) if many > few else 0.0
+    return max(0.0, high - slope * many) + slope * wanted
+
+
+@dataclass
+class _Passes:
+    """Images that have gone through the model, and the seconds of it."""
+
+    images: int = 0
+    seconds: float = 0.0
 
 
 @contextmanager
-def _counted(encoder: Encoder) -> Iterator[Callable[[], int]]:
-    """Within it, the returned function says how many images have gone through the model."""
+def _counted(encoder: Encoder) -> Iterator[_Passes]:
+    """Within it, what the model is shown is counted."""
     shown = encoder.image_output
-    count = 0
+    passes = _Passes()
 
     def counting(pixel_values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
-        nonlocal count
-        count += len(pixel_values)
-        return shown(pixel_values, **kwargs)
+        start = time.perf_counter()
+        output = shown(pixel_values, **kwargs)
+        if encoder.device.type == "cuda":
+            torch.cuda.synchronize(encoder.device)
+        passes.images += len(pixel_values)
+        passes.seconds += time.perf_counter() - start
+        return output
 
     encoder.image_output = counting  # type: ignore[method-assign]
     try:
-        yield lambda: count
+        yield passes
     finally:
         del encoder.image_output

@@ -176,7 +176,8 @@ class Plan:
             split, files = self.sources[benchmark].split, self._files[benchmark]
             for asked in (None, texts) if texts is not None and benchmark in drifting else (None,):
                 facts = self._facts_of_head if benchmark in prepared.by_head else {}
-                cell = _cell(self._config, revision, kind, benchmark, split, asked, facts)
+                fitted = prepared.fitted[benchmark]
+                cell = _cell(self._config, revision, kind, fitted, split, asked, facts)
                 yield PlannedCell(replace(cell, **prepared.classes), kind, files, asked)
 
     @cached_property
@@ -216,7 +217,8 @@ class Plan:
             needing += [one for one in rough if one not in needing]
             self._leave_out(rough, need, "use --dtype float32", len(needing))
         rest = [one for one in self.sources if one not in needing]
-        unfit = {one: why for one in rest if (why := one.kind.unfit(one.settings, model_config))}
+        fitted = {one: replace(one, settings=one.kind.fitted(one.settings, model_config)) for one in rest}
+        unfit = {one: why for one in rest if (why := one.kind.unfit(fitted[one].settings, model_config))}
         if unfit:
             cause, remedy = next(iter(unfit.values()))
             needing += unfit
@@ -228,14 +230,15 @@ class Plan:
         for one in self.in_order(self.sources):
             if one in needing:
                 continue
-            kind = one.kind(self.sources[one], image_processor, one.settings, self._config)
+            kind = one.kind(self.sources[one], image_processor, fitted[one].settings, self._config)
             if kind.preprocess == "processor" and square_processor(image_processor) is not image_processor:
                 kind.preprocess = "squash"  # a NaFlex processor would keep the shape of the image
             if kind.left_out:
                 _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             kinds[one] = kind
         by_head = [one for one, words in lacks.items() if not words]
-        return _Prepared(kinds, reads_text, by_head, class_names(model_config, reads_text=reads_text))
+        classes = class_names(model_config, reads_text=reads_text)
+        return _Prepared(kinds, fitted, reads_text, by_head, classes)
 
     def _head(self, model_config: Any) -> Head | None:
         names = self._config.class_names
@@ -268,12 +271,14 @@ class _Prepared:
 
     Attributes:
         kinds: ready to show the data sets.
+        fitted: the benchmarks with the settings that suit the model.
         reads_text: whether the models have a text encoder.
         by_head: the benchmarks whose classes the head of a classifier names.
         classes: names of their classes, by the columns of `Cell`.
     """
 
     kinds: Mapping[Benchmark, Kind[Any]]
+    fitted: Mapping[Benchmark, Benchmark]
     reads_text: bool
     by_head: Sequence[Benchmark]
     classes: Mapping[str, Any]

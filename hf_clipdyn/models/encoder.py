@@ -37,6 +37,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from hf_clipdyn.errors import ModelError, shorten
 from hf_clipdyn.machine import keep_freed_blocks
+from hf_clipdyn.models.adapters import has_adapter, merge_adapter, saved_whole
 from hf_clipdyn.models.classifiers import class_labels, has_head, head_scores, split_head
 from hf_clipdyn.models.open_clip import from_open_clip, read_state_dict
 from hf_clipdyn.models.settings import (
@@ -122,8 +123,8 @@ class Encoder:
         self._take(model, image_processor, tokenizer)
 
     def _take(self, model: Any, image_processor: Any, tokenizer: Any | None) -> None:
-        self._whole = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
-        self._whole.eval()
+        whole = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
+        self._whole = whole.eval()
         self.model, self._classifier = split_head(self._whole)
         self.labels = () if self._classifier is None else class_labels(self._classifier.config)
         self.image_processor, self.tokenizer = image_processor, tokenizer
@@ -470,8 +471,7 @@ def read_config(folder: Path) -> Any:
 
 def sees_images(config: Any) -> bool:
     """Whether the model of a configuration takes images; True if transformers has no such model."""
-    name = MODEL_MAPPING_NAMES.get(config.model_type)
-    model = getattr(transformers, name, None) if isinstance(name, str) else None
+    model = getattr(transformers, str(MODEL_MAPPING_NAMES.get(config.model_type)), None)
     return model is None or hasattr(model, "get_image_features") or "pixel_values" in model.main_input_name
 
 
@@ -507,7 +507,7 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
     absent = [
         name
         for name in loading["missing_keys"]
-        if "pooler" not in name or hasattr(model, "get_image_features")
+        if ("pooler" not in name or hasattr(model, "get_image_features")) and name not in saved_whole(folder)
     ]
     if absent:
         raise ModelError(
@@ -527,7 +527,7 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
             f"The weights in {folder} contain {len(left)} tensors of layers that its config.json does not "
             f"describe, for example {min(left)}."
         )
-    return model
+    return merge_adapter(model, folder) if has_adapter(folder) else model
 
 
 def _converted(checkpoint: Path, config: Any, *, dtype: Any, **placed: Any) -> Any:

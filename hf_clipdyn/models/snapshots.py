@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
 )
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
+from hf_clipdyn.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from hf_clipdyn.models.open_clip import clip_weights, read_state_dict
 from hf_clipdyn.schema import read_any_json
 
@@ -48,8 +49,8 @@ PROCESSOR_NAMES = (
 )
 """Files of an image processor and of a tokenizer."""
 
-_SETTINGS = ("config.json", *PROCESSOR_NAMES)
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+_SETTINGS = ("config.json", ADAPTER_CONFIG, *PROCESSOR_NAMES)
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", ADAPTER_WEIGHTS)
 _OLDER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
 _OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # as on the Hub
 _PROVENANCE = {"_name_or_path", "dtype", "problem_type", "torch_dtype", "transformers_version"}
@@ -86,7 +87,7 @@ def snapshot_folder(
             repo_id, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
         )
         folder = download(commit, *_SETTINGS, *(() if settings_only else _WEIGHTS))
-        if not settings_only and not any(folder.glob("model*.safetensors")):
+        if not settings_only and not any(folder.glob("*model*.safetensors")):
             folder = download(commit, *_SETTINGS, *_OLDER_WEIGHTS)  # from_pretrained reads these too
     except (
         LocalEntryNotFoundError,
@@ -107,7 +108,7 @@ def snapshot_folder(
 
 def model_files(folder: Path) -> dict[str, Path]:
     """The files in a folder that `snapshot_folder` would download of a repository, by name."""
-    weights = _WEIGHTS if any(folder.glob("model*.safetensors")) else _OLDER_WEIGHTS
+    weights = _WEIGHTS if any(folder.glob("*model*.safetensors")) else _OLDER_WEIGHTS
     paths = [path for pattern in (*_SETTINGS, *weights) for path in folder.glob(pattern)]
     return {path.name: path for path in sorted(paths) if path.is_file()}
 
@@ -193,7 +194,8 @@ def read_weights(folder: Path) -> "dict[str, torch.Tensor]":
     if theirs is not None:
         return clip_weights(read_state_dict(theirs))
     tensors: dict[str, torch.Tensor] = {}
-    for file in weight_files(folder):
+    adapters = [folder / ADAPTER_WEIGHTS] if (folder / ADAPTER_WEIGHTS).is_file() else []
+    for file in (*weight_files(folder), *adapters):
         if file.suffix != ".safetensors":
             return {}
         tensors.update(load_file(file))

@@ -30,6 +30,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNotFoundError, UnknownNameError
 from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.hub import RetryPolicy, attempt, reason
+from hf_clipdyn.models.adapters import has_adapter
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES
 from hf_clipdyn.models.settings import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import model_files, weight_files
@@ -53,7 +54,6 @@ __all__ = [
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
 _STATE = "trainer_state.json"
-_ADAPTER = "adapter_config.json"  # transformers would load the adapter's base model, from wherever it says
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class ModelFolder:
     def of(cls, path: Path, shared: Path | None = None) -> "ModelFolder":
         """The model in a folder; the image processor and the tokenizer may be in the folder ``shared``."""
         own = model_files(path)
-        if "config.json" not in own or not any(map(_is_weights, own)) or (path / _ADAPTER).exists():
+        if "config.json" not in own or not any(map(_is_weights, own)) or has_adapter(path):
             return cls(path, {})
         beside = {} if shared is None else model_files(shared)
         tokenizer = {name for name in beside if not _is_weights(name)} - {"config.json", *PROCESSOR_FILES}

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 from huggingface_hub import constants
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, RevisionError, render_table, shown
+from hf_clipdyn.models.adapters import has_adapter
 from hf_clipdyn.models.open_clip import Converter
 from hf_clipdyn.models.settings import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, open_clip_name, snapshot_folder
+from hf_clipdyn.revisions.bases import base_folder
 from hf_clipdyn.revisions.folders import (
     FolderRepository,
     HubCheckpoints,
@@ -255,6 +257,10 @@ class _Stored:
     token: str | None
 
     @cached_property
+    def _views(self) -> "_Views":
+        return _Views()
+
+    @cached_property
     def repository(self) -> ReadableRepository:
         # Offline the client's own cache is read, which has the layout of a store.
         offline = Path(constants.HF_HUB_CACHE) if constants.HF_HUB_OFFLINE else None
@@ -269,7 +275,8 @@ class _Stored:
         return revisions_of(self.repository)
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
-        return snapshot_folder(
+        """Folder with the files of a revision; of adapters, with those of their base model too."""
+        folder = snapshot_folder(
             self.repo_id,
             revision.commit,
             cache_dir=self.store,
@@ -277,6 +284,10 @@ class _Stored:
             token=self.token,
             settings_only=settings_only,
         )
+        if not has_adapter(folder):
+            return folder
+        base = model_files(base_folder(folder, self.token, settings_only=settings_only))
+        return self._views(revision.commit, base | model_files(folder))
 
 
 class _Folder:

@@ -14,7 +14,7 @@ from hf_clipdyn.errors import PublishError, RevisionNotFoundError
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
 from hf_clipdyn.revisions.repository import (
     MAIN,
-    WEIGHTS_FILE,
+    WEIGHTS_FILES,
     FileRecord,
     ReadableRepository,
     Repository,
@@ -190,7 +190,7 @@ def _compare(target: Repository, snapshot: Snapshot, commit: str) -> None:
         record = served.get(path)
         if record is None or record.size != source.stat().st_size:
             right = False
-        elif path == WEIGHTS_FILE and record.sha256 is not None:
+        elif path in WEIGHTS_FILES and record.sha256 is not None:
             right = record.sha256 == snapshot.row.sha256
         else:
             right = record.describes(source)

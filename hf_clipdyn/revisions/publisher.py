@@ -29,7 +29,7 @@ from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, reason
 from hf_clipdyn.revisions.journal import STORE, Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
 from hf_clipdyn.revisions.publication import IdenticalWeightsError, Snapshot, files_of, publish
-from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, check_run
+from hf_clipdyn.revisions.repository import WEIGHTS_FILES, Repository, check_run, weights_in
 
 __all__ = ["Publisher", "PublishingThread", "RevisionRecord", "Summary"]
 
@@ -289,10 +289,10 @@ class Publisher:
         self._journal.staging.mkdir(exist_ok=True)
         with TemporaryDirectory(dir=self._journal.staging) as folder:
             save(Path(folder))
-            saved = file_sha256(Path(folder) / WEIGHTS_FILE)
+            saved = _hash_of(Path(folder))
         with self._changed:  # so that the snapshot is not discarded meanwhile
             known = self._entries[name].row.sha256
-            known = known or file_sha256(self._journal.snapshot(name) / WEIGHTS_FILE)
+            known = known or _hash_of(self._journal.snapshot(name))
         if saved != known:
             raise PublishError(
                 f"{self._facts.repo_id} has {name} with other weights, from an earlier run in "
@@ -385,10 +385,10 @@ class Publisher:
 
     def _described(self, row: ManifestRow) -> ManifestRow:
         folder = self._journal.snapshot(row.name)
-        weights = folder / WEIGHTS_FILE
-        if not weights.is_file():
+        weights = weights_in(folder)
+        if weights is None:
             raise PublishError(
-                f"The snapshot of {row.name} has no {WEIGHTS_FILE}: publish the weights in one file."
+                f"The snapshot of {row.name} has no {WEIGHTS_FILES[0]}: publish the weights in one file."
             )
         card = revision_card(
             self._facts.card,
@@ -504,6 +504,11 @@ class Publisher:
 
 
 @cache
+def _hash_of(folder: Path) -> str:
+    weights = weights_in(folder)
+    return "" if weights is None else file_sha256(weights)
+
+
 def _versions() -> dict[str, str]:
     versions = {}
     for package in _RECORDED_PACKAGES:

@@ -17,7 +17,7 @@ from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, update_main
 from hf_clipdyn.revisions.publication import replace as replace_revision
 from hf_clipdyn.revisions.publisher import Publisher, Summary
-from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, sha256_of, weights_of
+from hf_clipdyn.revisions.repository import Repository, sha256_of, weights_in, weights_of
 from hf_clipdyn.revisions.verify import Report, verify_repository
 
 __all__ = ["Repaired", "join_collection", "repair", "resume_publishing"]
@@ -170,8 +170,8 @@ def _copy(target: Repository, commit: str, folder: Path) -> bool:
 
 
 def _has_weights(folder: Path, entry: Entry) -> bool:
-    weights = folder / WEIGHTS_FILE
-    return weights.is_file() and file_sha256(weights) == entry.row.sha256
+    weights = weights_in(folder)
+    return weights is not None and file_sha256(weights) == entry.row.sha256
 
 
 def resume_publishing(

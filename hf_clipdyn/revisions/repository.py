@@ -12,11 +12,12 @@ from typing import Protocol
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
 from hf_clipdyn.files import file_git_hash, file_sha256
+from hf_clipdyn.models.adapters import ADAPTER_WEIGHTS
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 
 __all__ = [
     "MAIN",
-    "WEIGHTS_FILE",
+    "WEIGHTS_FILES",
     "FileRecord",
     "FilesOnDisk",
     "ReadableRepository",
@@ -28,11 +29,13 @@ __all__ = [
     "read_manifest",
     "sha256_of",
     "weight_forms",
+    "weights_in",
     "weights_of",
 ]
 
 MAIN = "main"
-WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_FILES = ("model.safetensors", ADAPTER_WEIGHTS)
+"""What a revision of this package has as its weights: one of these."""
 
 # The names under which public suites keep weights, best first; a suite may have several forms at once.
 _WEIGHTS = [
@@ -211,6 +214,11 @@ def weight_forms(files: Mapping[str, FileRecord]) -> dict[str, Weights]:
             if forms:
                 return {label: _weights(paths, files) for label, paths in forms.items()}
     return {}
+
+
+def weights_in(folder: Path) -> Path | None:
+    """The file with the weights of a snapshot, whole or of adapters; None if there is none."""
+    return next((folder / name for name in WEIGHTS_FILES if (folder / name).is_file()), None)
 
 
 def is_weights(name: str) -> bool:

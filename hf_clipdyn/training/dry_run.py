@@ -14,7 +14,7 @@ from accelerate.utils import DistributedType
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPProcessor, ProcessorMixin
 
-from hf_clipdyn.config import TrainingConfig, publishing_steps
+from hf_clipdyn.config import TrainingConfig, in_python, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import readable_size
 from hf_clipdyn.models.sizes import clip_image_processor, model_size, siglip_processor
@@ -124,6 +124,7 @@ class DryRun:
         return shown if self.hours is None else f"{shown}, {self.hours:,.2f} hours at this speed"
 
 
+@in_python()
 def dry_run(config: TrainingConfig) -> DryRun | None:
     """Build everything that `train` builds except the data, and take two steps on random pixels.
 

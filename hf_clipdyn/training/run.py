@@ -16,7 +16,7 @@ from torch import nn
 from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts, Parent
-from hf_clipdyn.config import TrainingConfig, publishing_steps
+from hf_clipdyn.config import TrainingConfig, in_python, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.models.sizes import model_size, siglip_processor
@@ -102,6 +102,7 @@ class TrainingSummary:
     message: str
 
 
+@in_python()
 def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> TrainingSummary | None:
     """Train a model and publish each epoch; ``epoch-000`` is the initialisation.
 

@@ -6,6 +6,7 @@ from .data_sets import data_set_pages
 from .index import index_page
 from .kinds import kind_pages, relations_page, suites_page
 from .metrics import metrics_page
+from .models import models_page
 from .page import NOTE, Page
 from .tables import table_pages
 
@@ -19,6 +20,7 @@ def pages() -> list[Page]:
         evaluate_options(),
         suites_page(),
         relations_page(),
+        models_page(),
         metrics_page(),
         *data_set_pages(),
         *table_pages(),

@@ -110,10 +110,11 @@ def test_the_trials_of_the_observers_come_with_the_images(load: Load, tree: Tree
     assert rows[3] == []
 
 
-def test_the_trials_may_lie_in_a_folder_beside_the_images(load: Load, tree: Tree) -> None:
+@pytest.mark.parametrize("name", ["{}-human-trials", "model-vs-human-trials"])
+def test_the_trials_may_lie_in_a_folder_beside_the_images(load: Load, tree: Tree, name: str) -> None:
     root = tree("cue_conflict")
     assert load("cue_conflict", data_dir=root, split="test")["human_responses"][0]
-    (root / "raw-data").rename(root.with_name(f"{root.name}-human-trials"))
+    (root / "raw-data").rename(root.with_name(name.format(root.name)))
     assert len(load("cue_conflict", data_dir=root, split="test")["human_responses"][0]) == 2
 
 

@@ -2,12 +2,18 @@
 
 from pathlib import Path
 
+import datasets
 import pytest
+from PIL import Image
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
+from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
+from hf_clipdyn.benchmarks.settings import Common, KindSettings
+from hf_clipdyn.benchmarks.sources import drawn_source
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.dry_run import Cost, DryRun, _at, dry_run
+from hf_clipdyn.evaluation.dry_run import Cost, DryRun, _at, _different_images, dry_run
+from hf_clipdyn.models.sizes import clip_image_processor, model_size
 
 BENCHMARKS = ("zero_shot/cifar10", Noise.on("cifar10", sigmas=(0.0, 0.1)), "retrieval/flickr8k")
 
@@ -108,5 +114,27 @@ def test_what_is_left_out_is_named(config, tmp_path):
     empty.mkdir()
     missing = {"data_dirs": {"nights": empty}, "skip_missing": True}
     found = dry_run(config("zero_shot/procedural", "similarity/nights", **missing))
-    assert found.left_out == ("similarity/nights",)
+    assert found.left_out == {"similarity/nights": ""}
     assert "Left out: similarity/nights." in found.message.splitlines()
+
+
+def test_an_image_that_many_triplets_show_is_counted_once(tmp_path):
+    paths = [str(tmp_path / f"{name}.png") for name in "abc"]
+    for path in paths:
+        Image.new("RGB", (2, 2)).save(path)
+    rows = {
+        "reference": [paths[0]] * 3,
+        "image_0": [*paths[1:], paths[1]],
+        "image_1": [*paths[:0:-1], paths[2]],
+    }
+    triplets = datasets.Dataset.from_dict(rows).cast(datasets.Features(dict.fromkeys(rows, datasets.Image())))
+    assert _different_images(triplets).tolist() == [3, 3, 3]
+    assert _different_images(triplets.select_columns("image_0")).tolist() == [1, 2, 2]
+    assert _different_images(datasets.Dataset.from_dict({"level": [1, 2]})).tolist() == [1, 2]
+
+
+def test_gratings_are_counted_without_drawing_them():
+    source = drawn_source({name: column[:12] for name, column in Psychophysics.items().items()})
+    processor = clip_image_processor(model_size("tiny"))
+    kind = Psychophysics(source, processor, KindSettings(), Common(show_progress=False))
+    assert Psychophysics.count_drawn(source, processor) == kind.drawn > 400

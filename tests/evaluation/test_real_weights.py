@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from real_weights import save_lite0
+from real_weights import save_lite
 
 from hf_clipdyn import evaluate_revisions
 
@@ -24,7 +24,7 @@ def value(real_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
         one: real_data(one.replace("_", "-")) for one in (name.partition("/")[2] for name in BENCHMARKS)
     }
     table = evaluate_revisions(
-        save_lite0(tmp_path_factory.mktemp("lite0")),
+        save_lite(tmp_path_factory.mktemp("lite0")),
         BENCHMARKS,
         data_dirs=folders,
         device="cpu",
@@ -47,6 +47,22 @@ def test_its_head_decides_for_the_texture_as_networks_do(value):
     assert value("shape_bias", probe="head") == pytest.approx(44 / (44 + 158))
     assert value("cue_accuracy", probe="head") == pytest.approx((44 + 158) / 300)
     assert value("shape_preference") == pytest.approx(0.141, abs=5e-4)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(1, (0.207, 0.613)), (2, (0.212, 0.630))])
+def test_its_larger_siblings_decide_for_the_texture_too(
+    number: int, expected: tuple[float, float], real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    table = evaluate_revisions(
+        save_lite(tmp_path / "lite", number),
+        BENCHMARKS[0],
+        data_dirs={"cue_conflict": real_data("cue-conflict")},
+        device="cpu",
+        n_resamples=0,
+        show_progress=False,
+    ).to_pandas()
+    values = table[(table["probe"] == "head") & (table["role"] == "value")].set_index("metric")["value"]
+    assert tuple(values[["shape_bias", "cue_accuracy"]]) == pytest.approx(expected, abs=5e-4)
 
 
 def test_its_features_find_alike_what_people_find_alike(value):

@@ -307,12 +307,17 @@ def test_maps_that_a_model_cannot_have_are_refused_before_they_are_read(tree: Pa
     model.save_pretrained(tmp_path / "cnn")
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "cnn")
     options = {"data_dirs": {"osie": tree}, "device": "cpu", "n_resamples": 0, "show_progress": False}
+    attention = Saliency.on("osie", probes=("attention",))
     with pytest.raises(
         NothingToMeasureError,
         match=r"saliency/osie would give no number for cnn, since resnet models have no attention maps: choose other "
         r"maps with `probes` of the settings of saliency \(gradient_input,grad_cam\)\.",
     ):
-        evaluate_revisions(tmp_path / "cnn", "saliency/osie", **options)
-    names = ["saliency/osie", "distortion/procedural"]
+        evaluate_revisions(tmp_path / "cnn", attention, **options)
+    names = [attention, "distortion/procedural"]
     table = evaluate_revisions(tmp_path / "cnn", names, skip_missing=True, **options)
     assert set(table["kind"]) == {"distortion"}
+    table = evaluate_revisions(tmp_path / "cnn", "saliency/osie", **options).to_pandas()
+    values = table[table["role"] == "value"]
+    assert set(values["probe"]) == {"gradient_input", "grad_cam"}, "by default, maps that it has"
+    assert values.loc[values["metric"] == "nss", "value"].notna().all()

@@ -1,5 +1,6 @@
-"""A `PeftModel` is published as a whole model whose adapters are merged, and goes on training unmerged."""
+"""A `PeftModel` is published as merged copies or as its adapters alone, and goes on training unmerged."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ from transformers import CLIPModel, ViTForImageClassification
 
 from hf_clipdyn import PublishRevisions, evaluate_revisions, list_revisions, load_results
 from hf_clipdyn.cards import Parent
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, RevisionError
+from hf_clipdyn.models.encoder import read_config, read_model
+from hf_clipdyn.revisions.bases import pinned_model
 from hf_clipdyn.revisions.journal import Journal
+from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.verify import verify
 from hf_clipdyn.training.live_weights import parents_of
 
@@ -65,7 +69,8 @@ def test_each_epoch_is_a_merged_copy_and_the_base_is_untouched(tmp_path: Path, n
 
 
 def test_merged_adapters_name_the_model_and_the_revision_that_they_were_trained_on(tmp_path: Path) -> None:
-    model = adapted("clip", base_model_name_or_path="them/base", revision="v2")
+    model = adapted("clip", revision="v2")
+    model.peft_config["default"].base_model_name_or_path = "them/base"  # as PEFT sets it for a loaded base
     assert parents_of(model) == (Parent("them/base", "v2"),)
     whole = make_model("clip")
     assert parents_of(whole) == ()
@@ -74,9 +79,13 @@ def test_merged_adapters_name_the_model_and_the_revision_that_they_were_trained_
         assert parents_of(whole) == expected
 
 
+@pytest.mark.parametrize("alone", [False, True])
 def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_last(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], alone: bool
 ) -> None:
+    base = tmp_path / "base"
+    make_model("classifier").save_pretrained(base)
+    given: dict[str, Any] = {"base_model": base} if alone else {"merge_adapters": True}
     best = {
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
@@ -88,7 +97,7 @@ def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_
     }
 
     def run(folder: Path, **settings: Any) -> Any:
-        callback = PublishRevisions(REPO, merge_adapters=True)
+        callback = PublishRevisions(REPO, **given)
         return trainer(folder, adapted("classifier"), callback, **best | settings)
 
     whole = run(tmp_path / "whole")
@@ -96,11 +105,16 @@ def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_
     assert whole.state.best_global_step == 5
     said = capsys.readouterr()
     assert "The best revision is epoch-001; main is the last one." in said.out, said.out + said.err
+    if alone:
+        first = list_revisions(REPO, tmp_path / "whole" / "hub")[1]
+        series = open_series(REPO, tmp_path / "whole" / "hub")  # its folders last as long as it
+        folder = series.fetch(first)
+        found = read_model(folder, read_config(folder)).state_dict()
+    else:
+        found = served(tmp_path / "whole", ViTForImageClassification, "epoch-001")
     end = whole.model.merge_and_unload().state_dict()
-    assert all(
-        torch.equal(end[key], value)
-        for key, value in served(tmp_path / "whole", ViTForImageClassification, "epoch-001").items()
-    )
+    assert end.keys() == found.keys()
+    assert all(torch.equal(end[key], value) for key, value in found.items())
 
     hashes = [one.sha256 for one in list_revisions(REPO, tmp_path / "whole" / "hub")]
     again = run(tmp_path / "whole")
@@ -108,9 +122,8 @@ def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_
     assert [one.sha256 for one in list_revisions(REPO, tmp_path / "whole" / "hub")] == hashes
 
 
-def test_a_model_with_adapters_is_measured_as_its_merged_copies(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_model_with_adapters_is_measured_as_what_it_publishes(tmp_path: Path, alone: bool) -> None:
     from PIL import Image
 
     photographs = tmp_path / "photographs"
@@ -120,7 +133,10 @@ def test_a_model_with_adapters_is_measured_as_its_merged_copies(
     model = adapted("clip")
     processor = make_processor()
     model.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
-    publish = PublishRevisions(REPO, merge_adapters=True, processor=processor)
+    base = tmp_path / "base"
+    make_model("clip").save_pretrained(base)
+    given: dict[str, Any] = {"base_model": base} if alone else {"merge_adapters": True}
+    publish = PublishRevisions(REPO, processor=processor, **given)
     trainer(tmp_path / "run", model, publish, measuring(photographs), num_train_epochs=1).train()
     live = load_results(tmp_path / "run" / "results.parquet")
     table = evaluate_revisions(
@@ -150,6 +166,31 @@ def test_adapters_that_nobody_merges_are_refused_with_the_remedy(tmp_path: Path)
     model._hf_peft_config_loaded = True  # as after `add_adapter`, for which transformers wants a later PEFT
     with pytest.raises(ConfigError, match=r"adapters from `add_adapter`.*`merge_adapters=True`"):
         trainer(tmp_path, model, PublishRevisions(REPO, merge_adapters=True)).train()
+
+
+def test_adapters_alone_have_a_new_head_and_name_their_pinned_base(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    make_model("classifier").vit.save_pretrained(base)  # a body without a head
+    model = adapted("classifier", modules_to_save=["classifier"])
+    publish = PublishRevisions(REPO, base_model=base)
+    trainer(tmp_path / "run", model, publish, num_train_epochs=1, label_names=["labels"]).train()
+    store = tmp_path / "run" / "hub"
+    assert not verify(REPO, store=store, deep=True).findings
+    series = open_series(REPO, store)
+    last = series.revisions()[-1]
+    assert last.size < sum(file.stat().st_size for file in base.glob("*.safetensors"))
+    folder = series.fetch(last)
+    named = json.loads((folder / "adapter_config.json").read_text())
+    assert (named["base_model_name_or_path"], named["revision"]) == (str(base), pinned_model(base).commit)
+    merged = model.merge_and_unload().state_dict()
+    found = read_model(folder, read_config(folder)).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in merged.items())
+    make_model("clip").save_pretrained(base)
+    with pytest.raises(RevisionError, match="whose files are not there or have changed: put them back"):
+        series.fetch(last)
+    other = trainer(tmp_path / "other", adapted("classifier"), PublishRevisions(REPO, base_model=base))
+    with pytest.raises(ConfigError, match=r"The model was not made from .*: no tensor is in both\."):
+        other.train()
 
 
 def test_a_run_with_other_adapters_is_another_run(tmp_path: Path) -> None:

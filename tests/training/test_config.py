@@ -123,3 +123,10 @@ def test_plugins_are_separated_by_commas_or_given_one_by_one_and_replace_those_o
     loaded.clear()
     parse_training_config(["--config", str(recipe), "--plugin", "b.py, c.py", "--plugin=d.py"])
     assert loaded == ["b.py", "c.py", "d.py"]
+
+
+def test_remedies_are_fields_in_python_and_flags_on_the_command_line(clipdyn) -> None:
+    with pytest.raises(ConfigError, match="add `streaming=True`") as error:
+        TrainingConfig(samples_per_epoch=100)
+    assert "--" not in str(error.value)
+    assert "add --streaming true" in clipdyn("train", "--samples_per_epoch", "100")[2]

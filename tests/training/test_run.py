@@ -74,7 +74,7 @@ def test_a_killed_run_continues_with_the_weights_and_losses_of_an_uninterrupted_
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "checkpoints" / "epoch-004").exists(), "it was killed too late to test anything"
-    with pytest.raises(ConfigError, match="--resume_from_checkpoint true"):
+    with pytest.raises(ConfigError, match=r"`resume_from_checkpoint=\"true\"`"):
         finished(flags("killed", num_train_epochs=4))
     resumed = finished(flags("killed", num_train_epochs=4, resume_from_checkpoint="true"))
     assert log(killed) == log(tmp_path / "whole")

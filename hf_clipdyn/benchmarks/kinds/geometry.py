@@ -20,7 +20,6 @@ from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
 __all__ = ["Geometry"]
 
-_MOST = 1000  # images; their embeddings take 1 MB a revision for 512 dimensions
 _NEIGHBOURS = 10
 _TEXT_SIDE = "_text"
 _SIDES = {"image": "images", "text": "texts"}
@@ -141,11 +140,12 @@ class Geometry(ImageKind[KindSettings]):
     }
     needs_text = False
     reads_layers = True
+    most_rows = 1000  # their embeddings take 1 MB a revision for 512 dimensions
     shares_trials = False
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
-        drawn = np.random.default_rng(0).permutation(self.shown)[:_MOST]
+        drawn = np.random.default_rng(0).permutation(self.shown)[: self.most_rows]
         self.shown = np.sort(drawn)
         self.stimuli = Stimuli(self.pixels.array, self.shown)
         features = source.dataset.features

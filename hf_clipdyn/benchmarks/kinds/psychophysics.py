@@ -215,22 +215,17 @@ class Psychophysics(Kind[KindSettings]):
         """Criteria and conditions of all tests."""
         return {str(name): column.tolist() for name, column in grating_items().items()}
 
+    @classmethod
+    def count_drawn(cls, source: Source, image_processor: Any) -> int:
+        """Number of different gratings; none is drawn here."""
+        _, pairs = _gratings(source, Field(*input_size(image_processor)).highest_frequency)
+        return len(distinct([one for pair in pairs for one in pair])[0])
+
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        items: pd.DataFrame = source.dataset.to_pandas()
         field = Field(*input_size(image_processor))
         limit = field.highest_frequency
-        rows, pairs = [], []
-        for item in fitting_items(items, limit):
-            test = TESTS[items["test"][item]]
-            level, criterion = items["level"][item], items["criterion"][item]
-            contrasts = (criterion,) if items["is_criterion"][item] else test.contrasts
-            for contrast, (exemplar, look) in product(contrasts, enumerate(test.exemplars)):
-                rows.append((item, contrast, exemplar))
-                pairs.append(test.pair(level, contrast, look, limit))
-        judged = pd.DataFrame(rows, columns=["item", "contrast", "exemplar"])
-        self._judged = (
-            items.iloc[judged["item"]].reset_index(drop=True).assign(**judged, highest_frequency=limit)
-        )
+        judged, pairs = _gratings(source, limit)
+        self._judged = judged.assign(highest_frequency=limit)
         drawings, numbers = distinct([one for pair in pairs for one in pair])
         shown = digest(_DRAWING, field.height, field.width, [repr(one) for one in drawings])
         self._show_progress = common.show_progress
@@ -298,6 +293,21 @@ class Psychophysics(Kind[KindSettings]):
                     own[:, outside] = np.nan
                     numbers += _scores(str(name), side, columns, common, own)
         return of_sides
+
+
+def _gratings(source: Source, limit: float) -> tuple[pd.DataFrame, list[tuple[Drawing, Drawing]]]:
+    """The judgements of all items whose frequencies the pixels show, and with and without the grating of each."""
+    items: pd.DataFrame = source.dataset.to_pandas()
+    rows, pairs = [], []
+    for item in fitting_items(items, limit):
+        test = TESTS[items["test"][item]]
+        level, criterion = items["level"][item], items["criterion"][item]
+        contrasts = (criterion,) if items["is_criterion"][item] else test.contrasts
+        for contrast, (exemplar, look) in product(contrasts, enumerate(test.exemplars)):
+            rows.append((item, contrast, exemplar))
+            pairs.append(test.pair(level, contrast, look, limit))
+    judged = pd.DataFrame(rows, columns=["item", "contrast", "exemplar"])
+    return items.iloc[judged["item"]].reset_index(drop=True).assign(**judged), pairs
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ _THREADS = 8
 _KEPT_MAPS = 48
 _CEILING_MAPS = 16_000
 _SMOOTHED = "smoothed"
+_WITHOUT_ATTENTION = ("gradient_input", "grad_cam")
 _PLACE = ["probe", "layer", _SMOOTHED, "subset"]
 _JOINS = ("metric", "variant", "subset")
 _BASELINES = {
@@ -173,14 +174,22 @@ class Saliency(Kind[SaliencySettings]):
     needs_text = False
 
     @classmethod
+    def fitted(cls, settings: SaliencySettings, model_config: Any) -> SaliencySettings:
+        """Maps by gradients where the default ones need attention that the model lacks."""
+        if settings.probes != SaliencySettings().probes or _has_attention(model_config):
+            return settings
+        return replace(settings, probes=_WITHOUT_ATTENTION)
+
+    @classmethod
     def unfit(cls, settings: SaliencySettings, model_config: Any) -> tuple[str, str] | None:
         """Nothing but attention is read, and the image encoder is not a vision transformer."""
-        vision = getattr(model_config, "vision_config", model_config)
-        sizes = (getattr(vision, name, None) for name in ("patch_size", "num_attention_heads"))
-        if set(settings.probes) - {"attention", "attention_layers", "rollout"} or None not in sizes:
+        if set(settings.probes) - {"attention", "attention_layers", "rollout"} or _has_attention(
+            model_config
+        ):
             return None
+        vision = getattr(model_config, "vision_config", model_config)
         cause = f"{vision.model_type} models have no attention maps"
-        return cause, "choose other maps with --saliency-probes gradient_input,grad_cam"
+        return cause, f"choose other maps with --saliency-probes {','.join(_WITHOUT_ATTENTION)}"
 
     def __init__(
         self, source: Source, image_processor: Any, settings: SaliencySettings, common: Common
@@ -374,6 +383,13 @@ class Saliency(Kind[SaliencySettings]):
                     Number(metric=name, value=value, ci_low=low, ci_high=high, **counted, **columns)
                 )
         return numbers
+
+
+def _has_attention(model_config: Any) -> bool:
+    """Whether the image encoder is a vision transformer, by the sizes that it declares."""
+    vision = getattr(model_config, "vision_config", model_config)
+    sizes = (getattr(vision, name, None) for name in ("patch_size", "num_attention_heads"))
+    return None not in sizes
 
 
 def _places(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:

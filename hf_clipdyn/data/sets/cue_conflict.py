@@ -2,7 +2,8 @@
 
 The official folder is ``<shape>/<shape>N-<texture>M.png``; the 80 images whose texture and shape are of one
 class are included. The trials of the human observers (``cue-conflict_subject-01_session_1.csv``, model-vs-human's
-``raw-data/cue-conflict``) are read from the folder or from ``<folder>-human-trials`` beside it, if they exist.
+``raw-data/cue-conflict``) are read from the folder, or from ``<folder>-human-trials`` or ``model-vs-human-trials``
+beside it, if they exist.
 """
 
 import re
@@ -41,7 +42,7 @@ class CueConflict(DataBuilder):
 }""",
         templates=("a photo of a {}.",),
     )
-    companion = "-human-trials"
+    companion = "-human-trials|/model-vs-human-trials"
     layout = ("|".join(f"{name}/" for name in CLASSES),)
 
     def rows(self, split: str) -> Rows:

@@ -1,0 +1,64 @@
+"""Which benchmark applies to which kind of model, from the declarations of the kinds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import ResNetConfig, ViTConfig
+
+from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.registry import kinds, relations
+from hf_clipdyn.benchmarks.relation import WEIGHTS
+
+from .kinds import kind_path
+from .page import Page, bullets, table
+
+_MODELS: Mapping[str, tuple[bool, Any]] = {
+    "image and text": (True, ViTConfig()),
+    "vision transformer": (False, ViTConfig()),
+    "convolutional network": (False, ResNetConfig()),
+}
+"""Whether a model of that kind has a text encoder, and a configuration of its image encoder."""
+_NO = "no"
+
+
+def models_page() -> Page:
+    """A table of kinds of models and kinds of benchmarks."""
+    summary = "Which benchmarks apply to which kind of model."
+    ordered = sorted(kinds().values(), key=lambda one: (one.terms.rank, one.name))
+    rows = [
+        (f"[`{kind.name}`]({kind_path(kind.name)})", *(_applies(kind, *model) for model in _MODELS.values()))
+        for kind in ordered
+    ]
+    of_weights = [f"`{name}`" for name, one in relations().items() if one.reads == WEIGHTS]
+    notes = [
+        "A model of image and text: CLIP, SigLIP, ALIGN and others. A vision transformer: ViT, DINOv2. A convolutional "
+        "network: ResNet, EfficientNet.",
+        "head: the model must be an image classifier whose head has the classes of the data set (`--label-map` names "
+        "them). Without the head: the rest of the numbers, if there are any.",
+        f"A language model takes no images. What applies is publishing, `clipdyn verify`, and the relation "
+        f"{', '.join(of_weights)}.",
+        "[Relations](relations.md) apply wherever the kinds that they read do.",
+    ]
+    return Page(
+        "models.md", "Models and benchmarks", summary, [table(("kind", *_MODELS), rows), bullets(notes)]
+    )
+
+
+def _applies(kind: type[Kind[Any]], reads_text: bool, config: Any) -> str:
+    """What a model of this configuration is measured on, in a few words."""
+    asks_classes = kind.classes.__func__ is not Kind.classes.__func__  # type: ignore[attr-defined]
+    if kind.needs_text and not reads_text:
+        return "head" if asks_classes else _NO
+    chosen = kind.settings_class()
+    fitted = kind.fitted(chosen, config)
+    if kind.unfit(fitted, config):
+        return _NO
+    words = ["yes"]
+    words += [
+        f"with {', '.join(f'`{one}`' for one in value)}"
+        for name, value in vars(fitted).items()
+        if value != getattr(chosen, name)
+    ]
+    if asks_classes and not reads_text:
+        words.append("classes by the head only")
+    return ", ".join(words)
