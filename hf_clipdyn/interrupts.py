@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["catch_signals", "leave", "raise_on_signals"]
+__all__ = ["catch_signals", "end_with_standard_input", "leave", "raise_on_signals"]
 
 _SIGNALS = [
     sig for sig in signal.Signals if sig.name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -86,3 +86,13 @@ def raise_on_signals() -> Iterator[list[int]]:
             yield received
     finally:
         sys.unraisablehook = others
+
+
+def end_with_standard_input() -> None:
+    """End this process at once, with code 1, when its standard input ends: then whoever started it has died."""
+
+    def listen() -> None:
+        os.read(sys.stdin.fileno(), 1)
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()

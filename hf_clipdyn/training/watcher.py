@@ -10,7 +10,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,9 +20,14 @@ from hf_clipdyn.machine import visible_gpus
 from hf_clipdyn.progress import duration, say
 from hf_clipdyn.training.loop import Callback, Training
 
-__all__ = ["Watcher", "check_evaluation", "evaluate_beside"]
+__all__ = ["Watcher", "check_evaluation"]
 
-_CHILD = "from hf_clipdyn.training.watcher import evaluate_beside; evaluate_beside()"
+_CHILD = """
+from hf_clipdyn.cli import main
+from hf_clipdyn.interrupts import end_with_standard_input
+end_with_standard_input()
+main()
+"""
 _PATIENCE = 86_400  # seconds for which an epoch may last
 _SECONDS_TO_END = 60.0
 _OF_LAUNCHERS = (
@@ -164,20 +168,6 @@ class Watcher(Callback):
             self._process.wait()
         assert self._process.stdin is not None
         self._process.stdin.close()
-
-
-def evaluate_beside() -> None:
-    """`clipdyn` with the words of this process, which ends when its standard input does: then the run has died."""
-
-    def listen() -> None:
-        os.read(sys.stdin.fileno(), 1)
-        os._exit(1)  # a cell is written whole or not at all
-
-    threading.Thread(target=listen, daemon=True).start()
-
-    from hf_clipdyn.cli import main
-
-    main(sys.argv[1:])
 
 
 def _device(asked: str) -> tuple[str, dict[str, str]]:
