@@ -264,11 +264,12 @@ class _Measurement:
                     if not self._config.skip_missing:
                         raise
                     self._unfit[one] = str(error)
+                    by_benchmark.pop(one, None)
             seconds = sum(samples[-1].spent for samples in by_benchmark.values())
             limit = _LONG_ENOUGH if rows >= _ENOUGH else _LONG
             if rows >= max(map(self._rows, benchmarks)) or (rows > _ROWS[0] and seconds >= limit):
                 break
-        return {one: samples for one, samples in by_benchmark.items() if one not in self._unfit}
+        return by_benchmark
 
     def _rows(self, benchmark: Benchmark) -> int:
         rows = len(self._plan.sources[benchmark].dataset)
