@@ -225,7 +225,9 @@ def _continue(run: Path) -> None:
         print(error)
     try:
         LogFile(run / "log.jsonl", 1).run_begins(
-            SimpleNamespace(accelerator=SimpleNamespace(is_main_process=True), step=0)
+            SimpleNamespace(
+                accelerator=SimpleNamespace(is_main_process=True), step=0, has_other_processes=False
+            )
         )
     except TrainingError as error:
         print(error)

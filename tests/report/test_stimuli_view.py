@@ -304,7 +304,7 @@ def test_the_pictures_of_held_out_images_are_the_last_of_the_data_set(tmp_path, 
     store.rebuild()
     files = []
     monkeypatch.setattr(stimuli, "forbidden", lambda *_: "")  # as if the licence allowed it
-    monkeypatch.setattr(stimuli, "_thumbnail", lambda file: files.append(Path(file["path"]).name))
+    monkeypatch.setattr(stimuli, "thumbnail", lambda file: files.append(Path(file["path"]).name))
     parts = payload(read_study(tmp_path / "results.parquet"), data_dirs={"flickr8k": tmp_path / "data"})
     assert parts["retrieval/flickr8k"]["why"] == ""
     assert sorted(parts["retrieval/flickr8k"]["items"]["id"]) == [0, 1, 2]

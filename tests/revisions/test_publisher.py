@@ -44,7 +44,7 @@ for name in names:
 processor = CLIPProcessor.from_pretrained("me/run", revision="epoch-001", **where)
 two = processor(text=["a red cat", "two green boats"], padding=True, return_tensors="pt")
 texts = model.get_text_features(**two).pooler_output
-auto = AutoModel.from_pretrained("me/run", revision="epoch-001", **where)
+auto = AutoModel.from_pretrained("me/run", revision="epoch-001", adapter_kwargs={"local_files_only": True}, **where)
 assert type(auto) is CLIPModel
 classify = pipeline("zero-shot-image-classification", model=auto, tokenizer=processor.tokenizer,
                     image_processor=processor.image_processor)

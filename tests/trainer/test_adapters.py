@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from stores import OFFLINE
 from trained import REPO, make_model, make_processor, measuring, trainer
 from transformers import CLIPModel, ViTForImageClassification
 
@@ -35,8 +36,8 @@ def adapted(name: str, **settings: Any) -> Any:
 
 
 def served(folder: Path, kind: Any, revision: str) -> dict[str, torch.Tensor]:
-    where = {"cache_dir": folder / "hub", "local_files_only": True}
-    return dict(kind.from_pretrained(REPO, revision=revision, **where).state_dict())
+    model = kind.from_pretrained(REPO, revision=revision, cache_dir=folder / "hub", **OFFLINE)
+    return dict(model.state_dict())
 
 
 @pytest.mark.parametrize(("name", "kind"), [("clip", CLIPModel), ("classifier", ViTForImageClassification)])

@@ -10,6 +10,7 @@ from typing import Any
 import forked
 import pytest
 import torch
+from stores import OFFLINE
 from torch import nn
 from trained import REPO, make_model, make_processor, trainer
 from transformers import (
@@ -35,7 +36,7 @@ def hashes(folder: Path) -> dict[str, str | None]:
 
 
 def served(folder: Path, revision: str, kind: type = AutoModel) -> PreTrainedModel:
-    return kind.from_pretrained(REPO, revision=revision, cache_dir=folder / "hub", local_files_only=True)
+    return kind.from_pretrained(REPO, revision=revision, cache_dir=folder / "hub", **OFFLINE)
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from stores import OFFLINE
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from tokenizers.trainers import WordLevelTrainer
@@ -83,7 +84,10 @@ def test_supervised_fine_tuning_publishes_each_epoch_and_continues(
     ]
     assert not verify(REPO, store=store, deep=True).findings
     where: dict[str, Any] = {"cache_dir": store, "local_files_only": True}
-    models = [AutoModelForCausalLM.from_pretrained(REPO, revision=one.name, **where) for one in revisions]
+    models = [
+        AutoModelForCausalLM.from_pretrained(REPO, revision=one.name, cache_dir=store, **OFFLINE)
+        for one in revisions
+    ]
     last = continued.model.state_dict()
     assert all(torch.equal(value, last[name]) for name, value in models[-1].state_dict().items())
     for model, revision in zip(models, revisions, strict=True):

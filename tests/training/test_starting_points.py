@@ -8,6 +8,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
+from stores import OFFLINE
 from training_runs import finished
 from transformers import AutoModel, CLIPConfig, CLIPModel, CLIPProcessor, SiglipConfig, SiglipModel
 
@@ -61,7 +62,7 @@ def _siglip(folder: Path) -> Path:
 
 def _weights(store: Path, repo_id: str, revision: str) -> dict[str, torch.Tensor]:
     (found,) = (r for r in list_revisions(repo_id, store=store) if r.name == revision)
-    model = AutoModel.from_pretrained(repo_id, revision=found.name, cache_dir=store, local_files_only=True)
+    model = AutoModel.from_pretrained(repo_id, revision=found.name, cache_dir=store, **OFFLINE)
     return dict(model.state_dict())
 
 

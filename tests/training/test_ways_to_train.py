@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.utils import is_torch_version
+from stores import OFFLINE
 from training_runs import finished, log
 from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel, SiglipProcessor
 
@@ -57,9 +58,9 @@ def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations
     losses = log(tmp_path / "run", "loss")
     assert sum(losses[-5:]) < sum(losses[:5])
     assert log(tmp_path / "run", "logit_scale")[0] == pytest.approx(10, rel=1e-2)
-    where = {"revision": "epoch-006", "cache_dir": str(store), "local_files_only": True}
-    model = AutoModel.from_pretrained("me/run", **where).eval()
-    processor = AutoProcessor.from_pretrained("me/run", **where)
+    where = {"revision": "epoch-006", "cache_dir": str(store)}
+    model = AutoModel.from_pretrained("me/run", **where, **OFFLINE).eval()
+    processor = AutoProcessor.from_pretrained("me/run", **where, local_files_only=True)
     assert (type(model), type(processor)) == (SiglipModel, SiglipProcessor)
     card = next((tmp_path / "run" / "hub").rglob("README.md")).read_text(encoding="utf-8")
     assert "from transformers import SiglipModel, SiglipProcessor" in card
