@@ -5,10 +5,8 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,6 @@ import matplotlib as mpl
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.files import write_atomically
-from hf_clipdyn.machine import share_out
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.draw import draw_panels
@@ -38,7 +35,6 @@ __all__ = [
     "FigureFolder",
     "Size",
     "draw_planned",
-    "figures_meanwhile",
     "overview_figure",
     "page_figures",
     "plan_figures",
@@ -112,50 +108,31 @@ def write_figures(
     Returns:
         Those that `page_figures` would draw again.
     """
-    with figures_meanwhile(study, path, style, formats=formats, width=width) as images:
-        return images
-
-
-@contextmanager
-def figures_meanwhile(
-    study: Study, path: Path, style: str | Path | None = None, *, formats: Sequence[str], width: str
-) -> Iterator[dict[str, bytes]]:
-    """As `write_figures`; other processes draw while the block runs, if there are several cores."""
     for known, what, names in ((FORMATS, "figure format", formats), (WIDTHS, "figure width", [width])):
         for name in names:
             if name not in known:
                 raise UnknownNameError(what, name, known)
     settings = {} if style is None else read_style(style)
     folder, images = FigureFolder(path), dict[str, bytes]()
-
-    def write(name: str, draw: "Callable[[], Figure | None]") -> set[str]:
-        with figure_style(settings, printed=True):
-            figure = draw()
-            if figure is None:
-                return set()
+    with figure_style(settings, printed=True):
+        for name, figure in _drawn(study, width):
+            folder.save(figure, name, formats)
             if name in _ON_PAGE and figure.get_figwidth() == PAGE.width:
                 images[name] = saved(figure)
-            return folder.save(figure, name, formats)
-
-    tasks = {name: partial(write, name, draw) for name, draw in _drawings(study, width).items()}
-    for name in _ON_PAGE:  # the page needs them at once
-        if name in tasks:
-            tasks.pop(name)()
-    with share_out(list(tasks.values())) as written:
-        yield images
-    folder.sweep(set[str]().union(*written))
+    folder.sweep()
     gc.collect()  # a figure is a cycle; those of a large study hold 40 MB
+    return images
 
 
-def _drawings(study: Study, width: str) -> "dict[str, Callable[[], Figure | None]]":
-    """What draws each figure, by its name."""
-    drawings: dict[str, Callable[[], Figure | None]] = {}
+def _drawn(study: Study, width: str) -> "Iterator[tuple[str, Figure]]":
+    """Each figure with its name."""
     for name, panels in plan_figures(study).items():
         column = width == "column" or (width == "auto" and len(panels) <= _FEW)
-        drawings[name] = partial(_draw, study, panels, COLUMN if column else PAGE)
+        yield name, _draw(study, panels, COLUMN if column else PAGE)
     for name, chart in charts().items():
-        drawings[name] = partial(chart.draw, study, COLUMN.width if width == "column" else PAGE.width)
-    return drawings
+        figure = chart.draw(study, COLUMN.width if width == "column" else PAGE.width)
+        if figure is not None:
+            yield name, figure
 
 
 def page_figures(study: Study, drawn: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -246,18 +223,15 @@ class FigureFolder:
         self._path = path
         self._written: set[str] = set()
 
-    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "pdf")) -> set[str]:
-        """Write ``name.png`` and others, and return their names; the same figure gives the same bytes."""
+    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "pdf")) -> None:
+        """Write ``name.png`` and others; the same figure gives the same bytes."""
         for suffix in formats:
             # Not with_suffix: a metric's name may hold a dot.
             write_atomically(self._path / f"{name}.{suffix}", saved(figure, suffix))
-        written = {f"{name}.{suffix}" for suffix in formats}
-        self._written |= written
-        return written
+            self._written.add(f"{name}.{suffix}")
 
-    def sweep(self, written: Iterable[str] = ()) -> None:
-        """Remove the figures that an earlier report wrote here and this one did not; others have ``written`` these."""
-        self._written.update(written)
+    def sweep(self) -> None:
+        """Remove the figures that an earlier report wrote here and this one did not."""
         record = self._path / _LIST
         for name in _listed(record) - self._written:
             (self._path / name).unlink(missing_ok=True)

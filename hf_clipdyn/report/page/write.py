@@ -4,7 +4,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +17,7 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
-from hf_clipdyn.report.figures import MOST_MARKED, figures_meanwhile, page_figures
+from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
 from hf_clipdyn.report.page import front
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.payload import payload
@@ -111,11 +110,9 @@ def write_report(
         # What cannot be read stops here, before the figures.
         parts = _read_models(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else {}
         look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
-        drawing: AbstractContextManager[dict[str, bytes]] = (
-            figures_meanwhile(study, output / "figures", **look) if figures else nullcontext({})
-        )
-        with drawing as drawn:  # a wrong style stops here
-            text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, **parts)
+        # A wrong style stops here.
+        drawn = write_figures(study, output / "figures", **look) if figures else {}
+        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, **parts)
         write_atomically(page, text)
     return page
 
@@ -143,7 +140,7 @@ def render(
 ) -> str:
     """The page as one text; arguments as of `write_report`.
 
-    ``drawn`` is what `figures_meanwhile` gives, ``try_it`` and ``lessons`` what `tryit.payload` and `lessons.payload`
+    ``drawn`` is what `write_figures` returns, ``try_it`` and ``lessons`` what `tryit.payload` and `lessons.payload`
     do.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
