@@ -79,7 +79,7 @@ class Alone:
         return np.asarray((values - values.mean()) * _window(*values.shape))
 
     def values(self, name: str, pixels: Images, row: int) -> Floats:
-        """Grey values (H, W) of one image, of which some may be outside [0, 1].
+        """Grey values (H, W) of one image; some may be outside [0, 1].
 
         Args:
             name: ``amplitude_alone`` or ``phase_alone``.

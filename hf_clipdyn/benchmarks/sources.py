@@ -32,7 +32,7 @@ class Source:
         split: name of the split that these rows are.
         metadata: licence, size and origin.
         absent: how many rows of the official data set its files lack.
-        training: reads the rows of the training split; gives None, or is None, if there are no others than ``dataset``.
+        training: reads the rows of the training split; None, or gives None, if the data set has no other rows.
 
     Examples:
         >>> from hf_clipdyn.benchmarks.sources import drawn_source
