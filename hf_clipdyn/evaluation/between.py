@@ -63,9 +63,8 @@ class Between:
         assert self._encoder is not None
         live = self._encoder.model.state_dict()
         with torch.no_grad():
-            for name, values in ends[
-                0
-            ].items():  # one tensor at a time: a whole third state would take memory
+            # One tensor at a time: a whole third state would take memory.
+            for name, values in ends[0].items():
                 between = interpolate({name: values}, {name: ends[1][name]}, alpha)
                 live[name].copy_(torch.from_numpy(between[name]))
         batch_size = self._configs[first.repo_id].batch_size
