@@ -301,7 +301,8 @@ def judged(effect, seed=0, n=400):
             "counts": list(counts),
             "cosines": list(np.eye(10)[decision]),
         }
-        revisions.append(seen("label_distribution", pd.DataFrame(rows | {"protocol": ""}), samples, seed))
+        rows |= {"protocol": "", "logit_scale": 10 + samples / 100}
+        revisions.append(seen("label_distribution", pd.DataFrame(rows), samples, seed))
     return revisions
 
 
@@ -373,6 +374,22 @@ def test_margins_are_related_where_all_scores_are_known():
     assert found.influence.sum() == pytest.approx(0, abs=1e-12)
     runs = accuracies([[0.2, 0.4]], samples=(0, 100))
     assert "margin_consistency" not in {one.metric for one in ErrorConsistency.relate(*runs[0], COMMON)}
+
+
+def test_the_map_of_items_has_one_temperature_for_all_revisions():
+    run = judged(1)
+    found = {one.metric: one for one in LearningOrder.trace(run, COMMON)}
+    cosines, label = (
+        np.stack([np.stack(one.trials()["cosines"].to_list()) for one in run]),
+        run[0].trials()["label"],
+    )
+    shares = np.exp(20 * cosines) / np.exp(20 * cosines).sum(axis=2, keepdims=True)
+    of_label = shares[:, np.arange(len(label)), label]
+    assert found["confidence"].value == pytest.approx(of_label.mean())
+    assert found["variability"].value == pytest.approx(of_label.std(axis=0).mean())
+    assert found["variability"].influence.sum() == pytest.approx(0, abs=1e-12)
+    without = LearningOrder.trace(accuracies([[0.2, 0.4]], samples=(0, 100))[0], COMMON)
+    assert "confidence" not in {one.metric for one in without}
 
 
 def test_people_who_answered_one_by_one_have_an_accuracy_an_agreement_and_an_entropy():

@@ -93,6 +93,7 @@ class Representation(Relation):
         references=(Reference(role="chance", title="chance", joins=_KEY),),
     )
     reads = ("geometry",)
+    score_version = 2
     pairs = ("previous", "last", "seeds")
 
     @staticmethod
