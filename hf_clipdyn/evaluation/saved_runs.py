@@ -139,7 +139,7 @@ class SavedRuns:
         return self._remembered((cell.key, "answers"), lambda: self._keyed_answers(cell), _size)
 
     def _keep(self, cell: Cell, make: Callable[[Seen], Kept], seen: Seen) -> Kept:
-        return self._remembered((cell.key, make), lambda: make(seen), lambda made: made.nbytes)
+        return self._remembered((cell.key + seen.person, make), lambda: make(seen), lambda made: made.nbytes)
 
     def _remembered(self, key: tuple[str, Any], make: Callable[[], T], size: Callable[[T], int]) -> T:
         """In memory as long as the newest ones leave room; two at least."""

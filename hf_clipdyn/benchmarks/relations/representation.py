@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import by_item
 from hf_clipdyn.benchmarks.relation import Relation, Seen, mean_of_seeds, related
 from hf_clipdyn.benchmarks.settings import Common
-from hf_clipdyn.metrics.mutual_knn import nearest_neighbours
+from hf_clipdyn.metrics.mutual_knn import Neighbours, nearest_neighbours, shared_neighbours
 from hf_clipdyn.metrics.phases import settling
 from hf_clipdyn.metrics.representation import Prepared, progress, representation_similarity, similarity
 from hf_clipdyn.results.row import Number, NumberKey
@@ -89,7 +89,7 @@ class Representation(Relation):
 
     @staticmethod
     def relate(a: Seen, b: Seen, common: Common) -> Iterator[Number]:
-        """The similarities of each layer, with the jackknife over images; that of neighbours without an error."""
+        """The similarities of each layer, with the jackknife over images."""
         del common
         first, second = a.derived(_places), b.derived(_places)
         for key, layer in first.layers.items():
@@ -126,7 +126,7 @@ class _Layer:
         return Prepared(self.vectors)
 
     @cached_property
-    def neighbours(self) -> NDArray[np.bool_] | None:
+    def neighbours(self) -> Neighbours | None:
         return nearest_neighbours(self.vectors[:_AMONG], _NEIGHBOURS)
 
     @cached_property
@@ -247,5 +247,7 @@ def _similarities(key: NumberKey, first: _Layer, second: _Layer) -> Iterator[Num
         note = "all embeddings have the same direction"
         yield related(key, "mutual_knn", np.nan, n=n, note=note)
     else:
-        yield related(key, "mutual_knn", near[other].mean(), n=n)
+        common = shared_neighbours(near, other)
+        influence = by_item(common["influences"], first.items[:n])
+        yield related(key, "mutual_knn", common["mutual_knn"], n=n, influence=influence)
     yield related(key, "mutual_knn", _NEIGHBOURS / (n - 1), role="chance", n=n)
