@@ -52,8 +52,8 @@ class TinyPhotographs(DataBuilder):
 }""",
         templates=PHOTO,
         config_kinds={"labels": "labels"},
-        caution="The captions are made from class names: training on them is label supervision in the form of captions. "
-        "CIFAR-10's classes are among them, so a score on CIFAR-10 is a score by prompts, not a zero-shot one.",
+        caution="The captions are made from class names, so training on them is label supervision in the form of "
+        "captions. CIFAR-10's classes are among them: a score on CIFAR-10 is one by prompts, not a zero-shot one.",
     )
     layout = ("train-00000-of-00006.parquet", "validation-00000-of-00001.parquet")
     exact_rows = False
