@@ -112,11 +112,17 @@ class Neighbours:
 
     Attributes:
         nearest: the k nearest, nearest first, and the next one, which moves up without one of them: shape (n, k + 1).
-        near: whether an item is one of the k nearest of another, shape (n, n).
     """
 
     nearest: Ints
-    near: NDArray[np.bool_]
+
+    @property
+    def near(self) -> NDArray[np.bool_]:
+        """Whether an item is one of the k nearest of another, shape (n, n)."""
+        n = len(self.nearest)
+        near = np.zeros((n, n), np.bool_)
+        np.put_along_axis(near, self.nearest[:, :-1], True, axis=1)
+        return near
 
 
 def nearest_neighbours(rows: ArrayLike, k: int) -> Neighbours | None:
@@ -140,10 +146,7 @@ def nearest_neighbours(rows: ArrayLike, k: int) -> Neighbours | None:
         raise MetricError(f"k must be from 1 to {n - 2} for {n} items, so that one is left, but is {k}.")
     if centred(sides) is None:
         return None
-    nearest = _nearest(_inner_products(sides), k + 1)
-    near = np.zeros((n, n), np.bool_)
-    np.put_along_axis(near, nearest[:, :k], True, axis=1)
-    return Neighbours(nearest, near)
+    return Neighbours(_nearest(_inner_products(sides), k + 1).astype(np.int32))
 
 
 def shared_neighbours(first: Neighbours, second: Neighbours) -> dict[str, Any]:
@@ -164,14 +167,15 @@ def shared_neighbours(first: Neighbours, second: Neighbours) -> dict[str, Any]:
     n, k = len(first.nearest), first.nearest.shape[1] - 1
     items, of_first, of_second = np.arange(n), first.nearest[:, :k], second.nearest[:, :k]
     next_first, next_second = first.nearest[:, k], second.nearest[:, k]
-    shared = second.near[items[:, None], of_first]
+    near_first, near_second = first.near, second.near
+    shared = near_second[items[:, None], of_first]
 
     def lists_with_each(lists: Ints) -> Ints:
         return np.bincount(lists.reshape(-1), minlength=n)
 
     # Without an item, the next ones move up in the lists that contain it, and may be shared.
-    gained = lists_with_each(of_first[second.near[items, next_first]])
-    gained += lists_with_each(of_second[first.near[items, next_second]])
+    gained = lists_with_each(of_first[near_second[items, next_first]])
+    gained += lists_with_each(of_second[near_first[items, next_second]])
     same = next_first == next_second
     gained += lists_with_each(of_first[same][shared[same]])
     total = int(shared.sum())
@@ -182,6 +186,8 @@ def shared_neighbours(first: Neighbours, second: Neighbours) -> dict[str, Any]:
 
 def _inner_products(rows: Floats) -> Floats:
     """Of all pairs of rows, with equal numbers for equal rows, whose products may be rounded differently otherwise."""
+    if len(np.unique(rows[:, 0])) == len(rows):
+        return np.asarray(rows @ rows.T)
     whole = np.ascontiguousarray(rows + 0.0).view(f"V{rows[0].nbytes}")[:, 0]  # -0.0 becomes 0.0
     _, first, copies = np.unique(whole, return_index=True, return_inverse=True)
     kernel = rows[first] @ rows[first].T

@@ -169,7 +169,7 @@ def _in_common(
             if key in others:
                 table = stack([one, others[key][1]])
                 observers = (Observer(decided[None], table.label[None]) for decided in table.decision)
-                yield [key], pd.Index(table.item, name="item"), *observers
+                yield [key], table.index, *observers
 
 
 def _of_margins(key: NumberKey, first: Answers, second: Answers) -> Number:
