@@ -91,6 +91,12 @@ class TrainingConfig:
         top=True,
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
+    # Not in the recipe, which has the commit in data_order.json: a run is not continued with another one.
+    dataset_revision: str | None = option(
+        None,
+        "Branch, tag or commit of a data set on the Hub. Default: its main branch as it is now.",
+        execution=True,
+    )
     image_column: str | None = option(
         None, "The image column of a folder or of a data set on the Hub. Default: found automatically."
     )

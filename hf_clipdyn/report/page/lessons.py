@@ -131,9 +131,8 @@ class _Training:
     def shown(self, before: str, revision: str) -> tuple[list[Image.Image], NDArray[np.floating]]:
         """The last images that were shown between two revisions, and their embeddings by the second one."""
         if (before, revision) not in self.known:
-            rows = np.concatenate(
-                [part.rows.ravel() for part in shown_between(self.series, before, revision)]
-            )
+            _, parts = shown_between(self.series, before, revision)
+            rows = np.concatenate([part.rows.ravel() for part in parts])
             last = self.dataset.select(np.unique(rows[-_MOST_SHOWN:]))
             images = [image.convert("RGB") for image in last["image"]]
             self.known[before, revision] = images, self.embedded(revision, images)
