@@ -15,7 +15,7 @@ from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.results.cells import cells_folder, newest
 from hf_clipdyn.results.parquet import check_texts, read_encoded, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row, columns_of
+from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, NUMBER_KEY, ROLES, SCHEMA, Cell, Row, columns_of
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
 __all__ = ["Results", "check_frame", "is_combined", "load_results", "read_results", "write_results"]
@@ -23,10 +23,7 @@ __all__ = ["Results", "check_frame", "is_combined", "load_results", "read_result
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
 _CELL = [one.name for one in fields(Cell)]
-_ENCODED = {
-    field.name: pa.dictionary(pa.int32(), field.type) for field in SCHEMA if pa.types.is_string(field.type)
-}
-"""Types of the texts in memory: of thousands of rows, most say the same."""
+_TEXTS = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +113,7 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     read.rows.attrs["vocabulary"] = read.vocabulary.dumps()
     read.rows.attrs["provenance"] = Provenance(runs=read.origins).dumps()
     # The texts in the type that pandas gives them by itself.
-    return read.rows.astype(dict.fromkeys([*_ENCODED, "cell", "run"], "str"))
+    return read.rows.astype(dict.fromkeys([*_TEXTS, "cell", "run"], "str"))
 
 
 def write_results(results: Results, output: Path, provenance: Provenance | None = None) -> None:
@@ -169,7 +166,7 @@ def _of_runs(origins: Iterable[tuple[str, RunOrigin]], rows: pd.DataFrame) -> tu
 
 def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
     try:
-        table = read_encoded(path, list(_ENCODED))
+        table = read_encoded(path, _TEXTS)
         check_texts(table)
         if "benchmark" in table.column_names and "kind" not in table.column_names:
             raise ConfigError(
@@ -220,7 +217,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     kind, default = SCHEMA.field(name).type, _DEFAULTS.get(name)
-    encoded = _ENCODED.get(name, kind)
+    encoded = ENCODED_SCHEMA.field(name).type
     if name not in table.column_names:
         return pa.chunked_array([pa.repeat(pa.scalar(default, kind), len(table))]).cast(encoded)
     try:
@@ -233,7 +230,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
         raise ValueError(f"has negative numbers in its column {name}")
     if name == "role" and not set(pc.unique(values).to_pylist()) <= set(ROLES):
         raise ValueError(f"has roles other than {', '.join(ROLES)}")
-    if values.null_count and name in _ENCODED:
+    if values.null_count and name in _TEXTS:
         values = pc.fill_null(values, default or "")
     return values
 
@@ -241,7 +238,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 def _frame(table: pa.Table) -> pd.DataFrame:
     """The columns of a table; the same text is one object, however many rows have it."""
     frame: pd.DataFrame = table.to_pandas()
-    texts = {name: _texts(frame[name].cat.categories, frame[name].cat.codes) for name in _ENCODED}
+    texts = {name: _texts(frame[name].cat.categories, frame[name].cat.codes) for name in _TEXTS}
     return frame.assign(**texts)
 
 

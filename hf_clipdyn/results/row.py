@@ -18,6 +18,7 @@ from hf_clipdyn.fields import members
 
 __all__ = [
     "CELL_KEY",
+    "ENCODED_SCHEMA",
     "NUMBER_KEY",
     "ROLES",
     "SCHEMA",
@@ -229,3 +230,10 @@ NUMBER_KEY = _key_columns(NumberKey)
 """Columns that name a number within its cell."""
 SCHEMA = arrow_schema(Row)
 """Arrow schema of the table."""
+ENCODED_SCHEMA = pa.schema(
+    [
+        one.with_type(pa.dictionary(pa.int32(), one.type)) if pa.types.is_string(one.type) else one
+        for one in SCHEMA
+    ]
+)
+"""The table in memory, its texts as dictionaries: of thousands of rows, most say the same."""
