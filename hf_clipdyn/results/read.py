@@ -72,12 +72,12 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         recorded = {one.run: one for one in provenance.runs}
         repositories = table["repo_id"].unique().to_pylist()
         origins += [(source, recorded.get(name, RunOrigin(run=name))) for name in repositories]
-    rows = _frame(pa.concat_tables(tables))
+    lengths = [len(table) for table in tables]
+    rows = _frame(tables)
     if rows.empty:
         names = ", ".join(str(path) for path in files)
         raise EvaluationError(f"{names} has no rows: nothing was evaluated, so there is nothing to report.")
-    rows["source"] = pd.Categorical(np.repeat(np.array(sources, object), [len(table) for table in tables]))
-    tables.clear()
+    rows["source"] = pd.Categorical(np.repeat(np.array(sources, object), lengths))
     pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded: as much as the rows themselves
     rows = _current(rows)
     return Results(rows, Vocabulary.merged(words), tuple(files), _of_runs(origins, rows))
@@ -235,11 +235,15 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     return values
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    """The columns of a table; the same text is one object, however many rows have it."""
-    frame: pd.DataFrame = table.to_pandas()
-    texts = {name: _texts(frame[name].cat.categories, frame[name].cat.codes) for name in _TEXTS}
-    return frame.assign(**texts)
+def _frame(tables: list[pa.Table]) -> pd.DataFrame:
+    """The columns of the tables, which it empties; texts are categories, which are grouped fast."""
+    table = pa.concat_tables(tables)
+    tables.clear()
+    columns = {}
+    for name in SCHEMA.names:  # one by one, so that no more than one is there twice
+        columns[name] = table[name].to_pandas()
+        table = table.drop_columns(name)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _texts(known: "pd.Series[Any] | pd.Index[Any]", places: Any) -> "pd.Series[Any]":
@@ -248,9 +252,9 @@ def _texts(known: "pd.Series[Any] | pd.Index[Any]", places: Any) -> "pd.Series[A
 
 
 def _current(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the cells that count, with the columns ``run`` and ``cell``."""
+    """The rows of the cells that count, with the columns ``run`` and ``cell``; the same text is one object."""
     rows["cell"] = rows.groupby(["source", *CELL_KEY], sort=False, dropna=False, observed=True).ngroup()
-    cells = rows.drop_duplicates("cell").set_index("cell")
+    cells = rows.drop_duplicates("cell").set_index("cell").astype(dict.fromkeys(_TEXTS, object))
     cells["key"] = cells["is_replaced"] = None
     for _, of_source in cells.groupby("source", sort=False, observed=True):
         rows_of_cells = of_source[_CELL].itertuples(index=False)
@@ -267,6 +271,8 @@ def _current(rows: pd.DataFrame) -> pd.DataFrame:
     kept = rows.drop(columns=["source", "cell"])
     if not counts.all():
         kept = kept[counts].reset_index(drop=True)
+    for name in _TEXTS:
+        kept[name] = _texts(kept[name].cat.categories, kept[name].cat.codes)
     places = cells.index.get_indexer(pd.Index(rows.loc[counts, "cell"]))
     return kept.assign(cell=_texts(cells["key"], places), run=_texts(runs, places))
 
