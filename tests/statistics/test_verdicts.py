@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,7 @@ from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import AgainstNull, Estimate
 from hf_clipdyn.statistics.evidence import Evidence, read_evidence
-from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, Word, gate, judge
+from hf_clipdyn.statistics.judging import Part, Verdict, gate, judge
 from hf_clipdyn.statistics.specifications import specifications
 from hf_clipdyn.statistics.trajectories import Numbers
 from hf_clipdyn.statistics.verdicts import (
@@ -35,7 +34,6 @@ from hf_clipdyn.statistics.verdicts import (
     minimum_detectable_effect,
     render,
     verdict_table,
-    word_of,
     write_verdicts,
 )
 
@@ -48,35 +46,6 @@ _TRUE = Planted(
 )
 _NOISE_ARM = replace(_TRUE, drop=constant(0.0), error=constant(0.5))
 _QUIET = Noise(seed=0.003, checkpoint=0.003)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "word"),
-    [
-        (0.05, 0.2, "holds"),
-        (0.06, 0.07, "holds"),
-        (0.01, 0.05, "right direction, size open"),
-        (0.04, 0.2, "right direction, size open"),
-        (0.01, 0.04, "negligible"),
-        (-0.04, 0.04, "negligible"),
-        (-0.05, 0.04, "undecided"),
-        (-0.01, 0.06, "undecided"),
-        (0.0, 0.06, "undecided"),
-        (-0.2, -0.05, "contradicted"),
-        (-0.2, -0.04, "undecided"),
-        (math.nan, math.nan, "undecided"),
-    ],
-)
-def test_the_rule(low: float, high: float, word: str):
-    assert word_of(low, high, 0.05) == word
-
-
-def test_every_interval_has_exactly_one_verdict_and_it_needs_no_size():
-    ends = [at / 40 for at in range(-8, 9)]
-    words = {(low, high): word_of(low, high, 0.1) for low in ends for high in ends if low <= high}
-    assert set(words.values()) == set(get_args(Word)) - set(NO_VERDICT)
-    scaled = {(low, high): word_of(3 * low, 3 * high, 0.3) for low, high in words}
-    assert scaled == words
 
 
 @pytest.mark.parametrize(
