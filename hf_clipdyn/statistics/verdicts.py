@@ -66,7 +66,10 @@ class VerdictRow:
         "Whether all gates and control arms passed; null if one was not measured, or if there are none.",
         default=None,
     )
-    gates: str = column("JSON list of the gates and control arms: title, passed, words.", default="[]")
+    gates: str = column(
+        "JSON list of the gates and control arms: title, passed, words; readout, if it concerns one.",
+        default="[]",
+    )
     part: int = column(
         "Number of the part, from 1; 0 for a claim without parts. Differences of readouts and sensitivities go on.",
         default=0,
@@ -214,7 +217,7 @@ def _rows(verdict: Verdict) -> list[VerdictRow]:
         cause=verdict.cause,
         evidence=verdict.evidence,
         gate=_all_passed(verdict.gates),
-        gates=json.dumps([asdict(gate) for gate in verdict.gates], ensure_ascii=False),
+        gates=json.dumps([_as_json(gate) for gate in verdict.gates], ensure_ascii=False),
         notes=json.dumps(verdict.notes, ensure_ascii=False),
         deviations=json.dumps(verdict.deviations, ensure_ascii=False),
     )
@@ -228,6 +231,11 @@ def _rows(verdict: Verdict) -> list[VerdictRow]:
         *(_with_part(whole, part, "sensitivity", by_readout) for part in verdict.sensitivities),
     ]
     return [replace(row, part=number) for number, row in enumerate(rows, 1)] or [whole]
+
+
+def _as_json(gate: Gate) -> dict[str, Any]:
+    """A gate as in tables; one of the whole claim names no readout, as in tables of the first study."""
+    return {name: value for name, value in asdict(gate).items() if name != "readout" or value}
 
 
 _OF_ESTIMATE = (

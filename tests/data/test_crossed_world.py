@@ -31,9 +31,7 @@ def test_ease_and_reliability_are_crossed_and_every_seed_has_images_of_its_own()
         for seed in (*TUNING_SEEDS, *SEEDS)
         for one in [_CONFIGS[f"{name}_{percent}_seed{seed}"]]
     }
-    assert len(set(settings.values())) == 2 * (
-        len(SEEDS) + 2
-    )  # the name of a world is its ease and its reliability
+    assert len(set(settings.values())) == len(settings) == 4 * (len(SEEDS) + 2)
     crossed = Counter((contrast, reliability) for contrast, reliability, _ in settings.values())
     assert set(crossed) == set(itertools.product((EASY, HARD), (0.8, 1.0)))
     assert _CONFIGS["easy_80_noise_seed30"].extra_noise == 0.1
@@ -61,7 +59,7 @@ def test_test_images_are_new_and_about_2000(tmp_path: Path, name: str):
 
 @pytest.mark.parametrize(("cue", "shapes", "textures"), [("texture", False, True), ("shape", True, False)])
 def test_one_cue_alone_is_informative(cue: str, shapes: bool, textures: bool):
-    for contrast in (70, 45, 35, 25):
+    for contrast in (70, 45, 35, 25, 15):
         config = _CONFIGS[f"{cue}_alone_{contrast}_seed1"]
         assert (config.shape_reliability == 1, config.texture_reliability == 1) == (shapes, textures)
         assert min(config.shape_reliability, config.texture_reliability) == 1 / 8

@@ -439,10 +439,14 @@ def test_a_control_arm_that_fails_closes_the_gate(arm: str, late: float, passed:
     assert len(verdict.parts) == 2
 
 
+# Columns of the rule of ten words, which the tables of the first study do not have.
+_LATER = ("role", "readout", "readout_verdict", "item_error", "item_degrees_of_freedom")
+
+
 @pytest.mark.parametrize(("folder", "study"), [("study", "world"), ("real-study", "real")])
 def test_the_committed_verdicts_have_the_signs_of_their_intervals_and_all_deviations(checkout, folder, study):
     table = pd.read_parquet(checkout / "model_cards" / folder / "verdicts.parquet")
-    assert list(table.columns) == SCHEMA.names
+    assert list(table.columns) == [name for name in SCHEMA.names if name not in _LATER]
     above, below = (table["ci_low"] > 0).astype(int), (table["ci_high"] < 0).astype(int)
     assert table["sign"].equals((above - below).where(table["ci_low"].notna()))
     claims = read_claims()
@@ -480,4 +484,4 @@ def test_the_repeated_runs_give_their_committed_verdicts_without_trials(checkout
     table = checkout / "model_cards" / "study" / "repeated.parquet"
     kept = pd.read_parquet(table.with_name("repeated-verdicts.parquet"))
     found = hf_clipdyn.verdicts(table, show_progress=False)
-    pd.testing.assert_frame_equal(found, kept, rtol=1e-9, atol=1e-9)
+    pd.testing.assert_frame_equal(found[list(kept)], kept, rtol=1e-9, atol=1e-9)

@@ -22,7 +22,7 @@ TUNING_SEEDS = (0, 1)
 SEEDS = range(30, 46)
 """The confirmatory seeds."""
 
-_CONTRASTS = (EASY, 0.45, 0.35, 0.25)  # that the tuning seeds tried
+_CONTRASTS = (EASY, 0.45, 0.35, 0.25, 0.15)  # that the tuning seeds tried
 _UNINFORMATIVE = 1 / 8
 
 
