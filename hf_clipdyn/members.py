@@ -264,7 +264,8 @@ def read_runs(
 
     Args:
         defaults: a mapping as in a recipe; None for none.
-        entries: a list of mappings over it, one a run; ``seed`` may be a list.
+        entries: a list of mappings over it, one a run; ``seed`` may be a list, and ``{seed}`` in their
+            ``dataset_config_name`` is then each of them.
         path: the file.
         flags: of `clipdyn train`; they override defaults and runs.
 
@@ -292,7 +293,14 @@ def _one_per_seed(entry: Mapping[Any, Any], where: str) -> list[dict[Any, Any]]:
     seeds = entry.get("seed")
     if seeds == []:
         raise ConfigError(f"seed in {where} is an empty list: give at least one seed.")
-    return [{**entry, "seed": seed} for seed in seeds] if isinstance(seeds, list) else [dict(entry)]
+    if not isinstance(seeds, list):
+        return [dict(entry)]
+    filled = entry.get("dataset_config_name")
+    return [
+        {**entry, "seed": seed}
+        | ({"dataset_config_name": filled.replace("{seed}", str(seed))} if isinstance(filled, str) else {})
+        for seed in seeds
+    ]
 
 
 def _named_run(values: dict[str, Any], name: Any, parent: Path | None, where: str, entry: int) -> Member:
