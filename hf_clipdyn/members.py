@@ -371,9 +371,9 @@ def read_members(
     )
     asked = [_asked_of_run(run, shared | own[run.entry - 1], folder, path) for run in members]
     for number, entry in enumerate(models, 1):
-        name, given = _asked_of_model({**shared, **entry}, f"model {number} of {path}")
+        name, each = _asked_of_model({**shared, **entry}, f"model {number} of {path}")
         members.append(Member(name, (), folder / name))
-        asked.append(given)
+        asked.append(each)
     words = (*words, f"--output-dir={folder}", *(f"--data-dir={name}={at}" for name, at in data_dirs.items()))
     measured = []
     for member, each in zip(members, asked, strict=True):
