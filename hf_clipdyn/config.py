@@ -92,6 +92,12 @@ class TrainingConfig:
         top=True,
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
+    # Not in the recipe, which has the commit in data_order.json: a run is not continued with another one.
+    dataset_revision: str | None = option(
+        None,
+        "Branch, tag or commit of a data set on the Hub. Default: its main branch as it is now.",
+        execution=True,
+    )
     image_column: str | None = option(
         None, "The image column of a folder or of a data set on the Hub. Default: found automatically."
     )
@@ -111,8 +117,8 @@ class TrainingConfig:
     streaming: bool = option(
         False,
         "Read and decode the data while training, from tar shards, Parquet files or the Hub; the data can have any "
-        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (micro, tiny, mini, small) "
-        "train it on the first 20,000 captions.",
+        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (all but vit-…) train it on the "
+        "first 20,000 captions.",
         group="Streaming",
     )
     samples_per_epoch: int | None = option(
@@ -182,7 +188,8 @@ class TrainingConfig:
 
     scale: str = option(
         "tiny",
-        "Size of the model: micro, tiny, mini, small, vit-b-32, vit-b-16 or vit-l-14.",
+        "Size of the model: micro, tiny, mini, photo-s, photo-m (for pictures of 32 pixels), small, vit-b-32, vit-b-16 "
+        "or vit-l-14.",
         group="Model",
         top=True,
     )

@@ -186,15 +186,16 @@ def payload(study: Study) -> dict[str, Any] | None:
 
 def verdict_summary(study: Study) -> str:
     """How many claims the data can test, and what came out; the cause where all share one."""
-    counts = Counter[str](verdict.verdict for verdict in study.verdicts)
+    counts = Counter[str](verdict.decision for verdict in study.verdicts)
     n_silent = counts.pop("not testable here", 0)
     n = len(study.verdicts)
     if n_silent == n:
         return _undecided_summary(study)
+    decisions = {verdict.decision: _ORDER.index(verdict.verdict) for verdict in study.verdicts}
     outcomes = [
-        f"{counts[word]} {'hold' if word == 'holds' and counts[word] > 1 else word}"
-        for word in _ORDER
-        if counts[word]
+        f"{counts[words]} {'hold' if words == 'holds' and counts[words] > 1 else words}"
+        for words in sorted(decisions, key=lambda words: decisions[words])
+        if counts[words]
     ]
     words = f"These data can test {n - n_silent} of {n} claims: {joined(outcomes)}."
     controls = [

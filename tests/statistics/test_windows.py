@@ -134,7 +134,7 @@ def test_tuning_seeds_locate_an_extreme_and_half_the_way_to_its_neighbours(gathe
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({}, "needs exactly one of start and end, untrained, epochs or accuracy; it has 0"),
+        ({}, "needs exactly one of start and end, untrained, epochs, accuracy or reached; it has 0"),
         ({"start": 0.1, "end": 0.2, "untrained": True}, "it has 2"),
         ({"start": 0.2, "end": 0.1}, "goes from 0.2 to 0.1"),
         ({"start": 0.2}, "goes from 0.2 to None"),
