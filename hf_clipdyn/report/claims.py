@@ -241,6 +241,7 @@ def _verdict_row(verdict: Verdict, study: Study) -> dict[str, Any]:
     return _verdict_data(verdict) | {
         "marks": study_words(verdict, study),
         "parts": [_part_row(verdict, part) for part in known],
+        "aside": list(_aside(verdict)),
         "seeds": _seed_words(known),
     }
 
@@ -268,6 +269,15 @@ def _part_row(verdict: Verdict, part: Part) -> dict[str, str]:
         "detectable": f"{effect:.3f}" if math.isfinite(effect) else "",
         "cause": estimate.cause,
     }
+
+
+def _aside(verdict: Verdict) -> Iterable[dict[str, str]]:
+    """Differences of readouts and sensitivities, which decide nothing."""
+    for one in verdict.differences:
+        yield {"title": one.title, "estimate": estimate_words(one.estimate, runs=False), "word": ""}
+    for part in verdict.sensitivities:
+        estimate = estimate_words(part.estimate, runs=False)
+        yield {"title": part.title, "estimate": estimate, "word": part.words}
 
 
 def _gate(gate: Gate) -> dict[str, str]:

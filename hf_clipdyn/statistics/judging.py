@@ -345,7 +345,7 @@ def _part(
         contrast=contrast,
         estimate=estimate,
         verdict=word,
-        title=title or contrast.title,
+        title=title or ", ".join(filter(None, [contrast.title, plan.readout if plan else ""])),
         scale=scale,
         readout=plan.readout if plan else "",
     )
@@ -401,7 +401,7 @@ def _differences(test: ClaimTest, parts: Sequence[Part], evidence: Evidence) -> 
     first, second = ([part for part in parts if part.readout == name] for name in test.readouts)
     for one, other in zip(first, second, strict=False):
         runs = weighted([one.estimate.runs, other.estimate.runs], [1.0, -1.0])
-        title = f"{one.title}: {one.readout} - {other.readout}"
+        title = f"{one.contrast.title}: {one.readout} - {other.readout}"
         yield Difference(title=title, estimate=evidence.combined(runs, evidence.confidence(test)))
 
 

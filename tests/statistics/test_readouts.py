@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, permutations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from planted import Planted, Run, trajectory
 
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.metrics.estimate import mean_over_pairs
+from hf_clipdyn.report.claims import _verdict_row
 from hf_clipdyn.statistics.claims import Claims, parse_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import RunContrast, combine, jackknifed, weighted
 from hf_clipdyn.statistics.evidence import Evidence
@@ -164,20 +166,18 @@ def test_sensitivities_stand_beside_the_verdict_and_change_nothing():
         _runs(_falling(-0.3), metric="area", probe="linear_probe"),
     )
     verdict = _judged(_claims(_BOTH + _SENSITIVE), _accuracies(), *numbers)
-    found = {(one.title, one.readout): one.estimate.value for one in verdict.sensitivities}
+    found = {one.title: one.estimate.value for one in verdict.sensitivities}
     assert list(found) == [
-        ("at one accuracy: fall", "prompts"),
-        ("at one accuracy: fall", "probe"),
-        ("moved: fall", "prompts"),
-        ("by the probe: fall", "prompts"),
-        ("items fixed: fall", "prompts"),
-        ("items fixed: fall", "probe"),
+        "at one accuracy: fall, prompts",
+        "at one accuracy: fall, probe",
+        "moved: fall, prompts",
+        "by the probe: fall, prompts",
+        "items fixed: fall, prompts",
+        "items fixed: fall, probe",
     ]
-    assert found["at one accuracy: fall", "prompts"] == pytest.approx(
-        0.55 - 0.25
-    )  # the revisions at .2 and .5
-    assert found["moved: fall", "prompts"] == pytest.approx(0.4 - 0.4)  # at .5 and .95, and at .5 and .95
-    assert found["by the probe: fall", "prompts"] == pytest.approx(-0.3)
+    assert found["at one accuracy: fall, prompts"] == pytest.approx(0.55 - 0.25)  # the revisions at .2 and .5
+    assert found["moved: fall, prompts"] == pytest.approx(0.4 - 0.4)  # at .5 and .95, and at .5 and .95
+    assert found["by the probe: fall, prompts"] == pytest.approx(-0.3)
     assert verdict.decision == _judged(_claims(_BOTH), _accuracies(), *numbers).decision
 
     table = verdict_table([verdict])
@@ -187,7 +187,10 @@ def test_sensitivities_stand_beside_the_verdict_and_change_nothing():
     assert table["readout_verdict"].tolist()[:3] == ["holds", "contradicted", ""]
     shown = render([verdict])
     assert "computed in other ways, which decide nothing" in shown
-    assert "    moved: fall" in shown
+    assert "    moved: fall, prompts" in shown
+    row = _verdict_row(verdict, SimpleNamespace(trajectories=()))  # type: ignore[arg-type]
+    assert [one["title"] for one in row["aside"]] == ["fall: prompts - probe", *found]
+    assert row["aside"][0]["word"] == ""
 
 
 _ARMS = """        parts:
