@@ -273,11 +273,11 @@ def _part_row(verdict: Verdict, part: Part) -> dict[str, str]:
 
 def _aside(verdict: Verdict) -> Iterable[dict[str, str]]:
     """Differences of readouts and sensitivities, which decide nothing."""
-    for one in verdict.differences:
-        yield {"title": one.title, "estimate": estimate_words(one.estimate, runs=False), "word": ""}
-    for part in verdict.sensitivities:
-        estimate = estimate_words(part.estimate, runs=False)
-        yield {"title": part.title, "estimate": estimate, "word": part.words}
+    words = [(one, "") for one in verdict.differences]
+    words += [(part, part_word(verdict, part)) for part in verdict.sensitivities]
+    for one, word in words:
+        if math.isfinite(one.estimate.value):
+            yield {"title": one.title, "estimate": estimate_words(one.estimate, runs=False), "word": word}
 
 
 def _gate(gate: Gate) -> dict[str, str]:

@@ -283,6 +283,9 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
         deviations = (*evidence.plan.deviations, *test.deviations)
     # What intervals leave out is said once.
     cautions = dict.fromkeys(note for part in parts for note in part.estimate.notes)
+    sensitivities = tuple(_sensitivities(test, evidence, windows, scale))
+    if evidence.why_not:
+        sensitivities = tuple(replace(part, verdict=NOT_HERE) for part in sensitivities)
     return replace(
         draft,
         verdict=word,
@@ -292,7 +295,7 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
         notes=(*notes, *cautions, *null_notes(parts)),
         deviations=deviations,
         differences=tuple(_differences(test, parts, evidence)),
-        sensitivities=tuple(_sensitivities(test, evidence, windows, scale)),
+        sensitivities=sensitivities,
     )
 
 
