@@ -16,7 +16,7 @@ from hf_clipdyn.report.provenance import registration_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import estimate_words, is_tested, joined, part_title, part_word, study_words
 from hf_clipdyn.statistics.contrasts import Estimate
-from hf_clipdyn.statistics.judging import Gate, Part, Verdict, Word
+from hf_clipdyn.statistics.judging import Difference, Gate, Part, Verdict, Word
 from hf_clipdyn.statistics.specifications import Specification
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window
@@ -273,7 +273,7 @@ def _part_row(verdict: Verdict, part: Part) -> dict[str, str]:
 
 def _aside(verdict: Verdict) -> Iterable[dict[str, str]]:
     """Differences of readouts and sensitivities, which decide nothing."""
-    words = [(one, "") for one in verdict.differences]
+    words: list[tuple[Difference | Part, str]] = [(one, "") for one in verdict.differences]
     words += [(part, part_word(verdict, part)) for part in verdict.sensitivities]
     for one, word in words:
         if math.isfinite(one.estimate.value):
