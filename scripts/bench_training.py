@@ -61,7 +61,8 @@ from hf_clipdyn.training.loop import Training
 from hf_clipdyn.training.mapped import Captions, MappedSource
 from hf_clipdyn.training.run import Session
 from hf_clipdyn.training.source import Batch, Source
-from hf_clipdyn.training.streamed import Shards, Shuffle, StreamedSource, Workers, write_counts
+from hf_clipdyn.training.stream_order import Shuffle
+from hf_clipdyn.training.streamed import Shards, StreamedSource, Workers, write_counts
 
 PARTS = ("step", "jpeg", "input", "shards", "resume")
 CROP = 0.9  # smallest share of the area in a random crop, as in open_clip's recipes

@@ -127,7 +127,7 @@ class Seen:
     read_answers: Callable[[Cell], Mapping[str, KeyedAnswers]]
     read_weights: Callable[[Cell], Mapping[str, NDArray[Any]]]
     read_numbers: Callable[[Cell], Sequence[Number]]
-    keep: Callable[[Cell, Callable[["Seen"], "Kept"], "Seen"], Any]
+    keep: Callable[[Callable[..., "Kept"], Sequence["Seen"]], Any]
     person: str = ""
     trials_between: Callable[[Cell, Cell, float], pd.DataFrame] | None = None
 
@@ -135,9 +135,9 @@ class Seen:
         """The saved trials, read from the disk: all columns, or these."""
         return self.read(self.cell, columns)
 
-    def derived(self, make: Callable[["Seen"], KeptT]) -> KeptT:
-        """What a function makes of this revision, kept in memory for its other pairs as long as there is room."""
-        kept: KeptT = self.keep(self.cell, make, self)
+    def derived(self, make: Callable[..., KeptT], *others: "Seen") -> KeptT:
+        """What a function makes of this revision, or of it and others, kept in memory as long as there is room."""
+        kept: KeptT = self.keep(make, [self, *others])
         return kept
 
     @property

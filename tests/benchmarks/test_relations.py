@@ -51,7 +51,7 @@ def seen(kind, trials, samples, seed=0):
         lambda _: keyed(declared.answers(trials)),
         lambda _: {},
         lambda _: declared.score(trials, COMMON),
-        lambda _, make, own: make(own),
+        lambda make, seen: make(*seen),
     )
 
 
