@@ -394,3 +394,22 @@ def test_the_rule_is_registered():
     text = _FILE.replace("TEST\n", test)
     ten, five = (parse_claims(one, "mine.yaml") for one in (text, text.replace("rule: ten words\n", "")))
     assert registered_hash(ten, "mine") != registered_hash(five, "mine")
+
+
+def test_only_the_registered_scale_counts():
+    text = _FILE.replace("TEST\n", _NO_FALL.replace("EFFECT", _EFFECT)).replace(
+        "title: mine", "title: mine\n    scale: tiny"
+    )
+    small = [
+        replace(one, run=f"{one.run}-small", scale="small")
+        for one in _runs(_falling(0.5), metric="area", seeds=(30, 31, 99))
+    ]
+    verdict = _judged(
+        parse_claims(text, "mine.yaml"), _accuracies(), _runs(_falling(0.0), metric="area"), small
+    )
+    assert verdict.words == "holds"
+    assert (verdict.parts[0].estimate.n_seeds, verdict.parts[0].estimate.scales) == (4, ("tiny",))
+    assert not any("Not counted" in note for note in verdict.notes)
+    assert (
+        _judged(_claims(_NO_FALL), _accuracies(), _runs(_falling(0.0), metric="area"), small).words != "holds"
+    )
