@@ -49,6 +49,7 @@ __all__ = [
     "PAIRS",
     "SORT",
     "WEIGHTS",
+    "WITHIN_ARM",
     "Kept",
     "KeyedAnswers",
     "Pairs",
@@ -59,6 +60,7 @@ __all__ = [
     "mean_of_seeds",
     "related",
     "relation_terms",
+    "with_arm",
 ]
 
 Pairs = Literal["previous", "last", "seeds", "people", "all"]
@@ -68,6 +70,9 @@ arms, see `Relation.between_arms`), with each person, with every revision of the
 
 SORT = "with"
 """The setting of a relation's cells that holds the sort of pair; ``run`` and ``runs`` for numbers of whole runs."""
+
+WITHIN_ARM = "seeds"
+"""The reference of a number that is a mean over the pairs of a run with the other seeds of its arm."""
 
 ANSWERED = ("answers",)
 """`Relation.reads` of a relation that reads every kind with right answers."""
@@ -239,6 +244,11 @@ class Relation(ABC):
         """
         del runs, common
         return ()
+
+
+def with_arm(arm: str) -> str:
+    """The reference of a number that is a mean over the pairs of a run with the unequal seeds of another arm."""
+    return f"arm {arm or 'main'}"
 
 
 def keyed(answers: Iterable[Answers]) -> dict[str, dict[NumberKey, Answers]]:

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.influence import UnitsOf
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
-from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, Relation, Seen
+from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, WITHIN_ARM, Relation, Seen, with_arm
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -370,7 +370,7 @@ class _Work:
             by_arm[other.cell.arm][f"seed {other.cell.seed}"] = self._related(a, other)
         own, numbers = a.cell.arm, []
         for arm, each in by_arm.items():
-            reference = "seeds" if arm == own else f"arm {arm or 'main'}"
+            reference = WITHIN_ARM if arm == own else with_arm(arm)
             numbers += named(mean_of_others(list(each.values())), reference)
         return numbers + [one for name, of in by_arm[own].items() for one in brief(of, name)]
 

@@ -19,6 +19,7 @@ from hf_clipdyn.fields import members
 
 __all__ = [
     "CELL_KEY",
+    "ENCODED_SCHEMA",
     "NUMBER_KEY",
     "ROLES",
     "SCHEMA",
@@ -232,3 +233,10 @@ NUMBER_KEY = _key_columns(NumberKey)
 _NUMBER_VALUES = attrgetter(*NUMBER_KEY)
 SCHEMA = arrow_schema(Row)
 """Arrow schema of the table."""
+ENCODED_SCHEMA = pa.schema(
+    [
+        one.with_type(pa.dictionary(pa.int32(), one.type)) if pa.types.is_string(one.type) else one
+        for one in SCHEMA
+    ]
+)
+"""The table in memory, its texts as dictionaries: of thousands of rows, most say the same."""
