@@ -86,7 +86,8 @@ class AnswerTable:
     @cached_property
     def index(self) -> pd.Index:
         """Of influences by item (`hf_clipdyn.benchmarks.base.by_item`)."""
-        return pd.Index(self.item, name="item")
+        index: pd.Index = pd.Index(self.item, name="item")
+        return index
 
 
 def answers_of(

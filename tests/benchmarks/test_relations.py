@@ -450,6 +450,35 @@ def layered(seed, late=(200, 600), n=60):
     return run
 
 
+@pytest.mark.parametrize("n", [3, 11])
+def test_few_images_have_no_similarity(n):
+    first, second, *_ = layered(0, n=n)
+    found = list(Representation.relate(first, second, COMMON))
+    assert {one.note for one in found} == {f"they have {n} images in common"}
+    assert {one.metric for one in Representation.trace([first, second], COMMON)} <= {"mean_progress"}
+
+
+def test_only_images_that_both_revisions_have_are_compared():
+    first, second, *_ = layered(0)
+    fewer = [
+        replace(one, read=lambda _, columns, own=one: own.trials(columns).query("item != 5"))
+        for one in (first, second)
+    ]
+    found, expected = (
+        {(one.metric, one.layer, one.role): one for one in Representation.relate(a, b, COMMON)}
+        for a, b in ((first, fewer[1]), fewer)
+    )
+    assert found.keys() == expected.keys()
+    for key, one in expected.items():
+        assert found[key].value == pytest.approx(one.value, abs=1e-12)
+        assert found[key].n == one.n == 59
+        if one.influence is not None:
+            assert found[key].influence.to_dict() == pytest.approx(one.influence.to_dict(), abs=1e-12)
+    assert not [
+        one for one in Representation.trace([first, second, fewer[1]], COMMON) if one.metric == "progress"
+    ]
+
+
 def test_the_progress_of_a_layer_has_the_jackknife_of_both_similarities():
     run = layered(0)
     found = {
