@@ -302,6 +302,7 @@ class StudyPlan:
         tuning_seeds: these located windows and set the world; they never enter a verdict.
         confirmatory_seeds: only these count; if empty, all other seeds count, also unknown ones.
         windows: in place of the shared windows of the same name.
+        scale: the only scale whose runs count; empty for all.
         accuracy: the number that windows at an accuracy mean.
         endpoints, gates: by name.
         deviations: from the registered plan, as those of a `ClaimTest`: of all its testable claims.
@@ -311,6 +312,7 @@ class StudyPlan:
     tuning_seeds: tuple[_Seed, ...] = ()
     confirmatory_seeds: tuple[_Seed, ...] = ()
     windows: tuple[Window, ...] = ()
+    scale: _Text = ""
     accuracy: Endpoint | None = None
     endpoints: Mapping[_Title, Endpoint] = field(default_factory=dict, compare=False)
     gates: Mapping[_Title, GatePlan] = field(default_factory=dict, compare=False)
@@ -543,6 +545,8 @@ def registered_hash(claims: Claims, study: str) -> str:
     # Left out where the file gives none, so that what the first study registers keeps its hash.
     if claims.rule != Claims.rule:
         content["rule"] = claims.rule
+    if plan.scale:
+        content["scale"] = plan.scale
     if plan.accuracy is not None:
         content["accuracy"] = _plain(plan.accuracy)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

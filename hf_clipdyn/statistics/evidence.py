@@ -185,9 +185,15 @@ class Evidence:
         return numbers
 
     @cached_property
+    def _of_scale(self) -> dict[str, list[Trajectory]]:
+        """The runs of the scale that the study registers."""
+        wanted = self.plan.scale
+        return {run: of for run, of in self._by_run.items() if not wanted or of[0].scale == wanted}
+
+    @cached_property
     def _counted(self) -> tuple[set[str], str]:
         """The runs that count, and why they give no verdict; empty if they do."""
-        first = {run: members[0] for run, members in self._by_run.items()}
+        first = {run: members[0] for run, members in self._of_scale.items()}
         tuning = {run for run, one in first.items() if one.seed in self.plan.tuning_seeds}
         registered = first.keys() - tuning
         if self.plan.confirmatory_seeds:
@@ -208,7 +214,7 @@ class Evidence:
     @cached_property
     def left_out(self) -> str:
         """A note on runs of the main arm that do not count though they tuned nothing; empty if there are none."""
-        ignored = {members[0].seed for run, members in self._by_run.items() if run not in self._counted[0]}
+        ignored = {members[0].seed for run, members in self._of_scale.items() if run not in self._counted[0]}
         ignored -= set(self.plan.tuning_seeds)
         if not ignored:
             return ""
@@ -227,7 +233,7 @@ class Evidence:
         """
         return {
             run: members
-            for run, members in self._by_run.items()
+            for run, members in self._of_scale.items()
             if members[0].arm == arm
             and scale in (None, members[0].scale)
             and (members[0].seed in self.plan.tuning_seeds if tuning else run in self._counted[0])

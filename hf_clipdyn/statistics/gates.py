@@ -38,7 +38,12 @@ class Gate:
 
 def gate(plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], scale: str | None = None) -> Gate:
     """A gate in all runs of its arms that count; each of them must pass."""
-    runs = {name: of for arm in plan.arms for name, of in evidence.runs(arm, scale=scale).items()}
+    of_arms = {arm: evidence.runs(arm, scale=scale) for arm in plan.arms}
+    for arm, found in of_arms.items():
+        if arm and not found:
+            words = f"not measured: no run of the arm {arm!r}"
+            return Gate(title=plan.title, passed=None, words=words, readout=plan.readout)
+    runs = {name: of for found in of_arms.values() for name, of in found.items()}
     causes = {run: _failure(plan, evidence, windows, members) for run, members in runs.items()}
     missing = [run for run, cause in causes.items() if cause is None]
     if missing or not runs:

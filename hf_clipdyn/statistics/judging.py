@@ -283,6 +283,9 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
         deviations = (*evidence.plan.deviations, *test.deviations)
     # What intervals leave out is said once.
     cautions = dict.fromkeys(note for part in parts for note in part.estimate.notes)
+    sensitivities = tuple(_sensitivities(test, evidence, windows, scale))
+    if evidence.why_not:
+        sensitivities = tuple(replace(part, verdict=NOT_HERE) for part in sensitivities)
     return replace(
         draft,
         verdict=word,
@@ -292,7 +295,7 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
         notes=(*notes, *cautions, *null_notes(parts)),
         deviations=deviations,
         differences=tuple(_differences(test, parts, evidence)),
-        sensitivities=tuple(_sensitivities(test, evidence, windows, scale)),
+        sensitivities=sensitivities,
     )
 
 
@@ -345,7 +348,7 @@ def _part(
         contrast=contrast,
         estimate=estimate,
         verdict=word,
-        title=title or contrast.title,
+        title=title or ", ".join(filter(None, [contrast.title, plan.readout if plan else ""])),
         scale=scale,
         readout=plan.readout if plan else "",
     )
@@ -401,7 +404,7 @@ def _differences(test: ClaimTest, parts: Sequence[Part], evidence: Evidence) -> 
     first, second = ([part for part in parts if part.readout == name] for name in test.readouts)
     for one, other in zip(first, second, strict=False):
         runs = weighted([one.estimate.runs, other.estimate.runs], [1.0, -1.0])
-        title = f"{one.title}: {one.readout} - {other.readout}"
+        title = f"{one.contrast.title}: {one.readout} - {other.readout}"
         yield Difference(title=title, estimate=evidence.combined(runs, evidence.confidence(test)))
 
 

@@ -48,7 +48,7 @@ Word = Literal[
     "wrong direction, smaller than δ",
     "wrong direction, size open",
     "contradicted",
-    "not borne out",
+    "not supported",
     "depends on the readout",
     "undecided; an opposite effect of δ is excluded",
     "undecided",
@@ -166,7 +166,7 @@ RULES: Mapping[RuleName, Rule] = {
             "negligible",
             "right direction, smaller than δ",
         ),
-        whole_against="not borne out",
+        whole_against="not supported",
         separate_errors=True,
         one_sided_controls=True,
     ),
@@ -206,7 +206,7 @@ _STRENGTHS: Mapping[Word, tuple[str, int]] = {
     "wrong direction, smaller than δ": ("against", 1),
     "wrong direction, size open": ("against", 2),
     "contradicted": ("against", 3),
-    "not borne out": ("not borne out", 1),
+    "not supported": ("not supported", 1),
 }
 _EXCLUDED: Word = "an effect of δ is excluded"
 _EXCLUDE: frozenset[Word] = frozenset(

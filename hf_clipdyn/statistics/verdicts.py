@@ -300,9 +300,9 @@ def render(judged: Sequence[Verdict], effects: Sequence[ArmEffect] = ()) -> str:
         gates = _GATE[_all_passed(verdict.gates)] if verdict.gates else ""
         lines.append(f"{verdict.claim.number} {verdict.claim.title}: {word}{gates}")
         lines += [_line(cells[id(part)], widths) for part in (*verdict.parts, *verdict.differences)]
-        if verdict.sensitivities:
+        if known := [part for part in verdict.sensitivities if math.isfinite(part.estimate.value)]:
             lines += ["  computed in other ways, which decide nothing"]
-            lines += [_line(cells[id(part)], widths) for part in verdict.sensitivities]
+            lines += [_line(cells[id(part)], widths) for part in known]
     lines += ["", *_remarks(judged)]
     if deviations := deviation_lines(judged):
         lines += ["", "Deviations from the registered plan", *deviations]

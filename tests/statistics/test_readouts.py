@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, permutations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from planted import Planted, Run, trajectory
 
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.metrics.estimate import mean_over_pairs
+from hf_clipdyn.report.claims import _verdict_row
 from hf_clipdyn.statistics.claims import Claims, parse_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import RunContrast, combine, jackknifed, weighted
 from hf_clipdyn.statistics.evidence import Evidence
@@ -142,11 +144,12 @@ def test_a_gate_may_concern_one_readout():
 
 
 def test_a_gate_looks_at_the_arms_that_it_names():
-    test = _BOTH + _GATE.replace("LEAST", "0.85").replace("OF", ', arms: ["", weak]')
+    test = _BOTH + _GATE.replace("LEAST", "0.8").replace("OF", ', arms: ["", weak]')
     numbers = [_runs(_falling(0.2), metric="area", probe=name) for name in ("projection", "linear_probe")]
     weak = _accuracies("weak", (0.1, 0.1, 0.1, 0.1, 0.1, 0.1))
-    assert _judged(_claims(test), _accuracies(), *numbers).words == "holds"
-    assert "0.1 is below 0.85" in _judged(_claims(test), _accuracies(), weak, *numbers).cause
+    assert "no run of the arm 'weak'" in _judged(_claims(test), _accuracies(), *numbers).cause
+    assert _judged(_claims(test), _accuracies(), _accuracies("weak"), *numbers).words == "holds"
+    assert "0.1 is below 0.8" in _judged(_claims(test), _accuracies(), weak, *numbers).cause
 
 
 _SENSITIVE = """        sensitivities:
@@ -164,20 +167,18 @@ def test_sensitivities_stand_beside_the_verdict_and_change_nothing():
         _runs(_falling(-0.3), metric="area", probe="linear_probe"),
     )
     verdict = _judged(_claims(_BOTH + _SENSITIVE), _accuracies(), *numbers)
-    found = {(one.title, one.readout): one.estimate.value for one in verdict.sensitivities}
+    found = {one.title: one.estimate.value for one in verdict.sensitivities}
     assert list(found) == [
-        ("at one accuracy: fall", "prompts"),
-        ("at one accuracy: fall", "probe"),
-        ("moved: fall", "prompts"),
-        ("by the probe: fall", "prompts"),
-        ("items fixed: fall", "prompts"),
-        ("items fixed: fall", "probe"),
+        "at one accuracy: fall, prompts",
+        "at one accuracy: fall, probe",
+        "moved: fall, prompts",
+        "by the probe: fall, prompts",
+        "items fixed: fall, prompts",
+        "items fixed: fall, probe",
     ]
-    assert found["at one accuracy: fall", "prompts"] == pytest.approx(
-        0.55 - 0.25
-    )  # the revisions at .2 and .5
-    assert found["moved: fall", "prompts"] == pytest.approx(0.4 - 0.4)  # at .5 and .95, and at .5 and .95
-    assert found["by the probe: fall", "prompts"] == pytest.approx(-0.3)
+    assert found["at one accuracy: fall, prompts"] == pytest.approx(0.55 - 0.25)  # the revisions at .2 and .5
+    assert found["moved: fall, prompts"] == pytest.approx(0.4 - 0.4)  # at .5 and .95, and at .5 and .95
+    assert found["by the probe: fall, prompts"] == pytest.approx(-0.3)
     assert verdict.decision == _judged(_claims(_BOTH), _accuracies(), *numbers).decision
 
     table = verdict_table([verdict])
@@ -187,7 +188,10 @@ def test_sensitivities_stand_beside_the_verdict_and_change_nothing():
     assert table["readout_verdict"].tolist()[:3] == ["holds", "contradicted", ""]
     shown = render([verdict])
     assert "computed in other ways, which decide nothing" in shown
-    assert "    moved: fall" in shown
+    assert "    moved: fall, prompts" in shown
+    row = _verdict_row(verdict, SimpleNamespace(trajectories=()))  # type: ignore[arg-type]
+    assert [one["title"] for one in row["aside"]] == ["fall: prompts - probe", *found]
+    assert row["aside"][0]["word"] == ""
 
 
 _ARMS = """        parts:
@@ -390,3 +394,22 @@ def test_the_rule_is_registered():
     text = _FILE.replace("TEST\n", test)
     ten, five = (parse_claims(one, "mine.yaml") for one in (text, text.replace("rule: ten words\n", "")))
     assert registered_hash(ten, "mine") != registered_hash(five, "mine")
+
+
+def test_only_the_registered_scale_counts():
+    text = _FILE.replace("TEST\n", _NO_FALL.replace("EFFECT", _EFFECT)).replace(
+        "title: mine", "title: mine\n    scale: tiny"
+    )
+    small = [
+        replace(one, run=f"{one.run}-small", scale="small")
+        for one in _runs(_falling(0.5), metric="area", seeds=(30, 31, 99))
+    ]
+    verdict = _judged(
+        parse_claims(text, "mine.yaml"), _accuracies(), _runs(_falling(0.0), metric="area"), small
+    )
+    assert verdict.words == "holds"
+    assert (verdict.parts[0].estimate.n_seeds, verdict.parts[0].estimate.scales) == (4, ("tiny",))
+    assert not any("Not counted" in note for note in verdict.notes)
+    assert (
+        _judged(_claims(_NO_FALL), _accuracies(), _runs(_falling(0.0), metric="area"), small).words != "holds"
+    )
