@@ -33,7 +33,7 @@ _CLUSTERS = 36  # of the items, as the texture exemplars of the photographs
 _UNITS = Units("planted", np.arange(_CLUSTERS)[:, None], _CLUSTERS)
 _READOUTS = {"first": "projection", "second": "linear_probe"}
 _N_CLAIMS = 3
-_SEEDS = (20, 21, 22, 23, 24)
+_SEEDS = tuple(range(20, 36))
 
 _CLAIMS = """
 level: 0.05
@@ -41,7 +41,7 @@ rule: ten words
 windows:
   - {name: early, start: 0.1, end: 0.2}
   - {name: late, start: 0.9, end: 1}
-studies: {planted: {title: planted, tuning_seeds: [0, 1], confirmatory_seeds: [20, 21, 22, 23, 24]}}
+studies: {planted: {title: planted, tuning_seeds: [0, 1], confirmatory_seeds: SEEDS}}
 claims:
 """
 _CLAIM = """
@@ -68,8 +68,10 @@ _PART = """          - readout: READOUT
 
 
 @cache
-def _claims() -> Claims:
-    text = _CLAIMS
+def _claims(readouts_count: bool = False) -> Claims:
+    text = _CLAIMS.replace("SEEDS", f"{[*_SEEDS]}")
+    if readouts_count:
+        text = text.replace("rule:", "readouts_count: true\nrule:")
     for number in range(1, _N_CLAIMS + 1):
         parts = "".join(
             _PART.replace("READOUT", name).replace("PROBE", probe) for name, probe in _READOUTS.items()
@@ -88,6 +90,7 @@ class _Kind:
         alike: correlation of a seed's errors, and of the items', in the two readouts.
         n_seeds: runs.
         accuracy: late accuracy of the last seed; the gate asks for .2.
+        readouts_count: whether each readout counts in the k that share the level.
     """
 
     truths: tuple[float, float] = (0.0, 0.0)
@@ -96,6 +99,7 @@ class _Kind:
     alike: float = 0.5
     n_seeds: int = 5
     accuracy: float = 0.9
+    readouts_count: bool = False
 
     def errors(self, readout: int) -> list[Error]:
         """What the standard error of a claim by one readout consists of."""
@@ -178,7 +182,7 @@ def _study(kind: _Kind, drawn: _Drawn) -> Evidence:
             for cell in others:
                 errors.held[cell, one.number_key] = Influence(_UNITS, np.zeros(_CLUSTERS))
             found.append(one)
-    return Evidence(claims=_claims(), study="planted", trajectories=found, errors=errors)  # type: ignore[arg-type]
+    return Evidence(claims=_claims(kind.readouts_count), study="planted", trajectories=found, errors=errors)  # type: ignore[arg-type]
 
 
 class _Short(Evidence):
@@ -204,7 +208,7 @@ def _judged(kind: _Kind, n: int, *, short: bool = False) -> list[list[Verdict]]:
     """The verdicts of n studies."""
     rng, studies = np.random.default_rng(0), []
     kept: dict[str, Any] = {}  # what is the same in all studies, and slow
-    brief = _Short(claims=_claims(), study="planted", trajectories=_accuracies(kind))
+    brief = _Short(claims=_claims(kind.readouts_count), study="planted", trajectories=_accuracies(kind))
     for _ in range(n):
         drawn = _Drawn.of(kind, rng)
         if short:
@@ -267,6 +271,7 @@ _KINDS = {
         _NOTHING, seed=(0.02, 0.06), items=(0.012, 0.05)
     ),
     "nothing, items dominate": replace(_NOTHING, seed=(0.01, 0.01), items=(0.03, 0.03)),
+    "nothing, errors of the world": replace(_NOTHING, n_seeds=16, items=(0.0125, 0.0125)),
     "just below δ": replace(_NOTHING, truths=(_EFFECT - 1e-6, _EFFECT - 1e-6), seed=(0.02, 0.02)),
     "just above -δ": replace(_NOTHING, truths=(1e-6 - _EFFECT, 1e-6 - _EFFECT), seed=(0.02, 0.02)),
     "half of δ": replace(_NOTHING, truths=(_EFFECT / 2, _EFFECT / 2)),
@@ -275,19 +280,32 @@ _KINDS = {
     "opposite readouts": replace(_NOTHING, truths=(3 * _EFFECT, -3 * _EFFECT)),
 }
 _MOST = 67  # of 1,000: 5 % and its 99 % limit
+# Either readout may give a claim a false word, and here the intervals are not wider than they say: the level must be
+# shared among the readouts, too.
+_NEED_SHARED = ("nothing, items dominate", "nothing, errors of the world")
 
 
 @pytest.mark.trial
 @pytest.mark.parametrize("name", _KINDS)
 def test_false_verdicts_are_in_at_most_67_of_1000_families(name: str):
+    """Or in at most 123, twice the level and its 99 % limit, where the readouts need to share the level."""
     found = _false_families(_KINDS[name], 1000, short=True)
+    print(name, found)
+    assert found <= (123 if name in _NEED_SHARED else _MOST)
+
+
+@pytest.mark.trial
+@pytest.mark.parametrize("name", _KINDS)
+def test_false_verdicts_are_in_at_most_67_of_1000_families_if_readouts_count(name: str):
+    found = _false_families(replace(_KINDS[name], readouts_count=True), 1000, short=True)
     print(name, found)
     assert found <= _MOST
 
 
 @pytest.mark.parametrize("name", _KINDS)
 def test_false_verdicts_are_rare_in_50_families(name: str):
-    assert _false_families(_KINDS[name], 50, short=True) <= 9  # with a rate of 6.7 %, more in 1 of 700
+    kind = replace(_KINDS[name], readouts_count=name in _NEED_SHARED)
+    assert _false_families(kind, 50, short=True) <= 9  # with a rate of 6.7 %, more in 1 of 700
 
 
 def _with_stated_power(kind: _Kind) -> _Kind:

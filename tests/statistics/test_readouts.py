@@ -394,6 +394,10 @@ def test_families_share_the_level_among_themselves():
     levels = [both.confidence("mine", one.test("mine")) for one in both.claims]
     assert levels == pytest.approx([0.975, 0.975, 0.95])
     assert registered_hash(both, "mine") != registered_hash(claims, "mine")
+    twice = replace(both, readouts_count=True)
+    levels = [twice.confidence("mine", one.test("mine")) for one in twice.claims]
+    assert levels == pytest.approx([0.9875, 0.9875, 0.975])
+    assert registered_hash(twice, "mine") != registered_hash(both, "mine")
 
 
 def test_the_rule_is_registered():
