@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _COUNT = "[1, 1000000000]"
-_YOUNGER = ("layer_decay", "loss_chunk", "optim_args")  # than 0.2.0, whose runs are continued
+_YOUNGER = ("jpeg_draft", "layer_decay", "loss_chunk", "optim_args")  # than 0.2.0, whose runs are continued
 _SUMMARY = """Train CLIP from scratch and publish every epoch as a revision.
 
 The file of `--config` may be a grid: `defaults:`, and a list `runs:` that overrides them. `--submit` starts the runs as
@@ -148,6 +148,11 @@ class TrainingConfig:
         "Default: cached if that takes at most 4 GB. `streamed` is the same as --streaming.",
         choices=("cached", "decoded", "streamed"),
         group="Images and captions",
+    )
+    jpeg_draft: bool = option(
+        False,
+        "Decode JPEGs at a half, a quarter or an eighth of their size if that is enough for the input: faster, but the "
+        "pixels are not exactly those of the image processor.",
     )
     random_resized_crop: bool = option(
         False,

@@ -230,15 +230,19 @@ def _neighbours(items: LeftOut, kernels: Sequence[Floats], k: int) -> list[_List
 
 def _nearest(kernel: Floats, m: int) -> Ints:
     """The m other items of the largest inner product with each, the first of equal ones first, (n, m)."""
+    n = len(kernel)
     distances = -kernel
     np.fill_diagonal(distances, np.inf)
-    nearest = np.sort(np.argpartition(distances, m - 1, axis=1)[:, :m], axis=1)
-    order = np.argsort(np.take_along_axis(distances, nearest, axis=1), axis=1, kind="stable")
-    nearest = np.take_along_axis(nearest, order, axis=1)
-    last = np.take_along_axis(distances, nearest[:, -1:], axis=1)
-    tied = (distances <= last).sum(axis=1) > m  # the partition takes any of those that are as far as the last
-    nearest[tied] = np.argsort(distances[tied], axis=1, kind="stable")[:, :m]
-    return np.asarray(nearest)
+    # The m-th smallest of the minima of blocks is no less than the m-th smallest of all: it leaves few to sort.
+    minima = np.minimum.reduceat(distances, np.arange(0, n, max(n // (2 * m), 1)), axis=1)
+    near = distances <= np.partition(minima, m - 1, axis=1)[:, m - 1 : m]
+    counts = near.sum(axis=1)
+    rows, columns = np.nonzero(near)
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    listed, far = np.zeros((n, counts.max()), np.int64), np.full((n, counts.max()), np.inf)
+    listed[rows, places], far[rows, places] = columns, distances[rows, columns]
+    order = np.argsort(far, axis=1, kind="stable")[:, :m]
+    return np.asarray(np.take_along_axis(listed, order, axis=1))
 
 
 class _Common:

@@ -78,7 +78,7 @@ class Representation(Relation):
             "angular_shape_distance": Term(
                 title="angular shape distance",
                 meaning="Angle between the representations after the best rotation, in radians (Williams et al. 2021); "
-                "compare only equal numbers of images and dimensions.",
+                "compare only equal numbers of images and dimensions. Chance: the images of one side are shuffled.",
                 limits=(0.0, 1.6),
                 unit="rad",
             ),
