@@ -196,8 +196,10 @@ class LabelDistribution(LabelledKind[KindSettings]):
         key = NumberKey(metric="top1", probe=probe_of(protocol_in(trials)))
         rows = trials.assign(decision=trials["cosines"].map(np.argmax)).sort_values("item", kind="stable")
         counts, cosines = (np.stack(rows[name].to_list()) for name in ("counts", "cosines"))
-        scores = {"scores": cosines, "logit_scale": float(rows["logit_scale"].iloc[0])}
-        yield replace(answers_of(rows, key), counts=counts.astype(np.int64), **scores)
+        scale = float(rows["logit_scale"].iloc[0])
+        yield replace(
+            answers_of(rows, key), counts=counts.astype(np.int64), scores=cosines, logit_scale=scale
+        )
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
