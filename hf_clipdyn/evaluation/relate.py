@@ -379,9 +379,8 @@ class _Work:
     def _influences(self, numbers: Sequence[Number]) -> Influences:
         if self._kind is None:
             return {}
-        made: dict[
-            int, Influence
-        ] = {}  # two forms of kappa share what the items contribute, and so its variance
+        # Two forms of kappa share what the items contribute, and so its variance.
+        made: dict[int, Influence] = {}
         found = {}
         for one in numbers:
             if one.influence is not None:
