@@ -119,6 +119,7 @@ class _Preparation:
             folder=output_folder(config) / "shards",
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
+            jpeg_draft=config.jpeg_draft,
         )
         streams = Streams(
             names=tuple(shards.names),
@@ -151,7 +152,7 @@ class _Preparation:
                     self._decode(dataset, larger, cache_size), augmentation, image_processor
                 )
             else:
-                images = DecodedImages(dataset, augmentation, image_processor)
+                images = DecodedImages(dataset, augmentation, image_processor, jpeg_draft=config.jpeg_draft)
         captions = [[text for text in texts or () if text is not None] for texts in dataset["captions"][:]]
         processor = self._processor(lambda: itertools.chain.from_iterable(captions))
         tokens = Captions.tokenise(captions, processor.tokenizer)
@@ -230,10 +231,11 @@ class _Preparation:
     def _decode(self, dataset: datasets.Dataset, image_processor: Any, cache_size: int) -> Pixels:
         """The pixels of all images; says beforehand how much of the disk they take, unless they are decoded already."""
         is_main, cache_dir = self.accelerator.is_main_process, self.config.cache_dir
+        at_least = Augmentation().edge(image_processor) if self.config.jpeg_draft else None
         if (
             is_main
             and not self.config.quiet
-            and not has_pixels(dataset, image_processor, cache_dir=cache_dir)
+            and not has_pixels(dataset, image_processor, cache_dir=cache_dir, at_least=at_least)
         ):
             folder = cache_folder("pixels", cache_dir)
             say(
@@ -243,6 +245,7 @@ class _Preparation:
             dataset,
             image_processor,
             cache_dir=cache_dir,
+            at_least=at_least,
             desc="decoding",
             disable_tqdm=not (is_main and draws_bars(self.config)),
         )

@@ -26,7 +26,8 @@ from hf_clipdyn.report.answers import Related, RunAnswers, related_numbers, run_
 from hf_clipdyn.report.charts.items import learning_of
 from hf_clipdyn.report.page.sheets import data_uri, small
 from hf_clipdyn.report.page.stimuli import StimuliChoice, forbidden
-from hf_clipdyn.report.page.views import evenly, gallery_cells, local_source, read_gallery
+from hf_clipdyn.report.page.views import gallery_cells, local_source, read_gallery
+from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.revisions.listing import open_measured
 from hf_clipdyn.revisions.names import Series
