@@ -9,18 +9,21 @@
 
 python scripts/bench_metrics.py
 
-Each pair is timed interleaved, a few times; medians are reported. The peers compute the same numbers:
-the bootstraps as a loop of SciPy over resampled rows, the saliency metrics with scikit-learn and NumPy.
+Each pair is timed interleaved, a few times; the medians of processor seconds are reported, since other programs may run
+beside. The peers compute the same numbers: the bootstraps as a loop of SciPy or scikit-learn over resampled rows, the
+saliency metrics with scikit-learn and NumPy. Both sides draw their resamples.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
-from sklearn.metrics import roc_auc_score
-from timing import medians
+from sklearn.metrics import precision_recall_curve, roc_auc_score
+from timing import interleaved
 
+from hf_clipdyn.metrics.bootstrap import bootstrap_weights
 from hf_clipdyn.metrics.fixation_maps import fixation_density
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.saliency import image_scores
@@ -30,61 +33,92 @@ from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedSpe
 Case = tuple[str, Callable[[], object], Callable[[], object], float]
 """What is timed, ours, the peer, and by how much the peer's share of the work must be multiplied."""
 
+_PART = 10  # a loop does this part of the resamples
 
-def correlation_cases(rng: np.random.Generator, n_resamples: int) -> list[Case]:
-    """1,000 resamples of 3,000 rows; the peer does a tenth of them, which is multiplied."""
-    n = 3000
+
+def draws(n: int, n_resamples: int) -> Iterator[NDArray[np.int64]]:
+    """The rows of each of a part of the resamples, one after the other."""
+    rng = np.random.default_rng(0)
+    return (rng.integers(0, n, size=n) for _ in range(n_resamples // _PART))
+
+
+def correlation_cases(rng: np.random.Generator, n: int, n_resamples: int) -> list[Case]:
+    """Rank correlations of n rows without ties."""
     x = rng.normal(size=n)
     y = -x + rng.normal(size=n)
-    rows = rng.integers(0, n, size=(n_resamples, n))
-    weights = np.stack([np.bincount(row, minlength=n) for row in rows]).astype(np.float64)
-    some = rows[: n_resamples // 10]
     units = np.arange(n)
+
+    def weights() -> NDArray[np.float64]:
+        return bootstrap_weights(np.ones(n, np.int64), n_resamples, np.random.default_rng(0))
+
     return [
         (
             f"SRCC, {n_resamples} resamples of {n} rows, against scipy.stats.spearmanr in a loop",
-            lambda: WeightedSpearman(x, y, units)(weights),
-            lambda: [stats.spearmanr(x[row], y[row]) for row in some],
-            10,
+            lambda: WeightedSpearman(x, y, units)(weights()),
+            lambda: [stats.spearmanr(x[row], y[row]) for row in draws(n, n_resamples)],
+            _PART,
         ),
         (
             f"KRCC, {n_resamples} resamples of {n} rows, against scipy.stats.kendalltau in a loop",
-            lambda: WeightedKendall(x, y, units, n)(weights),
-            lambda: [stats.kendalltau(x[row], y[row]) for row in some],
-            10,
+            lambda: WeightedKendall(x, y, units, n)(weights()),
+            lambda: [stats.kendalltau(x[row], y[row]) for row in draws(n, n_resamples)],
+            _PART,
         ),
     ]
 
 
-def jnd_case(rng: np.random.Generator, n_resamples: int) -> Case:
-    n = 3000
+def jnd_cases(rng: np.random.Generator, n: int, n_resamples: int) -> list[Case]:
+    """The area under the precision envelope, with labels of four judges."""
     distances, same = rng.normal(size=n), rng.integers(0, 4, size=n) / 3
-    some = rng.integers(0, n, size=(n_resamples // 10, n))
-    return (
-        f"JND mAP, {n_resamples} resamples of {n} pairs, against the same function in a loop",
-        lambda: jnd_map(distances, same, n_resamples=n_resamples),
-        lambda: [jnd_map(distances[row], same[row], n_resamples=0) for row in some],
-        10,
-    )
+    right = np.repeat([True, False], n)
+
+    def by_scikit_learn(d: NDArray[np.float64], p: NDArray[np.float64]) -> float:
+        """A pair is right with the weight of its label, and wrong with the rest."""
+        precision, recall, _ = precision_recall_curve(right, np.r_[-d, -d], sample_weight=np.r_[p, 1 - p])
+        return float(-np.diff(recall) @ np.maximum.accumulate(precision)[:-1])
+
+    def by_formula(d: NDArray[np.float64], p: NDArray[np.float64]) -> float:
+        """As the reference implementation computes it, with its loop over rows in NumPy."""
+        true = np.cumsum(p[np.argsort(d)])
+        precision = true / np.arange(1, n + 1)
+        return float(np.diff(true, prepend=0) @ np.maximum.accumulate(precision[::-1])[::-1] / true[-1])
+
+    def case(peer: Callable[..., float], name: str) -> Case:
+        return (
+            f"JND mAP, {n_resamples} resamples of {n} pairs, against {name} in a loop",
+            lambda: jnd_map(distances, same, n_resamples=n_resamples),
+            lambda: [peer(distances[row], same[row]) for row in draws(n, n_resamples)],
+            _PART,
+        )
+
+    return [
+        case(by_scikit_learn, "scikit-learn's precision_recall_curve"),
+        case(by_formula, "the bare formula in NumPy"),
+    ]
 
 
-def shape_bias_case(rng: np.random.Generator, n_resamples: int) -> Case:
+def shape_bias_case(rng: np.random.Generator, n: int, n_resamples: int) -> Case:
     names = np.array(GEIRHOS_CLASSES)
-    shape, texture, decision = rng.integers(0, 16, size=(3, 1200))
+    shape, texture, decision = rng.integers(0, 16, size=(3, n))
     columns = names[decision], names[shape], names[texture]
 
-    def loop() -> list[float]:
-        biases = []
-        for _ in range(n_resamples // 10):
-            row = rng.integers(0, 1200, size=1200)
+    def loop() -> object:
+        biases, nulls, generator = [], [], np.random.default_rng(0)
+        for row in draws(n, n_resamples):
             p, s, t = (column[row] for column in columns)
             conflict = s != t
             hits = (p == s)[conflict].sum(), (p == t)[conflict].sum()
             biases.append(hits[0] / sum(hits))
-        return biases
+            p = generator.permutation(columns[0])
+            nulls.append(((p == columns[1]) | (p == columns[2]))[columns[1] != columns[2]].sum())
+        return biases, nulls
 
-    name = f"shape bias, {n_resamples} resamples of 1200 images and 1000 permutations, against a loop of resamples"
-    return name, lambda: shape_bias(*columns, n_resamples=n_resamples), loop, 10
+    return (
+        f"shape bias, {n_resamples} resamples of {n} images and 1000 permutations, against loops of NumPy",
+        lambda: shape_bias(*columns, n_resamples=n_resamples),
+        loop,
+        _PART,
+    )
 
 
 def saliency_case(rng: np.random.Generator) -> Case:
@@ -131,15 +165,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     rng = np.random.default_rng(0)
     cases = [
-        *correlation_cases(rng, 1000),
-        jnd_case(rng, 1000),
-        shape_bias_case(rng, 1000),
+        *correlation_cases(rng, 3000, 1000),
+        *jnd_cases(rng, 3000, 1000),
+        shape_bias_case(rng, 1200, 1000),
         saliency_case(rng),
     ]
     print(f"{'ours, ms':>9} {'peer, ms':>9} {'ratio':>6}")
     for name, ours, peer, share in cases:
-        seconds = medians({"ours": ours, "peer": peer}, options.repeats)
-        mine, theirs = 1000 * seconds["ours"], 1000 * share * seconds["peer"]
+        taken = interleaved({"ours": ours, "peer": peer}, options.repeats)
+        mine, theirs = 1000 * np.median(taken["ours"][:, 1]), 1000 * share * np.median(taken["peer"][:, 1])
         print(f"{mine:9.1f} {theirs:9.1f} {theirs / mine:6.1f}  {name}")
 
 

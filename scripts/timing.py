@@ -36,8 +36,3 @@ def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[
                 call()
             taken[name].append((clock.wall, clock.cpu))
     return {name: np.array(seconds[1:]) for name, seconds in taken.items()}
-
-
-def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each call over interleaved rounds, after one round to warm up."""
-    return {name: float(np.median(taken[:, 0])) for name, taken in interleaved(calls, rounds).items()}

@@ -33,7 +33,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import datasets
 import numpy as np
@@ -371,14 +371,16 @@ def by_item(
 
     Args:
         contributions: shape (n,); they sum to about zero.
-        items: the items of the trials, shape (n,).
+        items: the items of the trials, shape (n,); an index of that name is shared by all numbers that have it.
 
     Examples:
         >>> from hf_clipdyn.benchmarks.base import by_item
         >>> by_item([0.1, -0.1], [4, 7]).to_dict()
         {4: 0.1, 7: -0.1}
     """
-    return pd.Series(np.asarray(contributions, np.float64), index=pd.Index(items, name="item"))
+    shared = isinstance(items, pd.Index) and items.name == "item"
+    index = cast("pd.Index", items) if shared else pd.Index(items, name="item")
+    return pd.Series(np.asarray(contributions, np.float64), index=index)
 
 
 def mean_by_item(

@@ -15,7 +15,6 @@ from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedPea
 
 __all__ = ["correlation_influences", "iqa_correlation"]
 
-_MAX_CLUSTERS = 4096  # KRCC's pair counts take memory with the square of their number
 _FEW = 10  # below it the left-out correlations of a jackknife are often all the same
 
 
@@ -45,13 +44,12 @@ def iqa_correlation(
             below 50 of them, else the percentile bootstrap. None: every row is on its own, and the
             interval is too narrow for the usual data sets (53 % coverage instead of 95 % was seen); fewer
             than 10 rows have Fisher's interval, with the standard error of the coefficient.
-            More than 4,096 groups or rows are merged at random into as many blocks.
         predictions_are: "distance" (larger is worse) or "score" (larger is better).
         higher_is_better: of the references: True for MOS (TID2013; KADID-10k in spite of its
             file's name), False for DMOS (CSIQ, LIVE).
         logistic: number of parameters of the fit behind PLCC, 4 or 5 (VQEG; see `fit_logistic`);
             None for no fit. The fit of the full sample is kept in every resample.
-        kendall: False leaves ``krcc`` out, whose cost grows with the square of the rows.
+        kendall: False leaves ``krcc`` out, whose cost grows with the power 1.5 of the rows.
         n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:
@@ -115,10 +113,9 @@ def iqa_correlation(
     if n_groups == n < _FEW:
         intervals = {name: _fisher(name, value, n, confidence_level) for name, value in values.items()}
     else:
-        blocks, n_blocks = _merge(clusters, n_groups, seed)
-        statistic = _statistic(x, y, fitted, blocks, n_blocks, sign, kendall)
+        statistic = _statistic(x, y, fitted, clusters, n_groups, sign, kendall)
         correlations: list[Scale] = ["fisher"] * (len(names) + 1)
-        ones = np.ones(n_blocks, dtype=np.int64)
+        ones = np.ones(n_groups, dtype=np.int64)
         ends = resampled_intervals(statistic, ones, [*correlations, "linear"], resampling)
         intervals = dict(zip(values, ends.tolist(), strict=False))
     for name, value in values.items():
@@ -219,14 +216,6 @@ def _constant(x: Floats, y: Floats) -> str:
 def _pearson(x: Floats, y: Floats) -> float:
     # SciPy's warns of nearly constant input, which the distances of an untrained model are.
     return float(np.corrcoef(x, y)[0, 1])
-
-
-def _merge(clusters: Ints, n_clusters: int, seed: int) -> tuple[Ints, int]:
-    """Merge very many clusters at random into blocks, which are as independent as they are."""
-    if n_clusters <= _MAX_CLUSTERS:
-        return clusters, n_clusters
-    block_of = np.random.default_rng(seed).permutation(n_clusters) % _MAX_CLUSTERS
-    return block_of[clusters], _MAX_CLUSTERS
 
 
 def _statistic(

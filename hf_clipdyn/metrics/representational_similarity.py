@@ -362,11 +362,12 @@ class _Ranks:
 
     def __call__(self, weights: Floats) -> Floats:
         """Weights of the pairs, (P, draws) -> (draws, rows, P)."""
-        result = np.empty((len(self._orders), *weights.shape))
+        samples = np.ascontiguousarray(weights.T)
+        result = np.empty((len(samples), len(self._orders), samples.shape[1]))
         for at, one in enumerate(self._orders):
-            result[at, one.order] = one.midranks(weights[one.order])
-        result -= weights.sum(axis=0) / 2
-        return np.ascontiguousarray(result.transpose(2, 0, 1))
+            result[:, at, one.order] = one.midranks(one.totals(samples[:, one.order]))
+        result -= samples.sum(axis=1)[:, None, None] / 2
+        return result
 
 
 class _Centred:

@@ -21,9 +21,10 @@ import re
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from hf_clipdyn.data.caches import Entry, chosen_entries
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.files import STAGING, disk_errors, file_sha256, write_atomically
 from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
-from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet, schema_of
+from hf_clipdyn.results.parquet import read_encoded, schema_of
 from hf_clipdyn.results.provenance import (
     PROVENANCE_KEY,
     Package,
@@ -48,7 +49,8 @@ from hf_clipdyn.results.provenance import (
     package,
     utc_of,
 )
-from hf_clipdyn.results.row import CELL_KEY, SCHEMA, Cell, Row
+from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, SCHEMA, Cell, Row
+from hf_clipdyn.results.spans import Span, by_cell, encoded, joined, runs_of, write_decoded
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.results.trials import KeptTrials, trials_folder
 from hf_clipdyn.schema import parse_json
@@ -62,8 +64,7 @@ _TRIALS_KEY = b"hf_clipdyn.trials"
 _FILES_KEY = b"hf_clipdyn.cells"
 """Key of the cells that a table was built from, in its metadata: a `_Stamp` by the cell's key."""
 _CELL = tuple(Cell.__annotations__)
-_TEXTS = tuple(field.name for field in SCHEMA if field.type == pa.string())
-_LATER = ("arm", "model_class", "processor_class", "other")  # columns that earlier tables lack
+_TEXTS = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
 _TRIALS_SCHEMA = pa.schema(
     [SCHEMA.field(name) for name in _CELL if name not in ("score_version", "other", "versions", "seconds")]
 )
@@ -105,10 +106,10 @@ class _Stamp:
 
 @dataclass(frozen=True)
 class _Held:
-    """A cell and its rows, in the columns of `SCHEMA`."""
+    """A cell and its rows."""
 
     cell: Cell
-    rows: pa.Table
+    rows: Span
     stamp: _Stamp
 
     @property
@@ -189,11 +190,12 @@ class CellStore:
 
     def rows(self, key: str) -> pa.Table | None:
         """The rows of a cell in the columns of `SCHEMA`; None if it is not done."""
-        return self._held[key].rows if key in self._held else None
+        return joined([self._held[key].rows]).cast(SCHEMA) if key in self._held else None
 
     def select(self, keys: Iterable[str]) -> pa.Table:
         """The rows of these cells, in this order; the metadata hold the vocabulary."""
-        return self._table([self._held[key].rows for key in keys])
+        rows = joined(self._held[key].rows for key in keys).cast(SCHEMA)
+        return rows.replace_schema_metadata({VOCABULARY_KEY: self._vocabulary.dumps()})
 
     def trials(self, key: str) -> pd.DataFrame | None:
         """The trials of a cell; None if there are none, as in a copy of the table alone.
@@ -265,7 +267,7 @@ class CellStore:
             stamp = replace(stamp, file=_state(path.stat()))
         elif trials is not None:
             self._trials[cell.key] = trials
-        self._hold(_Held(cell, rows, stamp), vocabulary)
+        self._hold(_Held(cell, Span(rows.cast(ENCODED_SCHEMA), 0, len(rows)), stamp), vocabulary)
         if time.monotonic() - self._built > _SECONDS_BETWEEN_TABLES:
             self._build()
 
@@ -289,17 +291,17 @@ class CellStore:
         if self._output is None:
             return
         self._refresh()
-        self._held = {one.cell.key: one for one in self._in_order()}
-        table = self._table([one.rows for one in self._held.values()])
+        self._gather()
         files = {key: asdict(one.stamp) for key, one in self._held.items()}
         origins = merged(one.origin for one in self._held.values())
         facts = Provenance(package=self._package, runs=origins)
         metadata = {
-            **table.schema.metadata,
+            VOCABULARY_KEY: self._vocabulary.dumps(),
             _FILES_KEY: json.dumps(files),
             PROVENANCE_KEY: facts.dumps(),
         }
-        _write(table.replace_schema_metadata(metadata), self._output)
+        rows = joined(one.rows for one in self._held.values())
+        _write(rows.replace_schema_metadata(metadata), self._output, write_decoded)
         self._changed = False
         self._built = time.monotonic()
 
@@ -308,9 +310,15 @@ class CellStore:
             self._held.values(), key=lambda one: one.stamp.measured
         )  # stable: unknown times come first
 
-    def _table(self, parts: Sequence[pa.Table]) -> pa.Table:
-        table = pa.concat_tables([SCHEMA.empty_table(), *parts])
-        return table.replace_schema_metadata({VOCABULARY_KEY: self._vocabulary.dumps()})
+    def _gather(self) -> None:
+        """Bring all rows into one table, the cells in their order: many small tables take much memory."""
+        held = self._in_order()
+        rows = joined(one.rows for one in held)
+        ends = np.cumsum([one.rows.end - one.rows.start for one in held]).tolist()
+        self._held = {
+            one.cell.key: replace(one, rows=Span(rows, start, end))
+            for one, (start, end) in zip(held, pairwise([0, *ends]), strict=True)
+        }
 
     def _scan(self) -> dict[str, tuple[int, ...]]:
         return {} if self._output is None else _scan(cells_folder(self._output))
@@ -460,22 +468,22 @@ def _read_cell(path: Path, parsed: dict[bytes, Vocabulary]) -> _CellFile:
     return _CellFile(path, header, parsed[words], table.replace_schema_metadata(None))
 
 
-def _rows_of(files: Sequence[_CellFile]) -> list[pa.Table]:
+def _rows_of(files: Sequence[_CellFile]) -> list[Span]:
     """The rows of each file in the columns of `SCHEMA`, checked for all files together, which is much faster."""
     try:
-        rows = _typed(decoded(pa.concat_tables([one.table for one in files]).combine_chunks()))
+        rows = encoded(pa.concat_tables([one.table for one in files]))
         ends = np.cumsum([one.table.num_rows for one in files]).tolist()
-        spans = list(pairwise([0, *ends]))
+        spans = [Span(rows, *ends) for ends in pairwise([0, *ends])]
         expected = [
-            (one.path.stem, *span) for one, span in zip(files, spans, strict=True) if one.table.num_rows
+            (one.path.stem, span) for one, span in zip(files, spans, strict=True) if one.table.num_rows
         ]
-        if [(cell.key, start, end) for cell, start, end in _runs(rows)] != expected:
+        if [(cell.key, span) for cell, span in runs_of(rows)] != expected:
             raise ValueError("contains rows of another cell")
     except ValueError as error:
         if len(files) == 1:
             raise _broken(files[0].path, error) from error
         return [rows for one in files for rows in _rows_of([one])]  # finds the broken one
-    return [rows.slice(start, end - start) for start, end in spans]
+    return spans
 
 
 def _broken(file: Path, error: ValueError) -> EvaluationError:
@@ -485,7 +493,7 @@ def _broken(file: Path, error: ValueError) -> EvaluationError:
 def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
     """The cells and the words of the table at ``path``, in its order."""
     try:
-        table = read_parquet(path)
+        table = read_encoded(path, _TEXTS)
         if _HEADER_KEY in (table.schema.metadata or {}):
             raise ValueError("belongs to one cell of another table")
         if "benchmark" in table.column_names:
@@ -493,7 +501,7 @@ def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
                 f"{path} was written by an earlier version with different columns: evaluate again into "
                 "another --output."
             )
-        cells = _by_cell(_typed(table))
+        cells = by_cell(encoded(table))
     except ValueError as error:
         raise EvaluationError(
             f"{path} {error}, so it is not a table of results: move it away or choose another --output."
@@ -508,64 +516,12 @@ def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
     return held, Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(path))
 
 
-def _typed(table: pa.Table) -> pa.Table:
-    """The table in the columns and types of `SCHEMA`.
-
-    Raises:
-        ValueError: something that it holds would be lost, or the names of its cells are incomplete.
-    """
-    for name in _LATER:
-        if name not in table.column_names:
-            table = table.append_column(name, pa.repeat("", len(table)))
-    known = (*SCHEMA.names, "__index_level_0__")  # where pandas wrote a part of it
-    foreign = [name for name in table.column_names if name not in known]
-    missing = [name for name in SCHEMA.names if name not in table.column_names]
-    if foreign:
-        raise ValueError(f"also has the columns {', '.join(foreign)}")
-    if missing:
-        raise ValueError(f"lacks the columns {', '.join(missing)}")
-    try:
-        rows = table.select(SCHEMA.names).replace_schema_metadata(None).cast(SCHEMA)
-    except (pa.ArrowException, ValueError) as error:
-        raise ValueError(f"has values of other types ({str(error).splitlines()[0]})") from error
-    unnamed = [name for name in CELL_KEY if rows[name].null_count]
-    if unnamed:
-        raise ValueError(f"has rows without a value in {', '.join(unnamed)}")
-    return rows
-
-
-def _by_cell(rows: pa.Table) -> dict[str, tuple[Cell, pa.Table]]:
-    """Each cell and its rows, by its key."""
-    cells: dict[str, Cell] = {}
-    parts: dict[str, list[pa.Table]] = defaultdict(list)
-    for cell, start, end in _runs(rows.combine_chunks()):
-        key = cell.key
-        cells.setdefault(key, cell)
-        parts[key].append(rows.slice(start, end - start))
-    return {key: (cell, pa.concat_tables(parts[key])) for key, cell in cells.items()}
-
-
-def _runs(rows: pa.Table) -> list[tuple[Cell, int, int]]:
-    """The cells of successive rows, each with its first row and the row after its last."""
-    change = np.zeros(max(rows.num_rows - 1, 0), bool)
-    for name in CELL_KEY:
-        codes = rows[name].combine_chunks().dictionary_encode().indices.to_numpy()
-        change |= np.diff(codes) != 0
-    starts = [0, *(np.flatnonzero(change) + 1).tolist()] if rows.num_rows else []
-    runs = []
-    firsts = rows.select(_CELL).take(starts).to_pylist()
-    for columns, (start, end) in zip(firsts, pairwise([*starts, rows.num_rows]), strict=True):
-        seconds = math.nan if columns["seconds"] is None else columns["seconds"]
-        runs.append((Cell(**columns | {"seconds": seconds}), start, end))
-    return runs
-
-
-def _write(table: pa.Table, path: Path) -> None:
+def _write(table: pa.Table, path: Path, write: Callable[[pa.Table, Path], object] | None = None) -> None:
     remedy = (
         "it is unchanged; free some space or choose another --output, then repeat the command to continue"
     )
     with disk_errors(EvaluationError, f"{path} cannot be written", remedy):
-        write_atomically(path, lambda staging: pq.write_table(table, staging))
+        write_atomically(path, partial(write or pq.write_table, table))
 
 
 def _remove_litter(folder: Path) -> None:

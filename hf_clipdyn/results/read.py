@@ -15,7 +15,7 @@ from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.results.cells import cells_folder, newest
 from hf_clipdyn.results.parquet import check_texts, read_encoded, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row, columns_of
+from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, NUMBER_KEY, ROLES, SCHEMA, Cell, Row, columns_of
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
 __all__ = ["Results", "check_frame", "is_combined", "load_results", "read_results", "write_results"]
@@ -23,10 +23,7 @@ __all__ = ["Results", "check_frame", "is_combined", "load_results", "read_result
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
 _CELL = [one.name for one in fields(Cell)]
-_ENCODED = {
-    field.name: pa.dictionary(pa.int32(), field.type) for field in SCHEMA if pa.types.is_string(field.type)
-}
-"""Types of the texts in memory: of thousands of rows, most say the same."""
+_TEXTS = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +72,12 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         recorded = {one.run: one for one in provenance.runs}
         repositories = table["repo_id"].unique().to_pylist()
         origins += [(source, recorded.get(name, RunOrigin(run=name))) for name in repositories]
-    rows = _frame(pa.concat_tables(tables))
+    lengths = [len(table) for table in tables]
+    rows = _frame(tables)
     if rows.empty:
         names = ", ".join(str(path) for path in files)
         raise EvaluationError(f"{names} has no rows: nothing was evaluated, so there is nothing to report.")
-    rows["source"] = pd.Categorical(np.repeat(np.array(sources, object), [len(table) for table in tables]))
-    tables.clear()
+    rows["source"] = pd.Categorical(np.repeat(np.array(sources, object), lengths))
     pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded: as much as the rows themselves
     rows = _current(rows)
     return Results(rows, Vocabulary.merged(words), tuple(files), _of_runs(origins, rows))
@@ -116,7 +113,7 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     read.rows.attrs["vocabulary"] = read.vocabulary.dumps()
     read.rows.attrs["provenance"] = Provenance(runs=read.origins).dumps()
     # The texts in the type that pandas gives them by itself.
-    return read.rows.astype(dict.fromkeys([*_ENCODED, "cell", "run"], "str"))
+    return read.rows.astype(dict.fromkeys([*_TEXTS, "cell", "run"], "str"))
 
 
 def write_results(results: Results, output: Path, provenance: Provenance | None = None) -> None:
@@ -169,7 +166,7 @@ def _of_runs(origins: Iterable[tuple[str, RunOrigin]], rows: pd.DataFrame) -> tu
 
 def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
     try:
-        table = read_encoded(path, list(_ENCODED))
+        table = read_encoded(path, _TEXTS)
         check_texts(table)
         if "benchmark" in table.column_names and "kind" not in table.column_names:
             raise ConfigError(
@@ -220,7 +217,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     kind, default = SCHEMA.field(name).type, _DEFAULTS.get(name)
-    encoded = _ENCODED.get(name, kind)
+    encoded = ENCODED_SCHEMA.field(name).type
     if name not in table.column_names:
         return pa.chunked_array([pa.repeat(pa.scalar(default, kind), len(table))]).cast(encoded)
     try:
@@ -233,16 +230,20 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
         raise ValueError(f"has negative numbers in its column {name}")
     if name == "role" and not set(pc.unique(values).to_pylist()) <= set(ROLES):
         raise ValueError(f"has roles other than {', '.join(ROLES)}")
-    if values.null_count and name in _ENCODED:
+    if values.null_count and name in _TEXTS:
         values = pc.fill_null(values, default or "")
     return values
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    """The columns of a table; the same text is one object, however many rows have it."""
-    frame: pd.DataFrame = table.to_pandas()
-    texts = {name: _texts(frame[name].cat.categories, frame[name].cat.codes) for name in _ENCODED}
-    return frame.assign(**texts)
+def _frame(tables: list[pa.Table]) -> pd.DataFrame:
+    """The columns of the tables, which it empties; texts are categories, which are grouped fast."""
+    table = pa.concat_tables(tables)
+    tables.clear()
+    columns = {}
+    for name in SCHEMA.names:  # one by one, so that no more than one is there twice
+        columns[name] = table[name].to_pandas()
+        table = table.drop_columns(name)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _texts(known: "pd.Series[Any] | pd.Index[Any]", places: Any) -> "pd.Series[Any]":
@@ -251,9 +252,9 @@ def _texts(known: "pd.Series[Any] | pd.Index[Any]", places: Any) -> "pd.Series[A
 
 
 def _current(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the cells that count, with the columns ``run`` and ``cell``."""
+    """The rows of the cells that count, with the columns ``run`` and ``cell``; the same text is one object."""
     rows["cell"] = rows.groupby(["source", *CELL_KEY], sort=False, dropna=False, observed=True).ngroup()
-    cells = rows.drop_duplicates("cell").set_index("cell")
+    cells = rows.drop_duplicates("cell").set_index("cell").astype(dict.fromkeys(_TEXTS, object))
     cells["key"] = cells["is_replaced"] = None
     for _, of_source in cells.groupby("source", sort=False, observed=True):
         rows_of_cells = of_source[_CELL].itertuples(index=False)
@@ -270,6 +271,8 @@ def _current(rows: pd.DataFrame) -> pd.DataFrame:
     kept = rows.drop(columns=["source", "cell"])
     if not counts.all():
         kept = kept[counts].reset_index(drop=True)
+    for name in _TEXTS:
+        kept[name] = _texts(kept[name].cat.categories, kept[name].cat.codes)
     places = cells.index.get_indexer(pd.Index(rows.loc[counts, "cell"]))
     return kept.assign(cell=_texts(cells["key"], places), run=_texts(runs, places))
 

@@ -5,9 +5,11 @@ part of): the refs give them. The newest manifest is on `main`.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Annotated, Any
 
 from hf_clipdyn.cards import Parent
@@ -98,7 +100,11 @@ class Manifest:
 
     def row(self, name: str) -> ManifestRow | None:
         """The row of that name, or None."""
-        return next((row for row in self.revisions if row.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, ManifestRow]:
+        return {row.name: row for row in self.revisions}
 
     @property
     def newest(self) -> ManifestRow | None:
@@ -142,6 +148,28 @@ class Manifest:
         if twice:
             raise RevisionError(f"{where} has more than one row of {twice[0]}.")
         return replace(manifest, revisions=_ordered(manifest.revisions))
+
+    @classmethod
+    def from_ends(cls, head: bytes, tail: bytes, name: str) -> "Manifest | None":
+        """The run of a long `revisions.json` and its rows from that called ``name`` on, without those before.
+
+        Args:
+            head: its first bytes.
+            tail: its last bytes.
+            name: of a row near its end.
+
+        Returns:
+            None if the ends are not what `dumps` writes, or the row is not there: then only all of it can tell.
+        """
+        start = re.match(rb'\{\n "format_version": (\d+),\n "run_id": ("[^\n]*"),\n', head)
+        at = tail.rfind(b'\n  {\n   "name": ' + json.dumps(name, ensure_ascii=False).encode() + b",\n")
+        if start is None or at < 0:
+            return None
+        text = b'{"format_version": %b, "run_id": %b, "revisions": [%b' % (*start.groups(), tail[at:])
+        try:
+            return cls.loads(text)
+        except RevisionError:
+            return None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ Args:
         KADID-10k); False for DMOS (CSIQ, LIVE).
     logistic (`int`): number of parameters of the fit for PLCC, 4 or 5 (VQEG); default None, no fit.
         Resamples do not repeat the fit.
-    kendall (`bool`): False leaves KRCC out, whose cost grows with the square of the rows; default True.
+    kendall (`bool`): False leaves KRCC out, whose cost grows with the power 1.5 of the rows; default True.
     {RESAMPLING}
 
 Returns:

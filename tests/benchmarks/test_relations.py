@@ -1,5 +1,7 @@
 """Relations of a whole run, on planted trials."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,7 +53,7 @@ def seen(kind, trials, samples, seed=0):
         lambda _: keyed(declared.answers(trials)),
         lambda _: {},
         lambda _: declared.score(trials, COMMON),
-        lambda _, make, own: make(own),
+        lambda make, seen: make(*seen),
     )
 
 
@@ -299,7 +301,8 @@ def judged(effect, seed=0, n=400):
             "counts": list(counts),
             "cosines": list(np.eye(10)[decision]),
         }
-        revisions.append(seen("label_distribution", pd.DataFrame(rows | {"protocol": ""}), samples, seed))
+        rows |= {"protocol": "", "logit_scale": 10 + samples / 100}
+        revisions.append(seen("label_distribution", pd.DataFrame(rows), samples, seed))
     return revisions
 
 
@@ -333,6 +336,34 @@ def test_the_order_of_learning_is_compared_with_what_people_find_easy(effect):
     assert np.sign(found["order_of_entropy"].value) == -effect or not effect
 
 
+def test_answers_to_equal_items_are_compared_at_once_and_others_one_by_one():
+    """Two revisions of one run have the same arrays; without one item, each number has its own."""
+    run = learner(400, 300)
+    first, last = run[3], run[-1]
+    at_once = by_key(ErrorConsistency.relate(first, replaced(last, first), COMMON))
+    one_by_one = by_key(ErrorConsistency.relate(first, last, COMMON))
+    assert at_once.keys() == one_by_one.keys()
+    for key, expected in one_by_one.items():
+        found = at_once[key]
+        assert (found.value, found.n, found.note) == (
+            pytest.approx(expected.value, nan_ok=True),
+            expected.n,
+            expected.note,
+        )
+        assert (found.influence is None) == (expected.influence is None)
+        if found.influence is not None:
+            assert found.influence.to_numpy() == pytest.approx(expected.influence.to_numpy(), abs=1e-15)
+
+
+def replaced(one, other):
+    """A revision whose items and labels are the arrays of another one."""
+    theirs = other.answers
+    known = {
+        key: replace(own, item=theirs[key].item, label=theirs[key].label) for key, own in one.answers.items()
+    }
+    return replace(one, read_answers=lambda _: {"": known})
+
+
 def test_margins_are_related_where_all_scores_are_known():
     early, late = judged(1)[4], judged(1)[8]
     (found,) = (
@@ -343,6 +374,22 @@ def test_margins_are_related_where_all_scores_are_known():
     assert found.influence.sum() == pytest.approx(0, abs=1e-12)
     runs = accuracies([[0.2, 0.4]], samples=(0, 100))
     assert "margin_consistency" not in {one.metric for one in ErrorConsistency.relate(*runs[0], COMMON)}
+
+
+def test_the_map_of_items_has_one_temperature_for_all_revisions():
+    run = judged(1)
+    found = {one.metric: one for one in LearningOrder.trace(run, COMMON)}
+    cosines, label = (
+        np.stack([np.stack(one.trials()["cosines"].to_list()) for one in run]),
+        run[0].trials()["label"],
+    )
+    shares = np.exp(20 * cosines) / np.exp(20 * cosines).sum(axis=2, keepdims=True)
+    of_label = shares[:, np.arange(len(label)), label]
+    assert found["confidence"].value == pytest.approx(of_label.mean())
+    assert found["variability"].value == pytest.approx(of_label.std(axis=0).mean())
+    assert found["variability"].influence.sum() == pytest.approx(0, abs=1e-12)
+    without = LearningOrder.trace(accuracies([[0.2, 0.4]], samples=(0, 100))[0], COMMON)
+    assert "confidence" not in {one.metric for one in without}
 
 
 def test_people_who_answered_one_by_one_have_an_accuracy_an_agreement_and_an_entropy():
@@ -403,6 +450,35 @@ def layered(seed, late=(200, 600), n=60):
     return run
 
 
+@pytest.mark.parametrize("n", [3, 11])
+def test_few_images_have_no_similarity(n):
+    first, second, *_ = layered(0, n=n)
+    found = list(Representation.relate(first, second, COMMON))
+    assert {one.note for one in found} == {f"they have {n} images in common"}
+    assert {one.metric for one in Representation.trace([first, second], COMMON)} <= {"mean_progress"}
+
+
+def test_only_images_that_both_revisions_have_are_compared():
+    first, second, *_ = layered(0)
+    fewer = [
+        replace(one, read=lambda _, columns, own=one: own.trials(columns).query("item != 5"))
+        for one in (first, second)
+    ]
+    found, expected = (
+        {(one.metric, one.layer, one.role): one for one in Representation.relate(a, b, COMMON)}
+        for a, b in ((first, fewer[1]), fewer)
+    )
+    assert found.keys() == expected.keys()
+    for key, one in expected.items():
+        assert found[key].value == pytest.approx(one.value, abs=1e-12)
+        assert found[key].n == one.n == 59
+        if one.influence is not None:
+            assert found[key].influence.to_dict() == pytest.approx(one.influence.to_dict(), abs=1e-12)
+    assert not [
+        one for one in Representation.trace([first, second, fewer[1]], COMMON) if one.metric == "progress"
+    ]
+
+
 def test_the_progress_of_a_layer_has_the_jackknife_of_both_similarities():
     run = layered(0)
     found = {
@@ -436,8 +512,11 @@ def test_the_lower_layer_that_settles_earlier_is_named_over_seeds(late, sign):
     for variant in ("", "angular"):
         assert np.sign([over[variant].ci_low, over[variant].ci_high]).tolist() == [sign, sign]
     own = {(one.metric, one.variant, one.layer): one for one in Representation.trace(runs[0], COMMON)}
-    means = [own["mean_progress", "", layer].value for layer in (1, 2)]
-    assert own["lower_minus_upper", "", None].value == pytest.approx(means[0] - means[1])
+    lower, upper = (own["mean_progress", "", layer] for layer in (1, 2))
+    contrast = own["lower_minus_upper", "", None]
+    assert contrast.value == pytest.approx(lower.value - upper.value)
+    assert contrast.influence.to_numpy() == pytest.approx((lower.influence - upper.influence).to_numpy())
+    assert np.sqrt(np.square(contrast.influence).sum()) < abs(contrast.value), "60 images tell the order"
     trained = {one.metric: one for one in Representation.trace(runs[0][1:], COMMON)}
     assert "no untrained revision" in trained["lower_minus_upper"].note
 

@@ -116,3 +116,32 @@ def test_one_row_is_read_without_the_others() -> None:
     assert Manifest.loads(text, only="epoch-009").revisions == ()
     with pytest.raises(RevisionError, match="'two', not a whole number"):
         Manifest.loads(text)
+
+
+def test_the_last_row_of_a_long_manifest_is_read_from_its_ends() -> None:
+    manifest = Manifest("f" * 32, tuple(_row(f"epoch-{epoch:03d}", epoch, epoch) for epoch in range(40)))
+    text = manifest.dumps().encode()
+    head, tail = text[:500], text[-2000:]
+    own = Manifest.from_ends(head, tail, "epoch-039")
+    assert own is not None
+    assert (own.run_id, own.revisions) == (manifest.run_id, manifest.revisions[39:])
+    before = Manifest.from_ends(head, tail, "epoch-038")
+    assert before is not None
+    assert before.row("epoch-038") == manifest.row("epoch-038")
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "name"),
+    [
+        (b'{"run_id": 1}', None, "epoch-039"),
+        (None, b"\n ]\n}\n", "epoch-039"),
+        (None, None, "epoch-001"),
+        (None, b'\n  {\n   "name": "epoch-039",\n   "epoch": 1}]}', "epoch-039"),
+        (None, b'\n  {\n   "name": "epoch-039",\n', "epoch-039"),
+        (b'{\n "format_version": 9,\n "run_id": "f",\n', None, "epoch-039"),
+    ],
+)
+def test_ends_that_are_not_as_written_tell_nothing(head: bytes | None, tail: bytes | None, name: str) -> None:
+    rows = tuple(_row(f"epoch-{epoch:03d}", epoch, epoch) for epoch in range(40))
+    text = Manifest("f" * 32, rows).dumps().encode()
+    assert Manifest.from_ends(head or text[:500], tail or text[-2000:], name) is None

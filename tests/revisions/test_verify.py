@@ -246,6 +246,25 @@ def test_a_store_that_was_copied_without_its_links_is_compared_with_its_listings
     ]
 
 
+def test_of_a_long_manifest_the_ends_tell_which_revision_of_which_run_it_is(
+    tmp_path: Path, publish, monkeypatch
+) -> None:
+    monkeypatch.setattr("hf_clipdyn.revisions.verify._END", 600)
+    publish(range(5))
+    store = tmp_path / "hub"
+    assert verify("me/run", store=store).findings == ()
+    refs = store / "models--me--run" / "refs"
+    last = (refs / "epoch-004").read_text()
+    (refs / "epoch-004").write_text((refs / "epoch-003").read_text())
+    found = {(finding.revision, finding.kind) for finding in verify("me/run", store=store).findings}
+    assert ("epoch-004", "moved-branch") in found
+    (refs / "epoch-004").write_text(last)
+    manifest = store / "models--me--run" / "snapshots" / last / "revisions.json"
+    manifest.resolve().write_bytes(manifest.read_bytes().replace(b'"run_id": "', b'"run_id": "x'))
+    found = {(finding.revision, finding.kind) for finding in verify("me/run", store=store).findings}
+    assert found == {(f"epoch-{epoch:03d}", "other-run") for epoch in range(4)}
+
+
 @pytest.mark.parametrize("fault", ["truncated", "flipped", "removed", "dangling", "replaced"])
 def test_faults_of_the_local_store_are_found(tmp_path: Path, publish, fault: str) -> None:
     publish(range(3))

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
@@ -17,6 +18,7 @@ from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.estimate import Influence, Units, left_out_influence, mean_over_pairs
 from hf_clipdyn.metrics.learning_order import (
     answer_agreement,
+    cartography,
     learning_order,
     rank_agreement,
     split_half_reliability,
@@ -83,6 +85,18 @@ class LearningOrder(Relation):
             "forgetting_events": Term(
                 title="forgetting events",
                 meaning="How often a correct answer becomes a wrong one at the next revision, per item.",
+            ),
+            "confidence": Term(
+                title="confidence in the label",
+                meaning="Mean over revisions of the label's probability, at the logit scale of the last revision, "
+                "averaged over items (Swayamdipta et al. 2020); for trials that have all scores.",
+                **_SHARE,
+            ),
+            "variability": Term(
+                title="variability of the confidence",
+                meaning="Standard deviation over revisions of the label's probability, at the logit scale of the last "
+                "revision, averaged over items: large if the model changes its mind.",
+                limits=(0.0, 0.5),
             ),
             "median_first_learned": Term(
                 title="half of the items are learned",
@@ -151,6 +165,7 @@ class LearningOrder(Relation):
         ),
     )
     reads = ANSWERED
+    score_version = 2
 
     @staticmethod
     def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
@@ -160,6 +175,7 @@ class LearningOrder(Relation):
         for key in _shared_keys(answers):
             table = stack([one[key] for one in answers])
             yield from _of_run(key, table, names)
+            yield from _map_of_items(key, table, [one[key] for one in answers])
             yield from _against_people(key, table, answers[0][key], people, common)
 
     @staticmethod
@@ -200,8 +216,19 @@ def _of_run(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Iterato
     yield related(key, "median_first_learned", result["median_first_learned"][0], n=n, note=note)
 
 
+def _map_of_items(key: NumberKey, table: AnswerTable, answers: Sequence[Answers]) -> Iterator[Number]:
+    """Means over the items of their place on the map of Swayamdipta et al. (2020), where all scores are known."""
+    scale = answers[-1].logit_scale
+    known = [(one, one.probability(scale)) for one in answers]
+    placed = [values[np.searchsorted(one.item, table.item)] for one, values in known if values is not None]
+    if len(placed) == len(answers):
+        result = cartography(placed, table.right)
+        for metric in ("confidence", "variability"):
+            yield _share(key, metric, result[metric], table, n=len(table.item))
+
+
 def _share(key: NumberKey, metric: str, values: NDArray[Any], table: AnswerTable, **columns: Any) -> Number:
-    return related(key, metric, values.mean(), influence=mean_by_item(values, table.item), **columns)
+    return related(key, metric, values.mean(), influence=mean_by_item(values, table.index), **columns)
 
 
 @dataclass(frozen=True)
@@ -298,10 +325,10 @@ def _of_seeds(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Itera
         place: dict[str, Any] = {"at": name, "reference": _SEEDS, "n": n}
         yield _share(key, "all_right", shares == 1, table, **place)
         yield _share(key, "all_wrong", shares == 0, table, **place)
-        yield from _of_ends(key, table.right[:, at], table.item, **place)
+        yield from _of_ends(key, table.right[:, at], table.index, **place)
         ratio = result["bimodality_ratio"][at]
         note = "" if ratio == ratio else "all seeds are right, or wrong, on all items"
-        known = None if note else by_item(_of_bimodality(shares), table.item)
+        known = None if note else by_item(_of_bimodality(shares), table.index)
         yield related(key, "bimodality_ratio", ratio, influence=known, note=note, **place)
         for metric in ("all_right", "all_wrong", "bimodality_ratio"):
             expected = result[f"{metric}_expected"][at]
@@ -309,13 +336,13 @@ def _of_seeds(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Itera
             yield related(key, metric, expected, role="chance", note=cause, **place)
 
 
-def _of_ends(key: NumberKey, right: NDArray[np.bool_], item: NDArray[Any], **place: Any) -> Iterator[Number]:
+def _of_ends(key: NumberKey, right: NDArray[np.bool_], items: pd.Index, **place: Any) -> Iterator[Number]:
     """What all observers but at most one have right, or wrong."""
     if len(right) < _OBSERVERS:
         return
     result, numbers = trivial_and_impossible(right), right.sum(axis=0)
     for metric, hit in (("trivial", numbers >= len(right) - 1), ("impossible", numbers <= 1)):
-        yield related(key, metric, result[metric], influence=mean_by_item(hit, item), **place)
+        yield related(key, metric, result[metric], influence=mean_by_item(hit, items), **place)
         yield related(key, metric, result[f"{metric}_null"], role="chance", **place)
 
 

@@ -8,6 +8,7 @@ beside it, if they exist.
 
 import re
 from collections import defaultdict
+from typing import ClassVar
 
 from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import FileIndex
@@ -43,12 +44,16 @@ class CueConflict(DataBuilder):
         templates=("a photo of a {}.",),
     )
     companion = "-human-trials|/model-vs-human-trials"
-    layout = ("|".join(f"{name}/" for name in CLASSES),)
+    layout: ClassVar[tuple[str, ...]] = ("|".join(f"{name}/" for name in CLASSES),)
 
     def rows(self, split: str) -> Rows:
+        yield from self.conflicts(self.files)
+
+    def conflicts(self, files: FileIndex) -> Rows:
+        """The rows of the images among these files, with the trials among all files."""
         answers = _human_answers(self.files)
         seen: dict[str, str] = {}
-        for file in self.files.images():
+        for file in files.images():
             match = _NAME.fullmatch(file.stem)
             folder = file.parts[-2].lower() if len(file.parts) > 1 else ""
             if match is None:
