@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _COUNT = "[1, 1000000000]"
+_YOUNGER = ("jpeg_draft", "layer_decay", "loss_chunk", "optim_args")  # than 0.2.0, whose runs are continued
 _SUMMARY = """Train CLIP from scratch and publish every epoch as a revision.
 
 The file of `--config` may be a grid: `defaults:`, and a list `runs:` that overrides them. `--submit` starts the runs as
@@ -91,6 +92,12 @@ class TrainingConfig:
         top=True,
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
+    # Not in the recipe, which has the commit in data_order.json: a run is not continued with another one.
+    dataset_revision: str | None = option(
+        None,
+        "Branch, tag or commit of a data set on the Hub. Default: its main branch as it is now.",
+        execution=True,
+    )
     image_column: str | None = option(
         None, "The image column of a folder or of a data set on the Hub. Default: found automatically."
     )
@@ -110,8 +117,8 @@ class TrainingConfig:
     streaming: bool = option(
         False,
         "Read and decode the data while training, from tar shards, Parquet files or the Hub; the data can have any "
-        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (micro, tiny, mini, small) "
-        "train it on the first 20,000 captions.",
+        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (all but vit-…) train it on the "
+        "first 20,000 captions.",
         group="Streaming",
     )
     samples_per_epoch: int | None = option(
@@ -141,6 +148,11 @@ class TrainingConfig:
         "Default: cached if that takes at most 4 GB. `streamed` is the same as --streaming.",
         choices=("cached", "decoded", "streamed"),
         group="Images and captions",
+    )
+    jpeg_draft: bool = option(
+        False,
+        "Decode JPEGs at a half, a quarter or an eighth of their size if that is enough for the input: faster, but the "
+        "pixels are not exactly those of the image processor.",
     )
     random_resized_crop: bool = option(
         False,
@@ -176,7 +188,8 @@ class TrainingConfig:
 
     scale: str = option(
         "tiny",
-        "Size of the model: micro, tiny, mini, small, vit-b-32, vit-b-16 or vit-l-14.",
+        "Size of the model: micro, tiny, mini, photo-s, photo-m (for pictures of 32 pixels), small, vit-b-32, vit-b-16 "
+        "or vit-l-14.",
         group="Model",
         top=True,
     )
@@ -198,7 +211,10 @@ class TrainingConfig:
         choices=("vision", "text"),
     )
     attn_implementation: str | None = option(
-        None, "eager or sdpa. Default: the faster one for device and precision."
+        None,
+        "Attention of transformers: eager, sdpa, flash_attention_2, flex_attention, …, or a kernel from the Hub, for "
+        "example kernels-community/flash-attn2, whose code is executed. One that cannot train the model here is "
+        "refused. Default: eager or sdpa, the faster one for device and precision.",
     )
     bf16: bool | None = option(None, "Compute in bfloat16 autocast. Default: if the device supports it.")
     num_threads: int | None = option(
@@ -222,6 +238,12 @@ class TrainingConfig:
         "(trains a CLIPModel as a classifier; each distinct caption of the batch is a class), or a loss of a plug-in.",
         group="Training",
     )
+    loss_chunk: int | None = option(
+        None,
+        "Compute the loss with the similarities of only N images of each process in memory at once. With large batches "
+        "the memory of the loss then grows with the batch, not with its square; the gradients are the same.",
+        within=_COUNT,
+    )
     num_train_epochs: int = option(10, "Passes over the data.", within="[1, 1000000]", top=True)
     per_device_train_batch_size: int = option(
         128, "Images per process and step.", within="[1, 1000000]", top=True
@@ -240,14 +262,26 @@ class TrainingConfig:
     )
     optim: str = option(
         "adamw_torch",
-        "Optimiser, by transformers' name: adamw_torch, adamw_torch_fused, or sgd (whose momentum is adam_beta1).",
+        "Optimiser, by transformers' name: adamw_torch, adamw_torch_fused or sgd (whose momentum is adam_beta1); lion "
+        "(needs timm) or muon (needs torch 2.9; AdamW for all but the weights of linear layers).",
+    )
+    optim_args: str | None = option(
+        None,
+        "More arguments of the optimiser, as in TrainingArguments: NAME=VALUE, separated by commas, for example "
+        "momentum=0.9,nesterov=true.",
+    )
+    layer_decay: float | None = option(
+        None,
+        "Layer-wise decay of the learning rate in the image tower, as timm and BEiT have it: each block has the "
+        "learning rate of the next one times this factor. Default: none.",
+        within="(0, 1]",
     )
     learning_rate: float = option(1e-3, "Peak learning rate.", within="(0, inf)", top=True)
     weight_decay: float = option(
         0.1, "Weight decay of the parameters with two or more dimensions.", within="[0, inf)"
     )
-    adam_beta1: float = option(0.9, "AdamW's beta1.", within="[0, 1)")
-    adam_beta2: float = option(0.98, "AdamW's beta2.", within="[0, 1)")
+    adam_beta1: float = option(0.9, "beta1 of AdamW and Lion.", within="[0, 1)")
+    adam_beta2: float = option(0.98, "beta2 of AdamW and Lion.", within="[0, 1)")
     adam_epsilon: float = option(1e-6, "AdamW's epsilon.", within="(0, inf)")
     max_grad_norm: float = option(
         1.0, "Clip gradients to this norm; 0 or inf: no clipping.", within="[0, inf]"
@@ -390,10 +424,6 @@ class TrainingConfig:
             raise ConfigError(
                 f"arm is {shown(self.arm)}: give letters, digits, dashes, dots and underscores."
             )
-        if self.attn_implementation not in (None, "eager", "sdpa"):
-            raise ConfigError(
-                f"attn_implementation is {shown(self.attn_implementation)}: give eager or sdpa."
-            )
         if self.gradient_cache_chunk is not None and self.gradient_accumulation_steps > 1:
             raise ConfigError(
                 f"gradient_cache_chunk is {self.gradient_cache_chunk} and gradient_accumulation_steps "
@@ -478,10 +508,16 @@ class TrainingConfig:
         return self.hub_model_id.replace("{scale}", self.size_name).replace("{seed}", str(self.seed))
 
     def recipe(self) -> dict[str, Any]:
-        """The fields that decide what the run computes, by name, without the token."""
-        # Two starts of one run may differ in where and how it is executed.
-        executed = {one.name for one in dataclasses.fields(self) if one.metadata.get("execution")}
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in executed}
+        """The fields that decide what the run computes, by name, without the token.
+
+        A field that is younger than a run is left out while it has its default: the run keeps its hash.
+        """
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        for one in dataclasses.fields(self):
+            # Two starts of one run may differ in where and how it is executed.
+            if one.metadata.get("execution") or (one.name in _YOUNGER and values[one.name] == one.default):
+                del values[one.name]
+        return values
 
     def recipe_hash(self) -> str:
         """SHA-256 of `recipe`, which identifies the continuation of a run."""

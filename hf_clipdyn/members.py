@@ -12,6 +12,8 @@ They are read from a YAML file. A grid, the file of `clipdyn train`, has the fir
       - {name: vit-b-32, repo_id: checkpoints/vit-b-32, from_open_clip: ViT-B-32}
     evaluation:               # of all, in the options of `clipdyn evaluate`; a run may have its own
       suite: embedded
+      also:                   # further evaluations into the same table, each with options of its own
+        - {benchmarks: saliency/osie, revisions: [epoch-000, epoch-010]}
 
 A run is called ``<scale>-seed<seed>``, with its ``arm`` before it if it has one, unless it has a ``name``. It resumes
 where it stopped, and a complete one is not started again.
@@ -77,12 +79,14 @@ class Member(Job):
         folder: its files are below it.
         config: how the run is trained; it resumes. None for a model.
         measured: the arguments of `evaluate_revisions`; None: it is only trained.
+        also: those of further evaluations into the same table.
         entry: of the file, from 1; the seeds of an entry are members of their own.
     """
 
     folder: Path = Path()
     config: TrainingConfig | None = None
     measured: Mapping[str, Any] | None = None
+    also: tuple[Mapping[str, Any], ...] = ()
     entry: int = 1
 
     @property
@@ -103,15 +107,27 @@ class Member(Job):
 
         return EvaluationConfig(**self.measured)
 
+    @cached_property
+    def evaluations(self) -> "tuple[EvaluationConfig, ...]":
+        """The arguments of all its evaluations, checked; none if it is only trained.
+
+        Raises:
+            ConfigError: they contradict each other.
+        """
+        from hf_clipdyn.evaluation.config import EvaluationConfig
+
+        further = (EvaluationConfig(**arguments) for arguments in self.also)
+        return () if self.evaluation is None else (self.evaluation, *further)
+
     @property
     def reads(self) -> Iterator[tuple[str, Path]]:
         """The files and folders that it reads, by option; its own folder is none of them."""
         if self.config is not None:
             yield from _files_of_run(self.config)
-        if self.evaluation is not None:
+        for evaluation in self.evaluations:
             from hf_clipdyn.evaluation.submit import files_read
 
-            for option, path in files_read(self.evaluation):
+            for option, path in files_read(evaluation):
                 if self.config is None or option != "--store":
                     yield option, path
 
@@ -123,12 +139,8 @@ class Member(Job):
         return {
             "recipe": None if self.config is None else self.config.recipe(),
             "model": wanted.repo_id if self.config is None else None,
-            "benchmarks": [
-                [benchmark.name, benchmark.kind.observe_version, benchmark.settings.as_json()]
-                for benchmark in wanted.selected
-            ],
-            "data_dirs": {name: str(path) for name, path in sorted(wanted.data_dirs.items())},
-            **{name: getattr(wanted, name) for name in _MEASURED},
+            **_measurements(wanted),
+            **({"also": [_measurements(one) for one in self.evaluations[1:]]} if self.also else {}),
         }
 
     @cached_property
@@ -195,10 +207,23 @@ class Member(Job):
         from hf_clipdyn.evaluation import evaluate_revisions
 
         with torch_threads(1 if self.config is None else self.config.num_threads or 1):
-            evaluate_revisions(**self.measured)
+            for arguments in (*self.also, self.measured):  # relations, which read all trials, come last
+                evaluate_revisions(**arguments)
         mark = self.folder / self.marks[1]
         with disk_errors(EvaluationError, f"{mark} cannot be written", "check its permissions"):
             write_atomically(mark, json.dumps(self._asked, indent=1, sort_keys=True, default=str))
+
+
+def _measurements(wanted: "EvaluationConfig") -> dict[str, Any]:
+    """What decides which numbers an evaluation gives, as JSON holds it."""
+    return {
+        "benchmarks": [
+            [benchmark.name, benchmark.kind.observe_version, benchmark.settings.as_json()]
+            for benchmark in wanted.selected
+        ],
+        "data_dirs": {name: str(path) for name, path in sorted(wanted.data_dirs.items())},
+        **{name: getattr(wanted, name) for name in _MEASURED},
+    }
 
 
 def _files_of_run(config: TrainingConfig) -> Iterator[tuple[str, Path]]:
@@ -239,7 +264,8 @@ def read_runs(
 
     Args:
         defaults: a mapping as in a recipe; None for none.
-        entries: a list of mappings over it, one a run; ``seed`` may be a list.
+        entries: a list of mappings over it, one a run; ``seed`` may be a list, and ``{seed}`` in their
+            ``dataset_config_name`` is then each of them.
         path: the file.
         flags: of `clipdyn train`; they override defaults and runs.
 
@@ -267,7 +293,14 @@ def _one_per_seed(entry: Mapping[Any, Any], where: str) -> list[dict[Any, Any]]:
     seeds = entry.get("seed")
     if seeds == []:
         raise ConfigError(f"seed in {where} is an empty list: give at least one seed.")
-    return [{**entry, "seed": seed} for seed in seeds] if isinstance(seeds, list) else [dict(entry)]
+    if not isinstance(seeds, list):
+        return [dict(entry)]
+    filled = entry.get("dataset_config_name")
+    return [
+        {**entry, "seed": seed}
+        | ({"dataset_config_name": filled.replace("{seed}", str(seed))} if isinstance(filled, str) else {})
+        for seed in seeds
+    ]
 
 
 def _named_run(values: dict[str, Any], name: Any, parent: Path | None, where: str, entry: int) -> Member:
@@ -317,8 +350,9 @@ def read_members(
 
     where = f"evaluation in {path}"
     shared = _mapping(file.get("evaluation"), where)
-    _refuse(shared, (*_OF_STUDY, "repo_id"), where)
-    read_arguments({**shared, "repo_id": "local/any"}, where)  # an error here concerns no single member
+    for options in _each_evaluation(shared, where):
+        _refuse(options, (*_OF_STUDY, "repo_id"), where)
+        read_arguments({**options, "repo_id": "local/any"}, where)  # an error here concerns no single member
     entries = _mappings(file.get("runs") or [], f"runs in {path}")
     models = _mappings(file.get("models") or [], f"models in {path}")
     if not entries and not models:
@@ -337,20 +371,44 @@ def read_members(
     )
     asked = [_asked_of_run(run, shared | own[run.entry - 1], folder, path) for run in members]
     for number, entry in enumerate(models, 1):
-        name, given = _asked_of_model({**shared, **entry}, f"model {number} of {path}")
+        name, each = _asked_of_model({**shared, **entry}, f"model {number} of {path}")
         members.append(Member(name, (), folder / name))
-        asked.append(given)
+        asked.append(each)
     words = (*words, f"--output-dir={folder}", *(f"--data-dir={name}={at}" for name, at in data_dirs.items()))
     measured = []
-    for member, given in zip(members, asked, strict=True):
-        given |= {"output": member.results, "data_dirs": {**given["data_dirs"], **data_dirs}}
-        measured.append(replace(member, words=(*words, f"--run={member.name}"), measured=given))
+    for member, each in zip(members, asked, strict=True):
+        for given, dirs in zip(each, _dirs_of_each(each, data_dirs), strict=True):
+            given |= {"output": member.results, "data_dirs": {**given["data_dirs"], **dirs}}
+        first, *further = each
+        called = (*words, f"--run={member.name}")
+        measured.append(replace(member, words=called, measured=first, also=tuple(further)))
         _check_evaluation(measured[-1], path)
     return folder, measured
 
 
-def _asked_of_run(run: Member, options: dict[Any, Any], folder: Path, path: Path) -> dict[str, Any]:
-    """The arguments of the evaluation of a run below the folder of a study."""
+def _each_evaluation(options: Mapping[Any, Any], where: str) -> list[dict[Any, Any]]:
+    """The options of an evaluation, then those of each entry of ``also``."""
+    first = {key: value for key, value in options.items() if key != "also"}
+    return [first, *_mappings(options.get("also") or [], f"also of {where}")]
+
+
+def _dirs_of_each(
+    each: Sequence[Mapping[str, Any]], data_dirs: Mapping[str, Path]
+) -> Iterator[Mapping[str, Path]]:
+    """The folders for each evaluation: those of its data sets; the first has also those that nobody uses."""
+    from hf_clipdyn.evaluation.config import EvaluationConfig
+
+    if len(each) == 1:
+        yield data_dirs
+        return
+    shown = [{one.dataset for one in EvaluationConfig(**given).selected} for given in each]
+    shown[0] |= set(data_dirs) - set().union(*shown)
+    for names in shown:
+        yield {name: at for name, at in data_dirs.items() if name in names}
+
+
+def _asked_of_run(run: Member, options: dict[Any, Any], folder: Path, path: Path) -> list[dict[str, Any]]:
+    """The arguments of each evaluation of a run below the folder of a study."""
     from hf_clipdyn.evaluation.options import read_arguments
 
     if run.folder != folder / run.name:
@@ -358,14 +416,16 @@ def _asked_of_run(run: Member, options: dict[Any, Any], folder: Path, path: Path
             f"run {run.entry} of {path} has an output_dir: leave it out; its folder is {folder / run.name}."
         )
     where = f"the evaluation of run {run.entry} of {path}"
-    _refuse(options, (*_OF_STUDY, *_OF_FOLDER), where)
+    each = _each_evaluation(options, where)
+    for one in each:
+        _refuse(one, (*_OF_STUDY, *_OF_FOLDER), where)
     assert run.config is not None
-    arguments = read_arguments({**options, "repo_id": repository(run.config)}, where)
-    return arguments | {"store": run.folder / "hub"}
+    named = {"repo_id": repository(run.config)}
+    return [read_arguments(one | named, where) | {"store": run.folder / "hub"} for one in each]
 
 
-def _asked_of_model(options: dict[Any, Any], where: str) -> tuple[str, dict[str, Any]]:
-    """The name of a model and the arguments of its evaluation."""
+def _asked_of_model(options: dict[Any, Any], where: str) -> tuple[str, list[dict[str, Any]]]:
+    """The name of a model and the arguments of each of its evaluations."""
     from hf_clipdyn.evaluation.options import read_arguments
 
     name = options.pop("name", None)
@@ -377,15 +437,17 @@ def _asked_of_model(options: dict[Any, Any], where: str) -> tuple[str, dict[str,
         raise ConfigError(
             f"{where} has no repo_id: name a repository or a folder, as for `clipdyn evaluate`."
         )
-    _refuse(options, _OF_STUDY, where)
-    return name, read_arguments(options, where)
+    each = _each_evaluation(options, where)
+    for one in each:
+        _refuse(one, _OF_STUDY, where)
+    return name, [read_arguments(one, where) for one in each]
 
 
 def _check_evaluation(member: Member, path: Path) -> None:
     """Refuse an evaluation that contradicts itself, before anything is trained."""
     try:
-        assert member.evaluation is not None
-        member.evaluation.selected  # noqa: B018
+        for evaluation in member.evaluations:
+            evaluation.selected  # noqa: B018
     except UnknownNameError:
         raise
     except ConfigError as error:

@@ -6,7 +6,7 @@ user. torch and transformers are imported inside the functions, since the declar
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Normaliser",
+    "direct_fit",
     "input_edges",
     "input_size",
     "naflex_inputs",
     "normalisation",
     "processor_identity",
     "resize_and_crop",
+    "resized_edge",
     "square_processor",
     "squashing_processor",
     "tile_processor",
@@ -45,6 +47,55 @@ def resize_and_crop(
     """What the processor gives before it rescales and normalises: (n, height, width, 3) uint8."""
     batch = image_processor(list(images), do_rescale=False, do_normalize=False, return_tensors="np")
     return np.ascontiguousarray(batch["pixel_values"].transpose(0, 2, 3, 1), dtype=np.uint8)
+
+
+def direct_fit(image_processor: Any) -> "Callable[[torch.Tensor], torch.Tensor] | None":
+    """What gives the pixels of `resize_and_crop` for (3, any, any) uint8 in a third of the processor's time.
+
+    The two usual ways are known: resize the shortest edge and crop the centre (CLIP), or resize the whole image
+    (SigLIP), both by the functions of torchvision that the processor itself calls.
+
+    Returns:
+        A function to (3, height, width) uint8; None if the processor is of another class or does anything else.
+    """
+    from torchvision.transforms import InterpolationMode, v2
+    from transformers import CLIPImageProcessor, SiglipImageProcessor
+
+    height, width = input_size(image_processor)
+    settings = image_processor.to_dict()
+    size = {key: value for key, value in dict(settings.get("size") or {}).items() if value is not None}
+    if (
+        type(image_processor)
+        not in (CLIPImageProcessor, SiglipImageProcessor)  # others resize in ways of their own
+        or not settings.get("do_resize")
+        or settings.get("do_pad")
+        or settings.get("resample") != Image.Resampling.BICUBIC
+    ):
+        return None
+
+    def resized(pixels: "torch.Tensor", to: list[int]) -> "torch.Tensor":
+        smaller: torch.Tensor = v2.functional.resize(pixels, to, InterpolationMode.BICUBIC, antialias=True)
+        return smaller
+
+    def cropped(pixels: "torch.Tensor") -> "torch.Tensor":
+        pixels = resized(pixels, [size["shortest_edge"]])
+        # `CenterCrop` rounds half a pixel to the even number, the processor rounds it down.
+        top, left = (pixels.shape[-2] - height) // 2, (pixels.shape[-1] - width) // 2
+        centre: torch.Tensor = v2.functional.crop(pixels, top, left, height, width)
+        return centre
+
+    crops = bool(settings.get("do_center_crop"))
+    if crops and size.keys() == {"shortest_edge"} and size["shortest_edge"] >= max(height, width):
+        return cropped
+    if not crops and size.keys() == {"height", "width"}:
+        return lambda pixels: resized(pixels, [height, width])
+    return None
+
+
+def resized_edge(image_processor: Any) -> int | None:
+    """The longest side that the processor gives to a resized image's shorter edge; None if it does not resize."""
+    size = [value for value in dict(getattr(image_processor, "size", None) or {}).values() if value]
+    return max(size) if size and getattr(image_processor, "do_resize", False) else None
 
 
 def processor_identity(image_processor: Any) -> str:

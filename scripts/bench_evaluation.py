@@ -18,7 +18,8 @@ throughout, random weights: only time is measured. Ours runs before and after th
 that a machine that others use slows both.
 
 - pairs: `distortion/procedural`, 1,000 pairs of 40 references.
-- warm: in that run, what each further revision takes, against the bare forward passes of its images.
+- warm: what each further revision takes, scores and files and all, against the bare forward passes of its images and
+  texts, for these pairs and for the whole embedded suite.
 - saliency: scores of two maps, raw and smoothed, of 120 photographs, against one map after the other, each sorted and
   scored on its own. The values are equal.
 - embedded: the whole embedded suite.
@@ -231,61 +232,67 @@ def asked_texts(work: Work) -> Iterator[None]:
         Encoder.embed_texts = embed  # type: ignore[method-assign]
 
 
-class Recorder:
-    """An encoder that remembers what it was shown, in the parts in which its forward passes took it."""
+@contextmanager
+def recorded(shown: list[tuple[np.ndarray, bool]]) -> Iterator[None]:
+    """Within this context all images that encoders embed are written down, and whether with hidden states."""
+    embed = Encoder.embed_images
 
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self.seen: list[np.ndarray] = []
+    def recording(self: Encoder, pixels: np.ndarray, **kwargs: bool) -> ImageFeatures:
+        step = self.images_per_pass or len(pixels)
+        shown.extend((pixels[i : i + step], kwargs.get("hidden", False)) for i in range(0, len(pixels), step))
+        return embed(self, pixels, **kwargs)
 
-    def embed_images(self, pixels: np.ndarray, **kwargs: bool) -> ImageFeatures:
-        step = self._encoder.images_per_pass or len(pixels)
-        self.seen += [pixels[start : start + step] for start in range(0, len(pixels), step)]
-        return self._encoder.embed_images(pixels, **kwargs)
+    Encoder.embed_images = recording  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Encoder.embed_images = embed  # type: ignore[method-assign]
 
 
-def warm(store: Path, revisions: Sequence[str]) -> None:
+def warm(title: str, store: Path, revisions: Sequence[str], names: Sequence[str]) -> None:
     """What each further revision takes in a run, files and all, and in turn with it its bare forward passes."""
     encoder = Encoder.from_folder(snapshot_folder(REPO, revisions[0], cache_dir=store, local_files_only=True))
-    source = open_source("procedural", Distortion.schemas)
-    kind = Distortion(source, encoder.image_processor, KindSettings(), Common())
-    recorder = Recorder(encoder)
-    kind.observe(Readout(recorder))  # type: ignore[arg-type]
-    ready = [encoder.pixel_values(pixels) for pixels in recorder.seen]
+    where: dict[str, Any] = {"store": store, "final_texts": False, "show_progress": False}
+    shown: list[tuple[np.ndarray, bool]] = []
+    work = Work(names)
+    with asked_texts(work), recorded(shown):
+        evaluate_revisions(REPO, list(names), revisions=revisions[0], **where)
+    ready = [(encoder.pixel_values(pixels), hidden) for pixels, hidden in shown]
+    texts = [encoder.tokenize(work.texts[i : i + 256]) for i in range(0, len(work.texts), 256)]
     further: list[tuple[float, float]] = []
     bare: list[tuple[float, float]] = []
-    write, started = CellStore.write, [(0.0, 0.0)]
+    write, started, cells = CellStore.write, [(0.0, 0.0)], [0]
 
     @torch.inference_mode()
-    def writing(*args: Any) -> None:
-        write(*args)
+    def writing(*args: Any, **kwargs: Any) -> None:
+        write(*args, **kwargs)
+        cells[0] += 1
+        if cells[0] % len(names):
+            return
         further.append((time.perf_counter() - started[0][0], time.process_time() - started[0][1]))
         clock = Clock()
         with clock.running():
-            for values in ready:
-                encoder.image_output(values)
+            for tokens in texts:
+                encoder.model.get_text_features(**tokens)
+            for values, hidden in ready:
+                encoder.image_output(values, **({"output_hidden_states": True} if hidden else {}))
         bare.append((clock.wall, clock.cpu))
         started[0] = time.perf_counter(), time.process_time()
 
     CellStore.write = writing  # type: ignore[method-assign]
     try:
         for attempt in range(2):
-            evaluate_revisions(
-                REPO,
-                benchmarks=[PAIRS],
-                store=store,
-                revisions=list(revisions),
-                output=store.parent / f"warm-{attempt}.parquet",
-                show_progress=False,
-            )
-            further[attempt * (len(revisions) - 1)] = (np.nan, np.nan)  # the first one prepares
-            del further[attempt * (len(revisions) - 1)], bare[attempt * (len(revisions) - 1)]
+            output = store.parent / f"warm-{title}-{attempt}" / "results.parquet"
+            evaluate_revisions(REPO, list(names), revisions=list(revisions), output=output, **where)
+            first = attempt * (len(revisions) - 1)  # it prepares
+            del further[first], bare[first]
     finally:
         CellStore.write = write  # type: ignore[method-assign]
     wall, cpu = np.median(np.array(further) / np.array(bare), axis=0)
     print(
-        f"one more revision, warm: {wall:.2f} times the bare forward passes of its "
-        f"{sum(map(len, ready)):,} images, {cpu:.2f} in processor time (without waiting for the disk)",
+        f"one more revision, warm, {title}: {wall:.2f} times the bare forward passes of its "
+        f"{sum(len(values) for values, _ in ready):,} images, {cpu:.2f} in processor time (without waiting for the "
+        f"disk); {np.median(bare, axis=0)[1]:.2f} processor seconds",
         flush=True,
     )
 
@@ -477,7 +484,10 @@ def main() -> None:
     names = [epoch_name(epoch) for epoch in range(arguments.revisions)]
     steps: dict[str, Callable[[], None]] = {
         "pairs": lambda: compare("pairs", store, names, Work([PAIRS]), len(names)),
-        "warm": lambda: warm(store, names),
+        "warm": lambda: (
+            warm("pairs", store, names, [PAIRS]),
+            warm("the embedded suite", store, names, suite("embedded")),
+        ),
         "saliency": saliency,
         "embedded": lambda: compare("the embedded suite", store, names, Work(EMBEDDED, sigmas), 1),
         "real": lambda: None,

@@ -6,17 +6,19 @@ python scripts/bench_training.py [--parts step,jpeg,input,shards,resume] [--roun
 - step: one step on the same size and batch, against open_clip's CLIP and ClipLoss, in bfloat16 and float32. The
   utilisation is that of the model's operations against the matrix product's peak in the same run.
 - jpeg: an epoch from JPEG files, decoding included, against a `transformers.Trainer` in the manner of run_clip.py: with
-  its defaults (float32, sdpa), and in our precision and with our attention.
+  its defaults (float32, sdpa), and in our precision and with our attention. In the first epoch ours fills its cache.
 - input: epochs by each way of reading, against the bare steps of the same run, with the share of time spent waiting.
 - shards: an epoch from webdataset tars with random crops, against `open_clip_train.train.train_one_epoch` on the same
   tars, with as many workers. webdataset need not be installed: the peer's pipeline is written here stage by stage as
   `open_clip_train.data.get_wds_dataset` composes it.
-- resume: the time until the first batch of a run that continues at position 10^3 and at position 10^6.
+- resume: the time until the first batch of a run that continues near the positions 10^3 and 10^6. Of a stream, what its
+  present group of shards holds before the position is read again, so both ends of a group are measured.
 
 Ratios above 1 mean that ours is faster. The peers share the allocator's setting that our
 accelerator makes, hence they are some per cent faster than alone. Processor time is this process's: with workers,
-theirs is not in it. Random weights and pictures: only time is measured. --compile adds our step under torch.compile,
-whose first call takes a minute each; --quick shows in two minutes that everything runs, and measures nothing.
+theirs is not in it. Random weights and pictures: only time is measured. --compile adds our step under torch.compile and
+open_clip's as its own --torchcompile makes it; the first calls take minutes. --quick shows in two minutes that
+everything runs, and measures nothing.
 """
 
 import argparse
@@ -61,13 +63,18 @@ from hf_clipdyn.training.loop import Training
 from hf_clipdyn.training.mapped import Captions, MappedSource
 from hf_clipdyn.training.run import Session
 from hf_clipdyn.training.source import Batch, Source
-from hf_clipdyn.training.streamed import Shards, Shuffle, StreamedSource, Workers, write_counts
+from hf_clipdyn.training.stream_order import Shuffle
+from hf_clipdyn.training.streamed import Shards, StreamedSource, Workers, write_counts
 
 PARTS = ("step", "jpeg", "input", "shards", "resume")
 CROP = 0.9  # smallest share of the area in a random crop, as in open_clip's recipes
 PEAK = 2048  # side of the square matrices whose product gives the peak
 BUFFER = 5000  # samples in open_clip's shuffle buffer
-POSITIONS = (10**3, 10**6)
+POSITIONS = {
+    "10^3": 10**3,
+    "10^6, where a group of shards begins": 10**6 + 10**3,
+    "10^6, where a group of shards ends": 10**6,
+}
 Seconds = NDArray[np.float64]  # (rounds, 2): by the clock, of the processor
 CPU = torch.device("cpu")
 
@@ -150,7 +157,9 @@ def show(label: str, images: int, ours: Seconds, peer: Seconds, note: str = "") 
 # --- open_clip -----------------------------------------------------------------------------------------
 
 
-def open_clips_epoch(bench: Bench, bf16: bool, batches: Iterable[Any]) -> Callable[[], None]:
+def open_clips_epoch(
+    bench: Bench, bf16: bool, batches: Iterable[Any], *, compiles: bool = False
+) -> Callable[[], None]:
     """One epoch of open_clip's own loop over ``batches`` of float pixels and token ids."""
     size = model_size(bench.config.scale)
     vision = {
@@ -186,7 +195,8 @@ def open_clips_epoch(bench: Bench, bf16: bool, batches: Iterable[Any]) -> Callab
         wandb=False,
     )
     loss = open_clip.ClipLoss()
-    return lambda: train_one_epoch(model, {"train": data}, loss, 0, optimizer, None, None, None, arguments)
+    stepped = torch.compile(model) if compiles else model  # as open_clip_train.main does
+    return lambda: train_one_epoch(stepped, {"train": data}, loss, 0, optimizer, None, None, None, arguments)
 
 
 class Batches(list[Any]):
@@ -283,6 +293,7 @@ def step(bench: Bench) -> None:
         }
         if bench.compiles:
             calls["compiled"] = partial(epoch, bench.training(source, bf16=bf16, torch_compile=True))
+            calls["compiled peer"] = open_clips_epoch(bench, bf16, floats, compiles=True)
         taken = interleaved(calls, bench.rounds)
         for ours in sorted({"ours", "compiled"} & set(calls), reverse=True):
             operations = counter.get_total_flops()
@@ -293,6 +304,8 @@ def step(bench: Bench) -> None:
             show(label, bench.batch, taken[ours], taken["peer"], note)
         if bench.compiles:
             show(f"a step in {name}, compiled, not compiled", bench.batch, taken["compiled"], taken["ours"])
+            label = f"a step in {name}, compiled, open_clip compiled"
+            show(label, bench.batch, taken["compiled"], taken["compiled peer"])
 
 
 def jpeg(bench: Bench) -> None:
@@ -302,10 +315,10 @@ def jpeg(bench: Bench) -> None:
     training = bench.training(Repeated(bench.processor, bench.batch, bench.steps))
     accelerator = training.accelerator
 
-    def ours() -> None:
+    def ours(**changes: Any) -> None:
         """The cache is built in each round, as in the first epoch of a run."""
         with tempfile.TemporaryDirectory(dir=bench.folder, prefix=f"cache-{next(caches)}-") as cache:
-            config = dataclasses.replace(bench.config, cache_dir=cache)
+            config = dataclasses.replace(bench.config, cache_dir=cache, **changes)
             training.source = prepare_inputs(config, accelerator, bench.processor).source
             epoch(training)
             training.source.close()
@@ -313,13 +326,15 @@ def jpeg(bench: Bench) -> None:
     bf16 = has_bf16()
     calls = {
         "ours": ours,
+        "draft": partial(ours, jpeg_draft=True),
         "defaults": trainers_epoch(bench, rows, bf16=False),
         "same": trainers_epoch(bench, rows, bf16=bf16),
     }
     taken = interleaved(calls, bench.rounds)
+    same = f"a Trainer in {'bf16, eager' if bf16 else 'fp32'}"
     show("an epoch from JPEG, a Trainer's defaults", bench.images, taken["ours"], taken["defaults"])
-    label = f"an epoch from JPEG, a Trainer in {'bf16, eager' if bf16 else 'fp32'}"
-    show(label, bench.images, taken["ours"], taken["same"])
+    show(f"an epoch from JPEG, {same}", bench.images, taken["ours"], taken["same"])
+    show(f"an epoch from JPEG in draft mode, {same}", bench.images, taken["draft"], taken["same"])
 
 
 def trainers_epoch(bench: Bench, rows: datasets.Dataset, *, bf16: bool) -> Callable[[], object]:
@@ -371,7 +386,10 @@ def inputs(bench: Bench) -> None:
         "cached, crops": bench.training(reading="cached", **crops),
         "decoded": bench.training(reading="decoded"),
         "decoded, crops": bench.training(reading="decoded", **crops),
+        "decoded, draft": bench.training(reading="decoded", jpeg_draft=True),
+        "decoded, crops, draft": bench.training(reading="decoded", jpeg_draft=True, **crops),
         "streamed, crops": bench.training(**streamed, **crops),
+        "streamed, crops, draft": bench.training(**streamed, **crops, jpeg_draft=True),
     }
     taken = interleaved({name: partial(epoch, one) for name, one in trainings.items()}, bench.rounds)
     for name, training in trainings.items():
@@ -400,13 +418,9 @@ def shards(bench: Bench) -> None:
 
 
 def resume(bench: Bench) -> None:
-    """A map of 2 million rows, all of the same pixels; and one tar of 1,250 samples under 960 names.
-
-    Of a stream, what its present group of shards holds before the position is read again, at most `shuffle_shards` of
-    them: here both positions are near the beginning of a group.
-    """
+    """A map of 2 million rows, all of the same pixels; and one tar of 1,250 samples under 960 names."""
     side = bench.processor.image_processor.crop_size["height"]
-    n, length = 2 * POSITIONS[-1], bench.processor.tokenizer.model_max_length
+    n, length = 2 * 10**6, bench.processor.tokenizer.model_max_length
     pixels = np.broadcast_to(np.zeros((side, side, 3), np.uint8), (n, side, side, 3))
     tokens = np.broadcast_to(np.zeros(length, np.uint16), (n, length))
     images = CachedImages(
@@ -442,13 +456,15 @@ def resume(bench: Bench) -> None:
         def first(position: int, source: Source = source) -> Batch:
             return next(iter(source.batches(1, position // bench.batch)))
 
-        taken = interleaved({str(one): partial(first, one) for one in POSITIONS}, bench.rounds)
-        early, late = (np.median(one, axis=0) for one in taken.values())
-        print(
-            f"the first batch after a resumption, {name}: {early[0]:.3f} s at sample 10^3, {late[0]:.3f} s at 10^6 "
-            f"({late[0] / early[0]:.2f} times; processor {late[1] / early[1]:.2f})",
-            flush=True,
-        )
+        calls = {name: partial(first, position) for name, position in POSITIONS.items()}
+        taken = {name: np.median(one, axis=0) for name, one in interleaved(calls, bench.rounds).items()}
+        early = taken["10^3"]
+        for position, late in taken.items():
+            print(
+                f"the first batch after a resumption, {name}, at sample {position}: {late[0]:.3f} s "
+                f"({late[0] / early[0]:.2f} times; processor {late[1] / early[1]:.2f})",
+                flush=True,
+            )
 
 
 # --- data ----------------------------------------------------------------------------------------------

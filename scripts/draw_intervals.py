@@ -1,9 +1,10 @@
-"""Draw two pictures of docs/explanation: intervals over images and over objects, and the rule of the verdicts.
+"""Draw three pictures of docs/explanation: intervals over images and over objects, and the two rules of verdicts.
 
 python scripts/draw_intervals.py docs/images
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,6 +18,18 @@ OBJECTS = np.repeat(np.arange(6), 10)
 REPETITIONS = 40
 SMALLEST_EFFECT = 0.05
 EXAMPLES = [(0.06, 0.14), (0.01, 0.11), (-0.03, 0.04), (-0.14, -0.06), (-0.03, 0.09), (-0.146, -0.035)]
+OF_TEN = [
+    *(
+        (0.06, 0.14),
+        (0.01, 0.11),
+        (0.01, 0.04),
+        (-0.03, 0.03),
+        (-0.04, -0.01),
+        (-0.11, -0.01),
+        (-0.14, -0.06),
+    ),
+    *((-0.09, 0.03), (-0.03, 0.09), (-0.09, 0.09)),
+]
 
 
 def decisions(rng: np.random.Generator) -> np.ndarray:
@@ -47,16 +60,15 @@ def draw_coverage() -> plt.Figure:
     return figure
 
 
-def draw_rule() -> plt.Figure:
-    """An interval for each verdict of the rule; the last one is claim 5 of the embedded study."""
-    figure, panel = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+def draw_rule(examples: Sequence[tuple[float, float]], names: Sequence[str], height: float) -> plt.Figure:
+    """Intervals with the words of a rule, over the band from -δ to δ."""
+    figure, panel = plt.subplots(figsize=(7.5, height), layout="constrained")
     panel.axvspan(-SMALLEST_EFFECT, SMALLEST_EFFECT, color=GREY, alpha=0.15, linewidth=0)
     panel.axvline(0, color=GREY, linewidth=1)
-    for y, (low, high) in enumerate(EXAMPLES):
+    for y, (low, high) in enumerate(examples):
         panel.plot([low, high], [y, y], color=hue(0), linewidth=2.5, solid_capstyle="butt")
         panel.plot((low + high) / 2, y, "o", color=hue(0))
-    names = [word_of(low, high, SMALLEST_EFFECT) for low, high in EXAMPLES]
-    panel.set_yticks(range(len(names)), [*names[:-1], f"{names[-1]} (claim 5)"], color=INK)
+    panel.set_yticks(range(len(names)), names, color=INK)
     panel.set_xticks([-SMALLEST_EFFECT, 0, SMALLEST_EFFECT], ["-δ", "0", "δ"])
     panel.set(
         xlim=(-0.17, 0.17), ylim=(len(names) - 0.5, -0.5), xlabel="contrast, positive in favour of the claim"
@@ -65,10 +77,22 @@ def draw_rule() -> plt.Figure:
     return figure
 
 
+def draw_five() -> plt.Figure:
+    """An interval for each verdict of five words; the last one is claim 5 of the embedded study."""
+    names = [word_of(low, high, SMALLEST_EFFECT) for low, high in EXAMPLES]
+    return draw_rule(EXAMPLES, [*names[:-1], f"{names[-1]} (claim 5)"], 3.2)
+
+
+def draw_ten() -> plt.Figure:
+    """An interval for each of ten words."""
+    return draw_rule(OF_TEN, [word_of(*ends, SMALLEST_EFFECT, "ten words") for ends in OF_TEN], 4.4)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     with figure_style():
         draw_coverage().savefig(folder / "intervals-coverage.png", dpi=150)
-        draw_rule().savefig(folder / "verdict-rule.png", dpi=150)
+        draw_five().savefig(folder / "verdict-rule.png", dpi=150)
+        draw_ten().savefig(folder / "verdict-rule-ten.png", dpi=150)

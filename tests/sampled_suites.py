@@ -22,9 +22,10 @@ def safetensors(tensors: Tensors) -> Files:
     return {"model.safetensors": save({name: value.contiguous() for name, value in tensors.items()})}
 
 
-def torch_bin(tensors: Tensors) -> Files:
+def torch_bin(tensors: Tensors, *, zipped: bool = True) -> Files:
+    """As torch 1.6 and later write it, or as earlier versions did."""
     file = io.BytesIO()
-    torch.save(dict(tensors), file)
+    torch.save(dict(tensors), file, _use_new_zipfile_serialization=zipped)
     return {"pytorch_model.bin": file.getvalue()}
 
 

@@ -25,6 +25,7 @@ from planted import Planted, Run, ramp, write_study
 
 from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
+from hf_clipdyn.members import Member
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
@@ -281,9 +282,38 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
     assert not (study.folder / "relations.parquet").exists(), "seed 11 alone has no other seed"
 
 
+def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_complete(
+    tmp_path: Path,
+) -> None:
+    def member(also: str, **folders: Path) -> Member:
+        (tmp_path / "asked.yaml").write_text(
+            "runs: [{seed: 10}]\n"
+            "evaluation:\n  benchmarks: [psychophysics/procedural]\n  n_resamples: 0\n  also:\n" + also
+        )
+        return Study.read(tmp_path / "asked.yaml", tmp_path / "study", data_dirs=folders).members[0]
+
+    one = member("  - {benchmarks: zero_shot/procedural, revisions: [epoch-000]}\n")
+    first, second = one.evaluations
+    assert [[each.name for each in asked.selected] for asked in one.evaluations] == [
+        ["psychophysics/procedural"],
+        ["zero_shot/procedural"],
+    ]
+    assert (first.revisions, second.revisions) == (None, ("epoch-000",))
+    assert (first.n_resamples, second.n_resamples) == (0, 1000)
+    assert first.output == second.output
+    assert first.store == second.store
+    other = member("  - {benchmarks: zero_shot/procedural, revisions: [epoch-001]}\n")
+    assert one.marks != other.marks
+    osie = tmp_path / "osie"
+    one = member("  - {benchmarks: saliency/osie}\n", osie=osie)
+    assert [dict(asked.data_dirs) for asked in one.evaluations] == [{}, {"osie": osie}]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("runs: [{}]\nevaluation: {also: 3}", "also of evaluation in study.yaml is 3: give a list"),
+        ("runs: [{}]\nevaluation: {also: [{output: a.parquet}]}", "evaluation in study.yaml has output: a study"),
         ("title: x", "study.yaml has neither runs nor models: give a list of one of them."),
         ("runs: [{}]\nmodel: 1", "There is no field in study.yaml: 'model'. Did you mean 'models'?"),
         ("runs: [{sed: 1}]", "There is no field in run 1 of study.yaml: 'sed'."),

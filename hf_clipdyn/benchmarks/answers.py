@@ -66,6 +66,11 @@ class AnswerTable:
     decision: NDArray[Any]
     right: NDArray[np.bool_]
 
+    @cached_property
+    def index(self) -> pd.Index:
+        """Of influences by item (`hf_clipdyn.benchmarks.base.by_item`)."""
+        return pd.Index(self.item, name="item")
+
 
 def answers_of(
     trials: pd.DataFrame,
@@ -92,12 +97,13 @@ def answers_of(
         >>> answers.item.tolist(), answers.right.tolist()
         ([4, 7], [False, True])
     """
-    rows = (
-        trials[trials[decision].notna()]
-        .sort_values("item", kind="stable")
-        .drop_duplicates("item", keep="last")
-    )
-    item, answer, truth = (_array(rows[name]) for name in ("item", decision, label))
+    known = trials[decision].notna()
+    rows = trials if known.all() else trials[known]
+    item = _array(rows["item"])
+    if not (item[1:] > item[:-1]).all():
+        rows = rows.sort_values("item", kind="stable").drop_duplicates("item", keep="last")
+        item = _array(rows["item"])
+    answer, truth = (_array(rows[name]) for name in (decision, label))
     return Answers(key, item, answer, truth, np.stack([_array(rows[name]) for name in clusters], axis=1))
 
 

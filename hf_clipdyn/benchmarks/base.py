@@ -371,14 +371,16 @@ def by_item(
 
     Args:
         contributions: shape (n,); they sum to about zero.
-        items: the items of the trials, shape (n,).
+        items: the items of the trials, shape (n,); an index of that name is shared by all numbers that have it.
 
     Examples:
         >>> from hf_clipdyn.benchmarks.base import by_item
         >>> by_item([0.1, -0.1], [4, 7]).to_dict()
         {4: 0.1, 7: -0.1}
     """
-    return pd.Series(np.asarray(contributions, np.float64), index=pd.Index(items, name="item"))
+    is_named = isinstance(items, pd.Index) and items.name == "item"
+    index = items if is_named else pd.Index(items, name="item")
+    return pd.Series(np.asarray(contributions, np.float64), index=index)
 
 
 def mean_by_item(

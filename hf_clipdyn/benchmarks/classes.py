@@ -20,6 +20,7 @@ from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO, imagenet_names, prompt_name
+from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.results.row import NumberKey
 
@@ -91,23 +92,54 @@ class ClassifiedKind(ImageKind[S]):
         self.humans: pd.DataFrame = rows.assign(protocol=HUMAN, **table)
         self.prompts = prompt_sets(source.metadata)
 
+    def keep_classes(self, chosen: Sequence[str] | None, offered: Sequence[str], *columns: str) -> list[str]:
+        """Leave out the images with another class in one of these columns, and people's answers to them.
+
+        Args:
+            chosen: the classes that stay; None keeps all.
+            offered: all classes.
+            columns: of the images, which name classes.
+
+        Returns:
+            The classes that a decision is among.
+
+        Raises:
+            UnknownNameError: one of them is not offered.
+            EvaluationError: no image is left.
+        """
+        if chosen is None:
+            return list(offered)
+        for name in chosen:
+            if name not in offered:
+                raise UnknownNameError("class", name, offered)
+        kept = self.images[list(columns)].isin(chosen).all(axis=1)
+        if not kept.any():
+            raise EvaluationError(f"No image shows the classes {', '.join(chosen)} alone: give others.")
+        self.images = self.images[kept].reset_index(drop=True)
+        self.humans = self.humans[self.humans["item"].isin(self.images["item"])].reset_index(drop=True)
+        self.stimuli = Stimuli(self.pixels.array, self.images["item"].to_numpy())
+        return list(chosen)
+
     def ask(
-        self, readout: Readout, classes: Sequence[str], thousand_way: Mapping[str, tuple[str, ...]]
+        self,
+        readout: Readout,
+        classes: Sequence[str],
+        thousand_way: Mapping[str, tuple[str, ...]],
+        stimuli: Stimuli | None = None,
     ) -> Iterator[pd.DataFrame]:
-        """Trials of each way of asking, then people's.
+        """Trials of each way of asking.
 
         A model that reads texts is asked with each set of prompts, and with each that asks for ImageNet's 1,000
-        classes. A classifier is asked once, for what its head answers.
+        classes. A classifier is asked once, for what its head answers. ``stimuli`` are the images in another form.
         """
-        way = protocol_of(readout)
+        way, stimuli = protocol_of(readout), self.stimuli if stimuli is None else stimuli
         for name, templates in self.prompts.items() if way != HEAD else [(HEAD, ())]:
-            best = ranking(class_scores(readout, self.stimuli, classes, templates))[:, 0]
+            best = ranking(class_scores(readout, stimuli, classes, templates))[:, 0]
             yield self.images.assign(protocol=name, decision=np.asarray(classes)[best])
         for name, templates in thousand_way.items() if way != HEAD else ():
             names = list(imagenet_names().values())
-            scores = _LOGIT_SCALE * class_scores(readout, self.stimuli, names, templates)
+            scores = _LOGIT_SCALE * class_scores(readout, stimuli, names, templates)
             yield self.images.assign(protocol=name, decision=shape_decisions(scores, protocol="1000-way"))
-        yield self.humans
 
     @classmethod
     def answers_by_protocol(cls, trials: pd.DataFrame, label: str, **key: Any) -> Iterator[Answers]:

@@ -23,7 +23,6 @@ __all__ = ["PAIRED", "classification_numbers", "is_summarised"]
 PAIRED = (("edge", "silhouette"), ("edge", "cue-conflict"), ("silhouette", "cue-conflict"))
 """Sub-sets that show the same objects; their difference is taken object by object."""
 
-_CHANCE = 1 / len(GEIRHOS_CLASSES)
 _CHOSEN = dict.fromkeys(
     ("original", "texture"), "its images were selected because all networks classify them correctly"
 )
@@ -94,6 +93,13 @@ class _Part:
     images: pd.DataFrame
     people: NDArray[np.float64]
 
+    @cached_property
+    def chance(self) -> float:
+        """One of the number of classes that a decision is among."""
+        n_classes = self.images["n_classes"] if "n_classes" in self.images else pd.Series(dtype="Int64")
+        known = n_classes.dropna()
+        return 1 / (len(GEIRHOS_CLASSES) if known.empty else int(known.iloc[0]))
+
     def where(self, mask: NDArray[np.bool_]) -> "_Part":
         """The images of a mask, and the observers who saw any of them."""
         people = self.people[mask]
@@ -139,7 +145,7 @@ class _Part:
         """Whether the model's accuracy is above chance, and above that of its decisions in any other order."""
         influence = self.of_model["influences"]["accuracy"]
         low, _ = influence_interval(self.of_model["accuracy"], influence, [self.clusters], "share")
-        return bool(low > max(_CHANCE, self.null["null"]))
+        return bool(low > max(self.chance, self.null["null"]))
 
     @cached_property
     def null(self) -> dict[str, Any]:
@@ -225,7 +231,7 @@ def _of_model(parts: list[_Part], variant: str, common: Common) -> Iterator[Numb
     if not variant:
         yield from _gaps(parts, common)
         n = sum(len(part.images) for part in parts)
-        yield Number(metric="accuracy", role="chance", probe="", condition="", value=_CHANCE, n=n)
+        yield Number(metric="accuracy", role="chance", probe="", condition="", value=parts[0].chance, n=n)
 
 
 def _of_people(parts: list[_Part], common: Common) -> Iterator[Number]:

@@ -97,14 +97,19 @@ class UnitsOf:
     def __init__(self, kind: type[Kind[Any]], trials: pd.DataFrame) -> None:
         self._kind, self._trials = kind, trials
         self._known: dict[Any, Units] = {}
+        self._last: tuple[pd.Index, Units] | None = None  # most numbers have the index of the one before
 
     def influence(self, contributions: "pd.Series[Any]") -> Influence:
         """Contributions of items or clusters as an influence on these units."""
-        ordered = contributions.sort_index(kind="stable")
+        if self._last is not None and contributions.index is self._last[0]:
+            return Influence.on(self._last[1], contributions.to_numpy(np.float64))
+        is_ordered = contributions.index.is_monotonic_increasing
+        ordered = contributions if is_ordered else contributions.sort_index(kind="stable")
         index = ordered.index
         key = (*index.names, np.asarray(index).tobytes() if index.dtype.kind == "i" else tuple(index))
         if key not in self._known:
             self._known[key] = self._of(index)
+        self._last = index, self._known[key]
         return Influence.on(self._known[key], ordered.to_numpy(np.float64))
 
     def _of(self, index: pd.Index) -> Units:

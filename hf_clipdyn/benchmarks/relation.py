@@ -49,6 +49,7 @@ __all__ = [
     "PAIRS",
     "SORT",
     "WEIGHTS",
+    "WITHIN_ARM",
     "Kept",
     "KeyedAnswers",
     "Pairs",
@@ -59,6 +60,7 @@ __all__ = [
     "mean_of_seeds",
     "related",
     "relation_terms",
+    "with_arm",
 ]
 
 Pairs = Literal["previous", "last", "seeds", "people", "all"]
@@ -68,6 +70,9 @@ arms, see `Relation.between_arms`), with each person, with every revision of the
 
 SORT = "with"
 """The setting of a relation's cells that holds the sort of pair; ``run`` and ``runs`` for numbers of whole runs."""
+
+WITHIN_ARM = "seeds"
+"""The reference of a number that is a mean over the pairs of a run with the other seeds of its arm."""
 
 ANSWERED = ("answers",)
 """`Relation.reads` of a relation that reads every kind with right answers."""
@@ -122,7 +127,7 @@ class Seen:
     read_answers: Callable[[Cell], Mapping[str, KeyedAnswers]]
     read_weights: Callable[[Cell], Mapping[str, NDArray[Any]]]
     read_numbers: Callable[[Cell], Sequence[Number]]
-    keep: Callable[[Cell, Callable[["Seen"], "Kept"], "Seen"], Any]
+    keep: Callable[[Callable[..., "Kept"], Sequence["Seen"]], Any]
     person: str = ""
     trials_between: Callable[[Cell, Cell, float], pd.DataFrame] | None = None
 
@@ -130,9 +135,9 @@ class Seen:
         """The saved trials, read from the disk: all columns, or these."""
         return self.read(self.cell, columns)
 
-    def derived(self, make: Callable[["Seen"], KeptT]) -> KeptT:
-        """What a function makes of this revision, kept in memory for its other pairs as long as there is room."""
-        kept: KeptT = self.keep(self.cell, make, self)
+    def derived(self, make: Callable[..., KeptT], *others: "Seen") -> KeptT:
+        """What a function makes of this revision, or of it and others, kept in memory as long as there is room."""
+        kept: KeptT = self.keep(make, [self, *others])
         return kept
 
     @property
@@ -239,6 +244,11 @@ class Relation(ABC):
         """
         del runs, common
         return ()
+
+
+def with_arm(arm: str) -> str:
+    """The reference of a number that is a mean over the pairs of a run with the unequal seeds of another arm."""
+    return f"arm {arm or 'main'}"
 
 
 def keyed(answers: Iterable[Answers]) -> dict[str, dict[NumberKey, Answers]]:

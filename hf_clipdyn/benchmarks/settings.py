@@ -29,6 +29,7 @@ __all__ = [
     "QualitySettings",
     "RetrievalSettings",
     "SaliencySettings",
+    "ShapeBiasSettings",
 ]
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -125,6 +126,34 @@ class Benchmark:
         return f"{self.kind.name}/{self.dataset}"
 
 
+def _chosen(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The classes in one order, so that one choice is one cell."""
+    chosen = None if classes is None else tuple(sorted(set(classes)))
+    if chosen is not None and len(chosen) < 2:
+        raise ConfigError(f"classes has {shown(', '.join(chosen))}: give at least two names.")
+    return chosen
+
+
+@dataclass(frozen=True)
+class ShapeBiasSettings(KindSettings):
+    """Which classes a decision is among, and whether the images are also shown in grey."""
+
+    classes: tuple[str, ...] | None = option(
+        None,
+        "Names of at least two classes, for a model that knows only these. Decisions are among these, and only the "
+        "images whose shape and texture are both among them are asked about. Default: all classes.",
+    )
+    grey: bool = option(False, "Ask about each image in grey, too.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "classes", _chosen(self.classes))
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings that differ from the defaults, so that cells of earlier versions keep their key."""
+        return {name: one for name, one in super().as_json().items() if one}
+
+
 PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
 """The maps that can be read out of a model, see `hf_clipdyn.models.maps`."""
 
@@ -138,6 +167,15 @@ class ClassificationSettings(KindSettings):
         "Also classify as for CLIP's published values: 1,000 classes with 80 templates, which encodes "
         "80,000 prompts per revision.",
     )
+    classes: tuple[str, ...] | None = option(
+        None,
+        "Names of at least two classes, for a model that knows only these. Decisions are among these, and images of "
+        "other classes are left out. Default: all 16.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "classes", _chosen(self.classes))
 
 
 def _corruptions() -> "Mapping[str, type[Corruption]]":
@@ -262,6 +300,7 @@ class SaliencySettings(KindSettings):
 
 
 OWN_SETTINGS: Mapping[str, type[KindSettings]] = {
+    "shape_bias": ShapeBiasSettings,
     "quality": QualitySettings,
     "saliency": SaliencySettings,
     "classification": ClassificationSettings,

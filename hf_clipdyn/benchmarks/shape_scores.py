@@ -1,6 +1,7 @@
 """The numbers of `ShapeBias`, from its trials alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,28 @@ from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, decision_influences, 
 from hf_clipdyn.results.row import Number
 
 __all__ = [
+    "ALL_CLASSES",
     "CONFLICT",
     "CROSSED_PROBE",
+    "GREY",
     "HUMAN",
     "LINEAR_PROBE",
     "NETWORKS",
     "OBSERVERS",
     "OTHER_CUE",
     "TEXT_FREE",
+    "TEXT_FREE_ALL",
+    "UNTOUCHED",
     "right_by_observer",
     "shape_numbers",
 ]
 
-TEXT_FREE, CROSSED_PROBE, HUMAN = "text_free", "crossed_probe", "human"
+TEXT_FREE, TEXT_FREE_ALL, CROSSED_PROBE, HUMAN = "text_free", "text_free_all", "crossed_probe", "human"
 """What the column ``protocol`` of the trials says; any other protocol is the head or a way of asking with prompts."""
 CONFLICT, LINEAR_PROBE, OBSERVERS = "conflict", "linear_probe", "observers"
 """The subset of images with a conflict, the probe and the reference that rows name."""
+ALL_CLASSES, GREY, UNTOUCHED = "all_classes", "grey", "none"
+"""The subset of images of all classes where decisions are among some, and what was done to the images."""
 
 OTHER_CUE = {"shape": "texture", "texture": "shape"}
 
@@ -54,7 +61,9 @@ _DECISIONS: dict[str, dict[str, Any]] = {
     **{name: {"metric": name} for name in (*_BIASES, "cue_accuracy")},
     "null_cue_accuracy": {"metric": "cue_accuracy", "role": "null"},
     **{name: {"metric": name} for name in ("shape_accuracy", "texture_accuracy", "top_class_share")},
+    **{f"null_{cue}_accuracy": {"metric": f"{cue}_accuracy", "role": "null"} for cue in ("shape", "texture")},
 }
+_OF_PEOPLE = (*_BIASES, "cue_accuracy", "shape_accuracy", "texture_accuracy")
 _CONSISTENCY: dict[str, dict[str, Any]] = {
     "kappa": {"metric": "error_consistency"},
     "kappa_min": {"metric": "error_consistency", "role": "lower_bound"},
@@ -74,21 +83,30 @@ def shape_numbers(trials: pd.DataFrame, common: Common) -> list[Number]:
     All are smooth functions of means over images.
     """
     numbers: list[Number] = []
-    parts = {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
-    for protocol, rows in parts.items():
-        if protocol == TEXT_FREE:
-            numbers.append(_preference(rows, common))
-        elif protocol == CROSSED_PROBE:
-            numbers += _probes(rows, common)
-        elif protocol == HUMAN:
-            by_default = HEAD if HEAD in parts else ""
-            numbers += at_head(list(_consistency(parts[by_default], rows, common)), by_default)
-        else:
-            variant = "" if protocol == HEAD else protocol
-            numbers += at_head(list(_decisions(variant, rows, common)), protocol)
+    conditions = trials["condition"].fillna(UNTOUCHED) if "condition" in trials else UNTOUCHED
+    for condition, shown in trials.groupby(trials.assign(condition=conditions)["condition"], sort=False):
+        numbers += [replace(one, condition=str(condition)) for one in _shown_numbers(shown, common)]
     if {one.metric for one in numbers} >= {"shape_bias"} and set(trials["shape"]) <= set(GEIRHOS_CLASSES):
         numbers += _published()
     return numbers
+
+
+def _shown_numbers(trials: pd.DataFrame, common: Common) -> Iterator[Number]:
+    """The numbers of the images as they are, or in grey."""
+    parts = {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
+    for protocol, rows in parts.items():
+        if protocol in (TEXT_FREE, TEXT_FREE_ALL):
+            yield replace(_preference(rows, common), subset=ALL_CLASSES if protocol == TEXT_FREE_ALL else "")
+        elif protocol == CROSSED_PROBE:
+            yield from _probes(rows, common)
+        elif protocol == HUMAN:
+            by_default = HEAD if HEAD in parts else ""
+            yield from at_head(list(_consistency(parts[by_default], rows, common)), by_default)
+            if TEXT_FREE_ALL in parts:  # the published numbers of people are those on all classes
+                yield from _of_people(rows, common)
+        else:
+            variant = "" if protocol == HEAD else protocol
+            yield from at_head(list(_decisions(variant, rows, common)), protocol)
 
 
 def _published() -> Iterator[Number]:
@@ -113,10 +131,24 @@ def _decisions(prompts: str, rows: pd.DataFrame, common: Common) -> Iterator[Num
     result = shape_bias(predictions, shapes, textures, **_exemplars(rows), **common.resampling)
     influences = decision_influences(predictions, shapes, textures)
     place: dict[str, Any] = {"variant": prompts, "n_clusters": _n_clusters(rows)}
+    flags = dict.fromkeys(_BIASES, bool(result["interpretable"]))
+    flags |= {f"{cue}_accuracy": bool(result[f"{cue}_above_null"]) for cue in OTHER_CUE}
     for key, columns in _DECISIONS.items():
-        interpretable = bool(result["interpretable"]) if key in _BIASES else None
         known = by_item(influences[key], rows["item"])
-        yield number(result, key, interpretable=interpretable, influence=known, **place, **columns)
+        yield number(result, key, interpretable=flags.get(key), influence=known, **place, **columns)
+
+
+def _of_people(answers: pd.DataFrame, common: Common) -> Iterator[Number]:
+    """Bias and accuracies of all observers' answers together; each image counts as often as it was judged."""
+    predictions, shapes, textures = (
+        answers[name].fillna("na").to_list() for name in ("decision", "shape", "texture")
+    )
+    result = shape_bias(predictions, shapes, textures, **_exemplars(answers), **common.resampling)
+    influences = decision_influences(predictions, shapes, textures)
+    place: dict[str, Any] = {"probe": "", "role": "human", "reference": OBSERVERS}
+    for key in _OF_PEOPLE:
+        known = by_item(influences[key], answers["item"]).groupby(level="item").sum()
+        yield number(result, key, n_clusters=_n_clusters(answers), influence=known, **place)
 
 
 def _preference(rows: pd.DataFrame, common: Common) -> Number:

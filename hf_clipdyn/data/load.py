@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.exceptions import DatasetGenerationError
+from huggingface_hub import resolve_revision
 
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
@@ -18,7 +19,7 @@ from hf_clipdyn.data.mirrors import download_archives, open_tables
 from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
-__all__ = ["datasets_table", "find_locally", "lacks_files", "load_dataset"]
+__all__ = ["datasets_table", "find_locally", "hub_commit", "lacks_files", "load_dataset"]
 
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _BY_LAYOUT = ("flickr8k", "imagefolder", "webdataset")
@@ -98,6 +99,25 @@ def load_dataset(
     if folder is not None and _has_tables(builder, folder):
         return tables(str(folder))
     return _from_files(builder, name, folder, split, streaming, cache_dir, num_proc)
+
+
+def hub_commit(
+    path: str, data_dir: str | Path | None = None, revision: str | None = None, token: str | None = None
+) -> str | None:
+    """The commit of the data set on the Hub that `load_dataset` would read.
+
+    Returns:
+        None if it would read files on this machine, or if the Hub does not answer: then `load_dataset` says so, or
+        finds the data in its cache.
+    """
+    _, _, repo_id = _resolve(path, data_dir, None)
+    if repo_id is None:
+        return None
+    try:
+        found = resolve_revision(repo_id, repo_type="dataset", revision=revision, token=token)
+    except Exception:
+        return None
+    return str(found.resolved)
 
 
 def _tables(path: str, builder: type[DataBuilder], folder: Path | None, repo_id: str | None) -> str:

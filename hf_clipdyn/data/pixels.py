@@ -11,12 +11,12 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import numpy as np
@@ -25,11 +25,14 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from hf_clipdyn.data.caches import cache_folder, new_entry, touch
-from hf_clipdyn.data.images import decode_image, open_image
+from hf_clipdyn.data.images import decode_image, decode_tensor, open_image
 from hf_clipdyn.errors import DatasetError, readable_size
 from hf_clipdyn.files import disk_errors
 from hf_clipdyn.machine import usable_cores
-from hf_clipdyn.preprocess import processor_identity, resize_and_crop, square_processor
+from hf_clipdyn.preprocess import direct_fit, processor_identity, resize_and_crop, square_processor
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Pixels", "decode_pixels", "draw_pixels", "has_pixels"]
 
@@ -38,6 +41,7 @@ _PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of
 _DECODER = 2  # to be raised if the same files are decoded to other pixels
 
 Distortion = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+_Batches = Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def decode_pixels(
     cache_dir: str | os.PathLike[str] | None = None,
     distort: Distortion | None = None,
     distort_key: str = "",
+    at_least: int | None = None,
     desc: str | None = None,
     disable_tqdm: bool = False,
 ) -> Pixels:
@@ -78,6 +83,7 @@ def decode_pixels(
         cache_dir: folder of the cache; default: the cache of `datasets` under ``HF_HOME``.
         distort: changes the native (H, W, 3) uint8 pixels of row ``i`` before the processor sees them.
         distort_key: name, parameters and seed of ``distort``; part of the cache's key.
+        at_least: see `decode_tensor`; for pixels that need not be exactly those of the processor.
         desc: label of the progress bar.
         disable_tqdm: no progress bar.
 
@@ -97,9 +103,11 @@ def decode_pixels(
         raise ValueError("distort and distort_key go together")
     if len(dataset) == 0:
         raise DatasetError("The data set has no rows: give a split or a folder that contains images.")
-    folder = _place(dataset, image_processor, column, cache_dir, distort_key)
+    folder = _place(dataset, image_processor, column, cache_dir, distort_key, at_least)
     if not (folder / "fingerprint").is_file():
-        batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
+        batches = _processed(
+            dataset, image_processor, column, distort, at_least, desc or column, disable_tqdm
+        )
         with _written("Decoded pixels", folder):
             _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
     touch(folder)
@@ -121,9 +129,10 @@ def has_pixels(
     column: str = "image",
     *,
     cache_dir: str | os.PathLike[str] | None = None,
+    at_least: int | None = None,
 ) -> bool:
     """Whether an earlier call of `decode_pixels` has kept these pixels."""
-    folder = _place(dataset, square_processor(image_processor), column, cache_dir, "")
+    folder = _place(dataset, square_processor(image_processor), column, cache_dir, "", at_least)
     return (folder / "fingerprint").is_file()
 
 
@@ -172,11 +181,11 @@ def _place(
     column: str,
     cache_dir: str | os.PathLike[str] | None,
     distort_key: str,
+    at_least: int | None,
 ) -> Path:
     """The folder of what `decode_pixels` gives."""
-    key = json.dumps(
-        [_DECODER, dataset._fingerprint, column, processor_identity(image_processor), distort_key]
-    )
+    parts = [_DECODER, dataset._fingerprint, column, processor_identity(image_processor), distort_key]
+    key = json.dumps(parts if at_least is None else [*parts, at_least])
     return cache_folder("pixels", cache_dir) / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
@@ -195,15 +204,67 @@ def _processed(
     image_processor: Any,
     column: str,
     distort: Distortion | None,
+    at_least: int | None,
     desc: str,
     disable_tqdm: bool,
-) -> Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]]:
+) -> _Batches:
     """Batches of (pixels of the intact images or None, which rows are broken)."""
     raw = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    fit = direct_fit(image_processor)
+    with (
+        ThreadPoolExecutor(usable_cores()) as pool,
+        tqdm(total=len(raw), desc=desc, unit="img", disable=disable_tqdm, leave=False) as bar,
+    ):
+        for start in range(0, len(raw), _BATCH):
+            cells = raw[start : start + _BATCH][column]
+            if fit is None:
+                batches = _by_processor(pool, cells, start, image_processor, distort, at_least)
+            else:
+                batches = _fitted(pool, cells, start, fit, distort, at_least)
+            for pixels, broken in batches:
+                yield pixels, broken
+                bar.update(len(broken))
+                del pixels
 
-    def opened(value: Any) -> Image.Image | None:
+
+def _fitted(
+    pool: ThreadPoolExecutor,
+    cells: Sequence[Any],
+    first: int,
+    fit: Callable[["torch.Tensor"], "torch.Tensor"],
+    distort: Distortion | None,
+    at_least: int | None,
+) -> _Batches:
+    """One batch, whose images are decoded and resized one by one."""
+    import torch
+
+    def fitted(index: int, cell: Any) -> NDArray[np.uint8] | None:
         with suppress(OSError):
-            return open_image(value)
+            whole = decode_tensor(cell, at_least)
+            if distort is not None:
+                changed = distort(np.ascontiguousarray(whole.permute(1, 2, 0).numpy()), index)
+                whole = torch.from_numpy(changed).permute(2, 0, 1)
+            return fit(whole).permute(1, 2, 0).numpy()
+        return None
+
+    shown = list(pool.map(fitted, range(first, first + len(cells)), cells))
+    intact = [image for image in shown if image is not None]
+    yield np.stack(intact) if intact else None, np.array([image is None for image in shown])
+
+
+def _by_processor(
+    pool: ThreadPoolExecutor,
+    cells: Sequence[Any],
+    first: int,
+    image_processor: Any,
+    distort: Distortion | None,
+    at_least: int | None,
+) -> _Batches:
+    """Batches of images that fit into memory, which the processor takes together."""
+
+    def opened(cell: Any) -> Image.Image | None:
+        with suppress(OSError):
+            return open_image(cell, at_least)
         return None
 
     def decoded(index: int, image: Image.Image | None) -> Image.Image | NDArray[np.uint8] | None:
@@ -214,19 +275,14 @@ def _processed(
             return whole if distort is None else distort(np.asarray(whole), index)
         return None
 
-    with (
-        ThreadPoolExecutor(usable_cores()) as pool,
-        tqdm(total=len(raw), desc=desc, unit="img", disable=disable_tqdm, leave=False) as bar,
-    ):
-        for start in range(0, len(raw), _BATCH):
-            for first, files in _groups(list(pool.map(opened, raw[start : start + _BATCH][column]))):
-                images = list(pool.map(decoded, range(start + first, start + first + len(files)), files))
-                files.clear()  # they keep their pixels in memory
-                whole = [image for image in images if image is not None]
-                pixels = resize_and_crop(image_processor, whole) if whole else None
-                yield pixels, np.array([image is None for image in images])
-                bar.update(len(images))
-                del images, whole, pixels
+    for offset, files in _groups(list(pool.map(opened, cells))):
+        start = first + offset
+        images = list(pool.map(decoded, range(start, start + len(files)), files))
+        files.clear()  # they keep their pixels in memory
+        whole = [image for image in images if image is not None]
+        pixels = resize_and_crop(image_processor, whole) if whole else None
+        yield pixels, np.array([image is None for image in images])
+        del images, whole, pixels
 
 
 def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.Image | None]]]:

@@ -87,7 +87,7 @@ def _means(pairs: Sequence[_Pair], reference: str, units: UnitsOf, common: Commo
         numbers, signs = [number for _, number in known], np.array([pair.sign for pair, _ in known])
         seeds = np.array([pair.seeds for pair, _ in known])
         given = [cast("pd.Series[Any]", one.influence) for one in numbers]
-        alike = all(one.index.equals(given[0].index) for one in given)
+        alike = all(_are_alike(one, given[0]) for one in given)
         if set(signs) != {pair.sign for pair in pairs} or not alike or len(np.unique(seeds)) < FEWEST_SEEDS:
             continue
         weights = np.array([sign / (signs == sign).sum() for sign in signs])
@@ -103,6 +103,20 @@ def _means(pairs: Sequence[_Pair], reference: str, units: UnitsOf, common: Commo
         ends = dict(zip(("ci_low", "ci_high"), result["ci"], strict=True)) if common.n_resamples else {}
         columns = {"value": result["value"], "reference": reference, "note": note} | ends
         yield replace(numbers[0], influence=influence, **columns)
+
+
+def _mean(influences: Sequence["pd.Series[Any] | None"]) -> "pd.Series[Any] | None":
+    known = [one for one in influences if one is not None]
+    if len(known) < len(influences):
+        return None
+    if not all(_are_alike(one, known[0]) for one in known):
+        return sum(known[1:], known[0]) / len(known)
+    return pd.Series(np.mean([one.to_numpy() for one in known], axis=0), index=known[0].index)
+
+
+def _are_alike(first: "pd.Series[Any]", second: "pd.Series[Any]") -> bool:
+    """Whether two influences have the same units in the same order."""
+    return first.index is second.index or bool(first.index.equals(second.index))
 
 
 def named(numbers: Iterable[Number], reference: str) -> list[Number]:
@@ -128,8 +142,7 @@ def mean_of_others(each: Sequence[Sequence[Number]]) -> list[Number]:
         if not defined:
             means.append(alike[0])
             continue
-        known = [one.influence for one in defined]
-        influence = None if any(one is None for one in known) else sum(known) / len(known)
+        influence = _mean([one.influence for one in defined])
         value = float(np.mean([one.value for one in defined]))
         note = "" if len(defined) == len(each) else f"the mean of {len(defined)} of {len(each)}"
         means.append(replace(defined[0], value=value, influence=influence, note=note))

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
@@ -42,6 +42,7 @@ __all__ = ["Cost", "DryRun", "dry_run", "relations_message"]
 _ROWS = (4, 8, 32, 128, 512, 2048, 8192)  # of a data set, until a measurement takes long enough
 _ENOUGH = 32  # rows, if they take _LONG_ENOUGH
 _LONG_ENOUGH, _LONG = 2.0, 5.0  # seconds for all benchmarks of a data set: clocks of busy machines are coarse
+_DRAWN_PASSES, _DRAWN_BATCH = 3, 8  # of what is drawn; the first pass warms up. A GPU keeps its own batches
 _NAMES = ("repo_id", "revision", "commit", "kind", "dataset", "dtype", "texts", "text_commit")
 
 
@@ -160,7 +161,8 @@ def dry_run(config: EvaluationConfig) -> DryRun:
     """Count the cells, and measure each benchmark on a few rows with one revision.
 
     Images and the time of the model are taken as a constant and a part that grows with the number of different images,
-    all other time as one that grows with the rows, from two numbers of rows. Decoded pixels go into a temporary folder;
+    all other time as one that grows with the rows, from two numbers of rows. Of what is drawn, such as gratings, a few
+    images are shown, and the time is taken as proportional to their number. Decoded pixels go into a temporary folder;
     the weights of one revision are downloaded if they are not here.
 
     Raises:
@@ -248,28 +250,30 @@ class _Measurement:
         """Measurements of the benchmarks of one data set, which share images, on more and more rows."""
         by_benchmark: dict[Benchmark, list[_Sample]] = {}
         for rows in _ROWS:
-            keywords: dict[str, Any] = {
-                "batch_size": self._config.batch_size,
-                "label_map": self._config.class_names,
-            }
-            readouts = [Readout(self._encoder, **keywords) for _ in range(2)]
+            readouts = [self._readout(self._config.batch_size) for _ in range(2)]
             for one in benchmarks:
-                if one in self._unfit:
+                if one in self._unfit or (not one.kind.schemas and one in by_benchmark):
                     continue
+                first = min(rows, self._rows(one))
                 try:
-                    by_benchmark.setdefault(one, []).append(
-                        self._sample(one, min(rows, self._rows(one)), readouts, passes)
-                    )
+                    if one.kind.schemas:
+                        by_benchmark.setdefault(one, []).append(self._sample(one, first, readouts, passes))
+                    elif self._images(one, first) or first == self._rows(one):
+                        by_benchmark[one] = [self._drawn_sample(one, first, passes)]
                 except EvaluationError as error:  # it suits no such model
                     if not self._config.skip_missing:
                         raise
                     self._unfit[one] = str(error)
                     by_benchmark.pop(one, None)
-            seconds = sum(samples[-1].spent for samples in by_benchmark.values())
+            growing = [one for one in benchmarks if one.kind.schemas or one not in by_benchmark]
+            seconds = sum(by_benchmark[one][-1].spent for one in growing if one in by_benchmark)
             limit = _LONG_ENOUGH if rows >= _ENOUGH else _LONG
-            if rows >= max(map(self._rows, benchmarks)) or (rows > _ROWS[0] and seconds >= limit):
+            if rows >= max(map(self._rows, growing), default=0) or (rows > _ROWS[0] and seconds >= limit):
                 break
         return by_benchmark
+
+    def _readout(self, batch_size: int) -> Readout:
+        return Readout(self._encoder, batch_size=batch_size, label_map=self._config.class_names)
 
     def _rows(self, benchmark: Benchmark) -> int:
         rows = len(self._plan.sources[benchmark].dataset)
@@ -293,9 +297,7 @@ class _Measurement:
         plan, began = self._plan.first_rows(benchmark, rows), time.perf_counter()
         planned = list(plan.cells(self._revision, self._folder, self._texts))
         cells: dict[str, _Spent] = {}
-        shown = 0
         for readout in readouts:
-            shown += 1
             for one in planned:
                 before, start = replace(passes), time.perf_counter()
                 with suppress(ClipDynError):  # too few rows for this kind
@@ -303,11 +305,27 @@ class _Measurement:
                     model = passes.seconds - before.seconds
                     rest = time.perf_counter() - start - model
                     cells[one.cell.texts] = _Spent(passes.images - before.images, model, rest)
-            seconds = time.perf_counter() - began
-            if seconds >= _LONG and not benchmark.kind.schemas:  # what is drawn is ready before it is shown
-                break
-        once = seconds - shown * sum(cell.seconds for cell in cells.values())
+        once = time.perf_counter() - began - len(readouts) * sum(cell.seconds for cell in cells.values())
         return _Sample(rows, self._images(benchmark, rows), plan, max(0.0, once), cells)
+
+    def _drawn_sample(self, benchmark: Benchmark, rows: int, passes: "_Passes") -> "_Sample":
+        """Draw all images of the rows, and show a few of them; a kind that shows fewer is measured whole."""
+        plan, began = self._plan.first_rows(benchmark, rows), time.perf_counter()
+        planned = list(plan.cells(self._revision, self._folder, self._texts))
+        once, images = time.perf_counter() - began, self._images(benchmark, rows)
+        size = self._config.batch_size
+        readout = self._readout(min(size, _DRAWN_BATCH) if self._encoder.device.type == "cpu" else size)
+        cells: dict[str, _Spent] = {}
+        for one in planned:
+            with passes.limited(_DRAWN_PASSES) as marks:
+                score(type(one.kind), observe(one, readout), self._config)
+            if not marks:  # it does not suit the model
+                continue
+            since, until = (marks[1], marks[-1]) if len(marks) > _DRAWN_PASSES else (marks[0], passes.mark())
+            times = images / max(1, until.images - since.images)
+            model = times * (until.seconds - since.seconds)
+            cells[one.cell.texts] = _Spent(images, model, times * (until.clock - since.clock) - model)
+        return _Sample(rows, images, plan, once, cells)
 
     def _costs(self, benchmark: Benchmark, samples: Sequence["_Sample"]) -> Iterator[Cost]:
         rows = self._rows(benchmark)
@@ -414,12 +432,47 @@ def _at(wanted: int, shown: Sequence[int], values: Sequence[float]) -> float:
     return max(0.0, high - slope * many) + slope * wanted
 
 
+class _EnoughError(Exception):
+    """As many images went through the model as are measured."""
+
+
+class _Mark(NamedTuple):
+    """A moment: the clock, and the images and seconds of `_Passes` until then."""
+
+    clock: float
+    images: int
+    seconds: float
+
+
 @dataclass
 class _Passes:
     """Images that have gone through the model, and the seconds of it."""
 
     images: int = 0
     seconds: float = 0.0
+    _marks: list[_Mark] = field(default_factory=list)
+    _most: int | None = None
+
+    def mark(self) -> _Mark:
+        """This moment."""
+        return _Mark(time.perf_counter(), self.images, self.seconds)
+
+    def begin(self) -> None:
+        """A forward pass begins; the limit ends the measurement here."""
+        if self._most is not None:
+            self._marks.append(self.mark())
+            if len(self._marks) > self._most:
+                raise _EnoughError
+
+    @contextmanager
+    def limited(self, most: int) -> Iterator[list[_Mark]]:
+        """Ends its block before forward pass ``most`` + 1; the marks at which its passes began."""
+        self._marks, self._most = [], most
+        try:
+            with suppress(ClipDynError, _EnoughError):
+                yield self._marks
+        finally:
+            self._most = None
 
 
 @contextmanager
@@ -429,6 +482,7 @@ def _counted(encoder: Encoder) -> Iterator[_Passes]:
     passes = _Passes()
 
     def counting(pixel_values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
+        passes.begin()
         start = time.perf_counter()
         output = shown(pixel_values, **kwargs)
         if encoder.device.type == "cuda":

@@ -8,8 +8,9 @@ import hashlib
 import json
 import math
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import chain, combinations
@@ -23,7 +24,7 @@ from tqdm.auto import tqdm
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.influence import UnitsOf
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
-from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, Relation, Seen
+from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, WITHIN_ARM, Relation, Seen, with_arm
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -40,6 +41,7 @@ from hf_clipdyn.results.terms import Vocabulary
 __all__ = ["planned", "relate"]
 
 _log = get_logger(__name__)
+_WAITING = 8  # cells that are computed and not yet written
 
 
 def relate(config: EvaluationConfig, store: CellStore, tables: Sequence[Path] = ()) -> list[str]:
@@ -156,6 +158,7 @@ class _Work:
     def run(self) -> list[str]:
         """Compute what is not done yet; returns the keys of all cells."""
         keys: list[str] = []
+        written: deque[Future[None]] = deque()
         bar = tqdm(
             list(self._planned()),
             desc=self.name,
@@ -163,12 +166,20 @@ class _Work:
             delay=2,
             disable=not self._common.show_progress,
         )
-        for planned in bar:
-            of_last = self._cell(planned, planned.a)
-            if self._is_done(planned, of_last.key):
-                keys += [cell.key for cell in self._cells_at(planned) if cell.key in self._room.cells]
-            else:
-                keys += self._write(planned)
+        # Two files of each cell are flushed to the disk, which takes longer than to compute it.
+        with ThreadPoolExecutor(1) as writer:
+            for planned in bar:
+                of_last = self._cell(planned, planned.a)
+                if self._is_done(planned, of_last.key):
+                    keys += [cell.key for cell in self._cells_at(planned) if cell.key in self._room.cells]
+                    continue
+                for key, write in self._writes(planned):
+                    keys.append(key)
+                    written.append(writer.submit(write))
+                while len(written) > _WAITING:
+                    written.popleft().result()
+            for one in written:
+                one.result()
         return keys
 
     def _is_done(self, planned: _Planned, key: str) -> bool:
@@ -189,14 +200,14 @@ class _Work:
         for one in [*(one for one in places if one is not planned.a), planned.a]:
             yield self._cell(planned, one)
 
-    def _write(self, planned: _Planned) -> list[str]:
+    def _writes(self, planned: _Planned) -> Iterator[tuple[str, Callable[[], None]]]:
+        """The key of each cell, and what writes it."""
         start = time.perf_counter()
         numbers = planned.numbers()
         seconds = time.perf_counter() - start
         by_place: dict[str, list[Number]] = defaultdict(list)
         for one in numbers:
             by_place[one.at or planned.a.cell.revision].append(one)
-        keys = []
         for cell in self._cells_at(planned):
             own = by_place[cell.revision]
             if not own:
@@ -205,10 +216,9 @@ class _Work:
             known = self._influences(own)
             own = [self._with_interval(one, known.get(one.number_key)) for one in own]
             cell = replace(cell, versions=versions(), seconds=seconds)
-            rows = rows_of(cell, self._relation, own, self._common)
-            self._room.store.write(cell, rows, None, self._words(cell.dataset), influences=known, is_new=True)
-            keys.append(cell.key)
-        return keys
+            rows, words = rows_of(cell, self._relation, own, self._common), self._words(cell.dataset)
+            write = self._room.store.write
+            yield cell.key, partial(write, cell, rows, None, words, influences=known, is_new=True)
 
     def _cell(self, planned: _Planned, at: Seen) -> Cell:
         settings = json.loads(at.cell.settings) | {SORT: planned.sort}
@@ -360,7 +370,7 @@ class _Work:
             by_arm[other.cell.arm][f"seed {other.cell.seed}"] = self._related(a, other)
         own, numbers = a.cell.arm, []
         for arm, each in by_arm.items():
-            reference = "seeds" if arm == own else f"arm {arm or 'main'}"
+            reference = WITHIN_ARM if arm == own else with_arm(arm)
             numbers += named(mean_of_others(list(each.values())), reference)
         return numbers + [one for name, of in by_arm[own].items() for one in brief(of, name)]
 

@@ -30,6 +30,7 @@ __all__ = ["SavedRuns"]
 T = TypeVar("T")
 
 _KEPT, _FEWEST = 2**28, 2  # bytes of what is read of revisions, and revisions in any case
+_SMALL = 2**20  # bytes
 _TABLES = 3  # of trials in memory: a revision, the one before, the last one
 _OF_RUN = (
     *OF_REVISION,
@@ -75,7 +76,7 @@ class SavedRuns:
         else:
             self.wanted = [one.series.repo_id for one in config.each]
         self._names: dict[bytes, NDArray[Any]] = {}
-        self._kept: OrderedDict[tuple[str, Any], tuple[Any, int]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, Any], tuple[Any, int]] = OrderedDict()
         self._bytes = 0
         self._folders: dict[tuple[str, str], Callable[[], Path]] = {}
         self._read = lru_cache(_TABLES)(self._read_trials)
@@ -138,17 +139,23 @@ class SavedRuns:
     def _read_answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
         return self._remembered((cell.key, "answers"), lambda: self._keyed_answers(cell), _size)
 
-    def _keep(self, cell: Cell, make: Callable[[Seen], Kept], seen: Seen) -> Kept:
-        return self._remembered((cell.key, make), lambda: make(seen), lambda made: made.nbytes)
+    def _keep(self, make: Callable[..., Kept], seen: Sequence[Seen]) -> Kept:
+        names = tuple(one.cell.key + one.person for one in seen)
+        return self._remembered((names, make), lambda: make(*seen), lambda made: made.nbytes)
 
-    def _remembered(self, key: tuple[str, Any], make: Callable[[], T], size: Callable[[T], int]) -> T:
-        """In memory as long as the newest ones leave room; two at least."""
+    def _remembered(self, key: tuple[Any, Any], make: Callable[[], T], size: Callable[[T], int]) -> T:
+        """In memory as long as the newest ones leave room; two at least. Small ones stay as long as there are others.
+
+        What follows from several revisions is small, and takes long to compute again.
+        """
         if key not in self._kept:
             made = make()
             self._kept[key] = made, size(made)
             self._bytes += self._kept[key][1]
             while self._bytes > _KEPT and len(self._kept) > _FEWEST:
-                self._bytes -= self._kept.popitem(last=False)[1][1]
+                large = (one for one, (_, own) in self._kept.items() if own > _SMALL)
+                oldest = next(large, next(iter(self._kept)))
+                self._bytes -= self._kept.pop(oldest)[1]
         self._kept.move_to_end(key)
         remembered: T = self._kept[key][0]
         return remembered

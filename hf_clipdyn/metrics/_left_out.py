@@ -63,14 +63,18 @@ class LinearSide(NamedTuple):
 
     Attributes:
         rows: (n, d).
-        sums: of the rows, (1 + G, d).
+        groups: sums of the rows of each group, (G, d); the rows themselves if each is a group.
+        whole: sum of all rows, (d,).
+        along: inner products of the sums of the groups with that of all rows, (G,).
         squares: squared lengths of the rows, (n,).
         lengths: squared lengths of the sums, the sums of all inner products, (1 + G,).
         diagonal: sums of the squared lengths, (1 + G,).
     """
 
     rows: Floats
-    sums: Floats
+    groups: Floats
+    whole: Floats
+    along: Floats
     squares: Floats
     lengths: Floats
     diagonal: Floats
@@ -91,7 +95,7 @@ class LeftOut:
         self._resampling = resampling
         self._order = np.argsort(self.codes, kind="stable")
         self._starts = np.searchsorted(self.codes[self._order], np.arange(n_groups))
-        self._alone = bool((self.codes == np.arange(n)).all())
+        self._alone = self.n_groups == n and bool((self.codes == np.arange(n)).all())
         self.n = self.total(np.ones(n))
 
     def within(self, values: Floats) -> Floats:
@@ -147,25 +151,50 @@ class LeftOut:
 
     def linear_side(self, rows: Floats) -> "LinearSide":
         """What `linear_sums` needs of the rows of the items, (n, d)."""
-        sums, squares = self.total(rows), np.square(rows).sum(axis=1)
-        return LinearSide(rows, sums, squares, np.square(sums).sum(axis=1), self.total(squares))
+        groups, whole, squares = self.within(rows), rows.sum(axis=0), np.einsum("ij,ij->i", rows, rows)
+        along, size = groups @ whole, whole @ whole
+        of_groups = squares if self._alone else np.einsum("gi,gi->g", groups, groups)
+        lengths = np.append(size, size - 2 * along + of_groups)
+        return LinearSide(rows, groups, whole, along, squares, lengths, self.total(squares))
 
     def linear_sums(self, x: "LinearSide", y: "LinearSide") -> tuple[KernelSums, KernelSums]:
         """`kernel_sums` of XX' and YY', and of both with a diagonal of 0, from the rows: O(n d d'), not O(n²)."""
         product = x.rows.T @ y.rows
-        own = self.within(np.einsum("ij,ij->i", x.rows @ product, y.rows))
-        left = 2 * own - self._within_squares(x, y)
-        products = np.square(product).sum() - np.concatenate([[0.0], left])
-        whole = np.einsum("gi,gi->g", x.sums @ product, y.sums)
-        chains = whole - np.concatenate([[0.0], self._within_chains(x, y)])
+        turned = x.groups @ product
+        own = np.einsum("gi,gi->g", turned, y.groups)
+        own_items = own if self._alone else self.within(np.einsum("ij,ij->i", x.rows @ product, y.rows))
+        left = 2 * own_items - self._within_squares(x, y)
+        products = np.square(product).sum() - _after_none(left)
+        # Inner products of all items with the sums of the rows outside a group, less those of its own items.
+        whole = x.whole @ product
+        left = x.groups @ (product @ y.whole) + y.groups @ whole - own + self._within_chains(x, y)
+        chains = whole @ y.whole - _after_none(left)
         both = self.total(x.squares * y.squares)
-        crossed = np.einsum("gi,gi->g", self.total(x.squares[:, None] * y.rows), y.sums)
-        crossed += np.einsum("gi,gi->g", self.total(y.squares[:, None] * x.rows), x.sums)
+        lengths = self._weighted(x.squares, y) + self._weighted(y.squares, x)
         first, second = x.lengths - x.diagonal, y.lengths - y.diagonal
         return (
             KernelSums(self.n, products, x.lengths, y.lengths, chains),
-            KernelSums(self.n, products - both, first, second, chains - crossed + both),
+            KernelSums(self.n, products - both, first, second, chains - lengths + both),
         )
+
+    def _within_chains(self, x: "LinearSide", y: "LinearSide") -> Floats:
+        """Of each group, the sum over its items of their inner products with the sums of all others, (G,)."""
+        if not self.n_groups:
+            return np.empty(0)
+        if self._alone:
+            return np.asarray((x.along - x.squares) * (y.along - y.squares))
+        sides = (np.einsum("ij,ij->i", one.rows, one.whole - one.groups[self.codes]) for one in (x, y))
+        return self.within(np.multiply(*sides))
+
+    def _weighted(self, weights: Floats, side: "LinearSide") -> Floats:
+        """Inner products of the weighted sum of the rows with their sum, (1 + G,)."""
+        sums = weights @ side.rows
+        if self._alone:
+            left = weights * side.along + side.groups @ sums - weights * side.squares
+        else:
+            of_groups = self.within(weights[:, None] * side.rows)
+            left = of_groups @ side.whole + side.groups @ sums - np.einsum("gi,gi->g", of_groups, side.groups)
+        return np.asarray(sums @ side.whole - _after_none(left))
 
     def _within_squares(self, x: "LinearSide", y: "LinearSide") -> Floats:
         """Of each group, the sum over its pairs of the products of both inner products, (G,)."""
@@ -173,13 +202,6 @@ class LeftOut:
             return self.within(x.squares * y.squares)
         members = np.split(self._order, self._starts[1:])
         return np.array([np.square(x.rows[rows].T @ y.rows[rows]).sum() for rows in members])
-
-    def _within_chains(self, x: "LinearSide", y: "LinearSide") -> Floats:
-        """Of each group, the sum over its items of their inner products with the sums of all others, (G,)."""
-        if not self.n_groups:
-            return np.empty(0)
-        sides = (np.einsum("ij,ij->i", one.rows, one.sums[1:][self.codes]) for one in (x, y))
-        return self.within(np.multiply(*sides))
 
     def first_order(self, value: float, derivative: Floats) -> Floats:
         """A smooth function of weighted items, and its values without each group in the first order.
@@ -192,7 +214,12 @@ class LeftOut:
         return np.concatenate([[value], left])
 
     def results(
-        self, estimates: Mapping[str, Floats], causes: Mapping[str, str], correlations: Container[str] = ()
+        self,
+        estimates: Mapping[str, Floats],
+        causes: Mapping[str, str],
+        correlations: Container[str] = (),
+        *,
+        intervals: bool = True,
     ) -> dict[str, Any]:
         """Values, and unless nothing is left out, their intervals by the jackknife and the influences of the groups.
 
@@ -200,6 +227,7 @@ class LeftOut:
             estimates: by name, (1 + G,).
             causes: why a value is NaN, by name; those of other values are ignored.
             correlations: names of those whose interval is symmetric after arctanh, within [-1, 1].
+            intervals: whether they are wanted.
         """
         result: dict[str, Any] = {name: float(values[0]) for name, values in estimates.items()}
         undefined = {name: causes[name] for name, value in result.items() if np.isnan(value)}
@@ -208,7 +236,7 @@ class LeftOut:
             return result
         clusters = [np.arange(self.n_groups)]
         influences = {name: left_out_influence(values[1:]) for name, values in estimates.items()}
-        for name, influence in influences.items():
+        for name, influence in influences.items() if intervals else ():
             result[f"{name}_ci"] = influence_interval(
                 result[name],
                 influence,
@@ -224,6 +252,11 @@ class LeftOut:
             return np.empty(0)
         own = sums[self.codes, np.arange(len(self.codes))]
         return np.asarray(np.bincount(self.codes, own, self.n_groups), np.float64)
+
+
+def _after_none(left: Floats) -> Floats:
+    """What is missing without nothing, and without each group, (G,) -> (1 + G,)."""
+    return np.append(0.0, left)
 
 
 def as_rows(name: str, values: ArrayLike) -> Floats:

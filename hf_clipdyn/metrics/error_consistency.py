@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._left_out import as_rows
 from hf_clipdyn.metrics._validation import (
     Floats,
+    Ints,
     as_booleans,
     as_code_table,
     as_codes,
@@ -26,6 +27,8 @@ from hf_clipdyn.metrics.bootstrap import (
 
 __all__ = [
     "PAIR_STATISTICS",
+    "Observer",
+    "compare_observers",
     "decision_margins",
     "error_consistency",
     "kappa_forms",
@@ -157,11 +160,18 @@ def kappa_forms(first: Floats, second: Floats) -> dict[str, Floats]:
         >>> {name: round(float(value), 4) for name, (value,) in forms.items() if name != "kappa_min"}
         {'kappa': 0.5, 'kappa_max': 0.5, 'kappa_unbiased': 0.5714, 'kappa_over_max': 1.0, 'copy_probability': 0.6667}
     """
-    kappa, low, high = pair_statistics(first, second)[0][: len(_KAPPAS)]
+    kappas = pair_statistics(first, second)[0][: len(_KAPPAS)]
     both = ~(np.isnan(first) | np.isnan(second))
     n = both.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         p1, p2 = (np.where(both, one, 0.0).sum(axis=0) / n for one in (first, second))
+    return _forms(kappas, p1, p2, n)
+
+
+def _forms(kappas: Floats, p1: Floats, p2: Floats, n: Any) -> dict[str, Floats]:
+    """`kappa_forms` of kappa and its bounds (3, P), for accuracies on n items."""
+    kappa, low, high = kappas
+    with np.errstate(invalid="ignore", divide="ignore"):
         better = np.maximum(p1, p2)
         expected = p1 * p2 + (1 - p1) * (1 - p2)
         forms = {
@@ -172,6 +182,114 @@ def kappa_forms(first: Floats, second: Floats) -> dict[str, Floats]:
     formal = (p1 % 1 == 0) | (p2 % 1 == 0)
     forms = {name: np.where(formal, np.nan, values) for name, values in forms.items()}
     return {"kappa": kappa, "kappa_min": low, "kappa_max": high, **forms}
+
+
+class Observer:
+    """What one observer answered to n items in each of P ways, with what all its comparisons have in common.
+
+    Args:
+        decisions: numbers or names, shape (P, n).
+        labels: the right answers, (P, n); those of two observers that are compared are equal.
+
+    Raises:
+        MetricError: other shapes, no items, or answers that cannot be sorted.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import Observer, compare_observers
+        >>> labels = [["cat", "cat", "cat", "dog"]]
+        >>> answers = [["cat", "cat", "cat", "cat"]], [["cat", "cat", "dog", "cat"]]
+        >>> result = compare_observers(*(Observer(one, labels) for one in answers))
+        >>> result["kappa"].tolist(), result["same_wrong_answer"].tolist()
+        ([0.5], [1.0])
+    """
+
+    def __init__(self, decisions: ArrayLike, labels: ArrayLike) -> None:
+        answers, truth = np.asarray(decisions), np.asarray(labels)
+        if answers.ndim != 2 or not answers.size or truth.shape != answers.shape:
+            raise MetricError(
+                f"decisions and labels must have one shape (P, n), but have {answers.shape} and {truth.shape}."
+            )
+        self.right: NDArray[np.bool_] = np.asarray(answers == truth, np.bool_)
+        """Whether each answer is the label, (P, n)."""
+        self.accuracy: Floats = self.right.mean(axis=1)
+        """(P,)."""
+        self.names, self.codes = _coded("decisions", answers)
+        """The different answers, ascending, and the place of each answer among them, (P, n)."""
+        _, of_labels = _coded("labels", truth)
+        self.rows: Ints = of_labels + np.arange(len(answers))[:, None] * (int(of_labels.max()) + 1)
+        """A number for each way and label, (P, n)."""
+        wrong = self.rows[~self.right], self.codes[~self.right]
+        places, counts = np.unique(wrong[0] * len(self.names) + wrong[1], return_counts=True)
+        rows, codes = np.divmod(places, len(self.names))
+        self.wrong_shares = rows, codes, counts / np.bincount(wrong[0])[rows]
+        """Of each wrong answer that was given to a label: its row, its code, its share of them."""
+
+
+def compare_observers(first: Observer, second: Observer) -> dict[str, Any]:
+    """`kappa_forms` and `same_wrong_answer` in all ways at once.
+
+    Returns:
+        Arrays (P,) with the names of `kappa_forms` and of `same_wrong_answer`, and ``influences`` on kappa, (P, n), as
+        those of `pair_statistics`.
+
+    Raises:
+        MetricError: they answered other items, or in other ways.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import Observer, compare_observers
+        >>> labels = [["cat", "cat", "cat", "dog"]]
+        >>> one = Observer([["cat", "dog", "dog", "dog"]], labels)
+        >>> compare_observers(one, one)["kappa_unbiased"].tolist()
+        [1.0]
+    """
+    if not np.array_equal(first.rows, second.rows):
+        raise MetricError("Both observers must answer the same items with the same labels, in the same ways.")
+    outcomes = 2 * first.right.astype(np.intp) + second.right
+    n, p1, p2 = outcomes.shape[1], first.accuracy, second.accuracy
+    observed = (first.right == second.right).mean(axis=1)
+    wrong = outcomes == 0
+    n_wrong = wrong.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kappas, scale = _kappas(p1, p2, observed)
+        of_first, of_second = np.array([0, 0, 1, 1]) - p1[:, None], np.array([0, 1, 0, 1]) - p2[:, None]
+        of_expected = (2 * p2 - 1)[:, None] * of_first + (2 * p1 - 1)[:, None] * of_second
+        of_observed = np.array([1, 0, 0, 1]) - observed[:, None]
+        of_outcomes = (of_observed - (1 - kappas[0])[:, None] * of_expected) / scale[:, None] / n
+        equal, chance = _equal_wrong_answers(first, second, wrong)
+        alike = {"same_wrong_answer": equal / n_wrong, "same_wrong_answer_chance": chance / n_wrong}
+    influences = np.take_along_axis(of_outcomes, outcomes, axis=1)
+    return {**_forms(kappas, p1, p2, n), **alike, "n_wrong": n_wrong, "influences": influences}
+
+
+def _equal_wrong_answers(first: Observer, second: Observer, wrong: NDArray[np.bool_]) -> tuple[Ints, Floats]:
+    """How many of the items that are wrong for both have equal answers, and how many by chance, (P,) each."""
+    names = first.names
+    places = [np.arange(len(names))] * 2
+    if not np.array_equal(names, second.names):
+        names = np.union1d(names, second.names)
+        places = [np.searchsorted(names, one.names) for one in (first, second)]
+    equal = places[0][first.codes] == places[1][second.codes]
+    shares = [one.wrong_shares for one in (first, second)]
+    keys = [rows * len(names) + at[codes] for at, (rows, codes, _) in zip(places, shares, strict=True)]
+    _, *known = np.intersect1d(*keys, assume_unique=True, return_indices=True)
+    of_rows = np.bincount(
+        shares[0][0][known[0]], shares[0][2][known[0]] * shares[1][2][known[1]], int(first.rows.max()) + 1
+    )
+    return (equal & wrong).sum(axis=1), np.where(wrong, of_rows[first.rows], 0.0).sum(axis=1)
+
+
+def _coded(name: str, table: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
+    """The different values, ascending, and the place of each among them."""
+    try:
+        if table.dtype == object:  # a hash table is faster than sorting names
+            names = sorted(set(table.reshape(-1).tolist()))
+            place = {value: at for at, value in enumerate(names)}
+            codes = np.fromiter((place[value] for value in table.reshape(-1).tolist()), np.int64, table.size)
+            return np.array(names, dtype=object), codes.reshape(table.shape)
+        names, codes = np.unique(table, return_inverse=True)
+    except TypeError:
+        raise MetricError(f"{name} must be all strings or all numbers.") from None
+    return names, codes.reshape(table.shape)
 
 
 def same_wrong_answer(
@@ -409,10 +527,7 @@ def pair_statistics(first: Floats, second: Floats) -> tuple[Floats, Floats]:
         p1, p2 = a.sum(axis=0) / seen, b.sum(axis=0) / seen
         agree = (a == b) & both
         observed = agree.sum(axis=0) / seen
-        expected = p1 * p2 + (1 - p1) * (1 - p2)
-        scale = np.where(expected < 1, 1 - expected, np.nan)
-        agreements = np.stack([observed, np.abs(p1 + p2 - 1), 1 - np.abs(p1 - p2)])
-        kappas = (agreements - expected) / scale
+        kappas, scale = _kappas(p1, p2, observed)
         of_a, of_b = a - p1, b - p2
         of_expected = (2 * p2 - 1) * of_a + (2 * p1 - 1) * of_b
         of_agreements = np.stack(
@@ -422,6 +537,14 @@ def pair_statistics(first: Floats, second: Floats) -> tuple[Floats, Floats]:
         of_difference = 2 * (p1 - p2) * (of_a - of_b)
         influences = np.concatenate([influences, of_agreements[:1], of_difference[None]]) / seen
     return np.concatenate([kappas, [observed, (p1 - p2) ** 2]]), np.where(both, influences, 0.0)
+
+
+def _kappas(p1: Floats, p2: Floats, observed: Floats) -> tuple[Floats, Floats]:
+    """Kappa and its bounds (3, P), and 1 - the expected agreement; NaN where that is 0."""
+    expected = p1 * p2 + (1 - p1) * (1 - p2)
+    scale = np.where(expected < 1, 1 - expected, np.nan)
+    agreements = np.stack([observed, np.abs(p1 + p2 - 1), 1 - np.abs(p1 - p2)])
+    return (agreements - expected) / scale, scale
 
 
 def _kappa(weights: Floats) -> Floats:

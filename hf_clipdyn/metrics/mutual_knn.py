@@ -18,8 +18,9 @@ from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._left_out import KernelSums, LeftOut, as_rows, centred, unit_rows
 from hf_clipdyn.metrics._validation import Floats, Ints, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling
+from hf_clipdyn.metrics.estimate import left_out_influence
 
-__all__ = ["mutual_knn", "nearest_neighbours"]
+__all__ = ["Neighbours", "mutual_knn", "nearest_neighbours", "shared_neighbours"]
 
 _NAMES = ("mutual_knn", "above_chance", "cknna")
 
@@ -105,29 +106,88 @@ def mutual_knn(
     return result | {"chance": float(chance[0]), "k": k}
 
 
-def nearest_neighbours(rows: ArrayLike, k: int) -> NDArray[np.bool_] | None:
-    """Which items are the k nearest neighbours of each, as in `mutual_knn`: (n, n); None if all have one direction.
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The nearest neighbours of each item, for `shared_neighbours`; `nearest_neighbours` makes them.
 
-    The share of common neighbours of two sets of embeddings is the mean of ``first[second]``.
+    Attributes:
+        nearest: the k nearest, nearest first, and the next one, which moves up without one of them: shape (n, k + 1).
+    """
+
+    nearest: Ints
+
+    @property
+    def near(self) -> NDArray[np.bool_]:
+        """Whether an item is one of the k nearest of another, shape (n, n)."""
+        n = len(self.nearest)
+        near = np.zeros((n, n), np.bool_)
+        np.put_along_axis(near, self.nearest[:, :-1], True, axis=1)
+        return near
+
+
+def nearest_neighbours(rows: ArrayLike, k: int) -> Neighbours | None:
+    """The k nearest neighbours of each item, as in `mutual_knn`; None if all embeddings have one direction.
+
+    Args:
+        rows: embeddings, shape (n, d), of any length but 0.
+        k: neighbours, 1 to n - 2.
 
     Raises:
-        MetricError: a number that is not finite, or an embedding of length 0.
+        MetricError: a number that is not finite, an embedding of length 0, k outside 1 to n - 2.
 
     Examples:
         >>> from hf_clipdyn.metrics.mutual_knn import nearest_neighbours
-        >>> nearest_neighbours([[1, 0], [1, 0.1], [0, 1]], k=1).astype(int).tolist()
+        >>> nearest_neighbours([[1, 0], [1, 0.1], [0, 1]], k=1).near.astype(int).tolist()
         [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
     """
     sides = unit_rows("rows", as_rows("rows", rows))
+    n = len(sides)
+    if not 1 <= k < n - 1:
+        raise MetricError(f"k must be from 1 to {n - 2} for {n} items, so that one is left, but is {k}.")
     if centred(sides) is None:
         return None
-    found = np.zeros((len(sides), len(sides)), np.bool_)
-    np.put_along_axis(found, _nearest(_inner_products(sides), k), True, axis=1)
-    return found
+    return Neighbours(_nearest(_inner_products(sides), k + 1).astype(np.int32))
+
+
+def shared_neighbours(first: Neighbours, second: Neighbours) -> dict[str, Any]:
+    """`mutual_knn` of neighbours that are kept for several comparisons, with single items left out.
+
+    Args:
+        first, second: of the same items, for one k.
+
+    Returns:
+        ``mutual_knn``, ``chance``, ``n`` and ``k``; ``influences``, those of the jackknife over items, (n,).
+
+    Examples:
+        >>> from hf_clipdyn.metrics.mutual_knn import nearest_neighbours, shared_neighbours
+        >>> near = nearest_neighbours([[1, 0], [1, 0.1], [0, 1]], k=1)
+        >>> shared_neighbours(near, near)["mutual_knn"]
+        1.0
+    """
+    n, k = len(first.nearest), first.nearest.shape[1] - 1
+    items, of_first, of_second = np.arange(n), first.nearest[:, :k], second.nearest[:, :k]
+    next_first, next_second = first.nearest[:, k], second.nearest[:, k]
+    near_first, near_second = first.near, second.near
+    shared = near_second[items[:, None], of_first]
+
+    def lists_with_each(lists: Ints) -> Ints:
+        return np.bincount(lists.reshape(-1), minlength=n)
+
+    # Without an item, the next ones move up in the lists that contain it, and may be shared.
+    gained = lists_with_each(of_first[near_second[items, next_first]])
+    gained += lists_with_each(of_second[near_first[items, next_second]])
+    same = next_first == next_second
+    gained += lists_with_each(of_first[same][shared[same]])
+    total = int(shared.sum())
+    without = total - shared.sum(axis=1) - lists_with_each(of_first[shared]) + gained
+    influences = left_out_influence(without / (k * (n - 1)))
+    return {"mutual_knn": total / (k * n), "chance": k / (n - 1), "influences": influences, "n": n, "k": k}
 
 
 def _inner_products(rows: Floats) -> Floats:
     """Of all pairs of rows, with equal numbers for equal rows, whose products may be rounded differently otherwise."""
+    if len(np.unique(rows[:, 0])) == len(rows):
+        return np.asarray(rows @ rows.T)
     whole = np.ascontiguousarray(rows + 0.0).view(f"V{rows[0].nbytes}")[:, 0]  # -0.0 becomes 0.0
     _, first, copies = np.unique(whole, return_index=True, return_inverse=True)
     kernel = rows[first] @ rows[first].T
@@ -135,7 +195,7 @@ def _inner_products(rows: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class _Neighbours:
+class _Lists:
     """The nearest neighbours of each item: in order, and the place of each item in the list of another.
 
     Without a group, the lists of some items change: those that have one of its items among their first k.
@@ -148,7 +208,7 @@ class _Neighbours:
     depths: Ints  # (P,), how far its first k reach then
 
 
-def _neighbours(items: LeftOut, kernels: Sequence[Floats], k: int) -> list[_Neighbours]:
+def _neighbours(items: LeftOut, kernels: Sequence[Floats], k: int) -> list[_Lists]:
     """Of all sets of embeddings, with the same changes listed for each."""
     n = len(items.codes)
     largest = int(np.bincount(items.codes).max()) if items.n_groups else 0
@@ -164,27 +224,31 @@ def _neighbours(items: LeftOut, kernels: Sequence[Floats], k: int) -> list[_Neig
         places = np.full((n, n), nearest.shape[1])
         np.put_along_axis(places, nearest, np.arange(nearest.shape[1])[None], axis=1)
         kept = (items.codes[nearest[rows]] != groups[:, None]).cumsum(axis=1)
-        found.append(_Neighbours(nearest, places, groups, rows, (kept < k).sum(axis=1) + 1))
+        found.append(_Lists(nearest, places, groups, rows, (kept < k).sum(axis=1) + 1))
     return found
 
 
 def _nearest(kernel: Floats, m: int) -> Ints:
     """The m other items of the largest inner product with each, the first of equal ones first, (n, m)."""
+    n = len(kernel)
     distances = -kernel
     np.fill_diagonal(distances, np.inf)
-    nearest = np.sort(np.argpartition(distances, m - 1, axis=1)[:, :m], axis=1)
-    order = np.argsort(np.take_along_axis(distances, nearest, axis=1), axis=1, kind="stable")
-    nearest = np.take_along_axis(nearest, order, axis=1)
-    last = np.take_along_axis(distances, nearest[:, -1:], axis=1)
-    tied = (distances <= last).sum(axis=1) > m  # the partition takes any of those that are as far as the last
-    nearest[tied] = np.argsort(distances[tied], axis=1, kind="stable")[:, :m]
-    return np.asarray(nearest)
+    # The m-th smallest of the minima of blocks is no less than the m-th smallest of all: it leaves few to sort.
+    minima = np.minimum.reduceat(distances, np.arange(0, n, max(n // (2 * m), 1)), axis=1)
+    near = distances <= np.partition(minima, m - 1, axis=1)[:, m - 1 : m]
+    counts = near.sum(axis=1)
+    rows, columns = np.nonzero(near)
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    listed, far = np.zeros((n, counts.max()), np.int64), np.full((n, counts.max()), np.inf)
+    listed[rows, places], far[rows, places] = columns, distances[rows, columns]
+    order = np.argsort(far, axis=1, kind="stable")[:, :m]
+    return np.asarray(np.take_along_axis(listed, order, axis=1))
 
 
 class _Common:
     """The pairs of an item and a neighbour that two lists have in common, and those that come without a group."""
 
-    def __init__(self, items: LeftOut, first: _Neighbours, second: _Neighbours, k: int) -> None:
+    def __init__(self, items: LeftOut, first: _Lists, second: _Lists, k: int) -> None:
         self._items = items
         self._mask = (first.places < k) & (second.places < k)
         groups, rows = first.groups[:, None], first.rows[:, None]

@@ -13,6 +13,7 @@ from scipy import special
 from scipy.optimize import isotonic_regression
 
 from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.representation import progress_influences
 
 __all__ = [
     "half_rise",
@@ -118,19 +119,23 @@ def half_rise_lead(
     return {"lead": octaves["second"] - octaves["first"], **octaves, "causes": causes}
 
 
-def settling(similarities: ArrayLike, samples: ArrayLike) -> dict[str, Any]:
+def settling(
+    similarities: ArrayLike, samples: ArrayLike, influences: ArrayLike | None = None
+) -> dict[str, Any]:
     """Do lower layers settle earlier? Mean progress of each layer over training, on an axis of octaves of samples.
 
     Args:
         similarities: of each layer at each revision with the same layer at the last one, such as the debiased CKA, or
             1 minus the angular distance over pi/2; at most 1; shape (layers, T), the lowest layer first.
         samples: seen until each revision, ascending, shape (T,). The first revision is the untrained model.
+        influences: what each of n items contributes to the similarities, (layers, T, n).
 
     Returns:
         ``mean_progress`` of each layer, the mean of (c(t) - c(0))/(1 - c(0)) over revisions evenly spaced in the
         logarithm of the samples, with straight lines between those that are given: larger for a layer that settles
         earlier; NaN if c(0) is above .9 or undefined. ``lower_minus_upper``: the mean of the lower half of the layers
-        minus that of the upper half; the middle one of an odd number is in neither. ``causes`` of a NaN.
+        minus that of the upper half; the middle one of an odd number is in neither. ``causes`` of a NaN. With
+        influences, ``influences``: those on the means, (layers, n), and on the contrast, (n,).
 
     Raises:
         MetricError: other shapes, fewer than two trained revisions, samples that do not ascend.
@@ -158,7 +163,17 @@ def settling(similarities: ArrayLike, samples: ArrayLike) -> dict[str, Any]:
     if not known.all():
         cause = f"an untrained layer is above {_SETTLED} already, or a similarity is undefined"
         causes = {"mean_progress": cause} | ({"lower_minus_upper": cause} if math.isnan(contrast) else {})
-    return {"mean_progress": means.tolist(), "lower_minus_upper": contrast, "causes": causes}
+    result = {"mean_progress": means.tolist(), "lower_minus_upper": contrast, "causes": causes}
+    if influences is not None:
+        of_share = progress_influences(curves, influences)[:, 1:]
+        of_means = np.trapezoid(of_share, octaves, axis=1) / (octaves[-1] - octaves[0])
+        of_contrast = (
+            of_means[:half].mean(axis=0) - of_means[len(means) - half :].mean(axis=0)
+            if half
+            else np.full(of_means.shape[1], math.nan)
+        )
+        result["influences"] = {"mean_progress": of_means, "lower_minus_upper": of_contrast}
+    return result
 
 
 def segmented_regression(

@@ -1,7 +1,7 @@
 """Texture-shape bias on cue-conflict images (Geirhos et al. 2019, arXiv 1811.12231)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,7 @@ __all__ = ["GEIRHOS_CLASSES", "answer_shares", "decision_influences", "shape_bia
 
 _BIASES = ("shape_bias", "texture_bias")
 _VALUES = (*_BIASES, "cue_accuracy", "shape_accuracy", "texture_accuracy")
+_CUES = ("cue", "shape", "texture")
 _NULL_PERMUTATIONS = 1000
 _SHUFFLED_AT_ONCE = 50  # permutations; the arrays of 1,200 images then stay in the cache
 _NULL_QUANTILE = 0.975
@@ -67,6 +68,9 @@ def shape_bias(
           classes) and no class takes half of the decisions. Near chance both cues are hit equally
           often and the bias of every model tends to 0.5. A flag; it changes no value.
         - ``null_cue_accuracy``: mean of that null; 2 / (number of classes) for a balanced design.
+          ``null_shape_accuracy`` and ``null_texture_accuracy``: the same of each cue, 1 / (number of classes) for a
+          balanced design. ``shape_above_null`` and ``texture_above_null``: whether S or T exceeds its 97.5th
+          percentile.
         - ``top_class``, ``top_class_share``: the class decided for most often (None if no answer is
           a class) and its share of the n decisions.
           Without any conflict all of these are NaN, and ``interpretable`` is False.
@@ -94,12 +98,12 @@ def shape_bias(
     bias = _share(n_shape, decided)
     causes: dict[str, str] = {}
     if n == 0:
-        names = (*_VALUES, "null_cue_accuracy", "top_class_share")
+        names = (*_VALUES, *(f"null_{cue}_accuracy" for cue in _CUES), "top_class_share")
         causes = dict.fromkeys(names, "no row has a texture other than its shape")
     elif decided == 0:
         causes = dict.fromkeys(_BIASES, "no decision was for the shape or the texture")
 
-    null_mean, null_quantile = _cue_null(predicted, shape, texture, seed)
+    nulls = _cue_nulls(predicted, shape, texture, seed)
     top_class, top_share = _top_class(predicted, known)
     result: dict[str, Any] = {
         "shape_bias": bias,
@@ -107,8 +111,12 @@ def shape_bias(
         "cue_accuracy": _share(decided, n),
         "shape_accuracy": _share(n_shape, n),
         "texture_accuracy": _share(n_texture, n),
-        "interpretable": bool(decided > null_quantile and top_share < _DOMINANT_SHARE),
-        "null_cue_accuracy": null_mean,
+        "interpretable": bool(decided > nulls["cue"].most and top_share < _DOMINANT_SHARE),
+        **{f"null_{cue}_accuracy": null.mean for cue, null in nulls.items()},
+        **{
+            f"{cue}_above_null": bool(count > nulls[cue].most)
+            for cue, count in (("shape", n_shape), ("texture", n_texture))
+        },
         "top_class": top_class,
         "top_class_share": top_share,
         "n": n,
@@ -135,7 +143,7 @@ def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: Arr
         predictions, shapes, textures: as for `shape_bias`, with ``classes=None``.
 
     Returns:
-        For the bias, the accuracies, ``null_cue_accuracy`` and ``top_class_share`` an array of shape (n,) that sums
+        For the bias, the accuracies, their nulls and ``top_class_share`` an array of shape (n,) that sums
         to zero; 0 for a row without conflict, NaN where the number is undefined.
 
     Raises:
@@ -154,14 +162,19 @@ def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: Arr
     names, codes = np.unique(np.concatenate([predicted, shape, texture]), return_inverse=True)
     of = codes.reshape(3, len(predicted))
     decided, *cues = (np.bincount(column, minlength=len(names)) for column in of)
-    hit = (cues[0] + cues[1])[of[0]] + decided[of[1]] + decided[of[2]]  # in twice the null's pairs
+    # Each cue's null counts pairs of a decision and an image; a row is in pairs as either.
+    hits = {
+        cue: counts[of[0]] + decided[own]
+        for cue, counts, own in zip(("shape", "texture"), cues, of[1:], strict=True)
+    }
+    hits["cue"] = hits["shape"] + hits["texture"]
     with np.errstate(invalid="ignore", divide="ignore"):
         n, both = np.float64(len(predicted)), s + t
         bias = (s - s.sum() / both.sum() * both) / both.sum()
         influences = {
             "shape_bias": bias,
             "texture_bias": -bias,
-            "null_cue_accuracy": (hit - hit.sum() / n) / n**2,
+            **{f"null_{cue}_accuracy": (hits[cue] - hits[cue].sum() / n) / n**2 for cue in _CUES},
         }
         shares = {"cue_accuracy": both, "shape_accuracy": s, "texture_accuracy": t, "top_class_share": top}
         influences |= {name: (column - column.sum() / n) / n for name, column in shares.items()}
@@ -286,28 +299,37 @@ def _top_class(predictions: NDArray[np.str_], classes: frozenset[str]) -> tuple[
     return top, decisions[top] / len(predictions)
 
 
-def _cue_null(
+class _Null(NamedTuple):
+    """Decisions shuffled over the images: the mean share of hits, and the 97.5th percentile of their number."""
+
+    mean: float = float("nan")
+    most: float = float("nan")
+
+
+def _cue_nulls(
     predictions: NDArray[np.str_], shapes: NDArray[np.str_], textures: NDArray[np.str_], seed: int
-) -> tuple[float, float]:
-    """Mean (as a share) and upper quantile (as a count) of S + T when decisions are shuffled over images."""
+) -> dict[str, _Null]:
+    """S + T, S and T when the decisions are shuffled, by `_CUES`."""
     n = len(predictions)
     if n == 0:
-        return float("nan"), float("nan")
+        return dict.fromkeys(_CUES, _Null())
     names, codes = np.unique(np.concatenate([predictions, shapes, textures]), return_inverse=True)
-    decided, shape, texture = codes.reshape(3, n)
-    times_decided = np.bincount(decided, minlength=len(names)).astype(np.float64)
-    times_cue = np.bincount(np.concatenate([shape, texture]), minlength=len(names))
-    mean = float(times_decided @ times_cue) / n**2
+    decided, *cues = codes.reshape(3, n).astype(np.int32)
+    times = np.stack([np.bincount(cue, minlength=len(names)) for cue in (decided, *cues)]).astype(np.float64)
+    means = times[1:] @ times[0] / n**2
     # Sorted first, so that the order of the rows changes nothing.
-    order = np.lexsort((texture, shape))
-    shape, texture = shape[order], texture[order]
+    order = np.lexsort((cues[1], cues[0]))
+    shown = np.stack(cues)[:, order]
     decided = np.sort(decided)
     rng = np.random.default_rng(seed)
     hits = []
     for _ in range(0, _NULL_PERMUTATIONS, _SHUFFLED_AT_ONCE):
         shuffled = rng.permuted(np.broadcast_to(decided, (_SHUFFLED_AT_ONCE, n)), axis=1)
-        hits.append(np.count_nonzero((shuffled == shape) | (shuffled == texture), axis=1))
-    return mean, float(np.quantile(np.concatenate(hits), _NULL_QUANTILE))
+        hits.append(np.count_nonzero(shuffled == shown[:, None], axis=2))
+    of_each = np.concatenate(hits, axis=1)
+    counts = dict(zip(_CUES, [of_each.sum(axis=0), *of_each], strict=True))
+    shares = dict(zip(_CUES, [means.sum(), *means], strict=True))
+    return {cue: _Null(float(shares[cue]), float(np.quantile(counts[cue], _NULL_QUANTILE))) for cue in _CUES}
 
 
 def _clustered_intervals(

@@ -16,7 +16,7 @@ from hf_clipdyn.report.provenance import registration_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import estimate_words, is_tested, joined, part_title, part_word, study_words
 from hf_clipdyn.statistics.contrasts import Estimate
-from hf_clipdyn.statistics.judging import Gate, Part, Verdict, Word
+from hf_clipdyn.statistics.judging import Difference, Gate, Part, Verdict, Word
 from hf_clipdyn.statistics.specifications import Specification
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window
@@ -186,15 +186,16 @@ def payload(study: Study) -> dict[str, Any] | None:
 
 def verdict_summary(study: Study) -> str:
     """How many claims the data can test, and what came out; the cause where all share one."""
-    counts = Counter[str](verdict.verdict for verdict in study.verdicts)
+    counts = Counter[str](verdict.decision for verdict in study.verdicts)
     n_silent = counts.pop("not testable here", 0)
     n = len(study.verdicts)
     if n_silent == n:
         return _undecided_summary(study)
+    decisions = {verdict.decision: _ORDER.index(verdict.verdict) for verdict in study.verdicts}
     outcomes = [
-        f"{counts[word]} {'hold' if word == 'holds' and counts[word] > 1 else word}"
-        for word in _ORDER
-        if counts[word]
+        f"{counts[words]} {'hold' if words == 'holds' and counts[words] > 1 else words}"
+        for words in sorted(decisions, key=lambda words: decisions[words])
+        if counts[words]
     ]
     words = f"These data can test {n - n_silent} of {n} claims: {joined(outcomes)}."
     controls = [
@@ -240,6 +241,7 @@ def _verdict_row(verdict: Verdict, study: Study) -> dict[str, Any]:
     return _verdict_data(verdict) | {
         "marks": study_words(verdict, study),
         "parts": [_part_row(verdict, part) for part in known],
+        "aside": list(_aside(verdict)),
         "seeds": _seed_words(known),
     }
 
@@ -267,6 +269,15 @@ def _part_row(verdict: Verdict, part: Part) -> dict[str, str]:
         "detectable": f"{effect:.3f}" if math.isfinite(effect) else "",
         "cause": estimate.cause,
     }
+
+
+def _aside(verdict: Verdict) -> Iterable[dict[str, str]]:
+    """Differences of readouts and sensitivities, which decide nothing."""
+    words: list[tuple[Difference | Part, str]] = [(one, "") for one in verdict.differences]
+    words += [(part, part_word(verdict, part)) for part in verdict.sensitivities]
+    for one, word in words:
+        if math.isfinite(one.estimate.value):
+            yield {"title": one.title, "estimate": estimate_words(one.estimate, runs=False), "word": word}
 
 
 def _gate(gate: Gate) -> dict[str, str]:

@@ -27,7 +27,7 @@ from hf_clipdyn.report.labels import (
     space_labels,
     wrapped,
 )
-from hf_clipdyn.report.plan import Level, Line, Panel
+from hf_clipdyn.report.plan import Level, Line, Panel, evenly
 from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, STROKES, cycle_colour, look, shade
 from hf_clipdyn.report.words import NOT_INTERPRETABLE
 from hf_clipdyn.results.terms import Term
@@ -294,9 +294,7 @@ def _ends(panel: Panel, axis: Axis) -> list[Label]:
         if line.colour >= 0
     ]
     if panel.ramp:
-        lines = [
-            lines[at] for at in np.unique(np.linspace(0, len(lines) - 1, _RAMP_LABELS).round()).astype(int)
-        ]
+        lines = [lines[at] for at in evenly(len(lines), _RAMP_LABELS)]
     labels = []
     for line, colour in lines:
         points = Points.of(line.trajectory, axis)

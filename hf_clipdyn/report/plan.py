@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
@@ -26,6 +27,7 @@ __all__ = [
     "Seeds",
     "Span",
     "average_seeds",
+    "evenly",
     "groups_of_seeds",
     "level_panels",
     "main_number",
@@ -539,3 +541,8 @@ def _mean(members: Sequence[Trajectory], label: str, place: str) -> Trajectory:
     points = points.assign(usable=complete, defined=means.notna()).drop_duplicates(place)
     points = points.sort_values("order" if place == "revision" else "level", kind="stable")
     return members[0].with_points(points, run=label, references=())
+
+
+def evenly(length: int, most: int) -> NDArray[np.int64]:
+    """At most this number of places in a sequence, evenly spaced, the first and the last among them."""
+    return np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(np.int64))

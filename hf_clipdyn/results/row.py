@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
@@ -173,7 +174,8 @@ class NumberKey:
     @property
     def number_key(self) -> tuple[Any, ...]:
         """The values of `NUMBER_KEY`."""
-        return tuple(getattr(self, name) for name in NUMBER_KEY)
+        values: tuple[Any, ...] = _NUMBER_VALUES(self)
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +230,7 @@ CELL_KEY = _key_columns(Cell)
 """Columns that name a cell."""
 NUMBER_KEY = _key_columns(NumberKey)
 """Columns that name a number within its cell."""
+_NUMBER_VALUES = attrgetter(*NUMBER_KEY)
 SCHEMA = arrow_schema(Row)
 """Arrow schema of the table."""
 ENCODED_SCHEMA = pa.schema(

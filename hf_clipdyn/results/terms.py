@@ -7,6 +7,7 @@ from elsewhere keeps its words.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.row import NUMBER_KEY
@@ -268,6 +269,10 @@ class Vocabulary:
 
     def dumps(self) -> str:
         """As JSON, for the metadata of a Parquet file."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)  # unsorted: metrics have an order
 
     @classmethod

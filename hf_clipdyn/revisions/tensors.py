@@ -13,6 +13,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,7 +83,10 @@ def tensors_of(repository: ReadableRepository, commit: str, path: str, size: int
     elif path.endswith(".bin"):
         tensors = _in_archive(repository, commit, path, size)
     else:
-        raise UnreadableWeightsError("only safetensors and .bin files are read in parts")
+        raise UnreadableWeightsError(
+            f"only safetensors and .bin files are read in parts, a {Path(path).suffix or 'other'} file may contain "
+            "anything: save the weights as safetensors"
+        )
     return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
@@ -277,7 +281,9 @@ def _in_archive(
     except RevisionError:
         raise
     except Exception as error:  # zipfile raises many kinds for a damaged directory
-        raise UnreadableWeightsError("it is not a zip archive, as torch 1.6 and later write it") from error
+        raise UnreadableWeightsError(
+            "it is not a zip archive, as torch 1.6 and later write it: save the weights as safetensors"
+        ) from error
     description = next((name for name in entries if name.endswith("/data.pkl")), None)
     if description is None or not _is_plain(entries[description]):
         raise UnreadableWeightsError("the archive has no data.pkl")

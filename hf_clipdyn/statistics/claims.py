@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal
 from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
 from hf_clipdyn.schema import Count, Matches, Within, load_json, parse_yaml, read_text
 from hf_clipdyn.statistics.contrasts import Contrast
+from hf_clipdyn.statistics.rules import RULES, Rule, RuleName
 from hf_clipdyn.statistics.windows import Endpoint, Window
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Claims",
     "GatePlan",
     "PartPlan",
+    "Sensitivity",
     "StudyPlan",
     "parse_claims",
     "read_claims",
@@ -60,7 +62,9 @@ _Title = Annotated[
 ]
 _Seed = Annotated[int, Within(0, 2**32 - 1)]
 
-GateRule = Literal["interpretable", "above chance", "common conditions", "above baseline", "above null"]
+GateRule = Literal[
+    "interpretable", "above chance", "at least", "common conditions", "above baseline", "above null"
+]
 TestRule = Literal["all parts", "every scale", "first part first"]
 
 
@@ -77,16 +81,27 @@ class PartPlan:
         accuracy: the number that the two arms share; needed for equal accuracy.
         alternatives: other metrics of the benchmark with the same unit, direction and levels, which specification
             curves also show; they never enter a verdict.
-        expects: of a control: `no effect`: the interval lies below δ; `reversed`: it lies below 0.
+        expects: of a control: `no effect`: the interval lies below δ; `reversed`: it lies below 0; `positive`: it lies
+            above 0.
+        arms: in place of ``arm`` and ``minus_arm``, the weights of several arms, by name; "" is the main one. The
+            weighted sum is taken seed by seed.
+        pairs: the endpoint of a run is a mean over its pairs with the other seeds of its arm. With ``minus_arm``, the
+            mean over the pairs of unequal seeds of both arms is subtracted. The error of the seeds is the jackknife's.
+        readout: the name of the way of reading that this part belongs to, if the claim has two side by side.
+        asks: `effect`: the contrast must reach δ. `no opposite effect`: it must not fall to -δ.
     """
 
     contrast: Contrast
     arm: _Text = ""
     minus_arm: _Text | None = None
+    arms: Mapping[_Text, float] = field(default_factory=dict)
+    pairs: bool = False
+    readout: _Text = ""
+    asks: Literal["effect", "no opposite effect"] = "effect"
     equal: Literal["samples", "accuracy"] = "samples"
     accuracy: Endpoint | None = None
     alternatives: tuple[_Title, ...] = ()
-    expects: Literal["no effect", "reversed"] | None = None
+    expects: Literal["no effect", "reversed", "positive"] | None = None
 
     def __post_init__(self) -> None:
         title = self.contrast.title
@@ -97,26 +112,38 @@ class PartPlan:
         if self.equal == "accuracy" and len(self.contrast.weights) != 1:
             raise ConfigError(f"{title!r} compares at equal accuracy: it can have one window only.")
 
+        if self.arms and (self.arm or self.minus_arm is not None or self.equal == "accuracy" or self.pairs):
+            raise ConfigError(
+                f"{title!r} has arms with weights: leave out arm, minus_arm, pairs, and equal accuracy."
+            )
+        if self.pairs and self.equal == "accuracy":
+            raise ConfigError(f"{title!r} is a mean over pairs, which have equal samples: leave out equal.")
+
     @property
-    def arms(self) -> tuple[str, ...]:
-        """The arm, then the one that is subtracted from it if there is one."""
-        return (self.arm,) if self.minus_arm is None else (self.arm, self.minus_arm)
+    def arm_weights(self) -> Mapping[str, float]:
+        """By arm, what its contrast is multiplied with."""
+        if self.arms:
+            return self.arms
+        return {self.arm: 1.0} if self.minus_arm is None else {self.arm: 1.0, self.minus_arm: -1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatePlan:
-    """A condition for a claim to be testable, over fixed windows, in every seed of the main arm.
+    """A condition for a claim to be testable, over fixed windows, in every seed of its arms.
 
     Attributes:
         title: in words.
         rule: `interpretable`: no value is marked as not interpretable. `above chance`: the mean in each window is
-            ``at_least`` times the chance level. `common conditions`: at least ``at_least`` conditions (or levels) have
-            a value in all revisions. `above baseline`: the mean in each window is above all ``baselines``. `above
-            null`: the mean in each window is better than the number's rows of role ``null``; lower if lower is better.
+            ``at_least`` times the chance level. `at least`: it is ``at_least`` itself or more. `common conditions`: at
+            least ``at_least`` conditions (or levels) have a value in all revisions. `above baseline`: the mean in each
+            window is above all ``baselines``. `above null`: the mean in each window is better than the number's rows of
+            role ``null``; lower if lower is better.
         endpoint: the number that is looked at.
         windows: names of windows.
-        at_least: factor of chance, or number of conditions.
+        at_least: factor of chance, number of conditions, or the smallest mean.
         baselines: names in the column ``reference``.
+        arms: whose runs must pass, by name; "" is the main one.
+        readout: of the claim, if the gate concerns one of its readouts only.
     """
 
     title: _Title
@@ -125,12 +152,41 @@ class GatePlan:
     windows: tuple[str, ...] = ()
     at_least: Annotated[float, Within(0, 1e6)] = 2.0
     baselines: tuple[str, ...] = ()
+    arms: tuple[_Text, ...] = ("",)
+    readout: _Text = ""
 
     def __post_init__(self) -> None:
         if not self.windows and self.rule != "common conditions":
             raise ConfigError(f"The gate {self.title!r} names no window: give at least one.")
         if self.rule == "above baseline" and not self.baselines:
             raise ConfigError(f"The gate {self.title!r} names no baseline: give at least one.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """Another way to compute the parts of a claim: its words stand beside the verdict and never change it.
+
+    Attributes:
+        title: in words.
+        readout: whose parts are changed; empty for all parts.
+        endpoint: in place of that of the parts.
+        windows: by the name of a window, the name of the one in its place.
+        shift: by the name of a window, by how many revisions it is moved, to later ones if positive.
+        items_fixed: the interval is over the seeds alone.
+    """
+
+    title: _Title
+    readout: _Text = ""
+    endpoint: Endpoint | None = None
+    windows: Mapping[_Title, _Title] = field(default_factory=dict)
+    shift: Mapping[_Title, int] = field(default_factory=dict)
+    items_fixed: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.endpoint or self.windows or self.shift or self.items_fixed):
+            raise ConfigError(
+                f"The sensitivity {self.title!r} changes nothing: give endpoint, windows, shift or items_fixed."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +206,8 @@ class ClaimTest:
             undecided unless the first part holds.
         fewest_runs: below this number of independent runs the claim is undecided.
         observers: m is subtracted from the people's value; their trials give its interval over images and observers.
+        family: the claims among which the level is shared; empty for those of no named family.
+        sensitivities: computed beside the verdict.
     """
 
     testable: bool = True
@@ -164,6 +222,8 @@ class ClaimTest:
     controls: tuple[PartPlan, ...] = ()
     fewest_runs: Count = 0
     observers: bool = False
+    family: _Text = ""
+    sensitivities: tuple[Sensitivity, ...] = ()
 
     def __post_init__(self) -> None:
         if self.testable and not self.parts:
@@ -182,6 +242,25 @@ class ClaimTest:
         for control in self.controls:
             if not (control.arm and control.expects):
                 raise ConfigError(f"The control {control.contrast.title!r} needs an arm and what it expects.")
+        self._check_readouts()
+
+    def _check_readouts(self) -> None:
+        readouts = self.readouts
+        if len(readouts) > 2 or (len(readouts) == 2 and ("" in readouts or self.rule != "all parts")):
+            raise ConfigError(
+                f"A claim has one readout or two: the parts name {', '.join(map(repr, readouts))}, and the rule is "
+                f"{self.rule!r}. Name two readouts, for all parts, with the rule 'all parts'."
+            )
+        named = {one.title: one.readout for one in self.gates}
+        named |= {one.title: one.readout for one in self.sensitivities}
+        for title, readout in named.items():
+            if readout and readout not in readouts:
+                raise UnknownNameError(f"readout (of {title!r})", readout, readouts)
+
+    @property
+    def readouts(self) -> tuple[str, ...]:
+        """The names of the readouts, in the order of the parts; ("",) if none is named."""
+        return tuple(dict.fromkeys(part.readout for part in self.parts))
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -190,9 +269,13 @@ class ClaimTest:
 
     @property
     def window_names(self) -> tuple[str, ...]:
-        """The windows of its contrasts, then those of its gates."""
-        of_contrasts = (name for contrast in self.contrasts for name in contrast.weights)
-        return tuple(dict.fromkeys((*of_contrasts, *(name for gate in self.gates for name in gate.windows))))
+        """The windows of its contrasts, then those of its gates and of its sensitivities."""
+        names = [name for contrast in self.contrasts for name in contrast.weights]
+        names += [name for gate in self.gates for name in gate.windows]
+        names += [
+            name for one in self.sensitivities for name in (*one.windows.values(), *one.windows, *one.shift)
+        ]
+        return tuple(dict.fromkeys(names))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +302,8 @@ class StudyPlan:
         tuning_seeds: these located windows and set the world; they never enter a verdict.
         confirmatory_seeds: only these count; if empty, all other seeds count, also unknown ones.
         windows: in place of the shared windows of the same name.
+        scale: the only scale whose runs count; empty for all.
+        accuracy: the number that windows at an accuracy mean.
         endpoints, gates: by name.
         deviations: from the registered plan, as those of a `ClaimTest`: of all its testable claims.
     """
@@ -227,6 +312,8 @@ class StudyPlan:
     tuning_seeds: tuple[_Seed, ...] = ()
     confirmatory_seeds: tuple[_Seed, ...] = ()
     windows: tuple[Window, ...] = ()
+    scale: _Text = ""
+    accuracy: Endpoint | None = None
     endpoints: Mapping[_Title, Endpoint] = field(default_factory=dict, compare=False)
     gates: Mapping[_Title, GatePlan] = field(default_factory=dict, compare=False)
     deviations: tuple[_Text, ...] = field(default=(), compare=False)
@@ -242,7 +329,8 @@ class Claims:
     """A file of claims.
 
     Attributes:
-        level: α, shared by the testable claims of a study: each has intervals at 1 - α/k.
+        level: α, shared by the testable claims of a study, or of one of its families: each has intervals at 1 - α/k.
+        rule: the words of the verdicts, and how intervals are made; one of `hf_clipdyn.statistics.rules.RULES`.
         windows: parts of training, by name.
         located: names of windows whose place the tuning seeds give: around the revision of their extreme between the
             window's start and end.
@@ -251,6 +339,7 @@ class Claims:
     """
 
     level: Annotated[float, Within(1e-6, 0.5)]
+    rule: RuleName = "five words"
     windows: tuple[Window, ...]
     located: tuple[str, ...] = ()
     studies: Mapping[str, StudyPlan]
@@ -275,6 +364,29 @@ class Claims:
                 for name in test.window_names:
                     if name not in known:
                         raise UnknownNameError(f"window (of claim {claim.number}, {study})", name, known)
+                    if known[name].reached is not None and self.studies[study].accuracy is None:
+                        raise ConfigError(
+                            f"The window {name!r} is where an accuracy is reached: give the study {study!r} its "
+                            "`accuracy`, an endpoint."
+                        )
+                self._check_rule(claim, test)
+
+    def _check_rule(self, claim: Claim, test: ClaimTest) -> None:
+        if self.rule == "five words":
+            given = {
+                "two readouts": len(test.readouts) > 1,
+                "sensitivities": test.sensitivities,
+                "asks": any(part.asks != "effect" for part in test.parts),
+            }
+            if used := [name for name, has in given.items() if has]:
+                raise ConfigError(
+                    f"Claim {claim.number} has {' and '.join(used)}, which the rule 'five words' does not know: set "
+                    "rule: ten words."
+                )
+        elif test.rule != "all parts":
+            raise ConfigError(
+                f"Claim {claim.number} has the rule {test.rule!r}, which is one of 'five words'."
+            )
 
     def windows_of(self, study: str, test: ClaimTest | None = None) -> dict[str, Window]:
         """The windows of a study, or of one of its tests, by name."""
@@ -287,9 +399,19 @@ class Claims:
     def _fixed(self, study: str, test: ClaimTest | None) -> tuple[Window, ...]:
         return (*self.studies[study].windows, *(test.windows if test else ()))
 
-    def n_testable(self, study: str) -> int:
-        """k: how many claims the study tests; a number of the file, not of the data."""
-        return sum(claim.test(study).testable for claim in self.claims)
+    @property
+    def decides(self) -> Rule:
+        """The rule itself."""
+        return RULES[self.rule]
+
+    def n_testable(self, study: str, family: str = "") -> int:
+        """k: how many claims of a family the study tests; a number of the file, not of the data."""
+        tests = [claim.test(study) for claim in self.claims]
+        return sum(test.testable and test.family == family for test in tests)
+
+    def confidence(self, study: str, test: ClaimTest) -> float:
+        """1 - α/k for the k testable claims of the family of a test."""
+        return 1 - self.level / max(self.n_testable(study, test.family), 1)
 
     def benchmarks(self, study: str) -> set[str]:
         """The benchmarks of all its endpoints."""
@@ -347,12 +469,12 @@ def _without(content: Any, key: str) -> Any:
 
 
 def _study(content: Any, where: str) -> StudyPlan:
-    """A study. Its endpoints are read first, since its gates may name them."""
+    """A study. Its endpoints are read first, since its gates and its accuracy may name them."""
 
     def read(content: Any) -> StudyPlan:
         return load_json(StudyPlan, content, where=where, error=ConfigError, closed=True)
 
-    study = read(_named(content, read(_without(content, "gates")), where))
+    study = read(_named(content, read(_without(_without(content, "gates"), "accuracy")), where))
     for name, definition in (*study.endpoints.items(), *study.gates.items()):
         if len(str(definition)) > _LONGEST_DEFINITION:
             raise ConfigError(
@@ -420,6 +542,13 @@ def registered_hash(claims: Claims, study: str) -> str:
             number: _registered(claims, study, test) for number, test in tests.items() if test.testable
         },
     }
+    # Left out where the file gives none, so that what the first study registers keeps its hash.
+    if claims.rule != Claims.rule:
+        content["rule"] = claims.rule
+    if plan.scale:
+        content["scale"] = plan.scale
+    if plan.accuracy is not None:
+        content["accuracy"] = _plain(plan.accuracy)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -440,7 +569,7 @@ def _plain(value: Any) -> Any:
         return {
             name: _plain(given)
             for name, (given, default) in values.items()
-            if name not in _WORDS and (default is MISSING or given != default)
+            if name not in _WORDS and given != {} and (default is MISSING or given != default)
         }
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}

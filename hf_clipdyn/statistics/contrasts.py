@@ -18,13 +18,16 @@ within scales by the degrees of freedom n_k - 1, and the same holds with the sum
 Student's t has the sum of the n_k - 1 as its degrees of freedom. That is right where seeds dominate the error and too
 wide where items do, whose variance is known better. Intervals of 95 % over 5 seeds covered 94.9 % without an error of
 the items, 96.8 % with items of sd 1/5 of that of a seed, 98.6 % with 1/2, and 99.2 % with items only (20,000 simulated
-studies each, 70 % of the items' variance shared; `tests/statistics/test_contrasts.py`).
+studies each, 70 % of the items' variance shared; `tests/statistics/test_contrasts.py`). With ``separate_errors`` the
+items have a quantile of their own (`hf_clipdyn.statistics.power.half_width`).
 """
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -36,6 +39,7 @@ from hf_clipdyn.benchmarks.influence import Key
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.metrics.estimate import Influence, weighted_sum
 from hf_clipdyn.statistics.influences import KeptInfluences
+from hf_clipdyn.statistics.power import Error, half_width
 from hf_clipdyn.statistics.trajectories import Trajectory
 from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, place
 
@@ -46,9 +50,11 @@ __all__ = [
     "Estimate",
     "RunContrast",
     "combine",
+    "jackknifed",
     "minus",
     "paired_change",
     "run_contrasts",
+    "weighted",
 ]
 
 ONE_SEQUENCE = "one seed: the interval concerns this sequence of checkpoints only"
@@ -136,6 +142,7 @@ class Estimate:
         ci_low, ci_high: Student's interval at ``confidence_level``; NaN if there is none.
         standard_error: its square is s²(seeds) / n + the variance from the items that the seeds share.
         degrees_of_freedom: of Student's t: those of the seeds; with one seed, those of the clusters of items.
+        errors: what the standard error consists of, if each part has a quantile of its own: the seeds first.
         n_seeds: runs that count.
         scales: their scales, in the order of the runs.
         n: items.
@@ -150,6 +157,7 @@ class Estimate:
     ci_high: float = math.nan
     standard_error: float = math.nan
     degrees_of_freedom: float = math.nan
+    errors: tuple[Error, ...] = ()
     confidence_level: float = 0.95
     n_seeds: int = 0
     scales: tuple[str, ...] = ()
@@ -275,36 +283,107 @@ def _with_error(run: RunContrast, influence: Influence) -> RunContrast:
 
 
 def minus(first: Iterable[RunContrast], second: Iterable[RunContrast]) -> list[RunContrast]:
-    """The difference of two arms, run by run: the first minus the second one of the same scale and seed.
+    """The difference of two arms, run by run: the first minus the second one of the same scale and seed."""
+    return weighted([list(first), list(second)], [1.0, -1.0])
 
-    Seeds and items are shared, so what both have in common cancels. A run without its partner is undefined.
+
+def weighted(sides: Sequence[Sequence[RunContrast]], weights: Sequence[float]) -> list[RunContrast]:
+    """A weighted sum of arms, or of contrasts of one arm, run by run.
+
+    Seeds and items are shared, so what the sides have in common cancels. A run without its partner is undefined.
+
+    Args:
+        sides: the runs of each; those of one scale and seed belong together.
+        weights: of the sides.
+
+    Returns:
+        One for each run of the first side.
     """
-    partners: dict[tuple[str, int | None], list[RunContrast]] = defaultdict(list)
-    for run in second:
-        partners[run.scale, run.seed].append(run)
-    return [_difference(run, partners[run.scale, run.seed]) for run in first]
+    partners: list[dict[tuple[str, int | None], list[RunContrast]]] = []
+    for side in sides[1:]:
+        of_side = defaultdict(list)
+        for run in side:
+            of_side[run.scale, run.seed].append(run)
+        partners.append(of_side)
+    return [_summed(run, [of[run.scale, run.seed] for of in partners], weights) for run in sides[0]]
 
 
-def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContrast:
+def _summed(
+    one: RunContrast, partners: Sequence[Sequence[RunContrast]], weights: Sequence[float]
+) -> RunContrast:
     place = f"scale {one.scale or 'unknown'} and seed {'unknown' if one.seed is None else one.seed}"
-    if len(partners) != 1:
-        cause = f"{len(partners)} runs of the other arm have {place}; exactly 1 is needed"
-        return replace(one, value=math.nan, cause=cause, influence=Influence.unknown(cause))
-    (other,) = partners
-    influence = weighted_sum([one.influence, other.influence], [1, -1])
-    notes = "; ".join(dict.fromkeys(filter(None, [one.note, other.note])))
+    for found in partners:
+        if len(found) != 1:
+            cause = f"{len(found)} runs of the other arm have {place}; exactly 1 is needed"
+            return replace(one, value=math.nan, cause=cause, influence=Influence.unknown(cause))
+    members = [one, *(found[0] for found in partners)]
+    influence = weighted_sum([run.influence for run in members], weights)
+    nulls = [run.against_null for run in members]
     return replace(
         one,
-        run=f"{one.run} - {other.run}",
-        arm=f"{one.arm or 'main'} - {other.arm or 'main'}",
-        value=one.value - other.value,
+        run=_sum_words([run.run for run in members], weights),
+        arm=_sum_words([run.arm or "main" for run in members], weights),
+        value=sum(weight * run.value for weight, run in zip(weights, members, strict=True)),
         influence=influence,
-        n=max(one.n, other.n),
-        n_clusters=influence.n_clusters or min(one.n_clusters, other.n_clusters),
-        cause=one.cause or other.cause,
-        note=notes,
-        against_null=one.against_null and other.against_null and one.against_null + other.against_null,
+        n=max(run.n for run in members),
+        n_clusters=influence.n_clusters or min(run.n_clusters for run in members),
+        cause=next((run.cause for run in members if run.cause), ""),
+        note="; ".join(dict.fromkeys(run.note for run in members if run.note)),
+        against_null=None if None in nulls else reduce(add, nulls),
     )
+
+
+def _sum_words(names: Sequence[str], weights: Sequence[float]) -> str:
+    """``a - b`` for weights of 1 and -1, else with the weights: ``0.5 a + 0.5 b - c``."""
+    terms = []
+    for name, weight in zip(names, weights, strict=True):
+        size = "" if abs(weight) == 1 else f"{abs(weight):g} "
+        terms += ["-" if weight < 0 else "+", f"{size}{name}"]
+    return " ".join(terms[1:] if terms[0] == "+" else terms)
+
+
+def jackknifed(within: Sequence[RunContrast], *crossed: Sequence[RunContrast]) -> list[RunContrast]:
+    """A mean over pairs of seeds as values of single seeds, whose mean and whose variance are those of the jackknife.
+
+    With r_s the mean over the pairs of seed s, θ their mean and n seeds, the mean over all pairs without seed s is
+    (n θ - 2 r_s) / (n - 2); with the pairs of two arms that have unequal seeds, and the means R_s and C_s of seed s in
+    either arm, (n θ - R_s - C_s) / (n - 2). The values returned are n θ - (n - 1) times that, so the squared standard
+    error of their mean is the jackknife's, as in `hf_clipdyn.metrics.estimate.mean_over_pairs`.
+
+    Args:
+        within: of each seed the mean over its pairs with the other seeds of its arm.
+        *crossed: two sides: of each seed of one arm, and of each seed of the other, the mean over its pairs with the
+            unequal seeds of the other arm; this mean is subtracted. Or nothing.
+
+    Returns:
+        One for each seed; undefined with fewer than three seeds, or if the arms have other seeds.
+    """
+    sides, n = [within, *crossed], len(within)
+    seeds = [{run.seed for run in side} for side in sides]
+    if n < 3 or any(of != seeds[0] or len(side) != n for of, side in zip(seeds, sides, strict=True)):
+        cause = "a mean over pairs needs three seeds, the same ones in each arm"
+        return [replace(run, value=math.nan, cause=run.cause or cause) for run in within]
+    factor = (n - 1) / (n - 2)
+    runs: list[list[RunContrast]] = []  # of each seed, with the weights below
+    weights: list[list[float]] = []
+    for run in within:
+        members, shares = list[RunContrast](), list[float]()
+        for side, sign in zip(sides, (1.0, -1.0, -1.0), strict=False):
+            # Two terms r_s within an arm, one of each arm between them; θ is the mean of either side.
+            mean, own = (1 - 2 * factor, 2 * factor) if side is within else (0.5 - factor, factor)
+            members += side
+            shares += [sign * (mean / n + own * (other.seed == run.seed)) for other in side]
+        runs.append(members)
+        weights.append(shares)
+    return [
+        replace(
+            _summed(members[0], [[other] for other in members[1:]], shares),
+            run=run.run,
+            arm=run.arm,
+            seed=run.seed,
+        )
+        for run, members, shares in zip(within, runs, weights, strict=True)
+    ]
 
 
 def paired_change(
@@ -333,7 +412,11 @@ def paired_change(
 
 
 def combine(
-    runs: Iterable[RunContrast], confidence_level: float = 0.95, *, scales: Mapping[str, float] | None = None
+    runs: Iterable[RunContrast],
+    confidence_level: float = 0.95,
+    *,
+    scales: Mapping[str, float] | None = None,
+    separate_errors: bool = False,
 ) -> Estimate:
     """A contrast over seeds; scale is a fixed block.
 
@@ -343,6 +426,7 @@ def combine(
         confidence_level: of the interval.
         scales: weight of each scale, by default that of the mean over all. ``{"small": 1, "tiny": -1}`` gives
             their difference; runs of other scales then do not count, but for the pooled variance between seeds.
+        separate_errors: whether the items have a quantile of Student's t of their own.
 
     Raises:
         UnknownNameError: a weight is for a scale that no run has.
@@ -367,7 +451,7 @@ def combine(
     if cause := _cause(listed):
         return replace(result, cause=cause)
     members = [np.array(index) for index in blocks.values()]
-    return _interval(result, members, np.array([weights[name] for name in blocks]))
+    return _interval(result, members, np.array([weights[name] for name in blocks]), separate_errors)
 
 
 def _cause(runs: Sequence[RunContrast]) -> str:
@@ -390,7 +474,10 @@ def _cause(runs: Sequence[RunContrast]) -> str:
 
 
 def _interval(
-    result: Estimate, blocks: Sequence[NDArray[np.int64]], weights: NDArray[np.float64]
+    result: Estimate,
+    blocks: Sequence[NDArray[np.int64]],
+    weights: NDArray[np.float64],
+    separate_errors: bool,
 ) -> Estimate:
     """The estimate over blocks of seeds, given by the positions of their runs."""
     runs, notes = result.runs, []
@@ -403,6 +490,7 @@ def _interval(
     degrees = int((sizes - 1).sum())
     influences = [one.influence for one in runs]
     items = weighted_sum(influences, of_runs.tolist())
+    errors: tuple[Error, ...] = ()
     if degrees == 0:
         variance, degrees = items.variance, items.n_clusters - 1
         notes.append(ONE_SEQUENCE)
@@ -420,13 +508,21 @@ def _interval(
         else:
             shared = max(0.0, items.variance - share * _not_shared(influences, blocks) / degrees)
         variance, cause = spread * share + shared, ""
+        if separate_errors and variance > 0:
+            errors = (Error("seeds", spread * share, degrees),)
+            if shared > 0:
+                errors += (Error("items", shared, items.n_clusters - 1),)
     if variance == 0:
         cause = "the error cannot be estimated: no seed and no item changes the value"
     error = math.sqrt(variance) if variance > 0 else math.nan
     half = (
-        float(special.stdtrit(degrees, (1 + result.confidence_level) / 2)) * error
-        if degrees > 0
-        else math.nan
+        half_width(errors, result.confidence_level)
+        if errors
+        else (
+            float(special.stdtrit(degrees, (1 + result.confidence_level) / 2)) * error
+            if degrees > 0
+            else math.nan
+        )
     )
     return replace(
         result,
@@ -434,6 +530,7 @@ def _interval(
         ci_low=value - half,
         ci_high=value + half,
         standard_error=error,
+        errors=errors,
         degrees_of_freedom=float(degrees) if degrees > 0 else math.nan,
         n_clusters=items.n_clusters or result.n_clusters,
         cause=cause,

@@ -12,13 +12,24 @@ from scipy import special
 
 from hf_clipdyn.benchmarks.influence import influence_on
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.relation import WITHIN_ARM, with_arm
 from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.results.read import Results
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, StudyPlan, read_claims
-from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine, minus, run_contrasts
+from hf_clipdyn.statistics.contrasts import (
+    Contrast,
+    Estimate,
+    RunContrast,
+    combine,
+    jackknifed,
+    minus,
+    run_contrasts,
+    weighted,
+)
 from hf_clipdyn.statistics.influences import KeptInfluences
+from hf_clipdyn.statistics.power import Error, half_width
 from hf_clipdyn.statistics.trajectories import Trajectory, by_run, read_trajectories
 from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, align, common_accuracy, locate
 
@@ -125,15 +136,21 @@ class Evidence:
         """The seeds and windows of the study. If it registers seeds, one seed decides nothing."""
         return self.claims.studies[self.study]
 
-    @property
-    def confidence(self) -> float:
-        """1 - α/k for the k claims that the study tests."""
-        return 1 - self.claims.level / max(self.claims.n_testable(self.study), 1)
+    def combined(
+        self, runs: Iterable[RunContrast], confidence: float, *, scales: Mapping[str, float] | None = None
+    ) -> Estimate:
+        """A contrast over seeds, with the intervals of the rule of the file; arguments as of `combine`."""
+        separate = self.claims.decides.separate_errors
+        return combine(runs, confidence, scales=scales, separate_errors=separate)
+
+    def confidence(self, test: ClaimTest) -> float:
+        """1 - α/k for the k claims of the test's family that the study tests."""
+        return self.claims.confidence(self.study, test)
 
     @cached_property
     def places(self) -> dict[str, pd.DataFrame]:
         """The revisions of each run in training."""
-        return align(self.trajectories)
+        return align(self.trajectories, accuracy=self.plan.accuracy)
 
     def places_at(self, accuracy: Endpoint) -> dict[str, pd.DataFrame]:
         """The same with this accuracy."""
@@ -168,9 +185,15 @@ class Evidence:
         return numbers
 
     @cached_property
+    def _of_scale(self) -> dict[str, list[Trajectory]]:
+        """The runs of the scale that the study registers."""
+        wanted = self.plan.scale
+        return {run: of for run, of in self._by_run.items() if not wanted or of[0].scale == wanted}
+
+    @cached_property
     def _counted(self) -> tuple[set[str], str]:
         """The runs that count, and why they give no verdict; empty if they do."""
-        first = {run: members[0] for run, members in self._by_run.items()}
+        first = {run: members[0] for run, members in self._of_scale.items()}
         tuning = {run for run, one in first.items() if one.seed in self.plan.tuning_seeds}
         registered = first.keys() - tuning
         if self.plan.confirmatory_seeds:
@@ -191,7 +214,7 @@ class Evidence:
     @cached_property
     def left_out(self) -> str:
         """A note on runs of the main arm that do not count though they tuned nothing; empty if there are none."""
-        ignored = {members[0].seed for run, members in self._by_run.items() if run not in self._counted[0]}
+        ignored = {members[0].seed for run, members in self._of_scale.items() if run not in self._counted[0]}
         ignored -= set(self.plan.tuning_seeds)
         if not ignored:
             return ""
@@ -210,7 +233,7 @@ class Evidence:
         """
         return {
             run: members
-            for run, members in self._by_run.items()
+            for run, members in self._of_scale.items()
             if members[0].arm == arm
             and scale in (None, members[0].scale)
             and (members[0].seed in self.plan.tuning_seeds if tuning else run in self._counted[0])
@@ -293,8 +316,34 @@ class Evidence:
         """The contrast of a part in each run, or in each pair of runs of two arms; arguments as of `contrasts`."""
         if plan.equal == "accuracy":
             return self._at_equal_accuracy(plan, scale)
-        sides = [self.contrasts(plan.contrast, windows, arm, scale=scale, places=places) for arm in plan.arms]
-        return minus(*_paired(*sides)) if len(sides) == 2 else sides[0]
+        if plan.pairs:
+            return self._over_pairs(plan, windows, scale, places)
+        sides = [
+            self.contrasts(plan.contrast, windows, arm, scale=scale, places=places)
+            for arm in plan.arm_weights
+        ]
+        return weighted(_paired(*sides), list(plan.arm_weights.values()))
+
+    def _over_pairs(
+        self,
+        plan: PartPlan,
+        windows: Mapping[str, Window],
+        scale: str | None,
+        places: Mapping[str, pd.DataFrame] | None,
+    ) -> list[RunContrast]:
+        """The mean over pairs of seeds, perhaps minus that over pairs of two arms, as values of single seeds."""
+
+        def side(arm: str, reference: str) -> list[RunContrast]:
+            endpoint = replace(plan.contrast.endpoint, reference=reference)
+            contrast = replace(plan.contrast, endpoint=endpoint)
+            return self.contrasts(contrast, windows, arm, scale=scale, places=places)
+
+        within = side(plan.arm, WITHIN_ARM)
+        if plan.minus_arm is None:
+            return jackknifed(within)
+        other = side(plan.arm, with_arm(plan.minus_arm)), side(plan.minus_arm, with_arm(plan.arm))
+        sides = _paired(within, *other)
+        return jackknifed(*sides)
 
     def _at_equal_accuracy(self, plan: PartPlan, scale: str | None) -> list[RunContrast]:
         """The difference of two arms, seed by seed, each read where it reaches the highest accuracy of both."""
@@ -334,13 +383,10 @@ class Evidence:
         return with_people(estimate, next((table for table in tables if table is not None), None))
 
 
-def _paired(
-    first: Sequence[RunContrast], second: Sequence[RunContrast]
-) -> tuple[list[RunContrast], list[RunContrast]]:
-    """The runs whose scale and seed both arms have."""
-    keys = {(one.scale, one.seed) for one in first} & {(one.scale, one.seed) for one in second}
-    kept = [[one for one in side if (one.scale, one.seed) in keys] for side in (first, second)]
-    return kept[0], kept[1]
+def _paired(*sides: Sequence[RunContrast]) -> list[list[RunContrast]]:
+    """The runs whose scale and seed all sides have."""
+    keys = set.intersection(*({(one.scale, one.seed) for one in side} for side in sides))
+    return [[one for one in side if (one.scale, one.seed) in keys] for side in sides]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -437,7 +483,7 @@ def with_people(estimate: Estimate, trials: pd.DataFrame | None) -> Estimate:
     """An estimate whose interval also has the variance of people, over images and observers.
 
     Both variances are added as if people and model saw different images, which is too wide if the same images are hard
-    for both. The degrees of freedom are at most those of the observers.
+    for both. With one quantile for all errors, its degrees of freedom are at most those of the observers.
 
     Args:
         estimate: people's published value minus the model's.
@@ -452,10 +498,15 @@ def with_people(estimate: Estimate, trials: pd.DataFrame | None) -> Estimate:
         return replace(estimate, notes=(*estimate.notes, note)) if math.isnan(variance) else estimate
     degrees = min(estimate.degrees_of_freedom, n - 1)
     error = math.sqrt(estimate.standard_error**2 + variance)
-    half = float(special.stdtrit(degrees, (1 + estimate.confidence_level) / 2)) * error
+    errors = (*estimate.errors, Error("people", variance, n - 1)) if estimate.errors else ()
+    if errors:
+        degrees, half = estimate.degrees_of_freedom, half_width(errors, estimate.confidence_level)
+    else:
+        half = float(special.stdtrit(degrees, (1 + estimate.confidence_level) / 2)) * error
     return replace(
         estimate,
         standard_error=error,
+        errors=errors,
         degrees_of_freedom=float(degrees),
         ci_low=estimate.value - half,
         ci_high=estimate.value + half,

@@ -1,19 +1,10 @@
 """Verdicts: what the tables say about each claim, by the rule that was registered before the runs.
 
-Contrasts are oriented so that positive favours the claim. With [L, U] the interval at level 1 - α/k for the k testable
-claims, and δ the smallest effect of interest:
+Contrasts are oriented so that positive favours the claim. Each has an interval at level 1 - α/k, for the k testable
+claims of its family, and a smallest effect δ; `hf_clipdyn.statistics.rules` says which word it gets.
 
-=========================== =================================
-holds                       L >= δ
-right direction, size open  0 < L < δ <= U
-negligible                  the interval lies inside (-δ, δ)
-contradicted                U <= -δ
-undecided                   else
-=========================== =================================
-
-Gates decide whether a claim is testable, over fixed windows; they never choose which revisions enter. Control arms
-decide whether the instrument is to be trusted. Seeds that tuned the world never enter. Correlations of two trajectories
-within a run are never tested: trends always correlate.
+Gates and control arms (`hf_clipdyn.statistics.gates`) come first. Seeds that tuned the world never enter. Correlations
+of two trajectories within a run are never tested: trends always correlate.
 """
 
 import math
@@ -22,22 +13,35 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import combinations
 from operator import add
-from typing import Literal
 
-import numpy as np
 from scipy import special
 
 from hf_clipdyn.errors import EvaluationError, counted
-from hf_clipdyn.statistics.claims import Claim, ClaimTest, GatePlan, PartPlan
-from hf_clipdyn.statistics.contrasts import AgainstNull, Contrast, Estimate, RunContrast, combine
+from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.statistics.claims import Claim, ClaimTest, PartPlan, Sensitivity
+from hf_clipdyn.statistics.contrasts import AgainstNull, Contrast, Estimate, RunContrast, weighted
 from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.trajectories import Trajectory
-from hf_clipdyn.statistics.windows import RunValues, Window, place
+from hf_clipdyn.statistics.gates import Gate, control, gate
+from hf_clipdyn.statistics.power import detectable_effect
+from hf_clipdyn.statistics.rules import (
+    GATE_FAILED,
+    NO_VERDICT,
+    NOT_HERE,
+    RULES,
+    UNDECIDED,
+    RuleName,
+    Word,
+    together,
+    weaker,
+)
+from hf_clipdyn.statistics.windows import Window
 
 __all__ = [
     "NO_VERDICT",
+    "Difference",
     "Gate",
     "Part",
+    "Readout",
     "Verdict",
     "Word",
     "gate",
@@ -47,40 +51,16 @@ __all__ = [
     "word_of",
 ]
 
-Word = Literal[
-    "holds",
-    "right direction, size open",
-    "negligible",
-    "contradicted",
-    "undecided",
-    "gate failed",
-    "not testable here",
-]
-
-NO_VERDICT: tuple[Word, ...] = ("not testable here", "gate failed")
-"""The words that judge nothing."""
-
-_NOT_HERE, _GATE_FAILED = NO_VERDICT
 _SIZE_OPEN: Word = "right direction, size open"
-_AGAINST: tuple[Word, ...] = ("contradicted", "negligible")
 _NOT_INFORMATIVE = "not informative"
 _SEARCHED = "The peak was searched in these seeds themselves, so its contrasts are too large."
 _POWER = 0.8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """A condition for a claim to be testable, or a control arm.
-
-    Attributes:
-        title: in words.
-        passed: None if it was not measured, or, of a control arm, if its interval decides nothing.
-        words: what was found.
-    """
-
-    title: str
-    passed: bool | None
-    words: str
+_FIXED = Influence.unknown("the items are held fixed")
+_OTHER: Mapping[Word, str] = {
+    **dict.fromkeys(UNDECIDED, "the other undecided"),
+    GATE_FAILED: "the gate of the other failed",
+    NOT_HERE: "the other not testable",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +70,10 @@ class Part:
     Attributes:
         contrast: with δ in ``smallest_effect``; positive favours the claim.
         estimate: of the contrast, with its interval.
-        verdict: by the rule above.
+        verdict: by the rule of the file.
         title: in words.
         scale: the only scale of the estimate; empty for all scales together.
+        readout: that it belongs to; empty if the claim has one.
     """
 
     contrast: Contrast
@@ -100,11 +81,14 @@ class Part:
     verdict: Word
     title: str = ""
     scale: str = ""
+    readout: str = ""
 
     @property
     def minimum_detectable_effect(self) -> float:
-        """See the function of that name; NaN without a standard error."""
+        """See the function of that name, or `detectable_effect` for separate errors; NaN without a standard error."""
         estimate = self.estimate
+        if estimate.errors:
+            return detectable_effect(estimate.errors, estimate.confidence_level)
         return minimum_detectable_effect(
             estimate.standard_error, estimate.degrees_of_freedom, estimate.confidence_level
         )
@@ -147,19 +131,47 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Readout:
+    """What one of two ways of reading says about a claim.
+
+    Attributes:
+        name: of the readout.
+        verdict: of its parts together.
+        cause: why, as that of a verdict.
+    """
+
+    name: str
+    verdict: Word
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A contrast by the first readout minus that by the second, run by run: it is described, and has no word."""
+
+    title: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What one study says about one claim.
 
     Attributes:
         claim: number, title and tests.
         study: its name in the claims' file.
-        verdict: of all parts together.
+        verdict: of all parts and readouts together.
         cause: why, if a gate failed, if it is not testable here, or if it is undecided; may be empty.
         parts: its contrasts; also where the verdict does not use them, such as from tuning seeds.
         gates: gates and control arms.
         evidence: False for a positive control, which holds by construction.
         notes: what a reader must know beside the verdict.
         deviations: from the registered plan, of the study and of the claim.
+        readouts: two, or none if the claim has one way of reading.
+        by: the readout whose word it is, if the other one decides nothing.
+        other: what the other one says then.
+        differences: of the readouts.
+        sensitivities: its contrasts, computed in other ways that were registered; they change no verdict.
     """
 
     claim: Claim
@@ -171,35 +183,40 @@ class Verdict:
     evidence: bool = True
     notes: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
+    readouts: tuple[Readout, ...] = ()
+    by: str = ""
+    other: Word | None = None
+    differences: tuple[Difference, ...] = ()
+    sensitivities: tuple[Part, ...] = ()
+
+    @property
+    def decision(self) -> str:
+        """The registered word, with the readout that it rests on if the other decides nothing."""
+        return self.verdict if self.other is None else f"{self.verdict} by {self.by}, {_OTHER[self.other]}"
 
     @property
     def words(self) -> str:
-        """The registered word, with "not informative" if that is so of all parts."""
+        """The decision, with "not informative" if that is so of all parts."""
         silent = self.verdict in NO_VERDICT or not self.parts or any(part.informative for part in self.parts)
-        return self.verdict if silent else f"{self.verdict}, {_NOT_INFORMATIVE}"
+        return self.decision if silent else f"{self.decision}, {_NOT_INFORMATIVE}"
 
 
-def word_of(low: float, high: float, smallest_effect: float) -> Word:
+def word_of(low: float, high: float, smallest_effect: float, rule: RuleName = "five words") -> Word:
     """The verdict of the rule for one interval; undecided for NaN.
 
     Args:
         low, high: the ends of the interval, oriented so that positive favours the claim.
         smallest_effect: δ, above 0.
+        rule: by its name in a file of claims.
 
     Examples:
         >>> from hf_clipdyn.statistics.judging import word_of
         >>> word_of(0.01, 0.09, 0.05)
         'right direction, size open'
+        >>> word_of(0.01, 0.04, 0.05), word_of(0.01, 0.04, 0.05, "ten words")
+        ('negligible', 'right direction, smaller than δ')
     """
-    if low >= smallest_effect:
-        return "holds"
-    if high <= -smallest_effect:
-        return "contradicted"
-    if -smallest_effect < low and high < smallest_effect:
-        return "negligible"
-    if low > 0 and smallest_effect <= high:
-        return "right direction, size open"
-    return "undecided"
+    return RULES[rule].word(low, high, smallest_effect)
 
 
 def minimum_detectable_effect(standard_error: float, degrees_of_freedom: float, confidence: float) -> float:
@@ -237,7 +254,7 @@ def judge(evidence: Evidence) -> list[Verdict]:
 def _judged(claim: Claim, evidence: Evidence) -> Verdict:
     test = claim.test(evidence.study)
     draft = Verdict(
-        claim=claim, study=evidence.study, verdict=_NOT_HERE, evidence=test.evidence, notes=test.notes
+        claim=claim, study=evidence.study, verdict=NOT_HERE, evidence=test.evidence, notes=test.notes
     )
     if not test.testable:
         return replace(draft, cause=test.cause)
@@ -251,19 +268,24 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
     scale = _scale_of_arms(test, evidence, windows)
     gates = (
         *(gate(plan, evidence, windows, scale) for plan in test.gates),
-        *(_control(plan, evidence, windows) for plan in test.controls),
+        *(control(plan, evidence, windows, evidence.confidence(test)) for plan in test.controls),
     )
-    parts = (_every_scale if test.rule == "every scale" else _all_parts)(test, evidence, windows, scale)
+    make = _every_scale if test.rule == "every scale" else _all_parts
+    parts = make(test, test.parts, evidence, windows, scale)
     notes, deviations = [*test.notes, *filter(None, [evidence.left_out])], tuple[str, ...]()
     if evidence.why_not:
-        parts = tuple(replace(part, verdict=_NOT_HERE) for part in parts)
+        parts = tuple(replace(part, verdict=NOT_HERE) for part in parts)
         notes += [_SEARCHED] if evidence.located(test) else []
-        word, cause = _NOT_HERE, evidence.why_not
+        word, cause = NOT_HERE, evidence.why_not
     else:
-        word, cause = _whole(test, evidence, gates, parts)
+        draft = _decided(draft, test, evidence, gates, parts)
+        word, cause = draft.verdict, draft.cause
         deviations = (*evidence.plan.deviations, *test.deviations)
     # What intervals leave out is said once.
     cautions = dict.fromkeys(note for part in parts for note in part.estimate.notes)
+    sensitivities = tuple(_sensitivities(test, evidence, windows, scale))
+    if evidence.why_not:
+        sensitivities = tuple(replace(part, verdict=NOT_HERE) for part in sensitivities)
     return replace(
         draft,
         verdict=word,
@@ -272,6 +294,8 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
         gates=gates,
         notes=(*notes, *cautions, *null_notes(parts)),
         deviations=deviations,
+        differences=tuple(_differences(test, parts, evidence)),
+        sensitivities=sensitivities,
     )
 
 
@@ -293,7 +317,7 @@ def null_notes(parts: Sequence[Part]) -> list[str]:
 
 def _scale_of_arms(test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window]) -> str | None:
     """Of a claim about two arms, the smallest scale of both that passes the gates; None for all scales."""
-    arms = {arm for part in test.parts if part.minus_arm is not None for arm in part.arms}
+    arms = {arm for part in test.parts if len(part.arm_weights) > 1 for arm in part.arm_weights}
     if not arms:
         return None
     scales = [set(evidence.scales(arm)) for arm in arms]
@@ -305,15 +329,28 @@ def _scale_of_arms(test: ClaimTest, evidence: Evidence, windows: Mapping[str, Wi
 
 
 def _part(
-    contrast: Contrast, estimate: Estimate, evidence: Evidence, *, title: str = "", scale: str = ""
+    contrast: Contrast,
+    estimate: Estimate,
+    evidence: Evidence,
+    *,
+    title: str = "",
+    scale: str = "",
+    plan: PartPlan | None = None,
 ) -> Part:
-    word = word_of(estimate.ci_low, estimate.ci_high, contrast.smallest_effect)
+    ends, effect = (estimate.ci_low, estimate.ci_high), contrast.smallest_effect
+    no_opposite = plan is not None and plan.asks == "no opposite effect"
+    word = evidence.claims.decides.word(*ends, effect, no_opposite=no_opposite)
     if math.isnan(estimate.value):
-        word = _NOT_HERE
+        word = NOT_HERE
     elif evidence.plan.confirmatory_seeds and _has_one_seed(estimate):
         word = "undecided"
     return Part(
-        contrast=contrast, estimate=estimate, verdict=word, title=title or contrast.title, scale=scale
+        contrast=contrast,
+        estimate=estimate,
+        verdict=word,
+        title=title or ", ".join(filter(None, [contrast.title, plan.readout if plan else ""])),
+        scale=scale,
+        readout=plan.readout if plan else "",
     )
 
 
@@ -323,39 +360,89 @@ def _has_one_seed(estimate: Estimate) -> bool:
 
 
 def _all_parts(
-    test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window], scale: str | None
+    test: ClaimTest,
+    plans: Sequence[PartPlan],
+    evidence: Evidence,
+    windows: Mapping[str, Window],
+    scale: str | None,
+    *,
+    items_fixed: bool = False,
 ) -> tuple[Part, ...]:
     parts = []
-    for plan in test.parts:
-        estimate = _combined(evidence.part(plan, windows, scale), evidence, plan)
+    for plan in plans:
+        runs = evidence.part(plan, windows, scale)
+        if items_fixed:
+            runs = [replace(run, influence=_FIXED) for run in runs]
+        estimate = _combined(runs, evidence, plan, test)
         if test.observers:
             estimate = evidence.with_people(estimate, plan.contrast.endpoint)
-        parts.append(_part(plan.contrast, estimate, evidence, scale=scale or ""))
+        parts.append(_part(plan.contrast, estimate, evidence, scale=scale or "", plan=plan))
     return tuple(parts)
 
 
-def _combined(runs: Sequence[RunContrast], evidence: Evidence, plan: PartPlan) -> Estimate:
+def _combined(runs: Sequence[RunContrast], evidence: Evidence, plan: PartPlan, test: ClaimTest) -> Estimate:
     """The estimate over runs; without any, the cause."""
+    confidence = evidence.confidence(test)
     if runs:
-        return combine(runs, evidence.confidence)
-    cause = f"no scale and seed has runs of both arms ({', '.join(arm or 'main' for arm in plan.arms)})"
-    missing = next((arm for arm in plan.arms if not evidence.runs(arm)), None)
+        return evidence.combined(runs, confidence)
+    arms = list(plan.arm_weights)
+    cause = f"no scale and seed has runs of {_all_arms(arms)}"
+    missing = next((arm for arm in arms if not evidence.runs(arm)), None)
     if missing is not None:
         cause = f"no run of the arm {missing!r} counts" if missing else "no run of the main arm counts"
-    return Estimate(value=math.nan, confidence_level=evidence.confidence, cause=cause)
+    return Estimate(value=math.nan, confidence_level=confidence, cause=cause)
+
+
+def _all_arms(arms: Sequence[str]) -> str:
+    return f"{'both' if len(arms) == 2 else 'all'} arms ({', '.join(arm or 'main' for arm in arms)})"
+
+
+def _differences(test: ClaimTest, parts: Sequence[Part], evidence: Evidence) -> Iterator[Difference]:
+    """Of two readouts, each contrast of the first minus the one of the second at the same place."""
+    if len(test.readouts) < 2:
+        return
+    first, second = ([part for part in parts if part.readout == name] for name in test.readouts)
+    for one, other in zip(first, second, strict=False):
+        runs = weighted([one.estimate.runs, other.estimate.runs], [1.0, -1.0])
+        title = f"{one.contrast.title}: {one.readout} - {other.readout}"
+        yield Difference(title=title, estimate=evidence.combined(runs, evidence.confidence(test)))
+
+
+def _sensitivities(
+    test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window], scale: str | None
+) -> Iterator[Part]:
+    for one in test.sensitivities:
+        plans = [_changed(plan, one) for plan in test.parts if one.readout in ("", plan.readout)]
+        moved = {name: replace(windows[name], shift=by) for name, by in one.shift.items()}
+        parts = _all_parts(test, plans, evidence, {**windows, **moved}, scale, items_fixed=one.items_fixed)
+        for part in parts:
+            yield replace(part, title=f"{one.title}: {part.title}")
+
+
+def _changed(plan: PartPlan, by: Sensitivity) -> PartPlan:
+    weights: dict[str, float] = {}
+    for name, weight in plan.contrast.weights.items():
+        name = by.windows.get(name, name)
+        weights[name] = weights.get(name, 0.0) + weight
+    endpoint = by.endpoint or plan.contrast.endpoint
+    return replace(plan, contrast=replace(plan.contrast, endpoint=endpoint, weights=weights))
 
 
 def _every_scale(
-    test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window], _: str | None
+    test: ClaimTest,
+    plans: Sequence[PartPlan],
+    evidence: Evidence,
+    windows: Mapping[str, Window],
+    _: str | None,
 ) -> tuple[Part, ...]:
     """The contrast over all scales, at each scale, and between any two scales.
 
     The variance between seeds is pooled within scales. A difference of two scales has δ = half of the pooled effect; it
     is negligible if its interval lies inside.
     """
-    (plan,) = test.parts
+    (plan,) = plans
     contrast, runs = plan.contrast, evidence.part(plan, windows)
-    pooled = _combined(runs, evidence, plan)
+    pooled = _combined(runs, evidence, plan, test)
     parts = [_part(contrast, pooled, evidence, title=f"{contrast.title}, all scales")]
     scales = evidence.scales(plan.arm)
     if math.isnan(pooled.value) or len(scales) < 2:
@@ -363,7 +450,7 @@ def _every_scale(
 
     def weighted(weights: Mapping[str, float]) -> Estimate:
         """A weighted sum of scales; its seeds and scales are those that have a weight."""
-        estimate = combine(runs, evidence.confidence, scales=weights)
+        estimate = evidence.combined(runs, evidence.confidence(test), scales=weights)
         return replace(
             estimate,
             n_seeds=sum(run.scale in weights for run in runs),
@@ -380,6 +467,40 @@ def _every_scale(
     return tuple(parts)
 
 
+def _decided(
+    draft: Verdict, test: ClaimTest, evidence: Evidence, gates: Sequence[Gate], parts: Sequence[Part]
+) -> Verdict:
+    """The verdict with its word and its cause: of the readouts together, if there are two."""
+    if len(test.readouts) < 2:
+        word, cause = _whole(test, evidence, gates, parts)
+        return replace(draft, verdict=word, cause=cause)
+    found = []
+    for name in test.readouts:
+        conditions = [one for one in gates if one.readout in ("", name)]
+        own = [part for part in parts if part.readout == name]
+        word, cause = _whole(test, evidence, conditions, own)
+        found.append(Readout(name=name, verdict=word, cause=cause))
+    return replace(_of_readouts(draft, *found), readouts=tuple(found))
+
+
+def _of_readouts(draft: Verdict, first: Readout, second: Readout) -> Verdict:
+    """What two readouts say together, by the words of both."""
+    causes = [f"{one.name}: {one.cause}" for one in (first, second) if one.cause]
+    draft = replace(draft, cause="; ".join(dict.fromkeys(causes)))
+    if first.verdict == second.verdict:
+        return replace(draft, verdict=first.verdict)
+    # From the one that decides most to the one that decides least.
+    ranks = {word: rank for rank, word in enumerate((*UNDECIDED[::-1], *reversed(NO_VERDICT)), 1)}
+    decided, silent = sorted((first, second), key=lambda one: ranks.get(one.verdict, 0))
+    if silent.verdict not in ranks:
+        return replace(draft, verdict=weaker(first.verdict, second.verdict))
+    if {first.verdict, second.verdict} <= set(UNDECIDED):
+        return replace(draft, verdict="undecided")
+    if decided.verdict in NO_VERDICT:
+        return replace(draft, verdict=GATE_FAILED)
+    return replace(draft, verdict=decided.verdict, by=decided.name, other=silent.verdict)
+
+
 def _whole(
     test: ClaimTest, evidence: Evidence, gates: Sequence[Gate], parts: Sequence[Part]
 ) -> tuple[Word, str]:
@@ -389,55 +510,52 @@ def _whole(
         return "undecided", (
             f"{counted(n_runs, 'independent run')}; results are only descriptive below {test.fewest_runs}"
         )
-    for passed, word in ((None, _NOT_HERE), (False, _GATE_FAILED)):
+    for passed, word in ((None, NOT_HERE), (False, GATE_FAILED)):
         for condition in gates:
             if condition.passed is passed:
                 return word, f"{condition.title}: {condition.words}"
     if test.rule == "every scale":
-        return _same_at_every_scale(parts)
+        return _same_at_every_scale(parts, evidence)
     if test.rule == "first part first":
         first = [part for part in parts if part.contrast.endpoint == parts[0].contrast.endpoint]
         failed = next((part for part in first if part.verdict != "holds"), None)
-        if failed and not any(part.verdict == _NOT_HERE for part in first):
+        if failed and not any(part.verdict == NOT_HERE for part in first):
             return (
                 "undecided",
                 f"{failed.title}: {failed.verdict}; the other parts require this one to hold",
             )
-    return _together(parts)
+    return _together(parts, evidence)
 
 
-def _together(parts: Sequence[Part]) -> tuple[Word, str]:
-    """All parts must hold; one that is negligible or contradicted is enough against the claim."""
-    by_word: dict[Word, Part] = {}  # the first part with each word
-    for part in parts:
-        by_word.setdefault(part.verdict, part)
-    for word in _AGAINST:
-        if word in by_word:
-            return word, by_word[word].title if len(parts) > 1 else ""
-    for word in (_NOT_HERE, "undecided"):
-        if word in by_word:
-            return word, _cause_of(by_word[word])
-    return ("holds" if set(by_word) == {"holds"} else _SIZE_OPEN), ""
+def _together(parts: Sequence[Part], evidence: Evidence) -> tuple[Word, str]:
+    """All parts must hold; one that speaks against the claim is enough."""
+    rule = evidence.claims.decides
+    word, deciding = together([part.verdict for part in parts], rule)
+    part = next(part for part in parts if part.verdict == deciding)
+    if deciding in rule.against:
+        said = f"{part.title}: {deciding}" if word != deciding else part.title
+        return word, said if len(parts) > 1 else ""
+    return word, _cause_of(part) if deciding in (NOT_HERE, *UNDECIDED) else ""
 
 
 def _cause_of(part: Part) -> str:
     cause = part.estimate.cause
-    if not cause and part.verdict == "undecided" and _has_one_seed(part.estimate):
+    if not cause and part.verdict in UNDECIDED and _has_one_seed(part.estimate):
         cause = "one seed: the variance between seeds is unknown"
     return f"{part.title}: {cause}" if cause else ""
 
 
-def _same_at_every_scale(parts: Sequence[Part]) -> tuple[Word, str]:
+def _same_at_every_scale(parts: Sequence[Part], evidence: Evidence) -> tuple[Word, str]:
     """The effect has its direction at every scale, and no two scales differ by more than half of it."""
     pooled, *rest = parts
-    if pooled.verdict == _NOT_HERE:
-        return _NOT_HERE, _cause_of(pooled)
+    if pooled.verdict == NOT_HERE:
+        return NOT_HERE, _cause_of(pooled)
     if not rest:
-        return _NOT_HERE, "the tables have one scale"
+        return NOT_HERE, "the tables have one scale"
     scales = [part for part in rest if part.scale]
     differences = [part for part in rest if not part.scale]
-    word, cause = _together(scales)
-    if word in _AGAINST:
+    word, cause = _together(scales, evidence)
+    if word in evidence.claims.decides.against:
         return word, cause
     if not all(part.estimate.ci_low > 0 for part in scales):
         return "undecided", cause
@@ -448,107 +566,3 @@ def _same_at_every_scale(parts: Sequence[Part]) -> tuple[Word, str]:
     if all(part.verdict == "negligible" for part in differences):
         return "holds", ""
     return _SIZE_OPEN, "the effect has its direction at every scale; how much the scales differ is open"
-
-
-def gate(plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], scale: str | None = None) -> Gate:
-    """A gate in all runs of the main arm that count; each of them must pass."""
-    runs = evidence.runs(scale=scale)
-    causes = {run: _failure(plan, evidence, windows, members) for run, members in runs.items()}
-    missing = [run for run, cause in causes.items() if cause is None]
-    if missing or not runs:
-        where = f" in {missing[0]}" if 0 < len(missing) < len(runs) else ""
-        name = f"{plan.endpoint.benchmark} {plan.endpoint.metric}"
-        return Gate(title=plan.title, passed=None, words=f"not measured{where}: {name}")
-    failures = [f"{run}: {cause}" for run, cause in causes.items() if cause]
-    if failures:
-        more = f", and in {counted(len(failures) - 1, 'other run')}" if len(failures) > 1 else ""
-        return Gate(title=plan.title, passed=False, words=f"failed in {failures[0]}{more}")
-    return Gate(title=plan.title, passed=True, words=f"passed in {counted(len(runs), 'run')}")
-
-
-def _failure(
-    plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], run: Sequence[Trajectory]
-) -> str | None:
-    """Why a run does not pass; empty if it does, None if the number was not measured."""
-    if plan.rule == "common conditions":
-        return _too_few(plan, run)
-    (values,) = evidence.values(plan.endpoint, [run[0].run])
-    if values.cause:
-        return None
-    for name in plan.windows:
-        weights, note = place(windows[name], evidence.places[values.run])
-        if not weights:
-            return note
-        if cause := _closes(plan, values, weights):
-            return f"{cause} ({name})"
-    return ""
-
-
-def _too_few(plan: GatePlan, run: Sequence[Trajectory]) -> str | None:
-    """Compare the number of conditions, or of levels, at which the number is defined in all revisions of a run."""
-    varied = ("condition", "parameter") if plan.endpoint.condition == "" else ("parameter",)
-    fitting = [trajectory for trajectory in run if plan.endpoint.names(trajectory, but=varied)]
-    if not fitting:
-        return None
-    revisions = {revision for one in fitting for revision in one.points["revision"]}
-    separate = [one for one in fitting if one.condition or one.level is not None]
-    n = sum(set(one.usable["revision"]) == revisions for one in separate)
-    return "" if n >= plan.at_least else f"{n} of at least {plan.at_least:g} are common to all revisions"
-
-
-def _closes(plan: GatePlan, values: RunValues, revisions: Mapping[str, float]) -> str:
-    """Why a window does not pass: a value is not interpretable, or the mean is too low; empty if it passes."""
-    if plan.rule == "interpretable":
-        for revision in revisions:
-            if revision not in values.readings:
-                return f"not measured at {revision}"
-            if cause := values.readings[revision].cause:
-                return f"{cause} at {revision}"
-        return ""
-    weights = np.array(list(revisions.values()))
-    mean = float(values.values.reindex(list(revisions)).to_numpy() @ weights)
-    if math.isnan(mean):
-        return "no value"
-    for title, level in _levels(plan, values):
-        if math.isnan(level):
-            return f"{title} was not measured"
-        if plan.rule == "above chance" and not mean >= plan.at_least * level:
-            return f"{mean:.3g} is below {plan.at_least:g} times chance, {plan.at_least * level:.3g}"
-        if plan.rule == "above baseline" and not mean > level:
-            return f"{mean:.3g} is not above {title}, {level:.3g}"
-        if plan.rule == "above null" and not values.beats_null(mean):
-            return f"{mean:.3g} is no better than {title}, {level:.3g}"
-    return ""
-
-
-def _levels(plan: GatePlan, values: RunValues) -> Iterator[tuple[str, float]]:
-    """The chance level, the null, or the baselines, that the endpoint's values refer to."""
-    if plan.rule == "above null":
-        yield values.null
-        return
-    wanted = {"": "chance"} if plan.rule == "above chance" else dict.fromkeys(plan.baselines, "baseline")
-    references = [reference for part in values.parts for reference in part.references]
-    for name, role in wanted.items():
-        fitting = [one for one in references if one.role == role and name in ("", one.reference)]
-        if not fitting:
-            yield name or role, math.nan
-        for one in fitting:
-            yield one.reference_terms.title, float(one.points["value"].mean())
-
-
-def _control(plan: PartPlan, evidence: Evidence, windows: Mapping[str, Window]) -> Gate:
-    """Whether a control arm shows what it must, by the interval of its contrast."""
-    title = plan.contrast.title
-    if not evidence.runs(plan.arm):
-        return Gate(title=title, passed=None, words=f"not measured: no run of the arm {plan.arm!r}")
-    estimate = combine(evidence.part(plan, windows), evidence.confidence)
-    low, high = estimate.ci_low, estimate.ci_high
-    if math.isnan(low):
-        return Gate(
-            title=title, passed=None, words=f"not measured: {estimate.cause or 'there is no interval'}"
-        )
-    words = f"{estimate.value:.3f} [{low:.3f}, {high:.3f}]"
-    limit = plan.contrast.smallest_effect if plan.expects == "no effect" else 0.0
-    if low < limit <= high:
-        return Gate(title=title, passed=None, words=f"not decided: {words}")
-    return Gate(title=title, passed=high < limit, words=words)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.statistics.claims import ClaimTest, PartPlan
-from hf_clipdyn.statistics.contrasts import Estimate, combine
+from hf_clipdyn.statistics.contrasts import Estimate
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import Trajectory
@@ -68,7 +68,7 @@ def specifications(
     plan = next((plan for plan in test.parts if plan.contrast == part.contrast), None)
     if plan is None or (test.rule == "every scale" and scale):
         return []
-    runs = [run for arm in plan.arms for run in evidence.runs(arm, scale=scale).values()]
+    runs = [run for arm in plan.arm_weights for run in evidence.runs(arm, scale=scale).values()]
     windows = evidence.windows(test)
     choices = [
         _endpoints(plan, runs),
@@ -82,7 +82,7 @@ def specifications(
         endpoint = replace(endpoint, levels=levels)
         chosen = replace(plan, contrast=replace(plan.contrast, endpoint=endpoint))
         contrasts = evidence.part(chosen, windows, scale, places)
-        estimate = combine(contrasts, evidence.confidence)
+        estimate = evidence.combined(contrasts, evidence.confidence(test))
         if not math.isnan(estimate.value):
             words = _endpoint_words(endpoint, evidence) | {"level": level, "window": window, "axis": axis}
             curve.append(Specification(choices=words, estimate=estimate, registered=is_registered))

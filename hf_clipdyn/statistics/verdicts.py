@@ -2,10 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -20,7 +21,15 @@ from hf_clipdyn.results.row import arrow_schema, column
 from hf_clipdyn.statistics.claims import read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import Estimate
 from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect, Evidence, read_evidence
-from hf_clipdyn.statistics.judging import Gate, Part, Verdict, judge, minimum_detectable_effect, word_of
+from hf_clipdyn.statistics.judging import (
+    Difference,
+    Gate,
+    Part,
+    Verdict,
+    judge,
+    minimum_detectable_effect,
+    word_of,
+)
 
 __all__ = [
     "SCHEMA",
@@ -45,7 +54,9 @@ class VerdictRow:
     claim: int = column("Number of the claim.")
     title: str = column("The claim in words.")
     study: str = column("Study whose tests were applied, from the claims' file.")
-    verdict: str = column("Verdict on the whole claim.")
+    verdict: str = column(
+        "Verdict on the whole claim; with two readouts, of which one decides nothing, also which one does."
+    )
     cause: str = column(
         "Reason for the verdict, if a gate failed, the claim is not testable, or a part decides against it.",
         default="",
@@ -55,10 +66,23 @@ class VerdictRow:
         "Whether all gates and control arms passed; null if one was not measured, or if there are none.",
         default=None,
     )
-    gates: str = column("JSON list of the gates and control arms: title, passed, words.", default="[]")
-    part: int = column("Number of the part, from 1; 0 for a claim without parts.", default=0)
+    gates: str = column(
+        "JSON list of the gates and control arms: title, passed, words; readout, if it concerns one.",
+        default="[]",
+    )
+    part: int = column(
+        "Number of the part, from 1; 0 for a claim without parts. Differences of readouts and sensitivities go on.",
+        default=0,
+    )
+    role: str = column(
+        "`contrast`: a registered part. `difference`: the same part by the first readout minus by the second. "
+        "`sensitivity`: a part computed in another registered way. Only a `contrast` decides.",
+        default="contrast",
+    )
     part_title: str = column("The part in words.", default="")
-    part_verdict: str = column("Verdict on the part.", default="")
+    part_verdict: str = column("Verdict on the part; empty for a difference of readouts.", default="")
+    readout: str = column("Readout that the part belongs to; empty if the claim has one.", default="")
+    readout_verdict: str = column("Verdict on all parts of this readout.", default="")
     scale: str = column("The only scale of the part; empty for all scales together.", default="")
     value: float = column(
         "The contrast, positive in favour of the claim; NaN if undefined.", default=math.nan
@@ -66,10 +90,16 @@ class VerdictRow:
     ci_low: float = column("Lower end of the contrast's interval.", default=math.nan)
     ci_high: float = column("Upper end of the contrast's interval.", default=math.nan)
     confidence_level: float = column(
-        "Confidence level of the interval: 1 - α/k for the k claims that the study tests.", default=math.nan
+        "Confidence level of the interval: 1 - α/k for the k claims of its family that the study tests.",
+        default=math.nan,
     )
     standard_error: float = column("Standard error of the contrast.", default=math.nan)
-    degrees_of_freedom: float = column("Degrees of freedom of Student's t.", default=math.nan)
+    degrees_of_freedom: float = column("Degrees of freedom of Student's t, of the seeds.", default=math.nan)
+    item_error: float = column(
+        "Part of the standard error that comes from the items, if it has a quantile of its own.",
+        default=math.nan,
+    )
+    item_degrees_of_freedom: float = column("Degrees of freedom of that quantile.", default=math.nan)
     smallest_effect: float = column("δ, the smallest effect of interest.", default=math.nan)
     sign: int | None = column(
         "1 if the interval lies above 0 (in favour of the claim), -1 if it lies below 0, 0 if it includes 0; null "
@@ -82,8 +112,9 @@ class VerdictRow:
         default="",
     )
     minimum_detectable_effect: float = column(
-        "Smallest true effect whose interval lies above 0 with a power of about 80 %. With few degrees of freedom the "
-        "power is lower: in 99 % intervals 70 % at 2, 75 % at 4, 79 % at 12.",
+        "Smallest true effect whose interval lies above 0 with a power of 80 %. If all errors share one quantile, it "
+        "is approximate: with few degrees of freedom the power is lower, in 99 % intervals 70 % at 2, 75 % at 4, 79 % "
+        "at 12.",
         default=math.nan,
     )
     n_seeds: int = column("Number of runs, or of pairs of runs, that count.", default=0)
@@ -116,8 +147,9 @@ def verdicts(
         show_progress: draw a progress bar if the item errors take longer than two seconds.
 
     Returns:
-        A row for each part of each claim, with the columns of `VerdictRow`. ``verdict`` is one of holds; right
-        direction, size open; negligible; contradicted; undecided; gate failed; not testable here.
+        A row for each part of each claim, with the columns of `VerdictRow`. ``verdict`` is a word of the rule that
+        the file of claims names (`hf_clipdyn.statistics.rules`), by default one of holds; right direction, size open;
+        negligible; contradicted; undecided; gate failed; not testable here.
 
     Raises:
         ConfigError: a file cannot be read, or the tables contain no benchmark of a claim.
@@ -181,15 +213,29 @@ def _rows(verdict: Verdict) -> list[VerdictRow]:
         claim=verdict.claim.number,
         title=verdict.claim.title,
         study=verdict.study,
-        verdict=verdict.verdict,
+        verdict=verdict.decision,
         cause=verdict.cause,
         evidence=verdict.evidence,
         gate=_all_passed(verdict.gates),
-        gates=json.dumps([asdict(gate) for gate in verdict.gates], ensure_ascii=False),
+        gates=json.dumps([_as_json(gate) for gate in verdict.gates], ensure_ascii=False),
         notes=json.dumps(verdict.notes, ensure_ascii=False),
         deviations=json.dumps(verdict.deviations, ensure_ascii=False),
     )
-    return [_with_part(whole, number, part) for number, part in enumerate(verdict.parts, 1)] or [whole]
+    by_readout = {one.name: one.verdict for one in verdict.readouts}
+    rows = [
+        *(_with_part(whole, part, "contrast", by_readout) for part in verdict.parts),
+        *(
+            replace(whole, role="difference", part_title=one.title, **_of_estimate(one.estimate))
+            for one in verdict.differences
+        ),
+        *(_with_part(whole, part, "sensitivity", by_readout) for part in verdict.sensitivities),
+    ]
+    return [replace(row, part=number) for number, row in enumerate(rows, 1)] or [whole]
+
+
+def _as_json(gate: Gate) -> dict[str, Any]:
+    """A gate as in tables; one of the whole claim names no readout, as in tables of the first study."""
+    return {name: value for name, value in asdict(gate).items() if name != "readout" or value}
 
 
 _OF_ESTIMATE = (
@@ -198,19 +244,32 @@ _OF_ESTIMATE = (
 )
 
 
-def _with_part(whole: VerdictRow, number: int, part: Part) -> VerdictRow:
+def _of_estimate(estimate: Estimate) -> dict[str, Any]:
+    """The columns of an estimate."""
+    columns = {name: getattr(estimate, name) for name in _OF_ESTIMATE} | {"part_cause": estimate.cause}
+    items = next((error for error in estimate.errors if error.source == "items"), None)
+    if items is not None:
+        columns |= {
+            "item_error": math.sqrt(items.variance),
+            "item_degrees_of_freedom": float(items.degrees_of_freedom),
+        }
+    return columns
+
+
+def _with_part(whole: VerdictRow, part: Part, role: str, readouts: Mapping[str, str]) -> VerdictRow:
     return replace(
         whole,
-        part=number,
+        role=role,
         part_title=part.title,
         part_verdict=part.verdict,
+        readout=part.readout,
+        readout_verdict=readouts.get(part.readout, ""),
         scale=part.scale,
         smallest_effect=part.contrast.smallest_effect,
         sign=part.sign,
         excludes_delta=part.excludes_delta,
         minimum_detectable_effect=part.minimum_detectable_effect,
-        part_cause=part.estimate.cause,
-        **{name: getattr(part.estimate, name) for name in _OF_ESTIMATE},
+        **_of_estimate(part.estimate),
     )
 
 
@@ -230,14 +289,20 @@ def render(judged: Sequence[Verdict], effects: Sequence[ArmEffect] = ()) -> str:
 
     ``detectable`` is the minimum detectable effect.
     """
-    cells = {id(part): _cells(part, one.words) for one in judged for part in one.parts}
+    cells: dict[int, tuple[str, ...]] = {}
+    for one in judged:
+        rows: list[Part | Difference] = [*one.parts, *one.differences, *one.sensitivities]
+        cells |= {id(row): _cells(row, one.words) for row in rows}
     widths = [max(map(len, texts)) for texts in zip(_HEAD, *cells.values(), strict=True)]
     lines = [_line(_HEAD, widths)]
     for verdict in judged:
         word = verdict.words if verdict.evidence else f"{verdict.words} (a positive control, not evidence)"
         gates = _GATE[_all_passed(verdict.gates)] if verdict.gates else ""
         lines.append(f"{verdict.claim.number} {verdict.claim.title}: {word}{gates}")
-        lines += [_line(cells[id(part)], widths) for part in verdict.parts]
+        lines += [_line(cells[id(part)], widths) for part in (*verdict.parts, *verdict.differences)]
+        if known := [part for part in verdict.sensitivities if math.isfinite(part.estimate.value)]:
+            lines += ["  computed in other ways, which decide nothing"]
+            lines += [_line(cells[id(part)], widths) for part in known]
     lines += ["", *_remarks(judged)]
     if deviations := deviation_lines(judged):
         lines += ["", "Deviations from the registered plan", *deviations]
@@ -248,7 +313,11 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _cells(part: Part, words_of_claim: str) -> tuple[str, ...]:
+def _cells(part: Part | Difference, words_of_claim: str) -> tuple[str, ...]:
+    if isinstance(part, Difference):
+        estimate = part.estimate
+        sizes = str(estimate.n_seeds), str(len(estimate.scales))
+        return f"    {part.title}", _value(estimate), "-", "-", *sizes
     effect = part.minimum_detectable_effect
     return (
         f"    {part.title}" + (f": {part.words}" if part.words != words_of_claim else ""),

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.row import NUMBER_KEY, Role
@@ -190,6 +191,9 @@ class Window:
         untrained: the revision before the first step.
         epochs: the revisions of these whole epochs.
         accuracy: where the run reaches this accuracy: between two revisions, by interpolation.
+        reached: the first revisions from where the run has this accuracy at two revisions in a row.
+        revisions: how many revisions a window at ``reached`` has.
+        shift: by how many revisions the window is moved, to later ones if positive.
     """
 
     name: str
@@ -198,14 +202,19 @@ class Window:
     untrained: bool = False
     epochs: tuple[int, ...] = ()
     accuracy: float | None = None
+    reached: float | None = None
+    revisions: int = 4
+    shift: int = 0
 
     def __post_init__(self) -> None:
         shares = self.start is not None or self.end is not None
-        ways = sum([shares, self.untrained, bool(self.epochs), self.accuracy is not None])
+        accuracies = [one for one in (self.accuracy, self.reached) if one is not None]
+        ways = sum([shares, self.untrained, bool(self.epochs), len(accuracies)])
         where = f"The window {self.name!r}"
         if ways != 1:
             raise ConfigError(
-                f"{where} needs exactly one of start and end, untrained, epochs or accuracy; it has {ways}."
+                f"{where} needs exactly one of start and end, untrained, epochs, accuracy or reached; it has "
+                f"{ways}."
             )
         if shares and not (
             self.start is not None and self.end is not None and 0 <= self.start <= self.end <= 1
@@ -215,8 +224,10 @@ class Window:
             )
         if any(epoch < 0 for epoch in self.epochs):
             raise ConfigError(f"{where} has an epoch below 0.")
-        if self.accuracy is not None and not 0 <= self.accuracy <= 1:
-            raise ConfigError(f"{where} is at an accuracy of {self.accuracy}: give a number from 0 to 1.")
+        if not all(0 <= one <= 1 for one in accuracies):
+            raise ConfigError(f"{where} is at an accuracy of {accuracies[0]}: give a number from 0 to 1.")
+        if self.revisions < 1:
+            raise ConfigError(f"{where} has {self.revisions} revisions: give at least 1.")
 
 
 def align(trajectories: Iterable[Trajectory], *, accuracy: Endpoint | None = None) -> dict[str, pd.DataFrame]:
@@ -293,6 +304,8 @@ def place(window: Window, revisions: pd.DataFrame) -> tuple[Mapping[str, float],
     start, end = window.start or 0, window.end or 0
     if window.accuracy is not None:
         return _at_accuracy(window, window.accuracy, revisions)
+    if window.reached is not None:
+        return _from_accuracy(window, window.reached, revisions)
     if window.untrained:
         inside = np.any([revisions[name] == 0 for name in _CLOCKS], axis=0)
         expected = "has no untrained revision"
@@ -308,10 +321,29 @@ def place(window: Window, revisions: pd.DataFrame) -> tuple[Mapping[str, float],
             return {}, "not all revisions have a known number of samples, steps or epochs"
         inside = (shares >= start - _NEAR) & (shares <= end + _NEAR)
         expected = f"has no revision from {100 * start:g} to {100 * end:g} % of the samples"
-    names = revisions.index[inside]
-    if not len(names):
+    if not inside.any():
         return {}, f"the run {expected} (window {window.name})"
-    return dict.fromkeys(names, 1 / len(names)), ""
+    return _at_places(window, np.flatnonzero(inside), revisions)
+
+
+def _at_places(
+    window: Window, places: NDArray[np.int64], revisions: pd.DataFrame
+) -> tuple[Mapping[str, float], str]:
+    """The revisions at these places of a run, moved by the shift of the window; all weigh the same."""
+    places = places + window.shift
+    if places.min() < 0 or places.max() >= len(revisions):
+        return {}, f"the run has too few revisions (window {window.name})"
+    return dict.fromkeys(revisions.index[places], 1 / len(places)), ""
+
+
+def _from_accuracy(
+    window: Window, accuracy: float, revisions: pd.DataFrame
+) -> tuple[Mapping[str, float], str]:
+    is_reached = revisions["accuracy"].to_numpy() >= accuracy
+    twice = np.flatnonzero(is_reached[:-1] & is_reached[1:])
+    if not len(twice):
+        return {}, f"the run never has an accuracy of {accuracy:g} twice in a row (window {window.name})"
+    return _at_places(window, twice[0] + np.arange(window.revisions), revisions)
 
 
 def _at_accuracy(window: Window, accuracy: float, revisions: pd.DataFrame) -> tuple[Mapping[str, float], str]:

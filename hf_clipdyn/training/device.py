@@ -1,27 +1,32 @@
 """What the machine offers: precision, attention, threads, trackers, and the number of processes."""
 
+import copy
 import ctypes
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list, is_torch_version
+from transformers import AutoModel
 
 from hf_clipdyn import progress
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shorten, shown
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 
 __all__ = [
+    "PLAIN_ATTENTION",
     "CrowdedWarning",
     "attention",
+    "check_attention",
     "check_processes",
     "draws_bars",
     "end_training",
@@ -37,6 +42,9 @@ __all__ = [
 _COMPILER = "inductor"  # torch.compile's own choice
 _M_TRIM_THRESHOLD = -1  # of malloc.h
 _ON_ONE_THREAD = ("micro", "tiny")
+
+PLAIN_ATTENTION = ("eager", "sdpa")
+"""Attention that torch itself computes, on every device."""
 
 
 class CrowdedWarning(UserWarning):
@@ -60,6 +68,40 @@ def draws_bars(config: TrainingConfig) -> bool:
 def attention(device: torch.device, bf16: bool) -> str:
     """The faster attention: eager on a CPU in bfloat16, where it is 1.3 times as fast as sdpa; elsewhere sdpa."""
     return "eager" if device.type == "cpu" and bf16 else "sdpa"
+
+
+def check_attention(name: str, model_config: Any, accelerator: Accelerator) -> None:
+    """Refuse attention that cannot train such a model on this device: a model of one block computes gradients.
+
+    transformers loads kernels from the Hub's organisation ``kernels-community`` only.
+
+    Args:
+        name: what transformers accepts as ``attn_implementation``.
+        model_config: of a CLIP or SigLIP model.
+        accelerator: gives device and precision.
+
+    Raises:
+        ConfigError: it is unknown, not installed, or has no gradients here.
+    """
+    small = copy.deepcopy(model_config)
+    vision, text = small.vision_config, small.text_config
+    vision.num_hidden_layers = text.num_hidden_layers = 1
+    device = accelerator.device
+    try:
+        with torch.random.fork_rng(), torch.device(device), accelerator.autocast():
+            model = AutoModel.from_config(small, attn_implementation=name).train()
+            pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)
+            images = model.get_image_features(pixel_values=pixels).pooler_output
+            input_ids = torch.zeros(2, text.max_position_embeddings, dtype=torch.long)
+            texts = model.get_text_features(input_ids=input_ids).pooler_output
+            (images * texts).float().sum().backward()
+    except Exception as error:  # transformers, torch and kernels have errors of their own
+        cause = shorten(" ".join(str(error).split()), 300).rstrip(".")
+        precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+        raise ConfigError(
+            f"attn_implementation is {shown(name)}, which cannot train this model on {device.type} in {precision} "
+            f"({cause}): give {' or '.join(PLAIN_ATTENTION)}, or leave it out."
+        ) from error
 
 
 def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:

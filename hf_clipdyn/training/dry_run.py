@@ -157,6 +157,7 @@ def dry_run(config: TrainingConfig) -> DryRun | None:
 
 def _measure(session: Session) -> DryRun:
     config, accelerator = session.config, session.accelerator
+    session.check_attention()
     processor = session.given_processor or _stand_in(config.scale, session.loss)
     with torch.device("meta") if session.given_model is None else nullcontext():
         on_meta = session.initial_model(processor).to("meta")

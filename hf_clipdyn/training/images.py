@@ -17,7 +17,7 @@ from hf_clipdyn.data.captioned import MAX_CAPTION
 from hf_clipdyn.data.images import decode_tensor
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
-from hf_clipdyn.preprocess import input_size
+from hf_clipdyn.preprocess import direct_fit, input_size, resized_edge
 
 __all__ = [
     "Augmentation",
@@ -60,6 +60,14 @@ class Augmentation:
         smallest = self.crop_scale_min
         # The shorter side of a crop: the longer one is at most the square's, and at most 4/3 of it.
         return 1 / max(smallest, math.sqrt(0.75 * smallest))
+
+    def edge(self, image_processor: Any) -> int | None:
+        """The shorter edge from which on an image is not enlarged; None if the processor does not resize.
+
+        A JPEG may be decoded at a part of its size if that leaves it this edge (``jpeg_draft``).
+        """
+        resized = resized_edge(image_processor)
+        return None if resized is None else math.ceil(resized * self.room)
 
     def transform(
         self, fit: Callable[[torch.Tensor], torch.Tensor], height: int, width: int
@@ -211,44 +219,32 @@ class DecodedImages(Images):
         dataset: with the column ``image``.
         augmentation: what changes the images.
         image_processor: the model's; without augmentation the pixels are the ones that it gives.
+        jpeg_draft: see `Augmentation.edge`.
     """
 
-    def __init__(self, dataset: datasets.Dataset, augmentation: Augmentation, image_processor: Any) -> None:
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        augmentation: Augmentation,
+        image_processor: Any,
+        *,
+        jpeg_draft: bool = False,
+    ) -> None:
         self._cells = dataset.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
         self.rows, self.broken = np.arange(len(dataset)), np.empty(0, np.int64)
         self.draws = bool(augmentation)
         self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
+        self._at_least = augmentation.edge(image_processor) if jpeg_draft else None
 
     def read(self, row: int) -> torch.Tensor | None:
         with suppress(OSError):
-            return self._transform(decode_tensor(self._cells[row]["image"]))
+            return self._transform(decode_tensor(self._cells[row]["image"], self._at_least))
         return None
 
 
 def fit_of(image_processor: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What an image processor does to (3, any, any) uint8 before it rescales and normalises.
-
-    The two usual ways are done directly, which takes a third of the time of the processor's call: the shortest edge
-    and a crop of the centre (CLIP), or the whole image (SigLIP). Any other processor is called.
-    """
-    height, width = input_size(image_processor)
-    settings = image_processor.to_dict()
-    size = {key: value for key, value in dict(settings.get("size") or {}).items() if value is not None}
-    crops = bool(settings.get("do_center_crop"))
-    plain = settings.get("do_resize") and not settings.get("do_pad") and settings.get("resample") == 3
-    if plain and crops and size.keys() == {"shortest_edge"} and size["shortest_edge"] >= max(height, width):
-        fit: Callable[[torch.Tensor], torch.Tensor] = v2.Compose(
-            [_resize(size["shortest_edge"]), v2.CenterCrop((height, width))]
-        )
-    elif plain and not crops and size.keys() == {"height", "width"}:
-        fit = _resize([height, width])
-    else:
-        fit = _Processed(image_processor)
-    return fit
-
-
-def _resize(size: int | list[int]) -> v2.Resize:
-    return v2.Resize(size, interpolation=InterpolationMode.BICUBIC, antialias=True)
+    """What an image processor does to (3, any, any) uint8 before it rescales and normalises."""
+    return direct_fit(image_processor) or _Processed(image_processor)
 
 
 class _Processed:

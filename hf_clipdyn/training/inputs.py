@@ -17,6 +17,7 @@ from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.captioned import MAX_CAPTION
+from hf_clipdyn.data.load import hub_commit
 from hf_clipdyn.data.pixels import Pixels, decode_pixels, has_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError, readable_size
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
@@ -29,7 +30,8 @@ from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages
 from hf_clipdyn.training.mapped import Captions, MappedSource
 from hf_clipdyn.training.order import DataOrder, DataSet, Streams, run_lengths
 from hf_clipdyn.training.source import Source, Workers, spare_cores
-from hf_clipdyn.training.streamed import Shards, Shuffle, StreamedSource, first_captions
+from hf_clipdyn.training.stream_order import Shuffle
+from hf_clipdyn.training.streamed import Shards, StreamedSource, first_captions
 
 __all__ = ["SOURCES", "Inputs", "enlarged", "prepare_inputs"]
 
@@ -46,13 +48,20 @@ class Inputs(NamedTuple):
     order: DataOrder
 
 
-def _open(config: TrainingConfig) -> Any:
-    """The data set, streamed or not, with the columns ``image`` and ``captions``."""
+def _open(config: TrainingConfig) -> tuple[Any, str | None]:
+    """The data set, streamed or not, with the columns ``image`` and ``captions``; and its commit on the Hub."""
+    commit = hub_commit(config.dataset_name, config.data_dir, config.dataset_revision, config.hub_token)
+    if config.dataset_revision is not None and commit is None:
+        raise ConfigError(
+            f"dataset_revision is {config.dataset_revision!r}, but {config.dataset_name!r} is not a data set on the "
+            "Hub with that revision: correct it, or omit it."
+        )
     dataset = load_dataset(
         config.dataset_name,
         name=config.dataset_config_name,
         data_dir=config.data_dir,
         split=config.train_split,
+        revision=commit,
         token=config.hub_token,
         streaming=config.streaming,
         image_column=config.image_column,
@@ -65,11 +74,11 @@ def _open(config: TrainingConfig) -> Any:
                 f"(it has {', '.join(dataset.column_names)}): "
                 "training needs image and captions; `clipdyn datasets` lists the data sets that have both."
             )
-    return dataset
+    return dataset, commit
 
 
-def _load(config: TrainingConfig) -> datasets.Dataset:
-    dataset = _open(config)
+def _load(config: TrainingConfig) -> tuple[datasets.Dataset, str | None]:
+    dataset, commit = _open(config)
     if config.validation_size >= len(dataset):
         raise ConfigError(
             f"validation_size is {config.validation_size}, but the split {config.train_split!r} has {len(dataset)} "
@@ -78,7 +87,7 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
     kept = len(dataset) - config.validation_size
     if config.max_train_samples is not None:
         kept = min(kept, config.max_train_samples)
-    return dataset.select(range(kept))
+    return dataset.select(range(kept)), commit
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,8 @@ class _Preparation:
         """The entry ``streamed``: see `StreamedSource`."""
         config = self.config
         assert config.samples_per_epoch is not None, "checked by the configuration"
-        shards = Shards(_open(config), config.dataset_name)
+        dataset, commit = _open(config)
+        shards = Shards(dataset, config.dataset_name)
         processor = self._processor(lambda: first_captions(shards, _TOKENIZER_CAPTIONS))
         source = StreamedSource(
             shards,
@@ -109,6 +119,7 @@ class _Preparation:
             folder=output_folder(config) / "shards",
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
+            jpeg_draft=config.jpeg_draft,
         )
         streams = Streams(
             names=tuple(shards.names),
@@ -120,7 +131,7 @@ class _Preparation:
             streams_per_process=source.streams,
             processes=self.accelerator.num_processes,
         )
-        return Inputs(source, processor, "streamed", self._order("streamed", source, streams=streams))
+        return Inputs(source, processor, "streamed", self._order("streamed", source, commit, streams=streams))
 
     def by_row(self) -> Inputs:
         """The entries ``cached`` and ``decoded``: see `MappedSource`. By default the size of the data decides."""
@@ -131,7 +142,7 @@ class _Preparation:
             else self.given.image_processor
         )
         with self.accelerator.main_process_first():
-            dataset = _load(config)
+            dataset, commit = _load(config)
             larger = enlarged(image_processor, augmentation.room)
             cache_size = len(dataset) * 3 * math.prod(input_size(larger))
             reading = config.reading or ("cached" if cache_size <= _LARGEST_CACHE else "decoded")
@@ -141,7 +152,7 @@ class _Preparation:
                     self._decode(dataset, larger, cache_size), augmentation, image_processor
                 )
             else:
-                images = DecodedImages(dataset, augmentation, image_processor)
+                images = DecodedImages(dataset, augmentation, image_processor, jpeg_draft=config.jpeg_draft)
         captions = [[text for text in texts or () if text is not None] for texts in dataset["captions"][:]]
         processor = self._processor(lambda: itertools.chain.from_iterable(captions))
         tokens = Captions.tokenise(captions, processor.tokenizer)
@@ -160,6 +171,7 @@ class _Preparation:
         order = self._order(
             reading,
             source,
+            commit,
             dataset,
             caption_counts=run_lengths(tokens.counts),
             left_out=tuple(images.broken.tolist()),
@@ -167,7 +179,12 @@ class _Preparation:
         return Inputs(source, processor, reading, order)
 
     def _order(
-        self, reading: str, source: Source, dataset: datasets.Dataset | None = None, **known: Any
+        self,
+        reading: str,
+        source: Source,
+        commit: str | None,
+        dataset: datasets.Dataset | None = None,
+        **known: Any,
     ) -> DataOrder:
         """The order of the data, before any epoch."""
         config = self.config
@@ -175,7 +192,7 @@ class _Preparation:
         name = (
             path.resolve().name if path.exists() else config.dataset_name
         )  # a path of this machine is private
-        data = DataSet(name, config.dataset_config_name, config.train_split)
+        data = DataSet(name, config.dataset_config_name, config.train_split, commit)
         if dataset is not None:
             column = "image_id" if "image_id" in dataset.column_names else None
             data = replace(data, fingerprint=dataset._fingerprint, rows=len(dataset), id_column=column)
@@ -214,10 +231,11 @@ class _Preparation:
     def _decode(self, dataset: datasets.Dataset, image_processor: Any, cache_size: int) -> Pixels:
         """The pixels of all images; says beforehand how much of the disk they take, unless they are decoded already."""
         is_main, cache_dir = self.accelerator.is_main_process, self.config.cache_dir
+        at_least = Augmentation().edge(image_processor) if self.config.jpeg_draft else None
         if (
             is_main
             and not self.config.quiet
-            and not has_pixels(dataset, image_processor, cache_dir=cache_dir)
+            and not has_pixels(dataset, image_processor, cache_dir=cache_dir, at_least=at_least)
         ):
             folder = cache_folder("pixels", cache_dir)
             say(
@@ -227,6 +245,7 @@ class _Preparation:
             dataset,
             image_processor,
             cache_dir=cache_dir,
+            at_least=at_least,
             desc="decoding",
             disable_tqdm=not (is_main and draws_bars(self.config)),
         )

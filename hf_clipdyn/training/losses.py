@@ -73,6 +73,9 @@ class Loss(ABC):
     Attributes:
         name: value of ``--loss``.
         model_type: architecture of the model that is built for the loss: ``clip`` or ``siglip``.
+        chunk: rows of similarities that are in memory at once, value of ``--loss_chunk``; None: all of them. A loss
+            that reads it says so with `in_chunks`.
+        in_chunks: whether the loss can be computed in chunks.
 
     Examples:
         >>> import torch
@@ -90,6 +93,9 @@ class Loss(ABC):
 
     name: ClassVar[str]
     model_type: ClassVar[str] = "clip"
+    in_chunks: ClassVar[bool] = False
+
+    chunk: int | None = None
 
     @abstractmethod
     def __call__(self, features: Features) -> torch.Tensor:
@@ -112,17 +118,26 @@ class Contrastive(Loss):
     """
 
     name = "contrastive"
+    in_chunks = True
 
     def __call__(self, features: Features) -> torch.Tensor:
         images = F.normalize(features.images.float(), dim=-1)
         texts = F.normalize(features.texts.float(), dim=-1)
         rank, world = _rank_and_world()
+        target = rank * len(images) + torch.arange(len(images), device=images.device)
         # bfloat16 holds three digits, too few for a softmax over a large batch.
         with torch.autocast(images.device.type, enabled=False):
             scale = features.scale.float()
+            if self.chunk is not None:
+                rows = _cross_entropy_in_chunks(
+                    images, gather_with_gradient(texts), scale, target, self.chunk
+                )
+                columns = _cross_entropy_in_chunks(
+                    texts, gather_with_gradient(images), scale, target, self.chunk
+                )
+                return mean_over_processes((rows + columns) / 2)
             rows = scale * images @ gather_with_gradient(texts).T
             columns = rows.T if world == 1 else scale * texts @ gather_with_gradient(images).T
-        target = rank * len(images) + torch.arange(len(images), device=images.device)
         return mean_over_processes((F.cross_entropy(rows, target) + F.cross_entropy(columns, target)) / 2)
 
 
@@ -142,6 +157,7 @@ class Sigmoid(Loss):
 
     name = "sigmoid"
     model_type = "siglip"
+    in_chunks = True
 
     def __call__(self, features: Features) -> torch.Tensor:
         """The loss of the whole batch, in every process; a model without a bias counts as one whose bias is 0."""
@@ -150,7 +166,9 @@ class Sigmoid(Loss):
         scale = features.scale.float()
         bias = torch.zeros_like(scale) if features.bias is None else features.bias.float()
         with torch.autocast(images.device.type, enabled=False):
-            part: torch.Tensor = _SigmoidRing.apply(images, texts, scale, bias)  # type: ignore[no-untyped-call]
+            part: torch.Tensor = _SigmoidRing.apply(  # type: ignore[no-untyped-call]
+                images, texts, scale, bias, self.chunk or len(images)
+            )
         return mean_over_processes(part)
 
 
@@ -172,6 +190,7 @@ class ClassCrossEntropy(Loss):
     """
 
     name = "class_cross_entropy"
+    in_chunks = True
 
     def __call__(self, features: Features) -> torch.Tensor:
         """The loss of the whole batch, in every process.
@@ -186,10 +205,14 @@ class ClassCrossEntropy(Loss):
         images = F.normalize(features.images.float(), dim=-1)
         texts = gather_with_gradient(F.normalize(features.texts.float(), dim=-1))
         classes, first = _classes(gather_with_gradient(features.captions))
-        with torch.autocast(images.device.type, enabled=False):
-            logits = features.scale.float() * images @ texts[first].T
         rank, _ = _rank_and_world()
         own = classes[rank * len(images) : (rank + 1) * len(images)]
+        with torch.autocast(images.device.type, enabled=False):
+            scale = features.scale.float()
+            if self.chunk is not None:
+                part = _cross_entropy_in_chunks(images, texts[first], scale, own, self.chunk)
+                return mean_over_processes(part)
+            logits = scale * images @ texts[first].T
         return mean_over_processes(F.cross_entropy(logits, own))
 
 
@@ -203,22 +226,82 @@ def _classes(captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return classes.to(captions.device), first.to(captions.device)
 
 
-def _sigmoid_loss(
-    images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor, *, matching: bool
-) -> torch.Tensor:
-    """Sum over all pairs of -ln sigmoid(z (scale x·y + bias)), divided by the number of images.
+class _CrossEntropyInChunks(torch.autograd.Function):
+    """The mean cross entropy of similarities ``scale * rows @ columns.T``, some rows at a time.
 
-    z is 1 on the diagonal if the texts are ``matching``, that is text i belongs to image i; it is -1 everywhere else.
+    The gradients are computed in the forward pass, while the similarities of a chunk are there. With autograd, the
+    similarities of all chunks would be kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: torch.Tensor,
+        columns: torch.Tensor,
+        scale: torch.Tensor,
+        target: torch.Tensor,
+        chunk: int,
+    ) -> torch.Tensor:
+        total, of_rows = rows.new_zeros(()), []
+        of_columns, of_scale = torch.zeros_like(columns), torch.zeros_like(scale)
+        for some, wanted in zip(torch.split(rows, chunk), torch.split(target, chunk), strict=True):
+            leaves = [x.detach().requires_grad_() for x in (some, columns, scale)]
+            with torch.enable_grad():
+                logits = leaves[2] * leaves[0] @ leaves[1].T
+                value = F.cross_entropy(logits, wanted, reduction="sum") / len(rows)
+            parts = torch.autograd.grad(value, leaves)
+            total += value.detach()
+            of_rows.append(parts[0])
+            of_columns += parts[1]
+            of_scale += parts[2]
+        ctx.save_for_backward(torch.cat(of_rows), of_columns, of_scale)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return *(upstream[0] * gradient for gradient in ctx.saved_tensors), None, None
+
+
+def _cross_entropy_in_chunks(
+    rows: torch.Tensor, columns: torch.Tensor, scale: torch.Tensor, target: torch.Tensor, chunk: int
+) -> torch.Tensor:
+    """The mean over n rows of the cross entropy of the similarities with m columns; memory grows with n + chunk x m.
+
+    Args:
+        rows: (n, dim).
+        columns: (m, dim).
+        scale: scalar factor of the similarities.
+        target: (n,) int64, the column that belongs to each row.
+        chunk: rows whose similarities are in memory at once.
+    """
+    part: torch.Tensor = _CrossEntropyInChunks.apply(  # type: ignore[no-untyped-call]
+        rows, columns, scale, target, chunk
+    )
+    return part
+
+
+def _sigmoid_loss(
+    images: torch.Tensor,
+    texts: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    *,
+    matching: int | None,
+) -> torch.Tensor:
+    """Sum over all pairs of -ln sigmoid(z (scale x·y + bias)).
+
+    z is 1 for image i and text ``matching`` + i, which belong together, and -1 for all other pairs; None: no pair
+    belongs together.
     """
     logits = scale * images @ texts.T + bias
     signs = torch.full_like(logits, -1.0)
-    if matching:
-        signs.fill_diagonal_(1.0)
-    return -F.logsigmoid(signs * logits).sum() / len(images)
+    if matching is not None:
+        signs[:, matching:].fill_diagonal_(1.0)
+    return -F.logsigmoid(signs * logits).sum()
 
 
 class _SigmoidRing(torch.autograd.Function):
-    """`_sigmoid_loss` of this process's images with the texts of all processes.
+    """`_sigmoid_loss` of this process's images with the texts of all processes, divided by the number of images.
 
     The gradients are computed in the forward pass, while another process's texts are here. The texts' gradient travels
     with them and is complete when they are back. With autograd, every process would keep all texts and logits.
@@ -226,28 +309,36 @@ class _SigmoidRing(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
+        ctx: Any,
+        images: torch.Tensor,
+        texts: torch.Tensor,
+        scale: torch.Tensor,
+        bias: torch.Tensor,
+        chunk: int,
     ) -> torch.Tensor:
         _, world = _rank_and_world()
         total = images.new_zeros(())
         of_images, of_scale, of_bias = (torch.zeros_like(x) for x in (images, scale, bias))
         visiting, of_visiting = texts, torch.zeros_like(texts)
         for turn in range(world):
-            leaves = [x.detach().requires_grad_() for x in (images, visiting, scale, bias)]
-            with torch.enable_grad():
-                value = _sigmoid_loss(*leaves, matching=turn == 0)
-            parts = torch.autograd.grad(value, leaves)
-            total += value.detach()
-            for gradient, part in zip((of_images, of_visiting, of_scale, of_bias), parts, strict=True):
-                gradient += part
+            for first in range(0, len(images), chunk):
+                rows = slice(first, first + chunk)
+                leaves = [x.detach().requires_grad_() for x in (images[rows], visiting, scale, bias)]
+                with torch.enable_grad():
+                    value = _sigmoid_loss(*leaves, matching=first if turn == 0 else None) / len(images)
+                parts = torch.autograd.grad(value, leaves)
+                total += value.detach()
+                gradients = (of_images[rows], of_visiting, of_scale, of_bias)
+                for gradient, part in zip(gradients, parts, strict=True):
+                    gradient += part
             if world > 1:
                 visiting, of_visiting = _pass_on(torch.stack([visiting, of_visiting])).unbind()
         ctx.save_for_backward(of_images, of_visiting, of_scale, of_bias)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(upstream[0] * gradient for gradient in ctx.saved_tensors)
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return *(upstream[0] * gradient for gradient in ctx.saved_tensors), None
 
 
 def _pass_on(x: torch.Tensor) -> torch.Tensor:
@@ -355,20 +446,31 @@ def loss_names() -> list[str]:
     return sorted(_losses())
 
 
-def make_loss(name: str) -> Loss:
+def make_loss(name: str, chunk: int | None = None) -> Loss:
     """The loss of a name.
 
     Args:
         name: one of `loss_names`.
+        chunk: see `Loss`.
 
     Raises:
         UnknownNameError: there is none.
+        ConfigError: it cannot be computed in chunks.
 
     Examples:
         >>> from hf_clipdyn.training.losses import make_loss
         >>> make_loss("sigmoid").model_type
         'siglip'
     """
-    if name not in _losses():
+    known = _losses()
+    if name not in known:
         raise UnknownNameError("loss", name, loss_names())
-    return _losses()[name]()
+    if chunk is not None and not known[name].in_chunks:
+        able = sorted(one for one, loss in known.items() if loss.in_chunks)
+        raise ConfigError(
+            f"loss_chunk is {chunk}, but the loss {name} is not computed in chunks: leave it out, or choose one of "
+            f"{', '.join(able)}."
+        )
+    loss = known[name]()
+    loss.chunk = chunk
+    return loss

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import (
     AutoModel,
     CLIPProcessor,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
@@ -29,6 +30,7 @@ __all__ = [
     "load_model",
     "model_facts",
     "model_folder",
+    "new_config",
     "read_processor",
     "unsharded",
 ]
@@ -134,6 +136,12 @@ def unsharded(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if gather is None else gather()
 
 
+def new_config(size: ModelSize, tokenizer: PreTrainedTokenizerBase, model_type: str) -> PreTrainedConfig:
+    """The configuration of a new model of a size for the vocabulary of a tokenizer."""
+    config: PreTrainedConfig = {"clip": clip_config, "siglip": siglip_config}[model_type](size, tokenizer)
+    return config
+
+
 def build_model(
     size: ModelSize,
     processor: ProcessorMixin,
@@ -147,11 +155,11 @@ def build_model(
     Args:
         size: of the model.
         processor: its tokenizer and image processor.
-        attn_implementation: ``eager`` or ``sdpa``.
+        attn_implementation: see `hf_clipdyn.training.device.check_attention`.
         model_type: ``clip`` or ``siglip``, see `Loss`.
         gradient_checkpointing: keep only the inputs of each layer for the backward pass.
     """
-    config = {"clip": clip_config, "siglip": siglip_config}[model_type](size, processor.tokenizer)
+    config = new_config(size, processor.tokenizer, model_type)
     encoder = AutoModel.from_config(config, attn_implementation=attn_implementation)
     if model_type == "siglip":  # transformers begins with 0 and 0
         nn.init.constant_(encoder.logit_scale, _SIGLIP_LOG_SCALE)
@@ -182,7 +190,7 @@ def load_model(
     Args:
         folder: files of a `CLIPModel` or `SiglipModel`.
         processor: see `read_processor`.
-        attn_implementation: ``eager`` or ``sdpa``.
+        attn_implementation: see `hf_clipdyn.training.device.check_attention`.
         model_type: what the loss expects, see `Loss`. A loss that knows no bias trains none: SigLIP's stays.
         freeze: ``vision`` or ``text``: that tower and its projection are not trained (Zhai et al. 2022); the rest is,
             the temperature included.

@@ -7,12 +7,11 @@ hash is refused.
 """
 
 import hashlib
-import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from accelerate.utils import gather_object
@@ -21,11 +20,19 @@ from numpy.typing import NDArray
 from hf_clipdyn.errors import ConfigError, RevisionError, TrainingError, UnknownNameError
 from hf_clipdyn.revisions.listing import Revision, open_series
 from hf_clipdyn.revisions.names import Name, Series
-from hf_clipdyn.schema import Count, Matches, Within, parse_json, read_json
+from hf_clipdyn.schema import CommitId, Count, Matches, Within, parse_json, read_json
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.mapped import Order
 from hf_clipdyn.training.source import Found
-from hf_clipdyn.training.streamed import ROW_BITS, Sample, Shuffle, Stream, shown_samples
+from hf_clipdyn.training.stream_order import (
+    ROW_BITS,
+    Block,
+    RecordedShards,
+    Shuffle,
+    Stream,
+    drawn_caption,
+    shown_samples,
+)
 
 __all__ = [
     "ORDER_FILE",
@@ -60,8 +67,8 @@ class Samples(NamedTuple):
         first_step: steps that the run had taken before the first of these.
         rows: int64, (steps, global batch) rows of the split; of a stream (steps, global batch, 2), the number of the
             shard and the row in it. An image that replaced a broken one counts, the broken one does not.
-        captions: int64, (steps, global batch) the index of the caption among those of the image; None for a stream,
-            where it follows from the number of captions that the image has.
+        captions: int64, (steps, global batch) the index of the caption among those of the image; None for a stream
+            whose images have different numbers of captions, which are not recorded.
 
     Examples:
         >>> from hf_clipdyn import samples_between
@@ -82,6 +89,7 @@ class DataSet:
 
     Attributes:
         name, config, split: as in the recipe; of a folder its last name.
+        revision: commit of a data set on the Hub; None for other data, or if the Hub did not answer.
         fingerprint: of `datasets`; None for a stream.
         rows: of the part of the split that the run reads; None for a stream.
         id_column: the column that names an image; None if there is none.
@@ -90,6 +98,7 @@ class DataSet:
     name: str
     config: str | None
     split: str
+    revision: CommitId | None = None
     fingerprint: str | None = None
     rows: _Rows | None = None
     id_column: str | None = None
@@ -106,6 +115,7 @@ class Streams:
         without_caption: `Sample.index` of the rows that were skipped.
         shuffle_shards, shuffle_samples, streams_per_process: as in the recipe.
         processes: number of training processes.
+        caption_numbers: the different numbers of captions that the samples have.
     """
 
     names: tuple[str, ...]
@@ -116,6 +126,7 @@ class Streams:
     shuffle_samples: _Number
     streams_per_process: _Number
     processes: _Number
+    caption_numbers: tuple[_Number, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +137,8 @@ class EpochOrder:
         epoch: counted from 1.
         steps: the number of its steps that are hashed.
         numpy: the version that drew the order.
-        rows, captions: SHA-256 of `Samples.rows` and `Samples.captions` as little-endian int64.
+        rows, captions: SHA-256 of `Samples.rows` and `Samples.captions` as little-endian int64; a stream has none of
+            captions, which take longer to draw than the rows.
     """
 
     epoch: _Number
@@ -206,8 +218,9 @@ class DataOrder:
         """What was found while training."""
         if self.streams is None:
             return Found(set(self.broken))
-        samples = {shard: n for shard, n in enumerate(self.streams.samples) if n is not None}
-        return Found(set(self.broken), set(self.streams.without_caption), samples)
+        streams = self.streams
+        samples = {shard: n for shard, n in enumerate(streams.samples) if n is not None}
+        return Found(set(self.broken), set(streams.without_caption), samples, set(streams.caption_numbers))
 
     def with_found(self, found: Found) -> "DataOrder":
         """The same with what was found, as far as the file can list it."""
@@ -215,9 +228,13 @@ class DataOrder:
         if self.streams is not None:
             samples = tuple(found.samples.get(shard) for shard in range(self.streams.shards))
             skipped = tuple(sorted(found.without_caption))
-            order = replace(
-                order, streams=replace(self.streams, samples=samples, without_caption=skipped[:_MOST_LISTED])
+            streams = replace(
+                self.streams,
+                samples=samples,
+                without_caption=skipped[:_MOST_LISTED],
+                caption_numbers=tuple(sorted(found.caption_numbers)),
             )
+            order = replace(order, streams=streams)
         return order
 
     def can_list(self, found: Found) -> bool:
@@ -239,13 +256,14 @@ class DataOrder:
     def _by_row(self, epoch: int, found: Found) -> Iterator[_Batch]:
         counts = np.repeat(*np.array(self.caption_counts, np.int64).T)
         first = np.concatenate([[0], np.cumsum(counts)])
-        rows = np.setdiff1d(np.arange(len(counts)), np.array(self.left_out, np.int64))
-        order = Order(rows, first, self.order_seed, self.all_captions)
+        kept = np.ones(len(counts), bool)
+        kept[list(self.left_out)] = False
+        order = Order(np.flatnonzero(kept), first, self.order_seed, self.all_captions)
         all_rows, all_captions = order.of_epoch(epoch)
         size = self.global_batch_size
         for start in range(0, self.steps_per_epoch * size, size):
             shown, captions = all_rows[start : start + size].copy(), all_captions[start : start + size].copy()
-            for i in np.flatnonzero(np.isin(shown, list(found.broken))):
+            for i in np.flatnonzero(np.isin(shown, list(found.broken))) if found.broken else ():
                 candidates = order.in_place_of(epoch, int(shown[i]), int(captions[i]))
                 whole = ((row, caption) for row, caption in candidates if row not in found.broken)
                 shown[i], captions[i] = next(whole, (shown[i], captions[i]))
@@ -253,41 +271,40 @@ class DataOrder:
 
     def _streamed(self, streams: Streams, epoch: int, found: Found) -> Iterator[_Batch]:
         shuffle = Shuffle(self.order_seed, streams.shuffle_shards, streams.shuffle_samples)
-        shards = _RecordedShards(self.dataset.name, streams.shards, found)
+        shards = RecordedShards(self.dataset.name, streams.shards, found)
         per_process, total = streams.streams_per_process, streams.streams_per_process * streams.processes
-        places = [Stream(shards, shuffle, epoch, index, total).places() for index in range(total)]
+        flows = [_Flow(Stream(shards, shuffle, epoch, index, total), found.broken) for index in range(total)]
         size = self.global_batch_size // streams.processes
-
-        def is_whole(sample: Sample) -> bool | None:
-            return None if sample.index in found.broken else True
-
         for step in range(self.steps_per_epoch):
-            turn = [places[p * per_process + step % per_process] for p in range(streams.processes)]
-            shown = [shown_samples(list(itertools.islice(stream, size)), is_whole) for stream in turn]
-            indices = np.array([sample.index for batch in shown for sample, _ in batch])
+            turn = [flows[p * per_process + step % per_process] for p in range(streams.processes)]
+            indices = np.concatenate([flow.take(size) for flow in turn])
             yield np.stack([indices >> ROW_BITS, indices & (2**ROW_BITS - 1)], axis=-1), None
 
 
-@dataclass(frozen=True)
-class _RecordedShards:
-    """Shards of which only the sizes are known; one of unknown size is read as if it had no end."""
+class _Flow:
+    """The samples of one stream, some at a time."""
 
-    name: str
-    number: int
-    found: Found
+    def __init__(self, stream: Stream[int], broken: set[int]) -> None:
+        self._blocks, self._broken = stream.blocks(), broken
+        self._block: Block[int] | None = None
+        self._place = 0
 
-    def __len__(self) -> int:
-        return self.number
-
-    def read(self, shard: int) -> Iterator[Sample]:
-        count = 0
-        for index in itertools.count(shard << ROW_BITS):
-            if index in self.found.without_caption:
-                continue
-            if count == self.found.samples.get(shard):
-                return
-            count += 1
-            yield Sample(index, {}, ())
+    def take(self, size: int) -> NDArray[np.int64]:
+        """The next samples, with substitutes in place of broken ones."""
+        places: list[tuple[Block[int], int]] = []
+        shown: list[Any] = []
+        while len(places) < size:
+            if self._block is None or self._place == len(self._block.samples):
+                self._block, self._place = next(self._blocks)
+            stop = min(len(self._block.samples), self._place + size - len(places))
+            shown.append(np.asarray(self._block.samples)[self._block.order[self._place : stop]])
+            places += [(self._block, place) for place in range(self._place, stop)]
+            self._place = stop
+        indices: NDArray[np.int64] = np.concatenate(shown)
+        if self._broken.isdisjoint(indices.tolist()):
+            return indices
+        whole = shown_samples(places, lambda index: None if int(index) in self._broken else True)
+        return np.array([index for index, _ in whole])
 
 
 class _Walk:
@@ -371,6 +388,7 @@ class OrderRecord(Callback):
             self._first = training.epoch + 1 + (training.step_in_epoch > 0)
             return
         recorded = read_json(DataOrder, path, error=TrainingError)
+        _check_commit(recorded.dataset, self._order.dataset, folder)
         self._found.add(recorded.found)
         self._first = min((known.epoch for known in recorded.epochs), default=training.epoch + 1)
         self._order = replace(self._order.with_found(self._found), epochs=recorded.epochs)
@@ -385,6 +403,15 @@ class OrderRecord(Callback):
                     f"have changed, or NumPy {np.__version__} draws other numbers than {last.numpy}. Restore the data "
                     f"or install numpy=={last.numpy}, or start a new run in another output_dir."
                 )
+
+
+def _check_commit(recorded: DataSet, now: DataSet, folder: Path) -> None:
+    if None not in (recorded.revision, now.revision) and recorded.revision != now.revision:
+        raise ConfigError(
+            f"The checkpoint {folder} was written with {recorded.name} at commit {recorded.revision}, which is at "
+            f"{now.revision} now: go on with --dataset_revision {recorded.revision}, or start a new run in another "
+            "output_dir."
+        )
 
 
 def run_lengths(values: Sequence[int] | NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
@@ -425,11 +452,31 @@ def samples_between(
         (2, (46, 64))
         (3, (46, 64))
     """
-    return shown_between(open_series(run, store, token), first, last)
+    order, samples = shown_between(open_series(run, store, token), first, last)
+    return (replaced for of_epoch in samples for replaced in [_with_captions(order, of_epoch)])
 
 
-def shown_between(series: Series, first: str, last: str) -> Iterator[Samples]:
-    """See `samples_between`."""
+def _with_captions(order: DataOrder, samples: Samples) -> Samples:
+    """Of a stream: with the captions that were shown, if all samples have as many."""
+    numbers = () if order.streams is None else order.streams.caption_numbers
+    if len(numbers) != 1:
+        return samples
+    drawn_by = next(known.numpy for known in order.epochs if known.epoch == samples.epoch)
+    if numbers[0] > 1 and drawn_by != np.__version__:  # no hash would tell
+        raise RevisionError(
+            f"The captions of epoch {samples.epoch} were drawn by NumPy {drawn_by}, and NumPy {np.__version__} may "
+            f"draw others: install numpy=={drawn_by}."
+        )
+    indices = samples.rows[..., 0] << ROW_BITS | samples.rows[..., 1]
+    drawn = [
+        drawn_caption(order.order_seed, samples.epoch, index, numbers[0])
+        for index in indices.ravel().tolist()
+    ]
+    return samples._replace(captions=np.array(drawn, np.int64).reshape(indices.shape))
+
+
+def shown_between(series: Series, first: str, last: str) -> tuple[DataOrder, Iterator[Samples]]:
+    """The order of a run, and what `samples_between` says but for the captions of a stream."""
     revisions = _named(series, first, last)
     start, end = map(_step, revisions)
     if end < start:
@@ -437,7 +484,8 @@ def shown_between(series: Series, first: str, last: str) -> Iterator[Samples]:
             f"{last} (step {end}) is earlier than {first} (step {start}): exchange the two revisions."
         )
     order = read_order(series, revisions[-1])
-    return (samples for epoch in _epochs(order, start, end) for samples in _shown(order, epoch, start, end))
+    epochs = _epochs(order, start, end)
+    return order, (samples for epoch in epochs for samples in _shown(order, epoch, start, end))
 
 
 def times_seen(

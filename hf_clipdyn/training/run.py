@@ -19,7 +19,9 @@ from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.config import TrainingConfig, in_python, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
+from hf_clipdyn.models.encoder import read_config
 from hf_clipdyn.models.sizes import model_size, siglip_processor
+from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.progress import say
 from hf_clipdyn.revisions import Publisher, epoch_name, step_name
 from hf_clipdyn.training.callbacks import (
@@ -33,7 +35,9 @@ from hf_clipdyn.training.callbacks import (
 )
 from hf_clipdyn.training.checkpoint import load_checkpoint, saved_losses
 from hf_clipdyn.training.device import (
+    PLAIN_ATTENTION,
     attention,
+    check_attention,
     check_processes,
     draws_bars,
     end_training,
@@ -58,6 +62,7 @@ from hf_clipdyn.training.model import (
     load_model,
     model_facts,
     model_folder,
+    new_config,
     read_processor,
 )
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule, check_optimizer
@@ -141,8 +146,8 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             "dry_run is set, but `train` would write: call hf_clipdyn.training.dry_run instead."
         )
     # What has no such name is refused before anything is written.
-    make_loss(config.loss)
-    check_optimizer(config.optim)
+    make_loss(config.loss, config.loss_chunk)
+    check_optimizer(config.optim, config.optim_args)
     check_evaluation(config)
     callbacks = [*own_callbacks(), *callbacks]
     folder = output_folder(config)
@@ -153,6 +158,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         session.config, session.begun, session.is_bound = continued(
             session.config, checkpoint, session.accelerator.num_processes
         )
+        session.check_attention()
         inputs = prepare_inputs(
             session.config, session.accelerator, session.given_processor, is_bound=session.is_bound
         )
@@ -200,7 +206,7 @@ class Session:
     @cached_property
     def loss(self) -> Loss:
         """What is minimised."""
-        return make_loss(self.config.loss)
+        return make_loss(self.config.loss, self.config.loss_chunk)
 
     @cached_property
     def given_model(self) -> Path | None:
@@ -218,16 +224,31 @@ class Session:
         """The processor of the model that the run continues; None for a new model."""
         return None if self.given_model is None else read_processor(self.given_model)
 
+    def check_attention(self) -> None:
+        """See `hf_clipdyn.training.device.check_attention`; before data are read, hence without their tokenizer."""
+        if self._attn_implementation in PLAIN_ATTENTION:
+            return
+        if self.given_model is not None:
+            model_config = read_config(self.given_model)
+        else:
+            size = model_size(self.config.scale)
+            tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
+            model_config = new_config(size, tokenizer, self.loss.model_type)
+        check_attention(self._attn_implementation, model_config, self.accelerator)
+
+    @property
+    def _attn_implementation(self) -> str:
+        return self.config.attn_implementation or "sdpa"
+
     def initial_model(self, processor: ProcessorMixin) -> TrainedModel:
         """The model before its first step: with random weights that follow from the seed, or the one to continue."""
         config = self.config
         set_seed(config.seed)
-        attn_implementation = config.attn_implementation or "sdpa"
         if self.given_model is not None:
             return load_model(
                 self.given_model,
                 processor,
-                attn_implementation,
+                self._attn_implementation,
                 self.loss.model_type,
                 freeze=config.freeze,
                 gradient_checkpointing=config.gradient_checkpointing,
@@ -235,7 +256,7 @@ class Session:
         return build_model(
             model_size(config.scale),
             processor,
-            attn_implementation,
+            self._attn_implementation,
             self.loss.model_type,
             gradient_checkpointing=config.gradient_checkpointing,
         )
@@ -251,6 +272,8 @@ class Session:
             weight_decay=config.weight_decay,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=config.adam_epsilon,
+            optim_args=config.optim_args,
+            layer_decay=config.layer_decay,
         )
         model, optimizer = accelerator.prepare(model, optimizer)
         step, epoch, losses, has_other_processes = 0, 0, list[float](), False
@@ -439,8 +462,9 @@ class _Run:
         }
         if config.model_name_or_path is not None:
             recipe |= {"continues": config.model_name_or_path, "model_revision": config.model_revision}
-        if config.freeze is not None:
-            recipe["freeze"] = config.freeze
+        for setting in ("freeze", "optim_args", "layer_decay"):
+            if getattr(config, setting) is not None:
+                recipe[setting] = getattr(config, setting)
         name = config.dataset_name  # a folder or a data set on the Hub is not known to be synthetic
         return CardFacts(
             repo_id=self._repo_id,

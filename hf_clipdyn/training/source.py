@@ -36,17 +36,20 @@ class Found:
         broken: images that cannot be decoded: their rows, or their `Sample.index` in a stream.
         without_caption: `Sample.index` of a stream's rows that are skipped, since they have no caption.
         samples: number of samples with a caption, of a stream's shards that were read to their end.
+        caption_numbers: the different numbers of captions of a stream's samples.
     """
 
     broken: set[int] = field(default_factory=set)
     without_caption: set[int] = field(default_factory=set)
     samples: dict[int, int] = field(default_factory=dict)
+    caption_numbers: set[int] = field(default_factory=set)
 
     def add(self, other: "Found") -> None:
         """Add what another process has found."""
         self.broken.update(other.broken)
         self.without_caption.update(other.without_caption)
         self.samples.update(other.samples)
+        self.caption_numbers.update(other.caption_numbers)
 
 
 class Source(ABC):

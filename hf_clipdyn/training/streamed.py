@@ -2,17 +2,13 @@
 
 All permutations follow from seed and epoch, so a position is the number of an epoch and of a step, and no buffer has to
 be saved.
-
-In each epoch the shards are shuffled and divided among the streams of all processes. The n streams of a process take
-turns: step k shows the next samples of stream k modulo n. A worker serves whole streams, so the order does not depend
-on the number of workers.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 import datasets
 import fsspec.asyn  # type: ignore[import-untyped]
@@ -29,56 +25,21 @@ from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.images import Augmentation, fit_of, random_numbers
 from hf_clipdyn.training.source import Batch, Found, Source, Workers
+from hf_clipdyn.training.stream_order import (
+    ROW_BITS,
+    Block,
+    Sample,
+    Shuffle,
+    Stream,
+    drawn_caption,
+    in_turn,
+    shown_samples,
+)
 
-__all__ = [
-    "ROW_BITS",
-    "Block",
-    "ReadableShards",
-    "Sample",
-    "Shards",
-    "Shuffle",
-    "Stream",
-    "StreamedSource",
-    "first_captions",
-    "read_counts",
-    "shown_samples",
-    "write_counts",
-]
-
-T = TypeVar("T")
+__all__ = ["Shards", "StreamedSource", "first_captions", "read_counts", "write_counts"]
 
 _ROWS_AT_ONCE = 8
-ROW_BITS = 32
 _NO_IMAGE: Mapping[str, Any] = {"bytes": None, "path": None}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An image as it is stored, and its captions.
-
-    Attributes:
-        index: identifies the sample in the set: the shard, times 2 to the power of `ROW_BITS`, plus the row in it.
-        image: undecoded cell of an image column.
-        captions: at least one, none empty.
-    """
-
-    index: int
-    image: Mapping[str, Any]
-    captions: Sequence[str]
-
-
-class ReadableShards(Protocol):
-    """What a `Stream` needs of its shards."""
-
-    @property
-    def name(self) -> str:
-        """Of the data set, for messages."""
-
-    def __len__(self) -> int:
-        """The number of shards."""
-
-    def read(self, shard: int) -> Iterator[Sample]:
-        """The samples of a shard that have captions, in the order in which they are stored."""
 
 
 @dataclass
@@ -93,12 +54,14 @@ class Shards:
         counts: samples of the shards that this process has read to their end.
         without_caption: `Sample.index` of the rows without a caption, or with an overlong one, that this process has
             skipped.
+        caption_numbers: the different numbers of captions of the samples that this process has read.
     """
 
     dataset: datasets.IterableDataset
     name: str
     counts: dict[int, int] = field(default_factory=dict)
     without_caption: list[int] = field(default_factory=list)
+    caption_numbers: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         columns = self.dataset.select_columns(["image", "captions"])
@@ -129,10 +92,17 @@ class Shards:
             texts = [text.strip() for text in captions or () if text and text.strip()]
             if texts and not has_overlong(texts):
                 count += 1
+                self.caption_numbers.add(len(texts))
                 yield Sample(shard << ROW_BITS | row, image or _NO_IMAGE, texts)
             else:
                 self.without_caption.append(shard << ROW_BITS | row)
         self.counts[shard] = count
+
+    def blocks(self, group: Sequence[int], size: int) -> Iterator[list[Sample]]:
+        """The samples of some shards, one of each in turn, in blocks of a size."""
+        samples = in_turn([self.read(shard) for shard in group])
+        while block := list(itertools.islice(samples, size)):
+            yield block
 
     def _rows(self, shard: int) -> Iterator[tuple[Any, Any]]:
         try:
@@ -167,118 +137,6 @@ def first_captions(shards: Shards, most: int) -> list[str]:
             "name the column with --caption_column, or give another data set."
         )
     return captions
-
-
-# --- the order -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Shuffle:
-    """How far samples are mixed.
-
-    Attributes:
-        seed: of all permutations.
-        shards: number of shards that a stream reads in turn.
-        samples: number of samples that a stream keeps in memory and shuffles at once.
-    """
-
-    seed: int
-    shards: int
-    samples: int
-
-
-class Block:
-    """Samples that were shuffled together; any of them can replace another one that cannot be decoded."""
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self.samples = samples
-        self.broken: set[int] = set()
-
-    def substitutes(self, place: int) -> Iterator[int]:
-        """The sample at that place, then all others, beginning half a block further."""
-        yield place
-        for step in range(len(self.samples)):
-            other = (place + len(self.samples) // 2 + step) % len(self.samples)
-            if other != place:
-                yield other
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One of the endless streams among which the shards are divided; it depends on its arguments only.
-
-    In each pass the stream reads its part of the shuffled shards: `Shuffle.shards` of them in turn, of whose samples it
-    shuffles `Shuffle.samples` at once.
-
-    Args:
-        shards: of the whole set, at least ``streams``.
-        shuffle: how the samples are mixed.
-        epoch: counted from 1.
-        index, streams: number of this stream, and number of streams of all processes.
-        counts: samples of the shards, as far as known: groups of known size before a position are not read again.
-    """
-
-    shards: ReadableShards
-    shuffle: Shuffle
-    epoch: int
-    index: int
-    streams: int
-    counts: Mapping[int, int] = field(default_factory=dict)
-
-    def places(self, first: int = 0) -> Iterator[tuple[Block, int]]:
-        """The samples from a position on, each as its block and its place in it.
-
-        Raises:
-            DatasetError: a shard cannot be read, or none of the stream's shards has a sample.
-        """
-        behind = first
-        for turn in itertools.count():
-            order = self._rng(0, turn).permutation(len(self.shards))[self.index :: self.streams].tolist()
-            total = 0
-            for start in range(0, len(order), self.shuffle.shards):
-                group = order[start : start + self.shuffle.shards]
-                known = self._known(group)
-                if known is not None and known <= behind:
-                    behind -= known
-                    total += known
-                    continue
-                for number, samples in enumerate(self._blocks(group)):
-                    total += len(samples)
-                    if len(samples) <= behind:
-                        behind -= len(samples)
-                        continue
-                    shuffled = self._rng(1, turn, self.index, start, number).permutation(len(samples))
-                    block = Block([samples[i] for i in shuffled])
-                    yield from ((block, place) for place in range(behind, len(samples)))
-                    behind = 0
-            if total == 0:
-                raise DatasetError(
-                    f"Stream {self.index} of {self.streams} reads {len(order)} shards of {self.shards.name}, and "
-                    f"none of their samples has a caption (the first is shard {order[0]}): name the column with "
-                    "--caption_column, or remove empty shards."
-                )
-
-    def _rng(self, *key: int) -> np.random.Generator:
-        return np.random.default_rng([self.shuffle.seed, self.epoch, *key])
-
-    def _known(self, group: Sequence[int]) -> int | None:
-        return sum(self.counts[s] for s in group) if all(s in self.counts for s in group) else None
-
-    def _blocks(self, group: Sequence[int]) -> Iterator[list[Sample]]:
-        samples = _in_turn([self.shards.read(shard) for shard in group])
-        while block := list(itertools.islice(samples, self.shuffle.samples)):
-            yield block
-
-
-def _in_turn(readers: list[Iterator[Sample]]) -> Iterator[Sample]:
-    """One sample of each reader in turn, until all have ended."""
-    while readers:
-        for reader in list(readers):
-            sample = next(reader, None)
-            if sample is None:
-                readers.remove(reader)
-            else:
-                yield sample
 
 
 # --- the sizes of the shards ---------------------------------------------------------------------------
@@ -321,13 +179,14 @@ _FEW = 1000  # samples; before, the share of broken ones is too uncertain
 
 
 class _Read(NamedTuple):
-    """A batch from a worker, the samples that it skipped, and the sizes of the shards that it finished."""
+    """A batch from a worker, the samples that it skipped, and what it learned of the shards (see `Shards`)."""
 
     pixels: torch.Tensor
     input_ids: torch.Tensor
     broken: list[int]
     without_caption: list[int]
     counts: dict[int, int]
+    caption_numbers: set[int]
 
 
 @dataclass(frozen=True)
@@ -341,13 +200,19 @@ class _Decoder:
     """Samples to pixels and tokens; without augmentation the pixels are those that the image processor gives."""
 
     def __init__(
-        self, augmentation: Augmentation, image_processor: Any, tokenizer: CLIPTokenizer, seed: int
+        self,
+        augmentation: Augmentation,
+        image_processor: Any,
+        tokenizer: CLIPTokenizer,
+        seed: int,
+        jpeg_draft: bool,
     ) -> None:
         self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
+        self._at_least = augmentation.edge(image_processor) if jpeg_draft else None
         self._draws, self._tokenizer, self._seed = bool(augmentation), tokenizer, seed
 
     def __call__(
-        self, places: Sequence[tuple[Block, int]], epoch: int
+        self, places: Sequence[tuple[Block[Sample], int]], epoch: int
     ) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
         """Pixels (n, 3, height, width) uint8, input ids (n, context) int64, and the samples that were broken."""
         broken: list[int] = []
@@ -357,7 +222,7 @@ class _Decoder:
                 if self._draws:
                     seeded(self._seed, epoch, sample.index)
                 try:
-                    return self._transform(decode_tensor(dict(sample.image)))
+                    return self._transform(decode_tensor(dict(sample.image), self._at_least))
                 except OSError:
                     broken.append(sample.index)
                     return None
@@ -368,51 +233,14 @@ class _Decoder:
         return torch.stack([pixels for _, pixels in shown]), torch.from_numpy(ids.astype(np.int64)), broken
 
     def _draw(self, sample: Sample, epoch: int) -> str:
-        if len(sample.captions) == 1:
-            return sample.captions[0]
-        rng = np.random.default_rng([self._seed, epoch, sample.index])
-        return sample.captions[int(rng.integers(len(sample.captions)))]
-
-
-def shown_samples(
-    places: Sequence[tuple[Block, int]], read: Callable[[Sample], T | None]
-) -> list[tuple[Sample, T]]:
-    """The samples that a batch shows, each with what ``read`` gives for it; None means that it is broken.
-
-    Another sample of its block replaces a broken one and is then shown twice in the epoch, so the positions of all
-    others do not depend on what can be decoded. If the whole block is broken (a block at the end of the shards may be
-    short), another sample of the batch replaces it.
-
-    Raises:
-        DatasetError: all are broken.
-    """
-    shown = [whole for place in places if (whole := _first_whole(*place, read)) is not None]
-    if not shown:
-        blocks = {id(block): block for block, _ in places}
-        raise DatasetError(
-            f"None of {sum(len(block.samples) for block in blocks.values())} samples that were read together can "
-            "be decoded as an image: check the image column and the files."
-        )
-    return list(itertools.islice(itertools.cycle(shown), len(places)))
-
-
-def _first_whole(block: Block, place: int, read: Callable[[Sample], T | None]) -> tuple[Sample, T] | None:
-    """The sample at a place or the first substitute that is not broken; None if there is none."""
-    for candidate in block.substitutes(place):
-        if candidate in block.broken:
-            continue
-        sample = block.samples[candidate]
-        if (content := read(sample)) is not None:
-            return sample, content
-        block.broken.add(candidate)
-    return None
+        return sample.captions[drawn_caption(self._seed, epoch, sample.index, len(sample.captions))]
 
 
 @dataclass
 class _Reading(IterableDataset["_Read | _Failure | None"]):
     """What the workers of one process read in one epoch: its steps, in batches of ``size`` samples."""
 
-    streams: Sequence[Stream]
+    streams: Sequence[Stream[Sample]]
     decode: _Decoder
     size: int
     steps: range
@@ -441,13 +269,14 @@ class _Reading(IterableDataset["_Read | _Failure | None"]):
         stream = self.streams[i]
         # All streams share one `Shards`; each needs counts of its own.
         assert isinstance(stream.shards, Shards)
-        shards = replace(stream.shards, counts={}, without_caption=[])
+        shards = replace(stream.shards, counts={}, without_caption=[], caption_numbers=set())
         batches_behind = max(0, -(-(self.steps.start - i) // len(self.streams)))
         places = replace(stream, shards=shards).places(batches_behind * self.size)
         while True:
             chosen = [next(places) for _ in range(self.size)]
             decoded = self.decode(chosen, stream.epoch)
-            yield _Read(*decoded, list(shards.without_caption), dict(shards.counts))
+            learned = (list(shards.without_caption), dict(shards.counts), set(shards.caption_numbers))
+            yield _Read(*decoded, *learned)
             shards.without_caption.clear()
             shards.counts.clear()
 
@@ -468,6 +297,7 @@ class StreamedSource(Source):
         folder: for the sizes of the shards, with which a resumed run finds its position without reading everything
             before it; None keeps no sizes.
         process_index, num_processes: of this process.
+        jpeg_draft: see `Augmentation.edge`.
 
     Raises:
         TrainingError: an epoch is less than a batch, or there are fewer shards than processes.
@@ -488,6 +318,7 @@ class StreamedSource(Source):
         folder: Path | None = None,
         process_index: int = 0,
         num_processes: int = 1,
+        jpeg_draft: bool = False,
     ) -> None:
         if len(shards) < num_processes:
             raise TrainingError(
@@ -504,7 +335,7 @@ class StreamedSource(Source):
                 "raise it, or lower per_device_train_batch_size."
             )
         self._shards, self._shuffle = shards, shuffle
-        self._decoder = _Decoder(augmentation, image_processor, tokenizer, shuffle.seed)
+        self._decoder = _Decoder(augmentation, image_processor, tokenizer, shuffle.seed, jpeg_draft)
         self._size, self._workers, self._folder = per_device_batch_size, workers, folder
         self._process_index, self._num_processes = process_index, num_processes
         self._streams = min(streams, len(shards) // num_processes)
@@ -564,7 +395,7 @@ class StreamedSource(Source):
         new = {shard: count for shard, count in read.counts.items() if shard not in self._found.samples}
         if new and self._folder is not None:
             write_counts(self._folder / f"process-{self._process_index}.jsonl", new)
-        self._found.add(Found(set(read.broken), set(read.without_caption), new))
+        self._found.add(Found(set(read.broken), set(read.without_caption), new, read.caption_numbers))
         if self._shown >= _FEW and self._skipped > _MOST_BROKEN * self._shown:
             raise DatasetError(
                 f"{self._skipped:,} samples of {self._shards.name} have no caption of at most {MAX_CAPTION:,} "

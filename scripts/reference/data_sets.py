@@ -12,6 +12,8 @@ from hf_clipdyn.data.registry import builder_class, dataset_names
 from .kinds import fitting, kind_path
 from .page import Page, bullets, table
 
+_MOST_CONFIGS = 20
+
 
 def data_set_pages() -> list[Page]:
     """What the data sets are, and the columns of their rows."""
@@ -74,11 +76,13 @@ def _rows(metadata: DatasetMetadata) -> str:
 def _data_set(name: str, builder: type[DataBuilder]) -> list[str]:
     metadata = builder.metadata
     people = ", ".join(f"`{metric}` {value:g}" for metric, value in metadata.human_reference.items())
-    configs = [one.name for one in builder.BUILDER_CONFIGS]
+    configs = [f"`{one.name}`" for one in builder.BUILDER_CONFIGS]
+    if len(configs) > _MOST_CONFIGS:
+        configs = [*configs[: _MOST_CONFIGS - 1], f"… {configs[-1]} ({len(configs)} in all)"]
     facts = [
         f"Get it from: {metadata.where}.",
         f"Its folder contains: {', '.join(f'`{one}`' for one in builder.layout)}." if builder.layout else "",
-        f"Configurations: {', '.join(f'`{one}`' for one in configs)}." if configs else "",
+        f"Configurations: {', '.join(configs)}." if configs else "",
         f"Pixels per degree of visual angle: {metadata.pixels_per_degree:g}."
         if metadata.pixels_per_degree
         else "",

@@ -1,5 +1,7 @@
 """Relations of a whole run, on planted trials."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,7 +53,7 @@ def seen(kind, trials, samples, seed=0):
         lambda _: keyed(declared.answers(trials)),
         lambda _: {},
         lambda _: declared.score(trials, COMMON),
-        lambda _, make, own: make(own),
+        lambda make, seen: make(*seen),
     )
 
 
@@ -333,6 +335,34 @@ def test_the_order_of_learning_is_compared_with_what_people_find_easy(effect):
     assert np.sign(found["order_of_entropy"].value) == -effect or not effect
 
 
+def test_answers_to_equal_items_are_compared_at_once_and_others_one_by_one():
+    """Two revisions of one run have the same arrays; without one item, each number has its own."""
+    run = learner(400, 300)
+    first, last = run[3], run[-1]
+    at_once = by_key(ErrorConsistency.relate(first, replaced(last, first), COMMON))
+    one_by_one = by_key(ErrorConsistency.relate(first, last, COMMON))
+    assert at_once.keys() == one_by_one.keys()
+    for key, expected in one_by_one.items():
+        found = at_once[key]
+        assert (found.value, found.n, found.note) == (
+            pytest.approx(expected.value, nan_ok=True),
+            expected.n,
+            expected.note,
+        )
+        assert (found.influence is None) == (expected.influence is None)
+        if found.influence is not None:
+            assert found.influence.to_numpy() == pytest.approx(expected.influence.to_numpy(), abs=1e-15)
+
+
+def replaced(one, other):
+    """A revision whose items and labels are the arrays of another one."""
+    theirs = other.answers
+    known = {
+        key: replace(own, item=theirs[key].item, label=theirs[key].label) for key, own in one.answers.items()
+    }
+    return replace(one, read_answers=lambda _: {"": known})
+
+
 def test_margins_are_related_where_all_scores_are_known():
     early, late = judged(1)[4], judged(1)[8]
     (found,) = (
@@ -436,8 +466,11 @@ def test_the_lower_layer_that_settles_earlier_is_named_over_seeds(late, sign):
     for variant in ("", "angular"):
         assert np.sign([over[variant].ci_low, over[variant].ci_high]).tolist() == [sign, sign]
     own = {(one.metric, one.variant, one.layer): one for one in Representation.trace(runs[0], COMMON)}
-    means = [own["mean_progress", "", layer].value for layer in (1, 2)]
-    assert own["lower_minus_upper", "", None].value == pytest.approx(means[0] - means[1])
+    lower, upper = (own["mean_progress", "", layer] for layer in (1, 2))
+    contrast = own["lower_minus_upper", "", None]
+    assert contrast.value == pytest.approx(lower.value - upper.value)
+    assert contrast.influence.to_numpy() == pytest.approx((lower.influence - upper.influence).to_numpy())
+    assert np.sqrt(np.square(contrast.influence).sum()) < abs(contrast.value), "60 images tell the order"
     trained = {one.metric: one for one in Representation.trace(runs[0][1:], COMMON)}
     assert "no untrained revision" in trained["lower_minus_upper"].note
 

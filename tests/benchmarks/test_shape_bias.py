@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Common, KindSettings
+from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.settings import ShapeBiasSettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data import dataset_metadata, load_dataset
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.data.prompts import imagenet_names
+from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
 
@@ -100,6 +102,7 @@ def test_an_encoder_of_the_mean_colour_alone_is_not_interpretable(conflicts, mea
     assert found("shape_bias").interpretable is False
     assert found("texture_bias").interpretable is False
     assert found("cue_accuracy").interpretable is None
+    assert found("shape_accuracy").interpretable is False
     assert found("top_class_share").value == 1
     assert found("shape_preference").value == 0.5
     assert found("shape_accuracy", probe="linear_probe").value == pytest.approx(1 / 3)
@@ -222,15 +225,18 @@ def test_an_observer_who_errs_as_the_model_does_is_fully_consistent(judged, meas
 
 def test_each_number_that_varies_over_images_has_an_influence_of_the_same_key(judged, erring, tmp_path):
     common = Common(n_resamples=0, cache_dir=tmp_path, show_progress=False)
-    trials = ShapeBias(judged, PROCESSOR, KindSettings(), common).observe(Readout(erring))
+    trials = ShapeBias(judged, PROCESSOR, ShapeBiasSettings(), common).observe(Readout(erring))
     numbers = ShapeBias.score(trials, common)
     influences = {one.number_key: one.influence for one in numbers if one.role not in ("chance", "baseline")}
     for values in influences.values():
         assert values.sum() == pytest.approx(0, abs=1e-12)
 
 
-def test_all_words_that_numbers_use_are_declared(judged, measure, erring):
+def test_all_words_that_numbers_use_are_declared(judged, measure, erring, planted):
     terms, found = ShapeBias.terms, measure(ShapeBias, judged, erring)
+    blind = planted(lambda pixels: one_hot(0), text)
+    found = [*found, *measure(ShapeBias, judged, blind, classes=CLASSES[:3], grey=True)]
+    assert {one.condition for one in found} == {"none", *terms.conditions}
     assert {one.metric for one in found} == set(terms.terms)
     assert {one.variant for one in found} == {"", *terms.variants}
     assert {one.subset for one in found} == {"", *terms.subsets}
@@ -243,10 +249,69 @@ def test_all_words_that_numbers_use_are_declared(judged, measure, erring):
         assert {term.rests_on, term.mirrors} <= {"", *terms.terms}
 
 
+def test_with_some_classes_only_their_images_and_answers_count(judged, measure, erring):
+    chosen = CLASSES[:3]
+    found = measure(ShapeBias, judged, erring, classes=chosen)
+    assert found("shape_bias").n == 24  # six ordered pairs with four images each
+    assert found("cue_accuracy", role="null").value == pytest.approx(2 / 3)
+    assert {one.variant for one in found if one.metric == "shape_bias" and one.role == "value"} == {
+        "",
+        "imagenet_80",
+        "name",
+    }
+    people = {
+        name: found(name, probe="", role="human", reference="observers")
+        for name in ("shape_bias", "shape_accuracy", "texture_accuracy")
+    }
+    answers = judged.dataset.to_pandas()
+    own = answers[answers["shape"].isin(chosen) & answers["texture"].isin(chosen)]
+    said = [
+        (one["response"] == row.shape, one["response"] == row.texture)
+        for row in own.itertuples()
+        for one in row.human_responses
+    ]
+    assert {one.n for one in people.values()} == {len(said)}
+    shape, texture = np.mean(said, axis=0)
+    assert people["shape_accuracy"].value == pytest.approx(shape)
+    assert people["texture_accuracy"].value == pytest.approx(texture)
+    assert people["shape_bias"].value == pytest.approx(shape / (shape + texture))
+    assert people["shape_bias"].influence.sum() == pytest.approx(0, abs=1e-12)
+
+
+def test_the_text_free_preference_is_also_that_of_all_images(conflicts, measure, planted):
+    found = measure(ShapeBias, conflicts, planted(lambda p: one_hot(read(p, 0)), text), classes=CLASSES[:3])
+    whole = measure(ShapeBias, conflicts, planted(lambda p: one_hot(read(p, 0)), text))
+    assert (found("shape_preference").n, found("shape_preference", subset="all_classes").n) == (24, 48)
+    assert found("shape_preference", subset="all_classes").value == whole("shape_preference").value == 1
+
+
+def test_in_grey_the_colour_says_nothing(conflicts, measure, planted):
+    found = measure(ShapeBias, conflicts, planted(lambda p: one_hot(read(p, 0) % 4), text), grey=True)
+    assert found("shape_bias").value == 1
+    assert found("shape_accuracy", condition="grey").value < found("shape_accuracy").value
+
+
+def test_an_unknown_class_and_a_single_one_are_refused(conflicts, measure, planted):
+    encoder = planted(lambda pixels: one_hot(0), text)
+    with pytest.raises(UnknownNameError, match="'bird'"):
+        measure(ShapeBias, conflicts, encoder, classes=("bird", "birt"))
+    with pytest.raises(ConfigError, match="at least two"):
+        ShapeBias.on("cue_conflict", classes=("bird",))
+
+
+def test_each_cue_has_its_own_shuffled_level(conflicts, measure, planted):
+    found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(read(pixels, 0)), text))
+    for cue in ("shape", "texture"):
+        null = found(f"{cue}_accuracy", role="null")
+        assert null.value == pytest.approx(1 / 4)
+    assert found("shape_accuracy").interpretable is True
+    assert found("texture_accuracy").interpretable is False
+
+
 def test_the_rows_that_use_no_text_are_not_observed_again_with_other_texts(conflicts, planted, tmp_path):
     encoder = planted(lambda pixels: one_hot(read(pixels, 0)), text)
     readout = Readout(encoder).with_texts(encoder.embed_texts)
-    benchmark = ShapeBias(conflicts, PROCESSOR, KindSettings(), Common(cache_dir=tmp_path))
+    benchmark = ShapeBias(conflicts, PROCESSOR, ShapeBiasSettings(), Common(cache_dir=tmp_path))
     assert set(benchmark.observe(readout)["protocol"]) == {"", "imagenet_80", "name", "imagenet_1000"}
 
 

@@ -9,11 +9,12 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
-from transformers import CLIPImageProcessor, Siglip2ImageProcessor, ViTImageProcessor
+from transformers import CLIPImageProcessor, CLIPImageProcessorPil, Siglip2ImageProcessor, ViTImageProcessor
 
-from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.data.images import decode_tensor
+from hf_clipdyn.data.pixels import decode_pixels, has_pixels
 from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.preprocess import input_size, squashing_processor
+from hf_clipdyn.preprocess import input_size, resize_and_crop, squashing_processor
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 
@@ -22,6 +23,14 @@ def _png(seed: int, size: tuple[int, int] = (24, 20)) -> bytes:
     rng = np.random.default_rng(seed)
     buffer = io.BytesIO()
     Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _jpeg(seed: int, size: tuple[int, int]) -> bytes:
+    rng = np.random.default_rng(seed)
+    buffer = io.BytesIO()
+    noise = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    noise.resize(size).save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
 
 
@@ -38,6 +47,39 @@ def test_pixels_are_those_of_the_processor_before_it_normalises(tmp_path: Path) 
         expected = PROCESSOR(Image.open(io.BytesIO(data)), return_tensors="np")["pixel_values"][0]
         mine = (pixels.array[row] / 255 - PROCESSOR.image_mean) / PROCESSOR.image_std
         np.testing.assert_allclose(mine.transpose(2, 0, 1), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["clip", "squash", "bilinear", "pillow"])
+@pytest.mark.parametrize("distorts", [False, True])
+def test_each_way_to_resize_gives_the_pixels_of_the_processor(
+    kind: str, distorts: bool, tmp_path: Path
+) -> None:
+    settings = {"size": {"shortest_edge": 18}, "crop_size": {"height": 17, "width": 16}}
+    if kind == "squash":
+        settings = {"size": {"height": 18, "width": 15}, "do_center_crop": False}
+    elif kind == "bilinear":
+        settings |= {"resample": 2}
+    processor = (CLIPImageProcessorPil if kind == "pillow" else CLIPImageProcessor)(**settings)
+    images = [Image.open(io.BytesIO(_jpeg(i, (30 + 7 * i, 61 - 3 * i)))).convert("RGB") for i in range(6)]
+    given = {"distort": lambda pixels, i: 255 - pixels // (i + 1), "distort_key": "x"} if distorts else {}
+    files = [_jpeg(i, image.size) for i, image in enumerate(images)]
+    pixels = decode_pixels(_dataset(files), processor, cache_dir=tmp_path, **given)
+    for i, image in enumerate(images):
+        shown = 255 - np.array(image) // (i + 1) if distorts else np.array(image)
+        assert np.array_equal(pixels.array[i], resize_and_crop(processor, [shown])[0])
+
+
+def test_a_jpeg_in_draft_mode_keeps_the_edge_that_it_is_asked_for(tmp_path: Path) -> None:
+    files = [_jpeg(0, (200, 150)), _png(0, (200, 150))]
+    exact = decode_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path)
+    draft = decode_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path, at_least=16)
+    assert decode_tensor(files[0], 16).shape == (3, 19, 25), "an eighth; 16 would be less than a ninth"
+    assert decode_tensor(files[0], 20).shape == (3, 38, 50)
+    assert decode_tensor(files[1], 16).shape == (3, 150, 200), "a PNG has one size only"
+    assert exact.fingerprint != draft.fingerprint
+    assert np.array_equal(exact.array[1], draft.array[1])
+    assert has_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path, at_least=16)
+    assert not has_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path, at_least=17)
 
 
 def test_broken_images_are_marked_and_do_not_stop(tmp_path: Path) -> None:
@@ -109,7 +151,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half(tmp_path: Path) -> 
 import resource, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_pixels import PROCESSOR, _dataset, _png
-from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.data.images import decode_tensor
+from hf_clipdyn.data.pixels import decode_pixels, has_pixels
 from hf_clipdyn.errors import DatasetError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 dataset = _dataset([_png(i) for i in range(200)])

@@ -133,6 +133,14 @@ def test_an_image_that_many_triplets_show_is_counted_once(tmp_path):
     assert _different_images(datasets.Dataset.from_dict({"level": [1, 2]})).tolist() == [1, 2]
 
 
+def test_a_few_gratings_stand_for_all_of_them(config, forward_passes):
+    (cost,) = dry_run(config("psychophysics/procedural")).costs
+    assert 0 < forward_passes["images"] <= 24
+    source = drawn_source(Psychophysics.items())
+    assert cost.images == Psychophysics.count_drawn(source, clip_image_processor(model_size("tiny")))
+    assert cost.seconds > 0
+
+
 def test_gratings_are_counted_without_drawing_them():
     source = drawn_source({name: column[:12] for name, column in Psychophysics.items().items()})
     processor = clip_image_processor(model_size("tiny"))

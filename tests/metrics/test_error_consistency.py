@@ -11,8 +11,11 @@ from sklearn.metrics import cohen_kappa_score
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.error_consistency import (
+    Observer,
+    compare_observers,
     decision_margins,
     error_consistency,
+    kappa_forms,
     margin_consistency,
     observer_consistency,
     pair_statistics,
@@ -238,6 +241,48 @@ def test_independent_wrong_answers_are_equal_as_often_as_chance_says():
     assert result["same_wrong_answer"] == pytest.approx(1 / 3, abs=0.01)
     alike = same_wrong_answer(wrong, wrong, [uniform[0], uniform[0]], labels)
     assert alike["same_wrong_answer"] == 1
+
+
+def test_all_ways_at_once_give_the_numbers_of_each_pair():
+    """In the last two ways, one observer is always right, and both are."""
+    rng = np.random.default_rng(6)
+    names = np.array(["bear", "bird", "boat", "car", "cat"], dtype=object)
+    labels = names[rng.integers(0, 4, (5, 60))]
+    first, second = names[rng.integers(0, 4, (2, 5, 60))]
+    second[1] = np.where(
+        rng.random(60) < 0.5, first[1], "cat"
+    )  # an answer that the first observer never gives
+    first[3:], second[4] = labels[3:], labels[4]
+    found = compare_observers(Observer(first, labels), Observer(second, labels))
+    for at in range(5):
+        right = [(one[at] == labels[at]).astype(float) for one in (first, second)]
+        expected = kappa_forms(*(one[:, None] for one in right))
+        expected |= same_wrong_answer(*right, [first[at], second[at]], labels[at])
+        for name in (*kappa_forms(np.ones((1, 1)), np.ones((1, 1))), "same_wrong_answer", "n_wrong"):
+            assert found[name][at] == pytest.approx(np.ravel(expected[name])[0], abs=1e-14, nan_ok=True), name
+        chance = expected["same_wrong_answer_chance"]
+        assert found["same_wrong_answer_chance"][at] == pytest.approx(chance, abs=1e-14, nan_ok=True)
+        influences = pair_statistics(*(one[:, None] for one in right))[1][0, :, 0]
+        assert found["influences"][at] == pytest.approx(influences, abs=1e-16, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("decisions", "labels", "says"),
+    [
+        ([1, 2], [1, 2], "one shape"),
+        ([["a", 1]], [["a", "a"]], "all strings"),
+        ([[1, 2]], [[1]], "one shape"),
+    ],
+)
+def test_an_observer_answers_every_item_with_names_or_with_numbers(decisions, labels, says):
+    with pytest.raises(MetricError, match=says):
+        Observer(np.array(decisions, dtype=object), np.array(labels, dtype=object))
+
+
+def test_observers_who_were_asked_differently_are_not_compared():
+    one, other = Observer([[0, 1, 1]], [[0, 1, 1]]), Observer([[0, 1, 1]], [[0, 0, 1]])
+    with pytest.raises(MetricError, match="same items with the same labels"):
+        compare_observers(one, other)
 
 
 def test_without_an_image_that_is_wrong_for_both_there_is_no_same_wrong_answer():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from recipes import grid, mix
 
-from hf_clipdyn.metrics.mutual_knn import mutual_knn
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.mutual_knn import mutual_knn, nearest_neighbours, shared_neighbours
 
 A = grid(20, 6, (3, 5, 2, 101))
 B = mix(A, 0.7, grid(20, 8, (2, 7, 5, 97)))
@@ -31,6 +32,22 @@ def test_the_influences_are_those_of_leaving_out_one_group_after_the_other(group
         values = np.array([one[name] for one in left_out])
         expected = (values.mean() - values) * (1 - 1 / len(values))
         assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("k", [1, 4, 10, 18])
+@pytest.mark.parametrize("second", [B, 2 * A, np.repeat(B[::4], 4, axis=0)])
+def test_neighbours_that_are_kept_have_the_same_value_and_influences(second, k):
+    expected = mutual_knn(A, second, k)
+    found = shared_neighbours(nearest_neighbours(A, k), nearest_neighbours(second, k))
+    assert found["mutual_knn"] == pytest.approx(expected["mutual_knn"], abs=1e-15)
+    assert found["chance"] == expected["chance"]
+    assert found["influences"] == pytest.approx(expected["influences"]["mutual_knn"], abs=1e-14)
+
+
+def test_neighbours_are_kept_with_the_next_one():
+    assert nearest_neighbours(np.arange(1.0, 7)[:, None] * [1, 2], 2) is None
+    with pytest.raises(MetricError, match="from 1 to 18 for 20 items"):
+        nearest_neighbours(A, 19)
 
 
 def test_equal_embeddings_are_neighbours_in_the_order_of_their_rows():

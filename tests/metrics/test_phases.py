@@ -9,6 +9,7 @@ from hf_clipdyn.metrics.phases import (
     half_rise_lead,
     seed_to_step_variance,
     segmented_regression,
+    settling,
     two_lines,
 )
 
@@ -91,6 +92,18 @@ def test_one_lucky_revision_does_not_decide_when_a_number_rises():
     naive = int((curve > 0.5).argmax())
     assert naive == 2
     assert half_rise(curve, SAMPLES, EARLY, LATE)["octaves"] > 3.5
+
+
+def test_influences_on_mean_progress_are_its_derivatives():
+    rng = np.random.default_rng(5)
+    curves = np.linspace(rng.uniform(0.1, 0.5, 3), 1, 6, axis=1) + 0.05 * rng.normal(size=(3, 6))
+    given, samples = rng.normal(size=(3, 6, 4)), [0, 1, 2, 4, 9, 16]
+    found = settling(curves, samples, given)["influences"]
+    for item in range(4):
+        ahead, behind = (settling(curves + step * given[:, :, item], samples) for step in (1e-6, -1e-6))
+        for name, influences in found.items():
+            slope = (np.array(ahead[name]) - np.array(behind[name])) / 2e-6
+            assert influences[..., item] == pytest.approx(slope, abs=1e-7)
 
 
 def test_a_flat_half_counts_with_its_middle():

@@ -7,7 +7,7 @@ from scipy.spatial import distance
 
 from hf_clipdyn.metrics._left_out import LeftOut
 from hf_clipdyn.metrics.bootstrap import Resampling
-from hf_clipdyn.metrics.representation import progress, representation_similarity
+from hf_clipdyn.metrics.representation import Prepared, progress, representation_similarity, shuffled_angle
 from hf_clipdyn.metrics.representational_similarity import representational_similarity
 
 X = grid(12, 5, (3, 5, 2, 101))
@@ -154,6 +154,18 @@ def test_four_items_have_a_value_without_an_interval():
     result = representation_similarity(X[:4], Y[:4])
     assert -1 <= result["cka_debiased"] <= 1
     assert np.isnan(result["cka_debiased_ci"]).all()
+
+
+def test_the_angle_of_shuffled_items_is_that_of_independent_data():
+    """Far below pi/2, the more so the fewer items there are."""
+    rng = np.random.default_rng(3)
+    for n, angle in ((100, 0.32), (500, 0.71)):
+        x = rng.normal(size=(n, 512))
+        independent = representation_similarity(x, rng.normal(size=(n, 512)), n_resamples=0)
+        chance = shuffled_angle(Prepared(x), Prepared(x + rng.normal(size=x.shape)))
+        assert chance == pytest.approx(independent["angular_shape_distance"], abs=0.01)
+        assert chance == pytest.approx(angle, abs=0.01)
+    assert np.isnan(shuffled_angle(Prepared(x), Prepared(np.ones((500, 3)))))
 
 
 def test_progress_is_unknown_if_the_untrained_model_is_already_the_last():

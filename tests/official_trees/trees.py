@@ -20,6 +20,7 @@ TREES: dict[str, Make] = {
     "coco_captions": captioned.coco_captions,
     "csiq": quality.csiq,
     "cue_conflict": labelled.cue_conflict,
+    "cue_conflict_64": labelled.cue_conflict_64,
     "flickr30k": captioned.flickr30k,
     "flickr8k": captioned.flickr8k,
     "imagefolder": captioned.imagefolder,
@@ -39,5 +40,6 @@ TREES: dict[str, Make] = {
     "tid2008": quality.tid2008,
     "tid2013": quality.tid,
     "tiny_imagenet": labelled.tiny_imagenet,
+    "tiny_photographs": labelled.tiny_photographs,
     "webdataset": captioned.webdataset,
 }

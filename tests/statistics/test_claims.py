@@ -330,3 +330,71 @@ def test_the_shipped_file_says_how_it_is_used_and_when_it_may_change():
 def test_both_readers_of_yaml_give_the_same_claims():
     text = files("hf_clipdyn.statistics").joinpath("claims.yaml").read_text(encoding="utf-8")
     assert schema._quick_loader()(text, "x").get_single_data() == schema._Loader.build(text, "x")
+
+
+@pytest.fixture(scope="module")
+def draft() -> Claims:
+    """The claims of the second study, as long as they are a draft."""
+    return read_claims(str(files("hf_clipdyn.statistics").joinpath("claims-2-draft.yaml")))
+
+
+def test_the_draft_of_the_second_study_has_the_families_of_its_design(draft: Claims):
+    assert (draft.level, draft.rule) == (0.05, "ten words")
+    sizes = {
+        (study, family): draft.n_testable(study, family)
+        for study in ("photographs", "world")
+        for family in ("", "A", "B", "control")
+    }
+    assert {key: size for key, size in sizes.items() if size} == {
+        ("photographs", "A"): 3,
+        ("photographs", "B"): 4,
+        ("world", "A"): 4,
+        ("world", "B"): 2,
+        ("world", "control"): 1,
+    }
+    assert [plan.tuning_seeds for plan in draft.studies.values()] == [(0, 1), (0, 1)]
+
+
+# Of each test the δ of its parts, and the places of its gates.
+_DESIGN = {
+    ("photographs", 1): ([0.05, 0.05, 0.05, 0.15], ["bias by prompts", "bias by prompts"]),
+    ("photographs", 5): ([0.05, 0.05], [""]),
+    ("photographs", 8): ([0.1], ["", ""]),
+    ("photographs", 21): ([0.05], []),
+    ("photographs", 22): ([0.05, 0.05], []),
+    ("photographs", 23): ([0.05, 0.05], []),
+    ("photographs", 24): ([0.1, 0.1], [""]),
+    ("world", 1): ([0.05, 0.15], [""]),
+    ("world", 5): ([0.05, 0.05], [""]),
+    ("world", 6): ([0.05, 0.05, 0.05, 0.05], [""]),
+    ("world", 12): ([0.1, 0.1], ["bias by prompts"]),
+    ("world", 13): ([0.15, 0.15], ["bias by prompts"]),
+    ("world", 25): ([0.1, 0.05], []),
+    ("world", 26): ([0.15], []),
+}
+
+
+def test_the_draft_has_the_smallest_effects_and_gates_of_its_design(draft: Claims):
+    found = {
+        (study, claim.number): (
+            [part.contrast.smallest_effect for part in test.parts],
+            [gate.readout for gate in test.gates],
+        )
+        for claim in draft.claims
+        for study, test in claim.studies.items()
+        if test.testable
+    }
+    assert found == _DESIGN
+    silent = {
+        claim.number for claim in draft.claims if not any(one.testable for one in claim.studies.values())
+    }
+    assert silent == {2, 3, 4, 7}
+
+
+def test_arms_of_the_draft_are_those_of_the_recipe_and_their_weights_are_a_contrast(draft: Claims):
+    named = set()
+    for claim in draft.claims:
+        for part in claim.test("world").parts + claim.test("world").controls:
+            named |= set(part.arm_weights)
+            assert not part.arms or sum(part.arms.values()) == 0
+    assert named == {"", "noise", "easy-100", "hard-80", "hard-100"}

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,7 @@ from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import AgainstNull, Estimate
 from hf_clipdyn.statistics.evidence import Evidence, read_evidence
-from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, Word, gate, judge
+from hf_clipdyn.statistics.judging import Part, Verdict, gate, judge
 from hf_clipdyn.statistics.specifications import specifications
 from hf_clipdyn.statistics.trajectories import Numbers
 from hf_clipdyn.statistics.verdicts import (
@@ -35,7 +34,6 @@ from hf_clipdyn.statistics.verdicts import (
     minimum_detectable_effect,
     render,
     verdict_table,
-    word_of,
     write_verdicts,
 )
 
@@ -48,35 +46,6 @@ _TRUE = Planted(
 )
 _NOISE_ARM = replace(_TRUE, drop=constant(0.0), error=constant(0.5))
 _QUIET = Noise(seed=0.003, checkpoint=0.003)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "word"),
-    [
-        (0.05, 0.2, "holds"),
-        (0.06, 0.07, "holds"),
-        (0.01, 0.05, "right direction, size open"),
-        (0.04, 0.2, "right direction, size open"),
-        (0.01, 0.04, "negligible"),
-        (-0.04, 0.04, "negligible"),
-        (-0.05, 0.04, "undecided"),
-        (-0.01, 0.06, "undecided"),
-        (0.0, 0.06, "undecided"),
-        (-0.2, -0.05, "contradicted"),
-        (-0.2, -0.04, "undecided"),
-        (math.nan, math.nan, "undecided"),
-    ],
-)
-def test_the_rule(low: float, high: float, word: str):
-    assert word_of(low, high, 0.05) == word
-
-
-def test_every_interval_has_exactly_one_verdict_and_it_needs_no_size():
-    ends = [at / 40 for at in range(-8, 9)]
-    words = {(low, high): word_of(low, high, 0.1) for low in ends for high in ends if low <= high}
-    assert set(words.values()) == set(get_args(Word)) - set(NO_VERDICT)
-    scaled = {(low, high): word_of(3 * low, 3 * high, 0.3) for low, high in words}
-    assert scaled == words
 
 
 @pytest.mark.parametrize(
@@ -470,10 +439,14 @@ def test_a_control_arm_that_fails_closes_the_gate(arm: str, late: float, passed:
     assert len(verdict.parts) == 2
 
 
+# Columns of the rule of ten words, which the tables of the first study do not have.
+_LATER = ("role", "readout", "readout_verdict", "item_error", "item_degrees_of_freedom")
+
+
 @pytest.mark.parametrize(("folder", "study"), [("study", "world"), ("real-study", "real")])
 def test_the_committed_verdicts_have_the_signs_of_their_intervals_and_all_deviations(checkout, folder, study):
     table = pd.read_parquet(checkout / "model_cards" / folder / "verdicts.parquet")
-    assert list(table.columns) == SCHEMA.names
+    assert list(table.columns) == [name for name in SCHEMA.names if name not in _LATER]
     above, below = (table["ci_low"] > 0).astype(int), (table["ci_high"] < 0).astype(int)
     assert table["sign"].equals((above - below).where(table["ci_low"].notna()))
     claims = read_claims()
@@ -511,4 +484,4 @@ def test_the_repeated_runs_give_their_committed_verdicts_without_trials(checkout
     table = checkout / "model_cards" / "study" / "repeated.parquet"
     kept = pd.read_parquet(table.with_name("repeated-verdicts.parquet"))
     found = hf_clipdyn.verdicts(table, show_progress=False)
-    pd.testing.assert_frame_equal(found, kept, rtol=1e-9, atol=1e-9)
+    pd.testing.assert_frame_equal(found[list(kept)], kept, rtol=1e-9, atol=1e-9)

@@ -134,7 +134,7 @@ def test_tuning_seeds_locate_an_extreme_and_half_the_way_to_its_neighbours(gathe
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({}, "needs exactly one of start and end, untrained, epochs or accuracy; it has 0"),
+        ({}, "needs exactly one of start and end, untrained, epochs, accuracy or reached; it has 0"),
         ({"start": 0.1, "end": 0.2, "untrained": True}, "it has 2"),
         ({"start": 0.2, "end": 0.1}, "goes from 0.2 to 0.1"),
         ({"start": 0.2}, "goes from 0.2 to None"),
@@ -150,3 +150,31 @@ def test_a_window_chooses_revisions_in_one_way(columns, message):
 def test_a_run_without_accuracy_is_nowhere_at_one():
     table = pd.DataFrame({"accuracy": [math.nan], "monotone_accuracy": [math.nan]}, index=["epoch-000"])
     assert place(Window(name="A", accuracy=0.5), table) == ({}, "the run has no accuracy")
+
+
+@pytest.mark.parametrize(
+    ("columns", "revisions"),
+    [
+        ({"reached": 0.5, "revisions": 2}, ["c", "d"]),
+        ({"reached": 0.5, "revisions": 2, "shift": 1}, ["d", "e"]),
+        ({"reached": 0.3, "revisions": 4}, ["c", "d", "e", "f"]),  # one revision alone may be lucky
+        ({"reached": 0.5}, ["c", "d", "e", "f"]),
+        ({"start": 0.2, "end": 0.4, "shift": -1}, ["a", "b"]),
+        ({"start": 0.4, "end": 0.6, "shift": 1}, ["d", "e"]),
+    ],
+)
+def test_a_window_begins_where_an_accuracy_is_reached_twice_in_a_row_and_can_be_moved(columns, revisions):
+    table = pd.DataFrame(
+        {"share": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], "accuracy": [0.35, 0.2, 0.5, 0.6, 0.4, 0.7]},
+        index=list("abcdef"),
+    )
+    shares, cause = place(Window(name="A", **columns), table)
+    assert (list(shares), cause) == (revisions, "")
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_a_window_that_is_not_in_the_run_has_its_cause():
+    table = pd.DataFrame({"share": [0.0, 0.5, 1.0], "accuracy": [0.1, 0.6, 0.2]}, index=list("abc"))
+    assert "never has an accuracy of 0.5 twice in a row" in place(Window(name="A", reached=0.5), table)[1]
+    assert "too few revisions" in place(Window(name="A", reached=0.1, revisions=4), table)[1]
+    assert "too few revisions" in place(Window(name="L", start=0.9, end=1, shift=1), table)[1]

@@ -39,6 +39,8 @@ WAYS: dict[str, dict[str, int]] = {
     "cached": {"cache_chunk": 3},
     "unevenly cached": {"cache_chunk": 5},
     "accumulated": {"accumulation_steps": 2},
+    "whole with the loss in chunks": {"loss_chunk": 5},
+    "cached with the loss in chunks": {"cache_chunk": 3, "loss_chunk": 5},
 }
 
 
@@ -84,9 +86,10 @@ def gradients(accelerator: Accelerator, loss: str) -> Iterator[tuple[str, dict[s
     rows = slice(local * accelerator.process_index, local * (accelerator.process_index + 1))
     for name, way in WAYS.items():
         synchronised = 0
-        value = make_backward(accelerator, model, make_loss(loss), **way)(
-            Batch(whole.pixels[rows], whole.input_ids[rows])
-        )
+        settings = dict(way)
+        value = make_backward(
+            accelerator, model, make_loss(loss, settings.pop("loss_chunk", None)), **settings
+        )(Batch(whole.pixels[rows], whole.input_ids[rows]))
         named = accelerator.unwrap_model(model).named_parameters()
         found = {parameter: unsharded(p.grad).clone() for parameter, p in named}
         norm = unsharded(accelerator.clip_grad_norm_(model.parameters(), 1e9))

@@ -70,7 +70,6 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) ->
         (["--learning_rate", "-1"], "must be in \\(0, inf\\)"),
         (["--push_to_hub"], "hub_model_id"),
         (["--hub_model_id", "me/run-{size}"], r"only \{scale\} and \{seed\}"),
-        (["--attn_implementation", "flash"], "eager or sdpa"),
         (["--bf16=perhaps"], "--bf16 is 'perhaps': give true or false"),
         (["--arm", "with noise"], "arm is 'with noise': give letters"),
     ],
@@ -93,6 +92,11 @@ def test_the_recipe_hash_knows_what_is_computed_and_ignores_where() -> None:
     assert TrainingConfig(seed=1).recipe_hash() != config.recipe_hash()
 
 
+def test_a_field_that_0_2_0_did_not_have_changes_the_hash_only_where_it_is_given() -> None:
+    assert not {"optim_args", "layer_decay", "loss_chunk", "jpeg_draft"} & TrainingConfig().recipe().keys()
+    assert TrainingConfig(layer_decay=0.7).recipe()["layer_decay"] == 0.7
+
+
 def test_the_token_is_no_part_of_the_recipe() -> None:
     assert "hf_secret" not in str(TrainingConfig(hub_token="hf_secret").recipe())
 
@@ -106,7 +110,7 @@ def test_the_help_keeps_what_stands_in_square_brackets(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         parse_training_config(["--help-all"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "AdamW's beta1. In [0, 1)." in text
+    assert "beta1 of AdamW and Lion. In [0, 1)." in text
     assert "In [1, 1024]." in text
     assert "hf-clipdyn[track]" in text
 

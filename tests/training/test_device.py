@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,21 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.training import device
-from hf_clipdyn.training.device import CrowdedWarning, free_cores, make_accelerator, threads
+from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, siglip_config
+from hf_clipdyn.models.tokenizers import stand_in_tokenizer
+from hf_clipdyn.training import device, train
+from hf_clipdyn.training.device import (
+    CrowdedWarning,
+    check_attention,
+    free_cores,
+    make_accelerator,
+    threads,
+)
 
 
 @pytest.fixture
@@ -81,3 +91,53 @@ def test_a_tracker_that_is_not_installed_is_an_error_that_names_the_extra(
 ) -> None:
     with pytest.raises(ConfigError, match=rf"report_to is {tracker}.*hf-clipdyn\[track\]"):
         make_accelerator(TrainingConfig(report_to=f"none, {tracker}"), tmp_path)
+
+
+SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 2, 2), 8, context_length=8, vocab_size=600)
+
+
+@pytest.mark.parametrize("make", [clip_config, siglip_config])
+def test_attention_that_transformers_knows_is_taken_if_it_has_gradients(make: Callable[..., Any]) -> None:
+    asked: list[torch.Tensor] = []
+
+    def mine(module: Any, query: torch.Tensor, *rest: Any, **more: Any) -> Any:
+        asked.append(query)
+        return sdpa_attention_forward(module, query, *rest, **more)
+
+    AttentionInterface.register("mine", mine)
+    config = make(SIZE, stand_in_tokenizer(vocab_size=600, context_length=8))
+    before = torch.get_rng_state()
+    check_attention("mine", config, Accelerator(cpu=True))
+    assert len(asked) == 2, "one block a tower"
+    assert torch.equal(torch.get_rng_state(), before)
+    assert config.vision_config.num_hidden_layers == 2
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's compiler gives some
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("flash", "is not supported"),
+        pytest.param(
+            "flex_attention", "does not support backward on CPU", marks=pytest.mark.slow
+        ),  # it compiles
+        ("flash_attention_2", "FlashAttention2"),
+        ("nobody/kernel", "kernel"),
+    ],
+)
+def test_attention_that_cannot_train_here_is_refused_before_data_are_read(
+    name: str, cause: str, tmp_path: Path
+) -> None:
+    config = TrainingConfig(
+        scale="micro",
+        dataset_name="nowhere",
+        attn_implementation=name,
+        bf16=False,
+        output_dir=str(tmp_path / "run"),
+    )
+    with pytest.raises(ConfigError, match=f"attn_implementation is '{name}', which cannot train") as refused:
+        train(config)
+    assert cause in str(refused.value)
+    assert str(refused.value).endswith("give eager or sdpa, or leave it out.")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()

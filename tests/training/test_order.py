@@ -18,6 +18,8 @@ from hf_clipdyn.schema import parse_json
 from hf_clipdyn.training import order as order_module
 from hf_clipdyn.training.loop import Training
 from hf_clipdyn.training.order import ORDER_FILE, DataOrder
+from hf_clipdyn.training.source import Found
+from hf_clipdyn.training.stream_order import ROW_BITS, RecordedShards, in_turn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -101,10 +103,11 @@ def test_the_record_of_a_stream_names_files_and_rows(
     assert record.streams is not None
     assert record.streams.names == tuple(f"{i}.tar" for i in range(6))
     samples = list(samples_between(run, "epoch-000", "epoch-002"))
-    assert [(s.epoch, s.first_step, s.rows.shape, s.captions) for s in samples] == [
-        (1, 0, (5, 24, 2), None),
-        (2, 5, (5, 24, 2), None),
+    assert [(s.epoch, s.first_step, s.rows.shape) for s in samples] == [
+        (1, 0, (5, 24, 2)),
+        (2, 5, (5, 24, 2)),
     ]
+    assert not any(s.captions.any() for s in samples), "each image has one caption"
     rows = np.concatenate([s.rows for s in samples])
     images: dict[tuple[int, int], str] = {}
     for step, pairs in shown.steps.items():
@@ -114,6 +117,55 @@ def test_the_record_of_a_stream_names_files_and_rows(
     times = times_seen(run, "epoch-002")
     assert times.sum() == 240
     assert times[tuple(rows[0].T)].min() > 0
+
+
+def test_the_captions_of_a_stream_are_known_where_all_images_have_as_many(
+    flags: Flags, tmp_path: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    changes = {
+        "num_train_epochs": 1,
+        "streaming": True,
+        "samples_per_epoch": 120,
+        "dataloader_num_workers": 0,
+    }
+    finished(flags(**changes))
+    name = pairs_of(parse_training_config(flags(num_train_epochs=1)))
+    (samples,) = samples_between(run, "epoch-000", "epoch-001")
+    for step, pairs in shown.steps.items():
+        rows = zip(samples.rows[step, :, 1], samples.captions[step], strict=True)
+        assert [name(int(row), int(caption)) for row, caption in rows] == pairs
+    monkeypatch.setattr(order_module.np, "__version__", "9.0")
+    with pytest.raises(RevisionError, match="The captions of epoch 1 were drawn by NumPy"):
+        list(samples_between(run, "epoch-000", "epoch-001"))
+    monkeypatch.undo()
+    varied = replace(_record(run, "epoch-001").streams, caption_numbers=(1, 2))
+    _rewrite(run, "epoch-001", lambda record: replace(record, streams=varied))
+    assert [samples.captions for samples in samples_between(run, "epoch-000", "epoch-001")] == [None]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shards_of_known_sizes_are_read_as_shards_that_are_read_from_the_disk(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = [int(n) for n in rng.integers(0, 30, 5)]
+    skipped = {(s << ROW_BITS) | int(r) for s, n in enumerate(rows) for r in rng.permutation(n)[: n // 3]}
+    kept = [[i for r in range(n) if (i := (s << ROW_BITS) | r) not in skipped] for s, n in enumerate(rows)]
+    group = rng.permutation(5)[: rng.integers(1, 6)].tolist()
+    size = int(rng.integers(1, 20))
+    found = Found(without_caption=skipped, samples={s: len(kept[s]) for s in range(5)})
+    blocks = RecordedShards("x", 5, found).blocks(group, size)
+    expected = list(in_turn([iter(kept[shard]) for shard in group]))
+    read = [block.tolist() for block in blocks]
+    assert [one for block in read for one in block] == expected
+    assert all(len(block) == size for block in read[:-1])
+
+
+def test_the_sizes_of_shards_may_become_known_while_they_are_read() -> None:
+    found = Found()
+    blocks = RecordedShards("x", 2, found).blocks([0, 1], 4)
+    assert next(blocks).tolist() == [0, 1 << ROW_BITS, 1, 1 << ROW_BITS | 1]
+    found.add(Found(without_caption={3}, samples={1: 3}))
+    assert next(blocks).tolist() == [2, 1 << ROW_BITS | 2, 4, 5]
 
 
 def _record(run: Path, name: str) -> DataOrder:

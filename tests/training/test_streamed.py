@@ -31,7 +31,8 @@ from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training.images import Augmentation
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.source import Batch, Workers
-from hf_clipdyn.training.streamed import Sample, Shards, Shuffle, StreamedSource, first_captions
+from hf_clipdyn.training.stream_order import Sample, Shuffle
+from hf_clipdyn.training.streamed import Shards, StreamedSource, first_captions
 
 PROCESSOR = clip_image_processor(model_size("tiny"))
 TOKENIZER = train_tokenizer(["sample 0123456789, seen again"], vocab_size=600, context_length=16)
@@ -487,8 +488,18 @@ def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: P
     whole = revisions("me/pairs", "hub", dataloader_num_workers=1)
     assert len(set(whole)) == 3
     revisions("me/pairs", "stopped", Stop(), dataloader_num_workers=0)
+    revisions("me/pairs", "pinned", Stop(), dataloader_num_workers=0)
     assert revisions("me/pairs", "stopped", resume_from_checkpoint=True) == whole
     assert hub.count("resolve-get") > 0
+    begun = api.repo_info("me/pairs", repo_type="dataset").sha
+    api.delete_file(f"data/train-3.{kind}", "me/pairs", repo_type="dataset")
+    with pytest.raises(
+        ConfigError, match=f"at commit {begun}, .* go on with `dataset_revision=.{begun}.`, or"
+    ):
+        revisions("me/pairs", "pinned", resume_from_checkpoint=True)
+    assert revisions("me/pairs", "pinned", resume_from_checkpoint=True, dataset_revision=begun) == whole
+    with pytest.raises(ConfigError, match="dataset_revision is 'v9'"):
+        revisions("me/pairs", "other", dataset_revision="v9")
     hub.plant("resolve-get", Fault(status=404, message="gone"), times=10**6)
     with pytest.raises(DatasetError, match="me/pairs"):
         revisions("me/pairs", "gone")

@@ -33,9 +33,9 @@ class Classification(ClassifiedKind[ClassificationSettings]):
     """Zero-shot decisions among 16 classes on the sub-sets of model-vs-human, compared with people's.
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
-    the image was made from), protocol, decision, observer. ``protocol`` is the name of a prompt set ("" is the default
-    one), ``imagenet_1000``, ``head`` (of a classifier) or ``human``. For ``human``, ``decision`` is the answer of
-    ``observer``.
+    the image was made from), protocol, decision, observer, n_classes (that a decision is among; null: 16). ``protocol``
+    is the name of a prompt set ("" is the default one), ``imagenet_1000``, ``head`` (of a classifier) or ``human``. For
+    ``human``, ``decision`` is the answer of ``observer``.
     """
 
     name = "classification"
@@ -175,14 +175,21 @@ class Classification(ClassifiedKind[ClassificationSettings]):
         "protocol": "string",
         "decision": "string",
         "observer": "string",
+        "n_classes": "Int64",
     }
+    later_columns = ("n_classes",)
     clusters = ("exemplar",)
 
     def __init__(
         self, source: Source, image_processor: Any, settings: ClassificationSettings, common: Common
     ) -> None:
         super().__init__(source, image_processor, settings, common)
-        self._thousand = {_THOUSAND: PHOTO} | ({_PUBLISHED: IMAGENET} if settings.published_prompts else {})
+        self._classes = self.keep_classes(settings.classes, GEIRHOS_CLASSES, "category")
+        self._thousand: dict[str, tuple[str, ...]] = {}
+        if settings.classes is None:  # the 1,000 classes map onto all 16
+            self._thousand = {_THOUSAND: PHOTO} | (
+                {_PUBLISHED: IMAGENET} if settings.published_prompts else {}
+            )
         self.facts = _present(self.images["subset"])
         self.fingerprint = digest(
             self.name,
@@ -192,16 +199,18 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             self._thousand,
             list(imagenet_names().values()),
             self.humans[["item", "observer", "decision"]].to_dict("list"),
+            *([] if settings.classes is None else [settings.classes]),
         )
 
     @classmethod
     def classes(cls, source: Source, settings: KindSettings) -> Sequence[str]:
-        return GEIRHOS_CLASSES
+        chosen = settings.classes if isinstance(settings, ClassificationSettings) else None
+        return GEIRHOS_CLASSES if chosen is None else chosen
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Decide for a class with each prompt set, and add the answers of people."""
-        blocks = self.ask(readout, GEIRHOS_CLASSES, self._thousand)
-        trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
+        blocks = [*self.ask(readout, self._classes, self._thousand), self.humans]
+        trials: pd.DataFrame = pd.concat(blocks, ignore_index=True).assign(n_classes=len(self._classes))
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
 
     @staticmethod

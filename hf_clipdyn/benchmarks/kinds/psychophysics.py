@@ -331,20 +331,20 @@ class _Answers:
     @classmethod
     def of(cls, trials: pd.DataFrame) -> "_Answers":
         """From the trials of one test at one place."""
-        trials = trials.iloc[np.lexsort([trials[name].to_numpy() for name in reversed(_ORDER)])]
-        exemplars = np.unique(trials["exemplar"].to_numpy())
-        means = _samples(trials["value"].to_numpy().reshape(-1, len(exemplars)))
-        of_exemplars = trials.iloc[:: len(exemplars)]
-        is_criterion = of_exemplars["is_criterion"].to_numpy()
-        shown = of_exemplars[~is_criterion]
-        grid = shown["contrast"].unique()
+        columns = {name: trials[name].to_numpy() for name in (*_ORDER, "value", "criterion")}
+        order = np.lexsort([columns[name] for name in reversed(_ORDER)])
+        exemplars = np.unique(columns["exemplar"])
+        means = _samples(columns["value"][order].reshape(-1, len(exemplars)))
+        stimuli = order[:: len(exemplars)]
+        is_criterion = columns["is_criterion"][stimuli]
+        shown = stimuli[~is_criterion]
+        grid = pd.unique(columns["contrast"][shown])
+        criteria = columns["criterion"][stimuli[is_criterion]]
         return cls(
-            conditions=shown.iloc[:: len(grid)][["level", "criterion", "human"]],
+            conditions=trials[["level", "criterion", "human"]].iloc[shown[:: len(grid)]],
             grid=grid,
             distances=means[:, ~is_criterion].reshape(len(means), -1, len(grid)),
-            criteria=dict(
-                zip(of_exemplars["criterion"][is_criterion], means[:, is_criterion].T, strict=True)
-            ),
+            criteria=dict(zip(criteria, means[:, is_criterion].T, strict=True)),
             exemplars=exemplars,
         )
 

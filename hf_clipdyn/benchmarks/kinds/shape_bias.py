@@ -11,33 +11,37 @@ from hf_clipdyn.benchmarks.answers import Answers, answers_of
 from hf_clipdyn.benchmarks.base import (
     Common,
     KindSettings,
-    cosine_distance,
     digest,
     unit,
 )
 from hf_clipdyn.benchmarks.classes import ClassifiedKind, default_templates
+from hf_clipdyn.benchmarks.degradations import grey, to_pixels
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
-from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.settings import ShapeBiasSettings
 from hf_clipdyn.benchmarks.shape_scores import (
+    ALL_CLASSES,
     CONFLICT,
     CROSSED_PROBE,
+    GREY,
     HUMAN,
     LINEAR_PROBE,
     NETWORKS,
     OBSERVERS,
     OTHER_CUE,
     TEXT_FREE,
+    TEXT_FREE_ALL,
     shape_numbers,
 )
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.prompts import PHOTO, imagenet_names
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 from hf_clipdyn.results.row import NumberKey
-from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
+from hf_clipdyn.results.terms import Condition, KindTerms, Overview, Reference, Term
 
-__all__ = ["ShapeBias", "triplet_preferences"]
+__all__ = ["ShapeBias", "ShapeBiasSettings", "triplet_preferences"]
 
 _CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
 _THOUSAND = "imagenet_1000"
@@ -50,7 +54,7 @@ _BIAS: dict[str, Any] = _SHARE | {
 }
 
 
-class ShapeBias(ClassifiedKind[KindSettings]):
+class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
     """Shape bias on cue-conflict images: zero-shot decisions among the classes, triplets, linear probes.
 
     Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. The protocol says what the
@@ -63,9 +67,14 @@ class ShapeBias(ClassifiedKind[KindSettings]):
     - ``crossed_probe``: ``decision`` is the answer of the linear probe for ``cue`` (shape or texture) to a conflict
       image. The probe has not seen the image's exemplar of that cue (`decide_crossed`).
     - ``human``: ``decision`` is the answer of ``observer``.
+
+    If decisions are among some classes (``classes``), all of these are about the images with both cues among them, and
+    ``text_free_all`` is ``text_free`` on all images. ``condition`` is ``grey`` for images that were shown in grey, and
+    null for the others.
     """
 
     name = "shape_bias"
+    settings_class = ShapeBiasSettings
     schemas = ("cue_conflict",)
     terms = KindTerms(
         title="Texture-shape bias",
@@ -135,11 +144,16 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             "name": "class name alone",
             _THOUSAND: "1,000-way",
         },
-        subsets={CONFLICT: "images with a conflict"},
+        subsets={CONFLICT: "images with a conflict", ALL_CLASSES: "images of all classes"},
+        conditions={GREY: Condition(title="in grey")},
         probes={LINEAR_PROBE: "linear probe", HEAD: "own head"},
         references=(
-            Reference(role="chance", title="chance", joins=("metric", "probe")),
-            Reference(role="null", title="decisions shuffled over the images", joins=("metric", "variant")),
+            Reference(role="chance", title="chance", joins=("metric", "probe", "condition")),
+            Reference(
+                role="null",
+                title="decisions shuffled over the images",
+                joins=("metric", "variant", "condition"),
+            ),
             Reference(role="lower_bound", title="lowest at these accuracies", joins=("metric", "subset")),
             Reference(role="upper_bound", title="highest at these accuracies", joins=("metric", "subset")),
             Reference(
@@ -161,18 +175,26 @@ class ShapeBias(ClassifiedKind[KindSettings]):
         "mate_effect": "float64",
         "cue": "string",
         "observer": "string",
+        "condition": "string",
     }
+    later_columns = ("condition",)
     needs_text = False  # a vision model answers the triplets and the probes
     text_drift = True
-    score_version = 2
+    score_version = 3
     clusters = ("shape_exemplar", "texture_exemplar")
 
-    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+    def __init__(
+        self, source: Source, image_processor: Any, settings: ShapeBiasSettings, common: Common
+    ) -> None:
         super().__init__(source, image_processor, settings, common)
-        self._classes = _classes(self.images)
-        named = self._classes == list(GEIRHOS_CLASSES)
+        offered = _classes(self.images)
+        named = offered == list(GEIRHOS_CLASSES) and settings.classes is None
         # The 1,000 classes are those of photographs, and map onto these 16 categories alone.
         self._thousand = {_THOUSAND: PHOTO} if named and default_templates(source.metadata) == PHOTO else {}
+        self._every = self.images
+        self._classes = self.keep_classes(settings.classes, offered, "shape", "texture")
+        self._restricted = settings.classes is not None
+        self._forms: list[str | None] = [None, GREY] if settings.grey else [None]
         self.fingerprint = digest(
             self.name,
             CROSSED_PROBE,
@@ -182,24 +204,42 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             self.prompts,
             list(imagenet_names().values()) if self._thousand else [],
             self.humans[["item", "observer", "decision"]].to_dict("list"),
+            *([GREY] if settings.grey else []),
         )
 
     @classmethod
     def classes(cls, source: Source, settings: KindSettings) -> Sequence[str]:
+        if isinstance(settings, ShapeBiasSettings) and settings.classes is not None:
+            return settings.classes
         return _classes(source.dataset.select_columns(["shape", "texture"]).to_pandas())
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Decide for a class with each prompt set, count each image's triplets, probe for both cues."""
-        embeddings = readout.images(self.stimuli)
-        blocks = []
-        if not readout.only_text:
-            preferences, effects = triplet_preferences(embeddings, self.images)
-            blocks += [self.images.assign(protocol=TEXT_FREE, preference=preferences, mate_effect=effects)]
-            blocks += [self._probed(embeddings, cue) for cue in OTHER_CUE]
+        blocks = [
+            trials.assign(condition=form) for form in self._forms for trials in self._observed(readout, form)
+        ]
         if readout.knows(self._classes):
-            blocks += self.ask(readout, self._classes, self._thousand)
+            blocks.append(self.humans)
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
+
+    def _observed(self, readout: Readout, form: str | None) -> Iterator[pd.DataFrame]:
+        """What the model says of the images in one form."""
+        if not readout.only_text:
+            embeddings = readout.images(self._in_form(self._every, form))
+            own = embeddings[self._every["item"].isin(self.images["item"])]
+            yield _preferred(own, self.images, TEXT_FREE)
+            if self._restricted:
+                yield _preferred(embeddings, self._every, TEXT_FREE_ALL)
+            yield from (self._probed(own, cue) for cue in OTHER_CUE)
+        if readout.knows(self._classes):
+            yield from self.ask(readout, self._classes, self._thousand, self._in_form(self.images, form))
+
+    def _in_form(self, images: pd.DataFrame, form: str | None) -> Stimuli:
+        rows = images["item"].to_numpy()
+        if form is None:
+            return Stimuli(self.pixels.array, rows)
+        return Stimuli(self.pixels.array, rows, change=_in_grey, change_key=GREY)
 
     def _probed(self, embeddings: NDArray[np.float32], cue: str) -> pd.DataFrame:
         """What a linear probe reads of one cue in the conflict images, each by its class's other exemplars."""
@@ -222,7 +262,7 @@ class ShapeBias(ClassifiedKind[KindSettings]):
     def gallery(trials: pd.DataFrame) -> Gallery:
         """Images with both cues, and what prompts and probes decide."""
         shown = trials.drop_duplicates("item").set_index("item")
-        asked = trials[~trials["protocol"].isin([TEXT_FREE, HUMAN])]
+        asked = trials[~trials["protocol"].isin([TEXT_FREE, TEXT_FREE_ALL, HUMAN]) & _as_is(trials)]
         answers = {
             _way(ShapeBias.terms, *cast("tuple[str, Any]", key)): rows.set_index("item")["decision"]
             for key, rows in asked.groupby(["protocol", "cue"], sort=False, dropna=False)
@@ -243,17 +283,22 @@ class ShapeBias(ClassifiedKind[KindSettings]):
             check=shown[["image_id", "shape", "texture"]],
         )
 
-    views = (GalleryView(("item", "image_id", *_CUES, "protocol", "decision", "cue", "observer"), gallery),)
+    views = (
+        GalleryView(
+            ("item", "image_id", *_CUES, "protocol", "decision", "cue", "observer", "condition"), gallery
+        ),
+    )
 
-    answers_from = ("item", *_CUES, "protocol", "decision", "cue", "observer")
+    answers_from = ("item", *_CUES, "protocol", "decision", "cue", "observer", "condition")
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
-        """Whether prompts and people name the shape, and whether the probes name their own cue."""
-        asked = trials[trials["cue"].isna() & (trials["protocol"] != TEXT_FREE)]
+        """Whether prompts and people name the shape, and whether the probes name their own cue; not of grey images."""
+        shown = trials[_as_is(trials)]
+        asked = shown[shown["cue"].isna() & ~shown["protocol"].isin([TEXT_FREE, TEXT_FREE_ALL])]
         yield from cls.answers_by_protocol(asked, "shape", metric="shape_accuracy")
         for cue in OTHER_CUE:
-            decided = trials[(trials["cue"] == cue) & trials["decision"].notna()]
+            decided = shown[(shown["cue"] == cue) & shown["decision"].notna()]
             if len(decided):
                 key = NumberKey(metric=f"{cue}_accuracy", probe=LINEAR_PROBE)
                 yield answers_of(decided, key, label=cue, clusters=cls.clusters)
@@ -271,6 +316,23 @@ def _way(terms: KindTerms, protocol: str, cue: Any) -> str:
     if not pd.isna(cue):
         return f"linear probe for {cue}"
     return terms.variants.get(protocol, protocol) or _PROMPTS
+
+
+def _as_is(trials: pd.DataFrame) -> "pd.Series[bool]":
+    """The trials of images that were not shown in grey; trials of earlier versions do not say so."""
+    if "condition" not in trials:
+        return pd.Series(True, index=trials.index)
+    return trials["condition"].isna()
+
+
+def _in_grey(pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
+    del row
+    return to_pixels(grey(pixels))
+
+
+def _preferred(embeddings: NDArray[np.floating[Any]], images: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    preferences, effects = triplet_preferences(embeddings, images)
+    return images.assign(protocol=protocol, preference=preferences, mate_effect=effects)
 
 
 def triplet_preferences(
@@ -291,17 +353,13 @@ def triplet_preferences(
         each image does as a mate: the sum over its anchors of (share of these triplets won by the shape -
         preference of the anchor) / number of the anchor's mates of that kind.
     """
-    shape, texture, shape_exemplar, texture_exemplar = (pd.factorize(images[name])[0] for name in _CUES)
-    conflict = (images["shape"] != images["texture"]).to_numpy()
     result, effects = np.full(len(images), np.nan), np.zeros(len(images))
-    for anchor in np.flatnonzero(conflict):
-        same_shape, same_texture = shape == shape[anchor], texture == texture[anchor]
-        shape_mates = conflict & same_shape & ~same_texture & (shape_exemplar != shape_exemplar[anchor])
-        texture_mates = conflict & same_texture & ~same_shape & (texture_exemplar != texture_exemplar[anchor])
-        if not (shape_mates.any() and texture_mates.any()):
-            continue
-        to_shape = cosine_distance(embeddings[anchor], embeddings[shape_mates])
-        to_texture = cosine_distance(embeddings[anchor], embeddings[texture_mates])
+    rows = unit(embeddings)
+    for anchor, shape_mates, texture_mates in _mates(images):
+        # As `cosine_distance`, with all vectors scaled once.
+        to_shape, to_texture = (
+            0.5 * np.square(rows[anchor] - rows[mates]).sum(axis=-1) for mates in (shape_mates, texture_mates)
+        )
         # The share of triplets that the shape wins, with each of the mates.
         by_mate = 1 - _share_below(to_texture, to_shape), _share_below(to_shape, to_texture)
         result[anchor] = by_mate[0].mean()
@@ -310,9 +368,21 @@ def triplet_preferences(
     return result, effects
 
 
+def _mates(images: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Each conflict image that has mates of both kinds, with its shape mates and its texture mates."""
+    shape, texture, shape_exemplar, texture_exemplar = (pd.factorize(images[name])[0] for name in _CUES)
+    conflict = (images["shape"] != images["texture"]).to_numpy()
+    for anchor in np.flatnonzero(conflict).tolist():
+        same_shape, same_texture = shape == shape[anchor], texture == texture[anchor]
+        shape_mates = conflict & same_shape & ~same_texture & (shape_exemplar != shape_exemplar[anchor])
+        texture_mates = conflict & same_texture & ~same_shape & (texture_exemplar != texture_exemplar[anchor])
+        if shape_mates.any() and texture_mates.any():
+            yield anchor, np.flatnonzero(shape_mates), np.flatnonzero(texture_mates)
+
+
 def _share_below(values: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share of the values below each threshold, ties one half."""
     ordered = np.sort(values)
     # A tie is neither left nor right of its equals: the mean of both positions counts it one half.
-    positions = [np.searchsorted(ordered, thresholds, side) for side in ("left", "right")]
-    return np.asarray(np.mean(positions, axis=0) / len(values))
+    left, right = (np.searchsorted(ordered, thresholds, side) for side in ("left", "right"))
+    return np.asarray((left + right) / 2 / len(values))

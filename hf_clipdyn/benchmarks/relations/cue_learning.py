@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,7 @@ def _curves(run: Sequence[Seen]) -> _Curves:
     """Of the answers with each set of prompts, and of the linear probes; only what all revisions have."""
     curves: _Curves = {}
     for one in run:
-        for key, cue, value in _points(one):
+        for key, cue, value in one.derived(_points).of_cues:
             curves.setdefault(key, {}).setdefault(cue, []).append(value)
     return {
         key: by_cue
@@ -173,7 +174,23 @@ def _curves(run: Sequence[Seen]) -> _Curves:
     }
 
 
-def _points(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
+@dataclass(frozen=True)
+class _Points:
+    """The numbers of one revision of which curves are made."""
+
+    of_cues: tuple[tuple[NumberKey, str, float], ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Roughly."""
+        return 500 * len(self.of_cues)
+
+
+def _points(seen: Seen) -> _Points:
+    return _Points(tuple(_shares_of_cues(seen)))
+
+
+def _shares_of_cues(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
     if one.cell.kind == Decodability.name:
         for number in one.numbers:
             if number.role == "value" and number.metric in OTHER_CUE:

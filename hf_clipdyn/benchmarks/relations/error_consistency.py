@@ -1,21 +1,20 @@
 """Do two revisions, two seeds, or a model and a person fail on the same images (Geirhos et al. 2020)?"""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from hf_clipdyn.benchmarks.answers import Answers, AnswerTable, stack
+from hf_clipdyn.benchmarks.answers import Answers, stack
 from hf_clipdyn.benchmarks.base import by_item
 from hf_clipdyn.benchmarks.relation import ANSWERED, NUMBER_JOINS, Relation, Seen, in_common, related
 from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
-from hf_clipdyn.metrics.error_consistency import (
-    kappa_forms,
-    margin_consistency,
-    pair_statistics,
-    same_wrong_answer,
-)
+from hf_clipdyn.metrics.error_consistency import Observer, compare_observers, margin_consistency
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
@@ -23,6 +22,8 @@ __all__ = ["ErrorConsistency"]
 
 _ALIKE = "both are right, or both are wrong, on all items"
 _ONE_SIDED = "one of them is right, or wrong, on all items"
+_WITH_INFLUENCE = ("kappa", "kappa_unbiased")
+_KAPPAS = (*_WITH_INFLUENCE, "kappa_over_max", "copy_probability")
 
 
 class ErrorConsistency(Relation):
@@ -102,13 +103,73 @@ class ErrorConsistency(Relation):
     def relate(a: Seen, b: Seen, common: Common) -> Iterator[Number]:
         """Kappa in four forms with its bounds, and the same wrong answer with its chance, for each number."""
         del common
-        alike: dict[tuple[int, int], list[tuple[NumberKey, Answers, Answers]]] = defaultdict(list)
         for key, first, second in in_common(a, b):
-            alike[id(first.item), id(second.item)].append((key, first, second))
             if first.margin is not None and second.margin is not None:
                 yield _of_margins(key, first, second)
-        for pairs in alike.values():
-            yield from _numbers([key for key, _, _ in pairs], [stack(both) for _, *both in pairs])
+        for keys, items, *observers in _in_common(a.derived(_answered), b.derived(_answered)):
+            yield from _numbers(keys, items, compare_observers(*observers))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The answers of one revision, or one person, to the same items."""
+
+    keys: tuple[NumberKey, ...]
+    answers: tuple[Answers, ...]
+
+    @cached_property
+    def items(self) -> pd.Index:
+        return pd.Index(self.answers[0].item, name="item")
+
+    @cached_property
+    def observer(self) -> Observer:
+        decisions, labels = ([getattr(one, name) for one in self.answers] for name in ("decision", "label"))
+        return Observer(np.stack(decisions), np.stack(labels))
+
+    def is_like(self, other: "_Group") -> bool:
+        """Whether both were asked the same; equal arrays are the same one if they come from saved trials."""
+        return self.keys == other.keys and all(
+            one.item is of_other.item and one.label is of_other.label
+            for one, of_other in zip(self.answers, other.answers, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class _Answered:
+    groups: tuple[_Group, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Of decisions as numbers, of labels as numbers, and of what is right."""
+        return sum(17 * len(one.keys) * len(one.answers[0].item) for one in self.groups)
+
+
+def _answered(seen: Seen) -> _Answered:
+    alike: dict[int, list[tuple[NumberKey, Answers]]] = defaultdict(list)
+    for key, one in seen.answers.items():
+        alike[id(one.item)].append((key, one))
+    return _Answered(tuple(_Group(*zip(*of, strict=True)) for of in alike.values()))
+
+
+def _in_common(
+    first: _Answered, second: _Answered
+) -> Iterator[tuple[Sequence[NumberKey], pd.Index, Observer, Observer]]:
+    """The answers of both to the same items: all keys of a group at once if both were asked the same."""
+    others = {
+        key: (group, one)
+        for group in second.groups
+        for key, one in zip(group.keys, group.answers, strict=True)
+    }
+    for group in first.groups:
+        other = others.get(group.keys[0], (None,))[0]
+        if other is not None and group.is_like(other):
+            yield group.keys, group.items, group.observer, other.observer
+            continue
+        for key, one in zip(group.keys, group.answers, strict=True):
+            if key in others:
+                table = stack([one, others[key][1]])
+                observers = (Observer(decided[None], table.label[None]) for decided in table.decision)
+                yield [key], table.index, *observers
 
 
 def _of_margins(key: NumberKey, first: Answers, second: Answers) -> Number:
@@ -124,26 +185,22 @@ def _of_margins(key: NumberKey, first: Answers, second: Answers) -> Number:
     )
 
 
-def _numbers(keys: list[NumberKey], tables: list[AnswerTable]) -> Iterator[Number]:
+def _numbers(keys: Sequence[NumberKey], items: pd.Index, result: Mapping[str, Any]) -> Iterator[Number]:
     """The numbers of several keys whose answers are to the same items."""
-    first, second = (
-        np.stack([one.right[side] for one in tables], axis=1).astype(np.float64) for side in (0, 1)
-    )
-    forms, influences = kappa_forms(first, second), pair_statistics(first, second)[1][0]
-    n = len(first)
-    for at, (key, table) in enumerate(zip(keys, tables, strict=True)):
-        values = {name: float(column[at]) for name, column in forms.items()}
-        low, high = (values.pop(f"kappa_{end}") for end in ("min", "max"))
-        undefined = np.isnan(values["kappa"])
+    n = len(items)
+    for at, key in enumerate(keys):
+        undefined = np.isnan(result["kappa"][at])
         note = _ALIKE if undefined else _ONE_SIDED
-        of_kappa = by_item(influences[:, at], table.item)  # one for both: many pairs are in memory at a time
-        for metric, value in values.items():
-            known = metric in ("kappa", "kappa_unbiased") and not np.isnan(value)
-            influence = of_kappa if known else None
+        # One for both: many pairs are in memory at a time.
+        of_kappa = None if undefined else by_item(result["influences"][at], items)
+        for metric in _KAPPAS:
+            value = float(result[metric][at])
+            influence = of_kappa if metric in _WITH_INFLUENCE and not np.isnan(value) else None
             yield related(key, metric, value, n=n, influence=influence, note=note if np.isnan(value) else "")
-        for role, value in (("lower_bound", low), ("upper_bound", high)):
+        for role, end in (("lower_bound", "min"), ("upper_bound", "max")):
+            value = float(result[f"kappa_{end}"][at])
             yield related(key, "kappa", value, role=role, n=n, note=note if np.isnan(value) else "")
-        result = same_wrong_answer(table.right[0], table.right[1], table.decision, table.label)
-        for name, role in (("same_wrong_answer", "value"), ("same_wrong_answer_chance", "chance")):
-            cause = result["causes"].get(name, "")
-            yield related(key, "same_wrong_answer", result[name], role=role, n=result["n_wrong"], note=cause)
+        n_wrong = int(result["n_wrong"][at])
+        for role, name in (("value", "same_wrong_answer"), ("chance", "same_wrong_answer_chance")):
+            cause = "" if n_wrong else "no image is wrong for both observers"
+            yield related(key, "same_wrong_answer", result[name][at], role=role, n=n_wrong, note=cause)

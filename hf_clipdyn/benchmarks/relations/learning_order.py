@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
@@ -201,7 +202,7 @@ def _of_run(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Iterato
 
 
 def _share(key: NumberKey, metric: str, values: NDArray[Any], table: AnswerTable, **columns: Any) -> Number:
-    return related(key, metric, values.mean(), influence=mean_by_item(values, table.item), **columns)
+    return related(key, metric, values.mean(), influence=mean_by_item(values, table.index), **columns)
 
 
 @dataclass(frozen=True)
@@ -298,10 +299,10 @@ def _of_seeds(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Itera
         place: dict[str, Any] = {"at": name, "reference": _SEEDS, "n": n}
         yield _share(key, "all_right", shares == 1, table, **place)
         yield _share(key, "all_wrong", shares == 0, table, **place)
-        yield from _of_ends(key, table.right[:, at], table.item, **place)
+        yield from _of_ends(key, table.right[:, at], table.index, **place)
         ratio = result["bimodality_ratio"][at]
         note = "" if ratio == ratio else "all seeds are right, or wrong, on all items"
-        known = None if note else by_item(_of_bimodality(shares), table.item)
+        known = None if note else by_item(_of_bimodality(shares), table.index)
         yield related(key, "bimodality_ratio", ratio, influence=known, note=note, **place)
         for metric in ("all_right", "all_wrong", "bimodality_ratio"):
             expected = result[f"{metric}_expected"][at]
@@ -309,13 +310,13 @@ def _of_seeds(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Itera
             yield related(key, metric, expected, role="chance", note=cause, **place)
 
 
-def _of_ends(key: NumberKey, right: NDArray[np.bool_], item: NDArray[Any], **place: Any) -> Iterator[Number]:
+def _of_ends(key: NumberKey, right: NDArray[np.bool_], items: pd.Index, **place: Any) -> Iterator[Number]:
     """What all observers but at most one have right, or wrong."""
     if len(right) < _OBSERVERS:
         return
     result, numbers = trivial_and_impossible(right), right.sum(axis=0)
     for metric, hit in (("trivial", numbers >= len(right) - 1), ("impossible", numbers <= 1)):
-        yield related(key, metric, result[metric], influence=mean_by_item(hit, item), **place)
+        yield related(key, metric, result[metric], influence=mean_by_item(hit, items), **place)
         yield related(key, metric, result[f"{metric}_null"], role="chance", **place)
 
 

@@ -1,6 +1,7 @@
 """When does a layer settle? Similarity of embeddings and hidden states between revisions and seeds."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
@@ -12,9 +13,15 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import by_item
 from hf_clipdyn.benchmarks.relation import Relation, Seen, mean_of_seeds, related
 from hf_clipdyn.benchmarks.settings import Common
-from hf_clipdyn.metrics.mutual_knn import nearest_neighbours
+from hf_clipdyn.metrics.mutual_knn import Neighbours, nearest_neighbours, shared_neighbours
 from hf_clipdyn.metrics.phases import settling
-from hf_clipdyn.metrics.representation import Prepared, progress, representation_similarity, similarity
+from hf_clipdyn.metrics.representation import (
+    Prepared,
+    progress,
+    progress_influences,
+    shuffled_angle,
+    similarity,
+)
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
@@ -27,6 +34,7 @@ _KEY = ("metric", "probe", "layer", "reference")
 _REVISIONS = 3
 _READOUTS = {"": "cka_debiased", "angular": "angular_shape_distance"}
 _WITH_ERROR = ("cka_debiased", "angular_shape_distance")
+_SLOPES = {"cka_debiased": 1.0, "angular_shape_distance": -2 / np.pi}  # a right angle is a similarity of 0
 
 
 class Representation(Relation):
@@ -70,7 +78,7 @@ class Representation(Relation):
             "angular_shape_distance": Term(
                 title="angular shape distance",
                 meaning="Angle between the representations after the best rotation, in radians (Williams et al. 2021); "
-                "compare only equal numbers of images and dimensions.",
+                "compare only equal numbers of images and dimensions. Chance: the images of one side are shuffled.",
                 limits=(0.0, 1.6),
                 unit="rad",
             ),
@@ -89,49 +97,49 @@ class Representation(Relation):
 
     @staticmethod
     def relate(a: Seen, b: Seen, common: Common) -> Iterator[Number]:
-        """The similarities of each layer, with the jackknife over images; that of neighbours without an error."""
+        """The similarities of each layer, with the jackknife over images."""
         del common
-        first, second = a.derived(_places), b.derived(_places)
-        for key, layer in first.layers.items():
-            if key in second.layers:
-                yield from _similarities(key, *_shared(layer, second.layers[key]))
+        for key, one in a.derived(_compared, b).layers.items():
+            yield from _similarities(key, one)
 
     @staticmethod
     def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
         """The progress of each layer from the first revision to the last, and which layers settle earlier."""
         del common
-        to_last = _to_last(run, lambda a, b: similarity(a.rows, b.rows))
-        for key, (items, results) in to_last.items():
-            yield from _progress(key, items, results, run)
+        to_last = dict(_at_all([one.derived(_compared, run[-1]) for one in run]))
+        for key, pairs in to_last.items():
+            yield from _progress(key, pairs, run)
         for key, result in _settling(run, to_last).items():
             yield from _settled(key, result)
 
     @staticmethod
     def over_seeds(runs: Sequence[Sequence[Seen]], common: Common) -> Iterator[Number]:
         """Whether lower layers settle earlier, over seeds."""
-        each = [_settling(run, _to_last(run, _without_errors)) for run in runs]
+        each = [_settling(run, {}) for run in runs]
         for key in each[0]:
             values = [one[key]["lower_minus_upper"] if key in one else np.nan for one in each]
             yield mean_of_seeds(key, "lower_minus_upper", values, common)
 
 
+@dataclass(frozen=True, eq=False)
 class _Layer:
     """The embeddings of a layer, with what all comparisons of a revision have in common."""
 
-    def __init__(self, items: NDArray[np.int64], vectors: NDArray[np.float64]) -> None:
-        self.items, self.vectors = items, vectors
+    items: pd.Index
+    vectors: NDArray[np.float64]
 
     @cached_property
     def rows(self) -> Prepared:
         return Prepared(self.vectors)
 
     @cached_property
-    def neighbours(self) -> NDArray[np.bool_] | None:
-        return nearest_neighbours(self.vectors[:_AMONG], _NEIGHBOURS)
-
-    @cached_property
     def has_lengths(self) -> bool:
         return bool(np.square(self.vectors).sum(axis=1).all())
+
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        enough = self.has_lengths and len(self.items) >= _FEWEST
+        return nearest_neighbours(self.vectors[:_AMONG], _NEIGHBOURS) if enough else None
 
 
 @dataclass(frozen=True)
@@ -142,110 +150,228 @@ class _Places:
 
     @property
     def nbytes(self) -> int:
-        """The vectors, centred and summed without each item, and the neighbours."""
-        return sum(4 * one.vectors.nbytes + len(one.items[:_AMONG]) ** 2 for one in self.layers.values())
+        """The vectors, and as much for what is computed of them."""
+        return sum(one.vectors.nbytes + one.rows.nbytes for one in self.layers.values())
 
 
-_ToLast = dict[NumberKey, tuple[NDArray[np.int64], list[dict[str, Any]]]]
-"""Items, and the similarity of each revision with the last one, by layer."""
+@dataclass(frozen=True)
+class _NearestOf:
+    """The nearest neighbours of the images in each layer: smaller than its vectors, and slower to compute."""
+
+    layers: Mapping[NumberKey, Neighbours | None]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nearest.nbytes for one in self.layers.values() if one is not None)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A layer of two revisions.
+
+    Attributes:
+        items: that both have.
+        is_whole: whether both have the same items.
+        has_lengths: whether all embeddings have a direction.
+        result: of `similarity`; None if there are too few items.
+        chance: of the angular shape distance.
+        common: of `shared_neighbours`; None if it is undefined.
+    """
+
+    items: pd.Index
+    is_whole: bool
+    has_lengths: bool
+    result: Mapping[str, Any] | None = None
+    chance: float = math.nan
+    common: Mapping[str, Any] | None = None
+
+    @cached_property
+    def among(self) -> pd.Index:
+        """The items whose neighbours are compared."""
+        return self.items[:_AMONG]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The layers that two revisions have."""
+
+    layers: Mapping[NumberKey, _Pair]
+
+    @property
+    def nbytes(self) -> int:
+        """Influences of five numbers."""
+        return sum(5 * 8 * len(one.items) for one in self.layers.values())
+
+
+@dataclass(frozen=True)
+class _Values:
+    """The similarities of each layer, without an error."""
+
+    layers: Mapping[NumberKey, Mapping[str, float]]
+
+    @property
+    def nbytes(self) -> int:
+        return 100 * len(self.layers)
 
 
 def _places(seen: Seen) -> _Places:
-    trials = seen.trials(_COLUMNS).sort_values("item", kind="stable")
+    trials = seen.trials(_COLUMNS)
     layers = {}
+    items: dict[bytes, pd.Index] = {}
     for place, rows in trials.groupby(["probe", "layer"], sort=False, dropna=False):
         probe, layer = cast("tuple[str, Any]", place)
         key = NumberKey(metric="", probe=probe, layer=None if pd.isna(layer) else int(layer))
-        vectors = np.stack(rows["vector"].to_list()).astype(np.float64)
-        layers[key] = _Layer(rows["item"].to_numpy(np.int64), vectors)
+        names = rows["item"].to_numpy(np.int64)
+        vectors = np.concatenate(rows["vector"].to_list()).reshape(len(rows), -1)
+        order = np.argsort(names, kind="stable")
+        shared = items.setdefault(names[order].tobytes(), pd.Index(names[order], name="item"))
+        layers[key] = _Layer(shared, vectors[order].astype(np.float64))
     return _Places(layers)
+
+
+def _nearest(seen: Seen) -> _NearestOf:
+    return _NearestOf({key: one.neighbours for key, one in seen.derived(_places).layers.items()})
+
+
+def _compared(a: Seen, b: Seen) -> _Compared:
+    first, second = (one.derived(_places).layers for one in (a, b))
+    near = [one.derived(_nearest).layers for one in (a, b)]
+    found = {}
+    for key in first.keys() & second.keys():
+        layers, neighbours = (first[key], second[key]), [one[key] for one in near]
+        if is_whole := layers[0].items.equals(layers[1].items):
+            found[key] = _pair(*layers, *neighbours, is_whole)
+        else:
+            layers = _shared(*layers)
+            found[key] = _pair(*layers, *(one.neighbours for one in layers), is_whole)
+    return _Compared({key: found[key] for key in first if key in found})
 
 
 def _shared(first: _Layer, second: _Layer) -> tuple[_Layer, _Layer]:
     """Both with the items that both have."""
-    if np.array_equal(first.items, second.items):
-        return first, second
-    items = np.intersect1d(first.items, second.items)
-    a, b = (_Layer(items, one.vectors[np.searchsorted(one.items, items)]) for one in (first, second))
+    items = first.items.intersection(second.items)
+    a, b = (_Layer(items, one.vectors[one.items.get_indexer(items)]) for one in (first, second))
     return a, b
 
 
-def _without_errors(a: _Layer, b: _Layer) -> dict[str, Any]:
-    return representation_similarity(a.vectors, b.vectors, n_resamples=0)
+def _pair(
+    first: _Layer, second: _Layer, near: Neighbours | None, other: Neighbours | None, is_whole: bool
+) -> _Pair:
+    has_lengths = first.has_lengths and second.has_lengths
+    if len(first.items) < _FEWEST:
+        return _Pair(first.items, is_whole, has_lengths)
+    result, chance = similarity(first.rows, second.rows), shuffled_angle(first.rows, second.rows)
+    common = None if near is None or other is None else shared_neighbours(near, other)
+    return _Pair(first.items, is_whole, has_lengths, result, chance, common)
 
 
-def _to_last(run: Sequence[Seen], alike: Callable[[_Layer, _Layer], dict[str, Any]]) -> _ToLast:
-    """The similarity of each layer with the last revision, at each; only of layers that all revisions have."""
-    last, found = run[-1].derived(_places).layers, _ToLast()
-    for one in run:
-        own = one.derived(_places).layers
-        for key, layer in last.items():
-            if key in own and np.array_equal(own[key].items, layer.items):
-                results = found.setdefault(key, (layer.items, []))[1]
-                results.append(alike(own[key], layer))
-    return {key: one for key, one in found.items() if len(one[1]) == len(run)}
+def _values(a: Seen, b: Seen) -> _Values:
+    pairs = a.derived(_compared, b).layers
+    return _Values(
+        {
+            key: {name: one.result[name] for name in _READOUTS.values()}
+            for key, one in pairs.items()
+            if one.is_whole and one.result is not None
+        }
+    )
 
 
-def _progress(
-    key: NumberKey, items: NDArray[np.int64], results: Sequence[Mapping[str, Any]], run: Sequence[Seen]
-) -> Iterator[Number]:
+def _at_all(to_last: Sequence[_Compared]) -> Iterator[tuple[NumberKey, list[_Pair]]]:
+    """The layers that all revisions have, of the same items."""
+    for key in to_last[-1].layers:
+        pairs = [one.layers[key] for one in to_last if key in one.layers and one.layers[key].is_whole]
+        if len(pairs) == len(to_last) and pairs[-1].result is not None:
+            yield key, pairs
+
+
+def _progress(key: NumberKey, pairs: Sequence[_Pair], run: Sequence[Seen]) -> Iterator[Number]:
     """With the jackknife of the two similarities that each is made of."""
-    similar = np.array([one["cka_debiased"] for one in results])
-    known, left = np.array([one["influences"]["cka_debiased"] for one in results]), 1 - similar[0]
-    influences = (known * left - known[0] * (1 - similar)[:, None]) / left**2 if left > 0 else known * np.nan
-    for one, value, influence in zip(run, progress(similar, similar[0]), influences, strict=True):
+    similar, known = _curve(pairs, "cka_debiased")
+    items = pairs[0].items
+    found = zip(run, progress(similar, similar[0]), progress_influences(similar, known), strict=True)
+    for one, value, influence in found:
         note = "" if value == value else "the layer does not change"
         given = None if note or np.isnan(influence).any() else by_item(influence, items)
         yield related(key, "progress", value, at=one.cell.revision, n=len(items), influence=given, note=note)
 
 
-def _settling(run: Sequence[Seen], to_last: _ToLast) -> dict[NumberKey, dict[str, Any]]:
-    """`settling` of the hidden layers above the first, by the CKA and by the angular distance."""
-    layers = sorted(
-        ((key.layer, results) for key, (_, results) in to_last.items() if key.layer),
-        key=lambda one: one[0],
-    )
+def _curve(pairs: Sequence[_Pair], metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The similarity of each revision with the last one, (T,), and its influences, (T, n)."""
+    results = [one.result for one in pairs if one.result is not None]
+    values = np.array([one[metric] for one in results])
+    influences = np.array([one["influences"][metric] for one in results])
+    return _as_similarity(metric, values), influences * _SLOPES[metric]
+
+
+def _as_similarity(metric: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most 1."""
+    return values if metric == "cka_debiased" else 1 + _SLOPES[metric] * values
+
+
+def _settling(
+    run: Sequence[Seen], to_last: Mapping[NumberKey, Sequence[_Pair]]
+) -> dict[NumberKey, dict[str, Any]]:
+    """`settling` of the hidden layers above the first, by the CKA and by the angular distance.
+
+    Args:
+        run: the revisions.
+        to_last: of each layer; without it there are no influences.
+    """
+    each = [one.derived(_values, run[-1]).layers for one in run]
+    known = [key for key in each[-1] if key.layer and all(key in one for one in each)]
+    layers = sorted(known, key=lambda key: key.layer or 0)
     samples = [one.cell.samples_seen for one in run]
     found: dict[NumberKey, dict[str, Any]] = {}
     for variant, metric in _READOUTS.items() if layers else ():
-        curves = np.array([[one[metric] for one in results] for _, results in layers])
         key = NumberKey(metric="", probe="hidden", variant=variant)
-        found[key] = {"layers": [layer for layer, _ in layers]}
+        found[key] = {"layers": [one.layer for one in layers], "items": None}
         if samples[0] != 0 or len(run) < _REVISIONS or None in samples:
             cause = "the run has no untrained revision and two trained ones whose samples are known"
             undefined = {"mean_progress": [np.nan] * len(layers), "lower_minus_upper": np.nan}
             found[key] |= undefined | {"causes": dict.fromkeys(undefined, cause)}
-        else:
-            similar = curves if metric == "cka_debiased" else 1 - curves / (np.pi / 2)
-            found[key] |= settling(similar, np.array(samples, np.float64))
+            continue
+        curves = np.array([[one[layer][metric] for one in each] for layer in layers])
+        pairs, influences = [to_last[one] for one in layers if one in to_last], None
+        if len(pairs) == len(layers) and all(one[0].items.equals(pairs[0][0].items) for one in pairs):
+            influences = np.stack([_curve(one, metric)[1] for one in pairs])
+            found[key]["items"] = pairs[0][0].items
+        found[key] |= settling(_as_similarity(metric, curves), samples, influences)
     return found
 
 
 def _settled(key: NumberKey, result: Mapping[str, Any]) -> Iterator[Number]:
-    for layer, value in zip(result["layers"], result["mean_progress"], strict=True):
-        note = result["causes"].get("mean_progress", "") if np.isnan(value) else ""
-        yield related(replace(key, layer=layer), "mean_progress", value, note=note)
-    note = result["causes"].get("lower_minus_upper", "")
-    yield related(key, "lower_minus_upper", result["lower_minus_upper"], note=note)
+    items, influences = result["items"], result.get("influences", {})
+
+    def number(at: NumberKey, metric: str, value: float, contributions: NDArray[np.float64] | None) -> Number:
+        note = result["causes"].get(metric, "") if np.isnan(value) else ""
+        given = None if note or contributions is None else by_item(contributions, items)
+        n = 0 if items is None else len(items)
+        return related(at, metric, value, n=n, note=note, influence=given)
+
+    for at, (layer, value) in enumerate(zip(result["layers"], result["mean_progress"], strict=True)):
+        known = influences["mean_progress"][at] if influences else None
+        yield number(replace(key, layer=layer), "mean_progress", value, known)
+    yield number(key, "lower_minus_upper", result["lower_minus_upper"], influences.get("lower_minus_upper"))
 
 
-def _similarities(key: NumberKey, first: _Layer, second: _Layer) -> Iterator[Number]:
-    n = len(first.items)
-    if n < _FEWEST:
+def _similarities(key: NumberKey, pair: _Pair) -> Iterator[Number]:
+    n, items = len(pair.items), pair.items
+    if pair.result is None:
         yield related(key, "cka_debiased", np.nan, n=n, note=f"they have {n} images in common")
         return
-    result = similarity(first.rows, second.rows)
     for metric in _WITH_ERROR:
-        value, cause = result[metric], result["causes"].get(metric, "")
-        known = None if cause else by_item(result["influences"][metric], first.items)
+        value, cause = pair.result[metric], pair.result["causes"].get(metric, "")
+        known = None if cause else by_item(pair.result["influences"][metric], items)
         yield related(key, metric, value, note=cause, influence=known, n=n)
-    if not (first.has_lengths and second.has_lengths):
-        yield related(key, "mutual_knn", np.nan, n=n, note="an embedding has the length 0")
+    note = pair.result["causes"].get("angular_shape_distance", "")
+    yield related(key, "angular_shape_distance", pair.chance, role="chance", note=note, n=n)
+    if pair.common is None:
+        note = (
+            "all embeddings have the same direction" if pair.has_lengths else "an embedding has the length 0"
+        )
+        yield related(key, "mutual_knn", np.nan, n=min(n, _AMONG), note=note)
         return
-    n, near, other = min(n, _AMONG), first.neighbours, second.neighbours
-    if near is None or other is None:
-        note = "all embeddings have the same direction"
-        yield related(key, "mutual_knn", np.nan, n=n, note=note)
-    else:
-        yield related(key, "mutual_knn", near[other].mean(), n=n)
-    yield related(key, "mutual_knn", _NEIGHBOURS / (n - 1), role="chance", n=n)
+    common = pair.common
+    influence = by_item(common["influences"], pair.among)
+    yield related(key, "mutual_knn", common["mutual_knn"], n=common["n"], influence=influence)
+    yield related(key, "mutual_knn", common["chance"], role="chance", n=common["n"])

@@ -46,9 +46,13 @@ class CueConflict(DataBuilder):
     layout = ("|".join(f"{name}/" for name in CLASSES),)
 
     def rows(self, split: str) -> Rows:
+        yield from self.conflicts(self.files)
+
+    def conflicts(self, files: FileIndex) -> Rows:
+        """The rows of the images among these files, with the trials among all files."""
         answers = _human_answers(self.files)
         seen: dict[str, str] = {}
-        for file in self.files.images():
+        for file in files.images():
             match = _NAME.fullmatch(file.stem)
             folder = file.parts[-2].lower() if len(file.parts) > 1 else ""
             if match is None:

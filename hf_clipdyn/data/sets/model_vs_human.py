@@ -13,9 +13,11 @@ it. The folders of github.com/rgeirhos/texture-vs-shape (``edges``, ``filled-sil
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
 
 from hf_clipdyn.data.base import DataBuilder, Rows
-from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.files import FileIndex, SourceFile
 from hf_clipdyn.data.human_trials import (
     CLASSES,
     FOLDERS,
@@ -62,19 +64,26 @@ class ModelVsHuman(DataBuilder):
     exact_rows = False  # most users have some of the 17, and a few have the three unpublished ones
 
     def rows(self, split: str) -> Rows:
-        answers: dict[Stimulus, list[Answer]] = defaultdict(list)
-        for answer in read_answers(self.files):
-            answers[answer.stimulus].append(answer)
-        seen: dict[str, str] = {}
-        for file in self.files.images():
-            subset = _subset_of(file)
-            if subset is None:
-                continue
-            stimulus, category = _shown_by(file, subset)
-            check_new(seen, f"{subset}, condition {stimulus.condition}, image {stimulus.image_id}", file.path)
-            _check_category(answers[stimulus], category, file.path)
-            yield {
-                "image": self.image(file),
+        for file, row in classified(self.files):
+            yield {"image": self.image(file), **row}
+
+
+def classified(files: FileIndex) -> Iterator[tuple[SourceFile, dict[str, Any]]]:
+    """The images among these files, each with the columns of the kind ``classification`` but ``image``."""
+    answers: dict[Stimulus, list[Answer]] = defaultdict(list)
+    for answer in read_answers(files):
+        answers[answer.stimulus].append(answer)
+    seen: dict[str, str] = {}
+    for file in files.images():
+        subset = _subset_of(file)
+        if subset is None:
+            continue
+        stimulus, category = _shown_by(file, subset)
+        check_new(seen, f"{subset}, condition {stimulus.condition}, image {stimulus.image_id}", file.path)
+        _check_category(answers[stimulus], category, file.path)
+        yield (
+            file,
+            {
                 "image_id": stimulus.image_id,
                 "subset": subset,
                 "condition": stimulus.condition,
@@ -83,7 +92,8 @@ class ModelVsHuman(DataBuilder):
                 "human_responses": [
                     {"subject": trial.observer, "response": trial.response} for trial in answers[stimulus]
                 ],
-            }
+            },
+        )
 
 
 def _subset_of(file: SourceFile) -> str | None:

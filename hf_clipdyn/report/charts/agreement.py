@@ -24,7 +24,7 @@ from hf_clipdyn.report.answers import (
 )
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.maps import Map, draw_maps
-from hf_clipdyn.report.page.views import evenly
+from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 from hf_clipdyn.results.row import NumberKey

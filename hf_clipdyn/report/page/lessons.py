@@ -26,7 +26,8 @@ from hf_clipdyn.report.answers import Related, RunAnswers, related_numbers, run_
 from hf_clipdyn.report.charts.items import learning_of
 from hf_clipdyn.report.page.sheets import data_uri, small
 from hf_clipdyn.report.page.stimuli import StimuliChoice, forbidden
-from hf_clipdyn.report.page.views import evenly, gallery_cells, local_source, read_gallery
+from hf_clipdyn.report.page.views import gallery_cells, local_source, read_gallery
+from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.revisions.listing import open_measured
 from hf_clipdyn.revisions.names import Series
@@ -130,9 +131,8 @@ class _Training:
     def shown(self, before: str, revision: str) -> tuple[list[Image.Image], NDArray[np.floating]]:
         """The last images that were shown between two revisions, and their embeddings by the second one."""
         if (before, revision) not in self.known:
-            rows = np.concatenate(
-                [part.rows.ravel() for part in shown_between(self.series, before, revision)]
-            )
+            _, parts = shown_between(self.series, before, revision)
+            rows = np.concatenate([part.rows.ravel() for part in parts])
             last = self.dataset.select(np.unique(rows[-_MOST_SHOWN:]))
             images = [image.convert("RGB") for image in last["image"]]
             self.known[before, revision] = images, self.embedded(revision, images)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from hf_clipdyn.benchmarks.gallery import KEPT_MAP
 from hf_clipdyn.data.images import decode_image
+from hf_clipdyn.report.plan import evenly
 
 __all__ = ["Sheet", "data_uri", "maps_sheet", "small", "thumbnail"]
 
@@ -83,7 +84,7 @@ def maps_sheet(frame: pd.DataFrame) -> dict[str, Any] | None:
     ``columns`` are the positions of the revisions that have a column, ``missing`` the stimuli without any map.
     """
     n = frame.shape[1]
-    columns = np.unique(np.linspace(0, n - 1, min(n, _MOST_MAPPED)).astype(np.int64)).tolist()
+    columns = evenly(n, _MOST_MAPPED).tolist()
     sheet = np.zeros((_TILE * len(frame), _TILE * len(columns)), np.uint8)
     rows, across = KEPT_MAP
     missing = []

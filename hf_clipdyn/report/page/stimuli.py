@@ -27,6 +27,7 @@ from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.report.page.sheets import Sheet, maps_sheet, thumbnail
 from hf_clipdyn.report.page.views import gallery_cells, label_names, local_source, read_gallery, spread_cells
+from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 
 __all__ = ["MOST_BYTES", "StimuliChoice", "forbidden", "payload", "stimuli_choice"]
@@ -174,7 +175,7 @@ def _first_of(kind: type[Kind[Any]], cell: Any, gallery: Gallery) -> _Album:
     if mapped:
         items = mapped[0]
     order = items.sort_values()
-    chosen = order[np.unique(np.linspace(0, len(order) - 1, min(_CANDIDATES, len(order))).astype(np.int64))]
+    chosen = order[evenly(len(order), _CANDIDATES)]
     name, dataset, split = f"{cell.kind}/{cell.dataset}", str(cell.dataset), str(cell.split)
     return _Album(name, dataset, kind.schemas, split, gallery, len(first), chosen)
 

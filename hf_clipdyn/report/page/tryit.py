@@ -31,7 +31,8 @@ from hf_clipdyn.evaluation.answers import LoadedRevisions, cues, measured_revisi
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.preprocess import normalisation, processor_identity, resize_and_crop
 from hf_clipdyn.report.page.stimuli import StimuliChoice
-from hf_clipdyn.report.page.views import evenly, local_source
+from hf_clipdyn.report.page.views import local_source
+from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 
 __all__ = ["MOST_BYTES", "Tower", "aligned", "payload"]

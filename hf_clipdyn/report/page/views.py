@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, View
@@ -19,12 +18,12 @@ from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import SubsetWarning
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
+from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 
 __all__ = [
     "class_names",
-    "evenly",
     "gallery_cells",
     "kind_cells",
     "label_names",
@@ -69,11 +68,6 @@ def spread_cells(cells: pd.DataFrame, most: int = _MOST_CELLS) -> pd.DataFrame:
         for _, group in cells.groupby("run", sort=False, observed=True)
     ]
     return cells.loc[np.concatenate(chosen)]
-
-
-def evenly(length: int, most: int) -> NDArray[np.int64]:
-    """At most this number of places in a sequence, evenly spaced, the first and the last among them."""
-    return np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(np.int64))
 
 
 def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:

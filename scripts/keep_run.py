@@ -1,0 +1,132 @@
+"""Keep of a run of the study `photographs` what verdicts need: its numbers, and its answers at a byte an item.
+
+python scripts/keep_run.py runs/photographs/photo-m-seed20 model_cards/second-study/photographs
+
+Call it on the machine of the run, when the run is complete. It writes ``<run>/results.parquet`` (all rows),
+``<run>/results.trials`` (answers of the benchmarks in `KEPT`, without the columns that no registered number needs),
+``<run>/results.influences.parquet`` (of relations within the run, which have no trials) and ``<run>/origin.json``
+(processor, threads, versions, commit, when training and measuring began). Weights stay where they are. It computes no
+contrast and prints no number of the run.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_clipdyn.benchmarks.registry import relations
+from hf_clipdyn.results.influences import (
+    combined_influences,
+    influences_folder,
+    read_influences,
+    write_influences,
+)
+from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.trials import trials_folder
+
+MOST = 2_000_000  # bytes
+_WINDOWS = tuple(f"epoch-{epoch:03d}" for epoch in (1, 2, 3, 8, 9, 10))  # and their neighbours
+_EPOCHS = tuple(f"epoch-{epoch:03d}" for epoch in range(11))
+KEPT = {
+    ("zero_shot", "cifar10"): _EPOCHS,
+    ("noise", "cifar10"): _EPOCHS,
+    ("shape_bias", "cue_conflict_64"): _WINDOWS,
+    ("simplicity", "cifar10"): _WINDOWS,
+}
+"""The benchmarks whose answers are kept, and at which revisions."""
+UNREAD = (
+    "distance",
+    "mean_pairwise_distance",
+    "human_accuracy",
+    "amplitude_alone_clipped",
+    "phase_alone_clipped",
+)
+"""Columns of trials that no registered number reads; they are kept empty."""
+
+
+def slim(table: pa.Table) -> pa.Table:
+    """Trials without what is not read, texts as numbers."""
+    for place, field in enumerate(table.schema):
+        if field.name in UNREAD:
+            table = table.set_column(place, field, pa.nulls(len(table), field.type))
+    return table
+
+
+def origin(table: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Where the numbers come from: the processor of this machine, and what the table says."""
+    results = read_results(table)
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "num_threads": config.get("num_threads"),
+        "python": platform.python_version(),
+        "versions": json.loads(results.rows["versions"].iloc[0]),
+        "runs": [
+            {"run": one.run, "packages": list(one.packages), "began": one.began, "measured": one.measured}
+            for one in results.origins
+        ],
+    }
+
+
+def processor() -> str:
+    """The name of the processor, as Linux gives it; elsewhere, as Python does."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def kept_cells(table: Path) -> Iterator[tuple[str, str]]:
+    """The key of each cell whose answers are kept, and its kind."""
+    rows = read_results(table).rows
+    cells = rows[rows["texts"] == "own"].drop_duplicates("cell")
+    for row in cells.itertuples():
+        if row.revision in KEPT.get((row.kind, row.dataset), ()):
+            yield str(row.cell), str(row.kind)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Keep what verdicts need of a run.")
+    parser.add_argument("run", type=Path, help="folder of the run, below that of the study")
+    parser.add_argument("target", type=Path, help="folder that the kept runs share")
+    arguments = parser.parse_args()
+    source, target = arguments.run / "results.parquet", arguments.target / arguments.run.name
+    shutil.rmtree(target, ignore_errors=True)
+    trials_folder(target / source.name).mkdir(parents=True)
+    pq.write_table(pq.read_table(source), target / source.name, compression="zstd", compression_level=19)
+    for cell, _ in kept_cells(source):
+        name = f"{cell}.parquet"
+        table = slim(pq.read_table(trials_folder(source) / name))
+        pq.write_table(
+            table, trials_folder(target / source.name) / name, compression="zstd", compression_level=19
+        )
+    rows = read_results(source).rows
+    names = tuple(f"{name}-" for name in relations())
+    related = rows[rows["kind"].str.startswith(names) & (rows["role"] == "value")]["cell"].unique()
+    known = {
+        cell: found
+        for cell in related
+        if (found := read_influences(influences_folder(source) / f"{cell}.parquet").get(cell))
+    }
+    write_influences(combined_influences(target / source.name), known)
+    recipe = json.loads(next(arguments.run.glob("checkpoints/*/progress.json")).read_text(encoding="utf-8"))
+    (target / "origin.json").write_text(
+        json.dumps(origin(source, recipe["recipe"]), indent=1) + "\n", encoding="utf-8"
+    )
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+    print(f"{target}: {size:,} bytes")
+    if size > MOST:
+        sys.exit(f"{target} has more than {MOST:,} bytes: keep fewer revisions.")
+
+
+if __name__ == "__main__":
+    main()
