@@ -91,7 +91,7 @@ Commands = Mapping[str, Sequence[str]]
 def of_rows(folder: Path, size: int) -> Commands:
     """The commands that read a table of about this number of rows, all of one run."""
     template = _template()
-    return _of_table(write_table(folder / "results.parquet", template, 1, -(-size // len(template))))
+    return _of_table(write_table(folder / "results.parquet", template, 1, max(size // len(template), 1)))
 
 
 def of_runs(folder: Path, size: int) -> Commands:
@@ -231,9 +231,22 @@ def of_revisions(folder: Path, size: int) -> Commands:
     return _of_evaluation(folder, revisions=size, images=200)
 
 
+def write_images(folder: Path, n: int) -> None:
+    """n images of random pixels, in CIFAR-10's folders."""
+    from PIL import Image
+
+    from hf_clipdyn.data.sets.cifar import Cifar10
+
+    rng = np.random.default_rng(0)
+    for number in range(n):
+        place = folder / "test" / Cifar10.classes[number % 10]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{number}.png", compress_level=0)
+
+
 def _of_evaluation(folder: Path, *, revisions: int, images: int) -> Commands:
     from bench_evaluation import publish  # it takes a cache of its own for the Hub's files
-    from bench_memory import write_images
 
     store = publish(folder / "run", "tiny", revisions)
     write_images(folder / "images", images)
