@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 from result_rows import row
 
 from hf_clipdyn.results.row import ENCODED_SCHEMA, SCHEMA
-from hf_clipdyn.results.spans import Span, by_cell, encoded, joined, runs_of, write_decoded
+from hf_clipdyn.results.spans import Span, by_cell, encoded, joined, runs_of, write_encoded
 
 
 def rows_of(*revisions: str, n: int = 3) -> pa.Table:
@@ -52,11 +52,10 @@ def test_the_cells_share_their_texts():
     assert first.versions is second.versions
 
 
-def test_a_table_is_written_in_parts_with_plain_texts(tmp_path, monkeypatch):
-    monkeypatch.setattr("hf_clipdyn.results.spans._ROWS_AT_ONCE", 4)
+def test_the_file_has_plain_texts_and_the_metadata(tmp_path):
     plain = rows_of("epoch-001", "epoch-002", "epoch-003").replace_schema_metadata({"key": "value"})
-    write_decoded(encoded(plain).replace_schema_metadata(plain.schema.metadata), tmp_path / "table.parquet")
+    write_encoded(encoded(plain).replace_schema_metadata(plain.schema.metadata), tmp_path / "table.parquet")
     read = pq.read_table(tmp_path / "table.parquet")
+    assert read.schema.equals(SCHEMA)
     assert read.equals(plain)
     assert read.schema.metadata[b"key"] == b"value"
-    assert pq.ParquetFile(tmp_path / "table.parquet").num_row_groups == 3
