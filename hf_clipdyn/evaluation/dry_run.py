@@ -42,7 +42,7 @@ __all__ = ["Cost", "DryRun", "dry_run", "relations_message"]
 _ROWS = (4, 8, 32, 128, 512, 2048, 8192)  # of a data set, until a measurement takes long enough
 _ENOUGH = 32  # rows, if they take _LONG_ENOUGH
 _LONG_ENOUGH, _LONG = 2.0, 5.0  # seconds for all benchmarks of a data set: clocks of busy machines are coarse
-_DRAWN_PASSES, _DRAWN_BATCH = 3, 8  # of what is drawn; the first pass warms up. A GPU keeps its own batches
+_DRAWN_PASSES = 2  # of what is drawn; the first one warms up
 _NAMES = ("repo_id", "revision", "commit", "kind", "dataset", "dtype", "texts", "text_commit")
 
 
@@ -314,7 +314,7 @@ class _Measurement:
         planned = list(plan.cells(self._revision, self._folder, self._texts))
         once, images = time.perf_counter() - began, self._images(benchmark, rows)
         size = self._config.batch_size
-        readout = self._readout(min(size, _DRAWN_BATCH) if self._encoder.device.type == "cpu" else size)
+        readout = self._readout(min(size, self._encoder.images_per_pass or size))
         cells: dict[str, _Spent] = {}
         for one in planned:
             with passes.limited(_DRAWN_PASSES) as marks:

@@ -5,6 +5,7 @@ from pathlib import Path
 import datasets
 import pytest
 from PIL import Image
+from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
@@ -133,11 +134,17 @@ def test_an_image_that_many_triplets_show_is_counted_once(tmp_path):
     assert _different_images(datasets.Dataset.from_dict({"level": [1, 2]})).tolist() == [1, 2]
 
 
-def test_a_few_gratings_stand_for_all_of_them(config, forward_passes):
-    (cost,) = dry_run(config("psychophysics/procedural")).costs
-    assert 0 < forward_passes["images"] <= 24
-    source = drawn_source(Psychophysics.items())
-    assert cost.images == Psychophysics.count_drawn(source, clip_image_processor(model_size("tiny")))
+def test_a_few_gratings_stand_for_all_of_them(forward_passes, tmp_path):
+    size = {"image_size": 64, "hidden_size": 16, "intermediate_size": 32}
+    ViTModel(ViTConfig(**size, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(tmp_path)
+    processor = ViTImageProcessor(size={"height": 64, "width": 64})
+    processor.save_pretrained(tmp_path)
+    config = EvaluationConfig(
+        str(tmp_path), benchmarks=("psychophysics/procedural",), output=tmp_path / "r.parquet", device="cpu"
+    )
+    (cost,) = dry_run(config).costs
+    assert 0 < forward_passes["images"] <= 3 * 32, "the third pass is not begun"
+    assert cost.images == Psychophysics.count_drawn(drawn_source(Psychophysics.items()), processor)
     assert cost.seconds > 0
 
 

@@ -294,7 +294,7 @@ def test_the_images_of_training_beside_an_image_are_those_of_the_nearest_row_tha
     place = drawn(open_learning(browse(render(study, lessons={ITEMS: known})), ITEMS), "items")
     images = place.locator("ul.lessons img")
     assert images.count() == 4
-    assert images.first.get_attribute("alt") == "Training image, cosine 0.900"
+    assert images.first.get_attribute("alt") == "Training image, cosine 0.9"
     assert images.first.evaluate("(image) => image.naturalWidth") == 1
     said = place.locator(".stimuli-beside").inner_text()
     assert f"The nearest row with this: image {shown['items'][20]}," in said

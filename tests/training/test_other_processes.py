@@ -179,7 +179,7 @@ def test_a_model_with_dropout_continues_on_its_own_number_of_processes_alone(
     ):
         finished(flags(resume_from_checkpoint="true", **changes))
     _edit_progress(tmp_path / "run", num_processes=1, recipe=recipe | {"per_device_train_batch_size": 24})
-    assert finished(flags(resume_from_checkpoint="true", **changes)).published == ["epoch-001"]
+    assert finished(flags(resume_from_checkpoint="true", **changes)).published[-1] == "epoch-001"
 
 
 def test_a_checkpoint_of_an_earlier_version_continues_on_its_own_number_of_processes(
