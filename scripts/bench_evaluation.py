@@ -51,7 +51,13 @@ import numpy as np
 import torch
 from PIL import Image
 from timing import Clock
-from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, TimmWrapperConfig, TimmWrapperModel
+from transformers import (
+    CLIPModel,
+    CLIPProcessor,
+    TimmWrapperConfig,
+    TimmWrapperImageProcessor,
+    TimmWrapperModel,
+)
 from transformers.utils import logging
 
 from hf_clipdyn.benchmarks.base import Common, KindSettings
@@ -425,8 +431,14 @@ def swaps(store: Path, names: Sequence[str], repeats: int = 3) -> None:
 
 def cnn(folder: Path) -> None:
     """The first revision, whose gratings are drawn, and a second one, whose gratings are in the cache."""
-    architecture, processor = "tf_efficientnet_lite0", CLIPImageProcessor()
-    config = TimmWrapperConfig.from_dict({"architecture": architecture, "num_classes": 0})
+    import timm
+
+    architecture = "tf_efficientnet_lite0"
+    settings = timm.get_pretrained_cfg(architecture).to_dict()
+    config = TimmWrapperConfig.from_dict(
+        {"architecture": architecture, "num_classes": 0, "pretrained_cfg": settings}
+    )
+    processor = TimmWrapperImageProcessor(pretrained_cfg=settings, architecture=architecture)
     threads = torch.get_num_threads()
     torch.set_num_threads(usable_cores())
     for revision in ("first", "second"):
