@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.metrics.error_consistency import decision_margins
 from hf_clipdyn.results.row import NumberKey
 
 __all__ = ["AnswerTable", "Answers", "answers_of", "codes_of", "right_of", "stack", "stack_runs"]
@@ -32,7 +34,9 @@ class Answers:
         cluster: names of the random units that each item belongs to, (n, ways), in the columns of `Kind.clusters`.
         fingerprint: of what was shown (`Cell.data_fingerprint`); empty if unknown.
         counts: how many people gave each answer, (n, answers), if labels are numbers from 0; None if unknown.
-        margin: how clear each answer was, (n,), see `decision_margins`; None if unknown.
+        scores: how much each item looks like each class, such as cosines, (n, classes), if labels are numbers from 0;
+            None if unknown.
+        logit_scale: factor on the scores before the softmax.
     """
 
     key: NumberKey
@@ -42,12 +46,25 @@ class Answers:
     cluster: NDArray[Any]
     fingerprint: str = ""
     counts: NDArray[np.int64] | None = None
-    margin: NDArray[np.float64] | None = None
+    scores: NDArray[np.float64] | None = None
+    logit_scale: float = 1.0
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """Whether each answer is the label, (n,)."""
         return np.asarray(self.decision == self.label, np.bool_)
+
+    @cached_property
+    def margin(self) -> NDArray[np.float64] | None:
+        """How clear each answer is, (n,), see `decision_margins`; None without scores."""
+        return None if self.scores is None else decision_margins(self.scores, self.label)
+
+    def probability(self, logit_scale: float) -> NDArray[np.float64] | None:
+        """Of the label, with this factor on the scores, (n,); None without scores."""
+        if self.scores is None:
+            return None
+        shares = softmax(logit_scale * self.scores, axis=1)
+        return np.asarray(np.take_along_axis(shares, self.label[:, None], axis=1)[:, 0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +86,8 @@ class AnswerTable:
     @cached_property
     def index(self) -> pd.Index:
         """Of influences by item (`hf_clipdyn.benchmarks.base.by_item`)."""
-        return pd.Index(self.item, name="item")
+        index: pd.Index = pd.Index(self.item, name="item")
+        return index
 
 
 def answers_of(

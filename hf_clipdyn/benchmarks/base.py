@@ -33,7 +33,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import datasets
 import numpy as np
@@ -378,8 +378,8 @@ def by_item(
         >>> by_item([0.1, -0.1], [4, 7]).to_dict()
         {4: 0.1, 7: -0.1}
     """
-    is_named = isinstance(items, pd.Index) and items.name == "item"
-    index = items if is_named else pd.Index(items, name="item")
+    shared = isinstance(items, pd.Index) and items.name == "item"
+    index = cast("pd.Index", items) if shared else pd.Index(items, name="item")
     return pd.Series(np.asarray(contributions, np.float64), index=index)
 
 

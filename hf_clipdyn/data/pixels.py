@@ -243,7 +243,7 @@ def _fitted(
             whole = decode_tensor(cell, at_least)
             if distort is not None:
                 changed = distort(np.ascontiguousarray(whole.permute(1, 2, 0).numpy()), index)
-                whole = torch.from_numpy(changed).permute(2, 0, 1)
+                whole = torch.from_numpy(np.require(changed, requirements=("C", "W"))).permute(2, 0, 1)
             return fit(whole).permute(1, 2, 0).numpy()
         return None
 

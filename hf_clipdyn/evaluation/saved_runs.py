@@ -29,8 +29,9 @@ __all__ = ["SavedRuns"]
 
 T = TypeVar("T")
 
-_KEPT, _FEWEST = 2**28, 2  # bytes of what is read of revisions, and revisions in any case
-_SMALL = 2**20  # bytes
+_KEPT = 2**28  # bytes in memory of what is made of revisions
+_SMALL = 2**20  # bytes; what is larger leaves first
+_FEWEST = 2  # large things in any case: a pair of revisions
 _TABLES = 3  # of trials in memory: a revision, the one before, the last one
 _OF_RUN = (
     *OF_REVISION,
@@ -77,7 +78,6 @@ class SavedRuns:
             self.wanted = [one.series.repo_id for one in config.each]
         self._names: dict[bytes, NDArray[Any]] = {}
         self._kept: OrderedDict[tuple[Any, Any], tuple[Any, int]] = OrderedDict()
-        self._bytes = 0
         self._folders: dict[tuple[str, str], Callable[[], Path]] = {}
         self._read = lru_cache(_TABLES)(self._read_trials)
 
@@ -144,21 +144,31 @@ class SavedRuns:
         return self._remembered((names, make), lambda: make(*seen), lambda made: made.nbytes)
 
     def _remembered(self, key: tuple[Any, Any], make: Callable[[], T], size: Callable[[T], int]) -> T:
-        """In memory as long as the newest ones leave room; two at least. Small ones stay as long as there are others.
-
-        What follows from several revisions is small, and takes long to compute again.
-        """
+        """In memory as long as the newest ones leave room."""
         if key not in self._kept:
             made = make()
             self._kept[key] = made, size(made)
-            self._bytes += self._kept[key][1]
-            while self._bytes > _KEPT and len(self._kept) > _FEWEST:
-                large = (one for one, (_, own) in self._kept.items() if own > _SMALL)
-                oldest = next(large, next(iter(self._kept)))
-                self._bytes -= self._kept.pop(oldest)[1]
+            self._make_room()
         self._kept.move_to_end(key)
         remembered: T = self._kept[key][0]
         return remembered
+
+    def _make_room(self) -> None:
+        """Two large ones stay in any case, and small ones as long as there is room for them alone.
+
+        What follows from several revisions is small, and takes long to compute again.
+        """
+        if sum(size for _, size in self._kept.values()) <= _KEPT:
+            return
+        sizes = {key: size for key, (_, size) in self._kept.items()}  # the oldest first
+        large = [key for key, size in sizes.items() if size > _SMALL]
+        small = [key for key in sizes if sizes[key] <= _SMALL]
+        while sum(sizes.values()) > _KEPT and len(large) > _FEWEST:
+            sizes.pop(large.pop(0))
+        while sum(sizes[key] for key in small) > _KEPT:
+            sizes.pop(small.pop(0))
+        for key in self._kept.keys() - sizes.keys():
+            del self._kept[key]
 
     def _read_numbers(self, cell: Cell) -> list[Number]:
         tables = (one.rows(cell.key) for one in self._stores)

@@ -271,7 +271,7 @@ def _equal_wrong_answers(first: Observer, second: Observer, wrong: NDArray[np.bo
     equal = places[0][first.codes] == places[1][second.codes]
     shares = [one.wrong_shares for one in (first, second)]
     keys = [rows * len(names) + at[codes] for at, (rows, codes, _) in zip(places, shares, strict=True)]
-    _, *known = np.intersect1d(*keys, assume_unique=True, return_indices=True)
+    _, *known = np.intersect1d(keys[0], keys[1], assume_unique=True, return_indices=True)
     of_rows = np.bincount(
         shares[0][0][known[0]], shares[0][2][known[0]] * shares[1][2][known[1]], int(first.rows.max()) + 1
     )
@@ -282,11 +282,12 @@ def _coded(name: str, table: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
     """The different values, ascending, and the place of each among them."""
     try:
         if table.dtype == object:  # a hash table is faster than sorting names
-            names = sorted(set(table.reshape(-1).tolist()))
-            place = {value: at for at, value in enumerate(names)}
-            codes = np.fromiter((place[value] for value in table.reshape(-1).tolist()), np.int64, table.size)
-            return np.array(names, dtype=object), codes.reshape(table.shape)
-        names, codes = np.unique(table, return_inverse=True)
+            values = table.reshape(-1).tolist()
+            names = np.array(sorted(set(values)), dtype=object)
+            place = {value: at for at, value in enumerate(names.tolist())}
+            codes = np.array([place[value] for value in values], np.int64)
+        else:
+            names, codes = np.unique(table, return_inverse=True)
     except TypeError:
         raise MetricError(f"{name} must be all strings or all numbers.") from None
     return names, codes.reshape(table.shape)

@@ -107,11 +107,6 @@ class Prepared:
         self.rows = centred(rows)
         """Centred; None if all are equal."""
 
-    @property
-    def nbytes(self) -> int:
-        """Of the rows, and of what is kept of each item."""
-        return 0 if self.rows is None else self.rows.nbytes + 20 * 8 * len(self.rows)
-
     @cached_property
     def side(self) -> LinearSide:
         """The rows with their sums."""

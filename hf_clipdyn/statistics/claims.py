@@ -331,6 +331,7 @@ class Claims:
     Attributes:
         level: α, shared by the testable claims of a study, or of one of its families: each has intervals at 1 - α/k.
         rule: the words of the verdicts, and how intervals are made; one of `hf_clipdyn.statistics.rules.RULES`.
+        readouts_count: whether a claim with two readouts counts twice in k, since either may give it a false word.
         windows: parts of training, by name.
         located: names of windows whose place the tuning seeds give: around the revision of their extreme between the
             window's start and end.
@@ -340,6 +341,7 @@ class Claims:
 
     level: Annotated[float, Within(1e-6, 0.5)]
     rule: RuleName = "five words"
+    readouts_count: bool = False
     windows: tuple[Window, ...]
     located: tuple[str, ...] = ()
     studies: Mapping[str, StudyPlan]
@@ -410,8 +412,12 @@ class Claims:
         return sum(test.testable and test.family == family for test in tests)
 
     def confidence(self, study: str, test: ClaimTest) -> float:
-        """1 - α/k for the k testable claims of the family of a test."""
-        return 1 - self.level / max(self.n_testable(study, test.family), 1)
+        """1 - α/k for the k testable claims, or readouts of claims, of the family of a test."""
+        if not self.readouts_count:
+            return 1 - self.level / max(self.n_testable(study, test.family), 1)
+        tests = [claim.test(study) for claim in self.claims]
+        k = sum(len(one.readouts) for one in tests if one.testable and one.family == test.family)
+        return 1 - self.level / max(k, 1)
 
     def benchmarks(self, study: str) -> set[str]:
         """The benchmarks of all its endpoints."""
@@ -545,6 +551,8 @@ def registered_hash(claims: Claims, study: str) -> str:
     # Left out where the file gives none, so that what the first study registers keeps its hash.
     if claims.rule != Claims.rule:
         content["rule"] = claims.rule
+    if claims.readouts_count:
+        content["readouts_count"] = True
     if plan.scale:
         content["scale"] = plan.scale
     if plan.accuracy is not None:

@@ -342,47 +342,64 @@ def _sum_words(names: Sequence[str], weights: Sequence[float]) -> str:
     return " ".join(terms[1:] if terms[0] == "+" else terms)
 
 
-def jackknifed(within: Sequence[RunContrast], *crossed: Sequence[RunContrast]) -> list[RunContrast]:
-    """A mean over pairs of seeds as values of single seeds, whose mean and whose variance are those of the jackknife.
+def jackknifed(
+    within: Sequence[RunContrast], first: Sequence[RunContrast] = (), second: Sequence[RunContrast] = ()
+) -> list[RunContrast]:
+    """A mean over pairs of seeds as values of single seeds, whose mean and whose error are those of the jackknife.
 
-    With r_s the mean over the pairs of seed s, θ their mean and n seeds, the mean over all pairs without seed s is
-    (n θ - 2 r_s) / (n - 2); with the pairs of two arms that have unequal seeds, and the means R_s and C_s of seed s in
-    either arm, (n θ - R_s - C_s) / (n - 2). The values returned are n θ - (n - 1) times that, so the squared standard
-    error of their mean is the jackknife's, as in `hf_clipdyn.metrics.estimate.mean_over_pairs`.
+    Let θ be the mean over all pairs, θ(s) that over the pairs without seed s, and D the number of seeds. The values are
+    θ + (D - 1) (mean of θ(s) - θ(s)), so their mean is θ, and the squared standard error of their mean is the
+    jackknife's, as in `hf_clipdyn.metrics.estimate.mean_over_pairs`. All of them follow from the means of each seed.
 
     Args:
         within: of each seed the mean over its pairs with the other seeds of its arm.
-        *crossed: two sides: of each seed of one arm, and of each seed of the other, the mean over its pairs with the
-            unequal seeds of the other arm; this mean is subtracted. Or nothing.
+        first, second: of each seed of one arm, and of each seed of the other, the mean over its pairs with the unequal
+            seeds of the other arm; the mean over these pairs is subtracted. Or nothing. ``first`` has the arm and the
+            seeds of ``within``.
 
     Returns:
-        One for each seed; undefined with fewer than three seeds, or if the arms have other seeds.
+        One for each seed; undefined with fewer than three seeds of an arm, of several scales, or of an arm twice.
     """
-    sides, n = [within, *crossed], len(within)
-    seeds = [{run.seed for run in side} for side in sides]
-    if n < 3 or any(of != seeds[0] or len(side) != n for of, side in zip(seeds, sides, strict=True)):
-        cause = "a mean over pairs needs three seeds, the same ones in each arm"
+    runs = [*within, *first, *second]
+    own, others = ([run.seed for run in side] for side in (within, second))
+    seeds = list(dict.fromkeys([*own, *others]))
+    fewest = min(len(set(own)), len(set(others)) if first or second else len(own))
+    is_clear = len({run.scale for run in runs}) == 1 and all(
+        len({run.seed for run in side}) == len(side) for side in (within, first, second)
+    )
+    if fewest < 3 or not is_clear or (first and [run.seed for run in first] != own):
+        cause = "a mean over pairs needs one scale, and three seeds of each arm"
         return [replace(run, value=math.nan, cause=run.cause or cause) for run in within]
-    factor = (n - 1) / (n - 2)
-    runs: list[list[RunContrast]] = []  # of each seed, with the weights below
-    weights: list[list[float]] = []
-    for run in within:
-        members, shares = list[RunContrast](), list[float]()
-        for side, sign in zip(sides, (1.0, -1.0, -1.0), strict=False):
-            # Two terms r_s within an arm, one of each arm between them; θ is the mean of either side.
-            mean, own = (1 - 2 * factor, 2 * factor) if side is within else (0.5 - factor, factor)
-            members += side
-            shares += [sign * (mean / n + own * (other.seed == run.seed)) for other in side]
-        runs.append(members)
-        weights.append(shares)
+    # Of each seed's mean the number of pairs, and how the sum over the pairs without a seed follows from the means.
+    of_pairs = np.full(len(own), len(own) - 1.0)
+    of_first = (
+        np.array([len(others) - (seed in others) for seed in own], np.float64) if first else np.empty(0)
+    )
+    of_second = np.array([len(own) - (seed in own) for seed in others], np.float64) if first else np.empty(0)
+
+    def coefficients(without: int | None) -> NDArray[np.float64]:
+        """Of the means of each seed, in the mean over the pairs without one."""
+        out = np.array([seed == without and without is not None for seed in own])
+        column = np.array([seed == without and without is not None for seed in others], bool)
+        # Each pair within the arm is in the means of two seeds, and each pair between the arms in one of either side.
+        pairs = (0.5 - out) * of_pairs
+        terms = [pairs / pairs.sum()]
+        if first:
+            rows, columns = (1.0 - out) * of_first, -1.0 * column * of_second
+            terms += [-one / (rows.sum() + columns.sum()) for one in (rows, columns)]
+        return np.concatenate(terms)
+
+    whole, without_each = coefficients(None), np.stack([coefficients(seed) for seed in seeds])
+    values = whole + (len(seeds) - 1) * (without_each.mean(axis=0) - without_each)
+    labels = {run.seed: run for run in reversed([*within, *second])}
     return [
         replace(
-            _summed(members[0], [[other] for other in members[1:]], shares),
-            run=run.run,
-            arm=run.arm,
-            seed=run.seed,
+            _summed(runs[0], [[other] for other in runs[1:]], shares.tolist()),
+            run=labels[seed].run,
+            arm=within[0].arm,
+            seed=seed,
         )
-        for run, members, shares in zip(within, runs, weights, strict=True)
+        for seed, shares in zip(seeds, values, strict=True)
     ]
 
 

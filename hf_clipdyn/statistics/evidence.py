@@ -322,7 +322,8 @@ class Evidence:
             self.contrasts(plan.contrast, windows, arm, scale=scale, places=places)
             for arm in plan.arm_weights
         ]
-        return weighted(_paired(*sides), list(plan.arm_weights.values()))
+        weights = list(plan.arm_weights.values())
+        return sides[0] if weights == [1.0] else weighted(_paired(*sides), weights)
 
     def _over_pairs(
         self,
@@ -341,9 +342,9 @@ class Evidence:
         within = side(plan.arm, WITHIN_ARM)
         if plan.minus_arm is None:
             return jackknifed(within)
-        other = side(plan.arm, with_arm(plan.minus_arm)), side(plan.minus_arm, with_arm(plan.arm))
-        sides = _paired(within, *other)
-        return jackknifed(*sides)
+        return jackknifed(
+            within, side(plan.arm, with_arm(plan.minus_arm)), side(plan.minus_arm, with_arm(plan.arm))
+        )
 
     def _at_equal_accuracy(self, plan: PartPlan, scale: str | None) -> list[RunContrast]:
         """The difference of two arms, seed by seed, each read where it reaches the highest accuracy of both."""

@@ -74,8 +74,8 @@ def _half_widths(errors: Sequence[Error], confidence: float) -> tuple[NDArray[np
     """Half-widths at the nodes of the first error's estimated variance, and the standard error."""
     seeds, *known = errors
     degrees = seeds.degrees_of_freedom
-    if not degrees > 0 or not seeds.variance > 0:
-        raise MetricError("The power needs the variance of at least two seeds as the first error.")
+    if not degrees > 0:
+        raise MetricError("The power needs the error of at least two seeds as the first one.")
     quantiles, _ = _nodes()
     estimated = seeds.variance * 2 * special.gammaincinv(degrees / 2, quantiles) / degrees
     own = _quantile(degrees, confidence) ** 2 * estimated
@@ -93,7 +93,7 @@ def power(effect: float, errors: Sequence[Error], confidence: float, *, limit: f
         limit: 0 for the direction, δ for "holds".
 
     Raises:
-        MetricError: there is no error of seeds.
+        MetricError: the first error is that of fewer than two seeds.
 
     Examples:
         >>> from hf_clipdyn.statistics.power import Error, power

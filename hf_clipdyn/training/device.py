@@ -88,7 +88,7 @@ def check_attention(name: str, model_config: Any, accelerator: Accelerator) -> N
     vision.num_hidden_layers = text.num_hidden_layers = 1
     device = accelerator.device
     try:
-        with torch.random.fork_rng(), torch.device(device), accelerator.autocast():
+        with torch.device(device), accelerator.autocast():
             model = AutoModel.from_config(small, attn_implementation=name).train()
             pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)
             images = model.get_image_features(pixel_values=pixels).pooler_output

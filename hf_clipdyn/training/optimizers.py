@@ -1,5 +1,6 @@
 """The optimisers of a run, each an entry of one mapping by transformers' name, and the learning rate's schedule."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 from transformers import get_cosine_with_min_lr_schedule_with_warmup
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
+from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten, shown
 from hf_clipdyn.fields import as_bool
 
 __all__ = [
@@ -90,6 +91,13 @@ def _switch(text: str) -> bool:
     return value
 
 
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
 def _always() -> bool:
     return True
 
@@ -115,10 +123,10 @@ _OPTIMIZERS: dict[str, _Optimizer] = {
     "lion": _Optimizer(_lion, {"caution": _switch}, lambda: find_spec("timm") is not None),
     "muon": _Optimizer(
         MuonWithAdamW,
-        {"momentum": float, "nesterov": _switch, "ns_steps": int, "adjust_lr_fn": str},
+        {"momentum": _number, "nesterov": _switch, "ns_steps": int, "adjust_lr_fn": str},
         lambda: hasattr(torch.optim, "Muon"),
     ),
-    "sgd": _Optimizer(_sgd, {"momentum": float, "dampening": float, "nesterov": _switch}),
+    "sgd": _Optimizer(_sgd, {"momentum": _number, "dampening": _number, "nesterov": _switch}),
 }
 
 
@@ -137,13 +145,15 @@ def check_optimizer(name: str, optim_args: str | None = None) -> None:
     if name not in optimizer_names():
         raise UnknownNameError("optimiser", name, optimizer_names())
     arguments = _arguments(name, optim_args)
-    groups: _Groups = [
-        {"params": [nn.Parameter(torch.zeros(2, 2))], _USES_MUON: one} for one in (True, False)
-    ]
+    parameters = [nn.Parameter(torch.zeros(2, 2)) for _ in range(2)]
+    for parameter in parameters:
+        parameter.grad = torch.zeros(2, 2)
+    groups: _Groups = [{"params": [parameters[one]], _USES_MUON: bool(one)} for one in range(2)]
     try:
-        _OPTIMIZERS[name].make(groups, 1.0, (0.9, 0.98), 1e-6, **arguments)
+        _OPTIMIZERS[name].make(groups, 1.0, (0.9, 0.98), 1e-6, **arguments).step()
     except ValueError as error:
-        raise ConfigError(f"optim_args is {shown(optim_args)}: {error}.") from error
+        cause = shorten(str(error), 200).rstrip(".")
+        raise ConfigError(f"optim_args is {shown(optim_args)}, which {name} cannot use: {cause}.") from error
 
 
 def _arguments(name: str, optim_args: str | None) -> dict[str, Any]:

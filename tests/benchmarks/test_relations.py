@@ -301,7 +301,8 @@ def judged(effect, seed=0, n=400):
             "counts": list(counts),
             "cosines": list(np.eye(10)[decision]),
         }
-        revisions.append(seen("label_distribution", pd.DataFrame(rows | {"protocol": ""}), samples, seed))
+        rows |= {"protocol": "", "logit_scale": 10 + samples / 100}
+        revisions.append(seen("label_distribution", pd.DataFrame(rows), samples, seed))
     return revisions
 
 
@@ -375,6 +376,22 @@ def test_margins_are_related_where_all_scores_are_known():
     assert "margin_consistency" not in {one.metric for one in ErrorConsistency.relate(*runs[0], COMMON)}
 
 
+def test_the_map_of_items_has_one_temperature_for_all_revisions():
+    run = judged(1)
+    found = {one.metric: one for one in LearningOrder.trace(run, COMMON)}
+    cosines, label = (
+        np.stack([np.stack(one.trials()["cosines"].to_list()) for one in run]),
+        run[0].trials()["label"],
+    )
+    shares = np.exp(20 * cosines) / np.exp(20 * cosines).sum(axis=2, keepdims=True)
+    of_label = shares[:, np.arange(len(label)), label]
+    assert found["confidence"].value == pytest.approx(of_label.mean())
+    assert found["variability"].value == pytest.approx(of_label.std(axis=0).mean())
+    assert found["variability"].influence.sum() == pytest.approx(0, abs=1e-12)
+    without = LearningOrder.trace(accuracies([[0.2, 0.4]], samples=(0, 100))[0], COMMON)
+    assert "confidence" not in {one.metric for one in without}
+
+
 def test_people_who_answered_one_by_one_have_an_accuracy_an_agreement_and_an_entropy():
     rng, names = np.random.default_rng(0), np.array(["airplane", "bear", "bird", "boat"])
     label, ease = np.arange(200) % 4, 0.5 + 0.5 * rng.random(200)
@@ -431,6 +448,35 @@ def layered(seed, late=(200, 600), n=60):
             blocks.append(pd.DataFrame(rows).assign(is_caption=False))
         run.append(seen("geometry", pd.concat(blocks), samples, seed))
     return run
+
+
+@pytest.mark.parametrize("n", [3, 11])
+def test_few_images_have_no_similarity(n):
+    first, second, *_ = layered(0, n=n)
+    found = list(Representation.relate(first, second, COMMON))
+    assert {one.note for one in found} == {f"they have {n} images in common"}
+    assert {one.metric for one in Representation.trace([first, second], COMMON)} <= {"mean_progress"}
+
+
+def test_only_images_that_both_revisions_have_are_compared():
+    first, second, *_ = layered(0)
+    fewer = [
+        replace(one, read=lambda _, columns, own=one: own.trials(columns).query("item != 5"))
+        for one in (first, second)
+    ]
+    found, expected = (
+        {(one.metric, one.layer, one.role): one for one in Representation.relate(a, b, COMMON)}
+        for a, b in ((first, fewer[1]), fewer)
+    )
+    assert found.keys() == expected.keys()
+    for key, one in expected.items():
+        assert found[key].value == pytest.approx(one.value, abs=1e-12)
+        assert found[key].n == one.n == 59
+        if one.influence is not None:
+            assert found[key].influence.to_dict() == pytest.approx(one.influence.to_dict(), abs=1e-12)
+    assert not [
+        one for one in Representation.trace([first, second, fewer[1]], COMMON) if one.metric == "progress"
+    ]
 
 
 def test_the_progress_of_a_layer_has_the_jackknife_of_both_similarities():

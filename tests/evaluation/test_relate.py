@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from functools import partial
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.between import Between
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.saved_runs import SavedRuns
 from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order
@@ -323,6 +325,32 @@ def test_runs_of_a_study_are_read_where_they_lie(tmp_path):
 def test_what_cannot_be_related_is_said_in_one_sentence(output, names, options, error, words):
     with pytest.raises(error, match=words):
         relate(output, *names, **options)
+
+
+def test_what_is_large_leaves_the_memory_first_and_two_things_stay_in_any_case(output, monkeypatch):
+    monkeypatch.setattr("hf_clipdyn.evaluation.saved_runs._KEPT", 250)
+    monkeypatch.setattr("hf_clipdyn.evaluation.saved_runs._SMALL", 50)
+    config = EvaluationConfig(FIRST, benchmarks=None, relations=["learning_order"], output=output)
+    seen = SavedRuns(config, CellStore(output)).benchmarks[0][1][0]
+    made = []
+
+    def make(size, name, *of):
+        made.append(name)
+        return np.zeros(size, np.uint8)
+
+    small, large, huge = (partial(make, size, size) for size in (10, 100, 1000))
+    seen[0].derived(small, seen[-1])
+    for one in seen[:3]:
+        one.derived(large)
+    seen[0].derived(small, seen[-1])
+    seen[2].derived(large)
+    assert made == [10, 100, 100, 100]
+    seen[0].derived(large)
+    assert made[4:] == [100], "it was the oldest of the large ones"
+    for _ in range(2):
+        seen[0].derived(huge)
+        seen[1].derived(huge)
+    assert made[5:] == [1000, 1000]
 
 
 def test_relations_need_an_output():

@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from planted import Planted, Run, trajectory
 
 from hf_clipdyn.metrics.estimate import Influence, Units
-from hf_clipdyn.statistics.claims import Claims, parse_claims
+from hf_clipdyn.statistics.claims import Claims, PartPlan, parse_claims
+from hf_clipdyn.statistics.contrasts import RunContrast
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.judging import Verdict, judge
 from hf_clipdyn.statistics.power import Error, detectable_effect
@@ -31,7 +33,7 @@ _CLUSTERS = 36  # of the items, as the texture exemplars of the photographs
 _UNITS = Units("planted", np.arange(_CLUSTERS)[:, None], _CLUSTERS)
 _READOUTS = {"first": "projection", "second": "linear_probe"}
 _N_CLAIMS = 3
-_SEEDS = (20, 21, 22, 23, 24)
+_SEEDS = tuple(range(20, 36))
 
 _CLAIMS = """
 level: 0.05
@@ -39,7 +41,7 @@ rule: ten words
 windows:
   - {name: early, start: 0.1, end: 0.2}
   - {name: late, start: 0.9, end: 1}
-studies: {planted: {title: planted, tuning_seeds: [0, 1], confirmatory_seeds: [20, 21, 22, 23, 24]}}
+studies: {planted: {title: planted, tuning_seeds: [0, 1], confirmatory_seeds: SEEDS}}
 claims:
 """
 _CLAIM = """
@@ -66,8 +68,10 @@ _PART = """          - readout: READOUT
 
 
 @cache
-def _claims() -> Claims:
-    text = _CLAIMS
+def _claims(readouts_count: bool = False) -> Claims:
+    text = _CLAIMS.replace("SEEDS", f"{[*_SEEDS]}")
+    if readouts_count:
+        text = text.replace("rule:", "readouts_count: true\nrule:")
     for number in range(1, _N_CLAIMS + 1):
         parts = "".join(
             _PART.replace("READOUT", name).replace("PROBE", probe) for name, probe in _READOUTS.items()
@@ -86,6 +90,7 @@ class _Kind:
         alike: correlation of a seed's errors, and of the items', in the two readouts.
         n_seeds: runs.
         accuracy: late accuracy of the last seed; the gate asks for .2.
+        readouts_count: whether each readout counts in the k that share the level.
     """
 
     truths: tuple[float, float] = (0.0, 0.0)
@@ -94,6 +99,7 @@ class _Kind:
     alike: float = 0.5
     n_seeds: int = 5
     accuracy: float = 0.9
+    readouts_count: bool = False
 
     def errors(self, readout: int) -> list[Error]:
         """What the standard error of a claim by one readout consists of."""
@@ -125,43 +131,107 @@ def _numbers(one: Trajectory, late: float) -> Trajectory:
     return one.with_points(one.points.assign(value=values))
 
 
-def _pair(rng: np.random.Generator, sds: Sequence[float], alike: float, n: int) -> np.ndarray[Any, Any]:
+def _pair(rng: np.random.Generator, sds: Sequence[float], alike: float, n: int) -> NDArray[np.float64]:
     """(2, n) errors of two readouts with this correlation."""
     common, own = rng.normal(size=n), rng.normal(size=(2, n))
     return np.asarray(sds)[:, None] * (np.sqrt(alike) * common + np.sqrt(1 - alike) * own)
 
 
-def _study(kind: _Kind, rng: np.random.Generator) -> Evidence:
-    errors, found = _Errors(), []
-    seeds = _SEEDS[: kind.n_seeds]
-    for number in range(1, _N_CLAIMS + 1):
-        of_seeds = _pair(rng, kind.seed, kind.alike, len(seeds))
-        of_items = _pair(rng, kind.items, kind.alike, _CLUSTERS) / np.sqrt(_CLUSTERS)
-        for readout, probe in enumerate(_READOUTS.values()):
-            items = of_items[readout]
-            for at, seed in enumerate(seeds):
-                late = kind.truths[readout] + of_seeds[readout, at] + items.sum()
-                one = _numbers(_template(seed, "area", f"c{number}", probe), late)
-                *others, last = one.points["cell"]
-                errors.held[last, one.number_key] = Influence(_UNITS, items - items.mean())
-                for cell in others:
-                    errors.held[cell, one.number_key] = Influence(_UNITS, np.zeros(_CLUSTERS))
-                found.append(one)
-    for seed in seeds:
-        accuracy = kind.accuracy if seed == seeds[-1] else 0.9
-        found.append(_numbers(_template(seed, "accuracy", "", "projection"), accuracy - 0.5))
-    return Evidence(claims=_claims(), study="planted", trajectories=found, errors=errors)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class _Drawn:
+    """What one study measured: of each claim and readout the change of each seed, and what each item contributes."""
+
+    changes: NDArray[np.float64]  # (claims, 2, seeds)
+    items: NDArray[np.float64]  # (claims, 2, items)
+
+    @classmethod
+    def of(cls, kind: _Kind, rng: np.random.Generator) -> "_Drawn":
+        errors = [
+            (
+                _pair(rng, kind.seed, kind.alike, kind.n_seeds),
+                _pair(rng, kind.items, kind.alike, _CLUSTERS) / np.sqrt(_CLUSTERS),
+            )
+            for _ in range(_N_CLAIMS)
+        ]
+        seeds, items = (np.stack(one) for one in zip(*errors, strict=True))
+        truths = np.array(kind.truths)[:, None]
+        return cls(truths + seeds + items.sum(axis=2, keepdims=True), items)
+
+    def influence(self, claim: int, readout: int) -> Influence:
+        """On the late value, which is on the change: the early one is known."""
+        items = self.items[claim, readout]
+        return Influence(_UNITS, items - items.mean())
 
 
-def _judged(kind: _Kind, n: int, seed: int = 0) -> list[list[Verdict]]:
+def _accuracies(kind: _Kind) -> list[Trajectory]:
+    accuracies = [*[0.9] * (kind.n_seeds - 1), kind.accuracy]
+    return [
+        _numbers(_template(seed, "accuracy", "", "projection"), accuracy - 0.5)
+        for seed, accuracy in zip(_SEEDS, accuracies, strict=False)
+    ]
+
+
+def _study(kind: _Kind, drawn: _Drawn) -> Evidence:
+    """The study from its trajectories and its items' contributions."""
+    errors, found = _Errors(), _accuracies(kind)
+    for claim, (readout, probe) in product(range(_N_CLAIMS), enumerate(_READOUTS.values())):
+        for seed, change in zip(_SEEDS, drawn.changes[claim, readout], strict=False):
+            one = _numbers(_template(seed, "area", f"c{claim + 1}", probe), change)
+            *others, last = one.points["cell"]
+            errors.held[last, one.number_key] = drawn.influence(claim, readout)
+            for cell in others:
+                errors.held[cell, one.number_key] = Influence(_UNITS, np.zeros(_CLUSTERS))
+            found.append(one)
+    return Evidence(claims=_claims(kind.readouts_count), study="planted", trajectories=found, errors=errors)  # type: ignore[arg-type]
+
+
+class _Short(Evidence):
+    """The same study from the contrasts of its runs, in an eighth of the time; gates read the accuracies as ever."""
+
+    drawn: _Drawn
+
+    @property
+    def benchmarks(self) -> set[str]:
+        return {"noise/procedural"}
+
+    def part(self, plan: PartPlan, *_: Any, **__: Any) -> list[RunContrast]:
+        endpoint = plan.contrast.endpoint
+        claim, readout = int(endpoint.subset[1:]) - 1, [*_READOUTS.values()].index(endpoint.probe)
+        influence = self.drawn.influence(claim, readout)
+        return [
+            RunContrast(run=f"{seed}", scale="tiny", seed=seed, value=float(change), influence=influence)
+            for seed, change in zip(_SEEDS, self.drawn.changes[claim, readout], strict=False)
+        ]
+
+
+def _judged(kind: _Kind, n: int, *, short: bool = False) -> list[list[Verdict]]:
     """The verdicts of n studies."""
-    rng, studies = np.random.default_rng(seed), []
-    places: dict[str, pd.DataFrame] = {}
+    rng, studies = np.random.default_rng(0), []
+    kept: dict[str, Any] = {}  # what is the same in all studies, and slow
+    brief = _Short(claims=_claims(kind.readouts_count), study="planted", trajectories=_accuracies(kind))
     for _ in range(n):
-        evidence = _study(kind, rng)
-        vars(evidence)["places"] = places = places or evidence.places  # the same in all studies, and slow
+        drawn = _Drawn.of(kind, rng)
+        if short:
+            vars(brief)["drawn"] = drawn
+            studies.append(judge(brief))
+            continue
+        evidence = _study(kind, drawn)
+        vars(evidence)["places"] = kept.setdefault("places", evidence.places)
         studies.append(judge(evidence))
     return studies
+
+
+@pytest.mark.parametrize("name", ["nothing", "one readout has it", "opposite readouts"])
+def test_a_study_from_its_contrasts_has_the_verdicts_of_its_trajectories(name: str):
+    for whole, brief in zip(*(_judged(_KINDS[name], 3, short=short) for short in (False, True)), strict=True):
+        for one, other in zip(whole, brief, strict=True):
+            assert (one.decision, one.gates) == (other.decision, other.gates)
+            ends = [
+                [part.estimate.ci_low for part in verdict.parts]
+                + [part.estimate.ci_high for part in verdict.parts]
+                for verdict in (one, other)
+            ]
+            assert ends[0] == pytest.approx(ends[1])
 
 
 # When a word is true of a change by one readout; at a limit neither side is false.
@@ -188,9 +258,9 @@ def _is_false(verdict: Verdict, kind: _Kind) -> bool:
     return verdict.verdict == "depends on the readout" and np.sign(kind.truths[0]) == np.sign(kind.truths[1])
 
 
-def _false_families(kind: _Kind, n: int) -> int:
+def _false_families(kind: _Kind, n: int, *, short: bool = False) -> int:
     """The number of studies with at least one false verdict."""
-    return sum(any(_is_false(one, kind) for one in study) for study in _judged(kind, n))
+    return sum(any(_is_false(one, kind) for one in study) for study in _judged(kind, n, short=short))
 
 
 _NOTHING = _Kind()
@@ -201,6 +271,7 @@ _KINDS = {
         _NOTHING, seed=(0.02, 0.06), items=(0.012, 0.05)
     ),
     "nothing, items dominate": replace(_NOTHING, seed=(0.01, 0.01), items=(0.03, 0.03)),
+    "nothing, errors of the world": replace(_NOTHING, n_seeds=16, items=(0.0125, 0.0125)),
     "just below δ": replace(_NOTHING, truths=(_EFFECT - 1e-6, _EFFECT - 1e-6), seed=(0.02, 0.02)),
     "just above -δ": replace(_NOTHING, truths=(1e-6 - _EFFECT, 1e-6 - _EFFECT), seed=(0.02, 0.02)),
     "half of δ": replace(_NOTHING, truths=(_EFFECT / 2, _EFFECT / 2)),
@@ -209,19 +280,32 @@ _KINDS = {
     "opposite readouts": replace(_NOTHING, truths=(3 * _EFFECT, -3 * _EFFECT)),
 }
 _MOST = 67  # of 1,000: 5 % and its 99 % limit
+# Either readout may give a claim a false word, and here the intervals are not wider than they say: the level must be
+# shared among the readouts, too.
+_NEED_SHARED = ("nothing, items dominate", "nothing, errors of the world")
 
 
 @pytest.mark.trial
 @pytest.mark.parametrize("name", _KINDS)
 def test_false_verdicts_are_in_at_most_67_of_1000_families(name: str):
-    found = _false_families(_KINDS[name], 1000)
+    """Or in at most 123, twice the level and its 99 % limit, where the readouts need to share the level."""
+    found = _false_families(_KINDS[name], 1000, short=True)
+    print(name, found)
+    assert found <= (123 if name in _NEED_SHARED else _MOST)
+
+
+@pytest.mark.trial
+@pytest.mark.parametrize("name", _KINDS)
+def test_false_verdicts_are_in_at_most_67_of_1000_families_if_readouts_count(name: str):
+    found = _false_families(replace(_KINDS[name], readouts_count=True), 1000, short=True)
     print(name, found)
     assert found <= _MOST
 
 
 @pytest.mark.parametrize("name", _KINDS)
-def test_false_verdicts_are_rare_in_a_few_families(name: str):
-    assert _false_families(_KINDS[name], 12) <= 3  # with a rate of 6.7 %, more in 1 of 1,000
+def test_false_verdicts_are_rare_in_50_families(name: str):
+    kind = replace(_KINDS[name], readouts_count=name in _NEED_SHARED)
+    assert _false_families(kind, 50, short=True) <= 9  # with a rate of 6.7 %, more in 1 of 700
 
 
 def _with_stated_power(kind: _Kind) -> _Kind:
@@ -231,9 +315,9 @@ def _with_stated_power(kind: _Kind) -> _Kind:
     return replace(kind, truths=(first, second))
 
 
-def _found(kind: _Kind, n: int) -> float:
+def _found(kind: _Kind, n: int, *, short: bool = False) -> float:
     """Share of the claims whose direction the first readout shows."""
-    studies = _judged(kind, n)
+    studies = _judged(kind, n, short=short)
     return float(np.mean([verdict.parts[0].sign == 1 for study in studies for verdict in study]))
 
 
@@ -242,45 +326,46 @@ def _found(kind: _Kind, n: int) -> float:
 @pytest.mark.parametrize("items", [0.005, 0.02])
 def test_true_effects_are_found_within_3_points_of_the_stated_power(n_seeds: int, items: float):
     kind = _with_stated_power(replace(_NOTHING, n_seeds=n_seeds, items=(items, items)))
-    found = _found(kind, 1000)
+    found = _found(kind, 1000, short=True)
     print(n_seeds, items, found)
     assert found == pytest.approx(0.8, abs=0.03)
 
 
 def test_true_effects_are_found_about_as_often_as_stated():
-    assert _found(_with_stated_power(_NOTHING), 25) == pytest.approx(0.8, abs=0.15)
+    assert _found(_with_stated_power(_NOTHING), 50, short=True) == pytest.approx(0.8, abs=0.12)
 
 
 _DISAGREE = _Kind(truths=(3 * _EFFECT, -3 * _EFFECT), seed=(0.01, 0.01))
 
 
-def _disagreeing(n: int) -> Counter[str]:
-    return Counter(verdict.decision for study in _judged(_DISAGREE, n) for verdict in study)
+def _disagreeing(n: int, *, short: bool = False) -> Counter[str]:
+    studies = _judged(_DISAGREE, n, short=short)
+    return Counter(verdict.decision for study in studies for verdict in study)
 
 
 @pytest.mark.trial
 def test_readouts_that_disagree_are_called_so_in_1000_studies():
-    found = _disagreeing(1000)
+    found = _disagreeing(1000, short=True)
     print(found)
     assert found["depends on the readout"] >= 0.99 * found.total()
 
 
 def test_readouts_that_disagree_are_called_so():
-    assert _disagreeing(10) == {"depends on the readout": 30}
+    assert _disagreeing(50, short=True) == {"depends on the readout": 150}
 
 
-def _behind_a_gate(n: int) -> set[str]:
+def _behind_a_gate(n: int, *, short: bool = False) -> set[str]:
     kind = _Kind(truths=(4 * _EFFECT, 4 * _EFFECT), accuracy=0.15)
-    return {verdict.decision for study in _judged(kind, n) for verdict in study}
+    return {verdict.decision for study in _judged(kind, n, short=short) for verdict in study}
 
 
 @pytest.mark.trial
 def test_a_failed_gate_is_never_a_verdict_in_1000_studies():
-    assert _behind_a_gate(1000) == {"gate failed"}
+    assert _behind_a_gate(1000, short=True) == {"gate failed"}
 
 
 def test_a_failed_gate_is_never_a_verdict():
-    assert _behind_a_gate(5) == {"gate failed"}
+    assert _behind_a_gate(50, short=True) == {"gate failed"}
 
 
 def test_one_undecided_readout_is_named():
@@ -297,7 +382,7 @@ def test_a_script_states_detectable_effects_from_the_items_of_the_seeds_it_is_gi
     assert spec.loader is not None
     script = module_from_spec(spec)
     spec.loader.exec_module(script)
-    head, *rows = script.table(_study(_NOTHING, np.random.default_rng(0)), 5)
+    head, *rows = script.table(_study(_NOTHING, _Drawn.of(_NOTHING, np.random.default_rng(0))), 5)
     assert head[4:] == ["sd of the items", *(f"sd of the seeds {sd}" for sd in (0.02, 0.04, 0.08))]
     assert [row[1] for row in rows] == ["it rises, first", "it rises, second"] * _N_CLAIMS
     for row in rows:

@@ -71,10 +71,12 @@ def test_the_half_width_is_that_of_mean_over_pairs():
     assert half_width(errors, 0.95) == pytest.approx(math.sqrt(sum(squares)))
 
 
-def test_a_power_needs_seeds():
-    for errors in ([Error("seeds", 1e-4, 0)], [Error("seeds", 0.0, 4)]):
-        with pytest.raises(MetricError, match="at least two seeds"):
-            power(0.1, errors, 0.95)
+def test_a_power_needs_two_seeds_but_they_may_agree():
+    with pytest.raises(MetricError, match="at least two seeds"):
+        power(0.1, [Error("seeds", 1e-4, 0)], 0.95)
+    alike = [Error("seeds", 0.0, 4), Error("items", 1e-4, 35)]
+    half = half_width(alike, 0.95)
+    assert detectable_effect(alike, 0.95) == pytest.approx(half + stats.norm.ppf(0.8) * 0.01)
 
 
 # The table "Seeds for 80 % power at 99 %" in the design of the second study: the first study's mean and sd, sd of the

@@ -106,10 +106,8 @@ def test_attention_that_transformers_knows_is_taken_if_it_has_gradients(make: Ca
 
     AttentionInterface.register("mine", mine)
     config = make(SIZE, stand_in_tokenizer(vocab_size=600, context_length=8))
-    before = torch.get_rng_state()
     check_attention("mine", config, Accelerator(cpu=True))
     assert len(asked) == 2, "one block a tower"
-    assert torch.equal(torch.get_rng_state(), before)
     assert config.vision_config.num_hidden_layers == 2
 
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import signal
+import tarfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -184,6 +185,35 @@ def test_cached_and_decoded_images_are_equal_without_augmentation(make: Callable
     cached, decoded = (epoch_of(make(reading, Augmentation())) for reading in ("cached", "decoded"))
     assert torch.equal(cached.input_ids, decoded.input_ids)
     assert torch.equal(cached.pixels, decoded.pixels)
+
+
+@pytest.mark.parametrize("reading", list(SOURCES))
+def test_draft_mode_changes_the_pixels_of_large_jpegs_a_little_in_each_way_of_reading(
+    reading: str, prepare: Callable[..., inputs.Inputs], tmp_path: Path
+) -> None:
+    folder = tmp_path / "large"
+    folder.mkdir()
+    captions = []
+    for i in range(8):
+        photograph(i, 240, 200).save(folder / f"{i}.jpg")
+        (folder / f"{i}.txt").write_text(f"picture {i}", encoding="utf-8")
+        captions.append(f"{i}.jpg,picture {i}")
+    changes: dict[str, object] = {"reading": reading, "dataset_name": folder, "dataloader_num_workers": 0}
+    if reading == "streamed":
+        with tarfile.open(folder / "0.tar", "w") as shard:
+            for file in sorted([*folder.glob("*.jpg"), *folder.glob("*.txt")]):
+                shard.add(file, file.name)
+        changes |= {"samples_per_epoch": 8}
+    else:
+        (folder / "metadata.csv").write_text("\n".join(["file_name,caption", *captions]), encoding="utf-8")
+    exact, draft = (
+        next(prepare(**changes, per_device_train_batch_size=8, jpeg_draft=draft).source.batches(1))
+        for draft in (False, True)
+    )
+    assert torch.equal(exact.input_ids, draft.input_ids)
+    difference = (exact.pixels.int() - draft.pixels.int()).abs()
+    assert 0 < difference.max() <= 60
+    assert difference.float().mean() < 4
 
 
 @pytest.mark.parametrize(("crop_scale_min", "edge"), [(None, 40), (0.9, 45), (0.25, 93)])

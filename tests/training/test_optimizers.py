@@ -16,6 +16,7 @@ from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.optimizers import build_optimizer, check_optimizer, layer_scales, optimizer_names
 
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch 2.9 brought Muon")
 SETTINGS: dict[str, Any] = {"learning_rate": 0.1, "weight_decay": 0.5, "betas": (0.9, 0.98), "eps": 1e-6}
 
 
@@ -72,13 +73,22 @@ def test_an_optimiser_whose_library_is_missing_is_not_among_the_known_ones(
         ("sgd", "momentum=much", "sgd takes NAME=VALUE"),
         ("sgd", "nesterov=maybe", "sgd takes NAME=VALUE"),
         ("sgd", "weight_decay=0.1", "sgd takes NAME=VALUE"),
+        ("sgd", "momentum=nan", "sgd takes NAME=VALUE"),
         ("sgd", "momentum=-1", "Invalid momentum value: -1.0"),
+        ("sgd", "momentum=0,nesterov=true", "Nesterov momentum requires"),
         ("adamw_torch", "momentum=0.9", "adamw_torch takes NAME=VALUE of amsgrad"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused(name: str, optim_args: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"^optim_args is '{optim_args}': .*{said}"):
+    with pytest.raises(ConfigError, match=f"^optim_args is '{optim_args}'.*{said}"):
         check_optimizer(name, optim_args)
+
+
+@needs_muon
+@pytest.mark.parametrize("optim_args", ["adjust_lr_fn=mine", "ns_steps=100", "momentum=-0.5"])
+def test_arguments_that_muon_refuses_only_in_a_step_are_refused_before(optim_args: str) -> None:
+    with pytest.raises(ConfigError, match=f"^optim_args is '{optim_args}', which muon cannot use: "):
+        check_optimizer("muon", optim_args)
 
 
 def test_arguments_are_read_in_the_format_of_transformers() -> None:
@@ -98,9 +108,6 @@ class Net(nn.Module):
         images = self.patches(torch.linspace(0, 1, 48).reshape(4, 3, 2, 2)).flatten(1)
         hidden = self.norm(self.first(images + self.tokens(torch.arange(4))))
         self.second(hidden).square().sum().backward()
-
-
-needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch 2.9 brought Muon")
 
 
 @needs_muon

@@ -23,7 +23,6 @@ from hf_clipdyn.benchmarks.heads import HEAD, at_head, probe_of
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.error_consistency import decision_margins
 from hf_clipdyn.metrics.label_distribution import (
     LABEL_DISTRIBUTION_VALUES,
     class_mean_cross_entropy,
@@ -189,7 +188,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
         )
 
     views = (GalleryView(("item", "label", "counts", "cosines", "protocol"), gallery),)
-    answers_from = ("item", "label", "counts", "cosines", "protocol")
+    answers_from = ("item", "label", "counts", "cosines", "logit_scale", "protocol")
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
@@ -197,8 +196,10 @@ class LabelDistribution(LabelledKind[KindSettings]):
         key = NumberKey(metric="top1", probe=probe_of(protocol_in(trials)))
         rows = trials.assign(decision=trials["cosines"].map(np.argmax)).sort_values("item", kind="stable")
         counts, cosines = (np.stack(rows[name].to_list()) for name in ("counts", "cosines"))
-        margin = decision_margins(cosines, rows["label"].to_numpy(np.int64))
-        yield replace(answers_of(rows, key), counts=counts.astype(np.int64), margin=margin)
+        scale = float(rows["logit_scale"].iloc[0])
+        yield replace(
+            answers_of(rows, key), counts=counts.astype(np.int64), scores=cosines, logit_scale=scale
+        )
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

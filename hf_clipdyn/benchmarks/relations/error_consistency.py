@@ -119,7 +119,8 @@ class _Group:
 
     @cached_property
     def items(self) -> pd.Index:
-        return pd.Index(self.answers[0].item, name="item")
+        index: pd.Index = pd.Index(self.answers[0].item, name="item")
+        return index
 
     @cached_property
     def observer(self) -> Observer:
@@ -168,8 +169,10 @@ def _in_common(
         for key, one in zip(group.keys, group.answers, strict=True):
             if key in others:
                 table = stack([one, others[key][1]])
-                observers = (Observer(decided[None], table.label[None]) for decided in table.decision)
-                yield [key], table.index, *observers
+                one_side, other_side = (
+                    Observer(decided[None], table.label[None]) for decided in table.decision
+                )
+                yield [key], table.index, one_side, other_side
 
 
 def _of_margins(key: NumberKey, first: Answers, second: Answers) -> Number:

@@ -18,6 +18,7 @@ from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.estimate import Influence, Units, left_out_influence, mean_over_pairs
 from hf_clipdyn.metrics.learning_order import (
     answer_agreement,
+    cartography,
     learning_order,
     rank_agreement,
     split_half_reliability,
@@ -84,6 +85,18 @@ class LearningOrder(Relation):
             "forgetting_events": Term(
                 title="forgetting events",
                 meaning="How often a correct answer becomes a wrong one at the next revision, per item.",
+            ),
+            "confidence": Term(
+                title="confidence in the label",
+                meaning="Mean over revisions of the label's probability, at the logit scale of the last revision, "
+                "averaged over items (Swayamdipta et al. 2020); for trials that have all scores.",
+                **_SHARE,
+            ),
+            "variability": Term(
+                title="variability of the confidence",
+                meaning="Standard deviation over revisions of the label's probability, at the logit scale of the last "
+                "revision, averaged over items: large if the model changes its mind.",
+                limits=(0.0, 0.5),
             ),
             "median_first_learned": Term(
                 title="half of the items are learned",
@@ -152,6 +165,7 @@ class LearningOrder(Relation):
         ),
     )
     reads = ANSWERED
+    score_version = 2
 
     @staticmethod
     def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
@@ -161,6 +175,7 @@ class LearningOrder(Relation):
         for key in _shared_keys(answers):
             table = stack([one[key] for one in answers])
             yield from _of_run(key, table, names)
+            yield from _map_of_items(key, table, [one[key] for one in answers])
             yield from _against_people(key, table, answers[0][key], people, common)
 
     @staticmethod
@@ -199,6 +214,17 @@ def _of_run(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Iterato
         yield related(key, metric, result[f"{name}_expected"][0] / n, role="chance", n=n)
     note = result["causes"].get("median_first_learned", "")
     yield related(key, "median_first_learned", result["median_first_learned"][0], n=n, note=note)
+
+
+def _map_of_items(key: NumberKey, table: AnswerTable, answers: Sequence[Answers]) -> Iterator[Number]:
+    """Means over the items of their place on the map of Swayamdipta et al. (2020), where all scores are known."""
+    scale = answers[-1].logit_scale
+    known = [(one, one.probability(scale)) for one in answers]
+    placed = [values[np.searchsorted(one.item, table.item)] for one, values in known if values is not None]
+    if len(placed) == len(answers):
+        result = cartography(placed, table.right)
+        for metric in ("confidence", "variability"):
+            yield _share(key, metric, result[metric], table, n=len(table.item))
 
 
 def _share(key: NumberKey, metric: str, values: NDArray[Any], table: AnswerTable, **columns: Any) -> Number:

@@ -93,6 +93,7 @@ class Representation(Relation):
         references=(Reference(role="chance", title="chance", joins=_KEY),),
     )
     reads = ("geometry",)
+    score_version = 2
     pairs = ("previous", "last", "seeds")
 
     @staticmethod
@@ -150,8 +151,8 @@ class _Places:
 
     @property
     def nbytes(self) -> int:
-        """The vectors, and as much for what is computed of them."""
-        return sum(one.vectors.nbytes + one.rows.nbytes for one in self.layers.values())
+        """The vectors, also centred, and sums for each item."""
+        return sum(2 * one.vectors.nbytes + 200 * len(one.items) for one in self.layers.values())
 
 
 @dataclass(frozen=True)
@@ -235,16 +236,17 @@ def _nearest(seen: Seen) -> _NearestOf:
 
 def _compared(a: Seen, b: Seen) -> _Compared:
     first, second = (one.derived(_places).layers for one in (a, b))
-    near = [one.derived(_nearest).layers for one in (a, b)]
+    near, other_near = (one.derived(_nearest).layers for one in (a, b))
     found = {}
-    for key in first.keys() & second.keys():
-        layers, neighbours = (first[key], second[key]), [one[key] for one in near]
-        if is_whole := layers[0].items.equals(layers[1].items):
-            found[key] = _pair(*layers, *neighbours, is_whole)
-        else:
-            layers = _shared(*layers)
-            found[key] = _pair(*layers, *(one.neighbours for one in layers), is_whole)
-    return _Compared({key: found[key] for key in first if key in found})
+    for key, layer in first.items():
+        if key in second:
+            pair, neighbours = (layer, second[key]), (near[key], other_near[key])
+            is_whole = bool(pair[0].items.equals(pair[1].items))
+            if not is_whole:
+                pair = _shared(*pair)
+                neighbours = pair[0].neighbours, pair[1].neighbours
+            found[key] = _pair(*pair, *neighbours, is_whole=is_whole)
+    return _Compared(found)
 
 
 def _shared(first: _Layer, second: _Layer) -> tuple[_Layer, _Layer]:
@@ -255,7 +257,7 @@ def _shared(first: _Layer, second: _Layer) -> tuple[_Layer, _Layer]:
 
 
 def _pair(
-    first: _Layer, second: _Layer, near: Neighbours | None, other: Neighbours | None, is_whole: bool
+    first: _Layer, second: _Layer, near: Neighbours | None, other: Neighbours | None, *, is_whole: bool
 ) -> _Pair:
     has_lengths = first.has_lengths and second.has_lengths
     if len(first.items) < _FEWEST:
@@ -335,7 +337,7 @@ def _settling(
         if len(pairs) == len(layers) and all(one[0].items.equals(pairs[0][0].items) for one in pairs):
             influences = np.stack([_curve(one, metric)[1] for one in pairs])
             found[key]["items"] = pairs[0][0].items
-        found[key] |= settling(_as_similarity(metric, curves), samples, influences)
+        found[key] |= settling(_as_similarity(metric, curves), np.array(samples, np.float64), influences)
     return found
 
 
@@ -365,13 +367,13 @@ def _similarities(key: NumberKey, pair: _Pair) -> Iterator[Number]:
         yield related(key, metric, value, note=cause, influence=known, n=n)
     note = pair.result["causes"].get("angular_shape_distance", "")
     yield related(key, "angular_shape_distance", pair.chance, role="chance", note=note, n=n)
-    if pair.common is None:
+    common, n = pair.common, len(pair.among)
+    if common is None:
         note = (
             "all embeddings have the same direction" if pair.has_lengths else "an embedding has the length 0"
         )
-        yield related(key, "mutual_knn", np.nan, n=min(n, _AMONG), note=note)
-        return
-    common = pair.common
-    influence = by_item(common["influences"], pair.among)
-    yield related(key, "mutual_knn", common["mutual_knn"], n=common["n"], influence=influence)
-    yield related(key, "mutual_knn", common["chance"], role="chance", n=common["n"])
+        yield related(key, "mutual_knn", np.nan, n=n, note=note)
+    else:
+        influence = by_item(common["influences"], pair.among)
+        yield related(key, "mutual_knn", common["mutual_knn"], n=n, influence=influence)
+    yield related(key, "mutual_knn", _NEIGHBOURS / (n - 1), role="chance", n=n)

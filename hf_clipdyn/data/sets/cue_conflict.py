@@ -8,6 +8,7 @@ beside it, if they exist.
 
 import re
 from collections import defaultdict
+from typing import ClassVar
 
 from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import FileIndex
@@ -43,7 +44,7 @@ class CueConflict(DataBuilder):
         templates=("a photo of a {}.",),
     )
     companion = "-human-trials|/model-vs-human-trials"
-    layout = ("|".join(f"{name}/" for name in CLASSES),)
+    layout: ClassVar[tuple[str, ...]] = ("|".join(f"{name}/" for name in CLASSES),)
 
     def rows(self, split: str) -> Rows:
         yield from self.conflicts(self.files)
