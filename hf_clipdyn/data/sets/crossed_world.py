@@ -17,7 +17,7 @@ from hf_clipdyn.data.sets.procedural import Procedural, ProceduralConfig
 __all__ = ["EASY", "HARD", "SEEDS", "TUNING_SEEDS", "CrossedWorld"]
 
 EASY, HARD = 0.7, 0.35
-"""Contrast of the texture in training images."""
+"""Contrast of the texture in training images. That of the hard worlds may change until the study is registered."""
 TUNING_SEEDS = (0, 1)
 SEEDS = range(30, 46)
 """The confirmatory seeds."""
