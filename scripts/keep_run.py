@@ -36,7 +36,6 @@ MOST = 2_000_000  # bytes
 _WINDOWS = tuple(f"epoch-{epoch:03d}" for epoch in (1, 2, 3, 8, 9, 10))  # and their neighbours
 _EPOCHS = tuple(f"epoch-{epoch:03d}" for epoch in range(11))
 KEPT = {
-    ("zero_shot", "cifar10"): _EPOCHS,
     ("noise", "cifar10"): _EPOCHS,
     ("shape_bias", "cue_conflict_64"): _WINDOWS,
     ("simplicity", "cifar10"): _WINDOWS,
