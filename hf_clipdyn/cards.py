@@ -105,7 +105,7 @@ def render_card(template: str, data: CardData, **values: Any) -> str:
 _Branch = Annotated[
     str, Matches(lambda text: text.isprintable() and 0 < len(text) <= 250, "the name of a revision")
 ]
-_Relation = Annotated[str, Matches("finetune|merge", "finetune or merge")]
+_Relation = Annotated[str, Matches("finetune|merge|adapter", "finetune, merge or adapter")]
 ClassName = Annotated[str, Matches(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "the name of a class")]
 
 
@@ -168,7 +168,8 @@ class CardFacts:
         citation: BibTeX of the data or of the source, if any.
         source: where imported weights come from; None for a run of this package.
         parents: models that the weights were made from by training, averaging or merging.
-        relation: to the parents, if there are any, in the word of the Hub's model tree: `finetune` or `merge`.
+        relation: to the parents, if there are any, in the word of the Hub's model tree: `finetune`, `merge`, or
+            `adapter` if the weights are adapters alone.
     """
 
     repo_id: str
@@ -208,9 +209,10 @@ def revision_card(
     data = ModelCardData(
         language=list(facts.language) or None,
         license=facts.licence,
-        library_name="transformers",
+        library_name="peft" if facts.relation == "adapter" else "transformers",
         pipeline_tag=facts.task,
         datasets=list(facts.datasets) or None,
+        # The Hub's model tree knows repositories only; revision and commit are in the card's table.
         base_model=list(dict.fromkeys(parent.repo_id for parent in facts.parents)) or None,
         base_model_relation=facts.relation if facts.parents else None,
         tags=[

@@ -267,7 +267,8 @@ class Study(Work):
             data_dirs={
                 name: path
                 for member in self.members
-                for name, path in (member.measured or {})["data_dirs"].items()
+                for one in member.evaluations
+                for name, path in one.data_dirs.items()
             },
             style=page.style,
             title=self.title or None,

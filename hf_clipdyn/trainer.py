@@ -332,7 +332,7 @@ class PublishRevisions(_StateCallback):
             push_to_hub=self._push_to_hub,
             token=self._token or args.hub_token,
             private=bool(args.hub_private_repo if self._private is None else self._private),
-            card=self._card or card_facts(self._repo_id, args, model, processor),
+            card=self._card or card_facts(self._repo_id, args, model, processor, self._base),
             recipe_hash=recipe_hash(args, model),
         )
         self._publisher = publisher.__enter__()

@@ -8,7 +8,7 @@
 # ruff: noqa: E402  (the caches' place is read at import)
 """How fast K revisions are evaluated, as ratios in one run on this machine.
 
-python scripts/bench_evaluation.py [--parts pairs,warm,saliency,embedded,real,vit-b-32,costs] [--scale tiny]
+python scripts/bench_evaluation.py [--parts pairs,warm,saliency,embedded,real,vit-b-32,cnn,costs] [--scale tiny]
     [--revisions 8] [--sigmas 0,0.02,0.05,0.1,0.2,0.3,0.4,0.5]
 
 Peers: (a) image by image (pair by pair), decoded each time, `from_pretrained` for each revision; (b) in batches,
@@ -26,6 +26,7 @@ that a machine that others use slows both.
 - real: cue conflict and CIFAR-10 with noise, from CLIPDYN_DATA (or ../shared/data).
 - costs: seconds a revision of each benchmark of the suites `embedded` and `human` whose data are here, and of the
   embedded suite together; an earlier revision builds the caches. --benchmarks chooses some.
+- cnn: psychophysics of a random EfficientNet-Lite0 at 224 pixels, on all cores (needs timm).
 - vit-b-32: pairs of a ViT-B/32, few of them (--pairs). The other parts take it too (--scale vit-b-32), for hours:
   fewer levels of noise (--sigmas) and revisions make it one.
 """
@@ -50,7 +51,7 @@ import numpy as np
 import torch
 from PIL import Image
 from timing import Clock
-from transformers import CLIPModel, CLIPProcessor
+from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, TimmWrapperConfig, TimmWrapperModel
 from transformers.utils import logging
 
 from hf_clipdyn.benchmarks.base import Common, KindSettings
@@ -64,8 +65,8 @@ from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.benchmarks.views import upsample_map, whole_view
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ClipDynError
-from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.machine import keep_freed_blocks
+from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
+from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.snapshots import snapshot_folder
@@ -74,7 +75,7 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
 REPO = "bench/run"
-PARTS = ("pairs", "warm", "saliency", "embedded", "real", "vit-b-32", "costs")
+PARTS = ("pairs", "warm", "saliency", "embedded", "real", "vit-b-32", "cnn", "costs")
 SIGMAS = (0.0, *NoiseSettings().sigmas)
 PAIRS = "distortion/procedural"
 EMBEDDED = [one for one in suite("embedded") if parse_benchmark(one).kind.schemas]  # the script draws nothing
@@ -422,6 +423,31 @@ def swaps(store: Path, names: Sequence[str], repeats: int = 3) -> None:
     print(f"  weights swapped in {swapped:.0f} ms, from_pretrained in {built:.0f} ms", flush=True)
 
 
+def cnn(folder: Path) -> None:
+    """The first revision, whose gratings are drawn, and a second one, whose gratings are in the cache."""
+    architecture, processor = "tf_efficientnet_lite0", CLIPImageProcessor()
+    config = TimmWrapperConfig.from_dict({"architecture": architecture, "num_classes": 0})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(usable_cores())
+    for revision in ("first", "second"):
+        clock, model = Clock(), TimmWrapperModel(config)
+        with clock.running():
+            evaluate_model(
+                model,
+                processor,
+                "psychophysics/procedural",
+                revision=revision,
+                cache_dir=folder,
+                show_progress=False,
+            )
+        print(
+            f"psychophysics of {architecture} at 224 pixels, {revision} revision: {clock.wall:.0f} s, "
+            f"{clock.cpu:.0f} s of processor time on {torch.get_num_threads()} threads",
+            flush=True,
+        )
+    torch.set_num_threads(threads)
+
+
 def real_work(sigmas: Sequence[float]) -> Work | None:
     """The real data sets that are there."""
     found = {name: DATA / folder for name, folder in REAL.items() if (DATA / folder).is_dir()}
@@ -491,6 +517,7 @@ def main() -> None:
         "saliency": saliency,
         "embedded": lambda: compare("the embedded suite", store, names, Work(EMBEDDED, sigmas), 1),
         "real": lambda: None,
+        "cnn": lambda: cnn(folder / "cnn"),
         "vit-b-32": lambda: few_pairs("vit-b-32", folder / "large", 3, arguments.pairs),
     }
     chosen = arguments.benchmarks.split(",") if arguments.benchmarks else None

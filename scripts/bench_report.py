@@ -23,14 +23,11 @@ Each time is the least of several rounds, since whatever else the machine does c
 """
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +36,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from timing import Cost, cost_of
 
 from hf_clipdyn.benchmarks.registry import parse_benchmark, vocabulary
 from hf_clipdyn.report import read_study
@@ -177,32 +175,10 @@ def opening_times(page: Path, rounds: int) -> list[float]:
     return times
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one `clipdyn report` took: seconds of processor and wall, peak memory and the page in MB."""
-
-    processor: float
-    wall: float
-    memory: float
-    page: float
-
-
 def report_cost(table: Path, output: Path) -> Cost:
     """Run `clipdyn report` in a process of its own."""
     code = "import sys; from hf_clipdyn.cli import main; main(sys.argv[1:])"
-    words = [sys.executable, "-c", code, "report", str(table), "--output", str(output), "--quiet"]
-    start = time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"clipdyn report {table} ended with status {os.waitstatus_to_exitcode(status)}.")
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kB on Linux
-    return Cost(
-        usage.ru_utime + usage.ru_stime,
-        time.perf_counter() - start,
-        usage.ru_maxrss / unit,
-        (output / "index.html").stat().st_size / 1e6,
-    )
+    return cost_of([sys.executable, "-c", code, "report", str(table), "--output", str(output), "--quiet"])
 
 
 def last_revision(demo: Path, folder: Path) -> Path:
@@ -235,7 +211,8 @@ def print_costs(options: argparse.Namespace, scratch: Path) -> None:
     for name, table, target in cases(options.demo, options.study, scratch):
         costs = [report_cost(table, scratch / name.replace(" ", "-")) for _ in range(options.rounds)]
         processor, wall = min(cost.processor for cost in costs), min(cost.wall for cost in costs)
-        memory, page = min(cost.memory for cost in costs), costs[0].page
+        memory = min(cost.memory for cost in costs)
+        page = (scratch / name.replace(" ", "-") / "index.html").stat().st_size / 1e6
         print(f"{name:14s}{processor:12.1f}{wall:8.1f}{target:8d}{memory:11.0f}{500:8d}{page:9.2f}")
 
 

@@ -27,20 +27,20 @@ Targets: slopes of at most 1.05; 10 times the images, revisions or runs: 1.05, 1
 import argparse
 import hashlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
+from timing import Cost, cost_of
 
 from hf_clipdyn.results.row import SCHEMA, Cell
 from hf_clipdyn.revisions.local import LocalStore
@@ -54,28 +54,10 @@ CLIPDYN = (sys.executable, "-c", "import sys; from hf_clipdyn.cli import main; m
 STORE = (
     sys.executable,
     "-c",
-    "import sys; from hf_clipdyn.results.cells import CellStore; store = CellStore(sys.argv[1]); store._build()",
+    "import os, sys; from hf_clipdyn.results.cells import CellStore; store = CellStore(sys.argv[1]); "
+    "os.remove(sys.argv[1]); store.rebuild()",
 )
 _REVISIONS_OF_A_RUN = 20
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a command took: processor seconds, and its peak of resident memory in MB."""
-
-    seconds: float
-    memory: float
-
-
-def cost_of(words: Sequence[str]) -> Cost:
-    """Run a command in a process of its own, on one thread."""
-    threads = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, **threads})
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(words)} ended with status {os.waitstatus_to_exitcode(status)}.")
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kB on Linux
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
 
 
 def slope(sizes: Sequence[int], seconds: Sequence[float]) -> float:
@@ -87,10 +69,10 @@ def print_growth(what: str, unit: str, costs: dict[int, Cost]) -> None:
     """A line for each size, and one with the slopes."""
     sizes = list(costs)
     for size, cost in costs.items():
-        print(f"{what:24s} {size:12,d} {unit:10s} {cost.seconds:9.2f} s {cost.memory:8.0f} MB", flush=True)
+        print(f"{what:24s} {size:12,d} {unit:10s} {cost.processor:9.2f} s {cost.memory:8.0f} MB", flush=True)
     if len(sizes) < 2:
         return
-    seconds = [costs[size].seconds for size in sizes]
+    seconds = [costs[size].processor for size in sizes]
     tenth = min(sizes, key=lambda size: abs(np.log(10 * size / sizes[-1])))
     print(
         f"{what:24s} slope {slope(sizes, seconds):.2f}, last {slope(sizes[-2:], seconds[-2:]):.2f}; memory "
@@ -99,17 +81,31 @@ def print_growth(what: str, unit: str, costs: dict[int, Cost]) -> None:
     )
 
 
+Commands = Mapping[str, Sequence[str]]
+"""The words of each command, by its name in the output."""
+
+
 # --- tables --------------------------------------------------------------------------------------------------------
 
 
-def tables(folder: Path, sizes: Sequence[int], *, runs: bool) -> Iterator[tuple[int, Path]]:
-    """A table for each number of rows, or of runs."""
+def of_rows(folder: Path, size: int) -> Commands:
+    """The commands that read a table of about this number of rows, all of one run."""
     template = _template()
-    for size in sizes:
-        n_runs, n_revisions = (size, _REVISIONS_OF_A_RUN) if runs else (1, -(-size // len(template)))
-        path = folder / f"{size}" / "results.parquet"
-        path.parent.mkdir()
-        yield size, write_table(path, template, n_runs, n_revisions)
+    return _of_table(write_table(folder / "results.parquet", template, 1, max(size // len(template), 1)))
+
+
+def of_runs(folder: Path, size: int) -> Commands:
+    """The commands that read a table of this number of runs, of 20 revisions each."""
+    return _of_table(write_table(folder / "results.parquet", _template(), size, _REVISIONS_OF_A_RUN))
+
+
+def _of_table(table: Path) -> Commands:
+    report = [*CLIPDYN, "report", str(table), "--quiet"]
+    return {
+        "store": [*STORE, str(table)],
+        "numbers": [*report, "--print", "numbers"],
+        "report": [*report, "--output", str(table.parent / "report"), "--no-figures"],
+    }
 
 
 def _template() -> pd.DataFrame:
@@ -124,7 +120,9 @@ def write_table(path: Path, template: pd.DataFrame, runs: int, revisions: int) -
     """A table of runs that were never trained: each revision has the template's rows with noise on their values."""
     rng = np.random.default_rng(0)
     cells = [column.name for column in fields(Cell)]
-    of_cell = template.groupby(["kind", "dataset", "data_fingerprint", "preprocess", "settings"], sort=False).ngroup()
+    of_cell = template.groupby(
+        ["kind", "dataset", "data_fingerprint", "preprocess", "settings"], sort=False
+    ).ngroup()
     firsts = template[[name for name in cells if name in template]].loc[~of_cell.duplicated()]
     metadata, schema = pq.read_schema(STUDY).metadata, SCHEMA
     stamps = {}
@@ -133,7 +131,12 @@ def write_table(path: Path, template: pd.DataFrame, runs: int, revisions: int) -
             own = _own(run, epoch)
             for first in firsts.to_dict("records"):
                 known = {name: value for name, value in (first | own).items() if value == value}
-                stamps[Cell(**known).key] = {"measured": 1e9 + epoch, "file": None, "package": "", "began": ""}
+                stamps[Cell(**known).key] = {
+                    "measured": 1e9 + epoch,
+                    "file": None,
+                    "package": "",
+                    "began": "",
+                }
     schema = SCHEMA.with_metadata({**metadata, b"hf_clipdyn.cells": json.dumps(stamps).encode()})
     with pq.ParquetWriter(path, schema) as writer:
         for run in range(runs):
@@ -165,3 +168,159 @@ def _own(run: int, epoch: int) -> dict[str, Any]:
         "seed": run,
         "arm": "",
     }
+
+
+# --- repositories --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Written(Manifest):
+    """A manifest whose text is there already: to write all rows again for each revision takes hours."""
+
+    text: str = ""
+
+    def dumps(self) -> str:
+        return self.text
+
+
+@patch("os.fsync")  # that is most of the time, and nobody needs these files after a power cut
+def write_repository(store: Path, n: int, _: object = None) -> Path:
+    """A local store of n revisions with small weights, as a run publishes them."""
+    repository = LocalStore(store, REPO)
+    files = {name: store / name for name in ("model.safetensors", "config.json", "preprocessor_config.json")}
+    store.mkdir(parents=True, exist_ok=True)
+    files["config.json"].write_text('{"model_type": "clip"}')
+    files["preprocessor_config.json"].write_text("{}")
+    planned = tuple(epoch_name(epoch) for epoch in range(n))
+    rows, commit = "", None
+    for epoch, name in enumerate(planned):
+        files["model.safetensors"].unlink(missing_ok=True)
+        save_file({"weight": np.full(16, epoch, np.float32)}, files["model.safetensors"])
+        content = files["model.safetensors"].read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        row = ManifestRow(
+            name, epoch, epoch, 64 * epoch, digest, len(content), 1.0, "", "0" * 64, {"torch": "2.13"}
+        )
+        alone = Manifest("bench", (row,), planned=planned).dumps()
+        head, _, own = alone.partition('"revisions": [')
+        own, rows = own.removesuffix("\n ]\n}\n"), rows + ("," if rows else "")
+        rows += own
+        manifest = _Written("bench", (), text=f'{head}"revisions": [{rows}\n ]\n}}\n')
+        commit = repository.commit(name, files, manifest, commit)
+        repository.set_ref(name, commit)
+        repository.set_ref(MAIN, commit, move=True)
+    return store
+
+
+def of_repository(folder: Path, size: int) -> Commands:
+    """The commands that read a repository of this number of revisions."""
+    store = write_repository(folder / "store", size)
+    return {name: [*CLIPDYN, name, REPO, "--store", str(store)] for name in ("revisions", "verify")}
+
+
+# --- evaluation ----------------------------------------------------------------------------------------------------
+
+
+def of_images(folder: Path, size: int) -> Commands:
+    """The evaluation of two random models on this number of images."""
+    return _of_evaluation(folder, revisions=2, images=size)
+
+
+def of_revisions(folder: Path, size: int) -> Commands:
+    """The evaluation of this number of random models on 200 images."""
+    return _of_evaluation(folder, revisions=size, images=200)
+
+
+def write_images(folder: Path, n: int) -> None:
+    """n images of random pixels, in CIFAR-10's folders."""
+    from PIL import Image
+
+    from hf_clipdyn.data.sets.cifar import Cifar10
+
+    rng = np.random.default_rng(0)
+    for number in range(n):
+        place = folder / "test" / Cifar10.classes[number % 10]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{number}.png", compress_level=0)
+
+
+def _of_evaluation(folder: Path, *, revisions: int, images: int) -> Commands:
+    from bench_evaluation import publish  # it takes a cache of its own for the Hub's files
+
+    store = publish(folder / "run", "tiny", revisions)
+    write_images(folder / "images", images)
+    words = [
+        *CLIPDYN,
+        "evaluate",
+        REPO,
+        "--store",
+        str(store),
+        "--benchmarks",
+        "zero_shot/cifar10",
+        "--quiet",
+    ]
+    places = ["--data-dir", f"cifar10={folder / 'images'}", "--output", str(folder / "results.parquet")]
+    return {"evaluate": [*words, *places], "again": [*words, *places]}
+
+
+# --- all of them ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """What grows.
+
+    Attributes:
+        unit: its name.
+        commands: writes what the commands read into a folder, and names them.
+        sizes: by default.
+        full: with ``--full``.
+    """
+
+    unit: str
+    commands: Callable[[Path, int], Commands]
+    sizes: tuple[int, ...]
+    full: tuple[int, ...]
+
+
+PARTS = {
+    "images": Part("images", of_images, (300, 1000, 3000), (1000, 3000, 10_000, 30_000)),
+    "revisions": Part("revisions", of_revisions, (4, 12, 40), (10, 30, 100, 300, 1000)),
+    "rows": Part("rows", of_rows, (30_000, 100_000, 300_000), (10**5, 3 * 10**5, 10**6, 3 * 10**6, 10**7)),
+    "runs": Part("runs", of_runs, (5, 15, 50), (5, 15, 50, 150)),
+    "repositories": Part("revisions", of_repository, (100, 300, 1000), (300, 1000, 3000, 10_000)),
+}
+
+
+def main() -> None:
+    """Print the costs and the slopes of the chosen parts; of all without a word."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; default: all")
+    parser.add_argument("--full", action="store_true", help="up to 10^7 rows and 10,000 revisions")
+    parser.add_argument("--sizes", help="instead, with commas: the sizes of the chosen parts")
+    parser.add_argument(
+        "--folder", type=Path, help="where to write what is read; default: a temporary folder"
+    )
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; give some of {', '.join(PARTS)}")
+    for name in options.parts or PARTS:
+        part = PARTS[name]
+        chosen = part.full if options.full else part.sizes
+        sizes = list(map(int, options.sizes.split(","))) if options.sizes else chosen
+        costs: dict[str, dict[int, Cost]] = {}
+        for size in sizes:
+            with tempfile.TemporaryDirectory(prefix="clipdyn-bench-", dir=options.folder) as scratch:
+                home = Path(scratch) / "home"
+                for command, words in part.commands(Path(scratch), size).items():
+                    cost = cost_of(words, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", HF_HOME=str(home))
+                    costs.setdefault(command, {})[size] = cost
+        for command, by_size in costs.items():
+            print_growth(command, part.unit, by_size)
+
+
+if __name__ == "__main__":
+    main()

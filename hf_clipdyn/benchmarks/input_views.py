@@ -1,4 +1,4 @@
-"""One image column as the model sees it: cropped, squashed, or in tiles.
+"""One image column as the model sees it: cropped, squashed, in tiles, or corrupted.
 
 Tiles keep the native resolution: the image is cut into a grid of the model's input size, whose last row and
 column are shifted inwards, so that every pixel is covered and none is invented. An image that is smaller than
@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.base import Common, decode
+from hf_clipdyn.benchmarks.base import Common, decode, digest
+from hf_clipdyn.benchmarks.readout import Change, Stimuli
 from hf_clipdyn.data.images import size_of
+from hf_clipdyn.data.pixels import Pixels, draw_pixels
 from hf_clipdyn.preprocess import input_size, tile_processor
 
-__all__ = ["InputViews", "cut_tile", "input_views", "tile_corners"]
+__all__ = ["InputViews", "corrupted", "cut_tile", "input_views", "tile_corners"]
 
 Ints = NDArray[np.int64]
 Size = tuple[int, int]
@@ -72,6 +74,27 @@ def input_views(
     )
     broken = np.logical_or.reduceat(pixels.broken, starts[:-1])
     return InputViews(pixels.array, starts, broken, pixels.fingerprint)
+
+
+def corrupted(pixels: Pixels, rows: Ints, change: Change, change_key: str, common: Common) -> Stimuli:
+    """Some rows of decoded images, corrupted once for all revisions and kept in the cache of pixels.
+
+    Args:
+        pixels: from `decode`.
+        rows: those that are shown, at least one.
+        change: alters the pixels (H, W, 3) of row ``i``; must be deterministic.
+        change_key: names what ``change`` does to these pixels and rows.
+        common: its folder of the cache, and whether to show a progress bar.
+    """
+    drawn = draw_pixels(
+        lambda place: change(pixels.array[rows[place]], int(rows[place])),
+        len(rows),
+        digest(pixels.fingerprint, rows.tolist(), change_key),
+        origin=f"inputs under {change_key}",
+        cache_dir=common.cache_dir,
+        disable_tqdm=not common.show_progress,
+    )
+    return Stimuli(drawn)
 
 
 def tile_corners(size: Size, tile: Size) -> list[Size]:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import datasets
 import numpy as np
@@ -40,6 +40,7 @@ _BATCH = 64
 _PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of a megapixel
 _DECODER = 2  # to be raised if the same files are decoded to other pixels
 
+D = TypeVar("D", np.uint8, np.float32)
 Distortion = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 _Batches = Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]]
 
@@ -137,18 +138,19 @@ def has_pixels(
 
 
 def draw_pixels(
-    draw: Callable[[int], NDArray[np.float32]],
+    draw: Callable[[int], NDArray[D]],
     n: int,
     key: str,
     *,
     origin: str,
     cache_dir: str | os.PathLike[str] | None = None,
     disable_tqdm: bool = False,
-) -> NDArray[np.float32]:
-    """Draw images as codes in [0, 1], or read them from the cache; they are never rounded to 8 bits.
+) -> NDArray[D]:
+    """Draw images at the size of a model's input, or read them from the cache.
 
     Args:
-        draw: gives image ``i``, (height, width, channels), all of one shape.
+        draw: gives image ``i``, (height, width, channels), all of one shape and type: uint8 are grey levels, float32
+            codes in [0, 1], which are never rounded to 8 bits.
         n: their number, at least 1.
         key: names everything that the images depend on.
         origin: what they are, for the list of the caches and the progress bar.
@@ -171,7 +173,7 @@ def draw_pixels(
             _write_drawn(entry, draw, n, bar.update)
             (entry / "origin").write_text(origin, encoding="utf-8")
     touch(folder)
-    drawn: NDArray[np.float32] = np.load(folder / "pixels.npy", mmap_mode="r")
+    drawn: NDArray[D] = np.load(folder / "pixels.npy", mmap_mode="r")
     return drawn
 
 
@@ -351,15 +353,16 @@ def _build(
 
 
 def _write_drawn(
-    entry: Path, draw: Callable[[int], NDArray[np.float32]], n: int, advance: Callable[[int], Any]
+    entry: Path, draw: Callable[[int], NDArray[np.generic]], n: int, advance: Callable[[int], Any]
 ) -> None:
-    shape = draw(0).shape
-    _check_space(entry, 4 * n * math.prod(shape))
+    first = draw(0)
+    stored = first.dtype.newbyteorder("<")
+    _check_space(entry, first.nbytes * n)
     with (entry / "pixels.npy").open("wb") as file, ThreadPoolExecutor(usable_cores()) as pool:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (n, *shape)}
+        header = {"descr": stored.str, "fortran_order": False, "shape": (n, *first.shape)}
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, n, _BATCH):
             numbers = range(start, min(start + _BATCH, n))
             for image in pool.map(draw, numbers):
-                file.write(np.ascontiguousarray(image, "<f4").data)
+                file.write(np.ascontiguousarray(image, stored).data)
             advance(len(numbers))

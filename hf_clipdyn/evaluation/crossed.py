@@ -137,13 +137,16 @@ def mean_of_others(each: Sequence[Sequence[Number]]) -> list[Number]:
         for one in numbers:
             by_key[one.number_key].append(one)
     means = []
+    made: dict[tuple[int, ...], Any] = {}  # two forms of kappa share their influences
     for alike in by_key.values():
         defined = [one for one in alike if not math.isnan(one.value)]
         if not defined:
             means.append(alike[0])
             continue
-        influence = _mean([one.influence for one in defined])
+        given = tuple(id(one.influence) for one in defined)
+        if given not in made:
+            made[given] = _mean([one.influence for one in defined])
         value = float(np.mean([one.value for one in defined]))
         note = "" if len(defined) == len(each) else f"the mean of {len(defined)} of {len(each)}"
-        means.append(replace(defined[0], value=value, influence=influence, note=note))
+        means.append(replace(defined[0], value=value, influence=made[given], note=note))
     return means

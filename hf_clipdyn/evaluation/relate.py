@@ -379,11 +379,15 @@ class _Work:
     def _influences(self, numbers: Sequence[Number]) -> Influences:
         if self._kind is None:
             return {}
-        return {
-            one.number_key: self._units.influence(one.influence)
-            for one in numbers
-            if one.influence is not None
-        }
+        # Two forms of kappa share what the items contribute, and so its variance.
+        made: dict[int, Influence] = {}
+        found = {}
+        for one in numbers:
+            if one.influence is not None:
+                if id(one.influence) not in made:
+                    made[id(one.influence)] = self._units.influence(one.influence)
+                found[one.number_key] = made[id(one.influence)]
+        return found
 
     @cached_property
     def _units(self) -> UnitsOf:

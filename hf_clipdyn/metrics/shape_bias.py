@@ -314,7 +314,7 @@ def _cue_nulls(
     if n == 0:
         return dict.fromkeys(_CUES, _Null())
     names, codes = np.unique(np.concatenate([predictions, shapes, textures]), return_inverse=True)
-    decided, *cues = codes.reshape(3, n).astype(np.int32)
+    decided, *cues = codes.reshape(3, n)
     times = np.stack([np.bincount(cue, minlength=len(names)) for cue in (decided, *cues)]).astype(np.float64)
     means = times[1:] @ times[0] / n**2
     # Sorted first, so that the order of the rows changes nothing.

@@ -5,12 +5,13 @@ ChineseCLIP give image and text embeddings, vision-only models (ViT, DINOv2) onl
 classifier is its body, which embeds images as a vision model does, and its head, which scores its own classes.
 """
 
+import math
 import re
 import shutil
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -35,8 +36,8 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-from hf_clipdyn.errors import ModelError, shorten
-from hf_clipdyn.machine import keep_freed_blocks
+from hf_clipdyn.errors import DatasetError, ModelError, shorten
+from hf_clipdyn.machine import images_at_once, keep_freed_blocks
 from hf_clipdyn.models.adapters import has_adapter, merge_adapter, saved_whole
 from hf_clipdyn.models.classifiers import class_labels, has_head, head_scores, split_head
 from hf_clipdyn.models.open_clip import from_open_clip, read_state_dict
@@ -53,7 +54,7 @@ from hf_clipdyn.models.snapshots import (
     snapshot_folder,
     weight_files,
 )
-from hf_clipdyn.preprocess import Normaliser, naflex_inputs
+from hf_clipdyn.preprocess import Normaliser, input_size, naflex_inputs
 from hf_clipdyn.progress import library_bars, no_load_report
 
 __all__ = [
@@ -69,7 +70,6 @@ __all__ = [
     "sees_images",
 ]
 
-_CPU_IMAGES = 32
 NO_ATTENTION = "choose the probes gradient_input and grad_cam"
 """What to do about a model without attention maps."""
 _MOST_WORDS = 400  # of an error of transformers
@@ -301,12 +301,12 @@ class Encoder:
 
     @property
     def images_per_pass(self) -> int | None:
-        """Images per forward pass: few on a CPU; None if a whole batch goes through at once.
-
-        The activations of a larger batch of a small model are too large for the allocator to keep: it requests
-        new pages from the system in every layer, which takes half of the time.
-        """
-        return _CPU_IMAGES if self.device.type == "cpu" else None
+        """Images per forward pass on a CPU; None if a whole batch goes through at once."""
+        if self.device.type != "cpu":
+            return None
+        with suppress(DatasetError):  # a processor of no fixed size
+            return images_at_once(math.prod(input_size(self.image_processor)))
+        return images_at_once(0)
 
     def _features(self, pixels: NDArray[Any], hidden: bool, attentions: bool) -> ImageFeatures:
         asked = {"output_hidden_states": hidden, "output_attentions": attentions}

@@ -50,7 +50,7 @@ from hf_clipdyn.results.provenance import (
     utc_of,
 )
 from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, SCHEMA, Cell, Row
-from hf_clipdyn.results.spans import Span, by_cell, encoded, joined, runs_of, write_decoded
+from hf_clipdyn.results.spans import Span, by_cell, encoded, joined, runs_of, write_encoded
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.results.trials import KeptTrials, trials_folder
 from hf_clipdyn.schema import parse_json
@@ -301,7 +301,7 @@ class CellStore:
             PROVENANCE_KEY: facts.dumps(),
         }
         rows = joined(one.rows for one in self._held.values())
-        _write(rows.replace_schema_metadata(metadata), self._output, write_decoded)
+        _write(rows.replace_schema_metadata(metadata), self._output, write_encoded)
         self._changed = False
         self._built = time.monotonic()
 

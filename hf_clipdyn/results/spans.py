@@ -18,11 +18,10 @@ import pyarrow.parquet as pq
 from hf_clipdyn.results.parquet import check_texts
 from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, SCHEMA, Cell
 
-__all__ = ["Span", "by_cell", "encoded", "joined", "runs_of", "write_decoded"]
+__all__ = ["Span", "by_cell", "encoded", "joined", "runs_of", "write_encoded"]
 
 _CELL = tuple(Cell.__annotations__)
 _LATER = ("arm", "model_class", "processor_class", "other")  # columns that earlier tables lack
-_ROWS_AT_ONCE = 2**17  # with plain texts, while they are written
 
 
 @dataclass(frozen=True)
@@ -126,9 +125,9 @@ def _in_one_piece(table: pa.Table) -> pa.Table:
     return table.unify_dictionaries().combine_chunks()
 
 
-def write_decoded(table: pa.Table, path: Path) -> None:
-    """Write a table of `encoded` rows with plain texts, a part at a time."""
-    schema = SCHEMA.with_metadata(table.schema.metadata)
-    with pq.ParquetWriter(path, schema) as writer:
-        for start in range(0, max(len(table), 1), _ROWS_AT_ONCE):
-            writer.write_table(table.slice(start, _ROWS_AT_ONCE).cast(schema))
+def write_encoded(table: pa.Table, path: Path) -> None:
+    """Write a table of `encoded` rows; whoever reads the file finds plain texts, in the types of `SCHEMA`."""
+    # A stored Arrow schema would say that they are dictionaries. Without one, they are what Parquet says: texts.
+    with pq.ParquetWriter(path, ENCODED_SCHEMA, store_schema=False) as writer:
+        writer.write_table(table.replace_schema_metadata(None))
+        writer.add_key_value_metadata(table.schema.metadata or {})

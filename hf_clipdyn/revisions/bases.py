@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, RevisionError, shown
 from hf_clipdyn.models.adapters import adapter_base
 from hf_clipdyn.models.snapshots import snapshot_folder
@@ -27,6 +28,11 @@ class PinnedModel:
     name: str
     commit: str
     folder: Path
+
+    @property
+    def as_parents(self) -> tuple[Parent, ...]:
+        """As a card names it; a folder of this machine is not named."""
+        return () if Path(self.name).is_absolute() else (Parent(self.name, commit=self.commit),)
 
 
 def pinned_model(name: Name, token: str | None = None) -> PinnedModel:

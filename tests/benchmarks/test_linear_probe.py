@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import Ridge, RidgeClassifier
+from sklearn.linear_model import Ridge, RidgeClassifier, RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hf_clipdyn.benchmarks.linear_probe import PENALTIES, LinearProbe, decide_crossed, probe_folds
+from hf_clipdyn.benchmarks.linear_probe import (
+    PENALTIES,
+    LinearProbe,
+    decide_crossed,
+    decide_unseen,
+    probe_folds,
+)
 from hf_clipdyn.errors import MetricError
 
 
@@ -47,6 +53,17 @@ def test_each_fold_is_decided_by_the_others_with_the_penalty_of_the_least_left_o
         model = ridge(features[train], labels[train], PENALTIES[int(np.argmin(errors))])
         expected[~train] = model.predict(features[~train])
     assert np.array_equal(LinearProbe(features, labels, folds).decide(features), expected)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize(("n", "d"), [(300, 20), (60, 60), (40, 200)])
+def test_it_decides_as_scikit_learn_does(n, d, classes):
+    features, labels = blobs(1, n, d, classes, signal=0.4)
+    unseen = blobs(2, 500, d, classes, signal=0.4)[0]
+    reference = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=n * np.array(PENALTIES)))
+    expected = reference.fit(features, labels).predict(unseen)
+    assert len(set(expected)) == classes
+    assert np.array_equal(decide_unseen(features, labels, unseen), expected)
 
 
 @pytest.mark.parametrize("signal", [1e-7, 1e-12])

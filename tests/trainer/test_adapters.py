@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from hub_server.server import HubServer
+from huggingface_hub import HfApi, ModelCard, constants
 from stores import OFFLINE
 from trained import REPO, make_model, make_processor, measuring, trainer
 from transformers import CLIPModel, ViTForImageClassification
@@ -192,6 +194,36 @@ def test_adapters_alone_have_a_new_head_and_name_their_pinned_base(tmp_path: Pat
     other = trainer(tmp_path / "other", adapted("classifier"), PublishRevisions(REPO, base_model=base))
     with pytest.raises(ConfigError, match=r"The model was not made from .*: no tensor is in both\."):
         other.train()
+
+
+def test_adapters_of_a_model_on_the_hub_are_read_with_the_commit_that_they_were_added_to(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    api = HfApi()
+    api.create_repo("me/base")
+    base = make_model("classifier")
+    base.save_pretrained(tmp_path / "base")
+    commit = api.upload_folder(repo_id="me/base", folder_path=tmp_path / "base").oid
+    model = adapted("classifier")
+    publish = PublishRevisions(REPO, base_model="me/base")
+    trainer(tmp_path / "run", model, publish, num_train_epochs=1, label_names=["labels"]).train()
+    torch.nn.init.zeros_(base.vit.embeddings.cls_token)  # main moves on
+    base.vit.embeddings.cls_token.data += 7
+    base.push_to_hub("me/base")
+    assert api.repo_info("me/base").sha != commit
+    series = open_series(REPO, tmp_path / "run" / "hub")
+    folder = series.fetch(series.revisions()[-1])
+    merged = model.merge_and_unload().state_dict()
+    found = read_model(folder, read_config(folder)).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in merged.items())
+    card = ModelCard(series.repository.read(series.revisions()[-1].commit, "README.md").decode())
+    assert (card.data.base_model, card.data.base_model_relation) == (["me/base"], "adapter")
+    assert card.data.library_name == "peft"
+    assert f"| adapters of | [me/base](https://huggingface.co/me/base) at commit `{commit}` |" in card.text
+    assert f'.from_pretrained("me/base", revision="{commit}")' in card.text
+    named = json.loads((folder / "adapter_config.json").read_text())
+    assert (named["base_model_name_or_path"], named["revision"]) == ("me/base", commit)
 
 
 def test_a_run_with_other_adapters_is_another_run(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A run that reads by row continues on another number of processes: same batches, weights within rounding."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,27 @@ def test_a_number_of_processes_that_does_not_fit_is_refused_with_those_that_do(
     _edit_progress(tmp_path / "stream", num_processes=3)
     with pytest.raises(ConfigError, match=r"by 3 processes and reads a stream, .* this run has 1: start 3\."):
         finished(flags("stream", resume_from_checkpoint="true", **streamed))
+
+
+def test_a_model_with_dropout_continues_on_its_own_number_of_processes_alone(
+    flags: Flags, tmp_path: Path
+) -> None:
+    store, folder = finished(flags("base", num_train_epochs=1)).store, tmp_path / "begin"
+    shutil.copytree(next((store / "models--me--run" / "snapshots").iterdir()), folder)
+    content = json.loads((folder / "config.json").read_text("utf-8"))
+    content["vision_config"]["attention_dropout"] = 0.1
+    (folder / "config.json").write_text(json.dumps(content), "utf-8")
+    changes = {"model_name_or_path": folder, "num_train_epochs": 1}
+    finished(flags(**changes), _Stop(3))
+    (path,) = (tmp_path / "run").glob("checkpoints/*/progress.json")
+    recipe = json.loads(path.read_text("utf-8"))["recipe"] | {"per_device_train_batch_size": 12}
+    _edit_progress(tmp_path / "run", num_processes=2, recipe=recipe)
+    with pytest.raises(
+        ConfigError, match=r"by 2 processes, and the model has dropout, .* process: start 2\."
+    ):
+        finished(flags(resume_from_checkpoint="true", **changes))
+    _edit_progress(tmp_path / "run", num_processes=1, recipe=recipe | {"per_device_train_batch_size": 24})
+    assert finished(flags(resume_from_checkpoint="true", **changes)).published == ["epoch-001"]
 
 
 def test_a_checkpoint_of_an_earlier_version_continues_on_its_own_number_of_processes(

@@ -22,6 +22,7 @@ from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_i
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD, probe_of
+from hf_clipdyn.benchmarks.input_views import corrupted
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noise_scores import CLEAN, by_level, noise_numbers, noise_numbers_together
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -185,8 +186,7 @@ class Noise(LabelledKind[NoiseSettings]):
                 pixels = decode(source.dataset, image_processor, common, distort=one, distort_key=one.key)
                 shown[one.key] = Stimuli(pixels.array, self._rows)
             elif one.key not in shown:
-                one(clean.array[self._rows[0]], int(self._rows[0]))  # an error now, and not after an hour
-                shown[one.key] = Stimuli(clean.array, self._rows, change=one, change_key=one.key)
+                shown[one.key] = corrupted(clean, self._rows, one, one.key, common)
             self._corrupted.append((one, shown[one.key]))
         self.fingerprint = digest(
             self.name,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import Common, KindSettings, by_item, decode, digest, mean_by_item, number
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.heads import HEAD, at_head
+from hf_clipdyn.benchmarks.input_views import corrupted
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, decide_unseen, probe_folds
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.simple_models import ALONE_TITLES, SIMPLE_FEATURES, SIMPLE_TITLES, Alone
@@ -132,6 +133,7 @@ class Simplicity(LabelledKind[KindSettings]):
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
+        self._common = common
         training = source.training() if source.training else None
         self._training, fitted_on = None, []
         if training is not None and len(training) > 1:
@@ -160,15 +162,22 @@ class Simplicity(LabelledKind[KindSettings]):
 
     def _shown_alone(self, name: str, readout: Readout) -> NDArray[np.int64]:
         """The class that the model names; -1 for the images that are not shown so."""
-        change, drawn = partial(self._alone, name), self._drawn
-        stimuli = Stimuli(self.pixels.array, self.shown[drawn], change=change, change_key=name)
         codes = np.full(len(self.shown), -1, np.int64)
-        codes[drawn] = ranking(class_scores(readout, stimuli, self.names, self.templates))[:, 0]
+        scores = class_scores(readout, self._alone_stimuli[name], self.names, self.templates)
+        codes[self._drawn] = ranking(scores)[:, 0]
         return codes
 
     @cached_property
     def _drawn(self) -> NDArray[np.int64]:
         return np.sort(np.random.default_rng(0).permutation(len(self.shown))[:_ALONE])
+
+    @cached_property
+    def _alone_stimuli(self) -> dict[str, Stimuli]:
+        rows = self.shown[self._drawn]
+        return {
+            name: corrupted(self.pixels, rows, partial(self._alone, name), name, self._common)
+            for name in ALONE_TITLES
+        }
 
     @cached_property
     def _alone(self) -> Alone:
