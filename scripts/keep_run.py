@@ -4,7 +4,7 @@ python scripts/keep_run.py runs/photographs/photo-m-seed20 model_cards/second-st
 
 Call it on the machine of the run, when the run is complete. It writes ``<run>/results.parquet`` (all rows),
 ``<run>/results.trials`` (answers of the benchmarks in `KEPT`, without the columns that no registered number needs),
-``<run>/results.influences.parquet`` (of relations within the run, which have no trials) and ``<run>/origin.json``
+``<run>/results.influences.parquet`` (what items contribute to the numbers in `INFLUENCES`) and ``<run>/origin.json``
 (processor, threads, versions, commit, when training and measuring began). Weights stay where they are. It computes no
 contrast and prints no number of the run.
 """
@@ -22,14 +22,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_clipdyn.benchmarks.registry import relations
+from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.results.influences import (
+    Influences,
     combined_influences,
     influences_folder,
     read_influences,
+    stamp_of,
     write_influences,
 )
 from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.results.trials import trials_folder
 
 MOST = 2_000_000  # bytes
@@ -37,10 +40,18 @@ _WINDOWS = tuple(f"epoch-{epoch:03d}" for epoch in (1, 2, 3, 8, 9, 10))  # and t
 _EPOCHS = tuple(f"epoch-{epoch:03d}" for epoch in range(11))
 KEPT = {
     ("noise", "cifar10"): _EPOCHS,
-    ("shape_bias", "cue_conflict_64"): _WINDOWS,
     ("simplicity", "cifar10"): _WINDOWS,
 }
 """The benchmarks whose answers are kept, and at which revisions."""
+INFLUENCES = {
+    ("shape_bias", "cue_conflict_64"): (_WINDOWS, ("shape_preference", "shape_bias", "shape_accuracy")),
+    ("learning_order-label_distribution", "cifar10h"): (
+        _EPOCHS,
+        ("order_of_people_within", "order_of_people_within_corrected"),
+    ),
+    ("representation-geometry", "tiny_photographs"): (_EPOCHS, ("lower_minus_upper",)),
+}
+"""The numbers whose influences are kept: at which revisions, and the metrics, by the default prompts."""
 UNREAD = (
     "distance",
     "mean_pairwise_distance",
@@ -93,6 +104,27 @@ def kept_cells(table: Path) -> Iterator[tuple[str, str]]:
             yield str(row.cell), str(row.kind)
 
 
+def kept_influences(table: Path) -> Iterator[tuple[str, Influences]]:
+    """The influences on the numbers in `INFLUENCES`, by the key of their cell."""
+    cells = read_results(table).rows.drop_duplicates("cell")
+    metric, variant = NUMBER_KEY.index("metric"), NUMBER_KEY.index("variant")
+    for row in cells.itertuples():
+        revisions, metrics = INFLUENCES.get((row.kind, row.dataset), ((), ()))
+        if row.revision not in revisions:
+            continue
+        name = f"{row.cell}.parquet"
+        trials = trials_folder(table) / name
+        stamp = stamp_of(trials, kind_named(str(row.kind)).score_version) if trials.exists() else ""
+        known = read_influences(influences_folder(table) / name, stamp).get(str(row.cell), {})
+        chosen = {
+            key: one
+            for key, one in known.items()
+            if key[metric] in metrics and (key[variant] == "" or row.kind != "shape_bias")
+        }
+        if chosen:
+            yield str(row.cell), chosen
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Keep what verdicts need of a run.")
     parser.add_argument("run", type=Path, help="folder of the run, below that of the study")
@@ -108,15 +140,7 @@ def main() -> None:
         pq.write_table(
             table, trials_folder(target / source.name) / name, compression="zstd", compression_level=19
         )
-    rows = read_results(source).rows
-    names = tuple(f"{name}-" for name in relations())
-    related = rows[rows["kind"].str.startswith(names) & (rows["role"] == "value")]["cell"].unique()
-    known = {
-        cell: found
-        for cell in related
-        if (found := read_influences(influences_folder(source) / f"{cell}.parquet").get(cell))
-    }
-    write_influences(combined_influences(target / source.name), known)
+    write_influences(combined_influences(target / source.name), dict(kept_influences(source)))
     recipe = json.loads(next(arguments.run.glob("checkpoints/*/progress.json")).read_text(encoding="utf-8"))
     (target / "origin.json").write_text(
         json.dumps(origin(source, recipe["recipe"]), indent=1) + "\n", encoding="utf-8"

@@ -29,6 +29,7 @@ __all__ = [
     "TEXT_FREE",
     "TEXT_FREE_ALL",
     "UNTOUCHED",
+    "is_untouched",
     "right_by_observer",
     "shape_numbers",
 ]
@@ -218,6 +219,13 @@ def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) 
             for key, columns in keys.items():
                 known = by_item(result["influences"][key], images["item"])
                 yield number(result, key, influence=known, **columns, **place)
+
+
+def is_untouched(trials: pd.DataFrame) -> "pd.Series[bool]":
+    """Which trials are of images that were not shown in grey; trials of earlier versions do not say so."""
+    if "condition" not in trials:
+        return pd.Series(True, index=trials.index)
+    return trials["condition"].isna()
 
 
 def right_by_observer(images: pd.DataFrame, humans: pd.DataFrame, category: str) -> NDArray[np.float64]:

@@ -112,6 +112,11 @@ class Neighbours:
 
     Attributes:
         nearest: the k nearest, nearest first, and the next one, which moves up without one of them: shape (n, k + 1).
+
+    Examples:
+        >>> from hf_clipdyn.metrics.mutual_knn import nearest_neighbours
+        >>> nearest_neighbours([[1, 0], [1, 0.1], [0, 1]], k=1).nearest.tolist()
+        [[1, 2], [0, 2], [1, 0]]
     """
 
     nearest: Ints

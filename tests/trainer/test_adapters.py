@@ -210,7 +210,8 @@ def test_adapters_of_a_model_on_the_hub_are_read_with_the_commit_that_they_were_
     trainer(tmp_path / "run", model, publish, num_train_epochs=1, label_names=["labels"]).train()
     torch.nn.init.zeros_(base.vit.embeddings.cls_token)  # main moves on
     base.vit.embeddings.cls_token.data += 7
-    base.push_to_hub("me/base")
+    base.save_pretrained(tmp_path / "base")
+    api.upload_folder(repo_id="me/base", folder_path=tmp_path / "base")
     assert api.repo_info("me/base").sha != commit
     series = open_series(REPO, tmp_path / "run" / "hub")
     folder = series.fetch(series.revisions()[-1])

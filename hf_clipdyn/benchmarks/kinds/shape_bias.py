@@ -33,6 +33,7 @@ from hf_clipdyn.benchmarks.shape_scores import (
     OTHER_CUE,
     TEXT_FREE,
     TEXT_FREE_ALL,
+    is_untouched,
     shape_numbers,
 )
 from hf_clipdyn.benchmarks.sources import Source
@@ -262,7 +263,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
     def gallery(trials: pd.DataFrame) -> Gallery:
         """Images with both cues, and what prompts and probes decide."""
         shown = trials.drop_duplicates("item").set_index("item")
-        asked = trials[~trials["protocol"].isin([TEXT_FREE, TEXT_FREE_ALL, HUMAN]) & _as_is(trials)]
+        asked = trials[~trials["protocol"].isin([TEXT_FREE, TEXT_FREE_ALL, HUMAN]) & is_untouched(trials)]
         answers = {
             _way(ShapeBias.terms, *cast("tuple[str, Any]", key)): rows.set_index("item")["decision"]
             for key, rows in asked.groupby(["protocol", "cue"], sort=False, dropna=False)
@@ -294,7 +295,7 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
         """Whether prompts and people name the shape, and whether the probes name their own cue; not of grey images."""
-        shown = trials[_as_is(trials)]
+        shown = trials[is_untouched(trials)]
         asked = shown[shown["cue"].isna() & ~shown["protocol"].isin([TEXT_FREE, TEXT_FREE_ALL])]
         yield from cls.answers_by_protocol(asked, "shape", metric="shape_accuracy")
         for cue in OTHER_CUE:
@@ -316,13 +317,6 @@ def _way(terms: KindTerms, protocol: str, cue: Any) -> str:
     if not pd.isna(cue):
         return f"linear probe for {cue}"
     return terms.variants.get(protocol, protocol) or _PROMPTS
-
-
-def _as_is(trials: pd.DataFrame) -> "pd.Series[bool]":
-    """The trials of images that were not shown in grey; trials of earlier versions do not say so."""
-    if "condition" not in trials:
-        return pd.Series(True, index=trials.index)
-    return trials["condition"].isna()
 
 
 def _in_grey(pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:

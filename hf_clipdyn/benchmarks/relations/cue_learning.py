@@ -20,6 +20,8 @@ from hf_clipdyn.benchmarks.shape_scores import (
     OBSERVERS,
     OTHER_CUE,
     TEXT_FREE,
+    TEXT_FREE_ALL,
+    is_untouched,
 )
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.phases import half_rise
@@ -33,7 +35,7 @@ _EARLY, _LATE = (0.1, 0.2), (0.9, 1.0)  # shares of the samples of the run
 _SEEDS = "seeds"
 _ANSWERS = ("shape", "texture", "other")
 _EXEMPLARS = ("shape_exemplar", "texture_exemplar")
-_COLUMNS = ("item", "shape", "texture", *_EXEMPLARS, "protocol", "decision", "cue", "observer")
+_COLUMNS = ("item", "shape", "texture", *_EXEMPLARS, "protocol", "decision", "cue", "observer", "condition")
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0)}
 _JOINS = ("metric", "variant")
 
@@ -122,11 +124,11 @@ class CueLearning(Relation):
 
 
 def _shares(run: Sequence[Seen], common: Common) -> Iterator[Number]:
-    first = run[0].trials(_COLUMNS)
+    first = _trials(run[0])
     people = first[first["protocol"] == HUMAN]
     of_people = _answer_shares(people, common) if len(people) else None
     for one in run:
-        for protocol, rows in _asked(one.trials(_COLUMNS)):
+        for protocol, rows in _asked(_trials(one)):
             key, result = NumberKey(metric="", variant=protocol), _answer_shares(rows, common)
             shown: dict[str, Any] = {"at": one.cell.revision, "n": result["n"]}
             conflict = rows[rows["shape"] != rows["texture"]]
@@ -147,9 +149,15 @@ def _shares(run: Sequence[Seen], common: Common) -> Iterator[Number]:
             yield related(key, "unclassified_share", result["unclassified"], **shown)
 
 
+def _trials(one: Seen) -> pd.DataFrame:
+    """The trials of a revision, without those of grey images."""
+    trials = one.trials(_COLUMNS)
+    return trials[is_untouched(trials)]
+
+
 def _asked(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The trials of each way of asking with prompts."""
-    asked = trials[~trials["protocol"].isin([TEXT_FREE, CROSSED_PROBE, HUMAN])]
+    asked = trials[~trials["protocol"].isin([TEXT_FREE, TEXT_FREE_ALL, CROSSED_PROBE, HUMAN])]
     return ((str(protocol), rows) for protocol, rows in asked.groupby("protocol", sort=False))
 
 
@@ -200,7 +208,7 @@ def _shares_of_cues(one: Seen) -> Iterator[tuple[NumberKey, str, float]]:
                     number.value,
                 )
         return
-    trials = one.trials(_COLUMNS)
+    trials = _trials(one)
     for protocol, rows in _asked(trials):
         conflict = rows[rows["shape"] != rows["texture"]]
         for cue in OTHER_CUE:
