@@ -44,6 +44,7 @@ ROWS = {
     "coco_captions": (1, "437d125cacd3"),
     "csiq": (1, "a4d4fe139472"),
     "cue_conflict": (1, "5cede6ceaed3"),
+    "cue_conflict_64": (1, "1b23dc0680e3"),
     "flickr30k": (1, "14d41c4e9bea"),
     "flickr8k": (1, "4124d77c44b5"),
     "imagefolder": (1, "a350bce2d2d6"),
@@ -63,6 +64,7 @@ ROWS = {
     "tid2008": (1, "b716b7ebd1a4"),
     "tid2013": (1, "b716b7ebd1a4"),
     "tiny_imagenet": (1, "5ee82cc3b1b7"),
+    "tiny_photographs": (1, "100054205aab"),
     "webdataset": (1, "876d0c58464d"),
     "procedural": (1, "8a0f62566509"),
 }
