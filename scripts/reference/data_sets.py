@@ -30,7 +30,7 @@ source states it. [Notes on data sets](data-sets-notes.md) describes folders and
     rows = [_data_set_row(name, builder_class(name).metadata) for name in names]
     head = ("data set", "benchmarks", "rows", "licence", "may be passed on")
     return Page(
-        "data-sets.md",
+        "reference/data-sets.md",
         "Data sets",
         "Licence, size and source of every data set, and what it is for.",
         [
@@ -51,7 +51,7 @@ A loader gives rows of one kind, whatever the archive looks like. A kind of benc
     entries = re.findall(r"^``(\w+)`` +(.*?)(?=^``|\Z)", body, re.DOTALL | re.MULTILINE)
     rows = [(f"`{name}`", meaning) for name, meaning in entries]
     return Page(
-        "data-set-kinds.md",
+        "reference/data-set-kinds.md",
         "Columns of the data sets",
         "The columns that the loaders give, for each kind of data set.",
         [text, table(("kind", "columns"), rows), rest.replace("``", "`")],
@@ -59,7 +59,9 @@ A loader gives rows of one kind, whatever the archive looks like. A kind of benc
 
 
 def _data_set_row(name: str, metadata: DatasetMetadata) -> tuple[str, ...]:
-    uses = [f"[`{kind.name}`]({kind_path(kind.name)})" for kind in kinds().values() if name in fitting(kind)]
+    uses = [
+        f"[`{kind.name}`](../{kind_path(kind.name)})" for kind in kinds().values() if name in fitting(kind)
+    ]
     if metadata.kind == "captions":
         uses.insert(0, "[training](../how-to/train.md)")
     passes = "yes" if metadata.may_redistribute else "no"
