@@ -197,6 +197,13 @@ def test_every_data_set_is_on_the_page_of_data_sets() -> None:
     assert set(dataset_names()) <= anchors(text_of(DOCS / "reference" / "data-sets.md"))
 
 
+def test_every_citation_of_a_data_set_is_once_in_the_file(written: dict[str, str]) -> None:
+    keys = re.findall(r"^@\w+\{(\w+),", written["reference/data-sets.bib"], re.MULTILINE)
+    cited = re.findall(r"^- Cite: `(\w+)`", written["reference/data-sets.md"], re.MULTILINE)
+    assert len(keys) == len(set(keys))
+    assert set(cited) == set(keys)
+
+
 EARLY, LATE = [200, 400], [1800, 2000]  # steps of the embedded study
 KEY = ["scale", "seed", "step"]
 MASKING = {"condition": "masking_contrast", "variant": "cosine", "probe": "projection"}

@@ -7,22 +7,23 @@ from .index import index_page
 from .kinds import kind_pages, relation_pages, suites_page
 from .metrics import metrics_page
 from .models import models_page
-from .page import BELOW, NOTE, Page
+from .page import BELOW, NOTE, Page, TextFile
 from .tables import table_pages
 
-__all__ = ["BELOW", "NOTE", "Page", "pages"]
+__all__ = ["BELOW", "NOTE", "Page", "TextFile", "pages"]
 
 
-def pages() -> list[Page]:
-    """Every written page."""
+def pages() -> list[Page | TextFile]:
+    """Every written page and file."""
     commands, api = command_pages(), api_pages()
+    data_sets, *files = data_set_pages()
     others = [
         evaluate_options(),
         suites_page(),
         models_page(),
         metrics_page(),
-        *data_set_pages(),
+        data_sets,
         *table_pages(),
     ]
     below = [*kind_pages(), *relation_pages()]
-    return [index_page(commands, others, api), *commands, *others, *api, *below]
+    return [index_page(commands, others, api), *commands, *others, *api, *below, *files]

@@ -41,8 +41,8 @@ def index_page(commands: Sequence[Page], others: Sequence[Page], api: Sequence[P
             "`clipdyn COMMAND --help` prints the same text. Write options with dashes or with underscores.",
             table(("command", "what it does"), rows(commands)),
             "## Kinds",
-            "A kind is a way to measure. A benchmark is a kind on a data set: `noise/cifar10`. Its metrics, columns and "
-            "options are below its explanation.",
+            "A kind is a way to measure. A benchmark is a kind on a data set: `noise/cifar10`. Its metrics, columns "
+            "and options are below its explanation.",
             table(("kind", "what it measures"), of_kinds),
             "## Relations",
             "A relation compares revisions with each other: `clipdyn evaluate --relations` computes it from saved "

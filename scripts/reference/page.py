@@ -38,6 +38,18 @@ class Page:
         return _joined([above, BELOW, *self.parts])
 
 
+@dataclass(frozen=True)
+class TextFile:
+    """A file that is written, and that is not Markdown."""
+
+    path: str
+    content: str
+
+    def text(self, _: Path) -> str:
+        """The file's content."""
+        return self.content
+
+
 def _joined(parts: Iterable[str]) -> str:
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
