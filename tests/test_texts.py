@@ -116,7 +116,7 @@ def test_the_page_names_the_kinds_that_compare_images_by_a_distance() -> None:
 
 
 def test_the_commands_of_the_full_study_measure_the_benchmarks_of_its_file() -> None:
-    path = CHECKOUT / "docs/how-to/full-study.md"
+    path = CHECKOUT / "docs/explanation/full-study.md"
     study = set(
         yaml.safe_load(study_path("scaling-laws").read_text(encoding="utf-8"))["evaluation"]["benchmarks"]
     )
