@@ -137,7 +137,7 @@ def test_recipe_and_pages_quote_the_card_of_the_demo() -> None:
     )
     (_, titles), *rows = table
     columns = {
-        title: {name: row.split(" | ")[at].replace("0.", ".") for name, row in rows}
+        title: {name: row.split(" | ")[at] for name, row in rows}
         for at, title in enumerate(titles.split(" | "))
     }
     bias, accuracy = columns["shape bias, synthetic world"], columns["zero-shot accuracy, synthetic world"]

@@ -61,7 +61,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
                 title="accuracy",
                 meaning="Share of correct decisions among 16 classes. For a subset: the mean over the "
                 "conditions of the official summary, which excludes undegraded images and "
-                "conditions in which people score below .2.",
+                "conditions in which people score below 0.2.",
                 better="high",
                 overview=Overview(rank=26),
                 **_SHARE,
