@@ -85,7 +85,7 @@ def test_help_and_pages_name_the_scales_that_train_a_tokenizer_and_those_of_one_
     assert (
         f"Default: 1 for {' and '.join(device._ON_ONE_THREAD)}, else the free cores." in HELP["num_threads"]
     )
-    assert f"{listed(list(device._ON_ONE_THREAD))} use one thread" in page("docs/how-to/train.md")
+    assert f"{listed(list(device._ON_ONE_THREAD))} use one thread" in page("docs/how-to/train-options.md")
 
 
 def test_the_pages_say_how_many_broken_images_stop_a_run() -> None:
