@@ -1,25 +1,27 @@
-"""Write the pages of docs/reference/ that follow from what the code declares.
+"""Write the pages of docs/ that follow from what the code declares, and the ends of those that a person began.
 
 python scripts/write_reference.py       # `make docs` calls it; a test says whether the pages are current
 
-Pages that a person wrote lack the line `NOTE`.
+Pages that a person wrote lack the line `NOTE`. What a person began is written from the line `BELOW` on.
 """
 
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from reference import NOTE, Page, pages
+from reference import BELOW, NOTE, Page, TextFile, pages
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+__all__ = ["BELOW", "NOTE", "Page", "TextFile", "outdated", "pages", "write"]
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-def outdated(written: Iterable[Page], folder: Path = FOLDER) -> list[Path]:
-    """The written pages in the folder that nothing declares any more."""
-    current = {folder / page.path for page in written}
+def outdated(written: Iterable[Page | TextFile], docs: Path = DOCS) -> list[Path]:
+    """The written pages that nothing declares any more."""
+    current = {docs / page.path for page in written}
     return [
         path
-        for path in sorted(folder.rglob("*.md"))
+        for path in sorted(docs.rglob("*.md"))
         if path not in current and NOTE in path.read_text(encoding="utf-8")
     ]
 
@@ -30,9 +32,9 @@ def write() -> None:
     for path in outdated(written):
         path.unlink()
     for page in written:
-        path = FOLDER / page.path
+        path = DOCS / page.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page.text, encoding="utf-8")
+        path.write_text(page.text(DOCS), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from hf_clipdyn.results.row import Number
 __all__ = ["PAIRED", "classification_numbers", "is_summarised"]
 
 PAIRED = (("edge", "silhouette"), ("edge", "cue-conflict"), ("silhouette", "cue-conflict"))
-"""Sub-sets that show the same objects; their difference is taken object by object."""
+"""Subsets that show the same objects; their difference is taken object by object."""
 
 _CHOSEN = dict.fromkeys(
     ("original", "texture"), "its images were selected because all networks classify them correctly"
@@ -52,7 +52,7 @@ _PEOPLE: Mapping[str, Any] = {"probe": "", "role": "human", "reference": OBSERVE
 
 
 def classification_numbers(trials: pd.DataFrame, common: Common) -> list[Number]:
-    """Accuracies by condition, agreement with people by sub-set, and the summary of model-vs-human.
+    """Accuracies by condition, agreement with people by subset, and the summary of model-vs-human.
 
     All are smooth functions of means over images.
     """
@@ -82,7 +82,7 @@ def is_summarised(images: pd.DataFrame) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Some images of one sub-set, with the model's decisions and people's answers to them.
+    """Some images of one subset, with the model's decisions and people's answers to them.
 
     Attributes:
         images: a row for each, with item, condition, category, exemplar, and decision if a model was asked.
@@ -211,7 +211,7 @@ def _estimate(
 
 
 def _parts(images: pd.DataFrame, humans: pd.DataFrame) -> Iterator[_Part]:
-    """The sub-sets, in the official order, then the unpublished ones."""
+    """The subsets, in the official order, then the unpublished ones."""
     order = list(dict.fromkeys(one.dataset for one in human_accuracies()))
     present = images["subset"].unique()
     answers = dict(list(humans.groupby("subset")))
@@ -252,7 +252,7 @@ def _of_people(parts: list[_Part], common: Common) -> Iterator[Number]:
 
 
 def _by_condition(part: _Part, who: str, common: Common) -> Iterator[Number]:
-    """The accuracy in each of several conditions; with a level on the axis of its sub-set, where it is a number."""
+    """The accuracy in each of several conditions; with a level on the axis of its subset, where it is a number."""
     known = [one for subset, one in _official() if subset == part.subset]
     for condition in known if len(known) > 1 else ():
         own = part.where(np.asarray(part.images["condition"] == condition))
@@ -270,7 +270,7 @@ def _by_condition(part: _Part, who: str, common: Common) -> Iterator[Number]:
 
 
 def _of_subset(part: _Part, variant: str, common: Common) -> Iterator[Number]:
-    """The numbers of one sub-set, over the conditions that the summary counts."""
+    """The numbers of one subset, over the conditions that the summary counts."""
     place: dict[str, Any] = {"variant": variant, "condition": ""}
     result = part.of_model
     yield part.estimate(result, "accuracy", common, metric="accuracy", **place)
@@ -312,7 +312,7 @@ def _cause(part: _Part, result: Mapping[str, Any]) -> str:
 
 
 def _summary(parts: list[_Part], common: Common, **columns: Any) -> Iterator[Number]:
-    """The mean over the official sub-sets: of model-vs-human's four numbers."""
+    """The mean over the official subsets: of model-vs-human's four numbers."""
     official = {subset for subset, _ in _official()}
     kept = [part.kept for part in parts if part.subset in official and len(part.kept.images)]
     of_people = columns.get("role") == "human"

@@ -183,7 +183,7 @@ class Contrast(Degradation):
 
 
 class UniformNoise(Degradation):
-    """Grey at contrast .3, and one value of [-width, width) added to each pixel."""
+    """Grey at contrast 0.3, and one value of [-width, width) added to each pixel."""
 
     name, scale, within = "uniform_noise", "width", "[0, 1]"
     term = Condition(title="uniform noise", level=Axis(title="width", unit="of the pixel range"))
@@ -195,7 +195,7 @@ class UniformNoise(Degradation):
 
 
 class GreySaltAndPepper(Degradation):
-    """Grey at contrast .3, and a share of the pixels turned black or white."""
+    """Grey at contrast 0.3, and a share of the pixels turned black or white."""
 
     name, scale, within = "grey_salt_and_pepper", "amount", "[0, 1]"
     term = Condition(
@@ -329,7 +329,7 @@ class PowerEqualisation(Degradation):
 
 
 class BandNoise(Degradation):
-    """Grey at contrast .3, and noise in one octave of spatial frequencies, of equal RMS in all octaves.
+    """Grey at contrast 0.3, and noise in one octave of spatial frequencies, of equal RMS in all octaves.
 
     Attributes:
         frequency: centre of the octave, in cycles per shorter side (of the class).

@@ -168,7 +168,7 @@ def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFram
 
 
 def by_subset(part: pd.DataFrame, whole: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Cut rows into (subset, rows): all of them, then each sub-set if the whole data set has several."""
+    """Cut rows into (subset, rows): all of them, then each subset if the whole data set has several."""
     yield "", part
     if whole["subset"].nunique() > 1:
         for subset, inside in part.groupby("subset"):

@@ -53,7 +53,7 @@ def pair_distances(
 
     The normalised Euclidean distance is that of Hernández-Cámara et al.: the root of the mean over dimensions of
     the squared difference (averaged over the tokens) in units of its mean over all pairs. A dimension that is
-    the same in all pairs is dropped. The unit depends on the data: values of a sub-set are not comparable.
+    the same in all pairs is dropped. The unit depends on the data: values of a subset are not comparable.
 
     Args:
         readout: the revision; the projections found on the way are its own from then on.

@@ -41,7 +41,7 @@ class HumanAccuracy:
         condition: as in the names of the files, such as ``0.10`` or ``c50``; ``0`` if the data set has only one.
         level: the condition as a number, in the units that `human_accuracies.csv` names (``inf`` for high-pass images
             that were not filtered); None if it is none.
-        summary: whether the official summary counts the condition: something was degraded, and people reached .2.
+        summary: whether the official summary counts the condition: something was degraded, and people reached 0.2.
         observers: number of people.
         images: number of images; every observer saw all of them.
         accuracy: share of correct answers among 16 classes, mean over the observers, in [0, 1].

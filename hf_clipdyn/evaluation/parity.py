@@ -87,7 +87,7 @@ def read_published(path: Path | None = None) -> list[Published]:
 
 
 def mark(difference: float) -> str:
-    """``reproduced`` (at most .002), ``close`` (at most .01) or ``differs``, by the absolute difference."""
+    """``reproduced`` (at most 0.002), ``close`` (at most 0.01) or ``differs``, by the absolute difference."""
     size = abs(difference)
     return REPRODUCED if size <= _REPRODUCED_WITHIN else CLOSE if size <= _CLOSE_WITHIN else DIFFERS
 

@@ -46,7 +46,8 @@ def cue_preference(
             are averaged first. The interval is clustered in two ways by the exemplars of all three images: an
             exemplar affects the preferences of its own anchors and, as a mate, those of other anchors.
             Shape (n,): of the anchor alone; that interval is too narrow where exemplars differ much (coverage
-            of .80 to .86). Without, every row is an anchor of its own and rows are resampled, which is narrower still.
+            of 0.80 to 0.86). Without, every row is an anchor of its own and rows are resampled, which is narrower
+            still.
         n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:

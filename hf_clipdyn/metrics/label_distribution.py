@@ -256,7 +256,7 @@ def split_halves(
         seed: seed of the splits.
 
     Returns:
-        Means over the splits. ``cross_entropy`` of one half with (its counts + .05); ``cross_entropy_class`` with
+        Means over the splits. ``cross_entropy`` of one half with (its counts + 0.05); ``cross_entropy_class`` with
         (its counts + 10 times the mean answers to the other images of the class); the three correlations and, of each,
         ``<name>_stepped_up`` by Spearman and Brown, 2 r / (1 + r): those of all people with as many others;
         ``second_choice`` on images with three judgements of one wrong class in each half.

@@ -2,7 +2,7 @@
 
 Both are properties of pairs of items, so intervals are those of the jackknife (1.6 times too wide for 60 items; a
 standard error over the items alone is too narrow and covers 86 to 89 %). A bootstrap makes duplicates, each the nearest
-neighbour of the other in both sets: it lifts .10 to .18.
+neighbour of the other in both sets: it lifts 0.10 to 0.18.
 
 Without a group, the neighbours of an item move up: what the group leaves in a list of k is filled by the next ones.
 """

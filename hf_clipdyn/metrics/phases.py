@@ -133,7 +133,7 @@ def settling(
     Returns:
         ``mean_progress`` of each layer, the mean of (c(t) - c(0))/(1 - c(0)) over revisions evenly spaced in the
         logarithm of the samples, with straight lines between those that are given: larger for a layer that settles
-        earlier; NaN if c(0) is above .9 or undefined. ``lower_minus_upper``: the mean of the lower half of the layers
+        earlier; NaN if c(0) is above 0.9 or undefined. ``lower_minus_upper``: the mean of the lower half of the layers
         minus that of the upper half; the middle one of an odd number is in neither. ``causes`` of a NaN. With
         influences, ``influences``: those on the means, (layers, n), and on the contrast, (n,).
 

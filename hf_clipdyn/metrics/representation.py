@@ -1,16 +1,16 @@
 """Do two sets of embeddings of the same items have the same geometry? Linear CKA and the Procrustes distances.
 
 **CKA** is the correlation of two matrices of inner products. The biased one is d/(n + d) for independent data of d
-dimensions (.84 for n = 100, d = 512): with it, different d or n cannot be compared. The debiased one is 0 then
+dimensions (0.84 for n = 100, d = 512): with it, different d or n cannot be compared. The debiased one is 0 then
 (Murphy et al. 2024). Both follow the components of large variance.
 
 **Procrustes**: how far apart are the data after the best rotation? They are centred and of Frobenius norm 1. Biased for
-few items as well (independent data: an angle of .32 for n = 100, d = 512, instead of pi/2), without a known
+few items as well (independent data: an angle of 0.32 for n = 100, d = 512, instead of pi/2), without a known
 correction: compare only the same n and d.
 
 **Intervals** are those of the jackknife over items or groups of them: of CKA exactly, of the Procrustes distances in
 the first order (the delta method), since nuclear norms without each item take hours. Never resample such items with
-replacement: the debiased CKA of independent data (n = 100, d = 512) becomes .83.
+replacement: the debiased CKA of independent data (n = 100, d = 512) becomes 0.83.
 """
 
 from functools import cached_property
@@ -204,7 +204,7 @@ def shuffled_angle(first: Prepared, second: Prepared, *, seed: int = 0) -> float
     """The angular shape distance after the items of one side were shuffled: the chance level, far below pi/2.
 
     It depends on the number of items and on both spectra. One order of the items is enough: for 100 items of 64
-    dimensions, other orders have a standard deviation of .01.
+    dimensions, other orders have a standard deviation of 0.01.
 
     Args:
         first, second: of the same items.

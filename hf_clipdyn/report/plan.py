@@ -131,7 +131,7 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
     """The panels of each benchmark and metric, in the order of the vocabulary.
 
     Never in one chart: two preprocessings, settings or variants, two states of the data or two precisions of one run,
-    and two conditions with levels. All layers of a metric share a chart, and all parts of its data (sub-sets,
+    and two conditions with levels. All layers of a metric share a chart, and all parts of its data (subsets,
     distortions). Several runs: a panel for each variant, the runs overlaid. One run: its variants overlaid if they and
     their references are few, or if they are ordered, else a panel each. If a reference has another value at each level,
     as people have, the levels are the axis. If each run has one revision, a benchmark has one chart of bars and one of

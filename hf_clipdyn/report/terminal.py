@@ -93,7 +93,7 @@ def result_lines(
         study: of all runs.
         benchmark: ``kind/dataset``: only this one.
         metric: all numbers of this metric only, instead of the main ones.
-        everything: all numbers: layers, levels, sub-sets.
+        everything: all numbers: layers, levels, subsets.
         width: columns of the terminal; None for as many as there are letters.
         signs: of sparklines. A sparkline runs from the least to the greatest value of its number, over all runs.
 

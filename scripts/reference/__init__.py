@@ -1,28 +1,29 @@
-"""The pages of docs/reference/ that are written from what the code declares."""
+"""The pages of docs/ that are written from what the code declares."""
 
 from .api import api_pages
 from .commands import command_pages, evaluate_options
 from .data_sets import data_set_pages
 from .index import index_page
-from .kinds import kind_pages, relations_page, suites_page
+from .kinds import kind_pages, relation_pages, suites_page
 from .metrics import metrics_page
 from .models import models_page
-from .page import NOTE, Page
+from .page import BELOW, NOTE, Page, TextFile
 from .tables import table_pages
 
-__all__ = ["NOTE", "Page", "pages"]
+__all__ = ["BELOW", "NOTE", "Page", "TextFile", "pages"]
 
 
-def pages() -> list[Page]:
-    """Every written page."""
-    commands, measured, api = command_pages(), kind_pages(), api_pages()
+def pages() -> list[Page | TextFile]:
+    """Every written page and file."""
+    commands, api = command_pages(), api_pages()
+    data_sets, *files = data_set_pages()
     others = [
         evaluate_options(),
         suites_page(),
-        relations_page(),
         models_page(),
         metrics_page(),
-        *data_set_pages(),
+        data_sets,
         *table_pages(),
     ]
-    return [index_page(commands, measured, others, api), *commands, *measured, *others, *api]
+    below = [*kind_pages(), *relation_pages()]
+    return [index_page(commands, others, api), *commands, *others, *api, *below, *files]

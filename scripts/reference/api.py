@@ -38,7 +38,7 @@ def _python() -> Page:
     rows = [(f"`{name}`", _summary(one)) for name, one in objects.items()]
     places = [f"{one.__module__}.{name}" for name, one in objects.items()]
     return Page(
-        "python.md",
+        "reference/python.md",
         "hf_clipdyn",
         "The names that `import hf_clipdyn` offers.",
         [text, table(("name", "what it does"), rows), *map(_docstring, places)],
@@ -107,7 +107,7 @@ def _api_page(
         rows.setdefault(f"{getattr(value, '__module__', module)}.{one}", (f"`{one}`", meaning))
     listed = table(("name", "what it does"), rows.values()) if rows else ""
     parts = [summary, note, listed, *map(_docstring, rows)]
-    return Page(f"python/{name.rpartition('.')[2]}.md", title or name, summary, parts)
+    return Page(f"reference/python/{name.rpartition('.')[2]}.md", title or name, summary, parts)
 
 
 def _is_documented(value: Any) -> bool:

@@ -29,7 +29,7 @@ def _command(name: str) -> Page:
     summary, _, details = command.summary.partition("\n\n")
     rows = [_flag_row(flag) for flag in listed]
     return Page(
-        f"commands/{name}.md",
+        f"reference/commands/{name}.md",
         f"clipdyn {name}",
         line(summary),
         [
@@ -55,7 +55,7 @@ underscores: `batch_size`. The arguments of `evaluate_revisions` have the same n
 """
     general = [one for one in flags() if not one.kind]
     return Page(
-        "evaluate-options.md",
+        "reference/evaluate-options.md",
         "Options of evaluate",
         "What `clipdyn evaluate` measures, on which models and how.",
         [text, flag_table(general)],

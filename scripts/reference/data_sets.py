@@ -1,4 +1,4 @@
-"""Pages of the data sets."""
+"""The page of the data sets, and the file of their citations."""
 
 import inspect
 import re
@@ -7,59 +7,54 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.data import schemas
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.quality import QualityBuilder
 from hf_clipdyn.data.registry import builder_class, dataset_names
 
 from .kinds import fitting, kind_path
-from .page import Page, bullets, table
+from .page import Page, TextFile, bullets, table
 
 _MOST_CONFIGS = 20
+_CITATIONS = "data-sets.bib"
 
 
-def data_set_pages() -> list[Page]:
-    """What the data sets are, and the columns of their rows."""
-    return [_data_sets(), _data_set_kinds()]
-
-
-def _data_sets() -> Page:
-    text = """
-`hf_clipdyn.load_dataset("tid2013", data_dir=PATH)` reads the official archive. `clipdyn datasets` lists what is on your
-machine. The project redistributes no data: get each data set under its licence. The table quotes the licence as the
-source states it. [Notes on data sets](data-sets-notes.md) describes folders and cautions.
-"""
+def data_set_pages() -> list[Page | TextFile]:
+    """What the data sets are and the columns of their rows, below what a person wrote; and their citations."""
     names = dataset_names()
-    rows = [_data_set_row(name, builder_class(name).metadata) for name in names]
-    head = ("data set", "benchmarks", "rows", "licence", "may be passed on")
-    return Page(
-        "data-sets.md",
+    builders = {name: builder_class(name) for name in names}
+    rows = [_data_set_row(name, one.metadata) for name, one in builders.items()]
+    page = Page(
+        "reference/data-sets.md",
         "Data sets",
-        "Licence, size and source of every data set, and what it is for.",
+        "Licence, size, source, files and columns of every data set, and what it is for.",
         [
-            text,
-            table(head, rows),
-            *(part for name in names for part in _data_set(name, builder_class(name))),
+            "## All data sets",
+            table(("data set", "benchmarks", "rows", "licence", "may be passed on"), rows),
+            *(part for name, one in builders.items() for part in _data_set(name, one)),
+            "## Columns of the rows",
+            "A loader gives rows of one kind, whatever the archive looks like. A kind of benchmark takes one or more "
+            "of these kinds.",
+            *_columns(),
         ],
+        is_begun=True,
     )
+    cited = sorted({one.metadata.citation.strip() for one in builders.values()} - {""}, key=_citation_key)
+    return [page, TextFile(f"reference/{_CITATIONS}", "\n\n".join(cited) + "\n")]
 
 
-def _data_set_kinds() -> Page:
-    text = """
-A loader gives rows of one kind, whatever the archive looks like. A kind of benchmark takes one or more of these kinds.
-"""
+def _columns() -> list[str]:
+    """The table of `hf_clipdyn.data.schemas`, and what is said below it."""
     _, body, rest = re.split(r"^(?:=+ +=+\n)", inspect.cleandoc(schemas.__doc__ or ""), flags=re.MULTILINE)[
         1:
     ]
     entries = re.findall(r"^``(\w+)`` +(.*?)(?=^``|\Z)", body, re.DOTALL | re.MULTILINE)
     rows = [(f"`{name}`", meaning) for name, meaning in entries]
-    return Page(
-        "data-set-kinds.md",
-        "Columns of the data sets",
-        "The columns that the loaders give, for each kind of data set.",
-        [text, table(("kind", "columns"), rows), rest.replace("``", "`")],
-    )
+    return [table(("kind", "columns"), rows), rest.replace("``", "`")]
 
 
 def _data_set_row(name: str, metadata: DatasetMetadata) -> tuple[str, ...]:
-    uses = [f"[`{kind.name}`]({kind_path(kind.name)})" for kind in kinds().values() if name in fitting(kind)]
+    uses = [
+        f"[`{kind.name}`](../{kind_path(kind.name)})" for kind in kinds().values() if name in fitting(kind)
+    ]
     if metadata.kind == "captions":
         uses.insert(0, "[training](../how-to/train.md)")
     passes = "yes" if metadata.may_redistribute else "no"
@@ -83,20 +78,31 @@ def _data_set(name: str, builder: type[DataBuilder]) -> list[str]:
         f"Get it from: {metadata.where}.",
         f"Its folder contains: {', '.join(f'`{one}`' for one in builder.layout)}." if builder.layout else "",
         f"Configurations: {', '.join(configs)}." if configs else "",
+        _direction(builder),
         f"Pixels per degree of visual angle: {metadata.pixels_per_degree:g}."
         if metadata.pixels_per_degree
         else "",
         f"Published human values: {people}." if people else "",
         f"Caution: {metadata.caution}" if metadata.caution else "",
+        f"Cite: `{_citation_key(metadata.citation)}` in [{_CITATIONS}]({_CITATIONS})."
+        if metadata.citation
+        else "",
     ]
     described = inspect.cleandoc(builder.__doc__ or "").replace("``", "`")
     return [
-        f"## {name}",
+        f"### {name}",
         f"**{metadata.description}.** {described}",
         bullets(filter(None, facts)),
-        _citation(metadata),
     ]
 
 
-def _citation(metadata: DatasetMetadata) -> str:
-    return f"```text\n{metadata.citation.strip()}\n```" if metadata.citation else ""
+def _direction(builder: type[DataBuilder]) -> str:
+    """Of human scores."""
+    if not issubclass(builder, QualityBuilder):
+        return ""
+    return f"Scores: {'higher' if builder.higher_is_better else 'lower'} is better."
+
+
+def _citation_key(citation: str) -> str:
+    """Of an entry of BibTeX: `@article{key,`."""
+    return citation.partition("{")[2].partition(",")[0]

@@ -1,29 +1,38 @@
 """The index of the reference."""
 
+import inspect
 from collections.abc import Iterable, Sequence
 
-from .page import Page, table
+from hf_clipdyn.benchmarks.registry import relations
+
+from .kinds import anchor, kind_path, kind_summary, measured, relation_path
+from .page import Page, line, table
 
 _BY_HAND = (
     ("[Glossary](glossary.md)", "The words of the field and of this project."),
     ("[The claims file](claims-file.md)", "The keys of a YAML file of claims."),
     ("[Names of revisions](revision-names.md)", "How revisions are named, and in which order they are."),
-    ("[Notes on data sets](data-sets-notes.md)", "Folders, cautions, and what is read of each data set."),
     ("[Environment variables](environment.md)", "The variables that the commands read."),
 )
 
 
-def index_page(
-    commands: Sequence[Page], measured: Sequence[Page], tables: Sequence[Page], api: Sequence[Page]
-) -> Page:
+def index_page(commands: Sequence[Page], others: Sequence[Page], api: Sequence[Page]) -> Page:
     """What is on which page: the written ones by their summaries, and the others."""
 
     def rows(listed: Iterable[Page]) -> list[tuple[str, str]]:
-        return [(f"[{page.title}]({page.path})", page.summary) for page in listed]
+        return [(f"[{page.title}]({page.path.removeprefix('reference/')})", page.summary) for page in listed]
 
+    of_kinds = [
+        (_link(f"{one.name}: {one.terms.title}", kind_path(one.name), one.name), kind_summary(one))
+        for one in measured()
+    ]
+    of_relations = [
+        (_link(name, relation_path(name), name), line((inspect.getdoc(one) or "").partition("\n\n")[0]))
+        for name, one in relations().items()
+    ]
     head = ("page", "what it says")
     return Page(
-        "index.md",
+        "reference/index.md",
         "Reference",
         "",
         [
@@ -32,11 +41,20 @@ def index_page(
             "`clipdyn COMMAND --help` prints the same text. Write options with dashes or with underscores.",
             table(("command", "what it does"), rows(commands)),
             "## Kinds",
-            "A kind is a way to measure. A benchmark is a kind on a data set: `noise/cifar10`.",
-            table(("kind", "what it measures"), rows(measured)),
+            "A kind is a way to measure. A benchmark is a kind on a data set: `noise/cifar10`. Its metrics, columns "
+            "and options are below its explanation.",
+            table(("kind", "what it measures"), of_kinds),
+            "## Relations",
+            "A relation compares revisions with each other: `clipdyn evaluate --relations` computes it from saved "
+            "trials ([how](../how-to/relate-revisions.md)).",
+            table(("relation", "what it says"), of_relations),
             "## Tables, files and data",
-            table(head, [*rows(tables), *_BY_HAND]),
+            table(head, [*rows(others), *_BY_HAND]),
             "## Python",
             table(head, rows(api)),
         ],
     )
+
+
+def _link(title: str, path: str, name: str) -> str:
+    return f"[{title}](../{path}#{anchor(name)})"

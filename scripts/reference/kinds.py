@@ -1,7 +1,8 @@
-"""Pages of the kinds of benchmarks, and of the suites."""
+"""What the kinds of benchmarks and the relations declare, below their explanations; and the page of the suites."""
 
 import inspect
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from hf_clipdyn.benchmarks.base import Kind
@@ -13,6 +14,7 @@ from hf_clipdyn.benchmarks.registry import (
     suite_names,
     suite_relations,
 )
+from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.data.registry import builder_class, dataset_names
 from hf_clipdyn.evaluation.options import flags
 from hf_clipdyn.results.terms import Axis, KindTerms, Term
@@ -20,41 +22,82 @@ from hf_clipdyn.results.terms import Axis, KindTerms, Term
 from .commands import flag_table
 from .page import Page, bullets, line, section, table
 
-_EXPLANATIONS = {"distortion": "quality"}  # kinds that another kind's explanation covers
+# Kinds and relations that another one's page explains.
+_SHARED_PAGES = {"distortion": "quality", "barriers": "weights"}
 
 
 def kind_pages() -> list[Page]:
-    """A page for each kind."""
-    measured = sorted(kinds().values(), key=lambda one: (one.terms.rank, one.name))
-    return [_kind_page(kind) for kind in measured]
+    """The ends of the pages of the benchmarks: what their kinds declare."""
+    return _by_page((kind_path(one.name), _kind_parts(one)) for one in measured())
 
 
-def _kind_page(kind: type[Kind[Any]]) -> Page:
+def relation_pages() -> list[Page]:
+    """The ends of the pages of the relations: what these declare."""
+    ordered = sorted(relations().items(), key=lambda one: one[0] in _SHARED_PAGES)
+    return _by_page((relation_path(name), _relation_parts(name, one)) for name, one in ordered)
+
+
+def measured() -> list[type[Kind[Any]]]:
+    """The kinds in the order of the report."""
+    return sorted(kinds().values(), key=lambda one: (one.terms.rank, one.name))
+
+
+def kind_summary(kind: type[Kind[Any]]) -> str:
+    """The first paragraph of a kind's docstring."""
+    return line((inspect.getdoc(kind) or "").partition("\n\n")[0])
+
+
+def _by_page(written: Iterable[tuple[str, list[str]]]) -> list[Page]:
+    found: dict[str, list[str]] = {}
+    for path, parts in written:
+        found.setdefault(path, []).extend(parts)
+    return [Page(path, "", "", parts, is_begun=True) for path, parts in found.items()]
+
+
+def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
     terms = kind.terms
-    explanation = _EXPLANATIONS.get(kind.name, kind.name).replace("_", "-")
-    summary, _, details = inspect.cleandoc(kind.__doc__ or "").replace("``", "`").partition("\n\n")
+    details = inspect.cleandoc(kind.__doc__ or "").replace("``", "`").partition("\n\n")[2]
     own = [one for one in flags() if one.kind == kind.name]
-    return Page(
-        kind_path(kind.name),
-        f"{kind.name}: {terms.title}",
-        line(summary),
-        [
-            summary,
-            f"[The explanation](../../explanation/benchmarks/{explanation}.md) says how it is measured.",
-            bullets(_kind_facts(kind)),
-            "## Metrics",
-            table(
-                ("metric", "meaning", "unit", "range", "better", "level of perception"),
-                [_metric(name, one) for name, one in terms.terms.items()],
-            ),
-            *section("## Values of the columns", _names(terms)),
-            *section("## Reference values", _references(terms)),
-            *section("## Options", flag_table(own) if own else ""),
-            "## Trials",
-            *_trials(details),
-            table(("column", "type"), [(f"`{name}`", dtype) for name, dtype in kind.trial_columns.items()]),
-        ],
-    )
+    return [
+        f"## {_heading(kind.name)}",
+        kind_summary(kind),
+        bullets(_kind_facts(kind)),
+        _metrics(terms),
+        *section(f"### Values of the columns of `{kind.name}`", _names(terms)),
+        *section(f"### Reference values of `{kind.name}`", _references(terms)),
+        *section(f"### Options of `{kind.name}`", flag_table(own) if own else ""),
+        f"### Trials of `{kind.name}`",
+        *_trials(details),
+        table(("column", "type"), [(f"`{name}`", dtype) for name, dtype in kind.trial_columns.items()]),
+    ]
+
+
+def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
+    known = [f"[`{one}`](../../{kind_path(one)})" for one in kinds_read(relation)]
+    pairs = ", ".join(f"`{one}`" for one in relation.pairs) or "the whole run"
+    summary, _, details = inspect.cleandoc(relation.__doc__ or "").replace("``", "`").partition("\n\n")
+    facts = [
+        f"Reads: {', '.join(known) or 'the safetensors of the repository'}.",
+        f"Pairs: {pairs}.",
+        f"Version: scoring {relation.score_version}.",
+    ]
+    return [
+        f"## {_heading(name)}",
+        summary,
+        details,
+        bullets(facts),
+        _metrics(relation.terms),
+        _references(relation.terms),
+    ]
+
+
+def _heading(name: str) -> str:
+    return f"Reference of `{name}`"
+
+
+def anchor(name: str) -> str:
+    """Of what a kind or a relation declares, on its page."""
+    return f"reference-of-{name}"
 
 
 def _trials(details: str) -> list[str]:
@@ -63,7 +106,7 @@ def _trials(details: str) -> list[str]:
 
 
 def _kind_facts(kind: type[Kind[Any]]) -> list[str]:
-    fits = [f"[`{name}`](../data-sets.md#{name})" for name in fitting(kind)]
+    fits = [f"[`{name}`](../../reference/data-sets.md#{name})" for name in fitting(kind)]
     text = "needed" if kind.needs_text else "not needed"
     if kind.needs_text and kind.classes.__func__ is not Kind.classes.__func__:
         text = "needed, or the head of a classifier that has the classes"
@@ -97,6 +140,11 @@ def _axis(column: str, axis: Axis | None) -> list[str]:
     return [f"`{column}`: {axis.title}{unit}."]
 
 
+def _metrics(terms: KindTerms) -> str:
+    head = ("metric", "meaning", "unit", "range", "better", "level of perception")
+    return table(head, [_metric(name, one) for name, one in terms.terms.items()])
+
+
 def _metric(name: str, term: Term) -> tuple[str, ...]:
     limits = "" if term.limits is None else f"{term.limits[0]:g} to {term.limits[1]:g}"
     meaning = f"{term.title}. {term.meaning}" if term.meaning else f"{term.title}."
@@ -128,35 +176,6 @@ def _references(terms: KindTerms) -> str:
     return table(("role", "reference", "what it is", "joins the values on"), rows) if rows else ""
 
 
-def relations_page() -> Page:
-    """The numbers of every relation."""
-    summary = (
-        "The relations between revisions, which `clipdyn evaluate --relations` computes from saved trials."
-    )
-    parts = [
-        "[Relate revisions](../how-to/relate-revisions.md) says how to use them and where their numbers are."
-    ]
-    for name, relation in relations().items():
-        known = kinds_read(relation)
-        reads = (
-            ", ".join(f"[`{one}`]({kind_path(one)})" for one in known) or "the safetensors of the repository"
-        )
-        pairs = ", ".join(f"`{one}`" for one in relation.pairs) or "the whole run"
-        terms = relation.terms
-        heading, _, details = inspect.cleandoc(relation.__doc__ or "").replace("``", "`").partition("\n\n")
-        parts += [
-            f"## {name}",
-            *filter(None, (heading, details)),
-            bullets([f"Reads: {reads}.", f"Pairs: {pairs}.", f"Version: scoring {relation.score_version}."]),
-            table(
-                ("metric", "meaning", "unit", "range", "better", "level of perception"),
-                [_metric(metric, one) for metric, one in terms.terms.items()],
-            ),
-            _references(terms),
-        ]
-    return Page("relations.md", "Relations between revisions", summary, [summary, *filter(None, parts)])
-
-
 def suites_page() -> Page:
     """The benchmarks and relations of each suite."""
     rows = [
@@ -171,7 +190,7 @@ def suites_page() -> Page:
         "reads the trials of all benchmarks that are in the table."
     )
     return Page(
-        "suites.md",
+        "reference/suites.md",
         "Suites of benchmarks",
         "The benchmarks that each suite runs.",
         [text, table(("suite", "benchmarks"), rows)],
@@ -179,13 +198,22 @@ def suites_page() -> Page:
 
 
 def _benchmark_link(benchmark: str) -> str:
-    return f"[`{benchmark}`]({kind_path(benchmark.partition('/')[0])})"
+    return f"[`{benchmark}`](../{kind_path(benchmark.partition('/')[0])})"
 
 
 def _relation_link(relation: str) -> str:
-    return f"[`{relation}`](relations.md#{relation})"
+    return f"[`{relation}`](../{relation_path(relation)})"
 
 
 def kind_path(kind: str) -> str:
-    """The page of a kind, below docs/reference."""
-    return f"kinds/{kind.replace('_', '-')}.md"
+    """The page of a kind, below docs/."""
+    return f"explanation/benchmarks/{_file(kind)}"
+
+
+def relation_path(relation: str) -> str:
+    """The page of a relation, below docs/."""
+    return f"explanation/dynamics/{_file(relation)}"
+
+
+def _file(name: str) -> str:
+    return f"{_SHARED_PAGES.get(name, name).replace('_', '-')}.md"

@@ -20,7 +20,7 @@ a warning says why.
 """
     parts = [part for name in metric_names() for part in _module(name)]
     return Page(
-        "metrics.md",
+        "reference/metrics.md",
         "Metric modules",
         "Inputs and outputs of the modules of `evaluate`.",
         [text, *parts],

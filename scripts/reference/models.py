@@ -6,10 +6,10 @@ from typing import Any
 from transformers import ResNetConfig, ViTConfig
 
 from hf_clipdyn.benchmarks.base import Kind
-from hf_clipdyn.benchmarks.registry import kinds, relations
+from hf_clipdyn.benchmarks.registry import relations
 from hf_clipdyn.benchmarks.relation import WEIGHTS
 
-from .kinds import kind_path
+from .kinds import kind_path, measured
 from .page import Page, bullets, table
 
 _MODELS: Mapping[str, tuple[bool, Any]] = {
@@ -24,10 +24,12 @@ _NO = "no"
 def models_page() -> Page:
     """A table of kinds of models and kinds of benchmarks."""
     summary = "Which benchmarks apply to which kind of model."
-    ordered = sorted(kinds().values(), key=lambda one: (one.terms.rank, one.name))
     rows = [
-        (f"[`{kind.name}`]({kind_path(kind.name)})", *(_applies(kind, *model) for model in _MODELS.values()))
-        for kind in ordered
+        (
+            f"[`{kind.name}`](../{kind_path(kind.name)})",
+            *(_applies(kind, *model) for model in _MODELS.values()),
+        )
+        for kind in measured()
     ]
     of_weights = [f"`{name}`" for name, one in relations().items() if one.reads == WEIGHTS]
     notes = [
@@ -37,10 +39,13 @@ def models_page() -> Page:
         "them). Without the head: the rest of the numbers, if there are any.",
         f"A language model takes no images. What applies is publishing, `clipdyn verify`, and the relation "
         f"{', '.join(of_weights)}.",
-        "[Relations](relations.md) apply wherever the kinds that they read do.",
+        "[Relations](../explanation/dynamics/index.md) apply wherever the kinds that they read do.",
     ]
     return Page(
-        "models.md", "Models and benchmarks", summary, [table(("kind", *_MODELS), rows), bullets(notes)]
+        "reference/models.md",
+        "Models and benchmarks",
+        summary,
+        [table(("kind", *_MODELS), rows), bullets(notes)],
     )
 
 

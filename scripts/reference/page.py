@@ -4,31 +4,54 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 NOTE = "<!-- `make docs` writes this page from the declarations in the code: change those. -->"
+BELOW = "<!-- `make docs` writes what follows from the declarations in the code: change those. -->"
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the reference.
+    """A page that is written, or the end of one that a person begins.
 
     Attributes:
-        path: below docs/reference.
-        title: its heading.
+        path: below docs/.
+        title: its heading; of a page that a person begins, none is written.
         summary: one sentence, which the index quotes.
         parts: what follows, in Markdown.
+        is_begun: a person wrote what is above the line `BELOW`.
     """
 
     path: str
     title: str
     summary: str
     parts: Sequence[str]
+    is_begun: bool = False
 
-    @property
-    def text(self) -> str:
+    def text(self, docs: Path) -> str:
+        """The file's content: below what ``docs`` has above the line `BELOW`, if a person began the page."""
+        if not self.is_begun:
+            return _joined([f"# {self.title}", NOTE, *self.parts])
+        above, line, _ = (docs / self.path).read_text(encoding="utf-8").partition(BELOW)
+        if not line:
+            raise ValueError(f"{self.path} lacks the line below which the reference is written: {BELOW}")
+        return _joined([above, BELOW, *self.parts])
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file that is written, and that is not Markdown."""
+
+    path: str
+    content: str
+
+    def text(self, _: Path) -> str:
         """The file's content."""
-        parts = [f"# {self.title}", NOTE, *self.parts]
-        return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+        return self.content
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
 def sections(text: str) -> dict[str, str]:

@@ -35,7 +35,7 @@ SHA-256 of its claims. What a table did not record is empty, and pages say "not 
     keys = dict.fromkeys(CELL_KEY, "cell") | dict.fromkeys(NUMBER_KEY, "number")
     rows = [(f"`{name}`", kind, keys.get(name, ""), meaning) for name, kind, meaning in column_table(Row)]
     return Page(
-        "table.md",
+        "reference/table.md",
         "Columns of the results",
         "The columns of `results.parquet`, which `clipdyn evaluate` writes.",
         [text, table(("column", "type", "key", "meaning"), rows)],
@@ -53,7 +53,7 @@ level, but no titles, notes or causes. The same hash means the same test, whatev
 """
     rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in column_table(VerdictRow)]
     return Page(
-        "verdict-table.md",
+        "reference/verdict-table.md",
         "Columns of the verdicts",
         "The columns of `verdicts.parquet`, which `clipdyn report --print verdicts` writes.",
         [text, table(("column", "type", "meaning"), rows)],
@@ -71,7 +71,7 @@ file cannot name the commit that contains it: the branches do.
     run.append(("`revisions`", "list", "The revisions in training order, as below."))
     head = ("key", "type", "meaning")
     return Page(
-        "manifest.md",
+        "reference/manifest.md",
         "The manifest",
         f"The keys of `{MANIFEST_FILE}`, which every published repository has.",
         [

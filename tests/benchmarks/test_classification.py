@@ -271,7 +271,7 @@ def trials_of(folder: Path) -> pd.DataFrame:
 
 
 def between_people(trials: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Metric and sub-set, over the conditions that the summary counts."""
+    """Metric and subset, over the conditions that the summary counts."""
     found = Classification.score(trials, NO_INTERVALS)
     return {(one.metric, one.subset): one.value for one in found if one.condition == ""}
 

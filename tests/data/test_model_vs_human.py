@@ -22,7 +22,7 @@ Real = Callable[[str], Path]
 
 @pytest.fixture
 def rows(load: Load) -> Callable[[Path], dict[tuple[str, str, str], dict[str, Any]]]:
-    """The rows of a folder by sub-set, condition and image."""
+    """The rows of a folder by subset, condition and image."""
 
     def read(root: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
         dataset = load("model_vs_human", data_dir=root, split="test").remove_columns("image")

@@ -263,7 +263,7 @@ def test_triplets_equal_the_slow_evaluator_whatever_the_batch(slow, nights, eval
 
 @pytest.fixture(scope="module")
 def bapps(tmp_path_factory) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
-    """BAPPS' JND part with 12 pairs in each of two sub-sets."""
+    """BAPPS' JND part with 12 pairs in each of two subsets."""
     rng = np.random.default_rng(2)
     root, parts = tmp_path_factory.mktemp("bapps"), {}
     for subset in ("traditional", "cnn"):

@@ -35,7 +35,7 @@ def nights(root: Path) -> None:
 
 
 def bapps(root: Path) -> None:
-    """Two sub-sets of the validation data for the choice between two, two for same or different."""
+    """Two subsets of the validation data for the choice between two, two for same or different."""
     for subset in ("traditional", "superres"):
         folder = root / "2afc" / "val" / subset
         for number, judge in enumerate((0.0, 0.4, 1.0)):

@@ -30,7 +30,7 @@ _REACH = Axis(title="log2 of the reach")
 
 
 class Classification(ClassifiedKind[ClassificationSettings]):
-    """Zero-shot decisions among 16 classes on the sub-sets of model-vs-human, compared with people's.
+    """Zero-shot decisions among 16 classes on the subsets of model-vs-human, compared with people's.
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
     the image was made from), protocol, decision, observer, n_classes (that a decision is among; null: 16). ``protocol``
@@ -59,16 +59,16 @@ class Classification(ClassifiedKind[ClassificationSettings]):
             ),
             "accuracy": Term(
                 title="accuracy",
-                meaning="Share of correct decisions among 16 classes. For a sub-set: the mean over the "
+                meaning="Share of correct decisions among 16 classes. For a subset: the mean over the "
                 "conditions of the official summary, which excludes undegraded images and "
-                "conditions in which people score below .2.",
+                "conditions in which people score below 0.2.",
                 better="high",
                 overview=Overview(rank=26),
                 **_SHARE,
             ),
             "accuracy_gap": Term(
                 title="accuracy on one set minus accuracy on the other",
-                meaning="Both sub-sets show the same objects, so the accuracies are compared object by "
+                meaning="Both subsets show the same objects, so the accuracies are compared object by "
                 "object. Edges minus silhouettes is the effect of the inner contours.",
                 neutral=0.0,
                 neutral_title="none",
@@ -239,7 +239,7 @@ class Classification(ClassifiedKind[ClassificationSettings]):
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
-        """The answers to each sub-set, in the conditions that the official summary counts."""
+        """The answers to each subset, in the conditions that the official summary counts."""
         for subset, rows in trials[is_summarised(trials)].groupby("subset", sort=False):
             key = {"metric": "accuracy", "subset": str(subset), "condition": ""}
             yield from cls.answers_by_protocol(rows, "category", **key)

@@ -33,7 +33,7 @@ _JOINS = ("metric", "subset")
 
 
 class Jnd(PairKind):
-    """Average precision of small distances for pairs that look the same, per sub-set and pooled.
+    """Average precision of small distances for pairs that look the same, per subset and pooled.
 
     Chance is the mean share of "same" answers: the score of an uninformative distance. The baseline ``pixels`` is
     the Euclidean distance between the pixels that the model sees.
@@ -97,7 +97,7 @@ class Jnd(PairKind):
             people=1 - shown["same"],
             people_title="share of people who saw a difference",
             groups=shown["subset"] if shown["subset"].nunique() > 1 else None,
-            group_title="sub-set",
+            group_title="subset",
             check=shown[["same", "subset"]],
         )
 
@@ -105,11 +105,11 @@ class Jnd(PairKind):
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
-        """Average precision of every place, pooled and per sub-set."""
+        """Average precision of every place, pooled and per subset."""
         numbers: list[Number] = []
         for columns, rows in by_place(trials):
             for subset, part in by_subset(rows, rows):
-                # An interval sorts all pairs a thousand times: hidden states have one only for all sub-sets together.
+                # An interval sorts all pairs a thousand times: hidden states have one only for all subsets together.
                 without = columns["probe"] == "hidden" and subset != ""
                 resampling = common.resampling | ({"n_resamples": 0} if without else {})
                 n_clusters = part["cluster"].nunique()

@@ -44,7 +44,7 @@ _ONE_LEVEL = {  # data set of model-vs-human, and its condition
     "false_colour": ("false-colour", "false"),
     "power_equalisation": ("power-equalisation", "pow"),
 }
-_VALUES_FOR_RMS = 2**23  # 2,700 images of 32 pixels a side, 55 of 224: the RMS is then known to about .003
+_VALUES_FOR_RMS = 2**23  # 2,700 images of 32 pixels a side, 55 of 224: the RMS is then known to about 0.003
 _DROP: dict[str, Any] = {"better": "low", "neutral": 0.0, "neutral_title": "no loss"}
 _NOT_ABOVE_CHANCE = "Not defined if the clean accuracy is indistinguishable from chance."
 

@@ -265,7 +265,7 @@ class _Matrices:
             )
 
     def _parts(self) -> Iterator[tuple[str, list[str] | None]]:
-        """Sub-sets of the pairs with the groups that they need."""
+        """Subsets of the pairs with the groups that they need."""
         yield "", None
         sizes = pd.Series(self.groups).value_counts()
         if len(sizes) > 1 and sizes.max() >= _FEW_IMAGES:
@@ -344,7 +344,7 @@ class _Matrices:
                         yield {"metric": metric, "subset": subset, **dict(key)}, result, influences.get(at)
 
     def scales(self) -> Iterator[Number]:
-        """Chance, ceilings and what people have in common, for every metric and sub-set."""
+        """Chance, ceilings and what people have in common, for every metric and subset."""
         counted: dict[str, Any] = {"probe": "", "n_clusters": len(self.persons)}
         for metric, method in _METRICS.items():
             for subset, groups in self._parts():

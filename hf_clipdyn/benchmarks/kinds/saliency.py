@@ -45,7 +45,7 @@ __all__ = ["NEUTRAL_TEXT", "PROBES", "Saliency", "SaliencySettings"]
 NEUTRAL_TEXT = "a photo."
 _CHUNK = 32
 # The centre bias is built from the fixations that are sAUC's negatives, without the image's own: with few images it is
-# high where the negatives are. On OSIE it has .34 to .41 with 20 images, .49 with 700.
+# high where the negatives are. On OSIE it has 0.34 to 0.41 with 20 images, 0.49 with 700.
 _FEW_IMAGES = 100
 _THREADS = 8
 # The trials keep small maps of this number of images: 190 bytes each, for every probe.

@@ -35,7 +35,7 @@ _JOINS = ("metric", "subset", "level")
 
 
 class Similarity(PairKind):
-    """Two-alternative forced choice, per sub-set and pooled, with the human reference and the ceiling.
+    """Two-alternative forced choice, per subset and pooled, with the human reference and the ceiling.
 
     If the number of judgements varies, rows with six or more judgements (the benchmark of NIGHTS) also have their own
     score, with level 6. The baseline ``pixels`` is the choice of the Euclidean distance between the
@@ -116,7 +116,7 @@ class Similarity(PairKind):
             people=(1 + (judged > 0.5)).where(judged != 0.5),
             people_share=judged.where(judged > 0.5, 1 - judged),
             groups=shown["subset"] if shown["subset"].nunique() > 1 else None,
-            group_title="sub-set",
+            group_title="subset",
             check=shown[["judgement", "subset"]],
         )
 
@@ -124,7 +124,7 @@ class Similarity(PairKind):
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
-        """2AFC of every place, pooled and per sub-set; people and the ceiling once."""
+        """2AFC of every place, pooled and per subset; people and the ceiling once."""
         numbers = []
         for key, columns, rows in _parts(trials):
             images = rows[list(_IMAGES)].to_numpy(np.int64)
@@ -156,7 +156,7 @@ def _parts(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataF
 
 
 def _selections(rows: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """All rows, and those with many votes if only some have; each of them whole and by sub-set."""
+    """All rows, and those with many votes if only some have; each of them whole and by subset."""
     certain = (rows["votes"] >= _MANY_VOTES).fillna(False).astype(bool)  # their number may be unknown
     levels: dict[float | None, pd.DataFrame] = {None: rows}
     if 0 < certain.sum() < len(rows):

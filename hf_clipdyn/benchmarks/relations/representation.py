@@ -67,7 +67,7 @@ class Representation(Relation):
             "mean_progress": Term(
                 title="mean progress of the layer",
                 meaning="Mean of the progress over octaves of samples: larger for a layer that settles earlier. "
-                "Undefined if the untrained layer is above .9 already.",
+                "Undefined if the untrained layer is above 0.9 already.",
             ),
             "lower_minus_upper": Term(
                 title="lower layers settle earlier",

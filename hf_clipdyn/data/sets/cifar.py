@@ -86,7 +86,11 @@ def png_of(planes: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 class Cifar10(CifarBuilder):
-    """60,000 photographs of 32 x 32 pixels in 10 classes; kind ``labels``, splits ``train`` and ``test``."""
+    """60,000 photographs of 32 x 32 pixels in 10 classes; kind ``labels``, splits ``train`` and ``test``.
+
+    Class folders, directly or below ``<split>/``, or the official binary version (``*.bin``). The Python version
+    consists of pickles, which can run code, and is not read.
+    """
 
     name = "cifar10"
     metadata = metadata_of(10)
@@ -105,7 +109,11 @@ willow_tree wolf woman worm
 
 
 class Cifar100(CifarBuilder):
-    """60,000 photographs of 32 x 32 pixels in 100 classes; kind ``labels``, splits ``train`` and ``test``."""
+    """60,000 photographs of 32 x 32 pixels in 100 classes; kind ``labels``, splits ``train`` and ``test``.
+
+    Class folders, directly or below ``<split>/``, or the official binary version (``*.bin``). The Python version
+    consists of pickles, which can run code, and is not read.
+    """
 
     name = "cifar100"
     metadata = metadata_of(100)

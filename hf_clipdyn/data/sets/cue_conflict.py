@@ -1,10 +1,4 @@
-"""Texture-shape cue conflict (Geirhos et al. 2019): the shape of one class in the texture of another.
-
-The official folder is ``<shape>/<shape>N-<texture>M.png``; the 80 images whose texture and shape are of one
-class are included. The trials of the human observers (``cue-conflict_subject-01_session_1.csv``, model-vs-human's
-``raw-data/cue-conflict``) are read from the folder, or from ``<folder>-human-trials`` or ``model-vs-human-trials``
-beside it, if they exist.
-"""
+"""Texture-shape cue conflict (Geirhos et al. 2019): the shape of one class in the texture of another."""
 
 import re
 from collections import defaultdict
@@ -21,7 +15,13 @@ _NAME = re.compile(r"(?P<shape>[a-z]+)(?P<m>\d+)-(?P<texture>[a-z]+)(?P<n>\d+)",
 
 
 class CueConflict(DataBuilder):
-    """1,280 images, 16 shape classes x 80; kind ``cue_conflict``, split ``test``."""
+    """1,280 images, 16 shape classes x 80; kind ``cue_conflict``, split ``test``.
+
+    The official folder is ``<shape>/<shape>N-<texture>M.png``; the 80 images whose texture and shape are of one
+    class are included. The trials of the human observers (``cue-conflict_subject-01_session_1.csv``, model-vs-human's
+    ``raw-data/cue-conflict``) are read from the folder, or from ``<folder>-human-trials`` or
+    ``model-vs-human-trials`` beside it, if they exist.
+    """
 
     metadata = DatasetMetadata(
         kind="cue_conflict",

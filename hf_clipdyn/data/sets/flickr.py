@@ -5,7 +5,10 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 
 
 class Flickr8k(CaptionListBuilder):
-    """8,091 photographs with five captions each; kind ``captions``, split ``train``."""
+    """8,091 photographs with five captions each; kind ``captions``, split ``train``.
+
+    A folder of images, and ``captions.txt``, ``results.csv`` or the ``.token`` list.
+    """
 
     name = "flickr8k"
     metadata = DatasetMetadata(
@@ -27,7 +30,10 @@ class Flickr8k(CaptionListBuilder):
 
 
 class Flickr30k(CaptionListBuilder):
-    """31,783 photographs with five captions each; kind ``captions``, split ``train``."""
+    """31,783 photographs with five captions each; kind ``captions``, split ``train``.
+
+    A folder of images, and ``captions.txt``, ``results.csv`` or the ``.token`` list.
+    """
 
     name = "flickr30k"
     metadata = DatasetMetadata(

@@ -1,15 +1,4 @@
-"""The 17 data sets of model-vs-human (Geirhos et al. 2021): degraded and abstracted images, with people's answers.
-
-A folder with any of the official folders (``edge``, ``contrast``, …), each unpacked from its own archive. Two layouts:
-
-- ``<name>/<class>/<image>`` for edges, silhouettes and cue conflict; also for originals, greyscale images and textures,
-  which were never published;
-- ``<name>/dnn/session-N/<file>`` for the others, with condition and class in the name of the file
-  (`hf_clipdyn.data.human_trials`).
-
-Trials (``<name>_subject-01_session_1.csv``) are read from the folder, or from ``<folder>-trials`` beside
-it. The folders of github.com/rgeirhos/texture-vs-shape (``edges``, ``filled-silhouettes``) are read too.
-"""
+"""The 17 data sets of model-vs-human (Geirhos et al. 2021): degraded and abstracted images, with people's answers."""
 
 import re
 from collections import defaultdict
@@ -37,7 +26,20 @@ _EXEMPLAR = re.compile(r"(?P<category>[a-z]+)\d+")
 
 
 class ModelVsHuman(DataBuilder):
-    """18,080 images of 16 classes in 17 sub-sets; kind ``classification``, split ``test``."""
+    """18,080 images of 16 classes in 17 subsets; kind ``classification``, split ``test``.
+
+    A folder with any of the official folders (``edge``, ``contrast``, …), each unpacked from its own archive; the
+    column ``subset`` has the folder's name. There are two layouts:
+
+    - ``<name>/<class>/<image>`` for edges, silhouettes and cue conflict; also for originals, greyscale images and
+      textures, which were never published;
+    - ``<name>/dnn/session-N/<file>`` for the others, with condition and class in the name of the file
+      (`hf_clipdyn.data.human_trials`).
+
+    Trials (``<name>_subject-01_session_1.csv``) are read from the folder, or from ``<folder>-trials`` beside it. They
+    are joined on condition and image. The folders of github.com/rgeirhos/texture-vs-shape (``edges``,
+    ``filled-silhouettes``) are read too.
+    """
 
     metadata = DatasetMetadata(
         kind="classification",

@@ -39,6 +39,9 @@ class PhotographsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # datase
 class Photographs(DataBuilder):
     """References are drawn from all images in a folder and below; kind ``distortion_ladder``, split ``test``.
 
+    A seed draws 50 images, reduces their shorter sides to 224 pixels, and distorts each in five ways at five levels.
+    Nobody judged them. For more images: ``Photographs(data_dir=…, references=500)``.
+
     The noise is seeded by a photograph's pixels, so it does not depend on the other files in the folder. The distorted
     images are made when the table is prepared: 50 large photographs take about 250 MB of cache. The photographs are
     real and only their distortions are drawn here, so the data set is not ``synthetic``.

@@ -68,9 +68,9 @@ class Raid(QualityBuilder):
   doi = {10.1038/s41597-026-06581-0}
 }""",
         config_kinds={"quadruples": "quadruple"},
-        caution="The number of the level alone correlates .865 with the published scale over all images: a correlation "
-        "over all distortions says little more than that the distance grows with the level. Two halves of the people's "
-        "answers give scales that correlate .860.",
+        caution="The number of the level alone correlates 0.865 with the published scale over all images: a "
+        "correlation over all distortions says little more than that the distance grows with the level. Two halves of "
+        "the people's answers give scales that correlate 0.860.",
     )
     layout = ("|".join(_SCALES),)
     BUILDER_CONFIGS = configs("jod", "quadruples")

@@ -61,7 +61,10 @@ class TidBuilder(QualityBuilder):
 
 
 class Tid2013(TidBuilder):
-    """3,000 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``."""
+    """3,000 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``.
+
+    The archive is a ``.rar``: unpack it by hand. ``mos_std.txt`` is optional.
+    """
 
     name = "tid2013"
     metadata = DatasetMetadata(
@@ -110,7 +113,10 @@ class Tid2013(TidBuilder):
 
 
 class Tid2008(TidBuilder):
-    """1,700 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``."""
+    """1,700 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``.
+
+    The archive is a ``.rar``: unpack it by hand. ``mos_std.txt`` is optional.
+    """
 
     name = "tid2008"
     metadata = DatasetMetadata(
