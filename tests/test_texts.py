@@ -62,7 +62,7 @@ def test_the_table_of_sizes_has_every_scale_with_its_images_tokenizer_and_parame
         own = "trained on your captions" if size.vocab_size else "CLIP's own"
         millions = parameters(name) / 1e6
         count = f"{millions:.0f}" if millions > 100 else f"{millions:.1f}"
-        expected[name] = (f"{size.image_size} × {size.image_size} pixels", own, count)
+        expected[name] = (f"{size.image_size} x {size.image_size} pixels", own, count)
     assert found == expected
 
 
