@@ -62,7 +62,7 @@ def test_the_table_of_sizes_has_every_scale_with_its_images_tokenizer_and_parame
         own = "trained on your captions" if size.vocab_size else "CLIP's own"
         millions = parameters(name) / 1e6
         count = f"{millions:.0f}" if millions > 100 else f"{millions:.1f}"
-        expected[name] = (f"{size.image_size} × {size.image_size} pixels", own, count)
+        expected[name] = (f"{size.image_size} x {size.image_size} pixels", own, count)
     assert found == expected
 
 
@@ -140,7 +140,10 @@ def test_recipe_and_pages_quote_the_card_of_the_demo() -> None:
         title: {name: row.split(" | ")[at] for name, row in rows}
         for at, title in enumerate(titles.split(" | "))
     }
-    bias, accuracy = columns["shape bias, synthetic world"], columns["zero-shot accuracy, synthetic world"]
+    bias, accuracy = (
+        columns["shape bias, embedded world (synthetic)"],
+        columns["zero-shot accuracy, embedded world (synthetic)"],
+    )
     head = recipe_path("demo").read_text(encoding="utf-8").replace("\n#", "")
     assert f"Shape bias {bias['epoch-002']} at epoch 2 and {bias['epoch-010']} at the end" in head
     assert f"zero-shot accuracy {accuracy['epoch-010']} (" in head
