@@ -2,6 +2,7 @@
 
 - A folder in `nav` is all of its pages.
 - Notebooks and figures outside docs/ belong to the site; links lead to them as they do on GitHub.
+- `<!-- docstring: NAME -->` becomes the docstring, and names in the table of such a page become links to it.
 - The first line of a block may say why no test runs it, or name a file (tests/test_docs.py).
 - A built page that loads anything from a network is a warning, and thus an error of `make docs`.
 """
@@ -19,6 +20,7 @@ from mkdocs.structure.files import File
 
 _LOG = logging.getLogger("mkdocs.hooks.docs_site")
 _OUTSIDE = ("notebooks/*.ipynb", "model_cards/*/figures/*.svg")
+_DOCSTRING = re.compile(r"^<!-- docstring: (\S+\.(\w+)) -->$", re.MULTILINE)
 _OUTSIDE_LINK = re.compile(r"\]\(\.\./((?:\.\./)*(?:notebooks|model_cards)/)")
 
 
@@ -62,7 +64,10 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Correct links to files outside docs/, and the first lines of blocks."""
+    """Correct links to files outside docs/ and the first lines of blocks, and name docstrings as mkdocstrings does."""
+    for place, name in _DOCSTRING.findall(markdown):
+        markdown = markdown.replace(f"\n| `{name}` |", f"\n| [`{name}`](#{place}) |")
+    markdown = _DOCSTRING.sub(r"::: \1", markdown)
     markdown = _OUTSIDE_LINK.sub(r"](\1", markdown)
     markdown = re.sub(r"^( *```\w+) no-run: .*$", r"\1", markdown, flags=re.MULTILINE)
     return re.sub(r"^( *```\w+) (\S+\.(?:py|yaml))$", r'\1 title="\2"', markdown, flags=re.MULTILINE)

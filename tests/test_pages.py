@@ -52,11 +52,10 @@ def without_blocks(text: str) -> str:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors of the headings, by GitHub's rule, which is the site's too; and those of docstrings."""
+    """The anchors of the headings, by GitHub's rule, which is the site's too."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     named = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", one) for one in headings]
-    slugs = {re.sub(r"[^\w\- ]", "", one.strip().lower()).replace(" ", "-") for one in named}
-    return slugs | set(re.findall(r"^::: (\S+)$", text, re.MULTILINE))
+    return {re.sub(r"[^\w\- ]", "", one.strip().lower()).replace(" ", "-") for one in named}
 
 
 def broken_links(page: Path) -> list[str]:
@@ -201,6 +200,37 @@ def test_no_written_page_is_left_that_nothing_declares_any_more(
 
 def test_every_data_set_is_on_the_page_of_data_sets() -> None:
     assert set(dataset_names()) <= anchors(text_of(DOCS / "reference" / "data-sets.md"))
+
+
+PYTHON = [DOCS / "reference" / "python.md", *sorted((DOCS / "reference" / "python").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PYTHON, ids=place)
+def test_a_page_that_explains_a_function_links_back_to_its_reference(page: Path) -> None:
+    text = text_of(page)
+    names = re.findall(r"^\| `(\w+)` \|.*\[page\]\((\S+)\) \|$", text, re.MULTILINE)
+    wanted = [(f"`{name}`", page.parent / path) for name, path in names]
+    wanted += [("", page.parent / path) for path in re.findall(r"\[The explanation\]\((\S+)\)", text)]
+    lacking = []
+    for name, target in wanted:
+        explained = text_of(target.resolve())
+        links = re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", explained)
+        if not any(name in said and (target.parent / path).resolve() == page for said, path in links):
+            lacking.append((name, place(target.resolve())))
+    assert lacking == []
+
+
+def test_no_page_shows_what_only_the_site_understands() -> None:
+    """The site puts docstrings where a comment names them; on GitHub `:::` would be read as it stands."""
+    assert [place(page) for page in PAGES if re.search(r"^:::", page.read_text("utf-8"), re.MULTILINE)] == []
+
+
+def test_every_public_function_says_which_page_explains_it(written: dict[str, str]) -> None:
+    lacking = []
+    for path, text in written.items():
+        if re.match(r"reference/python(\.md|/(?!errors|metrics))", path):
+            lacking += re.findall(r"^\| `(\w+)` \|(?!.*\[page\])", text, re.MULTILINE)
+    assert [name for name in lacking if name != "__version__"] == []
 
 
 def test_every_citation_of_a_data_set_is_once_in_the_file(written: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from transformers import CLIPModel
 
 from hf_clipdyn.benchmarks.pair_tables import DISTANCES
-from hf_clipdyn.benchmarks.registry import kinds, select_benchmarks
+from hf_clipdyn.benchmarks.registry import kinds, relations, select_benchmarks
 from hf_clipdyn.bundled import recipe_names, recipe_path, study_path
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config
@@ -113,6 +113,13 @@ def test_the_page_names_the_kinds_that_compare_images_by_a_distance() -> None:
     assert len(by_all) == 5
     (rest,) = re.findall(r"three distances\. (.*?) The column", text)
     assert set(re.findall(r"`(.*?)`", rest)) == by_cosine - by_all
+
+
+def test_the_page_of_relations_counts_the_kinds_whose_trajectories_may_turn() -> None:
+    count = {7: "seven"}[len(relations()["turns"].reads)]
+    assert f"| `turns` | the main numbers of {count} kinds |" in page("docs/how-to/relate-revisions.md")
+    names = re.findall(r"^\| `(\w+)` \|", page_lines("docs/how-to/relate-revisions.md"), re.MULTILINE)
+    assert set(relations()) <= set(names)
 
 
 def test_the_commands_of_the_full_study_measure_the_benchmarks_of_its_file() -> None:

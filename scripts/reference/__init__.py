@@ -1,11 +1,11 @@
 """The pages of docs/ that are written from what the code declares."""
 
-from .api import api_pages
+from .api import api_pages, metric_pages
 from .commands import command_pages, evaluate_options
 from .data_sets import data_set_pages
 from .index import index_page
 from .kinds import kind_pages, relation_pages, suites_page
-from .metrics import metrics_page
+from .metrics import metric_module_pages
 from .models import models_page
 from .page import BELOW, NOTE, Page, TextFile
 from .tables import table_pages
@@ -17,13 +17,23 @@ def pages() -> list[Page | TextFile]:
     """Every written page and file."""
     commands, api = command_pages(), api_pages()
     data_sets, *files = data_set_pages()
+    modules, *each_module = metric_module_pages()
     others = [
         evaluate_options(),
         suites_page(),
         models_page(),
-        metrics_page(),
+        modules,
         data_sets,
         *table_pages(),
     ]
     below = [*kind_pages(), *relation_pages()]
-    return [index_page(commands, others, api), *commands, *others, *api, *below, *files]
+    return [
+        index_page(commands, others, api),
+        *commands,
+        *others,
+        *api,
+        *each_module,
+        *metric_pages(),
+        *below,
+        *files,
+    ]

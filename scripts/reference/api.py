@@ -1,4 +1,4 @@
-"""Pages of the Python API: mkdocstrings fills in the docstrings."""
+"""Pages of the Python API: the site puts the docstrings in the places of the comments (scripts/docs_site.py)."""
 
 import ast
 import inspect
@@ -12,7 +12,10 @@ import hf_clipdyn
 import hf_clipdyn.metrics
 from hf_clipdyn import errors
 
+from .explained import EXPLAINED, METRICS
 from .page import Page, line, table
+
+_HEAD = ("name", "what it does", "explained in")
 
 _PACKAGES = {
     "hf_clipdyn.data": "Load data sets, and ask for their metadata.",
@@ -26,22 +29,28 @@ _PACKAGES = {
 
 def api_pages() -> list[Page]:
     """The package's own names, those of its sub-packages, and those that plug-ins need."""
-    return [_python(), *_packages(), _extending(), _errors(), _metric_functions()]
+    return [_python(), *_packages(), _extending(), _errors(), _metrics()]
+
+
+def metric_pages() -> list[Page]:
+    """A page for each module of `hf_clipdyn.metrics`."""
+    return [_metric_module(name) for name in _metric_modules()]
 
 
 def _python() -> Page:
     text = """
-`import hf_clipdyn` loads no torch: a name is imported when it is first used. The site shows the docstrings below.
+`import hf_clipdyn` loads no torch: a name is imported when it is first used. The site shows the docstrings below;
+on GitHub, read them in the code.
 """
     names = [name for name in hf_clipdyn.__all__ if not name.startswith("__")]
     objects = {name: getattr(hf_clipdyn, name) for name in names}
-    rows = [(f"`{name}`", _summary(one)) for name, one in objects.items()]
+    rows = [(f"`{name}`", _summary(one), _explained(name, "..")) for name, one in objects.items()]
     places = [f"{one.__module__}.{name}" for name, one in objects.items()]
     return Page(
         "reference/python.md",
         "hf_clipdyn",
         "The names that `import hf_clipdyn` offers.",
-        [text, table(("name", "what it does"), rows), *map(_docstring, places)],
+        [text, table(_HEAD, rows), *map(_docstring, places)],
     )
 
 
@@ -84,30 +93,50 @@ def _errors() -> Page:
     )
 
 
-def _metric_functions() -> Page:
-    names = []
-    for found in iter_modules(hf_clipdyn.metrics.__path__):
-        module = import_module(f"hf_clipdyn.metrics.{found.name}")
-        if not found.name.startswith("_"):
-            names += [
-                (module.__name__, one) for one in module.__all__ if _is_documented(getattr(module, one))
-            ]
-    return _api_page("hf_clipdyn.metrics", "The mathematics of every metric, in NumPy and SciPy.", names)
+def _metric_modules() -> list[str]:
+    found = iter_modules(hf_clipdyn.metrics.__path__)
+    return [one.name for one in found if not one.name.startswith("_")]
+
+
+def _metrics() -> Page:
+    """The modules, with links to their pages."""
+    rows = []
+    for name in _metric_modules():
+        module = import_module(f"hf_clipdyn.metrics.{name}")
+        page = METRICS[name]
+        rows.append((f"[`{name}`](metrics/{name}.md)", _summary(module), f"[page](../../{page})"))
+    summary = "The mathematics of every metric, in NumPy and SciPy."
+    text = "One metric is one module. Functions take arrays and return plain numbers."
+    listed = table(("module", "question", "explained in"), rows)
+    return Page("reference/python/metrics.md", "hf_clipdyn.metrics", summary, [summary, text, listed])
+
+
+def _metric_module(name: str) -> Page:
+    module = import_module(f"hf_clipdyn.metrics.{name}")
+    names = [(module.__name__, one) for one in module.__all__ if _is_documented(getattr(module, one))]
+    note = f"[The explanation](../../../{METRICS[name]}) says what it means."
+    return _api_page(f"metrics/{name}", _summary(module), names, note, title=module.__name__)
 
 
 def _api_page(
     name: str, summary: str, names: Sequence[tuple[str, str]], note: str = "", title: str = ""
 ) -> Page:
     rows: dict[
-        str, tuple[str, str]
+        str, tuple[str, ...]
     ] = {}  # by the place of the definition: other modules may offer the name too
     for module, one in names:
         value = getattr(import_module(module), one)
         meaning = _summary(value) if _is_documented(value) else _constant_summary(module, one)
-        rows.setdefault(f"{getattr(value, '__module__', module)}.{one}", (f"`{one}`", meaning))
-    listed = table(("name", "what it does"), rows.values()) if rows else ""
+        place = f"{getattr(value, '__module__', module)}.{one}"
+        rows.setdefault(place, (f"`{one}`", meaning, _explained(one, "../..")))
+    listed = table(_HEAD, rows.values()) if rows else ""
     parts = [summary, note, listed, *map(_docstring, rows)]
     return Page(f"reference/python/{name.rpartition('.')[2]}.md", title or name, summary, parts)
+
+
+def _explained(name: str, up: str) -> str:
+    """A link to the page that explains a name; ``up`` leads to docs/."""
+    return f"[page]({up}/{EXPLAINED[name]})" if name in EXPLAINED else ""
 
 
 def _is_documented(value: Any) -> bool:
@@ -135,5 +164,5 @@ def _constant_summary(module: str, name: str) -> str:
 
 
 def _docstring(place: str) -> str:
-    """What mkdocstrings replaces by the docstring."""
-    return f"::: {place}"
+    """What the site replaces by the docstring; GitHub does not show it."""
+    return f"<!-- docstring: {place} -->"

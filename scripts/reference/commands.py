@@ -1,6 +1,10 @@
 """Pages of the commands, and of the options of `clipdyn evaluate`."""
 
 from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import yaml
 
 from hf_clipdyn.cli import COMMANDS
 from hf_clipdyn.evaluation.options import flags
@@ -14,20 +18,25 @@ _NOTES = {
     "train": "A switch needs no value: `--push_to_hub`. To turn off a switch of a recipe, give it `false`: "
     "`--push_to_hub false`.",
 }
+_EXAMPLES = Path(__file__).parent / "examples.yaml"
 
 
 def command_pages() -> list[Page]:
     """A page for each command."""
-    return [_command(name) for name in sorted(COMMANDS)]
+    examples = yaml.safe_load(_EXAMPLES.read_text(encoding="utf-8"))
+    if examples.keys() != COMMANDS.keys():
+        wrong = ", ".join(sorted(examples.keys() ^ COMMANDS.keys()))
+        raise ValueError(f"{_EXAMPLES.name} needs one example for each command and no other: {wrong}")
+    return [_command(name, **examples[name]) for name in sorted(COMMANDS)]
 
 
-def _command(name: str) -> Page:
+def _command(name: str, **example: str) -> Page:
     command = COMMANDS[name].line()
     listed = command.own if name == "evaluate" else command.flags.values()
     arguments = [flag.usage for flag in command.flags.values() if not flag.is_option]
     needed = [flag.usage.partition(",")[0] for flag in listed if flag.is_option and flag.is_required]
     summary, _, details = command.summary.partition("\n\n")
-    rows = [_flag_row(flag) for flag in listed]
+    form = ["clipdyn", name, *arguments, *needed, *(["[OPTIONS]"] if listed else [])]
     return Page(
         f"reference/commands/{name}.md",
         f"clipdyn {name}",
@@ -35,11 +44,29 @@ def _command(name: str) -> Page:
         [
             line(summary),
             *(line(one) for one in details.split("\n\n")),
-            f"```text\n{' '.join(['clipdyn', name, *arguments, *needed, *(['[OPTIONS]'] if rows else [])])}\n```",
-            table(("option", "meaning", "default"), rows) if rows else "The command has no options.",
+            f"```text\n{' '.join(form)}\n```",
             _NOTES.get(name, ""),
+            "## Example",
+            *_example(**example),
+            "## Options",
+            *(_by_group(list(listed)) if listed else ["The command has no options."]),
         ],
     )
+
+
+def _example(command: str, output: str = "", not_run: str = "") -> list[str]:
+    note = f" no-run: {not_run}" if not_run else ""
+    printed = f"It prints:\n\n```text\n{output.rstrip()}\n```" if output else ""
+    return [f"```bash{note}\n{command}\n```", printed]
+
+
+def _by_group(listed: Sequence[Flag]) -> list[str]:
+    """A table of the options of each group, in the order of the help; first of those in no group."""
+    parts = []
+    ordered = sorted(listed, key=lambda one: one.group != "Options")
+    for name, group in groupby(ordered, lambda one: one.group):
+        parts += [f"### {name}" if name != "Options" else "", flag_table(list(group))]
+    return parts
 
 
 def evaluate_options() -> Page:
@@ -63,7 +90,7 @@ underscores: `batch_size`. The arguments of `evaluate_revisions` have the same n
 
 
 def flag_table(listed: Sequence[Flag]) -> str:
-    """A table of options of `clipdyn evaluate`."""
+    """A table of options."""
     return table(("option", "meaning", "default"), [_flag_row(one) for one in listed])
 
 

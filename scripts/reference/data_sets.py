@@ -10,8 +10,9 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder
 from hf_clipdyn.data.registry import builder_class, dataset_names
 
-from .kinds import fitting, kind_path
+from .kinds import fitting
 from .page import Page, TextFile, bullets, table
+from .places import kind_path
 
 _MOST_CONFIGS = 20
 _CITATIONS = "data-sets.bib"

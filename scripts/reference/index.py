@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from hf_clipdyn.benchmarks.registry import relations
 
-from .kinds import anchor, kind_path, kind_summary, measured, relation_path
+from .kinds import kind_summary, measured
 from .page import Page, line, table
+from .places import anchor, kind_path, relation_path
 
 _BY_HAND = (
     ("[Glossary](glossary.md)", "The words of the field and of this project."),

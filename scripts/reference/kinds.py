@@ -20,10 +20,9 @@ from hf_clipdyn.evaluation.options import flags
 from hf_clipdyn.results.terms import Axis, KindTerms, Term
 
 from .commands import flag_table
+from .explained import functions
 from .page import Page, bullets, line, section, table
-
-# Kinds and relations that another one's page explains.
-_SHARED_PAGES = {"distortion": "quality", "barriers": "weights"}
+from .places import SHARED_PAGES, kind_path, relation_path
 
 
 def kind_pages() -> list[Page]:
@@ -33,7 +32,7 @@ def kind_pages() -> list[Page]:
 
 def relation_pages() -> list[Page]:
     """The ends of the pages of the relations: what these declare."""
-    ordered = sorted(relations().items(), key=lambda one: one[0] in _SHARED_PAGES)
+    ordered = sorted(relations().items(), key=lambda one: one[0] in SHARED_PAGES)
     return _by_page((relation_path(name), _relation_parts(name, one)) for name, one in ordered)
 
 
@@ -51,7 +50,10 @@ def _by_page(written: Iterable[tuple[str, list[str]]]) -> list[Page]:
     found: dict[str, list[str]] = {}
     for path, parts in written:
         found.setdefault(path, []).extend(parts)
-    return [Page(path, "", "", parts, is_begun=True) for path, parts in found.items()]
+    return [
+        Page(path, "", "", [*parts, *section("## Functions", functions(path))], is_begun=True)
+        for path, parts in found.items()
+    ]
 
 
 def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
@@ -59,7 +61,7 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
     details = inspect.cleandoc(kind.__doc__ or "").replace("``", "`").partition("\n\n")[2]
     own = [one for one in flags() if one.kind == kind.name]
     return [
-        f"## {_heading(kind.name)}",
+        f"## Reference of `{kind.name}`",
         kind_summary(kind),
         bullets(_kind_facts(kind)),
         _metrics(terms),
@@ -82,22 +84,13 @@ def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
         f"Version: scoring {relation.score_version}.",
     ]
     return [
-        f"## {_heading(name)}",
+        f"## Reference of `{name}`",
         summary,
         details,
         bullets(facts),
         _metrics(relation.terms),
         _references(relation.terms),
     ]
-
-
-def _heading(name: str) -> str:
-    return f"Reference of `{name}`"
-
-
-def anchor(name: str) -> str:
-    """Of what a kind or a relation declares, on its page."""
-    return f"reference-of-{name}"
 
 
 def _trials(details: str) -> list[str]:
@@ -203,17 +196,3 @@ def _benchmark_link(benchmark: str) -> str:
 
 def _relation_link(relation: str) -> str:
     return f"[`{relation}`](../{relation_path(relation)})"
-
-
-def kind_path(kind: str) -> str:
-    """The page of a kind, below docs/."""
-    return f"explanation/benchmarks/{_file(kind)}"
-
-
-def relation_path(relation: str) -> str:
-    """The page of a relation, below docs/."""
-    return f"explanation/dynamics/{_file(relation)}"
-
-
-def _file(name: str) -> str:
-    return f"{_SHARED_PAGES.get(name, name).replace('_', '-')}.md"

@@ -9,8 +9,9 @@ from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.registry import relations
 from hf_clipdyn.benchmarks.relation import WEIGHTS
 
-from .kinds import kind_path, measured
+from .kinds import measured
 from .page import Page, bullets, table
+from .places import kind_path
 
 _MODELS: Mapping[str, tuple[bool, Any]] = {
     "image and text": (True, ViTConfig()),

@@ -50,7 +50,7 @@ class Quality(DistanceKind[QualitySettings]):
 
     The condition of a number is the data set's own name for a distortion; it is empty for all distortions together. The
     projection and the baselines have SRCC, KRCC and PLCC, raw and after a logistic fit with four parameters, pooled
-    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to humans). The baselines
+    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to people). The baselines
     are PSNR and SSIM, computed twice: ``pixels`` compares the pixels that the model sees, ``full_resolution`` compares
     the pixels of the files. If the data set numbers the levels of its distortions, the level is a third baseline, for
     the alignment only. With ``tiles``, every distance is the mean over the tiles.

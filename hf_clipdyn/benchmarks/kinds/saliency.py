@@ -84,7 +84,7 @@ class Saliency(Kind[SaliencySettings]):
     depend on the revision: the baselines ``centre_gaussian`` (its width is a quarter of each side), ``centre_bias``
     (the fixations on all other images) and ``pixels`` (gradient energy of the model's input), and ``human`` (the other
     observers predict the one left out, averaged over observers). CC, SIM and KL depend on the number of fixations.
-    Therefore the subset ``left_out_observer`` compares model, baselines and humans with the same single observer of
+    Therefore the subset ``left_out_observer`` compares model, baselines and people with the same single observer of
     each image.
 
     Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column

@@ -1,0 +1,103 @@
+"""Which page explains a public name of the package. That page links back: tests/test_pages.py."""
+
+from .places import kind_path, relation_path
+
+__all__ = ["EXPLAINED", "METRICS", "functions"]
+
+_HOW_TO = {
+    "add-a-callback": ("Callback",),
+    "add-a-data-set": ("DataBuilder", "DatasetMetadata"),
+    "add-a-kind": ("Benchmark", "Kind", "KindSettings", "KindTerms", "Term"),
+    "add-a-loss": ("Loss",),
+    "ask-for-the-samples": ("Samples", "samples_between", "times_seen"),
+    "evaluate-a-published-model": ("evaluate_model", "evaluate_revisions", "write_report"),
+    "load-a-data-set": ("SubsetWarning", "dataset_metadata", "dataset_names", "load_dataset"),
+    "publish": ("Revision", "list_revisions"),
+    "publish-from-a-trainer": (
+        "EvaluateRevisions",
+        "PublishRevisions",
+        "Publisher",
+        "RevisionRecord",
+        "Summary",
+        "snapshot",
+    ),
+    "push-results": (
+        "push_cards",
+        "push_evaluations",
+        "push_space",
+        "write_cards",
+        "write_evaluations",
+        "write_space",
+    ),
+    "read-the-table": (
+        "compare_revisions",
+        "headline",
+        "load_results",
+        "plot",
+        "print_results",
+        "read_study",
+        "summarize",
+    ),
+    "repair": ("resume_publishing",),
+    "run-a-study": ("run_study",),
+    "train": (
+        "DryRun",
+        "TrainingConfig",
+        "TrainingSummary",
+        "delete_run",
+        "dry_run",
+        "output_folder",
+        "repository",
+        "train",
+    ),
+    "use-a-cluster": ("Job", "Missing", "SCHEDULERS", "Scheduler", "Work", "run_in_turn", "submit"),
+    "use-a-metric": ("load_metric", "metric_path"),
+}
+EXPLAINED = {name: f"how-to/{page}.md" for page, names in _HOW_TO.items() for name in names} | {
+    "epoch_name": "reference/revision-names.md",
+    "plot_dissimilarities": kind_path("representation"),
+    "step_name": "reference/revision-names.md",
+    "verdicts": "explanation/claims.md",
+}
+"""Page below docs/ by the name of a function or a class."""
+
+_OF_KINDS = {
+    "classification": ("observer_agreement",),
+    "geometry": ("contrastive_geometry",),
+    "jnd": ("jnd_map",),
+    "label_distribution": ("label_distribution",),
+    "noise": ("noise_robustness",),
+    "odd_one_out": ("odd_one_out",),
+    "psychophysics": ("psychophysics",),
+    "quality": ("iqa_correlation", "logistic_fit", "weighted_correlation"),
+    "representation": ("representational_similarity",),
+    "retrieval": ("recall_at_k",),
+    "saliency": ("fixation_maps", "saliency", "saliency_map_scores"),
+    "shape_bias": ("cue_preference", "shape_bias", "shape_decisions"),
+    "similarity": ("two_afc",),
+    "simplicity": ("explained_information",),
+    "zero_shot": ("zero_shot_accuracy",),
+}
+_OF_RELATIONS = {
+    "critical_bands": ("critical_bands",),
+    "error_consistency": ("error_consistency",),
+    "learning_order": ("learning_order",),
+    "representation": ("mutual_knn", "representation"),
+    "turns": ("phases",),
+    "weights": ("weight_path",),
+}
+METRICS = (
+    {module: kind_path(kind) for kind, modules in _OF_KINDS.items() for module in modules}
+    | {module: relation_path(name) for name, modules in _OF_RELATIONS.items() for module in modules}
+    | dict.fromkeys(("bootstrap", "estimate", "shared_images"), "explanation/intervals.md")
+)
+"""Page below docs/ by the name of a module of `hf_clipdyn.metrics`."""
+
+
+def functions(page: str) -> str:
+    """Links from a page two folders below docs/ to the modules of metrics that it explains."""
+    return ", ".join(
+        f"[`hf_clipdyn.metrics.{module}`](../../reference/python/metrics/{module}.md)"
+        for module, explained in METRICS.items()
+        if explained == page
+    )
