@@ -143,6 +143,17 @@ def test_the_recipes_that_status_calls_never_run_are_those_whose_cost_was_not_me
     assert sorted(re.findall(r"`(.*?)`", said)) == sorted(unmeasured)
 
 
+def test_status_counts_the_runs_of_the_committed_tables() -> None:
+    def runs(table: str) -> pd.DataFrame:
+        path = CHECKOUT / "model_cards" / table
+        return pd.read_parquet(path, columns=["repo_id", "arm"]).drop_duplicates()
+
+    study, repeated = runs("study/results.parquet"), runs("study/repeated.parquet")
+    main = int((study["arm"] == "").sum())
+    assert f"| {main} runs, {len(study) - main} of its arms, and the {len(repeated)} once more |" in STATUS
+    assert f"on photographs | {len(runs('real-study/results.parquet'))} runs |" in STATUS
+
+
 def test_what_was_never_tried_is_said_on_the_page_of_status_alone() -> None:
     words = re.compile(
         r"never tried|not been tried|have run (?:neither|none)|have not tested|nothing was tested", re.I
