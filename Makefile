@@ -8,7 +8,7 @@ LOWEST ?= .venv-lowest
 
 REAL := $(VENV)/.real
 
-.PHONY: help demo study test test-slow test-lowest trials docs lint format bench clean
+.PHONY: help demo gallery study test test-slow test-lowest trials docs lint format bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +32,9 @@ $(REAL): $(DEVELOPED) # the weights of a real classifier, which slow tests and t
 
 demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (one to three minutes of installation, then five and a half)
 	$(BIN)/clipdyn demo
+
+gallery: $(DEVELOPED) ## draw the pictures of docs/gallery.md and README from runs/demo, after `make demo`
+	$(BIN)/python scripts/draw_gallery.py docs/images/gallery
 
 study: $(INSTALLED) ## train, measure and judge all scales and seeds of the embedded study
 	$(BIN)/clipdyn study

@@ -130,7 +130,7 @@ VOCABULARY = Vocabulary(
         ),
     },
     datasets={
-        "procedural": DatasetTerms(title="Procedural world", synthetic=True),
+        "procedural": DatasetTerms(title="Embedded world", synthetic=True),
         "cue_conflict": DatasetTerms(title="Cue conflict", human_reference={"shape_bias": 0.9587}),
         "cifar10": DatasetTerms(title="CIFAR-10"),
     },

@@ -28,7 +28,7 @@ def test_it_closes_with_the_page_a_way_to_load_and_a_finding(demo: QuickDemo) ->
     assert page == "Page:  runs/demo/report/index.html"
     assert (demo.folder / "report" / "index.html").stat().st_size > 10_000
     assert load.startswith("Load:  CLIPModel.from_pretrained(")
-    assert found.startswith("Found: Shape bias on the synthetic world")
+    assert found.startswith("Found: Shape bias on the embedded world (synthetic)")
 
 
 def test_the_line_that_says_how_to_load_works_as_it_stands(demo: QuickDemo) -> None:

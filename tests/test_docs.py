@@ -188,3 +188,12 @@ def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(demo
     (card,) = report.glob("card-*.md")
     for page in (report / "index.html", card):
         assert "isplacement by brightness" in page.read_text(encoding="utf-8")
+
+
+def test_a_card_of_the_demo_loads_an_epoch_as_it_prints(demo: Any) -> None:
+    (card,) = (demo.folder / "report").glob("card-*.md")
+    block = re.findall(r"^```python\n(.*?)^```$", card.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    done = demo.run(
+        [sys.executable, "-c", f"{''.join(block)}\nprint(type(model).__name__, type(processor).__name__)"]
+    )
+    assert done.stdout.split() == ["CLIPModel", "CLIPProcessor"], done.stderr

@@ -147,7 +147,10 @@ def test_recipe_and_pages_quote_the_card_of_the_demo() -> None:
         title: {name: row.split(" | ")[at] for name, row in rows}
         for at, title in enumerate(titles.split(" | "))
     }
-    bias, accuracy = columns["shape bias, synthetic world"], columns["zero-shot accuracy, synthetic world"]
+    bias, accuracy = (
+        columns["shape bias, embedded world (synthetic)"],
+        columns["zero-shot accuracy, embedded world (synthetic)"],
+    )
     head = recipe_path("demo").read_text(encoding="utf-8").replace("\n#", "")
     assert f"Shape bias {bias['epoch-002']} at epoch 2 and {bias['epoch-010']} at the end" in head
     assert f"zero-shot accuracy {accuracy['epoch-010']} (" in head

@@ -143,7 +143,7 @@ class ShapeBiasSettings(KindSettings):
         "Names of at least two classes, for a model that knows only these. Decisions are among these, and only the "
         "images whose shape and texture are both among them are asked about. Default: all classes.",
     )
-    grey: bool = option(False, "Ask about each image in grey, too.")
+    grey: bool = option(False, "Ask about each image in grey, too.", flag="gray")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,8 +25,8 @@ __all__ = ["Demo", "Evaluate", "Report", "Study", "Train"]
 class Demo(Command, group="Main path"):
     """Run a small study without downloads.
 
-    It trains on the embedded synthetic world, publishes every epoch, evaluates and reports. A second call continues
-    where the first one stopped.
+    It trains on the embedded world, whose images are synthetic, publishes every epoch, evaluates and reports. A
+    second call continues where the first one stopped.
     """
 
     output_dir: Path | None = option(None, "Folder of the run. Default: runs/demo, or runs/quick.")

@@ -51,6 +51,7 @@ from hf_clipdyn.report.page import write_report
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.tables import Table, overview_tables, provenance_table
 from hf_clipdyn.report.words import find, limits, tested_sentences
+from hf_clipdyn.revisions.listing import local_store
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["PushedCard", "card_name", "merge_card", "push_cards", "push_space", "write_cards", "write_space"]
@@ -96,6 +97,7 @@ def _card(own: Study, run: str, results_dataset: str | None) -> str:
         section=_card_section(own, run),
         repo_id=repo_id,
         on_hub=on_hub,
+        store=local_store(repo_id, own.results.tables),
         revisions=revisions,
         model_class=model_class,
         processor_class=processor_class,

@@ -149,7 +149,7 @@ def print_results(
         >>> print_results(study, benchmark="zero_shot/procedural")  # doctest: +ELLIPSIS +NORMALIZE_WHITESPACE
             metric              course  first   last  interval ...
         local/demo
-          Zero-shot classification: synthetic world (zero_shot/procedural)
+          Zero-shot classification: embedded world (synthetic) (zero_shot/procedural)
             zero-shot accuracy ...
     """
     stream, encoding = sys.stdout, getattr(sys.stdout, "encoding", None) or "ascii"

@@ -119,7 +119,7 @@ def headline(study: Study) -> str:
     Examples:
         >>> from hf_clipdyn.report import headline, read_study
         >>> print(headline(read_study("runs/demo/results.parquet")))  # doctest: +ELLIPSIS
-        Shape bias on the synthetic world: ...
+        Shape bias on the embedded world (synthetic): ...
     """
     judged = [verdict for verdict in study.verdicts if verdict.verdict not in NO_VERDICT and verdict.evidence]
     if judged:
@@ -271,7 +271,7 @@ def alternative_words(panel: Panel) -> str:
 
 
 def _question(number: Trajectory, study: Study) -> str:
-    """What was measured on which data: ``Shape bias on the synthetic world``.
+    """What was measured on which data: ``Shape bias on the embedded world (synthetic)``.
 
     A probe other than the projection is named, and whatever sets the number apart from others of its run.
     """

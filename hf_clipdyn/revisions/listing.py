@@ -41,6 +41,7 @@ __all__ = [
     "Revision",
     "WithProcessor",
     "list_revisions",
+    "local_store",
     "open_measured",
     "open_series",
     "render",
@@ -211,6 +212,15 @@ def open_measured(
         if run is not None and run.repo_id == repo_id:
             return open_series(folder, token=token)
     return open_series(repo_id, store, token)
+
+
+def local_store(repo_id: str, tables: Sequence[Path]) -> Path | None:
+    """The store of a run beside a table of results; None if there is none, or if the run is on the Hub too."""
+    for folder in (table.parent for table in tables):
+        run = Journal.of_run(folder).run()
+        if run is not None and run.repo_id == repo_id and run.store is not None and not run.push_to_hub:
+            return folder / run.store
+    return None
 
 
 def list_revisions(repo_id: Name, store: Name | None = None, token: str | None = None) -> list[Revision]:

@@ -144,12 +144,9 @@ class Trajectory(NumberKey):
 
     @property
     def dataset_title(self) -> str:
-        """The data set; there is usually one synthetic world, and it needs no further name."""
-        terms = self.dataset_terms
-        if not terms.synthetic:
-            return terms.title
-        several = sum(other.synthetic for other in self.vocabulary.datasets.values()) > 1
-        return f"synthetic world ({terms.title})" if several else "synthetic world"
+        """The data set; every chart of synthetic images says so: ``embedded world (synthetic)``."""
+        title = self.dataset_terms.title
+        return f"{title[:1].lower()}{title[1:]} (synthetic)" if self.dataset_terms.synthetic else title
 
     @property
     def benchmark_title(self) -> str:

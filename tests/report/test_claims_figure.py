@@ -68,7 +68,7 @@ def test_each_endpoint_is_one_panel_with_the_contrasts_of_all_its_claims(planned
         ],
     )
     bias, drop = plan_claims(study)
-    assert bias.title == "shape bias\nsynthetic world"
+    assert bias.title == "shape bias\nembedded world (synthetic)"
     assert [(verdict.claim.number, len(parts)) for verdict, parts in bias.contrasts] == [(1, 2)]
     assert [verdict.claim.number for verdict, _ in drop.contrasts] == [5, 7]
 

@@ -178,7 +178,7 @@ def test_each_world_starts_a_row_of_the_overview(study, read):
     figure = _overview(read(rows), columns=3)
     titles = [cell.get_title(loc="left") if cell.get_visible() else "" for cell in figure.axes]
     assert titles[0] == "shape bias\nCue conflict"
-    assert titles[6] == "shape bias\nsynthetic world"
+    assert titles[6] == "shape bias\nembedded world (synthetic)"
 
 
 def test_the_same_table_gives_the_same_svg(study, draw):

@@ -151,9 +151,9 @@ def trials(right):
 def test_the_figure_has_a_map_for_each_benchmark(study, name):
     titles = [title for cell in figure_of(study, name).axes if (title := cell.get_title(loc="left"))]
     assert [title.split(", ")[-1] for title in titles] == [
-        "Sensitivity to noise\nsynthetic world",
-        "Texture-shape bias\nsynthetic world",
-        "Zero-shot classification\nsynthetic world",
+        "Sensitivity to noise\nembedded world (synthetic)",
+        "Texture-shape bias\nembedded world (synthetic)",
+        "Zero-shot classification\nembedded world (synthetic)",
     ]
 
 
@@ -266,7 +266,7 @@ def test_questions_on_learning_are_a_section_of_tabs_that_is_absent_without_them
     ]
     assert not set(tabs) & set(page.locator("#benchmarks [role=tab]").all_inner_texts())
     page.locator("#learning [role=tab]").nth(1).click()
-    page.get_by_label("Asked of").select_option(label="Zero-shot classification: synthetic world")
+    page.get_by_label("Asked of").select_option(label="Zero-shot classification: embedded world (synthetic)")
     page.locator("#learning-order-zero-shot-procedural:visible").wait_for()
     assert page.locator("#learning [role=tabpanel]:visible").count() == 1
     assert page.locator("#benchmarks [role=tabpanel]:visible").count() == 1

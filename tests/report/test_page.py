@@ -110,7 +110,7 @@ def test_the_page_names_its_caveats(page):
     for caveat in (
         "synthetic images",
         "No human judged these images",
-        "Texture-shape bias: synthetic world",
+        "Texture-shape bias: embedded world (synthetic)",
         "not interpretable",
         "95 % intervals over the items",
         "neither the variation between seeds nor that between checkpoints",

@@ -110,7 +110,7 @@ def test_a_planned_panel_has_its_points_levels_and_axis(read, study):
     drop, curves = map(panel_data, plan_benchmarks(planned.charts, planned.runs)["noise/procedural"])
     assert (drop["title"], drop["place"]) == (
         "accuracy drop, chance-corrected, Gaussian noise, sigma 0.2",
-        "synthetic world",
+        "embedded world (synthetic)",
     )
     assert (drop["axis"], drop["courses"][0]["run"], drop["courses"][0]["label"]) == (None, "me/fixture", "")
     assert drop["levels"] == [{"title": "no loss", "v": 0.0, "role": "neutral"}]

@@ -185,7 +185,9 @@ def test_the_overview_shows_the_condition_and_the_level_of_the_term(study, read)
     (panels,) = read(study()).overview
     (drop,) = [panel for panel in panels if panel.lines[0].trajectory.kind == "noise"]
     assert drop.lines[0].trajectory.level == 0.2
-    assert drop.title == "accuracy drop, chance-corrected\nsynthetic world, Gaussian noise, sigma 0.2"
+    assert (
+        drop.title == "accuracy drop, chance-corrected\nembedded world (synthetic), Gaussian noise, sigma 0.2"
+    )
 
 
 def test_of_metrics_of_one_rank_the_overview_shows_the_first_with_a_number(read):
@@ -327,9 +329,9 @@ def test_the_main_metrics_are_those_of_the_overview_and_what_they_rest_on():
 def test_a_benchmark_shows_its_main_metrics_on_the_number_of_the_overview_and_over_their_levels(study, read):
     panels = _planned(read(study()))
     assert _titles(panels["shape_bias/procedural"]) == [
-        "shape bias, synthetic world",
-        "text-free shape preference, synthetic world",
-        "cue accuracy, synthetic world",
+        "shape bias, embedded world (synthetic)",
+        "text-free shape preference, embedded world (synthetic)",
+        "cue accuracy, embedded world (synthetic)",
     ]
     drop, curves = panels["noise/procedural"]
     assert drop.lines[0].trajectory.level == 0.2

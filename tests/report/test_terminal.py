@@ -68,7 +68,7 @@ def test_each_run_and_benchmark_has_a_line_for_each_main_metric(study, read):
     lines = _texts(read(study()))
     assert lines[0].split() == ["metric", "course", "first", "last", "interval", "n"]
     assert lines[1] == "me/fixture"
-    start = lines.index("  Texture-shape bias: synthetic world (shape_bias/procedural)")
+    start = lines.index("  Texture-shape bias: embedded world (synthetic) (shape_bias/procedural)")
     assert lines[start + 1].split("  ")[2] == "shape bias"
     assert re.search(r"·▁▁▄▇█ +0\.300 +0\.840 +\[0\.800, 0\.880\] +1,000$", lines[start + 1])
     assert "no number" not in " ".join(lines)

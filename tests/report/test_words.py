@@ -26,7 +26,7 @@ def say(read):
 def test_ends_crossing_and_what_a_number_rests_on_are_given_with_their_intervals(study, say):
     first = say(study())[0]
     assert first == (
-        "Shape bias on the synthetic world: from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
+        "Shape bias on the embedded world (synthetic): from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
         "(n = 1,000) at epoch-005. Cue accuracy there: 0.850 [0.820, 0.880] (n = 1,000); null 0.272. "
         "It crosses 0.5 towards shape between epoch-002 and epoch-004 (two revisions in a row on each side). "
         "Not interpretable: epoch-000."
@@ -181,7 +181,7 @@ def test_many_runs_are_described_by_the_range_of_their_last_values(say):
 
 def test_proxies_are_called_proxies(study, say):
     (sentence,) = [sentence for sentence in say(study()) if "alignment" in sentence]
-    assert sentence.startswith("Low-level alignment (proxy), cosine on the synthetic world:")
+    assert sentence.startswith("Low-level alignment (proxy), cosine on the embedded world (synthetic):")
 
 
 def test_the_last_sentence_names_the_level_of_the_intervals_and_what_they_lack(study, say):
@@ -231,7 +231,7 @@ def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(cla
         "Drop falls (early - late): 0.020 [-0.040, 0.080] (5 runs), δ = 0.05."
     )
     assert sentences[2] == "Not testable here: claims 3 and 8 (No people judged)."
-    assert sentences[3].startswith("Shape bias on the synthetic world: from")
+    assert sentences[3].startswith("Shape bias on the embedded world (synthetic): from")
 
 
 def test_deviations_from_the_plan_follow_the_verdicts_once(claims_of):
@@ -257,7 +257,7 @@ def test_tables_without_a_benchmark_of_a_claim_get_no_verdict(write):
 def test_the_headline_is_a_verdict_that_is_evidence_else_a_description(claims_of):
     control = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1))])
     assert headline(control) == (
-        "Shape bias on the synthetic world: from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
+        "Shape bias on the embedded world (synthetic): from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
         "(n = 1,000) at epoch-005."
     )
     evident = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1)), made(one, 5, (0.2, 0.05))])

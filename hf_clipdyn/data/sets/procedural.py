@@ -110,7 +110,7 @@ class Procedural(DataBuilder):
 
     metadata = DatasetMetadata(
         kind="captions",
-        title="Embedded procedural world",
+        title="Embedded world",
         synthetic=True,
         caution="Its images are rendered so that texture is the easy cue and shape the reliable one. Part of a "
         "shift from texture to shape is built into them: it shows a mechanism and replicates no study.",

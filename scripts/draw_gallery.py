@@ -1,0 +1,181 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-clipdyn", "playwright"]
+#
+# [tool.uv]
+# find-links = ["."]  # the package is on no index: its wheel lies here
+# ///
+"""Draw the pictures of docs/gallery.md, and the first screen of README: parts of reports, made smaller.
+
+python scripts/draw_gallery.py docs/images/gallery [NAME …] [--demo runs/demo]
+
+`make gallery` calls it. The report of the demo is the one that `clipdyn demo` left; those of the committed tables are
+written into a temporary folder. What only a page has is photographed in Chromium.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from hf_clipdyn.report import write_report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CARDS = Path(__file__).resolve().parents[1] / "model_cards"
+FIGURE_DPI = 150  # half of what a report has
+PATIENCE = 120_000  # milliseconds, on a busy machine
+
+FIGURES = {
+    "demo": (
+        *("summary", "agreement", "cues", "gap", "items", "layers"),
+        *("shape-bias-procedural", "zero-shot-procedural", "noise-procedural", "psychophysics-procedural"),
+        *("distortion-procedural", "decodability-procedural", "geometry-procedural", "simplicity-procedural"),
+        *("cue-learning-shape-bias-procedural", "error-consistency-shape-bias-procedural"),
+        *("learning-order-zero-shot-procedural", "representation-geometry-procedural", "weights-procedural"),
+    ),
+    "study": ("arms", "claims"),
+    "classifier": (
+        *("shape-bias-cue-conflict", "classification-model-vs-human", "similarity-material-similarity"),
+        *("representation-objects92", "saliency-osie"),
+    ),
+    "flickr8k": ("retrieval-flickr8k",),
+}
+"""The figures of each report: the demo's, or that of a table of model_cards."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A photograph of a page.
+
+    Attributes:
+        report: as in `FIGURES`.
+        place: CSS selector of what is shown; empty for the first screen.
+        dark: in the dark palette.
+        width: pixels of the window.
+    """
+
+    report: str = "demo"
+    place: str = ""
+    dark: bool = False
+    width: int = 1200
+
+
+SCREENS = {
+    "first-screen": Screen(),
+    "first-screen-dark": Screen(dark=True),
+    "first-screen-narrow": Screen(width=400),
+    "stimuli": Screen(place="#stimuli"),
+    "confusion": Screen(place='[data-view="confusion"]'),
+    "categories": Screen(place='[data-view="categories"]'),
+    "psychometric": Screen(place='[data-view="psychometric"]'),
+    "models": Screen(report="classifier"),
+}
+OPEN_TABS = """async (place) => {
+  const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    if (document.querySelector(place)?.checkVisibility()) break;
+    tab.click();
+    await frame();
+  }
+  document.querySelector(place).scrollIntoView();
+}"""
+
+
+def reports(wanted: set[str], demo: Path, scratch: Path) -> dict[str, Path]:
+    """The folder of each report; those of committed tables are written."""
+    folders = {"demo": demo / "report"}
+    for name in sorted(wanted - {"demo"}):
+        folders[name] = scratch / name
+        write_report(CARDS / name / "results.parquet", folders[name], figure_formats=("png",))
+    return folders
+
+
+@contextmanager
+def chromium() -> "Iterator[Browser]":
+    """A browser."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+def photograph(browser: "Browser", report: Path, screen: Screen) -> Image.Image:
+    """What a reader sees of a report."""
+    context = browser.new_context(
+        viewport={"width": screen.width, "height": 860},
+        color_scheme="dark" if screen.dark else "light",
+        offline=True,
+    )
+    page: Page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto((report / "index.html").resolve().as_uri())
+    page.wait_for_function("() => performance.getEntriesByName('charts').length > 0")
+    if screen.place:
+        page.evaluate(OPEN_TABS, screen.place)
+    page.wait_for_timeout(3000)  # fonts and charts in sight
+    shown = page.locator(screen.place).first.screenshot() if screen.place else page.screenshot()
+    context.close()
+    return Image.open(BytesIO(shown))
+
+
+def smaller(image: Image.Image) -> Image.Image:
+    """A figure at `FIGURE_DPI`."""
+    scale = FIGURE_DPI / image.info["dpi"][0]
+    return image.convert("RGB").resize(
+        (round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS
+    )
+
+
+def save(image: Image.Image, path: Path) -> Path:
+    """Write a picture as WebP."""
+    image.convert("RGB").save(path, quality=80, method=6)
+    return path
+
+
+def draw(folder: Path, demo: Path, names: set[str]) -> Iterator[Path]:
+    """Write the pictures NAME.webp; all of them if none is named."""
+    figures = {
+        name: report
+        for report, of_report in FIGURES.items()
+        for name in of_report
+        if not names or name in names
+    }
+    screens = {name: screen for name, screen in SCREENS.items() if not names or name in names}
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted = {*figures.values(), *(screen.report for screen in screens.values())}
+        folders = reports(wanted, demo, Path(scratch))
+        for name, report in figures.items():
+            with Image.open(folders[report] / "figures" / f"{name}.png") as image:
+                yield save(smaller(image), folder / f"{name}.webp")
+        if screens:
+            with chromium() as browser:
+                for name, screen in screens.items():
+                    image = photograph(browser, folders[screen.report], screen)
+                    yield save(image, folder / f"{name}.webp")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="a figure, or one of the screens; default: all"
+    )
+    parser.add_argument("--demo", type=Path, default=Path("runs/demo"))
+    arguments = parser.parse_args()
+    for written in draw(arguments.folder, arguments.demo, set(arguments.names)):
+        print(written, f"{written.stat().st_size / 1000:.0f} kB")
