@@ -14,7 +14,7 @@ from .kinds import fitting
 from .page import Page, TextFile, bullets, table
 from .places import kind_path
 
-_MOST_CONFIGS = 20
+_MOST_CONFIGS = 8
 _CITATIONS = "data-sets.bib"
 
 
