@@ -115,7 +115,7 @@ def _metric_module(name: str) -> Page:
     module = import_module(f"hf_clipdyn.metrics.{name}")
     names = [(module.__name__, one) for one in module.__all__ if _is_documented(getattr(module, one))]
     note = f"[The explanation](../../../{METRICS[name]}) says what it means."
-    return _api_page(f"metrics/{name}", _summary(module), names, note, title=module.__name__)
+    return _api_page(f"metrics/{name}", _summary(module), names, note, title=f"metrics.{name}")
 
 
 def _api_page(

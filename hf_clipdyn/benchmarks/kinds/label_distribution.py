@@ -132,7 +132,7 @@ class LabelDistribution(LabelledKind[KindSettings]):
             Reference(role="chance", title="chance"),
             Reference(role="lower_bound", title="entropy of people"),
             Reference(role="baseline", name="label_and_class", title="mean answers of the class"),
-            Reference(role="baseline", name="label", title="label with probability .95", drawn=False),
+            Reference(role="baseline", name="label", title="label with probability 0.95", drawn=False),
             Reference(role="ceiling", name="half", title="half of the people"),
             Reference(
                 role="ceiling",

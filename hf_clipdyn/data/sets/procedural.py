@@ -86,7 +86,7 @@ def _cue(name: str, reliability: float, rng: np.random.Generator) -> str:
 
 
 class Procedural(DataBuilder):
-    """Eight classes of coloured objects, 40x40 pixels; synthetic, not human data."""
+    """Eight classes of coloured objects, 40 x 40 pixels; synthetic, not human data."""
 
     BUILDER_CONFIG_CLASS = ProceduralConfig
     BUILDER_CONFIGS = [  # noqa: RUF012  (the name that datasets reads)
