@@ -297,7 +297,7 @@ def _size_and_name(table: Path) -> tuple[float, Path]:
     """Small models come first on the page, and in its colours."""
     from hf_clipdyn.results.read import read_results
 
-    return read_results(table).rows["parameters"].fillna(0).max(), table
+    return read_results(table).cells["parameters"].fillna(0).max(), table
 
 
 def _check_apart(members: Sequence[Member], where: str) -> None:

@@ -78,7 +78,7 @@ def origin(table: Path, config: dict[str, Any]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "num_threads": config.get("num_threads"),
         "python": platform.python_version(),
-        "versions": json.loads(results.rows["versions"].iloc[0]),
+        "versions": json.loads(results.cells["versions"].iloc[0]),
         "runs": [
             {"run": one.run, "packages": list(one.packages), "began": one.began, "measured": one.measured}
             for one in results.origins
@@ -106,7 +106,7 @@ def kept_cells(table: Path) -> Iterator[tuple[str, str]]:
 
 def kept_influences(table: Path) -> Iterator[tuple[str, Influences]]:
     """The influences on the numbers in `INFLUENCES`, by the key of their cell."""
-    cells = read_results(table).rows.drop_duplicates("cell")
+    cells = read_results(table).cells
     metric, variant = NUMBER_KEY.index("metric"), NUMBER_KEY.index("variant")
     for row in cells.itertuples():
         revisions, metrics = INFLUENCES.get((row.kind, row.dataset), ((), ()))
