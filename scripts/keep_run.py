@@ -97,9 +97,8 @@ def processor() -> str:
 
 def kept_cells(table: Path) -> Iterator[tuple[str, str]]:
     """The key of each cell whose answers are kept, and its kind."""
-    rows = read_results(table).rows
-    cells = rows[rows["texts"] == "own"].drop_duplicates("cell")
-    for row in cells.itertuples():
+    cells = read_results(table).cells
+    for row in cells[cells["texts"] == "own"].itertuples():
         if row.revision in KEPT.get((row.kind, row.dataset), ()):
             yield str(row.cell), str(row.kind)
 
