@@ -15,7 +15,7 @@ _MOST_ROWS = 10**7
 _MOST_BYTES = 4 * 2**30
 _LONGEST_TEXT = 10**5
 _MANY_ROWS = 10_000  # below, threads cost more than they save
-_BATCH = 2**16  # rows of results: 16 MB
+_BATCH, _PART = 2**13, 2**15  # rows that are decoded at once, and that are given: 5 and 8 MB of results
 
 
 def schema_of(path: Path) -> pa.Schema:
@@ -70,7 +70,7 @@ def read_batches(path: Path, texts: Sequence[str] = ()) -> Iterator[pa.Table]:
         batches, n_rows = [], 0
         for batch in file.iter_batches(_BATCH, use_threads=file.metadata.num_rows > _MANY_ROWS):
             batches, n_rows = [*batches, batch], n_rows + len(batch)
-            if n_rows >= _BATCH:  # a batch ends where a row group ends, which may be small
+            if n_rows >= _PART:
                 yield pa.Table.from_batches(batches)
                 batches, n_rows = [], 0
         if batches:
