@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CARDS = Path(__file__).resolve().parents[1] / "model_cards"
 FIGURE_DPI = 150  # half of what a report has
+TALLEST = 1100  # pixels of what is photographed
 PATIENCE = 120_000  # milliseconds, on a busy machine
 
 FIGURES = {
@@ -90,12 +91,13 @@ OPEN_TABS = """async (place) => {
 }"""
 
 
-def reports(wanted: set[str], demo: Path, scratch: Path) -> dict[str, Path]:
-    """The folder of each report; those of committed tables are written."""
+def reports(wanted: dict[str, bool], demo: Path, scratch: Path) -> dict[str, Path]:
+    """The folder of each report; those of committed tables are written, with figures where ``wanted`` says so."""
     folders = {"demo": demo / "report"}
-    for name in sorted(wanted - {"demo"}):
+    for name in sorted(wanted.keys() - {"demo"}):
         folders[name] = scratch / name
-        write_report(CARDS / name / "results.parquet", folders[name], figure_formats=("png",))
+        table = CARDS / name / "results.parquet"
+        write_report(table, folders[name], figures=wanted[name], figure_formats=("png",))
     return folders
 
 
@@ -114,7 +116,7 @@ def chromium() -> "Iterator[Browser]":
 def photograph(browser: "Browser", report: Path, screen: Screen) -> Image.Image:
     """What a reader sees of a report."""
     context = browser.new_context(
-        viewport={"width": screen.width, "height": 860},
+        viewport={"width": screen.width, "height": 880},
         color_scheme="dark" if screen.dark else "light",
         offline=True,
     )
@@ -127,7 +129,8 @@ def photograph(browser: "Browser", report: Path, screen: Screen) -> Image.Image:
     page.wait_for_timeout(3000)  # fonts and charts in sight
     shown = page.locator(screen.place).first.screenshot() if screen.place else page.screenshot()
     context.close()
-    return Image.open(BytesIO(shown))
+    image = Image.open(BytesIO(shown))
+    return image.crop((0, 0, image.width, min(image.height, TALLEST)))
 
 
 def smaller(image: Image.Image) -> Image.Image:
@@ -155,7 +158,8 @@ def draw(folder: Path, demo: Path, names: set[str]) -> Iterator[Path]:
     screens = {name: screen for name, screen in SCREENS.items() if not names or name in names}
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        wanted = {*figures.values(), *(screen.report for screen in screens.values())}
+        wanted = dict.fromkeys((screen.report for screen in screens.values()), False)
+        wanted |= dict.fromkeys(figures.values(), True)
         folders = reports(wanted, demo, Path(scratch))
         for name, report in figures.items():
             with Image.open(folders[report] / "figures" / f"{name}.png") as image:

@@ -47,7 +47,7 @@ INFLUENCES = {
     ("shape_bias", "cue_conflict_64"): (_WINDOWS, ("shape_preference", "shape_bias", "shape_accuracy")),
     ("learning_order-label_distribution", "cifar10h"): (
         _EPOCHS,
-        ("order_of_people_within", "order_of_people_within_corrected"),
+        ("order_of_people_within", "order_of_people_within_corrected", "order_of_people_given_pixels"),
     ),
     ("representation-geometry", "tiny_photographs"): (_EPOCHS, ("lower_minus_upper",)),
 }

@@ -164,7 +164,9 @@ def test_recipe_and_pages_quote_the_card_of_the_demo() -> None:
     said = f"is {bias['epoch-001']} at epoch 1, {bias['epoch-004']} at epoch 4 and {bias['epoch-010']} at epoch 10"
     assert said in page("docs/explanation/world.md")
     first, last = (bias[name].split(" ")[0] for name in ("epoch-001", "epoch-010"))
-    assert f"from {first} at epoch 1 to {last} at epoch 10" in page("docs/explanation/benchmarks/shape-bias.md")
+    assert f"from {first} at epoch 1 to {last} at epoch 10" in page(
+        "docs/explanation/benchmarks/shape-bias.md"
+    )
     quoted = re.findall(
         r"^\| `(epoch-\d+)` \| (\S+) \| (\S+) to (\S+) \|$", page_lines("docs/tutorial/demo.md"), re.MULTILINE
     )

@@ -307,7 +307,7 @@ class FalseColour(Corruption):
 
 
 class PowerEqualisation(Degradation):
-    """Grey, and every image with the same amplitudes; only images of 224x224 pixels have it."""
+    """Grey, and every image with the same amplitudes; only images of 224 x 224 pixels have it."""
 
     name, within = "power_equalisation", ""
     term = Condition(title="power equalisation")

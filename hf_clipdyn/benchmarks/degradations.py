@@ -3,7 +3,7 @@
 Source: rgeirhos/generalisation-humans-DNNs @ 0b88343, CC BY 4.0. Grey values are float64 in [0, 1], shape (H, W),
 without any gamma; a result may lie outside, and `to_pixels` clips it. The published pictures are 224 pixels wide and
 high, and the sigmas of the filters are pixels of that frame: for other images they are scaled by the shorter side. On a
-picture of 224x224 pixels all results equal the published ones in every pixel, given the same random draws.
+picture of 224 x 224 pixels all results equal the published ones in every pixel, given the same random draws.
 """
 
 from functools import cache, lru_cache

@@ -181,8 +181,8 @@ class Relation(ABC):
         reads: names of the kinds whose trials it reads; `ANSWERED`, or `WEIGHTS`.
         pairs: sorts of pairs for `relate`.
         score_version: raise it if the same trials now give other numbers; they are then computed again.
-        between_arms: whether seeds are also related with the unequal seeds of the main arm and, in the main arm, with
-            those of every other arm.
+        between_arms: metrics that seeds also have with the unequal seeds of the main arm and, in the main arm, with
+            those of every other arm; without any, arms are not related.
         runs_models: whether it asks for `Seen.between`, which takes ``--weights``.
         symmetric: whether ``relate(a, b)`` equals ``relate(b, a)``, so that it is computed once for two seeds.
 
@@ -197,7 +197,7 @@ class Relation(ABC):
     reads: ClassVar[tuple[str, ...]]
     pairs: ClassVar[tuple[Pairs, ...]] = ()
     score_version: ClassVar[int] = 1
-    between_arms: ClassVar[bool] = False
+    between_arms: ClassVar[tuple[str, ...]] = ()
     runs_models: ClassVar[bool] = False
     symmetric: ClassVar[bool] = True
 

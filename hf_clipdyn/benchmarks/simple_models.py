@@ -3,12 +3,17 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.degradations import grey, to_pixels, with_amplitudes
+from hf_clipdyn.benchmarks.kept_tables import KeptTable
+from hf_clipdyn.benchmarks.linear_probe import LinearProbe, decide_unseen, probe_folds
+from hf_clipdyn.benchmarks.settings import Common
 
-__all__ = ["ALONE_TITLES", "SIMPLE_FEATURES", "SIMPLE_TITLES", "Alone"]
+__all__ = ["ALONE_TITLES", "SIMPLE_FEATURES", "SIMPLE_TITLES", "Alone", "simple_decisions"]
 
+_VERSION = 1  # to be raised if the same images give other decisions
 _MOST = 32  # pixels a side; larger images are averaged in blocks, since a linear model needs no more
 _BINS = 4  # of each channel of colour
 Images = NDArray[np.uint8]
@@ -58,6 +63,47 @@ SIMPLE_TITLES = {
     "colours": "linear model on the colour histogram",
 }
 ALONE_TITLES = {"amplitude_alone": "amplitudes alone", "phase_alone": "phases alone"}
+
+
+def simple_decisions(
+    name: str,
+    images: Images,
+    labels: NDArray[np.int64],
+    common: Common,
+    *,
+    key: str,
+    training: tuple[Images, NDArray[np.int64]] | None = None,
+) -> NDArray[np.int64]:
+    """The class that a linear model gives to each image, by a fit on other images; computed once and kept on disk.
+
+    Args:
+        name: what the model sees, of `SIMPLE_FEATURES`.
+        images: (n, H, W, 3).
+        labels: their classes, (n,).
+        common: the folder of the cache.
+        key: names images, labels and what is fitted on, such as `Kind.fingerprint`.
+        training: images and classes to fit on; None fits on the same images in five folds.
+
+    Returns:
+        Shape (n,); -1 for the only image of its class, where there are folds.
+
+    Raises:
+        DatasetError: they cannot be written.
+    """
+    items = list(range(len(labels)))
+    dtypes = {"item": "int64", "decision": "int64"}
+    kept = KeptTable(f"linear model on {name}", [_VERSION, key], dtypes, items, common)
+    table = kept.read()
+    if table is None:
+        features = SIMPLE_FEATURES[name]
+        rows = features(images)
+        if training is None:
+            codes = LinearProbe(rows, labels, probe_folds(labels)).decide(rows)
+        else:
+            codes = decide_unseen(features(training[0]), training[1], rows)
+        table = pd.DataFrame({"item": items, "decision": codes})
+        kept.write(table)
+    return table["decision"].to_numpy(np.int64)
 
 
 class Alone:

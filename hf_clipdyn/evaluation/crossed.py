@@ -15,6 +15,7 @@ from hf_clipdyn.benchmarks.relation import Seen
 from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import Term
 
 __all__ = ["FEWEST_SEEDS", "brief", "by_arm", "crossed", "mean_of_others", "named"]
 
@@ -124,14 +125,18 @@ def named(numbers: Iterable[Number], reference: str) -> list[Number]:
     return [replace(one, reference=one.reference or reference) for one in numbers]
 
 
-def brief(numbers: Iterable[Number], reference: str) -> list[Number]:
-    """Only the values with an error, named, without their influence: the mean over the others has it."""
+def brief(numbers: Iterable[Number], reference: str, terms: Mapping[str, Term]) -> list[Number]:
+    """Only the values with an error, named, without their influence: the mean over the others has it.
+
+    What mirrors another metric is left out: of a single pair it follows from that one.
+    """
     values = (one for one in numbers if one.role == "value" and one.influence is not None)
-    return [replace(one, reference=reference, influence=None) for one in values]
+    told = (one for one in values if not terms[one.metric].mirrors)
+    return [replace(one, reference=reference, influence=None) for one in told]
 
 
-def mean_of_others(each: Sequence[Sequence[Number]]) -> list[Number]:
-    """The mean of each number over several others, where it is defined."""
+def mean_of_others(each: Sequence[Sequence[Number]], reference: str) -> list[Number]:
+    """The mean of each number over several others, where it is defined, with their name."""
     by_key: dict[tuple[Any, ...], list[Number]] = defaultdict(list)
     for numbers in each:
         for one in numbers:
@@ -140,13 +145,14 @@ def mean_of_others(each: Sequence[Sequence[Number]]) -> list[Number]:
     made: dict[tuple[int, ...], Any] = {}  # two forms of kappa share their influences
     for alike in by_key.values():
         defined = [one for one in alike if not math.isnan(one.value)]
+        name = alike[0].reference or reference
         if not defined:
-            means.append(alike[0])
+            means.append(replace(alike[0], reference=name))
             continue
         given = tuple(id(one.influence) for one in defined)
         if given not in made:
             made[given] = _mean([one.influence for one in defined])
         value = float(np.mean([one.value for one in defined]))
         note = "" if len(defined) == len(each) else f"the mean of {len(defined)} of {len(each)}"
-        means.append(replace(defined[0], value=value, influence=made[given], note=note))
+        means.append(replace(defined[0], value=value, influence=made[given], note=note, reference=name))
     return means

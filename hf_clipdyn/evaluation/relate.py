@@ -308,7 +308,7 @@ class _Work:
 
     def _compares_arms(self, *arms: str) -> bool:
         """Two other arms meet in the main one, so that the pairs grow with the arms and not with their square."""
-        return self._relation.between_arms and "" in arms
+        return bool(self._relation.between_arms) and "" in arms
 
     def _over_seeds(self) -> Iterator[_Planned]:
         groups: dict[tuple[str | None, str], list[Sequence[Seen]]] = defaultdict(list)
@@ -350,17 +350,19 @@ class _Work:
         return named(self._relation.relate(a, b, self._common), reference)
 
     def _each(self, a: Seen, others: Mapping[str, Seen]) -> list[Number]:
-        return [one for name, b in others.items() for one in brief(self._related(a, b), name)]
+        return self._singly({name: self._related(a, b) for name, b in others.items()})
+
+    def _singly(self, each: Mapping[str, Sequence[Number]]) -> list[Number]:
+        return [one for name, of in each.items() for one in brief(of, name, self._relation.terms.terms)]
 
     def _people(self, a: Seen) -> list[Number]:
         people = a.people
         each = {one.person: list(self._relation.relate(a, one, self._common)) for one in people}
-        numbers = named(mean_of_others(list(each.values())), "people")
-        numbers += [one for name, of in each.items() for one in brief(of, name)]
+        numbers = mean_of_others(list(each.values()), "people") + self._singly(each)
         between = [self._related(one, other) for one, other in combinations(people, 2)]
         return numbers + [
-            replace(one, role="human", reference=OBSERVERS, probe="")
-            for one in mean_of_others(between)
+            replace(one, role="human", probe="")
+            for one in mean_of_others(between, OBSERVERS)
             if one.role == "value"
         ]
 
@@ -368,11 +370,15 @@ class _Work:
         by_arm: dict[str, dict[str, list[Number]]] = defaultdict(dict)
         for other in partners:
             by_arm[other.cell.arm][f"seed {other.cell.seed}"] = self._related(a, other)
-        own, numbers = a.cell.arm, []
+        own = by_arm.pop(a.cell.arm, {})
+        numbers = mean_of_others(list(own.values()), WITHIN_ARM)
         for arm, each in by_arm.items():
-            reference = WITHIN_ARM if arm == own else with_arm(arm)
-            numbers += named(mean_of_others(list(each.values())), reference)
-        return numbers + [one for name, of in by_arm[own].items() for one in brief(of, name)]
+            numbers += mean_of_others([self._between_arms(of) for of in each.values()], with_arm(arm))
+        return numbers + self._singly(own)
+
+    def _between_arms(self, numbers: Sequence[Number]) -> list[Number]:
+        metrics = self._relation.between_arms
+        return [one for one in numbers if one.role == "value" and one.metric in metrics]
 
     # --- errors and words --------------------------------------------------------------------------------
 

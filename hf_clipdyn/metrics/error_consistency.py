@@ -36,7 +36,6 @@ __all__ = [
     "observer_consistency",
     "observer_pairs",
     "pair_statistics",
-    "same_wrong_answer",
 ]
 
 _KAPPAS = ("kappa", "kappa_min", "kappa_max")
@@ -68,8 +67,9 @@ def error_consistency(
     Args:
         predictions: whether the first observer was correct on each image, shape (n,).
         references: the same for the second observer, on the same images in the same order.
-        decisions: what each observer answered, shape (2, n), for `same_wrong_answer`.
-        labels: the right answers, shape (n,); they belong to ``decisions``.
+        decisions: what each observer answered, shape (2, n), numbers or names: for the same wrong answer.
+        labels: the right answers, shape (n,); they belong to ``decisions``, and say the same as ``predictions`` and
+            ``references``.
         n_resamples, confidence_level, seed: see `bootstrap.Resampling`. Images are resampled, the observers stay.
 
     Returns:
@@ -77,13 +77,15 @@ def error_consistency(
           where both are right on all images or both wrong on all, since nothing is left to explain.
         - ``kappa_min``, ``kappa_max``: the range that the two accuracies allow.
         - ``kappa_unbiased``, ``kappa_over_max``, ``copy_probability``: see `kappa_forms`.
-        - with ``decisions`` those of `same_wrong_answer`, and ``same_wrong_answer_ci``.
+        - with ``decisions`` ``same_wrong_answer``, ``same_wrong_answer_chance``, ``n_wrong``: see `compare_observers`;
+          and ``same_wrong_answer_ci``.
         - ``observed``, ``expected`` in [0, 1]; ``n`` images.
         - ``kappa_ci``, ``observed_ci``, ``expected_ci``: [low, high]; ``causes``.
         The value does not change when the observers are swapped.
 
     Raises:
-        MetricError: different lengths, no rows, anything but True and False (or 1 and 0).
+        MetricError: different lengths, no rows, anything but True and False (or 1 and 0), decisions that are right
+            where an observer is said to be wrong.
 
     Examples:
         >>> from hf_clipdyn.metrics.error_consistency import error_consistency
@@ -120,16 +122,29 @@ def error_consistency(
     if decisions is not None or labels is not None:
         if decisions is None or labels is None:
             raise MetricError("decisions and labels belong together: give both or neither.")
-        errors = same_wrong_answer(first, second, decisions, labels)
-        causes |= errors.pop("causes")
-        result |= errors
+        result |= (errors := _of_wrong_answers((first, second), decisions, labels))
+        share, n_wrong = errors["same_wrong_answer"], errors["n_wrong"]
+        if not n_wrong:
+            names = ("same_wrong_answer", "same_wrong_answer_chance")
+            causes |= dict.fromkeys(names, "no image is wrong for both observers")
         if resampling:
-            share, n_wrong = errors["same_wrong_answer"], errors["n_wrong"]
-            level = resampling.confidence_level
-            result["same_wrong_answer_ci"] = (
-                wilson_interval(share, n_wrong, level) if n_wrong else [float("nan")] * 2
-            )
+            interval = wilson_interval(share, n_wrong, resampling.confidence_level) if n_wrong else None
+            result["same_wrong_answer_ci"] = interval or [float("nan")] * 2
     return result
+
+
+def _of_wrong_answers(
+    right: tuple[NDArray[np.bool_], NDArray[np.bool_]], decisions: ArrayLike, labels: ArrayLike
+) -> dict[str, Any]:
+    n = len(right[0])
+    as_code_table("decisions", decisions, 2, n), as_codes("labels", labels, n)
+    first, second = (Observer(one[None], np.asarray(labels)[None]) for one in np.asarray(decisions))
+    for name, given, observer in zip(("predictions", "references"), right, (first, second), strict=True):
+        if not np.array_equal(given, observer.right[0]):
+            raise MetricError(f"{name} contradicts decisions and labels: it must say where both are equal.")
+    both = compare_observers(first, second)
+    of_errors = ("same_wrong_answer", "same_wrong_answer_chance", "n_wrong")
+    return {name: both[name][0].item() for name in of_errors}
 
 
 def kappa_forms(first: Floats, second: Floats) -> dict[str, Floats]:
@@ -160,12 +175,8 @@ def kappa_forms(first: Floats, second: Floats) -> dict[str, Floats]:
         >>> {name: round(float(value), 4) for name, (value,) in forms.items() if name != "kappa_min"}
         {'kappa': 0.5, 'kappa_max': 0.5, 'kappa_unbiased': 0.5714, 'kappa_over_max': 1.0, 'copy_probability': 0.6667}
     """
-    kappas = pair_statistics(first, second)[0][: len(_KAPPAS)]
-    both = ~(np.isnan(first) | np.isnan(second))
-    n = both.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p1, p2 = (np.where(both, one, 0.0).sum(axis=0) / n for one in (first, second))
-    return _forms(kappas, p1, p2, n)
+    _, p1, p2, observed, n = _outcomes(first, second)
+    return _forms(_kappas(p1, p2, observed)[0], p1, p2, n)
 
 
 def _forms(kappas: Floats, p1: Floats, p2: Floats, n: Any) -> dict[str, Floats]:
@@ -226,11 +237,18 @@ class Observer:
 
 
 def compare_observers(first: Observer, second: Observer) -> dict[str, Any]:
-    """`kappa_forms` and `same_wrong_answer` in all ways at once.
+    """`kappa_forms` of two observers in all ways at once, and how often two who are both wrong answer alike.
 
     Returns:
-        Arrays (P,) with the names of `kappa_forms` and of `same_wrong_answer`, and ``influences`` on kappa, (P, n), as
-        those of `pair_statistics`.
+        Arrays (P,):
+
+        - those of `kappa_forms`, and ``influences`` on kappa, (P, n), as those of `pair_statistics`;
+        - ``same_wrong_answer`` in [0, 1]: share of equal answers on the images that are wrong for both; NaN if there
+          are none;
+        - ``same_wrong_answer_chance``: the share for independent errors. For each label it is the sum over the answers
+          c of q1(c) q2(c), with q the shares among all wrong answers of an observer to that label; the mean over the
+          same images. For K answers that are equally likely it is 1 / (K - 1);
+        - ``n_wrong``: images that are wrong for both.
 
     Raises:
         MetricError: they answered other items, or in other ways.
@@ -246,19 +264,19 @@ def compare_observers(first: Observer, second: Observer) -> dict[str, Any]:
         raise MetricError("Both observers must answer the same items with the same labels, in the same ways.")
     outcomes = 2 * first.right.astype(np.intp) + second.right
     n, p1, p2 = outcomes.shape[1], first.accuracy, second.accuracy
-    observed = (first.right == second.right).mean(axis=1)
     wrong = outcomes == 0
     n_wrong = wrong.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        kappas, scale = _kappas(p1, p2, observed)
-        of_first, of_second = np.array([0, 0, 1, 1]) - p1[:, None], np.array([0, 1, 0, 1]) - p2[:, None]
-        of_expected = (2 * p2 - 1)[:, None] * of_first + (2 * p1 - 1)[:, None] * of_second
-        of_observed = np.array([1, 0, 0, 1]) - observed[:, None]
-        of_outcomes = (of_observed - (1 - kappas[0])[:, None] * of_expected) / scale[:, None] / n
+        statistics, of_outcomes = _linearised(p1, p2, (first.right == second.right).mean(axis=1))
         equal, chance = _equal_wrong_answers(first, second, wrong)
         alike = {"same_wrong_answer": equal / n_wrong, "same_wrong_answer_chance": chance / n_wrong}
-    influences = np.take_along_axis(of_outcomes, outcomes, axis=1)
-    return {**_forms(kappas, p1, p2, n), **alike, "n_wrong": n_wrong, "influences": influences}
+    influences = np.take_along_axis(of_outcomes[0].T / n, outcomes, axis=1)
+    return {
+        **_forms(statistics[: len(_KAPPAS)], p1, p2, n),
+        **alike,
+        "n_wrong": n_wrong,
+        "influences": influences,
+    }
 
 
 def _equal_wrong_answers(first: Observer, second: Observer, wrong: NDArray[np.bool_]) -> tuple[Ints, Floats]:
@@ -291,57 +309,6 @@ def _coded(name: str, table: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
     except TypeError:
         raise MetricError(f"{name} must be all strings or all numbers.") from None
     return names, codes.reshape(table.shape)
-
-
-def same_wrong_answer(
-    first: ArrayLike, second: ArrayLike, decisions: ArrayLike, labels: ArrayLike
-) -> dict[str, Any]:
-    """How often two observers who are both wrong give the same answer.
-
-    Args:
-        first, second: whether each observer was correct on each image, shape (n,).
-        decisions: what each of them answered, shape (2, n): numbers or names.
-        labels: the right answers, shape (n,).
-
-    Returns:
-        - ``same_wrong_answer`` in [0, 1]: share of equal answers on the images that are wrong for both; NaN if there
-          are none;
-        - ``same_wrong_answer_chance``: the share for independent errors. For each label it is the sum over the answers
-          c of q1(c) q2(c), with q the shares among all wrong answers of an observer to that label; the mean over the
-          same images. For K answers that are equally likely it is 1 / (K - 1);
-        - ``n_wrong``: images that are wrong for both; ``causes``.
-
-    Raises:
-        MetricError: different lengths, no rows, or missing answers.
-
-    Examples:
-        >>> from hf_clipdyn.metrics.error_consistency import same_wrong_answer
-        >>> answers = [["dog", "dog", "car", "cat"], ["dog", "car", "car", "dog"]]
-        >>> same_wrong_answer([0, 0, 0, 1], [0, 0, 0, 0], answers, ["cat"] * 4)["same_wrong_answer"]
-        0.6666666666666666
-    """
-    right = as_booleans("first", first), as_booleans("second", second)
-    check_lengths({"first": right[0], "second": right[1]})
-    answers = as_code_table("decisions", decisions, 2, len(right[0]))
-    truth, n_labels = as_codes("labels", labels, len(right[0]))
-    wrong = ~(right[0] | right[1])
-    n_wrong = int(wrong.sum())
-    causes = {}
-    if not n_wrong:
-        causes = dict.fromkeys(
-            ("same_wrong_answer", "same_wrong_answer_chance"), "no image is wrong for both observers"
-        )
-    counts = np.zeros((2, n_labels, int(answers.max()) + 1))
-    for of_observer, given, correct in zip(counts, answers, right, strict=True):
-        np.add.at(of_observer, (truth[~correct], given[~correct]), 1)
-    shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
-    by_label = (shares[0] * shares[1]).sum(axis=1)
-    return {
-        "same_wrong_answer": float((answers[0] == answers[1])[wrong].mean()) if n_wrong else float("nan"),
-        "same_wrong_answer_chance": float(by_label[truth[wrong]].mean()) if n_wrong else float("nan"),
-        "n_wrong": n_wrong,
-        "causes": causes,
-    }
 
 
 def decision_margins(scores: ArrayLike, labels: ArrayLike) -> Floats:
@@ -521,23 +488,48 @@ def pair_statistics(first: Floats, second: Floats) -> tuple[Floats, Floats]:
         >>> values.round(3).tolist(), influences.shape
         ([[0.5], [-0.5], [0.5], [0.75], [0.062]], (5, 4, 1))
     """
-    both = ~(np.isnan(first) | np.isnan(second))
-    a, b = np.where(both, first, 0.0), np.where(both, second, 0.0)
+    outcomes, p1, p2, observed, n = _outcomes(first, second)
+    statistics, of_outcomes = _linearised(p1, p2, observed)
     with np.errstate(invalid="ignore", divide="ignore"):
-        seen = both.sum(axis=0)
-        p1, p2 = a.sum(axis=0) / seen, b.sum(axis=0) / seen
-        agree = (a == b) & both
-        observed = agree.sum(axis=0) / seen
+        of_outcomes = np.pad(
+            of_outcomes / n, ((0, 0), (0, 1), (0, 0))
+        )  # the last outcome contributes nothing
+    return statistics, np.take_along_axis(of_outcomes, outcomes[None], axis=1)
+
+
+def _outcomes(first: Floats, second: Floats) -> tuple[Ints, Floats, Floats, Floats, Ints]:
+    """What became of each image in each pair of columns (n, P), and its shares, (P,).
+
+    Returns:
+        Outcomes (n, P): 0 both wrong, 1 the second right, 2 the first, 3 both, 4 not seen by both; the accuracies; the
+        share of images on which both are right or both wrong; the number of images.
+    """
+    outcomes = 2 * first + second
+    outcomes = np.where(np.isnan(outcomes), 4, outcomes).astype(np.int64)
+    wrong, of_second, of_first, right = ((outcomes == one).sum(axis=0) for one in range(4))
+    n = wrong + of_second + of_first + right
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return outcomes, (of_first + right) / n, (of_second + right) / n, (wrong + right) / n, n
+
+
+def _linearised(p1: Floats, p2: Floats, observed: Floats) -> tuple[Floats, Floats]:
+    """The statistics of `pair_statistics`, (5, P), and n times what an image of each outcome contributes, (5, 4, P)."""
+    first, second = np.array([0, 0, 1, 1])[:, None], np.array([0, 1, 0, 1])[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
         kappas, scale = _kappas(p1, p2, observed)
-        of_a, of_b = a - p1, b - p2
-        of_expected = (2 * p2 - 1) * of_a + (2 * p1 - 1) * of_b
+        of_first, of_second = first - p1, second - p2
+        of_expected = (2 * p2 - 1) * of_first + (2 * p1 - 1) * of_second
         of_agreements = np.stack(
-            [agree - observed, np.sign(p1 + p2 - 1) * (of_a + of_b), -np.sign(p1 - p2) * (of_a - of_b)]
+            [
+                (first == second) - observed,
+                np.sign(p1 + p2 - 1) * (of_first + of_second),
+                -np.sign(p1 - p2) * (of_first - of_second),
+            ]
         )
-        influences = (of_agreements - (1 - kappas[:, None]) * of_expected) / scale
-        of_difference = 2 * (p1 - p2) * (of_a - of_b)
-        influences = np.concatenate([influences, of_agreements[:1], of_difference[None]]) / seen
-    return np.concatenate([kappas, [observed, (p1 - p2) ** 2]]), np.where(both, influences, 0.0)
+        of_kappas = (of_agreements - (1 - kappas[:, None]) * of_expected) / scale
+        of_difference = 2 * (p1 - p2) * (of_first - of_second)
+    statistics = np.concatenate([kappas, [observed, (p1 - p2) ** 2]])
+    return statistics, np.concatenate([of_kappas, of_agreements[:1], of_difference[None]])
 
 
 def _kappas(p1: Floats, p2: Floats, observed: Floats) -> tuple[Floats, Floats]:

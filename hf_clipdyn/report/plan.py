@@ -222,7 +222,7 @@ def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     table["trajectory"] = pd.Series(values, dtype=object)
     table["kind_rank"] = [value.terms.rank for value in values]
     table["kind_order"] = pd.factorize(table["kind"])[0]
-    # Gratings are drawn as the images of a synthetic world are: neither belongs beside photographs.
+    # Gratings are drawn as the images of the embedded world are: neither belongs beside photographs.
     table["synthetic"] = [value.dataset_terms.synthetic or bool(value.terms.draws) for value in values]
     table["dataset_order"] = pd.factorize(table["dataset"])[0]
     table["metric_order"] = [[*value.terms.terms, value.metric].index(value.metric) for value in values]

@@ -116,6 +116,27 @@ def test_every_value_has_an_influence(doubted, measure, planted):
             assert one.influence.sum() == pytest.approx(0, abs=1e-9)
 
 
+def test_a_linear_model_on_pixels_answers_beside_the_model(source, colour, measure, planted):
+    """Red tells two classes apart; the third has a single image, on which nothing can be fitted."""
+    rows = [
+        {"image": colour(90 * (i % 2) + i, 10), "label": CLASSES[i % 2], "counts": [5, 4, 3]}
+        for i in range(20)
+    ]
+    rows.append({"image": colour(250, 250), "label": "ship", "counts": [1, 2, 3]})
+    kept = []
+
+    class Kept(LabelDistribution):
+        def observe(self, readout):
+            kept.append(super().observe(readout))
+            return kept[-1]
+
+    for _ in range(2):  # the second time from the cache
+        observer = Observer(lambda number: np.log([0.5, 0.3, 0.2]), planted)
+        measure(Kept, source("label_counts", rows, CLASSES), observer)
+    for trials in kept:
+        assert trials["pixels"].tolist() == [0, 1] * 10 + [-1]
+
+
 def test_a_fitted_temperature_replaces_the_models_own_scale(doubted, measure, planted):
     source, shares = doubted
 

@@ -300,16 +300,20 @@ def test_octaves_need_the_same_levels_and_neighbours():
     assert channel(without)["tolerated_noise", "octave_0"].value == pytest.approx(0.05, rel=0.1)
 
 
-def judged(effect, seed=0, n=400):
-    """A run on images in ten classes that 50 people judged, which learns their easy images first, last, or neither."""
+def judged(effect, seed=0, n=400, *, by_pixels=False):
+    """A run on images in ten classes that 50 people judged, which learns their easy images first, last, or neither.
+
+    ``by_pixels``: run and people share only that images are easy that a pixel model has right.
+    """
     rng = np.random.default_rng([8, seed])
     people = np.random.default_rng(7)
-    label, ease = np.arange(n) % 10, people.random(n)
-    right = people.binomial(50, 0.4 + 0.55 * ease)
+    label, ease, simple = np.arange(n) % 10, people.random(n), people.random(n) < 0.5
+    shared = simple if by_pixels else ease
+    right = people.binomial(50, 0.4 + 0.55 * ((ease + simple) / 2 if by_pixels else ease))
     counts = np.zeros((n, 10), np.int64)
     counts[np.arange(n), label] = right
     counts[np.arange(n), (label + 1) % 10] = 50 - right
-    order = effect * ease + 0.5 * rng.random(n)
+    order = effect * shared + 0.5 * rng.random(n)
     revisions = []
     for at, samples in enumerate(SAMPLES):
         learned = np.argsort(np.argsort(-order)) < n * at / len(SAMPLES)
@@ -319,6 +323,7 @@ def judged(effect, seed=0, n=400):
             "label": label,
             "counts": list(counts),
             "cosines": list(np.eye(10)[decision]),
+            "pixels": np.where(simple, label, (label + 5) % 10),
         }
         rows |= {"protocol": "", "logit_scale": 10 + samples / 100}
         revisions.append(seen("label_distribution", pd.DataFrame(rows), samples, seed))
@@ -353,6 +358,43 @@ def test_the_order_of_learning_is_compared_with_what_people_find_easy(effect):
         corrected = found[f"order_of_{name}_corrected"].value
         assert 1 <= corrected / wanted < 1.15, "50 people are reliable"
     assert np.sign(found["order_of_entropy"].value) == -effect or not effect
+
+
+@pytest.mark.parametrize(
+    ("effect", "by_pixels"), [(1, False), (0, False), (1, True)], ids=["present", "absent", "by pixels"]
+)
+def test_an_order_that_pixels_explain_is_told_apart(effect, by_pixels):
+    run = judged(effect, by_pixels=by_pixels)
+    found = {one.metric: one for one in LearningOrder.trace(run, COMMON)}
+    within, given = found["order_of_people_within"], found["order_of_people_given_pixels"]
+    assert (within.ci_low > 0) == bool(effect)
+    assert (given.ci_low > 0) == (effect > 0 and not by_pixels)
+    assert given.n == 400
+    rows = run[0].trials()
+    people = np.stack(rows["counts"].to_list())[np.arange(400), rows["label"]] / 50
+    accessible = np.mean([one.answers[next(iter(one.answers))].right for one in run], axis=0)
+    wanted = rank_agreement(
+        accessible, people, groups=rows["label"], given=np.float64(rows["pixels"] == rows["label"])
+    )
+    assert (given.value, [given.ci_low, given.ci_high]) == (wanted["spearman"], wanted["spearman_ci"])
+
+
+def test_trials_without_a_pixel_model_say_so_and_those_of_one_revision_are_enough():
+    run = judged(1)
+
+    def of_given(run):
+        return next(one for one in LearningOrder.trace(run, COMMON) if one.metric.endswith("given_pixels"))
+
+    old = [
+        seen("label_distribution", one.trials().assign(pixels=-1), samples)
+        for one, samples in zip(run, SAMPLES, strict=True)
+    ]
+    assert "no answers of a pixel model" in of_given(old).note
+    assert np.isnan(of_given(old).value)
+    assert of_given([*old[:-1], run[-1]]).value == of_given(run).value
+    without = run[0].trials().drop(columns="pixels")
+    (answers,) = kinds()["label_distribution"].answers(without)
+    assert set(answers.by_pixels) == {-1}, "trials of an earlier version"
 
 
 def test_answers_to_equal_items_are_compared_at_once_and_others_one_by_one():

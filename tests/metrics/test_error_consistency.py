@@ -1,5 +1,6 @@
 """Error consistency: people with people, Cohen's kappa of scikit-learn, and the corners."""
 
+from collections import Counter
 from itertools import combinations
 
 import numpy as np
@@ -19,7 +20,6 @@ from hf_clipdyn.metrics.error_consistency import (
     margin_consistency,
     observer_consistency,
     pair_statistics,
-    same_wrong_answer,
 )
 
 FORMS = ("kappa_unbiased", "kappa_over_max", "copy_probability")
@@ -235,12 +235,31 @@ def test_independent_wrong_answers_are_equal_as_often_as_chance_says():
     rng = np.random.default_rng(4)
     labels = rng.integers(0, 4, 50_000)
     uniform = (labels + rng.integers(1, 4, (2, 50_000))) % 4
-    wrong = np.zeros(50_000, bool)
-    result = same_wrong_answer(wrong, wrong, uniform, labels)
+    result = compare_observers(*(Observer(one[None], labels[None]) for one in uniform))
     assert result["same_wrong_answer_chance"] == pytest.approx(1 / 3, abs=0.001)
     assert result["same_wrong_answer"] == pytest.approx(1 / 3, abs=0.01)
-    alike = same_wrong_answer(wrong, wrong, [uniform[0], uniform[0]], labels)
-    assert alike["same_wrong_answer"] == 1
+    one = Observer(uniform[:1], labels[None])
+    assert compare_observers(one, one)["same_wrong_answer"] == 1
+
+
+def wrong_alike(first, second, labels):
+    """The share of equal answers where both are wrong, that by chance, and their number, image by image."""
+    wrong = (first != labels) & (second != labels)
+    shares = [
+        {label: Counter(one[(labels == label) & (one != labels)]) for label in set(labels)}
+        for one in (first, second)
+    ]
+    products = [
+        np.mean([q1 == q2 for q1 in a.elements() for q2 in b.elements()])
+        for a, b in ([of[label] for of in shares] for label in labels[wrong])
+    ]
+    if not products:
+        return {"same_wrong_answer": np.nan, "same_wrong_answer_chance": np.nan, "n_wrong": 0}
+    return {
+        "same_wrong_answer": (first == second)[wrong].mean(),
+        "same_wrong_answer_chance": np.mean(products),
+        "n_wrong": wrong.sum(),
+    }
 
 
 def test_all_ways_at_once_give_the_numbers_of_each_pair():
@@ -257,11 +276,10 @@ def test_all_ways_at_once_give_the_numbers_of_each_pair():
     for at in range(5):
         right = [(one[at] == labels[at]).astype(float) for one in (first, second)]
         expected = kappa_forms(*(one[:, None] for one in right))
-        expected |= same_wrong_answer(*right, [first[at], second[at]], labels[at])
-        for name in (*kappa_forms(np.ones((1, 1)), np.ones((1, 1))), "same_wrong_answer", "n_wrong"):
-            assert found[name][at] == pytest.approx(np.ravel(expected[name])[0], abs=1e-14, nan_ok=True), name
-        chance = expected["same_wrong_answer_chance"]
-        assert found["same_wrong_answer_chance"][at] == pytest.approx(chance, abs=1e-14, nan_ok=True)
+        expected |= wrong_alike(first[at], second[at], labels[at])
+        assert found.keys() == expected.keys() | {"influences"}
+        for name, value in expected.items():
+            assert found[name][at] == pytest.approx(np.ravel(value)[0], abs=1e-14, nan_ok=True), name
         influences = pair_statistics(*(one[:, None] for one in right))[1][0, :, 0]
         assert found["influences"][at] == pytest.approx(influences, abs=1e-16, nan_ok=True)
 
@@ -283,6 +301,11 @@ def test_observers_who_were_asked_differently_are_not_compared():
     one, other = Observer([[0, 1, 1]], [[0, 1, 1]]), Observer([[0, 1, 1]], [[0, 0, 1]])
     with pytest.raises(MetricError, match="same items with the same labels"):
         compare_observers(one, other)
+
+
+def test_what_is_right_may_not_contradict_the_answers():
+    with pytest.raises(MetricError, match="references contradicts decisions and labels"):
+        error_consistency([1, 0], [1, 1], decisions=[["a", "b"], ["a", "b"]], labels=["a", "a"])
 
 
 def test_without_an_image_that_is_wrong_for_both_there_is_no_same_wrong_answer():

@@ -339,7 +339,7 @@ def draft() -> Claims:
 
 
 def test_the_draft_of_the_second_study_has_the_families_of_its_design(draft: Claims):
-    assert (draft.level, draft.rule) == (0.05, "ten words")
+    assert (draft.level, draft.rule, draft.readouts_count) == (0.05, "ten words", True)
     sizes = {
         (study, family): draft.n_testable(study, family)
         for study in ("photographs", "world")

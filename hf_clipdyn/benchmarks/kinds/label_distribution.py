@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD, at_head, probe_of
 from hf_clipdyn.benchmarks.influence import grouped
 from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.simple_models import simple_decisions
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.label_distribution import (
     LABEL_DISTRIBUTION_VALUES,
@@ -58,8 +60,9 @@ class LabelDistribution(LabelledKind[KindSettings]):
     A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceilings compare one
     half of the people with the other half (200 random splits). They are computed together with the intervals.
 
-    Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale, protocol. A classifier's
-    own head has the protocol ``head``, its logits as cosines, and the scale 1.
+    Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale, protocol, pixels (the
+    class that a linear model on pixels gives to the image, fitted on the other four fifths of the images; -1 for the
+    only image of its class). A classifier's own head has the protocol ``head``, its logits as cosines, and the scale 1.
     """
 
     name = "label_distribution"
@@ -147,11 +150,13 @@ class LabelDistribution(LabelledKind[KindSettings]):
         "cosines": "object",
         "logit_scale": "float64",
         "protocol": "str",
+        "pixels": "int64",
     }
-    later_columns = ("protocol",)
+    later_columns = ("protocol", "pixels")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         super().__init__(source, image_processor, settings, common)
+        self._common = common
         self._counts = np.asarray(source.dataset["counts"], np.int64)
         self.facts = source.incomplete(len(self.shown))
         answers = [self.labels.tolist(), self._counts.tolist()]
@@ -169,8 +174,14 @@ class LabelDistribution(LabelledKind[KindSettings]):
                 "cosines": scores.tolist(),
                 "logit_scale": 1.0 if protocol == HEAD else readout.encoder.logit_scale,
                 "protocol": protocol,
+                "pixels": self._by_pixels,
             }
         )
+
+    @cached_property
+    def _by_pixels(self) -> NDArray[np.int64]:
+        shown = self.pixels.array[self.shown], self.labels[self.shown]
+        return simple_decisions("pixels", *shown, self._common, key=self.fingerprint)
 
     @staticmethod
     def gallery(trials: pd.DataFrame) -> Gallery:
@@ -188,17 +199,22 @@ class LabelDistribution(LabelledKind[KindSettings]):
         )
 
     views = (GalleryView(("item", "label", "counts", "cosines", "protocol"), gallery),)
-    answers_from = ("item", "label", "counts", "cosines", "logit_scale", "protocol")
+    answers_from = ("item", "label", "counts", "cosines", "logit_scale", "protocol", "pixels")
 
     @classmethod
     def answers(cls, trials: pd.DataFrame) -> Iterator[Answers]:
-        """The most probable class."""
+        """The most probable class, with people's answers and those of the linear model on pixels."""
         key = NumberKey(metric="top1", probe=probe_of(protocol_in(trials)))
         rows = trials.assign(decision=trials["cosines"].map(np.argmax)).sort_values("item", kind="stable")
         counts, cosines = (np.stack(rows[name].to_list()) for name in ("counts", "cosines"))
         scale = float(rows["logit_scale"].iloc[0])
+        by_pixels = rows["pixels"].to_numpy(np.int64) if "pixels" in rows else np.full(len(rows), -1)
         yield replace(
-            answers_of(rows, key), counts=counts.astype(np.int64), scores=cosines, logit_scale=scale
+            answers_of(rows, key),
+            counts=counts.astype(np.int64),
+            scores=cosines,
+            logit_scale=scale,
+            by_pixels=by_pixels,
         )
 
     @staticmethod

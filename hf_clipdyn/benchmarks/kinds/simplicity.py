@@ -13,9 +13,14 @@ from hf_clipdyn.benchmarks.base import Common, KindSettings, by_item, decode, di
 from hf_clipdyn.benchmarks.classes import LabelledKind, class_scores, protocol_in, protocol_of, ranking
 from hf_clipdyn.benchmarks.heads import HEAD, at_head
 from hf_clipdyn.benchmarks.input_views import corrupted
-from hf_clipdyn.benchmarks.linear_probe import LinearProbe, decide_unseen, probe_folds
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.benchmarks.simple_models import ALONE_TITLES, SIMPLE_FEATURES, SIMPLE_TITLES, Alone
+from hf_clipdyn.benchmarks.simple_models import (
+    ALONE_TITLES,
+    SIMPLE_FEATURES,
+    SIMPLE_TITLES,
+    Alone,
+    simple_decisions,
+)
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.bootstrap import influence_interval, wilson_interval
 from hf_clipdyn.metrics.error_consistency import kappa_forms, pair_statistics
@@ -196,18 +201,9 @@ class Simplicity(LabelledKind[KindSettings]):
     @cached_property
     def _simple(self) -> dict[str, NDArray[np.object_]]:
         """The decisions of each simple model."""
-        images, labels = self.pixels.array[self.shown], self.labels[self.shown]
-        folds = probe_folds(labels)
-        decided = {}
-        for name, features in SIMPLE_FEATURES.items():
-            rows = features(images)
-            if self._training is None:
-                codes = LinearProbe(rows, labels, folds).decide(rows)
-            else:
-                shown, classes = self._training
-                codes = decide_unseen(features(shown), classes, rows)
-            decided[name] = self._named(codes)
-        return decided
+        asked = self.pixels.array[self.shown], self.labels[self.shown], self._common
+        how: dict[str, Any] = {"key": self.fingerprint, "training": self._training}
+        return {name: self._named(simple_decisions(name, *asked, **how)) for name in SIMPLE_FEATURES}
 
     def _named(self, codes: NDArray[np.int64]) -> NDArray[np.object_]:
         return np.array([*self.names, None], dtype=object)[codes]

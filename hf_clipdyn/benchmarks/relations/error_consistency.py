@@ -97,7 +97,7 @@ class ErrorConsistency(Relation):
     )
     reads = ANSWERED
     pairs = ("previous", "last", "seeds", "people")
-    between_arms = True
+    between_arms = (*_WITH_INFLUENCE, "margin_consistency")
 
     @staticmethod
     def relate(a: Seen, b: Seen, common: Common) -> Iterator[Number]:

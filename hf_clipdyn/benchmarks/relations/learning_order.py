@@ -45,6 +45,7 @@ _OF_PEOPLE = {
         "the entropy of people's answers; negative if easy items come first",
     ),
 }
+_GIVEN_PIXELS = "order_of_people_given_pixels"
 
 
 class LearningOrder(Relation):
@@ -127,6 +128,12 @@ class LearningOrder(Relation):
                     ),
                 )
             },
+            _GIVEN_PIXELS: Term(
+                title="order of learning against people, within classes, given a pixel model",
+                meaning="The correlation within classes that remains if it is known on which items a linear model on "
+                "pixels is right (partial rank correlation): 0 if people and the model share only what pixels explain.",
+                **_ORDER,
+            ),
             "order_of_seeds": Term(
                 title="order of learning against other seeds",
                 meaning="Spearman's correlation, over items, between the shares of revisions that are right in two "
@@ -165,7 +172,7 @@ class LearningOrder(Relation):
         ),
     )
     reads = ANSWERED
-    score_version = 2
+    score_version = 3
 
     @staticmethod
     def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
@@ -177,6 +184,7 @@ class LearningOrder(Relation):
             yield from _of_run(key, table, names)
             yield from _map_of_items(key, table, [one[key] for one in answers])
             yield from _against_people(key, table, answers[0][key], people, common)
+            yield from _given_pixels(key, table, [one[key] for one in answers], common)
 
     @staticmethod
     def over_seeds(runs: Sequence[Sequence[Seen]], common: Common) -> Iterator[Number]:
@@ -258,18 +266,23 @@ class _People:
     @classmethod
     def counted(cls, counts: NDArray[np.int64], label: NDArray[np.int64]) -> "_People":
         """From how many gave each answer, whoever they were: halves are drawn from the answers to each item."""
-        rng, rows = np.random.default_rng(0), np.arange(len(counts))
+        rng = np.random.default_rng(0)
 
         def values(table: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
             result = answer_agreement(table)
             shares = {"agreement": result["agreement"], "entropy": result["entropy_corrected"]}
-            return {"people": table[rows, label] / table.sum(axis=1)} | shares
+            return {"people": _share_of_label(table, label)} | shares
 
         half = np.stack([rng.multivariate_hypergeometric(one, one.sum() // 2) for one in counts])
         first, second = values(half), values(counts - half)
         with np.errstate(invalid="ignore"):
             r = {name: float(np.corrcoef(first[name], second[name])[0, 1]) for name in first}
         return cls(values(counts), {name: 2 * one / (1 + one) for name, one in r.items()})
+
+
+def _share_of_label(counts: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of the answers (items, answers) that are the label, (items,)."""
+    return np.asarray(counts[np.arange(len(counts)), label] / counts.sum(axis=1))
 
 
 def _mean_of_people(right: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -316,6 +329,39 @@ def _against_people(
         yield related(
             key, f"{metric}_corrected", result["corrected"] if reliable else np.nan, note=note, **place
         )
+
+
+def _given_pixels(
+    key: NumberKey, table: AnswerTable, answers: Sequence[Answers], common: Common
+) -> Iterator[Number]:
+    known = [(one, one.by_pixels, one.counts) for one in answers]
+    asked = [
+        (one.item, pixels, _share_of_label(counts, one.label))
+        for one, pixels, counts in known
+        if pixels is not None and counts is not None
+    ]
+    if not asked:
+        return
+    # The pixel model and people are the same at all revisions: those whose trials have the most answers tell both.
+    item, pixels, people = max(asked, key=lambda one: int((one[1] >= 0).sum()))
+    at = np.searchsorted(item, table.item)
+    seen = pixels[at] >= 0
+    place: dict[str, Any] = {"reference": "people", "n": int(seen.sum())}
+    if not seen.any():
+        note = "the trials have no answers of a pixel model: evaluate again with --force"
+        yield related(key, _GIVEN_PIXELS, np.nan, note=note, **place)
+        return
+    result = rank_agreement(
+        table.right.mean(axis=0)[seen],
+        people[at][seen],
+        groups=table.label[seen],
+        given=(pixels[at] == table.label)[seen],
+        confidence_level=common.confidence_level,
+    )
+    low, high = result["spearman_ci"]
+    ends = {"ci_low": low, "ci_high": high} if common.n_resamples else {}
+    note = result["causes"].get("spearman", "")
+    yield related(key, _GIVEN_PIXELS, result["spearman"], note=note, **place, **ends)
 
 
 def _of_seeds(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Iterator[Number]:
