@@ -504,8 +504,8 @@ def _outcomes(first: Floats, second: Floats) -> tuple[Ints, Floats, Floats, Floa
         Outcomes (n, P): 0 both wrong, 1 the second right, 2 the first, 3 both, 4 not seen by both; the accuracies; the
         share of images on which both are right or both wrong; the number of images.
     """
-    outcomes = 2 * first + second
-    outcomes = np.where(np.isnan(outcomes), 4, outcomes).astype(np.int64)
+    combined = 2 * first + second
+    outcomes = np.where(np.isnan(combined), 4, combined).astype(np.int64)
     wrong, of_second, of_first, right = ((outcomes == one).sum(axis=0) for one in range(4))
     n = wrong + of_second + of_first + right
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from hf_clipdyn.results.parquet import check_texts
 from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, SCHEMA, Cell
 
-__all__ = ["Span", "by_cell", "encoded", "joined", "runs_of", "write_encoded"]
+__all__ = ["Span", "by_cell", "cells_of", "encoded", "joined", "runs_of", "write_encoded"]
 
 _CELL = tuple(Cell.__annotations__)
 _LATER = ("arm", "model_class", "processor_class", "other")  # columns that earlier tables lack
@@ -84,10 +84,15 @@ def runs_of(rows: pa.Table) -> list[tuple[Cell, Span]]:
         codes = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
         change |= np.diff(codes.indices.to_numpy()) != 0
     starts = [0, *(np.flatnonzero(change) + 1).tolist()] if rows.num_rows else []
-    of_cells = rows.select(_CELL).take(pa.array(starts, pa.int64()))
-    firsts = zip(*(_values(column.combine_chunks()) for column in of_cells.columns), strict=True)
+    cells = cells_of(rows.take(pa.array(starts, pa.int64())))
     spans = [Span(rows, *ends) for ends in pairwise([*starts, rows.num_rows])]
-    return [(_cell(values), span) for values, span in zip(firsts, spans, strict=True)]
+    return list(zip(cells, spans, strict=True))
+
+
+def cells_of(rows: pa.Table) -> list[Cell]:
+    """The cell of each row."""
+    columns = (_values(column.combine_chunks()) for column in rows.select(_CELL).columns)
+    return [_cell(values) for values in zip(*columns, strict=True)]
 
 
 def _values(column: pa.Array) -> list[Any]:
