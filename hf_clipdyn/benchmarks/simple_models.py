@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 def reduced(images: Images, most: int = _MOST) -> Images:
-    """Images (n, H, W, 3) averaged in square blocks, at most so many pixels a side; rests are cut off."""
+    """Images (n, H, W, 3) averaged in square blocks to at most `most` pixels a side; rests are cut off."""
     n, height, width = images.shape[:3]
     block = -(-max(height, width) // most)
     rows, columns = height // block, width // block

@@ -243,7 +243,8 @@ def _places(seen: Seen) -> _Places:
         order = np.argsort(names, kind="stable")
         shared = items.setdefault(names[order].tobytes(), pd.Index(names[order], name="item"))
         layers[key] = _Layer(shared, vectors[order].astype(np.float64))
-    return _Places(layers, layers.pop(_PIXELS, None))
+    pixels = layers.pop(_PIXELS, None)
+    return _Places(layers, pixels)
 
 
 def _nearest(seen: Seen) -> _NearestOf:
