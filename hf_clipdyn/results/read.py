@@ -193,8 +193,8 @@ class _Rows:
                 at.append(places[cell.key])
             self._at_cell.append(np.array(at, np.int32)[of_row])
             of_row, keys = _different(rows, NUMBER_KEY)
-            named = zip(*(keys[name].to_pylist() for name in NUMBER_KEY), strict=True)
-            at = [self._keys.setdefault(key, len(self._keys)) for key in named]
+            columns = (_without_nan(keys[name].to_pylist()) for name in NUMBER_KEY)
+            at = [self._keys.setdefault(key, len(self._keys)) for key in zip(*columns, strict=True)]
             self._at_key.append(np.array(at, np.int32)[of_row])
             self._values.append(rows.select(VALUES))
         self.cells.append(own)
@@ -222,6 +222,11 @@ class _Rows:
         counting = counts[at_cell] & ~pd.Series(numbers).duplicated(keep="last").to_numpy()
         everything = Results(cells, _frame(keys), values, Vocabulary())
         return everything if counting.all() else everything.select(counting)
+
+
+def _without_nan(values: list[Any]) -> list[Any]:
+    """None for NaN, of which no two are equal."""
+    return [value if value == value else None for value in values]
 
 
 def _different(rows: pa.Table, names: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:

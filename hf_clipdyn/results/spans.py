@@ -34,7 +34,9 @@ class Span:
 
 
 def encoded(table: pa.Table) -> pa.Table:
-    """The table in the columns and types of `ENCODED_SCHEMA`, in one piece.
+    """The table in the columns and types of `ENCODED_SCHEMA`, in one piece, with its metadata.
+
+    A caller that does not hold the table itself saves the memory of a second one.
 
     Raises:
         ValueError: something that it holds would be lost, or the names of its cells are incomplete.
@@ -50,9 +52,13 @@ def encoded(table: pa.Table) -> pa.Table:
         raise ValueError(f"also has the columns {', '.join(foreign)}")
     if missing:
         raise ValueError(f"lacks the columns {', '.join(missing)}")
+    metadata, columns = table.schema.metadata, []
     try:
-        columns = [_encoded(table[field.name], field) for field in SCHEMA]
-        rows = _in_one_piece(pa.table(columns, schema=ENCODED_SCHEMA))
+        for field in SCHEMA:  # one by one, so that no more than one is there twice
+            column = _encoded(table[field.name], field)
+            table = table.drop_columns(field.name)
+            columns.append(column.unify_dictionaries().combine_chunks())
+        rows = pa.table(columns, schema=ENCODED_SCHEMA.with_metadata(metadata))
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"has values of other types ({str(error).splitlines()[0]})") from error
     unnamed = [name for name in CELL_KEY if rows[name].null_count]
