@@ -120,9 +120,9 @@ def opened(
     table = read_results(Path(what))
     models = {
         repo_id: measured_revisions(table, repo_id, store=store, wanted=revisions, device=device)
-        for repo_id in table.rows["repo_id"].drop_duplicates().astype(str)
+        for repo_id in table.cells["repo_id"].drop_duplicates().astype(str)
     }
-    pairs = table.rows[["kind", "dataset"]].drop_duplicates()
+    pairs = table.cells[["kind", "dataset"]].drop_duplicates()
     return models, Stimuli([f"{kind}/{dataset}" for kind, dataset in pairs.to_numpy()], data_dirs or {})
 
 

@@ -20,9 +20,9 @@ from hf_clipdyn.errors import ConfigError, remedies_in_python, shown
 from hf_clipdyn.fields import check_options, flags_of, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id, read_yaml, valid_repo_name
+from hf_clipdyn.submission import Submission
 
 __all__ = [
-    "Submission",
     "TrainingConfig",
     "field_values",
     "in_python",
@@ -533,36 +533,6 @@ class RecipeChoice:
         "`defaults:` and a list `runs:` over them.",
         top=True,
     )
-
-
-@dataclass(frozen=True)
-class Submission:
-    """The options of a command whose work can be jobs.
-
-    Raises:
-        ConfigError: one of them is given without ``submit``.
-    """
-
-    submit: str | None = option(
-        None,
-        "Start the work as jobs: local, slurm or hf-jobs.",
-        metavar="SCHEDULER",
-        group="Jobs",
-    )
-    submit_setting: tuple[str, ...] = option(
-        (),
-        "Setting of the scheduler, for example gpus_per_node=1. Repeat the option for each setting.",
-        metavar="NAME=VALUE",
-        whole=True,
-    )
-    print_command: bool = option(False, "Print the commands that `submit` would run, and run nothing.")
-    wait: bool = option(False, "Wait for jobs of hf-jobs, and print their logs.")
-
-    def __post_init__(self) -> None:
-        if self.submit is None and (self.submit_setting or self.print_command):
-            raise ConfigError("`submit_setting` and `print_command` require --submit.")
-        if self.submit is None and self.wait:
-            raise ConfigError("`wait` requires --submit.")
 
 
 @cache

@@ -79,13 +79,13 @@ def say(line: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Whole seconds below two minutes, minutes below two hours, then hours.
+    """Seconds below two minutes, minutes below two hours, then hours.
 
     Examples:
         >>> from hf_clipdyn.progress import duration
-        >>> duration(75), duration(600), duration(9000)
-        ('75 s', '10 min', '2.5 h')
+        >>> duration(0.25), duration(75), duration(600), duration(9000)
+        ('0.25 s', '75 s', '10 min', '2.5 h')
     """
     if seconds < 120:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

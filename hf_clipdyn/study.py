@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hf_clipdyn.bundled import recipe_path, study_path
-from hf_clipdyn.config import Submission, TrainingConfig, parse_training_config, train_command
+from hf_clipdyn.config import TrainingConfig, parse_training_config, train_command
 from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError, UnknownNameError, counted, shown
 from hf_clipdyn.files import check_output
 from hf_clipdyn.jobs import Missing, Scheduler, Work, submit
 from hf_clipdyn.members import TABLE, Member, read_members, read_runs, single_run
 from hf_clipdyn.schema import check_keys, read_yaml
+from hf_clipdyn.submission import Submission
 
 if TYPE_CHECKING:
     from hf_clipdyn.report.page.stimuli import StimuliChoice
@@ -297,7 +298,7 @@ def _size_and_name(table: Path) -> tuple[float, Path]:
     """Small models come first on the page, and in its colours."""
     from hf_clipdyn.results.read import read_results
 
-    return read_results(table).rows["parameters"].fillna(0).max(), table
+    return read_results(table).cells["parameters"].fillna(0).max(), table
 
 
 def _check_apart(members: Sequence[Member], where: str) -> None:

@@ -42,7 +42,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 from timing import Cost, cost_of
 
-from hf_clipdyn.results.row import SCHEMA, Cell
+from hf_clipdyn.results.row import ENCODED_SCHEMA, SCHEMA, Cell
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
 from hf_clipdyn.revisions.names import epoch_name
@@ -57,7 +57,7 @@ STORE = (
     "import os, sys; from hf_clipdyn.results.cells import CellStore; store = CellStore(sys.argv[1]); "
     "os.remove(sys.argv[1]); store.rebuild()",
 )
-_REVISIONS_OF_A_RUN = 20
+_REVISIONS_OF_A_RUN, _REVISIONS_AT_ONCE = 20, 100
 
 
 def slope(sizes: Sequence[int], seconds: Sequence[float]) -> float:
@@ -124,7 +124,6 @@ def write_table(path: Path, template: pd.DataFrame, runs: int, revisions: int) -
         ["kind", "dataset", "data_fingerprint", "preprocess", "settings"], sort=False
     ).ngroup()
     firsts = template[[name for name in cells if name in template]].loc[~of_cell.duplicated()]
-    metadata, schema = pq.read_schema(STUDY).metadata, SCHEMA
     stamps = {}
     for run in range(runs):
         for epoch in range(revisions):
@@ -137,22 +136,36 @@ def write_table(path: Path, template: pd.DataFrame, runs: int, revisions: int) -
                     "package": "",
                     "began": "",
                 }
-    schema = SCHEMA.with_metadata({**metadata, b"hf_clipdyn.cells": json.dumps(stamps).encode()})
-    with pq.ParquetWriter(path, schema) as writer:
+    metadata = pq.read_schema(STUDY).metadata
+    with pq.ParquetWriter(path, ENCODED_SCHEMA, store_schema=False) as writer:  # as `CellStore` writes it
         for run in range(runs):
-            for start in range(0, revisions, 100):
-                epochs = range(start, min(start + 100, revisions))
-                rows = pd.concat([template.assign(**_own(run, epoch)) for epoch in epochs], ignore_index=True)
-                noise = 0.01 * rng.standard_normal(len(rows))
-                rows = rows.assign(**{name: rows[name] + noise for name in ("value", "ci_low", "ci_high")})
-                arrays = [
-                    pa.array(rows[field.name], field.type, from_pandas=True)
-                    if field.name in rows
-                    else pa.repeat(pa.scalar("", field.type), len(rows))
-                    for field in SCHEMA
-                ]
-                writer.write_table(pa.table(arrays, schema=schema))
+            for start in range(0, revisions, _REVISIONS_AT_ONCE):
+                epochs = range(start, min(start + _REVISIONS_AT_ONCE, revisions))
+                writer.write_table(_rows(template, run, epochs, rng))
+        writer.add_key_value_metadata({**metadata, b"hf_clipdyn.cells": json.dumps(stamps).encode()})
     return path
+
+
+def _rows(template: pd.DataFrame, run: int, epochs: range, rng: np.random.Generator) -> pa.Table:
+    """The template for each epoch of a run, in the columns of `ENCODED_SCHEMA`, with noise on the values."""
+    own = pd.DataFrame([_own(run, epoch) for epoch in epochs])
+    of_row = np.repeat(np.arange(len(epochs)), len(template))
+    noise = 0.01 * rng.standard_normal(len(of_row))
+    columns = []
+    for field in SCHEMA:
+        if field.name in own:
+            values = pa.array(own[field.name], field.type).dictionary_encode().take(pa.array(of_row))
+            values = values if pa.types.is_string(field.type) else values.dictionary_decode()
+        elif field.name in template:
+            once = pa.array(template[field.name], field.type, from_pandas=True)
+            once = once.dictionary_encode() if pa.types.is_string(field.type) else once
+            values = pa.concat_arrays([once] * len(epochs))
+        else:
+            values = pa.repeat("", len(of_row)).dictionary_encode()
+        if field.name in ("value", "ci_low", "ci_high"):
+            values = pa.array(values.to_numpy(zero_copy_only=False) + noise, from_pandas=True)
+        columns.append(values)
+    return pa.table(columns, schema=ENCODED_SCHEMA)
 
 
 def _own(run: int, epoch: int) -> dict[str, Any]:

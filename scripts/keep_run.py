@@ -78,7 +78,7 @@ def origin(table: Path, config: dict[str, Any]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "num_threads": config.get("num_threads"),
         "python": platform.python_version(),
-        "versions": json.loads(results.rows["versions"].iloc[0]),
+        "versions": json.loads(results.cells["versions"].iloc[0]),
         "runs": [
             {"run": one.run, "packages": list(one.packages), "began": one.began, "measured": one.measured}
             for one in results.origins
@@ -97,16 +97,15 @@ def processor() -> str:
 
 def kept_cells(table: Path) -> Iterator[tuple[str, str]]:
     """The key of each cell whose answers are kept, and its kind."""
-    rows = read_results(table).rows
-    cells = rows[rows["texts"] == "own"].drop_duplicates("cell")
-    for row in cells.itertuples():
+    cells = read_results(table).cells
+    for row in cells[cells["texts"] == "own"].itertuples():
         if row.revision in KEPT.get((row.kind, row.dataset), ()):
             yield str(row.cell), str(row.kind)
 
 
 def kept_influences(table: Path) -> Iterator[tuple[str, Influences]]:
     """The influences on the numbers in `INFLUENCES`, by the key of their cell."""
-    cells = read_results(table).rows.drop_duplicates("cell")
+    cells = read_results(table).cells
     metric, variant = NUMBER_KEY.index("metric"), NUMBER_KEY.index("variant")
     for row in cells.itertuples():
         revisions, metrics = INFLUENCES.get((row.kind, row.dataset), ((), ()))

@@ -342,7 +342,8 @@ def trajectory(
         scale=run.scale,
         seed=run.seed,
         arm=run.arm,
-        numbers=Numbers(points, Vocabulary()),
+        numbers=Numbers.of(points, Vocabulary()),
+        end=len(points),
         **cell,
         **columns,
     )

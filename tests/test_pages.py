@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -223,6 +224,17 @@ def test_a_page_that_explains_a_function_links_back_to_its_reference(page: Path)
 def test_no_page_shows_what_only_the_site_understands() -> None:
     """The site puts docstrings where a comment names them; on GitHub `:::` would be read as it stands."""
     assert [place(page) for page in PAGES if re.search(r"^:::", page.read_text("utf-8"), re.MULTILINE)] == []
+
+
+def test_the_site_fills_in_the_docstrings_and_links_the_names_to_them() -> None:
+    found = spec_from_file_location("docs_site", CHECKOUT / "scripts" / "docs_site.py")
+    assert found is not None
+    assert found.loader is not None
+    site = module_from_spec(found)
+    found.loader.exec_module(site)
+    page = "| name |\n| --- |\n| `one` |\n\n<!-- docstring: a.b.one -->\n\n<!-- a note -->\n"
+    shown = "| name |\n| --- |\n| [`one`](#a.b.one) |\n\n::: a.b.one\n\n<!-- a note -->\n"
+    assert site.on_page_markdown(page) == shown
 
 
 def test_every_public_function_says_which_page_explains_it(written: dict[str, str]) -> None:

@@ -12,13 +12,13 @@ from transformers import CLIPModel
 
 from hf_clipdyn.benchmarks.pair_tables import DISTANCES
 from hf_clipdyn.benchmarks.registry import kinds, relations, select_benchmarks
-from hf_clipdyn.bundled import recipe_names, recipe_path, study_path
+from hf_clipdyn.bundled import metric_names, recipe_names, recipe_path, study_path
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.training import device, images, inputs, streamed
 
-NUMBERS = {10: "ten", 15: "fifteen", 30: "thirty"}
+NUMBERS = {10: "ten", 12: "twelve", 15: "fifteen", 30: "thirty"}
 OWN_TOKENIZER = [name for name, size in MODEL_SIZES.items() if size.vocab_size is not None]
 HELP = {one.name: one.metadata["help"] for one in dataclasses.fields(TrainingConfig)}
 
@@ -113,6 +113,13 @@ def test_the_page_names_the_kinds_that_compare_images_by_a_distance() -> None:
     assert len(by_all) == 5
     (rest,) = re.findall(r"three distances\. (.*?) The column", text)
     assert set(re.findall(r"`(.*?)`", rest)) == by_cosine - by_all
+
+
+def test_the_page_of_metrics_lists_the_modules() -> None:
+    table = page_lines("docs/how-to/use-a-metric.md").partition("## Which metric for which data\n")[2]
+    listed_there = re.findall(r"^\| `(\w+)` \|", table.partition("These ")[0], re.MULTILINE)
+    assert sorted(listed_there) == sorted(metric_names())
+    assert f"These {NUMBERS[len(metric_names())]} are modules too." in table
 
 
 def test_the_page_of_relations_counts_the_kinds_whose_trajectories_may_turn() -> None:

@@ -117,7 +117,7 @@ class ClassifiedKind(ImageKind[S]):
             raise EvaluationError(f"No image shows the classes {', '.join(chosen)} alone: give others.")
         self.images = self.images[kept].reset_index(drop=True)
         self.humans = self.humans[self.humans["item"].isin(self.images["item"])].reset_index(drop=True)
-        self.stimuli = Stimuli(self.pixels.array, self.images["item"].to_numpy())
+        self.stimuli = self.stimuli.select(np.flatnonzero(kept))
         return list(chosen)
 
     def ask(

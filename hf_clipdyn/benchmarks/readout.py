@@ -93,6 +93,12 @@ class Stimuli:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def select(self, places: NDArray[np.intp]) -> "Stimuli":
+        """The images at these positions; none is read for it."""
+        chosen = copy.copy(self)
+        chosen._rows, chosen.keys = self._rows[places], [self.keys[at] for at in places]
+        return chosen
+
     def _key(self, row: int, change_key: str) -> bytes:
         hashed = hashlib.blake2b(self._array[row].tobytes(), digest_size=16)
         if self._change is not None:

@@ -11,7 +11,7 @@ from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, decide_unseen, probe_folds
 from hf_clipdyn.benchmarks.settings import Common
 
-__all__ = ["ALONE_TITLES", "SIMPLE_FEATURES", "SIMPLE_TITLES", "Alone", "simple_decisions"]
+__all__ = ["ALONE_TITLES", "SIMPLE_FEATURES", "SIMPLE_TITLES", "Alone", "reduced", "simple_decisions"]
 
 _VERSION = 1  # to be raised if the same images give other decisions
 _MOST = 32  # pixels a side; larger images are averaged in blocks, since a linear model needs no more
@@ -20,10 +20,10 @@ Images = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 
-def _reduced(images: Images) -> Images:
-    """Images (n, H, W, 3) averaged in square blocks, at most 32 pixels a side; rests are cut off."""
+def reduced(images: Images, most: int = _MOST) -> Images:
+    """Images (n, H, W, 3) averaged in square blocks to at most `most` pixels a side; rests are cut off."""
     n, height, width = images.shape[:3]
-    block = -(-max(height, width) // _MOST)
+    block = -(-max(height, width) // most)
     rows, columns = height // block, width // block
     cut = images[:, : rows * block, : columns * block]
     means = cut.reshape(n, rows, block, columns, block, 3).mean(axis=(2, 4))
@@ -31,12 +31,12 @@ def _reduced(images: Images) -> Images:
 
 
 def _pixels(images: Images) -> Floats:
-    return _reduced(images).reshape(len(images), -1).astype(np.float64)
+    return reduced(images).reshape(len(images), -1).astype(np.float64)
 
 
 def _amplitudes(images: Images) -> Floats:
     """Amplitudes of the grey image around its mean, without the half that mirrors the other; edges are windowed."""
-    values = np.stack([grey(one) for one in _reduced(images)])
+    values = np.stack([grey(one) for one in reduced(images)])
     values -= values.mean(axis=(1, 2), keepdims=True)
     return np.abs(np.fft.rfft2(values * _window(*values.shape[1:]))).reshape(len(images), -1)
 
@@ -47,7 +47,7 @@ def _window(height: int, width: int) -> Floats:
 
 def _colours(images: Images) -> Floats:
     """Share of the pixels in each of 64 boxes of colour."""
-    boxes = (_reduced(images) // (256 // _BINS)).astype(np.int64) @ [_BINS**2, _BINS, 1]
+    boxes = (reduced(images) // (256 // _BINS)).astype(np.int64) @ [_BINS**2, _BINS, 1]
     return np.stack([np.bincount(one.reshape(-1), minlength=_BINS**3) / one.size for one in boxes])
 
 

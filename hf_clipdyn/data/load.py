@@ -8,6 +8,7 @@ from typing import Any
 
 from datasets.exceptions import DatasetGenerationError
 from huggingface_hub import resolve_revision
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RevisionResolutionError
 
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
@@ -115,7 +116,7 @@ def hub_commit(
         return None
     try:
         found = resolve_revision(repo_id, repo_type="dataset", revision=revision, token=token)
-    except Exception:
+    except (HfHubHTTPError, HFValidationError, RevisionResolutionError, OSError):
         return None
     return str(found.resolved)
 

@@ -34,7 +34,7 @@ from hf_clipdyn.preprocess import direct_fit, processor_identity, resize_and_cro
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Pixels", "decode_pixels", "draw_pixels", "has_pixels"]
+__all__ = ["Pixels", "decode_pixels", "draw_pixels", "fingerprint_of", "has_pixels"]
 
 _BATCH = 64
 _PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of a megapixel
@@ -177,6 +177,11 @@ def draw_pixels(
     return drawn
 
 
+def fingerprint_of(dataset: datasets.Dataset) -> str:
+    """What `datasets` identifies the rows of a data set by: its files and every change since they were read."""
+    return str(dataset._fingerprint)  # the library has no public name for it
+
+
 def _place(
     dataset: datasets.Dataset,
     image_processor: Any,
@@ -186,7 +191,7 @@ def _place(
     at_least: int | None,
 ) -> Path:
     """The folder of what `decode_pixels` gives."""
-    parts = [_DECODER, dataset._fingerprint, column, processor_identity(image_processor), distort_key]
+    parts = [_DECODER, fingerprint_of(dataset), column, processor_identity(image_processor), distort_key]
     key = json.dumps(parts if at_least is None else [*parts, at_least])
     return cache_folder("pixels", cache_dir) / hashlib.sha256(key.encode()).hexdigest()[:32]
 

@@ -30,7 +30,7 @@ from hf_clipdyn.errors import (
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import saliency_maps
 from hf_clipdyn.preprocess import resize_and_crop
-from hf_clipdyn.results.read import Results
+from hf_clipdyn.results.table import Results
 from hf_clipdyn.revisions.listing import Revision, open_measured
 from hf_clipdyn.revisions.names import Series
 
@@ -151,8 +151,8 @@ def measured_revisions(
         RevisionNotFoundError: there is no such repository.
     """
     series = open_measured(repo_id, results.tables, store)
-    rows = results.rows[results.rows["repo_id"] == repo_id]
-    measured = set(zip(rows["revision"], rows["commit"], strict=True))
+    cells = results.cells[results.cells["repo_id"] == repo_id]
+    measured = set(zip(cells["revision"], cells["commit"], strict=True))
     listed = [revision for revision in series.revisions() if (revision.name, revision.commit) in measured]
     return chosen_revisions(series, listed, wanted, device)
 

@@ -33,7 +33,7 @@ from hf_clipdyn.evaluation.processes import check_device, join_processes
 from hf_clipdyn.evaluation.relate import planned
 from hf_clipdyn.evaluation.score import score
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.progress import library_bars
+from hf_clipdyn.progress import duration, library_bars
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
 
@@ -114,7 +114,7 @@ class DryRun:
             render_table([self._row(one) for one in self.costs]),
             f"{counted(cells, 'cell')} of {counted(self.revisions, 'revision')}, {missing:,} of them missing: "
             f"{images:,} images in {self.forward_passes:,} forward passes, about "
-            f"{_duration(self.seconds)} in one process.",
+            f"{duration(self.seconds)} in one process.",
             *self._slowest(),
             *self._left_out(),
             f"Measured on at most {self.most_rows:,} rows of each data set with {self.measured}. Downloads "
@@ -133,9 +133,9 @@ class DryRun:
             "rows": f"{cost.rows:,}",
             "images": f"{cost.missing * cost.images:,}",
             "passes": f"{self._passes(cost):,}",
-            "once": _duration(cost.preparing),
-            "a revision": "not measured" if cost.seconds is None else _duration(cost.seconds),
-            "in all": "not measured" if cost.seconds is None else _duration(cost.total),
+            "once": duration(cost.preparing),
+            "a revision": "not measured" if cost.seconds is None else duration(cost.seconds),
+            "in all": "not measured" if cost.seconds is None else duration(cost.total),
         }
 
     def _left_out(self) -> list[str]:
@@ -148,13 +148,6 @@ class DryRun:
         if not self.seconds:
             return []
         return [f"The slowest is {slowest.name}, {slowest.total / self.seconds:.0%} of the time."]
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def dry_run(config: EvaluationConfig) -> DryRun:

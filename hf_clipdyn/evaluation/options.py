@@ -12,12 +12,12 @@ from typing import Any
 
 from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, Common, KindSettings
 from hf_clipdyn.command_line import CommandLine
-from hf_clipdyn.config import Submission
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.fields import Flag, Given, flags_of, option
 from hf_clipdyn.plugins import KINDS, load_plugin, plugins
 from hf_clipdyn.schema import read_yaml
+from hf_clipdyn.submission import Submission
 
 __all__ = ["Evaluate", "Evaluation", "arguments", "command_line", "flags", "read_arguments"]
 

@@ -137,7 +137,8 @@ def _of_wrong_answers(
     right: tuple[NDArray[np.bool_], NDArray[np.bool_]], decisions: ArrayLike, labels: ArrayLike
 ) -> dict[str, Any]:
     n = len(right[0])
-    as_code_table("decisions", decisions, 2, n), as_codes("labels", labels, n)
+    as_code_table("decisions", decisions, 2, n)  # checks them; missing answers are an error
+    as_codes("labels", labels, n)
     first, second = (Observer(one[None], np.asarray(labels)[None]) for one in np.asarray(decisions))
     for name, given, observer in zip(("predictions", "references"), right, (first, second), strict=True):
         if not np.array_equal(given, observer.right[0]):
@@ -491,9 +492,10 @@ def pair_statistics(first: Floats, second: Floats) -> tuple[Floats, Floats]:
     outcomes, p1, p2, observed, n = _outcomes(first, second)
     statistics, of_outcomes = _linearised(p1, p2, observed)
     with np.errstate(invalid="ignore", divide="ignore"):
-        of_outcomes = np.pad(
-            of_outcomes / n, ((0, 0), (0, 1), (0, 0))
-        )  # the last outcome contributes nothing
+        of_outcomes = of_outcomes / n
+    of_outcomes = np.pad(
+        of_outcomes, ((0, 0), (0, 1), (0, 0))
+    )  # an image that was not seen contributes nothing
     return statistics, np.take_along_axis(of_outcomes, outcomes[None], axis=1)
 
 
@@ -504,8 +506,8 @@ def _outcomes(first: Floats, second: Floats) -> tuple[Ints, Floats, Floats, Floa
         Outcomes (n, P): 0 both wrong, 1 the second right, 2 the first, 3 both, 4 not seen by both; the accuracies; the
         share of images on which both are right or both wrong; the number of images.
     """
-    outcomes = 2 * first + second
-    outcomes = np.where(np.isnan(outcomes), 4, outcomes).astype(np.int64)
+    combined = 2 * first + second
+    outcomes = np.where(np.isnan(combined), 4, combined).astype(np.int64)
     wrong, of_second, of_first, right = ((outcomes == one).sum(axis=0) for one in range(4))
     n = wrong + of_second + of_first + right
     with np.errstate(invalid="ignore", divide="ignore"):

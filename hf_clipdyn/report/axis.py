@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.report.style import GREY
 from hf_clipdyn.results.terms import Axis as LevelAxis
-from hf_clipdyn.statistics.trajectories import Trajectory
+from hf_clipdyn.statistics.trajectories import Trajectory, points_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +116,7 @@ def run_revisions(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     for number in trajectories:
         distinct.setdefault((number.run, number.column("order").tobytes()), number)
     columns = ["run", "revision", "epoch", "samples_seen", "step", "order"]
-    points = pd.concat([number.points[columns] for number in distinct.values()])
+    points = points_of(distinct.values())[columns]
     return points.drop_duplicates(["run", "revision"])
 
 

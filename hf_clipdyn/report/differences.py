@@ -132,7 +132,7 @@ class Differences:
 
     @cached_property
     def _n_revisions(self) -> "pd.Series[int]":
-        return self.study.results.rows.groupby("run", observed=True)["revision"].nunique()
+        return self.study.cells.groupby("run")["revision"].nunique()
 
     def _name(self, run: str, revision: str) -> str:
         """Of a revision in a study of one run, else of a model, with its revision if it has several."""

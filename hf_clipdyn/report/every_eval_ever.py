@@ -307,7 +307,7 @@ def _records(own: Study, evaluator: str | None) -> Iterator[_Record]:
         datetime.fromisoformat(origin.measured).timestamp() if origin and origin.measured else time.time()
     )
     version = origin.packages[-1].partition("+")[0] if origin and origin.packages else ""
-    levels = own.results.rows.groupby("cell", observed=True)["confidence_level"].first()
+    levels = own.results.confidence
     records = {
         str(revision): _Record(
             own,

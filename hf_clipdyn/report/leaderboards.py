@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-import pandas as pd
 import yaml
 from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml, parse_eval_result_entries
 from huggingface_hub.errors import (
@@ -36,7 +35,7 @@ from hf_clipdyn.report.card_text import TOOL, dumped
 from hf_clipdyn.report.plan import Panel, plan_overview
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
-from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
+from hf_clipdyn.statistics.trajectories import Trajectory, points_of, rows_of
 
 __all__ = [
     "FOLDER",
@@ -78,7 +77,7 @@ class FinalResult:
 
 def revision_names(own: Study) -> list[str]:
     """The revisions of one run, in the order of training."""
-    placed = pd.concat([number.points[["order", "revision"]] for number in own.trajectories])
+    placed = points_of(own.trajectories)
     return [str(name) for name in placed.sort_values("order", kind="stable")["revision"].unique()]
 
 
@@ -106,17 +105,16 @@ def final_results(own: Study) -> list[list[FinalResult]]:
 
 
 def _result(own: Study, number: Trajectory, point: Any) -> FinalResult:
-    rows = own.results.rows
-    cell = rows[rows["cell"] == point.cell]
+    cell = own.cells[own.cells["cell"] == point.cell]
     measured = math.isfinite(point.ci_low) and math.isfinite(point.ci_high)
-    levels = cell["confidence_level"].dropna()
+    level = float(own.results.confidence[point.cell])
     return FinalResult(
         number=number,
         revision=str(point.revision),
         commit=str(cell["commit"].iloc[0]),
         value=float(point.value),
         interval=(float(point.ci_low), float(point.ci_high)) if measured else None,
-        confidence=float(levels.iloc[0]) if measured and len(levels) else None,
+        confidence=level if measured and not math.isnan(level) else None,
         n=int(point.n),
     )
 

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.statistics.judging import Part, Verdict
-from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
+from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, points_of
 
 __all__ = [
     "N_HUES",
@@ -371,7 +371,7 @@ def _curve(panel: Panel, values: Sequence[Trajectory], runs: Sequence[str]) -> P
     ]
     if len({value.level for value in alike} - {None}) < 2:
         return None
-    several, over_training = len(drawn) > 1, any(len(value.points) > 1 for value in alike)
+    several, over_training = len(drawn) > 1, any(len(value.column("order")) > 1 for value in alike)
     x: Literal["revisions", "level"] = "revisions" if over_training else "level"
     form = Panel("", (), x=x, colour=("run",) if several else (), ramp=over_training and not several)
     lines = [Line(value.run, value, runs.index(value.run)) for value in alike]
@@ -428,11 +428,10 @@ def _by_revision(number: Trajectory, panel: Panel) -> list[tuple[str, Trajectory
     """The parts of a trajectory that belong to different curves, with their names: one for each of some revisions."""
     if panel.x == "revisions":
         if not panel.ramp:
-            return [(number.run, number.with_points(number.points.iloc[-1:]))]
-        last = len(number.points) - 1
+            return [(number.run, number.at(-1))]
+        last = len(number.column("order")) - 1
         chosen = sorted({round(last * part / (_REVISIONS - 1)) for part in range(_REVISIONS)})
-        parts = [number.points.iloc[at : at + 1] for at in chosen]
-        return [(str(part["revision"].iloc[0]), number.with_points(part)) for part in parts]
+        return [(str(number.column("revision")[at]), number.at(at)) for at in chosen]
     run = number.run if "run" in panel.colour else ""
     return [(", ".join(filter(None, [run, number.detail(panel.colour)])) or number.run, number)]
 
@@ -441,7 +440,8 @@ def _joined(label: str, colour: int, curve: Sequence[Trajectory]) -> Line:
     """Numbers at several levels as one line, each with its level; one without a level stays as it is."""
     if curve[0].level is None:
         return Line(label, curve[0], colour)
-    points = pd.concat([number.points.iloc[-1:].assign(level=number.level) for number in curve])
+    points = points_of([number.at(-1) for number in curve])
+    points = points.assign(level=[number.level for number in curve])
     return Line(label, curve[0].with_points(points, level=None), colour)
 
 
@@ -531,7 +531,7 @@ def _averaged(lines: Sequence[Line], groups: Sequence[Seeds], place: str) -> lis
 
 
 def _mean(members: Sequence[Trajectory], label: str, place: str) -> Trajectory:
-    points = pd.concat([member.points for member in members])
+    points = points_of(members)
     by_place = points.assign(known=points["value"].where(points["usable"])).groupby(place, sort=False)
     means = by_place["known"].transform("mean").fillna(by_place["value"].transform("mean"))
     n_usable = by_place["usable"].transform("sum")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hf_clipdyn.errors import ClipDynError, counted, printable
 from hf_clipdyn.results.provenance import DIRTY, RunOrigin, git, utc_of
-from hf_clipdyn.results.read import Results
+from hf_clipdyn.results.table import Results
 from hf_clipdyn.statistics.claims import Claims, parse_claims, registered_hash
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.verdicts import provenance

@@ -78,7 +78,7 @@ def card_figure(run: str) -> str:
 
 def _card(own: Study, run: str, results_dataset: str | None) -> str:
     """The README.md of one run, YAML head included; the same table gives the same text."""
-    rows = own.results.rows
+    rows = own.cells
     repo_id = str(rows["repo_id"].iloc[0])
     revisions = revision_names(own)
     on_hub = "/" in repo_id  # a folder of models has no owner
@@ -291,7 +291,7 @@ def push_cards(
 
 def _repositories(study: Study) -> dict[str, str]:
     """The repository of each run that has one, to be pushed to; an error if none has, or two share one."""
-    named = study.results.rows[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None)
+    named = study.cells[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None)
     runs = {run: repo_id for run, repo_id in named if "/" in repo_id}
     if not runs:
         raise ConfigError(
@@ -388,7 +388,7 @@ def write_space(
     with disk_errors(ConfigError, f"The Space cannot be written to {output}"):
         output.mkdir(parents=True, exist_ok=True)
         if app:
-            app_space.write_app(output, app_space.app_files(study.results.rows, facts.models))
+            app_space.write_app(output, app_space.app_files(study.cells, facts.models))
         write_atomically(output / _README, _space_readme(study, replace(facts, models=facts.models * app)))
     return output / facts.app_file
 
@@ -454,7 +454,7 @@ def push_space(
             write_atomically(folder / _README, readme)
             if not app:
                 return _commit_space(to, readme, {_PAGE: path.read_bytes()})
-            files = app_space.app_files(study.results.rows, models)
+            files = app_space.app_files(study.cells, models)
             app_space.write_app(folder, files)
             return _commit_space(to, readme, files)
 
@@ -492,7 +492,7 @@ class _SpaceFacts:
 
 
 def _models(study: Study) -> list[str]:
-    return list(study.results.rows["repo_id"].drop_duplicates())
+    return list(study.cells["repo_id"].drop_duplicates())
 
 
 def _has_owner(repo_id: str) -> bool:
@@ -532,8 +532,7 @@ def _merged_space(existing: str, readme: str, repo_id: str) -> str:
 
 def _is_on_hub(api: HfApi, repo_id: str, study: Study) -> bool:
     """Whether the Hub has a commit that was measured: somebody else may own a repository with a local run's name."""
-    rows = study.results.rows
-    commit = str(rows.loc[rows["repo_id"] == repo_id, "commit"].iloc[-1])
+    commit = str(study.cells.loc[study.cells["repo_id"] == repo_id, "commit"].iloc[-1])
     try:
         attempt(lambda: api.repo_info(checked_repo_id(repo_id), revision=commit), hub.PUSHING)
     except (ConfigError, RepositoryNotFoundError, RevisionNotFoundError):
@@ -574,9 +573,8 @@ def _space_readme(study: Study, facts: _SpaceFacts) -> str:
 
 
 def _space_section(study: Study, results_dataset: str | None) -> Markup:
-    rows = study.results.rows
-    benchmarks = rows[["kind", "dataset"]].drop_duplicates()
-    revisions = rows[["run", "revision"]].drop_duplicates()
+    benchmarks = study.cells[["kind", "dataset"]].drop_duplicates()
+    revisions = study.cells[["run", "revision"]].drop_duplicates()
     lines = [
         f"`{_PAGE}` shows {counted(len(revisions), 'revision')} of {counted(len(study.runs), 'run')} on "
         f"{counted(len(benchmarks), 'benchmark')}, measured by hf-clipdyn {__version__}. It needs no other file.",

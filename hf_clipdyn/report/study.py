@@ -14,8 +14,9 @@ from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.plan import Panel, plan_charts, plan_overview
 from hf_clipdyn.results.provenance import Provenance
-from hf_clipdyn.results.read import Results, check_frame, read_results
+from hf_clipdyn.results.read import check_frame, read_results
 from hf_clipdyn.results.row import NumberKey
+from hf_clipdyn.results.table import Results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
@@ -100,7 +101,7 @@ class Study:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """A row for each cell, with what is constant in it."""
-        return self.results.rows.drop_duplicates("cell")
+        return self.results.cells
 
     @cached_property
     def runs(self) -> list[str]:
@@ -136,8 +137,8 @@ class Study:
     @cached_property
     def confidence(self) -> str:
         """The confidence levels of the intervals, in words: ``90 % and 95 %``; empty if there are no intervals."""
-        rows = self.results.rows
-        levels = rows.loc[rows["ci_low"].notna(), "confidence_level"].dropna().unique()
+        values = self.results.values
+        levels = values.loc[values["ci_low"].notna(), "confidence_level"].dropna().unique()
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
 
     def windows_of(self, verdict: Verdict) -> dict[str, Window]:
@@ -170,11 +171,10 @@ class Study:
 
     def of_run(self, run: str) -> "Study":
         """The part of one run; the study itself if it has no other."""
-        rows = self.results.rows
-        if (rows["run"] == run).all():
+        part = self.results.of_run(run)
+        if part is self.results:
             return self
         own = tuple(number for number in self.trajectories if number.run == run)
-        part = replace(self.results, rows=rows[rows["run"] == run])
         return replace(self, results=part, trajectories=own, whole=self.whole or self)
 
 
@@ -211,9 +211,9 @@ def read_study(
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
         origins = tuple(origin for origin in recorded if origin.run in set(results["run"]))
-        read, names = Results(results, words, origins=origins), tuple[str, ...]()
+        read, names = Results.of(results, words, origins=origins), tuple[str, ...]()
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
         read, names = read_results(paths), tuple(path.name for path in paths)
     file = None if claims is None else Path(claims)
-    return Study(read, tuple(read_trajectories(read.rows, read.vocabulary)), names, file)
+    return Study(read, tuple(read_trajectories(read)), names, file)

@@ -5,13 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import NOT_INTERPRETABLE, estimate_words, interval_words, json_words
 from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect
-from hf_clipdyn.statistics.trajectories import Trajectory, bare, rows_of
+from hf_clipdyn.statistics.trajectories import Trajectory, bare, points_of, rows_of
 from hf_clipdyn.statistics.windows import Endpoint
 
 __all__ = [
@@ -67,10 +65,9 @@ def provenance_table(study: Study) -> Table:
         "dtype",
         "versions",
     ]
-    numbers, rows = study.results.rows[["cell", "role", "n"]], []
-    n_of_cell = numbers[numbers["role"] == "value"].groupby("cell")["n"]
-    cells = study.cells.assign(least=study.cells["cell"].map(n_of_cell.min()))
-    cells["most"] = cells["cell"].map(n_of_cell.max())
+    values, rows = study.results.values[study.results.of_role("value")], []
+    n_of_cell = values.groupby("at_cell")["n"]
+    cells = study.cells.assign(least=n_of_cell.min(), most=n_of_cell.max())
     for key, members in cells.groupby(columns, sort=False):
         run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
         revisions = f"{members['revision'].nunique():,}"
@@ -104,7 +101,7 @@ def overview_tables(study: Study) -> list[Table]:
 
 def _revision_table(run: str, columns: Sequence[tuple[str, Trajectory]]) -> Table:
     """A row for each revision of a run, a column for each heading and trajectory."""
-    points = pd.concat([number.points[["revision", "epoch", "order"]] for _, number in columns])
+    points = points_of(number for _, number in columns)
     revisions = points.sort_values(["epoch", "order"])["revision"].unique()
     cells = [
         {point.revision: _short_cell(point) for point in rows_of(number.points)} for _, number in columns

@@ -19,7 +19,7 @@ from hf_clipdyn.errors import UnknownNameError, printable
 from hf_clipdyn.report.plan import plan_benchmarks
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import NOT_INTERPRETABLE, metric_words
-from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
+from hf_clipdyn.statistics.trajectories import Trajectory
 
 __all__ = ["print_results", "result_lines", "sparkline"]
 
@@ -207,18 +207,18 @@ def _chosen(
 
 
 def _line(number: Trajectory, group: Sequence[Trajectory]) -> _Line:
-    known = np.concatenate([other.usable["value"].to_numpy(float) for other in group])
+    known = np.concatenate([other.column("value")[other.column("usable")] for other in group])
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-    usable, defined = (number.points[name].to_numpy(bool) for name in ("usable", "defined"))
-    last = rows_of(number.points)[-1]
+    value, usable, defined = (number.column(name) for name in ("value", "usable", "defined"))
+    last = number.point(-1)
     cells = {
         "metric": _clean(metric_words(number)),
-        "first": _number(float(number.usable["value"].iloc[0])) if usable.any() else "",
+        "first": _number(float(value[usable][0])) if usable.any() else "",
         "last": _number(last.value) if last.defined else "-",
         "interval": _interval(last),
         "n": f"{last.n:,.0f}" if last.n else "",
     }
-    values = np.where(usable, number.points["value"].to_numpy(float), np.nan)
+    values = np.where(usable, value, np.nan)
     title = f"{number.benchmark_title} ({'/'.join(number.benchmark)})"
     cause = "" if last.defined else _clean(last.note)
     return _Line(number.run, _clean(title), cells, values, defined & ~usable, low, high, cause)

@@ -490,23 +490,28 @@ def _broken(file: Path, error: ValueError) -> EvaluationError:
     return EvaluationError(f"{file} {error}: delete it, then evaluate again.")
 
 
+def _table_of(path: Path) -> pa.Table:
+    table = read_encoded(path, _TEXTS)
+    if _HEADER_KEY in (table.schema.metadata or {}):
+        raise ValueError("belongs to one cell of another table")
+    if "benchmark" in table.column_names:
+        raise EvaluationError(
+            f"{path} was written by an earlier version with different columns: evaluate again into "
+            "another --output."
+        )
+    return table
+
+
 def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
     """The cells and the words of the table at ``path``, in its order."""
     try:
-        table = read_encoded(path, _TEXTS)
-        if _HEADER_KEY in (table.schema.metadata or {}):
-            raise ValueError("belongs to one cell of another table")
-        if "benchmark" in table.column_names:
-            raise EvaluationError(
-                f"{path} was written by an earlier version with different columns: evaluate again into "
-                "another --output."
-            )
-        cells = by_cell(encoded(table))
+        rows = encoded(_table_of(path))
+        cells = by_cell(rows.replace_schema_metadata(None))
     except ValueError as error:
         raise EvaluationError(
             f"{path} {error}, so it is not a table of results: move it away or choose another --output."
         ) from error
-    metadata = table.schema.metadata or {}
+    metadata = rows.schema.metadata or {}
     try:
         listed, where = metadata.get(_FILES_KEY, b"{}"), f"The list of cells of {path}"
         files = parse_json(dict[str, _Stamp], listed, where=where, error=EvaluationError)

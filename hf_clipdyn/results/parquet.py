@@ -1,19 +1,21 @@
 """Read Parquet files of unknown origin: sizes are bounded, and errors are one sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["check_texts", "decoded", "read_encoded", "read_parquet", "schema_of"]
+__all__ = ["check_texts", "decoded", "read_batches", "read_encoded", "read_parquet", "schema_of"]
 
 # A study of a hundred revisions has some 100,000 rows; those of the embedded suite take 1 KB each, uncompressed.
 _MOST_ROWS = 10**7
 _MOST_BYTES = 4 * 2**30
 _LONGEST_TEXT = 10**5
 _MANY_ROWS = 10_000  # below, threads cost more than they save
+_BATCH, _PART = 2**13, 2**15  # rows that are decoded at once, and that are given: 5 and 8 MB of results
 
 
 def schema_of(path: Path) -> pa.Schema:
@@ -48,6 +50,36 @@ def read_encoded(path: Path, texts: Sequence[str] = (), columns: Sequence[str] |
     Raises:
         ValueError: as `read_parquet`.
     """
+    with _opened(path, texts) as file:
+        return _read(file, columns)
+
+
+def read_batches(path: Path, texts: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """The table of `read_encoded` in successive parts of some rows, at least one, each with the metadata of the file.
+
+    Args:
+        path: the file.
+        texts: as in `read_encoded`.
+
+    Raises:
+        ValueError: as `read_parquet`.
+    """
+    with _opened(path, texts) as file:
+        if not file.metadata.num_rows:
+            yield file.schema_arrow.empty_table()
+        batches, n_rows = [], 0
+        for batch in file.iter_batches(_BATCH, use_threads=file.metadata.num_rows > _MANY_ROWS):
+            batches, n_rows = [*batches, batch], n_rows + len(batch)
+            if n_rows >= _PART:
+                yield pa.Table.from_batches(batches)
+                batches, n_rows = [], 0
+        if batches:
+            yield pa.Table.from_batches(batches)
+
+
+@contextmanager
+def _opened(path: Path, texts: Sequence[str]) -> Iterator[pq.ParquetFile]:
+    """The file with its texts as dictionaries; a ValueError continues its name."""
     if not path.exists():
         raise ValueError("does not exist")
     if path.is_dir():  # pyarrow would read the files in it
@@ -59,9 +91,10 @@ def read_encoded(path: Path, texts: Sequence[str] = (), columns: Sequence[str] |
             schema = file.schema_arrow
             _check_size(file, schema)
             if not any(_is_text(field.type) for field in schema):
-                return _read(file, columns)
+                yield file
+                return
         with _open(path, [field.name for field in schema if _holds_texts(field.type)]) as file:
-            return _read(file, columns)
+            yield file
     except (pa.ArrowException, OSError, KeyError, OverflowError) as error:
         raise ValueError(f"cannot be read as Parquet ({_cause(error)})") from error
 

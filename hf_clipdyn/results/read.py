@@ -1,7 +1,10 @@
-"""Read tables of results: one or several Parquet files become one frame with its vocabulary."""
+"""Read tables of results: one or several Parquet files become `Results`, or one frame, with their vocabulary.
+
+Files are read in parts, and each part is taken apart at once: a table is never in memory with all its columns.
+"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,40 +12,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.results.cells import cells_folder, newest
-from hf_clipdyn.results.parquet import check_texts, read_encoded, schema_of
+from hf_clipdyn.results.parquet import check_texts, read_batches, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
 from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, NUMBER_KEY, ROLES, SCHEMA, Cell, Row, columns_of
+from hf_clipdyn.results.spans import cells_of
+from hf_clipdyn.results.table import DEFAULTS, VALUES, Results
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
-__all__ = ["Results", "check_frame", "is_combined", "load_results", "read_results", "write_results"]
+__all__ = ["check_frame", "is_combined", "load_results", "read_results", "write_results"]
 
-_DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
-_CELL = [one.name for one in fields(Cell)]
 _TEXTS = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
-
-
-@dataclass(frozen=True, eq=False)
-class Results:
-    """The numbers of one or several tables, and their words.
-
-    Attributes:
-        rows: the columns of `Row` (texts "" and numbers NaN for nulls; the same text is one object); ``cell``, the key
-            of the row's cell; and ``run``: the repo_id, with the file's name in brackets if two files have different
-            commits under the same names (for example two seeds).
-        vocabulary: the words of all tables.
-        tables: their files; trials may lie beside them (`KeptTrials`).
-        origins: where the numbers of each ``run`` come from, as far as its tables recorded it.
-    """
-
-    rows: pd.DataFrame
-    vocabulary: Vocabulary
-    tables: tuple[Path, ...] = ()
-    origins: tuple[RunOrigin, ...] = ()
+_CELL_SCHEMA = pa.schema([SCHEMA.field(name) for name in Cell.__annotations__])
+_KEY_SCHEMA = pa.schema([SCHEMA.field(name) for name in NUMBER_KEY])
 
 
 def read_results(paths: Path | Sequence[Path]) -> Results:
@@ -63,24 +50,20 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         raise ConfigError(
             "No results were given: name at least one Parquet file that `clipdyn evaluate` wrote."
         )
-    tables, words, origins = [], [], []
+    rows, words, origins = _Rows(), [], []
     sources = _short_names(files)
     for path, source in zip(files, sources, strict=True):
-        table, vocabulary, provenance = _read(path)
-        tables.append(table)
+        vocabulary, provenance = rows.add(path)
         words.append(vocabulary)
         recorded = {one.run: one for one in provenance.runs}
-        repositories = table["repo_id"].unique().to_pylist()
+        repositories = dict.fromkeys(cell.repo_id for cell in rows.cells[-1])
         origins += [(source, recorded.get(name, RunOrigin(run=name))) for name in repositories]
-    lengths = [len(table) for table in tables]
-    rows = _frame(tables)
-    if rows.empty:
+    if not any(rows.cells):
         names = ", ".join(str(path) for path in files)
         raise EvaluationError(f"{names} has no rows: nothing was evaluated, so there is nothing to report.")
-    rows["source"] = pd.Categorical(np.repeat(np.array(sources, object), lengths))
+    results = replace(rows.results(sources), vocabulary=Vocabulary.merged(words), tables=tuple(files))
     pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded: as much as the rows themselves
-    rows = _current(rows)
-    return Results(rows, Vocabulary.merged(words), tuple(files), _of_runs(origins, rows))
+    return replace(results, origins=_of_runs(origins, results.cells["run"]))
 
 
 def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
@@ -110,10 +93,11 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     """
     paths = [results] if isinstance(results, str | Path) else list(results)
     read = read_results([Path(one) for one in paths])
-    read.rows.attrs["vocabulary"] = read.vocabulary.dumps()
-    read.rows.attrs["provenance"] = Provenance(runs=read.origins).dumps()
     # The texts in the type that pandas gives them by itself.
-    return read.rows.astype(dict.fromkeys([*_TEXTS, "cell", "run"], "str"))
+    rows = read.rows.astype(dict.fromkeys([*_TEXTS, "cell", "run"], "str"))
+    rows.attrs["vocabulary"] = read.vocabulary.dumps()
+    rows.attrs["provenance"] = Provenance(runs=read.origins).dumps()
+    return rows
 
 
 def write_results(results: Results, output: Path, provenance: Provenance | None = None) -> None:
@@ -128,7 +112,7 @@ def write_results(results: Results, output: Path, provenance: Provenance | None 
         EvaluationError: the file cannot be written.
     """
     table = pa.Table.from_pandas(results.rows[SCHEMA.names], schema=SCHEMA, preserve_index=False)
-    repositories = dict(zip(results.rows["run"], results.rows["repo_id"], strict=True))
+    repositories = dict(zip(results.cells["run"], results.cells["repo_id"], strict=True))
     origins = merged(
         replace(one, run=repositories[one.run]) for one in results.origins if one.run in repositories
     )
@@ -156,40 +140,122 @@ def _table_of(path: Path) -> Path:
     return table if path.is_dir() else path
 
 
-def _of_runs(origins: Iterable[tuple[str, RunOrigin]], rows: pd.DataFrame) -> tuple[RunOrigin, ...]:
-    """The origins of repositories in each source, as those of runs."""
-    runs = set(rows["run"])
+def _of_runs(origins: Iterable[tuple[str, RunOrigin]], names: Iterable[str]) -> tuple[RunOrigin, ...]:
+    """The origins of repositories in each source, as those of the runs with these names."""
+    runs = set(names)
     named = ((f"{one.run} ({source})", one) for source, one in origins)
     of_runs = merged(replace(one, run=name if name in runs else one.run) for name, one in named)
     return tuple(origin for origin in of_runs if origin.run in runs)
 
 
-def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
-    try:
-        table = read_encoded(path, _TEXTS)
-        check_texts(table)
-        if "benchmark" in table.column_names and "kind" not in table.column_names:
-            raise ConfigError(
-                f"{path} was written by an earlier version of hf_clipdyn: evaluate again, into another --output."
-            )
-        if missing := _missing(table.column_names):
-            raise ValueError(f"lacks the columns {', '.join(missing)}")
-        columns = [_column(table, name) for name in SCHEMA.names]
-        metadata = table.schema.metadata or {}
-        words = Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(path))
-        provenance = Provenance.loads(metadata.get(PROVENANCE_KEY, b"{}"), str(path))
-        return pa.table(columns, names=SCHEMA.names), words, provenance
-    except EvaluationError as error:
-        raise ConfigError(str(error)) from error
-    except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{path} {error}: expected a table that `clipdyn evaluate` wrote.") from error
+class _Rows:
+    """The rows of some files: the cells and the names of the numbers once each.
+
+    Attributes:
+        cells: those of each file, in its order.
+    """
+
+    def __init__(self) -> None:
+        self.cells: list[list[Cell]] = []
+        self._keys: dict[tuple[Any, ...], int] = {}
+        self._at_cell: list[NDArray[np.int32]] = []
+        self._at_key: list[NDArray[np.int32]] = []
+        self._values: list[pa.Table] = []
+
+    def add(self, path: Path) -> tuple[Vocabulary, Provenance]:
+        """Read a file.
+
+        Raises:
+            ConfigError: it is not a table of results.
+        """
+        try:
+            metadata = self._add(path)
+            words = Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(path))
+            return words, Provenance.loads(metadata.get(PROVENANCE_KEY, b"{}"), str(path))
+        except EvaluationError as error:
+            raise ConfigError(str(error)) from error
+        except ValueError as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"{path} {error}: expected a table that `clipdyn evaluate` wrote.") from error
+
+    def _add(self, path: Path) -> dict[bytes, bytes]:
+        metadata: dict[bytes, bytes] = {}
+        first, own, places = sum(map(len, self.cells)), list[Cell](), dict[str, int]()
+        for part in read_batches(path, _TEXTS):
+            rows, metadata = _checked(part, path), part.schema.metadata or {}
+            of_row, cells = _different(rows, CELL_KEY)
+            at = []
+            for cell in cells_of(cells):
+                if cell.key not in places:
+                    places[cell.key] = first + len(own)
+                    own.append(cell)
+                at.append(places[cell.key])
+            self._at_cell.append(np.array(at, np.int32)[of_row])
+            of_row, keys = _different(rows, NUMBER_KEY)
+            columns = (_without_nan(keys[name].to_pylist()) for name in NUMBER_KEY)
+            at = [self._keys.setdefault(key, len(self._keys)) for key in zip(*columns, strict=True)]
+            self._at_key.append(np.array(at, np.int32)[of_row])
+            self._values.append(rows.select(VALUES))
+        self.cells.append(own)
+        return metadata
+
+    def results(self, sources: Sequence[str]) -> Results:
+        """The rows that count, without words; no row stays here.
+
+        Args:
+            sources: a name for each file.
+        """
+        at_cell, at_key = (np.concatenate(parts) for parts in (self._at_cell, self._at_key))
+        table = pa.concat_tables(self._values)
+        self._values.clear()
+        columns = {}
+        for name in VALUES:  # one by one, so that no more than one is there twice
+            columns[name] = table[name].to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
+            table = table.drop_columns(name)
+        values = pd.DataFrame({**columns, "at_cell": at_cell, "at_key": at_key}, copy=False)
+        keys = pa.Table.from_pylist(
+            [dict(zip(NUMBER_KEY, key, strict=True)) for key in self._keys], _KEY_SCHEMA
+        )
+        cells, counts = _current(self.cells, sources)
+        numbers = at_cell.astype(np.int64) * len(keys) + at_key
+        counting = counts[at_cell] & ~pd.Series(numbers).duplicated(keep="last").to_numpy()
+        everything = Results(cells, _frame(keys), values, Vocabulary())
+        return everything if counting.all() else everything.select(counting)
+
+
+def _without_nan(values: list[Any]) -> list[Any]:
+    """None for NaN, of which no two are equal."""
+    return [value if value == value else None for value in values]
+
+
+def _different(rows: pa.Table, names: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:
+    """The group of each row, those that are equal in these columns, and the first row of each group, in their order."""
+    groups = rows.select(names).to_pandas().groupby(list(names), sort=False, dropna=False, observed=True)
+    of_row = groups.ngroup().to_numpy()
+    return of_row, rows.filter(pa.array(~pd.Series(of_row).duplicated()))
+
+
+def _checked(table: pa.Table, path: Path) -> pa.Table:
+    """A part of a table in the columns and types of `ENCODED_SCHEMA`.
+
+    Raises:
+        ConfigError: it is of an earlier version.
+        ValueError: it is not a table of results; the message continues the file's name.
+    """
+    check_texts(table)
+    if "benchmark" in table.column_names and "kind" not in table.column_names:
+        raise ConfigError(
+            f"{path} was written by an earlier version of hf_clipdyn: evaluate again, into another --output."
+        )
+    if missing := _missing(table.column_names):
+        raise ValueError(f"lacks the columns {', '.join(missing)}")
+    return pa.table([_column(table, name) for name in SCHEMA.names], schema=ENCODED_SCHEMA)
 
 
 def _missing(columns: Iterable[str]) -> list[str]:
     """The columns that a table lacks and for which there is no default."""
-    return [name for name in SCHEMA.names if name not in (*columns, *_DEFAULTS)]
+    return [name for name in SCHEMA.names if name not in (*columns, *DEFAULTS)]
 
 
 def check_frame(frame: pd.DataFrame) -> None:
@@ -216,7 +282,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     """
     import pyarrow.compute as pc
 
-    kind, default = SCHEMA.field(name).type, _DEFAULTS.get(name)
+    kind, default = SCHEMA.field(name).type, DEFAULTS.get(name)
     encoded = ENCODED_SCHEMA.field(name).type
     if name not in table.column_names:
         return pa.chunked_array([pa.repeat(pa.scalar(default, kind), len(table))]).cast(encoded)
@@ -235,46 +301,34 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     return values
 
 
-def _frame(tables: list[pa.Table]) -> pd.DataFrame:
-    """The columns of the tables, which it empties; texts are categories, which are grouped fast."""
-    table = pa.concat_tables(tables)
-    tables.clear()
-    columns = {}
-    for name in SCHEMA.names:  # one by one, so that no more than one is there twice
-        columns[name] = table[name].to_pandas()
-        table = table.drop_columns(name)
-    return pd.DataFrame(columns, copy=False)
-
-
-def _texts(known: "pd.Series[Any] | pd.Index[Any]", places: Any) -> "pd.Series[Any]":
-    """Known texts at these places."""
-    return pd.Series(np.asarray(known, object)[places], dtype=object)
-
-
-def _current(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the cells that count, with the columns ``run`` and ``cell``; the same text is one object."""
-    rows["cell"] = rows.groupby(["source", *CELL_KEY], sort=False, dropna=False, observed=True).ngroup()
-    cells = rows.drop_duplicates("cell").set_index("cell").astype(dict.fromkeys(_TEXTS, object))
-    cells["key"] = cells["is_replaced"] = None
-    for _, of_source in cells.groupby("source", sort=False, observed=True):
-        rows_of_cells = of_source[_CELL].itertuples(index=False)
-        own = [Cell(**dict(zip(_CELL, values, strict=True))) for values in rows_of_cells]
-        counting = set(newest(own))
-        cells.loc[of_source.index, "key"] = [cell.key for cell in own]
-        cells.loc[of_source.index, "is_replaced"] = [cell not in counting for cell in own]
-    cells = cells[~cells["is_replaced"].astype(bool)].drop_duplicates(list(CELL_KEY), keep="last")
-    n_commits = cells.groupby(["repo_id", "revision"])["commit"].nunique()
+def _current(
+    cells: Sequence[Sequence[Cell]], sources: Sequence[str]
+) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """All cells, with the columns ``cell`` and ``run``, and which of them count."""
+    frame = _frame(pa.Table.from_pylist([vars(cell) for own in cells for cell in own], _CELL_SCHEMA))
+    frame["cell"] = pd.Series([cell.key for own in cells for cell in own], dtype=object)
+    source = pd.Series(np.repeat(np.array(sources, object), list(map(len, cells))), dtype=object)
+    counting = [set(newest(own)) for own in cells]
+    counts = np.array(
+        [cell in of_file for own, of_file in zip(cells, counting, strict=True) for cell in own], bool
+    )
+    counts[counts] = ~frame.loc[counts, list(CELL_KEY)].duplicated(keep="last")
+    n_commits = frame[counts].groupby(["repo_id", "revision"])["commit"].nunique()
     ambiguous = n_commits[n_commits > 1].index.get_level_values("repo_id")
-    named = cells["repo_id"] + " (" + cells["source"].astype(str) + ")"
-    runs = cells["repo_id"].where(~cells["repo_id"].isin(ambiguous), named)
-    counts = rows["cell"].isin(cells.index) & ~rows.duplicated(["cell", *NUMBER_KEY], keep="last")
-    kept = rows.drop(columns=["source", "cell"])
-    if not counts.all():
-        kept = kept[counts].reset_index(drop=True)
-    for name in _TEXTS:
-        kept[name] = _texts(kept[name].cat.categories, kept[name].cat.codes)
-    places = cells.index.get_indexer(pd.Index(rows.loc[counts, "cell"]))
-    return kept.assign(cell=_texts(cells["key"], places), run=_texts(runs, places))
+    named = frame["repo_id"] + " (" + source + ")"
+    frame["run"] = _same(frame["repo_id"].where(~frame["repo_id"].isin(ambiguous), named))
+    return frame, counts
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """A small table with its texts as objects; the same text is one."""
+    texts = {name: _same(table[name].to_pylist()) for name in table.column_names if name in _TEXTS}
+    return table.to_pandas().assign(**texts)
+
+
+def _same(texts: Iterable[str]) -> "pd.Series[Any]":
+    known: dict[str, str] = {}
+    return pd.Series([known.setdefault(text, text) for text in texts], dtype=object)
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from hf_clipdyn.results.parquet import check_texts
 from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, SCHEMA, Cell
 
-__all__ = ["Span", "by_cell", "encoded", "joined", "runs_of", "write_encoded"]
+__all__ = ["Span", "by_cell", "cells_of", "encoded", "joined", "runs_of", "write_encoded"]
 
 _CELL = tuple(Cell.__annotations__)
 _LATER = ("arm", "model_class", "processor_class", "other")  # columns that earlier tables lack
@@ -34,7 +34,9 @@ class Span:
 
 
 def encoded(table: pa.Table) -> pa.Table:
-    """The table in the columns and types of `ENCODED_SCHEMA`, in one piece.
+    """The table in the columns and types of `ENCODED_SCHEMA`, in one piece, with its metadata.
+
+    A caller that does not hold the table itself saves the memory of a second one.
 
     Raises:
         ValueError: something that it holds would be lost, or the names of its cells are incomplete.
@@ -50,9 +52,13 @@ def encoded(table: pa.Table) -> pa.Table:
         raise ValueError(f"also has the columns {', '.join(foreign)}")
     if missing:
         raise ValueError(f"lacks the columns {', '.join(missing)}")
+    metadata, columns = table.schema.metadata, []
     try:
-        columns = [_encoded(table[field.name], field) for field in SCHEMA]
-        rows = _in_one_piece(pa.table(columns, schema=ENCODED_SCHEMA))
+        for field in SCHEMA:  # one by one, so that no more than one is there twice
+            column = _encoded(table[field.name], field)
+            table = table.drop_columns(field.name)
+            columns.append(column.unify_dictionaries().combine_chunks())
+        rows = pa.table(columns, schema=ENCODED_SCHEMA.with_metadata(metadata))
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"has values of other types ({str(error).splitlines()[0]})") from error
     unnamed = [name for name in CELL_KEY if rows[name].null_count]
@@ -84,10 +90,15 @@ def runs_of(rows: pa.Table) -> list[tuple[Cell, Span]]:
         codes = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
         change |= np.diff(codes.indices.to_numpy()) != 0
     starts = [0, *(np.flatnonzero(change) + 1).tolist()] if rows.num_rows else []
-    of_cells = rows.select(_CELL).take(pa.array(starts, pa.int64()))
-    firsts = zip(*(_values(column.combine_chunks()) for column in of_cells.columns), strict=True)
+    cells = cells_of(rows.take(pa.array(starts, pa.int64())))
     spans = [Span(rows, *ends) for ends in pairwise([*starts, rows.num_rows])]
-    return [(_cell(values), span) for values, span in zip(firsts, spans, strict=True)]
+    return list(zip(cells, spans, strict=True))
+
+
+def cells_of(rows: pa.Table) -> list[Cell]:
+    """The cell of each row."""
+    columns = (_values(column.combine_chunks()) for column in rows.select(_CELL).columns)
+    return [_cell(values) for values in zip(*columns, strict=True)]
 
 
 def _values(column: pa.Array) -> list[Any]:

@@ -15,8 +15,9 @@ from hf_clipdyn.benchmarks.influence import Key, influences
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.estimate import Influence, weighted_sum
-from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
+from hf_clipdyn.results.table import Results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.corrections import CORRECTIONS, Correction, adjusted, error_rates
@@ -155,16 +156,19 @@ def differences(
     for what, name, names in (("correction", correction, CORRECTIONS), ("family", family, FAMILIES)):
         if name not in names:
             raise UnknownNameError(what, name, names)
-    rows = _of_benchmarks(read.rows[read.rows["role"] != "diagnostic"], benchmarks)
-    of_cell = dict(list(rows.groupby("cell", sort=False)))
+    shown = read.select(~read.of_role("diagnostic"))
+    listed = _of_benchmarks(shown.cells, benchmarks)
+    of_cell = shown.values.groupby("at_cell").indices
     frames, known_kinds = [], kinds()
-    for first, second in _pairs(rows, a, _listed(b)):
-        for cells in _cells(rows, first, second):
+    for first, second in _pairs(listed, a, _listed(b)):
+        for cells in _cells(listed, first, second):
             kind = known_kinds.get(cells[0].kind)  # None for a relation, which compares revisions itself
             known = [kept.of_cell(cell.kind, cell.cell) for cell in cells]
             if NO_TRIALS in known:
                 continue
-            sides = [_numbers(of_cell[cell.cell], one) for cell, one in zip(cells, known, strict=True)]
+            sides = [
+                _numbers(shown, of_cell[cell.Index], one) for cell, one in zip(cells, known, strict=True)
+            ]
             together = [] if kind is None else _together(kind, kept.trials, cells)
             named = {name: getattr(cells[1], name) for name in _SAME}
             named |= {"run_a": first[0], "revision_a": first[1], "run_b": second[0], "revision_b": second[1]}
@@ -184,19 +188,19 @@ def _no_trials(a: str, others: Sequence[str]) -> str:
     return f"No benchmark has trials of {a} and {', '.join(others)} on the same stimuli beside the tables"
 
 
-def _of_benchmarks(rows: pd.DataFrame, benchmarks: Sequence[str] | None) -> pd.DataFrame:
-    """The rows of these benchmarks; `UnknownNameError` if one was not measured."""
-    names = rows["kind"].astype(str) + "/" + rows["dataset"].astype(str)
+def _of_benchmarks(cells: pd.DataFrame, benchmarks: Sequence[str] | None) -> pd.DataFrame:
+    """The cells of these benchmarks; `UnknownNameError` if one was not measured."""
+    names = cells["kind"] + "/" + cells["dataset"]
     known = names.unique().tolist()
     for name in benchmarks or ():
         if name not in known:
             raise UnknownNameError("benchmark in the results", name, known)
-    return rows if benchmarks is None else rows[names.isin(list(benchmarks))]
+    return cells if benchmarks is None else cells[names.isin(list(benchmarks))]
 
 
-def _pairs(rows: pd.DataFrame, a: str, others: Sequence[str]) -> Iterator[tuple[_State, _State]]:
+def _pairs(cells: pd.DataFrame, a: str, others: Sequence[str]) -> Iterator[tuple[_State, _State]]:
     """What is compared with what; a revision that is named alone is compared within each run."""
-    ordered = rows.drop_duplicates(["run", "revision"]).sort_values(
+    ordered = cells.drop_duplicates(["run", "revision"]).sort_values(
         ["samples_seen", "step", "epoch"], kind="stable"
     )
     runs: dict[str, list[str]] = {}
@@ -221,27 +225,26 @@ def _pairs(rows: pd.DataFrame, a: str, others: Sequence[str]) -> Iterator[tuple[
             yield first, second
 
 
-def _cells(rows: pd.DataFrame, first: _State, second: _State) -> Iterator[tuple[Any, Any]]:
+def _cells(cells: pd.DataFrame, first: _State, second: _State) -> Iterator[tuple[Any, Any]]:
     """The cells of two states that show the same stimuli in the same way, as rows."""
     same = list(_SAME if first[0] == second[0] else _SAME_FOR_TWO_RUNS)
-    cells = rows.drop_duplicates("cell")
     sides = [
         {
             tuple(getattr(cell, name) for name in same): cell
-            for cell in cells[(cells["run"] == run) & (cells["revision"] == revision)].itertuples(index=False)
+            for cell in cells[(cells["run"] == run) & (cells["revision"] == revision)].itertuples()
         }
         for run, revision in (first, second)
     ]
     return ((sides[0][key], cell) for key, cell in sides[1].items() if key in sides[0])
 
 
-def _numbers(rows: pd.DataFrame, known: "dict[Key, Influence] | Any") -> _Numbers:
+def _numbers(results: Results, rows: NDArray[np.intp], known: "dict[Key, Influence] | Any") -> _Numbers:
     """The numbers of a cell in the table, with their influences; `EvaluationError` if these are unknown."""
     if isinstance(known, str):
         raise EvaluationError(known)
-    columns = rows[list(NUMBER_KEY)].astype({"layer": "Int64"}).astype(object)
-    keys = columns.where(columns.notna(), None).itertuples(index=False, name=None)
-    return {key: (value, known.get(key)) for key, value in zip(keys, rows["value"], strict=True)}
+    of_cell = results.values[["at_key", "value"]].iloc[rows]
+    keys = [results.number_keys[at] for at in of_cell["at_key"]]
+    return {key: (value, known.get(key)) for key, value in zip(keys, of_cell["value"], strict=True)}
 
 
 def _together(kind: type[Kind[Any]], trials: KeptTrials, cells: Sequence[Any]) -> list[_Numbers]:

@@ -15,7 +15,7 @@ from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.relation import WITHIN_ARM, with_arm
 from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
-from hf_clipdyn.results.read import Results
+from hf_clipdyn.results.table import Results
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, StudyPlan, read_claims
 from hf_clipdyn.statistics.contrasts import (
@@ -69,10 +69,10 @@ def read_evidence(
         UnknownNameError: there is no study of that name.
         ConfigError: the tables contain no benchmark of a claim.
     """
-    claims, rows = claims or read_claims(), study_results.rows
+    claims = claims or read_claims()
     if trajectories is None:
-        trajectories = read_trajectories(rows, study_results.vocabulary)
-    sizes = rows.groupby("scale")["parameters"].max().fillna(0)
+        trajectories = read_trajectories(study_results)
+    sizes = study_results.cells.groupby("scale")["parameters"].max().fillna(0)
     return Evidence(
         claims=claims,
         study=study_of(trajectories, claims, study),

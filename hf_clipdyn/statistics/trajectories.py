@@ -13,10 +13,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
+from hf_clipdyn.results.table import Coded, Results
 from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary, bare
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["DETAILS", "Numbers", "Trajectory", "bare", "by_run", "crossings", "read_trajectories", "rows_of"]
+__all__ = [
+    "DETAILS",
+    "Numbers",
+    "Trajectory",
+    "bare",
+    "by_run",
+    "crossings",
+    "points_of",
+    "read_trajectories",
+    "rows_of",
+]
 
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that distinguish numbers of one metric, in the order in which they are named."""
@@ -31,20 +42,29 @@ class Numbers:
     """The numbers of tables of results, and their words.
 
     Attributes:
-        points: the rows of one trajectory after the other, each in the order of training: the columns of `Row` that
+        columns: the rows of one trajectory after the other, each in the order of training: the columns of `Row` that
             vary, and ``cell``, with ``epoch`` the position in epochs (between two whole numbers for a revision inside
             an epoch; NaN if unknown), ``order`` the rank of the revision in its run from 0, ``defined`` whether there
             is a number, and ``usable`` whether it is defined and interpretable.
         vocabulary: the words of the tables.
     """
 
-    points: pd.DataFrame
+    columns: Mapping[str, NDArray[Any] | Coded]
     vocabulary: Vocabulary
 
-    @cached_property
-    def columns(self) -> Mapping[str, NDArray[Any]]:
-        """The columns of the points as arrays: a slice of one costs a hundredth of that of a frame."""
-        return {str(name): values.to_numpy() for name, values in self.points.items()}
+    @classmethod
+    def of(cls, points: pd.DataFrame, vocabulary: Vocabulary) -> "Numbers":
+        """From a frame with these columns."""
+        return cls({str(name): values.to_numpy() for name, values in points.items()}, vocabulary)
+
+    def points(self, places: NDArray[np.intp]) -> pd.DataFrame:
+        """The rows at these places, which are its index."""
+        columns = {name: column[places] for name, column in self.columns.items()}
+        # Without a type, pandas would convert each text.
+        texts = {
+            name: pd.Series(one, places, dtype=object) for name, one in columns.items() if one.dtype == object
+        }
+        return pd.DataFrame(columns | texts, places, copy=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +93,28 @@ class Trajectory(NumberKey):
     texts: str
     numbers: Numbers = field(compare=False, repr=False)
     start: int = field(default=0, compare=False, repr=False)
-    end: int | None = field(default=None, compare=False, repr=False)
+    end: int = field(default=0, compare=False, repr=False)
     references: "tuple[Trajectory, ...]" = field(default=(), compare=False, repr=False)
 
     @cached_property
     def points(self) -> pd.DataFrame:
         """Its rows of `Numbers`."""
-        return self.numbers.points.iloc[self.start : self.end]
+        return self.numbers.points(np.arange(self.start, self.end))
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of its points, for what reads many trajectories."""
         return self.numbers.columns[name][self.start : self.end]
+
+    def point(self, place: int) -> Any:
+        """One of its points, as `rows_of` has them; -1 is the last."""
+        at = (self.start if place >= 0 else self.end) + place
+        row = _row(tuple(self.numbers.columns))
+        return row(*(column[at : at + 1].tolist()[0] for column in self.numbers.columns.values()))
+
+    def at(self, place: int) -> "Trajectory":
+        """The number at one of its points alone; -1 is the last."""
+        start = (self.start if place >= 0 else self.end) + place
+        return replace(self, start=start, end=start + 1)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -92,8 +123,8 @@ class Trajectory(NumberKey):
 
     def with_points(self, points: pd.DataFrame, **columns: Any) -> "Trajectory":
         """The number at other points, perhaps with other columns."""
-        numbers = Numbers(points, self.vocabulary)
-        return replace(self, numbers=numbers, start=0, end=None, **columns)
+        numbers = Numbers.of(points, self.vocabulary)
+        return replace(self, numbers=numbers, start=0, end=len(points), **columns)
 
     @property
     def benchmark(self) -> tuple[str, str]:
@@ -216,37 +247,56 @@ class Trajectory(NumberKey):
 
 
 _CELL = [one.name for one in fields(Trajectory) if one.compare and one.name not in NUMBER_KEY]
-_POINT = [
-    *("revision", "cell", "epoch", "step", "samples_seen", "order", "value", "ci_low", "ci_high"),
-    *("run", "n", "n_clusters", "note", "defined", "usable"),
-]
+_NO_CAUSE = "no cause was recorded"
 
 
-def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajectory]:
+def read_trajectories(results: Results) -> list[Trajectory]:
     """Cut the rows of `read_results` into trajectories, in the order of the table."""
-    runs = rows.groupby("run", sort=False).ngroup().to_numpy()
-    if (np.diff(runs) < 0).any():
-        rows, runs = rows.iloc[np.argsort(runs, kind="stable")], np.sort(runs)
-    placed = rows[[name for name in dict.fromkeys((*_CELL, *NUMBER_KEY, *_POINT)) if name in rows]].assign(
-        **{str(name): of_run.to_numpy()[runs] for name, of_run in _of_runs(rows).items()}
-    )
-    revisions = rows.groupby(["run", "revision"], sort=False).ngroup().to_numpy()
-    for name, places in _places(rows).items():
-        placed[str(name)] = places.to_numpy()[revisions]
-    placed["defined"] = defined = np.isfinite(placed["value"])
-    placed["usable"] = defined & ~rows["interpretable"].eq(False).fillna(False).astype(bool)
-    placed["note"] = placed["note"].mask(~defined & (placed["note"] == ""), "no cause was recorded")
-    numbers = placed.groupby([*_CELL, *NUMBER_KEY], sort=False, dropna=False).ngroup().to_numpy()
-    order = np.lexsort((placed["order"], numbers))
-    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    points = Numbers(placed[_POINT].take(order).reset_index(drop=True), vocabulary)
-    keys = zip(*(_plain(placed[name].take(order[starts])) for name in (*_CELL, *NUMBER_KEY)), strict=True)
-    return _with_references(list(keys), [*starts.tolist(), len(order)], points)
+    cells, values = results.cells, results.values
+    at_cell, at_key = values["at_cell"].to_numpy(), values["at_key"].to_numpy()
+    runs = cells.groupby("run", sort=False).ngroup().to_numpy()
+    placed = _placed_cells(cells.iloc[np.argsort(runs, kind="stable")]).sort_index()
+
+    # A trajectory is a number of what its cells have in common. Those of one run follow one another.
+    common = placed.groupby(_CELL, sort=False, dropna=False).ngroup().to_numpy()
+    of_row, different = pd.factorize(common[at_cell] * len(results.keys) + at_key)
+    first = np.full(len(different), len(of_row))
+    np.minimum.at(first, of_row, np.arange(len(of_row)))
+    by_run = np.argsort(runs[at_cell[first]], kind="stable")
+    first, of_row = first[by_run], np.argsort(by_run)[of_row]
+    order = np.lexsort((placed["order"].to_numpy()[at_cell], of_row)).astype(np.int32)
+    ends = np.cumsum(np.bincount(of_row)).tolist()
+
+    of_cells = [_plain(placed[name].iloc[at_cell[first]]) for name in _CELL]
+    keys = [
+        (*cell, *results.number_keys[key])
+        for *cell, key in zip(*of_cells, at_key[first].tolist(), strict=True)
+    ]
+    columns = {name: Coded(at_cell[order], placed[name].to_numpy()) for name in _OF_CELL}
+    columns |= {name: Coded(order, one) for name, one in _of_values(values).items()}
+    return _with_references(keys, [0, *ends], Numbers(columns, results.vocabulary))
+
+
+_OF_CELL = ("revision", "cell", "epoch", "step", "samples_seen", "order", "run")
+
+
+def _of_values(values: pd.DataFrame) -> dict[str, NDArray[Any] | Coded]:
+    """The columns of points that differ within a cell."""
+    columns: dict[str, NDArray[Any] | Coded] = {
+        name: values[name].to_numpy() for name in ("value", "ci_low", "ci_high", "n", "n_clusters")
+    }
+    defined = np.isfinite(values["value"].to_numpy())
+    notes = values["note"].cat
+    causes = np.append(notes.categories.to_numpy(object), _NO_CAUSE)
+    has_none = ~defined & (values["note"] == "").to_numpy()
+    columns["note"] = Coded(np.where(has_none, len(causes) - 1, notes.codes), causes)
+    interpretable = values["interpretable"].fillna(True).to_numpy(bool)
+    return columns | {"defined": defined, "usable": defined & interpretable}
 
 
 def _plain(values: "pd.Series[Any]") -> list[Any]:
     """Built-in types, and None for what is missing."""
-    if values.name in ("layer", "seed"):
+    if values.name == "seed":
         values = values.astype("Int64")
     return values.astype(object).where(values.notna(), None).tolist()
 
@@ -283,6 +333,15 @@ def by_run(trajectories: Iterable[Trajectory]) -> dict[str, list[Trajectory]]:
     for trajectory in trajectories:
         runs[trajectory.run].append(trajectory)
     return dict(runs)
+
+
+def points_of(trajectories: Iterable[Trajectory]) -> pd.DataFrame:
+    """The points of trajectories, one after the other."""
+    several = list(trajectories)
+    if all(one.numbers is several[0].numbers for one in several):  # a frame for each takes most of the time
+        places = [np.arange(one.start, one.end) for one in several]
+        return several[0].numbers.points(np.concatenate(places))
+    return pd.concat([one.points for one in several])
 
 
 def rows_of(points: pd.DataFrame) -> list[Any]:
@@ -325,16 +384,25 @@ def _side(point: Any, level: float) -> int:
     return int(point.ci_low > level) - int(point.ci_high < level)
 
 
-def _of_runs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Scale, seed and arm of each run, in the order of the rows; some tables of a run may lack them."""
-    known = rows[["run", "scale", "seed", "arm"]].drop_duplicates()
+def _placed_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells, run by run, with what holds for their run, and with ``epoch`` and ``order`` of their revision."""
+    runs = cells.groupby("run", sort=False).ngroup().to_numpy()
+    revisions = cells.groupby(["run", "revision"], sort=False).ngroup().to_numpy()
+    columns = {name: of_run.to_numpy()[runs] for name, of_run in _of_runs(cells).items()}
+    columns |= {name: place.to_numpy()[revisions] for name, place in _places(cells).items()}
+    return cells.assign(**{str(name): column for name, column in columns.items()})
+
+
+def _of_runs(cells: pd.DataFrame) -> pd.DataFrame:
+    """Scale, seed and arm of each run, in the order of the cells; some tables of a run may lack them."""
+    known = cells[["run", "scale", "seed", "arm"]].drop_duplicates()
     by_run = known.assign(arm=known["arm"].fillna("")).groupby("run", sort=False)
     return by_run.agg({"scale": "first", "seed": "first", "arm": "max"})
 
 
-def _places(rows: pd.DataFrame) -> pd.DataFrame:
-    """The position in epochs, and the rank in its run, of every revision of every run, in the order of the rows."""
-    revisions = rows.drop_duplicates(["run", "revision"]).set_index("revision")
+def _places(cells: pd.DataFrame) -> pd.DataFrame:
+    """The position in epochs, and the rank in its run, of every revision of every run, in the order of the cells."""
+    revisions = cells.drop_duplicates(["run", "revision"]).set_index("revision")
     of_runs = revisions.groupby("run", sort=False)[["epoch", "step", "samples_seen"]]
     return pd.concat([_placed(clocks.astype(float)) for _, clocks in of_runs])
 

@@ -16,8 +16,9 @@ from hf_clipdyn.errors import EvaluationError, counted, printable
 from hf_clipdyn.files import check_output, disk_errors, write_atomically
 from hf_clipdyn.results.parquet import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
-from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import arrow_schema, column
+from hf_clipdyn.results.table import Results
 from hf_clipdyn.statistics.claims import read_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import Estimate
 from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect, Evidence, read_evidence

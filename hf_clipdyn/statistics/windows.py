@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.row import NUMBER_KEY, Role
-from hf_clipdyn.statistics.trajectories import Trajectory, by_run
+from hf_clipdyn.statistics.trajectories import Trajectory, by_run, points_of
 
 __all__ = [
     "Endpoint",
@@ -272,7 +272,7 @@ def _revisions(trajectories: Iterable[Trajectory]) -> pd.DataFrame:
     # Most trajectories have the same revisions.
     distinct = {one.column("order").tobytes(): one for one in trajectories}
     columns = ["revision", "order", "epoch", "step", "samples_seen"]
-    points = pd.concat([one.points[columns] for one in distinct.values()]).drop_duplicates("revision")
+    points = points_of(distinct.values())[columns].drop_duplicates("revision")
     table = points.set_index("revision").sort_values("order").astype(float)
     seen = table["samples_seen"]
     table["log_samples"] = np.log10(seen.where(seen > 0))

@@ -18,7 +18,7 @@ from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.captioned import MAX_CAPTION
 from hf_clipdyn.data.load import hub_commit
-from hf_clipdyn.data.pixels import Pixels, decode_pixels, has_pixels
+from hf_clipdyn.data.pixels import Pixels, decode_pixels, fingerprint_of, has_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError, readable_size
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
@@ -195,7 +195,7 @@ class _Preparation:
         data = DataSet(name, config.dataset_config_name, config.train_split, commit)
         if dataset is not None:
             column = "image_id" if "image_id" in dataset.column_names else None
-            data = replace(data, fingerprint=dataset._fingerprint, rows=len(dataset), id_column=column)
+            data = replace(data, fingerprint=fingerprint_of(dataset), rows=len(dataset), id_column=column)
         return DataOrder(
             data,
             reading,

@@ -2,7 +2,7 @@
 
 from .api import api_pages, metric_pages
 from .commands import command_pages, evaluate_options
-from .data_sets import data_set_pages
+from .data_sets import citations, data_sets_page
 from .index import index_page
 from .kinds import kind_pages, relation_pages, suites_page
 from .metrics import metric_module_pages
@@ -16,24 +16,15 @@ __all__ = ["BELOW", "NOTE", "Page", "TextFile", "pages"]
 def pages() -> list[Page | TextFile]:
     """Every written page and file."""
     commands, api = command_pages(), api_pages()
-    data_sets, *files = data_set_pages()
     modules, *each_module = metric_module_pages()
     others = [
         evaluate_options(),
         suites_page(),
         models_page(),
         modules,
-        data_sets,
+        data_sets_page(),
         *table_pages(),
     ]
+    index = index_page(commands, others, api)
     below = [*kind_pages(), *relation_pages()]
-    return [
-        index_page(commands, others, api),
-        *commands,
-        *others,
-        *api,
-        *each_module,
-        *metric_pages(),
-        *below,
-        *files,
-    ]
+    return [index, *commands, *others, *api, *each_module, *metric_pages(), *below, citations()]

@@ -13,7 +13,7 @@ import hf_clipdyn.metrics
 from hf_clipdyn import errors
 
 from .explained import EXPLAINED, METRICS
-from .page import Page, line, table
+from .page import Page, line, summary_of, table
 
 _HEAD = ("name", "what it does", "explained in")
 
@@ -44,7 +44,7 @@ on GitHub, read them in the code.
 """
     names = [name for name in hf_clipdyn.__all__ if not name.startswith("__")]
     objects = {name: getattr(hf_clipdyn, name) for name in names}
-    rows = [(f"`{name}`", _summary(one), _explained(name, "..")) for name, one in objects.items()]
+    rows = [(f"`{name}`", summary_of(one), _explained(name, "..")) for name, one in objects.items()]
     places = [f"{one.__module__}.{name}" for name, one in objects.items()]
     return Page(
         "reference/python.md",
@@ -104,7 +104,7 @@ def _metrics() -> Page:
     for name in _metric_modules():
         module = import_module(f"hf_clipdyn.metrics.{name}")
         page = METRICS[name]
-        rows.append((f"[`{name}`](metrics/{name}.md)", _summary(module), f"[page](../../{page})"))
+        rows.append((f"[`{name}`](metrics/{name}.md)", summary_of(module), f"[page](../../{page})"))
     summary = "The mathematics of every metric, in NumPy and SciPy."
     text = "One metric is one module. Functions take arrays and return plain numbers."
     listed = table(("module", "question", "explained in"), rows)
@@ -115,18 +115,17 @@ def _metric_module(name: str) -> Page:
     module = import_module(f"hf_clipdyn.metrics.{name}")
     names = [(module.__name__, one) for one in module.__all__ if _is_documented(getattr(module, one))]
     note = f"[The explanation](../../../{METRICS[name]}) says what it means."
-    return _api_page(f"metrics/{name}", _summary(module), names, note, title=module.__name__)
+    return _api_page(f"metrics/{name}", summary_of(module), names, note, title=f"metrics.{name}")
 
 
 def _api_page(
     name: str, summary: str, names: Sequence[tuple[str, str]], note: str = "", title: str = ""
 ) -> Page:
-    rows: dict[
-        str, tuple[str, ...]
-    ] = {}  # by the place of the definition: other modules may offer the name too
+    # By the place of the definition: other modules may offer the name too.
+    rows: dict[str, tuple[str, ...]] = {}
     for module, one in names:
         value = getattr(import_module(module), one)
-        meaning = _summary(value) if _is_documented(value) else _constant_summary(module, one)
+        meaning = summary_of(value) if _is_documented(value) else _constant_summary(module, one)
         place = f"{getattr(value, '__module__', module)}.{one}"
         rows.setdefault(place, (f"`{one}`", meaning, _explained(one, "../..")))
     listed = table(_HEAD, rows.values()) if rows else ""
@@ -141,12 +140,6 @@ def _explained(name: str, up: str) -> str:
 
 def _is_documented(value: Any) -> bool:
     return inspect.isfunction(value) or inspect.isclass(value)
-
-
-def _summary(value: Any) -> str:
-    """The first sentence of a docstring."""
-    text = inspect.getdoc(value) or ""
-    return line(text.partition("\n\n")[0])
 
 
 def _constant_summary(module: str, name: str) -> str:

@@ -14,16 +14,15 @@ from .kinds import fitting
 from .page import Page, TextFile, bullets, table
 from .places import kind_path
 
-_MOST_CONFIGS = 20
+_MOST_CONFIGS = 8
 _CITATIONS = "data-sets.bib"
 
 
-def data_set_pages() -> list[Page | TextFile]:
-    """What the data sets are and the columns of their rows, below what a person wrote; and their citations."""
-    names = dataset_names()
-    builders = {name: builder_class(name) for name in names}
+def data_sets_page() -> Page:
+    """What the data sets are and the columns of their rows, below what a person wrote."""
+    builders = {name: builder_class(name) for name in dataset_names()}
     rows = [_data_set_row(name, one.metadata) for name, one in builders.items()]
-    page = Page(
+    return Page(
         "reference/data-sets.md",
         "Data sets",
         "Licence, size, source, files and columns of every data set, and what it is for.",
@@ -38,8 +37,13 @@ def data_set_pages() -> list[Page | TextFile]:
         ],
         is_begun=True,
     )
-    cited = sorted({one.metadata.citation.strip() for one in builders.values()} - {""}, key=_citation_key)
-    return [page, TextFile(f"reference/{_CITATIONS}", "\n\n".join(cited) + "\n")]
+
+
+def citations() -> TextFile:
+    """The BibTeX of all data sets."""
+    found = {builder_class(name).metadata.citation.strip() for name in dataset_names()}
+    cited = sorted(found - {""}, key=_citation_key)
+    return TextFile(f"reference/{_CITATIONS}", "\n\n".join(cited) + "\n")
 
 
 def _columns() -> list[str]:

@@ -1,12 +1,11 @@
 """The index of the reference."""
 
-import inspect
 from collections.abc import Iterable, Sequence
 
 from hf_clipdyn.benchmarks.registry import relations
 
-from .kinds import kind_summary, measured
-from .page import Page, line, table
+from .kinds import measured
+from .page import Page, summary_of, table
 from .places import anchor, kind_path, relation_path
 
 _BY_HAND = (
@@ -24,12 +23,11 @@ def index_page(commands: Sequence[Page], others: Sequence[Page], api: Sequence[P
         return [(f"[{page.title}]({page.path.removeprefix('reference/')})", page.summary) for page in listed]
 
     of_kinds = [
-        (_link(f"{one.name}: {one.terms.title}", kind_path(one.name), one.name), kind_summary(one))
+        (_link(f"{one.name}: {one.terms.title}", kind_path(one.name), one.name), summary_of(one))
         for one in measured()
     ]
     of_relations = [
-        (_link(name, relation_path(name), name), line((inspect.getdoc(one) or "").partition("\n\n")[0]))
-        for name, one in relations().items()
+        (_link(name, relation_path(name), name), summary_of(one)) for name, one in relations().items()
     ]
     head = ("page", "what it says")
     return Page(

@@ -21,7 +21,7 @@ from hf_clipdyn.results.terms import Axis, KindTerms, Term
 
 from .commands import flag_table
 from .explained import functions
-from .page import Page, bullets, line, section, table
+from .page import Page, bullets, section, summary_of, table
 from .places import SHARED_PAGES, kind_path, relation_path
 
 
@@ -41,11 +41,6 @@ def measured() -> list[type[Kind[Any]]]:
     return sorted(kinds().values(), key=lambda one: (one.terms.rank, one.name))
 
 
-def kind_summary(kind: type[Kind[Any]]) -> str:
-    """The first paragraph of a kind's docstring."""
-    return line((inspect.getdoc(kind) or "").partition("\n\n")[0])
-
-
 def _by_page(written: Iterable[tuple[str, list[str]]]) -> list[Page]:
     found: dict[str, list[str]] = {}
     for path, parts in written:
@@ -62,7 +57,7 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
     own = [one for one in flags() if one.kind == kind.name]
     return [
         f"## Reference of `{kind.name}`",
-        kind_summary(kind),
+        summary_of(kind),
         bullets(_kind_facts(kind)),
         _metrics(terms),
         *section(f"### Values of the columns of `{kind.name}`", _names(terms)),
@@ -77,7 +72,7 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
 def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
     known = [f"[`{one}`](../../{kind_path(one)})" for one in kinds_read(relation)]
     pairs = ", ".join(f"`{one}`" for one in relation.pairs) or "the whole run"
-    summary, _, details = inspect.cleandoc(relation.__doc__ or "").replace("``", "`").partition("\n\n")
+    details = inspect.cleandoc(relation.__doc__ or "").replace("``", "`").partition("\n\n")[2]
     facts = [
         f"Reads: {', '.join(known) or 'the safetensors of the repository'}.",
         f"Pairs: {pairs}.",
@@ -85,7 +80,7 @@ def _relation_parts(name: str, relation: type[Relation]) -> list[str]:
     ]
     return [
         f"## Reference of `{name}`",
-        summary,
+        summary_of(relation),
         details,
         bullets(facts),
         _metrics(relation.terms),

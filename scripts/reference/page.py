@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 NOTE = "<!-- `make docs` writes this page from the declarations in the code: change those. -->"
 BELOW = "<!-- `make docs` writes what follows from the declarations in the code: change those. -->"
@@ -96,3 +97,8 @@ def _cell(text: str) -> str:
 def line(text: str) -> str:
     """A text in one line, with the backticks of Markdown."""
     return " ".join(text.split()).replace("``", "`")
+
+
+def summary_of(value: Any) -> str:
+    """The first paragraph of a docstring."""
+    return line((inspect.getdoc(value) or "").partition("\n\n")[0])

@@ -102,6 +102,9 @@ def test_hidden_states_keep_what_differs_by_little(labelled, layered, tmp_path):
     assert np.square(rows.astype(float)).mean() == pytest.approx(1, abs=1e-3)
     assert len(np.unique(rows, axis=0)) == 3, "1e-4 beside 1 is lost in float16"
     assert hidden["caption"].isna().all()
+    pixels = np.stack(trials[trials["probe"] == "pixels"]["vector"].to_list())
+    assert pixels.shape == (24, 8 * 8 * 3), "16 pixels a side in blocks of two"
+    assert pixels[1].tolist() == [0, 201, 0] * 64
     file = tmp_path / "trials.parquet"
     trials.to_parquet(file)
     read = pd.read_parquet(file)["vector"].iloc[0]

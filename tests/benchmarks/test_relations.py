@@ -480,6 +480,27 @@ def test_people_who_answered_one_by_one_have_an_accuracy_an_agreement_and_an_ent
     assert found["order_of_agreement_corrected"].value > found["order_of_agreement"].value
 
 
+def test_pixels_are_beside_the_layers():
+    run = layered(3, pixels=True)
+    found = [one for one in Representation.trace(run, COMMON) if one.metric == "cka_pixels"]
+    assert len(found) == 3 * len(run)
+    first, last = ({one.layer: one for one in found if one.at == run[at].cell.revision} for at in (0, -1))
+    assert first[0].value > 0.9, "layer 0 begins with the pixels"
+    for one in (first[1], last[0], last[1]):
+        error = np.sqrt(np.square(one.influence).sum())
+        assert abs(one.value) < 4 * error, "the others are independent of them"
+    rows = run[0].trials()
+    vectors = [
+        np.stack(rows[rows["probe"] == "pixels"]["vector"].to_list()),
+        np.stack(rows[(rows["probe"] == "hidden") & (rows["layer"] == 0)]["vector"].to_list()),
+    ]
+    wanted = representation_similarity(*(one.astype(float) for one in vectors), n_resamples=0)
+    assert first[0].value == pytest.approx(wanted["cka_debiased"])
+    assert {one.probe for one in Representation.relate(run[0], run[-1], COMMON)} == {"hidden"}
+    without = Representation.trace(layered(3), COMMON)
+    assert "cka_pixels" not in {one.metric for one in without}, "trials of an earlier version"
+
+
 def test_items_that_all_seeds_but_one_know_are_trivial():
     curves = np.linspace([0.3, 0.35, 0.4, 0.5], 0.9, len(SAMPLES), axis=1)
     runs = accuracies(curves)
@@ -494,8 +515,11 @@ def test_items_that_all_seeds_but_one_know_are_trivial():
     assert not [one for one in LearningOrder.over_seeds(runs[:2], COMMON) if one.metric == "trivial"]
 
 
-def layered(seed, late=(200, 600), n=60):
-    """A run whose two layers reach their last state at these samples, with the embedding as layer 0."""
+def layered(seed, late=(200, 600), n=60, *, pixels=False):
+    """A run whose two layers reach their last state at these samples, with the embedding as layer 0.
+
+    ``pixels``: before training, layer 0 is the pixels, turned.
+    """
     rng = np.random.default_rng(seed)
     ends = rng.normal(size=(3, 2, n, 8))
     run = []
@@ -507,6 +531,9 @@ def layered(seed, late=(200, 600), n=60):
             vectors = ((1 - share) * start + share * end + noise).astype(np.float16)
             rows = {"item": np.arange(n), "probe": "hidden", "layer": depth, "vector": list(vectors)}
             blocks.append(pd.DataFrame(rows).assign(is_caption=False))
+        if pixels:
+            shown = (ends[0, 0] @ np.linalg.qr(np.arange(64.0).reshape(8, 8) ** 0.5)[0]).astype(np.float16)
+            blocks.append(blocks[0].assign(probe="pixels", layer=None, vector=list(shown)))
         run.append(seen("geometry", pd.concat(blocks), samples, seed))
     return run
 

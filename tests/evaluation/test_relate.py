@@ -236,7 +236,7 @@ def test_pairs_of_seeds_have_an_interval_over_seeds_and_items(done, rows):
 
 def test_a_pair_is_a_trajectory_though_its_other_revision_changes(done):
     read = read_results(done)
-    trajectories = read_trajectories(read.rows, read.vocabulary)
+    trajectories = read_trajectories(read)
     kappa = [
         one
         for one in trajectories

@@ -78,7 +78,7 @@ def study_of(output):
         study = read_study(output)
         rows = study.results.rows
         wanted = rows[(rows["kind"] + "/" + rows["dataset"]).isin(benchmarks)]
-        return replace(study, results=replace(study.results, rows=wanted))
+        return replace(study, results=study.results.with_rows(wanted))
 
     return only
 
@@ -234,7 +234,7 @@ def test_trials_without_maps_still_score_and_are_shown_without_them(output, dirs
         file = study.trials.file(cell)
         old = pd.read_parquet(file).drop(columns="map")
         old.to_parquet(file, index=False)
-    study = replace(study, results=replace(study.results, rows=rows))
+    study = replace(study, results=study.results.with_rows(rows))
     part = payload(study, data_dirs=dirs)["saliency/osie"]
     assert part["items"]["peopleMap"] is None
     assert part["runs"]["me/run"]["maps"] == [None] * len(part["ways"])

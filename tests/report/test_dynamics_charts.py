@@ -109,7 +109,7 @@ def test_the_pairs_of_a_table_are_people_by_their_sort_whatever_their_name(study
         of_last.assign(reference=name, cell=name, settings=json.dumps({"with": sort}))
         for name, sort in sorts.items()
     ]
-    matrix = _of_pairs(list(read_trajectories(pd.concat(given), study.results.vocabulary)))
+    matrix = _of_pairs(list(read_trajectories(study.results.with_rows(pd.concat(given)))))
     assert matrix.people == ["seed 7"]
     assert matrix.kappa[:3, -1].tolist() == matrix.kappa[:3, 2].tolist() == of_last["value"].tolist()
 
@@ -174,8 +174,8 @@ def renamed(study, **columns):
     rows = pd.concat([rows, *others], ignore_index=True)
     words = Vocabulary(kinds={name: kind.terms for name, kind in kinds().items()})
     words = Vocabulary.merged([words, study.results.vocabulary])
-    results = replace(study.results, rows=rows, vocabulary=words)
-    return replace(study, results=results, trajectories=tuple(read_trajectories(rows, results.vocabulary)))
+    results = replace(study.results.with_rows(rows), vocabulary=words)
+    return replace(study, results=results, trajectories=tuple(read_trajectories(results)))
 
 
 def test_the_path_of_the_cues_has_the_three_shares_as_its_place(study):

@@ -232,7 +232,7 @@ def drops(right):
 def read(path):
     """The trajectories of a table, and the errors of its items."""
     results = read_results(path)
-    return read_trajectories(results.rows, results.vocabulary), KeptInfluences(results.tables)
+    return read_trajectories(results), KeptInfluences(results.tables)
 
 
 @pytest.fixture(scope="module")

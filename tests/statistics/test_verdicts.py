@@ -19,7 +19,8 @@ from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.results.influences import combined_influences
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
-from hf_clipdyn.results.read import Results, load_results, read_results
+from hf_clipdyn.results.read import load_results, read_results
+from hf_clipdyn.results.table import Results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims, registered_hash
@@ -104,12 +105,12 @@ def _part_of(study: Path, **columns: object) -> Results:
     rows = results.rows
     for name, wanted in columns.items():
         rows = rows[rows[name].isin(wanted) if isinstance(wanted, list) else rows[name] == wanted]
-    return replace(results, rows=rows.reset_index(drop=True))
+    return results.with_rows(rows)
 
 
 def _judged(results: Results, claims: Claims | None = None, **changed: pd.Series) -> dict[int, Verdict]:
     """The verdicts by the number of the claim, perhaps with other columns."""
-    changed_results = replace(results, rows=results.rows.assign(**changed))
+    changed_results = results.with_rows(results.rows.assign(**changed))
     evidence = read_evidence(changed_results, claims, show_progress=False)
     return {one.claim.number: one for one in judge(evidence)}
 
@@ -366,7 +367,7 @@ def gratings() -> Evidence:
         values = [0.5 + 0.001 * seed, 0.45, 0.4, 0.36, 0.3]
         null = trajectory(run, [_FLAT] * 5, shares, role="null", probe="", **columns)
         value = trajectory(run, values, shares, variant="cosine", **columns)
-        value, null = (replace(one, numbers=Numbers(one.points, words)) for one in (value, null))
+        value, null = (replace(one, numbers=Numbers.of(one.points, words)) for one in (value, null))
         found.append(replace(value, references=(null,)))
     return Evidence(claims=read_claims(), study="world", trajectories=found)
 

@@ -207,18 +207,24 @@ class Noise(LabelledKind[NoiseSettings]):
     def _effective_rms(self) -> list[float]:
         """Root mean square of the change of the pixels, in [0, 1], by each corruption.
 
-        It is measured at the stage where the pixels are corrupted, over images that are drawn once.
+        It is measured at the stage where the pixels are corrupted. Those of files are kept as the model takes them, so
+        some are corrupted once more.
         """
         files = self._dataset.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
         squares, count = np.zeros(len(self._corrupted)), 0
-        for row in map(int, np.random.default_rng(0).permutation(self._rows)):
-            pixels = np.asarray(decode_image(files[row]["image"]) if self._is_native else self._inputs[row])
-            corrupted = (corruption(pixels, row) for corruption, _ in self._corrupted)
+        for place in map(int, np.random.default_rng(0).permutation(len(self._rows))):
+            row = int(self._rows[place])
+            if self._is_native:
+                pixels = np.asarray(decode_image(files[row]["image"]))
+                changed = [corruption(pixels, row) for corruption, _ in self._corrupted]
+            else:
+                pixels = np.asarray(self._inputs[row])
+                changed = [stimuli.read([place])[0] for _, stimuli in self._corrupted]
             squares += [
                 np.square((one - pixels.astype(np.float64)) / 255).sum()
                 if one.shape == pixels.shape
                 else np.nan
-                for one in corrupted
+                for one in changed
             ]
             count += pixels.size
             if count >= _VALUES_FOR_RMS:

@@ -32,6 +32,7 @@ from hf_clipdyn.benchmarks.pixel_baselines import (
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import QualitySettings
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.data.pixels import fingerprint_of
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
 from hf_clipdyn.results.row import Number
@@ -151,7 +152,7 @@ class Quality(DistanceKind[QualitySettings]):
             "pixels": self._of_input(references, distorted, views, common),
             "full_resolution": cached_per_row(
                 "PSNR and SSIM of the files",
-                [source.dataset._fingerprint],
+                [fingerprint_of(source.dataset)],
                 rows,
                 lambda row: full_resolution(source.dataset, row),
                 common,

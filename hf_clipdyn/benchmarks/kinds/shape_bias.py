@@ -18,6 +18,7 @@ from hf_clipdyn.benchmarks.classes import ClassifiedKind, default_templates
 from hf_clipdyn.benchmarks.degradations import grey, to_pixels
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.heads import HEAD
+from hf_clipdyn.benchmarks.input_views import corrupted
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import ShapeBiasSettings
@@ -193,9 +194,14 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
         # The 1,000 classes are those of photographs, and map onto these 16 categories alone.
         self._thousand = {_THOUSAND: PHOTO} if named and default_templates(source.metadata) == PHOTO else {}
         self._every = self.images
+        forms: dict[str | None, Stimuli] = {None: self.stimuli}
+        if settings.grey:
+            forms[GREY] = corrupted(self.pixels, self.shown, _in_grey, GREY, common)
         self._classes = self.keep_classes(settings.classes, offered, "shape", "texture")
         self._restricted = settings.classes is not None
-        self._forms: list[str | None] = [None, GREY] if settings.grey else [None]
+        self._is_asked = self._every["item"].isin(self.images["item"]).to_numpy()
+        asked = np.flatnonzero(self._is_asked)
+        self._forms = {form: (shown, shown.select(asked)) for form, shown in forms.items()}
         self.fingerprint = digest(
             self.name,
             CROSSED_PROBE,
@@ -226,21 +232,16 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
 
     def _observed(self, readout: Readout, form: str | None) -> Iterator[pd.DataFrame]:
         """What the model says of the images in one form."""
+        every, asked = self._forms[form]
         if not readout.only_text:
-            embeddings = readout.images(self._in_form(self._every, form))
-            own = embeddings[self._every["item"].isin(self.images["item"])]
+            embeddings = readout.images(every)
+            own = embeddings[self._is_asked]
             yield _preferred(own, self.images, TEXT_FREE)
             if self._restricted:
                 yield _preferred(embeddings, self._every, TEXT_FREE_ALL)
             yield from (self._probed(own, cue) for cue in OTHER_CUE)
         if readout.knows(self._classes):
-            yield from self.ask(readout, self._classes, self._thousand, self._in_form(self.images, form))
-
-    def _in_form(self, images: pd.DataFrame, form: str | None) -> Stimuli:
-        rows = images["item"].to_numpy()
-        if form is None:
-            return Stimuli(self.pixels.array, rows)
-        return Stimuli(self.pixels.array, rows, change=_in_grey, change_key=GREY)
+            yield from self.ask(readout, self._classes, self._thousand, asked)
 
     def _probed(self, embeddings: NDArray[np.float32], cue: str) -> pd.DataFrame:
         """What a linear probe reads of one cue in the conflict images, each by its class's other exemplars."""

@@ -31,6 +31,7 @@ _COLUMNS = ("item", "probe", "layer", "vector")
 _NEIGHBOURS, _AMONG = 10, 500  # images, the first ones; the time grows with their square
 _FEWEST = 12  # images, so that each has other items beside its neighbours
 _KEY = ("metric", "probe", "layer", "reference")
+_PIXELS = NumberKey(metric="", probe="pixels")
 _REVISIONS = 3
 _READOUTS = {"": "cka_debiased", "angular": "angular_shape_distance"}
 _WITH_ERROR = ("cka_debiased", "angular_shape_distance")
@@ -57,6 +58,15 @@ class Representation(Relation):
                 limits=(-1.0, 1.0),
                 neutral=0.0,
                 neutral_title="independent",
+            ),
+            "cka_pixels": Term(
+                title="debiased CKA with the pixels",
+                meaning="Debiased CKA of the layer with the pixels of the same images, averaged to at most 8 x 8: how "
+                "much of its geometry pixels alone would give. For trials that have pixels.",
+                limits=(-1.0, 1.0),
+                neutral=0.0,
+                neutral_title="independent",
+                by_layer=True,
             ),
             "progress": Term(
                 title="progress of the layer",
@@ -93,7 +103,7 @@ class Representation(Relation):
         references=(Reference(role="chance", title="chance", joins=_KEY),),
     )
     reads = ("geometry",)
-    score_version = 2
+    score_version = 3
     pairs = ("previous", "last", "seeds")
 
     @staticmethod
@@ -102,11 +112,15 @@ class Representation(Relation):
         del common
         for key, one in a.derived(_compared, b).layers.items():
             yield from _similarities(key, one)
+        a.derived(_beside_pixels)  # for `trace`, while its vectors are in memory
 
     @staticmethod
     def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
-        """The progress of each layer from the first revision to the last, and which layers settle earlier."""
+        """Each layer beside pixels, its progress from the first revision to the last; which layers settle earlier."""
         del common
+        for one in run:
+            for key, pair in one.derived(_beside_pixels).layers.items():
+                yield _with_pixels(key, pair, one)
         to_last = dict(_at_all([one.derived(_compared, run[-1]) for one in run]))
         for key, pairs in to_last.items():
             yield from _progress(key, pairs, run)
@@ -145,14 +159,16 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Places:
-    """The layers of a revision by probe and layer."""
+    """The layers of a revision by probe and layer, and the pixels that it was shown, if the trials have them."""
 
     layers: Mapping[NumberKey, _Layer]
+    pixels: _Layer | None = None
 
     @property
     def nbytes(self) -> int:
         """The vectors, also centred, and sums for each item."""
-        return sum(2 * one.vectors.nbytes + 200 * len(one.items) for one in self.layers.values())
+        every = [*self.layers.values(), *([] if self.pixels is None else [self.pixels])]
+        return sum(2 * one.vectors.nbytes + 200 * len(one.items) for one in every)
 
 
 @dataclass(frozen=True)
@@ -217,7 +233,7 @@ class _Values:
 
 def _places(seen: Seen) -> _Places:
     trials = seen.trials(_COLUMNS)
-    layers = {}
+    layers: dict[NumberKey, _Layer] = {}
     items: dict[bytes, pd.Index] = {}
     for place, rows in trials.groupby(["probe", "layer"], sort=False, dropna=False):
         probe, layer = cast("tuple[str, Any]", place)
@@ -227,7 +243,8 @@ def _places(seen: Seen) -> _Places:
         order = np.argsort(names, kind="stable")
         shared = items.setdefault(names[order].tobytes(), pd.Index(names[order], name="item"))
         layers[key] = _Layer(shared, vectors[order].astype(np.float64))
-    return _Places(layers)
+    pixels = layers.pop(_PIXELS, None)
+    return _Places(layers, pixels)
 
 
 def _nearest(seen: Seen) -> _NearestOf:
@@ -247,6 +264,21 @@ def _compared(a: Seen, b: Seen) -> _Compared:
                 neighbours = pair[0].neighbours, pair[1].neighbours
             found[key] = _pair(*pair, *neighbours, is_whole=is_whole)
     return _Compared(found)
+
+
+def _beside_pixels(seen: Seen) -> _Compared:
+    """Each layer with the pixels of its images."""
+    places = seen.derived(_places)
+    pixels = places.pixels
+    if pixels is None or len(pixels.items) < _FEWEST:
+        return _Compared({})
+    return _Compared(
+        {
+            key: _Pair(one.items, True, one.has_lengths, similarity(one.rows, pixels.rows))
+            for key, one in places.layers.items()
+            if one.items.equals(pixels.items)
+        }
+    )
 
 
 def _shared(first: _Layer, second: _Layer) -> tuple[_Layer, _Layer]:
@@ -284,6 +316,14 @@ def _at_all(to_last: Sequence[_Compared]) -> Iterator[tuple[NumberKey, list[_Pai
         pairs = [one.layers[key] for one in to_last if key in one.layers and one.layers[key].is_whole]
         if len(pairs) == len(to_last) and pairs[-1].result is not None:
             yield key, pairs
+
+
+def _with_pixels(key: NumberKey, pair: _Pair, seen: Seen) -> Number:
+    assert pair.result is not None
+    value, n = pair.result["cka_debiased"], len(pair.items)
+    cause = pair.result["causes"].get("cka_debiased", "")
+    known = None if cause else by_item(pair.result["influences"]["cka_debiased"], pair.items)
+    return related(key, "cka_pixels", value, at=seen.cell.revision, n=n, note=cause, influence=known)
 
 
 def _progress(key: NumberKey, pairs: Sequence[_Pair], run: Sequence[Seen]) -> Iterator[Number]:

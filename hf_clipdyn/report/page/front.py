@@ -39,7 +39,7 @@ def facts(study: Study, n_benchmarks: int) -> list[str]:
     first = {number.run: number for number in reversed(study.trajectories)}
     sizes = list(dict.fromkeys(first[run].scale for run in study.runs if first[run].scale))
     seeds = {first[run].seed for run in study.runs} - {None}
-    revisions = len(study.results.rows[["run", "revision"]].drop_duplicates())
+    revisions = len(study.cells[["run", "revision"]].drop_duplicates())
     measured = f"{counted(revisions, 'revision')}, {counted(n_benchmarks, 'benchmark')}"
     words = [listed(sizes), measured, counted(len(seeds), "seed") if seeds else ""]
     return [fact for fact in words if fact]

@@ -121,8 +121,7 @@ class _Training:
         store: str | Path | None,
     ) -> "_Training":
         """Open them; a ClipDynError says what is missing."""
-        rows = study.results.rows
-        repo_id = str(rows.loc[rows["run"] == run, "repo_id"].iloc[0])
+        repo_id = str(study.cells.loc[study.cells["run"] == run, "repo_id"].iloc[0])
         series = open_measured(repo_id, study.results.tables, store)
         models = measured_revisions(study.results, repo_id, store=store)
         order = read_order(series, models.by_name[models.names[-1]])

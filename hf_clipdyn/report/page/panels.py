@@ -69,7 +69,7 @@ class Number:
     @cached_property
     def defined(self) -> bool:
         """Whether it has a value in any run."""
-        return any(run.points["defined"].any() for run in self.runs)
+        return any(run.column("defined").any() for run in self.runs)
 
     @cached_property
     def facets(self) -> dict[str, Any]:
@@ -107,7 +107,9 @@ def plan_choices(numbers: Sequence[Number], *, several_runs: bool) -> list[dict[
         for members in _grouped(ordered, names).values():
             if joined and len({number.facets[joined] for number in members}) < least:
                 continue
-            if form == "layers" and all(len(run.points) < 2 for number in members for run in number.runs):
+            if form == "layers" and all(
+                len(run.column("order")) < 2 for number in members for run in number.runs
+            ):
                 continue
             first = members[0]
             lines, sizes = {"run": _in_order(members, joined)}, {"run": 1}

@@ -134,9 +134,8 @@ def _places(run: dict[str, Any], clock: str) -> list[Any]:
 
 
 def _runs(study: Study) -> list[dict[str, Any]]:
-    rows = study.results.rows
     accuracies = _accuracies(study.trajectories)
-    arms = rows.groupby("run", sort=False)["arm"].first() if "arm" in rows else pd.Series(dtype=object)
+    arms = study.cells.groupby("run", sort=False)["arm"].first()
     first = {number.run: number for number in reversed(study.trajectories)}
     places = {
         run: group.sort_values("order") for run, group in run_revisions(study.trajectories).groupby("run")

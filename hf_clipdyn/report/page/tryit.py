@@ -87,7 +87,7 @@ def payload(
         raise ConfigError(
             f"--try-it shows one run, but the tables have {len(study.runs)}: give the table of one."
         )
-    model = measured_revisions(study.results, str(study.results.rows["repo_id"].iloc[0]), store=store)
+    model = measured_revisions(study.results, str(study.cells["repo_id"].iloc[0]), store=store)
     source = _source(study, data_dirs or {})
     rows = evenly(len(source.dataset), _STIMULI)
     classes, by_cue = _classes(source, rows)
@@ -114,7 +114,7 @@ def payload(
 
 def _source(study: Study, data_dirs: Mapping[str, str | Path]) -> Source:
     """The data set of the run's benchmarks whose images are shown: one with two cues, else one with labels."""
-    pairs = study.results.rows[["kind", "dataset"]].drop_duplicates()
+    pairs = study.cells[["kind", "dataset"]].drop_duplicates()
     for schema in ("cue_conflict", "labels"):
         for kind, dataset in pairs.itertuples(index=False):
             if kind in kinds() and schema in kinds()[kind].schemas:
