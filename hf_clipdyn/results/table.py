@@ -30,13 +30,13 @@ _FLAGS = [field.name for field in SCHEMA if pa.types.is_boolean(field.type)]
 class Coded:
     """A column whose rows share few values, or are in another order: ``values[places]``, computed where it is read."""
 
-    places: NDArray[np.integer]
+    places: NDArray[np.integer[Any]]
     values: "NDArray[Any] | Coded"
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, rows: "slice | NDArray[np.integer]") -> NDArray[Any]:
+    def __getitem__(self, rows: "slice | NDArray[np.integer[Any]]") -> NDArray[Any]:
         return self.values[self.places[rows]]
 
 
