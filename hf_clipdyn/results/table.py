@@ -146,7 +146,7 @@ def _filled(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _grouped(frame: pd.DataFrame, names: list[str]) -> tuple[NDArray[np.int32], pd.DataFrame]:
     """The group of each row, by these columns, and the columns of each group, in order of appearance."""
-    of_row = frame.groupby(names, sort=False, dropna=False).ngroup().to_numpy(np.int32)
+    of_row = frame.groupby(names, sort=False, dropna=False).ngroup().to_numpy().astype(np.int32)
     first = ~pd.Series(of_row).duplicated().to_numpy()
     return of_row, frame.loc[first, names].reset_index(drop=True)
 
