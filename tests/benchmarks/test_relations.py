@@ -121,6 +121,25 @@ def test_shares_of_answers_are_simultaneous_and_have_the_chance_of_the_class_pri
     assert found["unclassified_share", "value", "projection", "", 0].value == 0
 
 
+def test_grey_images_and_the_preference_on_all_images_are_not_among_the_answers():
+    """A study that also asks in grey, and about the classes that no caption names, has the same shares and leads."""
+    wanted = by_key(CueLearning.trace(learner(500, 500), COMMON))
+    run = []
+    for one in learner(500, 500):
+        trials = one.trials(None)
+        asked = trials[trials["protocol"] == ""]
+        grey = trials[trials["protocol"] != "human"].assign(condition="grey", decision=NAMES[0])
+        others = [
+            asked.assign(protocol=name, decision=asked["texture"]) for name in ("text_free", "text_free_all")
+        ]
+        more = pd.concat([trials, grey, *others], ignore_index=True)
+        run.append(seen("shape_bias", more, one.cell.samples_seen))
+    found = by_key(CueLearning.trace(run, COMMON))
+    assert found.keys() == wanted.keys()
+    for key, number in wanted.items():
+        assert found[key].value == pytest.approx(number.value, nan_ok=True), key
+
+
 @pytest.mark.parametrize(("answers_at", "decoded_at", "sign"), [(800, 300, 1), (300, 800, -1), (500, 500, 0)])
 def test_the_lead_says_whether_representation_or_decision_comes_first(answers_at, decoded_at, sign):
     runs = [learner(answers_at, decoded_at, seed) for seed in (0, 1)]
