@@ -441,7 +441,7 @@ def _joined(label: str, colour: int, curve: Sequence[Trajectory]) -> Line:
     if curve[0].level is None:
         return Line(label, curve[0], colour)
     points = points_of([number.at(-1) for number in curve])
-    points = points.assign(level=[number.level for number in curve])
+    points["level"] = np.array([number.level for number in curve], np.float64)
     return Line(label, curve[0].with_points(points, level=None), colour)
 
 

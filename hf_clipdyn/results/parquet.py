@@ -67,9 +67,10 @@ def read_batches(path: Path, texts: Sequence[str] = ()) -> Iterator[pa.Table]:
     with _opened(path, texts) as file:
         if not file.metadata.num_rows:
             yield file.schema_arrow.empty_table()
-        batches, n_rows = [], 0
+        batches, n_rows = list[pa.RecordBatch](), 0
         for batch in file.iter_batches(_BATCH, use_threads=file.metadata.num_rows > _MANY_ROWS):
-            batches, n_rows = [*batches, batch], n_rows + len(batch)
+            batches.append(batch)
+            n_rows += len(batch)
             if n_rows >= _PART:
                 yield pa.Table.from_batches(batches)
                 batches, n_rows = [], 0

@@ -323,7 +323,8 @@ def _current(
 def _frame(table: pa.Table) -> pd.DataFrame:
     """A small table with its texts as objects; the same text is one."""
     texts = {name: _same(table[name].to_pylist()) for name in table.column_names if name in _TEXTS}
-    return table.to_pandas().assign(**texts)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.assign(**texts)
 
 
 def _same(texts: Iterable[str]) -> "pd.Series[Any]":

@@ -52,7 +52,7 @@ def encoded(table: pa.Table) -> pa.Table:
         raise ValueError(f"also has the columns {', '.join(foreign)}")
     if missing:
         raise ValueError(f"lacks the columns {', '.join(missing)}")
-    metadata, columns = table.schema.metadata, []
+    metadata, columns = table.schema.metadata, list[pa.Array]()
     try:
         for field in SCHEMA:  # one by one, so that no more than one is there twice
             column = _encoded(table[field.name], field)

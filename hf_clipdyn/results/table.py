@@ -30,13 +30,13 @@ _FLAGS = [field.name for field in SCHEMA if pa.types.is_boolean(field.type)]
 class Coded:
     """A column whose rows share few values, or are in another order: ``values[places]``, computed where it is read."""
 
-    places: NDArray[np.integer]
+    places: NDArray[np.integer[Any]]
     values: "NDArray[Any] | Coded"
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, rows: "slice | NDArray[np.integer]") -> NDArray[Any]:
+    def __getitem__(self, rows: "slice | NDArray[np.integer[Any]]") -> NDArray[Any]:
         return self.values[self.places[rows]]
 
 
@@ -146,7 +146,7 @@ def _filled(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _grouped(frame: pd.DataFrame, names: list[str]) -> tuple[NDArray[np.int32], pd.DataFrame]:
     """The group of each row, by these columns, and the columns of each group, in order of appearance."""
-    of_row = frame.groupby(names, sort=False, dropna=False).ngroup().to_numpy(np.int32)
+    of_row = frame.groupby(names, sort=False, dropna=False).ngroup().to_numpy().astype(np.int32)
     first = ~pd.Series(of_row).duplicated().to_numpy()
     return of_row, frame.loc[first, names].reset_index(drop=True)
 

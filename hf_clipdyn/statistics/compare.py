@@ -238,8 +238,8 @@ def _cells(cells: pd.DataFrame, first: _State, second: _State) -> Iterator[tuple
     return ((sides[0][key], cell) for key, cell in sides[1].items() if key in sides[0])
 
 
-def _numbers(results: Results, rows: NDArray[np.intp], known: "dict[Key, Influence] | Any") -> _Numbers:
-    """The numbers of a cell in the table, with their influences; `EvaluationError` if these are unknown."""
+def _numbers(results: Results, rows: Any, known: "dict[Key, Influence] | Any") -> _Numbers:
+    """The numbers of a cell, at these places of the values, with their influences; EvaluationError if unknown."""
     if isinstance(known, str):
         raise EvaluationError(known)
     of_cell = results.values[["at_key", "value"]].iloc[rows]

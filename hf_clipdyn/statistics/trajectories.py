@@ -57,7 +57,7 @@ class Numbers:
         """From a frame with these columns."""
         return cls({str(name): values.to_numpy() for name, values in points.items()}, vocabulary)
 
-    def points(self, places: NDArray[np.intp]) -> pd.DataFrame:
+    def points(self, places: NDArray[np.integer[Any]]) -> pd.DataFrame:
         """The rows at these places, which are its index."""
         columns = {name: column[places] for name, column in self.columns.items()}
         # Without a type, pandas would convert each text.
