@@ -62,7 +62,11 @@ def test_every_field_and_every_setting_is_an_option() -> None:
         "token": "hub_token",
     }
     general = {spelt.get(one.name, one.name) for one in fields(EvaluationConfig)} - {"settings"}
-    of_kinds = {f"{name}_{one.name}" for name, kind in kinds().items() for one in fields(kind.settings_class)}
+    of_kinds = {
+        f"{name}_{one.metadata.get('flag') or one.name}"  # American spelling in options: gray
+        for name, kind in kinds().items()
+        for one in fields(kind.settings_class)
+    }
     assert set(keys) == general | of_kinds
     assert {"noise_sigmas", "retrieval_held_out", "saliency_probes", "quality_preprocess"} <= of_kinds
 
@@ -219,7 +223,8 @@ def test_help_groups_the_options_by_kind_and_names_defaults_ranges_and_choices(
     }
     for kind in (one for one in kinds().values() if fields(one.settings_class)):
         part = printed.partition(f"\nSettings of {kind.name}:\n")[2].partition("\n\n")[0]
-        assert {f"--{kind.name}-{one.name}".replace("_", "-") for one in fields(kind.settings_class)} == {
+        names = [one.metadata.get("flag") or one.name for one in fields(kind.settings_class)]
+        assert {f"--{kind.name}-{name}".replace("_", "-") for name in names} == {
             word for word in part.split() if word.startswith("--")
         }
     words = " ".join(printed.split())

@@ -96,7 +96,7 @@ def test_an_evaluation_that_does_not_end_in_time_is_ended(
     flags: Flags, capfd: pytest.CaptureFixture[str]
 ) -> None:
     finished(flags(num_train_epochs=1, evaluate="embedded", evaluate_timeout=0.1))
-    assert "The evaluation is not complete after 0 s. To measure what is missing:" in capfd.readouterr().err
+    assert "The evaluation is not complete after 0.1 s. To measure what is missing:" in capfd.readouterr().err
     assert not _evaluations()
 
 
