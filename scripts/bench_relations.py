@@ -52,9 +52,10 @@ unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kB on Linux
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 start = time.process_time()
 options = {"output": output, "store": store, "force": True, "show_progress": False}
-rows = evaluate_revisions(names, relations=relations, **options).to_pandas()
+table = evaluate_revisions(names, relations=relations, **options)
 seconds = time.process_time() - start
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit - before
+rows = table.select_columns(["kind", "dataset", "repo_id", "revision", "settings", "seconds"]).to_pandas()
 rows["relation"] = rows["kind"].str.partition("-")[0]
 # The cells of a whole run were computed together, and each has the seconds of all.
 rows["place"] = rows["revision"].where(~rows["settings"].str.contains('"with": "run'), "")
