@@ -225,7 +225,7 @@ class _Rows:
 
 
 def _without_nan(values: list[Any]) -> list[Any]:
-    """None for NaN, of which no two are equal."""
+    """The values, with None for NaN: a NaN does not equal another, so that it cannot be a key."""
     return [value if value == value else None for value in values]
 
 

@@ -120,7 +120,7 @@ class Representation(Relation):
         del common
         for one in run:
             for key, pair in one.derived(_beside_pixels).layers.items():
-                yield _with_pixels(key, pair, one)
+                yield _with_error(key, pair, "cka_debiased", "cka_pixels", at=one.cell.revision)
         to_last = dict(_at_all([one.derived(_compared, run[-1]) for one in run]))
         for key, pairs in to_last.items():
             yield from _progress(key, pairs, run)
@@ -318,12 +318,12 @@ def _at_all(to_last: Sequence[_Compared]) -> Iterator[tuple[NumberKey, list[_Pai
             yield key, pairs
 
 
-def _with_pixels(key: NumberKey, pair: _Pair, seen: Seen) -> Number:
+def _with_error(key: NumberKey, pair: _Pair, metric: str, name: str, at: str = "") -> Number:
+    """A similarity of a pair under a name, with its jackknife."""
     assert pair.result is not None
-    value, n = pair.result["cka_debiased"], len(pair.items)
-    cause = pair.result["causes"].get("cka_debiased", "")
-    known = None if cause else by_item(pair.result["influences"]["cka_debiased"], pair.items)
-    return related(key, "cka_pixels", value, at=seen.cell.revision, n=n, note=cause, influence=known)
+    cause = pair.result["causes"].get(metric, "")
+    known = None if cause else by_item(pair.result["influences"][metric], pair.items)
+    return related(key, name, pair.result[metric], at=at, n=len(pair.items), note=cause, influence=known)
 
 
 def _progress(key: NumberKey, pairs: Sequence[_Pair], run: Sequence[Seen]) -> Iterator[Number]:
@@ -397,14 +397,12 @@ def _settled(key: NumberKey, result: Mapping[str, Any]) -> Iterator[Number]:
 
 
 def _similarities(key: NumberKey, pair: _Pair) -> Iterator[Number]:
-    n, items = len(pair.items), pair.items
+    n = len(pair.items)
     if pair.result is None:
         yield related(key, "cka_debiased", np.nan, n=n, note=f"they have {n} images in common")
         return
     for metric in _WITH_ERROR:
-        value, cause = pair.result[metric], pair.result["causes"].get(metric, "")
-        known = None if cause else by_item(pair.result["influences"][metric], items)
-        yield related(key, metric, value, note=cause, influence=known, n=n)
+        yield _with_error(key, pair, metric, metric)
     note = pair.result["causes"].get("angular_shape_distance", "")
     yield related(key, "angular_shape_distance", pair.chance, role="chance", note=note, n=n)
     common, n = pair.common, len(pair.among)
