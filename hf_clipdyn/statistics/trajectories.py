@@ -336,7 +336,7 @@ def by_run(trajectories: Iterable[Trajectory]) -> dict[str, list[Trajectory]]:
 
 
 def points_of(trajectories: Iterable[Trajectory]) -> pd.DataFrame:
-    """The points of trajectories, one after the other."""
+    """The points of trajectories, at least one, one after the other."""
     several = list(trajectories)
     if all(one.numbers is several[0].numbers for one in several):  # a frame for each takes most of the time
         places = [np.arange(one.start, one.end) for one in several]

@@ -1,0 +1,418 @@
+"""Numbers that pages quote, computed again from the committed tables."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+
+import pandas as pd
+import pytest
+from scipy import stats
+from test_pages import CHECKOUT, DOCS, text_of
+
+from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.results.read import read_results
+from hf_clipdyn.statistics.contrasts import Estimate, RunContrast, combine
+from hf_clipdyn.statistics.evidence import read_evidence
+from hf_clipdyn.statistics.verdicts import minimum_detectable_effect
+from hf_clipdyn.statistics.windows import Window
+
+EARLY, LATE = [200, 400], [1800, 2000]  # steps of the embedded study
+KEY = ["scale", "seed", "step"]
+MASKING = {"condition": "masking_contrast", "variant": "cosine", "probe": "projection"}
+
+
+def printed(number: float, digits: int = 3) -> str:
+    return f"{number:.{digits}f}"
+
+
+@cache
+def rows_of(study: str) -> pd.DataFrame:
+    columns = [*KEY, "arm", "metric", "probe", "condition", "variant", "level", "role", "value"]
+    metrics = ["chance_corrected_drop", "drop_when_right", "threshold", "log_rmse", "slope"]
+    wanted = [("metric", "in", [*metrics, "shape_bias", "top_class_share"]), ("texts", "=", "own")]
+    path = CHECKOUT / "model_cards" / study / "results.parquet"
+    return pd.read_parquet(path, columns=columns, filters=wanted)
+
+
+def course(study: str, metric: str, role: str = "value", arm: str = "", **wanted: object) -> pd.DataFrame:
+    """A row for each run and a column for each step; the mean over sigma .1 to .4 of a drop."""
+    rows = rows_of(study)
+    for column, value in {"metric": metric, "role": role, "arm": arm, **wanted}.items():
+        rows = rows[rows[column] == value]
+    if metric.endswith(("_drop", "_right")) and "level" not in wanted:
+        rows = rows[rows["level"].isin([0.1, 0.2, 0.3, 0.4])]
+    held = rows.groupby(KEY)["value"]
+    table: pd.DataFrame = held.mean().where(held.count() == held.size()).unstack()
+    return table
+
+
+def early_minus_late(table: pd.DataFrame) -> pd.Series:
+    difference: pd.Series = table[EARLY].mean(axis=1) - table[LATE].mean(axis=1)
+    return difference
+
+
+def interval(contrast: pd.Series) -> str:
+    """Over the seeds only, at 99 %."""
+    runs = [
+        RunContrast(run=f"{scale}{seed}", scale=scale, seed=seed, value=value)
+        for (scale, seed), value in contrast.items()
+    ]
+    return estimated(combine(runs, 0.99))
+
+
+def estimated(estimate: Estimate) -> str:
+    return f"{printed(estimate.value)} [{printed(estimate.ci_low)}, {printed(estimate.ci_high)}]"
+
+
+def registered_contrasts() -> Iterator[str]:
+    table = pd.read_parquet(CHECKOUT / "model_cards" / "study" / "verdicts.parquet").dropna(subset="ci_low")
+    for row in table.itertuples():
+        ends = f"[{printed(row.ci_low)}, {printed(row.ci_high)}]"
+        effects = f"{printed(row.smallest_effect).rstrip('0')} | {printed(row.minimum_detectable_effect)}"
+        yield f"| {printed(row.value)} {ends} | {effects} |"
+
+
+def measures_of_noise() -> Iterator[str]:
+    drops = {}
+    for metric, words in (
+        ("chance_corrected_drop", ("grows", "falls")),
+        ("drop_when_right", ("grows", "falls")),
+        ("threshold", ("falls", "rises")),
+    ):
+        for probe, name, word in zip(
+            ("projection", "linear_probe"), ("zero-shot", "linear probe"), words, strict=True
+        ):
+            table = drops[metric, name] = course("study", metric, probe=probe, condition="gaussian")
+            change = early_minus_late(table) * (-1 if metric == "threshold" else 1)
+            runs = (change < 0) if name == "zero-shot" else (change > 0)
+            yield f"| {name} | {interval(change)} |"
+            yield f"| {word} in {runs.sum()} of {len(change)} |"
+    zero_shot, probe = (drops["chance_corrected_drop", name] for name in ("zero-shot", "linear probe"))
+    at = {step: printed(mean, 2) for step, mean in zero_shot.mean().items()}
+    yield f"is {at[32]} at step 32, {at[128]} at step 128, {at[200]} and {at[400]} in *early* (steps 200 and 400), "
+    yield f"{at[600]} at step 600 and {at[2000]} at the end"
+    yield f"({zero_shot[32].isna().sum()} of 15 at step 32)"
+    at = {step: printed(mean, 2) for step, mean in probe.mean().items()}
+    yield f"from {at[0]} before training to {at[1200]} at step 1,200 and ends at {at[2000]}"
+
+
+def numbers_of_the_longer_run(*quoted: str) -> Callable[[], Iterator[str]]:
+    """Sentences with numbers of the run on photographs that has one seed and 20 epochs."""
+
+    def sentences() -> Iterator[str]:
+        rows = pd.read_parquet(CHECKOUT / "model_cards" / "flickr8k" / "results.parquet")
+        rows = rows[(rows["role"] == "value") & (rows["variant"].fillna("") == "")]
+        bias = rows[(rows["metric"] == "shape_bias") & (rows["texts"] == "own")]
+        rollout = rows[(rows["dataset"] == "osie") & (rows["probe"] == "rollout")].set_index(
+            ["metric", "epoch"]
+        )["value"]
+        accuracy = rows[(rows["metric"] == "top1") & (rows["epoch"] == 1) & (rows["kind"] == "zero_shot")]
+        own, last = (accuracy.loc[accuracy["texts"] == texts, "value"].iloc[0] for texts in ("own", "last"))
+        numbers = {
+            "unclear": (~bias["interpretable"].astype(bool)).sum(),
+            "all": len(bias),
+            "own": printed(own),
+            "last": printed(last),
+        } | {f"{metric}_{epoch}": printed(value, 2) for (metric, epoch), value in rollout.items()}
+        for one in quoted:
+            yield one.format(**numbers)
+
+    return sentences
+
+
+def claim_5_of_the_repeated_runs() -> Iterator[str]:
+    """Early is the revision that has a threshold, where only one of the two has."""
+    read = read_results(CHECKOUT / "model_cards" / "study" / "repeated.parquet")
+    evidence = read_evidence(read, study="world", show_progress=False)
+    test = evidence.claims.claims[4].test("world")
+    registered, windows = test.parts[0].contrast, evidence.windows(test)
+    alone = [windows | {"early": Window(name="early", start=at, end=at)} for at in (0.1, 0.2)]
+    for metric in ("chance_corrected_drop", "drop_when_right", "threshold"):
+        for probe, name in (("projection", "zero-shot"), ("linear_probe", "linear probe")):
+            levels = () if metric == "threshold" else registered.endpoint.levels
+            endpoint = replace(registered.endpoint, metric=metric, probe=probe, levels=levels)
+            sign = -1 if metric == "threshold" else 1
+            weights = {window: sign * weight for window, weight in registered.weights.items()}
+            contrast = replace(registered, endpoint=endpoint, weights=weights)
+            tries = zip(*(evidence.contrasts(contrast, chosen) for chosen in (windows, *alone)), strict=True)
+            runs = [next(run for run in of_run if not math.isnan(run.value)) for of_run in tries]
+            of_seeds = [replace(run, influence=Influence.unknown("seeds only")) for run in runs]
+            for_claim = sum(run.value > 0 for run in runs)
+            for_name = 15 - for_claim if name == "zero-shot" else for_claim
+            seeds, items = (combine(chosen, 0.99) for chosen in (of_seeds, runs))
+            ends = f"[{printed(items.ci_low)}, {printed(items.ci_high)}]"
+            yield f"| {name} | {estimated(seeds)} | {ends} |"
+            yield f" in {for_name} of 15 |"
+
+
+def error_of_masking() -> Iterator[str]:
+    table = course("study", "log_rmse", **MASKING)
+    flat, pixels = (
+        course("study", "log_rmse", role, condition="masking_contrast")[0].iloc[0]
+        for role in ("null", "baseline")
+    )
+    yield f"a masking error of {printed(flat)}; the pixels have {printed(pixels)}"
+    yield f"in {100 * (table > flat).to_numpy().mean():.0f} % of the revisions"
+    assert (table[2000] < table[0]).all()
+    yield f"{(table[2000] > flat).sum()} of them are still worse than the flat observer"
+    slope = course("study", "slope", **MASKING)[LATE].mean(axis=1)
+    yield f"The models' slope is negative: {printed(slope.mean(), 2)} in *late*"
+    first, means = table.loc[:, 1:600], table.loc[:, 1:].mean()
+    lowest = [f"{printed(part.min())} at step {part.idxmin():,}" for part in (first.mean(), means)]
+    yield f"their mean error is {printed(table[128].mean())}"
+    yield f"Within the first 30 % the lowest is {lowest[0]}, over the whole course {lowest[1]}"
+    yield f"In {(first.idxmin(axis=1) == 128).sum()} of 15 runs step 128 is the minimum"
+
+
+def power_at_the_detectable_effect() -> Iterator[str]:
+    power = {}
+    for degrees in (2, 4, 12):
+        effect = minimum_detectable_effect(1, degrees, 0.99)
+        power[degrees] = f"{100 * stats.nct.sf(stats.t.ppf(0.995, degrees), degrees, effect):.0f} %"
+    yield f"{power[12]} with 12 degrees of freedom, {power[4]} with 4, and {power[2]} with 2"
+
+
+def turns_of_the_controls() -> Iterator[str]:
+    for arm in ("texture-always", "swapped-roles"):
+        turn = -early_minus_late(course("study", "shape_bias", arm=arm))
+        assert (turn < 0).all()
+        yield printed(turn.mean())
+    yield "All six contrasts are negative"
+
+
+def tuning_measured_again() -> Iterator[str]:
+    rows = pd.read_parquet(CHECKOUT / "model_cards" / "study" / "tuning.parquet")
+    rows = rows[(rows["role"] == "value") & rows["texts"].isin(["", "own"])]
+    accuracy = rows[rows["metric"] == "top1"].set_index(["arm", *KEY])["value"]
+    chosen = {"micro": "2e-3", "tiny": "1e-3", "mini": "1e-3"}
+    for scale in chosen:
+        for rate in ("5e-4", "1e-3", "2e-3", "4e-3"):
+            arm = "" if rate == chosen[scale] else f"rate-{rate}"
+            if (arm, scale, 0, 2000) in accuracy.index:
+                yield f", {printed(accuracy[arm, scale, 0, 2000])}"
+    seed_1 = [printed(accuracy["", scale, 1, 2000]) for scale in chosen]
+    yield "Seed 1 ends at {} (`micro`), {} (`tiny`) and {} (`mini`)".format(*seed_1)
+    early = accuracy[""].unstack()[EARLY].mean(axis=1)
+    yield f"The lowest is {printed(early.min(), 2)} (`{early.idxmin()[0]}`)"
+    bias = rows[rows["metric"] == "shape_bias"].groupby(["arm", "step"])["value"].mean().unstack()
+    for arm, words in (
+        ("texture-always", "from {} in *early* to {} at the end"),
+        ("swapped-roles", "from {} to {}."),
+    ):
+        at = bias.loc[arm]
+        yield words.format(printed(at[EARLY].mean(), 2), printed(at[2000], 2))
+    is_masking = (rows["metric"] == "log_rmse") & (rows["arm"] == "") & rows["layer"].isna()
+    for column, value in MASKING.items():
+        is_masking &= rows[column] == value
+    error = rows[is_masking].groupby("step")["value"].mean()
+    assert error.loc[1:600].idxmin() == 128
+    yield f"({printed(error[128])}; step 600: {printed(error[600])})"
+    yield f"is {printed(error.loc[1:].min())}, at step {error.loc[1:].idxmin():,}"
+
+
+def first_answers() -> Iterator[str]:
+    share = 100 * course("study", "top_class_share")[0]
+    yield f"one class gets {share.min():.0f} to {share.max():.0f} % of them"
+
+
+def peak_on_photographs() -> Iterator[str]:
+    table = course("real-study", "log_rmse", **MASKING)
+    yield f"differs by {(table[0] - table[2]).mean():.4f}"
+    yield f"Before training the error is {printed(table[0].mean(), 2)}"
+    slope = course("real-study", "slope", **MASKING)
+    yield f"the slope of masking is {printed(slope[0].mean(), 2)}"
+    at_sigma = {"probe": "linear_probe", "condition": "gaussian", "level": 0.2}
+    drop = course("real-study", "chance_corrected_drop", **at_sigma)
+    at = {step: printed(mean, 2) for step, mean in drop.mean().items()}
+    yield f"from {at[0]} before training to {at[105]} after epoch 1, then to {at[420]} at the end"
+    assert (drop[420] > drop[105]).all()
+
+
+@cache
+def demo(name: str = "results") -> pd.DataFrame:
+    """The values of the demo's revisions, asked with their own texts."""
+    rows = pd.read_parquet(CHECKOUT / "model_cards" / "demo" / f"{name}.parquet")
+    own: pd.DataFrame = rows[(rows["role"] == "value") & rows["texts"].isin(["", "own"])]
+    return own
+
+
+def of_demo(kind: str, metric: str, *, table: str = "results", **wanted: object) -> pd.Series:
+    """A number of the demo by epoch."""
+    rows = demo(table)
+    for column, value in {"kind": kind, "metric": metric, **wanted}.items():
+        held = rows[column].isna() if value is None else rows[column] == value
+        rows = rows[held]
+    of_epochs: pd.Series = rows.dropna(subset="value").set_index("epoch")["value"].sort_index()
+    assert of_epochs.index.is_unique, (kind, metric, wanted)
+    return of_epochs
+
+
+def two(number: float) -> str:
+    return printed(number, 2)
+
+
+def critical_bands_of_the_demo() -> Iterator[str]:
+    octaves = [
+        of_demo("critical_bands-noise", "tolerated_noise", table="octaves", condition=f"octave_{octave}")
+        for octave in range(4)
+    ]
+    at_1, at_3, at_7 = (printed(one[10]) for one in octaves[:3])
+    assert 10 not in octaves[3]
+    yield f"tolerates {at_1} at 1.75 cycles per image, {at_3} at 3.5 and {at_7} at 7. At 14 no level"
+    centre, width = (
+        printed(of_demo("critical_bands-noise", metric, table="octaves")[10], 1)
+        for metric in ("centre", "bandwidth")
+    )
+    yield f"centre is {centre} cycles per image and the width {width} octaves, from three octaves"
+
+
+def cue_learning_of_the_demo() -> Iterator[str]:
+    name = "cue_learning-shape_bias"
+    shape, texture, other = (
+        of_demo(name, f"{cue}_share", reference="") for cue in ("shape", "texture", "other")
+    )
+    yield f"Before training {100 * other[0]:.0f} % of the answers are for another class"
+    assert texture.idxmax() == 2
+    yield f"rise to {two(texture[2])} by epoch 2 and fall to {two(texture[10])}"
+    yield f"are at {two(shape[1])} after one epoch and at {two(shape[10])} in the end"
+    decoded = of_demo("decodability", "texture", probe="projection")
+    assert decoded.idxmax() == 4
+    yield f"{two(decoded[2])} at epoch 2, {two(decoded[4])} at epoch 4, {two(decoded[10])} at the end"
+    layers, answers = (
+        two(of_demo(name, "shape_half_rise", probe=probe, reference="")[10])
+        for probe in ("linear_probe", "projection")
+    )
+    yield f"at {layers} octaves in the representation and at {answers} in the answers"
+    yield f"a lead of {two(of_demo(name, 'shape_lead', reference='')[10])}"
+
+
+def error_consistency_of_the_demo() -> Iterator[str]:
+    kappa = {
+        (kind, reference): of_demo(
+            f"error_consistency-{kind}", "kappa", probe="projection", reference=reference
+        )
+        for kind in ("zero_shot", "shape_bias")
+        for reference in ("previous", "last")
+    }
+    objects, last = kappa["zero_shot", "previous"], kappa["zero_shot", "last"]
+    yield f"kappa on objects falls to {two(objects[2])} at epoch 2 and rises to {two(objects[10])}"
+    yield f"it rises from {two(last[0])} before training to {two(last[9])} one epoch before the end"
+    conflicts = kappa["shape_bias", "previous"]
+    yield f"kappa with the previous revision is {two(conflicts[2])} at epoch 2 and {two(conflicts[10])} at"
+    right = of_demo("zero_shot", "top1", probe="projection")[10]
+    yield f"Of 1,000 objects, the last revision has {1000 * (1 - right):.0f} wrong"
+
+
+def learning_order_of_the_demo() -> Iterator[str]:
+    rows = pd.read_parquet(CHECKOUT / "model_cards" / "demo" / "results.parquet")
+    rows = rows[(rows["kind"] == "learning_order-zero_shot") & (rows["epoch"] == 10)]
+    at = rows.set_index(["metric", "role"])["value"]
+    assert at["median_first_learned", "value"] == 3
+    assert at["never_learned", "value"] == pytest.approx(0.002)
+    events = [two(at["forgetting_events", role]) for role in ("value", "chance")]
+    yield "There are {} forgetting events per image; a random learner would have {}".format(*events)
+    kept = [f"{100 * at['unforgettable', role]:.0f} %" for role in ("value", "chance")]
+    yield "{} are learned and never forgotten, against {}".format(*kept)
+
+
+def representation_of_the_demo() -> Iterator[str]:
+    name = "representation-geometry"
+    layers = (*range(5), None)
+    before = [of_demo(name, "cka_debiased", reference="last", layer=layer)[0] for layer in layers]
+    progress = [of_demo(name, "progress", layer=layer) for layer in layers]
+    yield (
+        f"is {two(before[0])} for the patches (layer 0), {two(before[4])} for layer 4 and {two(before[5])} for"
+    )
+    yield f"Progress of layer 0 is {two(progress[0][1])} after one epoch"
+    first = [one[1] for one in progress[1:4]]
+    assert max(first) < 0
+    yield f"first negative ({two(min(first))} in layer {1 + first.index(min(first))})"
+    halfway = [int(one.index[one >= 0.5][0]) for one in progress]
+    assert halfway[1:] == [4, 4, 4, 4, 3]
+    yield "The projection is halfway at epoch 3, layers 1 to 4 at epoch 4"
+
+
+def weights_of_the_demo() -> Iterator[str]:
+    steps = of_demo("weights", "step", subset="")
+    yield f"The steps shrink from {printed(steps[1], 1)} to {printed(steps[10], 1)}"
+    whole, image, text = (
+        two(of_demo("weights", "straightness", subset=part)[10]) for part in ("", "image", "text")
+    )
+    yield f"Straightness is {whole} (image encoder {image}, text encoder {text})"
+    cosines = {
+        part: of_demo("weights", "cosine_with_previous_step", subset=part) for part in ("image", "text")
+    }
+    yield f"a cosine of {two(cosines['image'].min())} to {two(cosines['image'].max())}"
+    yield f"fall from {two(cosines['text'][2])} to {two(cosines['text'][10])}"
+    towards = of_demo("weights", "cosine_with_whole", subset="")
+    ends = f"({two(towards[:3].min())} to {two(towards[:3].max())})"
+    yield f"The first three steps point towards the end most {ends}, the last one hardly ({two(towards[10])})"
+
+
+def decodability_of_the_demo() -> Iterator[str]:
+    texture, shape = (of_demo("decodability", cue, probe="projection") for cue in ("texture", "shape"))
+    ends = f"to {two(texture[10])} at the end, shape to {two(shape[0])} and {two(shape[10])}"
+    yield f"to {two(texture[0])} before training and {ends}"
+    yield f"after one epoch it is at {two(texture[1])}, shape at {two(shape[1])}"
+    yield f"from {two(texture[4])} at epoch 4"
+    lead = of_demo("cue_learning-shape_bias", "shape_lead", reference="")[10]
+    yield f"the half-rise of shape in the representation {two(lead)} octaves"
+
+
+def geometry_of_the_demo() -> Iterator[str]:
+    gap = of_demo("geometry", "gap")
+    yield f"from {two(gap[0])} before training to {two(gap[4])} after four epochs"
+    assert (gap[4:] - gap[4]).abs().max() < 0.03
+    ratio = of_demo("geometry", "participation_ratio_debiased_image")
+    yield f"from {printed(ratio[0], 1)} to {printed(ratio[10], 1)}"
+    within = of_demo("geometry", "nc1_ratio")
+    yield f"from {within[0]:.0f} times to {printed(within[10], 1)} times"
+
+
+def simplicity_of_the_demo() -> Iterator[str]:
+    share = of_demo("simplicity", "explained_share", variant="pixels")
+    bits = of_demo("simplicity", "information")
+    yield f"explains {two(share[2])} of the information after two epochs and {two(share[10])} at the end"
+    yield f"from {two(bits[2])} to {two(bits[10])} bits. After one epoch it is {two(bits[1])} bits"
+
+
+@pytest.mark.parametrize(
+    ("page", "sentences"),
+    [
+        ("dynamics/critical-bands.md", critical_bands_of_the_demo),
+        ("dynamics/cue-learning.md", cue_learning_of_the_demo),
+        ("dynamics/error-consistency.md", error_consistency_of_the_demo),
+        ("dynamics/learning-order.md", learning_order_of_the_demo),
+        ("dynamics/representation.md", representation_of_the_demo),
+        ("dynamics/weights.md", weights_of_the_demo),
+        ("benchmarks/decodability.md", decodability_of_the_demo),
+        ("benchmarks/geometry.md", geometry_of_the_demo),
+        ("benchmarks/simplicity.md", simplicity_of_the_demo),
+        ("study.md", registered_contrasts),
+        ("study.md", measures_of_noise),
+        ("study-checks.md", claim_5_of_the_repeated_runs),
+        ("study.md", error_of_masking),
+        ("study.md", power_at_the_detectable_effect),
+        ("study.md", turns_of_the_controls),
+        ("study-checks.md", tuning_measured_again),
+        ("interpretable.md", first_answers),
+        ("study-on-photographs.md", peak_on_photographs),
+        ("study-on-photographs.md", numbers_of_the_longer_run("in {unclear} of {all} revisions it is")),
+        ("interpretable.md", numbers_of_the_longer_run("in {unclear} of its {all} revisions")),
+        (
+            "benchmarks/zero-shot.md",
+            numbers_of_the_longer_run("reached {own} at", "and {last} with those of"),
+        ),
+        (
+            "benchmarks/saliency.md",
+            numbers_of_the_longer_run(
+                "untrained | {nss_0} | {sauc_0} |", "20 epochs | {nss_20} | {sauc_20} |"
+            ),
+        ),
+    ],
+    ids=lambda given: getattr(given, "__name__", given),
+)
+def test_a_page_has_the_numbers_of_the_tables(page: str, sentences: Callable[[], Iterator[str]]) -> None:
+    text = " ".join(text_of(DOCS / "explanation" / page).split())
+    assert [one for one in sentences() if one not in text] == []
