@@ -23,6 +23,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from draw_studies import with_committed_intervals
 from PIL import Image
 
 from hf_clipdyn.report import write_report
@@ -96,8 +97,9 @@ def reports(wanted: dict[str, bool], demo: Path, scratch: Path) -> dict[str, Pat
     folders = {"demo": demo / "report"}
     for name in sorted(wanted.keys() - {"demo"}):
         folders[name] = scratch / name
-        table = CARDS / name / "results.parquet"
-        write_report(table, folders[name], figures=wanted[name], figure_formats=("png",))
+        is_judged = (CARDS / name / "verdicts.parquet").exists()
+        source = with_committed_intervals(CARDS / name) if is_judged else CARDS / name / "results.parquet"
+        write_report(source, folders[name], figures=wanted[name], figure_formats=("png",))
     return folders
 
 
