@@ -14,6 +14,7 @@ from hf_clipdyn.benchmarks.relation import ANSWERED, PAIRS, WEIGHTS, Relation, r
 from hf_clipdyn.benchmarks.sources import fitting_datasets
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.fields import flags_of
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
 from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 
@@ -286,13 +287,16 @@ def _check_used(
             raise ConfigError(
                 f"The settings of {name} are of the type {type(given).__name__}: give a {expected}."
             )
-        if given != kind.settings_class() and not any(one.kind is kind for one in chosen):
+        usual = kind.settings_class()
+        if given != usual and not any(one.kind is kind for one in chosen):
             changed = [
-                key for key, value in vars(given).items() if value != getattr(kind.settings_class(), key)
+                flag.key
+                for flag in flags_of(kind.settings_class, kind=name)
+                if getattr(given, flag.field.name) != getattr(usual, flag.field.name)
             ]
             raise ConfigError(
-                f"{', '.join(f'{name}_{key}' for key in changed)} only affects {name} benchmarks, and none "
-                "is selected: leave it out, or select one with --benchmarks."
+                f"{', '.join(changed)} only affects {name} benchmarks, and none is selected: leave it out, or "
+                "select one with --benchmarks."
             )
     unused = sorted(set(dirs) - {one.dataset for one in chosen})
     if unused:

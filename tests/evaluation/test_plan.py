@@ -8,6 +8,7 @@ import pytest
 from transformers import Siglip2Config, Siglip2ImageProcessor
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
+from hf_clipdyn.benchmarks.settings import ShapeBiasSettings
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.saliency import SaliencySettings
 from hf_clipdyn.benchmarks.registry import select_benchmarks
@@ -172,6 +173,7 @@ def test_a_device_that_computes_nothing_is_one_clear_sentence(evaluate, device, 
         ),
         ({"noise": NoiseSettings(conditions=("blur",))}, "noise_conditions only affects noise benchmarks"),
         ({"noise": NoiseSettings(sigmas=(0.0, 0.1))}, "noise_sigmas only affects noise benchmarks"),
+        ({"shape_bias": ShapeBiasSettings(grey=True)}, "shape_bias_gray only affects shape_bias"),
     ],
 )
 def test_a_setting_that_no_chosen_benchmark_uses_is_refused(evaluate, settings, says, forward_passes):
