@@ -29,6 +29,10 @@ that a machine that others use slows both.
 - cnn: psychophysics of a random EfficientNet-Lite0 at 224 pixels, on all cores (needs timm).
 - vit-b-32: pairs of a ViT-B/32, few of them (--pairs). The other parts take it too (--scale vit-b-32), for hours:
   fewer levels of noise (--sigmas) and revisions make it one.
+
+Models run on the device that accelerate chooses. Nobody has run this on a GPU yet; there, read the ratios of wall time:
+
+    python scripts/bench_evaluation.py --parts pairs,warm,embedded --scale vit-b-32 --revisions 8
 """
 
 import argparse
@@ -50,7 +54,7 @@ import datasets
 import numpy as np
 import torch
 from PIL import Image
-from timing import Clock
+from timing import Clock, finish
 from transformers import (
     CLIPModel,
     CLIPProcessor,
@@ -73,7 +77,7 @@ from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
-from hf_clipdyn.models.encoder import Encoder, ImageFeatures
+from hf_clipdyn.models.encoder import Encoder, ImageFeatures, default_device
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.models.tokenizers import train_tokenizer
@@ -160,7 +164,7 @@ def peer(
 ) -> None:
     """One revision as a script of one's own measures it; batches of at least N images."""
     where: dict[str, Any] = {"revision": revision, "cache_dir": store, "local_files_only": True}
-    model = CLIPModel.from_pretrained(REPO, **where).eval()
+    model = CLIPModel.from_pretrained(REPO, **where).to(default_device()).eval()
     processor = CLIPProcessor.from_pretrained(REPO, **where)
     limit = model.config.text_config.max_position_embeddings
     with torch.inference_mode():
@@ -169,15 +173,16 @@ def peer(
             inputs = processor(
                 text=part, padding=True, truncation=True, max_length=limit, return_tensors="pt"
             )
-            model.get_text_features(**inputs)
+            model.get_text_features(**inputs.to(model.device))
         waiting: list[Image.Image] = []
         for group in groups:
             waiting += group
             if len(waiting) >= batch:
-                model.get_image_features(**processor(images=waiting, return_tensors="pt"))
+                model.get_image_features(**processor(images=waiting, return_tensors="pt").to(model.device))
                 waiting = []
         if waiting:
-            model.get_image_features(**processor(images=waiting, return_tensors="pt"))
+            model.get_image_features(**processor(images=waiting, return_tensors="pt").to(model.device))
+    finish()
 
 
 PEERS = {"(a) one by one": 1, "(b) in batches": BATCH}
@@ -283,6 +288,7 @@ def warm(title: str, store: Path, revisions: Sequence[str], names: Sequence[str]
                 encoder.model.get_text_features(**tokens)
             for values, hidden in ready:
                 encoder.image_output(values, **({"output_hidden_states": True} if hidden else {}))
+            finish()
         bare.append((clock.wall, clock.cpu))
         started[0] = time.perf_counter(), time.process_time()
 

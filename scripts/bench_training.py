@@ -1,7 +1,7 @@
 """Training against its peers, as ratios within one run: medians of interleaved rounds, wall and processor time.
 
 python scripts/bench_training.py [--parts step,jpeg,input,shards,resume] [--rounds 5] [--threads 1] [--workers 0]
-    [--compile] [--quick]
+    [--scale small] [--batch 128] [--steps 4] [--compile] [--quick]
 
 - step: one step on the same size and batch, against open_clip's CLIP and ClipLoss, in bfloat16 and float32. The
   utilisation is that of the model's operations against the matrix product's peak in the same run.
@@ -19,6 +19,12 @@ accelerator makes, hence they are some per cent faster than alone. Processor tim
 theirs is not in it. Random weights and pictures: only time is measured. --compile adds our step under torch.compile and
 open_clip's as its own --torchcompile makes it; the first calls take minutes. --quick shows in two minutes that
 everything runs, and measures nothing.
+
+Everything runs on the device that accelerate chooses (ACCELERATE_USE_CPU=true: the processor). Nobody has run this on a
+GPU yet. There, read the ratios of wall time; for ViT-B/32, and with `--scale vit-b-16 --batch 256` for ViT-B/16:
+
+    python scripts/bench_training.py --scale vit-b-32 --batch 512 --steps 20 --parts step --compile
+    python scripts/bench_training.py --scale vit-b-32 --batch 512 --steps 20 --parts input,shards --workers 8
 """
 
 import argparse
@@ -45,7 +51,7 @@ from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
 from open_clip_train.train import train_one_epoch
 from PIL import Image
-from timing import interleaved
+from timing import finish, interleaved
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPModel, CLIPProcessor, PrinterCallback, Trainer, TrainingArguments
@@ -54,6 +60,7 @@ from transformers.utils import logging
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.pixels import Pixels
+from hf_clipdyn.models.encoder import default_device
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.device import attention, has_bf16, make_accelerator
@@ -76,7 +83,7 @@ POSITIONS = {
     "10^6, where a group of shards ends": 10**6,
 }
 Seconds = NDArray[np.float64]  # (rounds, 2): by the clock, of the processor
-CPU = torch.device("cpu")
+DEVICE = default_device()
 
 
 class Repeated(Source):
@@ -126,7 +133,7 @@ class Bench:
         """The package's own loop over a source; without one, over what the configuration says."""
         AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of the first one stays
         bf16 = changes.setdefault("bf16", has_bf16())
-        config = dataclasses.replace(self.config, attn_implementation=attention(CPU, bf16), **changes)
+        config = dataclasses.replace(self.config, attn_implementation=attention(DEVICE, bf16), **changes)
         accelerator = make_accelerator(config, self.folder)
         if source is None:
             source = prepare_inputs(config, accelerator, self.processor).source
@@ -142,6 +149,7 @@ def epoch(training: Training) -> None:
     """One more epoch of a training."""
     training.epochs = training.epoch + 1
     training.run([])
+    finish()
 
 
 def show(label: str, images: int, ours: Seconds, peer: Seconds, note: str = "") -> None:
@@ -176,11 +184,11 @@ def open_clips_epoch(
         "heads": size.text.heads,
         "layers": size.text.layers,
     }
-    model = open_clip.CLIP(size.projection, vision, text, quick_gelu=True, output_dict=True)
+    model = open_clip.CLIP(size.projection, vision, text, quick_gelu=True, output_dict=True).to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     data = SimpleNamespace(dataloader=batches, set_epoch=lambda _: None)
     arguments = SimpleNamespace(
-        device="cpu",
+        device=str(DEVICE),
         precision="amp_bf16" if bf16 else "fp32",
         accum_freq=1,
         distill=False,
@@ -196,7 +204,12 @@ def open_clips_epoch(
     )
     loss = open_clip.ClipLoss()
     stepped = torch.compile(model) if compiles else model  # as open_clip_train.main does
-    return lambda: train_one_epoch(stepped, {"train": data}, loss, 0, optimizer, None, None, None, arguments)
+
+    def run() -> None:
+        train_one_epoch(stepped, {"train": data}, loss, 0, optimizer, None, None, None, arguments)
+        finish()
+
+    return run
 
 
 class Batches(list[Any]):
@@ -285,11 +298,16 @@ def step(bench: Bench) -> None:
         training = bench.training(source, bf16=bf16)
         with FlopCounterMode(display=False) as counter:
             epoch(training)
-        square = torch.randn(PEAK, PEAK).to(dtype)
+        square = torch.randn(PEAK, PEAK, device=DEVICE).to(dtype)
+
+        def product(square: torch.Tensor = square) -> None:
+            torch.mm(square, square)
+            finish()
+
         calls: dict[str, Callable[[], object]] = {
             "ours": partial(epoch, training),
             "peer": open_clips_epoch(bench, bf16, floats),
-            "peak": partial(torch.mm, square, square),
+            "peak": product,
         }
         if bench.compiles:
             calls["compiled"] = partial(epoch, bench.training(source, bf16=bf16, torch_compile=True))
@@ -298,8 +316,9 @@ def step(bench: Bench) -> None:
         for ours in sorted({"ours", "compiled"} & set(calls), reverse=True):
             operations = counter.get_total_flops()
             peak = 2 * PEAK**3 / taken["peak"]
-            used = 100 * np.median(operations / taken[ours] / peak, axis=0)[1]
-            note = f"; {used:.0f} % of {np.median(peak[:, 1]) / 1e9:.0f} GFLOP/s"
+            clock = 1 if DEVICE.type == "cpu" else 0  # a processor that waits for a GPU says nothing
+            used = 100 * np.median(operations / taken[ours] / peak, axis=0)[clock]
+            note = f"; {used:.0f} % of {np.median(peak[:, clock]) / 1e9:.0f} GFLOP/s"
             label = f"a step in {name}{', compiled' if ours == 'compiled' else ''}, open_clip"
             show(label, bench.batch, taken[ours], taken["peer"], note)
         if bench.compiles:
@@ -341,7 +360,7 @@ def trainers_epoch(bench: Bench, rows: datasets.Dataset, *, bf16: bool) -> Calla
     """run_clip.py's way: images decoded and processed in the data loader, the model's own loss."""
     processor = bench.processor
     config = clip_config(model_size(bench.config.scale), processor.tokenizer)
-    model = CLIPModel._from_config(config, attn_implementation=attention(CPU, bf16))
+    model = CLIPModel._from_config(config, attn_implementation=attention(DEVICE, bf16))
 
     def collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
         inputs = processor(
@@ -367,7 +386,7 @@ def trainers_epoch(bench: Bench, rows: datasets.Dataset, *, bf16: bool) -> Calla
             save_strategy="no",
             logging_strategy="no",
             disable_tqdm=True,
-            use_cpu=True,
+            use_cpu=DEVICE.type == "cpu",
         )
         trainer = Trainer(model, arguments, data_collator=collate, train_dataset=rows)
         trainer.remove_callback(PrinterCallback)
@@ -517,6 +536,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--scale", default="small")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=4, help="of an epoch")
     parser.add_argument("--compile", action="store_true", help="the step also under torch.compile")
     parser.add_argument("--quick", action="store_true", help="show that everything runs")
     options = parser.parse_args()
@@ -527,7 +548,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    scale, batch, steps = ("tiny", 8, 1) if options.quick else (options.scale, 128, 4)
+    scale, batch, steps = ("tiny", 8, 1) if options.quick else (options.scale, options.batch, options.steps)
     rounds = 1 if options.quick else options.rounds
     size = model_size(scale)
     captions = [caption(i) for i in range(batch * steps)]
@@ -548,7 +569,7 @@ def main() -> None:
         processor = CLIPProcessor(image_processor=clip_image_processor(size), tokenizer=tokenizer)
         bench = Bench(config, processor, batch * steps, rounds, options.compile)
         print(
-            f"{scale}, batch {batch}, {options.threads} thread(s), {options.workers} worker(s), "
+            f"{scale}, batch {batch}, {DEVICE}, {options.threads} thread(s), {options.workers} worker(s), "
             f"torch {torch.__version__}"
         )
         run = {"step": step, "jpeg": jpeg, "input": inputs, "shards": shards, "resume": resume}
