@@ -2,11 +2,13 @@
 
 python scripts/detectable_effects.py runs/tuning/results.parquet --claims claims-2.yaml --study world --seeds 16 8
 
-The sd between seeds is unknown: two tuning seeds give it within a factor of .6 to 8. So effects are stated for several.
+The sd between seeds is unknown: two tuning seeds give it within a factor of .6 to 8. So effects are stated for several
+(`--sds`).
 """
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,18 +32,18 @@ def items_of(evidence: Evidence, plan: PartPlan, windows: dict) -> Error | None:
     return Error("items", variance, influences[0].n_clusters - 1)
 
 
-def cells_of(items: Error | None, n_seeds: int, level: float) -> list[str]:
+def cells_of(items: Error | None, n_seeds: int, level: float, sds: Sequence[float]) -> list[str]:
     """The sd of the items, and for each sd between seeds the effect whose direction is found in 80 %."""
     if items is None:
-        return ["not measured"] * (1 + len(SDS))
-    of_seeds = [[Error("seeds", sd**2 / n_seeds, n_seeds - 1), items] for sd in SDS]
+        return ["not measured"] * (1 + len(sds))
+    of_seeds = [[Error("seeds", sd**2 / n_seeds, n_seeds - 1), items] for sd in sds]
     return [f"{math.sqrt(items.variance):.4f}", *(f"{detectable_effect(one, level):.3f}" for one in of_seeds)]
 
 
-def table(evidence: Evidence, n_seeds: int) -> list[list[str]]:
+def table(evidence: Evidence, n_seeds: int, sds: Sequence[float] = SDS) -> list[list[str]]:
     """A row for each registered contrast, under a head."""
     rows = [
-        ["claim", "contrast", "δ", "level", "sd of the items", *(f"sd of the seeds {sd:g}" for sd in SDS)]
+        ["claim", "contrast", "δ", "level", "sd of the items", *(f"sd of the seeds {sd:g}" for sd in sds)]
     ]
     for claim in evidence.claims.claims:
         test = claim.test(evidence.study)
@@ -51,7 +53,7 @@ def table(evidence: Evidence, n_seeds: int) -> list[list[str]]:
             title = ", ".join(filter(None, [plan.contrast.title, plan.readout]))
             delta = f"{plan.contrast.smallest_effect:g}"
             row = [f"{claim.number}", title, delta, f"{100 * level:.4g} %"]
-            rows.append([*row, *cells_of(items, n_seeds, level)])
+            rows.append([*row, *cells_of(items, n_seeds, level, sds)])
     return rows
 
 
@@ -63,10 +65,11 @@ def main() -> None:
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[5], help="numbers of seeds to state effects for"
     )
+    parser.add_argument("--sds", type=float, nargs="+", default=SDS, help="of the seeds")
     given = parser.parse_args()
     evidence = read_evidence(read_results(given.results), read_claims(given.claims), study=given.study)
     for n_seeds in given.seeds:
-        head, *rows = table(evidence, n_seeds)
+        head, *rows = table(evidence, n_seeds, given.sds)
         print(f"With {n_seeds} seeds:\n")
         for row in (head, ["---"] * len(head), *rows):
             print(f"| {' | '.join(row)} |")
