@@ -298,7 +298,7 @@ class Part:
 
 
 PARTS = {
-    "images": Part("images", of_images, (300, 1000, 3000), (1000, 3000, 10_000, 30_000)),
+    "images": Part("images", of_images, (300, 1000, 3000), (1000, 3000, 10_000)),
     "revisions": Part("revisions", of_revisions, (4, 12, 40), (10, 30, 100, 300, 1000)),
     "rows": Part("rows", of_rows, (30_000, 100_000, 300_000), (10**5, 3 * 10**5, 10**6, 3 * 10**6, 10**7)),
     "runs": Part("runs", of_runs, (5, 15, 50), (5, 15, 50, 150)),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.registry import kinds, kinds_read, relations
@@ -343,6 +344,13 @@ def test_the_order_of_learning_is_compared_with_what_people_find_easy(effect):
         else within.ci_low < 0 < within.ci_high
     )
     assert found["order_of_people"].value == pytest.approx(within.value, abs=0.1)
+    error = np.sqrt(np.square(within.influence).sum()) / (1 - within.value**2)  # of arctanh, in the first order
+    width = np.arctanh(within.ci_high) - np.arctanh(within.value)
+    assert width == pytest.approx(stats.t.ppf(0.975, len(within.influence) - 1) * error, rel=0.02)
+    ratio = found["order_of_people_within_corrected"].influence / within.influence
+    assert ratio.to_numpy() == pytest.approx(
+        found["order_of_people_within_corrected"].value / within.value, rel=1e-9
+    )
     trials = run[0].trials()
     counts = np.stack(trials["counts"].to_list())
     accessible = np.mean([one.answers[next(iter(one.answers))].right for one in run], axis=0)

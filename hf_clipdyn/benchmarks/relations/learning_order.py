@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from hf_clipdyn.benchmarks.answers import Answers, AnswerTable, codes_of, right_of, stack, stack_runs
-from hf_clipdyn.benchmarks.base import by_item, mean_by_item
+from hf_clipdyn.benchmarks.base import by_item, digest, mean_by_item
 from hf_clipdyn.benchmarks.relation import ANSWERED, NUMBER_JOINS, KeyedAnswers, Relation, Seen, related
 from hf_clipdyn.benchmarks.settings import Common
 from hf_clipdyn.metrics.estimate import Influence, Units, left_out_influence, mean_over_pairs
@@ -172,7 +172,7 @@ class LearningOrder(Relation):
         ),
     )
     reads = ANSWERED
-    score_version = 3
+    score_version = 4
 
     @staticmethod
     def trace(run: Sequence[Seen], common: Common) -> Iterator[Number]:
@@ -324,11 +324,20 @@ def _against_people(
         note = result["causes"].get("spearman", "")
         ends = {"ci_low": low, "ci_high": high} if common.n_resamples else {}
         place: dict[str, Any] = {"reference": "people", "n": result["n"]}
-        yield related(key, metric, result["spearman"], note=note, **place, **ends)
+        known_error = _by_block(table.item[seen], result["influences"])
+        yield related(key, metric, result["spearman"], note=note, influence=known_error, **place, **ends)
+        if reliable:
+            place["influence"] = known_error / np.sqrt(reliability)
         note = note or ("" if reliable else "people's answers are not reliable")
         yield related(
             key, f"{metric}_corrected", result["corrected"] if reliable else np.nan, note=note, **place
         )
+
+
+def _by_block(items: NDArray[Any], influences: NDArray[np.float64]) -> "pd.Series[float]":
+    """What the blocks of these items that `rank_agreement` leaves out contribute."""
+    name = digest(items.tolist())[:16]
+    return pd.Series(influences, pd.Index([f"{name} {at}" for at in range(len(influences))], name="block"))
 
 
 def _given_pixels(
@@ -360,8 +369,9 @@ def _given_pixels(
     )
     low, high = result["spearman_ci"]
     ends = {"ci_low": low, "ci_high": high} if common.n_resamples else {}
+    known_error = _by_block(table.item[seen], result["influences"])
     note = result["causes"].get("spearman", "")
-    yield related(key, _GIVEN_PIXELS, result["spearman"], note=note, **place, **ends)
+    yield related(key, _GIVEN_PIXELS, result["spearman"], note=note, influence=known_error, **place, **ends)
 
 
 def _of_seeds(key: NumberKey, table: AnswerTable, names: Sequence[str]) -> Iterator[Number]:
