@@ -36,8 +36,8 @@ from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.results.trials import trials_folder
 
 MOST = 2_000_000  # bytes
-_WINDOWS = tuple(f"epoch-{epoch:03d}" for epoch in (1, 2, 3, 6, 7, 8))  # and their neighbours
-_EPOCHS = tuple(f"epoch-{epoch:03d}" for epoch in range(9))
+_WINDOWS = tuple(f"epoch-{epoch:03d}" for epoch in (1, 2, 3, 5, 6, 7))  # and their neighbours
+_EPOCHS = tuple(f"epoch-{epoch:03d}" for epoch in range(8))
 KEPT = {
     ("noise", "cifar10"): _EPOCHS,
     ("simplicity", "cifar10"): _WINDOWS,

@@ -377,9 +377,82 @@ def simplicity_of_the_demo() -> Iterator[str]:
     yield f"from {two(bits[2])} to {two(bits[10])} bits. After one epoch it is {two(bits[1])} bits"
 
 
+def ease_of_both_cues() -> Iterator[str]:
+    rows = pd.read_csv(CHECKOUT / "model_cards" / "second-study" / "worlds-tuning.csv")
+
+    def steps(arm: str) -> list[int | None]:
+        """Of each tuning seed, the first revision with an accuracy of .5 that the next one keeps."""
+        found: list[int | None] = []
+        for _, one in rows[rows["arm"] == arm].groupby("seed"):
+            of_run = one.sort_values("step").set_index("step")["accuracy"]
+            reached = (of_run >= 0.5) & (of_run.shift(-1) >= 0.5)
+            found.append(int(of_run.index[reached][0]) if reached.any() else None)
+        return found
+
+    easy, beside_easy, hard, beside_hard = (
+        steps(f"{cue}-alone-{contrast}") for contrast in (70, 25) for cue in ("texture", "shape")
+    )
+    yield f"the easy texture alone needed {easy[0]} and {easy[1]} steps"
+    yield f"the shapes alone beside it {beside_easy[0]:,} and {beside_easy[1]:,}"
+    assert hard == [None, None]
+    yield f"the shapes beside it in {beside_hard[0]} and {beside_hard[1]}"
+    assert all(fast <= 2 / 3 * slow for fast, slow in zip(easy, beside_easy, strict=True) if fast and slow)
+    assert all(one and 1.5 * one <= 2000 for one in beside_hard)
+
+
+def gates_of_the_tuning_seeds() -> Iterator[str]:
+    early, late = ["epoch-001", "epoch-002"], ["epoch-007", "epoch-008"]
+    columns: list[dict[str, str]] = []
+    for seed in (0, 1):
+        folder = CHECKOUT / "model_cards" / "second-study" / "photographs-tuning" / f"photo-m-seed{seed}"
+        rows = pd.read_parquet(folder / "results.parquet")
+        rows = rows[(rows["texts"] == "own") & (rows["variant"].fillna("") == "")]
+
+        def number(
+            kind: str, metric: str, role: str = "value", rows: pd.DataFrame = rows, **wanted: object
+        ) -> pd.DataFrame:
+            chosen = (rows["kind"] == kind) & (rows["metric"] == metric) & (rows["role"] == role)
+            for column, value in wanted.items():
+                chosen &= rows[column] == value
+            return rows[chosen].set_index("revision")
+
+        top1 = number("zero_shot", "top1", dataset="tiny_photographs")["value"]
+        clean = number("noise", "accuracy", dataset="cifar10", probe="projection", condition="none")["value"]
+        bits = number("simplicity", "information")["value"]
+        conflicts = {"dataset": "cue_conflict_64", "condition": "none"}
+        bias = number("shape_bias", "shape_bias", **conflicts)["interpretable"]
+        shape = number("shape_bias", "shape_accuracy", **conflicts)
+        shape = shape[shape["interpretable"].notna()]
+        drop = number("noise", "chance_corrected_drop", dataset="cifar10", condition="gaussian")
+        at = drop.loc["epoch-008"].set_index(["probe", "level"])["value"]
+        assert bias[[*early, *late]].all()
+        assert shape.loc[late, "interpretable"].all()
+        columns.append(
+            {
+                "200 classes by prompts, at the end": printed(top1["epoch-008"]),
+                "CIFAR-10 by prompts, early; late": "; ".join(
+                    two(clean[window].mean()) for window in (early, late)
+                ),
+                "shape bias interpretable, early and late": "yes",
+                "shape answers above their shuffled 97.5 %, late": "yes",
+                "information on animal or not, early": f"{two(bits[early].mean())} bit",
+            }
+            | {
+                f"loss at sigma {sigma}, prompts; probe": "; ".join(
+                    two(at[probe, sigma]) for probe in ("projection", "linear_probe")
+                )
+                for sigma in (0.05, 0.1, 0.15, 0.2)
+            }
+        )
+    for name in columns[0]:
+        yield f"| {name} | {columns[0][name]} | {columns[1][name]} |"
+
+
 @pytest.mark.parametrize(
     ("page", "sentences"),
     [
+        ("world.md", ease_of_both_cues),
+        ("second-study.md", gates_of_the_tuning_seeds),
         ("dynamics/critical-bands.md", critical_bands_of_the_demo),
         ("dynamics/cue-learning.md", cue_learning_of_the_demo),
         ("dynamics/error-consistency.md", error_consistency_of_the_demo),

@@ -344,7 +344,9 @@ def test_the_order_of_learning_is_compared_with_what_people_find_easy(effect):
         else within.ci_low < 0 < within.ci_high
     )
     assert found["order_of_people"].value == pytest.approx(within.value, abs=0.1)
-    error = np.sqrt(np.square(within.influence).sum()) / (1 - within.value**2)  # of arctanh, in the first order
+    error = np.sqrt(np.square(within.influence).sum()) / (
+        1 - within.value**2
+    )  # of arctanh, in the first order
     width = np.arctanh(within.ci_high) - np.arctanh(within.value)
     assert width == pytest.approx(stats.t.ppf(0.975, len(within.influence) - 1) * error, rel=0.02)
     ratio = found["order_of_people_within_corrected"].influence / within.influence

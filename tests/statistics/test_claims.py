@@ -12,6 +12,7 @@ from hf_clipdyn import schema
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.windows import Endpoint
+from hf_clipdyn.study import Study
 
 _ENDPOINT = "{kind: noise, dataset: procedural, metric: accuracy}"
 _CONTRAST = f"{{title: rise, endpoint: {_ENDPOINT}, weights: {{late: 1}}, smallest_effect: 0.1}}"
@@ -67,6 +68,14 @@ def test_what_the_package_registers_does_not_change():
         "real": "a54a2e03e0e23b8cdb5229543baeb826483b656b441d2a11e8d8e7590ea8dd5c",
         "full": "89fec87b3e84690d7bc6cbae56ab5885885782a169db7cc94456adba559c5fac",
         "none": "",
+    }
+
+
+def test_the_second_study_does_not_change_after_its_registration(second: Claims):
+    hashes = {study: registered_hash(second, study) for study in ("photographs", "world")}
+    assert hashes == {
+        "photographs": "488b74fcdb41a54c2c87c616f9c91e060c9188f5b22f7f1985aa6947cf14e84c",
+        "world": "b35a3109e6d6b39cbcdd3708f1430177c90d49fea2291f01a746b91939c1a745",
     }
 
 
@@ -333,15 +342,15 @@ def test_both_readers_of_yaml_give_the_same_claims():
 
 
 @pytest.fixture(scope="module")
-def draft() -> Claims:
-    """The claims of the second study, as long as they are a draft."""
-    return read_claims(str(files("hf_clipdyn.statistics").joinpath("claims-2-draft.yaml")))
+def second() -> Claims:
+    """The registered claims of the second study."""
+    return read_claims(str(files("hf_clipdyn.statistics").joinpath("claims-2.yaml")))
 
 
-def test_the_draft_of_the_second_study_has_the_families_of_its_design(draft: Claims):
-    assert (draft.level, draft.rule, draft.readouts_count) == (0.05, "ten words", True)
+def test_the_second_study_has_the_families_of_its_design(second: Claims):
+    assert (second.level, second.rule, second.readouts_count) == (0.05, "ten words", True)
     sizes = {
-        (study, family): draft.n_testable(study, family)
+        (study, family): second.n_testable(study, family)
         for study in ("photographs", "world")
         for family in ("", "A", "B", "control")
     }
@@ -352,7 +361,7 @@ def test_the_draft_of_the_second_study_has_the_families_of_its_design(draft: Cla
         ("world", "B"): 2,
         ("world", "control"): 1,
     }
-    assert [plan.tuning_seeds for plan in draft.studies.values()] == [(0, 1), (0, 1)]
+    assert [plan.tuning_seeds for plan in second.studies.values()] == [(0, 1), (0, 1)]
 
 
 # Of each test the δ of its parts, and the places of its gates.
@@ -374,27 +383,50 @@ _DESIGN = {
 }
 
 
-def test_the_draft_has_the_smallest_effects_and_gates_of_its_design(draft: Claims):
+def test_the_second_study_has_the_smallest_effects_and_gates_of_its_design(second: Claims):
     found = {
         (study, claim.number): (
             [part.contrast.smallest_effect for part in test.parts],
             [gate.readout for gate in test.gates],
         )
-        for claim in draft.claims
+        for claim in second.claims
         for study, test in claim.studies.items()
         if test.testable
     }
     assert found == _DESIGN
     silent = {
-        claim.number for claim in draft.claims if not any(one.testable for one in claim.studies.values())
+        claim.number for claim in second.claims if not any(one.testable for one in claim.studies.values())
     }
     assert silent == {2, 3, 4, 7}
 
 
-def test_arms_of_the_draft_are_those_of_the_recipe_and_their_weights_are_a_contrast(draft: Claims):
+def test_arms_of_the_second_study_are_those_of_the_recipe_and_their_weights_are_a_contrast(second: Claims):
     named = set()
-    for claim in draft.claims:
+    for claim in second.claims:
         for part in claim.test("world").parts + claim.test("world").controls:
             named |= set(part.arm_weights)
             assert not part.arms or sum(part.arms.values()) == 0
     assert named == {"", "noise", "easy-100", "hard-80", "hard-100"}
+
+
+@pytest.mark.parametrize(("recipe", "study"), [("photographs", "photographs"), ("worlds", "world")])
+def test_a_recipe_of_the_second_study_measures_every_endpoint(second: Claims, recipe: str, study: str):
+    member = Study.read(recipe).members[0]
+    measured = {
+        (f"{relation}-{benchmark.kind.name}" if relation else benchmark.kind.name, benchmark.dataset)
+        for one in member.evaluations
+        for benchmark in one.selected
+        for relation in ("", *one.related)
+    }
+    asked = second.studies[study].endpoints.values()
+    assert {(one.kind, one.dataset) for one in asked} <= measured
+
+
+def test_what_is_one_number_for_a_whole_run_is_read_at_its_last_revision(second: Claims):
+    """A window of two epochs would leave it undefined, since only the last one has it."""
+    last = Study.read("photographs").members[0].config.num_train_epochs
+    for number in (21, 23):
+        test = next(one for one in second.claims if one.number == number).test("photographs")
+        windows = second.windows_of("photographs", test)
+        for part in test.parts:
+            assert [windows[name].epochs for name in part.contrast.weights] == [(last,)]
