@@ -382,12 +382,12 @@ def ease_of_both_cues() -> Iterator[str]:
 
     def steps(arm: str) -> list[int | None]:
         """Of each tuning seed, the first revision with an accuracy of .5 that the next one keeps."""
-        found: list[int | None] = []
-        for _, one in rows[rows["arm"] == arm].groupby("seed"):
-            of_run = one.sort_values("step").set_index("step")["accuracy"]
-            reached = (of_run >= 0.5) & (of_run.shift(-1) >= 0.5)
-            found.append(int(of_run.index[reached][0]) if reached.any() else None)
-        return found
+        reached: list[int | None] = []
+        for _, run in rows[rows["arm"] == arm].groupby("seed"):
+            accuracy = run.sort_values("step").set_index("step")["accuracy"]
+            is_kept = (accuracy >= 0.5) & (accuracy.shift(-1) >= 0.5)
+            reached.append(int(accuracy.index[is_kept][0]) if is_kept.any() else None)
+        return reached
 
     easy, beside_easy, hard, beside_hard = (
         steps(f"{cue}-alone-{contrast}") for contrast in (70, 25) for cue in ("texture", "shape")
@@ -408,10 +408,8 @@ def gates_of_the_tuning_seeds() -> Iterator[str]:
         rows = pd.read_parquet(folder / "results.parquet")
         rows = rows[(rows["texts"] == "own") & (rows["variant"].fillna("") == "")]
 
-        def number(
-            kind: str, metric: str, role: str = "value", rows: pd.DataFrame = rows, **wanted: object
-        ) -> pd.DataFrame:
-            chosen = (rows["kind"] == kind) & (rows["metric"] == metric) & (rows["role"] == role)
+        def number(kind: str, metric: str, rows: pd.DataFrame = rows, **wanted: object) -> pd.DataFrame:
+            chosen = (rows["kind"] == kind) & (rows["metric"] == metric) & (rows["role"] == "value")
             for column, value in wanted.items():
                 chosen &= rows[column] == value
             return rows[chosen].set_index("revision")
