@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that follow from what the code declares, and the ends of those that a person began.
+"""Write the pages of docs/ that follow from code and committed tables, and the ends of those that a person began.
 
 python scripts/write_reference.py       # `make docs` calls it; a test says whether the pages are current
 

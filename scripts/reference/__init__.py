@@ -1,4 +1,4 @@
-"""The pages of docs/ that are written from what the code declares."""
+"""The pages of docs/ that are written from what the code declares and from the committed tables."""
 
 from .api import api_pages, metric_pages
 from .commands import command_pages, evaluate_options
@@ -8,6 +8,7 @@ from .kinds import kind_pages, relation_pages, suites_page
 from .metrics import metric_module_pages
 from .models import models_page
 from .page import BELOW, NOTE, Page, TextFile
+from .studies import study_pages
 from .tables import table_pages
 
 __all__ = ["BELOW", "NOTE", "Page", "TextFile", "pages"]
@@ -24,6 +25,7 @@ def pages() -> list[Page | TextFile]:
         modules,
         data_sets_page(),
         *table_pages(),
+        *study_pages(),
     ]
     index = index_page(commands, others, api)
     below = [*kind_pages(), *relation_pages()]

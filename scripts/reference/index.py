@@ -47,7 +47,7 @@ def index_page(commands: Sequence[Page], others: Sequence[Page], api: Sequence[P
             "A relation compares revisions with each other: `clipdyn evaluate --relations` computes it from saved "
             "trials ([how](../how-to/relate-revisions.md)).",
             table(("relation", "what it says"), of_relations),
-            "## Tables, files and data",
+            "## Tables, files, data and studies",
             table(head, [*rows(others), *_BY_HAND]),
             "## Python",
             table(head, rows(api)),

@@ -1,0 +1,135 @@
+"""The page with the verdicts of both studies, and the one with the runs of the second, from the committed tables."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .page import Page, table
+
+_CARDS = Path(__file__).resolve().parents[2] / "model_cards"
+_SECOND = _CARDS / "second-study"
+_VERDICTS = {
+    "first, world": _CARDS / "study" / "verdicts.parquet",
+    "first, photographs": _CARDS / "real-study" / "verdicts.parquet",
+    "second, photographs": _SECOND / "photographs-verdicts.parquet",
+    "second, world": _SECOND / "worlds-verdicts.parquet",
+}
+_OPEN = "runs not complete"
+
+
+def study_pages() -> list[Page]:
+    """The verdicts of both studies, and where the runs of the second were made."""
+    return [_both_studies(), _runs()]
+
+
+def _both_studies() -> Page:
+    tables = {name: pd.read_parquet(path) for name, path in _VERDICTS.items() if path.exists()}
+    # The first study names the claims that both ask.
+    titles = dict(pair for one in reversed(tables.values()) for pair in _titles(one))
+    words = {name: _words(one) for name, one in tables.items()}
+    rows = [
+        (
+            f"{number} {titles[number]}",
+            *(words[name].get(number, "-") if name in words else _OPEN for name in _VERDICTS),
+        )
+        for number in sorted(titles)
+    ]
+    text = """
+The words are those of the committed tables of verdicts. The rule of the first study has [seven
+words](../explanation/claims.md), that of the second [ten](../explanation/ten-words.md). A dash is a claim that the
+study does not ask. What the words rest on is on the pages of the [first](../explanation/study.md) and the [second
+study](../explanation/second-study.md).
+"""
+    parts = [text, table(("claim", *_VERDICTS), rows)]
+    for name, one in tables.items():
+        if name.startswith("second"):
+            head = ("claim", "contrast", "estimate and interval", "δ", "detectable", "seeds", "verdict")
+            parts += [f"## The second study, {name.rpartition(' ')[2]}", table(head, _contrasts(one))]
+    return Page(
+        "reference/verdicts.md",
+        "The verdicts of both studies",
+        "What both studies say of each claim, side by side.",
+        parts,
+    )
+
+
+def _titles(verdicts: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    for row in verdicts.itertuples():
+        yield int(row.claim), str(row.title)
+
+
+def _words(verdicts: pd.DataFrame) -> dict[int, str]:
+    """The verdict on each claim; of a control, that it is one."""
+    first = verdicts.drop_duplicates("claim")
+    return {
+        int(row.claim): row.verdict if row.evidence else f"{row.verdict} (a control)"
+        for row in first.itertuples()
+    }
+
+
+def _contrasts(verdicts: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """What decides, and the differences of readouts."""
+    counted = verdicts[(verdicts["part"] > 0) & (verdicts["role"] != "sensitivity")]
+    for row in counted.itertuples():
+        title = f"{row.part_title} ({row.readout})" if row.readout else row.part_title
+        yield (
+            f"{row.claim}",
+            title,
+            f"{_number(row.value, '+')} [{_number(row.ci_low, '+')}, {_number(row.ci_high, '+')}]",
+            "" if math.isnan(row.smallest_effect) else f"{row.smallest_effect:g}",
+            _number(row.minimum_detectable_effect),
+            f"{row.n_seeds}",
+            row.part_verdict or "difference of the readouts",
+        )
+
+
+def _number(value: float, sign: str = "") -> str:
+    return "undefined" if math.isnan(value) else f"{value:{sign}.3f}"
+
+
+def _runs() -> Page:
+    head = ("run", "processor", "threads", "torch", "transformers", "package", "began", "measured")
+    rows = [row for path in sorted(_SECOND.rglob("origin.json")) for row in _origin(path)]
+    text = """
+Each run of the [second study](../explanation/second-study.md) that is kept, with the machine and the versions that
+trained and measured it. `began` is the time of its first revision, `measured` that of its first measurement, in UTC.
+The claims were registered on 29 November 2026 at 02:25 UTC, in commit 7dd2e50. Runs of seeds 0 and 1 tuned the study
+and enter no verdict.
+"""
+    return Page(
+        "reference/second-study-runs.md",
+        "The runs of the second study",
+        "Processor, versions and times of each run of the second study.",
+        [text, table(head, rows)],
+    )
+
+
+def _origin(path: Path) -> Iterator[tuple[str, ...]]:
+    origin: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    versions = origin["versions"]
+    for run in origin["runs"]:
+        packages = ", ".join(_package(one) for one in run["packages"])
+        yield (
+            f"`{run['run'].removeprefix('local/')}`",
+            f"{origin['processor']}, {origin['cores']} cores",
+            f"{origin['num_threads']}",
+            versions["torch"],
+            versions["transformers"],
+            packages,
+            _time(run["began"]),
+            _time(run["measured"]),
+        )
+
+
+def _package(package: str) -> str:
+    version, _, commit = package.partition("+")
+    return f"{version} {commit[:7]}".strip()
+
+
+def _time(stamp: str) -> str:
+    """A time without seconds and zone."""
+    return stamp[:16].replace("T", " ")
