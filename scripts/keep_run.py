@@ -73,6 +73,13 @@ def slim(table: pa.Table) -> pa.Table:
     return table
 
 
+def recipe_of(run: Path) -> dict[str, Any]:
+    """The recipe of a run, from its last checkpoint."""
+    progress = next(run.glob("checkpoints/*/progress.json")).read_text(encoding="utf-8")
+    recipe: dict[str, Any] = json.loads(progress)["recipe"]
+    return recipe
+
+
 def origin(table: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Where the numbers come from: the processor of this machine, and what the table says."""
     results = read_results(table)
@@ -142,10 +149,8 @@ def main() -> None:
             table, trials_folder(target / source.name) / name, compression="zstd", compression_level=19
         )
     write_influences(combined_influences(target / source.name), dict(kept_influences(source)))
-    recipe = json.loads(next(arguments.run.glob("checkpoints/*/progress.json")).read_text(encoding="utf-8"))
-    (target / "origin.json").write_text(
-        json.dumps(origin(source, recipe["recipe"]), indent=1) + "\n", encoding="utf-8"
-    )
+    facts = json.dumps(origin(source, recipe_of(arguments.run)), indent=1)
+    (target / "origin.json").write_text(f"{facts}\n", encoding="utf-8")
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     print(f"{target}: {size:,} bytes")
     if size > MOST:
