@@ -32,8 +32,8 @@ from hf_clipdyn.statistics.verdicts import provenance, verdict_table, write_verd
 CLAIMS = Path(claims.__file__).with_name("claims-2.yaml")
 RELATIONS = "relations.parquet"
 NOT_ON_THE_PAGE = {"photographs": "zero_shot"}
-"""By recipe, what is in the names of kinds, metrics and variants that its page leaves out. Captions name the classes of CIFAR-10
-and of the validation photographs, so nothing is zero-shot there; `noise` has the accuracy by prompts, too."""
+"""By recipe, what is in names of kinds, metrics and variants that its page leaves out. Captions name the classes of
+CIFAR-10 and of the validation photographs, so nothing is zero-shot there; `noise` has the accuracy by prompts, too."""
 
 
 def merge(runs: Path, folder: Path) -> None:
