@@ -22,30 +22,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.results.influences import (
     Influences,
     combined_influences,
-    influences_folder,
-    read_influences,
-    stamp_of,
     write_influences,
 )
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.results.trials import trials_folder
+from hf_clipdyn.statistics.influences import KeptInfluences
 
 MOST = 2_000_000  # bytes
 _WINDOWS = tuple(f"epoch-{epoch:03d}" for epoch in (1, 2, 3, 5, 6, 7))  # and their neighbours
 _EPOCHS = tuple(f"epoch-{epoch:03d}" for epoch in range(8))
 KEPT = {
-    ("noise", "cifar10", "own"): _EPOCHS,
-    ("simplicity", "cifar10", "own"): _WINDOWS,
-    # They have people's answers, whose variance claim 8 adds.
-    ("shape_bias", "cue_conflict_64", "own"): _WINDOWS[-1:],
-    ("shape_bias", "cue_conflict_64", "last"): _WINDOWS[-1:],
+    ("noise", "cifar10"): _EPOCHS,
+    ("simplicity", "cifar10"): _WINDOWS,
 }
-"""The benchmarks whose answers are kept, with which texts, and at which revisions."""
+"""The benchmarks whose answers are kept, and at which revisions. Answers of people are not: no licence is stated."""
 INFLUENCES = {
     ("shape_bias", "cue_conflict_64"): (_WINDOWS, ("shape_preference", "shape_bias", "shape_accuracy")),
     ("learning_order-label_distribution", "cifar10h"): (
@@ -107,26 +101,26 @@ def processor() -> str:
 
 def kept_cells(table: Path) -> Iterator[tuple[str, str]]:
     """The key of each cell whose answers are kept, and its kind."""
-    for row in read_results(table).cells.itertuples():
-        if row.revision in KEPT.get((row.kind, row.dataset, row.texts), ()):
+    cells = read_results(table).cells
+    for row in cells[cells["texts"] == "own"].itertuples():
+        if row.revision in KEPT.get((row.kind, row.dataset), ()):
             yield str(row.cell), str(row.kind)
 
 
 def kept_influences(table: Path) -> Iterator[tuple[str, Influences]]:
     """The influences on the numbers in `INFLUENCES`, by the key of their cell."""
-    cells = read_results(table).cells
+    cells, known = read_results(table).cells, KeptInfluences([table])
     metric, variant = NUMBER_KEY.index("metric"), NUMBER_KEY.index("variant")
     for row in cells.itertuples():
         revisions, metrics = INFLUENCES.get((row.kind, row.dataset), ((), ()))
         if row.revision not in revisions:
             continue
-        name = f"{row.cell}.parquet"
-        trials = trials_folder(table) / name
-        stamp = stamp_of(trials, kind_named(str(row.kind)).score_version) if trials.exists() else ""
-        known = read_influences(influences_folder(table) / name, stamp).get(str(row.cell), {})
+        of_cell = known.of_cell(str(row.kind), str(row.cell))
+        if isinstance(of_cell, str):
+            sys.exit(f"{row.kind}/{row.dataset} at {row.revision}: {of_cell}")
         chosen = {
             key: one
-            for key, one in known.items()
+            for key, one in of_cell.items()
             if key[metric] in metrics and (key[variant] == "" or row.kind != "shape_bias")
         }
         if chosen:

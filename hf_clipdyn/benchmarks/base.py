@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from hf_clipdyn.data.pixels import Pixels
 
 __all__ = [
+    "BY_IMAGE",
+    "BY_PERSON",
     "NO_INTERVAL",
     "Benchmark",
     "Common",
@@ -74,6 +76,8 @@ __all__ = [
 
 NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
 """The ends of the interval of a number that has none."""
+BY_IMAGE, BY_PERSON = "people by image", "people by person"
+"""What `Kind.numbers_of_people` gives the influences of."""
 
 
 S = TypeVar("S", bound=KindSettings)
@@ -225,6 +229,19 @@ class Kind(ABC, Generic[S]):
         Returns:
             For each number that is a share of right answers, and for each person, the answers to its items, made by
             `hf_clipdyn.benchmarks.answers.answers_of`.
+        """
+        del trials
+        return ()
+
+    @classmethod
+    def numbers_of_people(cls, trials: pd.DataFrame) -> Iterable[Number]:
+        """The mean of people's own values, for contrasts with people; none by default.
+
+        Args:
+            trials: as of `score`.
+
+        Returns:
+            It twice, with the references `BY_IMAGE` and `BY_PERSON` and with what each image or person contributes.
         """
         del trials
         return ()

@@ -31,7 +31,7 @@ Key: TypeAlias = tuple[Any, ...]
 def influences(
     kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Iterable[Number], *, show_progress: bool = False
 ) -> dict[Key, Influence]:
-    """The influences on the numbers of one cell, by their keys.
+    """The influences on the numbers of one cell and on those of people (`Kind.numbers_of_people`), by their keys.
 
     Args:
         kind: of the cell.
@@ -42,7 +42,8 @@ def influences(
     units, listed = UnitsOf(kind, trials), list(numbers)
     if trials.empty:
         return {one.number_key: Influence.unknown("the benchmark shows no items") for one in listed}
-    known = {one.number_key: units.influence(one.influence) for one in listed if one.influence is not None}
+    given = (*listed, *kind.numbers_of_people(trials))
+    known = {one.number_key: units.influence(one.influence) for one in given if one.influence is not None}
     rest = [one.number_key for one in listed if _lacks_influence(one)]
     known |= {one.number_key: Influence.unknown(UNDEFINED) for one in listed if math.isnan(one.value)}
     return known | (_left_out(kind, trials, rest, units, show_progress) if rest else {})

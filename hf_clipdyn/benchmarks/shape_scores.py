@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, by_item, mean_by_item, number
+from hf_clipdyn.benchmarks.base import BY_IMAGE, BY_PERSON, NO_INTERVAL, Common, by_item, mean_by_item, number
 from hf_clipdyn.benchmarks.heads import HEAD, at_head
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
@@ -30,6 +30,7 @@ __all__ = [
     "TEXT_FREE_ALL",
     "UNTOUCHED",
     "is_untouched",
+    "numbers_of_people",
     "right_by_observer",
     "shape_numbers",
 ]
@@ -219,6 +220,42 @@ def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) 
             for key, columns in keys.items():
                 known = by_item(result["influences"][key], images["item"])
                 yield number(result, key, influence=known, **columns, **place)
+
+
+def numbers_of_people(trials: pd.DataFrame) -> list[Number]:
+    """The mean of people's own shape biases, once with what each image and once with what each person contributes.
+
+    What is particular to a person and an image is in both, so the sum of their variances is a little too large.
+
+    Args:
+        trials: of the kind `shape_bias`.
+
+    Returns:
+        Nothing if fewer than two persons decided for a cue.
+    """
+    rows = trials[trials["protocol"] == HUMAN]
+    shape = (rows["decision"] == rows["shape"]).astype(float)
+    either = shape + (rows["decision"] == rows["texture"]).astype(float)
+    kept = rows.assign(shape_decision=shape, either=either)[rows["shape"] != rows["texture"]]
+    sums = kept.groupby("observer")[["shape_decision", "either"]].sum()
+    own = (sums["shape_decision"] / sums["either"].where(sums["either"] > 0)).dropna()
+    if len(own) < 2:
+        return []
+    kept = kept[kept["observer"].isin(own.index)]
+    share, total = (kept["observer"].map(one) for one in (own, sums["either"]))
+    of_answers = (kept["shape_decision"] - share * kept["either"]) / total / len(own)
+    by_image, by_person = of_answers.groupby(kept["item"]).sum(), (own - own.mean()) / len(own)
+    return [
+        Number(
+            metric="shape_bias",
+            probe="",
+            role="human",
+            reference=reference,
+            value=float(own.mean()),
+            influence=influence,
+        )
+        for reference, influence in ((BY_IMAGE, by_image), (BY_PERSON, by_person))
+    ]
 
 
 def is_untouched(trials: pd.DataFrame) -> "pd.Series[bool]":

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 Influences: TypeAlias = Mapping[tuple[Any, ...], Influence]
 """By the values of `NUMBER_KEY`."""
 
-_VERSION = 1  # to be raised if the same trials would give other influences
+_VERSION = 2  # to be raised if the same trials would give other influences
 _STAMP = b"hf_clipdyn.influences"
 _SCHEMA = pa.schema(
     {

@@ -10,13 +10,12 @@ from itertools import product
 import pandas as pd
 from scipy import special
 
-from hf_clipdyn.benchmarks.influence import influence_on
-from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.base import BY_IMAGE, BY_PERSON
 from hf_clipdyn.benchmarks.relation import WITHIN_ARM, with_arm
-from hf_clipdyn.benchmarks.shape_scores import HUMAN
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.table import Results
-from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, StudyPlan, read_claims
 from hf_clipdyn.statistics.contrasts import (
     Contrast,
@@ -38,7 +37,6 @@ __all__ = [
     "ArmEffect",
     "Evidence",
     "arm_effects",
-    "people_variance",
     "read_evidence",
     "study_of",
     "with_people",
@@ -78,7 +76,6 @@ def read_evidence(
         study=study_of(trajectories, claims, study),
         trajectories=trajectories,
         errors=KeptInfluences(study_results.tables, show_progress=show_progress),
-        trials=KeptTrials(study_results.tables),
         parameters={str(scale): float(number) for scale, number in sizes.items()},
     )
 
@@ -119,7 +116,6 @@ class Evidence:
         trajectories: of all runs.
         errors: what items contribute; None without trials.
         parameters: number of parameters, by scale; to order the scales.
-        trials: beside the tables.
     """
 
     claims: Claims
@@ -127,7 +123,6 @@ class Evidence:
     trajectories: Sequence[Trajectory]
     errors: KeptInfluences | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
-    trials: KeptTrials | None = None
     _values: dict[tuple[Endpoint, str], RunValues] = field(default_factory=dict, init=False, repr=False)
     _at: dict[Endpoint, dict[str, pd.DataFrame]] = field(default_factory=dict, init=False, repr=False)
 
@@ -378,10 +373,20 @@ class Evidence:
         return differences
 
     def with_people(self, estimate: Estimate, endpoint: Endpoint) -> Estimate:
-        """An estimate whose interval also has the variance of people, from the trials of one run that counts."""
+        """An estimate whose interval also has the variance of people, as one run that counts was beside them."""
+        keys = [
+            NumberKey(metric=endpoint.metric, probe="", role="human", reference=reference).number_key
+            for reference in (BY_IMAGE, BY_PERSON)
+        ]
         parts = [part for values in self.values(endpoint, self.runs()) for part in values.parts]
-        tables = (self.trials.of(str(part.points["cell"].iloc[-1])) for part in parts if self.trials)
-        return with_people(estimate, next((table for table in tables if table is not None), None))
+        errors = self.errors or KeptInfluences([])
+        for part in parts:
+            cell = str(part.points["cell"].iloc[-1])
+            known = errors.of(endpoint.kind, {cell: keys})
+            by_image, by_person = (known[cell, key] for key in keys)
+            if by_image.units and by_person.units:
+                return with_people(estimate, by_image, by_person)
+        return with_people(estimate)
 
 
 def _paired(*sides: Sequence[RunContrast]) -> list[list[RunContrast]]:
@@ -449,57 +454,30 @@ def _effect(arm: str, mean: Contrast, own: Sequence[RunContrast], main: Sequence
     )
 
 
-def people_variance(trials: pd.DataFrame) -> tuple[float, int]:
-    """Variance of the mean shape bias of people over images and observers, and the number of observers.
-
-    The variance over observers is that of their own values, divided by their number. The one over images comes from the
-    mean influence of each image, over all pairs of images that share an exemplar. What is particular to an observer and
-    an image is in both parts, so the sum is a little too large.
-
-    Args:
-        trials: of a shape_bias benchmark.
-
-    Returns:
-        NaN if fewer than two observers answered.
-    """
-    rows = trials[trials["protocol"] == HUMAN]
-    shape = (rows["decision"] == rows["shape"]).astype(float)
-    either = shape + (rows["decision"] == rows["texture"]).astype(float)
-    kept = rows.assign(shape_decision=shape, either=either)[rows["shape"] != rows["texture"]]
-    sums = kept.groupby("observer")[["shape_decision", "either"]].sum()
-    own = sums["shape_decision"] / sums["either"].where(sums["either"] > 0)
-    own = own.dropna()
-    if len(own) < 2:
-        return math.nan, len(own)
-    kept = kept[kept["observer"].isin(own.index)]
-    share = kept["observer"].map(own)
-    total = kept["observer"].map(sums["either"])
-    influence = (kept["shape_decision"] - share * kept["either"]) / total / len(own)
-    of_items = influence.groupby(kept["item"]).sum()
-    over_images = influence_on(ShapeBias, kept, of_items).variance
-    return float(own.var(ddof=1)) / len(own) + max(over_images, 0.0), len(own)
-
-
-def with_people(estimate: Estimate, trials: pd.DataFrame | None) -> Estimate:
-    """An estimate whose interval also has the variance of people, over images and observers.
+def with_people(
+    estimate: Estimate, by_image: Influence | None = None, by_person: Influence | None = None
+) -> Estimate:
+    """An estimate whose interval also has the variance of people, over images and persons.
 
     Both variances are added as if people and model saw different images, which is too wide if the same images are hard
-    for both. With one quantile for all errors, its degrees of freedom are at most those of the observers.
+    for both. With one quantile for all errors, its degrees of freedom are at most those of the persons.
 
     Args:
         estimate: people's published value minus the model's.
-        trials: of a cell of the benchmark, with people's answers; None if there are none.
+        by_image, by_person: what each image and person contributes to people's mean; None if that is unknown.
     """
-    variance, n = (math.nan, 0) if trials is None else people_variance(trials)
-    if math.isnan(variance) or math.isnan(estimate.standard_error):
+    if by_image is None or by_person is None or math.isnan(by_person.variance):
         note = (
-            "the interval does not include the variation between people: the trials beside the table "
-            "lack the answers of two observers"
+            "the interval does not include the variation between people: neither trials nor influences "
+            "beside the table have the answers of two persons"
         )
-        return replace(estimate, notes=(*estimate.notes, note)) if math.isnan(variance) else estimate
-    degrees = min(estimate.degrees_of_freedom, n - 1)
+        return replace(estimate, notes=(*estimate.notes, note))
+    if math.isnan(estimate.standard_error):
+        return estimate
+    variance, freedom = by_person.variance + max(by_image.variance, 0.0), by_person.n_clusters - 1
+    degrees = min(estimate.degrees_of_freedom, freedom)
     error = math.sqrt(estimate.standard_error**2 + variance)
-    errors = (*estimate.errors, Error("people", variance, n - 1)) if estimate.errors else ()
+    errors = (*estimate.errors, Error("people", variance, freedom)) if estimate.errors else ()
     if errors:
         degrees, half = estimate.degrees_of_freedom, half_width(errors, estimate.confidence_level)
     else:

@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 from planted import Noise, Planted, Run, constant, write_study
 
+from hf_clipdyn.benchmarks.influence import influence_on
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.metrics.estimate import Influence
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.tables import arms_table
 from hf_clipdyn.statistics.contrasts import Estimate
-from hf_clipdyn.statistics.evidence import people_variance, with_people
+from hf_clipdyn.statistics.evidence import with_people
 from hf_clipdyn.statistics.verdicts import render
 
 _MAIN = Planted(drop=constant(0.4), bias=constant(0.8), error=constant(0.3), accuracy=constant(0.9))
@@ -91,25 +94,39 @@ def _answers(rng: np.random.Generator, observers: int, exemplars: int = 6) -> pd
     )
 
 
+def _influences(answers: pd.DataFrame) -> list[Influence]:
+    """What images and persons contribute to the mean of the persons."""
+    return [influence_on(ShapeBias, answers, one.influence) for one in ShapeBias.numbers_of_people(answers)]
+
+
 def test_the_variance_is_that_of_new_images_and_new_observers():
     rng = np.random.default_rng(0)
     tables = [_answers(rng, 8) for _ in range(80)]
     means = [(one["decision"] == one["shape"]).mean() for one in tables]
-    stated = np.mean([people_variance(one)[0] for one in tables])
+    found = [_influences(one) for one in tables]
+    stated = np.mean([by_image.variance + by_person.variance for by_image, by_person in found])
     assert stated == pytest.approx(np.var(means, ddof=1), rel=0.35)
-    assert people_variance(tables[0])[1] == 8
+    assert found[0][1].n_clusters == 8
+
+
+def test_what_each_person_contributes_has_the_variance_of_a_mean():
+    answers = _answers(np.random.default_rng(2), 5)
+    own = (answers["decision"] == answers["shape"]).groupby(answers["observer"]).mean()
+    _, by_person = _influences(answers)
+    assert by_person.variance == pytest.approx(own.var(ddof=1) / 5)
+    assert by_person.values.sum() == pytest.approx(0)
 
 
 def test_an_interval_with_people_is_wider_and_says_when_they_are_left_out():
     answers = _answers(np.random.default_rng(1), 4)
-    found = with_people(_ESTIMATE, answers)
+    found = with_people(_ESTIMATE, *_influences(answers))
     assert found.value == _ESTIMATE.value
     assert found.standard_error > _ESTIMATE.standard_error
     assert found.degrees_of_freedom == 3
     assert found.ci_low < 0.1
     assert found.ci_high > 0.3
-    for trials in (None, answers[answers["observer"] == 0], answers.iloc[:0]):
-        left_out = with_people(_ESTIMATE, trials)
-        assert (left_out.ci_low, left_out.ci_high) == (0.1, 0.3)
-        assert "does not include the variation between people" in left_out.notes[0]
-    assert math.isnan(people_variance(answers[answers["observer"] == 0])[0])
+    for unknown in (answers[answers["observer"] == 0], answers.iloc[:0]):
+        assert not _influences(unknown)
+    left_out = with_people(_ESTIMATE)
+    assert (left_out.ci_low, left_out.ci_high) == (0.1, 0.3)
+    assert "does not include the variation between people" in left_out.notes[0]

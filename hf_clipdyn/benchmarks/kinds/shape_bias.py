@@ -35,12 +35,13 @@ from hf_clipdyn.benchmarks.shape_scores import (
     TEXT_FREE,
     TEXT_FREE_ALL,
     is_untouched,
+    numbers_of_people,
     shape_numbers,
 )
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.prompts import PHOTO, imagenet_names
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
-from hf_clipdyn.results.row import NumberKey
+from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import Condition, KindTerms, Overview, Reference, Term
 
 __all__ = ["ShapeBias", "ShapeBiasSettings", "triplet_preferences"]
@@ -304,6 +305,11 @@ class ShapeBias(ClassifiedKind[ShapeBiasSettings]):
             if len(decided):
                 key = NumberKey(metric=f"{cue}_accuracy", probe=LINEAR_PROBE)
                 yield answers_of(decided, key, label=cue, clusters=cls.clusters)
+
+    @classmethod
+    def numbers_of_people(cls, trials: pd.DataFrame) -> Sequence[Number]:
+        """The shape bias of people (`shape_scores.numbers_of_people`)."""
+        return numbers_of_people(trials)
 
     score = staticmethod(shape_numbers)
 
