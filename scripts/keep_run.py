@@ -22,11 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_clipdyn.results.influences import (
-    Influences,
-    combined_influences,
-    write_influences,
-)
+from hf_clipdyn.results.influences import Influences, combined_influences, write_influences
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.results.trials import trials_folder
@@ -48,7 +44,8 @@ INFLUENCES = {
     ),
     ("representation-geometry", "tiny_photographs"): (_EPOCHS, ("lower_minus_upper",)),
 }
-"""The numbers whose influences are kept: at which revisions, and the metrics, by the default prompts."""
+"""The numbers whose influences are kept, with those of people: at which revisions, and the metrics, by the default
+prompts."""
 UNREAD = (
     "distance",
     "mean_pairwise_distance",
@@ -99,12 +96,12 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def kept_cells(table: Path) -> Iterator[tuple[str, str]]:
-    """The key of each cell whose answers are kept, and its kind."""
+def kept_cells(table: Path) -> Iterator[str]:
+    """The key of each cell whose answers are kept."""
     cells = read_results(table).cells
     for row in cells[cells["texts"] == "own"].itertuples():
         if row.revision in KEPT.get((row.kind, row.dataset), ()):
-            yield str(row.cell), str(row.kind)
+            yield str(row.cell)
 
 
 def kept_influences(table: Path) -> Iterator[tuple[str, Influences]]:
@@ -136,7 +133,7 @@ def main() -> None:
     shutil.rmtree(target, ignore_errors=True)
     trials_folder(target / source.name).mkdir(parents=True)
     pq.write_table(pq.read_table(source), target / source.name, compression="zstd", compression_level=19)
-    for cell, _ in kept_cells(source):
+    for cell in kept_cells(source):
         name = f"{cell}.parquet"
         table = slim(pq.read_table(trials_folder(source) / name))
         pq.write_table(

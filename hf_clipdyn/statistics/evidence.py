@@ -373,7 +373,7 @@ class Evidence:
         return differences
 
     def with_people(self, estimate: Estimate, endpoint: Endpoint) -> Estimate:
-        """An estimate whose interval also has the variance of people, as one run that counts was beside them."""
+        """An estimate whose interval also has the variance of people, from what is kept of one run that counts."""
         keys = [
             NumberKey(metric=endpoint.metric, probe="", role="human", reference=reference).number_key
             for reference in (BY_IMAGE, BY_PERSON)
