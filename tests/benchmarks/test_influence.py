@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.base import Common, by_item
+from hf_clipdyn.benchmarks.base import BY_PERSON, Common, Kind, KindSettings, by_item
 from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.quality import Quality
 from hf_clipdyn.benchmarks.kinds.saliency import Saliency
@@ -16,8 +16,8 @@ from hf_clipdyn.metrics.saliency_map_scores import METRICS
 from hf_clipdyn.results.row import Number, NumberKey
 
 
-class Mean:
-    """A stand-in for a kind: the mean of a column, and the mean without its largest value."""
+class Mean(Kind[KindSettings]):
+    """The mean of a column, and its median."""
 
     name = "mean"
     clusters = ("item",)
@@ -45,6 +45,15 @@ class ByInfluence(Mean):
         return [Number(metric="mean", value=trials["value"].mean(), influence=known)]
 
 
+class WithPeople(Mean):
+    @classmethod
+    def numbers_of_people(cls, trials):
+        own = trials.groupby("observer")["value"].mean()
+        known = (own - own.mean()) / len(own)
+        place = {"metric": "mean", "role": "human", "reference": BY_PERSON}
+        return [Number(**place, value=own.mean(), influence=known)]
+
+
 def found_in(kind, table):
     return influences(kind, table, kind.score(table, Common(n_resamples=0)))
 
@@ -63,6 +72,16 @@ def test_the_variance_of_a_mean_is_that_of_the_textbook():
     assert found[MEAN].variance == pytest.approx(one["value"].var() / 40)
     assert found[MEAN].n_clusters == 40
     assert found_in(ByInfluence, one)[MEAN].variance == pytest.approx(one["value"].var() / 40)
+
+
+def test_what_people_contribute_is_beside_the_numbers():
+    one = trials().assign(observer=np.arange(40) % 8)
+    found = found_in(WithPeople, one)
+    error = found[NumberKey(metric="mean", role="human", reference=BY_PERSON).number_key]
+    own = one.groupby("observer")["value"].mean()
+    assert found.keys() > {MEAN, MEDIAN}
+    assert error.variance == pytest.approx(own.var() / 8)
+    assert error.n_clusters == 8
 
 
 @pytest.mark.parametrize("kind", [Mean, ByInfluence])
