@@ -26,7 +26,7 @@ def test_a_kept_run_began_after_the_registration_and_was_measured_by_a_commit(ta
     began, measured = (datetime.fromisoformat(stamp) for stamp in (origin.began, origin.measured))
     assert REGISTERED < began < measured
     assert origin.packages
-    assert all("+" in one and not one.endswith(".dirty") for one in origin.packages)
+    assert all("+" in package and not package.endswith(".dirty") for package in origin.packages)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.parent.name)

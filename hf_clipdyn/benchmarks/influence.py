@@ -22,7 +22,7 @@ from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.row import Number
 
-__all__ = ["Key", "UnitsOf", "are_given", "grouped", "influence_on", "influences"]
+__all__ = ["Key", "UnitsOf", "are_given", "grouped", "influences"]
 
 Key: TypeAlias = tuple[Any, ...]
 """The values of `NUMBER_KEY`."""
@@ -80,11 +80,6 @@ def grouped(names: "pd.Series[Any] | pd.Index[Any]") -> tuple[NDArray[np.int64],
     group = np.random.default_rng(0).permutation(len(clusters)) % MOST_GROUPS
     digest = _digest([clusters])[:16]
     return group[codes], pd.Index([f"{digest} {at}" for at in range(MOST_GROUPS)], name="group")
-
-
-def influence_on(kind: type[Kind[Any]], trials: pd.DataFrame, contributions: "pd.Series[Any]") -> Influence:
-    """Contributions of items or clusters as an influence on the named units of these trials."""
-    return UnitsOf(kind, trials).influence(contributions)
 
 
 class UnitsOf:

@@ -112,7 +112,7 @@ def _origin(path: Path) -> Iterator[tuple[str, ...]]:
     origin: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     versions = origin["versions"]
     for run in origin["runs"]:
-        packages = ", ".join(_package(one) for one in run["packages"])
+        packages = ", ".join(map(_package, run["packages"]))
         yield (
             f"`{run['run'].removeprefix('local/')}`",
             f"{origin['processor']}, {origin['cores']} cores",

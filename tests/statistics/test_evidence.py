@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from planted import Noise, Planted, Run, constant, write_study
 
-from hf_clipdyn.benchmarks.influence import influence_on
+from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.metrics.estimate import Influence
 from hf_clipdyn.report import read_study
@@ -96,7 +96,7 @@ def _answers(rng: np.random.Generator, observers: int, exemplars: int = 6) -> pd
 
 def _influences(answers: pd.DataFrame) -> list[Influence]:
     """What images and persons contribute to the mean of the persons."""
-    return [influence_on(ShapeBias, answers, one.influence) for one in ShapeBias.numbers_of_people(answers)]
+    return list(influences(ShapeBias, answers, []).values())
 
 
 def test_the_variance_is_that_of_new_images_and_new_observers():
