@@ -1,8 +1,8 @@
 """Draw the verdicts of the second study: the interval of each registered contrast in units of its δ, and the words.
 
-python scripts/draw_verdicts.py docs/images/second-study.svg
+python scripts/draw_verdicts.py model_cards/second-study docs/images/second-study.svg
 
-It reads the committed tables of verdicts; `docs/reference/verdicts.md` has their numbers.
+It reads the tables of verdicts in the folder; `docs/reference/verdicts.md` has the numbers of the committed ones.
 """
 
 import argparse
@@ -22,10 +22,9 @@ from hf_clipdyn.report.style import GREY, INK, figure_style, hue
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-KEPT = Path(__file__).resolve().parents[1] / "model_cards" / "second-study"
 TABLES = {
-    "Photographs": KEPT / "photographs-verdicts.parquet",
-    "Worlds, which are synthetic": KEPT / "worlds-verdicts.parquet",
+    "Photographs": "photographs-verdicts.parquet",
+    "Worlds, which are synthetic": "worlds-verdicts.parquet",
 }
 WIDTH, LINE = 7.0, 0.165  # inches
 REACH = 6.0  # multiples of δ that are shown; an interval that goes on has an arrow
@@ -107,8 +106,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("output", type=Path)
-    output = parser.parse_args().output
+    parser.add_argument("folder", type=Path, help="of the tables of verdicts")
+    parser.add_argument("output", type=Path, help="file of the figure")
+    arguments = parser.parse_args()
+    output: Path = arguments.output
     with figure_style():
-        figure = draw({title: pd.read_parquet(path) for title, path in TABLES.items()})
+        figure = draw({title: pd.read_parquet(arguments.folder / name) for title, name in TABLES.items()})
         output.write_bytes(saved(figure, output.suffix.removeprefix(".")))
