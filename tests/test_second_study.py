@@ -60,7 +60,10 @@ def test_kept_runs_are_judged_and_drawn_and_anyone_gets_the_same_verdicts(tmp_pa
     found = hf_clipdyn.verdicts(tables, claims=claims, show_progress=False)
     pd.testing.assert_frame_equal(found[list(judged)], judged, rtol=1e-9, atol=1e-9)
 
+    # The figures have both parts: the worlds are played by the photographs.
+    shutil.copytree(kept, tmp_path / "worlds")
     shutil.copy(tmp_path / "photographs-verdicts.parquet", tmp_path / "worlds-verdicts.parquet")
-    run_script("draw_verdicts.py", tmp_path, tmp_path / "figure.svg")
-    svg = (tmp_path / "figure.svg").read_text(encoding="utf-8")
-    assert all(title in svg for title in judged.loc[judged["part"] > 0, "title"])
+    run_script("draw_second_study.py", tmp_path, tmp_path)
+    verdicts = (tmp_path / "second-study-verdicts.svg").read_text(encoding="utf-8")
+    assert all(title in verdicts for title in judged.loc[judged["part"] > 0, "title"])
+    assert "class cross-entropy" in (tmp_path / "second-study-courses.svg").read_text(encoding="utf-8")
