@@ -53,7 +53,9 @@ def test_kept_runs_are_judged_and_drawn_and_anyone_gets_the_same_verdicts(tmp_pa
     kept, page = tmp_path / "photographs", tmp_path / "page.html"
     shutil.copytree(KEPT / "photographs-tuning", kept)
     run_script("judge_kept.py", kept, page)
-    assert "zero-shot" not in page.read_text(encoding="utf-8").lower()
+    text = page.read_text(encoding="utf-8")
+    assert "zero-shot" not in text.lower()
+    assert f"{ROOT}" not in text
     judged = pd.read_parquet(tmp_path / "photographs-verdicts.parquet")
     tables = [*sorted(kept.glob("*/results.parquet")), kept / "relations.parquet"]
     claims = ROOT / "hf_clipdyn" / "statistics" / "claims-2.yaml"

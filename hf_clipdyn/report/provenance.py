@@ -55,7 +55,7 @@ def origin_words(results: Results, evidence: Evidence | None, claims_file: Path 
 
 def registration_words(results: Results, evidence: Evidence, claims_file: Path | None = None) -> str:
     """The commit that registered the claims, and whether the runs that count began after it."""
-    source = evidence.claims.source
+    source = Path(evidence.claims.source).name  # its folder is of this machine, and pages are passed on
     registered = registration(evidence.claims, evidence.study, claims_file)
     if registered is None:
         return f"Registered in {source}; the commit is unknown."

@@ -227,6 +227,9 @@ def test_the_page_says_what_was_recorded_and_whether_runs_began_before_the_regis
     assert old["registration"].endswith("UTC. Start of the runs: not recorded.")
     monkeypatch.setattr(report_provenance, "registration", lambda *_: None)
     assert facts()["registration"] == "Registered in claims.yaml; the commit is unknown."
+    elsewhere = replace(planted.evidence, claims=replace(planted.claims, source="/home/me/mine.yaml"))
+    words = dict(origin_rows(planted.results, elsewhere))["registration"]
+    assert words.startswith("Registered in mine.yaml; "), "a page is passed on, the folder is of this machine"
 
 
 def test_the_page_has_the_facts_where_it_says_how_it_was_measured(folder):
