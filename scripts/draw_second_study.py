@@ -41,7 +41,8 @@ class Part:
         sigmas: the losses to noise of these levels are averaged.
         windows: *early* and *late* of the claims, in samples seen.
         arms: names of the arms.
-        noise_arms: the arms whose loss to noise is drawn.
+        cue_arms: the arms whose shape preference and shape bias are drawn.
+        noise_arms: those whose loss to noise is drawn.
         people: their shape bias on the same images; none where nobody saw them.
     """
 
@@ -49,6 +50,7 @@ class Part:
     sigmas: tuple[float, ...]
     windows: tuple[tuple[int, int], ...]
     arms: Mapping[str, str]
+    cue_arms: tuple[str, ...]
     noise_arms: tuple[str, ...]
     people: float | None = None
 
@@ -59,6 +61,7 @@ PARTS = {
         (0.1, 0.12),
         ((119_936, 239_872), (719_616, 839_552)),
         {"": "CLIP", "classes": "class cross-entropy"},
+        ("", "classes"),
         ("", "classes"),
         0.95,
     ),
@@ -73,6 +76,7 @@ PARTS = {
             "hard-100": "hard, always right",
             "noise": "as the first, trained with noise",
         },
+        ("", "easy-100", "hard-80", "hard-100"),
         ("", "noise"),
     ),
 }
@@ -103,12 +107,11 @@ def draw_row(cell: "SubFigure", part: Part, rows: pd.DataFrame) -> None:
     cell.suptitle(part.title, x=0, ha="left", fontweight="bold")
     for metric, panel in panels.items():
         is_noise = metric == "chance_corrected_drop"
-        of_panel = rows[
-            (rows["metric"] == metric)
-            & (rows["level"].isin(part.sigmas) if is_noise else rows["condition"] == "none")
-        ]
+        arms = part.noise_arms if is_noise else part.cue_arms
+        asked = rows["level"].isin(part.sigmas) if is_noise else rows["condition"] == "none"
+        of_panel = rows[(rows["metric"] == metric) & asked]
         for place, arm in enumerate(part.arms):
-            if arm in part.noise_arms if is_noise else arm != "noise":
+            if arm in arms:
                 draw_arm(panel, place, of_panel[of_panel["arm"] == arm])
         for window in part.windows:
             panel.axvspan(*window, color=GREY, alpha=0.12, linewidth=0)
