@@ -39,7 +39,7 @@ class Study:
         trajectories: of all runs, or of one (`of_run`).
         sources: names of the files.
         claims_file: of a user's claims; None for those of the package.
-        whole: the study that this one is the part of one run of; the verdicts are those of the whole.
+        whole: the study that this one is a part of, one run or some numbers; the verdicts are those of the whole.
     """
 
     results: Results
