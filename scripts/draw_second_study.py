@@ -8,19 +8,22 @@ It reads the tables of results and of verdicts in the folder and writes ``second
 
 import argparse
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from judge_kept import CLAIMS
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, NullFormatter
 
 from hf_clipdyn.report.figures import saved
 from hf_clipdyn.report.labels import lay_out
-from hf_clipdyn.report.style import GREY, HUES, HUMAN, INK, figure_style, hue
+from hf_clipdyn.report.study import Study, read_study
+from hf_clipdyn.report.style import GREY, HUES, HUMAN, INK, STROKES, figure_style, hue, look
+from hf_clipdyn.statistics.windows import RunValues, align, place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,37 +41,30 @@ class Part:
 
     Attributes:
         title: of its row, and of its lines in the figure of verdicts.
-        sigmas: the losses to noise of these levels are averaged.
-        windows: *early* and *late* of the claims, in samples seen.
+        study: as the claims name it.
         arms: names of the arms.
         cue_arms: the arms whose shape preference and shape bias are drawn.
         noise_arms: those whose loss to noise is drawn.
-        people: their shape bias on the same images; none where nobody saw them.
     """
 
     title: str
-    sigmas: tuple[float, ...]
-    windows: tuple[tuple[int, int], ...]
+    study: str
     arms: Mapping[str, str]
     cue_arms: tuple[str, ...]
     noise_arms: tuple[str, ...]
-    people: float | None = None
 
 
 PARTS = {
     "photographs": Part(
         "Photographs",
-        (0.1, 0.12),
-        ((119_936, 239_872), (719_616, 839_552)),
+        "photographs",
         {"": "CLIP", "classes": "class cross-entropy"},
         ("", "classes"),
         ("", "classes"),
-        0.95,
     ),
     "worlds": Part(
         "Worlds, which are synthetic",
-        (0.1, 0.2, 0.3, 0.4),
-        ((12_800, 25_600), (115_200, 128_000)),
+        "world",
         {
             "": "texture easy, right in 80 %",
             "easy-100": "easy, always right",
@@ -81,74 +77,73 @@ PARTS = {
     ),
 }
 PANELS = {
-    "shape_preference": "text-free shape preference",
-    "shape_bias": "shape bias by prompts",
-    "chance_corrected_drop": "accuracy lost to noise",
+    "preference": "text-free shape preference",
+    "bias": "shape bias by prompts",
+    "drop": "accuracy lost to noise",
 }
-# How a number of the figure is found in a table: by the default prompts, and of all images.
-PLAIN = {"role": "value", "probe": "projection", "texts": "own", "subset": "", "variant": ""}
+"""Registered endpoints of both parts, and their titles."""
 
 
 def draw_courses(folder: Path) -> Figure:
-    """Three numbers over the samples seen, a row for each part: each seed, and the mean of all seeds."""
+    """Three endpoints over the samples seen, a row for each part: each seed, and the mean of all seeds."""
     figure = Figure(figsize=(WIDTH, 5.2))
     cells = figure.subfigures(len(PARTS), 1)
     for (name, part), cell in zip(PARTS.items(), cells, strict=True):
-        tables = sorted((folder / name).rglob("results.parquet"))
-        rows = pd.concat(map(pd.read_parquet, tables), ignore_index=True)
-        draw_row(cell, part, rows[(rows[list(PLAIN)] == pd.Series(PLAIN)).all(axis=1)])
+        study = read_study(sorted((folder / name).rglob("results.parquet")), claims=CLAIMS)
+        draw_row(cell, part, study)
     lay_out(figure)
     return figure
 
 
-def draw_row(cell: "SubFigure", part: Part, rows: pd.DataFrame) -> None:
+def draw_row(cell: "SubFigure", part: Part, study: Study) -> None:
     """The panels of a part, with one legend below them."""
     panels = dict(zip(PANELS, cell.subplots(1, len(PANELS), sharex=True), strict=True))
     cell.suptitle(part.title, x=0, ha="left", fontweight="bold")
-    for metric, panel in panels.items():
-        is_noise = metric == "chance_corrected_drop"
-        arms = part.noise_arms if is_noise else part.cue_arms
-        asked = rows["level"].isin(part.sigmas) if is_noise else rows["condition"] == "none"
-        of_panel = rows[(rows["metric"] == metric) & asked]
-        for place, arm in enumerate(part.arms):
+    windows, places = study.claims.windows_of(part.study), align(study.trajectories)
+    for name, panel in panels.items():
+        runs = study.claims.studies[part.study].endpoints[name].of(study.trajectories)
+        arms = part.noise_arms if name == "drop" else part.cue_arms
+        for at, arm in enumerate(part.arms):
             if arm in arms:
-                draw_arm(panel, place, of_panel[of_panel["arm"] == arm])
-        for window in part.windows:
-            panel.axvspan(*window, color=GREY, alpha=0.12, linewidth=0)
-        if not is_noise:
+                draw_arm(panel, at, [run for run in runs.values() if run.arm == arm], places)
+        for window in (windows["early"], windows["late"]):
+            revisions = places[next(iter(runs))]
+            inside = revisions.loc[list(place(window, revisions)[0]), "samples_seen"]
+            panel.axvspan(inside.min(), inside.max(), color=GREY, alpha=0.12, linewidth=0)
+        if name != "drop":
             panel.axhline(0.5, color=GREY, linewidth=0.8, zorder=1)
-        panel.set(title=PANELS[metric], xscale="log", ylim=(0, 1), yticks=(0, 0.25, 0.5, 0.75, 1))
+        draw_people(panel, next(iter(runs.values())))
+        panel.set(title=PANELS[name], xscale="log", ylim=(0, 1), yticks=(0, 0.25, 0.5, 0.75, 1))
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.xaxis.set_minor_formatter(NullFormatter())
-    panels["shape_bias"].set_xlabel("samples seen")
-    if part.people is not None:
-        panels["shape_bias"].axhline(part.people, color=HUMAN, linewidth=1)
-        panels["shape_bias"].annotate(
-            "people",
-            (0.02, part.people),
-            (0, -3),
-            ("axes fraction", "data"),
-            "offset points",
-            va="top",
-            color=HUMAN,
-        )
-    lines = [Line2D([], [], **stroke(place), linewidth=MEAN) for place in range(len(part.arms))]
+    panels["bias"].set_xlabel("samples seen")
+    lines = [Line2D([], [], **stroke(at), linewidth=MEAN) for at in range(len(part.arms))]
     cell.legend(lines, list(part.arms.values()), loc="outside lower left", ncols=3)
 
 
-def draw_arm(panel: "Axes", place: int, rows: pd.DataFrame) -> None:
+def draw_arm(panel: "Axes", at: int, runs: Sequence[RunValues], places: Mapping[str, pd.DataFrame]) -> None:
     """Each seed as a thin line, their mean as a thick one; a gap where a number of a seed is not interpretable."""
-    usable = rows["value"].where(rows["interpretable"].ne(False))  # None says nothing against it
-    trained = rows.assign(value=usable)[rows["samples_seen"] > 0]
-    levels = trained.groupby(["samples_seen", "repo_id"])["value"]
-    seeds = levels.agg(lambda values: values.mean(skipna=False)).unstack()
-    panel.plot(seeds.index, seeds, **stroke(place), linewidth=0.5, alpha=0.5)
-    panel.plot(seeds.index, seeds.mean(axis=1, skipna=False), **stroke(place), linewidth=MEAN)
+    seeds = pd.DataFrame(
+        {run.run: run.values.rename(places[run.run]["samples_seen"].to_dict()) for run in runs}
+    )
+    seeds = seeds[seeds.index > 0].sort_index()
+    panel.plot(seeds.index, seeds, **stroke(at), linewidth=0.5, alpha=0.5)
+    panel.plot(seeds.index, seeds.mean(axis=1, skipna=False), **stroke(at), linewidth=MEAN)
 
 
-def stroke(place: int) -> dict[str, Any]:
+def draw_people(panel: "Axes", run: RunValues) -> None:
+    """The same number of people, if they saw the same images."""
+    people = [one for part in run.parts for one in part.references if one.role == "human"]
+    for height in (float(one.points["value"].mean()) for one in people):
+        panel.axhline(height, color=HUMAN, linewidth=1)
+        below = {"xytext": (0, -3), "textcoords": "offset points", "va": "top"}
+        panel.annotate("people", (0.02, height), xycoords=("axes fraction", "data"), color=HUMAN, **below)
+
+
+def stroke(at: int) -> dict[str, Any]:
     """Colour and dashes of an arm."""
-    return {"color": hue(place), "linestyle": "-" if place < len(HUES) else "--"}
+    chosen = look(at)
+    return {"color": HUES[chosen.hue], "linestyle": (0, STROKES[chosen.stroke])}
 
 
 @dataclass(frozen=True)
