@@ -207,7 +207,8 @@ def draw_interval(panel: "Axes", y: int, contrast: Any) -> None:
     if math.isnan(value):
         panel.text(0, y, "undefined", ha="center", va="center", color=GREY)
         return
-    colour = FOR if low > 0 else AGAINST if high < 0 else OPEN
+    # A part that asks for no opposite effect holds with an interval below 0.
+    colour = FOR if low > 0 or contrast.part_verdict == "holds" else AGAINST if high < 0 else OPEN
     ends = [min(max(end, -REACH), REACH) for end in (low, high)]
     panel.plot(ends, [y, y], color=colour, linewidth=2, solid_capstyle="butt")
     if abs(value) <= REACH:

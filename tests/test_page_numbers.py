@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pandas as pd
 import pytest
@@ -11,12 +11,15 @@ from scipy import stats
 from test_pages import CHECKOUT, DOCS, text_of
 
 from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.report import read_study
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.statistics.contrasts import Estimate, RunContrast, combine
 from hf_clipdyn.statistics.evidence import read_evidence
 from hf_clipdyn.statistics.verdicts import minimum_detectable_effect
 from hf_clipdyn.statistics.windows import Window
 
+SECOND = CHECKOUT / "model_cards" / "second-study"
+SECOND_CLAIMS = CHECKOUT / "hf_clipdyn" / "statistics" / "claims-2.yaml"
 EARLY, LATE = [200, 400], [1800, 2000]  # steps of the embedded study
 KEY = ["scale", "seed", "step"]
 MASKING = {"condition": "masking_contrast", "variant": "cosine", "probe": "projection"}
@@ -446,11 +449,171 @@ def gates_of_the_tuning_seeds() -> Iterator[str]:
         yield f"| {name} | {columns[0][name]} | {columns[1][name]} |"
 
 
+@cache
+def contrast_of(part: str, claim: int, place: int, sign: int = 1) -> str:
+    """A contrast of the second study with its interval, as a page prints it."""
+    rows = pd.read_parquet(SECOND / f"{part}-verdicts.parquet").set_index(["claim", "part"])
+    value, *ends = (sign * float(rows.loc[(claim, place), name]) for name in ("value", "ci_low", "ci_high"))
+    low, high = sorted(ends)
+    return f"{printed(value)} [{printed(low)}, {printed(high)}]"
+
+
+def contrasts_of_the_second_study() -> Iterator[str]:
+    photographs, worlds = partial(contrast_of, "photographs"), partial(contrast_of, "worlds")
+    yield f"early - late, prompts: {photographs(5, 1)}; probe: {photographs(5, 2)} |"
+    yield f"people - late: {photographs(8, 1)} |"
+    yield f"0.5 - early: {photographs(1, 1)}; late - early: {photographs(1, 2)} |"
+    yield f"0.5 - early: {photographs(1, 3)}; late - early: {photographs(1, 4)} |"
+    yield f"CKA: {photographs(23, 1)}; angular distance: {photographs(23, 2)} |"
+    yield f"pixels: {photographs(24, 1)}; colours: {photographs(24, 2)} |"
+    yield f"| undecided | {photographs(21, 1)} |"
+    yield f"prompts: {photographs(22, 1)}; probe: {photographs(22, 2)} |"
+    yield f"The turn is larger by prompts, by {photographs(1, 6, -1)}"
+    yield f"hard - easy at equal accuracy, preference: {worlds(12, 1)}; bias: {worlds(12, 2)} |"
+    yield f"80 - 100 %, preference: {worlds(13, 1)}; bias: {worlds(13, 2)} |"
+    yield f"early - late, prompts: {worlds(5, 1)}; probe: {worlds(5, 2)} |"
+    yield f"main - noise, prompts: {worlds(6, 1)}; probe: {worlds(6, 3)} |"
+    yield f"half - late: {worlds(25, 1)}; its decodability, late - half: {worlds(25, 2)} |"
+    yield f"| {worlds(26, 1)} octaves |"
+
+
+@cache
+def second_study(part: str, study: str) -> dict[str, pd.DataFrame]:
+    """Each registered endpoint: a row for each run, by arm, and a column for each revision."""
+    read = read_study(sorted((SECOND / part).rglob("results.parquet")), claims=SECOND_CLAIMS)
+    return {
+        name: pd.DataFrame(
+            {(run.arm, run.run): run.values for run in endpoint.of(read.trajectories).values()}
+        ).T
+        for name, endpoint in read.claims.studies[study].endpoints.items()
+    }
+
+
+def photographs_of_the_second_study() -> Iterator[str]:
+    of = second_study("photographs", "photographs")
+    early, late = ["epoch-001", "epoch-002"], ["epoch-006", "epoch-007"]
+
+    def both(name: str, arm: str = "") -> tuple[pd.Series, pd.Series]:
+        runs = of[name].loc[arm]
+        return runs[early].mean(axis=1), runs[late].mean(axis=1)
+
+    def means(name: str, arm: str = "") -> list[str]:
+        return [two(one.mean()) for one in both(name, arm)]
+
+    drop, probe = both("drop"), both("drop_probe")
+    assert (drop[0] < drop[1]).all()
+    assert (probe[0] < probe[1]).all()
+    for readout in ("preference", "bias"):
+        lean, end = both(readout)
+        assert (lean < 0.5).all()
+        assert (lean < end).all()
+    assert (of["preference"].loc[""] < 0.5).all(axis=None)
+    assert (of["preference_grey"].loc["", early + late] > 0.5).all(axis=None)
+    assert of["bias_grey"].loc["", late].isna().any(axis=None)
+    for name in ("settling", "settling_angular", "order"):
+        assert (of[name].loc[""] > 0).all(axis=None)
+    for name in ("explained_pixels", "explained_colours"):
+        first, last = both(name)
+        assert (first > last).all()
+    lost, lost_by_probe = means("drop"), means("drop_probe")
+    yield "{} early and {} late by prompts".format(*lost)
+    yield "and {} and {} by the linear probe".format(*lost_by_probe)
+    yield "the accuracy rises from {} to {} without noise".format(*means("clean"))
+    yield f"The shape bias ends at {means('bias')[1]}"
+    yield "the text-free preference is {} early and {} late".format(*means("preference_grey"))
+    course = of["drop_probe"].loc[""].mean()
+    assert course["step-00000256":].idxmin() == "step-00000256"
+    yield f"falls from {two(course['epoch-000'])} before training to {two(course['step-00000256'])} at step 256"
+    yield "Its shape bias rises from {} to {}".format(*means("bias", "classes"))
+    yield "noise takes {} early and {} late by prompts. By the probe".format(*means("drop", "classes"))
+    ends = both("drop_probe", "classes")[1], probe[1].iloc[:3]
+    yield "more robust than CLIP: {} against {}".format(*(two(one.mean()) for one in ends))
+    clean = of["clean"].loc["", "epoch-007"]
+    yield f"{two(clean.min())} to {two(clean.max())} of CIFAR-10"
+
+
+def answers_of_the_second_study() -> Iterator[str]:
+    rows = pd.concat(map(pd.read_parquet, sorted((SECOND / "photographs").glob("*/results.parquet"))))
+    rows = rows[rows["texts"].isin(["", "own"]) & (rows["variant"] == "") & (rows["subset"] == "")]
+    windows = {"early": [1, 2], "late": [6, 7]}
+
+    def mean(window: str, **wanted: object) -> float:
+        of_window = rows[rows["epoch"].isin(windows[window])]
+        for column, value in wanted.items():
+            of_window = of_window[of_window[column] == value]
+        return float(of_window["value"].mean())
+
+    noise = {"kind": "noise", "dataset": "cifar10", "metric": "accuracy", "probe": "projection", "arm": ""}
+    sigmas = (0.1, 0.12)
+    noisy = [
+        two(sum(mean(window, level=sigma, role="value", **noise) for sigma in sigmas) / len(sigmas))
+        for window in windows
+    ]
+    yield "and with it from {} to {}".format(*noisy)
+    for arm, name in (("", "CLIP"), ("classes", "class cross-entropy")):
+        for condition, seen in (("none", ""), ("grey", ", in grey")):
+            own = {"kind": "shape_bias", "probe": "projection", "arm": arm, "condition": condition}
+            cells = [
+                printed(mean(window, metric=f"{cue}_accuracy", role="value", **own))
+                for cue in ("shape", "texture")
+                for window in windows
+            ]
+            yield f"| {name}{seen} | {' | '.join(cells)} |"
+            assert printed(mean("late", metric="shape_accuracy", role="null", **own)) == "0.083"
+    linear = pd.read_csv(SECOND / "reference.csv").set_index(["features", "asked"])["share"]
+    for features, name in (
+        ("pixels", "logistic regression on pixels"),
+        ("colours", "on colour histograms"),
+        ("gradients", "on oriented gradients"),
+    ):
+        yield f"| {name} | | {printed(linear[features, 'shape'])} | | {printed(linear[features, 'texture'])} |"
+    people = {"kind": "shape_bias", "condition": "none", "role": "human"}
+    shape, texture = (
+        printed(mean("late", metric=f"{cue}_accuracy", **people)) for cue in ("shape", "texture")
+    )
+    yield f"| people | | {shape} | | {texture} |"
+    last = rows[(rows["epoch"] == 7) & (rows["arm"] == "") & rows["probe"].isin(["projection", ""])]
+    named = last[(last["kind"] == "zero_shot") & (last["metric"] == "top1") & (last["role"] == "value")]
+    named = named[named["dataset"] == "tiny_photographs"]["value"]
+    yield f"{two(named.min())} to {two(named.max())} of 200 classes"
+    lines = (
+        last[(last["kind"] == "classification") & (last["metric"] == "accuracy")]
+        .groupby("role")["value"]
+        .mean()
+    )
+    yield f"{two(lines['value'])} of the edges and silhouettes, of which people name {two(lines['human'])}"
+
+
+def courses_of_the_worlds() -> Iterator[str]:
+    of = second_study("worlds", "world")
+    early, late = ["epoch-001", "step-00000300", "epoch-002"], ["epoch-009", "epoch-010"]
+    main = {name: table.loc[""] for name, table in of.items()}
+    change = {
+        name: main[name][early].mean(axis=1) - main[name][late].mean(axis=1)
+        for name in ("drop", "drop_probe")
+    }
+    yield f"By prompts the loss grows in {(change['drop'] < 0).sum()} of 16 seeds"
+    yield f"by the probe it falls in {(change['drop_probe'] > 0).sum()} of 16."
+    yield f"leads its answers** in {(main['lead']['epoch-010'] > 0).sum()} of 16 seeds"
+    crossed = []
+    for name in ("preference", "bias"):
+        mean = main[name].mean()
+        assert mean.idxmin() == "epoch-003"  # step 600
+        crossed.append(int((mean["epoch-005":"epoch-010"] < 0.5).sum()) + 4)
+    yield "lowest at step 600 and crosses 0.5 between epochs {} and {}, by prompts between epochs {} and {}".format(
+        *(epoch + after for epoch in crossed for after in (0, 1))
+    )
+
+
 @pytest.mark.parametrize(
     ("page", "sentences"),
     [
         ("world.md", ease_of_both_cues),
-        ("second-study.md", gates_of_the_tuning_seeds),
+        ("second-study-plan.md", gates_of_the_tuning_seeds),
+        ("second-study.md", contrasts_of_the_second_study),
+        ("second-study.md", photographs_of_the_second_study),
+        ("second-study.md", answers_of_the_second_study),
+        ("second-study.md", courses_of_the_worlds),
         ("dynamics/critical-bands.md", critical_bands_of_the_demo),
         ("dynamics/cue-learning.md", cue_learning_of_the_demo),
         ("dynamics/error-consistency.md", error_consistency_of_the_demo),

@@ -1,6 +1,6 @@
-"""The kept runs of the second study: a beginning of the plan, begun after the claims were registered, and small.
+"""What is kept of the second study: runs that began after the claims were registered, and verdicts that come out again.
 
-The scripts that judge them and draw the verdicts are tried on the two seeds that tuned the study.
+The scripts that judge the runs and draw the verdicts are tried on the two seeds that tuned the study.
 """
 
 import shutil
@@ -18,7 +18,10 @@ from hf_clipdyn.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "model_cards" / "second-study"
-TABLES = sorted((KEPT / "photographs").glob("*/results.parquet"))
+CLAIMS = ROOT / "hf_clipdyn" / "statistics" / "claims-2.yaml"
+PHOTOGRAPHS = sorted((KEPT / "photographs").glob("*/results.parquet"))
+WORLDS = KEPT / "worlds" / "results.parquet"
+JUDGED = {"photographs": [*PHOTOGRAPHS, KEPT / "photographs" / "relations.parquet"], "worlds": [WORLDS]}
 REGISTERED = datetime(2026, 11, 29, 2, 25, 23, tzinfo=UTC)  # commit 7dd2e50
 MOST = 2_000_000  # bytes of a run
 
@@ -28,24 +31,39 @@ def run_script(name: str, *arguments: Path) -> None:
     subprocess.run([sys.executable, ROOT / "scripts" / name, *arguments], check=True, timeout=600)
 
 
-def test_the_kept_runs_are_the_first_of_the_plan() -> None:
+def runs_of(table: Path) -> set[str]:
+    return {origin.run.removeprefix("local/") for origin in read_results(table).origins}
+
+
+def test_the_kept_runs_are_those_of_the_plan() -> None:
+    assert all(runs_of(table) == {table.parent.name} for table in PHOTOGRAPHS)
     planned = [member.name for member in Study.read("photographs").members]
-    assert {table.parent.name for table in TABLES} == set(planned[: len(TABLES)])
+    assert {table.parent.name for table in PHOTOGRAPHS} == set(planned[: len(PHOTOGRAPHS)])
+    assert runs_of(WORLDS) == {member.name for member in Study.read("worlds").members}
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.parent.name)
-def test_a_kept_run_began_after_the_registration_and_was_measured_by_a_commit(table: Path) -> None:
-    (origin,) = read_results(table).origins
-    assert origin.run == f"local/{table.parent.name}"
-    began, measured = (datetime.fromisoformat(stamp) for stamp in (origin.began, origin.measured))
-    assert REGISTERED < began < measured
-    assert origin.packages
-    assert all("+" in package and not package.endswith(".dirty") for package in origin.packages)
+@pytest.mark.parametrize("table", [*PHOTOGRAPHS, WORLDS], ids=lambda table: table.parent.name)
+def test_kept_runs_began_after_the_registration_and_were_measured_by_commits(table: Path) -> None:
+    for origin in read_results(table).origins:
+        began, measured = (datetime.fromisoformat(stamp) for stamp in (origin.began, origin.measured))
+        assert REGISTERED < began < measured
+        assert origin.packages
+        assert all("+" in package and not package.endswith(".dirty") for package in origin.packages)
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.parent.name)
+@pytest.mark.parametrize("table", PHOTOGRAPHS, ids=lambda table: table.parent.name)
 def test_a_kept_run_is_small(table: Path) -> None:
     assert sum(file.stat().st_size for file in table.parent.rglob("*") if file.is_file()) <= MOST
+
+
+@pytest.mark.parametrize("part", JUDGED)
+def test_the_verdicts_come_out_again_from_what_is_kept(part: str, tmp_path: Path) -> None:
+    # A copy, since whoever reads kept answers writes beside them what each image contributes.
+    shutil.copytree(KEPT / part, tmp_path / part)
+    tables = [tmp_path / table.relative_to(KEPT) for table in JUDGED[part]]
+    kept = pd.read_parquet(KEPT / f"{part}-verdicts.parquet")
+    found = hf_clipdyn.verdicts(tables, claims=CLAIMS, show_progress=False)
+    pd.testing.assert_frame_equal(found[list(kept)], kept, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.slow
@@ -58,8 +76,7 @@ def test_kept_runs_are_judged_and_drawn_and_anyone_gets_the_same_verdicts(tmp_pa
     assert f"{ROOT}" not in text
     judged = pd.read_parquet(tmp_path / "photographs-verdicts.parquet")
     tables = [*sorted(kept.glob("*/results.parquet")), kept / "relations.parquet"]
-    claims = ROOT / "hf_clipdyn" / "statistics" / "claims-2.yaml"
-    found = hf_clipdyn.verdicts(tables, claims=claims, show_progress=False)
+    found = hf_clipdyn.verdicts(tables, claims=CLAIMS, show_progress=False)
     pd.testing.assert_frame_equal(found[list(judged)], judged, rtol=1e-9, atol=1e-9)
 
     # The figures have both parts: the worlds are played by the photographs.

@@ -2,23 +2,27 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hf_clipdyn.statistics import claims
+
 from .page import Page, table
 
 _CARDS = Path(__file__).resolve().parents[2] / "model_cards"
 _SECOND = _CARDS / "second-study"
 _VERDICTS = {
-    "first, world": _CARDS / "study" / "verdicts.parquet",
-    "first, photographs": _CARDS / "real-study" / "verdicts.parquet",
-    "second, photographs": _SECOND / "photographs-verdicts.parquet",
-    "second, world": _SECOND / "worlds-verdicts.parquet",
+    ("first", "world"): _CARDS / "study" / "verdicts.parquet",
+    ("first", "photographs"): _CARDS / "real-study" / "verdicts.parquet",
+    ("second", "photographs"): _SECOND / "photographs-verdicts.parquet",
+    ("second", "world"): _SECOND / "worlds-verdicts.parquet",
 }
-_OPEN = "runs not complete"
+_CLAIMS = {"first": None, "second": Path(claims.__file__).with_name("claims-2.yaml")}
+"""The file of claims of each study; None is that of the package."""
 
 
 def study_pages() -> list[Page]:
@@ -27,15 +31,12 @@ def study_pages() -> list[Page]:
 
 
 def _both_studies() -> Page:
-    tables = {name: pd.read_parquet(path) for name, path in _VERDICTS.items() if path.exists()}
+    tables = {name: pd.read_parquet(path) for name, path in _VERDICTS.items()}
     # The first study names the claims that both ask.
     titles = dict(pair for one in reversed(tables.values()) for pair in _titles(one))
-    words = {name: _words(one) for name, one in tables.items()}
+    words = [_words(one, _CLAIMS[study]) for (study, _), one in tables.items()]
     rows = [
-        (
-            f"{number} {titles[number]}",
-            *(words[name].get(number, "-") if name in words else _OPEN for name in _VERDICTS),
-        )
+        (f"{number} {titles[number]}", *(of_study.get(number, "-") for of_study in words))
         for number in sorted(titles)
     ]
     text = """
@@ -44,11 +45,11 @@ words](../explanation/claims.md), that of the second [ten](../explanation/ten-wo
 study does not ask. What the words rest on is on the pages of the [first](../explanation/study.md) and the [second
 study](../explanation/second-study.md).
 """
-    parts = [text, table(("claim", *_VERDICTS), rows)]
-    for name, one in tables.items():
-        if name.startswith("second"):
+    parts = [text, table(("claim", *(f"{study}, {data}" for study, data in tables)), rows)]
+    for (study, data), one in tables.items():
+        if study == "second":
             head = ("claim", "contrast", "estimate and interval", "δ", "detectable", "seeds", "verdict")
-            parts += [f"## The second study, {name.rpartition(' ')[2]}", table(head, _contrasts(one))]
+            parts += [f"## The second study, {data}", table(head, _contrasts(one))]
     return Page(
         "reference/verdicts.md",
         "The verdicts of both studies",
@@ -62,12 +63,13 @@ def _titles(verdicts: pd.DataFrame) -> Iterator[tuple[int, str]]:
         yield int(row.claim), str(row.title)
 
 
-def _words(verdicts: pd.DataFrame) -> dict[int, str]:
-    """The verdict on each claim; of a control, that it is one."""
-    first = verdicts.drop_duplicates("claim")
+def _words(verdicts: pd.DataFrame, file: Path | None) -> dict[int, str]:
+    """The verdict on each claim that the file asks of this study; of a control, that it is one."""
+    asked = {claim.number: claim.studies for claim in claims.read_claims(file).claims}
     return {
         int(row.claim): row.verdict if row.evidence else f"{row.verdict} (a control)"
-        for row in first.itertuples()
+        for row in verdicts.drop_duplicates("claim").itertuples()
+        if row.study in asked[row.claim]
     }
 
 
@@ -75,15 +77,14 @@ def _contrasts(verdicts: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     """What decides, and the differences of readouts."""
     counted = verdicts[(verdicts["part"] > 0) & (verdicts["role"] != "sensitivity")]
     for row in counted.itertuples():
-        title = f"{row.part_title} ({row.readout})" if row.readout else row.part_title
         yield (
             f"{row.claim}",
-            title,
+            re.sub(r"(?<!\d)\.(?=\d)", "0.", row.part_title),  # registered titles write .8
             f"{_number(row.value, '+')} [{_number(row.ci_low, '+')}, {_number(row.ci_high, '+')}]",
             "" if math.isnan(row.smallest_effect) else f"{row.smallest_effect:g}",
-            _number(row.minimum_detectable_effect),
+            "" if row.role == "difference" else _number(row.minimum_detectable_effect),
             f"{row.n_seeds}",
-            row.part_verdict or "difference of the readouts",
+            "difference of the readouts" if row.role == "difference" else row.part_verdict,
         )
 
 
