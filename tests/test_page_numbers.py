@@ -449,32 +449,36 @@ def gates_of_the_tuning_seeds() -> Iterator[str]:
         yield f"| {name} | {columns[0][name]} | {columns[1][name]} |"
 
 
-@cache
-def contrast_of(part: str, claim: int, place: int, sign: int = 1) -> str:
-    """A contrast of the second study with its interval, as a page prints it."""
-    rows = pd.read_parquet(SECOND / f"{part}-verdicts.parquet").set_index(["claim", "part"])
-    value, *ends = (sign * float(rows.loc[(claim, place), name]) for name in ("value", "ci_low", "ci_high"))
-    low, high = sorted(ends)
-    return f"{printed(value)} [{printed(low)}, {printed(high)}]"
+def judged(part: str, claim: int, words: str) -> str:
+    """A verdict of the second study and its contrasts, as a row of the page ends; {1} is the first contrast."""
+    rows = pd.read_parquet(SECOND / f"{part}-verdicts.parquet")
+    rows = rows[rows["claim"] == claim]
+    contrasts = [
+        f"{printed(row.value)} [{printed(row.ci_low)}, {printed(row.ci_high)}]" for row in rows.itertuples()
+    ]
+    return f"| {rows['verdict'].iloc[0]} | {words.format(None, *contrasts)} |"
 
 
-def contrasts_of_the_second_study() -> Iterator[str]:
-    photographs, worlds = partial(contrast_of, "photographs"), partial(contrast_of, "worlds")
-    yield f"early - late, prompts: {photographs(5, 1)}; probe: {photographs(5, 2)} |"
-    yield f"people - late: {photographs(8, 1)} |"
-    yield f"0.5 - early: {photographs(1, 1)}; late - early: {photographs(1, 2)} |"
-    yield f"0.5 - early: {photographs(1, 3)}; late - early: {photographs(1, 4)} |"
-    yield f"CKA: {photographs(23, 1)}; angular distance: {photographs(23, 2)} |"
-    yield f"pixels: {photographs(24, 1)}; colours: {photographs(24, 2)} |"
-    yield f"| undecided | {photographs(21, 1)} |"
-    yield f"prompts: {photographs(22, 1)}; probe: {photographs(22, 2)} |"
-    yield f"The turn is larger by prompts, by {photographs(1, 6, -1)}"
-    yield f"hard - easy at equal accuracy, preference: {worlds(12, 1)}; bias: {worlds(12, 2)} |"
-    yield f"80 - 100 %, preference: {worlds(13, 1)}; bias: {worlds(13, 2)} |"
-    yield f"early - late, prompts: {worlds(5, 1)}; probe: {worlds(5, 2)} |"
-    yield f"main - noise, prompts: {worlds(6, 1)}; probe: {worlds(6, 3)} |"
-    yield f"half - late: {worlds(25, 1)}; its decodability, late - half: {worlds(25, 2)} |"
-    yield f"| {worlds(26, 1)} octaves |"
+def verdicts_of_the_second_study() -> Iterator[str]:
+    photographs, worlds = partial(judged, "photographs"), partial(judged, "worlds")
+    yield photographs(1, "0.5 - early: {1}; late - early: {2}")
+    yield photographs(1, "0.5 - early: {3}; late - early: {4}")
+    yield photographs(5, "early - late, prompts: {1}; probe: {2}")
+    yield photographs(8, "people - late: {1}")
+    yield photographs(21, "{1}")
+    yield photographs(22, "prompts: {1}; probe: {2}")
+    yield photographs(23, "CKA: {1}; angular distance: {2}")
+    yield photographs(24, "pixels: {1}; colours: {2}")
+    yield worlds(5, "early - late, prompts: {1}; probe: {2}")
+    yield worlds(6, "main - noise, prompts: {1}; probe: {3}")
+    yield worlds(12, "hard - easy at equal accuracy, preference: {1}; bias: {2}")
+    yield worlds(13, "80 - 100 %, preference: {1}; bias: {2}")
+    yield worlds(25, "answers for texture, half - late: {1}; its decodability, late - half: {2}")
+    yield worlds(26, "{1} octaves")
+    rows = pd.read_parquet(SECOND / "photographs-verdicts.parquet").set_index(["claim", "part"])
+    turn = rows.loc[(1, 6)]  # text-free preference - bias by prompts
+    low, high = printed(-turn["ci_high"]), printed(-turn["ci_low"])
+    yield f"The turn is larger by prompts, by {printed(-turn['value'])} [{low}, {high}]"
 
 
 @cache
@@ -610,7 +614,7 @@ def courses_of_the_worlds() -> Iterator[str]:
     [
         ("world.md", ease_of_both_cues),
         ("second-study-plan.md", gates_of_the_tuning_seeds),
-        ("second-study.md", contrasts_of_the_second_study),
+        ("second-study.md", verdicts_of_the_second_study),
         ("second-study.md", photographs_of_the_second_study),
         ("second-study.md", answers_of_the_second_study),
         ("second-study.md", courses_of_the_worlds),

@@ -66,6 +66,20 @@ def test_the_verdicts_come_out_again_from_what_is_kept(part: str, tmp_path: Path
     pd.testing.assert_frame_equal(found[list(kept)], kept, rtol=1e-9, atol=1e-9)
 
 
+def test_images_that_two_revisions_classify_correctly_lose_more_to_noise_late(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "explanation" / "second-study.md").read_text(encoding="utf-8")
+    more = []
+    for seed in range(20, 25):
+        run = shutil.copytree(KEPT / "photographs" / f"photo-m-seed{seed}", tmp_path / f"{seed}")
+        revisions = "epoch-002", "epoch-007"
+        compared = hf_clipdyn.compare_revisions(
+            run / "results.parquet", *revisions, ["noise/cifar10"], show_progress=False
+        )
+        more += compared.loc[compared["metric"] == "drop_when_both_right", "difference"].to_list()
+    assert len(more) == 10  # five seeds, two sigmas
+    assert f"noise takes {min(more):.2f} to {max(more):.2f} more of them" in " ".join(page.split())
+
+
 @pytest.mark.slow
 def test_kept_runs_are_judged_and_drawn_and_anyone_gets_the_same_verdicts(tmp_path: Path) -> None:
     kept, page = tmp_path / "photographs", tmp_path / "page.html"
