@@ -479,6 +479,9 @@ def verdicts_of_the_second_study() -> Iterator[str]:
     turn = rows.loc[(1, 6)]  # text-free preference - bias by prompts
     low, high = printed(-turn["ci_high"]), printed(-turn["ci_low"])
     yield f"The turn is larger by prompts, by {printed(-turn['value'])} [{low}, {high}]"
+    found = rows["minimum_detectable_effect"].map(two)
+    yield f"claim 1 could find {found[1, 3]} and {found[1, 4]} by prompts, {found[1, 1]} and {found[1, 2]} text-free"
+    yield f"B2 could find {found[22, 1]} by prompts and {found[22, 2]} by the probe"
 
 
 @cache
@@ -513,13 +516,17 @@ def photographs_of_the_second_study() -> Iterator[str]:
         assert (lean < end).all()
     assert (of["preference"].loc[""] < 0.5).all(axis=None)
     assert (of["preference_grey"].loc["", early + late] > 0.5).all(axis=None)
-    assert of["bias_grey"].loc["", late].isna().any(axis=None)
     for name in ("settling", "settling_angular", "order"):
         assert (of[name].loc[""] > 0).all(axis=None)
     for name in ("explained_pixels", "explained_colours"):
         first, last = both(name)
         assert (first > last).all()
+    bias = of["bias"].loc[""].mean()
+    assert (bias["epoch-001":"epoch-002"] < 0.5).all()
+    assert (bias["epoch-003":] > 0.5).all()
+    assert of["preference"].loc[""].mean().idxmin() == "epoch-001"
     lost, lost_by_probe = means("drop"), means("drop_probe")
+
     yield "{} early and {} late by prompts".format(*lost)
     yield "and {} and {} by the linear probe".format(*lost_by_probe)
     yield "the accuracy rises from {} to {} without noise".format(*means("clean"))
