@@ -23,6 +23,7 @@ from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate_relations
 from hf_clipdyn.members import TABLE
 from hf_clipdyn.report import read_study, write_report
+from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.influences import combined_influences, read_influences, write_influences
 from hf_clipdyn.results.read import read_results, write_results
 from hf_clipdyn.schema import read_yaml
@@ -64,6 +65,20 @@ def relate(tables: list[Path], folder: Path) -> None:
     write_influences(combined_influences(folder / RELATIONS), of_relations)
 
 
+def write_page(study: Study, recipe: str, page: Path) -> None:
+    """The page of all runs, as a file."""
+    title = read_yaml(study_path(recipe), nested=("defaults", "runs", "evaluation"))["title"]
+    left_out = NOT_ON_THE_PAGE.get(recipe)
+    drawn = tuple(
+        one
+        for one in study.trajectories
+        if left_out is None or left_out not in f"{one.kind} {one.metric} {one.variant}"
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        shown = replace(study, trajectories=drawn, whole=study)  # the verdicts are those of all numbers
+        shutil.copy(write_report(shown, scratch, figures=False, title=title), page)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -83,17 +98,7 @@ def main() -> None:
     study = read_study(tables, claims=CLAIMS)
     facts = provenance(study.results, study.evidence)
     write_verdicts(verdict_table(study.verdicts), folder.with_name(f"{folder.name}-verdicts.parquet"), facts)
-    title = read_yaml(study_path(folder.name), nested=("defaults", "runs", "evaluation"))["title"]
-    left_out = NOT_ON_THE_PAGE.get(folder.name)
-    drawn = tuple(
-        one
-        for one in study.trajectories
-        if left_out is None or left_out not in f"{one.kind} {one.metric} {one.variant}"
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        shown = replace(study, trajectories=drawn, whole=study)  # the verdicts are those of all numbers
-        page = write_report(shown, scratch, figures=False, title=title)
-        shutil.copy(page, arguments.page)
+    write_page(study, folder.name, arguments.page)
 
 
 if __name__ == "__main__":

@@ -171,6 +171,12 @@ def test_a_metric_without_a_term_is_shown_under_its_name(read):
     assert data["series"]["words"]["variant"] == {"titles": ["raw"], "places": [0]}
 
 
+def test_the_page_counts_files_of_one_name(study, read):
+    names = ("results.parquet", "results.parquet", "relations.parquet")
+    page = render(replace(read(study("me/run")), sources=names))
+    assert "from results.parquet (2 files), relations.parquet." in page
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(study, write, tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(ConfigError, match="cannot be written to"):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -182,7 +182,9 @@ def render(
         origin=origin_table(study),
         provenance=provenance_table(study),
         confidence=study.confidence,
-        sources=", ".join(study.sources),
+        sources=", ".join(
+            f"{name} ({n} files)" if n > 1 else name for name, n in Counter(study.sources).items()
+        ),
         version=__version__,
         theme={name: twins(colour) for name, colour in THEME.items()},
         style=_verbatim("".join(map(_text, _STYLES))),
