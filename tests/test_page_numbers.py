@@ -525,10 +525,8 @@ def photographs_of_the_second_study() -> Iterator[str]:
     assert (bias["epoch-001":"epoch-002"] < 0.5).all()
     assert (bias["epoch-003":] > 0.5).all()
     assert of["preference"].loc[""].mean().idxmin() == "epoch-001"
-    lost, lost_by_probe = means("drop"), means("drop_probe")
-
-    yield "{} early and {} late by prompts".format(*lost)
-    yield "and {} and {} by the linear probe".format(*lost_by_probe)
+    yield "{} early and {} late by prompts".format(*means("drop"))
+    yield "and {} and {} by the linear probe".format(*means("drop_probe"))
     yield "the accuracy rises from {} to {} without noise".format(*means("clean"))
     yield f"The shape bias ends at {means('bias')[1]}"
     yield "the text-free preference is {} early and {} late".format(*means("preference_grey"))
@@ -541,6 +539,15 @@ def photographs_of_the_second_study() -> Iterator[str]:
     yield "more robust than CLIP: {} against {}".format(*(two(one.mean()) for one in ends))
     clean = of["clean"].loc["", "epoch-007"]
     yield f"{two(clean.min())} to {two(clean.max())} of CIFAR-10"
+
+
+def photographs_in_readme() -> Iterator[str]:
+    of = second_study("photographs", "photographs")
+    late = ["epoch-006", "epoch-007"]
+    drop, bias = (of[name].loc[""] for name in ("drop", "bias"))
+    early = two(drop[["epoch-001", "epoch-002"]].mean(axis=None))
+    yield f"noise takes {early} of the accuracy above chance early and {two(drop[late].mean(axis=None))} late"
+    yield f"**Shape bias ends at {two(bias[late].mean(axis=None))}**"
 
 
 def answers_of_the_second_study() -> Iterator[str]:
@@ -645,6 +652,7 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("second-study.md", verdicts_of_the_second_study),
         ("second-study.md", photographs_of_the_second_study),
         ("second-study.md", answers_of_the_second_study),
+        ("../../README.md", photographs_in_readme),
         ("second-study.md", courses_of_the_worlds),
         ("dynamics/critical-bands.md", critical_bands_of_the_demo),
         ("dynamics/cue-learning.md", cue_learning_of_the_demo),

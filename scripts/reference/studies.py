@@ -40,7 +40,7 @@ def _both_studies() -> Page:
         for number in sorted(titles)
     ]
     text = """
-The words are those of the committed tables of verdicts. The rule of the first study has [seven
+The words are those of the committed tables of verdicts. The rule of the first study has [five
 words](../explanation/claims.md), that of the second [ten](../explanation/ten-words.md). A dash is a claim that the
 study does not ask. What the words rest on is on the pages of the [first](../explanation/study.md) and the [second
 study](../explanation/second-study.md).
