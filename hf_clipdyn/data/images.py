@@ -94,8 +94,12 @@ def _stored(
 
 def decode(image: Image.Image) -> Image.Image:
     """Decode an opened image, apply its EXIF orientation as `datasets` does, and close its file."""
-    with _as_os_error(), image:
-        return _upright(image)
+    with _as_os_error():
+        try:
+            return _upright(image)
+        finally:
+            with suppress(ValueError), image:  # Pillow 10.3 cannot close the file of an image twice
+                pass
 
 
 def _upright(image: Image.Image) -> Image.Image:

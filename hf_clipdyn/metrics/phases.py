@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+from scipy.integrate import trapezoid
 from scipy.optimize import isotonic_regression
 
 from hf_clipdyn.errors import MetricError
@@ -154,7 +155,7 @@ def settling(
     start, octaves = curves[:, :1], np.log2(place[1:])
     known = (start <= _SETTLED) & np.isfinite(curves).all(axis=1, keepdims=True)
     share = (curves[:, 1:] - start) / np.where(known, 1 - start, np.nan)
-    means = np.trapezoid(share, octaves, axis=1) / (octaves[-1] - octaves[0])
+    means = trapezoid(share, octaves, axis=1) / (octaves[-1] - octaves[0])
     half = len(curves) // 2
     contrast = float(means[:half].mean() - means[len(means) - half :].mean()) if half else math.nan
     causes = {}
@@ -166,7 +167,7 @@ def settling(
     result = {"mean_progress": means.tolist(), "lower_minus_upper": contrast, "causes": causes}
     if influences is not None:
         of_share = progress_influences(curves, influences)[:, 1:]
-        of_means = np.trapezoid(of_share, octaves, axis=1) / (octaves[-1] - octaves[0])
+        of_means = trapezoid(of_share, octaves, axis=1) / (octaves[-1] - octaves[0])
         of_contrast = (
             of_means[:half].mean(axis=0) - of_means[len(means) - half :].mean(axis=0)
             if half

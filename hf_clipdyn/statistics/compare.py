@@ -351,9 +351,12 @@ def _default_variants(table: pd.DataFrame) -> "pd.Series[str]":
 
 def _at_main_level(table: pd.DataFrame, words: Vocabulary) -> "pd.Series[bool]":
     """Whether each row is at the level and the condition that the overview shows of its metric."""
-    places = [words.term(*key).overview for key in zip(table["kind"], table["metric"], strict=True)]
-    shown = [(place.level, place.condition) if place else None for place in places]
-    return pd.Series(list(zip(table["level"], table["condition"], strict=True)), table.index) == shown
+    columns = (table[name] for name in ("kind", "metric", "level", "condition"))
+    is_shown = []
+    for kind, metric, level, condition in zip(*columns, strict=True):
+        place = words.term(kind, metric).overview
+        is_shown.append(place is not None and (place.level, place.condition) == (level, condition))
+    return pd.Series(is_shown, table.index, bool)
 
 
 def _corrected(table: pd.DataFrame, correction: Correction, confidence_level: float) -> pd.DataFrame:
