@@ -26,10 +26,17 @@ def test_the_fits_of_85_networks_are_those_of_the_authors_code(networks):
         assert indices.tolist() == [published[f"t{band}"] for band in range(7)]
         fit = gaussian_channel(indices)
         fits.append(fit)
-        found = [fit["amplitude"], fit["mu"], fit["sigma"], fit["bandwidth"], fit["centre_frequency"]]
-        expected = [published[column] for column in ("A", "mu", "sigma", "bw", "cf")]
-        assert found[:3] == pytest.approx(expected[:3], rel=1e-4, abs=1e-9)
-        assert found[3:] == pytest.approx([abs(expected[3]), expected[4]], rel=1e-4)
+        columns = {"amplitude": "A", "sigma": "sigma"}
+        if (
+            len(set(indices.tolist())) > 1
+        ):  # a flat curve has no centre: each version of SciPy stops elsewhere
+            columns["mu"] = "mu"
+            assert fit["centre_frequency"] == pytest.approx(published["cf"], rel=1e-4)
+        found, expected = (
+            [one[name] for name in names] for one, names in ((fit, columns), (published, columns.values()))
+        )
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-9)
+        assert fit["bandwidth"] == pytest.approx(abs(published["bw"]), rel=1e-4)
         assert fit["peak_sensitivity"] == pytest.approx(published["pns"], rel=1e-4)
     assert sum(fit["at_bound"] for fit in fits) == 40
     assert sum(fit["sigma"] < 0 for fit in fits) == 6

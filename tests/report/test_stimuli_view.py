@@ -266,7 +266,7 @@ def test_the_first_screen_has_the_images_whose_answer_changed_most_with_their_st
     page.wait_for_function(f"() => {first}.startsWith('epoch-000')")
     assert strip.evaluate("one => one.isConnected"), "the mark moves in the strip that is there"
     page.locator("#changed a").click()
-    page.wait_for_function("() => location.hash.includes('at=stimuli')")
+    page.wait_for_url("**at=stimuli**")
 
 
 def test_a_run_that_saw_other_stimuli_is_named_and_left_out(tmp_path):
