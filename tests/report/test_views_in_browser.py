@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from in_browser import until
 from planted_study import EPOCHS, HOSTILE, write_study
 
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
@@ -61,15 +62,6 @@ def view(page, name, nth=0):
 def stop(page, t):
     page.locator("#training").fill(str(t))
     page.wait_for_timeout(80)
-
-
-def until(page, script):
-    """Wait for a script to be true. Playwright's own waiting would need `eval`, which the page's policy forbids."""
-    for _ in range(200):
-        if page.evaluate(script):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"not within ten seconds: {script}")
 
 
 def label(chart):
