@@ -216,6 +216,7 @@ def test_no_page_shows_what_only_the_site_understands() -> None:
 
 
 def test_the_site_fills_in_the_docstrings_and_links_the_names_to_them() -> None:
+    pytest.importorskip("mkdocs", reason="no mkdocs")
     found = spec_from_file_location("docs_site", CHECKOUT / "scripts" / "docs_site.py")
     assert found is not None
     assert found.loader is not None
