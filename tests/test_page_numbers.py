@@ -602,6 +602,15 @@ def answers_of_the_second_study() -> Iterator[str]:
     yield f"{two(lines['value'])} of the edges and silhouettes, of which people name {two(lines['human'])}"
 
 
+def seeds_of_the_second_study() -> Iterator[str]:
+    rows = pd.read_parquet(SECOND / "seeds.parquet")
+    rows = rows[(rows["metric"] == "cka_debiased") & (rows["reference"] == "pairs") & (rows["epoch"] == 7)]
+    for arm, name in (("", "CLIP"), ("classes", "class cross-entropy")):
+        # The layers in their order, then the projection, which is no layer.
+        alike = rows[(rows["arm"] == arm) & (rows["layer"] != 0)].sort_values("layer")["value"]
+        yield f"| {name} | {' | '.join(map(two, alike))} |"
+
+
 def courses_of_the_worlds() -> Iterator[str]:
     of = second_study("worlds", "world")
     early, late = ["epoch-001", "step-00000300", "epoch-002"], ["epoch-009", "epoch-010"]
@@ -653,6 +662,7 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("second-study.md", photographs_of_the_second_study),
         ("second-study.md", answers_of_the_second_study),
         ("../../README.md", photographs_in_readme),
+        ("second-study.md", seeds_of_the_second_study),
         ("second-study.md", courses_of_the_worlds),
         ("dynamics/critical-bands.md", critical_bands_of_the_demo),
         ("dynamics/cue-learning.md", cue_learning_of_the_demo),
