@@ -496,17 +496,19 @@ def second_study(part: str, study: str) -> dict[str, pd.DataFrame]:
     }
 
 
+def both(name: str, arm: str = "") -> tuple[pd.Series, pd.Series]:
+    """An endpoint on photographs, early and late, of each run of an arm."""
+    runs = second_study("photographs", "photographs")[name].loc[arm]
+    return runs[["epoch-001", "epoch-002"]].mean(axis=1), runs[["epoch-006", "epoch-007"]].mean(axis=1)
+
+
+def means(name: str, arm: str = "") -> list[str]:
+    """The same, averaged over the runs."""
+    return [two(one.mean()) for one in both(name, arm)]
+
+
 def photographs_of_the_second_study() -> Iterator[str]:
     of = second_study("photographs", "photographs")
-    early, late = ["epoch-001", "epoch-002"], ["epoch-006", "epoch-007"]
-
-    def both(name: str, arm: str = "") -> tuple[pd.Series, pd.Series]:
-        runs = of[name].loc[arm]
-        return runs[early].mean(axis=1), runs[late].mean(axis=1)
-
-    def means(name: str, arm: str = "") -> list[str]:
-        return [two(one.mean()) for one in both(name, arm)]
-
     drop, probe = both("drop"), both("drop_probe")
     assert (drop[0] < drop[1]).all()
     assert (probe[0] < probe[1]).all()
@@ -515,7 +517,9 @@ def photographs_of_the_second_study() -> Iterator[str]:
         assert (lean < 0.5).all()
         assert (lean < end).all()
     assert (of["preference"].loc[""] < 0.5).all(axis=None)
-    assert (of["preference_grey"].loc["", early + late] > 0.5).all(axis=None)
+    assert (of["preference_grey"].loc["", ["epoch-001", "epoch-002", "epoch-006", "epoch-007"]] > 0.5).all(
+        axis=None
+    )
     for name in ("settling", "settling_angular", "order"):
         assert (of[name].loc[""] > 0).all(axis=None)
     for name in ("explained_pixels", "explained_colours"):
@@ -542,12 +546,8 @@ def photographs_of_the_second_study() -> Iterator[str]:
 
 
 def photographs_in_readme() -> Iterator[str]:
-    of = second_study("photographs", "photographs")
-    late = ["epoch-006", "epoch-007"]
-    drop, bias = (of[name].loc[""] for name in ("drop", "bias"))
-    early = two(drop[["epoch-001", "epoch-002"]].mean(axis=None))
-    yield f"noise takes {early} of the accuracy above chance early and {two(drop[late].mean(axis=None))} late"
-    yield f"**Shape bias ends at {two(bias[late].mean(axis=None))}**"
+    yield "noise takes {} of the accuracy above chance early and {} late".format(*means("drop"))
+    yield f"**Shape bias ends at {means('bias')[1]}**"
 
 
 def answers_of_the_second_study() -> Iterator[str]:
@@ -599,7 +599,7 @@ def answers_of_the_second_study() -> Iterator[str]:
         .groupby("role")["value"]
         .mean()
     )
-    yield f"{two(lines['value'])} of the edges and silhouettes, of which people name {two(lines['human'])}"
+    yield f"{two(lines['value'])} of the edges and silhouettes. People name {two(lines['human'])} of these."
 
 
 def seeds_of_the_second_study() -> Iterator[str]:

@@ -42,6 +42,12 @@ def test_the_kept_runs_are_those_of_the_plan() -> None:
     assert runs_of(WORLDS) == {member.name for member in Study.read("worlds").members}
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/explanation/second-study.md"])
+def test_the_runs_of_the_figure_are_counted_as_they_are_kept(page: str) -> None:
+    assert len(PHOTOGRAPHS) == 8
+    assert f"of eight runs on photographs and {len(runs_of(WORLDS))} in " in (ROOT / page).read_text("utf-8")
+
+
 @pytest.mark.parametrize("table", [*PHOTOGRAPHS, WORLDS], ids=lambda table: table.parent.name)
 def test_kept_runs_began_after_the_registration_and_were_measured_by_commits(table: Path) -> None:
     for origin in read_results(table).origins:

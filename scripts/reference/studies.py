@@ -22,7 +22,7 @@ _VERDICTS = {
     ("second", "world"): _SECOND / "worlds-verdicts.parquet",
 }
 _CLAIMS = {"first": None, "second": Path(claims.__file__).with_name("claims-2.yaml")}
-"""The file of claims of each study; None is that of the package."""
+"""Each study has its file of claims. None means the default file of the package."""
 
 
 def study_pages() -> list[Page]:

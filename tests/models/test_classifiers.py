@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from packaging.version import Version
 from tiny_models import CLASSIFIERS, classifier
 from transformers import AutoModel, CLIPImageProcessor
 
@@ -104,6 +104,12 @@ def test_a_head_without_its_weights_is_one_sentence(save):
 @pytest.mark.parametrize(
     "change",
     [
+        pytest.param(
+            {"architectures": [5]},
+            marks=pytest.mark.skipif(
+                Version(transformers.__version__) < Version("5.10"), reason="transformers 5.9 refuses it"
+            ),
+        ),
         {"architectures": ["ViTModel"]},
         {"id2label": {}},
         {"model_type": "vit_msn", "architectures": None},
@@ -113,13 +119,6 @@ def test_a_configuration_that_names_no_classifier_or_no_classes_has_no_head(chan
     path = save(classifier("ViT", NAMES)) / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     assert not has_head(read_config(path.parent))
-
-
-def test_an_architecture_that_is_no_name_is_no_head(save):
-    path = save(classifier("ViT", NAMES)) / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"architectures": [5]}))
-    with suppress(ModelError):  # transformers 5.9 refuses it
-        assert not has_head(read_config(path.parent))
 
 
 def test_a_live_classifier_that_began_as_an_encoder_has_a_head(save):
