@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE.parent))  # the tests' own modules
 BENCHMARKS = (
     "classification/model_vs_human",
     "decodability/cue_conflict",
-    "distortion/photographs",
+    "distortion/procedural",
     "geometry/flickr8k",
     "jnd/bapps",
     "label_distribution/cifar10h",
