@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from judge_kept import CLAIMS
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, NullFormatter
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
+CLAIMS = Path(__file__).resolve().parents[1] / "model_cards" / "second-study" / "claims-2.yaml"
 WIDTH, LINE = 7.0, 0.165  # inches
 MEAN = 1.8  # points, the line of a mean
 REACH = 6.0  # multiples of δ that are shown; an interval that goes on has an arrow

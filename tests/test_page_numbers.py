@@ -19,7 +19,7 @@ from hf_clipdyn.statistics.verdicts import minimum_detectable_effect
 from hf_clipdyn.statistics.windows import Window
 
 SECOND = CHECKOUT / "model_cards" / "second-study"
-SECOND_CLAIMS = CHECKOUT / "hf_clipdyn" / "statistics" / "claims-2.yaml"
+SECOND_CLAIMS = SECOND / "claims-2.yaml"
 EARLY, LATE = [200, 400], [1800, 2000]  # steps of the embedded study
 KEY = ["scale", "seed", "step"]
 MASKING = {"condition": "masking_contrast", "variant": "cosine", "probe": "projection"}

@@ -1,9 +1,5 @@
-"""What is kept of the second study: runs that began after the claims were registered, and verdicts that come out again.
+"""What is kept of the second study: runs that began after the registration, and verdicts that come out again."""
 
-The scripts that judge the runs and draw the verdicts are tried on the two seeds that tuned the study.
-"""
-
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -18,17 +14,12 @@ from hf_clipdyn.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "model_cards" / "second-study"
-CLAIMS = ROOT / "hf_clipdyn" / "statistics" / "claims-2.yaml"
+CLAIMS = KEPT / "claims-2.yaml"
 PHOTOGRAPHS = sorted((KEPT / "photographs").glob("*/results.parquet"))
 WORLDS = KEPT / "worlds" / "results.parquet"
 JUDGED = {"photographs": [*PHOTOGRAPHS, KEPT / "photographs" / "relations.parquet"], "worlds": [WORLDS]}
 REGISTERED = datetime(2026, 11, 29, 2, 25, 23, tzinfo=UTC)  # commit 7dd2e50
 MOST = 2_000_000  # bytes of a run
-
-
-def run_script(name: str, *arguments: Path) -> None:
-    """Run a script as people start it."""
-    subprocess.run([sys.executable, ROOT / "scripts" / name, *arguments], check=True, timeout=600)
 
 
 def runs_of(table: Path) -> set[str]:
@@ -63,46 +54,28 @@ def test_a_kept_run_is_small(table: Path) -> None:
 
 
 @pytest.mark.parametrize("part", JUDGED)
-def test_the_verdicts_come_out_again_from_what_is_kept(part: str, tmp_path: Path) -> None:
-    # A copy, since whoever reads kept answers writes beside them what each image contributes.
-    shutil.copytree(KEPT / part, tmp_path / part)
-    tables = [tmp_path / table.relative_to(KEPT) for table in JUDGED[part]]
+def test_the_verdicts_come_out_again_from_what_is_kept(part: str) -> None:
     kept = pd.read_parquet(KEPT / f"{part}-verdicts.parquet")
-    found = hf_clipdyn.verdicts(tables, claims=CLAIMS, show_progress=False)
+    found = hf_clipdyn.verdicts(JUDGED[part], claims=CLAIMS, show_progress=False)
     pd.testing.assert_frame_equal(found[list(kept)], kept, rtol=1e-9, atol=1e-9)
 
 
-def test_images_that_two_revisions_classify_correctly_lose_more_to_noise_late(tmp_path: Path) -> None:
+def test_images_that_two_revisions_classify_correctly_lose_more_to_noise_late() -> None:
     page = (ROOT / "docs" / "explanation" / "second-study.md").read_text(encoding="utf-8")
-    more = []
-    for seed in range(20, 25):
-        run = shutil.copytree(KEPT / "photographs" / f"photo-m-seed{seed}", tmp_path / f"{seed}")
-        revisions = "epoch-002", "epoch-007"
-        compared = hf_clipdyn.compare_revisions(
-            run / "results.parquet", *revisions, ["noise/cifar10"], show_progress=False
-        )
-        more += compared.loc[compared["metric"] == "drop_when_both_right", "difference"].to_list()
+    pairs = pd.read_csv(KEPT / "drop-when-both-right.csv")
+    assert pairs["difference"].between(pairs["ci_low"], pairs["ci_high"]).all()
+    ends = pairs[(pairs["revision_a"] == "epoch-002") & (pairs["revision_b"] == "epoch-007")]
+    more = ends.loc[ends["run"].str.fullmatch("photo-m-seed2[0-4]"), "difference"]
     assert len(more) == 10  # five seeds, two sigmas
-    assert f"noise takes {min(more):.2f} to {max(more):.2f} more of them" in " ".join(page.split())
+    assert f"noise takes {more.min():.2f} to {more.max():.2f} more of them" in " ".join(page.split())
 
 
 @pytest.mark.slow
-def test_kept_runs_are_judged_and_drawn_and_anyone_gets_the_same_verdicts(tmp_path: Path) -> None:
-    kept, page = tmp_path / "photographs", tmp_path / "page.html"
-    shutil.copytree(KEPT / "photographs-tuning", kept)
-    run_script("judge_kept.py", kept, page)
-    text = page.read_text(encoding="utf-8")
-    assert "zero-shot" not in text.lower()
-    assert f"{ROOT}" not in text
-    judged = pd.read_parquet(tmp_path / "photographs-verdicts.parquet")
-    tables = [*sorted(kept.glob("*/results.parquet")), kept / "relations.parquet"]
-    found = hf_clipdyn.verdicts(tables, claims=CLAIMS, show_progress=False)
-    pd.testing.assert_frame_equal(found[list(judged)], judged, rtol=1e-9, atol=1e-9)
-
-    # The figures have both parts: the worlds are played by the photographs.
-    shutil.copytree(kept, tmp_path / "worlds")
-    shutil.copy(tmp_path / "photographs-verdicts.parquet", tmp_path / "worlds-verdicts.parquet")
-    run_script("draw_second_study.py", tmp_path, tmp_path)
+def test_the_figures_of_the_second_study_are_drawn_from_what_is_kept(tmp_path: Path) -> None:
+    script = ROOT / "scripts" / "draw_second_study.py"
+    subprocess.run([sys.executable, script, KEPT, tmp_path], check=True, timeout=600)
     verdicts = (tmp_path / "second-study-verdicts.svg").read_text(encoding="utf-8")
-    assert all(title in verdicts for title in judged.loc[judged["part"] > 0, "title"])
+    for part in JUDGED:
+        judged = pd.read_parquet(KEPT / f"{part}-verdicts.parquet")
+        assert all(title in verdicts for title in judged.loc[judged["part"] > 0, "title"])
     assert "class cross-entropy" in (tmp_path / "second-study-courses.svg").read_text(encoding="utf-8")

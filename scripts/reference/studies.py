@@ -13,6 +13,8 @@ from hf_clipdyn.statistics import claims
 
 from .page import Page, table
 
+COMMIT = "7d1a4bfc"
+"""It has all code of both studies: it trains, measures and judges their runs again."""
 _CARDS = Path(__file__).resolve().parents[2] / "model_cards"
 _SECOND = _CARDS / "second-study"
 _VERDICTS = {
@@ -21,8 +23,8 @@ _VERDICTS = {
     ("second", "photographs"): _SECOND / "photographs-verdicts.parquet",
     ("second", "world"): _SECOND / "worlds-verdicts.parquet",
 }
-_CLAIMS = {"first": None, "second": Path(claims.__file__).with_name("claims-2.yaml")}
-"""Each study has its file of claims. None means the default file of the package."""
+_CLAIMS = {"first": _CARDS / "study" / "claims.yaml", "second": _SECOND / "claims-2.yaml"}
+"""The claims of each study, as they were registered; those of the package may change."""
 
 
 def study_pages() -> list[Page]:
@@ -39,11 +41,11 @@ def _both_studies() -> Page:
         (f"{number} {titles[number]}", *(of_study.get(number, "-") for of_study in words))
         for number in sorted(titles)
     ]
-    text = """
-The words are those of the committed tables of verdicts. The rule of the first study has [five
-words](../explanation/claims.md), that of the second [ten](../explanation/ten-words.md). A dash is a claim that the
-study does not ask. What the words rest on is on the pages of the [first](../explanation/study.md) and the [second
-study](../explanation/second-study.md).
+    text = f"""
+The words are those of the committed tables of verdicts, which are frozen: commit {COMMIT} has all code of both
+studies. The rule of the first study has [five words](../explanation/claims.md), that of the second
+[ten](../explanation/ten-words.md). A dash is a claim that the study does not ask. What the words rest on is on the
+pages of the [first](../explanation/study.md) and the [second study](../explanation/second-study.md).
 """
     parts = [text, table(("claim", *(f"{study}, {data}" for study, data in tables)), rows)]
     for (study, data), one in tables.items():
@@ -63,7 +65,7 @@ def _titles(verdicts: pd.DataFrame) -> Iterator[tuple[int, str]]:
         yield int(row.claim), str(row.title)
 
 
-def _words(verdicts: pd.DataFrame, file: Path | None) -> dict[int, str]:
+def _words(verdicts: pd.DataFrame, file: Path) -> dict[int, str]:
     """The verdict on each claim that the file asks of this study; of a control, that it is one."""
     asked = {claim.number: claim.studies for claim in claims.read_claims(file).claims}
     return {
@@ -95,11 +97,11 @@ def _number(value: float, sign: str = "") -> str:
 def _runs() -> Page:
     head = ("run", "processor", "threads", "torch", "transformers", "package", "began", "measured")
     rows = [row for path in sorted(_SECOND.rglob("origin.json")) for row in _origin(path)]
-    text = """
+    text = f"""
 Each run of the [second study](../explanation/second-study.md) that is kept, with the machine and the versions that
 trained and measured it. `began` is the time of its first revision, `measured` that of its first measurement, in UTC.
 The claims were registered on 29 November 2026 at 02:25 UTC, in commit 7dd2e50. Runs of seeds 0 and 1 tuned the study
-and enter no verdict.
+and enter no verdict. Commit {COMMIT} has all code of the study.
 """
     return Page(
         "reference/second-study-runs.md",

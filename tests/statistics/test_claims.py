@@ -342,9 +342,9 @@ def test_both_readers_of_yaml_give_the_same_claims():
 
 
 @pytest.fixture(scope="module")
-def second() -> Claims:
+def second(checkout: Path) -> Claims:
     """The registered claims of the second study."""
-    return read_claims(str(files("hf_clipdyn.statistics").joinpath("claims-2.yaml")))
+    return read_claims(checkout / "model_cards" / "second-study" / "claims-2.yaml")
 
 
 def test_the_second_study_has_the_families_of_its_design(second: Claims):
