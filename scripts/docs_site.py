@@ -1,7 +1,7 @@
 """Hooks of mkdocs.yml: what the site needs beside the pages of docs/.
 
 - A folder in `nav` is all of its pages.
-- Notebooks and figures outside docs/ belong to the site; links lead to them as they do on GitHub.
+- Notebooks, reports and figures outside docs/ belong to the site; links lead to them as they do on GitHub.
 - `<!-- docstring: NAME -->` becomes the docstring, and names in the table of such a page become links to it.
 - The first line of a block may say why no test runs it, or name a file (tests/test_docs.py).
 - A built page that loads anything from a network is a warning, and thus an error of `make docs`.
@@ -19,7 +19,7 @@ from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
 _LOG = logging.getLogger("mkdocs.hooks.docs_site")
-_OUTSIDE = ("notebooks/*.ipynb", "model_cards/*/figures/*.svg")
+_OUTSIDE = ("notebooks/*.ipynb", "model_cards/*/*.html", "model_cards/*/figures/*.svg")
 _DOCSTRING = re.compile(r"^<!-- docstring: (\S+\.(\w+)) -->$", re.MULTILINE)
 _OUTSIDE_LINK = re.compile(r"\]\(\.\./((?:\.\./)*(?:notebooks|model_cards)/)")
 
