@@ -8,12 +8,10 @@ import doctest
 import importlib
 import inspect
 import io
-import pkgutil
 import shutil
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -22,43 +20,15 @@ import pandas as pd
 import pytest
 from accelerate.state import AcceleratorState
 from huggingface_hub import HfApi
+from public_names import METRICS, public_modules
 from result_rows import VOCABULARY, row
 
-import hf_clipdyn.metrics
+import hf_clipdyn
 from hf_clipdyn import errors
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
 
-PACKAGES = ["", ".data", ".evaluation", ".jobs", ".report", ".revisions", ".training"]
 PACKAGE = Path(hf_clipdyn.__file__).parent
-METRICS = [
-    f"hf_clipdyn.metrics.{one.name}"
-    for one in pkgutil.iter_modules(hf_clipdyn.metrics.__path__)
-    if not one.name.startswith("_")
-]
-# What a kind of benchmark, a data set, a loss or a callback of one's own is written with.
-EXTENDING = {
-    "benchmarks.base": (
-        "Benchmark",
-        "Common",
-        "Kind",
-        "KindSettings",
-        "by_item",
-        "cosine_distance",
-        "decode",
-        "digest",
-        "number",
-    ),
-    "benchmarks.readout": ("Readout", "Stimuli"),
-    "benchmarks.sources": ("Source",),
-    "data.base": ("DataBuilder",),
-    "options": ("option",),
-    "plugins": ("load_plugin",),
-    "results.row": ("Number",),
-    "results.terms": ("Axis", "Condition", "KindTerms", "Overview", "Reference", "Term"),
-    "training.losses": ("Features", "Loss", "loss_names", "make_loss", "mean_over_processes"),
-    "training.loop": ("Callback",),
-}
 HUB = {
     "hf_clipdyn.report.every_eval_ever.push_evaluations",
     "hf_clipdyn.report.share.push_cards",
@@ -67,18 +37,10 @@ HUB = {
 ELSEWHERE = {"hf_clipdyn.study.run_study"}  # needs a study: tests/test_study.py runs it
 
 
-def _modules() -> Iterator[tuple[ModuleType, tuple[str, ...]]]:
-    for name in [*(f"hf_clipdyn{one}" for one in PACKAGES), *METRICS]:
-        module = importlib.import_module(name)
-        yield module, tuple(module.__all__)
-    for name, members in EXTENDING.items():
-        yield importlib.import_module(f"hf_clipdyn.{name}"), members
-
-
 def _public() -> dict[str, Any]:
     """Functions and classes by the name under which they are defined; other objects are constants."""
     found = {}
-    for module, names in _modules():
+    for module, names in public_modules():
         for member in (getattr(module, name) for name in names):
             if inspect.isfunction(member) or inspect.isclass(member):
                 found[f"{member.__module__}.{member.__qualname__}"] = member

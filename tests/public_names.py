@@ -1,0 +1,49 @@
+"""The public names: those of the packages, of every metric, and what plug-ins are written with."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+
+import hf_clipdyn.metrics
+
+__all__ = ["METRICS", "public_modules"]
+
+_PACKAGES = ["", ".data", ".evaluation", ".jobs", ".report", ".revisions", ".training"]
+METRICS = [
+    f"hf_clipdyn.metrics.{one.name}"
+    for one in pkgutil.iter_modules(hf_clipdyn.metrics.__path__)
+    if not one.name.startswith("_")
+]
+# What a kind of benchmark, a data set, a loss or a callback of one's own is written with.
+_EXTENDING = {
+    "benchmarks.base": (
+        "Benchmark",
+        "Common",
+        "Kind",
+        "KindSettings",
+        "by_item",
+        "cosine_distance",
+        "decode",
+        "digest",
+        "number",
+    ),
+    "benchmarks.readout": ("Readout", "Stimuli"),
+    "benchmarks.sources": ("Source",),
+    "data.base": ("DataBuilder",),
+    "options": ("option",),
+    "plugins": ("load_plugin",),
+    "results.row": ("Number",),
+    "results.terms": ("Axis", "Condition", "KindTerms", "Overview", "Reference", "Term"),
+    "training.losses": ("Features", "Loss", "loss_names", "make_loss", "mean_over_processes"),
+    "training.loop": ("Callback",),
+}
+
+
+def public_modules() -> Iterator[tuple[ModuleType, tuple[str, ...]]]:
+    """Each module with the names that are public in it."""
+    for name in [*(f"hf_clipdyn{one}" for one in _PACKAGES), *METRICS]:
+        module = importlib.import_module(name)
+        yield module, tuple(module.__all__)
+    for name, members in _EXTENDING.items():
+        yield importlib.import_module(f"hf_clipdyn.{name}"), members

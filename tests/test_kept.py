@@ -1,0 +1,191 @@
+"""What version 0.3 left on disks and on the Hub loads and verifies; `kept/write.py` wrote it, and says what it is.
+
+What is not public is used in `manifest_of` and `loaded` alone.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hub_server.server import HubServer
+from hub_server.state import Commit, File, Repo, is_large
+from stores import OFFLINE
+from transformers import CLIPModel, CLIPProcessor
+
+from hf_clipdyn import list_revisions
+from hf_clipdyn.errors import ClipDynError
+from hf_clipdyn.models.encoder import read_config, read_model
+from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions.manifest import Manifest
+from hf_clipdyn.revisions.repository import read_manifest
+
+KEPT = Path(__file__).resolve().parent / "kept"
+RECORDED = json.loads((KEPT / "recorded.json").read_text(encoding="utf-8"))
+STORES = [(place, repo_id) for place, found in RECORDED.items() if place != "hub" for repo_id in found]
+LOCAL = ("store/local/hub", "someone/local")
+REFUSED = pytest.mark.xfail(
+    raises=(ClipDynError, AssertionError),
+    reason="issue 46, item 7: a manifest whose parent is a local path is refused",
+)
+WITH_LOCAL = [pytest.param(*one, marks=REFUSED if one == LOCAL else ()) for one in STORES]
+
+Clipdyn = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def served(hub: HubServer) -> HubServer:
+    """A Hub with the kept repositories, under the commits that they had."""
+    commits = json.loads((KEPT / "hub" / "branches.json").read_text(encoding="utf-8"))
+    for repo_id, branches in commits.items():
+        repo = Repo("models", repo_id)
+        own = repo.commits[repo.branches["main"]].tree  # .gitattributes
+        for branch, oid in branches.items():
+            tree = dict(own)
+            folder = KEPT / "hub" / repo_id.rpartition("/")[2] / branch
+            for path in sorted(folder.iterdir()):
+                content, sha256 = path.read_bytes(), RECORDED["hub"][repo_id][branch]["sha256"]
+                if is_large(path.name, len(content)):  # the weights alone
+                    hub.state.large[sha256] = content
+                    tree[path.name] = File.large(sha256, len(content))
+                else:
+                    tree[path.name] = File.small(content)
+            repo.commits[oid] = Commit(oid, None, branch, datetime(2026, 1, 1, tzinfo=UTC), tree)
+            repo.branches[branch] = oid
+        hub.state.repos["models", repo_id] = repo
+    return hub
+
+
+def manifest_of(repo_id: str, store: Path | None = None) -> Manifest:
+    """The manifest on `main`."""
+    repository = open_series(repo_id, store).repository
+    manifest = read_manifest(repository, repository.refs()["main"])
+    assert manifest is not None
+    return manifest
+
+
+def loaded(repo_id: str, revision: str, store: Path | None = None) -> Any:
+    """The model of a revision, with adapters merged into their base."""
+    series = open_series(repo_id, store)
+    (found,) = (one for one in series.revisions() if one.name == revision)
+    folder = series.fetch(found)
+    return read_model(folder, read_config(folder))
+
+
+def assert_gives(model: Any, recorded: dict[str, Any]) -> None:
+    """The model gives what it gave when it was written, see `outputs` in `kept/write.py`."""
+    pixels = torch.linspace(-2, 2, 3 * 24 * 24).reshape(1, 3, 24, 24)
+    words = torch.tensor([[596, 5, 60, 250, 597]])
+    with torch.no_grad():
+        found = model.eval()(input_ids=words, attention_mask=torch.ones_like(words), pixel_values=pixels)
+    for key in ("image_embeds", "text_embeds"):
+        torch.testing.assert_close(found[key][0, :4], torch.tensor(recorded[key]), rtol=1e-5, atol=1e-5)
+
+
+def test_the_kept_files_are_small_and_the_links_of_the_stores_are_links() -> None:
+    files = [path for path in KEPT.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert sum(path.stat().st_size for path in files) < 6e6
+    served = [path for path in KEPT.glob("*/**/snapshots/*/*") if path.parents[2].name.startswith("models--")]
+    assert len(served) > 50
+    assert all(path.is_symlink() and path.resolve().parent.name == "blobs" for path in served)
+
+
+@pytest.mark.parametrize(("place", "repo_id"), STORES)
+def test_transformers_loads_each_revision_of_a_kept_store(place: str, repo_id: str) -> None:
+    for revision, recorded in RECORDED[place][repo_id].items():
+        where = {"revision": revision, "cache_dir": KEPT / place, "local_files_only": True}
+        assert_gives(CLIPModel.from_pretrained(repo_id, **OFFLINE | where), recorded)
+        processor = CLIPProcessor.from_pretrained(repo_id, **where)
+        assert processor(text=["a red picture ."])["input_ids"][0][0] == 596
+
+
+@pytest.mark.parametrize(("place", "repo_id"), WITH_LOCAL)
+def test_the_revisions_of_a_kept_store_are_listed_with_their_hashes_and_verify(
+    clipdyn: Clipdyn, place: str, repo_id: str
+) -> None:
+    recorded = RECORDED[place][repo_id]
+    revisions = list_revisions(repo_id, KEPT / place)
+    assert {one.name: one.sha256 for one in revisions} == {
+        name: one["sha256"] for name, one in recorded.items() if name != "main"
+    }
+    assert revisions[-1].sha256 == recorded["main"]["sha256"]
+    for one in revisions:
+        assert_gives(loaded(repo_id, one.name, KEPT / place), recorded[one.name])
+    code, printed, error = clipdyn("verify", repo_id, "--store", KEPT / place, "--deep")
+    assert code == 0, printed + error
+
+
+def test_a_named_step_has_its_place_between_the_epochs() -> None:
+    names = ["epoch-000", "step-00000002", "epoch-001"]
+    for repo_id in ("someone/whole", "someone/whole-ema"):
+        revisions = list_revisions(repo_id, KEPT / "store/whole/hub")
+        assert [one.name for one in revisions] == names
+        assert [one.step for one in revisions] == [0, 2, 3]
+        assert [one.epoch for one in revisions] == [0, None, 1]
+
+
+def test_a_kept_average_names_the_run_that_it_is_of() -> None:
+    (parent,) = manifest_of("someone/whole-ema", KEPT / "store/whole/hub").parents
+    assert (parent.repo_id, parent.same_name) == ("someone/whole", True)
+
+
+def test_an_unfinished_run_lists_what_it_planned() -> None:
+    manifest = manifest_of("someone/unfinished", KEPT / "store/unfinished/hub")
+    assert manifest.planned == ("epoch-000", "step-00000002", "epoch-001", "epoch-002")
+    published = [one.name for one in list_revisions("someone/unfinished", KEPT / "store/unfinished/hub")]
+    assert published == ["epoch-000", "step-00000002"]
+
+
+def test_the_folder_of_a_kept_run_opens_its_store(tmp_path: Path) -> None:
+    run = shutil.copytree(KEPT / "store" / "whole", tmp_path / "whole", symlinks=True)
+    assert len(list_revisions(run)) == 3
+
+
+@REFUSED
+def test_a_run_whose_manifest_was_refused_is_published_to_its_end(clipdyn: Clipdyn, tmp_path: Path) -> None:
+    run = shutil.copytree(KEPT / "store" / "local", tmp_path / "local", symlinks=True)
+    code, printed, error = clipdyn("repair", run)
+    assert code == 0, printed + error
+    assert [one.name for one in list_revisions("someone/local", run / "hub")] == ["epoch-000", "epoch-001"]
+
+
+@pytest.mark.usefixtures("served")
+def test_a_kept_repository_of_the_hub_loads_and_verifies(clipdyn: Clipdyn) -> None:
+    recorded = RECORDED["hub"]["someone/clip"]
+    revisions = list_revisions("someone/clip")
+    assert [one.name for one in revisions] == ["epoch-000", "epoch-001", "epoch-002"]
+    for one in revisions:
+        assert one.sha256 == recorded[one.name]["sha256"]
+        assert_gives(CLIPModel.from_pretrained("someone/clip", revision=one.name), recorded[one.name])
+    assert_gives(CLIPModel.from_pretrained("someone/clip"), recorded["main"])
+    (parent,) = manifest_of("someone/clip").parents
+    assert (parent.repo_id, parent.revision) == ("someone/base", "main")
+    assert len(str(parent.commit)) == 40
+    code, printed, error = clipdyn("verify", "someone/clip", "--deep")
+    assert code == 0, printed + error
+
+
+@pytest.mark.usefixtures("served")
+# PEFT uses names that transformers calls deprecated, and asks for a folder of the base model.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("store", [KEPT / "adapter" / "hub", None], ids=["store", "hub"])
+def test_kept_adapters_load_merged_into_the_revision_that_they_were_trained_on(
+    clipdyn: Clipdyn, store: Path | None
+) -> None:
+    pytest.importorskip("peft", reason="PEFT is not installed: `pip install peft`")
+    recorded = RECORDED["hub"]["someone/adapters"]
+    revisions = list_revisions("someone/adapters", store)
+    assert [one.name for one in revisions] == ["epoch-000", "epoch-001"]
+    for one in revisions:
+        assert one.sha256 == recorded[one.name]["sha256"]
+        assert_gives(loaded("someone/adapters", one.name, store), recorded[one.name])
+    (parent,) = manifest_of("someone/adapters", store).parents
+    assert parent.repo_id == "someone/clip"
+    code, printed, error = clipdyn(
+        "verify", "someone/adapters", "--deep", *(() if store is None else ("--store", store))
+    )
+    assert code == 0, printed + error
