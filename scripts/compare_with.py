@@ -40,8 +40,10 @@ from safetensors import deserialize
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-9
-SHOWN = 30  # differences that are listed
-CLIPDYN = ("-m", "hf_clipdyn")
+SHOWN = 30  # differences that are listed, without these columns
+LONG = ("split", "preprocess", "settings", "dtype")
+Words = list[str | Path]
+CLIPDYN: Words = ["-m", "hf_clipdyn"]
 Options = Mapping[str, Any]
 Renamed = Mapping[str, tuple[str | None, Callable[[Any], Any]]]
 Removed = Mapping[str, Callable[[pd.DataFrame], "pd.Series[bool]"]]
@@ -127,7 +129,7 @@ class Side:
             "HF_HUB_OFFLINE": "1",
             "ACCELERATE_USE_CPU": "1",
         }
-        command = [self.python, *words]
+        command: Words = [self.python, *words]
         with (self.folder / log).open(
             "wb"
         ) as file:  # the folder is first on the path, hence it is no checkout
@@ -197,7 +199,13 @@ class Side:
                 name = f"evaluate-{runs[0]}"
                 tables.append(self.folder / f"{name}.parquet")
                 config = self.write("evaluate", {**options, "output": str(tables[-1])}, name)
-                words = [*CLIPDYN, "evaluate", *(self.folder / run for run in runs), "--config", config]
+                words: Words = [
+                    *CLIPDYN,
+                    "evaluate",
+                    *(self.folder / run for run in runs),
+                    "--config",
+                    config,
+                ]
                 self.run(*words, log=f"{name}.log")
                 print(f"{self.folder.name}, {time.monotonic() - begun:.0f} s: evaluated {runs}", flush=True)
         return rows_of({name: self.folder / name for name in trainings}, tables)
@@ -293,7 +301,8 @@ def report(both: pd.DataFrame, removed: Removed) -> int:
         print(f"\nValues, at {TOLERANCE:g}:\n{table.to_string()}")
     wrong = both[both["state"].isin(["different", "missing"])]
     for row in wrong.head(SHOWN).to_dict("records"):
-        named = " ".join(f"{name}={row[name]}" for name in KEY if row[name] != "" and not pd.isna(row[name]))
+        told = [name for name in KEY if name not in LONG and row[name] != "" and not pd.isna(row[name])]
+        named = " ".join(f"{name}={row[name]}" for name in told)
         values = f": {row['value_old']!r} there, {row['value_new']!r} here" if row["kind"] else ""
         print(f"{row['state'].upper()} {named}{values}")
     states = both["state"].value_counts()
@@ -323,14 +332,15 @@ def lacking(project: Path) -> list[str]:
 
 def make_environment(folder: Path, project: Path) -> Path:
     """The interpreter of a new environment with this one's packages and what the project needs besides."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    venv: Words = [sys.executable, "-m", "venv", "--without-pip", folder]
+    subprocess.run(venv, check=True)
     python, (packages,) = folder / "bin" / "python", folder.glob("lib/python*/site-packages")
     # A package that is installed for editing stays out: the files that name such folders are not read from here.
     here = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     (packages / "present.pth").write_text("\n".join(here), encoding="utf-8")
     if missing := lacking(project):
         print(f"Installing for that commit: {', '.join(missing)}", flush=True)
-        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+        pip: Words = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
         subprocess.run([*pip, f"torch=={version('torch')}", *missing], check=True)
     return python
 
@@ -346,7 +356,7 @@ def main() -> int:
         folder = Path(temporary).resolve()
         kept, tree = (asked.keep or folder / "runs").resolve(), folder / "tree"
         kept.mkdir(parents=True)
-        git = ["git", "-C", CHECKOUT, "worktree"]
+        git: Words = ["git", "-C", CHECKOUT, "worktree"]
         subprocess.run([*git, "add", "--quiet", "--detach", tree, asked.commit], check=True)
         try:
             python = make_environment(folder / "environment", tree / "pyproject.toml")
