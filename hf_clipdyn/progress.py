@@ -33,8 +33,12 @@ def _in_notebook() -> bool:
 
 
 @contextmanager
-def library_bars(shown: bool) -> Iterator[None]:
-    """Within it, `datasets`, `transformers` and the Hub's client draw no bars unless ``shown``."""
+def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
+    """Within it, `datasets`, `transformers` and the Hub's client draw no bars unless ``shown``.
+
+    ``of_data`` is for `datasets` alone; by default it is as the others. At the end, also after an error, all are as
+    they were.
+    """
     import datasets.utils.logging
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
@@ -43,9 +47,11 @@ def library_bars(shown: bool) -> Iterator[None]:
     )
 
     # transformers switches the bars of the Hub's client too; loaded within the block, it asks the client.
-    hidden = [] if shown else [datasets.utils.logging, sys.modules.get(_TRANSFORMERS)]
+    hidden = [] if shown else [sys.modules.get(_TRANSFORMERS)]
+    hidden += [] if (shown if of_data is None else of_data) else [datasets.utils.logging]
     hidden = [library for library in hidden if library is not None and library.is_progress_bar_enabled()]
-    of_client = not shown and not are_progress_bars_disabled()
+    before = are_progress_bars_disabled()
+    of_client = not shown and not before
     for library in hidden:
         library.disable_progress_bar()
     if of_client:
@@ -58,6 +64,8 @@ def library_bars(shown: bool) -> Iterator[None]:
             hidden += [sys.modules[_TRANSFORMERS]] if _TRANSFORMERS in sys.modules else []
         for library in hidden:
             library.enable_progress_bar()
+        if before and not are_progress_bars_disabled():  # transformers has switched those of the client on
+            disable_progress_bars()
 
 
 @contextmanager
