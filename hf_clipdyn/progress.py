@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -47,9 +48,10 @@ def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
     )
 
     # transformers switches the bars of the Hub's client too; loaded within the block, it asks the client.
-    hidden = [] if shown else [sys.modules.get(_TRANSFORMERS)]
-    hidden += [] if (shown if of_data is None else of_data) else [datasets.utils.logging]
-    hidden = [library for library in hidden if library is not None and library.is_progress_bar_enabled()]
+    loaded = sys.modules.get(_TRANSFORMERS)
+    libraries: list[Any] = [] if shown or loaded is None else [loaded]
+    libraries += [] if (shown if of_data is None else of_data) else [datasets.utils.logging]
+    hidden = [library for library in libraries if library.is_progress_bar_enabled()]
     before = are_progress_bars_disabled()
     of_client = not shown and not before
     for library in hidden:
@@ -61,7 +63,7 @@ def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
     finally:
         if of_client:
             enable_progress_bars()
-            hidden += [sys.modules[_TRANSFORMERS]] if _TRANSFORMERS in sys.modules else []
+            hidden += [sys.modules[_TRANSFORMERS]] if loaded is None and _TRANSFORMERS in sys.modules else []
         for library in hidden:
             library.enable_progress_bar()
         if before and not are_progress_bars_disabled():  # transformers has switched those of the client on
