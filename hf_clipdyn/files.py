@@ -74,7 +74,7 @@ def cached_snapshot(folder: Path) -> tuple[str, str] | None:
 def public_name(text: str) -> str:
     """What others may read of a data set or a model that was given as ``text``: of a path its last name only.
 
-    A folder in a Hub client's cache is called by its repository, and a name that is no path here stays.
+    A folder in a Hub client's cache is called by its repository, and a name that is not a path here stays.
 
     Examples:
         >>> from hf_clipdyn.files import public_name

@@ -480,7 +480,7 @@ class _Run:
         )
 
     def _parents(self) -> tuple[Parent, ...]:
-        """The model that the run continues, if it has a repository: a path of this machine is no parent for others."""
+        """The model that the run continues, if it has a repository: a path of this machine means nothing to others."""
         config, folder = self._config, self._session.given_model
         cached = None if folder is None else cached_snapshot(folder)
         if cached is None or "/" not in cached[0]:
