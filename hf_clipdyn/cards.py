@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from hf_clipdyn.bundled import template_path
 from hf_clipdyn.errors import CONTROL
-from hf_clipdyn.schema import CommitId, Matches, RepoId
+from hf_clipdyn.schema import CommitId, Matches, is_repo_id
 
 __all__ = [
     "CardFacts",
@@ -133,13 +133,13 @@ class Parent:
     """A model that the weights of a run come from.
 
     Attributes:
-        repo_id: repository, `owner/name`.
+        repo_id: repository, `owner/name`; version 0.3 also wrote paths, which are read and not written again.
         revision: its branch; None if unknown, or if ``same_name`` is set.
         commit: its commit, 40 hexadecimal digits; None if unknown.
         same_name: each revision comes from the revision of the same name.
     """
 
-    repo_id: RepoId
+    repo_id: str
     revision: _Branch | None = None
     commit: CommitId | None = None
     same_name: bool = False
@@ -192,6 +192,11 @@ class CardFacts:
     parents: tuple[Parent, ...] = ()
     relation: _Relation = "finetune"
 
+    @property
+    def public_parents(self) -> tuple[Parent, ...]:
+        """The parents that are repositories."""
+        return tuple(parent for parent in self.parents if is_repo_id(parent.repo_id))
+
 
 def revision_card(
     facts: CardFacts,
@@ -206,6 +211,7 @@ def revision_card(
 
     The same arguments give the same text, on which the local store's commit id depends.
     """
+    facts = replace(facts, parents=facts.public_parents)
     data = ModelCardData(
         language=list(facts.language) or None,
         license=facts.licence,

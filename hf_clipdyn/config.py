@@ -32,7 +32,7 @@ __all__ = [
 
 _COUNT = "[1, 1000000000]"
 _YOUNGER = ("jpeg_draft", "layer_decay", "loss_chunk", "optim_args")  # than 0.2.0, whose runs are continued
-_SUMMARY = """Train CLIP from scratch and publish every epoch as a revision.
+_SUMMARY = """Train CLIP from scratch and save every epoch as a revision.
 
 The file of `--config` may be a grid: `defaults:`, and a list `runs:` that overrides them. `--submit` starts the runs as
 jobs. With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same command."""
@@ -355,7 +355,9 @@ class TrainingConfig:
         secret=True,
         execution=True,
     )
-    hub_private_repo: bool = option(False, "Create a private repository.", execution=True)
+    hub_private_repo: bool = option(
+        False, "Create a private repository. One that exists and is public is refused.", execution=True
+    )
     license: str | None = option(None, "Licence of the weights, for the model card.")
 
     logging_steps: int = option(

@@ -1,4 +1,4 @@
-"""`clipdyn demo`: the whole study on the embedded world: train, publish, evaluate, report.
+"""`clipdyn demo`: the whole study on the embedded world: train, evaluate, report.
 
 Training takes one core. On a second one, another process measures the revisions as they appear (``--evaluate``).
 """
@@ -111,7 +111,7 @@ def _has_revision(repo_id: str, store: Path, name: str) -> bool:
 
     try:
         return any(one.name == name for one in list_revisions(repo_id, store=store))
-    except ClipDynError:  # nothing is published yet
+    except ClipDynError:  # nothing is saved yet
         return False
 
 

@@ -1,7 +1,7 @@
 """Robust calls of the Hub's client.
 
 `create_commit`, `create_branch` and the reading calls do not retry; `attempt` does, with back-off. Only this
-module decides what an error means and how long to wait.
+module decides what an error means and how long to wait. The process's HTTP client is the user's, and stays as it is.
 """
 
 import logging
@@ -9,11 +9,13 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 from huggingface_hub import (
@@ -23,10 +25,8 @@ from huggingface_hub import (
     constants,
     get_session,
     get_token,
-    set_client_factory,
 )
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import _http
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError
 
@@ -34,11 +34,12 @@ __all__ = [
     "PUSHING",
     "Destination",
     "RetryPolicy",
+    "answered",
     "attempt",
     "check_login",
+    "check_private",
     "is_transient",
     "is_unreachable",
-    "limit_waiting",
     "push",
     "reason",
     "refusal_hint",
@@ -165,52 +166,38 @@ def check_login(what: str, token: str | None = None, *, advice: str = "unset it.
         raise PublishError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
 
 
-def limit_waiting(seconds: float) -> None:
-    """Give every call of the client in this process a time limit; by default it can hang.
+def answered(call: Callable[[], T], seconds: float) -> T:
+    """What a call of the client returns or raises; TimeoutError if that takes longer: the client would wait forever.
 
-    A client of the user's own (`set_client_factory`: proxies, headers, certificates) keeps its settings, also its
-    limit if it has one.
+    The call goes on in its thread, so this is for requests of which a late one does no harm.
     """
-    timeout = get_session().timeout
-    make = _client_factory()
-    if isinstance(make, _Limited):
-        if make.seconds == seconds:
-            return
-        make = make.make
-    elif any(limit is not None for limit in timeout.as_dict().values()):
-        return
-    set_client_factory(_Limited(make, seconds))
+    answer: Future[T] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    Thread(target=ask, name="hub", daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError:
+        if answer.done():  # the call's own error
+            raise
+        raise TimeoutError(f"there was no answer within {seconds:g} seconds") from None
 
 
-def _client_factory() -> Callable[[], Any]:
-    """What makes the client's sessions: `set_client_factory` has no public counterpart that reads it."""
-    make: Callable[[], Any] = _http._GLOBAL_CLIENT_FACTORY
-    return make
-
-
-@dataclass(frozen=True)
-class _Limited:
-    """A client factory whose clients have a time limit, their own or ``seconds``."""
-
-    make: Callable[[], Any]
-    seconds: float
-
-    def __call__(self) -> Any:
-        client = self.make()
-        if all(limit is None for limit in client.timeout.as_dict().values()):
-            client.timeout = self.seconds
-        return client
-
-
-def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True) -> T:
+def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True, limited: bool = False) -> T:
     """Call until it succeeds, fails for good, or the policy's patience ends.
 
-    ``reached`` says whether the server has answered before; if not, ``policy.first`` is the patience.
+    ``reached`` says whether the server has answered before; if not, ``policy.first`` is the patience. ``limited`` gives
+    each call ``policy.timeout`` for its answer; a transfer may take longer.
     """
     started, failures = time.monotonic(), 0
     while True:
         try:
-            return call()
+            return answered(call, policy.timeout) if limited else call()
         except Exception as error:
             reached = reached or not is_unreachable(error)
             patience = policy.patience if reached else min(policy.patience, policy.first)
@@ -219,6 +206,21 @@ def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True)
                 raise
             time.sleep(wait)
             failures += 1
+
+
+def check_private(api: HfApi, repo_id: str, repo_type: str = "model", *, done: str = "") -> None:
+    """Refuse a public repository where a private one was asked for: `create_repo` accepts one that exists.
+
+    Call it before the first byte is sent. ``done`` ends the message, after a space.
+
+    Raises:
+        ConfigError: it is public.
+    """
+    if not api.repo_info(repo_id, repo_type=repo_type).private:
+        raise ConfigError(
+            f"The {_TITLES[repo_type]} {repo_id} exists and is public: make it private in its settings, or name "
+            f"another one.{done}"
+        )
 
 
 @dataclass(frozen=True)
@@ -309,24 +311,23 @@ def push(
         ConfigError: the repository is public and ``private`` is set.
         PublishError: the Hub refuses or cannot be reached.
     """
-    limit_waiting(PUSHING.timeout)
     api = HfApi(token=token)
     done = f" {done}" if done else ""
 
-    def attempted() -> T:
+    def opened() -> Destination:
         url, name = "", repo_id
         if create:
             made = api.create_repo(
                 repo_id, repo_type=repo_type, private=private or None, exist_ok=True, space_sdk=space_sdk
             )
             url, name = str(made), made.repo_id
+        if private:
+            check_private(api, name, repo_type, done=done)
         info = api.repo_info(name, repo_type=repo_type)
-        if private and not info.private:
-            raise ConfigError(
-                f"The {_TITLES[repo_type]} {repo_id} exists and is public: make it private in its settings, or name "
-                f"another one.{done}"
-            )
-        return write(Destination(api, name, repo_type, url, str(info.sha), bool(info.private)))
+        return Destination(api, name, repo_type, url, str(info.sha), bool(info.private))
+
+    def attempted() -> T:
+        return write(answered(opened, PUSHING.timeout))
 
     try:
         return attempt(attempted, PUSHING)

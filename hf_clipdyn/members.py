@@ -181,7 +181,8 @@ class Member(Job):
         waiting = {match[1] for match in map(_UNPUBLISHED.fullmatch, listed) if match}
         if trained < total:
             return f"{trained} of {total} epochs are trained"
-        return f"not published: {', '.join(sorted(waiting))}" if waiting else ""
+        done = "published" if self.config.push_to_hub else "saved"
+        return f"not {done}: {', '.join(sorted(waiting))}" if waiting else ""
 
     def _check_recipe(self, recipe: Mapping[str, object]) -> None:
         checkpoint = find_checkpoint(self.folder / "checkpoints", "true")

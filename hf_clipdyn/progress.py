@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -33,8 +34,12 @@ def _in_notebook() -> bool:
 
 
 @contextmanager
-def library_bars(shown: bool) -> Iterator[None]:
-    """Within it, `datasets`, `transformers` and the Hub's client draw no bars unless ``shown``."""
+def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
+    """Within it, `datasets`, `transformers` and the Hub's client draw no bars unless ``shown``.
+
+    ``of_data`` is for `datasets` alone; by default it is as the others. At the end, also after an error, all are as
+    they were.
+    """
     import datasets.utils.logging
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
@@ -43,9 +48,12 @@ def library_bars(shown: bool) -> Iterator[None]:
     )
 
     # transformers switches the bars of the Hub's client too; loaded within the block, it asks the client.
-    hidden = [] if shown else [datasets.utils.logging, sys.modules.get(_TRANSFORMERS)]
-    hidden = [library for library in hidden if library is not None and library.is_progress_bar_enabled()]
-    of_client = not shown and not are_progress_bars_disabled()
+    loaded = sys.modules.get(_TRANSFORMERS)
+    libraries: list[Any] = [] if shown or loaded is None else [loaded]
+    libraries += [] if (shown if of_data is None else of_data) else [datasets.utils.logging]
+    hidden = [library for library in libraries if library.is_progress_bar_enabled()]
+    before = are_progress_bars_disabled()
+    of_client = not shown and not before
     for library in hidden:
         library.disable_progress_bar()
     if of_client:
@@ -55,9 +63,11 @@ def library_bars(shown: bool) -> Iterator[None]:
     finally:
         if of_client:
             enable_progress_bars()
-            hidden += [sys.modules[_TRANSFORMERS]] if _TRANSFORMERS in sys.modules else []
+            hidden += [sys.modules[_TRANSFORMERS]] if loaded is None and _TRANSFORMERS in sys.modules else []
         for library in hidden:
             library.enable_progress_bar()
+        if before and not are_progress_bars_disabled():  # transformers has switched those of the client on
+            disable_progress_bars()
 
 
 @contextmanager

@@ -144,7 +144,8 @@ class PublishRevisions(_StateCallback):
     Raises:
         ConfigError: the Hub accepts no such repository; when training begins, if the model is not a `PreTrainedModel`,
             has adapters without `merge_adapters` or `base_model`, was not made from `base_model`, is partitioned by
-            DeepSpeed, or if something else would publish to the same place.
+            DeepSpeed, if adapters that are pushed would name a folder, or if something else would publish to the same
+            place.
         PublishError: when training begins, if the folder or the repository contains another run; later, if a run that
             started again reaches other weights than the published ones.
 
@@ -160,7 +161,7 @@ class PublishRevisions(_StateCallback):
         >>> trainer = Trainer(model, args, train_dataset=rows, callbacks=[PublishRevisions("me/words")])
         >>> output = trainer.train()  # doctest: +ELLIPSIS
         {'train_runtime': ...
-        me/words: 3 of 3 revisions are published (...).
+        me/words: 3 of 3 revisions are saved (...).
         >>> [one.name for one in list_revisions("me/words", "runs/trainer/hub")]
         ['epoch-000', 'epoch-001', 'epoch-002']
     """
@@ -201,6 +202,11 @@ class PublishRevisions(_StateCallback):
         if self._base_model is not None:
             self._base = pinned_model(self._base_model, self._token or args.hub_token)
             check_base(kwargs["model"], self._base)
+            if self._push_to_hub and not self._base.as_parents:
+                raise ConfigError(
+                    f"base_model is the folder {self._base.name}, which readers of {self._repo_id} do not have: name "
+                    "its repository as owner/name, give `merge_adapters=True` in its place, or leave out `push_to_hub`."
+                )
         if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
             raise ConfigError(
                 f"The Trainer and PublishRevisions would both push to {self._repo_id}: leave out the Trainer's "
@@ -280,7 +286,7 @@ class PublishRevisions(_StateCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Wait until every revision is published, and say what is not."""
+        """Wait until every revision is saved, and published if that was asked for; say what is not."""
         best = state.best_global_step if args.load_best_model_at_end else None
         save = self._save(**kwargs) if best else None
         if self._publisher is not None:

@@ -5,7 +5,7 @@
 # [tool.uv]
 # find-links = ["."]  # the package is on no index: docs/how-to/use-a-cluster.md puts its wheel here
 # ///
-"""Train CLIP from scratch and publish every epoch as a revision.
+"""Train CLIP from scratch and save every epoch as a revision.
 
 accelerate launch scripts/train.py --config demo
 accelerate launch --multi_gpu --num_processes 8 scripts/train.py --config my-recipe.yaml --learning_rate 5e-4

@@ -52,7 +52,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
 def test_the_base_script_publishes_each_epoch(base: tuple[str, Path]) -> None:
     printed, output = base
-    assert "3 of 3 revisions are published" in printed
+    assert "3 of 3 revisions are saved" in printed
     revisions = list_revisions("local/by-feature", store=output / "hub")
     assert [(r.name, r.step, r.samples_seen) for r in revisions] == [
         ("epoch-000", 0, 0),
@@ -76,7 +76,7 @@ def test_the_callbacks_of_a_trainer_publish_and_measure_each_epoch(tmp_path: Pat
 @pytest.mark.parametrize("script", FEATURES, ids=lambda path: path.stem)
 def test_a_feature_runs(script: Path, base: tuple[str, Path], tmp_path: Path) -> None:
     printed = _run(script, tmp_path / "run")
-    assert "3 of 3 revisions are published" in printed
+    assert "3 of 3 revisions are saved" in printed
     if script.stem == "streaming":  # another order
         assert _losses(printed) == pytest.approx(_losses(base[0]), abs=0.1)
     else:
@@ -113,7 +113,7 @@ def test_the_sharded_script_publishes_whole_weights_from_two_processes(
 ) -> None:
     worker = Path(__file__).with_name("by_feature_sharded.py")
     printed = launch(2, worker, "--output_dir", str(tmp_path / "run"), *QUICK)
-    assert "3 of 3 revisions are published" in printed
+    assert "3 of 3 revisions are saved" in printed
     model = CLIPModel.from_pretrained(
         "local/by-feature", revision="epoch-002", cache_dir=tmp_path / "run" / "hub", local_files_only=True
     )

@@ -136,7 +136,7 @@ def test_the_training_command_starts_through_accelerate(demo: Any) -> None:
     launch[launch.index("scripts/train.py")] = str(CHECKOUT / "scripts" / "train.py")
     done = demo.run(launch)
     assert done.returncode == 0, done.stderr
-    assert "2 of 2 revisions are published" in done.stdout
+    assert "2 of 2 revisions are saved" in done.stdout
 
 
 def test_the_store_as_the_cache_of_a_process_serves_a_plain_pipeline(demo: Any) -> None:

@@ -3,26 +3,29 @@
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 from hub_server.faults import Fault
 from hub_server.server import HubServer
 from huggingface_hub import HfApi, get_session, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import _http
 from huggingface_hub.utils._http import default_client_factory
 
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.hub import (
     RetryPolicy,
-    _client_factory,
+    answered,
     attempt,
     is_transient,
-    limit_waiting,
+    push,
     reason,
     retry_after,
     status_of,
 )
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.remote import HubRepository
 
 QUICK = RetryPolicy(base=0.01, cap=0.05, patience=5)
 
@@ -48,9 +51,10 @@ def test_what_will_not_pass_is_permanent(hub: HubServer, status: int) -> None:
 
 def test_a_lost_connection_a_time_out_and_a_wrapped_error_are_transient(hub: HubServer) -> None:
     assert is_transient(_error(hub, Fault(cut=True)))
-    limit_waiting(0.2)
-    assert is_transient(_error(hub, Fault(hang=0.5)))
-    limit_waiting(60.0)
+    hub.plant("whoami", Fault(hang=0.5))
+    with pytest.raises(TimeoutError) as late:
+        answered(HfApi().whoami, 0.2)
+    assert is_transient(late.value)
     wrapped = RuntimeError("while uploading")
     wrapped.__cause__ = _error(hub, Fault(status=503))
     assert is_transient(wrapped)
@@ -108,40 +112,48 @@ def test_waits_double_up_to_the_cap() -> None:
         assert 0.75 * longest <= wait <= longest
 
 
-@pytest.mark.parametrize("own", [None, 3.0])
-def test_a_client_of_the_users_keeps_its_settings_and_gets_a_time_limit_if_it_has_none(
-    hub: HubServer, own: float | None
-) -> None:
+def test_the_client_of_the_process_is_left_alone(hub: HubServer) -> None:
+    """Its settings are the user's: proxies, headers, certificates, and whether it waits for ever."""
+
     def mine():
         client = default_client_factory()
         client.headers["X-Proxy-Ticket"] = "mine"
-        client.timeout = own
         return client
 
     set_client_factory(mine)
     try:
-        for seconds in (50.0, 60.0, 60.0):
-            limit_waiting(seconds)
-            assert get_session().headers["X-Proxy-Ticket"] == "mine"
-            assert get_session().timeout.read == (own or seconds)
         session = get_session()
-        limit_waiting(60.0)
-        assert get_session() is session, "a session in use is not closed without need"
+        repository = HubRepository("me/run")
+        repository.check()
+        assert repository.refs()
+        push(
+            "me/table", lambda to: to.upload(Path(__file__).parent / "hub_server", "Add"), problem="It failed"
+        )
+        assert get_session() is session
+        assert get_session().timeout.read is None
+        assert _http._GLOBAL_CLIENT_FACTORY is mine
     finally:
         set_client_factory(default_client_factory)
 
 
-def test_the_clients_factory_is_where_it_is_read(hub: HubServer) -> None:
-    """If this fails, huggingface_hub has moved its private factory: `hub._client_factory` must follow."""
+def test_a_hub_that_does_not_answer_is_given_up_and_asked_again(hub: HubServer) -> None:
+    HfApi().create_repo("me/run")
+    hub.plant("refs", Fault(hang=2), nth=1)
+    started = time.monotonic()
+    assert "main" in HubRepository("me/run", retries=RetryPolicy(base=0.01, patience=5, timeout=0.3)).refs()
+    assert time.monotonic() - started < 1.5
+    hub.plant("refs", Fault(hang=2), times=99)
+    with pytest.raises(RevisionError, match=r"no answer within 0\.3 seconds") as caught:
+        HubRepository("me/run", retries=RetryPolicy(base=0.01, patience=0.5, timeout=0.3)).refs()
+    assert is_transient(caught.value)
 
-    def mine():
-        return default_client_factory()
 
-    set_client_factory(mine)
-    try:
-        assert _client_factory() is mine
-    finally:
-        set_client_factory(default_client_factory)
+def test_what_a_call_raises_is_not_taken_for_a_missing_answer() -> None:
+    def call() -> None:
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own"):
+        answered(call, 5)
 
 
 def test_a_hub_that_cannot_be_reached_is_said_within_ten_seconds(hub: HubServer) -> None:

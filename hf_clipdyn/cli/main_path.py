@@ -25,7 +25,7 @@ __all__ = ["Demo", "Evaluate", "Report", "Study", "Train"]
 class Demo(Command, group="Main path"):
     """Run a small study without downloads.
 
-    It trains on the embedded world, whose images are synthetic, publishes every epoch, evaluates and reports. A
+    It trains on the embedded world, whose images are synthetic, saves every epoch, evaluates and reports. A
     second call continues where the first one stopped.
     """
 
@@ -43,7 +43,7 @@ class Demo(Command, group="Main path"):
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Command, group="Main path"):
-    """Train CLIP and publish every epoch."""
+    """Train CLIP and save every epoch."""
 
     words: Sequence[str]
 

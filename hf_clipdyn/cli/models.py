@@ -60,7 +60,7 @@ class Verify(Command, group="Models and revisions"):
 class Repair(Command, group="Models and revisions"):
     """Publish what is missing or wrong.
 
-    Revisions that a run could not publish are published, and those that are lost or wrong in a repository are
+    Revisions that a run could not save or publish are sent, and those that are lost or wrong in a repository are
     republished, from the journal and intact copies. The exit code is 1 if anything is still missing.
     """
 

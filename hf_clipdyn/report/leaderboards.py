@@ -141,10 +141,9 @@ def check_dataset(repo_id: str, token: str | None = None) -> None:
         PublishError: it refuses or cannot be reached.
     """
     checked_repo_id(repo_id, what="results_dataset", owner=True)
-    hub.limit_waiting(hub.PUSHING.timeout)
     api = HfApi(token=token)
     try:
-        attempt(lambda: api.repo_info(repo_id, repo_type="dataset"), hub.PUSHING)
+        attempt(lambda: api.repo_info(repo_id, repo_type="dataset"), hub.PUSHING, limited=True)
     except RepositoryNotFoundError as error:
         raise ConfigError(
             f"There is no data set {repo_id} on the Hub, or you have no access: push the table with `clipdyn evaluate "

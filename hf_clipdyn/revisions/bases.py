@@ -4,8 +4,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import constants
+
 from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, RevisionError, shown
+from hf_clipdyn.files import cached_snapshot
 from hf_clipdyn.models.adapters import adapter_base
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.revisions.folders import ModelFolder
@@ -45,7 +48,10 @@ def pinned_model(name: Name, token: str | None = None) -> PinnedModel:
     text = os.fspath(name)
     path = Path(text).expanduser().absolute()
     if path.is_dir():
-        model = ModelFolder.of(path)
+        model, cached = ModelFolder.of(path), cached_snapshot(path)
+        in_cache = path.resolve().is_relative_to(Path(constants.HF_HUB_CACHE).resolve())
+        if model.files and cached is not None and in_cache:  # by this name and commit it is found again
+            return PinnedModel(*cached, path)
         if model.files:
             return PinnedModel(str(path), model.commit, path)
     repo_id, _, revision = text.partition("@")

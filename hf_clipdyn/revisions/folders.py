@@ -14,13 +14,14 @@ A folder has no commits: a hash of its model files takes their place, so that a 
 
 import hashlib
 import re
+import shutil
 import tempfile
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,7 +29,7 @@ from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNotFoundError, UnknownNameError
-from hf_clipdyn.files import file_git_hash, file_sha256
+from hf_clipdyn.files import delete, file_git_hash, file_sha256
 from hf_clipdyn.hub import RetryPolicy, attempt, reason
 from hf_clipdyn.models.adapters import has_adapter
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES
@@ -338,8 +339,9 @@ class HubCheckpoints:
     """The checkpoints of one run on the Hub as revisions: a `ReadableRepository`.
 
     A commit is made from the content, so that a copy of the same checkpoints on the disk has the same commits.
-    Without ``keep``, two downloads at most are on the disk: that of the revision in work, and the one that was used
-    before it. What was in the Hub client's cache already always stays.
+    With ``keep``, downloads go into the Hub client's cache. Without it, they go into a temporary folder, where two at
+    most are at a time: that of the revision in work, and the one that was used before it. What is in the cache is read
+    from there, and nothing in it is ever deleted: it is the user's, and several snapshots may share a file.
     """
 
     on_disk = False
@@ -352,8 +354,7 @@ class HubCheckpoints:
         self._read_as = read_as_open_clip(model)
         self._run: HubRun | None = None
         self._paths: dict[str, str] = {}
-        self._owned: dict[str, Path] = {}  # by path in the repository, the one that was used last at the end
-        weakref.finalize(self, _delete_all, self._owned)
+        self._owned: dict[str, Path] = {}  # downloads by commit, the one that was used last at the end
 
     def refs(self) -> dict[str, str]:
         """The epochs by the names of their revisions; the Hub is asked again, since a run may go on."""
@@ -394,17 +395,26 @@ class HubCheckpoints:
     def checkpoint(self, commit: str) -> Path:
         """The checkpoint file of a revision, downloaded if it is not in the cache."""
         run, path = self._at(commit)
+        if commit in self._owned:
+            self._owned[commit] = self._owned.pop(commit)
+            return self._owned[commit]
         cached = try_to_load_from_cache(run.repo_id, path, revision=run.commit, repo_type=run.repo_type)
         if isinstance(cached, str) and Path(cached).is_file():
-            if path in self._owned:
-                self._owned[path] = self._owned.pop(path)
             return Path(cached)
+        if self._keep:
+            return run.download(path, self._token)
         for old in list(self._owned)[:-1]:
-            _delete(self._owned.pop(old))
-        file = run.download(path, self._token)
-        if not self._keep:
-            self._owned[path] = file
-        return file
+            del self._owned[old]
+            delete(self._downloads / old)
+        self._owned[commit] = run.download(path, self._token, self._downloads / commit)
+        return self._owned[commit]
+
+    @cached_property
+    def _downloads(self) -> Path:
+        """A temporary folder with a folder of each download, for as long as the object lives."""
+        root = Path(tempfile.mkdtemp(prefix="clipdyn-downloads-"))
+        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+        return root
 
     def _at(self, commit: str) -> tuple[HubRun, str]:
         """The run and the path of the checkpoint with that commit."""
@@ -413,15 +423,3 @@ class HubCheckpoints:
         if self._run is None or commit not in self._paths:
             raise RevisionNotFoundError(f"{self.where} has no checkpoint with the commit {commit}.")
         return self._run, self._paths[commit]
-
-
-def _delete(file: Path) -> None:
-    """Remove a file from the Hub client's cache: the link of a snapshot, and the blob that it leads to."""
-    blob = file.resolve()
-    for path in (file, blob):
-        path.unlink(missing_ok=True)
-
-
-def _delete_all(files: Mapping[str, Path]) -> None:
-    for file in files.values():
-        _delete(file)

@@ -74,7 +74,7 @@ class RunFacts:
         """The run's manifest with these rows."""
         card = self.card
         of_run = {name: getattr(card, name) for name in OF_RUN}
-        return Manifest(self.run_id, rows, **of_run, parents=card.parents, planned=self.planned)
+        return Manifest(self.run_id, rows, **of_run, parents=card.public_parents, planned=self.planned)
 
     def targets(
         self, output_dir: Path, *, token: str | None, retries: RetryPolicy | None

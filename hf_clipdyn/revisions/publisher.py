@@ -26,7 +26,7 @@ from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import ClipDynError, PublishError, RevisionError
 from hf_clipdyn.files import disk_errors, file_sha256, write_atomically
 from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, reason
-from hf_clipdyn.revisions.journal import STORE, Entry, Journal, RunFacts
+from hf_clipdyn.revisions.journal import HUB, STORE, Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
 from hf_clipdyn.revisions.publication import IdenticalWeightsError, Snapshot, files_of, publish
 from hf_clipdyn.revisions.repository import WEIGHTS_FILES, Repository, check_run, weights_in
@@ -67,7 +67,7 @@ class RevisionRecord:
 
 @dataclass(frozen=True)
 class Summary:
-    """Which revisions of a run are published.
+    """Which revisions of a run are saved in the store and, if the run is pushed, published on the Hub.
 
     Attributes:
         published: names of the revisions that all targets have, in training order.
@@ -326,13 +326,14 @@ class Publisher:
                     self._journal.remove(entry.name)
 
     def summary(self) -> Summary:
-        """Which revisions are published so far."""
+        """Which revisions every target has so far."""
         with self._changed:
             entries = list(self._entries.values())
         missing = [entry.name for entry in entries if not self._is_everywhere(entry)]
         published = [entry.name for entry in entries if entry.name not in missing]
+        done, does = ("published", "publishes") if HUB in self._targets else ("saved", "saves")
         sentences = [
-            f"{self._facts.repo_id}: {len(published)} of {len(entries)} revisions are published "
+            f"{self._facts.repo_id}: {len(published)} of {len(entries)} revisions are {done} "
             f"({' and '.join(target.where for target in self._targets.values())})."
         ]
         for name, target in self._targets.items():
@@ -345,10 +346,10 @@ class Publisher:
                 sentences += filter(None, reasons[:1])
         if missing:
             refused = any(entry.refused for entry in entries)
-            options = "--allow-identical` publishes them, `--drop-identical` drops" if refused else ""
+            options = f"--allow-identical` {does} them, `--drop-identical` drops" if refused else ""
             sentences.append(
                 f"They are kept in {self._journal.folder}: `clipdyn repair {self._journal.folder.parent}"
-                + (f" {options} them." if refused else "` publishes them when it can.")
+                + (f" {options} them." if refused else f"` {does} them when it can.")
             )
         return Summary(published, missing, " ".join(sentences))
 
@@ -543,6 +544,7 @@ class PublishingThread(Thread):
         retries: RetryPolicy,
     ) -> None:
         super().__init__(name=f"publish-{target}", daemon=True)
+        self._done = "published" if target == HUB else "saved"
         self._changed = changed
         self._next_name = next_name
         self._publish = publish
@@ -594,5 +596,5 @@ class PublishingThread(Thread):
                 self._blocked = True
             if self.trouble not in self._logged:
                 self._logged.add(self.trouble)
-                _log.warning("%s is not published yet and stays in the journal: %s", name, self.trouble)
+                _log.warning("%s is not %s yet and stays in the journal: %s", name, self._done, self.trouble)
             self._changed.notify_all()

@@ -19,8 +19,16 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
     hf_raise_for_status,
 )
 
-from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import RetryPolicy, attempt, is_unreachable, limit_waiting, reason, status_of
+from hf_clipdyn.errors import ClipDynError, PublishError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.hub import (
+    RetryPolicy,
+    answered,
+    attempt,
+    check_private,
+    is_unreachable,
+    reason,
+    status_of,
+)
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
 from hf_clipdyn.revisions.repository import MAIN, FileRecord, StoredFile
@@ -45,12 +53,11 @@ class HubRepository:
     ) -> None:
         self.repo_id = repo_id
         self.where = f"{repo_id} on the Hub"
-        self._private = private
+        self._private, self._is_checked = private, False
         self._token = token
         self._retries = retries or RetryPolicy(patience=60.0)
         self._api = HfApi(token=token)
         self._reached = False  # whether the Hub has ever answered here
-        limit_waiting(self._retries.timeout)
 
     # --- reading ------------------------------------------------------------------------------------
 
@@ -77,7 +84,9 @@ class HubRepository:
         url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self._api.endpoint)
 
         def get() -> bytes:
-            with get_session().stream("GET", url, headers=headers) as response:
+            session = get_session()
+            timeout = self._retries.timeout if session.timeout.read is None else session.timeout
+            with session.stream("GET", url, headers=headers, timeout=timeout) as response:
                 if response.is_error:
                     response.read()  # the message
                 hf_raise_for_status(response)
@@ -93,7 +102,7 @@ class HubRepository:
                     )
                 return _first_bytes(response.iter_bytes(), size)
 
-        return self._ask(get)
+        return self._ask(get, limited=False)  # it limits each wait, and a file may be large
 
     @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
@@ -102,29 +111,29 @@ class HubRepository:
             download = partial(
                 self._api.hf_hub_download, self.repo_id, path, revision=commit, cache_dir=folder
             )
-            yield Path(self._ask(download))
+            yield Path(self._ask(download, limited=False))
 
     def absent_files(self, commit: str) -> list[str]:  # noqa: ARG002
         return []  # the Hub serves what it lists
 
-    def _attempt(self, call: Callable[[], T]) -> T:
+    def _attempt(self, call: Callable[[], T], *, limited: bool = True) -> T:
         try:
-            answer = attempt(call, self._retries, reached=self._reached)
+            answer = attempt(call, self._retries, reached=self._reached, limited=limited)
         except Exception as error:
             self._reached = self._reached or not is_unreachable(error)
             raise
         self._reached = True
         return answer
 
-    def _ask(self, call: Callable[[], T]) -> T:
+    def _ask(self, call: Callable[[], T], *, limited: bool = True) -> T:
         try:
-            return self._attempt(call)
+            return self._attempt(call, limited=limited)
         except (RepositoryNotFoundError, NoRevisionOnHubError, EntryNotFoundError) as error:
             raise RevisionNotFoundError(
                 f"{self.where} does not exist, lacks this revision or file, or the token may not read it "
                 f"({reason(error)})."
             ) from error
-        except RevisionError:
+        except ClipDynError:
             raise
         except Exception as error:
             raise RevisionError(f"{self.where} could not be read: {reason(error)}.") from error
@@ -132,14 +141,21 @@ class HubRepository:
     # --- writing ------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Create the repository if it does not exist, and check that the token may write to it."""
+        """Create the repository if it does not exist; check that the token may write, and that it is private if asked.
+
+        Raises:
+            ConfigError: it is public, and a private one was asked for.
+        """
 
         def check() -> None:
             self._api.create_repo(self.repo_id, private=self._private or None, exist_ok=True)
             self._api.auth_check(self.repo_id, write=True)
+            self._check_private()
 
         try:
             self._attempt(check)
+        except ClipDynError:
+            raise
         except LocalTokenNotFoundError as error:
             raise PublishError("There is no token for the Hub: log in with `hf auth login`.") from error
         except Exception as error:
@@ -150,12 +166,18 @@ class HubRepository:
                 ) from error
             raise PublishError(f"{self.where} cannot be used: {reason(error)}.") from error
 
+    def _check_private(self) -> None:
+        if self._private and not self._is_checked:
+            check_private(self._api, self.repo_id)
+            self._is_checked = True
+
     def clean(self) -> None:
         """An interrupted publisher leaves nothing behind."""
 
     def commit(
         self, name: str, files: Mapping[str, Path | StoredFile], manifest: Manifest, parent: str | None
     ) -> str:
+        self._ask(self._check_private)  # a loop of somebody's own may not have called `check`
         operations: list[CommitOperationAdd | CommitOperationCopy] = []
         for path, file in files.items():
             if isinstance(file, Path):
@@ -181,12 +203,15 @@ class HubRepository:
     def set_ref(self, name: str, commit: str, *, move: bool = False) -> None:
         if move and name in self.refs():
             self._write(
-                lambda: self._api.delete_branch(self.repo_id, branch=name),
+                lambda: self._api.delete_branch(self.repo_id, branch=name),  # a late one would do harm
                 f"The branch {name} could not be deleted in",
             )
         try:
             self._write(
-                lambda: self._api.create_branch(self.repo_id, branch=name, revision=commit),
+                lambda: answered(
+                    lambda: self._api.create_branch(self.repo_id, branch=name, revision=commit),
+                    self._retries.timeout,
+                ),
                 f"The branch {name} could not be created in",
             )
         except PublishError as error:

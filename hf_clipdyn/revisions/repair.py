@@ -194,7 +194,7 @@ def resume_publishing(
         retries: how calls to the Hub are repeated.
 
     Returns:
-        Which revisions are published now.
+        Which revisions are saved and published now.
 
     Raises:
         ConfigError: the folder has no journal.

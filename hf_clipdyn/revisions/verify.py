@@ -45,6 +45,9 @@ _ORIGIN = (
     "problem_type",
 )  # a classifier sets the last one in training
 
+_OF_LAST_CALL = ("padding", "truncation")
+"""Of a `tokenizer.json`: how the tokenizer was called last, which every call replaces."""
+
 _SHARED_FILES = (
     "config.json",
     "merges.txt",
@@ -271,7 +274,7 @@ class _Check:
             published = {row.epoch for row in self.rows.values() if row.epoch is not None}
             last = max(published, default=-1)
             for epoch in islice((epoch for epoch in range(last + 1) if epoch not in published), _MOST_GAPS):
-                message = f"Epochs up to {last} are published, but not this one."
+                message = f"There are epochs up to {last}, but not this one."
                 yield Finding(epoch_name(epoch), "gap", message)
 
     def weights(self) -> Iterator[Finding]:
@@ -317,14 +320,14 @@ class _Check:
                     yield Finding(state.name, "other-config", f"{path} differs from that of {model.name}.")
 
     def _same_meaning(self, path: str, blobs: Mapping[str, State], usual: str, pool: Executor) -> set[str]:
-        """The contents of a file that differ from the usual one at most in what transformers notes on its origin.
+        """The contents of a file that differ from the usual one at most in what transformers notes beside its meaning.
 
         Each content is read once, however many revisions have it.
         """
         if not path.endswith(".json") or len(blobs) == 1:
             return {usual}
         texts = pool.map(lambda state: self.repository.read(state.commit, path), blobs.values())
-        meanings = {blob: _without_origin(text) for blob, text in zip(blobs, texts, strict=True)}
+        meanings = {blob: _meaning(path, text) for blob, text in zip(blobs, texts, strict=True)}
         return {
             usual,
             *(
@@ -381,11 +384,14 @@ def _wrong_weights(name: str, sha256: str | None, row: ManifestRow) -> Finding:
     return Finding(name, "wrong-weights", message)
 
 
-def _without_origin(text: bytes) -> Any:
-    """A JSON file without what transformers notes on its origin; None if it is not JSON."""
+def _meaning(path: str, text: bytes) -> Any:
+    """A JSON file without what transformers notes on its origin and its last use; None if it is not JSON."""
     try:
-        return json.loads(
+        content = json.loads(
             text, object_hook=lambda content: {key: content[key] for key in content if key not in _ORIGIN}
         )
     except (ValueError, RecursionError):
         return None
+    if path == "tokenizer.json" and isinstance(content, dict):
+        return {key: value for key, value in content.items() if key not in _OF_LAST_CALL}
+    return content

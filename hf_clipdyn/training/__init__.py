@@ -1,4 +1,4 @@
-"""Training: a plain accelerate loop that publishes every epoch."""
+"""Training: a plain accelerate loop that saves every epoch as a revision."""
 
 from hf_clipdyn.training.dry_run import DryRun, dry_run
 from hf_clipdyn.training.folder import delete_run, output_folder, repository

@@ -5,7 +5,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
@@ -20,6 +19,7 @@ from hf_clipdyn.data.captioned import MAX_CAPTION
 from hf_clipdyn.data.load import hub_commit
 from hf_clipdyn.data.pixels import Pixels, decode_pixels, fingerprint_of, has_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError, readable_size
+from hf_clipdyn.files import public_name
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 from hf_clipdyn.preprocess import input_size
@@ -188,10 +188,7 @@ class _Preparation:
     ) -> DataOrder:
         """The order of the data, before any epoch."""
         config = self.config
-        path = Path(config.dataset_name).expanduser()
-        name = (
-            path.resolve().name if path.exists() else config.dataset_name
-        )  # a path of this machine is private
+        name = public_name(config.dataset_name)
         data = DataSet(name, config.dataset_config_name, config.train_split, commit)
         if dataset is not None:
             column = "image_id" if "image_id" in dataset.column_names else None

@@ -14,6 +14,7 @@ from transformers.modeling_utils import unwrap_model
 
 from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.files import cached_snapshot
 from hf_clipdyn.models.adapters import ADAPTER_CONFIG
 from hf_clipdyn.models.snapshots import read_weights
 from hf_clipdyn.revisions.bases import PinnedModel
@@ -57,18 +58,24 @@ def adapter_parameters(model: Any) -> int:
 
 
 def parents_of(model: Any) -> tuple[Parent, ...]:
-    """The repositories that a model, or the base of its adapters, was loaded from; none for a folder or a new model."""
+    """The repositories that a model, or the base of its adapters, was loaded from; none for a folder or a new model.
+
+    A folder in a Hub client's cache is a repository at a commit.
+    """
     adapters = adapted(model)
     if adapters is None:  # transformers does not keep the revision
         named = [(getattr(unwrapped(model).config, "_name_or_path", ""), None)]
     else:
         configs = adapters.peft_config.values()
         named = [(config.base_model_name_or_path, config.revision) for config in configs]
-    repositories = (
-        Parent(name, revision)
-        for name, revision in named
-        if isinstance(name, str) and "/" in name and is_repo_id(name) and not Path(name).exists()
-    )
+    repositories = []
+    for name, revision in named:
+        if not isinstance(name, str) or "/" not in name:
+            continue
+        if not Path(name).exists():
+            repositories += [Parent(name, revision)] if is_repo_id(name) else []
+        elif cached := cached_snapshot(Path(name)):
+            repositories.append(Parent(cached[0], commit=cached[1]))
     return tuple(dict.fromkeys(repositories))
 
 

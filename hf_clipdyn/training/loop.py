@@ -244,7 +244,7 @@ class Training:
         for step, value in enumerate(values[checked:], first):
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"The loss became {value} in step {step}, which is not published; earlier revisions are kept. "
+                    f"The loss became {value} in step {step}, which is not saved; earlier revisions are kept. "
                     "Lower learning_rate, or train with --bf16 false."
                 )
         self.losses.checked = len(values)

@@ -1,4 +1,4 @@
-"""Train CLIP from scratch and publish every epoch: a run from its configuration to its last revision."""
+"""Train CLIP from scratch and save every epoch: a run from its configuration to its last revision."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import datasets
-import transformers
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
@@ -19,10 +17,11 @@ from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.config import TrainingConfig, in_python, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
+from hf_clipdyn.files import cached_snapshot, public_name
 from hf_clipdyn.models.encoder import read_config
 from hf_clipdyn.models.sizes import model_size, siglip_processor
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
-from hf_clipdyn.progress import say
+from hf_clipdyn.progress import library_bars, say
 from hf_clipdyn.revisions import Publisher, epoch_name, step_name
 from hf_clipdyn.training.callbacks import (
     Checkpoints,
@@ -109,7 +108,7 @@ class TrainingSummary:
 
 @in_python()
 def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> TrainingSummary | None:
-    """Train a model and publish each epoch; ``epoch-000`` is the initialisation.
+    """Train a model and save each epoch as a revision; ``epoch-000`` is the initialisation.
 
     All processes of a launched run call this.
 
@@ -118,7 +117,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         callbacks: your own callbacks. They are called after publishing and logging, before a checkpoint is written.
 
     Returns:
-        On the main process what was published; None on the others.
+        On the main process what was saved and published; None on the others.
 
     Raises:
         ConfigError: the configuration contradicts itself or what the output folder contains.
@@ -151,8 +150,6 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     check_evaluation(config)
     callbacks = [*own_callbacks(), *callbacks]
     folder = output_folder(config)
-    if not draws_bars(config):
-        datasets.disable_progress_bars()
     checkpoint = checkpoint_to_resume(config, folder)
     with open_session(resumed_config(config, folder, checkpoint)) as session:
         session.config, session.begun, session.is_bound = continued(
@@ -173,12 +170,12 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
 @contextmanager
 def open_session(config: TrainingConfig) -> Iterator["Session"]:
     """A run in this process, with precision, attention and threads as this machine has them."""
-    transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
     accelerator = make_accelerator(config, output_folder(config))
     check_processes(config, accelerator.num_processes)
     bf16 = accelerator.mixed_precision == "bf16"
     attn_implementation = config.attn_implementation or attention(accelerator.device, bf16)
-    with threads(config, accelerator) as num_threads:
+    # One bar, ours, instead of one for each file saved.
+    with library_bars(False, of_data=draws_bars(config)), threads(config, accelerator) as num_threads:
         config = replace(config, bf16=bf16, attn_implementation=attn_implementation, num_threads=num_threads)
         yield Session(config, accelerator)
 
@@ -446,7 +443,7 @@ class _Run:
     def _card(self) -> CardFacts:
         config, source = self._config, self._training.source
         recipe = {
-            "dataset": config.dataset_name,
+            "dataset": public_name(config.dataset_name),
             "train_split": config.train_split,
             "images": source.images,
             "loss": config.loss,
@@ -461,14 +458,17 @@ class _Run:
             "attn_implementation": config.attn_implementation,
         }
         if config.model_name_or_path is not None:
-            recipe |= {"continues": config.model_name_or_path, "model_revision": config.model_revision}
+            recipe |= {
+                "continues": public_name(config.model_name_or_path),
+                "model_revision": config.model_revision,
+            }
         for setting in ("freeze", "optim_args", "layer_decay"):
             if getattr(config, setting) is not None:
                 recipe[setting] = getattr(config, setting)
         name = config.dataset_name  # a folder or a data set on the Hub is not known to be synthetic
         return CardFacts(
             repo_id=self._repo_id,
-            datasets=(name,),
+            datasets=(public_name(name),),
             scale=config.size_name,
             seed=config.seed,
             arm=config.arm,
@@ -480,14 +480,20 @@ class _Run:
         )
 
     def _parents(self) -> tuple[Parent, ...]:
-        """The model that the run continues, if it has a repository."""
+        """The model that the run continues, if it has a repository: a path of this machine means nothing to others."""
         config, folder = self._config, self._session.given_model
-        if config.model_name_or_path is None or folder is None or folder.parent.name != "snapshots":
+        cached = None if folder is None else cached_snapshot(folder)
+        if cached is None or "/" not in cached[0]:
             return ()
-        return (Parent(config.model_name_or_path, config.model_revision, folder.name),)
+        repo_id, commit = cached
+        revision = config.model_revision if config.model_name_or_path == repo_id else None
+        return (Parent(repo_id, revision, commit),)
 
     def _start_trackers(self) -> None:
         settings = {name: value for name, value in self._config.recipe().items() if value is not None}
+        for name in ("dataset_name", "model_name_or_path"):
+            if name in settings:
+                settings[name] = public_name(settings[name])
         try:
             self._accelerator.init_trackers("hf_clipdyn", settings)
         except Exception as error:  # each tracker has errors of its own: no login, no connection

@@ -1,6 +1,8 @@
 """Checkpoints of open_clip that lie in a folder of a repository on the Hub are measured one at a time."""
 
+import gc
 import logging
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,13 +10,15 @@ from typing import Any
 import pytest
 import yaml
 from hub_server.server import HubServer
-from huggingface_hub import constants
+from hub_server.state import File
+from huggingface_hub import constants, hf_hub_download
 from open_clip_runs import TINY, add_checkpoints, checkpoint, know_model
 
 from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.verdicts import verdicts
 
@@ -49,14 +53,23 @@ def cache(files: dict[str, bytes], hub: HubServer, tmp_path: Path, monkeypatch: 
 
 
 @pytest.fixture
-def most_on_disk(cache: Path) -> Iterator[list[int]]:
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def most_on_disk(downloads: Path) -> Iterator[list[int]]:
     """The number of checkpoints on the disk whenever a revision is done."""
     counts: list[int] = []
 
     class Counter(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if "cells done" in record.getMessage():
-                counts.append(len(_blobs(cache)))
+                counts.append(len(_downloaded(downloads)))
 
     handler = Counter()
     logger = logging.getLogger("hf_clipdyn")
@@ -70,6 +83,10 @@ def most_on_disk(cache: Path) -> Iterator[list[int]]:
 
 def _blobs(cache: Path) -> list[Path]:
     return [path for path in cache.glob("models--laion--laws/blobs/*") if path.is_file()]
+
+
+def _downloaded(downloads: Path) -> list[Path]:
+    return list(downloads.glob("clipdyn-downloads-*/**/*.pt"))
 
 
 @pytest.fixture
@@ -93,7 +110,7 @@ def measure(data: dict[str, Path], judged: dict[str, Path], tmp_path: Path) -> C
 
 
 def test_a_run_on_the_hub_is_measured_with_two_checkpoints_on_the_disk_and_judged_by_the_full_study(
-    measure: Callable[..., Any], cache: Path, most_on_disk: list[int], tmp_path: Path
+    measure: Callable[..., Any], cache: Path, downloads: Path, most_on_disk: list[int], tmp_path: Path
 ) -> None:
     table = measure()
     assert set(table["repo_id"]) == {RUN}
@@ -104,7 +121,7 @@ def test_a_run_on_the_hub_is_measured_with_two_checkpoints_on_the_disk_and_judge
     assert seen == {f"epoch-{epoch:03d}": 213_334_440 * epoch for epoch in EPOCHS}
     assert {"own", "last"} == set(table["texts"])
     assert most_on_disk == [2] * len(EPOCHS)
-    assert _blobs(cache) == []
+    assert _blobs(cache) == _downloaded(downloads) == []
 
     judged = verdicts(tmp_path / "results.parquet", study="full", show_progress=False)
     decline = judged[judged["part_title"] == "decline from the peak to late"].set_index("claim").loc[3]
@@ -129,6 +146,26 @@ def test_only_what_is_missing_is_downloaded_again(
     assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1), (
         "what was in the cache before is used and stays"
     )
+
+
+def test_a_file_of_the_users_cache_that_another_snapshot_shares_is_never_deleted(
+    cache: Path, hub: HubServer, files: dict[str, bytes]
+) -> None:
+    """The repository has moved on since the user's download, and its new commit has the same checkpoint."""
+    first, *_ = files
+    mine = Path(hf_hub_download(REPO, first))
+    kept = mine.read_bytes()
+    repo = hub.repo(REPO)
+    head = repo.commits[repo.branches["main"]]
+    repo.commit("main", "Say more", {**head.tree, "notes.md": File.small(b"more")})
+
+    series = open_series(f"open_clip:{MODEL}@{PLACE}")
+    for revision in series.revisions():
+        assert (series.fetch(revision) / "config.json").is_file()
+    del series
+    gc.collect()
+    assert mine.read_bytes() == kept
+    assert len(_blobs(cache)) == 1
 
 
 def test_a_copy_on_the_disk_has_the_same_commits(files: dict[str, bytes], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import datasets
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hub_server.faults import Fault
@@ -12,6 +13,7 @@ from huggingface_hub import HfApi, snapshot_download
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy
+from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import SCHEMA
 from hf_clipdyn.statistics.compare import compare_revisions
@@ -57,6 +59,21 @@ def test_plain_datasets_loads_the_table_and_the_trials(hub, push, tmp_path):
         assert f"`{column}`" in text, "the card explains each column"
     repo = hub.repo("me/results", "datasets")
     assert len(repo.history(repo.branches["main"])) == 2, "one commit after the initial one"
+
+
+def test_no_path_of_this_machine_is_in_what_is_pushed_nor_in_the_page(hub, push, tmp_path):
+    output = push("me/results")
+    repo = hub.repo("me/results", "datasets")
+    for path, file in repo.resolve("main").tree.items():
+        content = hub.state.content(file)
+        if path.endswith(".parquet"):  # compressed
+            table = pq.read_table(pa.BufferReader(content))
+            content = f"{table.schema.metadata} {table.to_pylist()}".encode()
+        assert str(tmp_path).encode() not in content, path
+    page = write_report(output, tmp_path / "page", stimuli="none")
+    assert str(tmp_path) not in page.read_text(encoding="utf-8")
+    for card in write_cards(output, tmp_path / "cards"):
+        assert str(tmp_path) not in card.read_text(encoding="utf-8")
 
 
 def test_a_downloaded_copy_is_what_the_command_left(hub, push, tmp_path):

@@ -209,9 +209,8 @@ def test_a_refused_revision_can_be_dropped_and_is_not_reported_again(
 ) -> None:
     summary = publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
     assert summary.missing == ["epoch-002"]
-    assert (
-        f"`clipdyn repair {tmp_path} --allow-identical` publishes them, `--drop-identical` drops them."
-        in (summary.message)
+    assert f"`clipdyn repair {tmp_path} --allow-identical` saves them, `--drop-identical` drops them." in (
+        summary.message
     )
     code, printed, _ = clipdyn("repair", tmp_path, "--drop-identical")
     assert (code, "epoch-002" in printed) == (0, False)

@@ -176,6 +176,21 @@ FAULTS = {
 }
 
 
+def test_a_tokenizer_whose_last_call_padded_or_truncated_is_not_another_one(suite: HubServer) -> None:
+    repo = suite.repo("me/run")
+    tokenizer = json.loads(repo.resolve("main").tree["tokenizer.json"].content)
+    called = {"padding": {"strategy": "BatchLongest", "pad_id": 0}, "truncation": {"max_length": 32}}
+    _change(repo, "epoch-001", "tokenizer.json", File.small(json.dumps(tokenizer | called).encode()))
+    assert "other-config" not in {finding.kind for finding in verify("me/run").findings}
+    model = tokenizer["model"] | {"padding": "of the model itself"}
+    _change(
+        repo, "epoch-001", "tokenizer.json", File.small(json.dumps(tokenizer | {"model": model}).encode())
+    )
+    assert ("epoch-001", "other-config") in {
+        (finding.revision, finding.kind) for finding in verify("me/run").findings
+    }
+
+
 def test_each_planted_fault_on_the_hub_is_found_and_a_whole_suite_has_none(suite: HubServer) -> None:
     assert verify("me/run", deep=True).findings == ()
     pristine = dict(suite.repo("me/run").branches)

@@ -196,6 +196,32 @@ def test_adapters_alone_have_a_new_head_and_name_their_pinned_base(tmp_path: Pat
         other.train()
 
 
+def test_adapters_that_are_pushed_do_not_name_a_folder_of_this_machine(
+    tmp_path: Path, hub: HubServer
+) -> None:
+    base = tmp_path / "base"
+    make_model("classifier").vit.save_pretrained(base)
+    model = adapted("classifier", modules_to_save=["classifier"])
+    publish = PublishRevisions(REPO, base_model=base, push_to_hub=True)
+    with pytest.raises(ConfigError, match=r"base_model is the folder .*name its repository as owner/name"):
+        trainer(tmp_path / "run", model, publish, label_names=["labels"]).train()
+    assert hub.seen == []
+
+
+def test_a_base_model_in_a_clients_cache_is_named_by_its_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    commit = "0123456789" * 4
+    folder = tmp_path / "models--them--base" / "snapshots" / commit
+    make_model("classifier").save_pretrained(folder)
+    pinned = pinned_model(folder)
+    assert (pinned.name, pinned.commit, pinned.folder) == ("them/base", commit, folder)
+    model = type(make_model("classifier")).from_pretrained(folder)
+    assert parents_of(model) == (Parent("them/base", None, commit),)
+    assert parents_of(type(model).from_pretrained(folder.rename(tmp_path / "elsewhere"))) == ()
+
+
 def test_adapters_of_a_model_on_the_hub_are_read_with_the_commit_that_they_were_added_to(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import forked
 import pytest
 import torch
+from hub_server.server import HubServer
+from huggingface_hub import HfApi
 from stores import OFFLINE
 from torch import nn
 from trained import REPO, make_model, make_processor, trainer
@@ -26,6 +28,8 @@ from transformers import (
 
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions.verify import verify
 from hf_clipdyn.trainer import PublishRevisions
 
 SCRIPT = Path(__file__).with_name("trained.py")
@@ -193,7 +197,7 @@ def test_a_processor_is_published_and_its_absence_is_said_once_before_the_first_
     assert read.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
     assert warned[0] == []
     *_, last = capsys.readouterr().out.splitlines()
-    assert last == f"{REPO}: 2 of 2 revisions are published ({REPO} in {given / 'hub'})."
+    assert last == f"{REPO}: 2 of 2 revisions are saved ({REPO} in {given / 'hub'})."
 
     trainer(tmp_path / "without", make_model("clip"), PublishRevisions(REPO), Steps(), max_steps=2).train()
     (said,) = warned[-1]
@@ -259,3 +263,38 @@ def test_a_revision_has_the_last_loss_that_the_trainer_has_logged(tmp_path: Path
     for one in list_revisions(REPO, store=tmp_path / "hub"):
         earlier = [loss for step, loss in logged.items() if step <= (one.step or 0)]
         assert one.loss == (earlier[-1] if earlier else None), one.name
+
+
+def test_a_processor_that_a_loop_calls_with_padding_is_the_same_in_all_revisions(tmp_path: Path) -> None:
+    """A call with `padding=True` or `truncation=True` alters what the tokenizer saves of itself."""
+    processor = make_processor()
+
+    class Call(TrainerCallback):
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            padding = {} if state.epoch else {"padding": True, "truncation": True}
+            processor(text=["a picture", "a"], **padding)
+
+    publish = PublishRevisions(REPO, processor=processor)
+    trainer(tmp_path, make_model("clip"), Call(), publish).train()
+    repository = open_series(REPO, tmp_path / "hub").repository
+    tokenizers = {repository.read(one, "tokenizer.json") for one in repository.refs().values()}
+    assert len(tokenizers) > 1, "it saves what the last call was"
+    assert verify(REPO, store=tmp_path / "hub", deep=True).findings == ()
+
+
+def test_a_private_run_is_not_sent_to_a_public_repository(tmp_path: Path, hub: HubServer) -> None:
+    HfApi().create_repo(REPO)
+    publish = PublishRevisions(REPO, push_to_hub=True)
+    with pytest.raises(ConfigError, match=f"The model {REPO} exists and is public: make it private"):
+        trainer(tmp_path, make_model("clip"), publish, hub_private_repo=True).train()
+    assert [seen.kind for seen in hub.seen if seen.kind in ("preupload", "lfs-put", "commit")] == []
+
+
+def test_a_pushed_run_says_published_and_a_local_one_saved(
+    tmp_path: Path, hub: HubServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer(tmp_path / "local", make_model("clip"), PublishRevisions(REPO), num_train_epochs=1).train()
+    assert "2 of 2 revisions are saved (" in capsys.readouterr().out
+    publish = PublishRevisions("me/pushed", push_to_hub=True)
+    trainer(tmp_path / "pushed", make_model("clip"), publish, num_train_epochs=1).train()
+    assert "2 of 2 revisions are published (" in capsys.readouterr().out

@@ -8,10 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pytest
+import transformers
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from training_runs import finished
 
 from hf_clipdyn.config import TrainingConfig
+from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.training.device import draws_bars
 from hf_clipdyn.training.run import continuation
 
@@ -89,6 +93,39 @@ def test_on_a_terminal_a_bar_is_drawn_and_the_epochs_lines_stay(flags: Flags) ->
         finished(flags(num_train_epochs=1, disable_tqdm=False))
     assert "training: 100%" in terminal.getvalue()
     assert "\nepoch 1/1: loss " in terminal.getvalue().replace("\r", "\n")
+
+
+def _bars() -> tuple[bool, ...]:
+    """Whether `datasets`, `transformers` and the Hub's client draw bars."""
+    return (
+        datasets.utils.logging.is_progress_bar_enabled(),
+        transformers.utils.logging.is_progress_bar_enabled(),
+        not are_progress_bars_disabled(),
+    )
+
+
+@pytest.mark.parametrize("of_client", [True, False])
+def test_after_a_run_the_bars_of_other_libraries_are_as_they_were_also_after_an_error(
+    flags: Flags, of_client: bool
+) -> None:
+    before = _bars()
+    try:
+        datasets.enable_progress_bars()
+        transformers.utils.logging.enable_progress_bar()
+        if not of_client:
+            disable_progress_bars()
+        mine = _bars()
+        assert mine == (True, True, of_client)
+        finished(flags(num_train_epochs=1))
+        assert _bars() == mine
+        with pytest.raises(TrainingError, match="learning_rate"):
+            finished(flags("diverging", learning_rate=1e30, warmup_steps=0))
+        assert _bars() == mine
+    finally:
+        for library, on in zip((datasets, transformers), before, strict=False):
+            switch = library.utils.logging
+            (switch.enable_progress_bar if on else switch.disable_progress_bar)()
+        (enable_progress_bars if before[2] else disable_progress_bars)()
 
 
 @pytest.mark.parametrize(

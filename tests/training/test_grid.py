@@ -208,7 +208,7 @@ def test_jobs_on_the_hub_run_what_the_bucket_lacks(
     assert code == 0, error
     assert error.splitlines() == [
         "2 of 3 runs are not complete:",
-        "    small-seed1  not published: epoch-002",
+        "    small-seed1  not saved: epoch-002",
         "    slow         1 of 2 epochs are trained",
         "    tiny-seed0   complete",
     ]

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import ModelCard
+from hub_server.server import HubServer
+from huggingface_hub import HfApi, ModelCard, snapshot_download
 from safetensors.torch import load_file
 from stores import OFFLINE
 from training_runs import finished
 from transformers import AutoModel, CLIPConfig, CLIPModel, CLIPProcessor, SiglipConfig, SiglipModel
 
-from hf_clipdyn.cards import Parent
+from hf_clipdyn import plugins
+from hf_clipdyn.cards import CardFacts, Parent, revision_card
 from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionNotFoundError
 from hf_clipdyn.models.sizes import (
@@ -24,11 +26,29 @@ from hf_clipdyn.models.sizes import (
 )
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.journal import RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
+from hf_clipdyn.revisions.verify import verify
 from hf_clipdyn.training.model import read_processor
 
 Flags = Callable[..., list[str]]
+TRACKER = """
+import json
+from pathlib import Path
+
+from accelerate.tracking import GeneralTracker
+
+
+class Notebook(GeneralTracker):
+    name, requires_logging_directory, tracker = "notebook", False, None
+
+    def store_init_configuration(self, values):
+        Path(__file__ + ".json").write_text(json.dumps(values))
+
+    def log(self, values, step, **kwargs):
+        pass
+"""
 TINY = MODEL_SIZES["tiny"]
 
 
@@ -114,6 +134,78 @@ def test_a_run_continues_from_a_revision_of_another_runs_store(flags: Flags, tmp
     assert manifest.planned == ("epoch-000", "epoch-001")
     with pytest.raises(RevisionNotFoundError, match="no complete revision 'epoch-007'"):
         finished(flags("third", **begin | {"model_revision": "epoch-007"}))
+
+
+def test_a_folder_in_a_clients_cache_is_named_by_its_repository_and_its_commit(
+    flags: Flags, tmp_path: Path
+) -> None:
+    first = finished(flags("first", num_train_epochs=1))
+    (parent,) = [one for one in list_revisions("me/run", store=first.store) if one.name == "epoch-001"]
+    # A store has the layout of the client's cache, so this is what `snapshot_download` returns.
+    folder = snapshot_download("me/run", revision="epoch-001", cache_dir=first.store, local_files_only=True)
+    assert Path(folder).name == parent.commit
+    begin = {"model_name_or_path": folder, "num_train_epochs": 1}
+    second = finished(flags("second", hub_model_id="me/second", **begin))
+    card, manifest = _of_main(second.store, "me/second")
+    assert manifest.parents == (Parent("me/run", None, parent.commit),)
+    assert card.data.base_model == ["me/run"]
+    assert "| continues | me/run |" in card.text
+    assert str(tmp_path) not in card.text
+    assert verify("me/second", store=second.store, deep=True).findings == ()
+
+
+def test_a_manifest_of_an_earlier_version_that_names_a_path_is_read_and_the_path_not_written_again() -> None:
+    """Version 0.3 wrote the path of a folder of `snapshot_download` as the parent's repository."""
+    path, commit = f"/made/up/models--them--clip/snapshots/{'7' * 40}", "7" * 40
+    written = Manifest("0123", (), parents=(Parent(path, "main", commit),))
+    assert Manifest.loads(written.dumps()) == written
+    facts = CardFacts("me/run", parents=(Parent(path, "main", commit), Parent("me/raw", same_name=True)))
+    card = revision_card(facts, name="epoch-000", epoch=0, step=0, samples_seen=0, loss=None)
+    assert ModelCard(card, ignore_metadata_errors=True).data.base_model == ["me/raw"]
+    assert "/made/up" not in card
+    run = RunFacts("me/run", "0123", "", "hub", False, False, False, facts)
+    assert run.manifest().parents == (Parent("me/raw", same_name=True),)
+
+
+def test_no_path_of_this_machine_is_in_what_a_run_pushes_or_tells_its_trackers(
+    flags: Flags, tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "_loaded", {})
+    tracker = tmp_path / "notebook.py"
+    tracker.write_text(TRACKER, encoding="utf-8")
+    begin = _clip(tmp_path / "begin")
+    summary = finished(
+        flags(
+            model_name_or_path=begin,
+            num_train_epochs=1,
+            push_to_hub=True,
+            ema_decay=0.9,
+            plugin=tracker,
+            report_to="notebook",
+        )
+    )
+    assert summary.missing == []
+    for repo in (hub.repo("me/run"), hub.repo("me/run-ema")):
+        for commit in repo.commits.values():
+            for path, file in commit.tree.items():
+                assert str(tmp_path).encode() not in hub.state.content(file), path
+        card = hub.state.content(repo.resolve("main").tree["README.md"]).decode()
+        assert "| dataset | photographs |" in card
+        assert "| continues | begin |" in card
+    told = json.loads((tmp_path / "notebook.py.json").read_text(encoding="utf-8"))
+    assert (told["dataset_name"], told["model_name_or_path"]) == ("photographs", "begin")
+    assert str(tmp_path) not in json.dumps(told)
+
+
+@pytest.mark.parametrize("public", ["me/run", "me/run-ema"])
+def test_no_byte_is_sent_if_a_repository_that_shall_be_private_is_public(
+    flags: Flags, hub: HubServer, public: str
+) -> None:
+    HfApi().create_repo(public)
+    private = {"push_to_hub": True, "hub_private_repo": True, "ema_decay": 0.9}
+    with pytest.raises(ConfigError, match=rf"The model {public} exists and is public: make it private"):
+        finished(flags(num_train_epochs=1, **private))
+    assert [seen.kind for seen in hub.seen if seen.kind in ("preupload", "lfs-put", "commit")] == []
 
 
 @pytest.mark.parametrize(
