@@ -55,7 +55,6 @@ def compare_revisions(
     correction: Correction = "holm",
     family: Family = "main",
     confidence_level: float = 0.95,
-    seed: int = 0,
     show_progress: bool = True,
 ) -> pd.DataFrame:
     """Compare revisions or models with a reference: every metric of ``b`` minus that of ``a``, on the same stimuli.
@@ -88,7 +87,6 @@ def compare_revisions(
             (Benjamini-Yekutieli); ``none``.
         family: ``main`` for the rule above, ``all`` for all values that have a p value.
         confidence_level: of the intervals; its complement is the error rate of the family.
-        seed: has no effect: comparisons no longer draw random numbers.
         show_progress: draw a progress bar if a benchmark takes longer than two seconds.
 
     Returns:
@@ -120,7 +118,6 @@ def compare_revisions(
         >>> table[table["outside_family"] == ""][["metric", "correction", "family_size"]].values.tolist()
         [['top1', 'holm', 1]]
     """
-    del seed
     paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
     try:
         read = read_results(paths)

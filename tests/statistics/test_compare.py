@@ -382,7 +382,7 @@ def test_two_matrices_are_compared_over_the_same_drawn_images_and_people(results
     people = truth + rng.normal(0, 0.3, (4, 45))
     sides = [matrix_trials(rng, people, truth, noise) for noise in (1.0, 0.2)]
     models = np.stack([one.loc[one["probe"] == "projection", "value"] for one in sides])
-    table = compare_revisions(results("representation/objects92", *sides), "epoch-001", "epoch-002", seed=3)
+    table = compare_revisions(results("representation/objects92", *sides), "epoch-001", "epoch-002")
     sides = similarities_with_people(models, people, n_resamples=0)
     of_people = np.subtract(sides[1]["by_person"], sides[0]["by_person"])
     first, second = similarity_influences(models, people)
