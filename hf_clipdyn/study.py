@@ -244,15 +244,18 @@ class Study(Work):
 
     def _written(self, page: Page) -> StudyFiles:
         """Write what concerns all members below the folder, of whichever file."""
-        from hf_clipdyn.report import read_study, write_report
+        from hf_clipdyn.report import write_report
         from hf_clipdyn.report.provenance import origin_words
-        from hf_clipdyn.results.read import write_results
+        from hf_clipdyn.report.study import study_of
+        from hf_clipdyn.results.read import read_results, write_results
         from hf_clipdyn.statistics.verdicts import provenance, render, verdict_table, write_verdicts
 
-        tables = sorted(self.folder.glob(f"*/{TABLE}"), key=_size_and_name)
+        tables = sorted(self.folder.glob(f"*/{TABLE}"))
         relations = self._related(tables)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
-        study = read_study([*tables, *relations], claims=page.claims)
+        # Small models come first on the page, and in its colours.
+        read = read_results([*tables, *relations]).smallest_first()
+        study = study_of(read, [path.name for path in read.tables], claims=page.claims)
         results, verdicts = self.folder / TABLE, self.folder / _VERDICTS
         facts = provenance(study.results, study.evidence)
         write_results(study.results, results, facts)
@@ -292,13 +295,6 @@ class Study(Work):
         )
         evaluate_relations(config, tables)
         return [output] if output.exists() else []
-
-
-def _size_and_name(table: Path) -> tuple[float, Path]:
-    """Small models come first on the page, and in its colours."""
-    from hf_clipdyn.results.read import read_results
-
-    return read_results(table).cells["parameters"].fillna(0).max(), table
 
 
 def _check_apart(members: Sequence[Member], where: str) -> None:

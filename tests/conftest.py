@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests/hub_server, the test Hub
 
 import forked  # noqa: E402
 from hub_server.fixtures import hub  # noqa: E402, F401
+from in_browser import chromium  # noqa: E402
 from study_rows import read, report, study, write  # noqa: E402, F401
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -117,10 +118,9 @@ _FLAGS = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """One headless Chromium for all tests of a process."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on the PATH")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright")
+    found = chromium()
+    from playwright import sync_api
+
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(_FLAGS))
         yield browser

@@ -8,12 +8,13 @@ import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 
 import forked
 import pandas as pd
@@ -22,12 +23,14 @@ import pyarrow.parquet as pq
 import pytest
 from photographs import write_photographs
 from planted import Planted, Run, ramp, write_study
+from result_rows import row, write_rows
 
 from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
 from hf_clipdyn.members import Member
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
+from hf_clipdyn.results.read import _Rows, read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.study import Page, Study, run_study
@@ -280,6 +283,36 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
     (study.folder / "relations.parquet").unlink()
     study.finish(here)
     assert not (study.folder / "relations.parquet").exists(), "seed 11 alone has no other seed"
+
+
+def test_a_study_reads_each_table_once_and_small_models_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "asked.yaml").write_text(
+        "runs: [{seed: [10, 11, 12]}]\nevaluation: {benchmarks: zero_shot/procedural}\n"
+    )
+    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study", page=Page())
+    for member, parameters in zip(study.members, (300, 100, 300), strict=True):
+        of_run = {"repo_id": f"me/{member.name}", "parameters": parameters}
+        member.results.parent.mkdir(parents=True)
+        rows = [row("zero_shot/procedural", "top1", 0.5, epoch=epoch, **of_run) for epoch in (0, 1)]
+        write_rows(rows, member.results)
+    monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
+    reads = Counter[Path]()
+
+    def notice(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is _Rows.add.__code__:
+            reads[frame.f_locals["path"]] += 1
+
+    sys.setprofile(notice)
+    try:
+        study.finish(SimpleNamespace(place=str, listed=lambda folder: None))
+    finally:
+        sys.setprofile(None)
+    assert reads == {member.results: 1 for member in study.members}
+    rows = read_results(study.folder / "results.parquet")
+    assert rows.cells["run"].unique().tolist() == ["me/tiny-seed11", "me/tiny-seed10", "me/tiny-seed12"]
+    assert [one.run for one in rows.origins] == rows.cells["run"].unique().tolist()
 
 
 def test_the_tuning_of_the_photographs_is_trained_and_measured_as_the_main_arm_is() -> None:

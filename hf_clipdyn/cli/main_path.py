@@ -207,9 +207,9 @@ class Report(Command, group="Main path"):
     )
     correction: str | None = option(
         None,
-        "For differences, for their number: holm; bh (Benjamini-Hochberg), to explore; by (Benjamini-Yekutieli); "
-        "none. Default: holm.",
-        choices=("holm", "bh", "by", "none"),
+        "For differences, for their number: bonferroni; holm, which finds more, without intervals; bh "
+        "(Benjamini-Hochberg), to explore; by (Benjamini-Yekutieli); none. Default: bonferroni.",
+        choices=("bonferroni", "holm", "bh", "by", "none"),
     )
     family: str | None = option(
         None,
@@ -319,7 +319,7 @@ class Report(Command, group="Main path"):
             self.revisions[0] if self.revisions else None,
             self.revisions[1:] or None,
             benchmarks=self.benchmarks or None,
-            correction=cast("Correction", self.correction or "holm"),
+            correction=cast("Correction", self.correction or "bonferroni"),
             family=cast("Family", self.family or "main"),
         )
         print(compared.render())

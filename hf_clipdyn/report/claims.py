@@ -59,7 +59,10 @@ def claims_axis(panels: Sequence[Panel]) -> Axis:
     points = [of_run for of_run in points if len(of_run) > 1]
     for name in _POSITIONS:
         if points and all(of_run[name].notna().all() for of_run in points):
-            first = min(float(places[places > 0].min()) for places in (of_run[name] for of_run in points))
+            places = pd.concat([of_run[name] for of_run in points])
+            first = float(
+                places[places > 0].min()
+            )  # not of each run: one without a trained revision has none
             return Axis(name, log=True, first=first)  # type: ignore[arg-type]
     return Axis("order")
 

@@ -26,6 +26,7 @@ from hf_clipdyn.statistics.verdicts import provenance
 __all__ = ["Differences", "check_differences", "differences"]
 
 _CORRECTIONS = {
+    "bonferroni": "Bonferroni",
     "holm": "Holm",
     "bh": "Benjamini-Hochberg",
     "by": "Benjamini-Yekutieli",
@@ -75,15 +76,18 @@ class Differences:
             replace(alike[one.run_b, one.kind, one.dataset, one.texts], **_number_key(one))
             for one in of_family
         ]
+        # The interval and the p value beside it have the same correction, so that they cannot contradict each other.
+        name = _CORRECTIONS[self.correction]
         columns: dict[str, list[str]] = {
             "compared": [second for _, second in sides],
             "benchmark": [number.benchmark_title for number in numbers],
             "metric": [metric_words(number) for number in numbers],
             "reference": [f"{one.value_a:.3f}" for one in of_family],
             "value": [f"{one.value_b:.3f}" for one in of_family],
-            "difference": [f"{one.difference:+.3f}{interval_words(one, '+.3f')}" for one in of_family],
-            "p": [_p_words(one.p_value) for one in of_family],
-            "corrected p": [_p_words(one.p_adjusted) for one in of_family],
+            f"difference ({name})": [
+                f"{one.difference:+.3f}{interval_words(one, '+.3f')}" for one in of_family
+            ],
+            f"p ({name})": [_p_words(one.p_adjusted) for one in of_family],
         }
         if len(pairs) == 1:
             del columns["compared"]
@@ -93,12 +97,14 @@ class Differences:
 
     def sentences(self) -> list[str]:
         """Which family was fixed, its size, what stays significant, what the intervals mean, and what is outside."""
-        of_family, alpha = self.of_family, 1 - self.confidence_level
-        before, after = ((of_family[name] <= alpha).sum() for name in ("p_value", "p_adjusted"))
+        counted_once = self.of_family[self.of_family["equal_to"] == ""]
+        n_equal, alpha = len(self.of_family) - len(counted_once), 1 - self.confidence_level
+        before, after = ((counted_once[name] <= alpha).sum() for name in ("p_value", "p_adjusted"))
         outside = self.rows["outside_family"].value_counts().drop("", errors="ignore")
         causes = "; ".join(f"{count:,} {cause}" for cause, count in outside.items())
         sentences = [
-            f"Family, fixed before looking: {_FAMILIES[self.family]}: {counted(len(of_family), 'number')}.",
+            f"Family, fixed before looking: {_FAMILIES[self.family]}: {counted(len(counted_once), 'number')}"
+            f"{f', and {n_equal} equal to one of them, not counted again' if n_equal else ''}.",
             f"Significant at {alpha:.3g}: {before} before the correction, {after} after it "
             f"({_CORRECTIONS[self.correction]}).",
             _interval_meaning(self.correction, self.confidence_level),
@@ -147,7 +153,7 @@ def differences(
     others: Sequence[str] | None = None,
     *,
     benchmarks: Sequence[str] | None = None,
-    correction: Correction = "holm",
+    correction: Correction = "bonferroni",
     family: compare.Family = "main",
     confidence_level: float = 0.95,
 ) -> Differences:
@@ -197,6 +203,8 @@ def _p_words(value: float) -> str:
 
 def _interval_meaning(correction: Correction, level: float) -> str:
     if correction == "holm":
+        return "Holm's correction has no intervals that agree with it: that of Bonferroni has."
+    if correction == "bonferroni":
         return f"Together, the intervals contain all true differences of the family with {100 * level:g} % confidence."
     if correction == "none":
         return f"Each {100 * level:g} % interval is that of one number alone."

@@ -27,7 +27,7 @@ from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 from hf_clipdyn.statistics.windows import Window
 
-__all__ = ["Study", "read_study"]
+__all__ = ["Study", "read_study", "study_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,5 +215,16 @@ def read_study(
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(path) for path in results]
         read, names = read_results(paths), tuple(path.name for path in paths)
+    return study_of(read, names, claims=claims)
+
+
+def study_of(results: Results, sources: Sequence[str], *, claims: str | Path | None = None) -> Study:
+    """The study of results that were read already.
+
+    Args:
+        results: from `read_results`.
+        sources: names of the files.
+        claims: as of `read_study`.
+    """
     file = None if claims is None else Path(claims)
-    return Study(read, tuple(read_trajectories(read)), names, file)
+    return Study(results, tuple(read_trajectories(results)), tuple(sources), file)

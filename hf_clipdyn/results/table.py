@@ -118,6 +118,19 @@ class Results:
         own = (self.cells["run"] == run).to_numpy()
         return self if own.all() else self.select(own[self.values["at_cell"]])
 
+    def smallest_first(self) -> "Results":
+        """The runs of small models first, by their number of parameters; those of one size keep their order."""
+        sizes = self.cells["parameters"].fillna(0).groupby(self.cells["run"]).transform("max").to_numpy()
+        order = np.argsort(sizes, kind="stable")
+        places = np.empty(len(order), np.int32)
+        places[order] = np.arange(len(order))
+        values = self.values.assign(at_cell=places[self.values["at_cell"]])
+        values = values.iloc[np.argsort(sizes[self.values["at_cell"]], kind="stable")].reset_index(drop=True)
+        cells = self.cells.iloc[order].reset_index(drop=True)
+        ranks = {run: rank for rank, run in enumerate(cells["run"].unique())}
+        origins = tuple(sorted(self.origins, key=lambda one: ranks.get(one.run, len(ranks))))
+        return replace(self, cells=cells, values=values, origins=origins)
+
     def of_role(self, role: str) -> NDArray[np.bool_]:
         """Which of the ``values`` have this role."""
         is_role: NDArray[np.bool_] = (self.keys["role"] == role).to_numpy()[self.values["at_key"]]

@@ -1,5 +1,6 @@
 """Is one revision better than another? Paired comparisons of the saved trials, without a forward pass."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ _COLUMNS = [
     *("run_a", "revision_a", "run_b", "revision_b"),
     *("value_a", "value_b", "difference", "ci_low", "ci_high", "p_value", "n_clusters"),
     *("p_adjusted", "ci_low_simultaneous", "ci_high_simultaneous", "correction", "family_size"),
-    "outside_family",
+    *("equal_to", "outside_family"),
 ]
 
 
@@ -52,10 +53,9 @@ def compare_revisions(
     b: str | Sequence[str],
     benchmarks: Sequence[str] | None = None,
     *,
-    correction: Correction = "holm",
+    correction: Correction = "bonferroni",
     family: Family = "main",
     confidence_level: float = 0.95,
-    seed: int = 0,
     show_progress: bool = True,
 ) -> pd.DataFrame:
     """Compare revisions or models with a reference: every metric of ``b`` minus that of ``a``, on the same stimuli.
@@ -84,11 +84,10 @@ def compare_revisions(
         a: the reference: a revision, a model (``owner/name``, its last revision) or ``owner/name@revision``.
         b: what is compared with it, one or several. A revision without a model is one of the run of ``a``.
         benchmarks: as ``kind/dataset``; None for all that have trials of both.
-        correction: ``holm`` for statements; ``bh`` (Benjamini-Hochberg) for exploration; ``by``
-            (Benjamini-Yekutieli); ``none``.
+        correction: ``bonferroni`` for statements; ``holm``, which finds more and has no intervals; ``bh``
+            (Benjamini-Hochberg) for exploration; ``by`` (Benjamini-Yekutieli); ``none``.
         family: ``main`` for the rule above, ``all`` for all values that have a p value.
         confidence_level: of the intervals; its complement is the error rate of the family.
-        seed: has no effect: comparisons no longer draw random numbers.
         show_progress: draw a progress bar if a benchmark takes longer than two seconds.
 
     Returns:
@@ -101,9 +100,11 @@ def compare_revisions(
         correctly when clean. It is NaN if either clean accuracy is indistinguishable from chance.
 
         For the rows of the family, ``p_adjusted``, ``correction``, ``family_size``, and ``ci_low_simultaneous`` and
-        ``ci_high_simultaneous``: intervals that are together right at the confidence level. For ``bh`` and ``by``, only
-        the rows that they select have these intervals. For other rows these columns are empty, and ``outside_family``
-        names the cause.
+        ``ci_high_simultaneous``: intervals that are together right at the confidence level. They exclude 0 exactly if
+        ``p_adjusted`` is below the error rate. For ``bh`` and ``by``, only the rows that they select have these
+        intervals; for ``holm``, none. For other rows these columns are empty, and ``outside_family`` names the cause.
+        Differences to which every item contributes the same, or the opposite, are one number, such as those of shape
+        and of texture bias: ``family_size`` counts it once, and ``equal_to`` of the later ones names the first one.
 
     Raises:
         UnknownNameError: the tables have no such revision, model or benchmark, there is no such correction or family,
@@ -118,9 +119,8 @@ def compare_revisions(
         >>> bool((table["difference"] == table["value_b"] - table["value_a"]).all())
         True
         >>> table[table["outside_family"] == ""][["metric", "correction", "family_size"]].values.tolist()
-        [['top1', 'holm', 1]]
+        [['top1', 'bonferroni', 1]]
     """
-    del seed
     paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
     try:
         read = read_results(paths)
@@ -142,7 +142,7 @@ def differences(
     b: str | Sequence[str],
     benchmarks: Sequence[str] | None = None,
     *,
-    correction: Correction = "holm",
+    correction: Correction = "bonferroni",
     family: Family = "main",
     confidence_level: float = 0.95,
 ) -> pd.DataFrame:
@@ -160,7 +160,9 @@ def differences(
     listed = _of_benchmarks(shown.cells, benchmarks)
     of_cell = shown.values.groupby("at_cell").indices
     frames, known_kinds = [], kinds()
+    names = itertools.count()
     for first, second in _pairs(listed, a, _listed(b)):
+        distinct = _Distinct(names)
         for cells in _cells(listed, first, second):
             kind = known_kinds.get(cells[0].kind)  # None for a relation, which compares revisions itself
             known = [kept.of_cell(cell.kind, cell.cell) for cell in cells]
@@ -172,7 +174,10 @@ def differences(
             together = [] if kind is None else _together(kind, kept.trials, cells)
             named = {name: getattr(cells[1], name) for name in _SAME}
             named |= {"run_a": first[0], "revision_a": first[1], "run_b": second[0], "revision_b": second[1]}
-            frames.append(_compare(sides, together, confidence_level).assign(**named))
+            rows = _compare(sides, together, confidence_level)
+            changes = zip(rows["difference"], rows.pop("change"), strict=True)
+            rows["same"] = [distinct.name(cells[0].dataset, *one) for one in changes]
+            frames.append(rows.assign(**named))
     if not frames:
         raise EvaluationError(f"{_no_trials(a, _listed(b))}: evaluate both.")
     table = pd.concat(frames, ignore_index=True)
@@ -261,6 +266,34 @@ def _together(kind: type[Kind[Any]], trials: KeptTrials, cells: Sequence[Any]) -
     return sides
 
 
+class _Distinct:
+    """Names the differences between two states: one name for those to which each item contributes the same.
+
+    Such as those of shape and of texture bias, of an accuracy that two benchmarks have, and of one under two names of
+    what is shown. Their p values are one as well. Opposite contributions are the same; those that are all 0 are not.
+
+    Args:
+        names: of all pairs of states, each once.
+    """
+
+    def __init__(self, names: Iterator[int]) -> None:
+        self._names = names
+        self._known: dict[tuple[Any, ...], list[tuple[int, NDArray[np.float64]]]] = {}
+
+    def name(self, dataset: str, difference: float, change: Influence | None) -> int:
+        """The name of a difference on a data set, to which its items contribute ``change``."""
+        if change is None or change.units is None or not change.values.any():
+            return next(self._names)
+        values = change.values / np.abs(change.values).max()
+        # Rounded, since two ways to compute one number differ in their last digits.
+        known = self._known.setdefault((dataset, change.units.names, round(abs(difference), 9)), [])
+        for name, others in known:
+            if min(np.abs(values - others).max(), np.abs(values + others).max()) < 1e-9:
+                return name
+        known.append((next(self._names), values))
+        return known[-1][0]
+
+
 def _compare(
     sides: Sequence[_Numbers], together: Sequence[_Numbers], confidence_level: float
 ) -> pd.DataFrame:
@@ -296,6 +329,7 @@ def _compare(
         p_value=p_value,
         n_clusters=n_clusters,
         error=error,
+        change=changes,
         cause=[_cause(a[0], b[0], change) for (a, b), change in zip(pairs.values(), changes, strict=True)],
     )
 
@@ -363,8 +397,14 @@ def _corrected(table: pd.DataFrame, correction: Correction, confidence_level: fl
     """The table with the columns of the correction, which are empty outside the family."""
     inside = table["outside_family"] == ""
     of_family = table[inside]
-    p_adjusted = adjusted(of_family["p_value"], correction)
-    rates = error_rates(p_adjusted, correction, 1 - confidence_level)
+    # Differences that are one number are corrected once; the later ones have what the first one gets.
+    of_first, _ = pd.factorize(of_family["same"])
+    is_first = ~of_family["same"].duplicated()
+    counted = of_family[is_first]
+    p_of_first = adjusted(counted["p_value"], correction)
+    p_adjusted = p_of_first[of_first]
+    rates = error_rates(p_of_first, correction, 1 - confidence_level)[of_first]
+    names = np.array([_number_words(row) for row in counted.itertuples()], object)
     half = _half_width(of_family["error"].to_numpy(), of_family["n_clusters"].to_numpy(), 1 - rates / 2)
     columns = {
         "p_adjusted": p_adjusted,
@@ -375,5 +415,18 @@ def _corrected(table: pd.DataFrame, correction: Correction, confidence_level: fl
     return table.assign(
         **corrected,
         correction=np.where(inside, correction, ""),
-        family_size=pd.Series(len(of_family), table.index, "Int64").where(inside),
+        family_size=pd.Series(len(counted), table.index, "Int64").where(inside),
+        equal_to=pd.Series(names[of_first], of_family.index).mask(is_first).reindex(table.index).fillna(""),
     )
+
+
+def _number_words(row: Any) -> str:
+    """The number of a row: its benchmark, metric and what else distinguishes it there."""
+    words = [f"{row.kind}/{row.dataset}", row.metric, row.variant, row.probe, row.subset]
+    words += [row.condition] if row.condition != "none" else []
+    words += [
+        f"{name} {value:g}"
+        for name in ("level", "layer", "parameter")
+        if pd.notna(value := getattr(row, name))
+    ]
+    return " ".join(filter(None, words))

@@ -149,7 +149,7 @@ class Estimate:
         n_clusters: clusters of items.
         cause: of a value or an interval that is NaN.
         notes: cautions: what the interval leaves out.
-        runs: the contrast of each run.
+        runs: the contrast of each run, also of those that only the pooled variance between seeds counts.
     """
 
     value: float
@@ -456,13 +456,14 @@ def combine(
         if name not in blocks:
             raise UnknownNameError("scale among the runs", name, blocks)
     weights = {name: 1 / len(blocks) if scales is None else scales.get(name, 0.0) for name in blocks}
+    counted = [listed[index] for name, block in blocks.items() if weights[name] for index in block]
     result = Estimate(
         value=math.nan,
         confidence_level=confidence_level,
-        n_seeds=len(listed),
-        scales=tuple(dict.fromkeys(one.scale for one in listed)),
-        n=max((one.n for one in listed), default=0),
-        n_clusters=min((one.n_clusters for one in listed), default=0),
+        n_seeds=len(counted),
+        scales=tuple(dict.fromkeys(one.scale for one in counted)),
+        n=max((one.n for one in counted), default=0),
+        n_clusters=min((one.n_clusters for one in counted), default=0),
         runs=tuple(listed),
     )
     if cause := _cause(listed):

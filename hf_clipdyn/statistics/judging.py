@@ -449,13 +449,7 @@ def _every_scale(
         return tuple(parts)
 
     def weighted(weights: Mapping[str, float]) -> Estimate:
-        """A weighted sum of scales; its seeds and scales are those that have a weight."""
-        estimate = evidence.combined(runs, evidence.confidence(test), scales=weights)
-        return replace(
-            estimate,
-            n_seeds=sum(run.scale in weights for run in runs),
-            scales=tuple(name for name in estimate.scales if name in weights),
-        )
+        return evidence.combined(runs, evidence.confidence(test), scales=weights)
 
     for name in scales:
         title = f"{contrast.title}, {name}"

@@ -1,16 +1,16 @@
 """The benchmark of the report runs, and a page of many runs keeps its size."""
 
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
+from in_browser import chromium
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium on the PATH")
 def test_the_page_of_a_large_study_is_small_enough(checkout):
+    chromium()
     script = checkout / "scripts" / "bench_report.py"
     done = subprocess.run(
         [sys.executable, script, "opening", "--rounds", "1"], capture_output=True, text=True, check=True

@@ -295,6 +295,22 @@ def _top(page, place):
     return page.evaluate("place => document.querySelector(place).getBoundingClientRect().top", place)
 
 
+@pytest.mark.parametrize("place", ["evidence", pytest.param("", marks=pytest.mark.slow)])
+def test_an_address_with_a_place_alone_lands_there(browse, seeds_page, place):
+    """As a link from elsewhere has it; an empty place: every one that the page itself links to."""
+    places = [place]
+    if not place:
+        hrefs = "all => all.map(one => one.getAttribute('href').slice(1))"
+        places = list(dict.fromkeys(browse(seeds_page).eval_on_selector_all('a[href^="#"]', hrefs)))
+        assert {"glance", "benchmarks", "evidence", "noise-procedural"} <= set(places)
+    for one in places:
+        page = browse(seeds_page, fragment=one)
+        page.wait_for_timeout(1200)
+        at_the_end = "scrollY + innerHeight >= document.documentElement.scrollHeight - 2"
+        assert 0 <= _top(page, f"#{one}") <= 120 or page.evaluate(at_the_end), one
+        assert page.evaluate("one => document.getElementById(one).offsetParent !== null", one), one
+
+
 @pytest.mark.slow
 def test_links_land_where_they_say_and_an_address_brings_back_the_place(browse, seeds_page):
     page = browse(seeds_page, fragment="t=1")

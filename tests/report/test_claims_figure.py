@@ -110,6 +110,25 @@ def test_windows_are_shares_of_the_samples_of_each_length_of_run(planned):
     }
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_run_without_a_trained_revision_leaves_the_first_trained_one_of_the_others(planned, first):
+    at_start = {
+        "epoch": 0,
+        "step": 0,
+        "samples_seen": 0,
+        "repo_id": "me/tiny-12",
+        "scale": "tiny",
+        "seed": 12,
+    }
+    untrained = [
+        row("shape_bias/procedural", "shape_bias", 0.3, revision=name, **at_start)
+        for name in ("main", "other")
+    ]
+    runs = [untrained, _run("tiny", 10)] if first else [_run("tiny", 10), untrained]
+    axis = claims_axis(plan_claims(planned(*runs)))
+    assert (axis.kind, axis.first) == ("samples_seen", 6400)
+
+
 def test_samples_are_the_axis_and_epochs_where_a_run_does_not_know_them(planned):
     assert claims_axis(plan_claims(planned(_run("tiny", 10)))).kind == "samples_seen"
     rows = [

@@ -37,12 +37,15 @@ def test_all_models_are_compared_with_the_first_and_corrected_together(models):
     assert [(row[0], row[2]) for row in table.rows] == [
         *(("me/b", "zero-shot accuracy"), ("me/c", "zero-shot accuracy"))
     ]
+    assert table.headings[-2:] == ("difference (Bonferroni)", "p (Bonferroni)"), (
+        "one correction, named, for both"
+    )
     assert [row[-1] for row in table.rows] == ["< 0.001", f"{found.of_family['p_adjusted'].iloc[1]:.3f}"]
     assert set(found.of_family["family_size"]) == {2}
     assert found.sentences()[:2] == [
         "Family, fixed before looking: main metrics of all benchmarks compared, default variants, whole data, each "
         "model's own texts: 2 numbers.",
-        "Significant at 0.05: 1 before the correction, 1 after it (Holm).",
+        "Significant at 0.05: 1 before the correction, 1 after it (Bonferroni).",
     ]
     assert "4 not a value of the model" in found.sentences()[-1]
 
@@ -53,6 +56,13 @@ def test_of_an_exploration_only_what_stays_significant_has_an_interval(models):
     assert intervals == (found.of_family["p_adjusted"] <= 0.05).tolist()
     assert {True, False} == set(intervals)
     assert "at most 5 % of these intervals miss" in " ".join(found.sentences())
+
+
+def test_with_holm_there_are_no_intervals_that_could_contradict_it(models):
+    found = differences(read_study(models), correction="holm")
+    assert found.table().headings[-2:] == ("difference (Holm)", "p (Holm)")
+    assert not any("[" in row[-2] for row in found.table().rows)
+    assert "no intervals that agree with it" in found.sentences()[2]
 
 
 def test_without_trials_or_a_second_model_there_is_nothing_to_compare(models):

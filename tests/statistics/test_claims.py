@@ -331,7 +331,7 @@ def test_the_shipped_file_says_how_it_is_used_and_when_it_may_change():
     head = (
         files("hf_clipdyn.statistics").joinpath("claims.yaml").read_text(encoding="utf-8").split("level:")[0]
     )
-    assert "clipdyn verdicts RESULTS" in head
+    assert "clipdyn report RESULTS... --print verdicts" in " ".join(head.replace("\n#", "").split())
     assert "after it, never" in head
     assert yaml.safe_load(head) is None
 

@@ -382,7 +382,7 @@ def test_two_matrices_are_compared_over_the_same_drawn_images_and_people(results
     people = truth + rng.normal(0, 0.3, (4, 45))
     sides = [matrix_trials(rng, people, truth, noise) for noise in (1.0, 0.2)]
     models = np.stack([one.loc[one["probe"] == "projection", "value"] for one in sides])
-    table = compare_revisions(results("representation/objects92", *sides), "epoch-001", "epoch-002", seed=3)
+    table = compare_revisions(results("representation/objects92", *sides), "epoch-001", "epoch-002")
     sides = similarities_with_people(models, people, n_resamples=0)
     of_people = np.subtract(sides[1]["by_person"], sides[0]["by_person"])
     first, second = similarity_influences(models, people)
@@ -473,7 +473,7 @@ def test_the_family_is_fixed_before_looking_and_other_rows_say_why_they_are_outs
         *((metric, "", "none", -1) for metric in ("shape_preference", "shape_bias", "cue_accuracy")),
     }
     assert set(family["family_size"]) == {len(family)} == {5}
-    assert set(family["correction"]) == {"holm"}
+    assert set(family["correction"]) == {"bonferroni"}
     assert family["p_adjusted"].to_numpy() == pytest.approx(adjusted(family["p_value"]))
     simultaneous = stats.t.ppf(1 - 0.05 / 10, family["n_clusters"] - 1)
     single = stats.t.ppf(0.975, family["n_clusters"] - 1)
@@ -485,7 +485,7 @@ def test_the_family_is_fixed_before_looking_and_other_rows_say_why_they_are_outs
         .isna()
         .all(axis=None)
     )
-    assert set(outside["correction"]) == {""}
+    assert set(outside["correction"]) == set(outside["equal_to"]) == {""}
     assert set(outside["outside_family"]) == {
         *("not a value of the model", "texts of the last revision", "not a main metric"),
         *("not the default variant", "one of several layers or levels"),
@@ -528,14 +528,47 @@ def test_exploration_corrects_all_values_and_gives_only_findings_an_interval(sev
     table, family = compared(several, "epoch-001", "epoch-003", correction="bh", **options)
     values = table[(table["role"] == "value") & table["p_value"].notna()]
     assert len(family) == len(values)
-    assert family["p_adjusted"].to_numpy() == pytest.approx(stats.false_discovery_control(values["p_value"]))
+    distinct = family[family["equal_to"] == ""]
+    expected = stats.false_discovery_control(distinct["p_value"])
+    assert distinct["p_adjusted"].to_numpy() == pytest.approx(expected)
     selected = family["p_adjusted"] <= 0.05
     assert 0 < selected.sum() < len(family)
     assert (family["ci_low_simultaneous"].notna() == selected).all()
     _, plain = compared(several, "epoch-001", "epoch-003", correction="none", **options)
     assert plain["ci_low_simultaneous"].to_numpy() == pytest.approx(plain["ci_low"])
-    with pytest.raises(UnknownNameError, match=r"correction 'bonferroni'.*holm"):
-        compared(several, "epoch-001", "epoch-002", correction="bonferroni")
+    with pytest.raises(UnknownNameError, match=r"correction 'sidak'.*holm"):
+        compared(several, "epoch-001", "epoch-002", correction="sidak")
+
+
+def test_differences_that_are_one_number_by_construction_are_counted_once(several):
+    options = {
+        "family": "all",
+        "benchmarks": ["zero_shot/cifar10", "noise/cifar10", "shape_bias/cue_conflict"],
+    }
+    _, family = compared(several, "epoch-001", ["epoch-002", "epoch-003"], **options)
+    first = family["equal_to"] == ""
+    assert set(family["family_size"]) == {first.sum()}
+    assert family.loc[first, "p_adjusted"].to_numpy() == pytest.approx(adjusted(family.loc[first, "p_value"]))
+    by_metric = family.set_index(["revision_b", "metric", "variant"])
+    for revision in ("epoch-002", "epoch-003"):
+        shape, texture = (by_metric.loc[(revision, f"{name}_bias", "")] for name in ("shape", "texture"))
+        assert shape["difference"] == pytest.approx(-texture["difference"])
+        assert (shape["equal_to"], texture["equal_to"]) == (
+            "",
+            "shape_bias/cue_conflict shape_bias projection",
+        )
+        assert texture["p_adjusted"] == shape["p_adjusted"]
+        assert texture["ci_low_simultaneous"] == pytest.approx(-shape["ci_high_simultaneous"])
+    levels = family.query("metric == 'accuracy' and condition == 'gaussian' and level > 0")
+    assert set(levels["equal_to"]) == {""}, "one metric at two levels is two numbers"
+
+
+def test_differences_of_nothing_are_not_one_number(results):
+    right = np.random.default_rng(0).random(300) < 0.5
+    path = results("zero_shot/cifar10", decisions(right), decisions(right))
+    _, family = compared(path, "epoch-001", "epoch-002", family="all")
+    assert set(family["equal_to"]) == {""}
+    assert set(family["family_size"]) == {len(family)}
 
 
 def test_several_revisions_beside_one_are_one_family_in_any_order(several):

@@ -126,6 +126,19 @@ def test_the_difference_of_two_scales_is_that_of_the_t_test_of_two_samples():
         combine(of_scales(**values), scales={"base": 1})
 
 
+@pytest.mark.parametrize(("scale", "counts"), [("tiny", (40, 10, 3)), ("small", (90, 30, 2))])
+def test_runs_of_a_scale_without_a_weight_are_not_counted(scale, counts):
+    runs = [
+        replace(one, n=n, n_clusters=n_clusters)
+        for scale, n, n_clusters, n_seeds in (("tiny", 40, 10, 3), ("small", 90, 30, 2))
+        for one in of_scales(**{scale: np.arange(n_seeds)})
+    ]
+    found = combine(runs, scales={scale: 1})
+    assert (found.n, found.n_clusters, found.n_seeds) == counts
+    assert found.scales == (scale,)
+    assert found.degrees_of_freedom == 3, "the variance between seeds is that of both scales"
+
+
 def test_the_difference_of_arms_with_paired_seeds_is_that_of_the_paired_t_test():
     rng = np.random.default_rng(3)
     main, noise = rng.normal(1, 1, 5), rng.normal(0, 1, 5)

@@ -12,6 +12,7 @@ ALPHA = 0.05
 @pytest.mark.parametrize(
     ("correction", "expected"),
     [
+        ("bonferroni", [0.04, 0.16, 0.12, 0.02]),
         ("holm", [0.03, 0.06, 0.06, 0.02]),
         ("bh", [0.02, 0.04, 0.04, 0.02]),
         ("by", [0.0417, 0.0833, 0.0833, 0.0417]),
@@ -63,7 +64,22 @@ def limit(n):
     return ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / n)
 
 
-@pytest.mark.parametrize("correction", ["holm", "bh", "by"])
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_an_interval_excludes_0_exactly_if_the_corrected_p_value_is_significant(drawn, correction):
+    mean, error, df = drawn
+    effects, n_intervals = np.linspace(0, 0.8, 10), 0
+    for difference, scale in zip(mean[:300] + effects, error[:300], strict=True):
+        p = adjusted(2 * stats.t.sf(np.abs(difference) / scale, df), correction)
+        half = stats.t.ppf(1 - error_rates(p, correction, ALPHA) / 2, df) * scale
+        has_interval = np.isfinite(half)
+        assert np.array_equal((np.abs(difference) > half)[has_interval], (p <= ALPHA)[has_interval])
+        if correction in ("bh", "by"):
+            assert np.array_equal(has_interval, p <= ALPHA)
+        n_intervals += has_interval.sum()
+    assert (n_intervals > 0) == (correction != "holm"), "the intervals of Bonferroni would contradict Holm"
+
+
+@pytest.mark.parametrize("correction", ["bonferroni", "holm", "bh", "by"])
 def test_of_tables_without_a_difference_at_most_alpha_have_a_significant_row(drawn, correction):
     mean, error, df = drawn
     p_values = 2 * stats.t.sf(np.abs(mean) / error, df)
@@ -72,9 +88,9 @@ def test_of_tables_without_a_difference_at_most_alpha_have_a_significant_row(dra
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("correction", ["holm", "bh", "by"])
+@pytest.mark.parametrize("correction", ["bonferroni", "bh", "by"])
 def test_intervals_cover_true_differences_as_often_as_they_say(drawn, correction):
-    """Holm: all of a table together. The others: the mean share of selected rows whose interval misses."""
+    """Bonferroni: all of a table together. The others: the mean share of selected rows whose interval misses."""
     mean, error, df = drawn
     truth = np.linspace(0, 0.8, 10)
     missed = []
@@ -83,6 +99,6 @@ def test_intervals_cover_true_differences_as_often_as_they_say(drawn, correction
         half = stats.t.ppf(1 - error_rates(p, correction, ALPHA) / 2, df) * scale
         misses = np.abs(difference - truth) > half  # False without an interval
         missed.append(
-            misses.any() if correction == "holm" else misses.sum() / max(np.isfinite(half).sum(), 1)
+            misses.any() if correction == "bonferroni" else misses.sum() / max(np.isfinite(half).sum(), 1)
         )
     assert 0 < np.mean(missed) <= limit(len(mean))

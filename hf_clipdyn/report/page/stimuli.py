@@ -335,7 +335,7 @@ def _with_most_items(album: _Album, shelf: _Shelf, ways: Sequence[str], most: in
     order = _in_order_of_interest(album)
     sample = _part(album, shelf, ways, order[:_FEW_ITEMS])
     n = min(_MOST_ITEMS, len(order), int(0.95 * sample["shown"] * most / _size(sample)))
-    while n:
+    while n > 0:
         part = _part(album, shelf, ways, order[:n])
         size = _size(part)
         if size <= most:

@@ -77,8 +77,9 @@ const state = (() => {
   function read() {
     const found = new Map();
     const text = location.hash.slice(1);
-    if (text.length <= LONGEST && text.includes("=")) {
-      for (const [key, value] of new URLSearchParams(text)) found.set(key, value);
+    if (text && text.length <= LONGEST) {
+      // A place alone, as in a link from elsewhere. The browser would go there before the charts above it have their room.
+      for (const [key, value] of new URLSearchParams(text.includes("=") ? text : `at=${text}`)) found.set(key, value);
     }
     const keys = [...new Set([...held.keys(), ...found.keys()])].filter((key) => held.get(key) !== found.get(key));
     held.clear();
