@@ -294,6 +294,7 @@ def _cell(
     facts: Mapping[str, Any],
 ) -> Cell:
     settings = {**benchmark.settings.as_json(), **kind.facts, **facts}
+    version = kind.version_with(settings)
     if settings.get("preprocess") == kind.preprocess:
         del settings["preprocess"]  # it is a column
     return Cell(
@@ -304,7 +305,7 @@ def _cell(
         dataset=benchmark.dataset,
         split=split,
         data_fingerprint=kind.fingerprint,
-        observe_version=kind.observe_version,
+        observe_version=version,
         score_version=kind.score_version,
         preprocess=kind.preprocess,
         settings=json.dumps(settings, sort_keys=True),
