@@ -32,7 +32,13 @@ from hf_clipdyn.errors import (
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.evaluation.live_model import LastTexts
 from hf_clipdyn.models.classifiers import class_labels, has_head
-from hf_clipdyn.models.encoder import class_names, read_config, read_input, sees_images
+from hf_clipdyn.models.encoder import (
+    check_image_processor,
+    class_names,
+    read_config,
+    read_input,
+    sees_images,
+)
 from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.results.provenance import utc
@@ -189,6 +195,7 @@ class Plan:
     def _prepare(self, folder: Path) -> "_Prepared":
         """The benchmarks for revisions that share a processor."""
         model_config, image_processor = read_input(folder)
+        check_image_processor(image_processor, model_config, folder)
         head = self._head(model_config)
         reads_text = hasattr(model_config, "text_config") and head is None
         # What the head says to the classes of each benchmark that asks for some: "" if it has them.
