@@ -219,8 +219,9 @@ def _measurements(wanted: "EvaluationConfig") -> dict[str, Any]:
     """What decides which numbers an evaluation gives, as JSON holds it."""
     return {
         "benchmarks": [
-            [benchmark.name, benchmark.kind.observe_version, benchmark.settings.as_json()]
+            [benchmark.name, benchmark.kind.version_with(settings), settings]
             for benchmark in wanted.selected
+            for settings in [benchmark.settings.as_json()]
         ],
         "data_dirs": {name: str(path) for name, path in sorted(wanted.data_dirs.items())},
         **{name: getattr(wanted, name) for name in _MEASURED},

@@ -61,6 +61,23 @@ def test_no_help_and_no_wrong_call_loads_a_heavy_library() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_wrong_name_of_a_benchmark_or_a_relation_is_refused_before_torch_is_loaded() -> None:
+    named = ["evaluate", "me/run", "--store", ".", "--output", "results.parquet"]
+    calls = [[*named, "--benchmarks", "nois/cifar10"], [*named, "--relations", "turn"]]
+    calls += [[*call, "--dry-run"] for call in calls]
+    program = (
+        "import sys\n"
+        "from hf_clipdyn.cli import main\n"
+        f"for argv in {calls!r}:\n"
+        "    try: main(argv)\n"
+        "    except SystemExit as stop: assert stop.code == 2, argv\n"
+        "    assert not {'accelerate', 'torch', 'transformers'} & set(sys.modules), argv"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Did you mean 'noise'?") == done.stderr.count("Did you mean 'turns'?") == 2
+
+
 OLD = [
     (["show", "none.parquet"], "report --print numbers"),
     (["verdicts", "none.parquet"], "report --print verdicts"),

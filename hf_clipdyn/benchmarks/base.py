@@ -97,7 +97,8 @@ class Kind(ABC, Generic[S]):
         terms: title, axes, metrics, conditions and references in words.
         trial_columns: pandas type of each column of the trials; `observe` returns exactly these columns.
         later_columns: the columns that trials of earlier versions lack; `score` works without them.
-        observe_version: raise it if the same model would now answer differently; cells are then measured again.
+        observe_version: raise it if the same model would now answer differently; cells are then measured again. Where
+            this concerns some settings only, `version_with` says so.
         score_version: raise it if the same trials now give other numbers; ``--rescore`` then recomputes them.
         needs_text: whether the model must have a text encoder, or a head with the kind's `classes`.
         needs_float32: whether bfloat16 is too coarse for the differences between its images.
@@ -179,6 +180,12 @@ class Kind(ABC, Generic[S]):
         """
         del source, settings
         return ()
+
+    @classmethod
+    def version_with(cls, settings: Mapping[str, Any]) -> int:
+        """The version of the observation with these settings, as the column ``settings`` of a cell has them."""
+        del settings
+        return cls.observe_version
 
     @classmethod
     def count_drawn(cls, source: "Source", image_processor: Any) -> int:

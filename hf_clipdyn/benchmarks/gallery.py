@@ -84,7 +84,6 @@ class Gallery:
         group_title: what a group is.
         check: columns of the data set, as they were when the stimuli were shown. The pictures are shown only if the
             data set still has these values in the row of each stimulus.
-        last_rows: N if the items are the last N rows of the data set; 0 if they are all rows. The page sets it.
         note: what a reader must know about the pictures, in one sentence.
         maps: maps over the (first) picture, by the title of the way: bytes of (rows, columns) `KEPT_MAP`, uint8, 255 at
             the maximum; only for some items.
@@ -108,7 +107,6 @@ class Gallery:
     groups: pd.Series | None = None
     group_title: str = ""
     check: pd.DataFrame | None = None
-    last_rows: int = 0
     note: str = ""
     maps: Mapping[str, pd.Series] = field(default_factory=dict)
     people_map: pd.Series | None = None
@@ -144,7 +142,8 @@ class View(Generic[T]):
     """What the page makes of the trials of one revision.
 
     Attributes:
-        columns: of the trials that `read` takes; of these, the kind's `later_columns` may be missing.
+        columns: of the trials that `read` takes, and the stimulus's `split`, `row` and `file`; of these, the kind's
+            `later_columns` may be missing.
         read: makes the content from the trials, which have only these columns.
     """
 
@@ -154,13 +153,7 @@ class View(Generic[T]):
 
 @dataclass(frozen=True)
 class GalleryView(View[Gallery | None]):
-    """A browser of stimuli.
-
-    Attributes:
-        last_rows: the setting of the kind that says how many of the data set's last rows are shown; empty for none.
-    """
-
-    last_rows: str = ""
+    """A browser of stimuli."""
 
 
 @dataclass(frozen=True, kw_only=True)

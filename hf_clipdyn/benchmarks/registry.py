@@ -316,11 +316,19 @@ def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
     )
 
 
-def relation_vocabulary(relation: type[Relation], kind: type[Kind[Any]] | None, dataset: str) -> Vocabulary:
-    """The words of a relation that reads a kind on a data set; without a kind, weights."""
+def relation_vocabulary(
+    relation: type[Relation], kind: type[Kind[Any]] | None, dataset: str, held: Vocabulary
+) -> Vocabulary:
+    """The words of a relation that reads a kind on a data set; without a kind, weights.
+
+    Those of a data set of a plug-in that is not loaded are the ones that the tables hold already.
+    """
     terms = relation_terms(relation, None if kind is None else kind.terms)
-    words = {related_kind(relation, kind): terms}
-    return Vocabulary(kinds=words, datasets={dataset: _dataset_terms(dataset)})
+    try:
+        words = _dataset_terms(dataset)
+    except UnknownNameError:
+        words = held.dataset(dataset)
+    return Vocabulary(kinds={related_kind(relation, kind): terms}, datasets={dataset: words})
 
 
 def related_kind(relation: type[Relation], kind: type[Kind[Any]] | None) -> str:

@@ -106,10 +106,12 @@ class Evaluate(Command, group="Main path"):
         with shared.reading(given["repo_id"], given["store"]):
             if self.asked.command.dry_run:
                 from hf_clipdyn.evaluation.config import EvaluationConfig
+
+                config = EvaluationConfig(**given)
+                config.check_names()
                 from hf_clipdyn.evaluation.dry_run import dry_run, relations_message
                 from hf_clipdyn.evaluation.evaluate import measure_each
 
-                config = EvaluationConfig(**given)
                 for plan in measure_each(config, dry_run) if config.selected else ():
                     print(plan.message)
                 if config.related:
@@ -121,14 +123,18 @@ class Evaluate(Command, group="Main path"):
 
 
 def _evaluate_here(given: dict[str, Any]) -> None:
-    from accelerate import PartialState
-
     from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.evaluation.sweep import sweep
     from hf_clipdyn.jobs.hub_jobs import SCHEDULE
 
     schedule = os.environ.get(SCHEDULE)
-    results = evaluate_revisions(**given) if schedule is None else sweep(schedule, given)
+    if schedule is None:
+        results = evaluate_revisions(**given)
+    else:
+        from hf_clipdyn.evaluation.sweep import sweep
+
+        results = sweep(schedule, given)
+    from accelerate import PartialState  # loads torch, which what is refused does not wait for
+
     state = PartialState()
     # A process that ends before its group does may abort in the threads of its last collective.
     state.destroy_process_group()

@@ -94,4 +94,8 @@ def _store_hint(repo: str, error: ClipDynError) -> str:
     stores = [path for path in sorted(below) if (path / cached).is_dir()]
     if stores:
         return f"A local run has this repository: add --store {stores[0]}."
-    return "The Hub cannot be reached. For a local run, name its store with --store." if unreachable else ""
+    if not unreachable:
+        return ""
+    from hf_clipdyn.revisions.listing import runs_here
+
+    return f"The Hub cannot be reached, and nothing here is called {repo}. {runs_here()}"

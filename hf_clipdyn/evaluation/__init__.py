@@ -48,6 +48,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
         >>> sorted(set(table["metric"]))
         ['top1', 'top5']
     """
+    config.check_names()  # before torch is loaded
     from accelerate import PartialState
     from datasets import concatenate_datasets
 

@@ -235,6 +235,25 @@ class EvaluationConfig(Common):
             return [replace(self, repo_id=name) for name in self.repo_id]
         return [self]
 
+    def check_names(self) -> None:
+        """Refuse a benchmark, a relation or a repository that does not exist; no model is loaded.
+
+        A run that is watched may not exist yet, and scoring and relations need no repository.
+
+        Raises:
+            UnknownNameError, ConfigError: as for `select_benchmarks` and `relation_named`.
+            RevisionNotFoundError: there is no such repository on the Hub.
+            RevisionError: the Hub refuses, or cannot be reached.
+        """
+        from hf_clipdyn.benchmarks.registry import relation_named
+
+        for name in self.related:
+            relation_named(name)
+        if self.selected and not (self.rescore or self.watch):
+            for series in (one.series for one in self.each):
+                if not series.repository.on_disk:
+                    series.repository.refs()
+
     @cached_property
     def series(self) -> Series:
         """The revisions of the repository, if it is one."""

@@ -237,7 +237,8 @@ def _measure_cell(
 def follow(config: EvaluationConfig, *, interval: float | None = None) -> datasets.Dataset:
     """Call `evaluate` for each new revision, until the last planned one or until none has appeared for a while.
 
-    A Hub that cannot be reached, or is overloaded, counts as one without a new revision. The texts of the last revision
+    A Hub that cannot be reached, or is overloaded, counts as one without a new revision. A revision that is removed
+    before it was measured is left out. The texts of the last revision
     are asked at the end, since only then it is known which one it is.
 
     Args:
@@ -274,7 +275,13 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
                 own = replace(config, final_texts=False)
                 plan = Plan(own, listed, plan)
                 results = evaluate(own, plan, shown)
-            except ClipDynError as error:
+            except (ClipDynError, OSError) as error:
+                gone = from_main_process(_gone(config, published))
+                if gone:
+                    _log.warning(f"{', '.join(gone)} was removed or replaced. Watching continues.")
+                    continue
+                if not isinstance(error, ClipDynError):
+                    raise
                 trouble = _passing(error)
             else:
                 config = replace(config, force=False)  # the forced measurements are done
@@ -309,6 +316,17 @@ def has_all_planned(config: EvaluationConfig, names: set[str]) -> bool | None:
     except RevisionError:  # asked again after the next revision
         return False
     return manifest.planned[-1] in names if manifest is not None and manifest.planned else None
+
+
+def _gone(config: EvaluationConfig, listed: set[tuple[str, str]]) -> list[str]:
+    """Names of the listed revisions that are there no more, as when a Trainer keeps only its last checkpoints."""
+    try:
+        there = {(one.name, one.commit) for one in config.series.revisions()}
+    except RevisionNotFoundError:
+        there = set()
+    except RevisionError:
+        return []
+    return sorted(name for name, _ in listed - there)
 
 
 def _passing(error: ClipDynError) -> ClipDynError:

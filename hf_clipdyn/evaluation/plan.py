@@ -32,7 +32,13 @@ from hf_clipdyn.errors import (
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.evaluation.live_model import LastTexts
 from hf_clipdyn.models.classifiers import class_labels, has_head
-from hf_clipdyn.models.encoder import class_names, read_config, read_input, sees_images
+from hf_clipdyn.models.encoder import (
+    check_image_processor,
+    class_names,
+    read_config,
+    read_input,
+    sees_images,
+)
 from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.results.provenance import utc
@@ -189,6 +195,7 @@ class Plan:
     def _prepare(self, folder: Path) -> "_Prepared":
         """The benchmarks for revisions that share a processor."""
         model_config, image_processor = read_input(folder)
+        check_image_processor(image_processor, model_config, folder)
         head = self._head(model_config)
         reads_text = hasattr(model_config, "text_config") and head is None
         # What the head says to the classes of each benchmark that asks for some: "" if it has them.
@@ -294,6 +301,7 @@ def _cell(
     facts: Mapping[str, Any],
 ) -> Cell:
     settings = {**benchmark.settings.as_json(), **kind.facts, **facts}
+    version = kind.version_with(settings)
     if settings.get("preprocess") == kind.preprocess:
         del settings["preprocess"]  # it is a column
     return Cell(
@@ -304,7 +312,7 @@ def _cell(
         dataset=benchmark.dataset,
         split=split,
         data_fingerprint=kind.fingerprint,
-        observe_version=kind.observe_version,
+        observe_version=version,
         score_version=kind.score_version,
         preprocess=kind.preprocess,
         settings=json.dumps(settings, sort_keys=True),

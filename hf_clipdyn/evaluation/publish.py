@@ -22,11 +22,13 @@ from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.cards import results_card
-from hf_clipdyn.data.registry import dataset_metadata
+from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.hub import Destination, check_login, push
 from hf_clipdyn.results.cells import CellStore, with_cell
 from hf_clipdyn.results.row import Cell, Row, column_table
+from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["check_push", "push_results"]
@@ -50,19 +52,20 @@ def push_results(config: EvaluationConfig) -> None:
     """Put the table and the trials beside it into the data-set repository ``hub_model_id``, in one commit.
 
     The repository is made if need be, else its content is replaced. Trials hold labels and human judgements of their
-    data set: where its licence does not let one pass these on, they go to a private repository only.
+    data set: where its licence does not let one pass these on, they go to a private repository only. Those of a kind or
+    a data set of a plug-in that is not loaded stay here.
     """
     assert config.output is not None
     assert config.hub_model_id is not None
     output = Path(config.output)
 
-    def upload(to: Destination) -> tuple[str, list[str]]:
+    def upload(to: Destination) -> tuple[str, list[str], list[str]]:
         with TemporaryDirectory(prefix="clipdyn-push-") as staging:
-            left_out = _stage(output, Path(staging), to.repo_id, to.private)
+            left_out, unknown = _stage(output, Path(staging), to.repo_id, to.private)
             to.upload(staging, "Add the results, measured by hf-clipdyn", replaced=f"{_TRIALS}/*")
-        return to.url, left_out
+        return to.url, left_out, unknown
 
-    url, left_out = push(
+    url, left_out, unknown = push(
         config.hub_model_id,
         upload,
         problem=f"{output} is complete, but could not be pushed to {config.hub_model_id}",
@@ -77,38 +80,50 @@ def push_results(config: EvaluationConfig) -> None:
             "licences forbid passing them on. A private repository (--hub-private-repo) also receives these "
             "trials."
         )
+    if unknown:
+        _log.warning(
+            f"The trials of {', '.join(unknown)} were not pushed: the kind or the data set is not known here, hence no "
+            "licence. Name its file with --plugin, or install its package, and repeat the command."
+        )
     _log.info(f"The results were pushed: {url}.")
 
 
-def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> list[str]:
-    """Write the data set into ``folder``; returns the benchmarks whose trials it may not contain."""
+def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> tuple[list[str], list[str]]:
+    """Write the data set into ``folder``; returns the benchmarks whose trials it may not contain.
+
+    First those whose licence forbids it, then those of which no licence is known.
+    """
     shutil.copyfile(output, folder / _TABLE)
     store = CellStore(output)
     cells = store.cells()
-    known = kinds()
-    shared = [cell for cell in cells if cell.kind not in known or known[cell.kind].shares_trials]
-    kept = [cell for cell in shared if hidden or dataset_metadata(cell.dataset).may_redistribute]
-    left_out = sorted({f"{cell.kind}/{cell.dataset}" for cell in shared if cell not in kept})
+    known, datasets, files = kinds(), set(dataset_names()), KeptTrials([output])
+    left_out, unknown = set(), set()
     configs = {"results": _TABLE}
-    for cell in kept:
-        trials = store.trials(cell.key)
-        if trials is not None:
-            path = folder / _TRIALS / _config(cell) / f"{cell.key}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(with_cell(trials, cell), path)
-            configs[_config(cell)] = f"{_TRIALS}/{_config(cell)}/*.parquet"
+    for cell in cells:
+        if files.file(cell.key) is None or (cell.kind in known and not known[cell.kind].shares_trials):
+            continue
+        if cell.kind not in known or cell.dataset not in datasets:
+            unknown.add(f"{cell.kind}/{cell.dataset}")
+            continue
+        if not (hidden or dataset_metadata(cell.dataset).may_redistribute):
+            left_out.add(f"{cell.kind}/{cell.dataset}")
+            continue
+        path = folder / _TRIALS / _config(cell) / f"{cell.key}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(with_cell(cast("pd.DataFrame", files.of(cell.key)), cell), path)
+        configs[_config(cell)] = f"{_TRIALS}/{_config(cell)}/*.parquet"
     results = store.select([cell.key for cell in cells]).to_pandas()
     card = results_card(
         repo_id=repo_id,
         rows=len(results),
         runs=_runs(results),
-        benchmarks=_benchmarks(cells, results, configs),
+        benchmarks=_benchmarks(cells, results, configs, store.vocabulary),
         configs=configs,
-        left_out=left_out,
+        left_out=sorted(left_out | unknown),
         columns=column_table(Row),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
-    return left_out
+    return sorted(left_out), sorted(unknown)
 
 
 def _config(cell: Cell) -> str:
@@ -125,13 +140,13 @@ def _runs(results: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _benchmarks(
-    cells: Sequence[Cell], results: pd.DataFrame, configs: Mapping[str, str]
+    cells: Sequence[Cell], results: pd.DataFrame, configs: Mapping[str, str], words: Vocabulary
 ) -> list[dict[str, Any]]:
     by_config = {f"{cell.kind}/{cell.dataset}": _config(cell) for cell in cells if cell.texts == "own"}
     return [
         {
             "name": f"{kind}/{dataset}",
-            "synthetic": dataset_metadata(str(dataset)).synthetic,
+            "synthetic": words.dataset(str(dataset)).synthetic,
             "revisions": len(part[["repo_id", "revision"]].drop_duplicates()),
             "rows": len(part),
             "dtype": ", ".join(sorted(set(part["dtype"]))),

@@ -419,4 +419,4 @@ class _Work:
 
     @cache  # noqa: B019  # lives as long as the work
     def _words(self, dataset: str) -> Vocabulary:
-        return relation_vocabulary(self._relation, self._kind, dataset)
+        return relation_vocabulary(self._relation, self._kind, dataset, self._room.vocabulary)

@@ -22,6 +22,7 @@ from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.plan import OF_REVISION
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import Cell, Number, columns_of
+from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions.names import natural_key
 
@@ -122,6 +123,11 @@ class SavedRuns:
     @cached_property
     def _between(self) -> Between:
         return Between(self.config.each)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The words of all tables."""
+        return Vocabulary.merged(one.vocabulary for one in self._stores)
 
     def measured(self, cell: Cell) -> float:
         """When the trials of a cell were measured; 0 for weights."""
@@ -231,7 +237,9 @@ class SavedRuns:
                 f"{cell.revision} of {cell.repo_id} has no safetensors, from which weights are read: convert it with "
                 "save_pretrained, or leave out --relations weights."
             )
-        return {name: value.float().numpy() for file in files for name, value in load_file(file).items()}
+        tensors = {name: value for file in files for name, value in load_file(file).items()}
+        # Older versions of transformers saved buffers such as position_ids, which are not weights.
+        return {name: value.float().numpy() for name, value in tensors.items() if value.is_floating_point()}
 
 
 def _size(answers: Mapping[str, KeyedAnswers]) -> int:

@@ -100,7 +100,8 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
     for cell in selected:
         benchmark = benchmarks[cell.kind, cell.dataset]
         trials = store.trials(cell.key)
-        if trials is None or cell.observe_version != benchmark.kind.observe_version:
+        version = benchmark.kind.version_with(json.loads(cell.settings))
+        if trials is None or cell.observe_version != version:
             cause = "has no trials" if trials is None else "was measured by an earlier version"
             _log.warning(
                 f"{cell.revision} on {benchmark.name} {cause}, so its numbers are unchanged: evaluate it "

@@ -54,13 +54,14 @@ from hf_clipdyn.models.snapshots import (
     snapshot_folder,
     weight_files,
 )
-from hf_clipdyn.preprocess import Normaliser, input_size, naflex_inputs
+from hf_clipdyn.preprocess import Normaliser, input_size, naflex_inputs, resize_and_crop, square_processor
 from hf_clipdyn.progress import library_bars, no_load_report
 
 __all__ = [
     "NO_ATTENTION",
     "Encoder",
     "ImageFeatures",
+    "check_image_processor",
     "class_names",
     "default_device",
     "read_config",
@@ -72,6 +73,7 @@ __all__ = [
 
 NO_ATTENTION = "choose the probes gradient_input and grad_cam"
 """What to do about a model without attention maps."""
+_TIMES, _PLAUSIBLE = 4, 1024  # pixels of a processor: times the model's own, and what any may have
 _MOST_WORDS = 400  # of an error of transformers
 _NUMBER = re.compile(r"\d+")
 _NO_CODE: dict[str, Any] = {"trust_remote_code": False}  # None would ask on the terminal
@@ -457,6 +459,33 @@ def read_input(folder: Path) -> tuple[Any, Any]:
         return config, timm_image_processor(pipeline)
     with _readable(folder):
         return config, AutoImageProcessor.from_pretrained(folder, **_NO_CODE)
+
+
+def check_image_processor(image_processor: Any, config: Any, folder: Path) -> None:
+    """Refuse a processor that is not the model's before whole data sets are decoded with it.
+
+    Raises:
+        ModelError: it is that of another type of model, or gives images of many times the model's size.
+    """
+    problem = ""
+    try:
+        with suppress(DatasetError):  # of no fixed size: said where one is needed
+            height, width = input_size(image_processor)
+            own = getattr(getattr(config, "vision_config", config), "image_size", None) or 0
+            side = max(own) if isinstance(own, list | tuple) else int(own)
+            if max(height, width) > max(_TIMES * side, _PLAUSIBLE):
+                problem = f"it gives images of {height} x {width} pixels"
+        if hasattr(image_processor, "max_num_patches") and not config.model_type.startswith("siglip2"):
+            problem = "it gives patches of images"
+        if not problem:
+            resize_and_crop(square_processor(image_processor), [np.zeros((64, 64, 3), np.uint8)])
+    except Exception as error:  # any type of processor may be there, and does what its own model needs
+        problem = shorten(" ".join(f"{type(error).__name__}: {error}".split()), _MOST_WORDS)
+    if problem:
+        raise ModelError(
+            f"The {type(image_processor).__name__} in {folder} is not the image processor of this "
+            f"{config.model_type} model ({problem}): use the one that the model was trained with."
+        )
 
 
 def read_config(folder: Path) -> Any:

@@ -161,6 +161,11 @@ class CellStore:
             self._held, self._vocabulary = _read_table(self._output)
         self._refresh()
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words of its kinds and data sets."""
+        return self._vocabulary
+
     def check_writable(self) -> None:
         """Make the folder, so that hours of work do not end at one that cannot be written.
 

@@ -112,8 +112,15 @@ class ModelFolder:
 
     @property
     def records(self) -> dict[str, FileRecord]:
-        """Size and hash of each file; a file is hashed again only after a change."""
-        return {name: _record(name, path) for name, path in sorted(self.files.items())}
+        """Size and hash of each file; a file is hashed again only after a change.
+
+        Raises:
+            RevisionNotFoundError: a file is no longer there.
+        """
+        try:
+            return {name: _record(name, path) for name, path in sorted(self.files.items())}
+        except FileNotFoundError as error:
+            raise _changed(self.path) from error
 
     @property
     def commit(self) -> str:
@@ -190,7 +197,7 @@ class FolderRepository(FilesOnDisk):
         for model in self.models().values():
             if model.commit == commit:
                 return model
-        raise RevisionNotFoundError(f"{self.where} has changed since it was listed: repeat the command.")
+        raise _changed(self.where)
 
     def checkpoint(self, commit: str) -> Path:
         """The only file of a model: the checkpoint of open_clip that it is read from."""
@@ -220,6 +227,10 @@ class FolderRepository(FilesOnDisk):
             return self.model(commit).files[path]
         except KeyError as error:
             raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.") from error
+
+
+def _changed(where: object) -> RevisionNotFoundError:
+    return RevisionNotFoundError(f"{where} has changed since it was listed: repeat the command.")
 
 
 def _is_weights(name: str) -> bool:

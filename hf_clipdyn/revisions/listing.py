@@ -14,7 +14,15 @@ from typing import Any, Protocol
 
 from huggingface_hub import constants
 
-from hf_clipdyn.errors import ClipDynError, ConfigError, RevisionError, render_table, shown
+from hf_clipdyn.errors import (
+    ClipDynError,
+    ConfigError,
+    RevisionError,
+    RevisionNotFoundError,
+    render_table,
+    shown,
+)
+from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.models.adapters import has_adapter
 from hf_clipdyn.models.open_clip import Converter
 from hf_clipdyn.models.settings import PROCESSOR_FILES
@@ -46,8 +54,10 @@ __all__ = [
     "open_series",
     "render",
     "revisions_of",
+    "runs_here",
 ]
 
+_MOST_NAMED = 5
 PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
 
 
@@ -187,6 +197,10 @@ def open_series(
     open_clip's training, or a folder of `epoch_N.pt`: a path here, else `owner/name/FOLDER` in a repository on the Hub.
     Any other name is a repository in ``store``. Without ``store`` it is the repository of a run below `./runs` that was
     not pushed, else a repository on the Hub.
+
+    Raises:
+        ConfigError: it means none of these.
+        RevisionNotFoundError: HF_HUB_OFFLINE is set, and the client's cache has no such repository.
     """
     text = os.fspath(name)
     if text.startswith(OPEN_CLIP):
@@ -200,7 +214,13 @@ def open_series(
             "(allowed: letters, digits, _ and single - and ., at most 96 characters), or a folder with "
             "a model, with a Trainer's checkpoints or with a run."
         )
-    return _Stored(text, _store_of_run(text) if store is None else Path(store).absolute(), token)
+    own = _store_of_run(text) if store is None else Path(store).absolute()
+    if own is None and constants.HF_HUB_OFFLINE and not _holds(constants.HF_HUB_CACHE, text):
+        raise RevisionNotFoundError(
+            f"There is no {text} in {constants.HF_HUB_CACHE}, which alone is read while HF_HUB_OFFLINE is set. "
+            f"{runs_here()}"
+        )
+    return _Stored(text, own, token)
 
 
 def open_measured(
@@ -279,7 +299,8 @@ class _Stored:
             return LocalStore(store.absolute(), self.repo_id)
         from hf_clipdyn.revisions.remote import HubRepository
 
-        return HubRepository(self.repo_id, token=self.token)
+        # Without a network nobody waits long for the advice.
+        return HubRepository(self.repo_id, token=self.token, retries=RetryPolicy(patience=60.0, first=2.0))
 
     def revisions(self) -> list[Revision]:
         return revisions_of(self.repository)
@@ -309,10 +330,9 @@ class _Folder:
         self._views = _Views()
 
     def revisions(self) -> list[Revision]:
-        models = self.repository.models()
-        return [
-            _trained(revision, models[revision.name].progress) for revision in revisions_of(self.repository)
-        ]
+        models = self.repository.models()  # once: a training may add and remove checkpoints
+        listed = revisions_of(FolderRepository(Path(self.repository.where), lambda: models))
+        return [_trained(one, models[one.name].progress) for one in listed]
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (files are here)
         model = self.repository.model(revision.commit)
@@ -382,7 +402,7 @@ class WithProcessor:
     def __init__(self, series: Series, processor: Name, token: str | None = None) -> None:
         self._series, self._views = series, _Views()
         self.repo_id, self.repository = series.repo_id, series.repository
-        folder = Path(processor).expanduser()
+        folder = Path(processor).expanduser().absolute()  # links lead to it
         if not folder.is_dir():
             folder = snapshot_folder(os.fspath(processor), "main", token=token, settings_only=True)
         self._files = {name: path for name, path in model_files(folder).items() if name in PROCESSOR_NAMES}
@@ -497,6 +517,15 @@ def _runs_below(folder: Path) -> list[Path]:
     """The folders of runs in a folder, and those of grids of runs in it."""
     journals = [*folder.glob("*/publishing/run.json"), *folder.glob("*/*/publishing/run.json")]
     return sorted(path.parents[1] for path in journals)
+
+
+def runs_here() -> str:
+    """A sentence on the folders of runs below `./runs`."""
+    folders = [os.path.relpath(path) for path in _runs_below(Path("runs").absolute())]
+    if not folders:
+        return "No folder below ./runs has a run."
+    more = f" and {len(folders) - _MOST_NAMED} more" if len(folders) > _MOST_NAMED else ""
+    return f"Runs are in {', '.join(folders[:_MOST_NAMED])}{more}: give such a folder."
 
 
 def _holds(store: Name | None, repo_id: str) -> bool:

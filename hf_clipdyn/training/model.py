@@ -18,7 +18,13 @@ from transformers import (
 )
 
 from hf_clipdyn.errors import ConfigError, ModelError
-from hf_clipdyn.models.encoder import read_config, read_input, read_model, read_tokenizer
+from hf_clipdyn.models.encoder import (
+    check_image_processor,
+    read_config,
+    read_input,
+    read_model,
+    read_tokenizer,
+)
 from hf_clipdyn.models.sizes import ModelSize, clip_config, siglip_config
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.preprocess import input_size, normalisation
@@ -266,6 +272,7 @@ def read_processor(folder: Path) -> ProcessorMixin:
             f"{folder} contains a model of type {config.model_type}; training continues CLIP and SigLIP: use a model "
             f"of type {' or '.join(_PROCESSORS)}."
         )
+    check_image_processor(image_processor, config, folder)
     tokenizer = read_tokenizer(folder, config)
     # Without a length of its own a tokenizer pads to 10^30 tokens.
     context = config.text_config.max_position_embeddings

@@ -19,8 +19,10 @@ from transformers import (
 
 from hf_clipdyn.errors import ConfigError, NothingToMeasureError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.evaluation.live_model import LiveModel
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.importing import import_open_clip, local_checkpoints
+from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.verify import verify
 
 
@@ -112,6 +114,53 @@ def test_checkpoints_are_verified_and_one_in_writing_does_not_count_yet(trained,
     }
 
 
+def test_a_checkpoint_that_appears_during_a_listing_is_in_the_next_one(trained, tmp_path):
+    out = shutil.copytree(trained, tmp_path / "out")
+    series = open_series(out)
+    found = series.repository.models
+
+    def models():
+        listed = found()
+        if not (out / "checkpoint-3").exists():
+            shutil.copytree(out / "checkpoint-2", out / "checkpoint-3")
+            state = out / "checkpoint-3" / "trainer_state.json"
+            state.write_text(json.dumps(json.loads(state.read_text()) | {"global_step": 3}))
+        return listed
+
+    series.repository.models = models
+    assert [one.step for one in series.revisions()] == [1, 2]
+    assert [one.step for one in series.revisions()] == [1, 2, 3]
+
+
+def test_a_checkpoint_that_is_removed_is_a_revision_that_is_not_found(trained, tmp_path):
+    out = shutil.copytree(trained, tmp_path / "out")
+    series = open_series(out)
+    first = series.revisions()[0]
+    models = series.repository.models()
+    series.repository.models = lambda: models
+    shutil.rmtree(out / "checkpoint-1")
+    for ask in (series.revisions, lambda: series.fetch(first)):
+        with pytest.raises(RevisionNotFoundError, match="has changed since it was listed"):
+            ask()
+
+
+@pytest.mark.parametrize("before", ["fetch", "load"])
+def test_watching_goes_on_where_a_trainer_removes_a_checkpoint_before_it_is_measured(
+    trained, tmp_path, measure, monkeypatch, caplog, before
+):
+    out = shutil.copytree(trained, tmp_path / "out")
+    work = getattr(LiveModel, before)
+
+    def removed(*args):
+        shutil.rmtree(out / "checkpoint-1", ignore_errors=True)
+        return work(*args)
+
+    monkeypatch.setattr(LiveModel, before, removed)
+    table = measure(out, output=tmp_path / "results.parquet", watch=True, watch_patience=0)
+    assert set(table["revision"]) == {"step-00000002"}
+    assert "step-00000001 was removed or replaced. Watching continues." in caplog.text
+
+
 def test_a_loss_that_is_not_a_number_is_unknown_and_a_false_step_is_one_sentence(trained, tmp_path):
     out = shutil.copytree(trained, tmp_path / "out")
     path = out / "checkpoint-2" / "trainer_state.json"
@@ -170,6 +219,10 @@ def test_a_run_is_its_folder_or_its_name_below_runs_and_one_that_was_pushed_is_a
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(RevisionNotFoundError, match=r"There is no local/demo in .*hub"):
         list_revisions("local/demo")
+    with pytest.raises(
+        RevisionNotFoundError, match=r"HF_HUB_OFFLINE is set\. Runs are in runs/demo: give such"
+    ):
+        list_revisions("me/none")
     journal.write_text("{")  # another run's broken journal is nothing to this name
     with pytest.raises(RevisionNotFoundError):
         list_revisions("local/demo")
@@ -181,6 +234,25 @@ def test_what_the_store_has_comes_before_a_folder_of_that_name(store, tmp_path, 
     assert len(list_revisions("me/run", store)) == 3
     with pytest.raises(ConfigError, match=r"contains no model\. Expected config.json"):
         list_revisions("me/run")
+
+
+def test_without_a_network_a_name_that_is_not_here_is_soon_answered_with_the_runs_that_are(
+    hub, tmp_path, monkeypatch, clipdyn
+):
+    waits = []
+    monkeypatch.setattr("hf_clipdyn.hub.time.sleep", waits.append)
+    monkeypatch.chdir(tmp_path)
+    hub.stop()
+    code, _, error = clipdyn("evaluate", "me/none", "--output", "results.parquet")
+    assert code == 1
+    assert sum(waits) < 4
+    assert "nothing here is called me/none. No folder below ./runs has a run." in error
+    for number in range(7):
+        journal = tmp_path / "runs" / f"run{number}" / "publishing" / "run.json"
+        journal.parent.mkdir(parents=True)
+        journal.write_text("{}")
+    error = clipdyn("revisions", "me/none")[2]
+    assert "Runs are in runs/run0, runs/run1, runs/run2, runs/run3, runs/run4 and 2 more: give such" in error
 
 
 @pytest.mark.parametrize("name", ["./none", "/no/where", "~nobody/x", "a/b/c", "a\0b", "", "x" * 5000])

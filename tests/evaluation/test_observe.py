@@ -9,6 +9,7 @@ from accelerate import PartialState
 from result_rows import trials_of
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
+from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.evaluation.plan import file_names
@@ -59,6 +60,16 @@ def test_trials_name_their_stimulus_by_split_row_and_file(evaluate, data, tmp_pa
         assert name in {file.name for file in files if file.parent.name == labels[label]}
     trials = trials_of(output, "shape_bias/cue_conflict")
     assert (trials["file"] == trials["image_id"] + ".png").all()
+
+
+def test_trials_of_held_out_images_name_the_last_rows_and_their_files(evaluate, tmp_path):
+    output = tmp_path / "results.parquet"
+    evaluate(Retrieval.on("flickr8k", held_out=4), output=output, revisions=["epoch-001"])
+    trials = trials_of(output, "retrieval/flickr8k")
+    images = trials[trials["modality"] == "image"]
+    assert images["row"].tolist() == [2, 3, 4, 5]
+    assert images["file"].tolist() == ["2.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    assert (trials["row"] == trials["item"] + 2).all()
 
 
 def test_the_file_of_a_pair_is_that_of_the_distorted_image_and_drawn_images_have_none(judged):

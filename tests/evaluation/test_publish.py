@@ -10,7 +10,9 @@ import pytest
 from hub_server.faults import Fault
 from huggingface_hub import HfApi, snapshot_download
 
+from hf_clipdyn.benchmarks import registry as kinds_registry
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.data import registry
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.report import write_cards, write_report
@@ -100,6 +102,29 @@ def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only(hub, p
     assert [path for path in files if path.startswith("results.trials/zero_shot--cifar10/")]
     with pytest.raises(ConfigError, match="me/public exists and is public"):
         push("me/public", private=True)
+
+
+@pytest.mark.parametrize(("module", "own"), [(registry, "_own_builders"), (kinds_registry, "_own_kinds")])
+def test_trials_of_a_kind_or_a_data_set_that_is_not_known_here_are_not_pushed(
+    hub, evaluate, tmp_path, monkeypatch, caplog, module, own
+):
+    asked = {"output": tmp_path / "results.parquet", "revisions": ["epoch-000"], "final_texts": False}
+    evaluate(*NAMES, **asked)
+    others = [one for one in getattr(module, own)() if getattr(one, "name", "") not in NAMES[1].split("/")]
+    monkeypatch.setattr(module, own, lambda: others)  # as if they were those of a plug-in
+    evaluate(NAMES[0], push_to_hub=True, hub_model_id="me/results", private=True, **asked)
+    files = HfApi().list_repo_files("me/results", repo_type="dataset")
+    assert {Path(path).parent.name for path in files if path.startswith("results.trials/")} == {
+        "shape_bias--cue_conflict"
+    }
+    assert (
+        "The trials of zero_shot/cifar10 were not pushed: the kind or the data set is not known"
+        in caplog.text
+    )
+    card = HfApi().hf_hub_download("me/results", "README.md", repo_type="dataset")
+    text = Path(card).read_text(encoding="utf-8")
+    assert "| `zero_shot/cifar10` | 1 |" in text
+    assert "The trials of zero_shot/cifar10 are not included" in text
 
 
 def test_a_second_push_replaces_the_first(hub, push):

@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from planted import Noise, Planted, Run, ramp, write_study
 from safetensors.numpy import load_file, save_file
+from stores import publish_epochs
 
 from hf_clipdyn.benchmarks.registry import kinds, relations
 from hf_clipdyn.benchmarks.relation import Relation, keyed, relation_terms
+from hf_clipdyn.data import registry
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.between import Between
@@ -467,6 +469,44 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     assert whole["straightness", "epoch-002"] == pytest.approx(wanted["straightness"])
     assert {"image", "text", "logit_scale"} <= set(rows["subset"])
     assert set(rows["kind"]) == {"weights"}
+
+
+def test_buffers_of_whole_numbers_are_no_weights(store, save_model, tmp_path):
+    """Older versions of transformers saved `position_ids`."""
+
+    def with_positions(seed):
+        def save(folder):
+            save_model(seed)(folder)
+            file = folder / "model.safetensors"
+            positions = {"text_model.embeddings.position_ids": np.arange(16)[None]}
+            save_file(load_file(file) | positions, file, {"format": "pt"})
+
+        return save
+
+    stores = [store, publish_epochs(tmp_path, [0, 1, 2], with_positions)]
+    rows = [
+        evaluate_revisions(
+            "me/run",
+            relations="weights",
+            store=one,
+            output=tmp_path / f"{number}.parquet",
+            show_progress=False,
+            n_resamples=1,
+        ).to_pandas()
+        for number, one in enumerate(stores)
+    ]
+    assert rows[0]["value"].equals(rows[1]["value"])
+
+
+def test_trials_of_a_data_set_that_is_not_known_here_are_related_and_keep_the_words_of_the_table(
+    embedded, tmp_path, monkeypatch
+):
+    output, run = embedded
+    copied = shutil.copytree(output.parent, tmp_path / "copied") / output.name
+    others = [one for one in registry._own_builders() if one.name != "cifar10"]
+    monkeypatch.setattr(registry, "_own_builders", lambda: others)  # as if it were that of a plug-in
+    assert set(run("representation", output=copied)["dataset"]) == {"cifar10"}
+    assert CellStore(copied).vocabulary.dataset("cifar10").title == "CIFAR-10"
 
 
 def test_barriers_are_those_of_the_loss_between_two_states(embedded, data, store):

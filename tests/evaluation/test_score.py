@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from result_rows import trials_of
 
+from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.bundled import load_metric
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
@@ -89,6 +90,35 @@ def test_another_observation_is_measured_again_and_not_scored_from_the_trials_of
     evaluate("zero_shot/cifar10", **asked)
     assert forward_passes["images"] == 40
     assert [cell.observe_version for cell in CellStore(output).cells()] == [1, 2]
+
+
+def test_held_out_images_are_measured_again_after_version_0_3_and_all_others_are_not(
+    evaluate, tmp_path, monkeypatch, caplog, forward_passes
+):
+    output = tmp_path / "results.parquet"
+    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
+    both = [Retrieval.on("flickr8k", held_out=4), "retrieval/flickr8k"]
+    with monkeypatch.context() as of_earlier:
+        of_earlier.setattr(Retrieval, "version_with", classmethod(lambda *_: 1))
+        for one in both:
+            evaluate(one, **asked)
+    keys = [cell.key for cell in CellStore(output).cells()]
+    shown = forward_passes["images"]
+    for one in both:
+        evaluate(one, **asked)
+    assert forward_passes["images"] == shown + 4
+    cells = CellStore(output).cells()
+    assert [cell.key for cell in cells[:2]] == keys
+    assert [(json.loads(cell.settings), cell.observe_version) for cell in cells] == [
+        ({"held_out": 4}, 1),
+        ({}, 1),
+        ({"held_out": 4}, 2),
+    ]
+    caplog.clear()
+    evaluate(
+        "retrieval/flickr8k", rescore=True, **asked
+    )  # the settings of a cell decide, not those of the call
+    assert caplog.text.count("was measured by an earlier version") == 1
 
 
 def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, caplog):

@@ -268,6 +268,11 @@ EVALUATED: list[tuple[str, Change, str]] = [
         _setting("image_processor.crop_size", {"height": 32, "width": 32}, P),
         "images of 32 x 32 pixels",
     ),
+    (
+        "pictures of 8,000 pixels",
+        _setting("image_processor.crop_size", {"height": 8000, "width": 8000}, P),
+        "is not the image processor of this clip model (it gives images of 8000 x 8000 pixels)",
+    ),
     ("no processor", lambda folder: (folder / P).unlink(), "has no preprocessor_config.json"),
     ("no deviation", _setting("image_processor.image_std", [0, 0, 0], P), "expected a positive number"),
     (

@@ -21,6 +21,7 @@ from transformers import (
     CLIPProcessor,
     EfficientNetImageProcessor,
     GemmaTokenizer,
+    LlavaNextImageProcessor,
     Siglip2ImageProcessor,
     Siglip2Tokenizer,
     SiglipImageProcessor,
@@ -31,7 +32,7 @@ from transformers import (
 )
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
-from hf_clipdyn.models.encoder import Encoder, default_device
+from hf_clipdyn.models.encoder import Encoder, check_image_processor, default_device, read_input
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 
@@ -415,3 +416,21 @@ def test_the_clip_processor_agrees_with_the_adapter(saved, pixels):
     expected = processor(images=list(pixels), return_tensors="pt")["pixel_values"]
     assert torch.equal(Encoder.from_folder(folder, device="cpu").pixel_values(pixels), expected)
     assert isinstance(Encoder.from_folder(folder, device="cpu").model.config, CLIPConfig)
+
+
+@pytest.mark.parametrize(
+    ("processor", "says"),
+    [
+        (LlavaNextImageProcessor(), "ValueError: axes"),
+        (Siglip2ImageProcessor(), "it gives patches of images"),
+        (SiglipImageProcessor(size={"height": 8000, "width": 8000}), "images of 8000 x 8000 pixels"),
+    ],
+)
+def test_the_processor_of_another_model_is_refused_before_any_data_are_decoded(
+    tmp_path: Path, processor: Any, says: str
+) -> None:
+    clip().save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    expected = f"The {type(processor).__name__} in .* is not the image processor of this clip model .*{says}"
+    with pytest.raises(ModelError, match=expected):
+        check_image_processor(*reversed(read_input(tmp_path)), tmp_path)

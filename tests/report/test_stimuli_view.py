@@ -289,16 +289,21 @@ def test_a_table_without_trials_has_no_stimuli(read, study):
     assert payload(read(study())) is None
 
 
-def test_the_pictures_of_held_out_images_are_the_last_of_the_data_set(tmp_path, monkeypatch):
-    """Retrieval numbers its items from the first held-out image."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_pictures_of_held_out_images_are_those_that_the_trials_name(tmp_path, monkeypatch, version):
+    """Version 1 of the observation named the first rows of the data set for its last images."""
     TREES["flickr8k"](tmp_path / "data", images=6)
     embeddings = [*np.eye(3), *np.eye(3)]
     trials = pd.DataFrame(
-        {"modality": ["image"] * 3 + ["text"] * 3, "item": [0, 1, 2] * 2, "embedding": embeddings}
+        {
+            "row": [3, 4, 5] * 2,
+            "modality": ["image"] * 3 + ["text"] * 3,
+            "item": [0, 1, 2] * 2,
+            "embedding": embeddings,
+        }
     )
-    number = row(
-        "retrieval/flickr8k", "image_to_text_recall_at_10", 1.0, split="train", settings='{"held_out": 3}'
-    )
+    asked = {"split": "train", "settings": '{"held_out": 3}', "observe_version": version}
+    number = row("retrieval/flickr8k", "image_to_text_recall_at_10", 1.0, **asked)
     store = CellStore(tmp_path / "results.parquet")
     cell = Cell(**{name: getattr(number, name) for name in Cell.__dataclass_fields__})
     store.write(cell, [number], trials, Vocabulary(kinds={"retrieval": Retrieval.terms}))
@@ -307,6 +312,9 @@ def test_the_pictures_of_held_out_images_are_the_last_of_the_data_set(tmp_path, 
     monkeypatch.setattr(stimuli, "forbidden", lambda *_: "")  # as if the licence allowed it
     monkeypatch.setattr(stimuli, "thumbnail", lambda file: files.append(Path(file["path"]).name))
     parts = payload(read_study(tmp_path / "results.parquet"), data_dirs={"flickr8k": tmp_path / "data"})
+    if version == 1:
+        assert parts is None
+        return
     assert parts["retrieval/flickr8k"]["why"] == ""
     assert sorted(parts["retrieval/flickr8k"]["items"]["id"]) == [0, 1, 2]
     assert sorted(set(files)) == ["3_ab.jpg", "4_ab.jpg", "5_ab.jpg"]

@@ -117,7 +117,7 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
 
 
 def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
-    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path]
+    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model("clip")
     trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1).train()
@@ -133,7 +133,8 @@ def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
         text = settings.read_text()
         settings.write_text(text.replace('"eos_token_id": 1', f'"eos_token_id": {tokens}'))
     processor.save_pretrained(tmp_path / "processor")
-    table = evaluate_revisions(REPO, BENCHMARK, processor=tmp_path / "processor", **published)
+    monkeypatch.chdir(tmp_path)
+    table = evaluate_revisions(REPO, BENCHMARK, processor="processor", **published)
     live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **options)
     pd.testing.assert_series_equal(values(table), values(live))
 

@@ -1,5 +1,6 @@
 """Image-text retrieval on captioned images: recall at 1, 5 and 10 in both directions."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from hf_clipdyn.benchmarks.base import (
     similarity,
     unit,
 )
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
+from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.settings import RetrievalSettings
 from hf_clipdyn.benchmarks.sources import Source
@@ -39,7 +40,8 @@ class Retrieval(Kind[RetrievalSettings]):
 
     Recall depends on the number of candidates; therefore, each recall comes with its chance level.
 
-    Trials: modality (``image`` or ``text``), item (the image's row), embedding (a unit vector, float32).
+    Trials: modality (``image`` or ``text``), item (the image's place among those that are shown), embedding (a unit
+    vector, float32).
     """
 
     name = "retrieval"
@@ -70,7 +72,8 @@ class Retrieval(Kind[RetrievalSettings]):
     ) -> None:
         dataset, held_out = source.dataset, settings.held_out or 0
         if held_out:
-            dataset = dataset.select(range(max(0, len(dataset) - held_out), len(dataset)))
+            self.rows = np.arange(max(0, len(dataset) - held_out), len(dataset))
+            dataset = dataset.select(self.rows)
         pixels = decode(dataset, image_processor, common)
         captions = list(dataset["captions"])
         usable = [bool(texts) and not has_overlong(texts) for texts in captions]
@@ -85,6 +88,11 @@ class Retrieval(Kind[RetrievalSettings]):
         self._caption_rows = np.repeat(self._rows, [len(captions[row]) for row in self._rows])
         self.left_out = len(dataset) - len(self._rows)
         self.fingerprint = digest(self.name, pixels.fingerprint, self._captions, held_out)
+
+    @classmethod
+    def version_with(cls, settings: Mapping[str, Any]) -> int:
+        """Version 1 named the first rows of the data set for held-out images, which are the last ones."""
+        return cls.observe_version + bool(settings.get("held_out"))
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Unit embeddings of all images and captions."""
@@ -108,11 +116,12 @@ class Retrieval(Kind[RetrievalSettings]):
         ranks = 1 + ((cosines > best) & ~own).sum(axis=1)
         return Gallery(
             answer="value",
+            pictures=(Picture(rows=images.set_index("item")["row"]),),
             answers={"captions": pd.Series(ranks, index=images["item"].to_numpy(), dtype="float64")},
             value_title="rank of the image's closest caption, 1 for the best",
         )
 
-    views = (GalleryView(("modality", "item", "embedding"), gallery, last_rows="held_out"),)
+    views = (GalleryView(("row", "modality", "item", "embedding"), gallery),)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

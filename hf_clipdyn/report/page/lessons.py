@@ -173,7 +173,6 @@ class _Pictures:
         """The first picture of an item."""
         picture = self.gallery.pictures[0]
         row = item if picture.rows is None else int(picture.rows[item])
-        row += len(self.dataset) - self.gallery.last_rows if self.gallery.last_rows else 0
         image: Image.Image = self.dataset[row][picture.column]
         return image.convert("RGB")
 

@@ -247,8 +247,7 @@ class _Shelf:
     def row(self, at: int, item: int) -> int:
         """The row of the data set with picture ``at`` of a stimulus."""
         rows = self.gallery.pictures[at].rows
-        row = item if rows is None else int(rows[item])
-        return row + (len(self.dataset) - self.gallery.last_rows if self.gallery.last_rows else 0)
+        return item if rows is None else int(rows[item])
 
     def _column(self, name: str) -> Any:
         """One column of files: reading a row of it reads nothing else, and decodes nothing."""
@@ -286,10 +285,9 @@ def forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
 def _fits(dataset: Any, album: _Album) -> bool:
     """Whether a data set has what was shown in the rows of the items."""
     gallery = album.gallery
-    shift = len(dataset) - gallery.last_rows if gallery.last_rows else 0
     for at, picture in enumerate(gallery.pictures):
         rows = album.items if picture.rows is None else picture.rows.reindex(album.items)
-        numbers = np.asarray(rows, np.int64) + shift
+        numbers = np.asarray(rows, np.int64)
         if picture.column not in dataset.column_names or numbers.min() < 0 or numbers.max() >= len(dataset):
             return False
         if at == 0 and gallery.check is not None:

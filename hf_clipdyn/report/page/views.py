@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,11 +73,9 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
     """What the kind makes of the trials of a row of cells; None if there are none, or of an earlier version."""
     if cell.cell in study.galleries:
         return study.galleries[cell.cell]
-    view = view_of(kind, GalleryView)
+    is_earlier = cell.observe_version < kind.version_with(json_object(str(cell.settings)) or {})
+    view = None if is_earlier else view_of(kind, GalleryView)
     gallery = None if view is None else read_view(study, kind, view, cell)
-    if view is not None and gallery is not None and view.last_rows:
-        settings = json_object(str(cell.settings)) or {}
-        gallery = replace(gallery, last_rows=int(settings.get(view.last_rows) or 0))
     if len(study.galleries) < _MOST_KEPT:
         study.galleries[cell.cell] = gallery
     return gallery
