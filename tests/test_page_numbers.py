@@ -699,7 +699,7 @@ def two_sets_of_texts_in_the_study() -> Iterator[str]:
 
 
 def arms_of_the_study() -> Iterator[str]:
-    """Each arm minus the main arm of its seed, late. Without trials, today's intervals lack the error over the images."""
+    """Each arm minus the main arm of its seed, late. Without trials, intervals lack the error over the images."""
     study = read_study([CHECKOUT / "model_cards" / "study" / "results.parquet"])
     page = text_of(DOCS / "explanation" / "study-arms.md")
     for effect in study.arm_effects:
