@@ -3,13 +3,13 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
-from printed_blocks import CHECKOUT
+from printed_blocks import CHECKOUT, blocks_of
 
 from hf_clipdyn.benchmarks.registry import kinds, relations
 from hf_clipdyn.benchmarks.shape_scores import NETWORKS
@@ -101,6 +101,25 @@ def test_what_readme_prints_of_the_demo_is_in_its_card() -> None:
     assert f"to {last} [{low}, {high}] (n = 1,008) at epoch-010" in card
 
 
+@pytest.mark.parametrize(
+    ("page", "options"),
+    [("README.md", ["--benchmarks", "shape_bias/procedural"]), ("docs/reference/commands/report.md", [])],
+)
+def test_printed_numbers_of_the_demo_are_those_of_its_committed_table(
+    page: str, options: list[str], clipdyn: Callable[..., tuple[int, str, str]]
+) -> None:
+    """Line by line and digit by digit."""
+    (said,) = (
+        one.text for one in blocks_of(CHECKOUT / page) if re.search(r"^ +metric +course", one.text, re.M)
+    )
+    table = CHECKOUT / "model_cards" / "demo" / "results.parquet"
+    code, printed, _ = clipdyn("report", table, "--print", "numbers", *options)
+    assert code == 0
+    rest = iter(printed.splitlines())
+    lines = [line for line in said.splitlines() if line.strip() != "…" and not line.startswith("$ ")]
+    assert [line for line in lines if line not in rest] == []
+
+
 def test_readme_has_the_values_of_the_declarations_and_of_the_measured_table() -> None:
     metadata = CueConflict.metadata
     assert f"| people | {metadata.human_reference['shape_bias']:.3f} |" in README
@@ -118,6 +137,9 @@ def test_readme_has_the_values_of_the_declarations_and_of_the_measured_table() -
     (lite,) = rows[chosen & (rows["repo_id"] == "lite0")].to_dict("records")
     words = f"{lite['value']:.3f} [{lite['ci_low']:.3f}, {lite['ci_high']:.3f}]"
     assert f"| EfficientNet-Lite0 | {words} |" in README
+    assert f"on {lite['n']:.0f} conflicts, among 320 of" in README
+    page = (DOCS / "explanation" / "trained-classifier.md").read_text(encoding="utf-8")
+    assert f"of the head, {lite['n']:.0f} conflicts | {words} |" in page
     published = [one for one in read_published() if one.model == "openai/clip-vit-base-patch32"]
     assert f"there are {len(published)} published values" in README
 

@@ -377,7 +377,15 @@ def simplicity_of_the_demo() -> Iterator[str]:
     share = of_demo("simplicity", "explained_share", variant="pixels")
     bits = of_demo("simplicity", "information")
     yield f"explains {two(share[2])} of the information after two epochs and {two(share[10])} at the end"
-    yield f"from {two(bits[2])} to {two(bits[10])} bits. After one epoch it is {two(bits[1])} bits"
+    yield f"from {two(bits[2])} to {two(bits[10])} bits."
+    amplitudes, colours = (
+        of_demo("simplicity", "explained_share", variant=v) for v in ("amplitudes", "colours")
+    )
+    yield (
+        f"spectra explain {two(amplitudes[2])} and {two(amplitudes[10])}, colours {two(colours[2])} and "
+        f"{two(colours[10])}"
+    )
+    yield f"After one epoch the information is {two(bits[1])} bits"
 
 
 def ease_of_both_cues() -> Iterator[str]:
@@ -475,13 +483,45 @@ def verdicts_of_the_second_study() -> Iterator[str]:
     yield worlds(13, "80 - 100 %, preference: {1}; bias: {2}")
     yield worlds(25, "answers for texture, half - late: {1}; its decodability, late - half: {2}")
     yield worlds(26, "{1} octaves")
+    first = pd.read_parquet(CHECKOUT / "model_cards" / "real-study" / "verdicts.parquet")
+    assert set(first.loc[first["gate"].eq(True), "claim"]) == {2}
+    yield "on 2,700 photographs only one claim passed its gate"
     rows = pd.read_parquet(SECOND / "photographs-verdicts.parquet").set_index(["claim", "part"])
     turn = rows.loc[(1, 6)]  # text-free preference - bias by prompts
     low, high = printed(-turn["ci_high"]), printed(-turn["ci_low"])
-    yield f"The turn is larger by prompts, by {printed(-turn['value'])} [{low}, {high}]"
+    yield f"the shift to shape is larger by prompts, by {printed(-turn['value'])} [{low}, {high}]"
+    early = rows.loc[(1, 5)]
+    yield f"{printed(early['value'])} [{printed(early['ci_low'])}, {printed(early['ci_high'])}], the shift to shape"
     found = rows["minimum_detectable_effect"].map(two)
-    yield f"claim 1 could find {found[1, 3]} and {found[1, 4]} by prompts, {found[1, 1]} and {found[1, 2]} text-free"
-    yield f"B2 could find {found[22, 1]} by prompts and {found[22, 2]} by the probe"
+    yield f"| claim 1, early and shift, by prompts | {found[1, 3]} and {found[1, 4]} |"
+    yield f"| claim 1, early and shift, text-free | {found[1, 1]} and {found[1, 2]} |"
+    yield f"| B2 by prompts, by the probe | {found[22, 1]}, {found[22, 2]} |"
+    lead = pd.read_parquet(SECOND / "worlds-verdicts.parquet").query("claim == 26")["value"].iloc[0]
+    yield f"by {100 * (2**lead - 1):.0f} % of the samples"
+
+
+def sensitivities_of_the_second_study() -> Iterator[str]:
+    """Each registered sensitivity whose word is not that of its contrast."""
+    names = {1: "1", 5: "5", 8: "8", 12: "W2", 24: "B4"}
+    registered, others = 0, 0
+    for part in ("photographs", "worlds"):
+        rows = pd.read_parquet(SECOND / f"{part}-verdicts.parquet")
+        contrasts = rows[rows["role"] == "contrast"].set_index(["claim", "part_title"])["part_verdict"]
+        for row in rows[rows["role"] == "sensitivity"].itertuples():
+            registered += 1
+            how, _, title = row.part_title.partition(": ")
+            word = contrasts[row.claim, title]
+            if word == row.part_verdict:
+                continue
+            others += 1
+            name = names[row.claim] + (" in the worlds" if part == "worlds" and row.claim == 5 else "")
+            number = f" {printed(row.value)} [{printed(row.ci_low)}, {printed(row.ci_high)}]"
+            found = row.part_verdict + ("" if math.isnan(row.value) else number)
+            yield f"| {name}, {title} | {word} | {how.replace(' .5', ' 0.5')} | {found} |"
+    yield f"Of {registered} registered sensitivities these {others} have another word"
+    rows = pd.read_parquet(SECOND / "photographs-verdicts.parquet").query("claim == 5")
+    assert len(rows[rows["role"] == "sensitivity"]) == 8
+    assert set(rows.loc[rows["role"] != "difference", "part_verdict"]) == {"contradicted"}
 
 
 @cache
@@ -529,14 +569,9 @@ def photographs_of_the_second_study() -> Iterator[str]:
     assert (bias["epoch-001":"epoch-002"] < 0.5).all()
     assert (bias["epoch-003":] > 0.5).all()
     assert of["preference"].loc[""].mean().idxmin() == "epoch-001"
-    yield "{} early and {} late by prompts".format(*means("drop"))
-    yield "and {} and {} by the linear probe".format(*means("drop_probe"))
-    yield "the accuracy rises from {} to {} without noise".format(*means("clean"))
     yield f"The shape bias ends at {means('bias')[1]}"
     yield "the text-free preference is {} early and {} late".format(*means("preference_grey"))
-    course = of["drop_probe"].loc[""].mean()
-    assert course["step-00000256":].idxmin() == "step-00000256"
-    yield f"falls from {two(course['epoch-000'])} before training to {two(course['step-00000256'])} at step 256"
+    assert of["drop_probe"].loc[""].mean().idxmin() == "step-00000256"
     yield "Its shape bias rises from {} to {}".format(*means("bias", "classes"))
     yield "noise takes {} early and {} late by prompts. By the probe".format(*means("drop", "classes"))
     ends = both("drop_probe", "classes")[1], probe[1].iloc[:3]
@@ -545,9 +580,135 @@ def photographs_of_the_second_study() -> Iterator[str]:
     yield f"{two(clean.min())} to {two(clean.max())} of CIFAR-10"
 
 
+@cache
+def noise_of_the_second_study(part: str, metric: str) -> pd.DataFrame:
+    """A row for each probe, run of the main arm, revision and level of Gaussian noise; of all images and own texts."""
+    wanted = [("kind", "==", "noise"), ("metric", "==", metric), ("role", "==", "value"), ("arm", "==", "")]
+    wanted += [("dataset", "in", ["cifar10", "crossed_world"])]
+    columns = ["repo_id", "revision", "probe", "texts", "variant", "subset", "level", "value"]
+    files = sorted((SECOND / part).rglob("results.parquet"))
+    rows = pd.concat(pd.read_parquet(file, columns=columns, filters=wanted) for file in files)
+    return rows[rows["texts"].isin(["", "own"]) & (rows["variant"] == "") & (rows["subset"] == "")]
+
+
+def accuracy_in_the_second_study(part: str, *, noisy: bool = True) -> pd.DataFrame:
+    """The mean over the levels, or without noise: a row for each probe and run, and a column for each revision."""
+    rows = noise_of_the_second_study(part, "accuracy")
+    rows = rows[rows["level"] > 0 if noisy else rows["level"] == 0]
+    return rows.groupby(["probe", "repo_id", "revision"])["value"].mean().unstack()
+
+
+def courses_of_the_second_study() -> Iterator[str]:
+    """Untrained, two steps before *early*, and both windows: each readout of preference and of noise."""
+    of = second_study("photographs", "photographs")
+    clean, noisy = (accuracy_in_the_second_study("photographs", noisy=one) for one in (False, True))
+    tables = {
+        "text-free shape preference": of["preference"].loc[""],
+        "shape bias by prompts": of["bias"].loc[""],
+        "accuracy by prompts": clean.loc["projection"],
+        "the same under noise, by prompts": noisy.loc["projection"],
+        "relative loss to noise, by prompts": of["drop"].loc[""],
+        "accuracy by the probe": clean.loc["linear_probe"],
+        "the same under noise, by the probe": noisy.loc["linear_probe"],
+        "relative loss to noise, by the probe": of["drop_probe"].loc[""],
+    }
+    for name, table in tables.items():
+        assert len(table) == 5
+        alone = [["epoch-000"], ["step-00000064"], ["step-00000256"]]
+        windows = [*alone, ["epoch-001", "epoch-002"], ["epoch-006", "epoch-007"]]
+        cells = [
+            two(table[window].mean(axis=None)) if table[window].notna().all(axis=None) else "–"
+            for window in windows
+        ]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def what_the_choice_of_early_does() -> Iterator[str]:
+    of = second_study("photographs", "photographs")
+    loss, prompts = of["drop_probe"].loc[""], of["drop"].loc[""]
+    late = loss[["epoch-006", "epoch-007"]].mean(axis=1)
+    yield f"models to *late* it falls in {(loss['epoch-000'] > late).sum()} of 5 seeds"
+    grows = [(loss[step] < late).sum() for step in ("step-00000064", "step-00000256")]
+    yield "from step 64 it grows in {}, from step 256 in {}.".format(*grows)
+    assert prompts["epoch-000"].isna().sum() == 4
+    preference = of["preference"].loc[""]
+    first, last = preference["epoch-000"], preference[["epoch-006", "epoch-007"]].mean(axis=1)
+    windows = "{} and recovers to {}".format(*means("preference"))
+    yield f"from {two(first.mean())} before training to {windows}"
+    yield f"further from shape than untrained in {(last < first).sum()} of 5 seeds"
+    noisy = accuracy_in_the_second_study("worlds")
+    early, end = ["epoch-001", "step-00000300", "epoch-002"], ["epoch-009", "epoch-010"]
+    pairs = [
+        f"{two(noisy.loc[probe, early].mean(axis=None))} to {two(noisy.loc[probe, end].mean(axis=None))}"
+        for probe in ("projection", "linear_probe")
+    ]
+    yield "rises by both: {}, and {}.".format(*pairs)
+
+
+def thresholds_of_the_second_study() -> Iterator[str]:
+    photographs, worlds = (
+        noise_of_the_second_study(part, "threshold")
+        .set_index(["probe", "repo_id", "revision"])["value"]
+        .unstack()
+        for part in ("photographs", "worlds")
+    )
+    early, late = ["epoch-001", "epoch-002"], ["epoch-006", "epoch-007"]
+    prompts = photographs.loc["projection"]
+    count, mean = prompts[late].notna().sum(), prompts[late].mean().map(printed)
+    yield (
+        f"{count['epoch-006']} of {len(prompts)} seeds have one at epoch 6 and {count['epoch-007']} at epoch 7 "
+        f"(means {mean['epoch-006']} and {mean['epoch-007']}), none early"
+    )
+    assert prompts[early].isna().all(axis=None)
+    assert photographs.loc["linear_probe", early + late].isna().all(axis=None)
+    early, late = ["epoch-001", "step-00000300", "epoch-002"], ["epoch-009", "epoch-010"]
+    some = worlds.loc["projection", early].notna().sum()
+    most = two(worlds.loc["projection", late].mean().mean())
+    yield f"{most} late by prompts, early in {some.min()} to {some.max()} of 16"
+    probe = [two(worlds.loc["linear_probe", window].mean().mean()) for window in (early, late)]
+    yield "{} early and {} late by the probe".format(*probe)
+
+
 def photographs_in_readme() -> Iterator[str]:
-    yield "noise takes {} of the accuracy above chance early and {} late".format(*means("drop"))
+    of = second_study("photographs", "photographs")
+    yield "takes {} of the accuracy above chance early and {} late".format(*means("drop"))
+    noisy = accuracy_in_the_second_study("photographs").loc["projection"]
+    windows = ["epoch-001", "epoch-002"], ["epoch-006", "epoch-007"]
+    yield "does not fall: {} and {}.".format(*(two(noisy[one].mean(axis=None)) for one in windows))
+    loss, preference = of["drop_probe"].loc[""].mean(), of["preference"].loc[""].mean()
+    yield f"from {two(loss['epoch-000'])} before training to {two(loss['step-00000256'])} at step 256"
     yield f"**Shape bias ends at {means('bias')[1]}**"
+    yield from bias_of_oriented_gradients()
+    recovers = "{} and recovers to {}".format(*means("preference"))
+    yield f"falls from {two(preference['epoch-000'])} before training to {recovers}"
+
+
+def bias_of_oriented_gradients() -> Iterator[str]:
+    share = pd.read_csv(SECOND / "reference.csv").set_index(["features", "asked"])["share"]["gradients"]
+    yield f"{two(share['shape'] / (share['shape'] + share['texture']))}."
+
+
+def two_sets_of_texts_in_the_study() -> Iterator[str]:
+    path = CHECKOUT / "model_cards" / "study" / "results.parquet"
+    wanted = [("metric", "==", "top1"), ("role", "==", "value"), ("scale", "==", "tiny"), ("arm", "==", "")]
+    rows = pd.read_parquet(path, columns=["step", "seed", "texts", "value"], filters=wanted)
+    mean = rows.groupby(["step", "texts"])["value"].mean().unstack()
+    own, last = mean.loc[200]
+    yield f"is {two(own)} with their own texts and {two(last)} with the last ones" if own > last else ""
+    assert (mean.loc[1000:, "own"] - mean.loc[1000:, "last"]).abs().max() <= 0.03
+
+
+def arms_of_the_study() -> Iterator[str]:
+    """Each arm minus the main arm of its seed, late. Without trials, intervals lack the error over the images."""
+    study = read_study([CHECKOUT / "model_cards" / "study" / "results.parquet"])
+    page = text_of(DOCS / "explanation" / "study-arms.md")
+    for effect in study.arm_effects:
+        metrics = "shape_bias", "log_rmse", "chance_corrected_drop"
+        if effect.window == "late" and effect.endpoint.probe == "projection":
+            at = 3 + metrics.index(effect.endpoint.metric)
+            (row,) = (line for line in page.splitlines() if line.startswith(f"| `{effect.arm}` |"))
+            assert row.split("|")[at].split()[0] == two(effect.effect.value), row
+            yield row
 
 
 def answers_of_the_second_study() -> Iterator[str]:
@@ -561,13 +722,6 @@ def answers_of_the_second_study() -> Iterator[str]:
             of_window = of_window[of_window[column] == value]
         return float(of_window["value"].mean())
 
-    noise = {"kind": "noise", "dataset": "cifar10", "metric": "accuracy", "probe": "projection", "arm": ""}
-    sigmas = (0.1, 0.12)
-    noisy = [
-        two(sum(mean(window, level=sigma, role="value", **noise) for sigma in sigmas) / len(sigmas))
-        for window in windows
-    ]
-    yield "and with it from {} to {}".format(*noisy)
     for arm, name in (("", "CLIP"), ("classes", "class cross-entropy")):
         for condition, seen in (("none", ""), ("grey", ", in grey")):
             own = {"kind": "shape_bias", "probe": "projection", "arm": arm, "condition": condition}
@@ -584,7 +738,9 @@ def answers_of_the_second_study() -> Iterator[str]:
         ("colours", "on colour histograms"),
         ("gradients", "on oriented gradients"),
     ):
-        yield f"| {name} | | {printed(linear[features, 'shape'])} | | {printed(linear[features, 'texture'])} |"
+        shape, texture = linear[features, "shape"], linear[features, "texture"]
+        yield f"| {name} | | {printed(shape)} | | {printed(texture)} |"
+        yield f"{two(shape / (shape + texture))} on {features.replace('gradients', 'oriented gradients')}"
     people = {"kind": "shape_bias", "condition": "none", "role": "human"}
     shape, texture = (
         printed(mean("late", metric=f"{cue}_accuracy", **people)) for cue in ("shape", "texture")
@@ -594,12 +750,9 @@ def answers_of_the_second_study() -> Iterator[str]:
     named = last[(last["kind"] == "zero_shot") & (last["metric"] == "top1") & (last["role"] == "value")]
     named = named[named["dataset"] == "tiny_photographs"]["value"]
     yield f"{two(named.min())} to {two(named.max())} of 200 classes"
-    lines = (
-        last[(last["kind"] == "classification") & (last["metric"] == "accuracy")]
-        .groupby("role")["value"]
-        .mean()
-    )
-    yield f"{two(lines['value'])} of the edges and silhouettes. People name {two(lines['human'])} of these."
+    drawn = last[(last["kind"] == "classification") & (last["metric"] == "accuracy")].groupby("role")["value"]
+    low, high = (two(one["value"]) for one in (drawn.min(), drawn.max()))
+    yield f"{low} to {high} of the edges and silhouettes. People name {two(drawn.mean()['human'])} of these."
 
 
 def seeds_of_the_second_study() -> Iterator[str]:
@@ -609,6 +762,8 @@ def seeds_of_the_second_study() -> Iterator[str]:
         # The layers in their order, then the projection, which is no layer.
         alike = rows[(rows["arm"] == arm) & (rows["layer"] != 0)].sort_values("layer")["value"]
         yield f"| {name} | {' | '.join(map(two, alike))} |"
+    ends = rows[rows["layer"] == 4].set_index("arm")[["ci_low", "ci_high"]].map(printed)
+    yield "[{}, {}] and [{}, {}]".format(*ends.loc[""], *ends.loc["classes"])
 
 
 def courses_of_the_worlds() -> Iterator[str]:
@@ -657,10 +812,17 @@ def courses_of_the_worlds() -> Iterator[str]:
     ("page", "sentences"),
     [
         ("world.md", ease_of_both_cues),
+        ("world.md", two_sets_of_texts_in_the_study),
+        ("study-arms.md", arms_of_the_study),
+        ("../../model_cards/second-study/README.md", bias_of_oriented_gradients),
         ("second-study-plan.md", gates_of_the_tuning_seeds),
         ("second-study.md", verdicts_of_the_second_study),
         ("second-study.md", photographs_of_the_second_study),
         ("second-study.md", answers_of_the_second_study),
+        ("second-study.md", sensitivities_of_the_second_study),
+        ("second-study.md", courses_of_the_second_study),
+        ("second-study.md", what_the_choice_of_early_does),
+        ("second-study.md", thresholds_of_the_second_study),
         ("../../README.md", photographs_in_readme),
         ("second-study.md", seeds_of_the_second_study),
         ("second-study.md", courses_of_the_worlds),

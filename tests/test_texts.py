@@ -114,6 +114,17 @@ def test_the_page_names_the_kinds_that_compare_images_by_a_distance() -> None:
     assert set(re.findall(r"`(.*?)`", rest)) == by_cosine - by_all
 
 
+def test_the_pages_name_the_kinds_that_are_scored_with_two_sets_of_texts() -> None:
+    drifting = {name for name, kind in kinds().items() if kind.text_drift}
+    texts = {
+        "docs/explanation/how-evaluation-runs.md": r"that ask for classes \((.*?)\) are scored with two sets",
+        "docs/explanation/benchmarks/index.md": r"So (`zero_shot`.*?) are scored a second time",
+    }
+    for path, sentence in texts.items():
+        (said,) = re.findall(sentence, page(path))
+        assert set(re.findall(r"`(.*?)`", said)) == drifting
+
+
 def test_the_page_of_metrics_lists_the_modules() -> None:
     table = page_lines("docs/how-to/use-a-metric.md").partition("## Which metric for which data\n")[2]
     listed_there = re.findall(r"^\| `(\w+)` \|", table.partition("These ")[0], re.MULTILINE)

@@ -338,8 +338,8 @@ def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
         raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
     if run is None and len(named) > 1:
         raise ConfigError(
-            f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one, by --run or as "
-            f"{repo_id}/FOLDER ({', '.join(sorted(named.values())[:8])} …)."
+            f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER "
+            f"({', '.join(sorted(named.values())[:8])} …)."
         )
     if not folders:
         raise UnknownNameError(f"run in {repo_id}", str(run), named.values())

@@ -100,8 +100,8 @@ def _runs() -> Page:
     text = f"""
 Each run of the [second study](../explanation/second-study.md) that is kept, with the machine and the versions that
 trained and measured it. `began` is the time of its first revision, `measured` that of its first measurement, in UTC.
-The claims were registered on 29 November 2026 at 02:25 UTC, in commit 7dd2e50. Runs of seeds 0 and 1 tuned the study
-and enter no verdict. Commit {COMMIT} has all code of the study.
+The claims were committed in this repository on 29 November 2026 at 02:25 UTC, in commit 7dd2e50. Runs of seeds 0 and 1
+tuned the study and enter no verdict. Commit {COMMIT} has all code of the study.
 """
     return Page(
         "reference/second-study-runs.md",
