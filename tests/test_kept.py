@@ -18,7 +18,6 @@ from stores import OFFLINE
 from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn import list_revisions
-from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.models.encoder import read_config, read_model
 from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.manifest import Manifest
@@ -27,12 +26,6 @@ from hf_clipdyn.revisions.repository import read_manifest
 KEPT = Path(__file__).resolve().parent / "kept"
 RECORDED = json.loads((KEPT / "recorded.json").read_text(encoding="utf-8"))
 STORES = [(place, repo_id) for place, found in RECORDED.items() if place != "hub" for repo_id in found]
-LOCAL = ("store/local/hub", "someone/local")
-REFUSED = pytest.mark.xfail(
-    raises=(ClipDynError, AssertionError),
-    reason="issue 46, item 7: a manifest whose parent is a local path is refused",
-)
-WITH_LOCAL = [pytest.param(*one, marks=REFUSED if one == LOCAL else ()) for one in STORES]
 
 Clipdyn = Callable[..., tuple[int, str, str]]
 
@@ -103,7 +96,7 @@ def test_transformers_loads_each_revision_of_a_kept_store(place: str, repo_id: s
         assert processor(text=["a red picture ."])["input_ids"][0][0] == 596
 
 
-@pytest.mark.parametrize(("place", "repo_id"), WITH_LOCAL)
+@pytest.mark.parametrize(("place", "repo_id"), STORES)
 def test_the_revisions_of_a_kept_store_are_listed_with_their_hashes_and_verify(
     clipdyn: Clipdyn, place: str, repo_id: str
 ) -> None:
@@ -145,7 +138,6 @@ def test_the_folder_of_a_kept_run_opens_its_store(tmp_path: Path) -> None:
     assert len(list_revisions(run)) == 3
 
 
-@REFUSED
 def test_a_run_whose_manifest_was_refused_is_published_to_its_end(clipdyn: Clipdyn, tmp_path: Path) -> None:
     run = shutil.copytree(KEPT / "store" / "local", tmp_path / "local", symlinks=True)
     code, printed, error = clipdyn("repair", run)
