@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.training.order import samples_between, times_seen
     from hf_clipdyn.training.run import train
 
-__version__ = "0.3.0"
+__version__ = "0.3.1"
 
 __getattr__ = lazy_names(
     __name__,
