@@ -106,9 +106,13 @@ def test_what_readme_prints_of_the_demo_is_in_its_card() -> None:
     [("README.md", ["--benchmarks", "shape_bias/procedural"]), ("docs/reference/commands/report.md", [])],
 )
 def test_printed_numbers_of_the_demo_are_those_of_its_committed_table(
-    page: str, options: list[str], clipdyn: Callable[..., tuple[int, str, str]]
+    page: str,
+    options: list[str],
+    clipdyn: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Line by line and digit by digit."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # the width of whoever started the tests
     (said,) = (
         one.text for one in blocks_of(CHECKOUT / page) if re.search(r"^ +metric +course", one.text, re.M)
     )
