@@ -160,9 +160,9 @@ def differences(
     listed = _of_benchmarks(shown.cells, benchmarks)
     of_cell = shown.values.groupby("at_cell").indices
     frames, known_kinds = [], kinds()
-    names = itertools.count()
+    numbers = itertools.count()
     for first, second in _pairs(listed, a, _listed(b)):
-        distinct = _Distinct(names)
+        distinct = _Distinct(numbers)
         for cells in _cells(listed, first, second):
             kind = known_kinds.get(cells[0].kind)  # None for a relation, which compares revisions itself
             known = [kept.of_cell(cell.kind, cell.cell) for cell in cells]
@@ -329,7 +329,7 @@ def _compare(
         p_value=p_value,
         n_clusters=n_clusters,
         error=error,
-        change=changes,
+        change=pd.Series(changes, dtype=object),
         cause=[_cause(a[0], b[0], change) for (a, b), change in zip(pairs.values(), changes, strict=True)],
     )
 
