@@ -58,7 +58,7 @@ ROWS = {
     "objects92": (1, "18d672b4e8d7"),
     "osie": (2, "cbeaf00de8f0"),
     "photographs": (1, "d27cff26a427"),
-    "raid": (1, "7c07f2a5c70f"),
+    "raid": (1, "66098d1bf360"),
     "salicon": (2, "df2a6cf50f62"),
     "things": (2, "84cfe397d064"),
     "tid2008": (1, "b716b7ebd1a4"),

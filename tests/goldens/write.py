@@ -33,7 +33,6 @@ BENCHMARKS = (
     "noise/cifar10",
     "odd_one_out/things",
     "psychophysics/procedural",
-    "quadruple/raid",
     "quality/tid2013",
     "representation/objects92",
     "retrieval/flickr8k",
