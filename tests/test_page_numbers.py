@@ -373,13 +373,6 @@ def geometry_of_the_demo() -> Iterator[str]:
     yield f"from {within[0]:.0f} times to {printed(within[10], 1)} times"
 
 
-def simplicity_of_the_demo() -> Iterator[str]:
-    share = of_demo("simplicity", "explained_share", variant="pixels")
-    bits = of_demo("simplicity", "information")
-    yield f"explains {two(share[2])} of the information after two epochs and {two(share[10])} at the end"
-    yield f"from {two(bits[2])} to {two(bits[10])} bits. After one epoch it is {two(bits[1])} bits"
-
-
 def ease_of_both_cues() -> Iterator[str]:
     rows = pd.read_csv(CHECKOUT / "model_cards" / "second-study" / "worlds-tuning.csv")
 
@@ -672,7 +665,6 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("dynamics/weights.md", weights_of_the_demo),
         ("benchmarks/decodability.md", decodability_of_the_demo),
         ("benchmarks/geometry.md", geometry_of_the_demo),
-        ("benchmarks/simplicity.md", simplicity_of_the_demo),
         ("study.md", registered_contrasts),
         ("study.md", measures_of_noise),
         ("study-checks.md", claim_5_of_the_repeated_runs),

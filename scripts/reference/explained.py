@@ -75,7 +75,6 @@ _OF_KINDS = {
     "saliency": ("fixation_maps", "saliency", "saliency_map_scores"),
     "shape_bias": ("cue_preference", "shape_bias", "shape_decisions"),
     "similarity": ("two_afc",),
-    "simplicity": ("explained_information",),
     "zero_shot": ("zero_shot_accuracy",),
 }
 _OF_RELATIONS = {

@@ -66,7 +66,7 @@ ROWS = {
     "tiny_imagenet": (1, "5ee82cc3b1b7"),
     "tiny_photographs": (1, "100054205aab"),
     "webdataset": (1, "876d0c58464d"),
-    "procedural": (1, "8a0f62566509"),
+    "procedural": (1, "3783c27d0051"),
 }
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})

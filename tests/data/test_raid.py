@@ -28,9 +28,7 @@ def test_levels_above_the_first_are_pairs_with_their_distance_in_jod(load: Load,
         ("rot_img_01_level_02.png", "rot_img_01_level_12.png", "the level 12 is outside"),
     ],
 )
-def test_tables_that_cannot_be_are_refused(
-    load: Load, tree: Tree, old: str, new: str, message: str
-) -> None:
+def test_tables_that_cannot_be_are_refused(load: Load, tree: Tree, old: str, new: str, message: str) -> None:
     root = tree("raid")
     text = (root / "responses.csv").read_text()
     assert old in text

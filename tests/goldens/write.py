@@ -39,7 +39,6 @@ BENCHMARKS = (
     "saliency/osie",
     "shape_bias/cue_conflict",
     "similarity/nights",
-    "simplicity/cifar10",
     "zero_shot/cifar10",
 )
 """A benchmark of every kind."""

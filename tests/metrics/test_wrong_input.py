@@ -16,7 +16,6 @@ from hf_clipdyn.metrics.critical_bands import critical_bands
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
 from hf_clipdyn.metrics.estimate import mean_over_pairs
-from hf_clipdyn.metrics.explained_information import explained_information
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
@@ -55,7 +54,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     cartography: {"probabilities": np.eye(2), "right": np.eye(2)},
     rank_agreement: {"order": [1, 2, 3], "reference": [1, 3, 2]},
     critical_bands: {"right": [[2, 2], [1, 0]], "shown": [[2, 2]] * 2, "levels": [0, 0.1], "chance": 0},
-    explained_information: {"decisions": [0, 1, 1], "simple_decisions": [0, 1, 0], "labels": [0, 1, 1]},
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
     two_afc: {"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]},
     jnd_map: {"distances": [1.0, 2.0], "same": [1.0, 0.0]},
@@ -130,9 +128,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (critical_bands, {"levels": [0, 0.1, 0.2]}, r"\(2, 2\) and \(2, 2\) for 3 levels"),
     (critical_bands, {"levels": [0.1, 0.2]}, "ascend from 0"),
     (critical_bands, {"right": [[1, 2], [3, 1]]}, "from 0 to that many right answers"),
-    (explained_information, {"labels": [1]}, "decisions must have one value for each of the 1 rows"),
-    (explained_information, {key: [] for key in ("decisions", "simple_decisions", "labels")}, "no rows"),
-    (explained_information, {"decisions": [1, None, 2]}, "decisions must not have missing values"),
     (iqa_correlation, {"references": [1.0]}, "predictions 3, references 1"),
     (iqa_correlation, {"predictions": [1.0, np.nan, 2.0]}, "predictions must be finite"),
     (iqa_correlation, {"groups": [1, 2]}, "each of the 3 rows"),

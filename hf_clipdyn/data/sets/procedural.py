@@ -2,9 +2,9 @@
 
 ``captions`` (train, test) is for training; ``captions_small`` has only its first 3,000 training images. ``study``
 (train, test) is for the main arm of `clipdyn study`, ``study_…`` for its control and ablation arms. ``labels`` (test)
-has the images of its test split, which are *congruent*: each class in its usual texture. ``labels_training`` (train)
-has the first 2,000 training images with their class. ``cue_conflict`` (test) shows each class in the usual textures of
-the others. ``distortion`` (test) has distortions in five levels, whose order is synthetic and not a human score.
+has the images of its test split, which are *congruent*: each class in its usual texture. ``cue_conflict`` (test) shows
+each class in the usual textures of the others. ``distortion`` (test) has distortions in five levels, whose order is
+synthetic and not a human score.
 `hf_clipdyn.data.world` explains what is drawn and why.
 """
 
@@ -102,7 +102,6 @@ class Procedural(DataBuilder):
         _arm("study_fresh", train_size=128_000),
         _arm("study_classes", naming="class alone"),
         ProceduralConfig(name="labels"),
-        ProceduralConfig(name="labels_training", train_size=2_000),
         ProceduralConfig(name="cue_conflict"),
         ProceduralConfig(name="distortion"),
     ]
@@ -121,15 +120,12 @@ class Procedural(DataBuilder):
         templates=("a photo of a {}",),
         config_kinds={
             "labels": "labels",
-            "labels_training": "labels",
             "cue_conflict": "cue_conflict",
             "distortion": "distortion_ladder",
         },
     )
 
     def splits(self) -> list[str]:
-        if self.config.name == "labels_training":
-            return ["train"]
         return ["test"] if self.config.name in self.metadata.config_kinds else ["train", "test"]
 
     def class_names(self) -> Sequence[str]:
@@ -164,9 +160,6 @@ class Procedural(DataBuilder):
                 sensor_noise=_TEST_NOISE + rng.uniform(0, self.config.extra_noise),
             )
             image = png(render(replace(scene, contrast=self.config.texture_contrast), rng))
-            if self.config.name == "labels_training":
-                yield {"image": image, "label": name}
-                continue
             texts = captions(scene, rng, name=name)
             if self.config.naming == "texture":
                 texts = [f"{text}, {scene.texture.name}" if rng.random() < 0.5 else text for text in texts]
