@@ -55,6 +55,7 @@ RENAMED: Renamed = {}
 # A name for the summary: which of the rows that are missing here may be. A revision is a row whose `kind` is empty.
 REMOVED: Removed = {
     "the kind simplicity": lambda rows: rows["kind"] == "simplicity",
+    "the relation turns": lambda rows: rows["kind"].str.startswith("turns-"),
 }
 
 POSITIONS = ["layer", "level", "parameter"]

@@ -233,16 +233,16 @@ def peak_on_photographs() -> Iterator[str]:
 
 
 @cache
-def demo(name: str = "results") -> pd.DataFrame:
+def demo() -> pd.DataFrame:
     """The values of the demo's revisions, asked with their own texts."""
-    rows = pd.read_parquet(CHECKOUT / "model_cards" / "demo" / f"{name}.parquet")
+    rows = pd.read_parquet(CHECKOUT / "model_cards" / "demo" / "results.parquet")
     own: pd.DataFrame = rows[(rows["role"] == "value") & rows["texts"].isin(["", "own"])]
     return own
 
 
-def of_demo(kind: str, metric: str, *, table: str = "results", **wanted: object) -> pd.Series:
+def of_demo(kind: str, metric: str, **wanted: object) -> pd.Series:
     """A number of the demo by epoch."""
-    rows = demo(table)
+    rows = demo()
     for column, value in {"kind": kind, "metric": metric, **wanted}.items():
         held = rows[column].isna() if value is None else rows[column] == value
         rows = rows[held]
@@ -253,21 +253,6 @@ def of_demo(kind: str, metric: str, *, table: str = "results", **wanted: object)
 
 def two(number: float) -> str:
     return printed(number, 2)
-
-
-def critical_bands_of_the_demo() -> Iterator[str]:
-    octaves = [
-        of_demo("critical_bands-noise", "tolerated_noise", table="octaves", condition=f"octave_{octave}")
-        for octave in range(4)
-    ]
-    at_1, at_3, at_7 = (printed(one[10]) for one in octaves[:3])
-    assert 10 not in octaves[3]
-    yield f"tolerates {at_1} at 1.75 cycles per image, {at_3} at 3.5 and {at_7} at 7. At 14 no level"
-    centre, width = (
-        printed(of_demo("critical_bands-noise", metric, table="octaves")[10], 1)
-        for metric in ("centre", "bandwidth")
-    )
-    yield f"centre is {centre} cycles per image and the width {width} octaves, from three octaves"
 
 
 def cue_learning_of_the_demo() -> Iterator[str]:
@@ -657,7 +642,6 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("../../README.md", photographs_in_readme),
         ("second-study.md", seeds_of_the_second_study),
         ("second-study.md", courses_of_the_worlds),
-        ("dynamics/critical-bands.md", critical_bands_of_the_demo),
         ("dynamics/cue-learning.md", cue_learning_of_the_demo),
         ("dynamics/error-consistency.md", error_consistency_of_the_demo),
         ("dynamics/learning-order.md", learning_order_of_the_demo),

@@ -126,7 +126,6 @@ def evaluate_model(
 
     refused = (
         "relations",
-        "weights",
         "revisions",
         "shard",
         "store",

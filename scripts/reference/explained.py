@@ -78,11 +78,9 @@ _OF_KINDS = {
     "zero_shot": ("zero_shot_accuracy",),
 }
 _OF_RELATIONS = {
-    "critical_bands": ("critical_bands",),
     "error_consistency": ("error_consistency",),
     "learning_order": ("learning_order",),
-    "representation": ("mutual_knn", "representation"),
-    "turns": ("phases",),
+    "representation": ("mutual_knn", "phases", "representation"),
     "weights": ("weight_path",),
 }
 METRICS = (
