@@ -48,9 +48,7 @@ def test_the_runs_of_the_study_are_counted_as_in_its_table() -> None:
 
 
 def test_the_table_of_sizes_has_every_scale_with_its_images_tokenizer_and_parameters() -> None:
-    rows = re.findall(
-        r"\| (`micro`|`photo-s`|`small`|`vit-b-32`)(.*?) \|\n", page_lines("docs/how-to/train.md")
-    )
+    rows = re.findall(r"\| (`micro`|`small`|`vit-b-32`)(.*?) \|\n", page_lines("docs/how-to/train.md"))
     found = {}
     for first, rest in rows:
         names, side, tokenizer, counts = (first + rest).split(" | ")
