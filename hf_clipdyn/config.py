@@ -117,8 +117,8 @@ class TrainingConfig:
     streaming: bool = option(
         False,
         "Read and decode the data while training, from tar shards, Parquet files or the Hub; the data can have any "
-        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (micro, tiny, mini, photo-s, "
-        "photo-m, small) train it on the first 20,000 captions.",
+        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (micro, tiny, mini, small) "
+        "train it on the first 20,000 captions.",
         group="Streaming",
     )
     samples_per_epoch: int | None = option(
@@ -188,7 +188,7 @@ class TrainingConfig:
 
     scale: str = option(
         "tiny",
-        "Size of the model: micro, tiny, mini, photo-s, photo-m, small, vit-b-32, vit-b-16 or vit-l-14.",
+        "Size of the model: micro, tiny, mini, small, vit-b-32, vit-b-16 or vit-l-14.",
         group="Model",
         top=True,
     )

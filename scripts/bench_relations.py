@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.registry import kinds, relation_named, suite_relations
+from hf_clipdyn.benchmarks.registry import kinds, suite_relations
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
@@ -74,14 +74,9 @@ class Room:
     store: Path
 
 
-def relations() -> list[str]:
-    """Those of the suite that run no model."""
-    return [name for name in suite_relations("dynamics") if not relation_named(name).runs_models]
-
-
 def costs(room: Room) -> tuple[float, float, dict[str, dict[str, float]]]:
     """Processor seconds and memory in MB of all relations, and the wall seconds and rows of each."""
-    asked = json.dumps([room.names, relations(), str(room.output), str(room.store)])
+    asked = json.dumps([room.names, suite_relations("dynamics"), str(room.output), str(room.store)])
     process = subprocess.run(
         [sys.executable, "-c", _TIMED, asked],
         capture_output=True,
@@ -180,7 +175,7 @@ def varied(trials: pd.DataFrame, run: int) -> pd.DataFrame:
 def print_costs(name: str, room: Room) -> None:
     """A line for each relation, and their sum."""
     seconds, memory, each = costs(room)
-    for relation in relations():
+    for relation in suite_relations("dynamics"):
         of = {column: values.get(relation, 0) for column, values in each.items()}
         print(f"{name:8s}{relation:20s}{'':12s}{'':8s}{of['seconds']:8.1f}{'':11s}{of['rows']:10,.0f}")
     rows = sum(each["rows"].values())

@@ -53,8 +53,10 @@ Removed = Mapping[str, Callable[[pd.DataFrame], "pd.Series[bool]"]]
 RENAMED: Renamed = {}
 
 # A name for the summary: which of the rows that are missing here may be. A revision is a row whose `kind` is empty.
-#     "the kind simplicity": lambda rows: rows["kind"] == "simplicity"
-REMOVED: Removed = {}
+REMOVED: Removed = {
+    "the kind simplicity": lambda rows: rows["kind"] == "simplicity",
+    "the relation turns": lambda rows: rows["kind"].str.startswith("turns-"),
+}
 
 POSITIONS = ["layer", "level", "parameter"]
 KEY = [

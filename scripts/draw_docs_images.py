@@ -253,20 +253,6 @@ def odd_one_out() -> Figure:
     return row(*((name, picture(scene(name, seed=seed, colour=colour))) for name, colour, seed in shown))
 
 
-def quadruple() -> Figure:
-    """Two pairs of levels of one image."""
-    pixels = picture(scene("tree", seed=15, colour="green", scale=0.7, noise=0.0), LARGE + 64)
-
-    def turned(degrees: float) -> Pixels:
-        whole = Image.fromarray(pixels).rotate(degrees, Image.Resampling.BICUBIC)
-        return np.asarray(whole)[32:-32, 32:-32]
-
-    pairs = {"first pair": (2, 8), "second pair": (14, 18)}
-    return row(
-        *((f"{title}: {angle}°", turned(angle)) for title, angles in pairs.items() for angle in angles)
-    )
-
-
 def representation() -> Figure:
     """Images, and the dissimilarities of all their pairs; those of the pixels stand for a model."""
     images = [picture(scene(name, seed=20 + place)) for place, name in enumerate(CLASSES)]
@@ -374,7 +360,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     one.__name__.replace("_", "-"): one
     for one in (
         *(shape_bias, classification, zero_shot, label_distribution, retrieval, noise, psychophysics),
-        *(quality, similarity, odd_one_out, quadruple, representation, jnd, saliency, degradations),
+        *(quality, similarity, odd_one_out, representation, jnd, saliency, degradations),
         published_layers,
     )
 }

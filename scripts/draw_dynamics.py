@@ -5,11 +5,9 @@
 # [tool.uv]
 # find-links = ["."]  # the package is on no index: its wheel lies here
 # ///
-"""Draw the example images of the pages in docs/explanation/dynamics/, from a finished demo and the committed study.
+"""Draw the example images of the pages in docs/explanation/dynamics/, from a finished demo.
 
 python scripts/draw_dynamics.py docs/images [NAME …] [--demo runs/demo]
-
-For `critical-bands`, measure the octaves of noise first: docs/explanation/dynamics/critical-bands.md has the command.
 """
 
 import argparse
@@ -24,12 +22,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from hf_clipdyn.benchmarks.answers import AnswerTable, stack
-from hf_clipdyn.benchmarks.corruptions import BANDS
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.metrics.phases import segmented_regression
 from hf_clipdyn.results.read import load_results
-
-STUDY = Path(__file__).parents[1] / "model_cards" / "study" / "results.parquet"
 
 
 def rows_of(table: Path, kind: str, metric: str, **columns: object) -> pd.DataFrame:
@@ -169,62 +163,11 @@ def geometry(demo: Path) -> Figure:
     return finish(figure)
 
 
-def turns(demo: Path) -> Figure:
-    """Two lines in the shape bias of the five small runs of the study."""
-    del demo  # a turn needs several seeds
-    rows = rows_of(STUDY, "shape_bias", "shape_bias", scale="tiny", arm="", probe="projection", variant="")
-    rows = rows[rows["samples_seen"] > 0]
-    table = rows.pivot_table(index="seed", columns="samples_seen", values="value").dropna(axis=1)
-    octaves = np.log2(table.columns.to_numpy(np.float64))
-    result = segmented_regression(table.to_numpy(), octaves)
-    figure, ax = plt.subplots(figsize=(4.4, 2.6))
-    for (seed, values), place in zip(table.iterrows(), result["breaks"], strict=True):
-        basis = np.stack([np.ones_like(octaves), octaves, np.maximum(0, octaves - place)], axis=1)
-        fitted = basis @ np.linalg.lstsq(basis, values.to_numpy(), rcond=None)[0]
-        (drawn,) = ax.plot(octaves, values, "o", markersize=2.5, label=f"seed {seed}")
-        ax.plot(octaves, fitted, color=drawn.get_color(), linewidth=1)
-    low, high = result["break_ci"]
-    ax.axvspan(low, high, color=GREY, alpha=0.2, linewidth=0)
-    ax.axvline(result["break_mean"], color=GREY, linewidth=1)
-    ax.set(ylabel="shape bias", title=f"break at {result['break_mean']:.1f} octaves [{low:.1f}, {high:.1f}]")
-    return finish(figure, "octaves of samples")
-
-
-def critical_bands(demo: Path) -> Figure:
-    """The noise that each octave tolerates, at three epochs."""
-    figure, ax = plt.subplots(figsize=(4.4, 2.6))
-    rows = load_results(demo.with_name("octaves.parquet"))
-    rows = rows[(rows["kind"] == "critical_bands-noise") & (rows["role"] == "value")]
-    rows = rows[rows["metric"] == "tolerated_noise"]
-    for epoch, colour in ((2, GREY), (5, RED), (10, BLUE)):
-        of = rows[rows["epoch"] == epoch].sort_values("condition")
-        frequency = np.array([BANDS[name].frequency for name in of["condition"]])
-        known = of["value"].notna().to_numpy()
-        below = of["note"].str.contains("softest").to_numpy()
-        ax.errorbar(
-            frequency[known],
-            of["value"][known],
-            [(of["value"] - of["ci_low"])[known], (of["ci_high"] - of["value"])[known]],
-            marker="o",
-            markersize=3,
-            color=colour,
-            label=f"epoch {epoch}",
-        )
-        ax.plot(frequency[below], np.full(below.sum(), 0.017), "v", color=colour)
-        above = ~known & ~below
-        ax.plot(frequency[above], np.full(above.sum(), 0.19), "^", color=colour)
-    ax.set(xscale="log", yscale="log", ylabel="tolerated noise", ylim=(0.015, 0.22))
-    ax.set_xticks([1.75, 3.5, 7, 14], ["1.75", "3.5", "7", "14"])
-    ax.set_yticks([0.02, 0.04, 0.08, 0.16], ["0.02", "0.04", "0.08", "0.16"])
-    ax.minorticks_off()
-    return finish(figure, "cycles per image")
-
-
 FIGURES: dict[str, Callable[[Path], Figure]] = {
     one.__name__.replace("_", "-"): one
     for one in (
         *(error_consistency, learning_order, representation, weights),
-        *(cue_learning, geometry, turns, critical_bands),
+        *(cue_learning, geometry),
     )
 }
 

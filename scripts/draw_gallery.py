@@ -40,7 +40,7 @@ FIGURES = {
     "demo": (
         *("summary", "agreement", "cues", "gap", "items", "layers"),
         *("shape-bias-procedural", "zero-shot-procedural", "noise-procedural", "psychophysics-procedural"),
-        *("distortion-procedural", "decodability-procedural", "geometry-procedural", "simplicity-procedural"),
+        *("distortion-procedural", "decodability-procedural", "geometry-procedural"),
         *("cue-learning-shape-bias-procedural", "error-consistency-shape-bias-procedural"),
         *("learning-order-zero-shot-procedural", "representation-geometry-procedural", "weights-procedural"),
     ),

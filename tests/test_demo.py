@@ -45,8 +45,7 @@ def test_every_revision_is_measured_on_every_embedded_benchmark(demo: QuickDemo)
     of_kinds = cells[(cells["kind"] + "/" + cells["dataset"]).isin(measured)]
     assert len(of_kinds) == 4 * len(measured)
     related = {kind.partition("-")[0] for kind in set(cells["kind"]) - set(of_kinds["kind"])}
-    without_numbers = {"barriers", "critical_bands", "turns"}  # --weights, noise in octaves, other seeds
-    assert related == set(suite_relations("dynamics")) - without_numbers
+    assert related == set(suite_relations("dynamics"))
     assert sorted(table["revision"].unique()) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
     assert table.loc[table["value"].isna(), "note"].ne("").all(), "what is undefined has a named cause"
     bias = table.query("kind == 'shape_bias' and metric == 'shape_bias' and role == 'value'")

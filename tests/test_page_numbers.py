@@ -233,16 +233,16 @@ def peak_on_photographs() -> Iterator[str]:
 
 
 @cache
-def demo(name: str = "results") -> pd.DataFrame:
+def demo() -> pd.DataFrame:
     """The values of the demo's revisions, asked with their own texts."""
-    rows = pd.read_parquet(CHECKOUT / "model_cards" / "demo" / f"{name}.parquet")
+    rows = pd.read_parquet(CHECKOUT / "model_cards" / "demo" / "results.parquet")
     own: pd.DataFrame = rows[(rows["role"] == "value") & rows["texts"].isin(["", "own"])]
     return own
 
 
-def of_demo(kind: str, metric: str, *, table: str = "results", **wanted: object) -> pd.Series:
+def of_demo(kind: str, metric: str, **wanted: object) -> pd.Series:
     """A number of the demo by epoch."""
-    rows = demo(table)
+    rows = demo()
     for column, value in {"kind": kind, "metric": metric, **wanted}.items():
         held = rows[column].isna() if value is None else rows[column] == value
         rows = rows[held]
@@ -253,21 +253,6 @@ def of_demo(kind: str, metric: str, *, table: str = "results", **wanted: object)
 
 def two(number: float) -> str:
     return printed(number, 2)
-
-
-def critical_bands_of_the_demo() -> Iterator[str]:
-    octaves = [
-        of_demo("critical_bands-noise", "tolerated_noise", table="octaves", condition=f"octave_{octave}")
-        for octave in range(4)
-    ]
-    at_1, at_3, at_7 = (printed(one[10]) for one in octaves[:3])
-    assert 10 not in octaves[3]
-    yield f"tolerates {at_1} at 1.75 cycles per image, {at_3} at 3.5 and {at_7} at 7. At 14 no level"
-    centre, width = (
-        printed(of_demo("critical_bands-noise", metric, table="octaves")[10], 1)
-        for metric in ("centre", "bandwidth")
-    )
-    yield f"centre is {centre} cycles per image and the width {width} octaves, from three octaves"
 
 
 def cue_learning_of_the_demo() -> Iterator[str]:
@@ -371,21 +356,6 @@ def geometry_of_the_demo() -> Iterator[str]:
     yield f"from {printed(ratio[0], 1)} to {printed(ratio[10], 1)}"
     within = of_demo("geometry", "nc1_ratio")
     yield f"from {within[0]:.0f} times to {printed(within[10], 1)} times"
-
-
-def simplicity_of_the_demo() -> Iterator[str]:
-    share = of_demo("simplicity", "explained_share", variant="pixels")
-    bits = of_demo("simplicity", "information")
-    yield f"explains {two(share[2])} of the information after two epochs and {two(share[10])} at the end"
-    yield f"from {two(bits[2])} to {two(bits[10])} bits."
-    amplitudes, colours = (
-        of_demo("simplicity", "explained_share", variant=v) for v in ("amplitudes", "colours")
-    )
-    yield (
-        f"spectra explain {two(amplitudes[2])} and {two(amplitudes[10])}, colours {two(colours[2])} and "
-        f"{two(colours[10])}"
-    )
-    yield f"After one epoch the information is {two(bits[1])} bits"
 
 
 def ease_of_both_cues() -> Iterator[str]:
@@ -826,7 +796,6 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("../../README.md", photographs_in_readme),
         ("second-study.md", seeds_of_the_second_study),
         ("second-study.md", courses_of_the_worlds),
-        ("dynamics/critical-bands.md", critical_bands_of_the_demo),
         ("dynamics/cue-learning.md", cue_learning_of_the_demo),
         ("dynamics/error-consistency.md", error_consistency_of_the_demo),
         ("dynamics/learning-order.md", learning_order_of_the_demo),
@@ -834,7 +803,6 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("dynamics/weights.md", weights_of_the_demo),
         ("benchmarks/decodability.md", decodability_of_the_demo),
         ("benchmarks/geometry.md", geometry_of_the_demo),
-        ("benchmarks/simplicity.md", simplicity_of_the_demo),
         ("study.md", registered_contrasts),
         ("study.md", measures_of_noise),
         ("study-checks.md", claim_5_of_the_repeated_runs),

@@ -315,25 +315,6 @@ def test_a_study_reads_each_table_once_and_small_models_come_first(
     assert [one.run for one in rows.origins] == rows.cells["run"].unique().tolist()
 
 
-def test_the_tuning_of_the_photographs_is_trained_and_measured_as_the_main_arm_is() -> None:
-    main, tuning, rates = (
-        Study.read(name).members for name in ("photographs", "photographs-tuning", "photographs-rates")
-    )
-    assert [one.name for one in tuning] == ["photo-m-seed0", "photo-m-seed1"]
-    recipes = [one.config.recipe() for one in (main[0], tuning[0], rates[1]) if one.config]
-    apart = [{key for key in recipe if recipe[key] != recipes[0][key]} for recipe in recipes]
-    # Eight epochs of the tuning took more than the plan allows, so the study has seven.
-    assert apart == [set(), {"seed", "num_train_epochs"}, {"seed", "num_train_epochs", "publish"}]
-    of_main, of_tuning = (
-        [benchmark for each in one.evaluations for benchmark in each.selected] for one in (main[0], tuning[0])
-    )
-    changed = [first.name for first, second in zip(of_main, of_tuning, strict=True) if first != second]
-    assert changed == ["noise/cifar10"]  # at more sigmas, among which those of the study were chosen
-    assert main[0].evaluation is not None
-    assert tuning[0].evaluation is not None
-    assert main[0].evaluation.related == tuning[0].evaluation.related
-
-
 def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_complete(
     tmp_path: Path,
 ) -> None:

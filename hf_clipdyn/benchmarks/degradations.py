@@ -165,23 +165,6 @@ def equalise_power(values: Floats) -> Floats:
     return np.asarray(fft.irfft2(_table("amplitudes") * phases, s=values.shape))
 
 
-def with_amplitudes(values: Floats, amplitudes: Floats | float) -> Floats:
-    """Keep the phases of an image, and take other amplitudes at each frequency.
-
-    Args:
-        values: shape (height, width); its edges should be windowed, as opposite ones are neighbours here.
-        amplitudes: as of `numpy.fft.fft2`, the same shape: those of another image exchange the two; with the mean over
-            a set only the phases differ between images (1 instead of it whitens). With noise as ``values`` only the
-            amplitudes do.
-
-    Returns:
-        The same shape, real; its range is not limited.
-    """
-    from scipy import fft
-
-    return np.asarray(fft.ifft2(amplitudes * np.exp(1j * np.angle(fft.fft2(values)))).real)
-
-
 def phase_draws(shape: tuple[int, int]) -> int:
     """How many random numbers `scramble_phases` takes for images of that shape."""
     height, width = (length - 1 + length % 2 for length in shape)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
 
-__all__ = ["PENALTIES", "LinearProbe", "decide_crossed", "decide_unseen", "probe_folds"]
+__all__ = ["PENALTIES", "LinearProbe", "decide_crossed", "probe_folds"]
 
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Penalties that are tried, per training item (scikit-learn's ``alpha`` divided by their number)."""
@@ -95,21 +95,6 @@ class LinearProbe:
         for own, probe in self._probes:
             decided[own] = probe.decide(rows[own])
         return decided
-
-
-def decide_unseen(features: ArrayLike, classes: ArrayLike, unseen: ArrayLike) -> NDArray[np.int64]:
-    """Class of items by one probe that was fitted on other items.
-
-    Args:
-        features: of the items to fit on, shape (m, d).
-        classes: of these, shape (m,).
-        unseen: features of the items, shape (n, d).
-
-    Returns:
-        Shape (n,).
-    """
-    rows, labels = np.asarray(features, np.float64), np.asarray(classes, np.int64)
-    return _Classifier.of(rows, labels).decide(np.asarray(unseen, np.float64))
 
 
 def decide_crossed(

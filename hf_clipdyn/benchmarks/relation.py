@@ -129,7 +129,6 @@ class Seen:
     read_numbers: Callable[[Cell], Sequence[Number]]
     keep: Callable[[Callable[..., "Kept"], Sequence["Seen"]], Any]
     person: str = ""
-    trials_between: Callable[[Cell, Cell, float], pd.DataFrame] | None = None
 
     def trials(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The saved trials, read from the disk: all columns, or these."""
@@ -160,17 +159,6 @@ class Seen:
         """The tensors of the model, read from the disk; only for a relation that reads `WEIGHTS`."""
         return self.read_weights(self.cell)
 
-    def between(self, other: "Seen", alpha: float) -> pd.DataFrame:
-        """The trials of a model with the weights (1 - alpha) of this revision + alpha of the other.
-
-        Only for a relation that `runs_models`.
-
-        Raises:
-            MetricError: the two have different parameters.
-        """
-        assert self.trials_between is not None
-        return self.trials_between(self.cell, other.cell, alpha)
-
 
 class Relation(ABC):
     """Base class of relations. A subclass is a relation; it has no instances.
@@ -183,7 +171,6 @@ class Relation(ABC):
         score_version: raise it if the same trials now give other numbers; they are then computed again.
         between_arms: metrics that seeds also have with the unequal seeds of the main arm and, in the main arm, with
             those of every other arm; without any, arms are not related.
-        runs_models: whether it asks for `Seen.between`, which takes ``--weights``.
         symmetric: whether ``relate(a, b)`` equals ``relate(b, a)``, so that it is computed once for two seeds.
 
     Examples:
@@ -198,7 +185,6 @@ class Relation(ABC):
     pairs: ClassVar[tuple[Pairs, ...]] = ()
     score_version: ClassVar[int] = 1
     between_arms: ClassVar[tuple[str, ...]] = ()
-    runs_models: ClassVar[bool] = False
     symmetric: ClassVar[bool] = True
 
     @staticmethod

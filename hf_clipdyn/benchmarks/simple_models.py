@@ -1,4 +1,4 @@
-"""What simple models see of images: pixels, amplitudes, colours; and images with amplitudes or phases alone."""
+"""What simple models see of images: pixels, amplitudes, colours; and what they decide."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.degradations import grey, to_pixels, with_amplitudes
+from hf_clipdyn.benchmarks.degradations import grey
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
-from hf_clipdyn.benchmarks.linear_probe import LinearProbe, decide_unseen, probe_folds
+from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.settings import Common
 
-__all__ = ["ALONE_TITLES", "SIMPLE_FEATURES", "SIMPLE_TITLES", "Alone", "reduced", "simple_decisions"]
+__all__ = ["SIMPLE_FEATURES", "SIMPLE_TITLES", "reduced", "simple_decisions"]
 
 _VERSION = 1  # to be raised if the same images give other decisions
 _MOST = 32  # pixels a side; larger images are averaged in blocks, since a linear model needs no more
@@ -62,7 +62,6 @@ SIMPLE_TITLES = {
     "amplitudes": "linear model on the amplitude spectrum",
     "colours": "linear model on the colour histogram",
 }
-ALONE_TITLES = {"amplitude_alone": "amplitudes alone", "phase_alone": "phases alone"}
 
 
 def simple_decisions(
@@ -72,20 +71,18 @@ def simple_decisions(
     common: Common,
     *,
     key: str,
-    training: tuple[Images, NDArray[np.int64]] | None = None,
 ) -> NDArray[np.int64]:
-    """The class that a linear model gives to each image, by a fit on other images; computed once and kept on disk.
+    """The class that a linear model gives to each image, fitted on the other four of five folds; kept on disk.
 
     Args:
         name: what the model sees, of `SIMPLE_FEATURES`.
         images: (n, H, W, 3).
         labels: their classes, (n,).
         common: the folder of the cache.
-        key: names images, labels and what is fitted on, such as `Kind.fingerprint`.
-        training: images and classes to fit on; None fits on the same images in five folds.
+        key: names images and labels, such as `Kind.fingerprint`.
 
     Returns:
-        Shape (n,); -1 for the only image of its class, where there are folds.
+        Shape (n,); -1 for the only image of its class.
 
     Raises:
         DatasetError: they cannot be written.
@@ -95,54 +92,8 @@ def simple_decisions(
     kept = KeptTable(f"linear model on {name}", [_VERSION, key], dtypes, items, common)
     table = kept.read()
     if table is None:
-        features = SIMPLE_FEATURES[name]
-        rows = features(images)
-        if training is None:
-            codes = LinearProbe(rows, labels, probe_folds(labels)).decide(rows)
-        else:
-            codes = decide_unseen(features(training[0]), training[1], rows)
+        rows = SIMPLE_FEATURES[name](images)
+        codes = LinearProbe(rows, labels, probe_folds(labels)).decide(rows)
         table = pd.DataFrame({"item": items, "decision": codes})
         kept.write(table)
     return table["decision"].to_numpy(np.int64)
-
-
-class Alone:
-    """Grey images of which only the amplitudes, or only the phases, are left; mean and RMS contrast stay.
-
-    Edges are windowed. The phases are those of noise, drawn for each image; the amplitudes the mean over the images.
-
-    Args:
-        images: (n, H, W, 3), read one by one.
-        rows: which of them count.
-    """
-
-    def __init__(self, images: Images, rows: NDArray[np.int64]) -> None:
-        amplitudes = [np.abs(np.fft.fft2(self._windowed(grey(images[row])))) for row in rows.tolist()]
-        self._mean: Floats = np.mean(amplitudes, axis=0)
-
-    @staticmethod
-    def _windowed(values: Floats) -> Floats:
-        return np.asarray((values - values.mean()) * _window(*values.shape))
-
-    def values(self, name: str, pixels: Images, row: int) -> Floats:
-        """Grey values (H, W) of one image; some may be outside [0, 1].
-
-        Args:
-            name: ``amplitude_alone`` or ``phase_alone``.
-            pixels: (H, W, 3).
-            row: seed of its noise.
-        """
-        shown = grey(pixels)
-        own = self._windowed(shown)
-        if name == "phase_alone":
-            changed = with_amplitudes(own, self._mean)
-        else:
-            noise = np.random.default_rng([0, row]).normal(size=shown.shape)
-            changed = with_amplitudes(noise, np.abs(np.fft.fft2(own)))
-        changed = changed - changed.mean()
-        size = np.sqrt(np.square(changed).mean())
-        return np.asarray(shown.mean() + changed * (shown.std() / size if size > 0 else 0.0))
-
-    def __call__(self, name: str, pixels: Images, row: int) -> Images:
-        """`values` as pixels (H, W, 3), clipped."""
-        return to_pixels(self.values(name, pixels, row))

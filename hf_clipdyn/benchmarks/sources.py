@@ -1,6 +1,6 @@
 """The data set behind a benchmark: found by kind, opened with one message for anything that is missing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ __all__ = ["DRAWN", "Source", "drawn_source", "fitting_datasets", "open_source"]
 DRAWN = "procedural"
 """Data set of the kinds that draw what they show."""
 
-_OF_TRAINING = "_training"
 # A study measures on what was not trained on; the training split is the last resort.
 _SPLITS = ("test", "valid", "validation", "val", "train")
 
@@ -32,7 +31,6 @@ class Source:
         split: name of the split that these rows are.
         metadata: licence, size and origin.
         absent: how many rows of the official data set its files lack.
-        training: reads the rows of the training split; None, or gives None, if the data set has no other rows.
 
     Examples:
         >>> from hf_clipdyn.benchmarks.sources import drawn_source
@@ -46,7 +44,6 @@ class Source:
     split: str
     metadata: DatasetMetadata
     absent: int = 0
-    training: Callable[[], datasets.Dataset | None] | None = None
 
     def incomplete(self, shown: int) -> dict[str, str]:
         """``{"incomplete": "n/N"}`` if only n of the N official rows are shown, else empty: for `Kind.facts`."""
@@ -92,14 +89,7 @@ def open_source(
         )
     splits = load_dataset(name, configs[0], data_dir=data_dir, token=token)
     split = next((split for split in _SPLITS if split in splits), next(iter(splits)))
-
-    def training() -> datasets.Dataset | None:
-        of_world = f"{configs[0]}{_OF_TRAINING}"
-        if of_world in metadata.config_kinds:  # it is drawn only when somebody asks
-            return load_dataset(name, of_world, split="train")
-        return splits.get("train") if split != "train" else None
-
-    return Source(name, splits[split], split, metadata, _absent(splits, split, metadata), training)
+    return Source(name, splits[split], split, metadata, _absent(splits, split, metadata))
 
 
 def drawn_source(items: Mapping[str, Sequence[Any]]) -> Source:

@@ -27,11 +27,6 @@ kind                    columns
                         the photograph that people saw; odd_in, the triplets in which a person chose it as the odd
                         one, as {other_0, other_1, only_repeated}: ids of its partners, and whether the triplet
                         was repeated to measure agreement between people and is not asked of a model
-``quadruple``           image, reference_id, distortion, level, scale, quadruples: one row for each image; scale, its
-                        place on a published perceptual scale (null if there is none); quadruples, the comparisons
-                        of this level and another one of the same distortion with a second pair of levels, as
-                        {other, pair_0, pair_1, answers, second_larger}: three levels, the number of answers, and
-                        of those that called the second difference the larger one
 ``dissimilarities``     image, image_id, category, place, dissimilarities: place is the row of the image in the
                         archive's matrices, dissimilarities are that row of each matrix, as {observer, name,
                         values}: observer is ``person``, or ``reference`` for other systems (brains, models);
@@ -95,15 +90,6 @@ _COLUMNS = {
     | {
         "is_reference": Value("bool"),
         "odd_in": List(_text("other_0", "other_1") | {"only_repeated": Value("bool")}),
-    },
-    "quadruple": _images("image")
-    | _text("reference_id", "distortion")
-    | {
-        "level": Value("int64"),
-        "scale": Value("float64"),
-        "quadruples": List(
-            dict.fromkeys(("other", "pair_0", "pair_1", "answers", "second_larger"), Value("int64"))
-        ),
     },
     "classification": _images("image")
     | _text("image_id", "subset", "condition", "category", "exemplar")

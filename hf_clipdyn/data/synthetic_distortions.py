@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from hf_clipdyn.data.images import decode_image
-from hf_clipdyn.errors import DatasetError
 
-__all__ = ["DISTORTIONS", "LEVELS", "distortion_ladder", "load_photograph", "png"]
+__all__ = ["DISTORTIONS", "LEVELS", "distortion_ladder", "png"]
 
 LEVELS = (1, 2, 3, 4, 5)
 
@@ -36,19 +35,6 @@ def distortion_ladder(
                 "distortion": distortion,
                 "level": level,
             }
-
-
-def load_photograph(path: str, side: int) -> NDArray[np.uint8]:
-    """An image file as (H, W, 3) uint8, its shorter side reduced to ``side`` pixels if it is longer."""
-    try:
-        whole = decode_image(path)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be decoded ({error}): replace or remove this file.") from error
-    scale = side / min(whole.size)
-    if scale < 1:
-        width, height = (max(1, round(scale * length)) for length in whole.size)
-        whole = whole.resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(whole)
 
 
 def png(image: NDArray[np.uint8]) -> dict[str, Any]:

@@ -34,7 +34,6 @@ __all__ = [
     "read_mat",
     "read_npy",
     "read_npz",
-    "read_parquet",
     "read_records",
     "read_text",
     "read_whole_numbers",
@@ -243,22 +242,6 @@ def read_npz(path: str, *required: str) -> dict[str, NDArray[Any]]:
             arrays = {name: archive[name] for name in archive.files}
     _check_names(path, "arrays", required, sorted(arrays))
     return arrays
-
-
-def read_parquet(path: str, required: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of a Parquet file with the ``required`` columns alone, a batch at a time.
-
-    Each comes with its file and number, for messages.
-    """
-    import pyarrow.parquet as pq  # with `datasets` it is loaded already; without, it would slow every start
-
-    with expecting("a Parquet file", path), pq.ParquetFile(_plain_file(path)) as table:
-        _check_names(path, "columns", required, table.schema_arrow.names)
-        number = 0
-        for batch in table.iter_batches(batch_size=1000, columns=list(required)):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}, row {number}", row
 
 
 def read_records(path: str, size: int) -> NDArray[np.uint8]:

@@ -127,7 +127,6 @@ def evaluate_model(
 
     refused = (
         "relations",
-        "weights",
         "revisions",
         "shard",
         "store",

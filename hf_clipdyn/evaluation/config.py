@@ -49,16 +49,9 @@ class EvaluationConfig(Common):
     )
     relations: str | Sequence[str] = option(
         (),
-        "Relate revisions with each other, from the trials beside the output: critical_bands, cue_learning, "
-        "error_consistency, learning_order, representation, turns or weights. Given without benchmarks, nothing is "
-        "measured.",
+        "Relate revisions with each other, from the trials beside the output: cue_learning, error_consistency, "
+        "learning_order, representation or weights. Given without benchmarks, nothing is measured.",
         top=True,
-    )
-    weights: bool = option(
-        False,
-        "Also compute barriers of the loss between the weights of neighbouring revisions, and of seeds (relation "
-        "barriers). This runs models, five times on up to 1,000 images of geometry for each pair, with two revisions "
-        "and the model between them in memory.",
     )
     revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.", top=True)
     shard: str | None = option(
@@ -179,14 +172,12 @@ class EvaluationConfig(Common):
                     f"`{name}` only applies to open_clip checkpoints: do not give other models with it."
                 )
         in_shard((), self.shard)
-        related = self.relations or self.weights
-        if related and self.output is None:
-            name = "relations" if self.relations else "weights"
-            raise ConfigError(f"`{name}` read the trials beside `output`: give an `output`.")
-        if self.shard is not None and (self.rescore or self.push_to_hub or related):
+        if self.relations and self.output is None:
+            raise ConfigError("`relations` read the trials beside `output`: give an `output`.")
+        if self.shard is not None and (self.rescore or self.push_to_hub or self.relations):
             raise ConfigError(
-                "`rescore`, `relations`, `weights` and `push_to_hub` apply to the whole table, but `shard` measures "
-                "only a part of the revisions: use them without `shard`, once all shards are done."
+                "`rescore`, `relations` and `push_to_hub` apply to the whole table, but `shard` measures only a part "
+                "of the revisions: use them without `shard`, once all shards are done."
             )
         if (self.private or self.hub_model_id is not None) and not self.push_to_hub:
             raise ConfigError("`private` and `hub_model_id` require `push_to_hub`.")
@@ -292,13 +283,12 @@ class EvaluationConfig(Common):
     @cached_property
     def related(self) -> list[str]:
         """Names of the relations: those that were given, else those of the suite."""
-        from hf_clipdyn.benchmarks.registry import relation_named, suite_relations
+        from hf_clipdyn.benchmarks.registry import suite_relations
 
         names = list(self.relations)
         if not self.relations and self.benchmarks is None and self.output is not None and self.shard is None:
-            of_suite = suite_relations(self.suite)
-            names = [name for name in of_suite if self.weights or not relation_named(name).runs_models]
-        return list(dict.fromkeys([*names, *(["barriers"] if self.weights else [])]))
+            names = suite_relations(self.suite)
+        return list(dict.fromkeys(names))
 
 
 def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:

@@ -1,4 +1,4 @@
-"""The fourth stage: relate revisions with each other, from their saved trials; only barriers run a model.
+"""The fourth stage: relate revisions with each other, from their saved trials; no model runs.
 
 Each cell of a relation is written when it is done, and is computed again only if one of its revisions, or what was
 measured of it, has changed.
@@ -26,7 +26,7 @@ from hf_clipdyn.benchmarks.influence import UnitsOf
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
 from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, WITHIN_ARM, Relation, Seen, with_arm
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
-from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, brief, by_arm, crossed, mean_of_others, named
 from hf_clipdyn.evaluation.saved_runs import SavedRuns
@@ -61,7 +61,6 @@ def relate(config: EvaluationConfig, store: CellStore, tables: Sequence[Path] = 
 
     Raises:
         UnknownNameError: there is no such relation.
-        ConfigError: a relation runs models, and `weights` is not given.
         EvaluationError: there are no trials that the relations read, or the output cannot be written.
     """
     return [key for one in _works(SavedRuns(config, store, tables)) for key in one.run()]
@@ -82,8 +81,6 @@ def _works(room: SavedRuns) -> list["_Work"]:
     for relation in map(relation_named, config.related):
         if room.of_study and not _is_between_runs(relation):
             continue
-        if relation.runs_models and not config.weights:
-            raise ConfigError(f"`{relation.name}` runs models between two revisions: add `weights`.")
         if relation.reads == WEIGHTS:
             own = [_Work(relation, None, [room.weighed(one) for one in config.each], room)]
         else:
@@ -267,7 +264,7 @@ class _Work:
     def _with_seeds(self) -> Iterator[_Planned]:
         """At equal samples, so that the answers of few revisions are needed at a time."""
         at_samples: dict[int, list[Seen]] = defaultdict(list)
-        for run in self.chosen if self._relation.runs_models else self._runs:
+        for run in self._runs:
             for one in run:
                 if one.cell.samples_seen is not None:
                     at_samples[one.cell.samples_seen].append(one)

@@ -17,7 +17,6 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.relation import WEIGHTS, Kept, KeyedAnswers, Seen, keyed
 from hf_clipdyn.benchmarks.sources import DRAWN
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.evaluation.between import Between
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.plan import OF_REVISION
 from hf_clipdyn.results.cells import CellStore, newest
@@ -107,22 +106,7 @@ class SavedRuns:
         def read(one: Cell, columns: Sequence[str] | None) -> pd.DataFrame:
             return self._read(one, None if columns is None else tuple(columns))
 
-        return Seen(
-            cell,
-            read,
-            self._read_answers,
-            self._weights,
-            self._read_numbers,
-            self._keep,
-            trials_between=self._trials_between,
-        )
-
-    def _trials_between(self, first: Cell, second: Cell, alpha: float) -> pd.DataFrame:
-        return self._between.trials(first, second, alpha)
-
-    @cached_property
-    def _between(self) -> Between:
-        return Between(self.config.each)
+        return Seen(cell, read, self._read_answers, self._weights, self._read_numbers, self._keep)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

@@ -21,7 +21,7 @@ from hf_clipdyn.metrics._left_out import LeftOut, as_rows, centred, unit_rows
 from hf_clipdyn.metrics._validation import Floats, as_codes, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling
 
-__all__ = ["contrastive_geometry", "contrastive_losses", "neural_collapse"]
+__all__ = ["contrastive_geometry", "neural_collapse"]
 
 _RANKME = 1e-7
 _PER_DIMENSION = 2  # fewer items than this per dimension: the influences on a rank are unknown
@@ -158,51 +158,6 @@ def neural_collapse(
         found = _collapse(means, scaled - class_means[classes], by_class)
         result = items.results({name: items.first_order(*pair) for name, pair in found}, {})
     return result | {"n_classes": n_classes}
-
-
-def contrastive_losses(
-    images: ArrayLike,
-    texts: ArrayLike,
-    logit_scale: float,
-    *,
-    labels: ArrayLike | None = None,
-    batch_size: int = 128,
-) -> Floats:
-    """The contrastive loss of paired images and texts (Radford et al. 2021) in batches that depend on n alone.
-
-    Args:
-        images: embeddings, shape (n, d), of any length but 0.
-        texts: row i belongs to image i, shape (n, d).
-        logit_scale: factor of the cosines.
-        labels: shape (n,); pairs of equal labels do not count as negatives of each other. None: all texts differ.
-        batch_size: about that of the batches, which differ in size by at most one.
-
-    Returns:
-        Shape (n,), whose mean is the loss: that of each pair, plus what the pair adds to the loss of others as their
-        negative, in the first order. Its error follows from these as from independent values.
-
-    Raises:
-        MetricError: different shapes, a number that is not finite, an embedding of length 0.
-
-    Examples:
-        >>> import numpy as np
-        >>> from hf_clipdyn.metrics.contrastive_geometry import contrastive_losses
-        >>> contrastive_losses(np.eye(2), np.eye(2), 1.0).round(4).tolist()
-        [0.3133, 0.3133]
-    """
-    rows = [unit_rows(name, values) for name, values in _paired(images, texts).items()]
-    n = len(rows[0])
-    codes = np.arange(n) if labels is None else as_codes("labels", labels, n)[0]
-    losses = np.empty(n)
-    for batch in np.array_split(np.random.default_rng(0).permutation(n), max(1, round(n / batch_size))):
-        logits = logit_scale * rows[0][batch] @ rows[1][batch].T
-        same = codes[batch][:, None] == codes[batch]
-        logits[same & ~np.eye(len(batch), dtype=bool)] = -np.inf
-        of_images, of_texts = (special.log_softmax(logits, axis=axis) for axis in (1, 0))
-        loss = -(np.diag(of_images) + np.diag(of_texts)) / 2
-        as_negative = (np.exp(of_images).sum(axis=0) + np.exp(of_texts).sum(axis=1)) / 2 - 1
-        losses[batch] = loss + as_negative
-    return losses
 
 
 def _paired(images: ArrayLike, texts: ArrayLike) -> dict[str, Floats]:

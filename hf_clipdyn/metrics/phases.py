@@ -1,33 +1,20 @@
-"""When a number turns, in every seed: descriptions of trajectories as arrays (seeds, revisions), no tests.
-
-A least-squares break always exists, so each function gives how many seeds have it with the same sign. Say which axis x
-is: samples, or their logarithm.
-"""
+"""When a number rises, and when a layer settles: descriptions of trajectories, no tests."""
 
 import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 from scipy.integrate import trapezoid
 from scipy.optimize import isotonic_regression
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.representation import progress_influences
 
-__all__ = [
-    "half_rise",
-    "half_rise_lead",
-    "seed_to_step_variance",
-    "segmented_regression",
-    "settling",
-    "two_lines",
-]
+__all__ = ["half_rise", "half_rise_lead", "settling"]
 
 Floats = NDArray[np.float64]
 
-_BREAKS = 101  # on the default grid
 _SETTLED = 0.9  # of an untrained layer that resembles its end: its progress would be noise
 
 
@@ -177,148 +164,6 @@ def settling(
     return result
 
 
-def segmented_regression(
-    values: ArrayLike,
-    x: ArrayLike,
-    *,
-    grid: ArrayLike | None = None,
-    fewest: int = 3,
-    confidence_level: float = 0.95,
-) -> dict[str, Any]:
-    """Two straight lines that meet, in each seed: y = b0 + b1 x + b2 max(0, x - c), with c from a grid.
-
-    The squares of both fits do not make an F test, since c was searched.
-
-    Args:
-        values: shape (seeds, T).
-        x: of the revisions, ascending, shape (T,).
-        grid: candidates for c; None for 101 of them. Those with fewer than ``fewest`` revisions on a side (one at c
-            counts for both) are left out.
-        fewest: revisions on each side.
-        confidence_level: of Student's interval of c over the seeds.
-
-    Returns:
-        By seed: ``breaks`` (c), ``slopes`` (b1), ``slope_changes`` (b2), ``squares`` and ``squares_straight``, the sums
-        of squared residuals with a break and of one straight line. Over seeds: ``break_mean``, ``break_ci`` (NaN for
-        one seed), ``break_common``, the c with the least sum over all seeds; ``share_with_sign``, the share of the
-        seeds whose b2 has the sign of its mean; ``causes``.
-
-    Raises:
-        MetricError: other shapes, no candidate with enough revisions on both sides, values that are not finite.
-
-    Examples:
-        >>> import numpy as np
-        >>> from hf_clipdyn.metrics.phases import segmented_regression
-        >>> x = np.arange(9)
-        >>> result = segmented_regression([np.minimum(x, 3), np.minimum(x, 4)], x, grid=[2, 3, 4, 5])
-        >>> result["breaks"], result["break_mean"], result["share_with_sign"]
-        ([3.0, 4.0], 3.5, 1.0)
-    """
-    curves, place = _trajectories(values, x)
-    _check_finite(curves)
-    sides = np.linspace(place[0], place[-1], _BREAKS) if grid is None else np.asarray(grid, np.float64)
-    places = place[:, None]
-    enough = ((places <= sides).sum(axis=0) >= fewest) & ((places >= sides).sum(axis=0) >= fewest)
-    if not enough.any():
-        raise MetricError(
-            f"No break of the grid has {fewest} revisions on each side: give more revisions or another grid."
-        )
-    candidates = sides[enough]
-    designs = [np.stack([np.ones_like(place), place, np.maximum(place - c, 0)], axis=1) for c in candidates]
-    fits = [_least_squares(design, curves) for design in designs]
-    squares = np.array([one for _, one in fits])
-    best = squares.argmin(axis=0)
-    seeds = np.arange(len(curves))
-    coefficients = np.array([one for one, _ in fits])[best, :, seeds]
-    breaks, changes = candidates[best], coefficients[:, 2]
-    error = breaks.std(ddof=1) / math.sqrt(len(breaks)) if len(breaks) > 1 else math.nan
-    half = float(special.stdtrit(max(len(breaks) - 1, 1), (1 + confidence_level) / 2)) * error
-    middle = float(breaks.mean())
-    return {
-        "breaks": breaks.tolist(),
-        "slopes": coefficients[:, 1].tolist(),
-        "slope_changes": changes.tolist(),
-        "squares": squares[best, seeds].tolist(),
-        "squares_straight": _least_squares(designs[0][:, :2], curves)[1].tolist(),
-        "break_mean": middle,
-        "break_ci": [middle - half, middle + half],
-        "break_common": float(candidates[squares.sum(axis=1).argmin()]),
-        "share_with_sign": float((np.sign(changes) == np.sign(changes.mean())).mean()),
-        "causes": {"break_ci": "there is only one seed"} if len(breaks) == 1 else {},
-    }
-
-
-def seed_to_step_variance(values: ArrayLike) -> float:
-    """How much seeds differ, compared with neighbouring revisions of one seed.
-
-    Args:
-        values: shape (seeds, T).
-
-    Returns:
-        The mean over revisions of Var(y[t]) over seeds, by that of Var(y[t] - y[t - 1]) / 2; about 1 if seeds differ no
-        more than neighbouring revisions. NaN for one seed or one revision, or if all steps are equal.
-
-    Raises:
-        MetricError: another shape, values that are not finite.
-
-    Examples:
-        >>> from hf_clipdyn.metrics.phases import seed_to_step_variance
-        >>> round(seed_to_step_variance([[1.0, 2.0, 3.1], [2.0, 3.0, 4.0]]), 1)
-        374.7
-    """
-    curves, _ = _trajectories(values, None)
-    _check_finite(curves)
-    if min(curves.shape) < 2:
-        return math.nan
-    steps = float(np.diff(curves, axis=1).var(axis=0, ddof=1).mean()) / 2
-    return float(curves.var(axis=0, ddof=1).mean()) / steps if steps > 0 else math.nan
-
-
-def two_lines(values: ArrayLike, x: ArrayLike, split: float) -> dict[str, Any]:
-    """Does a number rise and then fall, in each seed? Two unconnected lines around a given break (Simonsohn 2018).
-
-    A quadratic finds an inverted U in any curve that saturates; two lines do not. The break must come from other seeds.
-
-    Args:
-        values: shape (seeds, T).
-        x: of the revisions, ascending, shape (T,): samples rather than an accuracy, which has errors of its own.
-        split: the break; a revision there belongs to the left line.
-
-    Returns:
-        By seed: ``rises`` and ``falls``, the slopes on the left and on the right; ``jumps``, right minus left at the
-        break. ``share_inverted``: share of the seeds that rise (slope > 0) and then fall (slope < 0).
-
-    Raises:
-        MetricError: other shapes, fewer than two revisions on a side, values that are not finite.
-
-    Examples:
-        >>> from hf_clipdyn.metrics.phases import two_lines
-        >>> result = two_lines([[0.0, 1.0, 2.0, 2.5, 2.0]], [0, 1, 2, 3, 4], 2)
-        >>> [round(result[name][0], 6) for name in ("rises", "falls", "jumps")], result["share_inverted"]
-        ([1.0, -0.5, 1.0], 1.0)
-    """
-    curves, place = _trajectories(values, x)
-    _check_finite(curves)
-    right = place > split
-    if min(right.sum(), (~right).sum()) < 2:
-        raise MetricError(f"The break {split:g} needs two revisions on each side: give another one.")
-    from_split = place - split
-    design = np.stack([np.ones_like(place), from_split * ~right, from_split * right, right], axis=1)
-    (_, rises, falls, jumps), _ = _least_squares(design, curves)
-    return {
-        "rises": rises.tolist(),
-        "falls": falls.tolist(),
-        "jumps": jumps.tolist(),
-        "share_inverted": float(((rises > 0) & (falls < 0)).mean()),
-    }
-
-
-def _least_squares(design: Floats, curves: Floats) -> tuple[Floats, Floats]:
-    """Coefficients (k, seeds), and the sum of squared residuals of each seed."""
-    coefficients = np.asarray(np.linalg.lstsq(design, curves.T, rcond=None)[0])
-    return coefficients, np.asarray(np.square(curves.T - design @ coefficients).sum(axis=0))
-
-
 def _trajectories(values: ArrayLike, x: ArrayLike | None) -> tuple[Floats, Floats]:
     """Values as (seeds, T), one trajectory as the only seed, and their ascending places (T,)."""
     curves = np.atleast_2d(np.asarray(values, np.float64))
@@ -330,8 +175,3 @@ def _trajectories(values: ArrayLike, x: ArrayLike | None) -> tuple[Floats, Float
     if not (np.diff(place) > 0).all():
         raise MetricError("The places of revisions must ascend: sort them, and give each once.")
     return curves, place
-
-
-def _check_finite(curves: Floats) -> None:
-    if not np.isfinite(curves).all():
-        raise MetricError("values must be finite: leave out revisions at which a seed has no number.")

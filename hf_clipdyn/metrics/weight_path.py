@@ -1,10 +1,8 @@
-"""The way of the weights through training: how far, how straight, and over which barriers.
+"""The way of the weights through training: how far, and how straight.
 
 A state is a mapping of names to arrays. All floating-point parameters count, `logit_scale` as stored (its logarithm);
 integer buffers (``position_ids``) do not. Layer normalisation makes the scale of many parameters arbitrary, so compare
-lengths also relative to the first state. Models of other seeds have permuted units: a barrier between them does not
-mean that they compute different functions. Statistics of batch normalisation must be estimated again for
-interpolated weights (Jordan et al. 2023); vision transformers have none.
+lengths also relative to the first state.
 """
 
 import re
@@ -15,12 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._left_out import as_rows
-from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, check_lengths
-from hf_clipdyn.metrics.bootstrap import Resampling, influence_interval
-from hf_clipdyn.metrics.estimate import mean_influence
+from hf_clipdyn.metrics._validation import Floats
 
-__all__ = ["barrier", "interpolate", "parts_of", "weight_path"]
+__all__ = ["parts_of", "weight_path"]
 
 _State: TypeAlias = dict[str, NDArray[Any]]
 _WHOLE = "whole"
@@ -122,106 +117,6 @@ def parts_of(name: str) -> list[str]:
     layer = _BLOCK.match(name)
     block = layer[0] if layer else name.removesuffix(".weight").removesuffix(".bias")
     return ["image" if name.startswith(_IMAGE) else "text", block]
-
-
-def interpolate(
-    first: Mapping[str, ArrayLike], second: Mapping[str, ArrayLike], alpha: float
-) -> dict[str, NDArray[Any]]:
-    """The state (1 - alpha) first + alpha second, both towers and both projections together.
-
-    Args:
-        first, second: of the same parameters. Integer buffers and the types of the numbers are those of the first.
-        alpha: 0 for the first state, 1 for the second.
-
-    Returns:
-        A new state. ``logit_scale`` is interpolated as stored; interpolating its exponential gives another loss.
-
-    Raises:
-        MetricError: different parameters or shapes, a number that is not finite.
-
-    Examples:
-        >>> from hf_clipdyn.metrics.weight_path import interpolate
-        >>> interpolate({"logit_scale": [2.0]}, {"logit_scale": [4.0]}, 0.25)["logit_scale"].tolist()
-        [2.5]
-    """
-    ends = _parameters(first), _parameters(second)
-    _check_alike(ends[1], ends[0], "the second state")
-    mixed = {name: np.asarray(values) for name, values in first.items()}
-    for name, start in ends[0].items():
-        values = (1 - alpha) * start.astype(np.float64) + alpha * ends[1][name].astype(np.float64)
-        mixed[name] = np.asarray(values, start.dtype)
-    return mixed
-
-
-def barrier(
-    alphas: ArrayLike, losses: ArrayLike, *, halves: ArrayLike | None = None, confidence_level: float = 0.95
-) -> dict[str, Any]:
-    """How much the loss rises on the straight line between two states.
-
-    Args:
-        alphas: places on the line, from 0 (the first state) to 1 (the second), ascending, shape (A,), A >= 2.
-        losses: the loss at each place, shape (A,); or of each item (a batch, an image), shape (A, n), of which the mean
-            counts. Larger is worse: a loss, or an error.
-        halves: the half of each item, 0 or 1, shape (n,): each half gives the loss at the place where that of the other
-            half is highest, since a largest value is biased upwards. None: one place for all, and that bias.
-        confidence_level: of the intervals, in (0, 1).
-
-    Returns:
-        Numbers in the unit of the loss, >= 0 without halves:
-
-        - ``barrier_linear``, the largest loss above the straight line between the ends (Entezari et al. 2022).
-        - ``barrier_mean_of_ends``, the largest loss above the mean of the ends (Frankle et al. 2020).
-        - ``barrier_max_of_ends``, the largest loss above that of the worse end.
-        - ``alpha``, where the loss is farthest above the straight line.
-        - Of items: ``n``, ``<name>_ci`` [low, high] over items, at the places that were found, and ``influences``, see
-          `hf_clipdyn.metrics.estimate`.
-
-    Raises:
-        MetricError: different lengths, alphas that do not ascend from 0 to 1, a number that is not finite, halves that
-            are not two.
-
-    Examples:
-        >>> from hf_clipdyn.metrics.weight_path import barrier
-        >>> found = barrier([0, 0.25, 0.5, 0.75, 1], [2, 2.3, 1.9, 1.2, 0.8])
-        >>> [round(found[f"barrier_{name}"], 6) for name in ("linear", "mean_of_ends", "max_of_ends")]
-        [0.6, 0.9, 0.3]
-    """
-    level = Resampling(confidence_level=confidence_level).confidence_level
-    places = as_numbers("alphas", alphas)
-    if len(places) < 2 or places[0] != 0 or places[-1] != 1 or (np.diff(places) <= 0).any():
-        raise MetricError(f"alphas must ascend from 0 to 1, but are {places.tolist()}.")
-    of_items = np.ndim(losses) == 2
-    items = as_rows("losses", losses) if of_items else as_numbers("losses", losses)[:, None]
-    check_lengths({"alphas": places, "losses": items})
-    start, end, means = items[0], items[-1], items.mean(axis=1)
-    worse = start if means[0] >= means[-1] else end
-    above = {
-        "barrier_linear": items - ((1 - places)[:, None] * start + places[:, None] * end),
-        "barrier_mean_of_ends": items - (start + end) / 2,
-        "barrier_max_of_ends": items - worse,
-    }
-    parts = None if halves is None else as_codes("halves", halves, items.shape[1])[0]
-    if parts is not None and set(parts) != {0, 1}:
-        raise MetricError("halves must divide the items into two.")
-    highest = {name: _highest(rows, parts) for name, rows in above.items()}
-    result: dict[str, Any] = {name: float(row.mean()) for name, row in highest.items()}
-    result["alpha"] = float(places[above["barrier_linear"].mean(axis=1).argmax()])
-    if not of_items:
-        return result
-    n = items.shape[1]
-    influences = {name: mean_influence(row) for name, row in highest.items()}
-    for name, influence in influences.items():
-        interval = influence_interval(result[name], influence, [np.arange(n)], "linear", level)
-        result[f"{name}_ci"] = interval
-    return result | {"n": n, "influences": influences}
-
-
-def _highest(rows: Floats, halves: Ints | None) -> Floats:
-    """Of each item the value at the highest of all places; with halves, at that of the other half."""
-    if halves is None:
-        return np.asarray(rows[rows.mean(axis=1).argmax()])
-    places = np.array([rows[:, halves != half].mean(axis=1).argmax() for half in (0, 1)])
-    return np.asarray(rows[places[halves], np.arange(rows.shape[1])])
 
 
 def _parameters(state: Mapping[str, ArrayLike]) -> _State:

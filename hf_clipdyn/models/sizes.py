@@ -1,9 +1,8 @@
 """Named sizes of CLIP.
 
-`micro`, `tiny` and `mini` differ in their image towers, each twice as wide and as deep as the one before. `photo-s` and
-`photo-m` are for pictures of 32 pixels and differ in their width. These and `small` train on two CPU cores and take a
-tokenizer trained on the captions; `vit-b-32`, `vit-b-16` and `vit-l-14` are OpenAI's sizes to the parameter, with
-CLIP's own tokenizer.
+`micro`, `tiny` and `mini` differ in their image towers, each twice as wide and as deep as the one before. These and
+`small` train on two CPU cores and take a tokenizer trained on the captions; `vit-b-32`, `vit-b-16` and `vit-l-14` are
+OpenAI's sizes to the parameter, with CLIP's own tokenizer.
 """
 
 from copy import deepcopy
@@ -71,8 +70,6 @@ MODEL_SIZES: dict[str, ModelSize] = {
     "micro": ModelSize(40, 8, Tower(32, 2, 1), Tower(64, 1, 2), 64, context_length=16, vocab_size=1024),
     "tiny": ModelSize(40, 8, Tower(64, 4, 2), Tower(64, 1, 2), 64, context_length=16, vocab_size=1024),
     "mini": ModelSize(40, 8, Tower(128, 8, 4), Tower(64, 1, 2), 64, context_length=16, vocab_size=1024),
-    "photo-s": ModelSize(32, 4, Tower(64, 4, 2), Tower(64, 4, 2), 64, context_length=16, vocab_size=2048),
-    "photo-m": ModelSize(32, 4, Tower(128, 4, 4), Tower(128, 4, 4), 128, context_length=16, vocab_size=2048),
     "small": ModelSize(64, 8, Tower(192, 6, 6), Tower(192, 4, 6), 192, context_length=32, vocab_size=4096),
     "vit-b-32": ModelSize(224, 32, Tower(768, 12, 12), Tower(512, 12, 8), 512, 77, parameters=151_277_313),
     "vit-b-16": ModelSize(224, 16, Tower(768, 12, 12), Tower(512, 12, 8), 512, 77, parameters=149_620_737),

@@ -75,15 +75,12 @@ _OF_KINDS = {
     "saliency": ("fixation_maps", "saliency", "saliency_map_scores"),
     "shape_bias": ("cue_preference", "shape_bias", "shape_decisions"),
     "similarity": ("two_afc",),
-    "simplicity": ("explained_information",),
     "zero_shot": ("zero_shot_accuracy",),
 }
 _OF_RELATIONS = {
-    "critical_bands": ("critical_bands",),
     "error_consistency": ("error_consistency",),
     "learning_order": ("learning_order",),
-    "representation": ("mutual_knn", "representation"),
-    "turns": ("phases",),
+    "representation": ("mutual_knn", "phases", "representation"),
     "weights": ("weight_path",),
 }
 METRICS = (

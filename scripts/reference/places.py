@@ -1,6 +1,6 @@
 """Where the pages of kinds and relations are."""
 
-SHARED_PAGES = {"distortion": "quality", "barriers": "weights"}
+SHARED_PAGES = {"distortion": "quality"}
 """Kinds and relations that another one's page explains."""
 
 

@@ -16,7 +16,7 @@ from hf_clipdyn.benchmarks.registry import kinds
 
 
 def test_views_take_columns_of_the_trials_and_kinds_of_single_stimuli_have_a_gallery():
-    without = {"decodability", "geometry", "psychophysics", "quadruple", "representation", "simplicity"}
+    without = {"decodability", "geometry", "psychophysics", "representation"}
     for name, kind in kinds().items():
         columns = {*kind.trial_columns, "split", "row", "file"}
         assert all(set(view.columns) <= columns for view in kind.views)

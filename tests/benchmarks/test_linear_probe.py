@@ -10,13 +10,7 @@ from sklearn.linear_model import Ridge, RidgeClassifier, RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hf_clipdyn.benchmarks.linear_probe import (
-    PENALTIES,
-    LinearProbe,
-    decide_crossed,
-    decide_unseen,
-    probe_folds,
-)
+from hf_clipdyn.benchmarks.linear_probe import PENALTIES, LinearProbe, decide_crossed, probe_folds
 from hf_clipdyn.errors import MetricError
 
 
@@ -63,7 +57,9 @@ def test_it_decides_as_scikit_learn_does(n, d, classes):
     reference = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=n * np.array(PENALTIES)))
     expected = reference.fit(features, labels).predict(unseen)
     assert len(set(expected)) == classes
-    assert np.array_equal(decide_unseen(features, labels, unseen), expected)
+    rows, folds = np.concatenate([features, unseen]), np.repeat([0, 1], [n, 500])
+    probe = LinearProbe(rows, np.concatenate([labels, np.arange(500) % classes]), folds)
+    assert np.array_equal(probe.decide(rows)[n:], expected)
 
 
 @pytest.mark.parametrize("signal", [1e-7, 1e-12])

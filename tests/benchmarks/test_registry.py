@@ -44,7 +44,7 @@ def test_every_suite_names_each_benchmark_once_and_its_data_set_fits():
 
 
 def test_the_suite_of_dynamics_has_every_relation():
-    assert suite("dynamics") == ["decodability/procedural", "geometry/procedural", "simplicity/procedural"]
+    assert suite("dynamics") == ["decodability/procedural", "geometry/procedural"]
     assert sorted(suite_relations("dynamics")) == list(relations())
     assert suite_relations("embedded") == []
 
@@ -93,7 +93,6 @@ def test_kinds_and_patterns_also_choose_what_fits_the_folders_that_are_given():
         "noise/procedural",
         "noise/cifar10",
         "geometry/cifar10",
-        "simplicity/cifar10",
         "zero_shot/cifar10",
     ]
 

@@ -10,12 +10,10 @@ from scipy import stats
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.registry import kinds, kinds_read, relations
 from hf_clipdyn.benchmarks.relation import Relation, Seen, keyed, relation_terms
-from hf_clipdyn.benchmarks.relations.critical_bands import CriticalBands
 from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
 from hf_clipdyn.benchmarks.relations.representation import Representation
-from hf_clipdyn.benchmarks.relations.turns import Turns
 from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import answer_agreement, rank_agreement, trivial_and_impossible
 from hf_clipdyn.metrics.representation import representation_similarity
@@ -180,125 +178,6 @@ def accuracies(curves, samples=SAMPLES):
         [seen("zero_shot", trials(share), one, seed) for one, share in zip(samples, curve, strict=True)]
         for seed, curve in enumerate(curves)
     ]
-
-
-OCTAVES = np.log2(np.array(SAMPLES[1:]) / 100)
-
-
-def turned(fall):
-    """Three seeds that rise until 400 samples and fall by so much an octave after it, with small waves."""
-    wave = 0.004 * (-1) ** np.arange(10)
-    rise = 0.2 + 0.15 * np.minimum(OCTAVES, 2) - fall * np.maximum(OCTAVES - 2, 0)
-    runs = accuracies([np.r_[0.1, rise + sign * wave] for sign in (1, -1, 0.5)])
-    found = by_key(Turns.over_seeds(runs, COMMON))
-    return {key[0]: one for key, one in found.items()}
-
-
-@pytest.mark.parametrize("fall", [0.1, 0.0])
-def test_the_break_is_found_in_all_seeds(fall):
-    found = turned(fall)
-    assert found["break"].value == pytest.approx(np.log2(400), abs=0.2)
-    assert found["break"].ci_low <= found["break"].value <= found["break"].ci_high
-    assert found["slope_change"].value == pytest.approx(-0.15 - fall, abs=0.05)
-    assert found["same_sign"].value == 1
-    assert found["break"].variant == "top1"
-
-
-def test_an_inverted_u_is_a_rise_and_a_fall_around_the_peak_of_the_other_seeds():
-    found = turned(0.1)
-    assert found["inverted_u"].value == 1
-    assert found["rise"].value == pytest.approx(0.15, abs=0.02)
-    assert found["fall"].value == pytest.approx(-0.1, abs=0.02)
-    assert "at an end of training" in turned(-0.05)["inverted_u"].note
-
-
-def test_seeds_are_compared_with_steps():
-    steps = np.random.default_rng(0).normal(0.5, 0.02, (4, 11))
-    alike, apart = (
-        by_key(Turns.over_seeds(accuracies(steps + shift), COMMON))[
-            "seed_to_step_variance", "value", "projection", "seeds", -1
-        ].value
-        for shift in (0.0, 0.05 * np.arange(4)[:, None])
-    )
-    assert 0.5 < alike < 2
-    assert apart > 5
-
-
-def test_few_revisions_have_no_turn():
-    runs = accuracies([[0.1, 0.2, 0.3]] * 2, samples=(0, 100, 200))
-    assert by_key(Turns.over_seeds(runs, COMMON))["break", "value", "projection", "seeds", -1].note
-
-
-def masked(tolerated, levels=(0.0, 0.02, 0.04, 0.08, 0.16), clean=0.9):
-    """Noise trials of 200 images in four classes: each octave halves what is above chance at its tolerated noise."""
-    label, blocks = np.arange(200) % 4, []
-    for condition, level, half in [("none", 0.0, 1.0)] + [
-        (name, level, half) for name, half in tolerated.items() for level in levels
-    ]:
-        share = np.clip(0.5 - np.log2(max(level, 1e-6) / half) / 8, 0, 1) if level else 1.0
-        accuracy = 0.25 + (clean - 0.25) * share
-        right = np.arange(200) < 200 * accuracy
-        rows = {"item": np.arange(200), "label": label, "decision": np.where(right, label, (label + 1) % 4)}
-        blocks.append(pd.DataFrame(rows | {"condition": condition, "level": level, "n_classes": 4}))
-    return pd.concat(blocks, ignore_index=True)
-
-
-def channel(trials, common=COMMON, role="value"):
-    run = [seen("noise", trials, one) for one in SAMPLES[:2]]
-    numbers = [one for one in CriticalBands.trace(run, common) if one.at == run[0].cell.revision]
-    return {(one.metric, one.condition): one for one in numbers if one.role == role}
-
-
-def test_the_channel_of_noise_in_octaves_is_recovered():
-    sensitivity = 2.5 * np.exp(-((np.arange(5) - 2) ** 2) / 2)
-    tolerated = {f"octave_{at}": 0.16 / 2**one for at, one in enumerate(sensitivity)}
-    found = channel(masked(tolerated))
-    for name, value in tolerated.items():
-        one = found["tolerated_noise", name]
-        assert one.value == pytest.approx(value, rel=0.1)
-        assert one.ci_low <= one.value <= one.ci_high
-    assert found["bracketed", ""].value == 5
-    assert found["bandwidth", ""].value == pytest.approx(2 * np.sqrt(2 * np.log(2)), rel=0.15)
-    assert found["centre", ""].value == pytest.approx(7, rel=0.1)
-
-
-def test_thresholds_outside_the_levels_are_censored():
-    found = channel(masked({"octave_0": 10.0, "octave_1": 0.001, "octave_2": 0.05}))
-    assert "loudest" in found["tolerated_noise", "octave_0"].note
-    assert "softest" in found["tolerated_noise", "octave_1"].note
-    assert found["tolerated_noise", "octave_2"].value == pytest.approx(0.05, rel=0.1)
-    assert "3 are required" in found["bandwidth", ""].note
-    assert (
-        "above chance" in channel(masked({"octave_2": 0.05}, clean=0.25))["tolerated_noise", "octave_2"].note
-    )
-
-
-def test_people_and_networks_are_beside_the_octaves_if_the_user_has_their_tables(monkeypatch, real_data):
-    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
-    trials = masked({"octave_2": 0.05, "octave_3": 0.05, "octave_4": 0.05, "octave_5": 0.05})
-    assert not channel(trials, role="human")
-    monkeypatch.setenv("CLIPDYN_DATA", str(real_data("critical-band").parent))
-    people, networks = channel(trials, role="human"), channel(trials, role="baseline")
-    octaves = ["octave_2", "octave_3", "octave_4"]
-    assert [name for _, name in people if name] == [name for _, name in networks if name] == octaves
-    assert people["tolerated_noise", "octave_3"].value == pytest.approx(0.058, abs=0.0005)
-    assert people["tolerated_noise", "octave_4"].value == pytest.approx(0.045, abs=0.0005)
-    assert "loudest level" in people["tolerated_noise", "octave_2"].note
-    assert "only 2 bands" in people["bandwidth", ""].note
-    median = networks["tolerated_noise", "octave_3"]
-    assert (median.value, median.n) == (pytest.approx(0.0241, abs=0.0001), 83), "two networks see nothing"
-    assert networks["bandwidth", ""].value == pytest.approx(3.905, abs=0.001)
-
-
-def test_octaves_need_the_same_levels_and_neighbours():
-    rows = masked({"octave_0": 0.05, "octave_1": 0.05, "octave_2": 0.05})
-    odd = rows[~((rows["condition"] == "octave_1") & (rows["level"] == 0.04))]
-    assert channel(odd)["bandwidth", ""].note == "the octaves have different levels"
-    gap = masked({"octave_0": 0.05, "octave_2": 0.05, "octave_3": 0.06})
-    assert "was not shown" in channel(gap)["centre", ""].note
-    assert not channel(rows[rows["condition"] == "none"]), "noise without octaves has no channel"
-    without = rows[(rows["level"] > 0) | (rows["condition"] == "none")]
-    assert channel(without)["tolerated_noise", "octave_0"].value == pytest.approx(0.05, rel=0.1)
 
 
 def judged(effect, seed=0, n=400, *, by_pixels=False):

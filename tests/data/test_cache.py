@@ -44,7 +44,6 @@ ROWS = {
     "coco_captions": (1, "437d125cacd3"),
     "csiq": (1, "a4d4fe139472"),
     "cue_conflict": (1, "5cede6ceaed3"),
-    "cue_conflict_64": (1, "1b23dc0680e3"),
     "flickr30k": (1, "14d41c4e9bea"),
     "flickr8k": (1, "4124d77c44b5"),
     "imagefolder": (1, "a350bce2d2d6"),
@@ -57,16 +56,14 @@ ROWS = {
     "nights": (1, "ef7594c64050"),
     "objects92": (1, "18d672b4e8d7"),
     "osie": (2, "cbeaf00de8f0"),
-    "photographs": (1, "d27cff26a427"),
-    "raid": (1, "7c07f2a5c70f"),
+    "raid": (1, "66098d1bf360"),
     "salicon": (2, "df2a6cf50f62"),
     "things": (2, "84cfe397d064"),
     "tid2008": (1, "b716b7ebd1a4"),
     "tid2013": (1, "b716b7ebd1a4"),
     "tiny_imagenet": (1, "5ee82cc3b1b7"),
-    "tiny_photographs": (1, "100054205aab"),
     "webdataset": (1, "876d0c58464d"),
-    "procedural": (1, "8a0f62566509"),
+    "procedural": (1, "3783c27d0051"),
 }
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})

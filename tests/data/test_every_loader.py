@@ -16,7 +16,7 @@ from hf_clipdyn.data.schemas import features_of
 
 Load = Callable[..., Any]
 NAMES = sorted(TREES)
-GENERATED = {"crossed_world", "hub", "procedural"}
+GENERATED = {"hub", "procedural"}
 
 
 def undecoded(dataset: Any) -> list[str]:

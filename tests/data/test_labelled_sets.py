@@ -135,31 +135,3 @@ def test_the_binary_archives_of_cifar_are_read_without_a_pickle(load: Load, tmp_
     fine = load("cifar100", data_dir=tmp_path / "cifar-100-binary", split="test")
     assert fine.features["label"].int2str(fine["label"][0]) == "worm"
     assert (np.asarray(fine[0]["image"]) == pixels[0].transpose(1, 2, 0)).all()
-
-
-def test_tiny_photographs_have_captions_a_text_a_class_or_labels(
-    load: Load, tree: Callable[[str], Path]
-) -> None:
-    root = tree("tiny_photographs")
-    captions = load("tiny_photographs", data_dir=root)
-    assert {split: len(rows) for split, rows in captions.items()} == {"train": 3, "validation": 2}
-    assert captions["train"][1]["image_id"] == "cat/0001"
-    assert captions["train"][1]["captions"] == ["a photo of a cat.", "a cat."]
-    names = load("tiny_photographs", "class_names", data_dir=root, split="train")
-    assert names["captions"][:] == [["a photo of a tabby."], ["a photo of a cat."], ["a photo of a bucket."]]
-    labels = load("tiny_photographs", "labels", data_dir=root)
-    assert labels["train"].features["label"].names == ["bucket", "tabby"]
-    assert labels["train"]["label"][:] == [1, 0]  # the picture of CIFAR-10 is left out
-    assert labels["validation"]["label"][:] == [1, 0]
-
-
-def test_cue_conflict_64_has_conflicts_and_outlines_with_the_trials(
-    load: Load, tree: Callable[[str], Path]
-) -> None:
-    root = tree("cue_conflict_64")
-    conflicts = load("cue_conflict_64", data_dir=root, split="test")
-    assert conflicts["image_id"][:] == ["cat1-dog2", "dog1-cat2"]
-    assert [len(answers) for answers in conflicts["human_responses"]] == [1, 0]
-    outlines = load("cue_conflict_64", "outlines", data_dir=root, split="test")
-    assert outlines["subset"][:] == ["edge", "edge", "silhouette"]
-    assert [len(answers) for answers in outlines["human_responses"]] == [1, 0, 1]

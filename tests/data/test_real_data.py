@@ -1,7 +1,6 @@
 """The real files: a part of each data set in its official layout."""
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from hf_clipdyn.metrics.shape_bias import shape_bias
 
 Load = Callable[..., Any]
 Real = Callable[[str], Path]
@@ -91,68 +88,3 @@ def test_cifar10_has_200_images_a_class(load: Load, real_data: Real) -> None:
     dataset = load("cifar10", data_dir=real_data("cifar10"), split="test")
     assert Counter(dataset["label"]) == dict.fromkeys(range(10), 200)
     assert dataset[0]["image"].size == (32, 32)
-
-
-NAMED = (
-    *("airplane", "bear", "bird", "boat", "bottle", "car", "cat", "chair", "dog", "elephant"),
-    *("keyboard", "truck"),
-)
-"""The categories of the cue conflicts that captions of tiny_photographs name."""
-
-
-@pytest.mark.trial
-def test_tiny_photographs_have_the_pictures_and_the_captions_of_their_readme(
-    load: Load, real_data: Real
-) -> None:
-    root = real_data("tiny-photographs")
-    splits = load("tiny_photographs", data_dir=root)
-    assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 120_000, "validation": 5_000}
-    captions = splits["train"]["captions"][:]
-    assert {len(texts) for texts in captions} == {3}
-    assert len({text for texts in captions for text in texts}) == 987
-    words = [set(re.findall("[a-z]+", " ".join(texts).lower())) for texts in captions]
-    counts = Counter(name for of_image in words for name in NAMED if name in of_image)
-    assert set(counts) == set(NAMED)
-    assert (min(counts.values()), counts["dog"]) == (400, 6172)
-    names = load("tiny_photographs", "class_names", data_dir=root, split="train")["captions"][:]
-    assert len({texts[0] for texts in names}) == 210
-    labels = load("tiny_photographs", "labels", data_dir=root, split="validation")
-    assert len(set(labels["label"][:])) == 200
-
-
-def test_660_conflicts_at_64_pixels_have_both_cues_in_captions_as_people_judged_them(
-    load: Load, real_data: Real
-) -> None:
-    real_data("model-vs-human-trials")
-    rows = load("cue_conflict_64", data_dir=real_data("cue-conflict-64"), split="test").to_pandas()
-    own = rows[rows["shape"].isin(NAMED) & rows["texture"].isin(NAMED) & (rows["shape"] != rows["texture"])]
-    assert (len(rows), len(own)) == (1280, 660)
-    assert (own["shape_exemplar"].nunique(), own["texture_exemplar"].nunique()) == (120, 36)
-    assert set(own.groupby(["shape", "texture"]).size()) == {5}
-    assert len(own.groupby(["shape", "texture"])) == 132
-    answers = [
-        (row.shape, row.texture, answer["response"])
-        for row in own.itertuples()
-        for answer in row.human_responses
-    ]
-    assert len(answers) == 6600
-    predictions = [answer for *_, answer in answers]
-    people = shape_bias(
-        predictions, [shape for shape, *_ in answers], [texture for _, texture, _ in answers], n_resamples=0
-    )
-    assert people["shape_accuracy"] == pytest.approx(0.742, abs=5e-4)
-    assert people["texture_accuracy"] == pytest.approx(0.039, abs=5e-4)
-    assert people["shape_bias"] == pytest.approx(0.950, abs=5e-4)
-    assert np.mean(~np.isin(predictions, [*NAMED, "na"])) == pytest.approx(0.062, abs=5e-4)
-
-
-def test_edges_and_silhouettes_at_64_pixels_are_120_each_of_named_categories(
-    load: Load, real_data: Real
-) -> None:
-    outlines = load("cue_conflict_64", "outlines", data_dir=real_data("cue-conflict-64"), split="test")
-    named = Counter(
-        subset
-        for subset, category in zip(outlines["subset"], outlines["category"], strict=True)
-        if category in NAMED
-    )
-    assert (len(outlines), named) == (320, {"edge": 120, "silhouette": 120})

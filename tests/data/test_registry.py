@@ -64,7 +64,6 @@ def test_every_module_of_the_folder_is_one_data_set_of_its_name_or_a_family_with
 
 def test_only_images_that_this_project_draws_are_synthetic() -> None:
     assert [name for name in dataset_names() if dataset_metadata(name).synthetic] == [
-        "crossed_world",
         "procedural",
     ]
 

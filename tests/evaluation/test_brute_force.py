@@ -370,14 +370,6 @@ def check_ladder(slow: Slow, table: pd.DataFrame, dataset: Any) -> None:
     assert value(table, "alignment_severity", **pooled) == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_folder_of_photographs_equals_the_slow_evaluator(slow, data, evaluate):
-    folders = {"photographs": data["flickr8k"] / "Images"}
-    table = evaluate("distortion/photographs", data_dirs=folders, revisions=[REVISION])
-    dataset = load_dataset("photographs", data_dir=folders["photographs"], split="test")
-    assert len(dataset) == 6 * 25
-    check_ladder(slow, table, dataset)
-
-
 @pytest.mark.slow
 def test_real_cue_conflict_with_its_observers_equals_the_slow_evaluator(slow, evaluate, real_data):
     root = real_data("cue-conflict")

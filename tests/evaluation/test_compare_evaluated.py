@@ -28,11 +28,10 @@ def test_every_benchmark_of_a_real_table_can_be_compared(evaluate, tmp_path):
     assert_values_are_those_of(results, table[table["metric"] != "drop_when_both_right"])
 
 
-def test_the_kinds_with_human_judgements_can_be_compared(evaluate, data, judged, tmp_path):
+def test_the_kinds_with_human_judgements_can_be_compared(evaluate, judged, tmp_path):
     output = tmp_path / "results.parquet"
-    names = ("quality/tid2013", "similarity/nights", "jnd/bapps", "saliency/osie", "distortion/photographs")
-    folders = {**judged, "photographs": data["flickr8k"] / "Images"}
-    results = evaluate(*names, output=output, data_dirs=folders, revisions=["epoch-000", "epoch-002"])
+    names = ("quality/tid2013", "similarity/nights", "jnd/bapps", "saliency/osie", "distortion/procedural")
+    results = evaluate(*names, output=output, data_dirs=judged, revisions=["epoch-000", "epoch-002"])
     table = compare_revisions(output, "epoch-000", "epoch-002")
     assert not (table["p_value"] == 0).any()
     assert_values_are_those_of(results, table)

@@ -95,7 +95,6 @@ def test_kinds_and_patterns_choose_among_the_suite_and_the_folders_given(evaluat
     assert set(table["kind"] + "/" + table["dataset"]) == {
         "geometry/cifar10",
         "noise/cifar10",
-        "simplicity/cifar10",
         "zero_shot/cifar10",
         "shape_bias/cue_conflict",
     }

@@ -33,14 +33,12 @@ BENCHMARKS = (
     "noise/cifar10",
     "odd_one_out/things",
     "psychophysics/procedural",
-    "quadruple/raid",
     "quality/tid2013",
     "representation/objects92",
     "retrieval/flickr8k",
     "saliency/osie",
     "shape_bias/cue_conflict",
     "similarity/nights",
-    "simplicity/cifar10",
     "zero_shot/cifar10",
 )
 """A benchmark of every kind."""

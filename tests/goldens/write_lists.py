@@ -43,7 +43,6 @@ COLUMNS = [
 Values = tuple[str, ...]
 
 GOES: list[dict[str, str | Values]] = [
-    {"kind": ("quadruple", "simplicity")},
     {"kind": "psychophysics", "condition": ("masking_orientation", "masking_frequency", "csf_red_green")},
     {"kind": "label_distribution", "metric": ("label_spearman", "off_label_pearson", "second_choice")},
     {"kind": "odd_one_out", "metric": ("most_frequent", "same_objects")},

@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 from recipes import grid
 
 from hf_clipdyn.metrics.contrastive_geometry import (
     contrastive_geometry,
-    contrastive_losses,
     neural_collapse,
 )
-from hf_clipdyn.training.losses import Contrastive, Features
 
 IMAGES = grid(16, 6, (3, 5, 2, 101)) + 0.3
 TEXTS = 0.6 * IMAGES + grid(16, 6, (2, 7, 5, 97)) - 0.2
@@ -162,28 +159,3 @@ def test_ranks_of_few_images_have_a_value_without_an_interval():
     assert 1 < result["rankme_image"] < 8
     assert np.isnan(result["rankme_image_ci"]).all()
     assert not np.isnan(result["uniformity_image_ci"]).any()
-
-
-def test_the_loss_is_that_of_training_and_contributions_are_those_of_leaving_pairs_out():
-    images = normal(60, 6)
-    texts = images + normal(60, 6, seed=1)
-    losses = contrastive_losses(images, texts, 5.0)
-    wanted = Contrastive()(Features(*map(torch.tensor, (images, texts)), torch.tensor(5.0)))
-    assert losses.mean() == pytest.approx(float(wanted), abs=1e-5)
-    assert contrastive_losses(np.ones((60, 3)), np.ones((60, 3)), 5.0) == pytest.approx(np.log(60))
-    left_out = np.array(
-        [
-            contrastive_losses(*(np.delete(one, k, 0) for one in (images, texts)), 5.0).mean()
-            for k in range(60)
-        ]
-    )
-    assert np.corrcoef(-left_out, losses)[0, 1] > 0.999
-    assert np.std(losses) / 60 == pytest.approx(np.std(left_out), rel=0.1)
-
-
-def test_pairs_of_one_class_are_no_negatives_of_each_other():
-    images, labels = np.repeat(np.eye(4), 5, axis=0), np.repeat(np.arange(4), 5)
-    apart = contrastive_losses(images, images, 50.0, labels=labels)
-    assert apart == pytest.approx(0, abs=1e-9)
-    assert contrastive_losses(images, images, 50.0).mean() == pytest.approx(np.log(5))
-    assert contrastive_losses(*normal(2 * 300, 3).reshape(2, 300, 3), 1.0, batch_size=100).shape == (300,)

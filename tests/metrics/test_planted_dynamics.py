@@ -7,8 +7,7 @@ import pytest
 
 from hf_clipdyn.metrics.bootstrap import student_interval
 from hf_clipdyn.metrics.error_consistency import kappa_forms, pair_statistics
-from hf_clipdyn.metrics.estimate import Influence, Units, mean_over_pairs, weighted_sum
-from hf_clipdyn.metrics.explained_information import explained_information
+from hf_clipdyn.metrics.estimate import Influence, Units, mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement
 from hf_clipdyn.metrics.phases import half_rise_lead, settling
 from hf_clipdyn.metrics.representation import representation_similarity
@@ -54,24 +53,6 @@ def test_an_arm_whose_seeds_share_errors_of_their_own_is_found(effect, shared, n
     kappas = kappa_forms(first, second)["kappa_unbiased"]
     result = mean_over_pairs(kappas, within + ends, influences, signs=[1] * 3 + [-1] * 6)
     assert says(effect, *result["ci"])
-
-
-@EFFECTS
-def test_a_share_that_a_linear_model_explains_less_and_less_is_found(effect):
-    """Early minus late, of models that answer as the linear one does on a share of the images, else better."""
-    rng = np.random.default_rng(2)
-    labels = rng.integers(0, 2, N)
-    linear = np.where(rng.random(N) < 0.75, labels, 1 - labels)
-    better = np.where(rng.random(N) < 0.85, labels, 1 - labels)
-    copied = {"early": 0.5 + 0.4 * effect, "late": 0.5 - 0.4 * effect}
-    found = [
-        explained_information(np.where(rng.random(N) < share, linear, better), linear, labels)
-        for share in copied.values()
-    ]
-    influences = [Influence.on(UNITS, one["influences"]["explained_share"]) for one in found]
-    difference = found[0]["explained_share"] - found[1]["explained_share"]
-    half = 1.96 * np.sqrt(weighted_sum(influences, [1, -1]).variance)
-    assert says(effect, difference - half, difference + half)
 
 
 def over_seeds(values):

@@ -9,14 +9,11 @@ import pytest
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.contrastive_geometry import (
     contrastive_geometry,
-    contrastive_losses,
     neural_collapse,
 )
-from hf_clipdyn.metrics.critical_bands import critical_bands
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
 from hf_clipdyn.metrics.estimate import mean_over_pairs
-from hf_clipdyn.metrics.explained_information import explained_information
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
@@ -35,7 +32,7 @@ from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_d
 from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.metrics.two_afc import two_afc
-from hf_clipdyn.metrics.weight_path import barrier, interpolate, weight_path
+from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 MAP = np.eye(3)
@@ -54,8 +51,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     split_half_reliability: {"scores": np.eye(3)},
     cartography: {"probabilities": np.eye(2), "right": np.eye(2)},
     rank_agreement: {"order": [1, 2, 3], "reference": [1, 3, 2]},
-    critical_bands: {"right": [[2, 2], [1, 0]], "shown": [[2, 2]] * 2, "levels": [0, 0.1], "chance": 0},
-    explained_information: {"decisions": [0, 1, 1], "simple_decisions": [0, 1, 0], "labels": [0, 1, 1]},
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
     two_afc: {"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]},
     jnd_map: {"distances": [1.0, 2.0], "same": [1.0, 0.0]},
@@ -70,13 +65,10 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     kl_divergence: {"saliency_map": MAP, "density": MAP},
     sim: {"saliency_map": MAP, "density": MAP},
     contrastive_geometry: {"images": MAP, "texts": MAP},
-    contrastive_losses: {"images": MAP, "texts": MAP, "logit_scale": 2.0},
     neural_collapse: {"features": MAP, "labels": ["cat", "dog", "dog"]},
     representation_similarity: {"x": np.vander(range(4)), "y": np.vander(range(4))},
     mutual_knn: {"a": MAP, "b": MAP, "k": 1},
     weight_path: {"states": [{"w": [0.0]}, {"w": [1.0]}]},
-    interpolate: {"first": {"w": [0.0]}, "second": {"w": [1.0]}, "alpha": 0.5},
-    barrier: {"alphas": [0, 1], "losses": [1, 2]},
     information_gain: {"saliency_map": MAP, "fixations": CORNER, "baseline": MAP},
 }
 
@@ -127,12 +119,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (cartography, {"right": [[1], [0]]}, r"\(2, 2\) and \(2, 1\)"),
     (rank_agreement, {"given": [1.0]}, "order 3, reference 3, given 1"),
     (rank_agreement, {"reliability": 0}, "reliability must be above 0"),
-    (critical_bands, {"levels": [0, 0.1, 0.2]}, r"\(2, 2\) and \(2, 2\) for 3 levels"),
-    (critical_bands, {"levels": [0.1, 0.2]}, "ascend from 0"),
-    (critical_bands, {"right": [[1, 2], [3, 1]]}, "from 0 to that many right answers"),
-    (explained_information, {"labels": [1]}, "decisions must have one value for each of the 1 rows"),
-    (explained_information, {key: [] for key in ("decisions", "simple_decisions", "labels")}, "no rows"),
-    (explained_information, {"decisions": [1, None, 2]}, "decisions must not have missing values"),
     (iqa_correlation, {"references": [1.0]}, "predictions 3, references 1"),
     (iqa_correlation, {"predictions": [1.0, np.nan, 2.0]}, "predictions must be finite"),
     (iqa_correlation, {"groups": [1, 2]}, "each of the 3 rows"),
@@ -195,8 +181,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (contrastive_geometry, {"images": MAP * np.nan}, r"3 of 3 rows are not \(first: row 0\)"),
     (contrastive_geometry, {"images": [[1], [1, 2]]}, "a row of the same length"),
     (contrastive_geometry, {"groups": ["a"]}, "each of the 3 rows"),
-    (contrastive_losses, {"texts": np.ones((3, 2))}, "dimensions, but have 3 and 2"),
-    (contrastive_losses, {"labels": [0, 1]}, "each of the 3 rows"),
     (neural_collapse, {"labels": [0, 1]}, "each of the 3 rows"),
     (representation_similarity, {"x": MAP, "y": MAP}, "at least 4"),
     (representation_similarity, {"y": MAP}, "x 4, y 3"),
@@ -207,10 +191,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (weight_path, {"states": [{"w": [0]}, {"w": [1]}]}, "no floating-point parameter"),
     (weight_path, {"states": [{"w": [0.0]}, {"v": [0.0]}]}, "for example in v"),
     (weight_path, {"states": [{"w": [0.0]}, {"w": [np.inf]}]}, "w has numbers that are not finite"),
-    (interpolate, {"second": {"w": [1.0, 2.0]}}, r"shape \(2,\) in the second state"),
-    (barrier, {"alphas": [0, 0.5]}, "ascend from 0 to 1"),
-    (barrier, {"losses": [1, 2, 3]}, "alphas 2, losses 3"),
-    (barrier, {"losses": ["a", "b"]}, "losses must be numbers"),
     (information_gain, {"baseline": np.eye(2)}, "baseline has the shape"),
 ]
 

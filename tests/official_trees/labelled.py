@@ -1,21 +1,16 @@
-"""Labelled sets, cue conflict and mere photographs as their archives unpack."""
+"""Labelled sets and cue conflict as their archives unpack."""
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from official_trees.images import image_bytes, write_image
+from official_trees.images import write_image
 
 __all__ = [
     "cifar10",
     "cifar100",
     "cue_conflict",
-    "cue_conflict_64",
     "imagenet",
     "model_vs_human",
-    "photographs",
     "tiny_imagenet",
-    "tiny_photographs",
     "write_trials",
 ]
 
@@ -36,16 +31,6 @@ def cue_conflict(root: Path) -> None:
             image = f"{number:04d}_s5n_s{subject}_0_{name.split('-')[0][:3]}_00_{name}.png"
             lines.append(f"subject-{subject},1,{number},0.8,{answer},{name[:3]},0,{image}")
         (trials / f"cue-conflict_subject-{subject}_session_1.csv").write_text("\n".join(lines) + "\n")
-
-
-def cue_conflict_64(root: Path) -> None:
-    """Two conflicts, two edges and a silhouette, and the trials of an observer on all but one."""
-    for name in ("cat/cat1-dog2", "dog/dog1-cat2"):
-        write_image(root / "cue-conflict" / f"{name}.png", (64, 64))
-    for number, name in enumerate(("edges/cat/cat1", "edges/dog/dog2", "filled-silhouettes/cat/cat1")):
-        write_image(root / f"{name}.png", (64, 64), number)
-    for subset, name in (("edge", "cat1"), ("silhouette", "cat1"), ("cue-conflict", "cat1-dog2")):
-        write_trials(root, subset, "01", [("0", "cat", "dog", f"00_{name}")])
 
 
 def model_vs_human(root: Path) -> None:
@@ -113,32 +98,3 @@ def tiny_imagenet(root: Path) -> None:
     (root / "words.txt").write_text(
         "n01443537\tgoldfish, Carassius auratus\nn02012849\tcrane\nn03126707\tcrane\n"
     )
-
-
-def photographs(root: Path) -> None:
-    """Two in folders, one beside them, and what is no image."""
-    write_image(root / "holiday.jpg", (24, 16), 1)
-    write_image(root / "b" / "dog.png", (10, 14), 2)
-    write_image(root / "a" / "deep" / "cat.bmp", (9, 9), 3)
-    (root / "notes.txt").write_text("rain\n")
-
-
-def tiny_photographs(root: Path) -> None:
-    """Two files of training pictures, and one of validation pictures, which show both classes of Tiny ImageNet."""
-    imagenet = "tiny-imagenet"
-    files = {
-        "train-00000-of-00006": [("n1_0.JPEG", "tabby", imagenet), ("0001.jpg", "cat", "cifar10")],
-        "train-00001-of-00006": [("n2_0.JPEG", "bucket", imagenet)],
-        "validation-00000-of-00001": [("val_0.JPEG", "tabby", imagenet), ("val_2.JPEG", "bucket", imagenet)],
-    }
-    for name, pictures in files.items():
-        rows = [
-            {
-                "image": {"bytes": image_bytes(".jpeg", (32, 32), number), "path": file},
-                "caption": [f"a photo of a {label}.", f"a {label}."],
-                "class": label,
-                "source": source,
-            }
-            for number, (file, label, source) in enumerate(pictures)
-        ]
-        pq.write_table(pa.Table.from_pylist(rows), root / f"{name}.parquet")

@@ -120,26 +120,14 @@ def live(root: Path, rows: Sequence[Scored] = ()) -> None:
 
 
 def raid(root: Path, references: Sequence[str] = ("img_01", "img_02")) -> None:
-    """RAID: two photographs, four distortions, ten levels, and a few answers in the raw table."""
+    """RAID: two photographs, four distortions, and ten levels."""
     for reference in references:
         write_image(root / "imagenes_bd" / f"{reference}.png")
-    scale, answers = ["Reference,Distorted,Curve_Value,Sigmas,Response,Estimated_MOS"], []
-    for prefix, word in (
-        ("rot", "rotation"),
-        ("trans", "translation"),
-        ("scale", "scale"),
-        ("gn", "gaussian_noise"),
-    ):
-        for number, reference in enumerate(references, start=1):
+    scale = ["Reference,Distorted,Curve_Value,Sigmas,Response,Estimated_MOS"]
+    for prefix in ("rot", "trans", "scale", "gn"):
+        for reference in references:
             for level in range(1, 11):
                 name = f"{prefix}_{reference}_level_{level:02d}.png"
                 write_image(root / "imagenes_bd" / name, colour=0 if level == 1 else level)
                 scale.append(f"{reference}.png,{name},{level / 5},0.2,{level - 1},5.4")
-            answers += [
-                f"woman,18-30,{word},{number},1,2,3,5,900,2",
-                f"man,31-40,{word},{number},5,3,2,1,800,2",  # the same two pairs the other way round
-            ]
     (root / "responses.csv").write_text("\n".join(scale) + "\n")
-    header = "gender,age_group,transformation,image_id_01,distortion_level_11,distortion_level_12,"
-    header += "distortion_level_21,distortion_level_22,reaction_time_ms,answer"
-    (root / "answers.csv").write_text("\n".join([header, *answers]) + "\n")

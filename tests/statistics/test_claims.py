@@ -12,7 +12,6 @@ from hf_clipdyn import schema
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.windows import Endpoint
-from hf_clipdyn.study import Study
 
 _ENDPOINT = "{kind: noise, dataset: procedural, metric: accuracy}"
 _CONTRAST = f"{{title: rise, endpoint: {_ENDPOINT}, weights: {{late: 1}}, smallest_effect: 0.1}}"
@@ -407,26 +406,3 @@ def test_arms_of_the_second_study_are_those_of_the_recipe_and_their_weights_are_
             named |= set(part.arm_weights)
             assert not part.arms or sum(part.arms.values()) == 0
     assert named == {"", "noise", "easy-100", "hard-80", "hard-100"}
-
-
-@pytest.mark.parametrize(("recipe", "study"), [("photographs", "photographs"), ("worlds", "world")])
-def test_a_recipe_of_the_second_study_measures_every_endpoint(second: Claims, recipe: str, study: str):
-    member = Study.read(recipe).members[0]
-    measured = {
-        (f"{relation}-{benchmark.kind.name}" if relation else benchmark.kind.name, benchmark.dataset)
-        for one in member.evaluations
-        for benchmark in one.selected
-        for relation in ("", *one.related)
-    }
-    asked = second.studies[study].endpoints.values()
-    assert {(one.kind, one.dataset) for one in asked} <= measured
-
-
-def test_what_is_one_number_for_a_whole_run_is_read_at_its_last_revision(second: Claims):
-    """A window of two epochs would leave it undefined, since only the last one has it."""
-    last = Study.read("photographs").members[0].config.num_train_epochs
-    for number in (21, 23):
-        test = next(one for one in second.claims if one.number == number).test("photographs")
-        windows = second.windows_of("photographs", test)
-        for part in test.parts:
-            assert [windows[name].epochs for name in part.contrast.weights] == [(last,)]

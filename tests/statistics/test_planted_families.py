@@ -8,9 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -374,19 +372,3 @@ def test_one_undecided_readout_is_named():
     assert first.readouts[1].verdict in UNDECIDED
     assert first.decision == "holds by first, the other undecided"
     assert [one.title for one in first.differences] == ["it rises: first - second"]
-
-
-def test_a_script_states_detectable_effects_from_the_items_of_the_seeds_it_is_given(checkout: Path):
-    spec = spec_from_file_location("detectable_effects", checkout / "scripts" / "detectable_effects.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = module_from_spec(spec)
-    spec.loader.exec_module(script)
-    head, *rows = script.table(_study(_NOTHING, _Drawn.of(_NOTHING, np.random.default_rng(0))), 5)
-    assert head[4:] == ["sd of the items", *(f"sd of the seeds {sd}" for sd in (0.02, 0.04, 0.08))]
-    assert [row[1] for row in rows] == ["it rises, first", "it rises, second"] * _N_CLAIMS
-    for row in rows:
-        items = float(row[4])
-        assert items == pytest.approx(0.01, rel=0.5)
-        errors = [Error("seeds", 0.04**2 / 5, 4), Error("items", items**2, _CLUSTERS - 1)]
-        assert float(row[6]) == pytest.approx(detectable_effect(errors, 1 - 0.05 / _N_CLAIMS), abs=0.001)

@@ -24,25 +24,13 @@ from hf_clipdyn import (
 from hf_clipdyn.errors import ConfigError, ModelError, NothingToMeasureError
 
 SCRIPT = Path(__file__).with_name("trained.py")
-BENCHMARK = "distortion/photographs"
+BENCHMARK = "distortion/procedural"
 SMALL: dict[str, Any] = {"n_resamples": 20, "show_progress": False}
 
 
 @pytest.fixture(scope="session")
 def processor() -> CLIPProcessor:
     return make_processor()
-
-
-@pytest.fixture(scope="session")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    from PIL import Image
-
-    folder = tmp_path_factory.mktemp("photographs")
-    generator = torch.Generator().manual_seed(0)
-    for index in range(3):
-        pixels = torch.randint(0, 256, (6, 6, 3), generator=generator, dtype=torch.uint8).numpy()
-        Image.fromarray(pixels).resize((40, 40)).save(folder / f"{index}.png")
-    return {"photographs": folder}
 
 
 def values(table: Any) -> "pd.Series[float]":
@@ -52,7 +40,7 @@ def values(table: Any) -> "pd.Series[float]":
 
 
 def test_a_trainer_measures_each_epoch_and_trains_as_without(
-    tmp_path: Path, photographs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged = []
 
@@ -61,7 +49,7 @@ def test_a_trainer_measures_each_epoch_and_trains_as_without(
             logged.append(kwargs["logs"])
 
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "recorder", Tracker)
-    callbacks = PublishRevisions(REPO), measuring(photographs["photographs"])
+    callbacks = PublishRevisions(REPO), measuring()
     measured = trainer(tmp_path / "run", make_model("clip"), *callbacks, report_to=["recorder"])
     measured.train()
     alone = trainer(tmp_path / "alone", make_model("clip"))
@@ -79,14 +67,12 @@ def test_a_trainer_measures_each_epoch_and_trains_as_without(
     assert [logs[name] for logs in measured.state.log_history if name in logs] == found
 
 
-def test_a_run_that_is_resumed_where_an_epoch_ends_logs_its_numbers_once(
-    tmp_path: Path, photographs: dict[str, Path]
-) -> None:
+def test_a_run_that_is_resumed_where_an_epoch_ends_logs_its_numbers_once(tmp_path: Path) -> None:
     for epochs in (1, 2):
         run = trainer(
             tmp_path,
             make_model("clip"),
-            measuring(photographs["photographs"]),
+            measuring(),
             num_train_epochs=epochs,
             save_strategy="epoch",
         )
@@ -96,7 +82,7 @@ def test_a_run_that_is_resumed_where_an_epoch_ends_logs_its_numbers_once(
 
 
 def test_a_model_object_gives_the_numbers_of_its_published_revision(
-    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path]
+    tmp_path: Path, processor: CLIPProcessor
 ) -> None:
     model = make_model("clip").train()
     model.config.text_config.eos_token_id = (
@@ -105,10 +91,9 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
     run = trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1)
     run.processing_class = run.callback_handler.processing_class = processor
     run.train()
-    options = {"data_dirs": photographs, **SMALL}
 
-    live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **options)
-    published = evaluate_revisions(REPO, BENCHMARK, revisions="epoch-001", store=tmp_path / "hub", **options)
+    live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **SMALL)
+    published = evaluate_revisions(REPO, BENCHMARK, revisions="epoch-001", store=tmp_path / "hub", **SMALL)
     pd.testing.assert_series_equal(values(live), values(published))
     assert model.training
     assert set(live["parameters"]) == {sum(one.numel() for one in model.parameters())}
@@ -117,12 +102,11 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
 
 
 def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
-    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, processor: CLIPProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model("clip")
     trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1).train()
-    options = {"data_dirs": photographs, **SMALL}
-    published = {"revisions": "epoch-001", "store": tmp_path / "hub", **options}
+    published = {"revisions": "epoch-001", "store": tmp_path / "hub", **SMALL}
     with pytest.raises(ModelError, match=r"no preprocessor_config.json.* `processor`"):
         evaluate_revisions(REPO, BENCHMARK, **published)
     with pytest.raises(ConfigError, match="contains no processor: expected preprocessor_config"):
@@ -135,7 +119,7 @@ def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
     processor.save_pretrained(tmp_path / "processor")
     monkeypatch.chdir(tmp_path)
     table = evaluate_revisions(REPO, BENCHMARK, processor="processor", **published)
-    live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **options)
+    live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **SMALL)
     pd.testing.assert_series_equal(values(table), values(live))
 
 
@@ -151,13 +135,11 @@ def test_a_language_model_is_refused_before_any_data_are_read(
 
 
 def test_the_name_of_a_model_object_is_only_a_name(
-    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, processor: CLIPProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine").mkdir()  # no model: opening it is an error
     monkeypatch.chdir(tmp_path)
-    table = evaluate_model(
-        make_model("clip"), processor, BENCHMARK, repo_id="mine", data_dirs=photographs, **SMALL
-    )
+    table = evaluate_model(make_model("clip"), processor, BENCHMARK, repo_id="mine", **SMALL)
     assert set(table["repo_id"]) == {"mine"}
     with pytest.raises(
         ConfigError, match="The name of the model is 'my model', which the Hub does not accept"
@@ -174,16 +156,14 @@ def test_what_needs_published_revisions_is_refused(processor: CLIPProcessor) -> 
         EvaluateRevisions(BENCHMARK).take(None, None, None, model=make_model("clip"))  # type: ignore[arg-type]
 
 
-def test_a_metric_is_plotted_with_its_intervals(
-    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path]
-) -> None:
+def test_a_metric_is_plotted_with_its_intervals(tmp_path: Path, processor: CLIPProcessor) -> None:
     output = tmp_path / "results.parquet"
     for epoch in range(3):
         torch.manual_seed(epoch)
         model = CLIPModel(make_model("clip").config)
         evaluate_model(
             model, processor, BENCHMARK, revision=f"epoch-{epoch:03d}", epoch=epoch, output=output,
-            data_dirs=photographs, **SMALL,
+            **SMALL,
         )  # fmt: skip
     rows = load_results(output)
     from matplotlib.figure import Figure
@@ -219,20 +199,17 @@ def test_the_public_names_are_listed_and_found() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sharded", [False, True], ids=["DDP", "FSDP"])
 def test_two_processes_measure_what_they_publish(
-    tmp_path: Path, launch: Callable[..., str], photographs: dict[str, Path], sharded: bool
+    tmp_path: Path, launch: Callable[..., str], sharded: bool
 ) -> None:
     sharding = ["--sharded"] if sharded else []
-    folder = ["--photographs", str(photographs["photographs"])]
-    launch(2, SCRIPT, *folder, str(tmp_path), "clip", "per_device_train_batch_size=4", *sharding)
+    launch(2, SCRIPT, "--measured", str(tmp_path), "clip", "per_device_train_batch_size=4", *sharding)
 
     live = load_results(tmp_path / "results.parquet")
     assert set(live["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
     weights = {"cache_dir": tmp_path / "hub", "local_files_only": True}
     for name in ("epoch-000", "epoch-002"):
         model = CLIPModel.from_pretrained(REPO, revision=name, **weights)
-        again = evaluate_model(
-            model, make_processor(), BENCHMARK, revision=name, data_dirs=photographs, **SMALL
-        )
+        again = evaluate_model(model, make_processor(), BENCHMARK, revision=name, **SMALL)
         found = live[(live["revision"] == name) & (live["role"] == "value")].set_index(
             ["revision", "metric"]
         )["value"]

@@ -1,6 +1,6 @@
 """Trains a small model with a real Trainer that publishes its states; run as a script, it can kill itself.
 
-python trained.py FOLDER MODEL [--sharded] [--resume] [--kill EVENT STEP] [--photographs FOLDER] [name=value …]
+python trained.py FOLDER MODEL [--sharded] [--resume] [--kill EVENT STEP] [--measured] [name=value …]
 
 The last ones are TrainingArguments.
 """
@@ -104,12 +104,11 @@ class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         return {"input_ids": words, "pixel_values": pixels}
 
 
-def measuring(photographs: Path) -> EvaluateRevisions:
-    """Measures the photographs' distortions on each state."""
+def measuring() -> EvaluateRevisions:
+    """Measures the distortions of the embedded world on each state."""
     return EvaluateRevisions(
-        "distortion/photographs",
+        "distortion/procedural",
         processor=make_processor(),
-        data_dirs={"photographs": photographs},
         n_resamples=20,
         show_progress=False,
     )
@@ -177,7 +176,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--kill", nargs=2)
     parser.add_argument("--publish", default="epoch")
-    parser.add_argument("--photographs", type=Path)
+    parser.add_argument("--measured", action="store_true")
     parser.add_argument("--sharded", action="store_true")
     parser.add_argument("arguments", nargs="*")
     args = parser.parse_args()
@@ -185,8 +184,8 @@ def main() -> None:
         name: literal_eval(value) for name, _, value in (one.partition("=") for one in args.arguments)
     }
     callbacks: list[TrainerCallback] = [PublishRevisions(REPO, publish=args.publish)]
-    if args.photographs:
-        callbacks.append(measuring(args.photographs))
+    if args.measured:
+        callbacks.append(measuring())
     if args.kill:
         callbacks.append(KillAt(args.kill[0], int(args.kill[1])))
     if args.sharded:

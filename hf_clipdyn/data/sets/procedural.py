@@ -2,9 +2,9 @@
 
 ``captions`` (train, test) is for training; ``captions_small`` has only its first 3,000 training images. ``study``
 (train, test) is for the main arm of `clipdyn study`, ``study_…`` for its control and ablation arms. ``labels`` (test)
-has the images of its test split, which are *congruent*: each class in its usual texture. ``labels_training`` (train)
-has the first 2,000 training images with their class. ``cue_conflict`` (test) shows each class in the usual textures of
-the others. ``distortion`` (test) has distortions in five levels, whose order is synthetic and not a human score.
+has the images of its test split, which are *congruent*: each class in its usual texture. ``cue_conflict`` (test) shows
+each class in the usual textures of the others. ``distortion`` (test) has distortions in five levels, whose order is
+synthetic and not a human score.
 `hf_clipdyn.data.world` explains what is drawn and why.
 """
 
@@ -42,11 +42,8 @@ class ProceduralConfig(datasets.BuilderConfig):  # type: ignore[misc]  # dataset
         seed: of all random numbers.
         items: another number gives other test images; training images do not depend on it. The tuning of the study saw
             those of 0.
-        images: another number gives other training images; test images do not depend on it.
         texture_reliability: probability of the class's usual texture in training images; 1/8 makes it uninformative.
         shape_reliability: probability of the class's silhouette in training images.
-        texture_contrast: the texture of training images modulates the object's brightness by 1 ± this. Test images
-            always have the texture of the world's default.
         extra_noise: the sensor noise of each training image has a standard deviation of 0.02, as that of the test
             images, plus a uniform random number up to this, in brightness [0, 1].
         naming: what captions name. ``class``: the class, and in some the colour, the size or the place. ``texture``:
@@ -60,10 +57,8 @@ class ProceduralConfig(datasets.BuilderConfig):  # type: ignore[misc]  # dataset
 
     seed: int = 0
     items: int = 1
-    images: int = 0
     texture_reliability: float = 0.8
     shape_reliability: float = 1.0
-    texture_contrast: float = 0.7
     extra_noise: float = 0.1
     naming: Literal["class", "texture", "class alone"] = "class"
     train_size: int = 24_000
@@ -102,7 +97,6 @@ class Procedural(DataBuilder):
         _arm("study_fresh", train_size=128_000),
         _arm("study_classes", naming="class alone"),
         ProceduralConfig(name="labels"),
-        ProceduralConfig(name="labels_training", train_size=2_000),
         ProceduralConfig(name="cue_conflict"),
         ProceduralConfig(name="distortion"),
     ]
@@ -121,15 +115,12 @@ class Procedural(DataBuilder):
         templates=("a photo of a {}",),
         config_kinds={
             "labels": "labels",
-            "labels_training": "labels",
             "cue_conflict": "cue_conflict",
             "distortion": "distortion_ladder",
         },
     )
 
     def splits(self) -> list[str]:
-        if self.config.name == "labels_training":
-            return ["train"]
         return ["test"] if self.config.name in self.metadata.config_kinds else ["train", "test"]
 
     def class_names(self) -> Sequence[str]:
@@ -146,7 +137,7 @@ class Procedural(DataBuilder):
 
     def _rng(self, stream: int, index: int) -> np.random.Generator:
         """Independent random numbers for each image, so that it does not depend on the number of images before it."""
-        drawn = self.config.images if stream == _TRAIN else self.config.items
+        drawn = 0 if stream == _TRAIN else self.config.items
         return np.random.default_rng([self.config.seed, stream, index, drawn])
 
     def _training_images(self) -> Rows:
@@ -163,10 +154,7 @@ class Procedural(DataBuilder):
                 sample_texture(rng, USUAL_TEXTURE[texture]),
                 sensor_noise=_TEST_NOISE + rng.uniform(0, self.config.extra_noise),
             )
-            image = png(render(replace(scene, contrast=self.config.texture_contrast), rng))
-            if self.config.name == "labels_training":
-                yield {"image": image, "label": name}
-                continue
+            image = png(render(scene, rng))
             texts = captions(scene, rng, name=name)
             if self.config.naming == "texture":
                 texts = [f"{text}, {scene.texture.name}" if rng.random() < 0.5 else text for text in texts]
