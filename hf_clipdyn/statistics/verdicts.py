@@ -142,8 +142,8 @@ def verdicts(
     Args:
         results: tables of `clipdyn evaluate`, or folders with a `results.parquet`, of all seeds, scales and arms. The
             trials beside the tables are read, since the intervals also contain the variance over items.
-        claims: file of claims; None for the package's own. Of several studies in it, the one with the most benchmarks in
-            the tables is judged.
+        claims: file of claims; None for the package's own. Of its studies, the one with the most benchmarks in the
+            tables is judged.
         show_progress: draw a progress bar if the item errors take longer than two seconds.
 
     Returns:
