@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.config import TrainingConfig
     from hf_clipdyn.data import load_dataset
     from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
-    from hf_clipdyn.report.notebooks import plot, plot_dissimilarities
+    from hf_clipdyn.report.figures import plot
     from hf_clipdyn.report.page import write_report
     from hf_clipdyn.results.read import load_results
     from hf_clipdyn.revisions import Publisher, Revision, list_revisions
@@ -32,7 +32,7 @@ __getattr__ = lazy_names(
         "config": ["TrainingConfig"],
         "data": ["load_dataset"],
         "evaluation": ["evaluate_model", "evaluate_revisions"],
-        "report.notebooks": ["plot", "plot_dissimilarities"],
+        "report.figures": ["plot"],
         "report.page": ["write_report"],
         "results.read": ["load_results"],
         "revisions": ["Publisher", "Revision", "list_revisions"],
@@ -61,7 +61,6 @@ __all__ = [
     "load_results",
     "metric_path",
     "plot",
-    "plot_dissimilarities",
     "run_study",
     "samples_between",
     "snapshot",

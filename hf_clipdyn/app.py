@@ -50,7 +50,7 @@ from hf_clipdyn.interrupts import catch_signals
 from hf_clipdyn.report.page.views import local_source
 from hf_clipdyn.report.style import GREY
 from hf_clipdyn.results.read import read_results
-from hf_clipdyn.revisions.listing import Revision, open_series
+from hf_clipdyn.revisions.listing import open_series
 
 if TYPE_CHECKING:
     import gradio
@@ -63,7 +63,6 @@ __all__ = [
     "launched",
     "opened",
     "serve",
-    "serve_pinned",
     "summary",
     "veiled",
 ]
@@ -515,18 +514,3 @@ def serve(
         print(f"The app runs at {url} until you press Ctrl-C.")
         with catch_signals(lambda _: ended.set()):
             ended.wait()
-
-
-def serve_pinned(models: Mapping[str, Sequence[tuple[str, int | None, int | None, str]]]) -> None:
-    """Run the app in a Space.
-
-    Args:
-        models: by repository, each revision as name, epoch, step and commit, in the order of training.
-    """
-    loaded = {}
-    for repo_id, pinned in models.items():
-        listed = [
-            Revision(name, epoch, step, None, commit, None, None) for name, epoch, step, commit in pinned
-        ]
-        loaded[repo_id] = LoadedRevisions(open_series(repo_id), listed)
-    serve(loaded, Stimuli(suite("embedded")), host="0.0.0.0", port=7860)  # noqa: S104  (where Spaces look)

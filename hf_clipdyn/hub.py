@@ -241,15 +241,23 @@ class Destination:
     head: str
     private: bool
 
-    def upload(self, folder: str | Path, message: str, *, replaced: str | None = None) -> None:
-        """Commit a folder; files on the Hub that match the pattern ``replaced`` and not in it are deleted."""
-        self.api.upload_folder(
-            repo_id=self.repo_id,
-            repo_type=self.repo_type,
-            folder_path=folder,
-            commit_message=message,
-            delete_patterns=replaced,
-        )
+    def upload(self, folder: str | Path, message: str, *, replaced: str | None = None) -> str | None:
+        """Commit a folder without its hidden files; the commit's address, or None if nothing differs.
+
+        Files on the Hub that match the pattern ``replaced`` and are not in the folder are deleted. If somebody has
+        committed since ``head``, the Hub refuses with 412, which is transient.
+        """
+        with _without_warning_of_no_change():
+            made = self.api.upload_folder(
+                repo_id=self.repo_id,
+                repo_type=self.repo_type,
+                folder_path=folder,
+                commit_message=message,
+                parent_commit=self.head,
+                delete_patterns=replaced,
+                ignore_patterns=[".*", "*/.*"],
+            )
+        return str(made.commit_url) if made.oid != self.head else None
 
     def commit(self, files: Mapping[str, bytes], message: str, *, deleted: Iterable[str] = ()) -> str | None:
         """Commit the files that differ from those on `main`; the commit's address, or None if nothing differs.

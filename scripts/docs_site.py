@@ -1,7 +1,7 @@
 """Hooks of mkdocs.yml: what the site needs beside the pages of docs/.
 
 - A folder in `nav` is all of its pages.
-- Notebooks, reports and figures outside docs/ belong to the site; links lead to them as they do on GitHub.
+- Reports and figures outside docs/ belong to the site; links lead to them as they do on GitHub.
 - `<!-- docstring: NAME -->` becomes the docstring, and names in the table of such a page become links to it.
 - The first line of a block may say why no test runs it, or name a file (tests/test_docs.py).
 - A built page that loads anything from a network is a warning, and thus an error of `make docs`.
@@ -11,17 +11,15 @@ import logging
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from posixpath import normpath
 from typing import Any
 from urllib.parse import urlsplit
 
-from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
 _LOG = logging.getLogger("mkdocs.hooks.docs_site")
-_OUTSIDE = ("notebooks/*.ipynb", "model_cards/*/*.html", "model_cards/*/figures/*.svg")
+_OUTSIDE = ("model_cards/*/*.html", "model_cards/*/figures/*.svg")
 _DOCSTRING = re.compile(r"^<!-- docstring: (\S+\.(\w+)) -->$", re.MULTILINE)
-_OUTSIDE_LINK = re.compile(r"\]\(\.\./((?:\.\./)*(?:notebooks|model_cards)/)")
+_OUTSIDE_LINK = re.compile(r"\]\(\.\./((?:\.\./)*model_cards/)")
 
 
 def _root(config: Any) -> Path:
@@ -48,11 +46,9 @@ def _expanded(entry: Any, root: Path) -> Any:
 
 
 def _pages(folder: str, root: Path) -> list[Path]:
-    inside = [root / "docs" / folder, root / folder]
-    return sorted(path for place in inside for path in place.glob("*") if path.suffix in (".md", ".ipynb"))
+    return sorted((root / "docs" / folder).glob("*.md"))
 
 
-@event_priority(100)  # before the plugin that reads notebooks
 def on_files(files: Any, config: Any) -> Any:
     """Add the files outside docs/."""
     root = _root(config)
@@ -71,24 +67,6 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     markdown = _OUTSIDE_LINK.sub(r"](\1", markdown)
     markdown = re.sub(r"^( *```\w+) no-run: .*$", r"\1", markdown, flags=re.MULTILINE)
     return re.sub(r"^( *```\w+) (\S+\.(?:py|yaml))$", r'\1 title="\2"', markdown, flags=re.MULTILINE)
-
-
-def on_page_content(html: str, page: Any, files: Any, **_: Any) -> str:
-    """A notebook: without the scripts of MathJax, and with links to pages instead of their sources."""
-    if not page.file.src_uri.endswith(".ipynb"):
-        return html
-    html = re.sub(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", "", html, flags=re.DOTALL)
-    return re.sub(r'href="([^":#]+\.md)(#[^"]*)?"', lambda match: _page_link(match, page, files), html)
-
-
-def _page_link(match: re.Match[str], page: Any, files: Any) -> str:
-    path, anchor = match[1], match[2] or ""
-    target = normpath(f"{page.file.src_uri}/../{path}").removeprefix("docs/")
-    found = files.get_file_from_path(target)
-    if found is None:
-        _LOG.warning("%s links to %s, which is not a page.", page.file.src_uri, path)
-        return match[0]
-    return f'href="{found.url_relative_to(page.file)}{anchor}"'
 
 
 class _Resources(HTMLParser):

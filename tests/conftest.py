@@ -49,7 +49,6 @@ GROUPS = {
     "test_claims_page.py": "browser",
     "test_demo.py": "demo",
     "test_docs.py": "demo",
-    "test_notebooks.py": "rendered",  # as the one above, it trains on the embedded world, which is rendered once
     "test_parity.py": "parity",
     "test_public_names.py": "demo",
     "test_report_stimuli.py": "stimuli",

@@ -81,8 +81,7 @@ def test_a_wrong_name_of_a_benchmark_or_a_relation_is_refused_before_torch_is_lo
 OLD = [
     (["show", "none.parquet"], "report --print numbers"),
     (["verdicts", "none.parquet"], "report --print verdicts"),
-    (["card", "none.parquet", "-o", "x"], "share cards"),
-    (["space", "none.parquet", "-o", "x", "--private", "--push_to_hub", "me/page"], "share page"),
+    (["card", "none.parquet", "-o", "x"], "share"),
     (["publish", "--resume", "none"], "repair"),
     (["import-open-clip", "--from-hub", "me/laws", "--run=a", "me/theirs", "--model", "none"], "convert"),
     (["export_open_clip", "me/run", "x.pt", "--revision", "main", "--store", "none"], "convert"),
@@ -200,8 +199,8 @@ def test_without_a_terminal_prepare_prints_its_result_and_no_bar(tmp_path: Path)
 
 def test_what_is_made_of_a_run_alone_is_written_into_its_folder(tmp_path: Path) -> None:
     assert COMMANDS["report"].read([str(tmp_path)]).output == tmp_path / "report"
-    assert COMMANDS["share"].read(["cards", str(tmp_path)]).output == tmp_path / "cards"
+    assert COMMANDS["share"].read([str(tmp_path)]).output == tmp_path / "share"
     assert COMMANDS["report"].read([str(tmp_path), "--print", "numbers"]).output is None
-    assert COMMANDS["share"].read(["cards", str(tmp_path), "--push-to-hub"]).output is None
+    assert COMMANDS["share"].read([str(tmp_path), "--push-to-hub"]).output is None
     with pytest.raises(ConfigError, match="--output is missing"):
         COMMANDS["report"].read([str(tmp_path), str(tmp_path)])

@@ -182,9 +182,8 @@ def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(demo
     assert set(table["level"]) == {1, 1.25, 2}
     assert set(table["higher_is_better"]) == {False}
     assert (table["level"] == 1).eq(table["value"] == 0).all()
-    report = demo.root / "runs/demo/brightness"
-    (card,) = report.glob("card-*.md")
-    for page in (report / "index.html", card):
+    shared = demo.root / "runs/demo/brightness/local--demo"
+    for page in (shared / "report/index.html", shared / "README.md"):
         assert "isplacement by brightness" in page.read_text(encoding="utf-8")
 
 

@@ -1,6 +1,5 @@
 """The pages of docs/ and the README: links, anchors, length, and whether the written reference is current."""
 
-import json
 import re
 from functools import cache
 from importlib import import_module
@@ -16,7 +15,6 @@ from hf_clipdyn.data.registry import dataset_names
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCS = CHECKOUT / "docs"
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-NOTEBOOKS = sorted(CHECKOUT.glob("notebooks/*.ipynb"))
 PROSE = [page for page in PAGES if DOCS / "reference" not in page.parents]
 MOST_WORDS = 900
 BELOW = "<!-- `make docs` writes what follows"
@@ -28,12 +26,8 @@ def place(page: Path) -> str:
 
 @cache
 def text_of(page: Path) -> str:
-    """A page, or the text cells of a notebook, without blocks of code and comments."""
-    text = page.read_text(encoding="utf-8")
-    if page.suffix == ".ipynb":
-        cells = json.loads(text)["cells"]
-        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    return without_blocks(text)
+    """A page without blocks of code and comments."""
+    return without_blocks(page.read_text(encoding="utf-8"))
 
 
 def without_blocks(text: str) -> str:
@@ -67,7 +61,7 @@ def words(text: str) -> int:
     return sum(bool(re.search(r"\w", word)) for word in prose.split())
 
 
-@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=place)
+@pytest.mark.parametrize("page", PAGES, ids=place)
 def test_every_link_leads_to_a_page_and_to_a_heading_of_it(page: Path) -> None:
     assert broken_links(page) == []
 
@@ -104,7 +98,6 @@ STUMBLES = re.compile(
 )
 READ_BY_USERS = [
     *PAGES,
-    *NOTEBOOKS,
     CHECKOUT / "CHANGELOG.md",
     *CHECKOUT.glob("model_cards/*.jinja"),
     *CHECKOUT.glob("metrics/*/README.md"),
@@ -116,7 +109,7 @@ READ_BY_USERS = [
 ]
 
 
-@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=place)
+@pytest.mark.parametrize("page", PAGES, ids=place)
 def test_a_number_below_one_has_a_zero_before_its_point(page: Path) -> None:
     text = re.sub(r"`[^`\n]*`|\]\([^)]*\)", "", text_of(page))
     assert re.findall(r"(?<![\w.\])])\.\d.*", text) == []

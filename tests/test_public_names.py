@@ -10,28 +10,21 @@ import inspect
 import io
 import shutil
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
 import pytest
 from accelerate.state import AcceleratorState
 from huggingface_hub import HfApi
 from public_names import METRICS, public_modules
-from result_rows import VOCABULARY, row
 
 import hf_clipdyn
 from hf_clipdyn import errors
-from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import Cell
 
 PACKAGE = Path(hf_clipdyn.__file__).parent
 HUB = {
-    "hf_clipdyn.report.every_eval_ever.push_evaluations",
-    "hf_clipdyn.report.share.push_cards",
+    "hf_clipdyn.report.share.push_runs",
     "hf_clipdyn.report.share.push_space",
 }
 ELSEWHERE = {"hf_clipdyn.study.run_study"}  # needs a study: tests/test_study.py runs it
@@ -103,41 +96,17 @@ def test_every_error_has_a_sentence() -> None:
 def folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[None]:
-    """The current folder of an example: a copy of the demo's run and a table with dissimilarities, if it reads them."""
+    """The current folder of an example: with a copy of the demo's run, if it reads that."""
     text = "".join(one.source for one in EXAMPLES[name].examples)
     if "runs/demo" in text:
         unread = shutil.ignore_patterns("report", "checkpoints")
         run = request.getfixturevalue("demo").folder  # takes long
         shutil.copytree(run, tmp_path / "runs/demo", ignore=unread)
-    if "runs/objects" in text:
-        _write_dissimilarities(tmp_path / "runs/objects/results.parquet")
     monkeypatch.chdir(tmp_path)
     AcceleratorState._reset_state(reset_partial_state=True)  # a Trainer leaves its settings
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
     plt.close("all")
-
-
-def _write_dissimilarities(path: Path) -> None:
-    """Two people and two revisions who saw four images, and rank their pairs alike."""
-    first, second = np.triu_indices(4, 1)
-    pairs = pd.DataFrame({"item": first, "partner": second, "category": "a", "partner_category": "a"})
-    store = CellStore(path)
-    for epoch in (0, 1):
-        trials = pd.concat(
-            pairs.assign(
-                probe=probe,
-                name=name,
-                layer=pd.array([None] * len(pairs), dtype="Int64"),
-                distance="cosine" if probe == "projection" else "",
-                value=np.arange(len(pairs), dtype=float),
-            )
-            for probe, name in (("person", "one"), ("person", "two"), ("projection", ""))
-        )
-        number = row("representation/objects92", "alignment", 1.0, epoch=epoch)
-        cell = Cell(**{one.name: getattr(number, one.name) for one in fields(Cell)})
-        store.write(cell, [number], trials, VOCABULARY)
-    store.rebuild()
 
 
 @pytest.fixture

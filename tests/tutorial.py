@@ -9,12 +9,16 @@ from printed_blocks import CHECKOUT, Block, blocks_of
 
 __all__ = ["BLOCKS", "PAGES", "follow"]
 
-PAGES = ("index", "install", "demo", "own-data", "own-model", "own-claim")
+PAGES = ("index", "install", "demo", "own-data", "own-model", "own-claim", "python")
 BLOCKS = [block for page in PAGES for block in blocks_of(CHECKOUT / "docs" / "tutorial" / f"{page}.md")]
 
 Words = Sequence[str | Path]
 
-SHORTER = {"train_size=3000": "train_size=300", "num_train_epochs: 10": "num_train_epochs: 1"}
+SHORTER = {
+    "train_size=3000": "train_size=300",
+    "num_train_epochs: 10": "num_train_epochs: 1",
+    "num_train_epochs=4": "num_train_epochs=2, max_train_samples=256",
+}
 """What makes the reader's runs short enough for a test; each is printed once."""
 
 

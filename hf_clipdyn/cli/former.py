@@ -9,12 +9,11 @@ from hf_clipdyn.errors import ConfigError
 __all__ = ["COMMANDS", "OPTIONS", "translated"]
 
 COMMANDS = {
-    "card": "share cards",
+    "card": "share",
     "export-open-clip": "convert",
     "import-open-clip": "convert",
     "publish": "repair",
     "show": "report --print numbers",
-    "space": "share page",
     "verdicts": "report --print verdicts",
 }
 """Each old command, and the one of today."""
@@ -66,8 +65,9 @@ def _of_command(name: str, words: list[str]) -> list[str]:
 def _renamed(command: str, words: list[str]) -> list[str]:
     options = OPTIONS.get(command, {}) | _PRIVATE if command != "train" else {}
     # The name of the repository was the value of --push-to-hub.
-    takes_name = command in ("evaluate", "prepare") or (command == "share" and words[:1] == ["page"])
-    takes_name &= not any(re.match("--hub[-_]model[-_]id", word) for word in words)
+    takes_name = command in ("evaluate", "prepare") and not any(
+        re.match("--hub[-_]model[-_]id", word) for word in words
+    )
     new_words: list[str] = []
     for word in words:
         name, equals, text = word.partition("=")

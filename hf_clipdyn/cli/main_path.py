@@ -169,7 +169,6 @@ def _submitted(asked: "Evaluation") -> str:
 _NEEDS_PRINT = (
     ("benchmarks", "numbers", "differences"),
     ("metric", "numbers"),
-    ("study", "verdicts"),
     *((name, "differences") for name in ("revisions", "correction", "family")),
 )
 
@@ -197,9 +196,6 @@ class Report(Command, group="Main path"):
         None, "Only print these.", choices=("numbers", "verdicts", "differences"), flag="print"
     )
     claims: Path | None = shared.claims()
-    study: str | None = option(
-        None, "For verdicts: study in the claims. Default: the one sharing most benchmarks."
-    )
     benchmarks: tuple[str, ...] = option(
         (), "For numbers and differences: only these benchmarks.", metavar="KIND/DATASET,…"
     )
@@ -303,7 +299,7 @@ class Report(Command, group="Main path"):
         if self.output is not None:
             verdicts.check_verdicts(self.output, [*read.tables, self.claims])
         claims, bars = read_claims(self.claims), draws_bars() and not self.quiet
-        evidence = read_evidence(read, claims, study=self.study, show_progress=bars)
+        evidence = read_evidence(read, claims, show_progress=bars)
         judged = judge(evidence)
         print(
             f"{verdicts.render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, self.claims)}"

@@ -207,8 +207,6 @@ class App(Command, group="Models and revisions"):
     It starts a page in the browser, for this machine only: drop an image, take one with the webcam or show a stimulus
     of a benchmark, and write class names. The page shows probability, margin and rank of each class over the revisions,
     and where two of them attend. Nothing that you upload is kept. It requires `pip install 'hf-clipdyn[app]'`.
-
-    `clipdyn share app` publishes it as a Space.
     """
 
     what: str = option(

@@ -13,9 +13,8 @@ from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hf_clipdyn.report.every_eval_ever import push_evaluations, write_evaluations
     from hf_clipdyn.report.page import write_report
-    from hf_clipdyn.report.share import push_cards, push_space, write_cards, write_space
+    from hf_clipdyn.report.share import push_runs, push_space, write_cards, write_runs
     from hf_clipdyn.report.study import read_study
     from hf_clipdyn.report.terminal import print_results
     from hf_clipdyn.report.words import headline, summarize
@@ -23,15 +22,13 @@ if TYPE_CHECKING:
 __all__ = [
     "headline",
     "print_results",
-    "push_cards",
-    "push_evaluations",
+    "push_runs",
     "push_space",
     "read_study",
     "summarize",
     "write_cards",
-    "write_evaluations",
     "write_report",
-    "write_space",
+    "write_runs",
 ]
 
 if "MPLBACKEND" in os.environ:  # matplotlib reads it at import; nothing here opens a window
@@ -45,9 +42,8 @@ if "MPLBACKEND" in os.environ:  # matplotlib reads it at import; nothing here op
 __getattr__ = lazy_names(
     __name__,
     {
-        "every_eval_ever": ["push_evaluations", "write_evaluations"],
         "page": ["write_report"],
-        "share": ["push_cards", "push_space", "write_cards", "write_space"],
+        "share": ["push_runs", "push_space", "write_cards", "write_runs"],
         "study": ["read_study"],
         "terminal": ["print_results"],
         "words": ["headline", "summarize"],

@@ -1,9 +1,13 @@
-"""Figures for papers as files: one for each benchmark, the overview and the claims, as wide as a column or a page."""
+"""Figures for papers as files: one for each benchmark, the overview and the claims, as wide as a column or a page.
+
+`plot` draws one panel into Axes of the user's.
+"""
 
 import gc
 import io
 import json
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import pandas as pd
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import charts
-from hf_clipdyn.report.draw import draw_panels
+from hf_clipdyn.report.draw import draw_panel, draw_panels
 from hf_clipdyn.report.labels import NO_LAYOUT
 from hf_clipdyn.report.plan import N_HUES, Panel, average_seeds, groups_of_seeds, plan_benchmarks
-from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import TYPEFACES, figure_style, read_style, typefaces
 from hf_clipdyn.schema import read_any_json
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -38,6 +44,7 @@ __all__ = [
     "overview_figure",
     "page_figures",
     "plan_figures",
+    "plot",
     "saved",
     "write_figures",
 ]
@@ -210,6 +217,65 @@ def overview_figure(study: Study, suffix: str = "svg") -> bytes:
     """The study at a glance as a file: the figure ``summary`` as wide as a page."""
     with figure_style(printed=True):
         return saved(_draw(study, _overview(study), PAGE), suffix)
+
+
+def plot(
+    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study,
+    metric: str,
+    *,
+    benchmark: str | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draw a metric over the revisions of one or several runs, with its intervals and references.
+
+    Args:
+        results: tables of `clipdyn evaluate`, or a frame of `load_results`, which may be filtered.
+        metric: name in the column ``metric``, for example ``shape_bias``.
+        benchmark: ``kind/dataset``; needed if several benchmarks have this metric.
+        ax: Axes to draw into. Default: matplotlib's current Axes.
+
+    Returns:
+        The Axes. If the metric has several panels (variants, conditions), they show the first; filter the frame to draw
+        another.
+
+    Raises:
+        ConfigError: several benchmarks have the metric and none is named; a file is not a table of results.
+        UnknownNameError: nothing was measured with this metric on this benchmark.
+        EvaluationError: the tables have no rows.
+
+    Examples:
+        >>> from hf_clipdyn import plot
+        >>> axes = plot("runs/demo/results.parquet", "shape_bias", benchmark="shape_bias/procedural")
+        >>> axes.figure.savefig("shape-bias.png")
+    """
+    study = read_study(results)
+    panels = {
+        "/".join(panel.first.benchmark): panel
+        for chart in reversed(study.charts)
+        for panel in reversed(chart)
+        if panel.first.metric == metric
+    }
+    if not panels:
+        raise UnknownNameError("metric", metric, {number.metric for number in study.drawn})
+    if benchmark is None and len(panels) > 1:
+        raise ConfigError(
+            f"{metric} was measured on several benchmarks, {', '.join(sorted(panels))}: name "
+            "one as `benchmark`."
+        )
+    chosen = benchmark or next(iter(panels))
+    if chosen not in panels:
+        raise UnknownNameError("benchmark", chosen, panels)
+    with figure_style():
+        if ax is None:
+            from matplotlib import pyplot
+
+            ax = pyplot.gca()
+        first = panels[chosen].first
+        draw_panel(ax, panels[chosen], choose_axis(study.drawn))
+        ax.set_title(textwrap.fill(f"{first.metric_title}, {first.dataset_title}", 50))
+        if len(panels[chosen].lines) > 1:
+            ax.legend()
+    return ax
 
 
 class FigureFolder:

@@ -1,17 +1,15 @@
-"""A study on the Hub: the model card of each run, and the page as a static Space, or the app as one of Gradio.
+"""A study on the Hub: card and report of each run in its repository, and the page of all runs as a static Space.
 
 ::
 
-    card-me--run.md               on the disk; README.md in the repository
-    figures/card-me--run.png      the figure that it shows
-    .eval_results/hf-clipdyn--zero_shot--cifar10.yaml     in the repository only: see `leaderboards`
+    README.md     the card
+    report/       index.html and figures, as `write_report` leaves them; the card shows one figure
 
     README.md     of the Space: configuration, and a section by which it is known as ours
     index.html    the page, which loads nothing
 
-    README.md, app.py, requirements.txt     of the app, which reads the revisions from the Hub
-
-A README.md that is there already keeps everything but the section between two marks and our results in its model index.
+The Hub shows the HTML of a model's repository as text, so a page that readers can open needs a Space. A README.md that
+is there already keeps everything but the section between two marks and our results in its model index.
 The configuration of a static Space: https://huggingface.co/docs/hub/spaces-config-reference.
 """
 
@@ -19,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,17 +30,13 @@ from markupsafe import Markup
 from hf_clipdyn import __version__, hub
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
-from hf_clipdyn.files import check_output, disk_errors, write_atomically
+from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.hub import Destination, attempt, check_login, push
-from hf_clipdyn.report import app_space
 from hf_clipdyn.report.card_text import CardText, with_results
 from hf_clipdyn.report.figures import overview_figure
-from hf_clipdyn.report.leaderboards import (
-    FOLDER,
+from hf_clipdyn.report.model_index import (
     TASK,
-    check_dataset,
     dataset_address,
-    eval_results,
     hub_dataset,
     index_results,
     revision_names,
@@ -54,13 +48,14 @@ from hf_clipdyn.report.words import find, limits, tested_sentences
 from hf_clipdyn.revisions.listing import local_store
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["PushedCard", "card_name", "merge_card", "push_cards", "push_space", "write_cards", "write_space"]
+__all__ = ["card_name", "merge_card", "push_runs", "push_space", "write_cards", "write_runs"]
 
-_README, _PAGE = "README.md", "index.html"
+_README, _PAGE, _REPORT = "README.md", "index.html", "report"
 _CARD_MARKS = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
 _SPACE_MARKS = "<!-- page of hf-clipdyn -->", "<!-- end of page -->"
 _CLASS = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
 _DUAL_TASK = "zero-shot-image-classification"
+_FIGURE = f"{_REPORT}/figures/summary.png"
 _FIRST_COMMIT = "initial commit"
 _LONGEST_TITLE = 80
 _Results = str | Path | Sequence[str | Path] | pd.DataFrame | Study
@@ -68,7 +63,12 @@ _Results = str | Path | Sequence[str | Path] | pd.DataFrame | Study
 
 def card_name(run: str) -> str:
     """File name of a run's card: ``card-me--run.md``."""
-    return f"card-{re.sub(r'[^A-Za-z0-9._-]+', '-', run.replace('/', '--')).strip('-')}.md"
+    return f"card-{_file_name(run)}.md"
+
+
+def _file_name(run: str) -> str:
+    """The name of a run as the name of a file or a folder: ``me--run``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", run.replace("/", "--")).strip("-")
 
 
 def card_figure(run: str) -> str:
@@ -76,8 +76,11 @@ def card_figure(run: str) -> str:
     return f"figures/{card_name(run).removesuffix('.md')}.png"
 
 
-def _card(own: Study, run: str, results_dataset: str | None) -> str:
-    """The README.md of one run, YAML head included; the same table gives the same text."""
+def _card(own: Study, run: str, figure: str, results_dataset: str | None) -> str:
+    """The README.md of one run, YAML head included; the same table gives the same text.
+
+    ``figure`` is the path of the one that it shows; empty for none.
+    """
     rows = own.cells
     repo_id = str(rows["repo_id"].iloc[0])
     revisions = revision_names(own)
@@ -94,7 +97,7 @@ def _card(own: Study, run: str, results_dataset: str | None) -> str:
             tags=[*["clip"] * clip, "hf-clipdyn", *["training-dynamics"] * dynamics],
         ),
         title=run,
-        section=_card_section(own, run),
+        section=_card_section(own, figure),
         repo_id=repo_id,
         on_hub=on_hub,
         store=local_store(repo_id, own.results.tables),
@@ -145,11 +148,11 @@ def _synthetic_notice(study: Study, notice: str) -> list[str]:
     )
 
 
-def _card_section(own: Study, run: str) -> Markup:
+def _card_section(own: Study, figure: str) -> Markup:
     notice = "**, not photographs; human reference values do not apply to them."
     lines = ["## Trajectories", "", *_synthetic_notice(own, notice)]
-    if own.overview:
-        lines += [f"![The study at a glance]({card_figure(run)})", ""]
+    if figure:
+        lines += [f"![The study at a glance]({figure})", ""]
     for table in overview_tables(own):
         lines += [_markdown(table), ""]
     lines += [f"- {markdown(sentence)}" for sentence in tested_sentences(own)]
@@ -203,13 +206,16 @@ def write_cards(
 
 def _write_card(study: Study, run: str, output: Path, results_dataset: str | None) -> Path:
     own, path = study.of_run(run), output / card_name(run)
-    text = _card(own, run, results_dataset)
-    if path.exists():
-        text = _merged(path.read_bytes(), text, str(path))
-    if own.overview:
-        write_atomically(output / card_figure(run), overview_figure(own, "png"))
-    write_atomically(path, text)
+    figure = card_figure(run) if own.overview else ""
+    if figure:
+        write_atomically(output / figure, overview_figure(own, "png"))
+    _write_merged(path, _card(own, run, figure, results_dataset))
     return path
+
+
+def _write_merged(path: Path, card: str) -> None:
+    """Write a card; of one that is there, what a person wrote stays."""
+    write_atomically(path, _merged(path.read_bytes(), card, str(path)) if path.exists() else card)
 
 
 def _merged(existing: bytes, card: str, what: str) -> str:
@@ -224,69 +230,119 @@ def _merged(existing: bytes, card: str, what: str) -> str:
         raise ConfigError(f"{what} {error}: correct it, or delete it to get a new one.") from error
 
 
-@dataclass(frozen=True)
-class PushedCard:
-    """What became of the card of a repository.
+def write_runs(
+    results: _Results, output: str | Path, *, results_dataset: str | None = None, **page: Any
+) -> list[Path]:
+    """Write what `push_runs` sends: for each run a folder with its card, README.md, and its report.
 
-    Attributes:
-        repo_id: the repository.
-        url: of the commit; None if the repository has all of this already.
-        eval_results: names of the benchmarks with a file in `.eval_results`.
-        left_out: the cause by benchmark without one.
-    """
-
-    repo_id: str
-    url: str | None
-    eval_results: tuple[str, ...]
-    left_out: dict[str, str]
-
-
-def push_cards(
-    results: _Results,
-    *,
-    results_dataset: str | None = None,
-    token: str | None = None,
-) -> list[PushedCard]:
-    """Update the model card of every run on the Hub, each in one commit to `main`.
-
-    Only `README.md`, the figure and this package's files in `.eval_results` change; the rest of the card and the
-    weights stay. A second call with the same table makes no commit. Models that were read from a folder have no
-    repository, so they are left out.
+    A card that exists is updated; text that a person wrote into it stays.
 
     Args:
-        results: as for `write_cards`.
+        results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
+        output: holds the folders, ``OWNER--NAME``; created if missing.
         results_dataset: data set on the Hub with the whole table, ``owner/name``: the source of the results.
+        page: options of `write_report`.
+
+    Returns:
+        The folders.
+
+    Raises:
+        ConfigError: a file does not exist or is not a table of results, an earlier card cannot be read, or the folder
+            cannot be written.
+        EvaluationError: the tables have no rows.
+
+    Examples:
+        >>> from hf_clipdyn.report import write_runs
+        >>> (folder,) = write_runs("runs/demo/results.parquet", "shared", figure_formats=["png"], stimuli="none")
+        >>> sorted(path.name for path in folder.iterdir())
+        ['README.md', 'report']
+    """
+    study = read_study(results)
+    return [
+        _write_run(study, run, Path(output) / _file_name(run), results_dataset, page) for run in study.runs
+    ]
+
+
+def _write_run(
+    study: Study, run: str, folder: Path, results_dataset: str | None, page: Mapping[str, Any]
+) -> Path:
+    if results_dataset is not None:
+        checked_repo_id(results_dataset, what="results_dataset", owner=True)
+    own = study.of_run(run)
+    write_report(own, folder / _REPORT, **page)
+    with disk_errors(ConfigError, f"The card cannot be written to {folder}"):
+        figure = _FIGURE if (folder / _FIGURE).exists() else ""
+        _write_merged(folder / _README, _card(own, run, figure, results_dataset))
+    return folder
+
+
+def push_runs(
+    results: _Results,
+    *,
+    output: str | Path | None = None,
+    private: bool = False,
+    results_dataset: str | None = None,
+    token: str | None = None,
+    **page: Any,
+) -> dict[str, str | None]:
+    """Push the card and the report of every run to its repository on the Hub, each in one commit to `main`.
+
+    `README.md` and the folder `report` change; the weights stay, and so does what a person wrote on the card. A second
+    call with the same table makes no commit. Models that were read from a folder have no repository, so they are left
+    out.
+
+    Args:
+        results, results_dataset, page: as for `write_runs`.
+        output: keeps what is sent, as of `write_runs`.
+        private: refuse a repository that is public.
         token: token of the Hub; default: the stored one.
 
     Returns:
-        For each repository the commit, and the benchmarks with a file in `.eval_results`.
+        By repository the address of the commit; None if the repository has all of this already.
 
     Raises:
-        ConfigError: two runs share a repository; all models are folders; a card on the Hub cannot be read; or there is
-            no such data set of results.
-        PublishError: the Hub refuses or cannot be reached; the cards of the other runs are pushed.
+        ConfigError: two runs share a repository, or all models are folders.
+        PublishError: the Hub refuses or cannot be reached, a repository is public and ``private`` is set, or a card on
+            the Hub cannot be read; the other runs are pushed.
 
     Examples:
-        >>> from hf_clipdyn.report import push_cards
-        >>> (card,) = push_cards("runs/demo/results.parquet")
-        >>> card.repo_id, card.eval_results
-        ('local/demo', ())
+        >>> from hf_clipdyn.report import push_runs
+        >>> pushed = push_runs("runs/demo/results.parquet", figure_formats=["png"], stimuli="none")
+        >>> list(pushed)
+        ['local/demo']
     """
     study = read_study(results)
     runs = _repositories(study)
-    check_login("The cards cannot be pushed", token)
-    if results_dataset is not None:
-        check_dataset(results_dataset, token)
-    pushed, failed = [], []
+    check_login("The runs cannot be pushed", token)
+    pushed, failed = dict[str, str | None](), []
     for run, repo_id in runs.items():
-        try:
-            pushed.append(_push(study, run, repo_id, results_dataset, token))
-        except (ConfigError, PublishError) as error:
-            failed.append(str(error))
+        with ExitStack() as stack:
+            place = Path(output or stack.enter_context(TemporaryDirectory(prefix="clipdyn-share-")))
+            folder = _write_run(study, run, place / _file_name(run), results_dataset, page)
+            try:
+                pushed[repo_id] = push(
+                    repo_id,
+                    partial(_upload_run, folder, (folder / _README).read_text(encoding="utf-8")),
+                    problem=f"The card of {repo_id} could not be pushed",
+                    create=False,
+                    private=private,
+                    token=token,
+                )
+            except (ConfigError, PublishError) as error:
+                failed.append(str(error))
     if failed:
-        done = f" Pushed: {', '.join(card.repo_id for card in pushed)}." if pushed else ""
+        done = f" Pushed: {', '.join(pushed)}." if pushed else ""
         raise PublishError(" ".join(failed) + done)
     return pushed
+
+
+def _upload_run(folder: Path, card: str, to: Destination) -> str | None:
+    """One commit with everything that changes; its address, or None if nothing does."""
+    existing = _readme_at(to)
+    if existing is not None:
+        card = _merged(existing, card, f"The card of {to.repo_id}")
+    write_atomically(folder / _README, card)
+    return to.upload(folder, "Show the trajectories, measured by hf-clipdyn", replaced=f"{_REPORT}/*")
 
 
 def _repositories(study: Study) -> dict[str, str]:
@@ -300,130 +356,49 @@ def _repositories(study: Study) -> dict[str, str]:
     repo_id, n = Counter(runs.values()).most_common(1)[0]
     if n > 1:
         raise ConfigError(
-            f"These tables contain two runs of {repo_id}: push the card from the table with its current commits."
+            f"These tables contain two runs of {repo_id}: push from the table with its current commits."
         )
     return runs
 
 
-def _push(study: Study, run: str, repo_id: str, results_dataset: str | None, token: str | None) -> PushedCard:
-    own = study.of_run(run)
-    card = _card(own, run, results_dataset)
-    figures = {card_figure(run): overview_figure(own, "png")} if own.overview else {}
-
-    def write(to: Destination) -> PushedCard:
-        results = eval_results(own, to.api, hub.PUSHING, results_dataset)
-        url = _commit_card(to, card, {**results.files, **figures})
-        return PushedCard(repo_id, url, tuple(results.files), results.left_out)
-
-    return push(
-        repo_id, write, problem=f"The card of {repo_id} could not be pushed", create=False, token=token
-    )
-
-
-def _commit_card(to: Destination, card: str, files: Mapping[str, bytes]) -> str | None:
-    """One commit with everything that changes; its address, or None if nothing does."""
-    paths, existing = _readme_at(to)
-    if existing is not None:
-        card = _merged(existing, card, f"The card of {to.repo_id}")
-    return to.commit(
-        {_README: card.encode(), **files},
-        "Show the trajectories, measured by hf-clipdyn",
-        deleted=[path for path in paths if path.startswith(FOLDER) and path not in files],
-    )
-
-
-def _readme_at(to: Destination) -> tuple[list[str], bytes | None]:
-    """The paths of a repository at its head, and its README.md; None if it has none."""
+def _readme_at(to: Destination) -> bytes | None:
+    """The README.md of a repository at its head; None if it has none."""
     place: dict[str, Any] = {"repo_id": to.repo_id, "repo_type": to.repo_type, "revision": to.head}
-    paths = to.api.list_repo_files(**place)
-    if _README not in paths:
-        return paths, None
-    return paths, Path(to.api.hf_hub_download(filename=_README, **place)).read_bytes()
-
-
-def write_space(
-    results: _Results,
-    output: str | Path,
-    *,
-    app: bool = False,
-    results_dataset: str | None = None,
-    licence: str | None = None,
-    **page: Any,
-) -> Path:
-    """Write the page and the README.md of a static Space, or the files of a Space with the app.
-
-    Args:
-        results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
-        output: folder, created if missing.
-        app: write the app (`clipdyn app`) instead of the page. It reads the measured revisions from the Hub, each at
-            the commit that was measured.
-        results_dataset: data set on the Hub with the whole table, ``owner/name``, to link.
-        licence: identifier of the Hub's list (`cc-by-4.0`) for the Space; none by default.
-        page: options of `write_report`; none for the app.
-
-    Returns:
-        The path of the page, or of the app's program.
-
-    Raises:
-        ConfigError: a file does not exist or is not a table of results, the folder cannot be written, or no model can
-            be on the Hub that the app could read.
-        EvaluationError: the tables have no rows.
-
-    Examples:
-        >>> from pathlib import Path
-        >>> from hf_clipdyn import load_results
-        >>> from hf_clipdyn.report import write_space
-        >>> rows = load_results("runs/demo/results.parquet").query("kind == 'zero_shot'")
-        >>> page = write_space(rows, "space", stimuli="none")
-        >>> sorted(path.name for path in Path("space").iterdir())
-        ['README.md', 'index.html']
-    """
-    study, output = read_study(results), Path(output)
-    if results_dataset is not None:
-        checked_repo_id(results_dataset, what="results_dataset", owner=True)
-    check_output(output / _README, what="the README.md of a Space of hf_clipdyn", is_own=_is_readme)
-    facts = _SpaceFacts(app, tuple(filter(_has_owner, _models(study))), results_dataset, licence)
-    if not app:
-        write_report(study, output, figures=False, **page)
-    with disk_errors(ConfigError, f"The Space cannot be written to {output}"):
-        output.mkdir(parents=True, exist_ok=True)
-        if app:
-            app_space.write_app(output, app_space.app_files(study.cells, facts.models))
-        write_atomically(output / _README, _space_readme(study, replace(facts, models=facts.models * app)))
-    return output / facts.app_file
+    if _README not in to.api.list_repo_files(**place):
+        return None
+    return Path(to.api.hf_hub_download(filename=_README, **place)).read_bytes()
 
 
 def push_space(
     results: _Results,
     repo_id: str,
     *,
-    app: bool = False,
-    output: str | Path | None = None,
     private: bool = False,
     results_dataset: str | None = None,
     licence: str | None = None,
     token: str | None = None,
     **page: Any,
 ) -> str | None:
-    """Push the page of a study to a static Space, or the app to a Space of Gradio, in one commit.
+    """Push the page of a study to a static Space, in one commit.
 
-    A missing Space is created. In an existing one, text that a person wrote into README.md stays, and so do
-    requirements that a person changed. If the content is the same, no commit is made.
+    A missing Space is created. In an existing one, text that a person wrote into README.md stays. If the content is the
+    same, no commit is made.
 
     Args:
-        results, app, results_dataset, licence, page: as for `write_space`.
+        results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
         repo_id: the Space, ``owner/name``.
-        output: folder for a local copy, as of `write_space`; none by default.
         private: make the Space private.
+        results_dataset: data set on the Hub with the whole table, ``owner/name``, to link.
+        licence: identifier of the Hub's list (`cc-by-4.0`) for the Space; none by default.
         token: token of the Hub; default: the stored one.
+        page: options of `write_report`.
 
     Returns:
         The address of the commit; None if the Space has this content already.
 
     Raises:
-        ConfigError: the call is wrong, the Space contains something else, it is public and ``private`` is set, or the
-            Hub has none of the models that the app would read.
-        PublishError: the Hub refuses or cannot be reached; ``output`` is complete.
+        ConfigError: the call is wrong, the Space contains something else, or it is public and ``private`` is set.
+        PublishError: the Hub refuses or cannot be reached.
 
     Examples:
         >>> from hf_clipdyn import load_results
@@ -433,84 +408,39 @@ def push_space(
         >>> "/spaces/me/study/commit/" in url
         True
     """
-    what = "app" if app else "page"
-    checked_repo_id(repo_id, what="push_to_hub", owner=True)
-    check_login(f"The {what} cannot be pushed to {repo_id}", token)
+    checked_repo_id(repo_id, what="space", owner=True)
+    if results_dataset is not None:
+        checked_repo_id(results_dataset, what="results_dataset", owner=True)
+    check_login(f"The page cannot be pushed to {repo_id}", token)
     study = read_study(results)
-    with ExitStack() as stack:
-        folder = Path(output or stack.enter_context(TemporaryDirectory(prefix="clipdyn-space-")))
-        path = write_space(study, folder, app=app, results_dataset=results_dataset, licence=licence, **page)
+    with TemporaryDirectory(prefix="clipdyn-space-") as folder:
+        shown = write_report(study, folder, figures=False, **page).read_bytes()
 
-        def write(to: Destination) -> str | None:
-            models = tuple(
-                name for name in _models(study) if _has_owner(name) and _is_on_hub(to.api, name, study)
-            )
-            if app and not models:
-                raise ConfigError(
-                    "The Hub has none of these models at the commits that were measured, so the app could read none: "
-                    "push the run first, with `clipdyn repair RUN --push_to_hub true`."
-                )
-            readme = _space_readme(study, _SpaceFacts(app, models, results_dataset, licence))
-            write_atomically(folder / _README, readme)
-            if not app:
-                return _commit_space(to, readme, {_PAGE: path.read_bytes()})
-            files = app_space.app_files(study.cells, models)
-            app_space.write_app(folder, files)
-            return _commit_space(to, readme, files)
+    def write(to: Destination) -> str | None:
+        models = [name for name in _models(study) if "/" in name and _is_on_hub(to.api, name, study)]
+        return _commit_space(to, _space_readme(study, models, results_dataset, licence), shown)
 
-        return push(
-            repo_id,
-            write,
-            problem=f"The {what} could not be pushed to the Space {repo_id}",
-            done=f"{output} is complete." if output else "",
-            repo_type="space",
-            space_sdk="gradio" if app else "static",
-            private=private,
-            token=token,
-        )
-
-
-@dataclass(frozen=True)
-class _SpaceFacts:
-    """What a Space says of itself.
-
-    Attributes:
-        app: whether it is the app; else it is the page.
-        models: repositories on the Hub.
-        results_dataset: with the table.
-        licence: of the Space.
-    """
-
-    app: bool
-    models: tuple[str, ...] = ()
-    results_dataset: str | None = None
-    licence: str | None = None
-
-    @property
-    def app_file(self) -> str:
-        return app_space.APP if self.app else _PAGE
+    return push(
+        repo_id,
+        write,
+        problem=f"The page could not be pushed to the Space {repo_id}",
+        repo_type="space",
+        space_sdk="static",
+        private=private,
+        token=token,
+    )
 
 
 def _models(study: Study) -> list[str]:
     return list(study.cells["repo_id"].drop_duplicates())
 
 
-def _has_owner(repo_id: str) -> bool:
-    return "/" in repo_id
-
-
-def _is_readme(path: Path) -> bool:
-    return _SPACE_MARKS[0] in path.read_text(encoding="utf-8", errors="replace").splitlines()
-
-
-def _commit_space(to: Destination, readme: str, files: Mapping[str, bytes]) -> str | None:
+def _commit_space(to: Destination, readme: str, page: bytes) -> str | None:
     history = to.api.list_repo_commits(to.repo_id, repo_type="space", revision=to.head)
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
     if [commit.title for commit in history] != [_FIRST_COMMIT]:
-        paths, existing = _readme_at(to)
-        readme = _merged_space((existing or b"").decode(errors="replace"), readme, to.repo_id)
-        files = app_space.to_commit(files, to, paths)
-    return to.commit({_README: readme.encode(), **files}, "Show the study, measured by hf-clipdyn")
+        readme = _merged_space((_readme_at(to) or b"").decode(errors="replace"), readme, to.repo_id)
+    return to.commit({_README: readme.encode(), _PAGE: page}, "Show the study, measured by hf-clipdyn")
 
 
 def _merged_space(existing: str, readme: str, repo_id: str) -> str:
@@ -523,7 +453,7 @@ def _merged_space(existing: str, readme: str, repo_id: str) -> str:
     new = CardText.parse(readme)
     try:
         card = CardText.parse(existing)
-        for key in ("sdk", "sdk_version", "app_file", "models", "datasets"):
+        for key in ("sdk", "app_file", "models", "datasets"):
             card = card.with_key(key, new.data.get(key)) if new.data.get(key) != card.data.get(key) else card
     except ValueError as error:
         raise ConfigError(f"The README.md of the Space {repo_id} {error}: correct it.") from error
@@ -540,36 +470,29 @@ def _is_on_hub(api: HfApi, repo_id: str, study: Study) -> bool:
     return True
 
 
-def _space_readme(study: Study, facts: _SpaceFacts) -> str:
+def _space_readme(
+    study: Study, models: Sequence[str], results_dataset: str | None, licence: str | None
+) -> str:
     """The README.md of a new Space."""
     dynamics = study.over_training
     whose = study.runs[0] if len(study.runs) == 1 else counted(len(study.runs), "run")
     title = f"{'Training dynamics' if dynamics else 'Measurements'} of {whose}"
-    if facts.app:
-        title = f"Ask every revision of {whose}"
     mirrors = filter(None, map(hub_dataset, study.trajectories))
-    datasets = [*([facts.results_dataset] if facts.results_dataset else []), *dict.fromkeys(mirrors)]
+    datasets = [*([results_dataset] if results_dataset else []), *dict.fromkeys(mirrors)]
     data = SpaceCardData(
         title=shorten(title, _LONGEST_TITLE),
         emoji="📈",
         colorFrom="indigo",
         colorTo="green",
-        sdk="gradio" if facts.app else "static",
-        sdk_version=app_space.GRADIO if facts.app else None,
-        app_file=facts.app_file,
+        sdk="static",
+        app_file=_PAGE,
         pinned=False,
-        license=facts.licence,
+        license=licence,
         tags=["hf-clipdyn", *["training-dynamics"] * dynamics],
-        models=list(facts.models) or None,
+        models=list(models) or None,
         datasets=datasets or None,
     )
-    section = _space_section(study, facts.results_dataset)
-    if facts.app:
-        section = _section(
-            [*app_space.app_lines(len(facts.models)), *(f"- {markdown(run)}" for run in study.runs)],
-            _SPACE_MARKS,
-        )
-    return render_card("space.md.jinja", data, title=title, section=section)
+    return render_card("space.md.jinja", data, title=title, section=_space_section(study, results_dataset))
 
 
 def _space_section(study: Study, results_dataset: str | None) -> Markup:

@@ -101,9 +101,7 @@ def study_of(trajectories: Iterable[Trajectory], claims: Claims, wanted: str | N
     best = max(shared, key=lambda name: shared[name])
     if not shared[best]:
         known = sorted(set[str]().union(*map(claims.benchmarks, claims.studies)))
-        raise ConfigError(
-            f"The tables contain no benchmark of a claim: evaluate {', '.join(known)}, or name a study."
-        )
+        raise ConfigError(f"The tables contain no benchmark of a claim: evaluate {', '.join(known)}.")
     return best
 
 

@@ -135,7 +135,6 @@ def verdicts(
     results: str | Path | Sequence[str | Path],
     claims: str | Path | None = None,
     *,
-    study: str | None = None,
     show_progress: bool = True,
 ) -> pd.DataFrame:
     """The verdict on each registered claim, from tables of results.
@@ -143,8 +142,8 @@ def verdicts(
     Args:
         results: tables of `clipdyn evaluate`, or folders with a `results.parquet`, of all seeds, scales and arms. The
             trials beside the tables are read, since the intervals also contain the variance over items.
-        claims: file of claims; None for the package's own.
-        study: name of a study in that file; None for the study with the most benchmarks in the tables.
+        claims: file of claims; None for the package's own. Of its studies, the one with the most benchmarks in the
+            tables is judged.
         show_progress: draw a progress bar if the item errors take longer than two seconds.
 
     Returns:
@@ -154,7 +153,6 @@ def verdicts(
 
     Raises:
         ConfigError: a file cannot be read, or the tables contain no benchmark of a claim.
-        UnknownNameError: there is no study of that name.
 
     Examples:
         >>> from hf_clipdyn import verdicts
@@ -164,7 +162,7 @@ def verdicts(
     """
     paths = [results] if isinstance(results, str | Path) else list(results)
     tables = read_results([Path(path) for path in paths])
-    evidence = read_evidence(tables, read_claims(claims), study=study, show_progress=show_progress)
+    evidence = read_evidence(tables, read_claims(claims), show_progress=show_progress)
     return verdict_table(judge(evidence))
 
 

@@ -22,12 +22,10 @@ _HOW_TO = {
         "snapshot",
     ),
     "push-results": (
-        "push_cards",
-        "push_evaluations",
+        "push_runs",
         "push_space",
         "write_cards",
-        "write_evaluations",
-        "write_space",
+        "write_runs",
     ),
     "read-the-table": (
         "compare_revisions",
@@ -55,7 +53,6 @@ _HOW_TO = {
 }
 EXPLAINED = {name: f"how-to/{page}.md" for page, names in _HOW_TO.items() for name in names} | {
     "epoch_name": "reference/revision-names.md",
-    "plot_dissimilarities": kind_path("representation"),
     "step_name": "reference/revision-names.md",
     "verdicts": "explanation/claims.md",
 }

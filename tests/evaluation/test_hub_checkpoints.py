@@ -123,7 +123,7 @@ def test_a_run_on_the_hub_is_measured_with_two_checkpoints_on_the_disk_and_judge
     assert most_on_disk == [2] * len(EPOCHS)
     assert _blobs(cache) == _downloaded(downloads) == []
 
-    judged = verdicts(tmp_path / "results.parquet", study="full", show_progress=False)
+    judged = verdicts(tmp_path / "results.parquet", show_progress=False)
     decline = judged[judged["part_title"] == "decline from the peak to late"].set_index("claim").loc[3]
     values = table.query("metric == 'two_afc' and level == 6 and variant == 'cosine' and role == 'value'")
     two_afc = values[values["probe"] == "projection"].set_index("revision")["value"]

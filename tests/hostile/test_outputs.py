@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.files import check_output, write_atomically
-from hf_clipdyn.report import write_cards, write_report, write_space
+from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.report.figures import FigureFolder
 from hf_clipdyn.report.page import write
 from hf_clipdyn.results.read import read_results, write_results
@@ -162,7 +162,7 @@ def _files_up_to(size: int) -> Iterator[None]:
 
 WRITERS: dict[str, Callable[[Path, Path], object]] = {
     "card": lambda table, out: write_cards(table, out),
-    "page": lambda table, out: write_space(table, out, stimuli="none"),
+    "page": lambda table, out: write_report(table, out, stimuli="none", figures=False),
     "figure": lambda _, out: FigureFolder(out).save(Figure(), "one", ("png", "svg", "pdf")),
     "results": lambda table, out: write_results(read_results(table), out / "results.parquet"),
     "verdicts": lambda _, out: write_verdicts(verdict_table([]), out / "verdicts.parquet"),

@@ -13,7 +13,7 @@ from huggingface_hub import DatasetCard, HfApi, ModelCard
 from result_rows import row, write_rows
 
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.report import push_cards, write_cards
+from hf_clipdyn.report import push_runs, write_cards, write_runs
 from hf_clipdyn.report.share import card_name, merge_card
 from hf_clipdyn.results.read import load_results
 from hf_clipdyn.statistics.claims import read_claims
@@ -127,7 +127,7 @@ def test_the_card_of_a_folder_links_to_no_repository_and_is_not_pushed(write, tm
     assert "from_pretrained" not in text
     assert "## Background" in text
     with pytest.raises(ConfigError, match="contain only models in local folders"):
-        push_cards(results)
+        push(results)
 
 
 _DUAL, _VISION = "zero-shot-image-classification", "image-feature-extraction"
@@ -249,6 +249,11 @@ More text, with a ` <!-- trajectories of hf-clipdyn --> ` in a line.
 _SMALL = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
 
 
+def push(results, **more) -> dict[str, str | None]:
+    """`push_runs` without what takes long to draw."""
+    return push_runs(results, stimuli="none", figures=False, **more)
+
+
 @pytest.fixture
 def published(hub):
     """The repository me/fixture on the Hub with a card that a person wrote."""
@@ -264,8 +269,7 @@ def _readme(repo_id="me/fixture") -> str:
 
 def test_a_refreshed_card_keeps_every_byte_that_a_person_wrote(study, write, published):
     results = write(study())
-    (pushed,) = push_cards(results)
-    assert "me/fixture" in pushed.url
+    assert "me/fixture" in push(results)["me/fixture"]
     text = _readme()
     ours = re.search(r"(?s)      - task:\n          type.*?(?=    # the end of results)", text)[0]
     section = re.search(r"(?s)<!-- trajectories of hf-clipdyn -->\n.*?<!-- end of trajectories -->", text)[0]
@@ -280,16 +284,15 @@ def test_a_refreshed_card_keeps_every_byte_that_a_person_wrote(study, write, pub
 
 def test_a_second_refresh_with_the_same_table_makes_no_commit(write, published):
     results = write(_SMALL)
-    first, second = push_cards(results), push_cards(results)
-    assert first[0].url
-    assert second[0].url is None
+    assert push(results)["me/fixture"]
+    assert push(results) == {"me/fixture": None}
     assert len(published.history(published.branches["main"])) == 3  # the Hub's, the person's and one of ours
 
 
 def test_new_results_replace_ours_and_no_others(study, write, published):
-    push_cards(write(study()))
+    push(write(study()))
     later = [one for one in study(shift=-0.2) if one.kind != "noise"]
-    push_cards(write(later, "later.parquet"))
+    push(write(later, "later.parquet"))
     found = {(one.metric_type, one.metric_value) for one in ModelCard(_readme()).data.eval_results}
     assert found == {
         ("accuracy", 0.91),
@@ -303,8 +306,7 @@ def test_new_results_replace_ours_and_no_others(study, write, published):
 def test_a_commit_of_somebody_else_in_between_is_kept(write, published, patience, crossed):
     patience(30)
     crossed(lambda text: f"{text}Edited in between.\n", repo_id="me/fixture")
-    (pushed,) = push_cards(write(_SMALL))
-    assert pushed.url
+    assert push(write(_SMALL))["me/fixture"]
     assert "Edited in between." in _readme()
     assert "## Trajectories" in _readme()
 
@@ -313,29 +315,69 @@ def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, publis
     patience(30)
     results = write(_SMALL)
     hub.plant("commit", Fault(503), times=2)
-    assert push_cards(results)[0].url
+    assert push(results)["me/fixture"]
     patience(0.1)
     hub.plant("info", Fault(503), times=10_000)
     with pytest.raises(
         PublishError, match=r"The card of me/fixture could not be pushed \(the Hub answered 503"
     ):
-        push_cards(results)
+        push(results)
 
 
 def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, published, hub, patience):
     patience(30)
     hub.plant("commit", Fault(503, applied=True))
-    push_cards(write(_SMALL))
+    push(write(_SMALL))
     assert len(published.history(published.branches["main"])) == 3
 
 
-def test_a_repository_without_a_card_gets_a_whole_one(write, hub):
-    HfApi().create_repo("me/fixture")
-    push_cards(write(_SMALL))
+def test_a_repository_without_a_card_gets_a_whole_one_with_its_report_in_one_commit(write, hub):
+    api = HfApi()
+    api.create_repo("me/fixture")
+    for path in ("report/figures/old.png", "report.md", "model.safetensors"):
+        api.upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id="me/fixture")
+    repo = hub.repo("me/fixture")
+    before = len(repo.history(repo.branches["main"]))
+    results = write(_SMALL)
+    assert push_runs(results, stimuli="none")["me/fixture"].startswith(f"{hub.url}/me/fixture/commit/")
+    assert len(repo.history(repo.branches["main"])) == before + 1
     text = _readme()
     assert "# me/fixture: training dynamics" in text
-    assert HfApi().file_exists("me/fixture", "figures/card-me--fixture.png")
-    assert re.findall(r"!\[[^]]*\]\(([^)]+)\)", text) == ["figures/card-me--fixture.png"]
+    assert re.findall(r"!\[[^]]*\]\(([^)]+)\)", text) == ["report/figures/summary.png"]
+    paths = {path for path in api.list_repo_files("me/fixture") if not path.startswith(".")}
+    drawn = {path for path in paths if path.startswith("report/figures/")}
+    assert {"report/figures/summary.png", "report/figures/summary.pdf"} <= drawn
+    assert paths - drawn == {"README.md", "model.safetensors", "report.md", "report/index.html"}
+    assert "report/figures/old.png" not in paths, "a figure of an earlier report"
+    assert not any(path.startswith("report/figures/.") for path in paths)
+    assert push_runs(results, stimuli="none") == {"me/fixture": None}, "the same table makes no commit"
+
+
+def test_each_run_gets_its_own_report_and_a_folder_has_what_is_pushed(study, write, hub, tmp_path):
+    for name in ("me/one", "me/two"):
+        HfApi().create_repo(name)
+    results = write([*study("me/one"), *study("me/two", shift=-0.1)])
+    pushed = push(results, output=tmp_path)
+    assert list(pushed) == ["me/one", "me/two"]
+    for name in pushed:
+        folder = tmp_path / name.replace("/", "--")
+        page = (folder / "report" / "index.html").read_bytes()
+        assert page == Path(HfApi().hf_hub_download(name, "report/index.html")).read_bytes()
+        assert (folder / "README.md").read_text(encoding="utf-8") == _readme(name)
+        assert f"Training dynamics of {name}".encode() in page
+    again = write_runs(results, tmp_path, stimuli="none", figures=False)
+    assert again == [tmp_path / "me--one", tmp_path / "me--two"]
+    assert (tmp_path / "me--one" / "README.md").read_text(encoding="utf-8") == _readme("me/one")
+
+
+def test_a_public_repository_is_refused_where_a_private_one_is_asked_for(write, hub):
+    api = HfApi()
+    api.create_repo("me/fixture")
+    with pytest.raises(PublishError, match="The model me/fixture exists and is public: make it private"):
+        push(write(_SMALL), private=True)
+    assert api.list_repo_files("me/fixture") == [".gitattributes"]
+    api.create_repo("me/hidden", private=True)
+    assert push(write([replace(one, repo_id="me/hidden") for one in _SMALL]), private=True)["me/hidden"]
 
 
 @pytest.mark.parametrize(
@@ -356,7 +398,7 @@ def test_a_card_that_cannot_be_read_stays_as_it_is(write, hub, card, said):
     repo = hub.repo("me/fixture")
     repo.commit("main", "by git", {"README.md": File.small(card.encode())})
     with pytest.raises(PublishError, match=f"The card of me/fixture {said}: correct it"):
-        push_cards(write(_SMALL))
+        push(write(_SMALL))
     assert _readme() == card
 
 
@@ -366,25 +408,24 @@ def test_one_repository_that_refuses_does_not_stop_the_others(write, hub):
     with pytest.raises(
         PublishError, match=r"of me/nowhere could not be .* does not exist.* Pushed: me/fixture\.$"
     ):
-        push_cards(results)
+        push(results)
     assert "## Trajectories" in _readme()
 
 
-def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(
-    write, published, tmp_path, clipdyn
-):
+def test_the_command_writes_and_pushes(write, published, tmp_path, clipdyn):
     results = write(_SMALL)
-    code, said, _ = clipdyn("share", "cards", results, "--output", tmp_path / "cards", "--push_to_hub")
-    assert code == 0
-    assert f"Wrote {tmp_path / 'cards' / 'card-me--fixture.md'}." in said
-    assert "The card is pushed:" in said
-    assert "- Not in .eval_results: zero_shot/cifar10, since uoft-cs/cifar10 is not on the Hub." in said
-    code, said, _ = clipdyn("share", "cards", results, "--push-to-hub")
-    assert (code, "The card of me/fixture is up to date." in said) == (0, True)
-    code, _, error = clipdyn("share", "cards", results)
-    assert (code, "Say where the cards should go" in error) == (2, True)
-    code, _, error = clipdyn("share", "cards", results, "--push-to-hub", "--license", "mit")
-    assert (code, "`license` only affects the page" in error) == (2, True)
+    words = ("share", results, "--stimuli", "none")
+    code, said, _ = clipdyn(*words, "--output", tmp_path / "shared")
+    assert (code, said) == (0, f"Wrote {tmp_path / 'shared' / 'me--fixture'}.\n")
+    assert (tmp_path / "shared" / "me--fixture" / "report" / "figures" / "summary.png").is_file()
+    code, said, _ = clipdyn(*words, "--push_to_hub")
+    assert (code, said.startswith("me/fixture is pushed: ")) == (0, True)
+    code, said, _ = clipdyn(*words, "--push-to-hub")
+    assert (code, said) == (0, "me/fixture is up to date.\n")
+    code, _, error = clipdyn("share", results)
+    assert (code, "Say where cards and reports should go" in error) == (2, True)
+    code, _, error = clipdyn("share", results, "--push-to-hub", "--license", "mit")
+    assert (code, "`license` requires `space`" in error) == (2, True)
     assert clipdyn("report", results, "--output", tmp_path / "r", "--push_to_hub")[0] == 2
     assert not (tmp_path / "r").exists()
 
@@ -392,18 +433,16 @@ def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(
 def test_without_a_token_or_a_network_nothing_is_begun(write, monkeypatch):
     results = write(_SMALL)
     with pytest.raises(PublishError, match="There is no token for the Hub"):
-        push_cards(results)
+        push(results)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(
-        PublishError, match="The cards cannot be pushed while HF_HUB_OFFLINE is set: unset it"
-    ):
-        push_cards(results)
+    with pytest.raises(PublishError, match="The runs cannot be pushed while HF_HUB_OFFLINE is set: unset it"):
+        push(results)
 
 
 def test_results_of_two_commits_of_one_repository_belong_to_no_card(write, hub):
     other = [replace(one, commit="f" * 40) for one in _SMALL]
     with pytest.raises(ConfigError, match="two runs of me/fixture"):
-        push_cards([write(_SMALL), write(other, "other.parquet")])
+        push([write(_SMALL), write(other, "other.parquet")])
 
 
 def test_the_cards_of_the_reference_runs_are_as_the_report_writes_them(checkout):

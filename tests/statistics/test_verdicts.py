@@ -328,7 +328,6 @@ def test_the_public_function_and_the_command_give_the_same(study, tmp_path, clip
 
 def test_a_wrong_call_is_one_sentence(study, tmp_path, clipdyn):
     for words, says in (
-        (["--study", "word"], "There is no study in the claims 'word'"),
         (["--claims", tmp_path / "absent.yaml"], "absent.yaml cannot be read"),
         (["--output", tmp_path], "cannot be written"),
     ):

@@ -1,12 +1,12 @@
 """What a run says of itself, where, and when it is silent."""
 
 import contextlib
-import importlib
 import io
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -150,10 +150,14 @@ def test_bars_are_drawn_on_a_terminal_unless_they_are_switched_off(
         assert not draws_bars(config)
 
 
-def test_a_process_that_has_imported_the_kernel_is_no_notebook() -> None:
-    importlib.import_module("ipykernel.kernelapp")
+@pytest.mark.parametrize("runs", [False, True])
+def test_bars_are_drawn_where_a_kernel_runs_the_process_and_not_where_it_is_only_imported(
+    monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    kernel = SimpleNamespace(IPKernelApp=SimpleNamespace(initialized=lambda: runs))
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", kernel)
     with contextlib.redirect_stderr(io.StringIO()):
-        assert not draws_bars(TrainingConfig())
+        assert draws_bars(TrainingConfig()) is runs
 
 
 def test_the_switch_of_the_hub_switches_bars_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,18 +114,8 @@ def test_public_checkpoints_are_measured_and_judged_from_the_first_request_to_th
     assert seen == {f"epoch-{epoch:03d}": model["samples_per_epoch"] * epoch for epoch in EPOCHS}
     assert not [one for one in (tmp_path / "home").glob("hub/models--laion*/blobs/*") if one.is_file()]
 
-    printed = clipdyn(
-        *(
-            "report",
-            "vit-b-32/results.parquet",
-            "--print",
-            "verdicts",
-            "--study",
-            "full",
-            "-o",
-            "verdicts.parquet",
-        )
-    ).stdout
+    words = ("report", "vit-b-32/results.parquet", "--print", "verdicts", "-o", "verdicts.parquet")
+    printed = clipdyn(*words, "--claims", "claims.yaml").stdout
     assert "Saliency peaks early" in printed
     judged = pd.read_parquet(tmp_path / "verdicts.parquet")
     assert set(judged["study"]) == {"full"}

@@ -76,5 +76,5 @@ def charts() -> dict[str, type[Chart]]:
     return known
 
 
-_TAKEN = ("summary", "stimuli", "tryit", "lessons")
+_TAKEN = ("summary", "stimuli", "tryit")
 """Names of what the report itself draws."""

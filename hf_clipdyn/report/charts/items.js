@@ -29,7 +29,7 @@ function mountItems(element, benchmark) {
     shown = Math.max(0, Math.min(row, map.items.length - 1));
     for (const [name, given] of [["min", 1], ["max", map.items.length], ["now", shown + 1], ["text", itemTitle(map, shown)]]) chart.setAttribute(`aria-value${name}`, given);
     placeMarks(chart);
-    return picture.replaceChildren(...itemBeside(part, map, shown, run(), sheets), ...lessonBeside(DATA.parts.lessons?.[benchmark.name], map, shown, run()));
+    return picture.replaceChildren(...itemBeside(part, map, shown, run(), sheets));
   };
   live(element, ["hidden", key("way"), key("run")], () => {
     const [one, map] = [run(), mapNow()];
@@ -115,20 +115,6 @@ function itemBeside(part, map, row, run, sheets) {
 function itemTitle(map, row) {
   const people = map.people[row] === null ? "" : `, ${map.people[row]} % of people right`;
   return `Image ${map.items[row]}, ${map.labels[row]}: right at ${[...map.states[row]].filter((state) => state === "1").length} of ${count(map.revisions.length)} revisions${people}.`;
-}
-
-/** The training images that came just before the image was learned, of the nearest row that has them. */
-function lessonBeside(lessons, map, row, run) {
-  if (lessons?.why) return [h("p", { class: "quiet" }, `What training showed before: ${lessons.why}`)];
-  const known = lessons?.run === run.name ? map.items.map((item, i) => ({ i, lesson: lessons.items[item] })).filter(({ lesson }) => lesson) : [];
-  if (!known.length) return [];
-  const { i, lesson } = known.reduce((best, each) => (Math.abs(each.i - row) < Math.abs(best.i - row) ? each : best));
-  return [h("p", { class: "quiet" }, [
-    `${i === row ? "It" : `The nearest row with this: image ${map.items[i]}, ${map.labels[i]}, which`} is first right at ${lesson.revision}.`,
-    `Of the last ${count(lessons.compared)} training images between ${lesson.before} and ${lesson.revision}, these are nearest in the embedding of ${lesson.revision}, with their cosines.`,
-    "That they are near does not mean that they taught the answer."].join(" ")),
-  h("ul", { class: "lessons" }, lesson.pictures.map((src, at) =>
-    h("li", {}, h("img", { src, alt: `Training image, cosine ${number(lesson.similar[at], 3)}` }), h("span", {}, number(lesson.similar[at], 3)))))];
 }
 
 function itemWords(map, run, way) {
