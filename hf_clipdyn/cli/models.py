@@ -36,22 +36,19 @@ class Revisions(Command, group="Models and revisions"):
 class Verify(Command, group="Models and revisions"):
     """Check every revision and its weights.
 
-    The exit code is 1 on any finding.
+    They are compared with the manifest of their run. The exit code is 1 on any finding.
     """
 
     repo: str = option(MISSING, "Repository, owner/name, or a folder of models.")
     store: Path | None = shared.store()
     deep: bool = option(False, "Read every file and hash it.")
-    continuity: bool = option(
-        False, "Read 1.2 MB of each revision: does it continue its neighbours and the initialisation?"
-    )
     as_json: bool = option(False, "Print JSON instead of a table.", flag="json")
 
     def run(self) -> int:
         from hf_clipdyn.revisions.verify import verify
 
         with shared.reading(self.repo, self.store):
-            report = verify(self.repo, store=self.store, deep=self.deep, continuity=self.continuity)
+            report = verify(self.repo, store=self.store, deep=self.deep)
         print(report.render(as_json=self.as_json))
         return int(bool(report.findings))
 
