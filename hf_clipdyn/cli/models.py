@@ -63,23 +63,13 @@ class Repair(Command, group="Models and revisions"):
 
     run_dir: Path = option(MISSING, "Folder of the run (its output_dir).", flag="run")
     push_to_hub: bool = option(False, "Also push a run that is only local so far.")
-    allow_identical: bool = option(False, "Accept two revisions with the same weights.")
-    drop_identical: bool = option(False, "Forget revisions that were refused because of the same weights.")
-    collection: str | None = option(None, "Add the repository to this Hub collection.")
     quiet: bool = shared.quiet()
 
     def run(self) -> int:
-        from hf_clipdyn.revisions.repair import join_collection, repair, resume_publishing
+        from hf_clipdyn.revisions.repair import repair, resume_publishing
 
-        summary = resume_publishing(
-            self.run_dir,
-            push_to_hub=self.push_to_hub,
-            allow_identical=self.allow_identical,
-            drop_identical=self.drop_identical,
-        )
+        summary = resume_publishing(self.run_dir, push_to_hub=self.push_to_hub)
         print(summary.message)
-        if self.collection is not None:
-            print(join_collection(self.run_dir, self.collection))
         try:
             repaired = repair(self.run_dir)
         except RevisionError:

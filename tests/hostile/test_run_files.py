@@ -49,7 +49,6 @@ RUN: dict[str, Any] = {
     "store": "hub",
     "push_to_hub": False,
     "private": False,
-    "allow_identical": False,
     "card": {"repo_id": "me/run"},
 }
 PROGRESS: dict[str, Any] = {
@@ -156,15 +155,13 @@ def test_what_is_no_manifest_is_one_sentence(text: str | bytes, said: str) -> No
         ({"published": {"store": COMMIT.upper()}}, "a commit"),
         ({"published": {"store": COMMIT + "\n"}}, "a commit"),
         ({"published": {"../x": COMMIT}}, "a target"),
-        ({"refused": {"store": 7}}, "a text"),
-        ({"refused": "no"}, "a mapping"),
     ],
 )
 def test_an_entry_of_the_journal_that_leads_elsewhere_is_one_sentence(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     (tmp_path / "entries").mkdir()
-    content = {"row": ROW, "published": {}, "refused": {}} | change
+    content = {"row": ROW, "published": {}} | change
     (tmp_path / "entries" / "epoch-000.json").write_text(json.dumps(content))
     with pytest.raises(PublishError, match=rf"epoch-000\.json .*{said}"):
         Journal(tmp_path).entries()
@@ -387,7 +384,7 @@ def _near(valid: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
         st.tuples(
             st.just(CardFacts), _near({"repo_id": "me/run", "recipe": {}, "tags": [], "source": None}) | _JSON
         ),
-        st.tuples(st.just(Entry), _near({"row": ROW, "published": {"store": COMMIT}, "refused": {}}) | _JSON),
+        st.tuples(st.just(Entry), _near({"row": ROW, "published": {"store": COMMIT}}) | _JSON),
     )
 )
 def test_any_json_is_a_checked_object_or_one_sentence(case: tuple[type, Any]) -> None:

@@ -336,14 +336,6 @@ def test_repair_says_what_is_lost_for_good(tmp_path: Path, publish, clipdyn) -> 
     assert "epoch-000: no intact copy is left" in printed
 
 
-def test_repair_does_not_publish_what_was_refused_as_identical(
-    tmp_path: Path, publish, trained, clipdyn
-) -> None:
-    publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
-    assert clipdyn("repair", tmp_path)[0] == 1, "a revision is not published"
-    assert verify("me/run", store=tmp_path / "hub").revisions == ("epoch-000", "epoch-001")
-
-
 @pytest.mark.parametrize("spoil", [lambda data: data[:-100], lambda data: data[:9] + b"#" + data[10:]])
 def test_weights_that_were_damaged_before_they_were_hashed_are_found_by_their_header(
     tmp_path: Path, hub: HubServer, publish, trained, spoil: Callable[[bytes], bytes]
