@@ -58,6 +58,7 @@ PROGRESS: dict[str, Any] = {
     "num_processes": 1,
     "steps_per_epoch": 5,
     "recipe": {"seed": 0},
+    "global_batch_size": 10,
     "files": {},
 }
 DEEP = "[" * 100_000 + "]" * 100_000
