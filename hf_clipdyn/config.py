@@ -553,14 +553,9 @@ def field_values(recipe: Mapping[Any, Any], where: str, argv: Sequence[str]) -> 
         argv: flags.
 
     Raises:
-        ConfigError: an unknown flag, a value of the wrong kind, or a recipe of an earlier version.
+        ConfigError: an unknown flag, or a value of the wrong kind.
         UnknownNameError: the recipe has an unknown field.
     """
-    if "dataset" in recipe:
-        raise ConfigError(
-            f"{where} was written for an earlier version: dataset is now called dataset_name, and dataset_name is "
-            "now dataset_config_name. Rename them in the recipe, and start a new run in another --output_dir."
-        )
     command = train_command()
     given = command.read_file(recipe, where) | command.read(argv)
     return {flag.field.name: flag.value(given.get(flag.key)) for flag in command.keys.values()}

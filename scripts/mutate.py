@@ -19,6 +19,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import random
 import resource
 import shutil
@@ -47,6 +48,15 @@ FILES = (
     "hf_clipdyn/training/checkpoint.py",
 )
 TESTS = ("tests/metrics", "tests/statistics", "tests/revisions", "tests/training/test_resuming.py")
+
+LOADED: dict[str, tuple[str, ...]] = {
+    "accelerate": (),
+    "datasets": (),
+    "evaluate": (),
+    "matplotlib.pyplot": (),
+    "transformers": ("CLIPModel", "CLIPProcessor", "CLIPTokenizerFast", "AutoImageProcessor"),
+}
+"""Modules that take seconds to import, and names that a lazy one of them loads with others."""
 
 OPPOSITE: dict[type, type] = {
     ast.Lt: ast.LtE,
@@ -271,6 +281,20 @@ def run(items: Sequence[pytest.Item]) -> str:
     return failed.name
 
 
+def _load(files: Sequence[str]) -> None:
+    """Import once for all places what tests would import late, and the files: one that is not loaded cannot change."""
+    for module, names in LOADED.items():
+        loaded = importlib.import_module(module)
+        for name in names:
+            getattr(loaded, name)
+    package = importlib.import_module("hf_clipdyn")
+    modules = [module.name for module in pkgutil.walk_packages(package.__path__, "hf_clipdyn.")]
+    modules += [file.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for file in files]
+    for name in dict.fromkeys(modules):
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
+
+
 def _pairs(old: CodeType, new: CodeType) -> Iterator[tuple[CodeType, CodeType]]:
     """Code objects that differ, with those within them."""
     if old != new:
@@ -314,11 +338,7 @@ class Mutations:
     kept: Path | None
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        import forked  # of tests/, which is known by now
-
-        forked._load()  # once for all places
-        for file in self.files:  # one that is imported later would be loaded as it is
-            importlib.import_module(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        _load(self.files)
         learned = self._learn(session)
         tests = {item.nodeid: item for item in session.items}
         functions = defaultdict(list)

@@ -120,7 +120,6 @@ def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_p
             "Two kinds of benchmarks are called noise: rename the one in clipdyn_plugin_mine.",
         ),
         (KIND.replace('"brightness"', '"Bright/ness"'), "needs another name: use lower-case letters"),
-        (KIND.replace("    terms = ", "    gallery_columns = terms = "), "must list `views` in place of"),
         (
             KIND.replace("    terms = ", "    words = "),
             "The kind 'brightness' of clipdyn_plugin_mine does not define terms",

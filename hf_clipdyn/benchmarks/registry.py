@@ -68,8 +68,6 @@ def _check_declared(kind: type[Kind[Any]]) -> None:
     )
     if missing:
         raise ConfigError(f"{where} does not define {', '.join(missing)}: see hf_clipdyn.benchmarks.base.")
-    if any(hasattr(kind, name) for name in ("gallery_columns", "response_columns")):  # of 0.2
-        raise ConfigError(f"{where} must list `views` in place of gallery_columns and response_columns.")
     settings = kind.settings_class
     if settings is not KindSettings and "__dataclass_fields__" not in vars(settings):
         raise ConfigError(

@@ -36,22 +36,19 @@ class Revisions(Command, group="Models and revisions"):
 class Verify(Command, group="Models and revisions"):
     """Check every revision and its weights.
 
-    The exit code is 1 on any finding.
+    They are compared with the manifest of their run. The exit code is 1 on any finding.
     """
 
     repo: str = option(MISSING, "Repository, owner/name, or a folder of models.")
     store: Path | None = shared.store()
     deep: bool = option(False, "Read every file and hash it.")
-    continuity: bool = option(
-        False, "Read 1.2 MB of each revision: does it continue its neighbours and the initialisation?"
-    )
     as_json: bool = option(False, "Print JSON instead of a table.", flag="json")
 
     def run(self) -> int:
         from hf_clipdyn.revisions.verify import verify
 
         with shared.reading(self.repo, self.store):
-            report = verify(self.repo, store=self.store, deep=self.deep, continuity=self.continuity)
+            report = verify(self.repo, store=self.store, deep=self.deep)
         print(report.render(as_json=self.as_json))
         return int(bool(report.findings))
 
@@ -66,23 +63,13 @@ class Repair(Command, group="Models and revisions"):
 
     run_dir: Path = option(MISSING, "Folder of the run (its output_dir).", flag="run")
     push_to_hub: bool = option(False, "Also push a run that is only local so far.")
-    allow_identical: bool = option(False, "Accept two revisions with the same weights.")
-    drop_identical: bool = option(False, "Forget revisions that were refused because of the same weights.")
-    collection: str | None = option(None, "Add the repository to this Hub collection.")
     quiet: bool = shared.quiet()
 
     def run(self) -> int:
-        from hf_clipdyn.revisions.repair import join_collection, repair, resume_publishing
+        from hf_clipdyn.revisions.repair import repair, resume_publishing
 
-        summary = resume_publishing(
-            self.run_dir,
-            push_to_hub=self.push_to_hub,
-            allow_identical=self.allow_identical,
-            drop_identical=self.drop_identical,
-        )
+        summary = resume_publishing(self.run_dir, push_to_hub=self.push_to_hub)
         print(summary.message)
-        if self.collection is not None:
-            print(join_collection(self.run_dir, self.collection))
         try:
             repaired = repair(self.run_dir)
         except RevisionError:

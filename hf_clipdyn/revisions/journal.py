@@ -66,7 +66,6 @@ class RunFacts:
     store: _Store | None
     push_to_hub: bool
     private: bool
-    allow_identical: bool
     card: CardFacts
     planned: tuple[RevisionName, ...] = ()
 
@@ -103,20 +102,14 @@ class Entry:
     Attributes:
         row: its manifest row; the hash is empty until a publishing thread has computed it.
         published: target (`store`, `hub`) to commit.
-        refused: target to the reason why it will never have the revision (the same weights twice).
     """
 
     row: ManifestRow
     published: dict[_Target, CommitId] = field(default_factory=dict)
-    refused: dict[_Target, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.row.name
-
-    def is_done(self, target: str) -> bool:
-        """Whether there is nothing left to do for that target."""
-        return target in self.published or target in self.refused
 
 
 class Journal:
@@ -230,11 +223,6 @@ class Journal:
     def put(self, entry: Entry) -> None:
         """Write an entry, new or changed."""
         self._write(f"entries/{entry.name}.json", asdict(entry))
-
-    def remove(self, name: str) -> None:
-        """Forget a revision, its files included."""
-        (self.folder / "entries" / f"{name}.json").unlink()
-        self.discard_snapshot(name)
 
     def snapshot(self, name: str) -> Path:
         """The folder of a revision's files; it is gone once every target has the revision."""

@@ -53,7 +53,7 @@ class ManifestRow:
         time: when the snapshot was taken, UTC, ISO 8601.
         recipe_hash: hash of the recipe that the run was started with.
         versions: package name to version.
-        identical_allowed: the run accepts that another revision has the same weights; written only if true.
+        identical_allowed: a run of 0.3 accepted that another revision has the same weights; written only if true.
     """
 
     name: RevisionName

@@ -24,7 +24,6 @@ from hf_clipdyn.revisions.repository import (
 )
 
 __all__ = [
-    "IdenticalWeightsError",
     "Snapshot",
     "content_differs",
     "files_of",
@@ -48,10 +47,6 @@ class Snapshot:
     files: Mapping[str, Path]
     row: ManifestRow
     run: Manifest
-
-
-class IdenticalWeightsError(PublishError):
-    """The revision has the weights of another one, which was not allowed."""
 
 
 def files_of(folder: Path) -> dict[str, Path]:
@@ -145,19 +140,13 @@ def _files(target: Repository, commit: str | None) -> dict[str, FileRecord]:
 
 def _manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -> Manifest:
     """The manifest once ``snapshot`` is published; raises what `publish` says."""
-    row, published = snapshot.row, manifest.revisions if manifest is not None else ()
+    published = manifest.revisions if manifest is not None else ()
     if manifest is not None and manifest.run_id != snapshot.run.run_id:
         raise PublishError(
             f"{where} contains the revisions of another run: choose another repository, "
             "or continue that run in its own output_dir."
         )
-    twins = [other.name for other in published if other.sha256 == row.sha256 and other.name != row.name]
-    if twins and not row.identical_allowed:
-        raise IdenticalWeightsError(
-            f"{row.name} has the same weights as {twins[0]} in {where}: training changed nothing "
-            "between them. Allow identical revisions if this is intended."
-        )
-    return dataclasses.replace(snapshot.run, revisions=published).with_row(row)
+    return dataclasses.replace(snapshot.run, revisions=published).with_row(snapshot.row)
 
 
 def _require_same(target: Repository, snapshot: Snapshot, commit: str | None) -> None:

@@ -28,7 +28,7 @@ from hf_clipdyn.files import disk_errors, file_sha256, write_atomically
 from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, reason
 from hf_clipdyn.revisions.journal import HUB, STORE, Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
-from hf_clipdyn.revisions.publication import IdenticalWeightsError, Snapshot, files_of, publish
+from hf_clipdyn.revisions.publication import Snapshot, files_of, publish
 from hf_clipdyn.revisions.repository import WEIGHTS_FILES, Repository, check_run, weights_in
 
 __all__ = ["Publisher", "PublishingThread", "RevisionRecord", "Summary"]
@@ -102,7 +102,6 @@ class Publisher:
         private: create the repository as a private one.
         card: contents of the model cards; None for one without details.
         recipe_hash: hash of the recipe, if there is one; the journal of another recipe is not continued.
-        allow_identical: accept a revision with the weights of another one.
         retries: how calls to the Hub are repeated.
         planned: the names of all revisions that will be submitted, in training order, so that who watches the run knows
             when it has ended; empty if unknown.
@@ -140,7 +139,6 @@ class Publisher:
         push_to_hub: bool = False,
         token: str | None = None,
         private: bool = False,
-        allow_identical: bool = False,
         retries: RetryPolicy | None = None,
         planned: Sequence[str] = (),
         disable: bool = False,
@@ -157,7 +155,6 @@ class Publisher:
             store=str(store) if store is not None else None,
             push_to_hub=push_to_hub,
             private=private,
-            allow_identical=allow_identical,
             card=card or CardFacts(repo_id),
             planned=tuple(planned),
         )
@@ -317,14 +314,6 @@ class Publisher:
         self._stop()
         return self.summary()
 
-    def drop_refused(self) -> None:
-        """Forget the revisions that no target has, because they have the weights of another one."""
-        with self._changed:
-            for entry in list(self._entries.values()):
-                if entry.refused and not entry.published:
-                    del self._entries[entry.name]
-                    self._journal.remove(entry.name)
-
     def summary(self) -> Summary:
         """Which revisions every target has so far."""
         with self._changed:
@@ -340,48 +329,50 @@ class Publisher:
             lacking = [entry for entry in entries if name not in entry.published]
             if lacking:
                 sentences.append(f"Not in {target.where}: {', '.join(entry.name for entry in lacking)}.")
-                reasons = [entry.refused[name] for entry in lacking if name in entry.refused]
-                if name in self._threads:
-                    reasons.append(self._threads[name].trouble)
-                sentences += filter(None, reasons[:1])
+                if name in self._threads and (trouble := self._threads[name].trouble):
+                    sentences.append(trouble)
         if missing:
-            refused = any(entry.refused for entry in entries)
-            options = f"--allow-identical` {does} them, `--drop-identical` drops" if refused else ""
             sentences.append(
-                f"They are kept in {self._journal.folder}: `clipdyn repair {self._journal.folder.parent}"
-                + (f" {options} them." if refused else f"` {does} them when it can.")
+                f"They are kept in {self._journal.folder}: `clipdyn repair {self._journal.folder.parent}` {does} them "
+                "when it can."
             )
         return Summary(published, missing, " ".join(sentences))
 
     # --- for the threads ----------------------------------------------------------------------------
 
     def _next(self, target: str) -> str | None:
-        name = next((entry.name for entry in self._entries.values() if not entry.is_done(target)), None)
+        name = next((entry.name for entry in self._entries.values() if target not in entry.published), None)
         return None if name == self._held else name
 
     def _publish(self, target: str, name: str) -> None:
         """Publish one revision to one target and record it."""
-        try:
-            with self._preparing:
-                entry = self._prepare(self._entries[name])
-            with self._source(entry) as files:
-                commit = publish(self._targets[target], Snapshot(files, entry.row, self._facts.manifest()))
-        except IdenticalWeightsError as error:
-            self._record(name, "refused", {target: str(error)})
-            _log.warning("%s", error)
-        else:
-            self._record(name, "published", {target: commit})
+        with self._preparing:
+            entry = self._prepare(self._entries[name])
+        with self._source(entry) as files:
+            commit = publish(self._targets[target], Snapshot(files, entry.row, self._facts.manifest()))
+        with self._changed:
+            entry = self._entries[name]
+            entry = replace(entry, published=entry.published | {target: commit})
+            self._put(entry)
+            if self._is_everywhere(entry):
+                self._journal.discard_snapshot(name)
+            self._changed.notify_all()
 
     def _prepare(self, entry: Entry) -> Entry:
         """Hash the weights and write the card; training does not wait for this."""
-        row = entry.row if entry.row.sha256 else self._described(entry.row)
+        if entry.row.sha256:
+            return entry
+        row = self._described(entry.row)
         with self._changed:
-            others = {other.row.sha256 for other in self._entries.values() if other.name != row.name}
-            if self._facts.allow_identical and row.sha256 in others:
-                row = replace(row, identical_allowed=True)
-            entry = replace(self._entries[entry.name], row=row)
-            if entry != self._entries[entry.name]:
-                self._put(entry)
+            twin = next(
+                (other.name for other in self._entries.values() if other.row.sha256 == row.sha256), None
+            )
+            entry = replace(self._entries[row.name], row=row)
+            self._put(entry)
+        if twin is not None:
+            _log.warning(
+                "%s has the same weights as %s: training changed nothing between them.", row.name, twin
+            )
         return entry
 
     def _described(self, row: ManifestRow) -> ManifestRow:
@@ -401,16 +392,6 @@ class Publisher:
         )
         write_atomically(folder / "README.md", card, staging=self._journal.staging)
         return replace(row, sha256=file_sha256(weights), size=weights.stat().st_size)
-
-    def _record(self, name: str, outcome: str, of_target: dict[str, str]) -> None:
-        """Record what became of a revision in a target, in the entry's ``published`` or ``refused``."""
-        with self._changed:
-            entry = self._entries[name]
-            entry = replace(entry, **{outcome: getattr(entry, outcome) | of_target})
-            self._put(entry)
-            if self._is_everywhere(entry):
-                self._journal.discard_snapshot(name)
-            self._changed.notify_all()
 
     def _put(self, entry: Entry) -> None:
         """Keep a changed entry; call it with `_changed` held."""
@@ -452,16 +433,12 @@ class Publisher:
             )
 
     def _forget_lost(self, target: str, refs: dict[str, str]) -> None:
-        """Send again what a target has lost, and retry what it refused."""
+        """Send again what a target has lost."""
         with self._changed:
             for entry in list(self._entries.values()):
-                published, refused = dict(entry.published), dict(entry.refused)
-                if entry.name not in refs:
-                    published.pop(target, None)
-                refused.pop(target, None)
-                changed = replace(entry, published=published, refused=refused)
-                if changed != entry:
-                    self._put(changed)
+                if entry.name not in refs and target in entry.published:
+                    published = {key: entry.published[key] for key in entry.published if key != target}
+                    self._put(replace(entry, published=published))
 
     def _wait_for_room(self) -> None:
         """Make training wait only if the store's disk is slower: weights are large."""
@@ -470,7 +447,7 @@ class Publisher:
             while (
                 thread is not None
                 and thread.busy()
-                and sum(not entry.is_done(STORE) for entry in self._entries.values()) >= _MAX_WAITING
+                and sum(STORE not in entry.published for entry in self._entries.values()) >= _MAX_WAITING
             ):
                 self._changed.wait(1.0)
 

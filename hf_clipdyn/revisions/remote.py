@@ -1,7 +1,7 @@
 """The Hub: a commit is made on `main` with everything, and a branch points at exactly that commit."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -77,32 +77,18 @@ class HubRepository:
             if isinstance(item, RepoFile)
         }
 
-    def read(self, commit: str, path: str, size: int | None = None, offset: int = 0) -> bytes:
-        headers = dict(build_hf_headers(token=self._token))
-        if size is not None:  # compressed bytes could not be counted
-            headers |= {"Range": f"bytes={offset}-{offset + size - 1}", "Accept-Encoding": "identity"}
+    def read(self, commit: str, path: str) -> bytes:
         url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self._api.endpoint)
+        headers = dict(build_hf_headers(token=self._token))
 
         def get() -> bytes:
             session = get_session()
             timeout = self._retries.timeout if session.timeout.read is None else session.timeout
-            with session.stream("GET", url, headers=headers, timeout=timeout) as response:
-                if response.is_error:
-                    response.read()  # the message
-                hf_raise_for_status(response)
-                if size is None:
-                    return bytes(response.read())
-                first = response.headers.get("Content-Range", "").partition("-")[0]
-                # Without ranges the answer is the whole file, of which the beginning can be taken.
-                served = first == f"bytes {offset}" if response.status_code == 206 else offset == 0
-                if not served:
-                    raise RevisionError(
-                        f"{self.where} cannot be read in parts, since its server ignores ranges of bytes: download "
-                        "the repository and give its folder."
-                    )
-                return _first_bytes(response.iter_bytes(), size)
+            response = session.get(url, headers=headers, timeout=timeout)
+            hf_raise_for_status(response)
+            return bytes(response.content)
 
-        return self._ask(get, limited=False)  # it limits each wait, and a file may be large
+        return self._ask(get, limited=False)  # it limits each wait
 
     @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
@@ -227,16 +213,6 @@ class HubRepository:
             return call()
         except Exception as error:
             raise PublishError(f"{what} {self.where}: {reason(error)}.") from error
-
-
-def _first_bytes(parts: Iterable[bytes], size: int) -> bytes:
-    """The first ``size`` bytes; no part after them is asked for."""
-    taken = bytearray()
-    for part in parts:
-        taken += part
-        if len(taken) >= size:
-            break
-    return bytes(taken[:size])
 
 
 @contextmanager

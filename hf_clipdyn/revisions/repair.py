@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from huggingface_hub import HfApi
-
-from hf_clipdyn.errors import ConfigError, PublishError, RevisionError
+from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.files import file_sha256
-from hf_clipdyn.hub import RetryPolicy, attempt, reason
+from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, update_main
@@ -20,7 +18,7 @@ from hf_clipdyn.revisions.publisher import Publisher, Summary
 from hf_clipdyn.revisions.repository import Repository, sha256_of, weights_in, weights_of
 from hf_clipdyn.revisions.verify import Report, verify_repository
 
-__all__ = ["Repaired", "join_collection", "repair", "resume_publishing"]
+__all__ = ["Repaired", "repair", "resume_publishing"]
 
 _MAY_CHANGE_LATER = ("README.md", MANIFEST_FILE, ".gitattributes")
 
@@ -41,8 +39,9 @@ class Repaired:
 
     @property
     def whole(self) -> bool:
-        """Whether everything is right now."""
-        return not self.lost and not any(report.findings for report in self.reports)
+        """Whether everything is right now; identical weights are what the run made."""
+        findings = [finding for report in self.reports for finding in report.findings]
+        return not self.lost and all(finding.kind == "identical-weights" for finding in findings)
 
     def render(self) -> str:
         lines = [*self.done] or ["Nothing had to be republished."]
@@ -61,8 +60,9 @@ def repair(output_dir: Path, *, token: str | None = None, retries: RetryPolicy |
     facts = journal.required_run()
     with journal.locked():
         targets = facts.targets(Path(output_dir), token=token, retries=retries)
-        # Revisions without a hash, or refused because of identical weights, were never published.
-        entries = [entry for entry in journal.entries() if entry.row.sha256 and not entry.refused]
+        entries = [
+            entry for entry in journal.entries() if entry.row.sha256
+        ]  # without a hash, never published
         work = _Repair(journal, facts, targets, {entry.name: entry for entry in entries})
         for key, target in targets.items():
             target.check()
@@ -178,8 +178,6 @@ def resume_publishing(
     output_dir: Path,
     *,
     push_to_hub: bool = False,
-    allow_identical: bool = False,
-    drop_identical: bool = False,
     token: str | None = None,
     retries: RetryPolicy | None = None,
 ) -> Summary:
@@ -188,8 +186,6 @@ def resume_publishing(
     Args:
         output_dir: folder of the run.
         push_to_hub: publish to the Hub too, even if the run was kept local so far.
-        allow_identical: accept revisions that were refused because they have the weights of another one.
-        drop_identical: forget such revisions.
         token: token of the Hub; None for the stored one.
         retries: how calls to the Hub are repeated.
 
@@ -206,8 +202,6 @@ def resume_publishing(
         >>> resume_publishing(Path("runs/demo")).missing
         []
     """
-    if allow_identical and drop_identical:
-        raise ConfigError("`allow_identical` and `drop_identical` cannot be combined: choose one.")
     facts = Journal.of_run(output_dir).required_run()
     publisher = Publisher(
         facts.repo_id,
@@ -218,37 +212,8 @@ def resume_publishing(
         private=facts.private,
         card=facts.card,
         recipe_hash=facts.recipe_hash,
-        allow_identical=facts.allow_identical or allow_identical,
         retries=retries,
     )
     with publisher:
         publisher.check()
-        summary = publisher.finish()
-        if drop_identical:
-            publisher.drop_refused()
-            summary = publisher.summary()
-        return summary
-
-
-def join_collection(output_dir: Path, title: str, *, token: str | None = None) -> str:
-    """Add the run's repository to the owner's collection of that title, or create it; returns a sentence.
-
-    Each scale and seed of a study has its own repository; the collection joins them.
-    """
-    facts = Journal.of_run(output_dir).required_run()
-    repo_id, api = facts.repo_id, HfApi(token=token)
-    if not facts.push_to_hub:
-        raise ConfigError(f"{repo_id} was not pushed to the Hub: add --push-to-hub.")
-
-    def add() -> str:
-        owner = repo_id.partition("/")[0]
-        collection = api.create_collection(title, namespace=owner, private=facts.private, exists_ok=True)
-        api.add_collection_item(collection.slug, repo_id, "model", exists_ok=True)
-        return collection.url
-
-    try:
-        return f"{repo_id} is in the collection {title!r}: {attempt(add, RetryPolicy(patience=60.0))}"
-    except Exception as error:
-        raise PublishError(
-            f"{repo_id} could not be added to the collection {title!r}: {reason(error)}."
-        ) from error
+        return publisher.finish()

@@ -3,7 +3,6 @@
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -25,10 +24,8 @@ __all__ = [
     "StoredFile",
     "Weights",
     "check_run",
-    "is_weights",
     "read_manifest",
     "sha256_of",
-    "weight_forms",
     "weights_in",
     "weights_of",
 ]
@@ -120,8 +117,8 @@ class ReadableRepository(Protocol):
     def fetched(self, commit: str, path: str) -> AbstractContextManager[Path]:
         """A file of a commit on the local disk; what must be downloaded is removed afterwards."""
 
-    def read(self, commit: str, path: str, size: int | None = None, offset: int = 0) -> bytes:
-        """A small file, or ``size`` bytes of a file from ``offset`` on, fewer if it is shorter."""
+    def read(self, commit: str, path: str) -> bytes:
+        """A small file."""
 
     def absent_files(self, commit: str) -> list[str]:
         """Files that the listing of a commit names and that do not exist."""
@@ -140,10 +137,8 @@ class FilesOnDisk(ABC):
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
         yield self._file(commit, path)
 
-    def read(self, commit: str, path: str, size: int | None = None, offset: int = 0) -> bytes:
-        with self._file(commit, path).open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
+    def read(self, commit: str, path: str) -> bytes:
+        return self._file(commit, path).read_bytes()
 
 
 class Repository(ReadableRepository, Protocol):
@@ -199,31 +194,9 @@ def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
     return None
 
 
-def weight_forms(files: Mapping[str, FileRecord]) -> dict[str, Weights]:
-    """The weights in each form that a commit has, by a name in which `*` replaces what differs between files.
-
-    A suite may have `model.safetensors` and `pytorch_model.bin` side by side, or shards of two divisions. Other names
-    count only without these.
-    """
-    for among in _by_storage(files):
-        for patterns in (_WEIGHTS[:-1], _WEIGHTS[-1:]):
-            forms: dict[str, list[str]] = defaultdict(list)
-            for path in (path for pattern in patterns for path in sorted(among) if pattern.fullmatch(path)):
-                label = re.sub(r"-\d+(?=-of-\d+\.)", "-*", path)
-                forms[re.sub(r"\d+", "*", path) if label == path else label].append(path)
-            if forms:
-                return {label: _weights(paths, files) for label, paths in forms.items()}
-    return {}
-
-
 def weights_in(folder: Path) -> Path | None:
     """The file with the weights of a snapshot, whole or of adapters; None if there is none."""
     return next((folder / name for name in WEIGHTS_FILES if (folder / name).is_file()), None)
-
-
-def is_weights(name: str) -> bool:
-    """Whether public suites give such a name to a file of weights."""
-    return any(pattern.fullmatch(name) for pattern in _WEIGHTS)
 
 
 def _by_storage(files: Mapping[str, FileRecord]) -> tuple[Mapping[str, FileRecord], ...]:

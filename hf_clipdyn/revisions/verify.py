@@ -1,38 +1,32 @@
-"""Check that a repository serves what was published; suites of others can be checked too.
+"""Check that a repository serves what its run published: its branches and `main` are compared with the manifest.
 
 Most checks read only metadata, which have the SHA-256 of each file. With ``deep`` the files are read and hashed.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any
 
-from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
-from hf_clipdyn.revisions.continuity import Continuity, continuity_of
+from safetensors import SafetensorError, safe_open
+
+from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, counted, printable
 from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, open_series
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
 from hf_clipdyn.revisions.names import Name, epoch_name, epoch_of, natural_key, step_of
-from hf_clipdyn.revisions.publication import content_differs
 from hf_clipdyn.revisions.repository import (
     MAIN,
     FileRecord,
     ReadableRepository,
+    Weights,
     sha256_of,
+    weights_of,
 )
-from hf_clipdyn.revisions.suite import (
-    Finding,
-    Report,
-    State,
-    checkpoint_files,
-    missing_shards,
-    suite_findings,
-)
-from hf_clipdyn.revisions.tensors import header_fault
 
 __all__ = ["Finding", "Report", "verify", "verify_repository"]
 
@@ -60,79 +54,137 @@ _SHARED_FILES = (
 )
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        revision: the revision it concerns; `main` or `revisions.json` for the whole.
+        kind: the kind of fault in a fixed word, for programs.
+        message: a sentence for people.
+    """
+
+    revision: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found.
+
+    Attributes:
+        where: name and location of the repository.
+        revisions: the names that were checked, in order; none without a manifest.
+        findings: what is wrong; empty if nothing is.
+        deep: whether files were read and hashed.
+        hashed: the revisions whose files were all compared with a recorded hash; empty without ``deep``.
+    """
+
+    where: str
+    revisions: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    deep: bool
+    hashed: tuple[str, ...] = ()
+
+    def render(self, *, as_json: bool = False) -> str:
+        """A table with a line per revision and the findings, or JSON."""
+        if as_json:
+            return json.dumps({**asdict(self), "ok": not self.findings}, indent=1)
+        by_revision: dict[str, list[Finding]] = defaultdict(list)
+        for finding in self.findings:
+            by_revision[finding.revision].append(finding)
+        names = list(dict.fromkeys([*self.revisions, *by_revision]))
+        width = min(max((len(name) for name in names), default=0), 60)
+        lines = []
+        for name in names:
+            findings = by_revision[name]
+            lines.append(f"{name.ljust(width)}  {', '.join(item.kind for item in findings) or 'ok'}")
+            lines += [f"{' ' * width}    {item.message}" for item in findings]
+        return "\n".join(printable(line) for line in [*lines, self._summary()])
+
+    def _summary(self) -> str:
+        kinds = Counter(finding.kind for finding in self.findings)
+        each = f": {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}" if kinds else ""
+        parts = f"{counted(len(self.revisions), 'revision')}, {counted(len(self.findings), 'finding')}{each}"
+        return f"{self.where}: {parts} ({self._how()})."
+
+    def _how(self) -> str:
+        if not self.deep:
+            return "from metadata; --deep hashes the files themselves"
+        others = [name for name in self.revisions if name not in self.hashed]
+        if not others:
+            return "file contents hashed"
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        return (
+            f"file contents hashed in {len(self.hashed)} of {len(self.revisions)} revisions; "
+            f"files are missing or have no recorded hash in {', '.join(others[:3])}{more}"
+        )
+
+
+@dataclass(frozen=True)
+class _State:
+    """A revision as the repository serves it; its files are from metadata."""
+
+    name: str
+    commit: str
+    files: Mapping[str, FileRecord]
+    weights: Weights | None
+
+
 def verify(
-    repo_id: Name,
-    *,
-    store: Name | None = None,
-    token: str | None = None,
-    deep: bool = False,
-    continuity: bool = False,
+    repo_id: Name, *, store: Name | None = None, token: str | None = None, deep: bool = False
 ) -> Report:
-    """Check all revisions of a repository; `main` too where it is the only one and there is no manifest.
+    """Check all revisions of a run against its manifest. A repository without one has a finding that says so.
 
     Args:
         repo_id: `owner/name`, or a folder, as in `list_revisions`.
         store: folder of a local store; None asks the Hub.
         token: token of the Hub; None for the stored one.
         deep: read (on the Hub: download) every file and hash it.
-        continuity: read about 1.2 MB of each revision, and check that it continues its neighbours and step 0.
 
     Raises:
         RevisionNotFoundError: there is no such repository.
     """
-    repository = open_series(repo_id, store, token).repository
-    return verify_repository(repository, deep=deep, continuity=continuity)
+    return verify_repository(open_series(repo_id, store, token).repository, deep=deep)
 
 
-def verify_repository(
-    repository: ReadableRepository, *, deep: bool = False, continuity: bool = False
-) -> Report:
+def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> Report:
     """`verify` of an open repository."""
     refs = repository.refs()
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         known = _states(repository, refs, pool)
+        if known and not any(MANIFEST_FILE in state.files for state in known.values()):
+            message = (
+                f"There is no {MANIFEST_FILE}: `verify` compares revisions with the manifest of their run, and nothing "
+                "was compared."
+            )
+            return Report(repository.where, (), (Finding(MAIN, "no-manifest", message),), deep)
         main = known.pop(MAIN, None)
         manifest, findings = _manifest_of(repository, main)
         rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
 
-        def order(state: State) -> tuple[Any, ...]:
+        def order(state: _State) -> tuple[Any, ...]:
             return sort_key(state.name, rows[state.name].step if state.name in rows else step_of(state.name))
 
         states = sorted(known.values(), key=order)
-        if not states and main is not None and manifest is None and not checkpoint_files(main):
-            states = [main]  # one model, without other revisions
         check = _Check(repository, refs, manifest, rows, main, states, deep)
-        findings += check.branches()
-        if manifest is None:
-            findings += suite_findings(states, main)
-        else:
-            findings += check.weights()
-        findings += [*check.rows_of_manifest(), *check.shared_files(pool)]
+        findings += [
+            *check.branches(),
+            *check.weights(),
+            *check.rows_of_manifest(),
+            *check.shared_files(pool),
+        ]
         for inside in pool.map(lambda state: list(check.inside(state)), states):
             findings += inside
         findings += check.main_branch()
-        sampled = Continuity()
-        if continuity:
-            known_steps = {name: row.step for name, row in rows.items() if row.step is not None}
-            sampled = continuity_of(repository, states, pool, known_steps if manifest is not None else None)
-            findings += sampled.findings
     positions = {state.name: position for position, state in enumerate(states)}
     findings.sort(key=lambda item: (positions.get(item.revision, -1), natural_key(item.revision)))
-    return Report(
-        repository.where,
-        tuple(positions),
-        tuple(dict.fromkeys(findings)),
-        manifest is not None,
-        deep,
-        tuple(state.name for state in states if deep and check.can_be_hashed(state)),
-        tuple(checkpoint_files(main)) if manifest is None else (),
-        tuple(sampled.notes),
-        tuple(sampled.positions),
-        tuple(sampled.sentences),
-    )
+    hashed = tuple(state.name for state in states if deep and check.can_be_hashed(state))
+    return Report(repository.where, tuple(positions), tuple(dict.fromkeys(findings)), deep, hashed)
 
 
-def _states(repository: ReadableRepository, refs: Mapping[str, str], pool: Executor) -> dict[str, State]:
+def _states(repository: ReadableRepository, refs: Mapping[str, str], pool: Executor) -> dict[str, _State]:
     """The revisions whose commit exists; those that share a commit cost one request."""
 
     def files(commit: str) -> dict[str, FileRecord] | None:
@@ -144,13 +196,15 @@ def _states(repository: ReadableRepository, refs: Mapping[str, str], pool: Execu
     commits = list(dict.fromkeys(refs.values()))
     listings = dict(zip(commits, pool.map(files, commits), strict=True))
     return {
-        name: State.of(name, commit, listing)
+        name: _State(name, commit, listing, weights_of(listing))
         for name, commit in refs.items()
         if (listing := listings[commit]) is not None
     }
 
 
-def _manifest_of(repository: ReadableRepository, main: State | None) -> tuple[Manifest | None, list[Finding]]:
+def _manifest_of(
+    repository: ReadableRepository, main: _State | None
+) -> tuple[Manifest | None, list[Finding]]:
     """The manifest on `main`; None without one, or with a finding if it cannot be read."""
     if main is None or MANIFEST_FILE not in main.files:
         return None, []
@@ -177,19 +231,21 @@ class _Check:
     refs: Mapping[str, str]
     manifest: Manifest | None
     rows: Mapping[str, ManifestRow]
-    main: State | None
-    states: Sequence[State]
+    main: _State | None
+    states: Sequence[_State]
     deep: bool
 
     # --- one revision -------------------------------------------------------------------------------
 
-    def inside(self, state: State) -> Iterator[Finding]:
+    def inside(self, state: _State) -> Iterator[Finding]:
         """Check the files of one revision."""
         finding = partial(Finding, state.name)
         if self.manifest is not None:
             yield from self._own_manifest(state, self.manifest)
         if state.weights is None:
             yield finding("no-weights", "The revision has no weights.")
+        weights = state.weights.paths if state.weights is not None else ()
+        tensors = [path for path in weights if path.endswith(".safetensors")]
         try:
             absent = self.repository.absent_files(state.commit)
         except RevisionError as error:
@@ -197,26 +253,27 @@ class _Check:
         else:
             if absent:
                 yield finding("missing-file", f"The revision lacks {', '.join(absent)}.")
-        yield from missing_shards(state)
-        # Of suites of others, which may have thousands of files, headers are not read over the network.
-        headers = self.manifest is not None or self.repository.on_disk or self.deep
-        for path in state.weights.paths if state.weights and headers else ():
-            if path.endswith(".safetensors"):
-                wrong = header_fault(self.repository, state.commit, path, state.files[path].size)
-                if wrong:
-                    yield finding("bad-header", f"{path}: {wrong}.")
+        for path, record in state.files.items():
+            is_hashed = self.deep and record.recorded
+            # Over the network, the size and the hash must do.
+            has_header = (self.deep or self.repository.on_disk) and path in tensors
+            if is_hashed or has_header:
+                with self.repository.fetched(state.commit, path) as file:
+                    if has_header and (fault := _header_fault(file)):
+                        yield finding("bad-header", f"{path}: {fault}.")
+                    if is_hashed and not record.describes(file):
+                        yield finding(
+                            "wrong-content", f"{path} does not have the hash that its metadata record."
+                        )
         if not self.deep:
             return
-        for path, record in state.files.items():
-            if record.recorded and content_differs(self.repository, state.commit, path, record):
-                yield finding("wrong-content", f"{path} does not have the hash that its metadata record.")
         row = self.rows.get(state.name)
         if row is not None and state.weights is not None and state.weights.sha256 is None:
             actual = sha256_of(self.repository, state.commit)
             if actual != row.sha256:
                 yield _wrong_weights(state.name, actual, row)
 
-    def _own_manifest(self, state: State, manifest: Manifest) -> Iterator[Finding]:
+    def _own_manifest(self, state: _State, manifest: Manifest) -> Iterator[Finding]:
         """Check that the commit of a branch is the one that published it: its manifest has the revision's row."""
         finding = partial(Finding, state.name)
         if MANIFEST_FILE not in state.files:
@@ -232,19 +289,16 @@ class _Check:
         elif own.row(state.name) is None:
             yield finding("moved-branch", "The branch does not point at the commit that published it.")
 
-    def _row_and_run(self, state: State) -> Manifest:
+    def _row_and_run(self, state: _State) -> Manifest:
         """The manifest of a revision with its row alone; each has the rows of all earlier ones, too."""
-        read, size = (
-            partial(self.repository.read, state.commit, MANIFEST_FILE),
-            state.files[MANIFEST_FILE].size,
-        )
-        if self.repository.on_disk and size > 2 * _END:  # not every server sends the end of a small file
-            own = Manifest.from_ends(read(_END), read(_END, size - _END), state.name)
+        text = self.repository.read(state.commit, MANIFEST_FILE)
+        if len(text) > 2 * _END:
+            own = Manifest.from_ends(text[:_END], text[-_END:], state.name)
             if own is not None:
                 return own
-        return Manifest.loads(read(), where=state.name, only=state.name)
+        return Manifest.loads(text, where=state.name, only=state.name)
 
-    def can_be_hashed(self, state: State) -> bool:
+    def can_be_hashed(self, state: _State) -> bool:
         """Whether each file of a revision is there, weights too, and its hash is recorded."""
         if state.weights is None or not all(record.recorded for record in state.files.values()):
             return False
@@ -282,7 +336,7 @@ class _Check:
         first: dict[str, str] = {}  # the first revision with this content
         for state in self.states:
             finding, row = partial(Finding, state.name), self.rows.get(state.name)
-            if row is None:
+            if row is None and self.manifest is not None:
                 yield finding("not-in-manifest", "The branch exists, but the manifest has no row for it.")
             if state.weights is None:
                 continue
@@ -300,13 +354,10 @@ class _Check:
                     yield finding("identical-weights", f"The weights are identical to those of {other}.")
 
     def shared_files(self, pool: Executor) -> Iterator[Finding]:
-        """Check that all revisions of a run share configuration, tokenizer and image processor.
-
-        Without a manifest, a file is expected in all revisions if most have it.
-        """
+        """Check that all revisions of a run share configuration, tokenizer and image processor."""
         for path in _SHARED_FILES:
             sharing = {state.name: state for state in self.states if path in state.files}
-            if not sharing or (self.manifest is None and 2 * len(sharing) <= len(self.states)):
+            if not sharing:
                 continue
             blobs = {state.files[path].blob: state for state in reversed(sharing.values())}
             usual = Counter(state.files[path].blob for state in sharing.values()).most_common(1)[0][0]
@@ -319,7 +370,7 @@ class _Check:
                 elif state.files[path].blob not in same:
                     yield Finding(state.name, "other-config", f"{path} differs from that of {model.name}.")
 
-    def _same_meaning(self, path: str, blobs: Mapping[str, State], usual: str, pool: Executor) -> set[str]:
+    def _same_meaning(self, path: str, blobs: Mapping[str, _State], usual: str, pool: Executor) -> set[str]:
         """The contents of a file that differ from the usual one at most in what transformers notes beside its meaning.
 
         Each content is read once, however many revisions have it.
@@ -376,6 +427,15 @@ class _Check:
             return weights.content == branch.content
         # The metadata have no SHA-256.
         return not self.deep or sha256_of(self.repository, self.refs[MAIN]) == newest.sha256
+
+
+def _header_fault(file: Path) -> str:
+    """What is wrong with the header of a safetensors file, which must describe the whole file; empty if nothing is."""
+    try:
+        with safe_open(file, framework="np"):
+            return ""
+    except SafetensorError as error:
+        return str(error)
 
 
 def _wrong_weights(name: str, sha256: str | None, row: ManifestRow) -> Finding:

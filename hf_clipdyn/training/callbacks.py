@@ -121,7 +121,6 @@ class Checkpoints(Callback):
         recipe: see `TrainingConfig.recipe`; only a run with the same recipe continues from the checkpoint.
         keep: how many of the newest checkpoints are kept.
         every: save every N steps inside epochs; None saves at the ends of epochs only.
-        is_bound: whether only the same number of processes continues from the checkpoint.
     """
 
     def __init__(
@@ -130,11 +129,8 @@ class Checkpoints(Callback):
         recipe: dict[str, object],
         keep: int,
         every: int | None = None,
-        *,
-        is_bound: bool = False,
     ) -> None:
         self._folder, self._recipe, self._keep, self._every = folder, recipe, keep, every
-        self._is_bound = is_bound
         self._saved = -1
 
     def run_begins(self, training: Training) -> None:
@@ -162,7 +158,7 @@ class Checkpoints(Callback):
             num_processes=accelerator.num_processes,
             steps_per_epoch=training.source.steps_per_epoch,
             recipe=self._recipe,
-            global_batch_size=0 if self._is_bound else training.source.global_batch_size,
+            global_batch_size=training.source.global_batch_size,
         )
         save_checkpoint(
             accelerator, self._folder, progress, self._keep, losses=losses, extend=training.save_state

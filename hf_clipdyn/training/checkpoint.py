@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from torch import nn
 
 from hf_clipdyn.errors import ConfigError, TrainingError, shown
 from hf_clipdyn.files import delete, disk_errors, follow_umask, fsync, replace_durably
-from hf_clipdyn.schema import Count, read_json
+from hf_clipdyn.schema import Count, Within, read_json
 
 __all__ = [
     "Progress",
@@ -63,8 +64,7 @@ class Progress:
         num_processes: that wrote the checkpoint.
         steps_per_epoch: another number means that the data have changed.
         recipe: see `TrainingConfig.recipe`; that of the processes with which the run began.
-        global_batch_size: images of a step over all processes; 0 if the number of processes cannot change: in
-            checkpoints of 0.2.0 and of runs that continue them with its micro-batches.
+        global_batch_size: images of a step over all processes.
         files: name and size in bytes of every other file of the checkpoint; `save_checkpoint` fills it in.
     """
 
@@ -74,7 +74,7 @@ class Progress:
     num_processes: Count
     steps_per_epoch: Count
     recipe: dict[str, object]
-    global_batch_size: Count = 0
+    global_batch_size: Annotated[int, Within(1, 2**53)]
     files: dict[str, Count] = field(default_factory=dict)
 
     @property

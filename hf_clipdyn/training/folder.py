@@ -167,13 +167,10 @@ class Continued(NamedTuple):
     Attributes:
         config: of these processes.
         begun: its fields that had other values when the run began on another number of processes.
-        is_bound: whether the number of processes cannot change, since each draws its micro-batches from its own part of
-            the batch, as in 0.2.0.
     """
 
     config: TrainingConfig
     begun: Mapping[str, Any]
-    is_bound: bool = False
 
 
 def continued(config: TrainingConfig, checkpoint: Path | None, processes: int) -> Continued:
@@ -191,15 +188,13 @@ def continued(config: TrainingConfig, checkpoint: Path | None, processes: int) -
     if progress is None:
         return Continued(config, {})
     was, written_by = progress.recipe, progress.num_processes
-    if progress.global_batch_size == 0 or was.get("streaming"):
+    if was.get("streaming"):
         if written_by != processes:
-            why = "reads a stream" if was.get("streaming") else "is of an earlier version"
             raise ConfigError(
-                f"The checkpoint {checkpoint} was written by {written_by} processes and {why}, so its batches depend "
-                f"on their number, but this run has {processes}: start {written_by}."
+                f"The checkpoint {checkpoint} was written by {written_by} processes and reads a stream, so its batches "
+                f"depend on their number, but this run has {processes}: start {written_by}."
             )
-        is_bound = processes > 1 and config.gradient_accumulation_steps > 1 and not was.get("streaming")
-        return Continued(config, {}, is_bound and progress.global_batch_size == 0)
+        return Continued(config, {})
     size, steps = was.get("per_device_train_batch_size"), was.get("gradient_accumulation_steps")
     if not (isinstance(size, int) and isinstance(steps, int) and size > 0 and steps > 0):
         return Continued(config, {})  # `load_checkpoint` says that the recipe is another one

@@ -97,7 +97,6 @@ class _Preparation:
     config: TrainingConfig
     accelerator: Accelerator
     given: ProcessorMixin | None
-    is_bound: bool
 
     def streamed(self) -> Inputs:
         """The entry ``streamed``: see `StreamedSource`."""
@@ -163,7 +162,7 @@ class _Preparation:
             per_device_batch_size=config.per_device_step_size,
             seed=config.order_seed,
             all_captions=config.caption_choice == "all",
-            micro_batches=1 if self.is_bound else config.gradient_accumulation_steps,
+            micro_batches=config.gradient_accumulation_steps,
             workers=self._workers(is_cheap=reading == "cached" and not images.draws),
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
@@ -285,8 +284,6 @@ def prepare_inputs(
     config: TrainingConfig,
     accelerator: Accelerator,
     given: ProcessorMixin | None = None,
-    *,
-    is_bound: bool = False,
 ) -> Inputs:
     """Load, decode and tokenise the training data; the main process first, the others read its cache.
 
@@ -294,11 +291,10 @@ def prepare_inputs(
         config: the run.
         accelerator: tells the processes apart.
         given: processor of the model that the run continues; None for a new one.
-        is_bound: see `hf_clipdyn.training.folder.Continued`.
 
     Raises:
         DatasetError: the data are absent or without captions, or their cache does not fit on the disk.
         TrainingError: more than 1 % of the images are broken.
     """
     reading = "streamed" if config.streaming else config.reading or "cached"
-    return SOURCES[reading](_Preparation(config, accelerator, given, is_bound))
+    return SOURCES[reading](_Preparation(config, accelerator, given))

@@ -152,13 +152,11 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     folder = output_folder(config)
     checkpoint = checkpoint_to_resume(config, folder)
     with open_session(resumed_config(config, folder, checkpoint)) as session:
-        session.config, session.begun, session.is_bound = continued(
+        session.config, session.begun = continued(
             session.config, checkpoint, session.accelerator.num_processes
         )
         session.check_attention()
-        inputs = prepare_inputs(
-            session.config, session.accelerator, session.given_processor, is_bound=session.is_bound
-        )
+        inputs = prepare_inputs(session.config, session.accelerator, session.given_processor)
         session.config = replace(session.config, reading=inputs.reading)
         processor = inputs.processor
         if session.given_processor is None and session.loss.model_type == "siglip":
@@ -187,13 +185,12 @@ class Session:
     Attributes:
         config: complete: what it left to the machine is set.
         accelerator: of this process.
-        begun, is_bound: see `hf_clipdyn.training.folder.Continued`.
+        begun: see `hf_clipdyn.training.folder.Continued`.
     """
 
     config: TrainingConfig
     accelerator: Accelerator
     begun: Mapping[str, Any] = field(default_factory=dict)
-    is_bound: bool = False
 
     @property
     def config_begun(self) -> TrainingConfig:
@@ -404,7 +401,6 @@ class _Run:
                 self._session.config_begun.recipe(),
                 config.save_total_limit,
                 config.save_steps,
-                is_bound=self._session.is_bound,
             ),
         ]
 

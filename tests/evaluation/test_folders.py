@@ -23,7 +23,6 @@ from hf_clipdyn.evaluation.live_model import LiveModel
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.importing import import_open_clip, local_checkpoints
 from hf_clipdyn.revisions.listing import open_series
-from hf_clipdyn.revisions.verify import verify
 
 
 @pytest.fixture(scope="session")
@@ -96,22 +95,13 @@ def test_a_model_saved_at_the_end_is_main_unless_a_checkpoint_has_its_weights(tr
     assert [one.name for one in list_revisions(out)] == ["step-00000001", "step-00000002"]
     save_model(5)(out)
     assert [one.name for one in list_revisions(out)] == ["step-00000001", "step-00000002", "main"]
-    assert not verify(out).findings
 
 
-def test_checkpoints_are_verified_and_one_in_writing_does_not_count_yet(trained, tmp_path):
+def test_a_checkpoint_in_writing_does_not_count_yet(trained, tmp_path):
     out = shutil.copytree(trained, tmp_path / "out")
-    assert not verify(out, deep=True).findings
     shutil.copytree(out / "checkpoint-2", out / "checkpoint-3")
     (out / "checkpoint-3" / "trainer_state.json").unlink()
     assert len(list_revisions(out)) == 2
-    weights = out / "checkpoint-2" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    (out / "checkpoint-1" / "model.safetensors").unlink()
-    assert {(one.revision, one.kind) for one in verify(out).findings} >= {
-        ("step-00000001", "no-weights"),
-        ("step-00000002", "bad-header"),
-    }
 
 
 def test_a_checkpoint_that_appears_during_a_listing_is_in_the_next_one(trained, tmp_path):

@@ -53,7 +53,7 @@ def checkpoints(tmp_path: Path, accelerator: Accelerator) -> Path:
     """`checkpoints/epoch-001` and `epoch-002`, both whole."""
     root = tmp_path / "checkpoints"
     for epoch in (1, 2):
-        save_checkpoint(accelerator, root, Progress(epoch, 5 * epoch, 50 * epoch, 1, 5, RECIPE), keep=2)
+        save_checkpoint(accelerator, root, Progress(epoch, 5 * epoch, 50 * epoch, 1, 5, RECIPE, 10), keep=2)
     return root
 
 
@@ -188,7 +188,7 @@ def test_progress_that_contradicts_itself_is_one_sentence(
 
 
 def test_losses_of_another_number_are_one_sentence(checkpoints: Path, accelerator: Accelerator) -> None:
-    progress = Progress(2, 12, 120, 1, 5, RECIPE)
+    progress = Progress(2, 12, 120, 1, 5, RECIPE, 10)
     folder = save_checkpoint(accelerator, checkpoints, progress, keep=3, losses=[0.5])
     with pytest.raises(TrainingError, match="does not contain the 2 losses of the current epoch"):
         saved_losses(folder, progress)
@@ -228,7 +228,7 @@ def test_a_link_in_the_place_of_a_folder_is_removed_and_not_followed(
     before = {path: path.read_bytes() for path in victim.folder.rglob("*.*")}
     shutil.rmtree(checkpoints / "epoch-001")
     (checkpoints / name).symlink_to(victim.folder)
-    save_checkpoint(accelerator, checkpoints, Progress(3, 15, 150, 1, 5, RECIPE), keep=2)
+    save_checkpoint(accelerator, checkpoints, Progress(3, 15, 150, 1, 5, RECIPE, 10), keep=2)
     assert {path: path.read_bytes() for path in victim.folder.rglob("*.*")} == before
     assert sorted(path.name for path in checkpoints.iterdir()) == ["epoch-002", "epoch-003"]
     assert _resume(accelerator, checkpoints / "epoch-003") == 15
@@ -249,4 +249,4 @@ def test_a_staging_folder_that_cannot_be_emptied_is_one_sentence(
 
     monkeypatch.setattr(os, "unlink", refuse)
     with pytest.raises(TrainingError, match=r"step 15 cannot be written .* not permitted"):
-        save_checkpoint(accelerator, checkpoints, Progress(3, 15, 150, 1, 5, RECIPE), keep=2)
+        save_checkpoint(accelerator, checkpoints, Progress(3, 15, 150, 1, 5, RECIPE, 10), keep=2)

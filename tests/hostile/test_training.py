@@ -252,14 +252,14 @@ def test_more_resamples_than_can_be_drawn_are_refused(clipdyn: Clipdyn) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", ["an earlier version", "no recipe", "binary"])
+@pytest.mark.parametrize("damage", ["an unknown key", "no recipe", "binary"])
 def test_a_damaged_configuration_of_a_run_is_one_sentence(
     damage: str, clipdyn: Clipdyn, tmp_path: Path
 ) -> None:
     run = tmp_path / "work" / "run"
     (run / "checkpoints" / "epoch-001").mkdir(parents=True)
     (run / "checkpoints" / "epoch-001" / "progress.json").write_text("{}")
-    content = {"an earlier version": b"dataset: procedural\n", "no recipe": b"- 1\n", "binary": b"\xff\xfe"}[
+    content = {"an unknown key": b"dataset: procedural\n", "no recipe": b"- 1\n", "binary": b"\xff\xfe"}[
         damage
     ]
     (run / "config.yaml").write_bytes(content)

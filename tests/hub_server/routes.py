@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import yaml
-from hub_server.state import Collection, Commit, File, Repo, State, is_large
+from hub_server.state import Commit, File, Repo, State, is_large
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 KINDS = ("models", "datasets", "spaces")
@@ -332,7 +332,7 @@ def _resolve(state: State, request: Request, match: "re.Match[str]") -> Response
     if file.sha256 is not None:
         headers |= {"X-Linked-ETag": f'"{file.etag}"', "X-Linked-Size": str(file.size)}
     wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
-    if wanted is None or not state.ranges:
+    if wanted is None:
         return Response(200, content, headers)
     first, last = int(wanted[1]), min(int(wanted[2] or len(content) - 1), len(content) - 1)
     if first > last:
@@ -460,65 +460,6 @@ def delete_tag(state: State, request: Request, match: "re.Match[str]") -> Respon
     if _repo(state, match, request).tags.pop(unquote(match["tag"]), None) is None:
         return failure(404, "Tag does not exist", "RevisionNotFound")
     return Response.json({})
-
-
-# --- collections ---------------------------------------------------------------------------------------
-
-
-def _collection_json(collection: Collection) -> dict[str, Any]:
-    return {
-        "slug": collection.slug,
-        "title": collection.title,
-        "owner": {"name": collection.owner},
-        "description": collection.description,
-        "items": collection.items,
-        "lastUpdated": "2026-01-01T00:00:00.000Z",
-        "position": 0,
-        "private": collection.private,
-        "theme": "blue",
-        "upvotes": 0,
-    }
-
-
-@route("create-collection", "POST", r"/api/collections", writes=True)
-def create_collection(state: State, request: Request, match: "re.Match[str]") -> Response:
-    wish = request.json()
-    name = re.sub(r"[^a-z0-9]+", "-", wish["title"].lower()).strip("-")
-    for held in state.collections.values():
-        if (held.owner, held.title) == (wish["namespace"], wish["title"]):
-            return Response.json({"error": "Collection already exists", "slug": held.slug}, 409)
-    slug = f"{wish['namespace']}/{name}-{next(state.ids):024x}"
-    made = Collection(
-        slug, wish["title"], wish["namespace"], wish.get("description"), bool(wish.get("private"))
-    )
-    state.collections[slug] = made
-    return Response.json(_collection_json(made))
-
-
-@route("collection", "GET", r"/api/collections/(?P<slug>[^/]+/[^/]+)")
-def collection(state: State, request: Request, match: "re.Match[str]") -> Response:
-    held = state.collections.get(match["slug"])
-    return Response.json(_collection_json(held)) if held else failure(404, "Collection not found")
-
-
-@route("add-collection-item", "POST", r"/api/collections/(?P<slug>[^/]+/[^/]+)/items", writes=True)
-def add_collection_item(state: State, request: Request, match: "re.Match[str]") -> Response:
-    held = state.collections.get(match["slug"])
-    if held is None:
-        return failure(404, "Collection not found")
-    wish = request.json()
-    if any((item["id"], item["type"]) == (wish["item"]["id"], wish["item"]["type"]) for item in held.items):
-        return failure(409, "Item already in collection")
-    held.items.append(
-        {
-            "_id": f"{next(state.ids):024x}",
-            "id": wish["item"]["id"],
-            "type": wish["item"]["type"],
-            "position": len(held.items),
-            "note": {"text": wish.get("note", ""), "html": ""},
-        }
-    )
-    return Response.json(_collection_json(held))
 
 
 # --- jobs, and the buckets that they mount ----------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a Hub holds: repositories with commits, branches and tags; large files by hash; collections."""
+"""What a Hub holds: repositories with commits, branches and tags; large files by hash."""
 
 import hashlib
 import itertools
@@ -88,29 +88,17 @@ class Repo:
         return found
 
 
-@dataclass
-class Collection:
-    slug: str
-    title: str
-    owner: str
-    description: str | None
-    private: bool
-    items: list[dict[str, object]] = field(default_factory=list)
-
-
 class State:
     """Everything that survives a restart of the server."""
 
     def __init__(self) -> None:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.large: dict[str, bytes] = {}
-        self.collections: dict[str, Collection] = {}
         self.jobs: list[dict[str, Any]] = []
         self.job_log: list[str] = []  # what each job prints, and how it ends when the log is read
         self.job_end = "COMPLETED"
         self.schedules: list[dict[str, Any]] = []
         self.buckets: dict[str, dict[str, int]] = {}  # sizes of files by path
-        self.ranges = True  # False: the header `Range` is ignored, as by a plain proxy
         self.ids = itertools.count(1)
 
     def content(self, file: File) -> bytes:

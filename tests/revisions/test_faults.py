@@ -1,7 +1,9 @@
 """The Hub on a bad day: every kind of request fails in every way, and nothing is lost or mixed."""
 
+import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ import pytest
 from hub_server.faults import Fault
 from hub_server.server import READ_TOKEN, WRITE_TOKEN, HubServer, describe
 
-from hf_clipdyn.errors import ConfigError, PublishError, RevisionError
+from hf_clipdyn.errors import PublishError, RevisionError
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions import Publisher, resume_publishing
 from hf_clipdyn.revisions.verify import verify
@@ -192,46 +194,50 @@ def summary_folder(summary) -> Path:
     return Path(summary.message.split("clipdyn repair ")[1].split("`")[0])
 
 
-def test_the_same_weights_twice_are_refused_unless_asked_for(
-    tmp_path: Path, hub: HubServer, publish, trained
+def test_the_same_weights_twice_are_published_with_a_warning_and_named_by_verify(
+    tmp_path: Path, hub: HubServer, publish, trained, clipdyn, caplog
 ) -> None:
-    frozen = lambda epoch: trained(0)  # noqa: E731
-    summary = publish(range(3), push_to_hub=True, models=frozen)
-    assert summary.missing == ["epoch-001", "epoch-002"]
-    assert "same weights as epoch-000" in summary.message
-    summary = resume_publishing(tmp_path, allow_identical=True, retries=QUICK)
-    assert summary.missing == []
-    assert set(hub.repo("me/run").branches) == {"main", "epoch-000", "epoch-001", "epoch-002"}
+    summary = publish(range(3), push_to_hub=True, models=lambda epoch: trained(min(epoch, 1)))
+    assert summary.missing == [], summary.message
+    said = [one.getMessage() for one in caplog.records if "same weights" in one.getMessage()]
+    assert said == ["epoch-002 has the same weights as epoch-001: training changed nothing between them."]
+    for store in (None, tmp_path / "hub"):
+        findings = [(one.revision, one.kind) for one in verify("me/run", store=store, deep=True).findings]
+        assert findings == [("epoch-002", "identical-weights")]
+    assert clipdyn("verify", "me/run")[0] == 1
+    code, printed, _ = clipdyn("repair", tmp_path)
+    assert (code, "Nothing had to be republished." in printed) == (0, True)
 
 
-def test_a_refused_revision_can_be_dropped_and_is_not_reported_again(
+def test_what_version_0_3_refused_as_identical_is_published_and_what_it_allowed_is_no_finding(
     tmp_path: Path, publish, trained, clipdyn
 ) -> None:
-    summary = publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
-    assert summary.missing == ["epoch-002"]
-    assert f"`clipdyn repair {tmp_path} --allow-identical` saves them, `--drop-identical` drops them." in (
-        summary.message
+    publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
+    store, journal = tmp_path / "hub", tmp_path / "publishing"
+    path = journal / "entries" / "epoch-002.json"
+    entry = json.loads(path.read_text())
+    commit = entry["published"].pop("store")
+    shutil.copytree(store / "models--me--run/snapshots" / commit, journal / "snapshots" / "epoch-002")
+    (store / "models--me--run/refs/epoch-002").unlink()
+    entry["row"]["identical_allowed"] = True
+    path.write_text(
+        json.dumps({**entry, "refused": {"store": "epoch-002 has the same weights as epoch-001."}})
     )
-    code, printed, _ = clipdyn("repair", tmp_path, "--drop-identical")
-    assert (code, "epoch-002" in printed) == (0, False)
-    assert resume_publishing(tmp_path).published == ["epoch-000", "epoch-001"]
-    assert not list((tmp_path / "publishing" / "snapshots").iterdir())
-    with pytest.raises(ConfigError, match="cannot be combined"):
-        resume_publishing(tmp_path, allow_identical=True, drop_identical=True)
+    run = json.loads((journal / "run.json").read_text())
+    (journal / "run.json").write_text(json.dumps({**run, "allow_identical": True}))
+    assert clipdyn("repair", tmp_path)[0] == 0
+    assert verify("me/run", store=store).revisions == ("epoch-000", "epoch-001", "epoch-002")
+    assert verify("me/run", store=store, deep=True).findings == ()
 
 
-def test_a_run_that_was_kept_local_can_be_pushed_later_and_joined_in_a_collection(
+def test_a_run_that_was_kept_local_can_be_pushed_later(
     tmp_path: Path, hub: HubServer, publish, clipdyn
 ) -> None:
     publish(range(3))
     assert hub.seen == []
     for _ in range(2):
-        code, printed, _ = clipdyn("repair", tmp_path, "--push_to_hub", "--collection", "Seeds of a study")
-        assert code == 0
+        assert clipdyn("repair", tmp_path, "--push_to_hub")[0] == 0
     assert verify("me/run").findings == ()
-    (collection,) = hub.state.collections.values()
-    assert [item["id"] for item in collection.items] == ["me/run"]
-    assert "in the collection 'Seeds of a study'" in printed
 
 
 def test_the_token_appears_in_no_output_and_no_file(

@@ -285,7 +285,6 @@ def test_checkpoints_are_listed_and_read_without_an_import(tmp_path: Path) -> No
         ("epoch-010", 10),
     ]
     assert len({one.commit for one in revisions} | {one.sha256 for one in revisions}) == 6
-    assert _run("verify", f"open_clip:{NAME}@{folder}", "--deep") == 0
     encoder = Encoder.from_folder(series.fetch(revisions[0]), device="cpu")
     for one in revisions:
         encoder.load(series.fetch(one))

@@ -23,19 +23,16 @@ def test_a_run_is_published_to_the_hub_and_to_the_store_alike(tmp_path, hub, pub
 
 @pytest.mark.parametrize("place", ["store", "hub"])
 def test_a_late_revision_enters_the_manifest_of_main_which_stays_the_newest(
-    tmp_path: Path, hub: HubServer, publish, trained, place: str
+    tmp_path: Path, hub: HubServer, publish, place: str
 ) -> None:
-    """Epoch 1 has the weights of epoch 0, is refused, and comes after epoch 2 when that is allowed."""
     store = tmp_path / "hub"
     places = {"store": store} if place == "store" else {"store": None, "push_to_hub": True}
-    summary = publish(range(3), models=lambda epoch: trained(0 if epoch == 1 else epoch), **places)
-    assert summary.missing == ["epoch-001"]
-    assert resume_publishing(tmp_path, allow_identical=True).missing == []
+    publish([0, 2], **places)
+    assert publish(range(3), **places).missing == []
     where = store if place == "store" else None
     revisions = list_revisions("me/run", store=where)
     assert [revision.name for revision in revisions] == ["epoch-000", "epoch-001", "epoch-002"]
     assert [revision.epoch for revision in revisions] == [0, 1, 2]
-    assert revisions[0].sha256 == revisions[1].sha256 != revisions[2].sha256
     assert verify("me/run", store=where, deep=True).findings == ()
     repository = open_series("me/run", where).repository
     main = repository.refs()["main"]

@@ -133,19 +133,6 @@ def tokenizer_gone(hub: HubServer) -> None:
     _change(hub.repo("me/run"), "epoch-002", "tokenizer.json", None)
 
 
-def header_broken(hub: HubServer) -> None:
-    content = _tensors(hub, "epoch-001")
-    _change(
-        hub.repo("me/run"), "epoch-001", "model.safetensors", _weights(hub, content[:9] + b"#" + content[10:])
-    )
-
-
-def header_too_long(hub: HubServer) -> None:
-    content = _tensors(hub, "epoch-001")
-    spoilt = (2**40).to_bytes(8, "little") + content[8:]
-    _change(hub.repo("me/run"), "epoch-001", "model.safetensors", _weights(hub, spoilt))
-
-
 def old_main(hub: HubServer) -> None:
     repo = hub.repo("me/run")
     _change(repo, "main", "model.safetensors", repo.resolve("epoch-001").tree["model.safetensors"])
@@ -154,7 +141,7 @@ def old_main(hub: HubServer) -> None:
 FAULTS = {
     swapped: {("epoch-001", "wrong-weights"), ("epoch-002", "wrong-weights")},
     duplicated: {("epoch-002", "identical-weights"), ("epoch-002", "wrong-weights")},
-    truncated: {("epoch-001", "wrong-size"), ("epoch-001", "bad-header")},
+    truncated: {("epoch-001", "wrong-size"), ("epoch-001", "wrong-weights")},
     missing_branch: {("epoch-002", "missing-branch")},
     branch_first: {("epoch-004", "not-in-manifest"), ("epoch-004", "identical-weights")},
     moved_branch: {("epoch-003", "moved-branch"), ("epoch-003", "wrong-weights")},
@@ -170,8 +157,6 @@ FAULTS = {
     weights_gone: {("epoch-001", "no-weights")},
     other_config: {("epoch-001", "other-config")},
     tokenizer_gone: {("epoch-002", "missing-file")},
-    header_broken: {("epoch-001", "bad-header"), ("epoch-001", "wrong-weights")},
-    header_too_long: {("epoch-001", "bad-header")},
     old_main: {("main", "main-not-newest")},
 }
 
@@ -351,9 +336,32 @@ def test_repair_says_what_is_lost_for_good(tmp_path: Path, publish, clipdyn) -> 
     assert "epoch-000: no intact copy is left" in printed
 
 
-def test_repair_does_not_publish_what_was_refused_as_identical(
-    tmp_path: Path, publish, trained, clipdyn
+@pytest.mark.parametrize("spoil", [lambda data: data[:-100], lambda data: data[:9] + b"#" + data[10:]])
+def test_weights_that_were_damaged_before_they_were_hashed_are_found_by_their_header(
+    tmp_path: Path, hub: HubServer, publish, trained, spoil: Callable[[bytes], bytes]
 ) -> None:
-    publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
-    assert clipdyn("repair", tmp_path)[0] == 1, "a revision is not published"
-    assert verify("me/run", store=tmp_path / "hub").revisions == ("epoch-000", "epoch-001")
+    def broken(epoch: int) -> Callable[[Path], None]:
+        def save(folder: Path) -> None:
+            trained(epoch)(folder)
+            weights = folder / "model.safetensors"
+            if epoch == 1:
+                weights.write_bytes(spoil(weights.read_bytes()))
+
+        return save
+
+    publish(range(3), models=broken, push_to_hub=True)
+    for options in ({"store": tmp_path / "hub"}, {"deep": True}):
+        findings = [(one.revision, one.kind) for one in verify("me/run", **options).findings]
+        assert findings == [("epoch-001", "bad-header")]
+
+
+def test_a_repository_without_a_manifest_is_not_called_whole(hub: HubServer, clipdyn) -> None:
+    from huggingface_hub import HfApi
+
+    HfApi().create_repo("them/suite")
+    HfApi().create_branch("them/suite", branch="step1000")
+    code, printed, _ = clipdyn("verify", "them/suite", "--deep")
+    assert code == 1
+    assert "main  no-manifest" in printed
+    assert "0 revisions, 1 finding: 1 no-manifest" in printed
+    assert "step1000" not in printed

@@ -152,9 +152,6 @@ def test_a_number_of_processes_that_does_not_fit_is_refused_with_those_that_do(
         continued(parse_training_config(resumed), path.parent, 2)
     with pytest.raises(ConfigError, match="per_device_train_batch_size=5 there, 24 now"):
         finished(resumed)
-    _edit_progress(run, num_processes=2, global_batch_size=None)
-    with pytest.raises(ConfigError, match=r"is of an earlier version, .* this run has 1: start 2\."):
-        finished(resumed)
     finished(flags("stream", **streamed), _Stop(3))
     _edit_progress(tmp_path / "stream", num_processes=3)
     with pytest.raises(ConfigError, match=r"by 3 processes and reads a stream, .* this run has 1: start 3\."):
@@ -180,14 +177,3 @@ def test_a_model_with_dropout_continues_on_its_own_number_of_processes_alone(
         finished(flags(resume_from_checkpoint="true", **changes))
     _edit_progress(tmp_path / "run", num_processes=1, recipe=recipe | {"per_device_train_batch_size": 24})
     assert finished(flags(resume_from_checkpoint="true", **changes)).published[-1] == "epoch-001"
-
-
-def test_a_checkpoint_of_an_earlier_version_continues_on_its_own_number_of_processes(
-    flags: Flags, tmp_path: Path
-) -> None:
-    changes = {"num_train_epochs": 1, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 12}
-    finished(flags("whole", **changes))
-    finished(flags(**changes), _Stop(3))
-    _edit_progress(tmp_path / "run", global_batch_size=None)
-    finished(flags(resume_from_checkpoint="true", **changes))
-    assert log(tmp_path / "run") == log(tmp_path / "whole")
