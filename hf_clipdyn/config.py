@@ -388,12 +388,6 @@ class TrainingConfig:
     )
     disable_tqdm: bool = option(False, "No progress bar, only one line per epoch.", execution=True)
     quiet: bool = option(False, "Print warnings and errors only.", execution=True)
-    dry_run: bool = option(
-        False,
-        "Build everything, take two steps on random pixels, and print the speed, the memory and the revisions that the "
-        "run would publish. Reads no data and writes nothing.",
-        execution=True,
-    )
     plugin: str | None = option(
         None,
         "Python files with data sets, losses, callbacks or trackers of your own, separated by commas or given one "

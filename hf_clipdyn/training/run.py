@@ -16,7 +16,7 @@ from transformers import ProcessorMixin
 from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.config import TrainingConfig, in_python, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
-from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
+from hf_clipdyn.errors import TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.files import cached_snapshot, public_name
 from hf_clipdyn.models.encoder import read_config
 from hf_clipdyn.models.sizes import model_size, siglip_processor
@@ -140,10 +140,6 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         >>> train(config).published
         ['epoch-000', 'epoch-001', 'epoch-002']
     """
-    if config.dry_run:
-        raise ConfigError(
-            "dry_run is set, but `train` would write: call hf_clipdyn.training.dry_run instead."
-        )
     # What has no such name is refused before anything is written.
     make_loss(config.loss, config.loss_chunk)
     check_optimizer(config.optim, config.optim_args)
