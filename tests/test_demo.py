@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -70,16 +72,22 @@ def test_a_second_call_measures_and_trains_nothing_again(demo: QuickDemo) -> Non
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(config: TrainingConfig) -> None:
-        raise ConfigError(f"here training begins, beside it {config.evaluate}")
+    def train(config: TrainingConfig, callbacks: Sequence[Any]) -> None:
+        for callback in callbacks:
+            callback.run_begins(None)
+        raise ConfigError("here training begins, alone")
+
+    def start(evaluation: Any, words: list[str], log: Path) -> None:
+        raise ConfigError(f"here training begins, beside it {' '.join(words)}, {log.name}")
 
     monkeypatch.setattr("hf_clipdyn.training.train", train)
+    monkeypatch.setattr("hf_clipdyn.demo._Evaluation.start", start)
     monkeypatch.setattr("hf_clipdyn.demo._has_free_core", lambda: True)
 
 
 @pytest.mark.usefixtures("no_training")
 def test_a_demo_that_is_trained_starts_no_process_to_measure_meanwhile(demo: QuickDemo) -> None:
-    with pytest.raises(ConfigError, match="beside it None"):
+    with pytest.raises(ConfigError, match="training begins, alone"):
         run_demo(demo.folder, quick=True, quiet=True)
 
 
@@ -90,9 +98,42 @@ def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(tmp_path: Pa
         (tmp_path / name / "old.parquet").touch()
     (tmp_path / "results.parquet").touch()
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(ConfigError, match="here training begins, beside it embedded,dynamics"):
+    with pytest.raises(
+        ConfigError, match=r"beside it .* --suite embedded,dynamics .* --watch .*evaluate\.log"
+    ):
         run_demo(tmp_path, quick=True, overwrite_output_dir=True, quiet=True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+KEPT_WAITING = """
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from hf_clipdyn.demo import _Evaluation
+
+words = ["local/none", "--store", "hub", "--output", "results.parquet", "--watch"]
+with closing(_Evaluation()) as evaluation:
+    evaluation.start(words, Path("evaluate.log"))
+    print(evaluation._process.pid, flush=True)
+    evaluation.wait()
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_the_process_that_measures_leaves_no_orphan(tmp_path: Path, stop: signal.Signals) -> None:
+    """It waits for a first revision for an hour otherwise."""
+    command = [sys.executable, "-c", KEPT_WAITING]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        evaluation = psutil.Process(int(process.stdout.readline()))
+        time.sleep(0.5)
+        assert evaluation.is_running()
+        assert "evaluate" in evaluation.cmdline()
+        process.send_signal(stop)
+        process.communicate(timeout=60)
+    assert psutil.wait_procs([evaluation], timeout=60)[1] == []
 
 
 def _follower(of: psutil.Process) -> psutil.Process | None:
