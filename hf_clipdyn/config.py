@@ -31,8 +31,7 @@ __all__ = [
 ]
 
 _COUNT = "[1, 1000000000]"
-_YOUNGER = ("jpeg_draft",)  # than 0.2.0, whose runs are continued
-_LEFT = {"optim": "adamw_torch"}
+_LEFT = {"caption_choice": "one", "optim": "adamw_torch"}
 """What recipes say of fields that have left, so that they keep their hashes."""
 
 _SUMMARY = """Train CLIP from scratch and save every epoch as a revision.
@@ -152,11 +151,6 @@ class TrainingConfig:
         choices=("cached", "decoded", "streamed"),
         group="Images and captions",
     )
-    jpeg_draft: bool = option(
-        False,
-        "Decode JPEGs at a half, a quarter or an eighth of their size if that is enough for the input: faster, but the "
-        "pixels are not exactly those of the image processor.",
-    )
     random_resized_crop: bool = option(
         False,
         "Show a different crop of each image in each epoch, resized to the input, as CLIP and open_clip do. Crops of "
@@ -171,12 +165,6 @@ class TrainingConfig:
         "Strength of colour jitter: brightness, contrast and saturation of four in five images change by up to "
         "this share, the hue by a quarter of it. open_clip's recipes use 0.32.",
         within="[0, 1]",
-    )
-    caption_choice: str = option(
-        "one",
-        "`one` draws one caption of each image in each epoch; `all` shows every pair of image and caption once per "
-        "epoch, so an epoch has more steps.",
-        choices=("one", "all"),
     )
     dataloader_num_workers: int | None = option(
         None,
@@ -418,10 +406,6 @@ class TrainingConfig:
             )
         if self.streaming and self.reading not in (None, "streamed"):
             raise ConfigError(f"reading is {self.reading}, and streaming is on: leave reading out.")
-        if self.streaming and self.caption_choice == "all":
-            raise ConfigError(
-                "With streaming each image shows one caption an epoch: leave caption_choice out."
-            )
 
     def _check_starting_point(self) -> None:
         if self.model_name_or_path is not None:
@@ -464,16 +448,10 @@ class TrainingConfig:
         return self.hub_model_id.replace("{scale}", self.size_name).replace("{seed}", str(self.seed))
 
     def recipe(self) -> dict[str, Any]:
-        """The fields that decide what the run computes, by name, without the token.
-
-        A field that is younger than a run is left out while it has its default: the run keeps its hash.
-        """
-        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        for one in dataclasses.fields(self):
-            # Two starts of one run may differ in where and how it is executed.
-            if one.metadata.get("execution") or (one.name in _YOUNGER and values[one.name] == one.default):
-                del values[one.name]
-        return values | _LEFT
+        """The fields that decide what the run computes, by name, without the token."""
+        # Two starts of one run may differ in where and how it is executed.
+        fields = [one.name for one in dataclasses.fields(self) if not one.metadata.get("execution")]
+        return {name: getattr(self, name) for name in fields} | _LEFT
 
     def recipe_hash(self) -> str:
         """SHA-256 of `recipe`, which identifies the continuation of a run."""

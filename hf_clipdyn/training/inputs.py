@@ -119,7 +119,6 @@ class _Preparation:
             folder=output_folder(config) / "shards",
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
-            jpeg_draft=config.jpeg_draft,
         )
         streams = Streams(
             names=tuple(shards.names),
@@ -152,7 +151,7 @@ class _Preparation:
                     self._decode(dataset, larger, cache_size), augmentation, image_processor
                 )
             else:
-                images = DecodedImages(dataset, augmentation, image_processor, jpeg_draft=config.jpeg_draft)
+                images = DecodedImages(dataset, augmentation, image_processor)
         captions = [[text for text in texts or () if text is not None] for texts in dataset["captions"][:]]
         processor = self._processor(lambda: itertools.chain.from_iterable(captions))
         tokens = Captions.tokenise(captions, processor.tokenizer)
@@ -162,7 +161,6 @@ class _Preparation:
             tokens,
             per_device_batch_size=config.per_device_step_size,
             seed=config.order_seed,
-            all_captions=config.caption_choice == "all",
             micro_batches=1 if self.is_bound else config.gradient_accumulation_steps,
             workers=self._workers(is_cheap=reading == "cached" and not images.draws),
             process_index=self.accelerator.process_index,
@@ -199,7 +197,6 @@ class _Preparation:
             order_seed=config.order_seed,
             global_batch_size=source.global_batch_size,
             steps_per_epoch=source.steps_per_epoch,
-            all_captions=config.caption_choice == "all",
             max_train_samples=config.max_train_samples,
             validation_size=config.validation_size,
             **known,
@@ -228,11 +225,10 @@ class _Preparation:
     def _decode(self, dataset: datasets.Dataset, image_processor: Any, cache_size: int) -> Pixels:
         """The pixels of all images; says beforehand how much of the disk they take, unless they are decoded already."""
         is_main, cache_dir = self.accelerator.is_main_process, self.config.cache_dir
-        at_least = Augmentation().edge(image_processor) if self.config.jpeg_draft else None
         if (
             is_main
             and not self.config.quiet
-            and not has_pixels(dataset, image_processor, cache_dir=cache_dir, at_least=at_least)
+            and not has_pixels(dataset, image_processor, cache_dir=cache_dir)
         ):
             folder = cache_folder("pixels", cache_dir)
             say(
@@ -242,7 +238,6 @@ class _Preparation:
             dataset,
             image_processor,
             cache_dir=cache_dir,
-            at_least=at_least,
             desc="decoding",
             disable_tqdm=not (is_main and draws_bars(self.config)),
         )

@@ -205,10 +205,8 @@ class _Decoder:
         image_processor: Any,
         tokenizer: CLIPTokenizer,
         seed: int,
-        jpeg_draft: bool,
     ) -> None:
         self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
-        self._at_least = augmentation.edge(image_processor) if jpeg_draft else None
         self._draws, self._tokenizer, self._seed = bool(augmentation), tokenizer, seed
 
     def __call__(
@@ -222,7 +220,7 @@ class _Decoder:
                 if self._draws:
                     seeded(self._seed, epoch, sample.index)
                 try:
-                    return self._transform(decode_tensor(dict(sample.image), self._at_least))
+                    return self._transform(decode_tensor(dict(sample.image)))
                 except OSError:
                     broken.append(sample.index)
                     return None
@@ -297,7 +295,6 @@ class StreamedSource(Source):
         folder: for the sizes of the shards, with which a resumed run finds its position without reading everything
             before it; None keeps no sizes.
         process_index, num_processes: of this process.
-        jpeg_draft: see `Augmentation.edge`.
 
     Raises:
         TrainingError: an epoch is less than a batch, or there are fewer shards than processes.
@@ -318,7 +315,6 @@ class StreamedSource(Source):
         folder: Path | None = None,
         process_index: int = 0,
         num_processes: int = 1,
-        jpeg_draft: bool = False,
     ) -> None:
         if len(shards) < num_processes:
             raise TrainingError(
@@ -335,7 +331,7 @@ class StreamedSource(Source):
                 "raise it, or lower per_device_train_batch_size."
             )
         self._shards, self._shuffle = shards, shuffle
-        self._decoder = _Decoder(augmentation, image_processor, tokenizer, shuffle.seed, jpeg_draft)
+        self._decoder = _Decoder(augmentation, image_processor, tokenizer, shuffle.seed)
         self._size, self._workers, self._folder = per_device_batch_size, workers, folder
         self._process_index, self._num_processes = process_index, num_processes
         self._streams = min(streams, len(shards) // num_processes)
