@@ -94,7 +94,7 @@ class TrainingConfig:
         top=True,
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
-    # Not in the recipe, which has the commit in data_order.json: a run is not continued with another one.
+    # Not in the recipe: training_data.json has the commit, and a run is not continued with another one.
     dataset_revision: str | None = option(
         None,
         "Branch, tag or commit of a data set on the Hub. Default: its main branch as it is now.",

@@ -13,7 +13,7 @@ from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.images import Images, check_broken, random_numbers
-from hf_clipdyn.training.source import Batch, Found, Source, Workers
+from hf_clipdyn.training.source import Batch, Source, Workers
 
 __all__ = ["Captions", "MappedSource", "Order"]
 
@@ -234,8 +234,7 @@ class MappedSource(Source):
             num_processes=num_processes,
         )
         self._total = len(images.rows) + len(images.broken)
-        self._left_out = set(images.broken.tolist())
-        self._found = Found()
+        self.known_broken = frozenset(images.broken.tolist())
         self.global_batch_size = self._draws.global_batch_size
         self.steps_per_epoch = self._draws.steps
         self.images, self.captions = len(images.rows), int(captions.counts[images.rows].sum())
@@ -256,10 +255,7 @@ class MappedSource(Source):
     @property
     def skipped(self) -> int:
         """Images that cannot be decoded; of those that are decoded on the fly, what this process has met so far."""
-        return len(self._left_out | self._found.broken)
-
-    def found(self) -> Found:
-        return self._found
+        return len(self.known_broken | self.broken)
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch (counted from 1) for this process, from a step on.
@@ -271,8 +267,8 @@ class MappedSource(Source):
         self._draws.epoch, self._draws.first_step = epoch, first_step
         for read in self._loader:
             if read.broken:
-                self._found.broken.update(read.broken)
-                check_broken(np.array(sorted(self._left_out | self._found.broken)), self._total)
+                self.broken |= set(read.broken)
+                check_broken(np.array(sorted(self.known_broken | self.broken)), self._total)
             if read.batch is None:
                 raise TrainingError(
                     f"In place of a broken image (row {read.broken[0]}) {_TRIES} others were tried, all broken: check "

@@ -65,7 +65,7 @@ from hf_clipdyn.training.model import (
     read_processor,
 )
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
-from hf_clipdyn.training.order import OrderRecord
+from hf_clipdyn.training.order import DataRecord, RecordData
 from hf_clipdyn.training.source import Source
 
 __all__ = ["Session", "TrainingSummary", "open_session", "train"]
@@ -157,7 +157,10 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         if session.given_processor is None and session.loss.model_type == "siglip":
             processor = siglip_processor(processor)
         training = session.training(session.initial_model(processor), inputs.source, checkpoint)
-        return _Run(session, training, processor, OrderRecord(inputs.order), folder).complete(callbacks)
+        source = inputs.source
+        left_out = tuple(sorted(source.known_broken))
+        record = DataRecord(inputs.fingerprint, inputs.commit, source.global_batch_size, left_out)
+        return _Run(session, training, processor, record, folder).complete(callbacks)
 
 
 @contextmanager
@@ -308,11 +311,11 @@ class _Run:
         session: Session,
         training: Training,
         processor: ProcessorMixin,
-        order: OrderRecord,
+        record: DataRecord,
         folder: Path,
     ) -> None:
         self._session, self._config, self._accelerator = session, session.config, session.accelerator
-        self._training, self._processor, self._order = training, processor, order
+        self._training, self._processor, self._record = training, processor, record
         self._folder = folder
         self._store = folder / "hub"
         self._repo_id = repository(session.config)
@@ -369,12 +372,10 @@ class _Run:
         of_weights, of_average = (*publishers, None, None)[:2]
         average = []
         if config.ema_decay is not None:
-            average = [
-                PublishAverage(of_average, self._processor, self._steps, self._order, decay=config.ema_decay)
-            ]
+            average = [PublishAverage(of_average, self._processor, self._steps, decay=config.ema_decay)]
         return [
-            self._order,
-            PublishStates(of_weights, self._processor, self._steps, self._order),
+            RecordData(folder, self._record, self._steps),
+            PublishStates(of_weights, self._processor, self._steps),
             *average,
             LogFile(folder / "log.jsonl", config.logging_steps, publishers),
             *own,

@@ -24,7 +24,7 @@ from hf_clipdyn.files import check_regular, disk_errors
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.images import Augmentation, fit_of, random_numbers
-from hf_clipdyn.training.source import Batch, Found, Source, Workers
+from hf_clipdyn.training.source import Batch, Source, Workers
 from hf_clipdyn.training.stream_order import (
     ROW_BITS,
     Block,
@@ -54,14 +54,12 @@ class Shards:
         counts: samples of the shards that this process has read to their end.
         without_caption: `Sample.index` of the rows without a caption, or with an overlong one, that this process has
             skipped.
-        caption_numbers: the different numbers of captions of the samples that this process has read.
     """
 
     dataset: datasets.IterableDataset
     name: str
     counts: dict[int, int] = field(default_factory=dict)
     without_caption: list[int] = field(default_factory=list)
-    caption_numbers: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         columns = self.dataset.select_columns(["image", "captions"])
@@ -69,17 +67,6 @@ class Shards:
 
     def __len__(self) -> int:
         return int(self.dataset.num_shards)
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the shards' files; empty where `datasets` does not tell them."""
-        examples = self.dataset._ex_iterable
-        while hasattr(examples, "ex_iterable"):  # the files are at the end of a chain of changes
-            examples = examples.ex_iterable
-        for files in getattr(examples, "kwargs", {}).values():
-            if isinstance(files, list) and len(files) == len(self) and all(isinstance(f, str) for f in files):
-                return [file.split("?")[0].rstrip("/").rsplit("/", 1)[-1] for file in files]
-        return []
 
     def read(self, shard: int) -> Iterator[Sample]:
         """The samples of a shard that have captions, none overlong, in the order in which they are stored.
@@ -92,7 +79,6 @@ class Shards:
             texts = [text.strip() for text in captions or () if text and text.strip()]
             if texts and not has_overlong(texts):
                 count += 1
-                self.caption_numbers.add(len(texts))
                 yield Sample(shard << ROW_BITS | row, image or _NO_IMAGE, texts)
             else:
                 self.without_caption.append(shard << ROW_BITS | row)
@@ -186,7 +172,6 @@ class _Read(NamedTuple):
     broken: list[int]
     without_caption: list[int]
     counts: dict[int, int]
-    caption_numbers: set[int]
 
 
 @dataclass(frozen=True)
@@ -267,14 +252,13 @@ class _Reading(IterableDataset["_Read | _Failure | None"]):
         stream = self.streams[i]
         # All streams share one `Shards`; each needs counts of its own.
         assert isinstance(stream.shards, Shards)
-        shards = replace(stream.shards, counts={}, without_caption=[], caption_numbers=set())
+        shards = replace(stream.shards, counts={}, without_caption=[])
         batches_behind = max(0, -(-(self.steps.start - i) // len(self.streams)))
         places = replace(stream, shards=shards).places(batches_behind * self.size)
         while True:
             chosen = [next(places) for _ in range(self.size)]
             decoded = self.decode(chosen, stream.epoch)
-            learned = (list(shards.without_caption), dict(shards.counts), set(shards.caption_numbers))
-            yield _Read(*decoded, *learned)
+            yield _Read(*decoded, list(shards.without_caption), dict(shards.counts))
             shards.without_caption.clear()
             shards.counts.clear()
 
@@ -335,21 +319,13 @@ class StreamedSource(Source):
         self._size, self._workers, self._folder = per_device_batch_size, workers, folder
         self._process_index, self._num_processes = process_index, num_processes
         self._streams = min(streams, len(shards) // num_processes)
-        self._found = Found()
+        self._counted: set[int] = set()
         self._skipped = self._shown = 0
 
     @property
     def skipped(self) -> int:
         """Samples without a caption or an intact image that this process has met so far, repetitions counted."""
         return self._skipped
-
-    def found(self) -> Found:
-        return self._found
-
-    @property
-    def streams(self) -> int:
-        """The streams of each process."""
-        return self._streams
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """See `Source.batches`.
@@ -388,10 +364,10 @@ class StreamedSource(Source):
     def _note(self, read: _Read) -> None:
         self._shown += self._size
         self._skipped += len(read.broken) + len(read.without_caption)
-        new = {shard: count for shard, count in read.counts.items() if shard not in self._found.samples}
+        new = {shard: count for shard, count in read.counts.items() if shard not in self._counted}
         if new and self._folder is not None:
             write_counts(self._folder / f"process-{self._process_index}.jsonl", new)
-        self._found.add(Found(set(read.broken), set(read.without_caption), new, read.caption_numbers))
+        self._counted |= new.keys()
         if self._shown >= _FEW and self._skipped > _MOST_BROKEN * self._shown:
             raise DatasetError(
                 f"{self._skipped:,} samples of {self._shards.name} have no caption of at most {MAX_CAPTION:,} "

@@ -80,8 +80,7 @@ def write_report(
         figure_width: ``column`` (3.35 inches), ``page`` (7 inches), or ``auto``: by the number of panels.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
-        try_it: put the image encoder of every revision into the page, which then answers to images of the reader's, and
-            show which training images came just before an image was learned. The
+        try_it: put the image encoder of every revision into the page, which then answers to images of the reader's. The
             table must be of one run of a small CLIP; at most 4 MB more.
         store: for ``try_it``, the folder of a local store with the revisions. Default: the run beside the table, or as
             for `list_revisions`.
@@ -108,19 +107,19 @@ def write_report(
         )
         output.mkdir(parents=True, exist_ok=True)
         # What cannot be read stops here, before the figures.
-        parts = _read_models(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else {}
+        encoders = _encoders(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
         look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
         # A wrong style stops here.
         drawn = write_figures(study, output / "figures", **look) if figures else {}
-        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, **parts)
+        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=encoders)
         write_atomically(page, text)
     return page
 
 
-def _read_models(study: Study, **options: Any) -> dict[str, Any]:
-    from hf_clipdyn.report.page import lessons, tryit  # they read models, which needs torch
+def _encoders(study: Study, **options: Any) -> dict[str, Any]:
+    from hf_clipdyn.report.page import tryit  # it reads models, which needs torch
 
-    return {"try_it": tryit.payload(study, **options), "lessons": lessons.payload(study, **options)}
+    return tryit.payload(study, **options)
 
 
 def _is_page(path: Path) -> bool:
@@ -136,19 +135,17 @@ def render(
     title: str | None = None,
     drawn: Mapping[str, bytes] | None = None,
     try_it: Mapping[str, Any] | None = None,
-    lessons: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as one text; arguments as of `write_report`.
 
-    ``drawn`` is what `write_figures` returns, ``try_it`` and ``lessons`` what `tryit.payload` and `lessons.payload`
-    do.
+    ``drawn`` is what `write_figures` returns, ``try_it`` what `tryit.payload` does.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     known = charts()
     parts = {name: chart.payload(study) for name, chart in known.items()}
     parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
-    parts |= {"tryit": try_it, "lessons": lessons}
+    parts["tryit"] = try_it
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
     findings: dict[str, list[Finding]] = defaultdict(list)
     for finding in find(study):
