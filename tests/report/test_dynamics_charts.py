@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from planted import Noise, Planted, Run, ramp, write_study
 
 from hf_clipdyn.benchmarks.answers import answers_of, stack
@@ -22,7 +21,6 @@ from hf_clipdyn.report.charts.agreement import _of_answers, _of_pairs
 from hf_clipdyn.report.charts.items import learning_of
 from hf_clipdyn.report.figures import plan_figures
 from hf_clipdyn.report.page.payload import payload
-from hf_clipdyn.report.page.sheets import data_uri
 from hf_clipdyn.report.page.views import spread_cells
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.report.style import figure_style
@@ -278,35 +276,6 @@ def test_questions_on_learning_are_a_section_of_tabs_that_is_absent_without_them
     page = browse(render(read_study(unrelated)))
     assert page.locator("#benchmarks").count() == 1
     assert page.locator("#learning").count() == 0
-
-
-@pytest.mark.slow
-def test_the_images_of_training_beside_an_image_are_those_of_the_nearest_row_that_has_some(browse, study):
-    (shown,) = charts()["items"].payload(study)[ITEMS]["runs"][RUN.repo_id]
-    picture = data_uri(Image.new("RGB", (1, 1)))
-    lesson = {
-        "revision": "epoch-002",
-        "before": "epoch-001",
-        "pictures": [picture] * 4,
-        "similar": [0.9, 0.8, 0.7, 0.6],
-    }
-    known = {"run": RUN.repo_id, "compared": 512, "items": {str(shown["items"][20]): lesson}}
-    place = drawn(open_learning(browse(render(study, lessons={ITEMS: known})), ITEMS), "items")
-    images = place.locator("ul.lessons img")
-    assert images.count() == 4
-    assert images.first.get_attribute("alt") == "Training image, cosine 0.9"
-    assert images.first.evaluate("(image) => image.naturalWidth") == 1
-    said = place.locator(".stimuli-beside").inner_text()
-    assert f"The nearest row with this: image {shown['items'][20]}," in said
-    assert "Of the last 512 training images between epoch-001 and epoch-002" in said
-    rows = place.get_by_role("slider")
-    rows.focus()
-    for key in ("Home", "PageDown", "PageDown"):
-        rows.press(key)
-    assert "It is first right at epoch-002." in place.locator(".stimuli-beside").inner_text()
-    why = {ITEMS: {"why": "The licence forbids it."}}
-    place = drawn(open_learning(browse(render(study, lessons=why)), ITEMS), "items")
-    assert "What training showed before: The licence forbids it." in place.inner_text()
 
 
 @pytest.mark.slow
