@@ -105,6 +105,11 @@ def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def _as_in_a_terminal() -> None:
+    """A shell ignores Ctrl-C for a background job."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 KEPT_WAITING = """
 import sys
 from contextlib import closing
@@ -125,12 +130,16 @@ def test_the_process_that_measures_leaves_no_orphan(tmp_path: Path, stop: signal
     """It waits for a first revision for an hour otherwise."""
     command = [sys.executable, "-c", KEPT_WAITING]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, preexec_fn=_as_in_a_terminal
+    ) as process:
         assert process.stdout is not None
         evaluation = psutil.Process(int(process.stdout.readline()))
-        time.sleep(0.5)
-        assert evaluation.is_running()
-        assert "evaluate" in evaluation.cmdline()
+        used = -1.0
+        while evaluation.is_running() and sum(evaluation.cpu_times()[:2]) > used + 0.2:  # it loads modules
+            used = sum(evaluation.cpu_times()[:2])
+            time.sleep(1)
+        assert "evaluate" in evaluation.cmdline(), "it waits"
         process.send_signal(stop)
         process.communicate(timeout=60)
     assert psutil.wait_procs([evaluation], timeout=60)[1] == []
@@ -154,11 +163,8 @@ def test_what_measures_beside_training_ends_with_it_and_leaves_a_whole_table(
     output = tmp_path / "run"
     command = [sys.executable, "-m", "hf_clipdyn.cli", "demo", "--quick", "--output-dir", str(output)]
 
-    def as_in_a_terminal() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
     with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=_as_in_a_terminal
     ) as process:
         forked.wait_until((output / "results.parquet").exists, process)
         follower = _follower(psutil.Process(process.pid))
