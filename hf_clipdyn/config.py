@@ -31,7 +31,9 @@ __all__ = [
 ]
 
 _COUNT = "[1, 1000000000]"
-_YOUNGER = ("jpeg_draft", "layer_decay", "loss_chunk", "optim_args")  # than 0.2.0, whose runs are continued
+_LEFT = {"caption_choice": "one", "optim": "adamw_torch"}
+"""What recipes say of fields that have left, so that they keep their hashes."""
+
 _SUMMARY = """Train CLIP from scratch and save every epoch as a revision.
 
 The file of `--config` may be a grid: `defaults:`, and a list `runs:` that overrides them. `--submit` starts the runs as
@@ -92,7 +94,7 @@ class TrainingConfig:
         top=True,
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
-    # Not in the recipe, which has the commit in data_order.json: a run is not continued with another one.
+    # Not in the recipe: training_data.json has the commit, and a run is not continued with another one.
     dataset_revision: str | None = option(
         None,
         "Branch, tag or commit of a data set on the Hub. Default: its main branch as it is now.",
@@ -149,11 +151,6 @@ class TrainingConfig:
         choices=("cached", "decoded", "streamed"),
         group="Images and captions",
     )
-    jpeg_draft: bool = option(
-        False,
-        "Decode JPEGs at a half, a quarter or an eighth of their size if that is enough for the input: faster, but the "
-        "pixels are not exactly those of the image processor.",
-    )
     random_resized_crop: bool = option(
         False,
         "Show a different crop of each image in each epoch, resized to the input, as CLIP and open_clip do. Crops of "
@@ -168,12 +165,6 @@ class TrainingConfig:
         "Strength of colour jitter: brightness, contrast and saturation of four in five images change by up to "
         "this share, the hue by a quarter of it. open_clip's recipes use 0.32.",
         within="[0, 1]",
-    )
-    caption_choice: str = option(
-        "one",
-        "`one` draws one caption of each image in each epoch; `all` shows every pair of image and caption once per "
-        "epoch, so an epoch has more steps.",
-        choices=("one", "all"),
     )
     dataloader_num_workers: int | None = option(
         None,
@@ -233,15 +224,8 @@ class TrainingConfig:
 
     loss: str = option(
         "contrastive",
-        "What is minimised: contrastive (trains a CLIPModel), sigmoid (trains a SiglipModel), class_cross_entropy "
-        "(trains a CLIPModel as a classifier; each distinct caption of the batch is a class), or a loss of a plug-in.",
+        "What is minimised: contrastive (trains a CLIPModel), sigmoid (trains a SiglipModel), or a loss of a plug-in.",
         group="Training",
-    )
-    loss_chunk: int | None = option(
-        None,
-        "Compute the loss with the similarities of only N images of each process in memory at once. With large batches "
-        "the memory of the loss then grows with the batch, not with its square; the gradients are the same.",
-        within=_COUNT,
     )
     num_train_epochs: int = option(10, "Passes over the data.", within="[1, 1000000]", top=True)
     per_device_train_batch_size: int = option(
@@ -259,28 +243,12 @@ class TrainingConfig:
         "there are fewer negatives than in a batch of N times the size; gradient_cache_chunk keeps them all.",
         within="[1, 1000000]",
     )
-    optim: str = option(
-        "adamw_torch",
-        "Optimiser, by transformers' name: adamw_torch, adamw_torch_fused or sgd (whose momentum is adam_beta1); lion "
-        "(needs timm) or muon (needs torch 2.9; AdamW for all but the weights of linear layers).",
-    )
-    optim_args: str | None = option(
-        None,
-        "More arguments of the optimiser, as in TrainingArguments: NAME=VALUE, separated by commas, for example "
-        "momentum=0.9,nesterov=true.",
-    )
-    layer_decay: float | None = option(
-        None,
-        "Layer-wise decay of the learning rate in the image tower, as timm and BEiT have it: each block has the "
-        "learning rate of the next one times this factor. Default: none.",
-        within="(0, 1]",
-    )
     learning_rate: float = option(1e-3, "Peak learning rate.", within="(0, inf)", top=True)
     weight_decay: float = option(
         0.1, "Weight decay of the parameters with two or more dimensions.", within="[0, inf)"
     )
-    adam_beta1: float = option(0.9, "beta1 of AdamW and Lion.", within="[0, 1)")
-    adam_beta2: float = option(0.98, "beta2 of AdamW and Lion.", within="[0, 1)")
+    adam_beta1: float = option(0.9, "AdamW's beta1.", within="[0, 1)")
+    adam_beta2: float = option(0.98, "AdamW's beta2.", within="[0, 1)")
     adam_epsilon: float = option(1e-6, "AdamW's epsilon.", within="(0, inf)")
     max_grad_norm: float = option(
         1.0, "Clip gradients to this norm; 0 or inf: no clipping.", within="[0, inf]"
@@ -363,23 +331,6 @@ class TrainingConfig:
     logging_steps: int = option(
         10, "Log to log.jsonl every N steps.", within=_COUNT, group="Logging and execution", execution=True
     )
-    evaluate: str | None = option(
-        None,
-        "Measure each revision while the run trains: suites of `clipdyn evaluate`, separated by commas. A process of "
-        "its own writes results.parquet in the folder of the run.",
-        execution=True,
-    )
-    evaluate_device: str = option(
-        "cpu",
-        "Device of that process: cpu, or the number of a GPU, from 0, which the training should not use.",
-        execution=True,
-    )
-    evaluate_timeout: float = option(
-        3600.0,
-        "Seconds that a finished run waits for its evaluation.",
-        within="[0, inf)",
-        execution=True,
-    )
     report_to: str = option(
         "none",
         "Trackers, separated by commas: trackio and tensorboard (install hf-clipdyn[track]), others of accelerate, or "
@@ -388,12 +339,6 @@ class TrainingConfig:
     )
     disable_tqdm: bool = option(False, "No progress bar, only one line per epoch.", execution=True)
     quiet: bool = option(False, "Print warnings and errors only.", execution=True)
-    dry_run: bool = option(
-        False,
-        "Build everything, take two steps on random pixels, and print the speed, the memory and the revisions that the "
-        "run would publish. Reads no data and writes nothing.",
-        execution=True,
-    )
     plugin: str | None = option(
         None,
         "Python files with data sets, losses, callbacks or trackers of your own, separated by commas or given one "
@@ -437,8 +382,6 @@ class TrainingConfig:
                 "crop_scale_min is only used with random_resized_crop: add it, or leave both out."
             )
         self._check_starting_point()
-        if self.evaluate is None and (self.evaluate_device, self.evaluate_timeout) != ("cpu", 3600.0):
-            raise ConfigError("evaluate_device and evaluate_timeout need evaluate: name a suite.")
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -463,10 +406,6 @@ class TrainingConfig:
             )
         if self.streaming and self.reading not in (None, "streamed"):
             raise ConfigError(f"reading is {self.reading}, and streaming is on: leave reading out.")
-        if self.streaming and self.caption_choice == "all":
-            raise ConfigError(
-                "With streaming each image shows one caption an epoch: leave caption_choice out."
-            )
 
     def _check_starting_point(self) -> None:
         if self.model_name_or_path is not None:
@@ -509,16 +448,10 @@ class TrainingConfig:
         return self.hub_model_id.replace("{scale}", self.size_name).replace("{seed}", str(self.seed))
 
     def recipe(self) -> dict[str, Any]:
-        """The fields that decide what the run computes, by name, without the token.
-
-        A field that is younger than a run is left out while it has its default: the run keeps its hash.
-        """
-        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        for one in dataclasses.fields(self):
-            # Two starts of one run may differ in where and how it is executed.
-            if one.metadata.get("execution") or (one.name in _YOUNGER and values[one.name] == one.default):
-                del values[one.name]
-        return values
+        """The fields that decide what the run computes, by name, without the token."""
+        # Two starts of one run may differ in where and how it is executed.
+        fields = [one.name for one in dataclasses.fields(self) if not one.metadata.get("execution")]
+        return {name: getattr(self, name) for name in fields} | _LEFT
 
     def recipe_hash(self) -> str:
         """SHA-256 of `recipe`, which identifies the continuation of a run."""

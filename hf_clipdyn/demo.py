@@ -1,9 +1,14 @@
 """`clipdyn demo`: the whole study on the embedded world: train, evaluate, report.
 
-Training takes one core. On a second one, another process measures the revisions as they appear (``--evaluate``).
+Training takes one core. On a second one, another process, `clipdyn evaluate --watch`, measures the revisions as they
+appear.
 """
 
-from dataclasses import dataclass, replace
+import os
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from hf_clipdyn.errors import ClipDynError, PublishError
@@ -12,6 +17,13 @@ from hf_clipdyn.files import delete
 __all__ = ["Demo", "run_demo"]
 
 _SUITES = ("embedded", "dynamics")
+_SECONDS_TO_END = 60.0
+_CHILD = """
+from hf_clipdyn.cli import main
+from hf_clipdyn.interrupts import end_with_standard_input
+end_with_standard_input()
+main()
+"""
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,51 @@ class Demo:
     store: Path
     results: Path
     closing: tuple[str, str, str]
+
+
+class _Evaluation:
+    """`clipdyn evaluate` in a process that ends when this one does, however this one ends.
+
+    It only reads the store, so the training computes the same weights with it and without it. If it dies, what it has
+    not measured is measured afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, words: list[str], log: Path) -> None:
+        # This package as this process found it; the current folder may hold a file with the name of a package.
+        paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "OMP_NUM_THREADS": "1",
+        }
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _CHILD, "evaluate", *words],
+                stdin=subprocess.PIPE,  # which ends with this process
+                stdout=output,
+                stderr=output,
+                env=environment,
+            )
+
+    def wait(self) -> None:
+        """Until it has measured the last revision, or has died."""
+        if self._process is not None:
+            self._process.wait()
+
+    def close(self) -> None:
+        """End it: it loses the cell in work."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
 
 def run_demo(
@@ -61,6 +118,7 @@ def run_demo(
     from hf_clipdyn.revisions import epoch_name
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
+    from hf_clipdyn.training.loop import Callback, Training
 
     flags = ["--config", "quick" if quick else "demo", "--quiet", str(quiet)]
     flags += ["--output_dir", str(output_dir)] if output_dir is not None else []
@@ -74,12 +132,21 @@ def run_demo(
             delete(path)
 
     run, store = repository(config), folder / "hub"
-    if _has_free_core() and not _has_revision(run, store, epoch_name(config.num_train_epochs)):
-        config = replace(config, evaluate=",".join(_SUITES))
-    summary = train(config)
-    assert summary is not None, "the demo runs in one process"
-    if summary.missing:
-        raise PublishError(summary.message)
+    words = [run, "--store", str(store), "--suite", ",".join(_SUITES), "--output", str(results)]
+    words += ["--device", "cpu", "--watch", "--quiet"]
+    is_beside = _has_free_core() and not _has_revision(run, store, epoch_name(config.num_train_epochs))
+    with closing(_Evaluation()) as evaluation:
+
+        class Beside(Callback):
+            def run_begins(self, training: Training) -> None:  # noqa: ARG002  (as every callback)
+                if is_beside:  # only now: a run that is refused is not measured
+                    evaluation.start(words, folder / "evaluate.log")
+
+        summary = train(config, [Beside()])
+        assert summary is not None, "the demo runs in one process"
+        if summary.missing:
+            raise PublishError(summary.message)
+        evaluation.wait()
     with torch_threads(1):  # as many as beside the training: a different thread count changes rounding
         evaluate_revisions(
             summary.repo_id,

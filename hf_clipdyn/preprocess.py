@@ -27,7 +27,6 @@ __all__ = [
     "normalisation",
     "processor_identity",
     "resize_and_crop",
-    "resized_edge",
     "square_processor",
     "squashing_processor",
     "tile_processor",
@@ -90,12 +89,6 @@ def direct_fit(image_processor: Any) -> "Callable[[torch.Tensor], torch.Tensor] 
     if not crops and size.keys() == {"height", "width"}:
         return lambda pixels: resized(pixels, [height, width])
     return None
-
-
-def resized_edge(image_processor: Any) -> int | None:
-    """The longest side that the processor gives to a resized image's shorter edge; None if it does not resize."""
-    size = [value for value in dict(getattr(image_processor, "size", None) or {}).values() if value]
-    return max(size) if size and getattr(image_processor, "do_resize", False) else None
 
 
 def processor_identity(image_processor: Any) -> str:

@@ -121,9 +121,9 @@ class Study(Work):
         self.error = EvaluationError if self._measures else TrainingError
         _check_apart(self.members, where)
         configs = [member.config for member in members if member.config is not None]
-        if any(config.overwrite_output_dir or config.dry_run for config in configs):
+        if any(config.overwrite_output_dir for config in configs):
             raise ConfigError(
-                f"Jobs resume runs, so {where} cannot have overwrite_output_dir or dry_run: leave them out. To "
+                f"Jobs resume runs, so {where} cannot have overwrite_output_dir: leave it out. To "
                 "start a run again, delete its folder."
             )
         if page is not None:

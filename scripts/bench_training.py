@@ -334,10 +334,10 @@ def jpeg(bench: Bench) -> None:
     training = bench.training(Repeated(bench.processor, bench.batch, bench.steps))
     accelerator = training.accelerator
 
-    def ours(**changes: Any) -> None:
+    def ours() -> None:
         """The cache is built in each round, as in the first epoch of a run."""
         with tempfile.TemporaryDirectory(dir=bench.folder, prefix=f"cache-{next(caches)}-") as cache:
-            config = dataclasses.replace(bench.config, cache_dir=cache, **changes)
+            config = dataclasses.replace(bench.config, cache_dir=cache)
             training.source = prepare_inputs(config, accelerator, bench.processor).source
             epoch(training)
             training.source.close()
@@ -345,7 +345,6 @@ def jpeg(bench: Bench) -> None:
     bf16 = has_bf16()
     calls = {
         "ours": ours,
-        "draft": partial(ours, jpeg_draft=True),
         "defaults": trainers_epoch(bench, rows, bf16=False),
         "same": trainers_epoch(bench, rows, bf16=bf16),
     }
@@ -353,7 +352,6 @@ def jpeg(bench: Bench) -> None:
     same = f"a Trainer in {'bf16, eager' if bf16 else 'fp32'}"
     show("an epoch from JPEG, a Trainer's defaults", bench.images, taken["ours"], taken["defaults"])
     show(f"an epoch from JPEG, {same}", bench.images, taken["ours"], taken["same"])
-    show(f"an epoch from JPEG in draft mode, {same}", bench.images, taken["draft"], taken["same"])
 
 
 def trainers_epoch(bench: Bench, rows: datasets.Dataset, *, bf16: bool) -> Callable[[], object]:
@@ -405,10 +403,7 @@ def inputs(bench: Bench) -> None:
         "cached, crops": bench.training(reading="cached", **crops),
         "decoded": bench.training(reading="decoded"),
         "decoded, crops": bench.training(reading="decoded", **crops),
-        "decoded, draft": bench.training(reading="decoded", jpeg_draft=True),
-        "decoded, crops, draft": bench.training(reading="decoded", jpeg_draft=True, **crops),
         "streamed, crops": bench.training(**streamed, **crops),
-        "streamed, crops, draft": bench.training(**streamed, **crops, jpeg_draft=True),
     }
     taken = interleaved({name: partial(epoch, one) for name, one in trainings.items()}, bench.rounds)
     for name, training in trainings.items():

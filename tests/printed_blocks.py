@@ -2,9 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-__all__ = ["CHECKOUT", "Block", "blocks_of"]
+from hf_clipdyn.plugins import load_plugin
+
+__all__ = ["CHECKOUT", "Block", "blocks_of", "printed_plugin"]
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -40,3 +44,13 @@ def blocks_of(page: Path) -> list[Block]:
         language, note, body = match.groups()
         found.append(Block(f"{page.relative_to(CHECKOUT)}:{line}", language, note.strip(), body))
     return found
+
+
+@cache
+def printed_plugin(page: str) -> None:
+    """Load the plug-in that a how-to prints."""
+    (block,) = [one for one in blocks_of(CHECKOUT / "docs" / "how-to" / f"{page}.md") if one.file is not None]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / str(block.file)
+        file.write_text(block.text, encoding="utf-8")
+        load_plugin(file)

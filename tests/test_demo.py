@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -69,16 +71,22 @@ def test_a_second_call_measures_and_trains_nothing_again(demo: QuickDemo) -> Non
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(config: TrainingConfig) -> None:
-        raise ConfigError(f"here training begins, beside it {config.evaluate}")
+    def train(config: TrainingConfig, callbacks: Sequence[Any]) -> None:
+        for callback in callbacks:
+            callback.run_begins(None)
+        raise ConfigError("here training begins, alone")
+
+    def start(evaluation: Any, words: list[str], log: Path) -> None:
+        raise ConfigError(f"here training begins, beside it {' '.join(words)}, {log.name}")
 
     monkeypatch.setattr("hf_clipdyn.training.train", train)
+    monkeypatch.setattr("hf_clipdyn.demo._Evaluation.start", start)
     monkeypatch.setattr("hf_clipdyn.demo._has_free_core", lambda: True)
 
 
 @pytest.mark.usefixtures("no_training")
 def test_a_demo_that_is_trained_starts_no_process_to_measure_meanwhile(demo: QuickDemo) -> None:
-    with pytest.raises(ConfigError, match="beside it None"):
+    with pytest.raises(ConfigError, match="training begins, alone"):
         run_demo(demo.folder, quick=True, quiet=True)
 
 
@@ -89,9 +97,51 @@ def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(tmp_path: Pa
         (tmp_path / name / "old.parquet").touch()
     (tmp_path / "results.parquet").touch()
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(ConfigError, match="here training begins, beside it embedded,dynamics"):
+    with pytest.raises(
+        ConfigError, match=r"beside it .* --suite embedded,dynamics .* --watch .*evaluate\.log"
+    ):
         run_demo(tmp_path, quick=True, overwrite_output_dir=True, quiet=True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def _as_in_a_terminal() -> None:
+    """A shell ignores Ctrl-C for a background job."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+KEPT_WAITING = """
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from hf_clipdyn.demo import _Evaluation
+
+words = ["local/none", "--store", "hub", "--output", "results.parquet", "--watch"]
+with closing(_Evaluation()) as evaluation:
+    evaluation.start(words, Path("evaluate.log"))
+    print(evaluation._process.pid, flush=True)
+    evaluation.wait()
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_the_process_that_measures_leaves_no_orphan(tmp_path: Path, stop: signal.Signals) -> None:
+    """It waits for a first revision for an hour otherwise."""
+    command = [sys.executable, "-c", KEPT_WAITING]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, preexec_fn=_as_in_a_terminal
+    ) as process:
+        assert process.stdout is not None
+        evaluation = psutil.Process(int(process.stdout.readline()))
+        used = -1.0
+        while evaluation.is_running() and sum(evaluation.cpu_times()[:2]) > used + 0.2:  # it loads modules
+            used = sum(evaluation.cpu_times()[:2])
+            time.sleep(1)
+        assert "evaluate" in evaluation.cmdline(), "it waits"
+        process.send_signal(stop)
+        process.communicate(timeout=60)
+    assert psutil.wait_procs([evaluation], timeout=60)[1] == []
 
 
 def _follower(of: psutil.Process) -> psutil.Process | None:
@@ -112,11 +162,8 @@ def test_what_measures_beside_training_ends_with_it_and_leaves_a_whole_table(
     output = tmp_path / "run"
     command = [sys.executable, "-m", "hf_clipdyn.cli", "demo", "--quick", "--output-dir", str(output)]
 
-    def as_in_a_terminal() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
     with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=_as_in_a_terminal
     ) as process:
         forked.wait_until((output / "results.parquet").exists, process)
         follower = _follower(psutil.Process(process.pid))

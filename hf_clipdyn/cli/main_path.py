@@ -62,7 +62,7 @@ class Train(Command, group="Main path"):
         from hf_clipdyn.config import TrainingConfig
         from hf_clipdyn.jobs import run_in_turn, submit
         from hf_clipdyn.study import read_training
-        from hf_clipdyn.training import dry_run, train
+        from hf_clipdyn.training import train
 
         asked, jobs = read_training(self.words)
         if not isinstance(asked, TrainingConfig):
@@ -72,10 +72,11 @@ class Train(Command, group="Main path"):
                 options = {"print_command": jobs.print_command, "wait": jobs.wait}
                 print(submit(asked, jobs.submit, jobs.submit_setting, **options))
             return 0
-        done = dry_run(asked) if asked.dry_run else train(asked)
+        done = train(asked)
         if done is not None:
             print(done.message)
-        return int(bool(getattr(done, "missing", ())))
+            return int(bool(done.missing))
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)

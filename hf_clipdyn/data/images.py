@@ -52,13 +52,8 @@ Source = str | os.PathLike[str] | bytes | Mapping[str, Any] | Image.Image | None
 an opened image."""
 
 
-def open_image(source: Source, at_least: int | None = None) -> Image.Image:
+def open_image(source: Source) -> Image.Image:
     """Open an image without decoding it; `decode` closes it.
-
-    Args:
-        source: of the image.
-        at_least: let a JPEG be decoded at a half, a quarter or an eighth of its size if both sides keep at least this
-            many pixels (Pillow's draft mode). This is faster; each pixel is then the mean of a block.
 
     Raises:
         OSError: there is no image, or it is not a regular file, has none of the `FORMATS`, is damaged, or has more than
@@ -75,9 +70,6 @@ def open_image(source: Source, at_least: int | None = None) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise OSError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
-    if at_least is not None:
-        with _as_os_error():
-            image.draft(None, (at_least, at_least))  # only a JPEG heeds it
     return image
 
 
@@ -107,34 +99,27 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if _orientation(image) is None else ImageOps.exif_transpose(image)
 
 
-def decode_image(source: Source, at_least: int | None = None) -> Image.Image:
-    """RGB image of any source, in the orientation of `decode`; an image that the caller opened stays open.
-
-    ``at_least`` is that of `open_image`.
-    """
+def decode_image(source: Source) -> Image.Image:
+    """RGB image of any source, in the orientation of `decode`; an image that the caller opened stays open."""
     if not isinstance(source, Image.Image):
-        return decode(open_image(source, at_least)).convert("RGB")
+        return decode(open_image(source)).convert("RGB")
     with _as_os_error():
         return _upright(source).convert("RGB")
 
 
-def decode_tensor(source: Source, at_least: int | None = None) -> "torch.Tensor":
+def decode_tensor(source: Source) -> "torch.Tensor":
     """The pixels of `decode_image` as a (3, height, width) uint8 tensor.
 
     Upright JPEGs in RGB or grey are decoded by torchvision, without the way through a PIL image; Pillow opens all
     others, and those that torchvision refuses.
-
-    Args:
-        source: of the image.
-        at_least: see `open_image`.
     """
     from torchvision.transforms.v2.functional import pil_to_tensor
 
     pixels = None
-    if at_least is None and not isinstance(source, Image.Image) and _is_plain_jpeg(source):
+    if not isinstance(source, Image.Image) and _is_plain_jpeg(source):
         pixels = _jpeg_tensor(source)
     if pixels is None:
-        upright: torch.Tensor = pil_to_tensor(decode_image(source, at_least))
+        upright: torch.Tensor = pil_to_tensor(decode_image(source))
         return upright
     return pixels
 

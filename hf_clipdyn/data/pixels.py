@@ -71,7 +71,6 @@ def decode_pixels(
     cache_dir: str | os.PathLike[str] | None = None,
     distort: Distortion | None = None,
     distort_key: str = "",
-    at_least: int | None = None,
     desc: str | None = None,
     disable_tqdm: bool = False,
 ) -> Pixels:
@@ -84,7 +83,6 @@ def decode_pixels(
         cache_dir: folder of the cache; default: the cache of `datasets` under ``HF_HOME``.
         distort: changes the native (H, W, 3) uint8 pixels of row ``i`` before the processor sees them.
         distort_key: name, parameters and seed of ``distort``; part of the cache's key.
-        at_least: see `decode_tensor`; for pixels that need not be exactly those of the processor.
         desc: label of the progress bar.
         disable_tqdm: no progress bar.
 
@@ -104,11 +102,9 @@ def decode_pixels(
         raise ValueError("distort and distort_key go together")
     if len(dataset) == 0:
         raise DatasetError("The data set has no rows: give a split or a folder that contains images.")
-    folder = _place(dataset, image_processor, column, cache_dir, distort_key, at_least)
+    folder = _place(dataset, image_processor, column, cache_dir, distort_key)
     if not (folder / "fingerprint").is_file():
-        batches = _processed(
-            dataset, image_processor, column, distort, at_least, desc or column, disable_tqdm
-        )
+        batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
         with _written("Decoded pixels", folder):
             _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
     touch(folder)
@@ -130,10 +126,9 @@ def has_pixels(
     column: str = "image",
     *,
     cache_dir: str | os.PathLike[str] | None = None,
-    at_least: int | None = None,
 ) -> bool:
     """Whether an earlier call of `decode_pixels` has kept these pixels."""
-    folder = _place(dataset, square_processor(image_processor), column, cache_dir, "", at_least)
+    folder = _place(dataset, square_processor(image_processor), column, cache_dir, "")
     return (folder / "fingerprint").is_file()
 
 
@@ -188,12 +183,10 @@ def _place(
     column: str,
     cache_dir: str | os.PathLike[str] | None,
     distort_key: str,
-    at_least: int | None,
 ) -> Path:
     """The folder of what `decode_pixels` gives."""
     parts = [_DECODER, fingerprint_of(dataset), column, processor_identity(image_processor), distort_key]
-    key = json.dumps(parts if at_least is None else [*parts, at_least])
-    return cache_folder("pixels", cache_dir) / hashlib.sha256(key.encode()).hexdigest()[:32]
+    return cache_folder("pixels", cache_dir) / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _origin(dataset: datasets.Dataset, column: str, distort_key: str) -> str:
@@ -211,7 +204,6 @@ def _processed(
     image_processor: Any,
     column: str,
     distort: Distortion | None,
-    at_least: int | None,
     desc: str,
     disable_tqdm: bool,
 ) -> _Batches:
@@ -225,9 +217,9 @@ def _processed(
         for start in range(0, len(raw), _BATCH):
             cells = raw[start : start + _BATCH][column]
             if fit is None:
-                batches = _by_processor(pool, cells, start, image_processor, distort, at_least)
+                batches = _by_processor(pool, cells, start, image_processor, distort)
             else:
-                batches = _fitted(pool, cells, start, fit, distort, at_least)
+                batches = _fitted(pool, cells, start, fit, distort)
             for pixels, broken in batches:
                 yield pixels, broken
                 bar.update(len(broken))
@@ -240,14 +232,13 @@ def _fitted(
     first: int,
     fit: Callable[["torch.Tensor"], "torch.Tensor"],
     distort: Distortion | None,
-    at_least: int | None,
 ) -> _Batches:
     """One batch, whose images are decoded and resized one by one."""
     import torch
 
     def fitted(index: int, cell: Any) -> NDArray[np.uint8] | None:
         with suppress(OSError):
-            whole = decode_tensor(cell, at_least)
+            whole = decode_tensor(cell)
             if distort is not None:
                 changed = distort(np.ascontiguousarray(whole.permute(1, 2, 0).numpy()), index)
                 whole = torch.from_numpy(np.require(changed, requirements=("C", "W"))).permute(2, 0, 1)
@@ -265,13 +256,12 @@ def _by_processor(
     first: int,
     image_processor: Any,
     distort: Distortion | None,
-    at_least: int | None,
 ) -> _Batches:
     """Batches of images that fit into memory, which the processor takes together."""
 
     def opened(cell: Any) -> Image.Image | None:
         with suppress(OSError):
-            return open_image(cell, at_least)
+            return open_image(cell)
         return None
 
     def decoded(index: int, image: Image.Image | None) -> Image.Image | NDArray[np.uint8] | None:

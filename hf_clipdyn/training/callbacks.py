@@ -35,7 +35,6 @@ from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_nam
 from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.checkpoint import Progress, read_tensors, save_checkpoint
 from hf_clipdyn.training.loop import Callback, Training
-from hf_clipdyn.training.order import ORDER_FILE, OrderRecord
 
 __all__ = [
     "Checkpoints",
@@ -73,14 +72,10 @@ class PublishStates(Callback):
         publisher: of the main process; None in the others, which only help to gather the weights.
         processor: published with the weights.
         steps: see `hf_clipdyn.config.publishing_steps`. A step that ends an epoch is published as the epoch only.
-        order: of the data, published with the weights.
     """
 
-    def __init__(
-        self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int], order: OrderRecord
-    ) -> None:
+    def __init__(self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int]) -> None:
         self._publisher, self._processor, self._steps = publisher, processor, steps
-        self._order = order
 
     def run_begins(self, training: Training) -> None:
         if training.step == 0:
@@ -98,12 +93,10 @@ class PublishStates(Callback):
         """Publish the weights as they are now. All processes call this."""
         model = training.unwrapped  # the names in a compiled one have a prefix
         weights = model.published(training.accelerator.get_state_dict(model))
-        order = self._order.dumps(training)
 
         def save(folder: Path) -> None:
             model.encoder.save_pretrained(folder, state_dict=weights)
             self._processor.save_pretrained(folder)
-            (folder / ORDER_FILE).write_text(order, encoding="utf-8")
 
         if self._publisher is not None and name not in self._publisher.published():
             record = RevisionRecord(name, epoch, training.step, training.samples_seen, loss)
@@ -304,7 +297,7 @@ class PublishAverage(PublishStates):
     averaged. The average of a sharded model is sharded in the same way.
 
     Args:
-        publisher, processor, steps, order: see `PublishStates`; the average needs a publisher of its own.
+        publisher, processor, steps: see `PublishStates`; the average needs a publisher of its own.
         decay: share of the average that is kept at each step, in (0, 1).
     """
 
@@ -313,11 +306,10 @@ class PublishAverage(PublishStates):
         publisher: Publisher | None,
         processor: ProcessorMixin,
         steps: set[int],
-        order: OrderRecord,
         *,
         decay: float,
     ) -> None:
-        super().__init__(publisher, processor, steps, order)
+        super().__init__(publisher, processor, steps)
         self._update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self._average: list[torch.Tensor] = []
 

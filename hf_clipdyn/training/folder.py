@@ -29,7 +29,16 @@ __all__ = [
 ]
 
 # What a run writes to its folder; overwrite_output_dir deletes these and nothing else.
-_LEFTOVERS = ("hub", "publishing", "ema", "checkpoints", "shards", "log.jsonl", "config.yaml")
+_LEFTOVERS = (
+    "hub",
+    "publishing",
+    "ema",
+    "checkpoints",
+    "shards",
+    "log.jsonl",
+    "config.yaml",
+    "training_data.json",
+)
 
 _SIGNS = ("config.yaml", "publishing/run.json", "log.jsonl", "checkpoints/*/progress.json")
 """Files by one of which the folder of a run is known."""

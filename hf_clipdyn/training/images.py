@@ -17,7 +17,7 @@ from hf_clipdyn.data.captioned import MAX_CAPTION
 from hf_clipdyn.data.images import decode_tensor
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
-from hf_clipdyn.preprocess import direct_fit, input_size, resized_edge
+from hf_clipdyn.preprocess import direct_fit, input_size
 
 __all__ = [
     "Augmentation",
@@ -60,14 +60,6 @@ class Augmentation:
         smallest = self.crop_scale_min
         # The shorter side of a crop: the longer one is at most the square's, and at most 4/3 of it.
         return 1 / max(smallest, math.sqrt(0.75 * smallest))
-
-    def edge(self, image_processor: Any) -> int | None:
-        """The shorter edge from which on an image is not enlarged; None if the processor does not resize.
-
-        A JPEG may be decoded at a part of its size if that leaves it this edge (``jpeg_draft``).
-        """
-        resized = resized_edge(image_processor)
-        return None if resized is None else math.ceil(resized * self.room)
 
     def transform(
         self, fit: Callable[[torch.Tensor], torch.Tensor], height: int, width: int
@@ -219,26 +211,17 @@ class DecodedImages(Images):
         dataset: with the column ``image``.
         augmentation: what changes the images.
         image_processor: the model's; without augmentation the pixels are the ones that it gives.
-        jpeg_draft: see `Augmentation.edge`.
     """
 
-    def __init__(
-        self,
-        dataset: datasets.Dataset,
-        augmentation: Augmentation,
-        image_processor: Any,
-        *,
-        jpeg_draft: bool = False,
-    ) -> None:
+    def __init__(self, dataset: datasets.Dataset, augmentation: Augmentation, image_processor: Any) -> None:
         self._cells = dataset.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
         self.rows, self.broken = np.arange(len(dataset)), np.empty(0, np.int64)
         self.draws = bool(augmentation)
         self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
-        self._at_least = augmentation.edge(image_processor) if jpeg_draft else None
 
     def read(self, row: int) -> torch.Tensor | None:
         with suppress(OSError):
-            return self._transform(decode_tensor(self._cells[row]["image"], self._at_least))
+            return self._transform(decode_tensor(self._cells[row]["image"]))
         return None
 
 

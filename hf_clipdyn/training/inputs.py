@@ -1,10 +1,12 @@
 """What a run learns from: a source of batches, and the processor that made them."""
 
 import copy
+import hashlib
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import datasets
@@ -17,9 +19,8 @@ from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.captioned import MAX_CAPTION
 from hf_clipdyn.data.load import hub_commit
-from hf_clipdyn.data.pixels import Pixels, decode_pixels, fingerprint_of, has_pixels
+from hf_clipdyn.data.pixels import Pixels, decode_pixels, has_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError, readable_size
-from hf_clipdyn.files import public_name
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 from hf_clipdyn.preprocess import input_size
@@ -28,24 +29,36 @@ from hf_clipdyn.training.device import draws_bars
 from hf_clipdyn.training.folder import output_folder
 from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages, Images, check_broken
 from hf_clipdyn.training.mapped import Captions, MappedSource
-from hf_clipdyn.training.order import DataOrder, DataSet, Streams, run_lengths
 from hf_clipdyn.training.source import Source, Workers, spare_cores
 from hf_clipdyn.training.stream_order import Shuffle
 from hf_clipdyn.training.streamed import Shards, StreamedSource, first_captions
 
-__all__ = ["SOURCES", "Inputs", "enlarged", "prepare_inputs"]
+__all__ = ["SOURCES", "Inputs", "Rows", "enlarged", "open_rows", "prepare_inputs"]
 
 _TOKENIZER_CAPTIONS = 20_000  # of a stream; enough for a small vocabulary
 _LARGEST_CACHE = 4_000_000_000  # bytes of decoded pixels on the disk, unless `reading` is given
 
 
 class Inputs(NamedTuple):
-    """The batches, the processor that is published with the model, the entry of `SOURCES` that was used, the order."""
+    """The batches, the processor that is published with the model, and the entry of `SOURCES` that was used.
+
+    Commit and fingerprint are those of `Rows`; a stream has no fingerprint.
+    """
 
     source: Source
     processor: ProcessorMixin
     reading: str
-    order: DataOrder
+    commit: str | None
+    fingerprint: str | None = None
+
+
+class Rows(NamedTuple):
+    """The rows that a run draws from, their captions and commit on the Hub, and a SHA-256 of their ids and captions."""
+
+    dataset: datasets.Dataset
+    captions: list[list[str]]
+    commit: str | None
+    fingerprint: str
 
 
 def _open(config: TrainingConfig) -> tuple[Any, str | None]:
@@ -77,7 +90,13 @@ def _open(config: TrainingConfig) -> tuple[Any, str | None]:
     return dataset, commit
 
 
-def _load(config: TrainingConfig) -> tuple[datasets.Dataset, str | None]:
+def open_rows(config: TrainingConfig) -> Rows:
+    """The data of a run that is read by row.
+
+    Raises:
+        DatasetError: they are absent or without captions.
+        ConfigError: nothing is left to train on.
+    """
     dataset, commit = _open(config)
     if config.validation_size >= len(dataset):
         raise ConfigError(
@@ -87,7 +106,13 @@ def _load(config: TrainingConfig) -> tuple[datasets.Dataset, str | None]:
     kept = len(dataset) - config.validation_size
     if config.max_train_samples is not None:
         kept = min(kept, config.max_train_samples)
-    return dataset.select(range(kept)), commit
+    dataset = dataset.select(range(kept))
+    captions = [[text for text in texts or () if text is not None] for texts in dataset["captions"][:]]
+    ids = dataset["image_id"][:] if "image_id" in dataset.column_names else range(kept)
+    digest = hashlib.sha256()  # that of `datasets` names paths and times of files
+    for row in zip(ids, captions, strict=True):
+        digest.update(json.dumps(row).encode())
+    return Rows(dataset, captions, commit, digest.hexdigest())
 
 
 @dataclass(frozen=True)
@@ -118,19 +143,8 @@ class _Preparation:
             folder=output_folder(config) / "shards",
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
-            jpeg_draft=config.jpeg_draft,
         )
-        streams = Streams(
-            names=tuple(shards.names),
-            shards=len(shards),
-            samples=(None,) * len(shards),
-            without_caption=(),
-            shuffle_shards=config.shuffle_shards,
-            shuffle_samples=config.shuffle_samples,
-            streams_per_process=source.streams,
-            processes=self.accelerator.num_processes,
-        )
-        return Inputs(source, processor, "streamed", self._order("streamed", source, commit, streams=streams))
+        return Inputs(source, processor, "streamed", commit)
 
     def by_row(self) -> Inputs:
         """The entries ``cached`` and ``decoded``: see `MappedSource`. By default the size of the data decides."""
@@ -141,7 +155,7 @@ class _Preparation:
             else self.given.image_processor
         )
         with self.accelerator.main_process_first():
-            dataset, commit = _load(config)
+            dataset, captions, commit, fingerprint = open_rows(config)
             larger = enlarged(image_processor, augmentation.room)
             cache_size = len(dataset) * 3 * math.prod(input_size(larger))
             reading = config.reading or ("cached" if cache_size <= _LARGEST_CACHE else "decoded")
@@ -151,8 +165,7 @@ class _Preparation:
                     self._decode(dataset, larger, cache_size), augmentation, image_processor
                 )
             else:
-                images = DecodedImages(dataset, augmentation, image_processor, jpeg_draft=config.jpeg_draft)
-        captions = [[text for text in texts or () if text is not None] for texts in dataset["captions"][:]]
+                images = DecodedImages(dataset, augmentation, image_processor)
         processor = self._processor(lambda: itertools.chain.from_iterable(captions))
         tokens = Captions.tokenise(captions, processor.tokenizer)
         images.leave_out(tokens.broken)
@@ -161,48 +174,12 @@ class _Preparation:
             tokens,
             per_device_batch_size=config.per_device_step_size,
             seed=config.order_seed,
-            all_captions=config.caption_choice == "all",
             micro_batches=config.gradient_accumulation_steps,
             workers=self._workers(is_cheap=reading == "cached" and not images.draws),
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
         )
-        order = self._order(
-            reading,
-            source,
-            commit,
-            dataset,
-            caption_counts=run_lengths(tokens.counts),
-            left_out=tuple(images.broken.tolist()),
-        )
-        return Inputs(source, processor, reading, order)
-
-    def _order(
-        self,
-        reading: str,
-        source: Source,
-        commit: str | None,
-        dataset: datasets.Dataset | None = None,
-        **known: Any,
-    ) -> DataOrder:
-        """The order of the data, before any epoch."""
-        config = self.config
-        name = public_name(config.dataset_name)
-        data = DataSet(name, config.dataset_config_name, config.train_split, commit)
-        if dataset is not None:
-            column = "image_id" if "image_id" in dataset.column_names else None
-            data = replace(data, fingerprint=fingerprint_of(dataset), rows=len(dataset), id_column=column)
-        return DataOrder(
-            data,
-            reading,
-            order_seed=config.order_seed,
-            global_batch_size=source.global_batch_size,
-            steps_per_epoch=source.steps_per_epoch,
-            all_captions=config.caption_choice == "all",
-            max_train_samples=config.max_train_samples,
-            validation_size=config.validation_size,
-            **known,
-        )
+        return Inputs(source, processor, reading, commit, fingerprint)
 
     @property
     def _augmentation(self) -> Augmentation:
@@ -227,11 +204,10 @@ class _Preparation:
     def _decode(self, dataset: datasets.Dataset, image_processor: Any, cache_size: int) -> Pixels:
         """The pixels of all images; says beforehand how much of the disk they take, unless they are decoded already."""
         is_main, cache_dir = self.accelerator.is_main_process, self.config.cache_dir
-        at_least = Augmentation().edge(image_processor) if self.config.jpeg_draft else None
         if (
             is_main
             and not self.config.quiet
-            and not has_pixels(dataset, image_processor, cache_dir=cache_dir, at_least=at_least)
+            and not has_pixels(dataset, image_processor, cache_dir=cache_dir)
         ):
             folder = cache_folder("pixels", cache_dir)
             say(
@@ -241,7 +217,6 @@ class _Preparation:
             dataset,
             image_processor,
             cache_dir=cache_dir,
-            at_least=at_least,
             desc="decoding",
             disable_tqdm=not (is_main and draws_bars(self.config)),
         )

@@ -19,11 +19,10 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import UnknownNameError
 from hf_clipdyn.plugins import LOSSES, plugins, subclasses_in
 
 __all__ = [
-    "ClassCrossEntropy",
     "Contrastive",
     "Features",
     "Loss",
@@ -73,9 +72,6 @@ class Loss(ABC):
     Attributes:
         name: value of ``--loss``.
         model_type: architecture of the model that is built for the loss: ``clip`` or ``siglip``.
-        chunk: rows of similarities that are in memory at once, value of ``--loss_chunk``; None: all of them. A loss
-            that reads it says so with `in_chunks`.
-        in_chunks: whether the loss can be computed in chunks.
 
     Examples:
         >>> import torch
@@ -93,9 +89,6 @@ class Loss(ABC):
 
     name: ClassVar[str]
     model_type: ClassVar[str] = "clip"
-    in_chunks: ClassVar[bool] = False
-
-    chunk: int | None = None
 
     @abstractmethod
     def __call__(self, features: Features) -> torch.Tensor:
@@ -118,7 +111,6 @@ class Contrastive(Loss):
     """
 
     name = "contrastive"
-    in_chunks = True
 
     def __call__(self, features: Features) -> torch.Tensor:
         images = F.normalize(features.images.float(), dim=-1)
@@ -128,14 +120,6 @@ class Contrastive(Loss):
         # bfloat16 holds three digits, too few for a softmax over a large batch.
         with torch.autocast(images.device.type, enabled=False):
             scale = features.scale.float()
-            if self.chunk is not None:
-                rows = _cross_entropy_in_chunks(
-                    images, gather_with_gradient(texts), scale, target, self.chunk
-                )
-                columns = _cross_entropy_in_chunks(
-                    texts, gather_with_gradient(images), scale, target, self.chunk
-                )
-                return mean_over_processes((rows + columns) / 2)
             rows = scale * images @ gather_with_gradient(texts).T
             columns = rows.T if world == 1 else scale * texts @ gather_with_gradient(images).T
         return mean_over_processes((F.cross_entropy(rows, target) + F.cross_entropy(columns, target)) / 2)
@@ -157,7 +141,6 @@ class Sigmoid(Loss):
 
     name = "sigmoid"
     model_type = "siglip"
-    in_chunks = True
 
     def __call__(self, features: Features) -> torch.Tensor:
         """The loss of the whole batch, in every process; a model without a bias counts as one whose bias is 0."""
@@ -167,117 +150,9 @@ class Sigmoid(Loss):
         bias = torch.zeros_like(scale) if features.bias is None else features.bias.float()
         with torch.autocast(images.device.type, enabled=False):
             part: torch.Tensor = _SigmoidRing.apply(  # type: ignore[no-untyped-call]
-                images, texts, scale, bias, self.chunk or len(images)
+                images, texts, scale, bias
             )
         return mean_over_processes(part)
-
-
-class ClassCrossEntropy(Loss):
-    """Cross entropy of each image over the distinct captions of the batch: the training of a classifier.
-
-    A caption is a class, and its normalised text features are the class's weights: a cosine classifier whose
-    temperature is the model's. Captions are the same if all their tokens are. Images with the same caption do not
-    count as negatives, and nothing is summed over the columns. Uninformative features give ln(distinct captions of
-    the global batch). A class that no text of the batch names is not in the softmax.
-
-    Examples:
-        >>> import torch
-        >>> from hf_clipdyn.training.losses import ClassCrossEntropy, Features
-        >>> captions = torch.tensor([[1, 5], [1, 5], [1, 6], [1, 7]])
-        >>> same = torch.ones(4, 8)
-        >>> round(float(ClassCrossEntropy()(Features(same, same, torch.tensor(10.0), captions=captions))), 4)
-        1.0986
-    """
-
-    name = "class_cross_entropy"
-    in_chunks = True
-
-    def __call__(self, features: Features) -> torch.Tensor:
-        """The loss of the whole batch, in every process.
-
-        Raises:
-            ConfigError: the features do not say which captions they belong to.
-        """
-        if features.captions is None:
-            raise ConfigError(
-                "The loss class_cross_entropy got features without captions: pass Features(..., captions=input_ids)."
-            )
-        images = F.normalize(features.images.float(), dim=-1)
-        texts = gather_with_gradient(F.normalize(features.texts.float(), dim=-1))
-        classes, first = _classes(gather_with_gradient(features.captions))
-        rank, _ = _rank_and_world()
-        own = classes[rank * len(images) : (rank + 1) * len(images)]
-        with torch.autocast(images.device.type, enabled=False):
-            scale = features.scale.float()
-            if self.chunk is not None:
-                part = _cross_entropy_in_chunks(images, texts[first], scale, own, self.chunk)
-                return mean_over_processes(part)
-            logits = scale * images @ texts[first].T
-        return mean_over_processes(F.cross_entropy(logits, own))
-
-
-def _classes(captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The class of each of n captions (n, context), and the row in which each class occurs first, both int64."""
-    # On the CPU, because the oldest supported torch cannot find distinct rows on Metal. A GPU would have to wait here
-    # too, since the number of classes is the size of a tensor.
-    _, classes = torch.unique(captions.cpu(), dim=0, return_inverse=True)
-    rows = torch.arange(len(classes))
-    first = torch.full((int(classes.max()) + 1,), len(rows)).scatter_reduce(0, classes, rows, "amin")
-    return classes.to(captions.device), first.to(captions.device)
-
-
-class _CrossEntropyInChunks(torch.autograd.Function):
-    """The mean cross entropy of similarities ``scale * rows @ columns.T``, some rows at a time.
-
-    The gradients are computed in the forward pass, while the similarities of a chunk are there. With autograd, the
-    similarities of all chunks would be kept.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        rows: torch.Tensor,
-        columns: torch.Tensor,
-        scale: torch.Tensor,
-        target: torch.Tensor,
-        chunk: int,
-    ) -> torch.Tensor:
-        total, of_rows = rows.new_zeros(()), []
-        of_columns, of_scale = torch.zeros_like(columns), torch.zeros_like(scale)
-        for some, wanted in zip(torch.split(rows, chunk), torch.split(target, chunk), strict=True):
-            leaves = [x.detach().requires_grad_() for x in (some, columns, scale)]
-            with torch.enable_grad():
-                logits = leaves[2] * leaves[0] @ leaves[1].T
-                value = F.cross_entropy(logits, wanted, reduction="sum") / len(rows)
-            parts = torch.autograd.grad(value, leaves)
-            total += value.detach()
-            of_rows.append(parts[0])
-            of_columns += parts[1]
-            of_scale += parts[2]
-        ctx.save_for_backward(torch.cat(of_rows), of_columns, of_scale)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return *(upstream[0] * gradient for gradient in ctx.saved_tensors), None, None
-
-
-def _cross_entropy_in_chunks(
-    rows: torch.Tensor, columns: torch.Tensor, scale: torch.Tensor, target: torch.Tensor, chunk: int
-) -> torch.Tensor:
-    """The mean over n rows of the cross entropy of the similarities with m columns; memory grows with n + chunk x m.
-
-    Args:
-        rows: (n, dim).
-        columns: (m, dim).
-        scale: scalar factor of the similarities.
-        target: (n,) int64, the column that belongs to each row.
-        chunk: rows whose similarities are in memory at once.
-    """
-    part: torch.Tensor = _CrossEntropyInChunks.apply(  # type: ignore[no-untyped-call]
-        rows, columns, scale, target, chunk
-    )
-    return part
 
 
 def _sigmoid_loss(
@@ -286,17 +161,16 @@ def _sigmoid_loss(
     scale: torch.Tensor,
     bias: torch.Tensor,
     *,
-    matching: int | None,
+    are_own: bool,
 ) -> torch.Tensor:
     """Sum over all pairs of -ln sigmoid(z (scale x·y + bias)).
 
-    z is 1 for image i and text ``matching`` + i, which belong together, and -1 for all other pairs; None: no pair
-    belongs together.
+    z is 1 for image i and text i if the texts are those of the images, and -1 for all other pairs.
     """
     logits = scale * images @ texts.T + bias
     signs = torch.full_like(logits, -1.0)
-    if matching is not None:
-        signs[:, matching:].fill_diagonal_(1.0)
+    if are_own:
+        signs.fill_diagonal_(1.0)
     return -F.logsigmoid(signs * logits).sum()
 
 
@@ -314,31 +188,27 @@ class _SigmoidRing(torch.autograd.Function):
         texts: torch.Tensor,
         scale: torch.Tensor,
         bias: torch.Tensor,
-        chunk: int,
     ) -> torch.Tensor:
         _, world = _rank_and_world()
         total = images.new_zeros(())
         of_images, of_scale, of_bias = (torch.zeros_like(x) for x in (images, scale, bias))
         visiting, of_visiting = texts, torch.zeros_like(texts)
         for turn in range(world):
-            for first in range(0, len(images), chunk):
-                rows = slice(first, first + chunk)
-                leaves = [x.detach().requires_grad_() for x in (images[rows], visiting, scale, bias)]
-                with torch.enable_grad():
-                    value = _sigmoid_loss(*leaves, matching=first if turn == 0 else None) / len(images)
-                parts = torch.autograd.grad(value, leaves)
-                total += value.detach()
-                gradients = (of_images[rows], of_visiting, of_scale, of_bias)
-                for gradient, part in zip(gradients, parts, strict=True):
-                    gradient += part
+            leaves = [x.detach().requires_grad_() for x in (images, visiting, scale, bias)]
+            with torch.enable_grad():
+                value = _sigmoid_loss(*leaves, are_own=turn == 0) / len(images)
+            parts = torch.autograd.grad(value, leaves)
+            total += value.detach()
+            for gradient, part in zip((of_images, of_visiting, of_scale, of_bias), parts, strict=True):
+                gradient += part
             if world > 1:
                 visiting, of_visiting = _pass_on(torch.stack([visiting, of_visiting])).unbind()
         ctx.save_for_backward(of_images, of_visiting, of_scale, of_bias)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return *(upstream[0] * gradient for gradient in ctx.saved_tensors), None
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(upstream[0] * gradient for gradient in ctx.saved_tensors)
 
 
 def _pass_on(x: torch.Tensor) -> torch.Tensor:
@@ -428,7 +298,7 @@ def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
     return mean
 
 
-_OWN: dict[str, type[Loss]] = {loss.name: loss for loss in (ClassCrossEntropy, Contrastive, Sigmoid)}
+_OWN: dict[str, type[Loss]] = {loss.name: loss for loss in (Contrastive, Sigmoid)}
 
 
 def _losses() -> dict[str, type[Loss]]:
@@ -441,21 +311,19 @@ def loss_names() -> list[str]:
     Examples:
         >>> from hf_clipdyn.training.losses import loss_names
         >>> loss_names()
-        ['class_cross_entropy', 'contrastive', 'sigmoid']
+        ['contrastive', 'sigmoid']
     """
     return sorted(_losses())
 
 
-def make_loss(name: str, chunk: int | None = None) -> Loss:
+def make_loss(name: str) -> Loss:
     """The loss of a name.
 
     Args:
         name: one of `loss_names`.
-        chunk: see `Loss`.
 
     Raises:
         UnknownNameError: there is none.
-        ConfigError: it cannot be computed in chunks.
 
     Examples:
         >>> from hf_clipdyn.training.losses import make_loss
@@ -465,12 +333,4 @@ def make_loss(name: str, chunk: int | None = None) -> Loss:
     known = _losses()
     if name not in known:
         raise UnknownNameError("loss", name, loss_names())
-    if chunk is not None and not known[name].in_chunks:
-        able = sorted(one for one, loss in known.items() if loss.in_chunks)
-        raise ConfigError(
-            f"loss_chunk is {chunk}, but the loss {name} is not computed in chunks: leave it out, or choose one of "
-            f"{', '.join(able)}."
-        )
-    loss = known[name]()
-    loss.chunk = chunk
-    return loss
+    return known[name]()

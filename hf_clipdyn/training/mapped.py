@@ -13,7 +13,7 @@ from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.images import Images, check_broken, random_numbers
-from hf_clipdyn.training.source import Batch, Found, Source, Workers
+from hf_clipdyn.training.source import Batch, Source, Workers
 
 __all__ = ["Captions", "MappedSource", "Order"]
 
@@ -78,26 +78,18 @@ class Order:
         rows: (images,) rows that are drawn.
         first: (all images + 1,) index of each image's first caption.
         seed: of order and captions.
-        all_captions: whether an epoch shows each pair of image and caption.
     """
 
     rows: NDArray[np.int64]
     first: NDArray[np.int64]
     seed: int
-    all_captions: bool = False
 
     def of_epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows of an epoch (counted from 1) in order, and for each the index of its caption."""
         rng, counts = np.random.default_rng([self.seed, epoch]), np.diff(self.first)
-        if not self.all_captions:
-            order = rng.permutation(self.rows)
-            chosen = self.first[:-1] + (rng.random(len(counts)) * counts).astype(np.int64)
-            return order, chosen[order]
-        row_of = np.repeat(np.arange(len(counts)), counts)
-        drawn = np.zeros(len(counts), bool)
-        drawn[self.rows] = True
-        captions = rng.permutation(np.flatnonzero(drawn[row_of]))
-        return row_of[captions], captions
+        order = rng.permutation(self.rows)
+        chosen = self.first[:-1] + (rng.random(len(counts)) * counts).astype(np.int64)
+        return order, chosen[order]
 
     def in_place_of(self, epoch: int, row: int, caption: int) -> Iterator[tuple[int, int]]:
         """The image and its caption; then others, with a caption of theirs, in case that it is broken."""
@@ -150,9 +142,7 @@ class _Draws(Sampler[_Draw]):
         # not depend on the number of processes.
         shares = np.arange(self.global_batch_size).reshape(micro_batches, num_processes, -1)
         self._share = shares[:, process_index].ravel()
-        self.captions = int(np.diff(order.first)[order.rows].sum())
-        self.samples = self.captions if order.all_captions else len(order.rows)
-        self.steps = self.samples // self.global_batch_size
+        self.steps = len(order.rows) // self.global_batch_size
         self.epoch, self.first_step = 1, 0
 
     def __len__(self) -> int:
@@ -215,7 +205,6 @@ class MappedSource(Source):
         captions: their captions, by the same rows.
         per_device_batch_size: images of a step and process.
         seed: of order, captions and augmentation.
-        all_captions: whether an epoch shows each pair of image and caption, in place of one caption an image.
         micro_batches: into which the gradients' computation divides the batch of a process.
         workers: that read and decode; None: this process reads.
         process_index, num_processes: this process of the run.
@@ -231,13 +220,12 @@ class MappedSource(Source):
         *,
         per_device_batch_size: int,
         seed: int,
-        all_captions: bool = False,
         micro_batches: int = 1,
         workers: Workers | None = None,
         process_index: int = 0,
         num_processes: int = 1,
     ) -> None:
-        order = Order(images.rows, captions.first, seed, all_captions)
+        order = Order(images.rows, captions.first, seed)
         self._draws = _Draws(
             order,
             local_size=per_device_batch_size,
@@ -246,14 +234,13 @@ class MappedSource(Source):
             num_processes=num_processes,
         )
         self._total = len(images.rows) + len(images.broken)
-        self._left_out = set(images.broken.tolist())
-        self._found = Found()
+        self.known_broken = frozenset(images.broken.tolist())
         self.global_batch_size = self._draws.global_batch_size
         self.steps_per_epoch = self._draws.steps
-        self.images, self.captions = len(images.rows), self._draws.captions
+        self.images, self.captions = len(images.rows), int(captions.counts[images.rows].sum())
         if self.steps_per_epoch == 0:
             raise TrainingError(
-                f"{self._draws.samples} images are fewer than one batch of {self.global_batch_size}: "
+                f"{self.images} images are fewer than one batch of {self.global_batch_size}: "
                 "lower per_device_train_batch_size, or train on more images."
             )
         self._loader: DataLoader[_Read] | None = DataLoader(
@@ -268,15 +255,7 @@ class MappedSource(Source):
     @property
     def skipped(self) -> int:
         """Images that cannot be decoded; of those that are decoded on the fly, what this process has met so far."""
-        return len(self._left_out | self._found.broken)
-
-    def found(self) -> Found:
-        return self._found
-
-    @property
-    def left_out(self) -> int:
-        """Images of an epoch that do not fill a batch; with all captions, pairs of image and caption."""
-        return self._draws.samples - self.steps_per_epoch * self.global_batch_size
+        return len(self.known_broken | self.broken)
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch (counted from 1) for this process, from a step on.
@@ -288,8 +267,8 @@ class MappedSource(Source):
         self._draws.epoch, self._draws.first_step = epoch, first_step
         for read in self._loader:
             if read.broken:
-                self._found.broken.update(read.broken)
-                check_broken(np.array(sorted(self._left_out | self._found.broken)), self._total)
+                self.broken |= set(read.broken)
+                check_broken(np.array(sorted(self.known_broken | self.broken)), self._total)
             if read.batch is None:
                 raise TrainingError(
                     f"In place of a broken image (row {read.broken[0]}) {_TRIES} others were tried, all broken: check "

@@ -16,7 +16,7 @@ from transformers import ProcessorMixin
 from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.config import TrainingConfig, in_python, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
-from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, readable_size, shorten
+from hf_clipdyn.errors import TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.files import cached_snapshot, public_name
 from hf_clipdyn.models.encoder import read_config
 from hf_clipdyn.models.sizes import model_size, siglip_processor
@@ -64,10 +64,9 @@ from hf_clipdyn.training.model import (
     new_config,
     read_processor,
 )
-from hf_clipdyn.training.optimizers import build_optimizer, build_schedule, check_optimizer
-from hf_clipdyn.training.order import OrderRecord
+from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
+from hf_clipdyn.training.order import DataRecord, RecordData
 from hf_clipdyn.training.source import Source
-from hf_clipdyn.training.watcher import Watcher, check_evaluation
 
 __all__ = ["Session", "TrainingSummary", "open_session", "train"]
 
@@ -140,14 +139,8 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         >>> train(config).published
         ['epoch-000', 'epoch-001', 'epoch-002']
     """
-    if config.dry_run:
-        raise ConfigError(
-            "dry_run is set, but `train` would write: call hf_clipdyn.training.dry_run instead."
-        )
     # What has no such name is refused before anything is written.
-    make_loss(config.loss, config.loss_chunk)
-    check_optimizer(config.optim, config.optim_args)
-    check_evaluation(config)
+    make_loss(config.loss)
     callbacks = [*own_callbacks(), *callbacks]
     folder = output_folder(config)
     checkpoint = checkpoint_to_resume(config, folder)
@@ -162,7 +155,10 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         if session.given_processor is None and session.loss.model_type == "siglip":
             processor = siglip_processor(processor)
         training = session.training(session.initial_model(processor), inputs.source, checkpoint)
-        return _Run(session, training, processor, OrderRecord(inputs.order), folder).complete(callbacks)
+        source = inputs.source
+        left_out = tuple(sorted(source.known_broken))
+        record = DataRecord(inputs.fingerprint, inputs.commit, source.global_batch_size, left_out)
+        return _Run(session, training, processor, record, folder).complete(callbacks)
 
 
 @contextmanager
@@ -200,7 +196,7 @@ class Session:
     @cached_property
     def loss(self) -> Loss:
         """What is minimised."""
-        return make_loss(self.config.loss, self.config.loss_chunk)
+        return make_loss(self.config.loss)
 
     @cached_property
     def given_model(self) -> Path | None:
@@ -261,13 +257,10 @@ class Session:
         model: nn.Module = initial
         optimizer = build_optimizer(
             model,
-            config.optim,
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=config.adam_epsilon,
-            optim_args=config.optim_args,
-            layer_decay=config.layer_decay,
         )
         model, optimizer = accelerator.prepare(model, optimizer)
         step, epoch, losses, has_other_processes = 0, 0, list[float](), False
@@ -315,11 +308,11 @@ class _Run:
         session: Session,
         training: Training,
         processor: ProcessorMixin,
-        order: OrderRecord,
+        record: DataRecord,
         folder: Path,
     ) -> None:
         self._session, self._config, self._accelerator = session, session.config, session.accelerator
-        self._training, self._processor, self._order = training, processor, order
+        self._training, self._processor, self._record = training, processor, record
         self._folder = folder
         self._store = folder / "hub"
         self._repo_id = repository(session.config)
@@ -333,22 +326,16 @@ class _Run:
         accelerator.wait_for_everyone()
         self._start_trackers()
         interruption = Interruption()
-        watcher = None
-        if config.evaluate is not None and accelerator.is_main_process:
-            watcher = Watcher(config, self._folder, self._repo_id, self._store)
         with ExitStack() as stack:
             publishers: list[Publisher] = []
             if accelerator.is_main_process:
                 publishers = [stack.enter_context(publisher) for publisher in self._publishers()]
                 for publisher in publishers:
                     publisher.check()
-                if watcher is not None:
-                    stack.enter_context(watcher)
                 if not config.quiet:
                     for line in self._beginning():
                         say(line)
-            beside = [] if watcher is None else [watcher]
-            training.run([interruption, *self._callbacks(publishers, [*beside, *own])])
+            training.run([interruption, *self._callbacks(publishers, own)])
             stopped = interruption.signal if training.epoch < training.epochs else None
             if stopped is not None:
                 # A launcher ends all processes when one has left, so none does before the store has its revisions.
@@ -366,11 +353,8 @@ class _Run:
             if not publishers:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
-            following = f"evaluate {self._repo_id} --store {shlex.quote(str(self._store))}"
-            if watcher is not None and watcher.finish(published=not outcomes[0].missing):
-                following = f"report {shlex.quote(str(self._folder))}"
             if not config.quiet:
-                say(f"Next: clipdyn {following}")
+                say(f"Next: clipdyn evaluate {self._repo_id} --store {shlex.quote(str(self._store))}")
             return TrainingSummary(
                 repo_id=self._repo_id,
                 store=self._store,
@@ -385,12 +369,10 @@ class _Run:
         of_weights, of_average = (*publishers, None, None)[:2]
         average = []
         if config.ema_decay is not None:
-            average = [
-                PublishAverage(of_average, self._processor, self._steps, self._order, decay=config.ema_decay)
-            ]
+            average = [PublishAverage(of_average, self._processor, self._steps, decay=config.ema_decay)]
         return [
-            self._order,
-            PublishStates(of_weights, self._processor, self._steps, self._order),
+            RecordData(folder, self._record, self._steps),
+            PublishStates(of_weights, self._processor, self._steps),
             *average,
             LogFile(folder / "log.jsonl", config.logging_steps, publishers),
             *own,
@@ -446,7 +428,7 @@ class _Run:
             "reading": config.reading,
             "num_train_epochs": config.num_train_epochs,
             "global batch size": source.global_batch_size,
-            "optimiser": config.optim,
+            "optimiser": "adamw_torch",
             "learning_rate": config.learning_rate,
             "weight_decay": config.weight_decay,
             "warmup_steps": config.warmup_steps,
@@ -458,9 +440,8 @@ class _Run:
                 "continues": public_name(config.model_name_or_path),
                 "model_revision": config.model_revision,
             }
-        for setting in ("freeze", "optim_args", "layer_decay"):
-            if getattr(config, setting) is not None:
-                recipe[setting] = getattr(config, setting)
+        if config.freeze is not None:
+            recipe["freeze"] = config.freeze
         name = config.dataset_name  # a folder or a data set on the Hub is not known to be synthetic
         return CardFacts(
             repo_id=self._repo_id,

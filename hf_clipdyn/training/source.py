@@ -7,7 +7,7 @@ Every way of reading (`cached`, `decoded`, `streamed`) is a `Source`; which one 
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ import torch
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.training.device import processes_here
 
-__all__ = ["Batch", "Found", "Source", "Workers", "spare_cores"]
+__all__ = ["Batch", "Source", "Workers", "spare_cores"]
 
 _MOST_WORKERS = 8
 
@@ -28,30 +28,6 @@ class Batch:
     input_ids: torch.Tensor
 
 
-@dataclass(frozen=True)
-class Found:
-    """What is known of the data only after reading.
-
-    Attributes:
-        broken: images that cannot be decoded: their rows, or their `Sample.index` in a stream.
-        without_caption: `Sample.index` of a stream's rows that are skipped, since they have no caption.
-        samples: number of samples with a caption, of a stream's shards that were read to their end.
-        caption_numbers: the different numbers of captions of a stream's samples.
-    """
-
-    broken: set[int] = field(default_factory=set)
-    without_caption: set[int] = field(default_factory=set)
-    samples: dict[int, int] = field(default_factory=dict)
-    caption_numbers: set[int] = field(default_factory=set)
-
-    def add(self, other: "Found") -> None:
-        """Add what another process has found."""
-        self.broken.update(other.broken)
-        self.without_caption.update(other.without_caption)
-        self.samples.update(other.samples)
-        self.caption_numbers.update(other.caption_numbers)
-
-
 class Source(ABC):
     """Batches for one process, in an order that follows from seed and epoch alone.
 
@@ -60,12 +36,16 @@ class Source(ABC):
         steps_per_epoch: steps of an epoch; an incomplete last batch is left out, since the loss depends on its size.
         images: images of an epoch, including an incomplete last batch.
         captions: captions of these images; None if they are only known after reading.
+        known_broken: rows that are known to be broken before anything is read.
+        broken: rows that this process has found broken in the batches that it has given so far.
     """
 
     global_batch_size: int
     steps_per_epoch: int
     images: int
     captions: int | None
+    known_broken: frozenset[int] = frozenset()
+    broken: frozenset[int] = frozenset()
 
     @abstractmethod
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
@@ -80,10 +60,6 @@ class Source(ABC):
     @abstractmethod
     def skipped(self) -> int:
         """Samples that could not be decoded, so far."""
-
-    def found(self) -> Found:
-        """What this process has found in the batches that it has given so far."""
-        return Found()
 
     @property
     def left_out(self) -> int:

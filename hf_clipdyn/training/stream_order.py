@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.training.source import Found
 
 __all__ = [
     "ROW_BITS",
     "Block",
     "ReadableShards",
-    "RecordedShards",
     "Sample",
     "Shuffle",
     "Stream",
@@ -34,7 +32,6 @@ S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 
 ROW_BITS = 32
-_ENDLESS = 2**40
 
 
 @dataclass(frozen=True)
@@ -64,61 +61,6 @@ class ReadableShards(Protocol[S_co]):
 
     def blocks(self, group: Sequence[int], size: int) -> Iterator[Sequence[S_co]]:
         """The samples with captions of some shards, one of each shard in turn, in blocks of a size."""
-
-
-class RecordedShards:
-    """Shards of which only the sizes are known. A sample is its `Sample.index`; a shard of unknown size has no end.
-
-    Args:
-        name: of the data set, for messages.
-        number: of shards.
-        found: what is known of them; it may grow while they are read.
-    """
-
-    def __init__(self, name: str, number: int, found: Found) -> None:
-        self.name, self._number, self._found = name, number, found
-        self._skipped: dict[int, list[int]] = {}
-        self._known = 0
-
-    def __len__(self) -> int:
-        return self._number
-
-    def blocks(self, group: Sequence[int], size: int) -> Iterator[Any]:
-        """See `ReadableShards`; each block is an array (samples,) int64."""
-        numbers = np.array(group, np.int64)
-        first, behind = 0, 0  # the next round, and the shards that have had their turn in it
-        while True:
-            ends = np.array([self._found.samples.get(shard, _ENDLESS) for shard in group])
-            parts, wanted = [], size
-            while wanted:
-                rounds = np.arange(first, first + 2 + wanted // max(1, int((ends > first).sum())))
-                left = rounds[:, None] < ends
-                left[0, :behind] = False
-                row, turn = (places[:wanted] for places in np.nonzero(left))
-                if not len(row):
-                    break
-                parts.append(numbers[turn] << ROW_BITS | self._rows(group, turn, rounds[row]))
-                wanted -= len(row)
-                first, behind = int(rounds[row[-1]]), int(turn[-1]) + 1
-            if not parts:
-                return
-            yield np.concatenate(parts)
-
-    def _rows(
-        self, group: Sequence[int], turn: NDArray[np.int64], rounds: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """The rows of samples by their number in the shard: rows without a caption are not samples."""
-        if self._known != len(self._found.without_caption):
-            self._known, self._skipped = len(self._found.without_caption), {}
-            for index in sorted(self._found.without_caption):
-                self._skipped.setdefault(index >> ROW_BITS, []).append(index & (2**ROW_BITS - 1))
-        rows = rounds.copy()
-        for place, shard in enumerate(group):
-            if shard in self._skipped:
-                skipped = np.array(self._skipped[shard])
-                mine = turn == place
-                rows[mine] += np.searchsorted(skipped - np.arange(len(skipped)), rows[mine], side="right")
-        return rows
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from hf_clipdyn.files import check_regular, disk_errors
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.images import Augmentation, fit_of, random_numbers
-from hf_clipdyn.training.source import Batch, Found, Source, Workers
+from hf_clipdyn.training.source import Batch, Source, Workers
 from hf_clipdyn.training.stream_order import (
     ROW_BITS,
     Block,
@@ -54,14 +54,12 @@ class Shards:
         counts: samples of the shards that this process has read to their end.
         without_caption: `Sample.index` of the rows without a caption, or with an overlong one, that this process has
             skipped.
-        caption_numbers: the different numbers of captions of the samples that this process has read.
     """
 
     dataset: datasets.IterableDataset
     name: str
     counts: dict[int, int] = field(default_factory=dict)
     without_caption: list[int] = field(default_factory=list)
-    caption_numbers: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         columns = self.dataset.select_columns(["image", "captions"])
@@ -69,17 +67,6 @@ class Shards:
 
     def __len__(self) -> int:
         return int(self.dataset.num_shards)
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the shards' files; empty where `datasets` does not tell them."""
-        examples = self.dataset._ex_iterable
-        while hasattr(examples, "ex_iterable"):  # the files are at the end of a chain of changes
-            examples = examples.ex_iterable
-        for files in getattr(examples, "kwargs", {}).values():
-            if isinstance(files, list) and len(files) == len(self) and all(isinstance(f, str) for f in files):
-                return [file.split("?")[0].rstrip("/").rsplit("/", 1)[-1] for file in files]
-        return []
 
     def read(self, shard: int) -> Iterator[Sample]:
         """The samples of a shard that have captions, none overlong, in the order in which they are stored.
@@ -92,7 +79,6 @@ class Shards:
             texts = [text.strip() for text in captions or () if text and text.strip()]
             if texts and not has_overlong(texts):
                 count += 1
-                self.caption_numbers.add(len(texts))
                 yield Sample(shard << ROW_BITS | row, image or _NO_IMAGE, texts)
             else:
                 self.without_caption.append(shard << ROW_BITS | row)
@@ -186,7 +172,6 @@ class _Read(NamedTuple):
     broken: list[int]
     without_caption: list[int]
     counts: dict[int, int]
-    caption_numbers: set[int]
 
 
 @dataclass(frozen=True)
@@ -205,10 +190,8 @@ class _Decoder:
         image_processor: Any,
         tokenizer: CLIPTokenizer,
         seed: int,
-        jpeg_draft: bool,
     ) -> None:
         self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
-        self._at_least = augmentation.edge(image_processor) if jpeg_draft else None
         self._draws, self._tokenizer, self._seed = bool(augmentation), tokenizer, seed
 
     def __call__(
@@ -222,7 +205,7 @@ class _Decoder:
                 if self._draws:
                     seeded(self._seed, epoch, sample.index)
                 try:
-                    return self._transform(decode_tensor(dict(sample.image), self._at_least))
+                    return self._transform(decode_tensor(dict(sample.image)))
                 except OSError:
                     broken.append(sample.index)
                     return None
@@ -269,14 +252,13 @@ class _Reading(IterableDataset["_Read | _Failure | None"]):
         stream = self.streams[i]
         # All streams share one `Shards`; each needs counts of its own.
         assert isinstance(stream.shards, Shards)
-        shards = replace(stream.shards, counts={}, without_caption=[], caption_numbers=set())
+        shards = replace(stream.shards, counts={}, without_caption=[])
         batches_behind = max(0, -(-(self.steps.start - i) // len(self.streams)))
         places = replace(stream, shards=shards).places(batches_behind * self.size)
         while True:
             chosen = [next(places) for _ in range(self.size)]
             decoded = self.decode(chosen, stream.epoch)
-            learned = (list(shards.without_caption), dict(shards.counts), set(shards.caption_numbers))
-            yield _Read(*decoded, *learned)
+            yield _Read(*decoded, list(shards.without_caption), dict(shards.counts))
             shards.without_caption.clear()
             shards.counts.clear()
 
@@ -297,7 +279,6 @@ class StreamedSource(Source):
         folder: for the sizes of the shards, with which a resumed run finds its position without reading everything
             before it; None keeps no sizes.
         process_index, num_processes: of this process.
-        jpeg_draft: see `Augmentation.edge`.
 
     Raises:
         TrainingError: an epoch is less than a batch, or there are fewer shards than processes.
@@ -318,7 +299,6 @@ class StreamedSource(Source):
         folder: Path | None = None,
         process_index: int = 0,
         num_processes: int = 1,
-        jpeg_draft: bool = False,
     ) -> None:
         if len(shards) < num_processes:
             raise TrainingError(
@@ -335,25 +315,17 @@ class StreamedSource(Source):
                 "raise it, or lower per_device_train_batch_size."
             )
         self._shards, self._shuffle = shards, shuffle
-        self._decoder = _Decoder(augmentation, image_processor, tokenizer, shuffle.seed, jpeg_draft)
+        self._decoder = _Decoder(augmentation, image_processor, tokenizer, shuffle.seed)
         self._size, self._workers, self._folder = per_device_batch_size, workers, folder
         self._process_index, self._num_processes = process_index, num_processes
         self._streams = min(streams, len(shards) // num_processes)
-        self._found = Found()
+        self._counted: set[int] = set()
         self._skipped = self._shown = 0
 
     @property
     def skipped(self) -> int:
         """Samples without a caption or an intact image that this process has met so far, repetitions counted."""
         return self._skipped
-
-    def found(self) -> Found:
-        return self._found
-
-    @property
-    def streams(self) -> int:
-        """The streams of each process."""
-        return self._streams
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """See `Source.batches`.
@@ -392,10 +364,10 @@ class StreamedSource(Source):
     def _note(self, read: _Read) -> None:
         self._shown += self._size
         self._skipped += len(read.broken) + len(read.without_caption)
-        new = {shard: count for shard, count in read.counts.items() if shard not in self._found.samples}
+        new = {shard: count for shard, count in read.counts.items() if shard not in self._counted}
         if new and self._folder is not None:
             write_counts(self._folder / f"process-{self._process_index}.jsonl", new)
-        self._found.add(Found(set(read.broken), set(read.without_caption), new, read.caption_numbers))
+        self._counted |= new.keys()
         if self._shown >= _FEW and self._skipped > _MOST_BROKEN * self._shown:
             raise DatasetError(
                 f"{self._skipped:,} samples of {self._shards.name} have no caption of at most {MAX_CAPTION:,} "

@@ -39,11 +39,9 @@ _HOW_TO = {
     "repair": ("resume_publishing",),
     "run-a-study": ("run_study",),
     "train": (
-        "DryRun",
         "TrainingConfig",
         "TrainingSummary",
         "delete_run",
-        "dry_run",
         "output_folder",
         "repository",
         "train",

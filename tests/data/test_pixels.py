@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPImageProcessorPil, Siglip2ImageProcessor, ViTImageProcessor
 
-from hf_clipdyn.data.images import decode_tensor
-from hf_clipdyn.data.pixels import decode_pixels, has_pixels
+from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.preprocess import input_size, resize_and_crop, squashing_processor
 
@@ -67,19 +66,6 @@ def test_each_way_to_resize_gives_the_pixels_of_the_processor(
     for i, image in enumerate(images):
         shown = 255 - np.array(image) // (i + 1) if distorts else np.array(image)
         assert np.array_equal(pixels.array[i], resize_and_crop(processor, [shown])[0])
-
-
-def test_a_jpeg_in_draft_mode_keeps_the_edge_that_it_is_asked_for(tmp_path: Path) -> None:
-    files = [_jpeg(0, (200, 150)), _png(0, (200, 150))]
-    exact = decode_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path)
-    draft = decode_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path, at_least=16)
-    assert decode_tensor(files[0], 16).shape == (3, 19, 25), "an eighth; 16 would be less than a ninth"
-    assert decode_tensor(files[0], 20).shape == (3, 38, 50)
-    assert decode_tensor(files[1], 16).shape == (3, 150, 200), "a PNG has one size only"
-    assert exact.fingerprint != draft.fingerprint
-    assert np.array_equal(exact.array[1], draft.array[1])
-    assert has_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path, at_least=16)
-    assert not has_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path, at_least=17)
 
 
 def test_broken_images_are_marked_and_do_not_stop(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import os
 import pickle
 import shutil
 import signal
-import tarfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -141,14 +140,9 @@ def test_the_number_of_threads_changes_no_bit(jpegs: datasets.Dataset, captions:
     assert shown[0] == shown[1]
 
 
-@pytest.mark.parametrize("choice", [False, True])
-def test_two_processes_together_show_the_augmented_batches_of_one(
-    make: Callable[..., MappedSource], choice: bool
-) -> None:
-    one = make(all_captions=choice)
-    both = [
-        make(size=4, all_captions=choice, process_index=rank, num_processes=2).batches(1) for rank in (0, 1)
-    ]
+def test_two_processes_together_show_the_augmented_batches_of_one(make: Callable[..., MappedSource]) -> None:
+    one = make()
+    both = [make(size=4, process_index=rank, num_processes=2).batches(1) for rank in (0, 1)]
     for whole, *parts in zip(one.batches(1), *both, strict=True):
         assert torch.equal(whole.pixels, torch.cat([part.pixels for part in parts]))
         assert torch.equal(whole.input_ids, torch.cat([part.input_ids for part in parts]))
@@ -174,54 +168,10 @@ def test_reading_takes_no_number_from_the_run_s_own_generator(make: Callable[...
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_an_epoch_with_all_captions_shows_each_pair_once(make: Callable[..., MappedSource]) -> None:
-    source = make("cached", Augmentation(), all_captions=True)
-    assert (source.steps_per_epoch, source.images, source.captions, source.left_out) == (10, N, 2 * N, 0)
-    assert sorted(epoch_of(source).input_ids[:, 0].tolist()) == list(range(2 * N))
-    assert make("cached", Augmentation()).steps_per_epoch == 5
-
-
 def test_cached_and_decoded_images_are_equal_without_augmentation(make: Callable[..., MappedSource]) -> None:
     cached, decoded = (epoch_of(make(reading, Augmentation())) for reading in ("cached", "decoded"))
     assert torch.equal(cached.input_ids, decoded.input_ids)
     assert torch.equal(cached.pixels, decoded.pixels)
-
-
-@pytest.mark.parametrize("reading", list(SOURCES))
-def test_draft_mode_changes_the_pixels_of_large_jpegs_a_little_in_each_way_of_reading(
-    reading: str, prepare: Callable[..., inputs.Inputs], tmp_path: Path
-) -> None:
-    folder = tmp_path / "large"
-    folder.mkdir()
-    captions = []
-    for i in range(8):
-        photograph(i, 240, 200).save(folder / f"{i}.jpg")
-        (folder / f"{i}.txt").write_text(f"picture {i}", encoding="utf-8")
-        captions.append(f"{i}.jpg,picture {i}")
-    changes: dict[str, object] = {"reading": reading, "dataset_name": folder, "dataloader_num_workers": 0}
-    if reading == "streamed":
-        with tarfile.open(folder / "0.tar", "w") as shard:
-            for file in sorted([*folder.glob("*.jpg"), *folder.glob("*.txt")]):
-                shard.add(file, file.name)
-        changes |= {"samples_per_epoch": 8}
-    else:
-        (folder / "metadata.csv").write_text("\n".join(["file_name,caption", *captions]), encoding="utf-8")
-    exact, draft = (
-        next(prepare(**changes, per_device_train_batch_size=8, jpeg_draft=draft).source.batches(1))
-        for draft in (False, True)
-    )
-    assert torch.equal(exact.input_ids, draft.input_ids)
-    difference = (exact.pixels.int() - draft.pixels.int()).abs()
-    assert 0 < difference.max() <= 60
-    assert difference.float().mean() < 4
-
-
-@pytest.mark.parametrize(("crop_scale_min", "edge"), [(None, 40), (0.9, 45), (0.25, 93)])
-def test_draft_mode_leaves_what_the_smallest_crop_needs(crop_scale_min: float | None, edge: int) -> None:
-    processor = clip_image_processor(model_size("tiny"))
-    assert Augmentation(crop_scale_min).edge(processor) == edge
-    processor.do_resize = False
-    assert Augmentation(crop_scale_min).edge(processor) is None
 
 
 @pytest.mark.parametrize("size", [(60, 50), (50, 61), (40, 40), (300, 41), (20, 30), (41, 61), (73, 232)])
@@ -416,7 +366,6 @@ def test_the_recipe_says_what_decides_the_data_and_not_who_reads_it() -> None:
         {"random_resized_crop": True},
         {"random_flip": True},
         {"color_jitter": 0.3},
-        {"caption_choice": "all"},
     ):
         assert dataclasses.replace(plain, **change).recipe_hash() != plain.recipe_hash()
     workers = dataclasses.replace(plain, dataloader_num_workers=3, dataloader_prefetch_factor=4)

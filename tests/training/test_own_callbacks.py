@@ -90,12 +90,6 @@ def test_a_callback_of_the_python_call_can_end_the_run(flags: Flags) -> None:
     assert summary.published == ["epoch-000", "epoch-001"]
 
 
-def test_an_unknown_optimiser_is_known_before_anything_is_written(flags: Flags, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="adamw_torch"):
-        finished(flags(optim="adam"))
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_tracker_gets_all_that_the_log_holds(flags: Flags, tmp_path: Path) -> None:
     file = tmp_path / "notebook.py"
     file.write_text(TRACKER, encoding="utf-8")

@@ -415,7 +415,6 @@ def test_a_streamed_run_gives_the_same_weights_with_and_without_workers(tars: Pa
         ),
         ({"streaming": True, "samples_per_epoch": 10, "reading": "cached"}, "leave reading out"),
         ({"reading": "streamed"}, "streaming needs samples_per_epoch"),
-        ({"streaming": True, "samples_per_epoch": 10, "caption_choice": "all"}, "leave caption_choice out"),
         ({"shuffle_shards": 0}, r"must be in \[1, 1024\]"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.utils import is_torch_version
+from printed_blocks import printed_plugin
 from stores import OFFLINE
 from training_runs import finished, log
 from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel, SiglipProcessor
@@ -94,7 +95,8 @@ def test_siglip_begins_with_the_temperature_and_the_bias_of_its_paper(flags: Fla
 def test_a_run_over_classes_learns_them_and_publishes_an_ordinary_clip(
     flags: Flags, streamed: dict[str, object], tmp_path: Path
 ) -> None:
-    """Each image is captioned with one of three colours."""
+    """Each image is captioned with one of three colours, and the loss is the plug-in of the how-to."""
+    printed_plugin("add-a-loss")
     summary = finished(flags(loss="class_cross_entropy", num_train_epochs=1, **streamed))
     losses = log(tmp_path / "run", "loss")
     assert losses[0] == pytest.approx(math.log(3), abs=0.3), "of three captions, not of 24 texts"
