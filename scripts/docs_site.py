@@ -1,7 +1,7 @@
 """Hooks of mkdocs.yml: what the site needs beside the pages of docs/.
 
 - A folder in `nav` is all of its pages.
-- Reports and figures outside docs/ belong to the site; links lead to them as they do on GitHub.
+- Documents, reports and figures outside docs/ belong to the site; links lead to them as they do on GitHub.
 - `<!-- docstring: NAME -->` becomes the docstring, and names in the table of such a page become links to it.
 - The first line of a block may say why no test runs it, or name a file (tests/test_docs.py).
 - A built page that loads anything from a network is a warning, and thus an error of `make docs`.
@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 from mkdocs.structure.files import File
 
 _LOG = logging.getLogger("mkdocs.hooks.docs_site")
-_OUTSIDE = ("model_cards/*/*.html", "model_cards/*/figures/*.svg")
+_OUTSIDE = ("model_cards/*/[!R]*.md", "model_cards/*/*.html", "model_cards/*/figures/*.svg")
 _DOCSTRING = re.compile(r"^<!-- docstring: (\S+\.(\w+)) -->$", re.MULTILINE)
 _OUTSIDE_LINK = re.compile(r"\]\(\.\./((?:\.\./)*model_cards/)")
+_INSIDE_LINK = re.compile(r"\]\(((?:\.\./)+)docs/")
 
 
 def _root(config: Any) -> Path:
@@ -64,7 +65,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for place, name in _DOCSTRING.findall(markdown):
         markdown = markdown.replace(f"\n| `{name}` |", f"\n| [`{name}`](#{place}) |")
     markdown = _DOCSTRING.sub(r"::: \1", markdown)
-    markdown = _OUTSIDE_LINK.sub(r"](\1", markdown)
+    markdown = _INSIDE_LINK.sub(r"](\1", _OUTSIDE_LINK.sub(r"](\1", markdown))
     markdown = re.sub(r"^( *```\w+) no-run: .*$", r"\1", markdown, flags=re.MULTILINE)
     return re.sub(r"^( *```\w+) (\S+\.(?:py|yaml))$", r'\1 title="\2"', markdown, flags=re.MULTILINE)
 

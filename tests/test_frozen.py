@@ -13,8 +13,7 @@ PAGES = [
     *sorted((CHECKOUT / "docs" / "explanation").glob("study*.md")),
     *sorted((CHECKOUT / "docs" / "explanation").glob("second-study*.md")),
     CHECKOUT / "docs" / "reference" / "verdicts.md",
-    CHECKOUT / "docs" / "reference" / "second-study-runs.md",
-    *(CARDS / study / "README.md" for study in STUDIES),
+    *(page for study in STUDIES for page in sorted((CARDS / study).glob("*.md"))),
 ]
 
 
@@ -26,7 +25,7 @@ def test_the_files_of_both_studies_are_those_that_were_recorded() -> None:
         path.relative_to(CARDS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for study in STUDIES
         for path in (CARDS / study).rglob("*")
-        if path.is_file() and path.name != "README.md" and path.parent.name != "figures"
+        if path.is_file() and path.suffix != ".md" and path.parent.name != "figures"
     }
     assert found == recorded
 

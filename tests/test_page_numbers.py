@@ -671,7 +671,7 @@ def two_sets_of_texts_in_the_study() -> Iterator[str]:
 def arms_of_the_study() -> Iterator[str]:
     """Each arm minus the main arm of its seed, late. Without trials, intervals lack the error over the images."""
     study = read_study([CHECKOUT / "model_cards" / "study" / "results.parquet"])
-    page = text_of(DOCS / "explanation" / "study-arms.md")
+    page = text_of(CHECKOUT / "model_cards" / "study" / "arms.md")
     for effect in study.arm_effects:
         metrics = "shape_bias", "log_rmse", "chance_corrected_drop"
         if effect.window == "late" and effect.endpoint.probe == "projection":
@@ -783,9 +783,9 @@ def courses_of_the_worlds() -> Iterator[str]:
     [
         ("world.md", ease_of_both_cues),
         ("world.md", two_sets_of_texts_in_the_study),
-        ("study-arms.md", arms_of_the_study),
+        ("../../model_cards/study/arms.md", arms_of_the_study),
         ("../../model_cards/second-study/README.md", bias_of_oriented_gradients),
-        ("second-study-plan.md", gates_of_the_tuning_seeds),
+        ("../../model_cards/second-study/plan.md", gates_of_the_tuning_seeds),
         ("second-study.md", verdicts_of_the_second_study),
         ("second-study.md", photographs_of_the_second_study),
         ("second-study.md", answers_of_the_second_study),
@@ -805,11 +805,11 @@ def courses_of_the_worlds() -> Iterator[str]:
         ("benchmarks/geometry.md", geometry_of_the_demo),
         ("study.md", registered_contrasts),
         ("study.md", measures_of_noise),
-        ("study-checks.md", claim_5_of_the_repeated_runs),
+        ("../../model_cards/study/checks.md", claim_5_of_the_repeated_runs),
         ("study.md", error_of_masking),
         ("study.md", power_at_the_detectable_effect),
         ("study.md", turns_of_the_controls),
-        ("study-checks.md", tuning_measured_again),
+        ("../../model_cards/study/checks.md", tuning_measured_again),
         ("interpretable.md", first_answers),
         ("study-on-photographs.md", peak_on_photographs),
         ("study-on-photographs.md", numbers_of_the_longer_run("in {unclear} of {all} revisions it is")),

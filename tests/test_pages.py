@@ -15,6 +15,7 @@ from hf_clipdyn.data.registry import dataset_names
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCS = CHECKOUT / "docs"
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+PAGES += sorted((CHECKOUT / "model_cards").glob("*/[!R]*.md"))
 PROSE = [page for page in PAGES if DOCS / "reference" not in page.parents]
 MOST_WORDS = 900
 BELOW = "<!-- `make docs` writes what follows"

@@ -1,11 +1,9 @@
-"""The page with the verdicts of both studies, and the one with the runs of the second, from the committed tables."""
+"""The page with the verdicts of both studies, from the committed tables."""
 
-import json
 import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -28,8 +26,8 @@ _CLAIMS = {"first": _CARDS / "study" / "claims.yaml", "second": _SECOND / "claim
 
 
 def study_pages() -> list[Page]:
-    """The verdicts of both studies, and where the runs of the second were made."""
-    return [_both_studies(), _runs()]
+    """The verdicts of both studies."""
+    return [_both_studies()]
 
 
 def _both_studies() -> Page:
@@ -92,47 +90,3 @@ def _contrasts(verdicts: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 
 def _number(value: float, sign: str = "") -> str:
     return "undefined" if math.isnan(value) else f"{value:{sign}.3f}"
-
-
-def _runs() -> Page:
-    head = ("run", "processor", "threads", "torch", "transformers", "package", "began", "measured")
-    rows = [row for path in sorted(_SECOND.rglob("origin.json")) for row in _origin(path)]
-    text = f"""
-Each run of the [second study](../explanation/second-study.md) that is kept, with the machine and the versions that
-trained and measured it. `began` is the time of its first revision, `measured` that of its first measurement, in UTC.
-The claims were committed in this repository on 29 November 2026 at 02:25 UTC, in commit 7dd2e50. Runs of seeds 0 and 1
-tuned the study and enter no verdict. Commit {COMMIT} has all code of the study.
-"""
-    return Page(
-        "reference/second-study-runs.md",
-        "The runs of the second study",
-        "Processor, versions and times of each run of the second study.",
-        [text, table(head, rows)],
-    )
-
-
-def _origin(path: Path) -> Iterator[tuple[str, ...]]:
-    origin: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    versions = origin["versions"]
-    for run in origin["runs"]:
-        packages = ", ".join(map(_package, run["packages"]))
-        yield (
-            f"`{run['run'].removeprefix('local/')}`",
-            f"{origin['processor']}, {origin['cores']} cores",
-            f"{origin['num_threads']}",
-            versions["torch"],
-            versions["transformers"],
-            packages,
-            _time(run["began"]),
-            _time(run["measured"]),
-        )
-
-
-def _package(package: str) -> str:
-    version, _, commit = package.partition("+")
-    return f"{version} {commit[:7]}".strip()
-
-
-def _time(stamp: str) -> str:
-    """A time without seconds and zone."""
-    return stamp[:16].replace("T", " ")
