@@ -85,7 +85,6 @@ OLD = [
     (["space", "none.parquet", "-o", "x", "--private", "--push_to_hub", "me/page"], "share page"),
     (["publish", "--resume", "none"], "repair"),
     (["import-open-clip", "--from-hub", "me/laws", "--run=a", "me/theirs", "--model", "none"], "convert"),
-    (["export_open_clip", "me/run", "x.pt", "--revision", "main", "--store", "none"], "convert"),
 ]
 """Commands of version 0.2, and those of today."""
 
