@@ -22,7 +22,6 @@ __all__ = [
     "Converter",
     "checkpoint_epoch",
     "clip_config_of",
-    "clip_weights",
     "from_open_clip",
     "image_processor_of",
     "open_clip_config",
@@ -149,7 +148,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     import torch
     from transformers import CLIPModel
 
-    weights = clip_weights(state_dict)
+    weights = _clip_weights(state_dict)
     with torch.device("meta"):  # so that no memory is taken for another model
         own = {name: tuple(tensor.shape) for name, tensor in CLIPModel(config).state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -165,7 +164,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     return model
 
 
-def clip_weights(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+def _clip_weights(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """The tensors of an open_clip state dict by their names in CLIPModel; only the two projections are copied."""
     try:
         weights = dict(_to_transformers(state_dict))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Protocol
+from typing import Any
 
 from huggingface_hub import constants
 
@@ -22,11 +22,12 @@ from hf_clipdyn.errors import (
     render_table,
     shown,
 )
+from hf_clipdyn.files import delete
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.models.adapters import has_adapter
 from hf_clipdyn.models.open_clip import Converter
 from hf_clipdyn.models.settings import PROCESSOR_FILES
-from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, open_clip_name, snapshot_folder
+from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, snapshot_folder
 from hf_clipdyn.revisions.bases import base_folder
 from hf_clipdyn.revisions.folders import (
     FolderRepository,
@@ -188,7 +189,6 @@ def open_series(
     token: str | None = None,
     *,
     samples_per_epoch: int | None = None,
-    keep_checkpoints: bool = False,
 ) -> Series:
     """The revisions that a name means. The Hub is not asked yet.
 
@@ -204,7 +204,7 @@ def open_series(
     """
     text = os.fspath(name)
     if text.startswith(OPEN_CLIP):
-        return _open_clip(text, token, samples_per_epoch, keep_checkpoints)
+        return _open_clip(text, token, samples_per_epoch)
     folder = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
     if text and os.path.isdir(folder) and not _holds(store, text):  # noqa: PTH112  # nor does this, for any text
         return _open_folder(folder.absolute(), token)
@@ -269,13 +269,6 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
         ['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003']
     """
     return open_series(repo_id, store, token).revisions()
-
-
-class _Checkpoints(ReadableRepository, Protocol):
-    """Checkpoints of open_clip as revisions, on this machine or on the Hub."""
-
-    def checkpoint(self, commit: str) -> Path:
-        """The checkpoint file of a revision, downloaded if needed."""
 
 
 @dataclass(frozen=True)
@@ -347,15 +340,18 @@ class _Folder:
 
 
 class _OpenClip:
-    """Checkpoints of open_clip's training, each converted in memory to a CLIPModel when it is read."""
+    """Checkpoints of open_clip's training, each converted to a CLIPModel when it is fetched.
+
+    Two converted models at most are in a temporary folder: that of the revision in work, and the one used before it.
+    """
 
     def __init__(
-        self, model: str, name: str, repository: _Checkpoints, samples_per_epoch: int | None
+        self, model: str, name: str, repository: ReadableRepository, samples_per_epoch: int | None
     ) -> None:
         self.repo_id, self.repository = valid_repo_name(name), repository
         self._model, self._samples_per_epoch = model, samples_per_epoch
         self._converter = Converter(model)
-        self._views = _Views()
+        self._converted: dict[str, Path] = {}  # folders by commit, the one that was used last at the end
 
     def revisions(self) -> list[Revision]:
         return [
@@ -369,19 +365,32 @@ class _OpenClip:
         ]
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        """Folder with a converted checkpoint, until those of two others are fetched."""
         if settings_only:
             return self._settings
-        checkpoint = self.repository.checkpoint(revision.commit)
-        settings = {path.name: path for path in self._settings.iterdir()}
-        return self._views(revision.commit, settings | {open_clip_name(checkpoint): checkpoint})
+        commit = revision.commit
+        folder = self._converted.pop(commit, None)
+        if folder is None:
+            for old in list(self._converted)[:-1]:
+                delete(self._converted.pop(old))
+            folder = self._root / commit
+            (name,) = self.repository.files(commit)
+            with self.repository.fetched(commit, name) as checkpoint:
+                self._converter(checkpoint, folder)
+        self._converted[commit] = folder
+        return folder
 
     def _samples_seen(self, epoch: int | None) -> int | None:
         return None if epoch is None or self._samples_per_epoch is None else epoch * self._samples_per_epoch
 
     @cached_property
+    def _root(self) -> Path:
+        return _temporary(self)
+
+    @cached_property
     def _settings(self) -> Path:
         """Folder with the files beside the weights, which all checkpoints share."""
-        folder = self._views.root / "settings"
+        folder = self._root / "settings"
         self._converter.save_settings(folder)
         return folder
 
@@ -439,9 +448,14 @@ class _Views:
     @cached_property
     def root(self) -> Path:
         """Folder of the folders."""
-        root = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
-        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
-        return root
+        return _temporary(self)
+
+
+def _temporary(owner: object) -> Path:
+    """A temporary folder for as long as the object lives."""
+    root = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
+    weakref.finalize(owner, shutil.rmtree, root, ignore_errors=True)
+    return root
 
 
 def _trained(revision: Revision, progress: Progress) -> Revision:
@@ -452,7 +466,7 @@ def _selected(folder: Path, only: str | None) -> dict[str, ModelFolder]:
     return {name: model for name, model in models_of(folder).items() if only in (None, name)}
 
 
-def _open_clip(text: str, token: str | None, samples_per_epoch: int | None, keep: bool) -> Series:
+def _open_clip(text: str, token: str | None, samples_per_epoch: int | None) -> Series:
     model, at, name = text.removeprefix(OPEN_CLIP).partition("@")
     if not (model and at and name):
         raise ConfigError(
@@ -465,7 +479,7 @@ def _open_clip(text: str, token: str | None, samples_per_epoch: int | None, keep
         repo_id, folder = _on_hub(name)
         if "/" not in repo_id or not is_repo_id(repo_id):
             raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
-        repository = HubCheckpoints(repo_id, folder, model, token=token, keep=keep)
+        repository = HubCheckpoints(repo_id, folder, model, token=token)
         return _OpenClip(model, (folder or repo_id).rpartition("/")[2], repository, samples_per_epoch)
     if not open_clip_models(path, model):
         raise ConfigError(

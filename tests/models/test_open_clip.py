@@ -75,9 +75,7 @@ def test_the_conversion_keeps_every_bit(dtype: torch.dtype) -> None:
     weights = _random(SMALL).to(dtype).state_dict()
     converted = from_open_clip(weights, clip_config_of(SMALL)).state_dict()
     assert {tensor.dtype for tensor in converted.values()} == {dtype}
-    theirs, ours = (
-        torch.cat([tensor.flatten() for tensor in one.values()]) for one in (weights, converted)
-    )
+    theirs, ours = (torch.cat([tensor.flatten() for tensor in one.values()]) for one in (weights, converted))
     assert torch.equal(theirs.sort().values, ours.sort().values)
 
 

@@ -1,5 +1,6 @@
 """Checkpoints that open_clip wrote become a suite of revisions, from the disk and from the Hub."""
 
+import gc
 import io
 import json
 from hashlib import sha256
@@ -177,36 +178,33 @@ def test_checkpoints_are_listed_and_read_without_an_import(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_checkpoints_are_converted_in_memory(tmp_path: Path, suffix: str) -> None:
+def test_checkpoints_are_converted_with_two_at_a_time_on_the_disk(tmp_path: Path, suffix: str) -> None:
     from safetensors.torch import save_file
 
-    files = [tmp_path / f"epoch_{epoch}{suffix}" for epoch in (1, 2)]
+    files = [tmp_path / f"epoch_{epoch}{suffix}" for epoch in (1, 2, 3)]
     for epoch, file in enumerate(files, start=1):
         if suffix == ".pt":
             torch.save(_checkpoint(epoch), file)
         else:
             save_file(_checkpoint(epoch)["state_dict"], file)
     series = open_series(f"open_clip:{NAME}@{tmp_path}")
-    folders = [series.fetch(one) for one in series.revisions()]
-    for folder, file in zip(folders, files, strict=True):
-        weights = [one for one in folder.iterdir() if "open_clip" in one.name]
-        assert [one.readlink() for one in weights] == [file]
-        assert not any(one.name.startswith(("model", "pytorch_model")) for one in folder.iterdir())
+    first, second, third = series.revisions()
+    folders = [series.fetch(first), series.fetch(second)]
+    assert series.fetch(first) == folders[0]
+    written = (folders[0] / "model.safetensors").stat().st_mtime_ns
+    folders.append(series.fetch(third))
+    assert [folder.exists() for folder in folders] == [True, False, True], "the first was used last"
+    assert (series.fetch(first) / "model.safetensors").stat().st_mtime_ns == written
     encoder = Encoder.from_folder(folders[0], device="cpu")
-    assert encoder.load(folders[1]), "the weights must go into the live model"
-    expected = from_open_clip(read_state_dict(files[1]), clip_config_of(CONFIG)).state_dict()
+    assert encoder.load(folders[2]), "the weights must go into the live model"
+    expected = from_open_clip(read_state_dict(files[2]), clip_config_of(CONFIG)).state_dict()
     found = encoder.model.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in found)
-
-
-def test_a_checkpoint_that_is_split_over_devices_gives_the_same_numbers(tmp_path: Path) -> None:
-    torch.save(_checkpoint(1), tmp_path / "epoch_1.pt")
-    series = open_series(f"open_clip:{NAME}@{tmp_path}")
-    (folder,) = map(series.fetch, series.revisions())
-    whole, spread = (Encoder.from_folder(folder, device=device) for device in ("cpu", "auto"))
-    np.testing.assert_array_equal(spread.embed_texts(["a cat"]), whole.embed_texts(["a cat"]))
-    assert spread.load(folder) is False
+    assert all(file.is_file() for file in files)
+    del series
+    gc.collect()
+    assert not any(folder.exists() for folder in folders)
 
 
 @pytest.mark.parametrize(
