@@ -13,12 +13,13 @@ A folder has no commits: a hash of its model files takes their place, so that a 
 """
 
 import hashlib
+import os
 import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,7 +30,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNotFoundError, UnknownNameError
 from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.hub import RetryPolicy, attempt, reason
-from hf_clipdyn.models.adapters import has_adapter
+from hf_clipdyn.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base, has_adapter
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES
 from hf_clipdyn.models.settings import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import model_files, weight_files
@@ -88,8 +89,9 @@ class ModelFolder:
 
     Attributes:
         path: its folder.
-        files: its model files by name; empty where there is no whole model, as in the folder of an adapter.
-        read_as: what else decides the model: the architecture of a checkpoint that does not say it.
+        files: its model files by name; empty where there is neither a whole model nor adapters alone.
+        read_as: what else decides the model: the architecture of a checkpoint that does not say it, or the files of a
+            folder whose model the adapters were trained on.
     """
 
     path: Path
@@ -100,13 +102,21 @@ class ModelFolder:
     def of(cls, path: Path, shared: Path | None = None) -> "ModelFolder":
         """The model in a folder; the image processor and the tokenizer may be in the folder ``shared``."""
         own = model_files(path)
-        if "config.json" not in own or not any(map(_is_weights, own)) or has_adapter(path):
+        weights = list(filter(_is_weights, own))
+        is_whole = "config.json" in own and weights and not has_adapter(path)
+        if not is_whole and not (has_adapter(path) and weights == [ADAPTER_WEIGHTS]):
             return cls(path, {})
         beside = {} if shared is None else model_files(shared)
         tokenizer = {name for name in beside if not _is_weights(name)} - {"config.json", *PROCESSOR_FILES}
         lacking = [group for group in (PROCESSOR_FILES, tokenizer) if own.keys().isdisjoint(group)]
         shared_files = {name: beside[name] for group in lacking for name in group if name in beside}
-        return cls(path, own | shared_files)
+        model = cls(path, own | shared_files)
+        return replace(model, read_as=_base_of(path)) if model.is_adapter else model
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it needs the model that its adapters were trained on."""
+        return {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= self.files.keys()
 
     @property
     def records(self) -> dict[str, FileRecord]:
@@ -209,7 +219,7 @@ class FolderRepository(FilesOnDisk):
     def absent_files(self, commit: str) -> list[str]:
         model = self.model(commit)
         try:
-            if "config.json" in model.files:
+            if "config.json" in model.files and not model.is_adapter:
                 weight_files(model.path)
         except ModelError as error:
             raise RevisionError(str(error)) from error
@@ -220,6 +230,14 @@ class FolderRepository(FilesOnDisk):
             return self.model(commit).files[path]
         except KeyError as error:
             raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.") from error
+
+
+def _base_of(adapters: Path) -> str:
+    """The content of the folder with the model that adapters name; the configuration alone says of another place."""
+    base, _ = adapter_base(adapters, pinned=False)
+    if not os.path.isdir(base):  # noqa: PTH112  # for any text
+        return ""
+    return content_id({name: _record(name, path) for name, path in model_files(Path(base)).items()})
 
 
 def _changed(where: object) -> RevisionNotFoundError:

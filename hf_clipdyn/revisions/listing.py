@@ -317,8 +317,8 @@ class _Stored:
 class _Folder:
     """A Trainer's output folder, one of its checkpoints, or a model."""
 
-    def __init__(self, folder: Path, only: str | None = None) -> None:
-        self.repo_id = valid_repo_name(folder.name)
+    def __init__(self, folder: Path, token: str | None, only: str | None = None) -> None:
+        self.repo_id, self._token = valid_repo_name(folder.name), token
         self.repository = FolderRepository(folder, partial(_selected, folder, only))
         self._views = _Views()
 
@@ -327,13 +327,17 @@ class _Folder:
         listed = revisions_of(FolderRepository(Path(self.repository.where), lambda: models))
         return [_trained(one, models[one.name].progress) for one in listed]
 
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (files are here)
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        """Folder with the files of a model; of adapters, with those of their base model too."""
         model = self.repository.model(revision.commit)
         if not model.files:
             raise RevisionError(
                 f"{model.path} does not contain a complete model: expected config.json and model.safetensors. "
                 "Merge an adapter into its model, and save that."
             )
+        if model.is_adapter:
+            base = base_folder(model.path, self._token, settings_only=settings_only, pinned=False)
+            return self._views(revision.commit, {**model_files(base), **model.files})
         if all(file.parent == model.path for file in model.files.values()):
             return model.path
         return self._views(revision.commit, model.files)
@@ -503,7 +507,7 @@ def _open_folder(folder: Path, token: str | None) -> Series:
         facts = run.required_run()
         return _Stored(facts.repo_id, None if facts.store is None else folder / facts.store, token)
     checkpoint = checkpoint_name(folder)
-    series = _Folder(folder) if checkpoint is None else _Folder(folder.parent, checkpoint)
+    series = _Folder(folder, token) if checkpoint is None else _Folder(folder.parent, token, checkpoint)
     if not any(model.files for model in series.repository.models().values()):
         raise ConfigError(f"The folder {folder} contains no model. {_hint(folder)}")
     return series
