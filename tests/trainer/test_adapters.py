@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hub_server.server import HubServer
@@ -116,7 +117,7 @@ def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_
     assert [one.sha256 for one in list_revisions(REPO, tmp_path / "whole" / "hub")] == hashes
 
 
-def test_a_model_with_adapters_is_measured_as_what_it_publishes(tmp_path: Path) -> None:
+def test_a_model_with_adapters_is_measured_as_what_it_publishes_and_saves(tmp_path: Path) -> None:
     from PIL import Image
 
     photographs = tmp_path / "photographs"
@@ -126,18 +127,26 @@ def test_a_model_with_adapters_is_measured_as_what_it_publishes(tmp_path: Path) 
     model = adapted("clip")
     processor = make_processor()
     model.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
+    base = make_model("clip")
+    base.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
+    base.save_pretrained(tmp_path / "base")
+    model.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
     publish = PublishRevisions(REPO, processor=processor, merge_adapters=True)
-    trainer(tmp_path / "run", model, publish, measuring(photographs), num_train_epochs=1).train()
+    saves = {"num_train_epochs": 1, "save_strategy": "epoch"}
+    trainer(tmp_path / "run", model, publish, measuring(photographs), **saves).train()
     live = load_results(tmp_path / "run" / "results.parquet")
-    table = evaluate_revisions(
-        REPO,
-        "distortion/photographs",
-        store=tmp_path / "run" / "hub",
-        data_dirs={"photographs": photographs},
-        n_resamples=20,
-        show_progress=False,
-    )
+    asked: dict[str, Any] = {
+        "data_dirs": {"photographs": photographs},
+        "n_resamples": 20,
+        "show_progress": False,
+    }
+    table = evaluate_revisions(REPO, "distortion/photographs", store=tmp_path / "run" / "hub", **asked)
     published = table.to_pandas()
+    processor.save_pretrained(tmp_path / "processor")
+    (saved,) = (tmp_path / "run").glob("checkpoint-*")
+    table = evaluate_revisions(saved, "distortion/photographs", processor=tmp_path / "processor", **asked)
+    last = published[published["revision"] == "epoch-001"]
+    np.testing.assert_array_equal(table.to_pandas()["value"], last["value"])
     assert len(live) == len(published)
     assert torch.allclose(
         torch.tensor(live["value"].to_numpy()),
