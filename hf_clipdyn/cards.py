@@ -168,8 +168,8 @@ class CardFacts:
         citation: BibTeX of the data or of the source, if any.
         source: where imported weights come from; None for a run of this package.
         parents: models that the weights were made from by training, averaging or merging.
-        relation: to the parents, if there are any, in the word of the Hub's model tree: `finetune`, `merge`, or
-            `adapter` if the weights are adapters alone.
+        relation: to the parents, if there are any, in the word of the Hub's model tree: `finetune` or `merge`. The
+            journals of version 0.3 also have `adapter`.
     """
 
     repo_id: str
@@ -215,7 +215,7 @@ def revision_card(
     data = ModelCardData(
         language=list(facts.language) or None,
         license=facts.licence,
-        library_name="peft" if facts.relation == "adapter" else "transformers",
+        library_name="transformers",
         pipeline_tag=facts.task,
         datasets=list(facts.datasets) or None,
         # The Hub's model tree knows repositories only; revision and commit are in the card's table.

@@ -34,16 +34,13 @@ from hf_clipdyn.evaluation import evaluate_model
 from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
-from hf_clipdyn.revisions.bases import PinnedModel, pinned_model
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 from hf_clipdyn.training.live_weights import (
     adapted,
-    check_base,
     differing_tensors,
     gathered,
     is_sharded,
     merged,
-    save_adapters,
     unwrapped,
     whole_model,
 )
@@ -138,14 +135,11 @@ class PublishRevisions(_StateCallback):
             neither.
         merge_adapters: of a `PeftModel`, publish copies whose adapters are merged into the weights. While a revision is
             saved, this takes the memory of a second model.
-        base_model: of a `PeftModel`, publish the adapters alone, with the name and the commit of the model that they
-            were added to: `owner/name` or `owner/name@revision` on the Hub, or a folder.
 
     Raises:
         ConfigError: the Hub accepts no such repository; when training begins, if the model is not a `PreTrainedModel`,
-            has adapters without `merge_adapters` or `base_model`, was not made from `base_model`, is partitioned by
-            DeepSpeed, if adapters that are pushed would name a folder, or if something else would publish to the same
-            place.
+            has adapters without `merge_adapters`, is partitioned by DeepSpeed, or if something else would publish to
+            the same place.
         PublishError: when training begins, if the folder or the repository contains another run; later, if a run that
             started again reaches other weights than the published ones.
 
@@ -178,19 +172,14 @@ class PublishRevisions(_StateCallback):
         card: CardFacts | None = None,
         processor: Any | None = None,
         merge_adapters: bool = False,
-        base_model: str | Path | None = None,
     ) -> None:
         super().__init__(publish)
-        if merge_adapters and base_model is not None:
-            raise ConfigError("`merge_adapters` publishes whole models: leave out `base_model`.")
         checked_repo_id(repo_id)
         if processor is not None:
             check_processor(processor)
         self._repo_id, self._store, self._push_to_hub = repo_id, store, push_to_hub
         self._private, self._token, self._card = private, token, card
         self._processor, self._merge_adapters = processor, merge_adapters
-        self._base_model = base_model
-        self._base: PinnedModel | None = None
         self._publisher: Publisher | None = None
         self._earlier: frozenset[str] = frozenset()  # published by a run that this one repeats
 
@@ -199,14 +188,6 @@ class PublishRevisions(_StateCallback):
     ) -> None:
         """Open the journal, and check the places to publish to."""
         unwrapped(kwargs["model"])
-        if self._base_model is not None:
-            self._base = pinned_model(self._base_model, self._token or args.hub_token)
-            check_base(kwargs["model"], self._base)
-            if self._push_to_hub and not self._base.as_parents:
-                raise ConfigError(
-                    f"base_model is the folder {self._base.name}, which readers of {self._repo_id} do not have: name "
-                    "its repository as owner/name, give `merge_adapters=True` in its place, or leave out `push_to_hub`."
-                )
         if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
             raise ConfigError(
                 f"The Trainer and PublishRevisions would both push to {self._repo_id}: leave out the Trainer's "
@@ -223,7 +204,7 @@ class PublishRevisions(_StateCallback):
 
     def _save(self, *, model: Any, processing_class: Any | None = None, **_: Any) -> Callable[[Path], None]:
         processor = self._processor or processing_class
-        return snapshot(model, processor, merge_adapters=self._merge_adapters, base_model=self._base)
+        return snapshot(model, processor, merge_adapters=self._merge_adapters)
 
     def _check_resumed(
         self, args: TrainingArguments, state: TrainerState, save: Callable[[Path], None]
@@ -338,7 +319,7 @@ class PublishRevisions(_StateCallback):
             push_to_hub=self._push_to_hub,
             token=self._token or args.hub_token,
             private=bool(args.hub_private_repo if self._private is None else self._private),
-            card=self._card or card_facts(self._repo_id, args, model, processor, self._base),
+            card=self._card or card_facts(self._repo_id, args, model, processor),
             recipe_hash=recipe_hash(args, model),
         )
         self._publisher = publisher.__enter__()
@@ -467,11 +448,7 @@ def _is_logged(logs: dict[str, Any], state: TrainerState) -> bool:
 
 
 def snapshot(
-    model: Any,
-    processor: Any | None = None,
-    *,
-    merge_adapters: bool = False,
-    base_model: PinnedModel | None = None,
+    model: Any, processor: Any | None = None, *, merge_adapters: bool = False
 ) -> Callable[[Path], None]:
     """A function that writes the model as it is now, for `Publisher.submit`.
 
@@ -481,7 +458,6 @@ def snapshot(
         model: a `PreTrainedModel`, wrapped by accelerate or not; the weights of a sharded one are gathered here, once.
         processor: an object with `save_pretrained`, written beside the weights; None writes none.
         merge_adapters: of a `PeftModel`, write a copy whose adapters are merged into the weights.
-        base_model: of a `PeftModel`, write the adapters alone, which name this model (`revisions.bases.pinned_model`).
 
     Returns:
         A function of a folder, which writes configuration, weights and processor there.
@@ -507,20 +483,17 @@ def snapshot(
     if processor is not None:
         check_processor(processor)
     adapters = adapted(model)
-    if adapters is not None and not merge_adapters and base_model is None:
+    if adapters is not None and not merge_adapters:
         raise ConfigError(
             f"The {type(bare).__name__} has adapters, and only these would be saved: give `merge_adapters=True` to "
-            "publish merged copies, or `base_model=…` to publish the adapters with the name of their model."
+            "publish merged copies."
         )
     weights = gathered(model) if is_sharded(model) else None
 
     def save(folder: Path) -> None:
         with library_bars(False):
-            if adapters is not None and base_model is not None:
-                save_adapters(model, folder, base_model.name, base_model.commit)
-            else:
-                whole = bare if adapters is None else merged(model)
-                whole.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
+            whole = bare if adapters is None else merged(model)
+            whole.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
         if processor is not None:
             processor.save_pretrained(folder)
 

@@ -84,7 +84,6 @@ OLD = [
     (["card", "none.parquet", "-o", "x"], "share"),
     (["publish", "--resume", "none"], "repair"),
     (["import-open-clip", "--from-hub", "me/laws", "--run=a", "me/theirs", "--model", "none"], "convert"),
-    (["export_open_clip", "me/run", "x.pt", "--revision", "main", "--store", "none"], "convert"),
 ]
 """Commands of version 0.2, and those of today."""
 

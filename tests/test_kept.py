@@ -17,7 +17,7 @@ from hub_server.state import Commit, File, Repo, is_large
 from stores import OFFLINE
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn import list_revisions
+from hf_clipdyn import evaluate_revisions, list_revisions
 from hf_clipdyn.models.encoder import read_config, read_model
 from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.manifest import Manifest
@@ -175,6 +175,10 @@ def test_kept_adapters_load_merged_into_the_revision_that_they_were_trained_on(
     for one in revisions:
         assert one.sha256 == recorded[one.name]["sha256"]
         assert_gives(loaded("someone/adapters", one.name, store), recorded[one.name])
+    table = evaluate_revisions(
+        "someone/adapters", "zero_shot/procedural", store=store, n_resamples=0, show_progress=False
+    )
+    assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     (parent,) = manifest_of("someone/adapters", store).parents
     assert parent.repo_id == "someone/clip"
     code, printed, error = clipdyn(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hf_clipdyn.cli import shared
 from hf_clipdyn.command_line import Command
-from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError
+from hf_clipdyn.errors import EvaluationError, RevisionError
 from hf_clipdyn.fields import option
 
 __all__ = ["App", "Convert", "Parity", "Repair", "Revisions", "Verify"]
@@ -82,40 +82,25 @@ class Repair(Command, group="Models and revisions"):
 
 @dataclass(frozen=True, kw_only=True)
 class Convert(Command, group="Models and revisions"):
-    """Import or export open_clip checkpoints.
+    """Make revisions of open_clip checkpoints.
 
-    With `--from-open-clip`, the sources are the checkpoints of one run, and each becomes a revision of the repository
-    TARGET. Otherwise the source is a repository, and one of its revisions becomes a checkpoint that open_clip loads,
-    with bit-identical weights.
+    The sources are the checkpoints of one run of open_clip, and each becomes a revision of the repository TARGET.
     """
 
-    source: tuple[str, ...] = option(
-        MISSING, "Checkpoint files, or owner/name/FOLDER on the Hub. To export: a repository or a folder."
+    source: tuple[str, ...] = option(MISSING, "Checkpoint files, or owner/name/FOLDER on the Hub.")
+    target: str = option(MISSING, "Repository to create.")
+    from_open_clip: str = option(
+        MISSING, "open_clip's name of the model, for example ViT-B-16-quickgelu.", named=True
     )
-    target: str = option(MISSING, "Repository to create. To export: file to write, .pt or .safetensors.")
-    from_open_clip: str | None = option(None, "Import: open_clip's name of the model, as ViT-B-16-quickgelu.")
-    samples_per_epoch: int | None = option(None, "Import: images per epoch, if known.")
-    license: str | None = option(None, "Import: licence of the weights, for local checkpoint files.")
-    output_dir: Path | None = option(None, "Import: folder of the journal. Default: runs/<name>.")
-    push_to_hub: bool = option(False, "Import: publish to the Hub too.")
-    hub_private_repo: bool = option(False, "Import: make the repository on the Hub private.")
-    revision: str = option("main", "Export: the revision.", flag="revisions")
-    store: Path | None = option(None, "Folder of a local store. Default: the Hub; Import: <output-dir>/hub.")
+    samples_per_epoch: int | None = option(None, "Images per epoch, if known.")
+    license: str | None = option(None, "Licence of the weights, for local checkpoint files.")
+    output_dir: Path | None = option(None, "Folder of the journal. Default: runs/<name>.")
+    push_to_hub: bool = option(False, "Publish to the Hub too.")
+    hub_private_repo: bool = option(False, "Make the repository on the Hub private.")
+    store: Path | None = option(None, "Folder of the local store. Default: <output-dir>/hub.")
     quiet: bool = shared.quiet()
 
     def run(self) -> int:
-        if self.from_open_clip is not None:
-            return self._import(self.from_open_clip)
-        from hf_clipdyn.revisions.importing import export_open_clip
-
-        if len(self.source) > 1:
-            raise ConfigError("--from-open-clip is missing: name open_clip's model to import checkpoints.")
-        (repo,) = self.source
-        with shared.reading(repo, self.store):
-            print(f"Wrote {export_open_clip(repo, self.revision, Path(self.target), store=self.store)}.")
-        return 0
-
-    def _import(self, model: str) -> int:
         from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
 
         files = [Path(name) for name in self.source]
@@ -128,7 +113,7 @@ class Convert(Command, group="Models and revisions"):
         summary = import_open_clip(
             source,
             self.target,
-            model=model,
+            model=self.from_open_clip,
             output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
             store=self.store,
             push_to_hub=self.push_to_hub,

@@ -66,11 +66,6 @@ class EvaluationConfig(Common):
     samples_per_epoch: int | None = option(
         None, "Training images per epoch of the open_clip checkpoints. Default: unknown.", within="[1, inf]"
     )
-    keep_checkpoints: bool = option(
-        False,
-        "Keep downloaded open_clip checkpoints in the Hub's cache. By default, at most two are on the "
-        "disk at a time.",
-    )
     processor: Name | None = option(
         None,
         "Processor for the revisions that have none of their own: a folder, or a repository, owner/name.",
@@ -166,11 +161,10 @@ class EvaluationConfig(Common):
                 "`rescore` measures nothing: it reads the trials beside `output`. Give an `output`, and "
                 "leave out `force` and `watch`."
             )
-        for name in ("samples_per_epoch", "keep_checkpoints"):
-            if getattr(self, name) and not self._reads_open_clip:
-                raise ConfigError(
-                    f"`{name}` only applies to open_clip checkpoints: do not give other models with it."
-                )
+        if self.samples_per_epoch and not self._reads_open_clip:
+            raise ConfigError(
+                "`samples_per_epoch` only applies to open_clip checkpoints: do not give other models with it."
+            )
         in_shard((), self.shard)
         if self.relations and self.output is None:
             raise ConfigError("`relations` read the trials beside `output`: give an `output`.")
@@ -253,13 +247,7 @@ class EvaluationConfig(Common):
         assert isinstance(self.repo_id, str)
         from hf_clipdyn.revisions.listing import WithProcessor, open_series
 
-        series = open_series(
-            self.repo_id,
-            self.store,
-            self.token,
-            samples_per_epoch=self.samples_per_epoch,
-            keep_checkpoints=self.keep_checkpoints,
-        )
+        series = open_series(self.repo_id, self.store, self.token, samples_per_epoch=self.samples_per_epoch)
         return series if self.processor is None else WithProcessor(series, self.processor, self.token)
 
     @cached_property

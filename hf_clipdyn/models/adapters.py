@@ -18,11 +18,11 @@ def has_adapter(folder: Path) -> bool:
     return (folder / ADAPTER_CONFIG).is_file()
 
 
-def adapter_base(folder: Path) -> tuple[str, str]:
-    """Name and commit of the model that adapters were trained on.
+def adapter_base(folder: Path, *, pinned: bool = True) -> tuple[str, str]:
+    """Name and commit of the model that adapters were trained on; unless ``pinned``, `main` if they name no commit.
 
     Raises:
-        ModelError: the adapters do not name both.
+        ModelError: the adapters do not name them.
     """
     path = folder / ADAPTER_CONFIG
     content = read_any_json(path, error=ModelError)
@@ -31,10 +31,12 @@ def adapter_base(folder: Path) -> tuple[str, str]:
         if isinstance(content, dict)
         else []
     )
+    if named and not pinned:
+        named[1] = named[1] or "main"
     if not named or not all(isinstance(one, str) and one for one in named):
         raise ModelError(
-            f"{path} names no base model with its revision (given {shown(named)}): publish the adapters with "
-            "`PublishRevisions(base_model=…)`, or merge them into the model and publish that."
+            f"{path} names no base model with its revision (given {shown(named)}): merge the adapters into the model, "
+            "and publish that."
         )
     name, commit = named
     return str(name), str(commit)

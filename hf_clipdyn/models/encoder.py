@@ -30,7 +30,6 @@ from transformers import (
     AutoModel,
     AutoModelForImageClassification,
     AutoTokenizer,
-    CLIPModel,
     TimmWrapperImageProcessor,
 )
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
@@ -40,7 +39,6 @@ from hf_clipdyn.errors import DatasetError, ModelError, shorten
 from hf_clipdyn.machine import images_at_once, keep_freed_blocks
 from hf_clipdyn.models.adapters import has_adapter, merge_adapter, saved_whole
 from hf_clipdyn.models.classifiers import class_labels, has_head, head_scores, split_head
-from hf_clipdyn.models.open_clip import from_open_clip, read_state_dict
 from hf_clipdyn.models.settings import (
     PROCESSOR_FILES,
     check_settings_files,
@@ -48,7 +46,6 @@ from hf_clipdyn.models.settings import (
     timm_image_processor,
 )
 from hf_clipdyn.models.snapshots import (
-    open_clip_checkpoint,
     read_weights,
     settings_digest,
     snapshot_folder,
@@ -520,9 +517,6 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
 
 def read_model(folder: Path, config: Any, **where: Any) -> Any:
     """The model of a snapshot. Missing tensors are an error; transformers would fill them with random numbers."""
-    theirs = open_clip_checkpoint(folder)
-    if theirs is not None:
-        return _converted(theirs, config, **where)
     _check_size(folder, config)
     if config.model_type == "timm_wrapper":
         where["config"] = config  # as `leave_out_head` made it; others are as their file says
@@ -557,20 +551,6 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
             f"describe, for example {min(left)}."
         )
     return merge_adapter(model, folder) if has_adapter(folder) else model
-
-
-def _converted(checkpoint: Path, config: Any, *, dtype: Any, **placed: Any) -> Any:
-    """The model of a checkpoint of open_clip, converted in memory."""
-    if config.model_type != "clip":
-        raise ModelError(
-            f"{checkpoint} is a checkpoint of open_clip beside the config.json of a {config.model_type} model: only "
-            "CLIP's own towers can be converted."
-        )
-    model = from_open_clip(read_state_dict(checkpoint), config)
-    if not placed:
-        return model if dtype == "auto" else model.to(dtype)
-    weights = model.state_dict()
-    return CLIPModel.from_pretrained(None, config=config, state_dict=weights, dtype=dtype, **placed)
 
 
 def _check_size(folder: Path, config: Any) -> None:

@@ -1,7 +1,7 @@
-"""Convert weights between open_clip's CLIP and transformers' CLIPModel, which are the same function.
+"""Convert weights of open_clip's CLIP to transformers' CLIPModel, which is the same function.
 
 The two differ in names, in the attention's packing (one matrix for query, key and value, or three) and in the
-orientation of the two projections. Nothing is computed, so a round trip is exact.
+orientation of the two projections. Nothing is computed.
 """
 
 import re
@@ -22,32 +22,19 @@ __all__ = [
     "Converter",
     "checkpoint_epoch",
     "clip_config_of",
-    "clip_weights",
     "from_open_clip",
     "image_processor_of",
     "open_clip_config",
-    "open_clip_config_of",
     "read_checkpoint",
     "read_state_dict",
-    "to_open_clip",
 ]
 
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
-CLIP_VOCABULARY = 49408
-"""Size of the vocabulary of CLIP's own tokenizer, open_clip's default."""
 
 # The keys of open_clip's configurations that the conversion knows; others change the architecture.
 _VISION_KEYS = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio", "patch_dropout"}
 _TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 _CONFIG_KEYS = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
-# What a round trip must keep, since it changes the function.
-_SHARED = (
-    *("hidden_act", "hidden_size", "intermediate_size", "layer_norm_eps", "num_attention_heads"),
-    "num_hidden_layers",
-)
-_VISION_ONLY = ("image_size", "num_channels", "patch_size")
-_TEXT_ONLY = ("eos_token_id", "max_position_embeddings", "vocab_size")
-_LARGEST_ID = 2  # as eos_token_id: transformers pools at the largest id, as open_clip always does
 _NO_WEIGHTS = {"attn_mask", "input_resolution", "context_length", "vocab_size"}
 _MOST_EPOCHS = 10**6
 _WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # of DistributedDataParallel and torch.compile
@@ -145,49 +132,6 @@ def _clip_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def open_clip_config_of(config: "CLIPConfig", tokenizer: str) -> dict[str, Any]:
-    """The open_clip configuration of a CLIPConfig: `open_clip.add_model_config` reads it from a JSON file."""
-    vision: Any = config.vision_config  # a union in transformers' types, one class in a built configuration
-    text: Any = config.text_config
-    theirs: dict[str, Any] = {
-        "embed_dim": config.projection_dim,
-        "quick_gelu": vision.hidden_act == "quick_gelu",
-        "vision_cfg": {
-            "image_size": vision.image_size,
-            "layers": vision.num_hidden_layers,
-            "width": vision.hidden_size,
-            "head_width": vision.hidden_size // vision.num_attention_heads,
-            "mlp_ratio": vision.intermediate_size / vision.hidden_size,
-            "patch_size": vision.patch_size,
-        },
-        "text_cfg": {
-            "context_length": text.max_position_embeddings,
-            "vocab_size": text.vocab_size,
-            "width": text.hidden_size,
-            "heads": text.num_attention_heads,
-            "layers": text.num_hidden_layers,
-            "mlp_ratio": text.intermediate_size / text.hidden_size,
-        },
-    }
-    back: Any = clip_config_of(theirs)
-    pairs = [
-        (vision, back.vision_config, _SHARED + _VISION_ONLY),
-        (text, back.text_config, _SHARED + _TEXT_ONLY),
-    ]
-    lost = [
-        f"{mine.model_type}.{name} = {getattr(mine, name)}"
-        for mine, again, names in pairs
-        for name in names
-        if getattr(mine, name) != getattr(again, name)
-        and not (name == "eos_token_id" and mine.eos_token_id == _LARGEST_ID)
-    ]
-    if lost:
-        raise ModelError(f"open_clip's CLIP has no such architecture ({', '.join(lost)}).")
-    if text.vocab_size != CLIP_VOCABULARY:
-        theirs["text_cfg"]["hf_tokenizer_name"] = tokenizer
-    return theirs
-
-
 def image_processor_of(config: Mapping[str, Any]) -> "CLIPImageProcessor":
     """CLIP's image processor at the model's input size, with OpenAI's mean and deviation, open_clip's default."""
     from transformers import CLIPImageProcessor
@@ -204,7 +148,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     import torch
     from transformers import CLIPModel
 
-    weights = clip_weights(state_dict)
+    weights = _clip_weights(state_dict)
     with torch.device("meta"):  # so that no memory is taken for another model
         own = {name: tuple(tensor.shape) for name, tensor in CLIPModel(config).state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -220,7 +164,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     return model
 
 
-def clip_weights(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+def _clip_weights(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """The tensors of an open_clip state dict by their names in CLIPModel; only the two projections are copied."""
     try:
         weights = dict(_to_transformers(state_dict))
@@ -234,32 +178,6 @@ def clip_weights(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
             f"The checkpoint contains {len(whole)} integer tensors, for example {whole[0]}: expected weights."
         )
     return weights
-
-
-def to_open_clip(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """The state dict of a CLIPModel in open_clip's names; `from_open_clip` gives the same bits back."""
-    import torch
-
-    names = {theirs: ours for ours, theirs in _NAMES.items()}
-    transposed = {theirs: ours for ours, theirs in _TRANSPOSED.items()}
-    towers = {theirs: ours for ours, theirs in _TOWERS.items()}
-    parts = {theirs: ours for ours, theirs in _IN_BLOCK.items()}
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in state_dict.items():
-        if name in names:
-            tensors[names[name]] = tensor.reshape(()) if name == "logit_scale" else tensor
-        elif name in transposed:
-            tensors[transposed[name]] = tensor.T.contiguous()
-        else:
-            tower, _, _, number, rest = name.split(".", 4)  # text_model.encoder.layers.0.mlp.fc1.weight
-            part, _, kind = rest.rpartition(".")
-            block = f"{towers[tower]}.resblocks.{number}"
-            if part in parts:
-                tensors[f"{block}.{parts[part]}.{kind}"] = tensor
-            elif part == "self_attn.q_proj":
-                packed = [state_dict[name.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
-                tensors[f"{block}.attn.in_proj_{kind}"] = torch.cat(packed)
-    return tensors
 
 
 def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str, Tensor]]":

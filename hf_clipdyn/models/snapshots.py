@@ -15,7 +15,6 @@ from huggingface_hub.errors import (
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 from hf_clipdyn.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from hf_clipdyn.models.open_clip import clip_weights, read_state_dict
 from hf_clipdyn.schema import read_any_json
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ __all__ = [
     "PROCESSOR_NAMES",
     "architecture_digest",
     "model_files",
-    "open_clip_checkpoint",
-    "open_clip_name",
     "read_weights",
     "settings_digest",
     "snapshot_folder",
@@ -52,7 +49,6 @@ PROCESSOR_NAMES = (
 _SETTINGS = ("config.json", ADAPTER_CONFIG, *PROCESSOR_NAMES)
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", ADAPTER_WEIGHTS)
 _OLDER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
-_OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # as on the Hub
 _PROVENANCE = {"_name_or_path", "dtype", "problem_type", "torch_dtype", "transformers_version"}
 
 
@@ -156,21 +152,6 @@ def weight_files(folder: Path) -> list[Path]:
     raise ModelError(f"{folder} has no weights: expected model.safetensors.")
 
 
-def open_clip_name(checkpoint: Path) -> str:
-    """The name of a link by which a folder of settings has this checkpoint of open_clip as its weights."""
-    return _OPEN_CLIP_WEIGHTS[checkpoint.suffix != ".safetensors"]
-
-
-def open_clip_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint to which a folder of settings has a link by `open_clip_name`; None for any other folder.
-
-    A repository may have a file of that name; in a store it is a relative link.
-    """
-    links = [folder / name for name in _OPEN_CLIP_WEIGHTS]
-    targets = [link.readlink() for link in links if link.is_symlink()]
-    return next((target for target in targets if target.is_absolute()), None)
-
-
 def _indexed(index: Path) -> list[Path]:
     try:
         names = sorted(set(read_any_json(index, error=ModelError)["weight_map"].values()))
@@ -184,15 +165,9 @@ def _indexed(index: Path) -> list[Path]:
 
 
 def read_weights(folder: Path) -> "dict[str, torch.Tensor]":
-    """All tensors of a snapshot, memory-mapped; those of open_clip under their names in CLIPModel.
-
-    Empty if it has neither these nor safetensors.
-    """
+    """All tensors of a snapshot, memory-mapped; empty if it has no safetensors."""
     from safetensors.torch import load_file
 
-    theirs = open_clip_checkpoint(folder)
-    if theirs is not None:
-        return clip_weights(read_state_dict(theirs))
     tensors: dict[str, torch.Tensor] = {}
     adapters = [folder / ADAPTER_WEIGHTS] if (folder / ADAPTER_WEIGHTS).is_file() else []
     for file in (*weight_files(folder), *adapters):

@@ -13,15 +13,14 @@ A folder has no commits: a hash of its model files takes their place, so that a 
 """
 
 import hashlib
+import os
 import re
-import shutil
 import tempfile
-import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,9 +28,9 @@ from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNotFoundError, UnknownNameError
-from hf_clipdyn.files import delete, file_git_hash, file_sha256
+from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.hub import RetryPolicy, attempt, reason
-from hf_clipdyn.models.adapters import has_adapter
+from hf_clipdyn.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base, has_adapter
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES
 from hf_clipdyn.models.settings import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import model_files, weight_files
@@ -90,8 +89,9 @@ class ModelFolder:
 
     Attributes:
         path: its folder.
-        files: its model files by name; empty where there is no whole model, as in the folder of an adapter.
-        read_as: what else decides the model: the architecture of a checkpoint that does not say it.
+        files: its model files by name; empty where there is neither a whole model nor adapters alone.
+        read_as: what else decides the model: the architecture of a checkpoint that does not say it, or the files of a
+            folder whose model the adapters were trained on.
     """
 
     path: Path
@@ -102,13 +102,21 @@ class ModelFolder:
     def of(cls, path: Path, shared: Path | None = None) -> "ModelFolder":
         """The model in a folder; the image processor and the tokenizer may be in the folder ``shared``."""
         own = model_files(path)
-        if "config.json" not in own or not any(map(_is_weights, own)) or has_adapter(path):
+        weights = list(filter(_is_weights, own))
+        is_whole = "config.json" in own and weights and not has_adapter(path)
+        if not is_whole and not (has_adapter(path) and weights == [ADAPTER_WEIGHTS]):
             return cls(path, {})
         beside = {} if shared is None else model_files(shared)
         tokenizer = {name for name in beside if not _is_weights(name)} - {"config.json", *PROCESSOR_FILES}
         lacking = [group for group in (PROCESSOR_FILES, tokenizer) if own.keys().isdisjoint(group)]
         shared_files = {name: beside[name] for group in lacking for name in group if name in beside}
-        return cls(path, own | shared_files)
+        model = cls(path, own | shared_files)
+        return replace(model, read_as=_base_of(path)) if model.is_adapter else model
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it needs the model that its adapters were trained on."""
+        return {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= self.files.keys()
 
     @property
     def records(self) -> dict[str, FileRecord]:
@@ -199,11 +207,6 @@ class FolderRepository(FilesOnDisk):
                 return model
         raise _changed(self.where)
 
-    def checkpoint(self, commit: str) -> Path:
-        """The only file of a model: the checkpoint of open_clip that it is read from."""
-        (file,) = self.model(commit).files.values()
-        return file
-
     def refs(self) -> dict[str, str]:
         refs = {name: model.commit for name, model in self.models().items()}
         if not refs:
@@ -216,7 +219,7 @@ class FolderRepository(FilesOnDisk):
     def absent_files(self, commit: str) -> list[str]:
         model = self.model(commit)
         try:
-            if "config.json" in model.files:
+            if "config.json" in model.files and not model.is_adapter:
                 weight_files(model.path)
         except ModelError as error:
             raise RevisionError(str(error)) from error
@@ -227,6 +230,14 @@ class FolderRepository(FilesOnDisk):
             return self.model(commit).files[path]
         except KeyError as error:
             raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.") from error
+
+
+def _base_of(adapters: Path) -> str:
+    """The content of the folder with the model that adapters name; the configuration alone says of another place."""
+    base, _ = adapter_base(adapters, pinned=False)
+    if not os.path.isdir(base):  # noqa: PTH112  # for any text
+        return ""
+    return content_id({name: _record(name, path) for name, path in model_files(Path(base)).items()})
 
 
 def _changed(where: object) -> RevisionNotFoundError:
@@ -272,26 +283,21 @@ class HubRun:
     licence: str | None = None
     datasets: tuple[str, ...] = ()
 
-    def download(self, path: str, token: str | None = None, folder: Path | None = None) -> Path:
-        """Fetch one checkpoint, into a folder or into the Hub client's cache."""
-        fetch = partial(
-            HfApi(token=token).hf_hub_download,
-            self.repo_id,
-            path,
-            repo_type=self.repo_type,
-            revision=self.commit,
-            local_dir=folder,
-        )
-        try:
-            return Path(attempt(fetch, _RETRIES))
-        except Exception as error:
-            raise RevisionError(f"{path} could not be fetched: {reason(error)}.") from error
-
     @contextmanager
     def downloaded(self, path: str, token: str | None = None) -> Iterator[Path]:
-        """One checkpoint on the disk, deleted after the `with` block."""
-        with tempfile.TemporaryDirectory() as folder:
-            yield self.download(path, token, Path(folder))
+        """One checkpoint on the disk, deleted after the `with` block, unless the Hub client's cache has it."""
+        where = {"repo_type": self.repo_type, "revision": self.commit}
+        cached = try_to_load_from_cache(self.repo_id, path, **where)
+        if isinstance(cached, str) and Path(cached).is_file():
+            yield Path(cached)
+            return
+        with tempfile.TemporaryDirectory(prefix="clipdyn-downloads-") as folder:
+            fetch = partial(HfApi(token=token).hf_hub_download, self.repo_id, path, local_dir=folder, **where)
+            try:
+                file = Path(attempt(fetch, _RETRIES))
+            except Exception as error:
+                raise RevisionError(f"{path} could not be fetched: {reason(error)}.") from error
+            yield file
 
 
 def find_run(repo_id: str, run: str | None = None, token: str | None = None) -> HubRun:
@@ -350,22 +356,16 @@ class HubCheckpoints:
     """The checkpoints of one run on the Hub as revisions: a `ReadableRepository`.
 
     A commit is made from the content, so that a copy of the same checkpoints on the disk has the same commits.
-    With ``keep``, downloads go into the Hub client's cache. Without it, they go into a temporary folder, where two at
-    most are at a time: that of the revision in work, and the one that was used before it. What is in the cache is read
-    from there, and nothing in it is ever deleted: it is the user's, and several snapshots may share a file.
     """
 
     on_disk = False
 
-    def __init__(
-        self, repo_id: str, run: str | None, model: str, *, token: str | None = None, keep: bool = False
-    ) -> None:
+    def __init__(self, repo_id: str, run: str | None, model: str, *, token: str | None = None) -> None:
         self.where = f"{repo_id}{'' if run is None else f'/{run}'} on the Hub"
-        self._repo_id, self._name, self._token, self._keep = repo_id, run, token, keep
+        self._repo_id, self._name, self._token = repo_id, run, token
         self._read_as = read_as_open_clip(model)
         self._run: HubRun | None = None
         self._paths: dict[str, str] = {}
-        self._owned: dict[str, Path] = {}  # downloads by commit, the one that was used last at the end
 
     def refs(self) -> dict[str, str]:
         """The epochs by the names of their revisions; the Hub is asked again, since a run may go on."""
@@ -402,30 +402,6 @@ class HubCheckpoints:
 
     def absent_files(self, commit: str) -> list[str]:  # noqa: ARG002
         return []  # the Hub serves what it lists
-
-    def checkpoint(self, commit: str) -> Path:
-        """The checkpoint file of a revision, downloaded if it is not in the cache."""
-        run, path = self._at(commit)
-        if commit in self._owned:
-            self._owned[commit] = self._owned.pop(commit)
-            return self._owned[commit]
-        cached = try_to_load_from_cache(run.repo_id, path, revision=run.commit, repo_type=run.repo_type)
-        if isinstance(cached, str) and Path(cached).is_file():
-            return Path(cached)
-        if self._keep:
-            return run.download(path, self._token)
-        for old in list(self._owned)[:-1]:
-            del self._owned[old]
-            delete(self._downloads / old)
-        self._owned[commit] = run.download(path, self._token, self._downloads / commit)
-        return self._owned[commit]
-
-    @cached_property
-    def _downloads(self) -> Path:
-        """A temporary folder with a folder of each download, for as long as the object lives."""
-        root = Path(tempfile.mkdtemp(prefix="clipdyn-downloads-"))
-        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
-        return root
 
     def _at(self, commit: str) -> tuple[HubRun, str]:
         """The run and the path of the checkpoint with that commit."""

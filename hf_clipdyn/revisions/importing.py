@@ -1,6 +1,5 @@
-"""Import checkpoints of open_clip as revisions, and export revisions as checkpoints."""
+"""Import checkpoints of open_clip as revisions."""
 
-import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -9,22 +8,15 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from hf_clipdyn.cards import CardFacts, CardSource
-from hf_clipdyn.errors import ConfigError, ModelError, UnknownNameError
-from hf_clipdyn.files import check_output, follow_umask, write_atomically
-from hf_clipdyn.models.open_clip import (
-    Converter,
-    checkpoint_epoch,
-    open_clip_config_of,
-    to_open_clip,
-)
-from hf_clipdyn.revisions.folders import FolderRepository, find_run
-from hf_clipdyn.revisions.listing import Revision, open_series
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.models.open_clip import Converter, checkpoint_epoch
+from hf_clipdyn.revisions.folders import find_run
 from hf_clipdyn.revisions.manifest import IMPORTED
-from hf_clipdyn.revisions.names import Series, epoch_name, epoch_of
+from hf_clipdyn.revisions.names import epoch_name, epoch_of
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["export_open_clip", "hub_checkpoints", "import_open_clip", "local_checkpoints"]
+__all__ = ["hub_checkpoints", "import_open_clip", "local_checkpoints"]
 
 
 @dataclass(frozen=True)
@@ -146,66 +138,6 @@ def import_open_clip(
             record = RevisionRecord(epoch_name(checkpoint.epoch), checkpoint.epoch, None, seen)
             publisher.submit(record, partial(save, checkpoint))
         return publisher.finish()
-
-
-def export_open_clip(
-    repo_id: str, revision: str, output: Path, *, store: Path | None = None, token: str | None = None
-) -> Path:
-    """Write a revision as a checkpoint that open_clip loads: `.pt` with its epoch, or `.safetensors`.
-
-    The weights are the same to the bit. The model's open_clip configuration is written beside, with the suffix
-    `.json`: after `open_clip.add_model_config(path)` the file's name without suffix is a model of open_clip.
-    """
-    import torch
-    from safetensors.torch import save_file
-
-    from hf_clipdyn.models.encoder import read_config, read_model
-
-    if output.is_dir():
-        raise ConfigError(
-            f"{output} is a folder: name the file to write, for example {output / 'epoch_3.pt'}."
-        )
-    if output.suffix not in (".pt", ".safetensors"):
-        raise ConfigError(
-            f"{output.name} ends in neither .pt nor .safetensors: these are what open_clip loads."
-        )
-    folder, beside = _fetched(open_series(repo_id, store, token), revision), output.with_suffix(".json")
-    check_output(output, folder.iterdir())
-    check_output(beside, folder.iterdir(), what="a configuration of open_clip", is_own=_is_open_clip)
-    config = read_config(folder)
-    if config.model_type != "clip":
-        raise ModelError(
-            f"{repo_id} at {revision} is of the type {config.model_type}: open_clip can load only the weights of a "
-            "CLIPModel, with both towers."
-        )
-    theirs = open_clip_config_of(config, repo_id)
-    weights = to_open_clip(read_model(folder, config, dtype="auto").state_dict())
-
-    def save(path: Path) -> None:
-        if output.suffix == ".pt":
-            torch.save({"epoch": epoch_of(revision), "name": repo_id, "state_dict": weights}, path)
-        else:
-            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
-        follow_umask(path)
-
-    write_atomically(beside, json.dumps(theirs, indent=2) + "\n")
-    write_atomically(output, save)
-    return output
-
-
-def _is_open_clip(path: Path) -> bool:
-    try:
-        return "vision_cfg" in json.loads(path.read_bytes())
-    except (ValueError, TypeError, RecursionError):
-        return False
-
-
-def _fetched(series: Series, name: str) -> Path:
-    """Folder with the files of a revision, which a repository also knows by its commit or a tag."""
-    refs = series.repository.refs()
-    if name not in refs and isinstance(series.repository, FolderRepository):
-        raise UnknownNameError("revision", name, refs)
-    return series.fetch(Revision(name, None, None, None, refs.get(name, name), None, None))
 
 
 def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Protocol
+from typing import Any
 
 from huggingface_hub import constants
 
@@ -22,11 +22,12 @@ from hf_clipdyn.errors import (
     render_table,
     shown,
 )
+from hf_clipdyn.files import delete
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.models.adapters import has_adapter
 from hf_clipdyn.models.open_clip import Converter
 from hf_clipdyn.models.settings import PROCESSOR_FILES
-from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, open_clip_name, snapshot_folder
+from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, snapshot_folder
 from hf_clipdyn.revisions.bases import base_folder
 from hf_clipdyn.revisions.folders import (
     FolderRepository,
@@ -188,7 +189,6 @@ def open_series(
     token: str | None = None,
     *,
     samples_per_epoch: int | None = None,
-    keep_checkpoints: bool = False,
 ) -> Series:
     """The revisions that a name means. The Hub is not asked yet.
 
@@ -204,7 +204,7 @@ def open_series(
     """
     text = os.fspath(name)
     if text.startswith(OPEN_CLIP):
-        return _open_clip(text, token, samples_per_epoch, keep_checkpoints)
+        return _open_clip(text, token, samples_per_epoch)
     folder = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
     if text and os.path.isdir(folder) and not _holds(store, text):  # noqa: PTH112  # nor does this, for any text
         return _open_folder(folder.absolute(), token)
@@ -271,13 +271,6 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
     return open_series(repo_id, store, token).revisions()
 
 
-class _Checkpoints(ReadableRepository, Protocol):
-    """Checkpoints of open_clip as revisions, on this machine or on the Hub."""
-
-    def checkpoint(self, commit: str) -> Path:
-        """The checkpoint file of a revision, downloaded if needed."""
-
-
 @dataclass(frozen=True)
 class _Stored:
     """A repository in a local store, or on the Hub if ``store`` is None."""
@@ -324,8 +317,8 @@ class _Stored:
 class _Folder:
     """A Trainer's output folder, one of its checkpoints, or a model."""
 
-    def __init__(self, folder: Path, only: str | None = None) -> None:
-        self.repo_id = valid_repo_name(folder.name)
+    def __init__(self, folder: Path, token: str | None, only: str | None = None) -> None:
+        self.repo_id, self._token = valid_repo_name(folder.name), token
         self.repository = FolderRepository(folder, partial(_selected, folder, only))
         self._views = _Views()
 
@@ -334,28 +327,35 @@ class _Folder:
         listed = revisions_of(FolderRepository(Path(self.repository.where), lambda: models))
         return [_trained(one, models[one.name].progress) for one in listed]
 
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (files are here)
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        """Folder with the files of a model; of adapters, with those of their base model too."""
         model = self.repository.model(revision.commit)
         if not model.files:
             raise RevisionError(
                 f"{model.path} does not contain a complete model: expected config.json and model.safetensors. "
                 "Merge an adapter into its model, and save that."
             )
+        if model.is_adapter:
+            base = base_folder(model.path, self._token, settings_only=settings_only, pinned=False)
+            return self._views(revision.commit, {**model_files(base), **model.files})
         if all(file.parent == model.path for file in model.files.values()):
             return model.path
         return self._views(revision.commit, model.files)
 
 
 class _OpenClip:
-    """Checkpoints of open_clip's training, each converted in memory to a CLIPModel when it is read."""
+    """Checkpoints of open_clip's training, each converted to a CLIPModel when it is fetched.
+
+    Two converted models at most are in a temporary folder: that of the revision in work, and the one used before it.
+    """
 
     def __init__(
-        self, model: str, name: str, repository: _Checkpoints, samples_per_epoch: int | None
+        self, model: str, name: str, repository: ReadableRepository, samples_per_epoch: int | None
     ) -> None:
         self.repo_id, self.repository = valid_repo_name(name), repository
         self._model, self._samples_per_epoch = model, samples_per_epoch
         self._converter = Converter(model)
-        self._views = _Views()
+        self._converted: dict[str, Path] = {}  # folders by commit, the one that was used last at the end
 
     def revisions(self) -> list[Revision]:
         return [
@@ -369,19 +369,32 @@ class _OpenClip:
         ]
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        """Folder with a converted checkpoint, until those of two others are fetched."""
         if settings_only:
             return self._settings
-        checkpoint = self.repository.checkpoint(revision.commit)
-        settings = {path.name: path for path in self._settings.iterdir()}
-        return self._views(revision.commit, settings | {open_clip_name(checkpoint): checkpoint})
+        commit = revision.commit
+        folder = self._converted.pop(commit, None)
+        if folder is None:
+            for old in list(self._converted)[:-1]:
+                delete(self._converted.pop(old))
+            folder = self._root / commit
+            (name,) = self.repository.files(commit)
+            with self.repository.fetched(commit, name) as checkpoint:
+                self._converter(checkpoint, folder)
+        self._converted[commit] = folder
+        return folder
 
     def _samples_seen(self, epoch: int | None) -> int | None:
         return None if epoch is None or self._samples_per_epoch is None else epoch * self._samples_per_epoch
 
     @cached_property
+    def _root(self) -> Path:
+        return _temporary(self)
+
+    @cached_property
     def _settings(self) -> Path:
         """Folder with the files beside the weights, which all checkpoints share."""
-        folder = self._views.root / "settings"
+        folder = self._root / "settings"
         self._converter.save_settings(folder)
         return folder
 
@@ -439,9 +452,14 @@ class _Views:
     @cached_property
     def root(self) -> Path:
         """Folder of the folders."""
-        root = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
-        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
-        return root
+        return _temporary(self)
+
+
+def _temporary(owner: object) -> Path:
+    """A temporary folder for as long as the object lives."""
+    root = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
+    weakref.finalize(owner, shutil.rmtree, root, ignore_errors=True)
+    return root
 
 
 def _trained(revision: Revision, progress: Progress) -> Revision:
@@ -452,7 +470,7 @@ def _selected(folder: Path, only: str | None) -> dict[str, ModelFolder]:
     return {name: model for name, model in models_of(folder).items() if only in (None, name)}
 
 
-def _open_clip(text: str, token: str | None, samples_per_epoch: int | None, keep: bool) -> Series:
+def _open_clip(text: str, token: str | None, samples_per_epoch: int | None) -> Series:
     model, at, name = text.removeprefix(OPEN_CLIP).partition("@")
     if not (model and at and name):
         raise ConfigError(
@@ -465,7 +483,7 @@ def _open_clip(text: str, token: str | None, samples_per_epoch: int | None, keep
         repo_id, folder = _on_hub(name)
         if "/" not in repo_id or not is_repo_id(repo_id):
             raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
-        repository = HubCheckpoints(repo_id, folder, model, token=token, keep=keep)
+        repository = HubCheckpoints(repo_id, folder, model, token=token)
         return _OpenClip(model, (folder or repo_id).rpartition("/")[2], repository, samples_per_epoch)
     if not open_clip_models(path, model):
         raise ConfigError(
@@ -489,7 +507,7 @@ def _open_folder(folder: Path, token: str | None) -> Series:
         facts = run.required_run()
         return _Stored(facts.repo_id, None if facts.store is None else folder / facts.store, token)
     checkpoint = checkpoint_name(folder)
-    series = _Folder(folder) if checkpoint is None else _Folder(folder.parent, checkpoint)
+    series = _Folder(folder, token) if checkpoint is None else _Folder(folder.parent, token, checkpoint)
     if not any(model.files for model in series.repository.models().values()):
         raise ConfigError(f"The folder {folder} contains no model. {_hint(folder)}")
     return series

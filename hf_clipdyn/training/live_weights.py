@@ -1,7 +1,6 @@
 """The weights of a model that accelerate may have wrapped or sharded, as they are now."""
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,19 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import unwrap_model
 
 from hf_clipdyn.cards import Parent
-from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.files import cached_snapshot
-from hf_clipdyn.models.adapters import ADAPTER_CONFIG
 from hf_clipdyn.models.snapshots import read_weights
-from hf_clipdyn.revisions.bases import PinnedModel
 from hf_clipdyn.schema import is_repo_id
 
 __all__ = [
     "adapted",
     "adapter_parameters",
-    "check_base",
     "differing_tensors",
     "gathered",
     "is_sharded",
     "merged",
     "parents_of",
-    "save_adapters",
     "unwrapped",
     "whole_model",
 ]
@@ -96,63 +91,6 @@ def merged(model: Any) -> PreTrainedModel:
         )
     whole: PreTrainedModel = copy.deepcopy(adapters).merge_and_unload()
     return whole
-
-
-def save_adapters(model: Any, folder: Path, base_model: str, commit: str) -> None:
-    """Write the adapters of a `PeftModel`, the configuration of its model, and what they were added to.
-
-    Raises:
-        ConfigError: it is sharded, or has several adapters.
-    """
-    adapters, bare = adapted(model), unwrapped(model)
-    assert adapters is not None
-    if is_sharded(model) or list(adapters.peft_config) != ["default"]:
-        raise ConfigError(
-            "Only a single adapter of a model in one piece can be published: use one adapter called `default`, and "
-            "DDP or a single process."
-        )
-    adapters.save_pretrained(str(folder), save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
-    path = folder / ADAPTER_CONFIG
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    settings |= {"base_model_name_or_path": base_model, "revision": commit}
-    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    config = copy.deepcopy(bare.config)
-    config.architectures = [type(bare).__name__]
-    config.save_pretrained(folder)
-
-
-def check_base(model: Any, base: PinnedModel) -> None:
-    """Check that a `PeftModel` has the weights of the model that its adapters will name.
-
-    Raises:
-        ConfigError: it has no adapters, or tensors differ.
-    """
-    if adapted(model) is None:
-        raise ConfigError(f"base_model is {shown(base.name)}, but the model has no adapters: leave it out.")
-    bare = unwrapped(model)
-    live = {
-        name.replace(".base_layer.", ".").replace(".original_module.", "."): tensor
-        for name, tensor in bare.state_dict().items()
-    }
-    known = {
-        name: (mine, theirs)
-        for name, theirs in read_weights(base.folder).items()
-        if (mine := live.get(name, live.get(f"{bare.base_model_prefix}.{name}"))) is not None
-    }
-    differing = sorted(
-        name for name, (mine, theirs) in known.items() if not torch.equal(mine.cpu(), theirs.to(mine.dtype))
-    )
-    if differing or not known:
-        cause = (
-            f"{len(differing)} tensors differ, for example {differing[0]}"
-            if known
-            else "no tensor is in both"
-        )
-        raise ConfigError(
-            f"The model was not made from {base.name} at {base.commit[:8]}: {cause}. Give the model that the adapters "
-            "were added to as `base_model`."
-        )
 
 
 def unwrapped(model: Any) -> PreTrainedModel:

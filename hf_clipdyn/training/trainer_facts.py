@@ -7,7 +7,6 @@ from typing import Any
 from transformers import TrainingArguments
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.revisions.bases import PinnedModel
 from hf_clipdyn.training.live_weights import adapted, adapter_parameters, parents_of, unwrapped
 from hf_clipdyn.training.model import model_facts
 
@@ -37,10 +36,8 @@ _ADAPTED = ("base_model_name_or_path", "inference_mode", "peft_version", "revisi
 """What says of adapters where they come from, not what they are."""
 
 
-def card_facts(
-    repo_id: str, args: TrainingArguments, model: Any, processor: Any | None, base: PinnedModel | None = None
-) -> CardFacts:
-    """What the cards of the revisions say by default; ``base`` is the model of adapters that are published alone."""
+def card_facts(repo_id: str, args: TrainingArguments, model: Any, processor: Any | None) -> CardFacts:
+    """What the cards of the revisions say by default."""
     recipe = {name: getattr(args, name) for name in _RECIPE} | {
         "num_train_epochs": args.num_train_epochs,
         "max_steps": args.max_steps,
@@ -60,8 +57,7 @@ def card_facts(
             if value not in (None, -1)
         },
         language=(),
-        parents=parents_of(model) if base is None else base.as_parents,
-        relation="finetune" if base is None else "adapter",
+        parents=parents_of(model),
         **of_model | {"parameters": of_model["parameters"] - adapter_parameters(model)},
     )
 

@@ -63,13 +63,14 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def most_on_disk(downloads: Path) -> Iterator[list[int]]:
-    """The number of checkpoints on the disk whenever a revision is done."""
+    """The number of converted checkpoints on the disk whenever a revision is done."""
     counts: list[int] = []
 
     class Counter(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if "cells done" in record.getMessage():
-                counts.append(len(_downloaded(downloads)))
+                counts.append(len(list(downloads.glob("clipdyn-checkpoints-*/*/model.safetensors"))))
+                assert not list(downloads.rglob("*.pt"))
 
     handler = Counter()
     logger = logging.getLogger("hf_clipdyn")
@@ -83,10 +84,6 @@ def most_on_disk(downloads: Path) -> Iterator[list[int]]:
 
 def _blobs(cache: Path) -> list[Path]:
     return [path for path in cache.glob("models--laion--laws/blobs/*") if path.is_file()]
-
-
-def _downloaded(downloads: Path) -> list[Path]:
-    return list(downloads.glob("clipdyn-downloads-*/**/*.pt"))
 
 
 @pytest.fixture
@@ -121,7 +118,7 @@ def test_a_run_on_the_hub_is_measured_with_two_checkpoints_on_the_disk_and_judge
     assert seen == {f"epoch-{epoch:03d}": 213_334_440 * epoch for epoch in EPOCHS}
     assert {"own", "last"} == set(table["texts"])
     assert most_on_disk == [2] * len(EPOCHS)
-    assert _blobs(cache) == _downloaded(downloads) == []
+    assert _blobs(cache) == list(downloads.rglob("*.pt")) == []
 
     judged = verdicts(tmp_path / "results.parquet", show_progress=False)
     decline = judged[judged["part_title"] == "decline from the peak to late"].set_index("claim").loc[3]
@@ -140,12 +137,11 @@ def test_only_what_is_missing_is_downloaded_again(
     options["data_dirs"] = {"cifar10": data["cifar10"]}
     measure(revisions=["epoch-001", "epoch-012"], **options)
     assert (hub.count("resolve-get"), len(_blobs(cache))) == (2, 0)
-    assert set(measure(keep_checkpoints=True, **options)["epoch"]) == set(EPOCHS)
+    mine = Path(hf_hub_download(REPO, f"full_checkpoints/{RUN}/epoch_2.pt"))
     assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1)
-    measure(revisions=["epoch-002"], force=True, **options)
-    assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1), (
-        "what was in the cache before is used and stays"
-    )
+    assert set(measure(**options)["epoch"]) == set(EPOCHS)
+    assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1)
+    assert mine.is_file(), "what was in the cache before is used and stays"
 
 
 def test_a_file_of_the_users_cache_that_another_snapshot_shares_is_never_deleted(
@@ -215,8 +211,7 @@ def test_the_study_of_public_checkpoints_measures_all_that_its_claims_are_about(
         assert selected >= {one.name for one in select_benchmarks("paper")}
 
 
-@pytest.mark.parametrize("option", ["--samples-per-epoch=5", "--keep-checkpoints"])
-def test_options_of_checkpoints_are_for_checkpoints_only(option: str, clipdyn) -> None:
-    code, _, error = clipdyn("evaluate", "me/run", option)
+def test_samples_per_epoch_are_for_checkpoints_only(clipdyn) -> None:
+    code, _, error = clipdyn("evaluate", "me/run", "--samples-per-epoch=5")
     assert code == 2
     assert "only applies to open_clip checkpoints" in error

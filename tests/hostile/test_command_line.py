@@ -92,7 +92,6 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("env", "x"), "There is no place for 'x'"),
     (("datasets", "x"), "There is no place for 'x'"),
     (("repair", "a", "b"), "There is no place for 'b'"),
-    (("convert", "me/run", "o.pt", "--revison", "x"), "Did you mean --revisions?"),
     (("convert", "a", "me/run", "--from-openclip", "x"), "Did you mean --from-open-clip?"),
     (("prepare", "tid2013", "-o", "x", "--push_to_hbu", "x"), "Did you mean --push-to-hub?"),
     (("report", "x", "--outptu", "x"), "Did you mean --output?"),
@@ -160,7 +159,6 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("prepare", LONG, "--output", "out"), "characters"),
     (("prepare", "procedural", "--output", "file"), "file"),
     (("prepare", "procedural", "--output", "out", "--num-processes", "x"), "--num-processes"),
-    *[(("convert", "me/run", "out.pt", "--store", path), "") for path in ("none", "file", "empty", LONG)],
 ]
 
 

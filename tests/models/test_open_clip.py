@@ -1,4 +1,4 @@
-"""Converted and original model are one function, and the way there and back keeps every bit."""
+"""Converted and original model are one function with the same weights."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,7 @@ from hf_clipdyn.models.open_clip import (
     clip_config_of,
     from_open_clip,
     open_clip_config,
-    open_clip_config_of,
     read_state_dict,
-    to_open_clip,
 )
 
 open_clip = pytest.importorskip("open_clip")
@@ -73,13 +71,12 @@ def test_embeddings_of_the_real_sizes_agree(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_the_round_trip_keeps_every_bit(dtype: torch.dtype) -> None:
+def test_the_conversion_keeps_every_bit(dtype: torch.dtype) -> None:
     weights = _random(SMALL).to(dtype).state_dict()
-    back = to_open_clip(from_open_clip(weights, clip_config_of(SMALL)).state_dict())
-    assert back.keys() == weights.keys()
-    for name, tensor in weights.items():
-        assert back[name].dtype == tensor.dtype
-        assert torch.equal(back[name], tensor), name
+    converted = from_open_clip(weights, clip_config_of(SMALL)).state_dict()
+    assert {tensor.dtype for tensor in converted.values()} == {dtype}
+    theirs, ours = (torch.cat([tensor.flatten() for tensor in one.values()]) for one in (weights, converted))
+    assert torch.equal(theirs.sort().values, ours.sort().values)
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
@@ -140,31 +137,6 @@ def test_an_unknown_name_lists_near_ones() -> None:
     for elsewhere in ("hf-hub:me/model", "local-dir:model"):
         with pytest.raises(UnknownNameError, match=f"no open_clip model '{elsewhere}'"):
             open_clip_config(elsewhere)
-
-
-def test_a_configuration_comes_back_from_transformers_as_it_went() -> None:
-    for name in (*REAL, "ViT-B-32-quickgelu"):
-        config = clip_config_of(open_clip_config(name))
-        again = clip_config_of(open_clip_config_of(config, "me/run"))
-        assert again.to_dict() == config.to_dict()
-        assert "hf_tokenizer_name" not in open_clip_config_of(config, "me/run")["text_cfg"]
-
-
-@pytest.mark.parametrize(
-    ("tower", "name", "value"),
-    [
-        ("vision_config", "hidden_act", "relu"),
-        ("text_config", "layer_norm_eps", 1e-3),
-        ("text_config", "eos_token_id", 7),
-        ("vision_config", "num_channels", 1),
-        ("text_config", "hidden_act", "quick_gelu"),
-    ],
-)
-def test_what_open_clip_cannot_express_is_refused_and_named(tower: str, name: str, value: Any) -> None:
-    config = clip_config_of(SMALL)
-    setattr(getattr(config, tower), name, value)
-    with pytest.raises(ModelError, match=f"no such architecture .*{name} = "):
-        open_clip_config_of(config, "me/run")
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,24 @@
-"""A `PeftModel` is published as merged copies or as its adapters alone, and goes on training unmerged."""
+"""A `PeftModel` is published as merged copies and goes on training unmerged; adapters are read merged."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hub_server.server import HubServer
-from huggingface_hub import HfApi, ModelCard, constants
+from huggingface_hub import HfApi, constants
 from stores import OFFLINE
 from trained import REPO, make_model, make_processor, measuring, trainer
 from transformers import CLIPModel, ViTForImageClassification
 
 from hf_clipdyn import PublishRevisions, evaluate_revisions, list_revisions, load_results
 from hf_clipdyn.cards import Parent
-from hf_clipdyn.errors import ConfigError, RevisionError
+from hf_clipdyn.errors import ConfigError, ModelError, RevisionError
 from hf_clipdyn.models.encoder import read_config, read_model
-from hf_clipdyn.revisions.bases import pinned_model
+from hf_clipdyn.revisions.bases import base_folder
+from hf_clipdyn.revisions.folders import ModelFolder
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.verify import verify
@@ -82,13 +84,9 @@ def test_merged_adapters_name_the_model_and_the_revision_that_they_were_trained_
         assert parents_of(whole) == expected
 
 
-@pytest.mark.parametrize("alone", [False, True])
 def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_last(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], alone: bool
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = tmp_path / "base"
-    make_model("classifier").save_pretrained(base)
-    given: dict[str, Any] = {"base_model": base} if alone else {"merge_adapters": True}
     best = {
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
@@ -100,7 +98,7 @@ def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_
     }
 
     def run(folder: Path, **settings: Any) -> Any:
-        callback = PublishRevisions(REPO, **given)
+        callback = PublishRevisions(REPO, merge_adapters=True)
         return trainer(folder, adapted("classifier"), callback, **best | settings)
 
     whole = run(tmp_path / "whole")
@@ -108,13 +106,7 @@ def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_
     assert whole.state.best_global_step == 5
     said = capsys.readouterr()
     assert "The best revision is epoch-001; main is the last one." in said.out, said.out + said.err
-    if alone:
-        first = list_revisions(REPO, tmp_path / "whole" / "hub")[1]
-        series = open_series(REPO, tmp_path / "whole" / "hub")  # its folders last as long as it
-        folder = series.fetch(first)
-        found = read_model(folder, read_config(folder)).state_dict()
-    else:
-        found = served(tmp_path / "whole", ViTForImageClassification, "epoch-001")
+    found = served(tmp_path / "whole", ViTForImageClassification, "epoch-001")
     end = whole.model.merge_and_unload().state_dict()
     assert end.keys() == found.keys()
     assert all(torch.equal(end[key], value) for key, value in found.items())
@@ -125,25 +117,26 @@ def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_
     assert [one.sha256 for one in list_revisions(REPO, tmp_path / "whole" / "hub")] == hashes
 
 
-@pytest.mark.parametrize("alone", [False, True])
-def test_a_model_with_adapters_is_measured_as_what_it_publishes(tmp_path: Path, alone: bool) -> None:
+def test_a_model_with_adapters_is_measured_as_what_it_publishes_and_saves(tmp_path: Path) -> None:
     model = adapted("clip")
     processor = make_processor()
     model.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
-    base = tmp_path / "base"
-    make_model("clip").save_pretrained(base)
-    given: dict[str, Any] = {"base_model": base} if alone else {"merge_adapters": True}
-    publish = PublishRevisions(REPO, processor=processor, **given)
-    trainer(tmp_path / "run", model, publish, measuring(), num_train_epochs=1).train()
+    base = make_model("clip")
+    base.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
+    base.save_pretrained(tmp_path / "base")
+    model.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
+    publish = PublishRevisions(REPO, processor=processor, merge_adapters=True)
+    saves = {"num_train_epochs": 1, "save_strategy": "epoch"}
+    trainer(tmp_path / "run", model, publish, measuring(), **saves).train()
     live = load_results(tmp_path / "run" / "results.parquet")
-    table = evaluate_revisions(
-        REPO,
-        "distortion/procedural",
-        store=tmp_path / "run" / "hub",
-        n_resamples=20,
-        show_progress=False,
-    )
+    asked: dict[str, Any] = {"n_resamples": 20, "show_progress": False}
+    table = evaluate_revisions(REPO, "distortion/procedural", store=tmp_path / "run" / "hub", **asked)
     published = table.to_pandas()
+    processor.save_pretrained(tmp_path / "processor")
+    (saved,) = (tmp_path / "run").glob("checkpoint-*")
+    table = evaluate_revisions(saved, "distortion/procedural", processor=tmp_path / "processor", **asked)
+    last = published[published["revision"] == "epoch-001"]
+    np.testing.assert_array_equal(table.to_pandas()["value"], last["value"])
     assert len(live) == len(published)
     assert torch.allclose(
         torch.tensor(live["value"].to_numpy()),
@@ -164,86 +157,13 @@ def test_adapters_that_nobody_merges_are_refused_with_the_remedy(tmp_path: Path)
         trainer(tmp_path, model, PublishRevisions(REPO, merge_adapters=True)).train()
 
 
-def test_adapters_alone_have_a_new_head_and_name_their_pinned_base(tmp_path: Path) -> None:
-    base = tmp_path / "base"
-    make_model("classifier").vit.save_pretrained(base)  # a body without a head
-    model = adapted("classifier", modules_to_save=["classifier"])
-    publish = PublishRevisions(REPO, base_model=base)
-    trainer(tmp_path / "run", model, publish, num_train_epochs=1, label_names=["labels"]).train()
-    store = tmp_path / "run" / "hub"
-    assert not verify(REPO, store=store, deep=True).findings
-    series = open_series(REPO, store)
-    last = series.revisions()[-1]
-    assert last.size < sum(file.stat().st_size for file in base.glob("*.safetensors"))
-    folder = series.fetch(last)
-    named = json.loads((folder / "adapter_config.json").read_text())
-    assert (named["base_model_name_or_path"], named["revision"]) == (str(base), pinned_model(base).commit)
-    merged = model.merge_and_unload().state_dict()
-    found = read_model(folder, read_config(folder)).state_dict()
-    assert all(torch.equal(found[key], value) for key, value in merged.items())
-    make_model("clip").save_pretrained(base)
-    with pytest.raises(RevisionError, match="whose files are not there or have changed: put them back"):
-        series.fetch(last)
-    other = trainer(tmp_path / "other", adapted("classifier"), PublishRevisions(REPO, base_model=base))
-    with pytest.raises(ConfigError, match=r"The model was not made from .*: no tensor is in both\."):
-        other.train()
-
-
-def test_adapters_that_are_pushed_do_not_name_a_folder_of_this_machine(
-    tmp_path: Path, hub: HubServer
-) -> None:
-    base = tmp_path / "base"
-    make_model("classifier").vit.save_pretrained(base)
-    model = adapted("classifier", modules_to_save=["classifier"])
-    publish = PublishRevisions(REPO, base_model=base, push_to_hub=True)
-    with pytest.raises(ConfigError, match=r"base_model is the folder .*name its repository as owner/name"):
-        trainer(tmp_path / "run", model, publish, label_names=["labels"]).train()
-    assert hub.seen == []
-
-
-def test_a_base_model_in_a_clients_cache_is_named_by_its_repository(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+def test_a_base_model_in_a_clients_cache_is_named_by_its_repository(tmp_path: Path) -> None:
     commit = "0123456789" * 4
     folder = tmp_path / "models--them--base" / "snapshots" / commit
     make_model("classifier").save_pretrained(folder)
-    pinned = pinned_model(folder)
-    assert (pinned.name, pinned.commit, pinned.folder) == ("them/base", commit, folder)
     model = type(make_model("classifier")).from_pretrained(folder)
     assert parents_of(model) == (Parent("them/base", None, commit),)
     assert parents_of(type(model).from_pretrained(folder.rename(tmp_path / "elsewhere"))) == ()
-
-
-def test_adapters_of_a_model_on_the_hub_are_read_with_the_commit_that_they_were_added_to(
-    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    api = HfApi()
-    api.create_repo("me/base")
-    base = make_model("classifier")
-    base.save_pretrained(tmp_path / "base")
-    commit = api.upload_folder(repo_id="me/base", folder_path=tmp_path / "base").oid
-    model = adapted("classifier")
-    publish = PublishRevisions(REPO, base_model="me/base")
-    trainer(tmp_path / "run", model, publish, num_train_epochs=1, label_names=["labels"]).train()
-    torch.nn.init.zeros_(base.vit.embeddings.cls_token)  # main moves on
-    base.vit.embeddings.cls_token.data += 7
-    base.save_pretrained(tmp_path / "base")
-    api.upload_folder(repo_id="me/base", folder_path=tmp_path / "base")
-    assert api.repo_info("me/base").sha != commit
-    series = open_series(REPO, tmp_path / "run" / "hub")
-    folder = series.fetch(series.revisions()[-1])
-    merged = model.merge_and_unload().state_dict()
-    found = read_model(folder, read_config(folder)).state_dict()
-    assert all(torch.equal(found[key], value) for key, value in merged.items())
-    card = ModelCard(series.repository.read(series.revisions()[-1].commit, "README.md").decode())
-    assert (card.data.base_model, card.data.base_model_relation) == (["me/base"], "adapter")
-    assert card.data.library_name == "peft"
-    assert f"| adapters of | [me/base](https://huggingface.co/me/base) at commit `{commit}` |" in card.text
-    assert f'.from_pretrained("me/base", revision="{commit}")' in card.text
-    named = json.loads((folder / "adapter_config.json").read_text())
-    assert (named["base_model_name_or_path"], named["revision"]) == ("me/base", commit)
 
 
 def test_a_run_with_other_adapters_is_another_run(tmp_path: Path) -> None:
@@ -253,3 +173,58 @@ def test_a_run_with_other_adapters_is_another_run(tmp_path: Path) -> None:
     trainer(tmp_path, adapted("clip"), publish, num_train_epochs=1).train()
     with pytest.raises(PublishError, match="another recipe hash"):
         trainer(tmp_path, adapted("clip", lora_alpha=3), publish, num_train_epochs=1).train()
+
+
+@pytest.mark.parametrize("at", ["folder", "Hub"])
+def test_the_checkpoints_of_a_model_with_adapters_are_read_merged_into_the_model_that_they_name(
+    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    base = tmp_path / "base"
+    make_model("clip").save_pretrained(base)
+    if at == "Hub":
+        HfApi().create_repo("me/base")
+        HfApi().upload_folder(repo_id="me/base", folder_path=base)
+    model = adapted("clip")
+    model.peft_config["default"].base_model_name_or_path = "me/base" if at == "Hub" else str(base)
+    out = tmp_path / "out"
+    run = trainer(out, model, save_strategy="epoch", save_total_limit=None, label_names=["labels"])
+    run.train()
+
+    series = open_series(out)
+    first, last = series.revisions()
+    assert (first.name, last.name) == ("step-00000005", "step-00000010")
+    assert (first.epoch, last.epoch) == (1, 2)
+    assert first.sha256 != last.sha256
+    settings = series.fetch(last, settings_only=True)
+    assert {"config.json", "adapter_config.json"} <= {one.name for one in settings.iterdir()}
+    folder = series.fetch(last)
+    found = read_model(folder, read_config(folder)).state_dict()
+    merged = model.merge_and_unload().state_dict()
+    assert all(torch.equal(found[key], value) for key, value in merged.items())
+    (alone,) = list_revisions(out / "checkpoint-10")
+    assert alone == last
+
+    if at == "folder":
+        make_model("clip", vector=True).save_pretrained(base)
+        changed = list_revisions(out)
+        assert {one.commit for one in changed}.isdisjoint({first.commit, last.commit})
+        (base / "model.safetensors").unlink()
+        gone = series.revisions()[-1]
+        with pytest.raises(RevisionError, match="whose files are not there or have changed: put them back"):
+            series.fetch(gone)
+
+
+def test_adapters_that_version_0_3_published_on_a_folder_need_its_files_unchanged(tmp_path: Path) -> None:
+    base, adapters = tmp_path / "base", tmp_path / "adapters"
+    make_model("clip").save_pretrained(base)
+    adapters.mkdir()
+    named = {"base_model_name_or_path": str(base), "revision": ModelFolder.of(base).commit}
+    (adapters / "adapter_config.json").write_text(json.dumps(named))
+    assert base_folder(adapters) == base
+    make_model("clip", vector=True).save_pretrained(base)
+    with pytest.raises(RevisionError, match="whose files are not there or have changed: put them back"):
+        base_folder(adapters)
+    (adapters / "adapter_config.json").write_text(json.dumps(named | {"revision": None}))
+    with pytest.raises(ModelError, match="names no base model with its revision"):
+        base_folder(adapters)
