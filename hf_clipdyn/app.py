@@ -30,7 +30,7 @@ from hf_clipdyn.benchmarks.registry import kinds, suite
 from hf_clipdyn.cards import markdown
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.prompts import PHOTO
-from hf_clipdyn.data.registry import dataset_metadata
+from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ClipDynError, ConfigError, counted, shown
 from hf_clipdyn.evaluation.answers import (
     PROBES,
@@ -146,6 +146,8 @@ class Stimuli:
     def _is_here(self, benchmark: str) -> bool:
         kind, _, dataset = benchmark.partition("/")
         if kind not in kinds() or not kinds()[kind].schemas:  # it draws what it shows
+            return False
+        if dataset not in dataset_names():  # measured by a version or a plug-in that knew it
             return False
         known = dataset in self.data_dirs or find_locally(dataset) is not None
         return known or dataset_metadata(dataset).synthetic

@@ -12,7 +12,7 @@ import yaml
 from hf_clipdyn.benchmarks.base import Benchmark, Kind, KindSettings
 from hf_clipdyn.benchmarks.relation import ANSWERED, PAIRS, WEIGHTS, Relation, relation_terms
 from hf_clipdyn.benchmarks.sources import fitting_datasets
-from hf_clipdyn.data.registry import dataset_metadata
+from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.fields import flags_of
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
@@ -320,7 +320,9 @@ def relation_vocabulary(relation: type[Relation], kind: type[Kind[Any]] | None, 
     """The words of a relation that reads a kind on a data set; without a kind, weights."""
     terms = relation_terms(relation, None if kind is None else kind.terms)
     words = {related_kind(relation, kind): terms}
-    return Vocabulary(kinds=words, datasets={dataset: _dataset_terms(dataset)})
+    # The table has the words of a data set that is not known (any more).
+    known = {dataset: _dataset_terms(dataset)} if dataset in dataset_names() else {}
+    return Vocabulary(kinds=words, datasets=known)
 
 
 def related_kind(relation: type[Relation], kind: type[Kind[Any]] | None) -> str:

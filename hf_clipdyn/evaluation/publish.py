@@ -22,11 +22,12 @@ from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.cards import results_card
-from hf_clipdyn.data.registry import dataset_metadata
+from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.hub import Destination, check_login, push
 from hf_clipdyn.results.cells import CellStore, with_cell
 from hf_clipdyn.results.row import Cell, Row, column_table
+from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["check_push", "push_results"]
@@ -87,7 +88,7 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> list[str]:
     cells = store.cells()
     known = kinds()
     shared = [cell for cell in cells if cell.kind not in known or known[cell.kind].shares_trials]
-    kept = [cell for cell in shared if hidden or dataset_metadata(cell.dataset).may_redistribute]
+    kept = [cell for cell in shared if hidden or _may_pass_on(cell.dataset)]
     left_out = sorted({f"{cell.kind}/{cell.dataset}" for cell in shared if cell not in kept})
     configs = {"results": _TABLE}
     for cell in kept:
@@ -97,18 +98,25 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> list[str]:
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(with_cell(trials, cell), path)
             configs[_config(cell)] = f"{_TRIALS}/{_config(cell)}/*.parquet"
-    results = store.select([cell.key for cell in cells]).to_pandas()
+    table = store.select([cell.key for cell in cells])
+    words = Vocabulary.loads(table.schema.metadata[VOCABULARY_KEY], str(output))
+    results = table.to_pandas()
     card = results_card(
         repo_id=repo_id,
         rows=len(results),
         runs=_runs(results),
-        benchmarks=_benchmarks(cells, results, configs),
+        benchmarks=_benchmarks(cells, results, configs, words),
         configs=configs,
         left_out=left_out,
         columns=column_table(Row),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
     return left_out
+
+
+def _may_pass_on(dataset: str) -> bool:
+    """Of a data set that is not known (any more), nobody knows it."""
+    return dataset in dataset_names() and dataset_metadata(dataset).may_redistribute
 
 
 def _config(cell: Cell) -> str:
@@ -125,13 +133,13 @@ def _runs(results: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _benchmarks(
-    cells: Sequence[Cell], results: pd.DataFrame, configs: Mapping[str, str]
+    cells: Sequence[Cell], results: pd.DataFrame, configs: Mapping[str, str], words: Vocabulary
 ) -> list[dict[str, Any]]:
     by_config = {f"{cell.kind}/{cell.dataset}": _config(cell) for cell in cells if cell.texts == "own"}
     return [
         {
             "name": f"{kind}/{dataset}",
-            "synthetic": dataset_metadata(str(dataset)).synthetic,
+            "synthetic": words.dataset(str(dataset)).synthetic,
             "revisions": len(part[["repo_id", "revision"]].drop_duplicates()),
             "rows": len(part),
             "dtype": ", ".join(sorted(set(part["dtype"]))),

@@ -24,7 +24,6 @@ from hf_clipdyn.benchmarks.classes import default_templates
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.images import decode_image
-from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.prompts import prompt_name
 from hf_clipdyn.errors import ConfigError, readable_size
 from hf_clipdyn.evaluation.answers import LoadedRevisions, cues, measured_revisions, prompts
@@ -118,7 +117,7 @@ def _source(study: Study, data_dirs: Mapping[str, str | Path]) -> Source:
     for schema in ("cue_conflict", "labels"):
         for kind, dataset in pairs.itertuples(index=False):
             if kind in kinds() and schema in kinds()[kind].schemas:
-                folder = Path(data_dirs[dataset]) if dataset in data_dirs else find_locally(dataset)
+                folder = Path(data_dirs[dataset]) if dataset in data_dirs else None
                 source = local_source(str(dataset), kinds()[kind].schemas, folder)
                 if source is not None:
                     return source

@@ -16,7 +16,7 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import SubsetWarning
-from hf_clipdyn.data.registry import builder_class
+from hf_clipdyn.data.registry import builder_class, dataset_names
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
 from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
@@ -104,7 +104,9 @@ def read_view(study: Study, kind: type[Kind[Any]], view: View[T], cell: Any) -> 
 
 
 def local_source(dataset: str, schemas: tuple[str, ...], folder: Path | None = None) -> Source | None:
-    """A data set of this machine; None if it is not there. Nothing is downloaded."""
+    """A data set of this machine; None if it is not there, or has no loader (any more). Nothing is downloaded."""
+    if dataset not in dataset_names():
+        return None
     builder, folder = builder_class(dataset), folder or find_locally(dataset)
     if folder is None and (builder.layout or not builder.metadata.synthetic):
         return None
