@@ -104,18 +104,18 @@ def write_influences(file: Path, cells: Mapping[str, Influences], stamp: str = "
         _log.info("%s cannot be written (%s): influences are computed again", file, error.strerror)
 
 
-def read_influences(file: Path, stamp: str = "") -> dict[str, dict[tuple[Any, ...], Influence]]:
+def read_influences(file: Path, stamp: str | None = "") -> dict[str, dict[tuple[Any, ...], Influence]]:
     """Influences by the key of their cell; nothing if the file is absent or broken, or depends on something else.
 
     Args:
         file: that `write_influences` wrote.
-        stamp: what the influences of a single cell must depend on.
+        stamp: what the influences of a single cell must depend on; None for anything.
     """
     if not file.exists():
         return {}
     try:
         table = read_parquet(file)
-        if (table.schema.metadata or {}).get(_STAMP, b"").decode() != stamp:
+        if stamp is not None and (table.schema.metadata or {}).get(_STAMP, b"").decode() != stamp:
             return {}
         return _unpacked(table.select(_SCHEMA.names).cast(_SCHEMA))
     except (pa.ArrowException, ValueError, KeyError, TypeError) as error:

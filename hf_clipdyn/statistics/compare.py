@@ -166,7 +166,9 @@ def differences(
         for cells in _cells(listed, first, second):
             kind = known_kinds.get(cells[0].kind)  # None for a relation, which compares revisions itself
             known = [kept.of_cell(cell.kind, cell.cell) for cell in cells]
-            if NO_TRIALS in known:
+            # Errors of a kind that is not known (any more) are only known if they were kept.
+            unknown = kind is None and benchmarks is None and any(isinstance(one, str) for one in known)
+            if unknown or NO_TRIALS in known:
                 continue
             sides = [
                 _numbers(shown, of_cell[cell.Index], one) for cell, one in zip(cells, known, strict=True)

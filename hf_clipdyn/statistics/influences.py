@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common, Kind, check_columns
 from hf_clipdyn.benchmarks.influence import Key, influences
-from hf_clipdyn.benchmarks.registry import kind_named
+from hf_clipdyn.benchmarks.registry import kind_named, kinds
 from hf_clipdyn.errors import EvaluationError, UnknownNameError, shown
 from hf_clipdyn.metrics.estimate import Influence
 from hf_clipdyn.progress import draws_bars
@@ -116,11 +116,13 @@ class KeptInfluences:
                 for table in self._tables:
                     self._combined |= read_influences(combined_influences(table))
             return self._combined.get(cell, NO_TRIALS)
-        kind = kind_named(kind_name)
-        stamp = stamp_of(file, kind.score_version)
         # Trials lie in the folder beside the table, or in one below it for each benchmark.
         table = next(one for one in file.parents if one.suffix == ".trials")
         kept = influences_folder(table) / f"{cell}.parquet"
+        if kind_name not in kinds() and (of_kept := read_influences(kept, None).get(cell)):
+            return of_kept  # of a kind that left: nobody can score its trials again
+        kind = kind_named(kind_name)
+        stamp = stamp_of(file, kind.score_version)
         known: Mapping[Key, Influence] = read_influences(kept, stamp).get(cell, {})
         if not known:
             known = _computed(kind, self.trials.of(cell))
