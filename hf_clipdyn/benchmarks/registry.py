@@ -12,7 +12,7 @@ import yaml
 from hf_clipdyn.benchmarks.base import Benchmark, Kind, KindSettings
 from hf_clipdyn.benchmarks.relation import ANSWERED, PAIRS, WEIGHTS, Relation, relation_terms
 from hf_clipdyn.benchmarks.sources import fitting_datasets
-from hf_clipdyn.data.registry import dataset_metadata, dataset_names
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.fields import flags_of
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in

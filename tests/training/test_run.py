@@ -372,7 +372,7 @@ def test_the_columns_of_an_imagefolder_can_be_named(flags: Flags, photographs: P
     lines += [f"{i:04d}.jpg,a picture,other" for i in range(120)]
     (photographs / "Images" / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     named = flags(num_train_epochs=1, dataset_name=photographs / "Images", caption_column="worte")
-    dataset, _ = inputs._load(parse_training_config(named))
+    dataset = inputs.open_rows(parse_training_config(named)).dataset
     assert dataset[0]["captions"] == ["a picture"]
     gc.collect()  # `datasets` leaves the file of metadata open; no later test shall be told
 
