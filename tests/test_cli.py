@@ -61,34 +61,6 @@ def test_no_help_and_no_wrong_call_loads_a_heavy_library() -> None:
     assert done.returncode == 0, done.stderr
 
 
-OLD = [
-    (["show", "none.parquet"], "report --print numbers"),
-    (["verdicts", "none.parquet"], "report --print verdicts"),
-    (["card", "none.parquet", "-o", "x"], "share cards"),
-    (["space", "none.parquet", "-o", "x", "--private", "--push_to_hub", "me/page"], "share page"),
-    (["publish", "--resume", "none"], "repair"),
-    (["import-open-clip", "--from-hub", "me/laws", "--run=a", "me/theirs", "--model", "none"], "convert"),
-    (["export_open_clip", "me/run", "x.pt", "--revision", "main", "--store", "none"], "convert"),
-]
-"""Commands of version 0.2, and those of today."""
-
-
-@pytest.mark.parametrize(("argv", "new"), OLD)
-def test_the_old_commands_work_with_a_warning(
-    argv: list[str],
-    new: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    _, error = _exit(capsys, *argv)
-    name = argv[0].replace("_", "-")
-    assert f"`clipdyn {name}` is now `clipdyn {new}`; the old name works until version 0.4.0." in error
-    assert "no option" not in error
-    assert "is missing" not in error
-
-
 def test_options_are_taken_with_dashes_and_with_underscores(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -133,20 +105,6 @@ def test_a_wrong_call_is_one_sentence_without_a_traceback(argv: list[str], code:
     assert "Traceback" not in done.stderr
     assert says in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("clipdyn: error: ")
-
-
-@pytest.mark.parametrize(
-    "command",
-    [["share", "page", "none.parquet", "-o", "x"], ["convert", "--from-open-clip", "x", "a.pt", "me/b"]],
-)
-def test_the_old_spelling_of_license_still_works_with_a_warning(
-    command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    for spelling, warned in (("--license", False), ("--licence", True)):
-        code, error = _exit(capsys, *command, spelling, "mit")
-        assert code in (1, 2)
-        assert "no option" not in error
-        assert ("--licence is now --license" in error) == warned
 
 
 @pytest.mark.parametrize("command", ["convert", "demo", "evaluate", "prepare", "repair", "train"])

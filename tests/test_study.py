@@ -404,11 +404,6 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
     file.write_text("runs: [{}]")
     for words, says in (
         (["--config=nonsense"], "There is no study 'nonsense'."),
-        (
-            [f"--config={file}", "--quick"],
-            "--quick stands for --config=study-quick, and --config is given too",
-        ),
-        (["--quick", "--arms"], "--arms stands for --config=study-arms, and --config is given too"),
         ([f"--config={file}", "--run=nobody"], "There is no run 'nobody'."),
         ([f"--config={file}", "--run=tiny-seed0", "--print-command"], "leave out the options of `submit`"),
         ([f"--config={file}", f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
@@ -423,7 +418,7 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
 def test_jobs_on_the_hub_run_what_the_bucket_lacks(hub, tmp_path: Path) -> None:
     """The names of the files in the bucket tell what is complete."""
     folder = tmp_path / "study"
-    words = ["--quick", f"--output-dir={folder}", "--submit=hf-jobs"]
+    words = ["--config=study-quick", f"--output-dir={folder}", "--submit=hf-jobs"]
     words.append(f"--submit-setting=volume=hf://buckets/me/results:{tmp_path}")
     asked = Study.read("study-quick", folder)
     first, second = (

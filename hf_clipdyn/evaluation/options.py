@@ -122,7 +122,7 @@ class Evaluation:
         known = command_line()
         first = known.read(argv, known_only=True)
         file = known.flags["config"].value(first.get("config"))
-        values = {} if file is None else _of_today(read_yaml(file, lists=True))
+        values = {} if file is None else read_yaml(file, lists=True)
         for path in known.flags["plugin"].value(first.get("plugin") or _of_file(values.get("plugin"))):
             load_plugin(path)
         line = command_line()
@@ -139,16 +139,6 @@ class Evaluation:
         """What was given as words of a command line, arguments first, without these fields of the configuration."""
         options = [flag for flag in flags() if flag.key in self.given and flag.field.name not in without]
         return [word for flag in options for word in flag.words(self.given[flag.key])]
-
-
-def _of_today(values: dict[Any, Any]) -> dict[Any, Any]:
-    """The keys that version 0.2 called otherwise, by their names of today; to be removed in 0.4.0."""
-    if "/" in str(values.get("push_to_hub")):
-        values = values | {"push_to_hub": True, "hub_model_id": values["push_to_hub"]}
-    return {
-        {"private": "hub_private_repo", "token": "hub_token"}.get(key, key): one
-        for key, one in values.items()
-    }
 
 
 def read_arguments(values: Mapping[Any, Any], where: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def test_a_shard_that_is_no_part_of_a_whole_is_one_sentence(shard, clipdyn, tmp_
     assert line == f"clipdyn: error: shard is {shard!r}: give i/n with i from 1 to n, for example 1/4."
 
 
-@pytest.mark.parametrize("other", [{"rescore": True}, {"push_to_hub": "me/results"}])
+@pytest.mark.parametrize("other", [{"rescore": True}, {"push_to_hub": True, "hub_model_id": "me/results"}])
 def test_what_concerns_the_whole_table_takes_no_shard(other):
     with pytest.raises(ConfigError, match="without `shard`, once all shards are done"):
         EvaluationConfig("me/run", shard="1/2", output="results.parquet", **other)

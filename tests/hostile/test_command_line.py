@@ -233,12 +233,6 @@ def test_a_bug_has_its_traceback_without_the_token() -> None:
     assert SECRET not in done.stderr
 
 
-def test_the_shell_completes_commands_and_options() -> None:
-    for words, expected in (("clipdyn ev", "evaluate"), ("clipdyn evaluate --batch", "--batch-size")):
-        done = _python("from hf_clipdyn.cli import main; main()", COMP_LINE=words)
-        assert done.stdout.split() == [expected], done.stderr
-
-
 def test_env_says_versions_and_caches_and_no_secret() -> None:
     done = _python("from hf_clipdyn.cli import main; main(['env'])", HF_TOKEN=SECRET)
     assert done.returncode == 0, done.stderr

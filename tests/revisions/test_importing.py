@@ -247,9 +247,7 @@ def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
     assert "license: mit" in card
     assert f"laion/laws) at commit `{commit}`, `full/b/epoch_2.pt`" in card
     fetched = hub.count("resolve-get")
-    assert _run("import-open-clip", "--from-hub", "laion/laws", "--run", "b", *options) == 0, (
-        "as in version 0.2"
-    )
+    assert _run("convert", "laion/laws/b", *options) == 0
     assert hub.count("resolve-get") == fetched, "what is published is not fetched again"
 
 
