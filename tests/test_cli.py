@@ -107,7 +107,7 @@ def test_a_wrong_call_is_one_sentence_without_a_traceback(argv: list[str], code:
     assert done.stderr.strip().splitlines()[-1].startswith("clipdyn: error: ")
 
 
-@pytest.mark.parametrize("command", ["convert", "demo", "evaluate", "prepare", "repair", "train"])
+@pytest.mark.parametrize("command", ["demo", "evaluate", "import", "prepare", "repair", "train"])
 def test_every_command_that_shows_its_work_can_be_quiet(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

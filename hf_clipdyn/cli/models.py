@@ -1,4 +1,4 @@
-"""The commands about models and their revisions: revisions, verify, repair, convert, parity, app."""
+"""The commands about models and their revisions: revisions, verify, repair, import, app."""
 
 import re
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hf_clipdyn.cli import shared
 from hf_clipdyn.command_line import Command
-from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError
+from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.fields import option
 
-__all__ = ["App", "Convert", "Parity", "Repair", "Revisions", "Verify"]
+__all__ = ["App", "Import", "Repair", "Revisions", "Verify"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,41 +94,26 @@ class Repair(Command, group="Models and revisions"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convert(Command, group="Models and revisions"):
-    """Import or export open_clip checkpoints.
+class Import(Command, group="Models and revisions"):
+    """Make revisions of open_clip checkpoints.
 
-    With `--from-open-clip`, the sources are the checkpoints of one run, and each becomes a revision of the repository
-    TARGET. Otherwise the source is a repository, and one of its revisions becomes a checkpoint that open_clip loads,
-    with bit-identical weights.
+    The sources are the checkpoints of one run of open_clip, and each becomes a revision of the repository TARGET.
     """
 
-    source: tuple[str, ...] = option(
-        MISSING, "Checkpoint files, or owner/name/FOLDER on the Hub. To export: a repository or a folder."
+    source: tuple[str, ...] = option(MISSING, "Checkpoint files, or owner/name/FOLDER on the Hub.")
+    target: str = option(MISSING, "Repository to create.")
+    from_open_clip: str = option(
+        MISSING, "open_clip's name of the model, for example ViT-B-16-quickgelu.", named=True
     )
-    target: str = option(MISSING, "Repository to create. To export: file to write, .pt or .safetensors.")
-    from_open_clip: str | None = option(None, "Import: open_clip's name of the model, as ViT-B-16-quickgelu.")
-    samples_per_epoch: int | None = option(None, "Import: images per epoch, if known.")
-    license: str | None = option(None, "Import: licence of the weights, for local checkpoint files.")
-    output_dir: Path | None = option(None, "Import: folder of the journal. Default: runs/<name>.")
-    push_to_hub: bool = option(False, "Import: publish to the Hub too.")
-    hub_private_repo: bool = option(False, "Import: make the repository on the Hub private.")
-    revision: str = option("main", "Export: the revision.", flag="revisions")
-    store: Path | None = option(None, "Folder of a local store. Default: the Hub; Import: <output-dir>/hub.")
+    samples_per_epoch: int | None = option(None, "Images per epoch, if known.")
+    license: str | None = option(None, "Licence of the weights, for local checkpoint files.")
+    output_dir: Path | None = option(None, "Folder of the journal. Default: runs/<name>.")
+    push_to_hub: bool = option(False, "Publish to the Hub too.")
+    hub_private_repo: bool = option(False, "Make the repository on the Hub private.")
+    store: Path | None = option(None, "Folder of the local store. Default: <output-dir>/hub.")
     quiet: bool = shared.quiet()
 
     def run(self) -> int:
-        if self.from_open_clip is not None:
-            return self._import(self.from_open_clip)
-        from hf_clipdyn.revisions.importing import export_open_clip
-
-        if len(self.source) > 1:
-            raise ConfigError("--from-open-clip is missing: name open_clip's model to import checkpoints.")
-        (repo,) = self.source
-        with shared.reading(repo, self.store):
-            print(f"Wrote {export_open_clip(repo, self.revision, Path(self.target), store=self.store)}.")
-        return 0
-
-    def _import(self, model: str) -> int:
         from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
 
         files = [Path(name) for name in self.source]
@@ -141,7 +126,7 @@ class Convert(Command, group="Models and revisions"):
         summary = import_open_clip(
             source,
             self.target,
-            model=model,
+            model=self.from_open_clip,
             output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
             store=self.store,
             push_to_hub=self.push_to_hub,
@@ -150,54 +135,6 @@ class Convert(Command, group="Models and revisions"):
         )
         print(summary.message)
         return int(bool(summary.missing))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parity(Command, group="Models and revisions"):
-    """Compare layers with published values.
-
-    Each layer of a model is compared with the value that was published for it in 2024.
-    """
-
-    repo: str = option(MISSING, "Model with published values, for example openai/clip-vit-base-patch16.")
-    data_dir: Mapping[str, Path] = option(MISSING, "Folder of tid2013, nights or things.", named=True)
-    revision: str | None = option(None, "Revision. Default: the last one.", flag="revisions")
-    beside: str | None = option(None, "For a model without published values: compare with those of this one.")
-    published: Path | None = option(None, "CSV of published values. Default: those of 2024.")
-    store: Path | None = shared.store()
-    output: Path | None = option(None, "CSV to write.", short="o")
-    device: str | None = option(None, "Device. Default: the GPU if there is one.")
-    batch_size: int = option(128, "Images per forward pass.", within="[1, inf)")
-    quiet: bool = shared.quiet()
-
-    def run(self) -> None:
-        from hf_clipdyn.evaluation.parity import is_written, parity, render_parity, summarise_parity
-        from hf_clipdyn.files import check_output, disk_errors, write_atomically
-        from hf_clipdyn.progress import draws_bars
-
-        if self.output is not None:
-            reads = [self.published, *self.data_dir.values()]
-            check_output(self.output, reads, what="a table of `clipdyn parity`", is_own=is_written)
-        with shared.reading(self.repo, self.store):
-            table = parity(
-                self.repo,
-                data_dirs=self.data_dir,
-                revision=self.revision,
-                beside=self.beside,
-                published=self.published,
-                store=self.store,
-                device=self.device,
-                batch_size=self.batch_size,
-                show_progress=draws_bars() and not self.quiet,
-            )
-        print(render_parity(table))
-        print(*(f"- {sentence}" for sentence in summarise_parity(table)), sep="\n")
-        if self.output is None:
-            return
-        problem, remedy = f"{self.output} cannot be written", "name another file with --output"
-        with disk_errors(EvaluationError, problem, remedy):
-            write_atomically(self.output, table.to_csv(index=False))
-        print(f"Wrote {self.output}.")
 
 
 @dataclass(frozen=True, kw_only=True)

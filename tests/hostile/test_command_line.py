@@ -37,7 +37,7 @@ TOKENS = [
     ("evaluate", "me/run", "--plugin", SECRET),
     ("evaluate", "me/run", "--config", SECRET),
     ("repair", SECRET),
-    ("convert", SECRET, "me/run", "--from-open-clip", "ViT-B-32"),
+    ("import", SECRET, "me/run", "--from-open-clip", "ViT-B-32"),
     (SECRET,),
 ]
 
@@ -77,9 +77,9 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
         "no open_clip model 'hf-hub:me/model'",
     ),
     # --- missing arguments, unknown options, in every command
-    (("convert",), "SOURCE is missing"),
-    (("convert", "me/run"), "TARGET is missing"),
-    (("convert", "a.pt", "b.pt", "me/run"), "--from-open-clip is missing"),
+    (("import",), "SOURCE is missing"),
+    (("import", "me/run"), "TARGET is missing"),
+    (("import", "a.pt", "b.pt", "me/run"), "--from-open-clip is missing"),
     (("prepare",), "NAME is missing"),
     (("prepare", "tid2013"), "--output is missing"),
     (("repair",), "RUN is missing"),
@@ -92,8 +92,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("env", "x"), "There is no place for 'x'"),
     (("datasets", "x"), "There is no place for 'x'"),
     (("repair", "a", "b"), "There is no place for 'b'"),
-    (("convert", "me/run", "o.pt", "--revison", "x"), "Did you mean --revisions?"),
-    (("convert", "a", "me/run", "--from-openclip", "x"), "Did you mean --from-open-clip?"),
+    (("import", "a", "me/run", "--from-openclip", "x"), "Did you mean --from-open-clip?"),
     (("prepare", "tid2013", "-o", "x", "--push_to_hbu", "x"), "Did you mean --push-to-hub?"),
     (("report", "x", "--outptu", "x"), "Did you mean --output?"),
     (("revisions", "me/run", "--sotre", "x"), "Did you mean --store?"),
@@ -160,7 +159,6 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("prepare", LONG, "--output", "out"), "characters"),
     (("prepare", "procedural", "--output", "file"), "file"),
     (("prepare", "procedural", "--output", "out", "--num-processes", "x"), "--num-processes"),
-    *[(("convert", "me/run", "out.pt", "--store", path), "") for path in ("none", "file", "empty", LONG)],
 ]
 
 

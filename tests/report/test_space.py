@@ -175,7 +175,7 @@ def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, clipdyn):
     assert not list((tmp_path / "space").glob("card-*"))
     code, said, _ = clipdyn("share", "page", results, "--push-to-hub", "--hub-model-id", "me/study")
     assert (code, said.startswith(f"The page is pushed: {hub.url}/spaces/me/study/commit/")) == (0, True)
-    assert clipdyn("share", "page", results, "--push_to_hub", "me/study")[:2] == (
+    assert clipdyn("share", "page", results, "--push_to_hub", "--hub_model_id", "me/study")[:2] == (
         0,
         "The Space me/study is up to date.\n",
     )
