@@ -210,8 +210,8 @@ def test_help_groups_the_options_by_kind_and_names_defaults_ranges_and_choices(
         main(["evaluate", "--help-all"])
     printed = capsys.readouterr().out
     titles = [line for line in printed.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles[:4] == ["Arguments:", "Most used options:", "Jobs:", "Options:"]
-    assert {line.removesuffix(":") for line in titles[4:]} == {
+    assert titles[:3] == ["Arguments:", "Most used options:", "Options:"]
+    assert {line.removesuffix(":") for line in titles[3:]} == {
         f"Settings of {name}" for name, kind in kinds().items() if fields(kind.settings_class)
     }
     for kind in (one for one in kinds().values() if fields(one.settings_class)):
