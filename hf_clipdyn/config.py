@@ -20,7 +20,6 @@ from hf_clipdyn.errors import ConfigError, remedies_in_python, shown
 from hf_clipdyn.fields import check_options, flags_of, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id, read_yaml, valid_repo_name
-from hf_clipdyn.submission import Submission
 
 __all__ = [
     "TrainingConfig",
@@ -36,8 +35,7 @@ _LEFT = {"caption_choice": "one", "optim": "adamw_torch"}
 
 _SUMMARY = """Train CLIP from scratch and save every epoch as a revision.
 
-The file of `--config` may be a grid: `defaults:`, and a list `runs:` that overrides them. `--submit` starts the runs as
-jobs. With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same command."""
+With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same command."""
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
@@ -313,7 +311,7 @@ class TrainingConfig:
     hub_model_id: str | None = option(
         None,
         "Repository of the revisions, as owner/name; {scale} and {seed} are filled in: me/run-{scale}-seed{seed} "
-        "gives each scale and seed its own repository; a grid also fills in {name}. Default: local/<output folder>.",
+        "gives each scale and seed its own repository; a study also fills in {name}. Default: local/<output folder>.",
         execution=True,
         top=True,
     )
@@ -388,7 +386,7 @@ class TrainingConfig:
             if "{" in self.repository:
                 raise ConfigError(
                     f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in, and "
-                    "{name} in a grid."
+                    "{name} in a study."
                 )
             checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
 
@@ -464,16 +462,15 @@ class RecipeChoice:
 
     config: str | None = option(
         None,
-        f"A recipe ({', '.join(recipe_names())}), a YAML file with the fields below, or one with a grid of runs: "
-        "`defaults:` and a list `runs:` over them.",
+        f"A recipe ({', '.join(recipe_names())}), or a YAML file with the fields below.",
         top=True,
     )
 
 
 @cache
 def train_command() -> CommandLine:
-    """The options of `clipdyn train`: ``--config``, a flag for each field of `TrainingConfig`, and how to submit."""
-    own = [*flags_of(RecipeChoice, dash="_"), *flags_of(Submission, dash="_")]
+    """The options of `clipdyn train`: ``--config``, and a flag for each field of `TrainingConfig`."""
+    own = flags_of(RecipeChoice, dash="_")
     return CommandLine("clipdyn train", _SUMMARY, flags_of(TrainingConfig, dash="_"), own)
 
 

@@ -59,8 +59,7 @@ def option(
             ``flag`` is another name (None for no option), ``short`` a letter, ``flag_default`` another default,
             ``metavar`` the name of a value; ``named`` makes a field without default an option that must be given
             instead of a positional argument; ``secret`` removes white space around a token (a file written on Windows
-            ends in ``\\r\\n``), ``joined`` joins repeated values of a text by commas, and ``whole`` keeps the commas
-            in each of several values.
+            ends in ``\\r\\n``), and ``joined`` joins repeated values of a text by commas.
 
     Returns:
         A field, as `dataclasses.field` returns it.
@@ -335,8 +334,7 @@ class Flag:
             value = tuple(self._item(text, f"{given.name} contains") for text in given.texts)
             value = value[0] if self.is_alone and len(value) == 1 else value
         elif self.several:
-            split = [[text] if self.field.metadata.get("whole") else text.split(",") for text in given.texts]
-            parts = [part.strip() for texts in split for part in texts if part.strip()]
+            parts = [part.strip() for text in given.texts for part in text.split(",") if part.strip()]
             if not parts:
                 raise ConfigError(
                     f"{given.name} is empty: give at least one value; separate several by commas."
@@ -363,17 +361,6 @@ class Flag:
         except ValueError:
             expected = _WORDS[self.item]
             raise ConfigError(f"{begins} {shown(text)}, which is not {expected}.") from None
-
-    def words(self, given: Given) -> list[str]:
-        """What was given, as words of a command line; nothing for a switch at its default."""
-        if not self.is_option:
-            return list(given.texts)
-        if self.is_switch:
-            value = self.value(given)
-            name = self.spelling if value else f"--no{self.dash}{self.spelling[2:]}"
-            return [] if value == self.default else [name]
-        texts = given.texts if self.several else given.texts[-1:]
-        return [f"{self.spelling}={text}" for text in texts]
 
 
 def flags_of(owner: type, **more: str) -> list[Flag]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["catch_signals", "end_with_standard_input", "leave", "raise_on_signals"]
+__all__ = ["catch_signals", "end_with_standard_input", "raise_on_signals"]
 
 _SIGNALS = [
     sig for sig in signal.Signals if sig.name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -50,13 +50,6 @@ def catch_signals(receive: Callable[[int], None]) -> Iterator[None]:
     finally:
         for sig in taken:
             signal.signal(sig, before[sig])
-
-
-def leave(number: int) -> None:
-    """Do what the signal does here; SIGTERM and SIGHUP raise SystemExit where nobody handles them."""
-    if signal.getsignal(number) == signal.SIG_DFL:
-        sys.exit(128 + number)
-    signal.raise_signal(number)
 
 
 @contextmanager

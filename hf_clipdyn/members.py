@@ -1,6 +1,6 @@
 """The members of a study: runs that are trained, and models from elsewhere, which are only measured.
 
-They are read from a YAML file. A grid, the file of `clipdyn train`, has the first two keys; `clipdyn study` takes all::
+They are read from a YAML file::
 
     defaults:                 # as in a recipe
       num_train_epochs: 10
@@ -19,12 +19,11 @@ A run is called ``<scale>-seed<seed>``, with its ``arm`` before it if it has one
 where it stopped, and a complete one is not started again.
 """
 
-import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,10 +31,9 @@ from typing import TYPE_CHECKING, Any
 from hf_clipdyn.config import TrainingConfig, field_values
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, UnknownNameError, shown
 from hf_clipdyn.files import disk_errors, write_atomically
-from hf_clipdyn.jobs import Job
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.schema import valid_repo_name
-from hf_clipdyn.training import output_folder, repository, train
+from hf_clipdyn.training import repository, train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.folder import BY_MACHINE
@@ -43,14 +41,13 @@ from hf_clipdyn.training.folder import BY_MACHINE
 if TYPE_CHECKING:
     from hf_clipdyn.evaluation.config import EvaluationConfig
 
-__all__ = ["TABLE", "Member", "read_members", "read_runs", "single_run"]
+__all__ = ["TABLE", "Member", "read_members"]
 
 TABLE = "results.parquet"
 """The table of a member's numbers, below its folder."""
 
-_CHECKPOINT = re.compile(r"checkpoints/epoch-([0-9]{3,9})(?:-step-[0-9]+)?/progress\.json")
-_UNPUBLISHED = re.compile(r"(?:ema/)?publishing/snapshots/([^/]+)(?:/.*)?")
-_SIGNS = ("checkpoints/*/progress.json", "publishing/snapshots/*", "ema/publishing/snapshots/*")
+_CHECKPOINT = re.compile(r"epoch-([0-9]{3,9})(?:-step-[0-9]+)?")
+_UNPUBLISHED = ("publishing/snapshots/*", "ema/publishing/snapshots/*")
 _OF_STUDY = (
     "output",
     "shard",
@@ -70,22 +67,22 @@ _MEASURED = ("final_texts", "dtype", "skip_missing", "revisions")  # decide whic
 
 
 @dataclass(frozen=True)
-class Member(Job):
-    """A run that is trained, and measured if an evaluation is asked for; or a model that is only measured.
+class Member:
+    """A run that is trained and measured, or a model that is only measured.
 
     Attributes:
         name: of its own in the study.
-        words: the arguments of `clipdyn` that complete it; a token goes through the environment.
         folder: its files are below it.
         config: how the run is trained; it resumes. None for a model.
-        measured: the arguments of `evaluate_revisions`; None: it is only trained.
+        measured: the arguments of `evaluate_revisions`.
         also: those of further evaluations into the same table.
         entry: of the file, from 1; the seeds of an entry are members of their own.
     """
 
-    folder: Path = Path()
+    name: str
+    folder: Path
     config: TrainingConfig | None = None
-    measured: Mapping[str, Any] | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
     also: tuple[Mapping[str, Any], ...] = ()
     entry: int = 1
 
@@ -95,94 +92,57 @@ class Member(Job):
         return self.folder / TABLE
 
     @cached_property
-    def evaluation(self) -> "EvaluationConfig | None":
-        """The arguments of its evaluation, checked.
-
-        Raises:
-            ConfigError: they contradict each other.
-        """
-        if self.measured is None:
-            return None
-        from hf_clipdyn.evaluation.config import EvaluationConfig
-
-        return EvaluationConfig(**self.measured)
-
-    @cached_property
     def evaluations(self) -> "tuple[EvaluationConfig, ...]":
-        """The arguments of all its evaluations, checked; none if it is only trained.
+        """The arguments of its evaluations, checked.
 
         Raises:
             ConfigError: they contradict each other.
         """
         from hf_clipdyn.evaluation.config import EvaluationConfig
 
-        further = (EvaluationConfig(**arguments) for arguments in self.also)
-        return () if self.evaluation is None else (self.evaluation, *further)
-
-    @property
-    def reads(self) -> Iterator[tuple[str, Path]]:
-        """The files and folders that it reads, by option; its own folder is none of them."""
-        if self.config is not None:
-            yield from _files_of_run(self.config)
-        for evaluation in self.evaluations:
-            from hf_clipdyn.evaluation.submit import files_read
-
-            for option, path in files_read(evaluation):
-                if self.config is None or option != "--store":
-                    yield option, path
+        return tuple(EvaluationConfig(**arguments) for arguments in (self.measured, *self.also))
 
     @cached_property
     def _asked(self) -> dict[str, Any]:
         """What decides which numbers there are, as JSON holds it."""
-        wanted = self.evaluation
-        assert wanted is not None
+        wanted, *also = self.evaluations
         return {
             "recipe": None if self.config is None else self.config.recipe(),
             "model": wanted.repo_id if self.config is None else None,
             **_measurements(wanted),
-            **({"also": [_measurements(one) for one in self.evaluations[1:]]} if self.also else {}),
+            **({"also": [_measurements(one) for one in also]} if also else {}),
         }
 
     @cached_property
-    def marks(self) -> tuple[str, ...]:
-        """Files below its folder that are there once everything is measured.
+    def mark(self) -> Path:
+        """A file that is there once everything is measured; its name is a hash of what was asked.
 
-        They are the table, and a file whose name is a hash of what was asked. So a list of names is enough to see what
-        is complete, also in a bucket, and nothing has to be planned, which takes seconds for each run.
+        So nothing has to be planned to see what is complete, which takes seconds for each member.
         """
-        if self.measured is None:
-            return ()
         asked = json.dumps(self._asked, sort_keys=True, default=str)
-        return TABLE, f"results.complete/{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
+        return self.folder / "results.complete" / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
 
-    def lacks(self, listed: Collection[str] | None = None) -> str:
+    def lacks(self) -> str:
         """What is missing, in words; empty if everything is trained and measured.
-
-        Args:
-            listed: the files below its folder; None looks into the folder.
 
         Raises:
             ConfigError: the folder contains a run of another recipe.
         """
-        if untrained := self._lacks_training(listed):
+        if untrained := self._lacks_training():
             return untrained
-        names = [name for name in self.marks if (self.folder / name).is_file()] if listed is None else listed
-        return "" if set(self.marks) <= set(names) else "not fully measured"
+        return "" if self.results.is_file() and self.mark.is_file() else "not fully measured"
 
-    def _lacks_training(self, listed: Collection[str] | None = None) -> str:
+    def _lacks_training(self) -> str:
         if self.config is None:
             return ""
-        if listed is None:
-            paths = [path for sign in _SIGNS for path in self.folder.glob(sign)]
-            listed = {path.relative_to(self.folder).as_posix() for path in paths}
-            self._check_recipe(self.config.recipe())
-        total = self.config.num_train_epochs
-        trained = max((int(match[1]) for match in map(_CHECKPOINT.fullmatch, listed) if match), default=0)
-        waiting = {match[1] for match in map(_UNPUBLISHED.fullmatch, listed) if match}
-        if trained < total:
-            return f"{trained} of {total} epochs are trained"
+        self._check_recipe(self.config.recipe())
+        names = [path.parent.name for path in self.folder.glob("checkpoints/*/progress.json")]
+        trained = max((int(match[1]) for match in map(_CHECKPOINT.fullmatch, names) if match), default=0)
+        if trained < self.config.num_train_epochs:
+            return f"{trained} of {self.config.num_train_epochs} epochs are trained"
+        waiting = sorted({path.name for sign in _UNPUBLISHED for path in self.folder.glob(sign)})
         done = "published" if self.config.push_to_hub else "saved"
-        return f"not {done}: {', '.join(sorted(waiting))}" if waiting else ""
+        return f"not {done}: {', '.join(waiting)}" if waiting else ""
 
     def _check_recipe(self, recipe: Mapping[str, object]) -> None:
         checkpoint = find_checkpoint(self.folder / "checkpoints", "true")
@@ -191,10 +151,13 @@ class Member(Job):
             left = {key: was.get(key) for key in BY_MACHINE if recipe[key] is None}
             check_recipe(was, {**recipe, **left}, checkpoint)
 
-    def complete(self) -> None:
+    def complete(self, shard: str | None = None) -> None:
         """Train what is not trained and measure what is not measured. It can be killed at any moment and repeated.
 
         Torch computes on one thread, or on ``num_threads``: a different thread count changes rounding.
+
+        Args:
+            shard: i/n: measure only this part of the revisions, and relate none.
 
         Raises:
             ClipDynError: training or measuring failed; what was done is kept.
@@ -203,16 +166,18 @@ class Member(Job):
             summary = train(self.config)
             if summary is not None and summary.missing:
                 raise PublishError(summary.message)
-        if self.measured is None:
-            return
         from hf_clipdyn.evaluation import evaluate_revisions
 
+        first, *also = zip(self.evaluations, (self.measured, *self.also), strict=True)
         with torch_threads(1 if self.config is None else self.config.num_threads or 1):
-            for arguments in (*self.also, self.measured):  # relations, which read all trials, come last
-                evaluate_revisions(**arguments)
-        mark = self.folder / self.marks[1]
-        with disk_errors(EvaluationError, f"{mark} cannot be written", "check its permissions"):
-            write_atomically(mark, json.dumps(self._asked, indent=1, sort_keys=True, default=str))
+            for evaluation, arguments in (*also, first):  # relations, which read all trials, come last
+                if shard is None:
+                    evaluate_revisions(**arguments)
+                elif evaluation.selected:
+                    evaluate_revisions(**{**arguments, "relations": (), "shard": shard})
+        if shard is None:
+            with disk_errors(EvaluationError, f"{self.mark} cannot be written", "check its permissions"):
+                write_atomically(self.mark, json.dumps(self._asked, indent=1, sort_keys=True, default=str))
 
 
 def _measurements(wanted: "EvaluationConfig") -> dict[str, Any]:
@@ -228,65 +193,35 @@ def _measurements(wanted: "EvaluationConfig") -> dict[str, Any]:
     }
 
 
-def _files_of_run(config: TrainingConfig) -> Iterator[tuple[str, Path]]:
-    for name in ("data_dir", "model_store"):
-        if (value := getattr(config, name)) is not None:
-            yield f"--{name}", Path(value).expanduser()
-    for name in ("dataset_name", "model_name_or_path"):  # a name, or a folder
-        value = getattr(config, name)
-        if value is not None and (path := Path(value).expanduser()).exists():
-            yield f"--{name}", path
-    for value in filter(None, map(str.strip, (config.plugin or "").split(","))):
-        yield "--plugin", Path(value)
-
-
 # --- runs ----------------------------------------------------------------------------------------------
 
 
-def single_run(config: TrainingConfig) -> Member:
-    """The run of a configuration; it resumes."""
-    folder, resume = output_folder(config), config.resume_from_checkpoint
-    resume = "true" if str(resume).lower() in ("none", "false") else resume
-    config = replace(config, output_dir=str(folder), resume_from_checkpoint=resume)
-    return _run(valid_repo_name(folder.name), config)
-
-
-def _run(name: str, config: TrainingConfig, entry: int = 1) -> Member:
-    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(TrainingConfig)}
-    changed = {key: value for key, value in given.items() if value != getattr(TrainingConfig, key)}
-    changed.pop("hub_token", None)
-    words = ("train", *(f"--{key}={value}" for key, value in changed.items()))
-    return Member(name, words, output_folder(config), config, entry=entry)
-
-
-def read_runs(
-    defaults: Any, entries: Any, path: Path, flags: Sequence[str] = ()
+def _read_runs(
+    defaults: Mapping[Any, Any], entries: Any, path: Path, output_dir: Path | None
 ) -> tuple[Path, list[Member]]:
     """The folder and the runs of what a YAML file holds.
 
     Args:
-        defaults: a mapping as in a recipe; None for none.
-        entries: a list of mappings over it, one a run; ``seed`` may be a list, and ``{seed}`` in their
-            ``dataset_config_name`` is then each of them.
+        defaults: as in a recipe.
+        entries: mappings over it, one a run; ``seed`` may be a list, and ``{seed}`` in their ``dataset_config_name`` is
+            then each of them.
         path: the file.
-        flags: of `clipdyn train`; they override defaults and runs.
+        output_dir: folder of all runs, in place of the file's.
 
     Raises:
         ConfigError: an unknown key, or a wrong value.
     """
-    defaults = _mapping(defaults, f"defaults in {path}")
-    where = f"the defaults of {path}"
-    folder = field_values(defaults, where, flags)["output_dir"]
-    by_flag = field_values({}, where, flags)["output_dir"]
+    folder = output_dir or field_values(defaults, f"the defaults of {path}", ())["output_dir"]
     folder = Path(folder or f"runs/{valid_repo_name(path.stem)}").expanduser()
     runs = []
-    for number, entry in enumerate(_mappings(entries, f"runs in {path}"), 1):
+    for number, entry in enumerate(entries, 1):
         where = f"run {number} of {path}"
+        if "output_dir" in entry:
+            raise ConfigError(f"{where} has an output_dir: leave it out; its folder is below {folder}.")
         for values in _one_per_seed(entry, where):
             name = values.pop("name", None)
-            elsewhere = values.get("output_dir") is not None and not by_flag
-            values = field_values(defaults | values, where, flags)
-            runs.append(_named_run(values, name, None if elsewhere else folder, where, number))
+            values = field_values({**defaults, **values}, where, ())
+            runs.append(_named_run(values, name, folder, where, number))
     return folder, runs
 
 
@@ -305,8 +240,8 @@ def _one_per_seed(entry: Mapping[Any, Any], where: str) -> list[dict[Any, Any]]:
     ]
 
 
-def _named_run(values: dict[str, Any], name: Any, parent: Path | None, where: str, entry: int) -> Member:
-    """A run of a file, below ``parent`` or in a folder of its own."""
+def _named_run(values: dict[str, Any], name: Any, parent: Path, where: str, entry: int) -> Member:
+    """A run of a file, in a folder below ``parent``."""
     given = {"hub_model_id": values["hub_model_id"], "push_to_hub": values["push_to_hub"]}
     try:
         config = TrainingConfig(**(values | {"hub_model_id": None, "push_to_hub": False}))
@@ -317,9 +252,9 @@ def _named_run(values: dict[str, Any], name: Any, parent: Path | None, where: st
             raise ConfigError(f"name is {shown(name)}: give letters, digits, dashes, dots and underscores.")
         if given["hub_model_id"] is not None:
             given["hub_model_id"] = given["hub_model_id"].replace("{name}", name)
-        if parent is not None:
-            given["output_dir"] = str(parent / name)
-        return _run(name, replace(config, **given, resume_from_checkpoint="true"), entry)
+        folder = parent / name
+        config = replace(config, **given, output_dir=str(folder), resume_from_checkpoint="true")
+        return Member(name, folder, config, entry=entry)
     except UnknownNameError:
         raise
     except ConfigError as error:
@@ -334,7 +269,6 @@ def read_members(
     path: Path,
     output_dir: Path | None,
     data_dirs: Mapping[str, Path],
-    words: Iterable[str],
 ) -> tuple[Path, list[Member]]:
     """The folder and the members of the file of a study.
 
@@ -343,7 +277,6 @@ def read_members(
         path: the file.
         output_dir: folder of the study, in place of the file's.
         data_dirs: folders of data sets by name, beside those of the file.
-        words: the arguments of `clipdyn` that read the same study, but for its folder.
 
     Raises:
         ConfigError: an unknown key, a wrong value, or an evaluation that contradicts itself.
@@ -365,25 +298,19 @@ def read_members(
     ]
     # A thread each, so that a run gives the same numbers alone and beside others.
     defaults = {"num_threads": 1} | _mapping(file.get("defaults"), f"defaults in {path}")
-    folder, members = read_runs(
-        defaults,
-        [{key: value for key, value in entry.items() if key != "evaluation"} for entry in entries],
-        path,
-        [] if output_dir is None else [f"--output_dir={output_dir}"],
-    )
-    asked = [_asked_of_run(run, shared | own[run.entry - 1], folder, path) for run in members]
+    runs = [{key: value for key, value in entry.items() if key != "evaluation"} for entry in entries]
+    folder, members = _read_runs(defaults, runs, path, output_dir)
+    asked = [_asked_of_run(run, shared | own[run.entry - 1], path) for run in members]
     for number, entry in enumerate(models, 1):
         name, each = _asked_of_model({**shared, **entry}, f"model {number} of {path}")
-        members.append(Member(name, (), folder / name))
+        members.append(Member(name, folder / name))
         asked.append(each)
-    words = (*words, f"--output-dir={folder}", *(f"--data-dir={name}={at}" for name, at in data_dirs.items()))
     measured = []
     for member, each in zip(members, asked, strict=True):
         for given, dirs in zip(each, _dirs_of_each(each, data_dirs), strict=True):
             given |= {"output": member.results, "data_dirs": {**given["data_dirs"], **dirs}}
         first, *further = each
-        called = (*words, f"--run={member.name}")
-        measured.append(replace(member, words=called, measured=first, also=tuple(further)))
+        measured.append(replace(member, measured=first, also=tuple(further)))
         _check_evaluation(measured[-1], path)
     return folder, measured
 
@@ -409,14 +336,10 @@ def _dirs_of_each(
         yield {name: at for name, at in data_dirs.items() if name in names}
 
 
-def _asked_of_run(run: Member, options: dict[Any, Any], folder: Path, path: Path) -> list[dict[str, Any]]:
+def _asked_of_run(run: Member, options: dict[Any, Any], path: Path) -> list[dict[str, Any]]:
     """The arguments of each evaluation of a run below the folder of a study."""
     from hf_clipdyn.evaluation.options import read_arguments
 
-    if run.folder != folder / run.name:
-        raise ConfigError(
-            f"run {run.entry} of {path} has an output_dir: leave it out; its folder is {folder / run.name}."
-        )
     where = f"the evaluation of run {run.entry} of {path}"
     each = _each_evaluation(options, where)
     for one in each:

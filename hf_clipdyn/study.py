@@ -1,7 +1,7 @@
 """`clipdyn study`: a study from one file: train every run, measure every revision, judge the claims, draw the page.
 
-The file lists the members of the study (`hf_clipdyn.members`) and may give a ``title``. A grid of `clipdyn train` is a
-study without evaluation. What a member leaves is below the study's folder::
+The file lists the members of the study (`hf_clipdyn.members`) and may give a ``title``. What a member leaves is below
+the study's folder::
 
     <name>/                     # the run, as `clipdyn train` leaves it
     <name>/results.parquet      # its numbers, with cells, trials and influences beside it
@@ -15,28 +15,24 @@ Several files may share one folder: its page shows the runs of all.
 
 import dataclasses
 import logging
-import shlex
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from hf_clipdyn.bundled import recipe_path, study_path
-from hf_clipdyn.config import TrainingConfig, parse_training_config, train_command
-from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError, UnknownNameError, counted, shown
+from hf_clipdyn.bundled import study_path
+from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, TrainingInterrupted, counted
 from hf_clipdyn.files import check_output
-from hf_clipdyn.jobs import Missing, Scheduler, Work, submit
-from hf_clipdyn.members import TABLE, Member, read_members, read_runs, single_run
+from hf_clipdyn.members import TABLE, Member, read_members
 from hf_clipdyn.schema import check_keys, read_yaml
-from hf_clipdyn.submission import Submission
 
 if TYPE_CHECKING:
     from hf_clipdyn.report.page.stimuli import StimuliChoice
 
-__all__ = ["Page", "Study", "StudyFiles", "read_training", "run_study"]
+__all__ = ["Page", "Study", "StudyFiles", "run_study"]
 
 _KEYS = ("title", "defaults", "runs", "models", "evaluation")  # all but the first hold collections
-_GRID_KEYS = ("defaults", "runs")
 _VERDICTS = "verdicts.parquet"
 _RELATIONS = "relations.parquet"
 _REPORT = "report"
@@ -90,12 +86,12 @@ class StudyFiles:
     message: str
 
 
-class Study(Work):
-    """Runs and models with the same kind of evaluation, or runs that are only trained. Each one is a job.
+class Study:
+    """Runs and models with the same kind of evaluation.
 
     Args:
         members: with names, folders and repositories of their own.
-        folder: holds them; the logs of the jobs are beside it.
+        folder: holds them.
         where: they were read, for messages.
         title: of the page.
         page: how the page is written; None for no page and no verdicts.
@@ -104,8 +100,6 @@ class Study(Work):
         ConfigError: two members share a name, a folder or a repository; one has the name of a file of the study, or
             must not resume; or the study's tables would replace other files.
     """
-
-    noun = "run"
 
     def __init__(
         self,
@@ -117,14 +111,11 @@ class Study(Work):
         page: Page | None = None,
     ) -> None:
         self.members, self.folder, self.title, self._page = tuple(members), folder, title, page
-        self._measures = any(member.measured is not None for member in members)
-        self.error = EvaluationError if self._measures else TrainingError
         _check_apart(self.members, where)
-        configs = [member.config for member in members if member.config is not None]
-        if any(config.overwrite_output_dir for config in configs):
+        if any(member.config is not None and member.config.overwrite_output_dir for member in members):
             raise ConfigError(
-                f"Jobs resume runs, so {where} cannot have overwrite_output_dir: leave it out. To "
-                "start a run again, delete its folder."
+                f"A study resumes its runs, so {where} cannot have overwrite_output_dir: leave it out. To start a run "
+                "again, delete its folder."
             )
         if page is not None:
             from hf_clipdyn.results.read import is_combined
@@ -133,11 +124,6 @@ class Study(Work):
             check_output(folder / TABLE, what="the table of a study", is_own=is_combined)
             check_verdicts(folder / _VERDICTS)
         self.files: StudyFiles | None = None
-        self.logs = folder.with_name(f"{folder.name}.logs")
-        self.token = next((config.hub_token for config in configs if config.hub_token), None)
-        outside = [member.folder for member in members if not member.folder.is_relative_to(folder)]
-        self.writes = [("--output_dir", path) for path in (folder, *outside)]
-        self.reads = list(dict.fromkeys(item for member in members for item in member.reads))
 
     @classmethod
     def read(
@@ -163,84 +149,79 @@ class Study(Work):
         path = study_path(str(config))
         file = read_yaml(path, nested=_KEYS[1:])
         check_keys(file, _KEYS, str(path))
-        # Two words: the Hub's client sends a word that is a file along with the job.
-        words = ("study", "--config", str(config))
-        folder, members = read_members(file, path, output_dir, data_dirs or {}, words)
+        folder, members = read_members(file, path, output_dir, data_dirs or {})
         title = file.get("title")
         return cls(members, folder, str(path), title="" if title is None else str(title), page=page)
 
-    @classmethod
-    def read_grid(cls, path: Path, flags: Sequence[str] = ()) -> Self | None:
-        """The runs of a YAML file, only to be trained; None if the file is a recipe.
+    def run(self, shard: str | None = None) -> str:
+        """Train and measure what is missing, one member after the other; then judge and draw, but not for a shard.
+
+        A member that fails stops no other one.
 
         Args:
-            path: the file.
-            flags: of `clipdyn train`; they override defaults and runs.
+            shard: i/n: only this part of the members.
+
+        Returns:
+            The verdicts and where the files are, or what is complete.
 
         Raises:
-            ConfigError: an unknown key, a wrong value, or runs that are not apart.
+            ConfigError: there is no such part, a folder contains a run of another recipe, or this is one of several
+                processes of a launcher.
+            EvaluationError: members failed; all others are complete.
         """
-        file = read_yaml(path, nested=_KEYS[1:])
-        if not set(_KEYS) & set(file):
-            return None
-        if set(file) & (set(_KEYS) - set(_GRID_KEYS)):
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError(
-                f"{path} is the file of a study: call `clipdyn study --config {path}`, which trains, measures and "
-                "reports."
+                "A study runs in one process: call it without a launcher, once for each --shard."
             )
-        check_keys(file, _GRID_KEYS, str(path))
-        if not (entries := file.get("runs")):
-            raise ConfigError(f"runs in {path} is {shown(entries)}: give a list of mappings, one a run.")
-        folder, runs = read_runs(file.get("defaults"), entries, path, flags)
-        return cls(runs, folder, str(path))
-
-    @classmethod
-    def of_run(cls, config: TrainingConfig) -> Self:
-        """A single run, only to be trained."""
-        run = single_run(config)
-        return cls([run], run.folder, "the run")
-
-    def member(self, name: str) -> Member:
-        """The run or the model of that name.
-
-        Raises:
-            UnknownNameError: there is none.
-        """
-        by_name = {member.name: member for member in self.members}
-        if name not in by_name:
-            raise UnknownNameError("run", name, by_name)
-        return by_name[name]
-
-    def missing(self, scheduler: Scheduler, *, ended: bool = False) -> Missing:
-        """The members that are not complete; it looks at names of files only."""
-        del ended
-        lacks = [(member, member.lacks(scheduler.listed(member.folder))) for member in self.members]
-        return Missing.among(lacks, f"{self._all} {'trained and measured' * self._measures or 'complete'}.")
-
-    def finish(self, scheduler: Scheduler) -> str:
-        """The page, the verdicts and the table of everything below the folder, if asked for; and where all is."""
-        place = scheduler.place(self.folder)
-        said = f"{self._all} complete in {place}"
-        if scheduler.listed(self.folder) is not None:
-            draw = "copy that folder here, and draw it with `clipdyn report FOLDER/*/results.parquet --output DIR`"
-            return f"{said}{f': {draw}' * self._measures}."
-        if not self._measures:
-            return f"{said}; measure them with `clipdyn evaluate {self._folders}`."
+        parts = list(self._parts(shard))
+        missing = [(member, part, lacks) for member, part in parts if (lacks := member.lacks())]
+        state = [
+            f"{len(missing)} of {counted(len(parts), 'member')} {'is' if len(missing) == 1 else 'are'} missing:"
+        ]
+        state += [f"  {member.name}: {lacks}" for member, _, lacks in missing]
+        _log.info("\n".join(state) if missing else f"{self._all(parts)} trained and measured.")
+        failed = []
+        for number, (member, part, _) in enumerate(missing, 1):
+            _log.info(f"{member.name} begins, {counted(len(missing) - number, 'member')} to go.")
+            try:
+                member.complete(part)
+            except TrainingInterrupted:
+                raise
+            except ClipDynError as error:
+                failed.append(f"{member.name}: {error}")
+                _log.warning(failed[-1])
+        if failed:
+            raise EvaluationError(
+                f"{len(failed)} of {counted(len(parts), 'member')} failed. Repeat the command: it continues them. "
+                + " ".join(failed)
+            )
+        if shard is not None:
+            done = f"{self._all(parts)} trained and measured."
+            return f"{done} When all shards are, call the same command without --shard."
         if self._page is None:
-            return f"{said}."
+            return f"{self._all(parts)} complete in {self.folder}."
         self.files = self._written(self._page)
         return self.files.message
 
-    @property
-    def _all(self) -> str:
-        return "The run is" if len(self.members) == 1 else f"All {len(self.members)} runs are"
+    def _parts(self, shard: str | None) -> Iterator[tuple[Member, str | None]]:
+        """The members of a shard, in which a run is whole and a model has a part of its revisions.
 
-    @property
-    def _folders(self) -> str:
-        """The folders of the members, as a shell takes them."""
-        if all(member.folder.parent == self.folder for member in self.members):
-            return f"{shlex.quote(str(self.folder))}/*"
-        return " ".join(shlex.quote(str(member.folder)) for member in self.members)
+        The first revision of each member is in the shard after that of the member before it.
+        """
+        from hf_clipdyn.evaluation.config import in_shard
+
+        in_shard((), shard)
+        part, _, parts = ("1/1" if shard is None else shard).partition("/")
+        for place, member in enumerate(self.members):
+            turn = (int(part) - 1 - place) % int(parts)
+            if shard is None or (member.config is not None and turn == 0):
+                yield member, None
+            elif member.config is None:
+                yield member, f"{turn + 1}/{parts}"
+
+    @staticmethod
+    def _all(parts: Sequence[object]) -> str:
+        return "The member is" if len(parts) == 1 else f"All {len(parts)} members are"
 
     def _written(self, page: Page) -> StudyFiles:
         """Write what concerns all members below the folder, of whichever file."""
@@ -283,7 +264,7 @@ class Study(Work):
 
     def _related(self, tables: Sequence[Path]) -> list[Path]:
         """Relate the seeds and the arms with each other, if members ask for relations; the table, if there is one."""
-        asking = [one for member in self.members if (one := member.evaluation) is not None and one.related]
+        asking = [one for member in self.members if (one := member.evaluations[0]).related]
         if not asking or len(tables) < 2:
             return []
         from hf_clipdyn.evaluation.evaluate import evaluate_relations
@@ -306,8 +287,7 @@ def _check_apart(members: Sequence[Member], where: str) -> None:
             raise ConfigError(f"Two {among} are called {member.name}: give each a `name` of its own.")
         if (other := first.setdefault(("folder", member.folder.resolve()), member)) is not member:
             raise ConfigError(
-                f"{other.name} and {member.name} of {where} have the same output_dir, {other.folder}: give each its "
-                "own, or leave it out."
+                f"{other.name} and {member.name} of {where} have the same folder: give one another name."
             )
         repository = None if member.config is None else member.config.repository
         other = first.setdefault(("repository", repository), member)
@@ -316,28 +296,11 @@ def _check_apart(members: Sequence[Member], where: str) -> None:
                 f"{other.name} and {member.name} of {where} have the same repository, {repository}: put {{name}}, or "
                 "{scale} and {seed}, into hub_model_id."
             )
-        if member.measured is not None and member.name in (_REPORT, TABLE, _VERDICTS, _RELATIONS):
+        if member.name in (_REPORT, TABLE, _VERDICTS, _RELATIONS):
             raise ConfigError(
                 f"A run is called {member.name}, as the study's own {'folder' if member.name == _REPORT else 'file'}: "
                 "give the run another `name`."
             )
-
-
-def read_training(argv: Sequence[str]) -> tuple[TrainingConfig | Study, Submission]:
-    """What a command line of `clipdyn train` asks for: one run or several, and where they start.
-
-    Raises:
-        ConfigError: an unknown key or flag, a wrong value, or options that contradict each other.
-    """
-    command = train_command()
-    given = command.read(argv)
-    asked = {name: flag.value(given.get(name)) for name, flag in command.flags.items()}
-    submission = Submission(**{field.name: asked[field.name] for field in dataclasses.fields(Submission)})
-    grid = None if asked["config"] is None else Study.read_grid(recipe_path(asked["config"]), argv)
-    if grid is not None:
-        return grid, submission
-    config = parse_training_config(argv)
-    return config if submission.submit is None else Study.of_run(config), submission
 
 
 def run_study(
@@ -348,12 +311,12 @@ def run_study(
     claims: str | Path | None = None,
     stimuli: "StimuliChoice" = "thumbnails",
     style: str | None = None,
-    parallel: int | None = None,
-) -> StudyFiles:
-    """Train and measure all runs of a study in processes on this machine, judge the claims, and write the report.
+    shard: str | None = None,
+) -> StudyFiles | None:
+    """Train and measure all members of a study, one after the other, judge the claims, and write the report.
 
-    Complete runs are not repeated, so you can repeat a call that was interrupted. Each process computes on one thread,
-    because another number of threads rounds differently. `clipdyn study` does the same, also on a cluster.
+    What is complete is not repeated, so you can repeat a call that was interrupted. Torch computes on one thread,
+    because another number of threads rounds differently. `clipdyn study` does the same.
 
     Args:
         config: name of a study of the package (`hf_clipdyn.bundled.study_names` lists them), or a YAML file.
@@ -363,15 +326,16 @@ def run_study(
         claims: a file of claims; default: the package's `claims.yaml`.
         stimuli: pictures of the stimuli on the page, ``none`` or ``thumbnails``.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
-        parallel: number of processes; default: one per GPU, or one per core without GPUs.
+        shard: ``i/n``: train and measure only part i of n. All parts share the folder, and may be processes at the same
+            time; a last call without a shard relates, judges and draws.
 
     Returns:
-        The paths of the results, the verdicts and the page, and the verdicts as text.
+        The paths of the results, the verdicts and the page, and the verdicts as text; None for a shard.
 
     Raises:
         ConfigError: the file or a table is wrong, or a folder contains a run of another recipe.
         UnknownNameError: there is no such study.
-        EvaluationError: a run failed; it is named, and the others are complete.
+        EvaluationError: members failed; they are named, and the others are complete.
 
     Examples:
         >>> from hf_clipdyn import run_study
@@ -383,6 +347,5 @@ def run_study(
     page = Page(None if claims is None else Path(claims), stimuli, style)
     folder = None if output_dir is None else Path(output_dir)
     study = Study.read(config, folder, data_dirs=folders, page=page)
-    submit(study, "local", () if parallel is None else (f"parallel={parallel}",))
-    assert study.files is not None
+    study.run(shard)
     return study.files

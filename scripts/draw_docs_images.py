@@ -25,6 +25,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from parity import read_published
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
@@ -43,7 +44,6 @@ from hf_clipdyn.data.world import (
     sample_shape,
     sample_texture,
 )
-from hf_clipdyn.evaluation.parity import read_published
 
 Pixels = NDArray[Any]
 LARGE = 224  # pixels of an image whose filters have the published sizes

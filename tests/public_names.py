@@ -9,7 +9,7 @@ import hf_clipdyn.metrics
 
 __all__ = ["METRICS", "public_modules"]
 
-_PACKAGES = ["", ".data", ".evaluation", ".jobs", ".report", ".revisions", ".training"]
+_PACKAGES = ["", ".data", ".evaluation", ".report", ".revisions", ".training"]
 METRICS = [
     f"hf_clipdyn.metrics.{one.name}"
     for one in pkgutil.iter_modules(hf_clipdyn.metrics.__path__)
@@ -31,7 +31,7 @@ _EXTENDING = {
     "benchmarks.readout": ("Readout", "Stimuli"),
     "benchmarks.sources": ("Source",),
     "data.base": ("DataBuilder",),
-    "options": ("option",),
+    "fields": ("option",),
     "plugins": ("load_plugin",),
     "results.row": ("Number",),
     "results.terms": ("Axis", "Condition", "KindTerms", "Overview", "Reference", "Term"),

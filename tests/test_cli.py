@@ -34,7 +34,10 @@ def test_the_commands_are_listed_in_four_groups_with_short_summaries(clipdyn: Cl
     assert [name for name, one in COMMANDS.items() if one.group == "Main path"] == [
         *("demo", "train", "evaluate", "report", "study")
     ]
-    assert len(COMMANDS) <= 16
+    assert set(COMMANDS) == {
+        *("demo", "train", "evaluate", "report", "study", "datasets", "prepare", "cache"),
+        *("revisions", "verify", "repair", "import", "share", "app", "env"),
+    }
     for name, command in COMMANDS.items():
         assert 0 < len(command.summary()) <= 45
         assert f"  {name} " in listed
@@ -76,32 +79,6 @@ def test_a_wrong_name_of_a_benchmark_or_a_relation_is_refused_before_torch_is_lo
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Did you mean 'noise'?") == done.stderr.count("Did you mean 'turns'?") == 2
-
-
-OLD = [
-    (["show", "none.parquet"], "report --print numbers"),
-    (["verdicts", "none.parquet"], "report --print verdicts"),
-    (["card", "none.parquet", "-o", "x"], "share"),
-    (["publish", "--resume", "none"], "repair"),
-    (["import-open-clip", "--from-hub", "me/laws", "--run=a", "me/theirs", "--model", "none"], "convert"),
-]
-"""Commands of version 0.2, and those of today."""
-
-
-@pytest.mark.parametrize(("argv", "new"), OLD)
-def test_the_old_commands_work_with_a_warning(
-    argv: list[str],
-    new: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    _, error = _exit(capsys, *argv)
-    name = argv[0].replace("_", "-")
-    assert f"`clipdyn {name}` is now `clipdyn {new}`; the old name works until version 0.4.0." in error
-    assert "no option" not in error
-    assert "is missing" not in error
 
 
 def test_options_are_taken_with_dashes_and_with_underscores(
@@ -150,21 +127,7 @@ def test_a_wrong_call_is_one_sentence_without_a_traceback(argv: list[str], code:
     assert done.stderr.strip().splitlines()[-1].startswith("clipdyn: error: ")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [["share", "page", "none.parquet", "-o", "x"], ["convert", "--from-open-clip", "x", "a.pt", "me/b"]],
-)
-def test_the_old_spelling_of_license_still_works_with_a_warning(
-    command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    for spelling, warned in (("--license", False), ("--licence", True)):
-        code, error = _exit(capsys, *command, spelling, "mit")
-        assert code in (1, 2)
-        assert "no option" not in error
-        assert ("--licence is now --license" in error) == warned
-
-
-@pytest.mark.parametrize("command", ["convert", "demo", "evaluate", "prepare", "repair", "train"])
+@pytest.mark.parametrize("command", ["demo", "evaluate", "import", "prepare", "repair", "train"])
 def test_every_command_that_shows_its_work_can_be_quiet(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -116,17 +116,6 @@ def test_a_block_runs_or_says_why_not(block: Block) -> None:
     assert block.runs or re.fullmatch(r"no-run: .{10,}", block.note), block.note
 
 
-def test_the_grid_that_is_printed_has_a_command_for_each_of_its_runs(demo: Any) -> None:
-    (command,) = (one for block in SHELL for one in block.commands if "study.yaml" in one)
-    done = demo.run([sys.executable, "-m", "hf_clipdyn.cli", *shlex.split(command)[1:]])
-    lines = [shlex.split(line) for line in done.stdout.splitlines()]
-    names = ("tiny-seed0", "tiny-seed1", "small-seed0", "tiny-slow")
-    for name, words in zip(names, lines, strict=True):
-        assert words[:2] == ["clipdyn", "train"]
-        assert {"--publish=log2", f"--output_dir=runs/study/{name}"} <= set(words)
-    assert "--learning_rate=0.0005" in lines[3]
-
-
 def test_the_training_command_starts_through_accelerate(demo: Any) -> None:
     lines = [line for block in BLOCKS for line in block.text.splitlines()]
     (command,) = {line for line in lines if line.startswith("accelerate launch") and "runs/mine" in line}

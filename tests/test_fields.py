@@ -139,14 +139,6 @@ def test_a_word_without_a_place_is_one_sentence() -> None:
         line.read(["here"])
 
 
-def test_a_given_option_becomes_words_that_give_the_same_values(line: CommandLine) -> None:
-    argv = ["a b", "--colour=blue", "--dashes=1,2", "--filled", "--closed=yes", "-w", "2"]
-    given = line.read(argv)
-    words = [word for key, value in given.items() for word in line.flags[key].words(value)]
-    assert words == ["a b", "--colour=blue", "--dashes=1,2", "--filled", "--width=2"]
-    assert _values(line, *words) | {"closed": True} == _values(line, *argv)
-
-
 @pytest.mark.parametrize("width", [60, 100])
 def test_the_help_fits_the_terminal_and_names_the_most_used_options_first(
     line: CommandLine, monkeypatch: pytest.MonkeyPatch, width: int

@@ -12,7 +12,7 @@ KIND = '''
 from dataclasses import dataclass
 
 from hf_clipdyn.benchmarks.base import Kind, KindSettings
-from hf_clipdyn.options import option
+from hf_clipdyn.fields import option
 from hf_clipdyn.results.terms import KindTerms, Term
 
 

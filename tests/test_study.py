@@ -3,22 +3,18 @@
 import doctest
 import json
 import os
-import shlex
 import shutil
 import signal
 import sys
-import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 
 import forked
 import pandas as pd
-import psutil
 import pyarrow.parquet as pq
 import pytest
 from photographs import write_photographs
@@ -27,6 +23,7 @@ from result_rows import row, write_rows
 
 from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
+from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError
 from hf_clipdyn.members import Member
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
@@ -35,7 +32,7 @@ from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.study import Page, Study, run_study
 
-# Where a folder is given, seed 11 kills itself there: in its sixth step, and when one of two cells is measured.
+# The second of two shards of a folder kills itself there: in its sixth step, and when one of its cells is measured.
 DIES = """
 import os, signal, sys
 from pathlib import Path
@@ -43,7 +40,7 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.training.loop import Callback
 
 HERE = Path(__file__).parent
-DIES = "--run=tiny-seed11" in sys.argv and f"--output-dir={HERE / 'study'}" in sys.argv
+DIES = {"--shard=2/2", f"--output-dir={HERE / 'study'}"} <= set(sys.argv)
 
 def die_once(where):
     if DIES and not (HERE / where).exists():
@@ -70,8 +67,12 @@ defaults: {{dataset_name: {photographs}, num_train_epochs: 2, per_device_train_b
 runs:
   - {{seed: 10, evaluation: {{revisions: epoch-002}}}}
   - {{seed: 11}}
-evaluation: {{benchmarks: psychophysics/procedural, n_resamples: 0, revisions: [epoch-000, epoch-002]}}
+evaluation: {{benchmarks: [psychophysics/procedural, zero_shot/procedural], relations: error_consistency,
+  n_resamples: 0, revisions: [epoch-000, epoch-002]}}
 """
+
+
+RUNS = ("tiny-seed10", "tiny-seed11")
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,14 @@ class Finished:
 
     Attributes:
         root: with the files and the folder ``study``.
-        failed: code, output and error of the call in which seed 11 was killed in training.
-        killed: code of the call in which it was killed in measuring.
-        whole: the table of seed 11, never killed.
+        codes: of the two shards at the same time, of which the second is killed in training; of the second shard, which
+            is killed in measuring; and of the call without a shard.
+        whole: folder of the same study in one process, never killed.
         said: output of the last call, of the second file.
     """
 
     root: Path
-    failed: tuple[int, str, str]
-    killed: int
+    codes: list[int | None]
     whole: Path
     said: tuple[int, str, str]
 
@@ -109,10 +109,9 @@ def clipdyn(*words: object) -> tuple[int, str, str]:
     return int(stopped.value.code or 0), out.getvalue(), error.getvalue()
 
 
-def _process(words: Sequence[object], name: str) -> int:
-    """Exit code of one run in a process of its own."""
-    command = [sys.executable, "-m", "hf_clipdyn", "study", *map(str, words), f"--run={name}"]
-    return forked.run(command).returncode
+def _start(*words: object) -> forked.Process:
+    """`clipdyn study` in a process of its own."""
+    return forked.start([sys.executable, "-m", "hf_clipdyn", "study", *map(str, words), "--quiet"])
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +123,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     photographs = write_photographs(root / "photographs")
     (root / "first.yaml").write_text(FILE.format(photographs=photographs, plugin=plugin))
     words = [f"--config={root / 'first.yaml'}", f"--output-dir={root / 'study'}"]
-    failed = clipdyn(*words)
-    killed = _process(words, "tiny-seed11")
-    assert _process(words, "tiny-seed11") == 0
-    whole = root / "whole"
-    assert _process([words[0], f"--output-dir={whole}"], "tiny-seed11") == 0
+    shards = [_start(*words, f"--shard={part}/2") for part in (1, 2)]
+    codes = [process.wait() for process in shards]
+    codes += [_start(*words, *more).wait() for more in (["--shard=2/2"], [])]
+    assert _start(words[0], f"--output-dir={root / 'whole'}").wait() == 0
 
     store = root / "study" / "tiny-seed10" / "hub"
     commit = list_revisions("local/tiny-seed10", store=store)[-1].commit
@@ -139,58 +137,70 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         "evaluation: {benchmarks: psychophysics/procedural, n_resamples: 0}\n"
     )
     second = [f"--config={root / 'second.yaml'}", f"--output-dir={root / 'study'}"]
-    assert clipdyn(*second, "--run=published")[0] == 0
-    return Finished(root, failed, killed, whole / "tiny-seed11" / "results.parquet", clipdyn(*second))
+    assert clipdyn(*second, "--no-report")[0] == 0
+    return Finished(root, codes, root / "whole", clipdyn(*second))
 
 
-def test_a_run_that_fails_is_named_and_does_not_stop_the_others(finished: Finished) -> None:
-    code, out, error = finished.failed
-    assert (code, out) == (1, "")
-    assert error.splitlines()[0] == "2 of 2 runs are not complete:"
-    assert "Run tiny-seed10 is done" in error
-    last = error.split("clipdyn: error: ")[1]
-    assert last.startswith("Run tiny-seed11 was killed by signal 9 (its log is ")
-    assert "1 of 2 runs are not complete:" in last
-    assert "Traceback" not in error
-
-
-def test_a_run_that_is_killed_in_training_and_in_measuring_gives_the_same_table(finished: Finished) -> None:
-    assert finished.killed == -signal.SIGKILL
+def test_two_shards_of_which_one_is_killed_twice_give_the_tables_of_one_process(finished: Finished) -> None:
+    assert finished.codes == [0, -signal.SIGKILL, -signal.SIGKILL, 0]
     assert (finished.root / "in-training").exists()
     assert (finished.root / "in-measuring").exists()
-    _same(finished.folder / "tiny-seed11" / "results.parquet", finished.whole)
+    for name in RUNS:
+        assert _weights(finished.folder / name) == _weights(finished.whole / name)
+        _same(finished.folder / name / "results.parquet", finished.whole / name / "results.parquet")
+    _same(finished.folder / "relations.parquet", finished.whole / "relations.parquet")
+
+
+def _weights(run: Path) -> list[tuple[str, str | None]]:
+    return [(one.name, one.sha256) for one in list_revisions(run)]
 
 
 def _same(first: Path, second: Path) -> None:
-    """The weights and the numbers are the same to the bit; commits also hold the time."""
-    runs = [list_revisions(path.parent) for path in (first, second)]
-    assert [(one.name, one.sha256) for one in runs[0]] == [(one.name, one.sha256) for one in runs[1]]
-    key = [one for one in (*CELL_KEY, *NUMBER_KEY) if one not in ("commit", "text_commit")]
-    tables = []
-    for path in (first, second):
-        table = pd.read_parquet(path)
-        assert not table.duplicated(key).any()
-        tables.append(
-            table.drop(columns=["seconds", "versions", "commit", "text_commit"]).set_index(key).sort_index()
-        )
-    pd.testing.assert_frame_equal(*tables)
+    """The numbers are the same to the bit; commits also hold the time."""
+    apart = ["commit", "text_commit", "other"]
+    key = [one for one in (*CELL_KEY, *NUMBER_KEY) if one not in apart]
+    tables = [pd.read_parquet(path).drop(columns=["seconds", "versions", *apart]) for path in (first, second)]
+    assert len(tables[0])
+    assert not any(table.duplicated(key).any() for table in tables)
+    pd.testing.assert_frame_equal(*(table.set_index(key).sort_index() for table in tables))
 
 
 def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
-    assert clipdyn(*finished.words, "--print_command") == (0, "\n", "All 2 runs are trained and measured.\n")
+    code, out, error = clipdyn(*finished.words, "--no-report")
+    said = "All 2 members are trained and measured.\n"
+    assert (code, out, error) == (0, f"All 2 members are complete in {finished.folder}.\n", said)
     changed = finished.root / "changed.yaml"
     text = (finished.root / "first.yaml").read_text()
     changed.write_text(text.replace("revisions: epoch-002", "revisions: epoch-001"))
-    words = [f"--config={changed}", *finished.words[1:]]
-    code, out, error = clipdyn(*words, "--print_command")
-    assert (code, shlex.split(out)[1:]) == (
-        0,
-        ["study", "--config", str(changed), words[1], "--run=tiny-seed10"],
-    )
-    assert error.splitlines()[:2] == ["1 of 2 runs are not complete:", "    tiny-seed10  not fully measured"]
+    members = Study.read(changed, finished.folder).members
+    assert [one.lacks() for one in members] == ["not fully measured", ""]
     changed.write_text(text.replace("warmup_steps: 2", "warmup_steps: 3"))
-    code, _, error = clipdyn(*words, "--print_command")
+    code, _, error = clipdyn(f"--config={changed}", finished.words[1])
     assert (code, "warmup_steps=2 there, 3 now" in error, error.count("\n")) == (2, True, 1), error
+
+
+def test_a_member_that_fails_is_named_and_stops_no_other_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "asked.yaml").write_text("runs: [{seed: [10, 11, 12]}]\n")
+    begun: list[str] = []
+
+    def complete(self: Member, shard: str | None) -> None:
+        begun.append(self.name)
+        if self.name == "tiny-seed10":
+            raise TrainingError("The loss is NaN.")
+
+    monkeypatch.setattr(Member, "complete", complete)
+    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study")
+    with pytest.raises(EvaluationError, match=r"1 of 3 members failed\. .* tiny-seed10: The loss is NaN\."):
+        study.run()
+    assert begun == ["tiny-seed10", "tiny-seed11", "tiny-seed12"]
+    begun.clear()
+    assert "call the same command without --shard" in study.run("2/2")
+    assert begun == ["tiny-seed11"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="A study runs in one process"):
+        study.run()
 
 
 def test_the_example_of_run_study_runs_as_it_is_printed(
@@ -221,7 +231,7 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     code, out, error = finished.said
     assert (code, error.splitlines()) == (
         0,
-        ["The run is trained and measured.", "Judging and drawing 3 runs."],
+        ["The member is trained and measured.", "Judging and drawing 3 runs."],
     )
     page = finished.folder / "report" / "index.html"
     assert out.startswith("claim, verdict")
@@ -258,15 +268,15 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
         f"runs: [{{seed: [10, 11]}}, {{seed: 11, arm: noise}}]\nevaluation: {asked}\n"
     )
     study = Study.read(tmp_path / "asked.yaml", tmp_path / "study", page=Page())
-    assert all("error_consistency" in one.evaluation.related for one in study.members if one.evaluation)
+    assert all("error_consistency" in one.evaluations[0].related for one in study.members)
     for member in study.members:
         assert member.config is not None
         seed, arm = member.config.seed, member.config.arm or ""
         run = Run(scale="tiny", seed=seed, arm=arm, planted=Planted(accuracy=ramp(0.2, 0.9)))
         write_study(member.results, [run], shares=[0, 1])
     monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
-    here = SimpleNamespace(place=str, listed=lambda folder: None)
-    study.finish(here)
+    monkeypatch.setattr(Member, "lacks", lambda member: "")
+    study.run()
     rows = pd.read_parquet(study.folder / "relations.parquet")
     assert {one["with"] for one in map(json.loads, rows["settings"])} == {"seeds", "runs"}
     kappa = rows[(rows["kind"] == "error_consistency-zero_shot") & (rows["metric"] == "kappa")]
@@ -281,7 +291,7 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
     shutil.rmtree(study.members[0].folder / "results.trials")
     shutil.rmtree(study.folder / "relations.cells")
     (study.folder / "relations.parquet").unlink()
-    study.finish(here)
+    study.run()
     assert not (study.folder / "relations.parquet").exists(), "seed 11 alone has no other seed"
 
 
@@ -298,6 +308,7 @@ def test_a_study_reads_each_table_once_and_small_models_come_first(
         rows = [row("zero_shot/procedural", "top1", 0.5, epoch=epoch, **of_run) for epoch in (0, 1)]
         write_rows(rows, member.results)
     monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
+    monkeypatch.setattr(Member, "lacks", lambda member: "")
     reads = Counter[Path]()
 
     def notice(frame: FrameType, event: str, _: object) -> None:
@@ -306,7 +317,7 @@ def test_a_study_reads_each_table_once_and_small_models_come_first(
 
     sys.setprofile(notice)
     try:
-        study.finish(SimpleNamespace(place=str, listed=lambda folder: None))
+        study.run()
     finally:
         sys.setprofile(None)
     assert reads == {member.results: 1 for member in study.members}
@@ -336,7 +347,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
     assert first.output == second.output
     assert first.store == second.store
     other = member("  - {benchmarks: zero_shot/procedural, revisions: [epoch-001]}\n")
-    assert one.marks != other.marks
+    assert one.mark != other.mark
     osie = tmp_path / "osie"
     one = member("  - {benchmarks: saliency/osie}\n", osie=osie)
     assert [dict(asked.data_dirs) for asked in one.evaluations] == [{}, {"osie": osie}]
@@ -358,7 +369,21 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
         ("runs: [{}]\nevaluation: {suite: papr}", "There is no suite 'papr'. Did you mean 'paper'?"),
         ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation in study.yaml has output: a study sets"),
         ("runs: [{evaluation: {repo_id: a/b}}]", "has repo_id: a study sets these itself, so leave them out."),
-        ("runs: [{output_dir: a}]", "run 1 of study.yaml has an output_dir: leave it out; its folder is"),
+        ("runs: [{output_dir: a}]", "run 1 of study.yaml has an output_dir: leave it out; its folder is below"),
+        ("runs: [1]", "runs in study.yaml is a list of 1: give a list of mappings."),
+        ("defaults: 3\nruns: [{}]", "defaults in study.yaml is 3: give a mapping"),
+        ("defaults: {sed: 1}\nruns: [{}]", "There is no field in the defaults of study.yaml: 'sed'."),
+        ("defaults: {seed: [1, 2]}\nruns: [{}]", "seed in the defaults of study.yaml is a list of 2: give it"),
+        ("runs: [{seed: []}]", "seed in run 1 of study.yaml is an empty list: give at least one seed."),
+        ("runs: [{seed: [1, x]}]", "seed in run 1 of study.yaml is 'x', which is not a whole number."),
+        ("runs: [{seed: [1, 1]}]", "Two runs of study.yaml are called tiny-seed1: give each a `name` of its own."),
+        ("runs: [{scale: huge}]", "There is no scale 'huge'."),
+        ("runs: [{name: a/b}]", "run 1 of study.yaml: name is 'a/b': give letters, digits, dashes, dots"),
+        (
+            "defaults: {hub_model_id: me/x}\nruns: [{seed: 0}, {seed: 1}]",
+            "tiny-seed0 and tiny-seed1 of study.yaml have the same repository, me/x: put {name},",
+        ),
+        ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "cannot have overwrite_output_dir"),
         ("runs: [{name: report}]", "A run is called report, as the study's own folder: give the run another"),
         ("runs: [{name: results.parquet}]", "A run is called results.parquet, as the study's own file: give"),
         ("models: [{name: verdicts.parquet, repo_id: a/b}]", "called verdicts.parquet, as the study's own file"),
@@ -374,7 +399,7 @@ def test_a_wrong_study_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text(text)
-    code, out, error = clipdyn("--config=study.yaml", "--print-command")
+    code, out, error = clipdyn("--config=study.yaml")
     assert (code, out, error.count("\n")) == (2, "", 1), error
     assert says in error
     assert sorted(tmp_path.iterdir()) == [tmp_path / "study.yaml"], "nothing is written"
@@ -385,43 +410,32 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
     file.write_text("runs: [{}]")
     for words, says in (
         (["--config=nonsense"], "There is no study 'nonsense'."),
-        (
-            [f"--config={file}", "--quick"],
-            "--quick stands for --config=study-quick, and --config is given too",
-        ),
-        (["--quick", "--arms"], "--arms stands for --config=study-arms, and --config is given too"),
-        ([f"--config={file}", "--run=nobody"], "There is no run 'nobody'."),
-        ([f"--config={file}", "--run=tiny-seed0", "--print-command"], "leave out the options of `submit`"),
+        ([f"--config={file}", "--shard=3/2"], "shard is '3/2': give i/n with i from 1 to n"),
         ([f"--config={file}", f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
         ([f"--config={file}", f"--style={file}"], "is not a matplotlib style"),
         ([f"--config={file}", "--style=ggplt"], "Did you mean 'ggplot'?"),
-        ([f"--config={file}", "--submit=pbs"], "There is no scheduler 'pbs'."),
     ):
         code, _, error = clipdyn(*words)
         assert (code, says in error, error.count("error: ")) == (2, True, 1), error
 
 
-def test_jobs_on_the_hub_run_what_the_bucket_lacks(hub, tmp_path: Path) -> None:
-    """The names of the files in the bucket tell what is complete."""
-    folder = tmp_path / "study"
-    words = ["--quick", f"--output-dir={folder}", "--submit=hf-jobs"]
-    words.append(f"--submit-setting=volume=hf://buckets/me/results:{tmp_path}")
-    asked = Study.read("study-quick", folder)
-    first, second = (
-        {f"study/{one.name}/{file}": 1 for file in ("checkpoints/epoch-010/progress.json", *one.marks)}
-        for one in asked.members
+def test_each_run_overrides_the_defaults_and_has_a_name_a_folder_and_a_repository_of_its_own(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "asked.yaml").write_text(
+        "defaults: {learning_rate: 1e-3, hub_model_id: 'me/study-{name}', push_to_hub: true}\n"
+        "runs:\n  - {seed: [10, 11], scale: small}\n  - {seed: 0, learning_rate: 5e-4, name: slow}\n"
+        "  - {seed: 0, arm: noise}\n"
     )
-    hub.state.buckets["me/results"] = first
-    code, out, error = clipdyn(*words)
-    assert code == 0, error
-    assert out.startswith("Submitted 1 of 1 run to the Hub. ")
-    assert hub.state.jobs[0]["command"][-5:] == [
-        *("study", "--config", "study-quick", f"--output-dir={folder}"),
-        f"--run={asked.members[1].name}",
-    ]
-    hub.state.buckets["me/results"] = first | second
-    code, out, error = clipdyn(*words)
-    assert out.startswith("All 2 runs are complete in hf://buckets/me/results/study: copy that folder here")
+    runs = Study.read(tmp_path / "asked.yaml", tmp_path / "there").members
+    assert [one.name for one in runs] == ["small-seed10", "small-seed11", "slow", "noise-tiny-seed0"]
+    assert [one.folder for one in runs] == [tmp_path / "there" / one.name for one in runs]
+    configs = [one.config for one in runs if one.config is not None]
+    assert [(one.seed, one.learning_rate) for one in configs] == [
+        (10, 1e-3), (11, 1e-3), (0, 5e-4), (0, 1e-3)
+    ]  # fmt: skip
+    assert [one.repository for one in configs] == [f"me/study-{one.name}" for one in runs]
+    assert {one.resume_from_checkpoint for one in configs} == {"true"}
 
 
 def test_every_study_of_the_package_can_be_read_and_says_how_to_run_it() -> None:
@@ -436,48 +450,40 @@ def test_every_study_of_the_package_can_be_read_and_says_how_to_run_it() -> None
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_any_moment_gives_the_same_table(finished: Finished, tmp_path: Path) -> None:
-    words = [finished.words[0], f"--output-dir={tmp_path / 'often'}"]
-    command = [sys.executable, "-m", "hf_clipdyn", "study", *words, "--run=tiny-seed11"]
-    codes: list[int] = []
+def test_a_study_that_is_killed_at_any_moment_gives_the_same_tables(
+    finished: Finished, tmp_path: Path
+) -> None:
+    codes: list[int | None] = []
     while not codes or codes[-1]:
-        process = forked.start(command)
-        deadline = time.monotonic() + 0.5 + 0.3 * len(codes)
-        while process.poll() is None:
-            if time.monotonic() > deadline:
-                os.kill(process.pid, signal.SIGKILL)
-            time.sleep(0.01)
-        codes.append(process.wait())
-        assert codes[-1] in (0, -signal.SIGKILL)
+        process = _start(finished.words[0], f"--output-dir={tmp_path / 'often'}", "--no-report")
+        codes.append(process.wait(0.5 + 0.3 * len(codes)))
+        assert codes[-1] in (0, None)
+        if codes[-1] is None:
+            codes[-1] = -signal.SIGKILL
     assert len(codes) > 3, "it was killed several times"
-    _same(tmp_path / "often" / "tiny-seed11" / "results.parquet", finished.whole)
+    for name in RUNS:
+        assert _weights(tmp_path / "often" / name) == _weights(finished.whole / name)
+        _same(tmp_path / "often" / name / "results.parquet", finished.whole / name / "results.parquet")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sent", "times", "code"), [(signal.SIGINT, 3, 130), (signal.SIGTERM, 1, 143)])
-def test_a_study_that_is_stopped_leaves_no_run_going(
-    tmp_path: Path, sent: signal.Signals, times: int, code: int
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_study_that_is_stopped_writes_a_checkpoint_and_begins_no_other_run(
+    tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
-    """Each run writes a checkpoint first, from which the same call continues."""
     photographs = write_photographs(tmp_path / "photographs")
     (tmp_path / "study.yaml").write_text(
         f"defaults: {{dataset_name: {photographs}, num_train_epochs: 500, per_device_train_batch_size: 24,\n"
         "  bf16: false, output_dir: study}\nruns: [{seed: [0, 1]}]\n"
     )
     with (tmp_path / "err").open("wb") as error:
-        words = ["study", "--config", "study.yaml", "--submit-setting", "parallel=2"]
-        command = [sys.executable, "-m", "hf_clipdyn", *words]
+        command = [sys.executable, "-m", "hf_clipdyn", "study", "--config", "study.yaml"]
         process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
-        folders = [tmp_path / "study" / f"tiny-seed{seed}" / "checkpoints" for seed in (0, 1)]
-        begun = lambda: all(any(folder.glob("*/progress.json")) for folder in folders)  # noqa: E731
-        forked.wait_until(begun, process, (tmp_path / "err").read_text)
-        runs = psutil.Process(process.pid).children(recursive=True)
-        for _ in range(times):
-            os.kill(process.pid, sent)
-            time.sleep(0.1)
+        begun = (tmp_path / "study" / "tiny-seed0" / "checkpoints").glob
+        forked.wait_until(lambda: any(begun("*/progress.json")), process, (tmp_path / "err").read_text)
+        os.kill(process.pid, sent)
         assert process.wait() == code
-    assert "Traceback" not in (tmp_path / "err").read_text()
-    assert len(runs) >= 2
-    assert not psutil.wait_procs(runs, timeout=1)[1]
-    for log in (tmp_path / "study.logs").glob("*.log"):
-        assert "interrupted after step" in log.read_text()
+    said = (tmp_path / "err").read_text()
+    assert "Traceback" not in said
+    assert "interrupted after step" in said
+    assert not (tmp_path / "study" / "tiny-seed1").exists()

@@ -44,10 +44,6 @@ class SeenPart:
         return image_map[y : y + height, x : x + width]
 
 
-View = SeenPart
-"""The name in version 0.2, for plug-ins. To be removed in 0.4.0."""
-
-
 def whole_view(width: int, height: int) -> SeenPart:
     """All of an image, which is squashed to the model's input."""
     return SeenPart(0.0, 0.0, float(width), float(height), (0, 0), (width, height))

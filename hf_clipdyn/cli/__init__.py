@@ -1,7 +1,6 @@
 """`clipdyn …`: one command per step of a study.
 
-Heavy imports are inside the commands, so that no help and no wrong call loads torch or pandas. In bash, ``complete -C
-clipdyn clipdyn`` completes the names of commands and options.
+Heavy imports are inside the commands, so that no help and no wrong call loads torch or pandas.
 """
 
 import logging
@@ -15,7 +14,6 @@ from typing import Any, NoReturn
 
 from hf_clipdyn import __version__
 from hf_clipdyn.cli import data, main_path, models, sharing
-from hf_clipdyn.cli.former import translated
 from hf_clipdyn.command_line import COMMANDS, GROUPS, columns
 from hf_clipdyn.errors import (
     ClipDynError,
@@ -112,9 +110,7 @@ def _run(argv: list[str]) -> int:
             raise ConfigError(
                 f"The argument {shown(argument)} is not UTF-8, which Parquet needs: rename the file or the folder."
             )
-    if "COMP_LINE" in os.environ:
-        return _complete(os.environ["COMP_LINE"][: int(os.environ.get("COMP_POINT", "1000000"))])
-    name, *words = translated(argv) or ["--help"]
+    name, *words = argv or ["--help"]
     if name in ("-h", "--help"):
         print(_help(), file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
@@ -142,18 +138,6 @@ def _help() -> str:
     return "\n".join(
         [*lines, "`clipdyn COMMAND --help` explains a command; `clipdyn --version` prints the version."]
     )
-
-
-def _complete(line: str) -> int:
-    """Print what the last word of a line may become, for bash."""
-    words = line.split(" ")
-    known = list(COMMANDS)
-    if len(words) > 2:
-        command = COMMANDS.get(words[1])
-        flags = () if command is None else command.line().flags.values()
-        known = [flag.spelling for flag in flags if flag.is_option]
-    print(*(name for name in known if name.startswith(words[-1])), sep="\n")
-    return 0
 
 
 @contextmanager

@@ -1,17 +1,15 @@
 """The commands about data sets: datasets, prepare, cache."""
 
-import logging
-from dataclasses import MISSING, dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 
 from hf_clipdyn.cli import shared
 from hf_clipdyn.command_line import Command
 from hf_clipdyn.errors import ConfigError, readable_size, render_table
-from hf_clipdyn.fields import named_folders, option
+from hf_clipdyn.fields import option
 
 __all__ = ["Cache", "Datasets", "Prepare"]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +41,8 @@ class Prepare(Command, group="Data"):
 
     name: str = option(MISSING, "Data set, as `clipdyn datasets` lists it.")
     output: Path = option(MISSING, "New folder for the Parquet files and the card.", named=True, short="o")
-    data_dir: tuple[str, ...] = option(
-        (), "Folder or archive of the official data set, NAME=PATH.", metavar="NAME=PATH", whole=True
+    data_dir: Mapping[str, Path] = field(
+        default_factory=dict, metadata={"help": "Folder or archive of the official data set, NAME=PATH."}
     )
     dataset_config_name: str | None = option(None, "Configuration of the data set, if there are several.")
     repo_id: str | None = option(None, "Mirror on the Hub to read instead.")
@@ -60,21 +58,11 @@ class Prepare(Command, group="Data"):
     def __post_init__(self) -> None:
         if self.push_to_hub != (self.hub_model_id is not None):
             raise ConfigError("Give both `push_to_hub` and `hub_model_id` (owner/name), or neither.")
-
-    def _folder(self) -> Path | None:
-        if not self.data_dir:
-            return None
-        given = self.data_dir[-1]
-        if "=" not in given or Path(given).exists():
-            _log.warning(
-                "--data-dir PATH is now --data-dir %s=PATH; the old form works until version 0.4.0.",
-                self.name,
-            )
-            return Path(given)
-        folders = named_folders(self.data_dir, "--data-dir")
-        if set(folders) != {self.name}:
-            raise ConfigError(f"--data-dir is {given}, but {self.name} is prepared: give {self.name}=PATH.")
-        return folders[self.name]
+        for name, path in self.data_dir.items():
+            if name != self.name:
+                raise ConfigError(
+                    f"--data-dir is {name}={path}, but {self.name} is prepared: give {self.name}=PATH."
+                )
 
     def run(self) -> None:
         from hf_clipdyn.data.prepare import prepare_dataset
@@ -86,7 +74,7 @@ class Prepare(Command, group="Data"):
                 self.name,
                 self.output,
                 config=self.dataset_config_name,
-                data_dir=self._folder(),
+                data_dir=self.data_dir.get(self.name),
                 repo_id=self.repo_id,
                 push_to_hub=self.hub_model_id,
                 private=self.hub_private_repo,

@@ -59,20 +59,10 @@ class Train(Command, group="Main path"):
         return cls(words=argv)
 
     def run(self) -> int:
-        from hf_clipdyn.config import TrainingConfig
-        from hf_clipdyn.jobs import run_in_turn, submit
-        from hf_clipdyn.study import read_training
+        from hf_clipdyn.config import parse_training_config
         from hf_clipdyn.training import train
 
-        asked, jobs = read_training(self.words)
-        if not isinstance(asked, TrainingConfig):
-            if jobs.submit is None:
-                print(run_in_turn(asked))
-            else:
-                options = {"print_command": jobs.print_command, "wait": jobs.wait}
-                print(submit(asked, jobs.submit, jobs.submit_setting, **options))
-            return 0
-        done = train(asked)
+        done = train(parse_training_config(self.words))
         if done is not None:
             print(done.message)
             return int(bool(done.missing))
@@ -117,23 +107,14 @@ class Evaluate(Command, group="Main path"):
                     print(plan.message)
                 if config.related:
                     print(relations_message(config))
-            elif self.asked.command.submit is not None:
-                print(_submitted(self.asked))
             else:
                 _evaluate_here(given)
 
 
 def _evaluate_here(given: dict[str, Any]) -> None:
     from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.jobs.hub_jobs import SCHEDULE
 
-    schedule = os.environ.get(SCHEDULE)
-    if schedule is None:
-        results = evaluate_revisions(**given)
-    else:
-        from hf_clipdyn.evaluation.sweep import sweep
-
-        results = sweep(schedule, given)
+    results = evaluate_revisions(**given)
     from accelerate import PartialState  # loads torch, which what is refused does not wait for
 
     state = PartialState()
@@ -148,23 +129,6 @@ def _evaluate_here(given: dict[str, Any]) -> None:
         f"{counted(benchmarks, 'benchmark')} are in {given['output']}; "
         f"draw them with `clipdyn report {given['output']} --output DIR`."
     )
-
-
-def _submitted(asked: "Evaluation") -> str:
-    from hf_clipdyn.evaluation.config import EvaluationConfig
-    from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Shards
-    from hf_clipdyn.evaluation.sweep import OF_THE_JOB, Sweep
-    from hf_clipdyn.jobs import Work, submit
-
-    command, config = asked.command, EvaluationConfig(**asked.arguments)
-    assert command.submit is not None
-    work: Work
-    if command.every is None:
-        work = Shards(config, asked.words(without=OF_THE_WHOLE), command.shards)
-    else:
-        work = Sweep(config, asked.words(without=OF_THE_JOB), command.every)
-    options = {"print_command": command.print_command, "wait": command.wait}
-    return submit(work, command.submit, command.submit_setting, **options)
 
 
 _NEEDS_PRINT = (
@@ -335,9 +299,11 @@ class Report(Command, group="Main path"):
 class Study(Command, group="Main path"):
     """Train, measure and report a whole study.
 
-    The runs are processes on this machine, one for each core, or jobs of a cluster. Each uses one thread, because
-    a different thread count changes rounding, and so the weights. A second call does what is missing. The page shows
-    all runs in the folder.
+    Its runs and models are trained and measured one after the other, on one thread, because a different thread count
+    changes rounding, and so the weights. A second call does what is missing. The page shows all runs in the folder.
+
+    `--shard 1/2` and `--shard 2/2` do a half each, also at the same time, or on two machines that share the folder. A
+    last call without it relates, judges and draws.
     """
 
     config: str | None = option(None, f"{', '.join(study_names())}, or a YAML file. Default: study.")
@@ -345,40 +311,21 @@ class Study(Command, group="Main path"):
         None, "Folder of the study. Default: output_dir in the file, or runs/<name>."
     )
     data_dir: Mapping[str, Path] = shared.folders()
-    submit: str = option("local", "Where the runs start: local, slurm or hf-jobs.", metavar="SCHEDULER")
-    submit_setting: tuple[str, ...] = option(
-        (), "Setting of the scheduler, as parallel=1. Repeat it for each.", metavar="NAME=VALUE", whole=True
+    shard: str | None = option(
+        None, "Train and measure only part i of n, for example 1/4. All parts share the folder."
     )
-    print_command: bool = option(False, "Print the commands of the runs, and run nothing.")
-    wait: bool = option(False, "Wait for jobs of hf-jobs, and print their logs.")
-    member: str | None = option(None, "Train and measure only this run, in this process.", flag="run")
     report: bool = option(True, "Judge the claims and write the page at the end.")
     claims: Path | None = shared.claims()
     stimuli: str = shared.stimuli()
     style: str | None = shared.style()
     quiet: bool = shared.quiet()
 
-    def __post_init__(self) -> None:
-        if self.member is not None and (self.submit != "local" or self.submit_setting or self.print_command):
-            raise ConfigError("`run` computes in this process: leave out the options of `submit`.")
-
     def run(self) -> None:
-        if self.member is not None:
-            os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy's and torch's libraries are loaded, below
-        from hf_clipdyn.jobs import submit
+        os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy's and torch's libraries are loaded, below
         from hf_clipdyn.study import Page
-        from hf_clipdyn.study import Study as Work
+        from hf_clipdyn.study import Study as Members
 
-        name = self.config or "study"
-
-        if self.member is not None:
-            member = Work.read(name, self.output_dir, data_dirs=self.data_dir).member(self.member)
-            member.complete()
-            print(f"{self.member} is trained and measured: {member.results}.")
-            return
         options = shared.page_options(self.stimuli, {})
         page = Page(self.claims, options["stimuli"], self.style) if self.report else None
-        work = Work.read(name, self.output_dir, data_dirs=self.data_dir, page=page)
-        print(
-            submit(work, self.submit, self.submit_setting, print_command=self.print_command, wait=self.wait)
-        )
+        study = Members.read(self.config or "study", self.output_dir, data_dirs=self.data_dir, page=page)
+        print(study.run(self.shard))

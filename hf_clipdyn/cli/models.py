@@ -1,4 +1,4 @@
-"""The commands about models and their revisions: revisions, verify, repair, convert, parity, app."""
+"""The commands about models and their revisions: revisions, verify, repair, import, app."""
 
 import re
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hf_clipdyn.cli import shared
 from hf_clipdyn.command_line import Command
-from hf_clipdyn.errors import EvaluationError, RevisionError
+from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.fields import option
 
-__all__ = ["App", "Convert", "Parity", "Repair", "Revisions", "Verify"]
+__all__ = ["App", "Import", "Repair", "Revisions", "Verify"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class Repair(Command, group="Models and revisions"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convert(Command, group="Models and revisions"):
+class Import(Command, group="Models and revisions"):
     """Make revisions of open_clip checkpoints.
 
     The sources are the checkpoints of one run of open_clip, and each becomes a revision of the repository TARGET.
@@ -122,54 +122,6 @@ class Convert(Command, group="Models and revisions"):
         )
         print(summary.message)
         return int(bool(summary.missing))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parity(Command, group="Models and revisions"):
-    """Compare layers with published values.
-
-    Each layer of a model is compared with the value that was published for it in 2024.
-    """
-
-    repo: str = option(MISSING, "Model with published values, for example openai/clip-vit-base-patch16.")
-    data_dir: Mapping[str, Path] = option(MISSING, "Folder of tid2013, nights or things.", named=True)
-    revision: str | None = option(None, "Revision. Default: the last one.", flag="revisions")
-    beside: str | None = option(None, "For a model without published values: compare with those of this one.")
-    published: Path | None = option(None, "CSV of published values. Default: those of 2024.")
-    store: Path | None = shared.store()
-    output: Path | None = option(None, "CSV to write.", short="o")
-    device: str | None = option(None, "Device. Default: the GPU if there is one.")
-    batch_size: int = option(128, "Images per forward pass.", within="[1, inf)")
-    quiet: bool = shared.quiet()
-
-    def run(self) -> None:
-        from hf_clipdyn.evaluation.parity import is_written, parity, render_parity, summarise_parity
-        from hf_clipdyn.files import check_output, disk_errors, write_atomically
-        from hf_clipdyn.progress import draws_bars
-
-        if self.output is not None:
-            reads = [self.published, *self.data_dir.values()]
-            check_output(self.output, reads, what="a table of `clipdyn parity`", is_own=is_written)
-        with shared.reading(self.repo, self.store):
-            table = parity(
-                self.repo,
-                data_dirs=self.data_dir,
-                revision=self.revision,
-                beside=self.beside,
-                published=self.published,
-                store=self.store,
-                device=self.device,
-                batch_size=self.batch_size,
-                show_progress=draws_bars() and not self.quiet,
-            )
-        print(render_parity(table))
-        print(*(f"- {sentence}" for sentence in summarise_parity(table)), sep="\n")
-        if self.output is None:
-            return
-        problem, remedy = f"{self.output} cannot be written", "name another file with --output"
-        with disk_errors(EvaluationError, problem, remedy):
-            write_atomically(self.output, table.to_csv(index=False))
-        print(f"Wrote {self.output}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,7 @@ def _store_hint(repo: str, error: ClipDynError) -> str:
     if not (unreachable or isinstance(error, RevisionNotFoundError)):
         return ""
     cached = "models--" + repo.replace("/", "--")
-    below = [*Path().glob("runs/*/hub"), *Path().glob("runs/*/*/hub")]  # of a run, and of a run of a grid
+    below = [*Path().glob("runs/*/hub"), *Path().glob("runs/*/*/hub")]  # of a run, and of a run of a study
     stores = [path for path in sorted(below) if (path / cached).is_dir()]
     if stores:
         return f"A local run has this repository: add --store {stores[0]}."

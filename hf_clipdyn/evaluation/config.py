@@ -1,7 +1,6 @@
 """The configuration of `evaluate`: one dataclass for flags, YAML and the Python call."""
 
 import inspect
-import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
 _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls them
 
 
@@ -118,7 +116,7 @@ class EvaluationConfig(Common):
         "Seconds without a new revision after which a watched run counts as finished.",
         within="[0, inf]",
     )
-    push_to_hub: bool | str = option(False, "Publish the results as a data set on the Hub.")
+    push_to_hub: bool = option(False, "Publish the results as a data set on the Hub.")
     hub_model_id: str | None = option(None, "Repository of that data set, owner/name.")
     private: bool = option(False, "Make that data set private.", flag="hub_private_repo")
     token: str | None = option(
@@ -130,12 +128,6 @@ class EvaluationConfig(Common):
 
     def __post_init__(self) -> None:
         check_options(self)
-        if isinstance(self.push_to_hub, str):
-            _log.warning(
-                "push_to_hub=NAME is now push_to_hub=True, hub_model_id=NAME; the old form works until version 0.4.0."
-            )
-            object.__setattr__(self, "hub_model_id", self.push_to_hub)
-            object.__setattr__(self, "push_to_hub", True)
         for path in (self.plugins,) if isinstance(self.plugins, str | Path) else self.plugins:
             load_plugin(path)
         for name in ("store", "output", "label_map"):

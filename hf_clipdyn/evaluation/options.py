@@ -17,7 +17,6 @@ from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.fields import Flag, Given, flags_of, option
 from hf_clipdyn.plugins import KINDS, load_plugin, plugins
 from hf_clipdyn.schema import read_yaml
-from hf_clipdyn.submission import Submission
 
 __all__ = ["Evaluate", "Evaluation", "arguments", "command_line", "flags", "read_arguments"]
 
@@ -28,20 +27,9 @@ Cells that are already in the table are skipped. If the command is killed, only 
 
 
 @dataclass(frozen=True)
-class Evaluate(Submission):
-    """The options of the command itself, beside those of the evaluation.
+class Evaluate:
+    """The options of the command itself, beside those of the evaluation."""
 
-    Raises:
-        ConfigError: they contradict each other.
-    """
-
-    shards: int = option(1, "Number of shards to submit.")
-    every: str | None = option(
-        None,
-        "With --submit hf-jobs: one job that is repeated, for example @hourly, and measures what is missing, until the "
-        "run is complete.",
-        metavar="SCHEDULE",
-    )
     config: Path | None = option(
         None,
         "YAML file of these options, written with underscores. Flags override it.",
@@ -50,17 +38,6 @@ class Evaluate(Submission):
     )
     dry_run: bool = option(False, "Print cells, images and expected time; write nothing.", top=True)
     quiet: bool = option(False, "Print only the result, warnings and errors.")
-
-    def __post_init__(self) -> None:
-        if self.submit is None and (self.shards != 1 or self.submit_setting or self.print_command):
-            raise ConfigError("`shards`, `submit_setting` and `print_command` require --submit.")
-        super().__post_init__()
-        if self.every is not None and (self.submit != "hf-jobs" or self.shards != 1 or self.wait):
-            raise ConfigError(
-                "`every` repeats one job of the Hub: give --submit hf-jobs, and leave out `shards` and `wait`."
-            )
-        if self.submit is not None and self.dry_run:
-            raise ConfigError("A dry run starts no jobs: leave out `dry_run` or `submit`.")
 
 
 def flags() -> list[Flag]:
@@ -122,7 +99,7 @@ class Evaluation:
         known = command_line()
         first = known.read(argv, known_only=True)
         file = known.flags["config"].value(first.get("config"))
-        values = {} if file is None else _of_today(read_yaml(file, lists=True))
+        values = {} if file is None else read_yaml(file, lists=True)
         for path in known.flags["plugin"].value(first.get("plugin") or _of_file(values.get("plugin"))):
             load_plugin(path)
         line = command_line()
@@ -134,21 +111,6 @@ class Evaluation:
     def arguments(self) -> dict[str, Any]:
         """The arguments of `evaluate_revisions`."""
         return arguments(self.given)
-
-    def words(self, without: Sequence[str]) -> list[str]:
-        """What was given as words of a command line, arguments first, without these fields of the configuration."""
-        options = [flag for flag in flags() if flag.key in self.given and flag.field.name not in without]
-        return [word for flag in options for word in flag.words(self.given[flag.key])]
-
-
-def _of_today(values: dict[Any, Any]) -> dict[Any, Any]:
-    """The keys that version 0.2 called otherwise, by their names of today; to be removed in 0.4.0."""
-    if "/" in str(values.get("push_to_hub")):
-        values = values | {"push_to_hub": True, "hub_model_id": values["push_to_hub"]}
-    return {
-        {"private": "hub_private_repo", "token": "hub_token"}.get(key, key): one
-        for key, one in values.items()
-    }
 
 
 def read_arguments(values: Mapping[Any, Any], where: str) -> dict[str, Any]:

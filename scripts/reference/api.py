@@ -23,7 +23,6 @@ _PACKAGES = {
     "hf_clipdyn.revisions": "Publish revisions, list them, and resume publishing.",
     "hf_clipdyn.evaluation": "Measure revisions, or a live model.",
     "hf_clipdyn.report": "Write the page, the cards and the Space of a study.",
-    "hf_clipdyn.jobs": "Start work on schedulers.",
 }
 
 

@@ -46,7 +46,6 @@ _HOW_TO = {
         "repository",
         "train",
     ),
-    "use-a-cluster": ("Job", "Missing", "SCHEDULERS", "Scheduler", "Work", "run_in_turn", "submit"),
     "use-a-metric": ("load_metric", "metric_path"),
 }
 EXPLAINED = {name: f"how-to/{page}.md" for page, names in _HOW_TO.items() for name in names} | {

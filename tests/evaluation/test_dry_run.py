@@ -107,7 +107,6 @@ def test_a_dry_run_of_the_command_line_prints_it_and_one_without_measuring_is_re
     assert (error, files(tmp_path)) == ("", set())
     with pytest.raises(ConfigError, match="`rescore` measures nothing"):
         dry_run(EvaluationConfig("me/run", output=tmp_path / "r.parquet", rescore=True))
-    assert "leave out `dry_run` or `submit`" in clipdyn(*words, "--dry-run", "--submit=local")[2]
 
 
 def test_what_is_left_out_is_named(config, tmp_path):

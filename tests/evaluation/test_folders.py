@@ -1,7 +1,6 @@
 """Models that are named by a folder: one model, a Trainer's checkpoints, a run; and several names in one table."""
 
 import json
-import shlex
 import shutil
 from pathlib import Path
 
@@ -202,7 +201,7 @@ def test_a_run_is_its_folder_or_its_name_below_runs_and_one_that_was_pushed_is_a
     with pytest.raises(ConfigError, match=r"Several runs below \./runs are called local/demo"):
         list_revisions("local/demo")
     shutil.rmtree(tmp_path / "runs" / "demo")
-    assert list_revisions("local/demo") == named, "a run of a grid is found"
+    assert list_revisions("local/demo") == named, "a run of a study is found"
     shutil.move(in_grid, tmp_path / "runs" / "demo")
     journal = tmp_path / "runs" / "demo" / "publishing" / "run.json"
     journal.write_text(json.dumps(json.loads(journal.read_text()) | {"push_to_hub": True}))
@@ -383,15 +382,3 @@ def test_checkpoints_of_open_clip_give_exactly_the_values_of_the_imported_run(
     pd.testing.assert_frame_equal(
         direct.drop(columns=of_origin), imported.drop(columns=of_origin), check_exact=True
     )
-
-
-def test_the_shards_of_open_clips_checkpoints_say_their_architecture_once(
-    epochs, zero_shot, tmp_path, clipdyn
-):
-    benchmark, *others = zero_shot
-    words = [benchmark, f"--output={tmp_path / 'r.parquet'}", *others]
-    asked = [epochs, "--from-open-clip=ViT-Test-Epochs", "--submit=local", "--print-command"]
-    code, printed, _ = clipdyn("evaluate", *asked, *words)
-    assert not code
-    name = f"open_clip:ViT-Test-Epochs@{epochs}"
-    assert shlex.split(printed) == ["clipdyn", "evaluate", name, *words, "--shard=1/1"]

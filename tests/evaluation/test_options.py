@@ -77,8 +77,7 @@ def test_no_option_is_written_a_second_time() -> None:
     command = sources[0].read_text(encoding="utf-8").partition("class Evaluate(")[2].partition("\n\n\n")[0]
     text = command + sources[1].read_text(encoding="utf-8")
     written = {one.key for one in flags() if f'"{one.key}"' in text or f'"{one.spelling}"' in text}
-    of_0_2 = {"push_to_hub", "hub_model_id", "hub_private_repo", "hub_token"}
-    assert written - of_0_2 <= {"plugin", "repo_id", "store", "output", "show_progress"}
+    assert written <= {"plugin", "repo_id", "store", "output", "show_progress"}
 
 
 def test_what_is_not_given_has_the_defaults_of_python(called: Callable[..., dict[str, Any]]) -> None:
@@ -135,12 +134,6 @@ def test_a_file_gives_the_same_as_flags_and_flags_win(
     assert flags_win["settings"]["noise"] == NoiseSettings(sigmas=(0.3,))
     assert (flags_win["repo_id"], flags_win["batch_size"], flags_win["final_texts"]) == ("me/other", 8, True)
     assert flags_win["benchmarks"] == ("noise", "retrieval")
-
-
-def test_a_file_of_version_0_2_is_read(called: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    (tmp_path / "old.yaml").write_text("repo_id: me/run\npush_to_hub: me/results\nprivate: true\n")
-    given = called("--config", "old.yaml")
-    assert (given["push_to_hub"], given["hub_model_id"], given["private"]) == (True, "me/results", True)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +210,8 @@ def test_help_groups_the_options_by_kind_and_names_defaults_ranges_and_choices(
         main(["evaluate", "--help-all"])
     printed = capsys.readouterr().out
     titles = [line for line in printed.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles[:4] == ["Arguments:", "Most used options:", "Jobs:", "Options:"]
-    assert {line.removesuffix(":") for line in titles[4:]} == {
+    assert titles[:3] == ["Arguments:", "Most used options:", "Options:"]
+    assert {line.removesuffix(":") for line in titles[3:]} == {
         f"Settings of {name}" for name, kind in kinds().items() if fields(kind.settings_class)
     }
     for kind in (one for one in kinds().values() if fields(one.settings_class)):

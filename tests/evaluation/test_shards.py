@@ -1,5 +1,6 @@
 """Parts of the revisions, measured apart into one folder, give the table of one process."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from result_rows import sorted_rows
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
+from hf_clipdyn.study import Study
 
 BENCHMARKS = ("zero_shot/cifar10", "noise/cifar10")
 
@@ -38,7 +40,7 @@ def test_a_shard_that_is_no_part_of_a_whole_is_one_sentence(shard, clipdyn, tmp_
     assert line == f"clipdyn: error: shard is {shard!r}: give i/n with i from 1 to n, for example 1/4."
 
 
-@pytest.mark.parametrize("other", [{"rescore": True}, {"push_to_hub": "me/results"}])
+@pytest.mark.parametrize("other", [{"rescore": True}, {"push_to_hub": True, "hub_model_id": "me/results"}])
 def test_what_concerns_the_whole_table_takes_no_shard(other):
     with pytest.raises(ConfigError, match="without `shard`, once all shards are done"):
         EvaluationConfig("me/run", shard="1/2", output="results.parquet", **other)
@@ -83,3 +85,47 @@ def test_four_processes_at_once_give_the_table_of_one(evaluate, store, data, tmp
         assert (process.returncode, error) == (0, "")
     pd.testing.assert_frame_equal(sorted_rows(pd.read_parquet(output)), sorted_rows(evaluate(*BENCHMARKS)))
     assert not list(Path(tmp_path).rglob(".*.staging"))
+
+
+def test_a_study_divides_the_revisions_of_a_model_and_relates_in_the_last_call(store, data, tmp_path):
+    """The first revision of each model is in the shard after that of the one before it."""
+    folder = tmp_path / "study"
+    asked = {
+        "models": [{"name": name, "repo_id": "me/run", "store": str(store)} for name in ("a", "b")],
+        "evaluation": {
+            "benchmarks": list(BENCHMARKS),
+            "relations": "error_consistency",
+            "data_dir": f"cifar10={data['cifar10']}",
+            "n_resamples": 0,
+            "device": "cpu",
+        },
+    }
+    (tmp_path / "asked.yaml").write_text(json.dumps(asked))
+
+    def measured() -> dict[str, set[str]]:
+        tables = {path.parent.name: pd.read_parquet(path) for path in folder.glob("*/results.parquet")}
+        return {name: set(table["revision"]) for name, table in tables.items()}
+
+    study = Study.read(tmp_path / "asked.yaml", folder)
+    study.run("2/2")
+    assert measured() == {"a": {"epoch-001"}, "b": {"epoch-000", "epoch-002"}}
+    study.run("1/2")
+    assert [one.lacks() for one in study.members] == ["not fully measured"] * 2
+    assert study.run() == f"All 2 members are complete in {folder}."
+    assert not [one.lacks() for one in study.members if one.lacks()]
+    whole = Study.read(tmp_path / "asked.yaml", tmp_path / "whole")
+    whole.run()
+    for parts, one in zip(study.members, whole.members, strict=True):
+        table = pd.read_parquet(parts.results)
+        assert "error_consistency-zero_shot" in set(table["kind"])
+        pd.testing.assert_frame_equal(sorted_rows(table), sorted_rows(pd.read_parquet(one.results)))
+
+
+@pytest.mark.parametrize("task", [{}, {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}])
+def test_a_task_of_slurm_calls_its_part_of_the_study(task, checkout, tmp_path):
+    (tmp_path / "clipdyn").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "clipdyn").chmod(0o755)
+    script = ["bash", checkout / "scripts" / "study.sbatch", "--config", "a study.yaml"]
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"} | task
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "study --config a study.yaml" + (" --shard 3/8" if task else "") + "\n"

@@ -37,7 +37,7 @@ TOKENS = [
     ("evaluate", "me/run", "--plugin", SECRET),
     ("evaluate", "me/run", "--config", SECRET),
     ("repair", SECRET),
-    ("convert", SECRET, "me/run", "--from-open-clip", "ViT-B-32"),
+    ("import", SECRET, "me/run", "--from-open-clip", "ViT-B-32"),
     (SECRET,),
 ]
 
@@ -77,9 +77,9 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
         "no open_clip model 'hf-hub:me/model'",
     ),
     # --- missing arguments, unknown options, in every command
-    (("convert",), "SOURCE is missing"),
-    (("convert", "me/run"), "TARGET is missing"),
-    (("convert", "a.pt", "b.pt", "me/run"), "--from-open-clip is missing"),
+    (("import",), "SOURCE is missing"),
+    (("import", "me/run"), "TARGET is missing"),
+    (("import", "a.pt", "b.pt", "me/run"), "--from-open-clip is missing"),
     (("prepare",), "NAME is missing"),
     (("prepare", "tid2013"), "--output is missing"),
     (("repair",), "RUN is missing"),
@@ -92,7 +92,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("env", "x"), "There is no place for 'x'"),
     (("datasets", "x"), "There is no place for 'x'"),
     (("repair", "a", "b"), "There is no place for 'b'"),
-    (("convert", "a", "me/run", "--from-openclip", "x"), "Did you mean --from-open-clip?"),
+    (("import", "a", "me/run", "--from-openclip", "x"), "Did you mean --from-open-clip?"),
     (("prepare", "tid2013", "-o", "x", "--push_to_hbu", "x"), "Did you mean --push-to-hub?"),
     (("report", "x", "--outptu", "x"), "Did you mean --output?"),
     (("revisions", "me/run", "--sotre", "x"), "Did you mean --store?"),
@@ -229,12 +229,6 @@ def test_a_bug_has_its_traceback_without_the_token() -> None:
     assert done.returncode == 1
     assert "ZeroDivisionError: hf_***" in done.stderr
     assert SECRET not in done.stderr
-
-
-def test_the_shell_completes_commands_and_options() -> None:
-    for words, expected in (("clipdyn ev", "evaluate"), ("clipdyn evaluate --batch", "--batch-size")):
-        done = _python("from hf_clipdyn.cli import main; main()", COMP_LINE=words)
-        assert done.stdout.split() == [expected], done.stderr
 
 
 def test_env_says_versions_and_caches_and_no_secret() -> None:

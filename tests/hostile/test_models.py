@@ -192,7 +192,7 @@ MORE_MODELS: list[tuple[str, Change, str]] = [
     ("negative epsilon", _setting(f"{V}.layer_norm_eps", -1.0), "layer_norm_eps"),
     ("NaN", _setting(f"{V}.layer_norm_eps", NAN), "layer_norm_eps = nan: expected a number of 0 or more"),
     ("dropout of two", _setting(f"{V}.attention_dropout", 2.0), "expected a number from 0 to 1"),
-    ("one channel", _setting(f"{V}.num_channels", 1), "num_channels = 1"),
+    ("one channel", _setting(f"{V}.num_channels", 1), "have another shape"),
     ("unknown activation", _setting(f"{V}.hidden_act", "nosuch"), "nosuch"),
     ("list of towers", _setting("vision_config", [1]), BROKEN),
     ("no tower", _setting("text_config", None), "describes a model of"),
@@ -475,7 +475,7 @@ def test_a_hostile_checkpoint_is_not_imported(
     work = tmp_path / "work"
     change(work)
     outcome = clipdyn(
-        *("convert", "epoch_1.pt", "me/theirs", "--from-open-clip", "ViT-B-32", "--output-dir", "run")
+        *("import", "epoch_1.pt", "me/theirs", "--from-open-clip", "ViT-B-32", "--output-dir", "run")
     )
     assert said in outcome.sentence, outcome.sentence
     assert not (work / "was-run").exists()

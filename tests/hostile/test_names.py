@@ -128,7 +128,7 @@ def test_training_under_an_impossible_id_writes_nothing(
     "argv",
     [
         ["train", "--output_dir", "run", "--hub_model_id"],
-        ["convert", "--from-open-clip", "ViT-B-32", "epoch_1.pt"],
+        ["import", "--from-open-clip", "ViT-B-32", "epoch_1.pt"],
         ["prepare", "procedural", "--output", "out", "--push-to-hub", "--hub-model-id"],
         ["evaluate", "me/run", "--store", ".", "--push-to-hub", "--hub-model-id"],
         ["verify"],
@@ -140,7 +140,7 @@ def test_training_under_an_impossible_id_writes_nothing(
 def test_every_command_says_so_and_writes_nothing(
     tmp_path: Path, clipdyn: Callable[..., Outcome], argv: list[str], name: str
 ) -> None:
-    if argv[0] == "convert":
+    if argv[0] == "import":
         import torch
 
         torch.save({"epoch": 1, "state_dict": {}}, tmp_path / "work" / "epoch_1.pt")

@@ -1,6 +1,5 @@
 """No command writes over what it reads, nor over a file of another kind, nor half of a file."""
 
-import json
 import os
 import resource
 import subprocess
@@ -12,7 +11,6 @@ import pandas as pd
 import pytest
 from hostile.harness import Outcome, call
 from matplotlib.figure import Figure
-from safetensors.numpy import save_file
 
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.files import check_output, write_atomically
@@ -72,25 +70,40 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
 
 
 CALLS = {
-    "verdicts over its input": ("verdicts in.parquet -o in.parquet", "is read by"),
-    "verdicts over its input by a link": ("verdicts in.parquet -o link.parquet", "is read by"),
-    "verdicts over its input by a hard link": ("verdicts in.parquet -o hard.parquet", "is read by"),
-    "verdicts over the table of a folder": ("verdicts run -o run/results.parquet", "is read by"),
-    "verdicts over its claims": ("verdicts in.parquet --claims claims.yaml -o claims.yaml", "is read by"),
-    "verdicts over other results": ("verdicts in.parquet -o run/results.parquet", "not a table of verdicts"),
-    "verdicts over trials": ("verdicts in.parquet -o in.trials/a.parquet", "not a table of verdicts"),
-    "verdicts over a table of somebody": ("verdicts in.parquet -o mine.parquet", "not a table of verdicts"),
-    "verdicts over a text": ("verdicts in.parquet -o notes.txt", "not a table of verdicts"),
+    "verdicts over its input": ("report --print verdicts in.parquet -o in.parquet", "is read by"),
+    "verdicts over its input by a link": ("report --print verdicts in.parquet -o link.parquet", "is read by"),
+    "verdicts over its input by a hard link": (
+        "report --print verdicts in.parquet -o hard.parquet",
+        "is read by",
+    ),
+    "verdicts over the table of a folder": (
+        "report --print verdicts run -o run/results.parquet",
+        "is read by",
+    ),
+    "verdicts over its claims": (
+        "report --print verdicts in.parquet --claims claims.yaml -o claims.yaml",
+        "is read by",
+    ),
+    "verdicts over other results": (
+        "report --print verdicts in.parquet -o run/results.parquet",
+        "not a table of verdicts",
+    ),
+    "verdicts over trials": (
+        "report --print verdicts in.parquet -o in.trials/a.parquet",
+        "not a table of verdicts",
+    ),
+    "verdicts over a table of somebody": (
+        "report --print verdicts in.parquet -o mine.parquet",
+        "not a table of verdicts",
+    ),
+    "verdicts over a text": ("report --print verdicts in.parquet -o notes.txt", "not a table of verdicts"),
     "evaluate over a table of somebody": ("evaluate me/run -o mine.parquet", "not a table of results"),
     "evaluate over trials": ("evaluate me/run -o in.trials/a.parquet", "not a table of results"),
     "evaluate over a cell": ("evaluate me/run -o in.cells/b.parquet", "belongs to one cell"),
     "evaluate over verdicts": ("evaluate me/run -o verdicts.parquet", "not a table of results"),
-    "parity over its input": ("parity m --data-dir nights=n --published p.csv -o p.csv", "is read by"),
-    "parity over its data": ("parity m --data-dir nights=n -o n/data.csv", "is read by"),
-    "parity over a table of somebody": ("parity m --data-dir nights=n -o notes.txt", "not a table of `clip"),
     "report over a page of somebody": ("report in.parquet -o site", "not a page of hf_clipdyn"),
-    "space over a page of somebody": ("space in.parquet -o site", "not a page of hf_clipdyn"),
-    "space over a README of somebody": ("space in.parquet -o project", "not the README.md of a Space"),
+    "space over a page of somebody": ("share in.parquet -o site", "not a page of hf_clipdyn"),
+    "space over a README of somebody": ("share in.parquet -o project", "not the README.md of a Space"),
 }
 
 
@@ -109,17 +122,13 @@ def test_a_command_writes_neither_over_what_it_reads_nor_over_other_files(
     write_table(work / "run" / "results.parquet")
     (work / "link.parquet").symlink_to("in.parquet")
     (work / "hard.parquet").hardlink_to(work / "in.parquet")
-    for name in ("n", "site", "project", "model", "in.trials", "in.cells"):
+    for name in ("site", "project", "in.trials", "in.cells"):
         (work / name).mkdir()
     for name in ("mine.parquet", "verdicts.parquet", "in.trials/a.parquet"):
         pd.DataFrame({"claim": [1], "item": [0]}).to_parquet(work / name)
     _cell(work / "in.cells" / "b.parquet", work / "in.parquet")
-    (work / "p.csv").write_text("model,benchmark,layer,distance,metric,value\n")
-    for name in ("claims.yaml", "notes.txt", "n/data.csv", "site/index.html", "project/README.md"):
+    for name in ("claims.yaml", "notes.txt", "site/index.html", "project/README.md"):
         (work / name).write_text("mine")
-    (work / "package.json").write_text('{"name": "mine"}')
-    (work / "model" / "config.json").write_text(json.dumps({"model_type": "clip"}))
-    save_file({"logit_scale": pd.Series([1.0]).to_numpy()}, work / "model" / "model.safetensors")
 
     def state() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in work.rglob("*") if path.is_file()}

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _LARGE = (".safetensors", ".bin", ".pt", ".pth", ".parquet", ".arrow", ".png", ".zip")
@@ -94,11 +93,6 @@ class State:
     def __init__(self) -> None:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.large: dict[str, bytes] = {}
-        self.jobs: list[dict[str, Any]] = []
-        self.job_log: list[str] = []  # what each job prints, and how it ends when the log is read
-        self.job_end = "COMPLETED"
-        self.schedules: list[dict[str, Any]] = []
-        self.buckets: dict[str, dict[str, int]] = {}  # sizes of files by path
         self.ids = itertools.count(1)
 
     def content(self, file: File) -> bytes:

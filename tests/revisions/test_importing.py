@@ -63,7 +63,7 @@ def test_epoch_checkpoints_become_revisions_with_their_gaps_and_no_invented_star
     files = [tmp_path / name for name in ("epoch_10.pt", "epoch_1.pt", "epoch_2.pt")]
     run, store = tmp_path / "run", tmp_path / "run" / "hub"
     options = ["--from-open-clip", NAME, "--output-dir", run, "--samples-per-epoch", 1000, "--license", "mit"]
-    assert _run("convert", *files, "me/theirs", *options) == 0
+    assert _run("import", *files, "me/theirs", *options) == 0
     revisions = list_revisions("me/theirs", store=store)
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002", "epoch-010"]
     assert [revision.samples_seen for revision in revisions] == [1000, 2000, 10_000]
@@ -115,10 +115,10 @@ def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
             )
     commit = repo.commit("main", "checkpoints", tree).oid
     options = ["me/theirs", "--from-open-clip", NAME, "--output-dir", tmp_path / "run"]
-    assert _run("convert", "laion/laws", *options) == 2
+    assert _run("import", "laion/laws", *options) == 2
     assert "choose one as laion/laws/FOLDER" in capsys.readouterr().err
-    assert _run("convert", "laion/laws/c", *options) == 2
-    assert _run("convert", "laion/laws/b", *options) == 0
+    assert _run("import", "laion/laws/c", *options) == 2
+    assert _run("import", "laion/laws/b", *options) == 0
     revisions = list_revisions("me/theirs", store=tmp_path / "run" / "hub")
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002"]
     snapshot = tmp_path / "run/hub/models--me--theirs/snapshots" / revisions[1].commit
@@ -126,7 +126,7 @@ def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
     assert "license: mit" in card
     assert f"laion/laws) at commit `{commit}`, `full/b/epoch_2.pt`" in card
     fetched = hub.count("resolve-get")
-    assert _run("convert", "laion/laws/b", *options) == 0
+    assert _run("import", "laion/laws/b", *options) == 0
     assert hub.count("resolve-get") == fetched, "what is published is not fetched again"
 
 
@@ -143,8 +143,8 @@ def test_bad_calls_are_told_in_one_sentence(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=said):
             local_checkpoints(files)
-    assert _run("convert", "me/theirs", "--from-open-clip", NAME) == 2
-    assert _run("convert", tmp_path / "epoch_1.pt", "me/x", "--from-open-clip", "ViT-none") == 2
+    assert _run("import", "me/theirs", "--from-open-clip", NAME) == 2
+    assert _run("import", tmp_path / "epoch_1.pt", "me/x", "--from-open-clip", "ViT-none") == 2
 
 
 def test_checkpoints_are_listed_and_read_without_an_import(tmp_path: Path) -> None:

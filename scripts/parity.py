@@ -1,6 +1,8 @@
 """Does a model give the layer values that were published for it? The protocol of Hernández-Cámara et al. 2024.
 
-`predecessor_2024.csv` holds 370 values of *Measuring Human-CLIP Alignment at Different Abstraction Levels* (Re-Align
+python scripts/parity.py openai/clip-vit-base-patch16 --data-dir tid2013=PATH [--data-dir nights=PATH] ...
+
+`published_2024.csv` holds 370 values of *Measuring Human-CLIP Alignment at Different Abstraction Levels* (Re-Align
 workshop, ICLR 2024), read from the result files of
 github.com/pablohc97/Evaluating_Human-CLIP_Alignment_at_Different_Abstraction_Levels @ d1bc46d (no licence stated;
 numbers only).
@@ -10,9 +12,10 @@ counts as wrong, and hidden states are compared as one vector of all tokens. So 
 own.
 """
 
+import argparse
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +32,12 @@ from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.tables import integer_of, number_of, read_csv
-from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
+from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.evaluation.processes import check_device
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 from hf_clipdyn.revisions import Revision
 from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.names import Name, Series
-
-__all__ = ["Published", "is_written", "mark", "parity", "read_published", "render_parity", "summarise_parity"]
 
 Floats = NDArray[np.float64]
 REPRODUCED, CLOSE, DIFFERS, NOT_COMPARABLE = "reproduced", "close", "differs", "not comparable"
@@ -69,12 +70,12 @@ class Published:
 
 
 def read_published(path: Path | None = None) -> list[Published]:
-    """The published values of a CSV with the columns of `Published`; None is the package's table of 2024.
+    """The published values of a CSV with the columns of `Published`; None is the table of 2024.
 
     Raises:
         DatasetError: the file is not such a table.
     """
-    where = path or Path(str(files("hf_clipdyn.evaluation").joinpath("predecessor_2024.csv")))
+    where = path or Path(__file__).with_name("published_2024.csv")
     names = ("model", "benchmark", "layer", "distance", "metric", "value")
     rows = []
     for line, row in read_csv(str(where), names):
@@ -113,7 +114,7 @@ def parity(
         data_dirs: folder of ``tid2013``, ``nights`` and ``things``; benchmarks without one are left out.
         revision: name of the revision; the last one by default.
         beside: another model whose published values are shown, for a model that has none; nothing is then marked.
-        published: CSV in place of the package's table; see `read_published`.
+        published: CSV in place of the table of 2024; see `read_published`.
         store: folder of a local store; None asks the Hub.
         token: for private repositories.
         device: as in `evaluate_revisions`.
@@ -194,12 +195,6 @@ def _chosen(series: Series, revision: str | None) -> Revision:
     if revision not in listed:
         raise UnknownNameError("revision", revision, listed)
     return listed[revision]
-
-
-def is_written(path: Path) -> bool:
-    """Whether a CSV has the columns of a table of `parity`, by its first line."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return {"benchmark", "layer", "published", "mark"} <= set(file.readline(1000).strip().split(","))
 
 
 def summarise_parity(table: pd.DataFrame) -> list[str]:
@@ -394,3 +389,40 @@ def _joined(parts: list[tuple[NDArray[np.uint8], NDArray[np.int64]]]) -> Stimuli
     """One list of images from rows of several arrays of one length."""
     rows = [number * len(array) + rows for number, (array, rows) in enumerate(parts)]
     return Stimuli(Stacked([array for array, _ in parts]), np.concatenate(rows))
+
+
+def main() -> None:
+    """Print the table and its summary, and write it if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("repo", help="model with published values: owner/name, or a folder")
+    parser.add_argument(
+        "--data-dir",
+        action="append",
+        metavar="NAME=PATH",
+        required=True,
+        help="folder of tid2013, nights or things",
+    )
+    parser.add_argument("--revision", help="default: the last one")
+    parser.add_argument(
+        "--beside", help="for a model without published values: compare with those of this one"
+    )
+    parser.add_argument("--published", type=Path, help="CSV of published values; default: those of 2024")
+    parser.add_argument("--store", type=Path, help="folder of a local store; default: the Hub")
+    parser.add_argument("--output", "-o", type=Path, help="CSV to write")
+    parser.add_argument("--device", help="default: the GPU if there is one")
+    parser.add_argument("--batch-size", type=int, default=128)
+    given = vars(parser.parse_args())
+    output = given.pop("output")
+    folders = dict(one.partition("=")[::2] for one in given.pop("data_dir"))
+    try:
+        table = parity(given.pop("repo"), data_dirs=folders, show_progress=sys.stderr.isatty(), **given)
+    except ClipDynError as error:
+        sys.exit(f"parity: error: {error}")
+    print(render_parity(table))
+    print(*(f"- {sentence}" for sentence in summarise_parity(table)), sep="\n")
+    if output is not None:
+        table.to_csv(output, index=False)
+
+
+if __name__ == "__main__":
+    main()
