@@ -55,18 +55,6 @@ from hf_clipdyn.revisions.listing import open_series
 if TYPE_CHECKING:
     import gradio
 
-__all__ = [
-    "Stimuli",
-    "compared",
-    "drawn",
-    "interface",
-    "launched",
-    "opened",
-    "serve",
-    "summary",
-    "veiled",
-]
-
 _MOST_UPLOADED = "32mb"
 _KEPT_SECONDS = 600
 _REDRAWN_SECONDS = 0.4

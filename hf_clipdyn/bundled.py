@@ -13,17 +13,6 @@ from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten
 if TYPE_CHECKING:
     import evaluate
 
-__all__ = [
-    "load_metric",
-    "metric_names",
-    "metric_path",
-    "recipe_names",
-    "recipe_path",
-    "study_names",
-    "study_path",
-    "template_path",
-]
-
 _PACKAGE = Path(__file__).resolve().parent
 _RECIPES = _PACKAGE / "recipes"
 _STUDIES = _RECIPES / "studies"

@@ -20,17 +20,6 @@ from hf_clipdyn.bundled import template_path
 from hf_clipdyn.errors import CONTROL
 from hf_clipdyn.schema import CommitId, Matches, is_repo_id
 
-__all__ = [
-    "CardFacts",
-    "CardSource",
-    "Parent",
-    "dataset_card",
-    "markdown",
-    "render_card",
-    "results_card",
-    "revision_card",
-]
-
 _PAPER_URL = "https://arxiv.org/abs/2508.09814"
 
 # Entities are never read as Markdown. The first group is an interval, as [0.80, 0.88], and stays; so do underscores

@@ -17,8 +17,6 @@ from typing import Any, ClassVar, Self
 from hf_clipdyn.errors import ConfigError, UnknownNameError, closest_name, shorten, shown
 from hf_clipdyn.fields import Flag, Given, as_bool, flags_of
 
-__all__ = ["COMMANDS", "GROUPS", "Command", "CommandLine", "columns"]
-
 GROUPS = ("Main path", "Data", "Models and revisions", "Sharing and support")
 """Headings in the list of commands, in order."""
 

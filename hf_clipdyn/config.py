@@ -21,14 +21,6 @@ from hf_clipdyn.fields import check_options, flags_of, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id, read_yaml, valid_repo_name
 
-__all__ = [
-    "TrainingConfig",
-    "field_values",
-    "in_python",
-    "parse_training_config",
-    "train_command",
-]
-
 _COUNT = "[1, 1000000000]"
 _LEFT = {"caption_choice": "one", "optim": "adamw_torch"}
 """What recipes say of fields that have left, so that they keep their hashes."""

@@ -14,8 +14,6 @@ from pathlib import Path
 from hf_clipdyn.errors import ClipDynError, PublishError
 from hf_clipdyn.files import delete
 
-__all__ = ["Demo", "run_demo"]
-
 _SUITES = ("embedded", "dynamics")
 _SECONDS_TO_END = 60.0
 _CHILD = """

@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 import psutil
 
-__all__ = ["environment"]
-
 _PACKAGES = (
     "torch",
     "torchvision",

@@ -21,21 +21,6 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from hf_clipdyn.errors import CONTROL, ConfigError, UnknownNameError, shown
 
-__all__ = [
-    "Flag",
-    "Given",
-    "as_bool",
-    "check_options",
-    "check_value",
-    "choices_of",
-    "flags_of",
-    "is_within",
-    "members",
-    "named_folders",
-    "option",
-    "types_of",
-]
-
 _LONGEST = 4096  # characters of a text; the longest path of Linux
 
 

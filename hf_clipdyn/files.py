@@ -15,23 +15,6 @@ from typing import Any
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.schema import is_repo_id
 
-__all__ = [
-    "STAGING",
-    "cached_snapshot",
-    "check_output",
-    "check_regular",
-    "delete",
-    "disk_errors",
-    "file_git_hash",
-    "file_sha256",
-    "follow_umask",
-    "fsync",
-    "public_name",
-    "replace_durably",
-    "stamp_of",
-    "write_atomically",
-]
-
 STAGING = ".staging"
 """End of the name of a file that is being written; its name begins with a dot."""
 

@@ -30,23 +30,6 @@ from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, Offl
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError
 
-__all__ = [
-    "PUSHING",
-    "Destination",
-    "RetryPolicy",
-    "answered",
-    "attempt",
-    "check_login",
-    "check_private",
-    "is_transient",
-    "is_unreachable",
-    "push",
-    "reason",
-    "refusal_hint",
-    "retry_after",
-    "status_of",
-]
-
 T = TypeVar("T")
 
 _TITLES = {"model": "model", "dataset": "data set", "space": "Space"}

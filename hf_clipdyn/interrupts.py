@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["catch_signals", "end_with_standard_input", "raise_on_signals"]
-
 _SIGNALS = [
     sig for sig in signal.Signals if sig.name in ("SIGINT", "SIGTERM", "SIGHUP")
 ]  # Windows has no SIGHUP

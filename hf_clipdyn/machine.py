@@ -4,8 +4,6 @@ import os
 
 import numpy as np
 
-__all__ = ["images_at_once", "keep_freed_blocks", "usable_cores", "visible_gpus"]
-
 _LARGE_BLOCK = 31 * 2**20  # bytes; glibc ignores blocks above 32 MiB here
 _AT_ONCE, _PIXELS_AT_ONCE = (2, 32), 4 * 224**2
 

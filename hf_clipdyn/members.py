@@ -41,8 +41,6 @@ from hf_clipdyn.training.folder import BY_MACHINE
 if TYPE_CHECKING:
     from hf_clipdyn.evaluation.config import EvaluationConfig
 
-__all__ = ["TABLE", "Member", "read_members"]
-
 TABLE = "results.parquet"
 """The table of a member's numbers, below its folder."""
 

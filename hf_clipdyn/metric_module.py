@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 import datasets
 import evaluate
 
-__all__ = ["NUMBER", "RESAMPLING", "UndefinedMetricWarning", "metric_module"]
-
 Metric = TypeVar("Metric", bound=type[evaluate.Metric])
 
 NUMBER = datasets.Value("float64")

@@ -25,19 +25,6 @@ from typing import TypeVar
 
 from hf_clipdyn.errors import ConfigError
 
-__all__ = [
-    "CALLBACKS",
-    "CHARTS",
-    "DATASETS",
-    "KINDS",
-    "LOSSES",
-    "load_plugin",
-    "module_name",
-    "modules_of",
-    "plugins",
-    "subclasses_in",
-]
-
 KINDS, DATASETS = "hf_clipdyn.kinds", "hf_clipdyn.datasets"
 LOSSES, CALLBACKS = "hf_clipdyn.losses", "hf_clipdyn.callbacks"
 CHARTS = "hf_clipdyn.charts"

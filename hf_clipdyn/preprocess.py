@@ -18,20 +18,6 @@ from hf_clipdyn.errors import DatasetError
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "Normaliser",
-    "direct_fit",
-    "input_edges",
-    "input_size",
-    "naflex_inputs",
-    "normalisation",
-    "processor_identity",
-    "resize_and_crop",
-    "square_processor",
-    "squashing_processor",
-    "tile_processor",
-]
-
 _SPATIAL_STEPS = ("do_resize", "do_center_crop", "do_pad", "do_convert_rgb")
 _ARITHMETIC = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
 _LEVELS = 256

@@ -8,9 +8,6 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-__all__ = ["draws_bars", "duration", "library_bars", "no_load_report", "say"]
-
-
 _TRANSFORMERS = "transformers.utils.logging"
 
 

@@ -22,26 +22,6 @@ import yaml
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 
-__all__ = [
-    "CommitId",
-    "Count",
-    "Matches",
-    "RepoId",
-    "Within",
-    "check_keys",
-    "checked_repo_id",
-    "is_repo_id",
-    "load_json",
-    "parse_any",
-    "parse_json",
-    "parse_yaml",
-    "read_any_json",
-    "read_json",
-    "read_text",
-    "read_yaml",
-    "valid_repo_name",
-]
-
 T = TypeVar("T")
 
 _LONGEST_FILE = 64 * 2**20  # bytes; a manifest of 100,000 revisions has half of that

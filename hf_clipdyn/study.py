@@ -30,8 +30,6 @@ from hf_clipdyn.schema import check_keys, read_yaml
 if TYPE_CHECKING:
     from hf_clipdyn.report.page.stimuli import StimuliChoice
 
-__all__ = ["Page", "Study", "StudyFiles", "run_study"]
-
 _KEYS = ("title", "defaults", "runs", "models", "evaluation")  # all but the first hold collections
 _VERDICTS = "verdicts.parquet"
 _RELATIONS = "relations.parquet"

@@ -46,8 +46,6 @@ from hf_clipdyn.training.live_weights import (
 )
 from hf_clipdyn.training.trainer_facts import card_facts, recipe_hash
 
-__all__ = ["EvaluateRevisions", "PublishRevisions", "snapshot"]
-
 _log = logging.getLogger(__name__)
 
 _ONE_FILE = sys.maxsize  # bytes per shard: a revision has its weights in one file

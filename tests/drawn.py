@@ -10,8 +10,6 @@ from hf_clipdyn.report.plan import Panel, level_panels
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import figure_style
 
-__all__ = ["draw"]
-
 
 def draw(study: Study, panels: Sequence[Panel]) -> Figure:
     """Bars, curves over levels, or lines over training."""

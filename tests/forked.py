@@ -28,8 +28,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, NoReturn
 
-__all__ = ["Process", "ranks", "read_terminal", "run", "run_ranks", "start", "wait_until"]
-
 LOADED = {
     "accelerate": (),
     "datasets": (),

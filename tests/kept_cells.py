@@ -9,8 +9,6 @@ from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.results.row import Row
 from hf_clipdyn.results.terms import Vocabulary
 
-__all__ = ["decisions", "keep"]
-
 
 def keep(store, one, trials):
     kind, common = kind_named(one.kind), Common(n_resamples=0)

@@ -8,8 +8,6 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.statistics.contrasts import Estimate, RunContrast
 from hf_clipdyn.statistics.judging import Gate, Part, Verdict, Word, word_of
 
-__all__ = ["judged", "made"]
-
 
 def judged(study: Study, *verdicts: Verdict) -> Study:
     """The study with these verdicts, as if it had judged them."""

@@ -11,8 +11,6 @@ import torch
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
-__all__ = ["TINY", "add_checkpoints", "checkpoint", "know_model", "save_checkpoint"]
-
 TINY: dict[str, Any] = {
     "embed_dim": 16,
     "vision_cfg": {"layers": 1, "width": 64, "image_size": 16, "patch_size": 8},

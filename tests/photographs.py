@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-__all__ = ["write_photographs"]
-
 
 def write_photographs(folder: Path, count: int = 120) -> Path:
     """Images/ and captions.txt: images of coloured noise with two captions each; returns the folder."""

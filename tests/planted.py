@@ -24,8 +24,6 @@ from hf_clipdyn.results.row import Cell
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.statistics.trajectories import Numbers, Trajectory
 
-__all__ = ["Noise", "Planted", "Run", "constant", "peak", "ramp", "trajectory", "turn", "write_study"]
-
 Curve = Callable[[float], float]
 """A truth over the share of training, 0 to 1."""
 Floats = NDArray[np.float64]

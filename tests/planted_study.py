@@ -18,16 +18,6 @@ from hf_clipdyn.evaluation.score import rows_of, score
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
 
-__all__ = [
-    "EPOCHS",
-    "HOSTILE",
-    "cue_conflict_trials",
-    "noise_trials",
-    "psychophysics_trials",
-    "write_study",
-    "zero_shot_trials",
-]
-
 EPOCHS = 4
 HOSTILE = ("</script><script>throw 1</script>", "a,b;c", "<img src=x onerror=throw>", "\u2028&amp;")
 """Names of classes that would break a page that trusts them."""

@@ -8,8 +8,6 @@ from tempfile import TemporaryDirectory
 
 from hf_clipdyn.plugins import load_plugin
 
-__all__ = ["CHECKOUT", "Block", "blocks_of", "printed_plugin"]
-
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

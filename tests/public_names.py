@@ -7,8 +7,6 @@ from types import ModuleType
 
 import hf_clipdyn.metrics
 
-__all__ = ["METRICS", "public_modules"]
-
 _PACKAGES = ["", ".data", ".evaluation", ".report", ".revisions", ".training"]
 METRICS = [
     f"hf_clipdyn.metrics.{one.name}"

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["save_lite"]
-
 
 def save_lite(folder: Path, number: int = 0, *, trained: bool = True) -> Path:
     """Write the classifier as timm saves it; skips the test without its package.

@@ -23,8 +23,6 @@ from hf_clipdyn.results.terms import (
     Vocabulary,
 )
 
-__all__ = ["VOCABULARY", "cell", "course", "pick", "row", "sorted_rows", "trials_of", "value", "write_rows"]
-
 _UNIT = (0.0, 1.0)
 _BY_PROBE = Reference(role="chance", title="chance", joins=("metric", "variant", "probe"))
 

@@ -7,8 +7,6 @@ from typing import Any
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
-__all__ = ["OFFLINE", "publish_epochs", "publish_one"]
-
 OFFLINE: dict[str, Any] = {"local_files_only": True, "adapter_kwargs": {"local_files_only": True}}
 """For `from_pretrained`: with PEFT installed, auto classes otherwise ask the Hub for adapters, 20 seconds long."""
 

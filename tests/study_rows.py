@@ -11,8 +11,6 @@ from result_rows import row, write_rows
 
 from hf_clipdyn.results.row import Row
 
-__all__ = ["read", "report", "rows_of_seeds", "study", "write"]
-
 _BIAS = (0.48, 0.30, 0.33, 0.52, 0.74, 0.84)
 _ACCURACY = (0.12, 0.45, 0.62, 0.80, 0.88, 0.93)
 

@@ -6,18 +6,6 @@ from typing import Any
 import torch
 import transformers
 
-__all__ = [
-    "CLASSIFIERS",
-    "EFFICIENT_NET",
-    "RESNET",
-    "SWIN",
-    "TEXT",
-    "VISION",
-    "classifier",
-    "pair",
-    "vision_model",
-]
-
 _BLOCK = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
 VISION: dict[str, Any] = _BLOCK | {"num_hidden_layers": 2, "image_size": 16, "patch_size": 8}
 TEXT: dict[str, Any] = _BLOCK | {

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from printed_blocks import CHECKOUT, Block, blocks_of
 
-__all__ = ["BLOCKS", "PAGES", "follow"]
-
 PAGES = ("index", "install", "demo", "own-data", "own-model", "own-claim", "python")
 BLOCKS = [block for page in PAGES for block in blocks_of(CHECKOUT / "docs" / "tutorial" / f"{page}.md")]
 

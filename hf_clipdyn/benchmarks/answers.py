@@ -18,8 +18,6 @@ from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.error_consistency import decision_margins
 from hf_clipdyn.results.row import NumberKey
 
-__all__ = ["AnswerTable", "Answers", "answers_of", "codes_of", "right_of", "stack", "stack_runs"]
-
 
 @dataclass(frozen=True, eq=False)
 class Answers:

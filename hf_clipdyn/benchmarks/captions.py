@@ -6,8 +6,6 @@ from pathlib import Path
 
 from hf_clipdyn.errors import ConfigError
 
-__all__ = ["first_captions"]
-
 
 def first_captions(path: Path, image_ids: Sequence[str]) -> list[str]:
     """The first caption that a file gives for each image.

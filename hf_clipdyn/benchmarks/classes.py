@@ -24,18 +24,6 @@ from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.results.row import NumberKey
 
-__all__ = [
-    "ClassifiedKind",
-    "LabelledKind",
-    "class_embeddings",
-    "class_scores",
-    "default_templates",
-    "prompt_sets",
-    "protocol_in",
-    "protocol_of",
-    "ranking",
-]
-
 _PROMPT_SETS = {"imagenet_80": IMAGENET, "name": ("{}",)}
 _LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
 

@@ -18,8 +18,6 @@ from hf_clipdyn.metrics.observer_agreement import observer_agreement
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.results.row import Number
 
-__all__ = ["PAIRED", "classification_numbers", "is_summarised"]
-
 PAIRED = (("edge", "silhouette"), ("edge", "cue-conflict"), ("silhouette", "cue-conflict"))
 """Subsets that show the same objects; their difference is taken object by object."""
 

@@ -18,8 +18,6 @@ from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.fields import is_within
 from hf_clipdyn.results.terms import Axis, Condition
 
-__all__ = ["BANDS", "CORRUPTIONS", "Blur", "Corruption", "GaussianNoise", "SaltAndPepper"]
-
 Floats = NDArray[np.float64]
 
 

@@ -12,22 +12,6 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "FRAME",
-    "add_uniform_noise",
-    "equalise_power",
-    "false_colours",
-    "grey",
-    "high_pass",
-    "low_pass",
-    "octave_noise",
-    "phase_draws",
-    "salt_and_pepper",
-    "scale_contrast",
-    "scramble_phases",
-    "to_pixels",
-]
-
 FRAME = 224
 """Width and height of the published pictures, in pixels."""
 

@@ -17,8 +17,6 @@ from hf_clipdyn.benchmarks.base import unit
 from hf_clipdyn.benchmarks.hidden_states import RowFile, Rows, blocks_of, flat_states
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
 
-__all__ = ["DISSIMILARITIES", "image_dissimilarities"]
-
 DISSIMILARITIES = {"cosine": "cosine", "correlation": "1 - Pearson", "euclidean": "Euclidean"}
 """How two embeddings are compared, with titles."""
 

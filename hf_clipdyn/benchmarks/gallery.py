@@ -24,19 +24,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = [
-    "KEPT_MAP",
-    "CurvesView",
-    "Gallery",
-    "GalleryView",
-    "Picture",
-    "ResponseCurve",
-    "View",
-    "kept_map",
-    "most_frequent",
-    "shares_below",
-]
-
 T = TypeVar("T")
 
 KEPT_MAP = (12, 16)

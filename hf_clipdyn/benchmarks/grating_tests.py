@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.gratings import Drawing, Grating
 from hf_clipdyn.metrics.psychophysics import FEWEST_CONDITIONS, masking_elevation, red_green_threshold
 
-__all__ = ["TESTS", "Exemplar", "GratingTest", "fitting_items", "grating_items", "observers"]
-
 _TARGET, _COARSE_TARGET = 4.0, 2.0  # cycles per degree, in the tuning tests; the coarse one for few pixels
 _MASK = 0.2  # contrast of the masks in the tuning tests
 _REFERENCE = 5.0  # cycles per degree of the grating whose contrast is matched

@@ -12,8 +12,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DIRECTIONS", "FIELD", "Drawing", "Field", "Grating", "distinct", "srgb_codes"]
-
 FIELD = 224 / 60
 """Width of the field in degrees of visual angle."""
 DIRECTIONS: dict[str, tuple[float, ...]] = {

@@ -17,8 +17,6 @@ from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.schema import read_any_json
 
-__all__ = ["HEAD", "Head", "at_head", "probe_of", "read_label_map"]
-
 HEAD = "head"
 """What the columns ``protocol`` of trials and ``probe`` of numbers say of the answers of a classifier's own head."""
 

@@ -19,8 +19,6 @@ from hf_clipdyn.files import disk_errors
 if TYPE_CHECKING:
     from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["Block", "RowFile", "Rows", "blocks_of", "flat_states", "mean_tokens", "pooled_states"]
-
 Rows = NDArray[np.float32]
 
 

@@ -22,8 +22,6 @@ from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.row import Number
 
-__all__ = ["Key", "UnitsOf", "are_given", "grouped", "influences"]
-
 Key: TypeAlias = tuple[Any, ...]
 """The values of `NUMBER_KEY`."""
 

@@ -21,8 +21,6 @@ from hf_clipdyn.data.images import size_of
 from hf_clipdyn.data.pixels import Pixels, draw_pixels
 from hf_clipdyn.preprocess import input_size, tile_processor
 
-__all__ = ["InputViews", "corrupted", "cut_tile", "input_views", "tile_corners"]
-
 Ints = NDArray[np.int64]
 Size = tuple[int, int]
 

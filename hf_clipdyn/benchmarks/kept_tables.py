@@ -18,8 +18,6 @@ from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.results.parquet import read_parquet
 
-__all__ = ["KeptTable"]
-
 
 class KeptTable:
     """A table that is computed once for all commands.

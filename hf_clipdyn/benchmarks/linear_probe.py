@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
 
-__all__ = ["PENALTIES", "LinearProbe", "decide_crossed", "probe_folds"]
-
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Penalties that are tried, per training item (scikit-learn's ``alpha`` divided by their number)."""
 

@@ -17,8 +17,6 @@ from hf_clipdyn.metrics.estimate import mean_influence
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness, robustness_influences
 from hf_clipdyn.results.row import Number
 
-__all__ = ["ALL_ALIKE", "CLEAN", "by_level", "noise_numbers", "noise_numbers_together"]
-
 _FEWEST_IN_COMMON = 10  # images; a rate over fewer says nothing
 CLEAN = "none"
 """Condition of the clean images."""

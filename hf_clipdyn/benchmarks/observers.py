@@ -14,8 +14,6 @@ from hf_clipdyn.benchmarks.views import SeenPart, upsample_map, whole_view
 from hf_clipdyn.metrics.fixation_maps import blurred_fixations, rescaled
 from hf_clipdyn.metrics.saliency_map_scores import SaliencyMap
 
-__all__ = ["Observers", "Target", "Viewed"]
-
 Floats = NDArray[np.float64]
 
 _NEGATIVES = 200_000

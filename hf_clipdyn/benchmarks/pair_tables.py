@@ -15,22 +15,6 @@ from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Term
 
-__all__ = [
-    "DISTANCES",
-    "DISTANCE_COLUMNS",
-    "DROPPED_DIMENSIONS",
-    "PLACE_OF_DISTANCE",
-    "PROBES",
-    "DistanceKind",
-    "PairKind",
-    "Stacked",
-    "by_place",
-    "by_subset",
-    "dropped_dimensions",
-    "pair_trials",
-    "places_of_distances",
-]
-
 DISTANCES = {
     "cosine": "cosine",
     "euclidean": "Euclidean",

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["Ints", "mean_per_item", "pair_distances"]
-
 # Bytes of one batch's hidden states, and of the squares that are normalised at once.
 _BATCH, _NORMALISED = 512 * 2**20, 32 * 2**20
 # Bytes of the pairs compared at once (what a processor's cache holds, what keeps a GPU busy), and their largest number.

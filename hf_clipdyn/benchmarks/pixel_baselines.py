@@ -20,17 +20,6 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.machine import usable_cores
 
-__all__ = [
-    "QUALITY_BASELINES",
-    "cached_per_row",
-    "column_ssim",
-    "full_resolution",
-    "pixel_distance",
-    "psnr_distance",
-    "quality_baselines",
-    "ssim",
-]
-
 QUALITY_BASELINES = ("psnr", "ssim")
 _WINDOW = 7
 _COLUMN_VALUES = 2**18  # in one call; more would leave the processor's cache

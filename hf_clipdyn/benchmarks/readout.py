@@ -21,8 +21,6 @@ from hf_clipdyn.machine import usable_cores
 if TYPE_CHECKING:
     from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
-__all__ = ["Images", "Readout", "Stimuli", "map_over_processes"]
-
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]

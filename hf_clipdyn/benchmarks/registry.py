@@ -18,22 +18,6 @@ from hf_clipdyn.fields import flags_of
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
 from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 
-__all__ = [
-    "kind_named",
-    "kinds",
-    "kinds_read",
-    "parse_benchmark",
-    "related_kind",
-    "relation_named",
-    "relation_vocabulary",
-    "relations",
-    "select_benchmarks",
-    "suite",
-    "suite_names",
-    "suite_relations",
-    "vocabulary",
-]
-
 
 def kinds() -> dict[str, type[Kind[Any]]]:
     """Every kind by its name: those of this package, of installed packages and of plug-ins.

@@ -43,26 +43,6 @@ from hf_clipdyn.metrics.bootstrap import student_interval
 from hf_clipdyn.results.row import Cell, Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference
 
-__all__ = [
-    "ANSWERED",
-    "NUMBER_JOINS",
-    "PAIRS",
-    "SORT",
-    "WEIGHTS",
-    "WITHIN_ARM",
-    "Kept",
-    "KeyedAnswers",
-    "Pairs",
-    "Relation",
-    "Seen",
-    "in_common",
-    "keyed",
-    "mean_of_seeds",
-    "related",
-    "relation_terms",
-    "with_arm",
-]
-
 Pairs = Literal["previous", "last", "seeds", "people", "all"]
 PAIRS: tuple[Pairs, ...] = get_args(Pairs)
 """The sorts of pairs: with the revision before, with the last one, with the other seeds at equal samples (also of other

@@ -16,17 +16,6 @@ from hf_clipdyn.metrics.saliency_map_scores import METRICS, ImageScorer, Salienc
 if TYPE_CHECKING:
     from hf_clipdyn.models.maps import Place
 
-__all__ = [
-    "CENTRE_BIAS",
-    "CENTRE_GAUSSIAN",
-    "HUMAN",
-    "LEFT_OUT",
-    "PIXELS",
-    "ImageRows",
-    "TrialRow",
-    "gradient_energy",
-]
-
 CENTRE_GAUSSIAN, CENTRE_BIAS, PIXELS, HUMAN = "centre_gaussian", "centre_bias", "pixels", "human"
 """What the column ``probe`` of the trials says of maps that come from no model."""
 

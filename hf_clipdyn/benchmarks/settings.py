@@ -16,22 +16,6 @@ if TYPE_CHECKING:
     from hf_clipdyn.benchmarks.base import Kind
     from hf_clipdyn.benchmarks.corruptions import Corruption
 
-__all__ = [
-    "OWN_SETTINGS",
-    "PREPROCESSES",
-    "PROBES",
-    "SIGMAS",
-    "Benchmark",
-    "ClassificationSettings",
-    "Common",
-    "KindSettings",
-    "NoiseSettings",
-    "QualitySettings",
-    "RetrievalSettings",
-    "SaliencySettings",
-    "ShapeBiasSettings",
-]
-
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Standard deviations of the Gaussian noise that are shown by default, beside 0."""
 PREPROCESSES = ("processor", "squash", "tiles")

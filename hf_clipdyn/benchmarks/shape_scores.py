@@ -16,25 +16,6 @@ from hf_clipdyn.metrics.error_consistency import observer_consistency
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, decision_influences, shape_bias
 from hf_clipdyn.results.row import Number
 
-__all__ = [
-    "ALL_CLASSES",
-    "CONFLICT",
-    "CROSSED_PROBE",
-    "GREY",
-    "HUMAN",
-    "LINEAR_PROBE",
-    "NETWORKS",
-    "OBSERVERS",
-    "OTHER_CUE",
-    "TEXT_FREE",
-    "TEXT_FREE_ALL",
-    "UNTOUCHED",
-    "is_untouched",
-    "numbers_of_people",
-    "right_by_observer",
-    "shape_numbers",
-]
-
 TEXT_FREE, TEXT_FREE_ALL, CROSSED_PROBE, HUMAN = "text_free", "text_free_all", "crossed_probe", "human"
 """What the column ``protocol`` of the trials says; any other protocol is the head or a way of asking with prompts."""
 CONFLICT, LINEAR_PROBE, OBSERVERS = "conflict", "linear_probe", "observers"

@@ -11,8 +11,6 @@ from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.settings import Common
 
-__all__ = ["SIMPLE_FEATURES", "SIMPLE_TITLES", "reduced", "simple_decisions"]
-
 _VERSION = 1  # to be raised if the same images give other decisions
 _MOST = 32  # pixels a side; larger images are averaged in blocks, since a linear model needs no more
 _BINS = 4  # of each channel of colour

@@ -12,8 +12,6 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["DRAWN", "Source", "drawn_source", "fitting_datasets", "open_source"]
-
 DRAWN = "procedural"
 """Data set of the kinds that draw what they show."""
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.preprocess import input_edges
 
-__all__ = ["SeenPart", "crop_view", "upsample_map", "whole_view"]
-
 _GRAIN = 1e12  # what maps are rounded to, per largest value
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,6 @@ from hf_clipdyn.command_line import Command
 from hf_clipdyn.errors import ConfigError, readable_size, render_table
 from hf_clipdyn.fields import option
 
-__all__ = ["Cache", "Datasets", "Prepare"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Datasets(Command, group="Data"):

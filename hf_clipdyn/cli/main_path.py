@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hf_clipdyn.statistics.compare import Family
     from hf_clipdyn.statistics.corrections import Correction
 
-__all__ = ["Demo", "Evaluate", "Report", "Study", "Train"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Command, group="Main path"):

@@ -10,8 +10,6 @@ from hf_clipdyn.command_line import Command
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.fields import option
 
-__all__ = ["App", "Import", "Repair", "Revisions", "Verify"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Revisions(Command, group="Models and revisions"):

@@ -10,21 +10,6 @@ from typing import Any
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.fields import option
 
-__all__ = [
-    "claims",
-    "folder_of_run",
-    "folders",
-    "load_plugins",
-    "page_options",
-    "quiet",
-    "reading",
-    "stimuli",
-    "store",
-    "style",
-    "tables",
-]
-
-
 quiet = partial(option, False, "Print only the result, warnings and errors.")
 store = partial(option, None, "Folder of a local store. Default: the Hub.")
 tables = partial(

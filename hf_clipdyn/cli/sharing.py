@@ -9,8 +9,6 @@ from hf_clipdyn.command_line import Command
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.fields import option
 
-__all__ = ["Env", "Share"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Share(Command, group="Sharing and support"):

@@ -29,8 +29,6 @@ from hf_clipdyn.data.images import MAX_PIXELS
 from hf_clipdyn.errors import DatasetError, shown
 from hf_clipdyn.files import stamp_of
 
-__all__ = ["Limits", "archive_stem", "is_archive", "read_shard", "unpack"]
-
 _ZIP = (".zip",)
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FOREIGN = (".rar", ".7z")

@@ -17,18 +17,6 @@ import datasets
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError, readable_size
 from hf_clipdyn.files import STAGING, disk_errors
 
-__all__ = [
-    "KINDS",
-    "Entry",
-    "cache_folder",
-    "cache_table",
-    "cached",
-    "chosen_entries",
-    "delete",
-    "new_entry",
-    "touch",
-]
-
 KINDS = ("tables", "pixels", "unpacked", "baselines", "unfinished")
 """Kinds of entries. An unfinished one was left by a killed process, or another process is writing it."""
 

@@ -10,16 +10,6 @@ from hf_clipdyn.data.metadata import SubsetWarning
 from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = [
-    "MAX_ABSENT",
-    "MAX_CAPTION",
-    "CaptionListBuilder",
-    "CaptionedBuilder",
-    "check_absent",
-    "has_overlong",
-    "split_in",
-]
-
 MAX_ABSENT = 0.01
 """Largest proportion of missing images; more than that means an incomplete copy."""
 

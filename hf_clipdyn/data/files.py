@@ -20,17 +20,6 @@ from hf_clipdyn.data.images import IMAGE_SUFFIXES
 from hf_clipdyn.errors import CONTROL, DatasetError
 from hf_clipdyn.files import stamp_of
 
-__all__ = [
-    "FileIndex",
-    "SourceFile",
-    "hash_of",
-    "index_folder",
-    "missing_from",
-    "open_layout",
-    "plain",
-    "resolved",
-]
-
 _NOT_DATA = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
 
 # Time stamps of files change with the kernel's clock tick: two writes within one tick look the same.

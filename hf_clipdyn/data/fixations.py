@@ -8,8 +8,6 @@ from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["Fixation", "FixationBuilder"]
-
 Fixation = tuple[float, float, float, str]
 """x and y in pixels from the top left corner, duration in milliseconds (NaN: unknown), subject ("": unknown)."""
 

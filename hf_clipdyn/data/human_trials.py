@@ -19,18 +19,6 @@ from hf_clipdyn.data.files import FileIndex, plain
 from hf_clipdyn.data.tables import check_new, read_csv
 from hf_clipdyn.errors import DatasetError, shown
 
-__all__ = [
-    "CLASSES",
-    "FOLDERS",
-    "Answer",
-    "HumanAccuracy",
-    "Stimulus",
-    "human_accuracies",
-    "read_answers",
-    "stimulus_named",
-    "subset_named",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class HumanAccuracy:

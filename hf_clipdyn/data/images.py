@@ -21,20 +21,6 @@ from hf_clipdyn.errors import DatasetError
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "FORMATS",
-    "IMAGE_SUFFIXES",
-    "MAX_PIXELS",
-    "SafeImage",
-    "check_image",
-    "decode",
-    "decode_image",
-    "decode_tensor",
-    "open_image",
-    "safe_images",
-    "size_of",
-]
-
 IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")

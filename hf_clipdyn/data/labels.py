@@ -11,8 +11,6 @@ from hf_clipdyn.data.prompts import imagenet_names, unique_names
 from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.errors import DatasetError, shorten
 
-__all__ = ["LabelledBuilder", "WordnetBuilder"]
-
 _SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
 

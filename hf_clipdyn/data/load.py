@@ -20,8 +20,6 @@ from hf_clipdyn.data.mirrors import download_archives, open_tables
 from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
-__all__ = ["datasets_table", "find_locally", "hub_commit", "lacks_files", "load_dataset"]
-
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _BY_LAYOUT = ("flickr8k", "imagefolder", "webdataset")
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["DatasetMetadata", "SubsetWarning"]
-
 
 class SubsetWarning(UserWarning):
     """A data set has fewer rows than the official one. `load_dataset` warns with it."""

@@ -22,8 +22,6 @@ from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import ClipDynError, ConfigError, DatasetError, shorten, shown
 from hf_clipdyn.hub import reason
 
-__all__ = ["CAPTION_COLUMNS", "conform", "download_archives", "open_tables"]
-
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "pixel_values")
 CAPTION_COLUMNS = (
     "captions",

@@ -34,8 +34,6 @@ from hf_clipdyn.preprocess import direct_fit, processor_identity, resize_and_cro
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Pixels", "decode_pixels", "draw_pixels", "fingerprint_of", "has_pixels"]
-
 _BATCH = 64
 _PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of a megapixel
 _DECODER = 2  # to be raised if the same files are decoded to other pixels

@@ -18,8 +18,6 @@ from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.hub import Destination, push
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["Prepared", "prepare_dataset"]
-
 _ROWS_PER_GROUP = 100  # reading one row reads its group; the Hub's viewer recommends this size for images
 _BYTES_PER_FILE = 500 << 20
 

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-__all__ = ["CIFAR", "IMAGENET", "PHOTO", "imagenet_names", "prompt_name", "unique_names"]
-
 PHOTO = ("a photo of a {}.",)
 
 _CIFAR_PHRASES = (

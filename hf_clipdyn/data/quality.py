@@ -11,8 +11,6 @@ from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.tables import check_new, number_of
 from hf_clipdyn.errors import DatasetError, shown
 
-__all__ = ["QualityBuilder", "Rating", "parse_name"]
-
 _CODED_NAME = re.compile(r"(?P<reference>i\d+)_(?P<distortion>\d+)_(?P<level>\d+)\.\w+", re.IGNORECASE)
 
 

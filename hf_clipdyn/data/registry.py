@@ -7,8 +7,6 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.plugins import DATASETS, modules_of, plugins, subclasses_in
 
-__all__ = ["builder_class", "dataset_metadata", "dataset_names"]
-
 
 def _builders() -> dict[str, type[DataBuilder]]:
     """Every builder with metadata of its own; one without is a base class that several data sets share."""

@@ -44,8 +44,6 @@ from collections.abc import Sequence
 
 from datasets import ClassLabel, Features, Image, List, Value
 
-__all__ = ["KINDS", "features_of"]
-
 
 def _text(*names: str) -> dict[str, Value]:
     return {name: Value("string") for name in names}

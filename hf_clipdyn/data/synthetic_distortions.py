@@ -14,8 +14,6 @@ from PIL import Image, ImageEnhance
 
 from hf_clipdyn.data.images import decode_image
 
-__all__ = ["DISTORTIONS", "LEVELS", "distortion_ladder", "png"]
-
 LEVELS = (1, 2, 3, 4, 5)
 
 Distortion = Callable[[NDArray[np.uint8], int, np.random.Generator], NDArray[np.uint8]]

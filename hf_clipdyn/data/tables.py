@@ -22,24 +22,6 @@ from numpy.typing import NDArray
 from hf_clipdyn.errors import DatasetError, shorten, shown
 from hf_clipdyn.files import disk_errors
 
-__all__ = [
-    "check_new",
-    "expecting",
-    "integer_of",
-    "lines_of",
-    "number_of",
-    "read_csv",
-    "read_json",
-    "read_json_lines",
-    "read_mat",
-    "read_npy",
-    "read_npz",
-    "read_records",
-    "read_text",
-    "read_whole_numbers",
-    "read_xlsx",
-]
-
 _COMPRESSED = 15  # type of a compressed element in MATLAB's format 5
 _MOST_BYTES = 1 << 31  # limit for an unpacked MATLAB file; an eighth of it for a workbook
 _MOST_CELLS = 1 << 22

@@ -13,20 +13,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "CLASSES",
-    "COLOURS",
-    "USUAL_TEXTURE",
-    "Scene",
-    "Shape",
-    "Texture",
-    "captions",
-    "render",
-    "sample_scene",
-    "sample_shape",
-    "sample_texture",
-]
-
 Floats = NDArray[np.float64]
 
 SIZE = 40  # pixels of the square image

@@ -34,23 +34,6 @@ from hf_clipdyn.results.table import Results
 from hf_clipdyn.revisions.listing import Revision, open_measured
 from hf_clipdyn.revisions.names import Series
 
-__all__ = [
-    "MOST_PIXELS",
-    "PROBES",
-    "Answer",
-    "LoadedRevisions",
-    "Texts",
-    "answers",
-    "attention",
-    "chosen_revisions",
-    "class_list",
-    "cues",
-    "measured_revisions",
-    "picture",
-    "prompts",
-    "scored",
-]
-
 Texts = Literal["own", "last"]
 """Whose text embeddings an image is compared with: those of the same revision, or of the last one."""
 

@@ -16,8 +16,6 @@ from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series
 
-__all__ = ["EvaluationConfig", "called_with", "in_python", "in_shard"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")

@@ -17,8 +17,6 @@ from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Term
 
-__all__ = ["FEWEST_SEEDS", "brief", "by_arm", "crossed", "mean_of_others", "named"]
-
 FEWEST_SEEDS = 3
 """Without one of two seeds there is no pair, so that the error of seeds is unknown."""
 

@@ -37,8 +37,6 @@ from hf_clipdyn.progress import duration, library_bars
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
 
-__all__ = ["Cost", "DryRun", "dry_run", "relations_message"]
-
 _ROWS = (4, 8, 32, 128, 512, 2048, 8192)  # of a data set, until a measurement takes long enough
 _ENOUGH = 32  # rows, if they take _LONG_ENOUGH
 _LONG_ENOUGH, _LONG = 2.0, 5.0  # seconds for all benchmarks of a data set: clocks of busy machines are coarse

@@ -33,8 +33,6 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Revision
 from hf_clipdyn.revisions.repository import MAIN, read_manifest
 
-__all__ = ["evaluate", "evaluate_relations", "follow", "has_all_planned", "measure_each"]
-
 T = TypeVar("T")
 
 _MANY, _FEW = 1000, 16  # images of which a cost is said, and images whose time is taken

@@ -22,8 +22,6 @@ from hf_clipdyn.revisions import Revision
 from hf_clipdyn.revisions.folders import FolderRepository, models_of
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["GivenModel", "LastTexts", "LiveModel", "check_processor"]
-
 
 class LiveModel:
     """A model whose weights are those of the revision that was loaded last.

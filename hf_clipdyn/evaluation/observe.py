@@ -10,8 +10,6 @@ from hf_clipdyn.benchmarks.readout import Readout, map_over_processes
 from hf_clipdyn.evaluation.plan import PlannedCell
 from hf_clipdyn.results.row import Cell
 
-__all__ = ["observe"]
-
 
 def observe(planned: PlannedCell, readout: Readout) -> pd.DataFrame:
     """The trials of one cell: ``split``, ``row`` and ``file`` of the stimulus, then the columns of the kind.

@@ -18,8 +18,6 @@ from hf_clipdyn.fields import Flag, Given, flags_of, option
 from hf_clipdyn.plugins import KINDS, load_plugin, plugins
 from hf_clipdyn.schema import read_yaml
 
-__all__ = ["Evaluate", "Evaluation", "arguments", "command_line", "flags", "read_arguments"]
-
 _SUMMARY = """Measure benchmarks on the revisions of runs, or of any image encoders on the Hub or in folders.
 
 Cells that are already in the table are skipped. If the command is killed, only its current cell is lost. With

@@ -45,16 +45,6 @@ from hf_clipdyn.results.provenance import utc
 from hf_clipdyn.results.row import Cell
 from hf_clipdyn.revisions import Revision
 
-__all__ = [
-    "OF_REVISION",
-    "Plan",
-    "PlannedCell",
-    "begin_call",
-    "check_precision",
-    "choose_revisions",
-    "open_sources",
-]
-
 Files = NDArray[np.object_]
 
 _log = get_logger(__name__)

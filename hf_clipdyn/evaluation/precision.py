@@ -12,8 +12,6 @@ from hf_clipdyn.benchmarks.base import cosine_distance
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.models.encoder import Encoder
 
-__all__ = ["MINIMUM_RANK_CORRELATION", "PrecisionCheck"]
-
 MINIMUM_RANK_CORRELATION = 0.99
 """The least Spearman correlation of all pairs' distances with those in float32."""
 

@@ -9,8 +9,6 @@ from accelerate.utils import broadcast_object_list
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 
-__all__ = ["check_device", "from_main_process", "join_processes"]
-
 
 def join_processes(device: str | None) -> PartialState:
     """The processes of this launch. Without a device, accelerate uses CPUs for one process only.

@@ -31,8 +31,6 @@ from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["check_push", "push_results"]
-
 _TABLE, _TRIALS = "results.parquet", "results.trials"
 _log = get_logger(__name__)
 

@@ -38,8 +38,6 @@ from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import Cell, Number
 from hf_clipdyn.results.terms import Vocabulary
 
-__all__ = ["planned", "relate"]
-
 _log = get_logger(__name__)
 _WAITING = 8  # cells that are computed and not yet written
 

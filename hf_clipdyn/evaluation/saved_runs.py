@@ -25,8 +25,6 @@ from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions.names import natural_key
 
-__all__ = ["SavedRuns"]
-
 T = TypeVar("T")
 
 _KEPT = 2**28  # bytes in memory of what is made of revisions

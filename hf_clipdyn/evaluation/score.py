@@ -23,8 +23,6 @@ from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import NUMBER_KEY, Cell, Number, Row
 from hf_clipdyn.schema import parse_json
 
-__all__ = ["check_names", "given_influences", "rescore", "rows_of", "score", "versions"]
-
 Measure: TypeAlias = type[Kind[Any]] | type[Relation]
 _log = get_logger(__name__)
 _SCORING = ("hf-clipdyn", "numpy", "scipy")

@@ -19,8 +19,6 @@ from hf_clipdyn.metrics._validation import Floats, as_codes
 from hf_clipdyn.metrics.bootstrap import Resampling, influence_interval
 from hf_clipdyn.metrics.estimate import left_out_influence
 
-__all__ = ["KernelSums", "LeftOut", "LinearSide", "as_rows", "centred", "unit_rows"]
-
 _CANCELLED = 1e-13  # relative rounding error of a sum over pairs of items
 _ROUNDING = 1e-12  # rows that deviate less from their mean, relative to their length, are equal
 

@@ -8,23 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
 
-__all__ = [
-    "Floats",
-    "Ints",
-    "as_booleans",
-    "as_class_ids",
-    "as_code_table",
-    "as_codes",
-    "as_column",
-    "as_exemplars",
-    "as_numbers",
-    "as_shares",
-    "as_strings",
-    "check_classes",
-    "check_lengths",
-    "check_not_empty",
-]
-
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 

@@ -6,8 +6,6 @@ from typing import Any
 from hf_clipdyn.errors import ModelError, shorten, shown
 from hf_clipdyn.schema import read_any_json
 
-__all__ = ["ADAPTER_CONFIG", "ADAPTER_WEIGHTS", "adapter_base", "has_adapter", "merge_adapter", "saved_whole"]
-
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."  # of PEFT's names
 _CODE = "megatron_config"  # by which PEFT imports a module that the file names

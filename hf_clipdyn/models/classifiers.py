@@ -11,8 +11,6 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATIO
 
 from hf_clipdyn.errors import ModelError
 
-__all__ = ["class_labels", "config_of", "has_head", "head_scores", "split_head"]
-
 _TASK = "ForImageClassification"
 
 

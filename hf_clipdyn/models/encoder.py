@@ -54,20 +54,6 @@ from hf_clipdyn.models.snapshots import (
 from hf_clipdyn.preprocess import Normaliser, input_size, naflex_inputs, resize_and_crop, square_processor
 from hf_clipdyn.progress import library_bars, no_load_report
 
-__all__ = [
-    "NO_ATTENTION",
-    "Encoder",
-    "ImageFeatures",
-    "check_image_processor",
-    "class_names",
-    "default_device",
-    "read_config",
-    "read_input",
-    "read_model",
-    "read_tokenizer",
-    "sees_images",
-]
-
 NO_ATTENTION = "choose the probes gradient_input and grad_cam"
 """What to do about a model without attention maps."""
 _TIMES, _PLAUSIBLE = 4, 1024  # pixels of a processor: times the model's own, and what any may have

@@ -17,8 +17,6 @@ from torch import nn
 from hf_clipdyn.errors import ModelError
 from hf_clipdyn.models.encoder import NO_ATTENTION, Encoder
 
-__all__ = ["GRADIENT_PROBES", "Place", "SaliencyMaps", "rollout", "saliency_maps"]
-
 Floats = NDArray[np.float64]
 Place = tuple[str, int | None]
 """A probe and the block that it is read from; None for a probe of no single block."""

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-__all__ = [
-    "CHECKPOINT_SUFFIXES",
-    "Converter",
-    "checkpoint_epoch",
-    "clip_config_of",
-    "from_open_clip",
-    "image_processor_of",
-    "open_clip_config",
-    "read_checkpoint",
-    "read_state_dict",
-]
-
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
 
 # The keys of open_clip's configurations that the conversion knows; others change the architecture.

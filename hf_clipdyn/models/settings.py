@@ -13,15 +13,6 @@ from typing import Any
 from hf_clipdyn.errors import ModelError, shown
 from hf_clipdyn.schema import read_any_json
 
-__all__ = [
-    "PROCESSOR_FILES",
-    "check_numbers",
-    "check_settings_files",
-    "check_timm",
-    "leave_out_head",
-    "timm_image_processor",
-]
-
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 _MOST_DEPTH = 16  # of nested objects; real files have four

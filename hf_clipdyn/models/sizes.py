@@ -21,17 +21,6 @@ if TYPE_CHECKING:
         SiglipProcessor,
     )
 
-__all__ = [
-    "MODEL_SIZES",
-    "ModelSize",
-    "Tower",
-    "clip_config",
-    "clip_image_processor",
-    "model_size",
-    "siglip_config",
-    "siglip_processor",
-]
-
 
 @dataclass(frozen=True)
 class Tower:

@@ -20,16 +20,6 @@ from hf_clipdyn.schema import read_any_json
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "PROCESSOR_NAMES",
-    "architecture_digest",
-    "model_files",
-    "read_weights",
-    "settings_digest",
-    "snapshot_folder",
-    "weight_files",
-]
-
 # With config.json they decide the architecture and the input of a model; when all agree, weights can be swapped.
 PROCESSOR_NAMES = (
     "preprocessor_config.json",

@@ -16,8 +16,6 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from hf_clipdyn.errors import ModelError
 
-__all__ = ["clip_tokenizer", "stand_in_tokenizer", "train_tokenizer"]
-
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"
 _CLIP_MERGES = 49152 - 256 - 2  # open_clip's file lists more merges than CLIP uses

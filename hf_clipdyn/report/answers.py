@@ -21,17 +21,6 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory
 
-__all__ = [
-    "Related",
-    "RunAnswers",
-    "cell_answers",
-    "key_of",
-    "number_words",
-    "place_words",
-    "related_numbers",
-    "run_answers",
-]
-
 _DETAILS = tuple(name for name in DETAILS if name != "texts")
 _NUMBER = tuple(one.name for one in fields(NumberKey) if one.name not in ("metric", "role", "reference"))
 

@@ -17,8 +17,6 @@ from hf_clipdyn.statistics.trajectories import Trajectory, points_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["TICK_STEPS", "Axis", "choose_axis", "run_revisions", "scale_axes"]
-
 _MANY_INSIDE = 3
 _LABELS = {
     "epoch": "epoch",

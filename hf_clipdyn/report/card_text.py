@@ -18,8 +18,6 @@ import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-__all__ = ["TOOL", "CardText", "dumped", "with_results"]
-
 TOOL = "hf-clipdyn"
 """Marks our metrics in an index."""
 

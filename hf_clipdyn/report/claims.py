@@ -21,8 +21,6 @@ from hf_clipdyn.statistics.specifications import Specification
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window
 
-__all__ = ["claims_axis", "payload", "plan_claims", "verdict_rows", "verdict_summary"]
-
 _SHOWN_ROLES = ("chance", "null", "baseline", "human")
 _POSITIONS = ("samples_seen", "step", "epoch")
 _ORDER: tuple[Word, ...] = get_args(Word)

@@ -23,8 +23,6 @@ from hf_clipdyn.statistics.corrections import Correction
 from hf_clipdyn.statistics.trajectories import rows_of
 from hf_clipdyn.statistics.verdicts import provenance
 
-__all__ = ["Differences", "check_differences", "differences"]
-
 _CORRECTIONS = {
     "bonferroni": "Bonferroni",
     "holm": "Holm",

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Points", "draw_level", "draw_panel", "draw_panels", "scale_values"]
-
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 

@@ -32,23 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "COLUMN",
-    "FORMATS",
-    "MOST_MARKED",
-    "PAGE",
-    "WIDTHS",
-    "FigureFolder",
-    "Size",
-    "draw_planned",
-    "overview_figure",
-    "page_figures",
-    "plan_figures",
-    "plot",
-    "saved",
-    "write_figures",
-]
-
 FORMATS = ("png", "svg", "pdf")
 WIDTHS = ("auto", "column", "page")
 _LONGEST_NAME = 100  # letters of a file's name

@@ -14,21 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
 
-__all__ = [
-    "NO_LAYOUT",
-    "Label",
-    "add_labels",
-    "add_letter",
-    "decimals",
-    "font_points",
-    "lay_out",
-    "letters_across",
-    "place_labels",
-    "space_labels",
-    "spread",
-    "wrapped",
-]
-
 NO_LAYOUT: dict[Any, Any] = {"figure.constrained_layout.use": False}
 """Without this setting, matplotlib gives a figure that it saves an engine again."""
 _LETTER = 0.66  # mean width of a letter with some room, in the size of the font

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Map", "draw_maps"]
-
 _DIVERGING = (
     "#0a4b8c",
     "#3f7fbf",

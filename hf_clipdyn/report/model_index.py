@@ -12,8 +12,6 @@ from hf_clipdyn.report.plan import Panel, plan_overview
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.statistics.trajectories import Trajectory, points_of, rows_of
 
-__all__ = ["TASK", "dataset_address", "hub_dataset", "index_results", "revision_names"]
-
 TASK = "image-feature-extraction"
 """The Hub's name of what is measured on images alone."""
 

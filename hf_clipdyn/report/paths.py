@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["RunPath", "draw_paths", "in_common", "mark"]
-
 _MOST_NAMED = 8  # runs whose names stand at the ends of their paths
 _WIDEST = 5.0  # inches
 

@@ -18,25 +18,6 @@ from numpy.typing import NDArray
 from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, points_of
 
-__all__ = [
-    "N_HUES",
-    "RAMPS",
-    "Level",
-    "Line",
-    "Panel",
-    "Seeds",
-    "Span",
-    "average_seeds",
-    "evenly",
-    "groups_of_seeds",
-    "level_panels",
-    "main_number",
-    "main_panel",
-    "plan_benchmarks",
-    "plan_charts",
-    "plan_overview",
-]
-
 N_HUES = 4
 """Hues of the palette; what everybody can distinguish."""
 _MOST_LINES = 8

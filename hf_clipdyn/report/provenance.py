@@ -18,8 +18,6 @@ from hf_clipdyn.statistics.claims import Claims, parse_claims, registered_hash
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.verdicts import provenance
 
-__all__ = ["Registration", "origin_rows", "origin_words", "registration", "registration_words"]
-
 _UNKNOWN = "not recorded"
 _MOST_COMMITS = 1000
 _MOST_BYTES = 2**20

@@ -48,8 +48,6 @@ from hf_clipdyn.report.words import find, limits, tested_sentences
 from hf_clipdyn.revisions.listing import local_store
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["card_name", "merge_card", "push_runs", "push_space", "write_cards", "write_runs"]
-
 _README, _PAGE, _REPORT = "README.md", "index.html", "report"
 _CARD_MARKS = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
 _SPACE_MARKS = "<!-- page of hf-clipdyn -->", "<!-- end of page -->"

@@ -27,8 +27,6 @@ from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 from hf_clipdyn.statistics.windows import Window
 
-__all__ = ["Study", "read_study", "study_of"]
-
 
 @dataclass(frozen=True, eq=False)
 class Study:

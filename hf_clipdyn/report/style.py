@@ -23,29 +23,6 @@ from matplotlib.colors import to_hex
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten
 
-__all__ = [
-    "GREY",
-    "HUES",
-    "HUMAN",
-    "INK",
-    "MARKERS",
-    "PAPER",
-    "SHADES",
-    "STROKES",
-    "THEME",
-    "TYPEFACES",
-    "Look",
-    "StyleWarning",
-    "cycle_colour",
-    "figure_style",
-    "hue",
-    "look",
-    "read_style",
-    "shade",
-    "twins",
-    "typefaces",
-]
-
 INK = "#1f2328"
 GREY = "#697079"
 PAPER = "#ffffff"

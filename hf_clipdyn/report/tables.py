@@ -12,14 +12,6 @@ from hf_clipdyn.statistics.evidence import CONFIDENCE, ArmEffect
 from hf_clipdyn.statistics.trajectories import Trajectory, bare, points_of, rows_of
 from hf_clipdyn.statistics.windows import Endpoint
 
-__all__ = [
-    "Table",
-    "arms_table",
-    "origin_table",
-    "overview_tables",
-    "provenance_table",
-]
-
 
 @dataclass(frozen=True)
 class Table:

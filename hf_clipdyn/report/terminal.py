@@ -21,8 +21,6 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import NOT_INTERPRETABLE, metric_words
 from hf_clipdyn.statistics.trajectories import Trajectory
 
-__all__ = ["print_results", "result_lines", "sparkline"]
-
 _BLOCKS, _DIGITS = "▁▂▃▄▅▆▇█", "0123456789"
 _DOTS = {_BLOCKS: "·", _DIGITS: "."}
 _HEADINGS = ("metric", "course", "first", "last", "interval", "n")

@@ -16,29 +16,6 @@ from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, null_notes
 from hf_clipdyn.statistics.trajectories import Trajectory, crossings, rows_of
 from hf_clipdyn.statistics.verdicts import deviation_lines
 
-__all__ = [
-    "NOT_INTERPRETABLE",
-    "Finding",
-    "alternative_words",
-    "estimate_words",
-    "find",
-    "headline",
-    "interval_words",
-    "is_tested",
-    "joined",
-    "json_object",
-    "json_words",
-    "limits",
-    "listed",
-    "metric_words",
-    "part_title",
-    "part_word",
-    "study_words",
-    "summarize",
-    "tested_sentences",
-    "verdict_sentences",
-]
-
 NOT_INTERPRETABLE = "not interpretable"
 _AT_CHANCE = "indistinguishable from chance"
 _MOST_RUNS = 6  # that are described one by one

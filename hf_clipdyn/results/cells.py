@@ -55,8 +55,6 @@ from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.results.trials import KeptTrials, trials_folder
 from hf_clipdyn.schema import parse_json
 
-__all__ = ["CellStore", "cells_folder", "delete_trials", "kept_trials", "newest", "with_cell"]
-
 _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
 _TRIALS_KEY = b"hf_clipdyn.trials"

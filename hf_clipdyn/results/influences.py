@@ -26,15 +26,6 @@ from hf_clipdyn.files import write_atomically
 from hf_clipdyn.metrics.estimate import Influence, Units
 from hf_clipdyn.results.parquet import read_parquet
 
-__all__ = [
-    "Influences",
-    "combined_influences",
-    "influences_folder",
-    "read_influences",
-    "stamp_of",
-    "write_influences",
-]
-
 _log = logging.getLogger(__name__)
 
 Influences: TypeAlias = Mapping[tuple[Any, ...], Influence]

@@ -8,8 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["check_texts", "decoded", "read_batches", "read_encoded", "read_parquet", "schema_of"]
-
 # A study of a hundred revisions has some 100,000 rows; those of the embedded suite take 1 KB each, uncompressed.
 _MOST_ROWS = 10**7
 _MOST_BYTES = 4 * 2**30

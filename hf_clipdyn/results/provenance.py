@@ -17,20 +17,6 @@ from hf_clipdyn import __version__
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.schema import Matches, parse_json
 
-__all__ = [
-    "DIRTY",
-    "PROVENANCE_KEY",
-    "Package",
-    "Provenance",
-    "RunOrigin",
-    "Time",
-    "git",
-    "merged",
-    "package",
-    "utc",
-    "utc_of",
-]
-
 PROVENANCE_KEY = b"hf_clipdyn.provenance"
 """Key of a `Provenance` in the metadata of a Parquet file."""
 

@@ -24,8 +24,6 @@ from hf_clipdyn.results.spans import cells_of
 from hf_clipdyn.results.table import DEFAULTS, VALUES, Results
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
-__all__ = ["check_frame", "is_combined", "load_results", "read_results", "write_results"]
-
 _TABLE = "results.parquet"
 _TEXTS = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
 _CELL_SCHEMA = pa.schema([SCHEMA.field(name) for name in Cell.__annotations__])

@@ -17,23 +17,6 @@ import pyarrow as pa
 
 from hf_clipdyn.fields import members
 
-__all__ = [
-    "CELL_KEY",
-    "ENCODED_SCHEMA",
-    "NUMBER_KEY",
-    "ROLES",
-    "SCHEMA",
-    "Cell",
-    "Number",
-    "NumberKey",
-    "Role",
-    "Row",
-    "arrow_schema",
-    "column",
-    "column_table",
-    "columns_of",
-]
-
 Role = Literal[
     "value", "chance", "null", "lower_bound", "upper_bound", "baseline", "human", "ceiling", "diagnostic"
 ]

@@ -18,8 +18,6 @@ import pyarrow.parquet as pq
 from hf_clipdyn.results.parquet import check_texts
 from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, SCHEMA, Cell
 
-__all__ = ["Span", "by_cell", "cells_of", "encoded", "joined", "runs_of", "write_encoded"]
-
 _CELL = tuple(Cell.__annotations__)
 _LATER = ("arm", "model_class", "processor_class", "other")  # columns that earlier tables lack
 

@@ -15,8 +15,6 @@ from hf_clipdyn.results.provenance import RunOrigin
 from hf_clipdyn.results.row import NUMBER_KEY, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
 
-__all__ = ["DEFAULTS", "VALUES", "Coded", "Results"]
-
 DEFAULTS: Mapping[str, Any] = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 """What a row has in a column that a table lacks."""
 _CELL = [one.name for one in fields(Cell)]

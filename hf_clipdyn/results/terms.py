@@ -13,19 +13,6 @@ from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.schema import parse_json
 
-__all__ = [
-    "VOCABULARY_KEY",
-    "Axis",
-    "Condition",
-    "DatasetTerms",
-    "KindTerms",
-    "Overview",
-    "Reference",
-    "Term",
-    "Vocabulary",
-    "bare",
-]
-
 VOCABULARY_KEY = b"hf_clipdyn.vocabulary"
 """Key of a `Vocabulary` in the metadata of a Parquet file."""
 

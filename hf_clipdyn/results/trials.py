@@ -10,8 +10,6 @@ import pandas as pd
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.results.parquet import read_parquet
 
-__all__ = ["KeptTrials", "trials_folder"]
-
 
 def trials_folder(output: Path) -> Path:
     """Folder of the trials behind the table at ``output``."""

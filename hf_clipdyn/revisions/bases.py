@@ -9,8 +9,6 @@ from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.revisions.folders import ModelFolder
 from hf_clipdyn.schema import is_repo_id
 
-__all__ = ["base_folder"]
-
 
 def base_folder(
     adapters: Path, token: str | None = None, *, settings_only: bool = False, pinned: bool = True

@@ -38,20 +38,6 @@ from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_n
 from hf_clipdyn.revisions.repository import MAIN, FileRecord, FilesOnDisk
 from hf_clipdyn.schema import Count, read_json
 
-__all__ = [
-    "FolderRepository",
-    "HubCheckpoints",
-    "HubRun",
-    "ModelFolder",
-    "Progress",
-    "checkpoint_name",
-    "content_id",
-    "find_run",
-    "models_of",
-    "open_clip_models",
-    "read_as_open_clip",
-]
-
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
 _STATE = "trainer_state.json"
 

@@ -16,8 +16,6 @@ from hf_clipdyn.revisions.names import epoch_name, epoch_of
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["hub_checkpoints", "import_open_clip", "local_checkpoints"]
-
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -33,8 +33,6 @@ from hf_clipdyn.revisions.names import RevisionName
 from hf_clipdyn.revisions.repository import Repository
 from hf_clipdyn.schema import CommitId, Matches, RepoId, checked_repo_id, read_json
 
-__all__ = ["HUB", "STORE", "Entry", "Journal", "RunFacts"]
-
 STORE, HUB = "store", "hub"
 """Keys of the targets."""
 

@@ -45,19 +45,6 @@ from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series, epoch_of, step_o
 from hf_clipdyn.revisions.repository import MAIN, ReadableRepository, read_manifest, weights_of
 from hf_clipdyn.schema import is_repo_id, valid_repo_name
 
-__all__ = [
-    "PARALLEL_REQUESTS",
-    "Revision",
-    "WithProcessor",
-    "list_revisions",
-    "local_store",
-    "open_measured",
-    "open_series",
-    "render",
-    "revisions_of",
-    "runs_here",
-]
-
 _MOST_NAMED = 5
 PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
 

@@ -40,8 +40,6 @@ from hf_clipdyn.revisions.names import checked_ref
 from hf_clipdyn.revisions.repository import MAIN, FileRecord, FilesOnDisk, StoredFile
 from hf_clipdyn.schema import Count, Matches, read_json
 
-__all__ = ["LocalStore"]
-
 _LARGE_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 _LARGE_SIZE = 10 * 2**20  # the Hub, too, keeps what is larger than 10 MiB out of git
 

@@ -17,8 +17,6 @@ from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.names import RevisionName, natural_key
 from hf_clipdyn.schema import Count, Matches, load_json, parse_any, valid_repo_name
 
-__all__ = ["IMPORTED", "MANIFEST_FILE", "OF_RUN", "Manifest", "ManifestRow", "sort_key"]
-
 MANIFEST_FILE = "revisions.json"
 IMPORTED = "imported:"  # start of the recipe hash of imported runs, which have the gaps of their source
 _FORMAT_VERSION = 1

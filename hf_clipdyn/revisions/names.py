@@ -16,19 +16,6 @@ if TYPE_CHECKING:
     from hf_clipdyn.revisions.listing import Revision
     from hf_clipdyn.revisions.repository import ReadableRepository
 
-__all__ = [
-    "OPEN_CLIP",
-    "Name",
-    "RevisionName",
-    "Series",
-    "checked_ref",
-    "epoch_name",
-    "epoch_of",
-    "natural_key",
-    "step_name",
-    "step_of",
-]
-
 Name = str | os.PathLike[str]
 """`owner/name`, a folder, or `open_clip:MODEL@PLACE`."""
 

@@ -23,15 +23,6 @@ from hf_clipdyn.revisions.repository import (
     sha256_of,
 )
 
-__all__ = [
-    "Snapshot",
-    "content_differs",
-    "files_of",
-    "publish",
-    "replace",
-    "update_main",
-]
-
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -31,8 +31,6 @@ from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
 from hf_clipdyn.revisions.publication import Snapshot, files_of, publish
 from hf_clipdyn.revisions.repository import WEIGHTS_FILES, Repository, check_run, weights_in
 
-__all__ = ["Publisher", "PublishingThread", "RevisionRecord", "Summary"]
-
 _log = logging.getLogger(__name__)
 
 _MAX_WAITING = 4  # snapshots that the store has not taken yet; beyond that training waits for its disk

@@ -33,8 +33,6 @@ from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
 from hf_clipdyn.revisions.repository import MAIN, FileRecord, StoredFile
 
-__all__ = ["HubRepository"]
-
 T = TypeVar("T")
 
 

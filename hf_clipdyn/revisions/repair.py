@@ -18,8 +18,6 @@ from hf_clipdyn.revisions.publisher import Publisher, Summary
 from hf_clipdyn.revisions.repository import Repository, sha256_of, weights_in, weights_of
 from hf_clipdyn.revisions.verify import Report, verify_repository
 
-__all__ = ["Repaired", "repair", "resume_publishing"]
-
 _MAY_CHANGE_LATER = ("README.md", MANIFEST_FILE, ".gitattributes")
 
 

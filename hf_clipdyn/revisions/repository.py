@@ -14,22 +14,6 @@ from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.models.adapters import ADAPTER_WEIGHTS
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 
-__all__ = [
-    "MAIN",
-    "WEIGHTS_FILES",
-    "FileRecord",
-    "FilesOnDisk",
-    "ReadableRepository",
-    "Repository",
-    "StoredFile",
-    "Weights",
-    "check_run",
-    "read_manifest",
-    "sha256_of",
-    "weights_in",
-    "weights_of",
-]
-
 MAIN = "main"
 WEIGHTS_FILES = ("model.safetensors", ADAPTER_WEIGHTS)
 """What a revision of this package has as its weights: one of these."""

@@ -28,8 +28,6 @@ from hf_clipdyn.revisions.repository import (
     weights_of,
 )
 
-__all__ = ["Finding", "Report", "verify", "verify_repository"]
-
 _MOST_GAPS = 100
 _END = 2**14  # bytes at each end of a long manifest: more than a row takes
 

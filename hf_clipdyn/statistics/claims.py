@@ -26,19 +26,6 @@ from hf_clipdyn.statistics.contrasts import Contrast
 from hf_clipdyn.statistics.rules import RULES, Rule, RuleName
 from hf_clipdyn.statistics.windows import Endpoint, Window
 
-__all__ = [
-    "Claim",
-    "ClaimTest",
-    "Claims",
-    "GatePlan",
-    "PartPlan",
-    "Sensitivity",
-    "StudyPlan",
-    "parse_claims",
-    "read_claims",
-    "registered_hash",
-]
-
 _FILE = "claims.yaml"
 _MOST_STUDIES = 20  # a common test is read once for each
 _LONGEST_DEFINITION = 2000  # characters: its name may be used many times

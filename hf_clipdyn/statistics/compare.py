@@ -24,8 +24,6 @@ from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.corrections import CORRECTIONS, Correction, adjusted, error_rates
 from hf_clipdyn.statistics.influences import NO_TRIALS, KeptInfluences
 
-__all__ = ["FAMILIES", "Family", "compare_revisions", "differences"]
-
 Family = Literal["main", "all"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 """Which rows a correction counts together; the default first."""

@@ -23,8 +23,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CORRECTIONS", "Correction", "adjusted", "error_rates"]
-
 Correction = Literal["bonferroni", "holm", "bh", "by", "none"]
 CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
 """The corrections, the default first."""

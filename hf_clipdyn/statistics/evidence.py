@@ -32,16 +32,6 @@ from hf_clipdyn.statistics.power import Error, half_width
 from hf_clipdyn.statistics.trajectories import Trajectory, by_run, read_trajectories
 from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, align, common_accuracy, locate
 
-__all__ = [
-    "CONFIDENCE",
-    "ArmEffect",
-    "Evidence",
-    "arm_effects",
-    "read_evidence",
-    "study_of",
-    "with_people",
-]
-
 CONFIDENCE = 0.95
 """Level of the interval of each effect of an arm, by itself: a description is not corrected for the number of arms."""
 

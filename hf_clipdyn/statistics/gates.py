@@ -16,8 +16,6 @@ from hf_clipdyn.statistics.evidence import CONFIDENCE, Evidence
 from hf_clipdyn.statistics.trajectories import Trajectory
 from hf_clipdyn.statistics.windows import RunValues, Window, place
 
-__all__ = ["Gate", "control", "gate"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:

@@ -24,8 +24,6 @@ from hf_clipdyn.results.influences import (
 )
 from hf_clipdyn.results.trials import KeptTrials
 
-__all__ = ["NO_TRIALS", "KeptInfluences"]
-
 NO_TRIALS = "no trials beside the table"
 """The cause of an unknown influence without trials."""
 _NO_ERROR = Influence.unknown("the number has no error over items")

@@ -20,8 +20,6 @@ from scipy import special
 
 from hf_clipdyn.errors import MetricError
 
-__all__ = ["Error", "detectable_effect", "half_width", "power", "power_of_equivalence", "seeds_needed"]
-
 _POINTS = 200
 _MOST_SEEDS = 1000
 

@@ -25,20 +25,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-__all__ = [
-    "GATE_FAILED",
-    "NOT_HERE",
-    "NO_VERDICT",
-    "RULES",
-    "UNDECIDED",
-    "Rule",
-    "RuleName",
-    "Word",
-    "kind_of",
-    "together",
-    "weaker",
-]
-
 Word = Literal[
     "holds",
     "right direction, size open",

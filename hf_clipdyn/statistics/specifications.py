@@ -21,8 +21,6 @@ from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import Trajectory
 from hf_clipdyn.statistics.windows import Endpoint, Window
 
-__all__ = ["Specification", "specifications"]
-
 _CHOSEN = ("metric", "variant", "probe", "layer", "texts")
 _REGISTERED = "registered"
 _LEVELS = "mean of the registered levels"

@@ -14,17 +14,6 @@ from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.row import NUMBER_KEY, Role
 from hf_clipdyn.statistics.trajectories import Trajectory, by_run, points_of
 
-__all__ = [
-    "Endpoint",
-    "Reading",
-    "RunValues",
-    "Window",
-    "align",
-    "common_accuracy",
-    "locate",
-    "place",
-]
-
 _POINT = ("revision", "value", "usable", "note", "defined", "n", "n_clusters", "cell")
 _COLUMNS = ("kind", "dataset", "texts", *(name for name in NUMBER_KEY if name != "level"))
 

@@ -36,16 +36,6 @@ from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.checkpoint import Progress, read_tensors, save_checkpoint
 from hf_clipdyn.training.loop import Callback, Training
 
-__all__ = [
-    "Checkpoints",
-    "Interruption",
-    "LogFile",
-    "Progression",
-    "PublishAverage",
-    "PublishStates",
-    "own_callbacks",
-]
-
 
 def own_callbacks() -> list[Callback]:
     """One callback of each class that a plug-in defines.

@@ -35,17 +35,6 @@ from hf_clipdyn.errors import ConfigError, TrainingError, shown
 from hf_clipdyn.files import delete, disk_errors, follow_umask, fsync, replace_durably
 from hf_clipdyn.schema import Count, Within, read_json
 
-__all__ = [
-    "Progress",
-    "check_recipe",
-    "find_checkpoint",
-    "load_checkpoint",
-    "read_tensors",
-    "save_checkpoint",
-    "saved_losses",
-    "saved_progress",
-]
-
 _STATE = "progress.json"
 _LOSSES = "losses.safetensors"
 _MOST_SETTINGS = 4  # of another recipe, in an error

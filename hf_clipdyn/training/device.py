@@ -22,23 +22,6 @@ from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shor
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 
-__all__ = [
-    "PLAIN_ATTENTION",
-    "CrowdedWarning",
-    "attention",
-    "check_attention",
-    "check_processes",
-    "draws_bars",
-    "end_training",
-    "free_cores",
-    "has_bf16",
-    "make_accelerator",
-    "processes_here",
-    "threads",
-    "torch_threads",
-]
-
-
 _COMPILER = "inductor"  # torch.compile's own choice
 _M_TRIM_THRESHOLD = -1  # of malloc.h
 _ON_ONE_THREAD = ("micro", "tiny")

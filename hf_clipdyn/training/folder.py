@@ -16,18 +16,6 @@ from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.training.checkpoint import find_checkpoint, saved_progress
 
-__all__ = [
-    "BY_MACHINE",
-    "Continued",
-    "checkpoint_to_resume",
-    "continued",
-    "delete_run",
-    "make_folder",
-    "output_folder",
-    "repository",
-    "resumed_config",
-]
-
 # What a run writes to its folder; overwrite_output_dir deletes these and nothing else.
 _LEFTOVERS = (
     "hub",

@@ -13,8 +13,6 @@ from torch.utils.checkpoint import get_device_states, set_device_states
 from hf_clipdyn.training.losses import Features, Loss
 from hf_clipdyn.training.source import Batch
 
-__all__ = ["Backward", "accumulated", "cached", "make_backward", "whole_batch"]
-
 Backward = Callable[[Batch], torch.Tensor]
 """Adds a batch's gradients to the parameters and returns its loss, a scalar that carries no graph."""
 

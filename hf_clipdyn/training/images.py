@@ -19,16 +19,6 @@ from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.preprocess import direct_fit, input_size
 
-__all__ = [
-    "Augmentation",
-    "CachedImages",
-    "DecodedImages",
-    "Images",
-    "check_broken",
-    "fit_of",
-    "random_numbers",
-]
-
 _JITTERED = 0.8  # share of the images whose colours change, as in open_clip's recipes and in SimCLR
 
 

@@ -33,8 +33,6 @@ from hf_clipdyn.training.source import Source, Workers, spare_cores
 from hf_clipdyn.training.stream_order import Shuffle
 from hf_clipdyn.training.streamed import Shards, StreamedSource, first_captions
 
-__all__ = ["SOURCES", "Inputs", "Rows", "enlarged", "open_rows", "prepare_inputs"]
-
 _TOKENIZER_CAPTIONS = 20_000  # of a stream; enough for a small vocabulary
 _LARGEST_CACHE = 4_000_000_000  # bytes of decoded pixels on the disk, unless `reading` is given
 

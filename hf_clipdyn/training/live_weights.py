@@ -17,18 +17,6 @@ from hf_clipdyn.files import cached_snapshot
 from hf_clipdyn.models.snapshots import read_weights
 from hf_clipdyn.schema import is_repo_id
 
-__all__ = [
-    "adapted",
-    "adapter_parameters",
-    "differing_tensors",
-    "gathered",
-    "is_sharded",
-    "merged",
-    "parents_of",
-    "unwrapped",
-    "whole_model",
-]
-
 
 def _inner(model: Any) -> Any:
     bare = unwrap_model(model, recursive=True) if isinstance(model, Module) else model

@@ -14,8 +14,6 @@ from hf_clipdyn.training.gradients import Backward
 from hf_clipdyn.training.model import TrainedModel, unsharded
 from hf_clipdyn.training.source import Batch, Source
 
-__all__ = ["Callback", "Losses", "Training"]
-
 
 class Losses:
     """The losses of an epoch's steps. They stay on the device until they are read, so that no step waits."""

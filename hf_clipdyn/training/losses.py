@@ -22,17 +22,6 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from hf_clipdyn.errors import UnknownNameError
 from hf_clipdyn.plugins import LOSSES, plugins, subclasses_in
 
-__all__ = [
-    "Contrastive",
-    "Features",
-    "Loss",
-    "Sigmoid",
-    "gather_with_gradient",
-    "loss_names",
-    "make_loss",
-    "mean_over_processes",
-]
-
 
 class Features(NamedTuple):
     """A model's output for a batch; row i of the texts belongs to image i.

@@ -15,8 +15,6 @@ from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.images import Images, check_broken, random_numbers
 from hf_clipdyn.training.source import Batch, Source, Workers
 
-__all__ = ["Captions", "MappedSource", "Order"]
-
 _AT_ONCE = 2**14  # the tokenizer keeps a few kilobytes a caption while it works
 
 

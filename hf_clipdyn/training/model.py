@@ -30,17 +30,6 @@ from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.preprocess import input_size, normalisation
 from hf_clipdyn.training.losses import Features
 
-__all__ = [
-    "TrainedModel",
-    "build_model",
-    "load_model",
-    "model_facts",
-    "model_folder",
-    "new_config",
-    "read_processor",
-    "unsharded",
-]
-
 _MAX_LOG_SCALE = math.log(100)
 _PROCESSORS = {"clip": CLIPProcessor, "siglip": SiglipProcessor}
 _SIGLIP_LOG_SCALE, _SIGLIP_BIAS = math.log(10), -10.0  # Zhai et al. 2023, section 3.2

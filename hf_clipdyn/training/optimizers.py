@@ -4,8 +4,6 @@ import torch
 from torch import nn
 from transformers import get_cosine_with_min_lr_schedule_with_warmup
 
-__all__ = ["build_optimizer", "build_schedule"]
-
 
 def build_optimizer(
     model: nn.Module,

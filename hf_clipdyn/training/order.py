@@ -23,8 +23,6 @@ from hf_clipdyn.training.inputs import open_rows
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.mapped import Order
 
-__all__ = ["RECORD_FILE", "DataRecord", "RecordData", "Samples", "samples_between", "times_seen"]
-
 RECORD_FILE = "training_data.json"
 
 

@@ -68,8 +68,6 @@ from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
 from hf_clipdyn.training.order import DataRecord, RecordData
 from hf_clipdyn.training.source import Source
 
-__all__ = ["Session", "TrainingSummary", "open_session", "train"]
-
 
 @dataclass(frozen=True)
 class TrainingSummary:

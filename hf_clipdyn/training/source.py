@@ -15,8 +15,6 @@ import torch
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.training.device import processes_here
 
-__all__ = ["Batch", "Source", "Workers", "spare_cores"]
-
 _MOST_WORKERS = 8
 
 

@@ -15,18 +15,6 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.errors import DatasetError
 
-__all__ = [
-    "ROW_BITS",
-    "Block",
-    "ReadableShards",
-    "Sample",
-    "Shuffle",
-    "Stream",
-    "drawn_caption",
-    "in_turn",
-    "shown_samples",
-]
-
 T = TypeVar("T")
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)

@@ -36,8 +36,6 @@ from hf_clipdyn.training.stream_order import (
     shown_samples,
 )
 
-__all__ = ["Shards", "StreamedSource", "first_captions", "read_counts", "write_counts"]
-
 _ROWS_AT_ONCE = 8
 _NO_IMAGE: Mapping[str, Any] = {"bytes": None, "path": None}
 

@@ -10,8 +10,6 @@ from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.training.live_weights import adapted, adapter_parameters, parents_of, unwrapped
 from hf_clipdyn.training.model import model_facts
 
-__all__ = ["card_facts", "recipe_hash"]
-
 # What decides the weights of a step. The number of epochs is not here: a longer run may continue a shorter one.
 _RECIPE = (
     "learning_rate",

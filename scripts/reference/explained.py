@@ -2,8 +2,6 @@
 
 from .places import kind_path, relation_path
 
-__all__ = ["EXPLAINED", "METRICS", "functions"]
-
 _HOW_TO = {
     "add-a-callback": ("Callback",),
     "add-a-data-set": ("DataBuilder", "DatasetMetadata"),

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import forked
 
-__all__ = ["SECRET", "Outcome", "Victim", "call", "command"]
-
 SECRET = "hf_" + "sEcReTsEcReTsEcReTsEcReTsEcReTsEcR"  # in the form of a token; never to be printed
 GIB = 2**30
 

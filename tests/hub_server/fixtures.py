@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import pytest
 from hub_server.server import WRITE_TOKEN, HubServer
 
-__all__ = ["hub"]
-
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:

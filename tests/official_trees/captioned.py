@@ -7,8 +7,6 @@ from pathlib import Path
 
 from official_trees.images import image_bytes, write_image
 
-__all__ = ["coco_captions", "flickr8k", "flickr30k", "imagefolder", "webdataset", "write_shard"]
-
 
 def flickr8k(root: Path, images: int = 3) -> None:
     """Two captions an image, one with a comma."""

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from PIL import Image
 
-__all__ = ["image_bytes", "write_image"]
-
 _FORMATS = {".bmp": "BMP", ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 

@@ -4,16 +4,6 @@ from pathlib import Path
 
 from official_trees.images import write_image
 
-__all__ = [
-    "cifar10",
-    "cifar100",
-    "cue_conflict",
-    "imagenet",
-    "model_vs_human",
-    "tiny_imagenet",
-    "write_trials",
-]
-
 _TRIALS = "subj,session,trial,rt,object_response,category,condition,imagename"
 
 

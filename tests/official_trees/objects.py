@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 from official_trees.images import write_image
 
-__all__ = ["cifar10h", "objects92"]
-
 CATEGORIES = ("body", "face", "made")
 
 

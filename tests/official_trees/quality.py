@@ -9,8 +9,6 @@ from official_trees.images import write_image
 from openpyxl import Workbook
 from scipy.io import savemat
 
-__all__ = ["LIVE_FOLDERS", "Scored", "csiq", "kadid10k", "live", "raid", "read_list", "tid", "tid2008"]
-
 LIVE_FOLDERS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
 _CSIQ_TYPES = {"AWGN": "noise", "BLUR": "blur", "JPEG": "jpeg", "jpeg2000": "jpeg 2000"}
 

@@ -7,8 +7,6 @@ import numpy as np
 from official_trees.images import write_image
 from scipy.io import savemat
 
-__all__ = ["OSIE_FIXATIONS", "cat2000", "gaze_with_fixations", "mit1003", "osie", "salicon"]
-
 OSIE_FIXATIONS = [(100.5, 50.25, 246), (399.0, 299.0, 136), (780.0, 20.0, 60)]
 
 

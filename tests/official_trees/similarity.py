@@ -7,16 +7,6 @@ from pathlib import Path
 import numpy as np
 from official_trees.images import write_image
 
-__all__ = [
-    "bapps",
-    "material_similarity",
-    "nights",
-    "things",
-    "things_2020",
-    "things_prepared",
-    "things_table",
-]
-
 _HEADER = "id,left_vote,right_vote,votes,ref_path,left_path,right_path,prompt,split,is_imagenet"
 
 

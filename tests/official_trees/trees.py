@@ -5,8 +5,6 @@ from pathlib import Path
 
 from official_trees import captioned, labelled, objects, quality, saliency, similarity
 
-__all__ = ["TREES", "Make"]
-
 Make = Callable[[Path], None]
 
 TREES: dict[str, Make] = {

@@ -28,8 +28,6 @@ from hf_clipdyn.metrics.bootstrap import Scale, influence_interval
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
-__all__ = ["Decodability"]
-
 _CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
 _SHUFFLED = "shuffled"
 _DIFFERENCE = "shape_minus_texture"

@@ -19,8 +19,6 @@ from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_corre
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Term
 
-__all__ = ["Distortion"]
-
 _PART = 256  # images that are read from the cache at a time
 # Metric to column of the trials.
 _JUDGED_BY = {"alignment_ssim": "dissimilarity", "alignment_severity": "level"}

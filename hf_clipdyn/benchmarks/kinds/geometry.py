@@ -20,8 +20,6 @@ from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
-__all__ = ["Geometry"]
-
 _NEIGHBOURS = 10
 _SIDE = 8  # pixels that are kept: of 1,000 images of CIFAR-10 their debiased CKA with all 32 x 32 is .999
 _TEXT_SIDE = "_text"

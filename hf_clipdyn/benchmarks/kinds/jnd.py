@@ -27,8 +27,6 @@ from hf_clipdyn.metrics.shared_images import connected_rows
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
-__all__ = ["Jnd"]
-
 _JOINS = ("metric", "subset")
 
 

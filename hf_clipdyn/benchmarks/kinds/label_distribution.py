@@ -37,8 +37,6 @@ from hf_clipdyn.metrics.label_distribution import (
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
-__all__ = ["LabelDistribution"]
-
 _FITTED = "fitted_temperature"
 _ORDER = ("second_choice", "top1", "top1_mode")  # a temperature does not change them
 _CORRELATIONS = ("entropy_spearman", "label_spearman", "off_label_pearson")

@@ -25,8 +25,6 @@ from hf_clipdyn.metrics.odd_one_out import leave_one_out_ceiling, odd_one_out, o
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
-__all__ = ["OddOneOut"]
-
 _OBJECTS = ["object_0", "object_1", "object_2"]
 _REFERENCE, _OTHER = "reference_photographs", "other_photographs"
 _PIXELS_AT_ONCE = 2**14

@@ -45,8 +45,6 @@ from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
-__all__ = ["Psychophysics"]
-
 _DRAWING = 1  # to be raised if the same items are drawn otherwise
 _SLOPE_FROM = 0.019  # contrast of a mask
 _CURVE = "cosine"  # the distance whose contrasts are reported one by one

@@ -24,8 +24,6 @@ from hf_clipdyn.metrics.representational_similarity import (
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
-__all__ = ["Representation"]
-
 _METRICS: dict[str, Method] = {
     "alignment": "spearman",
     "alignment_tau_a": "tau_a",

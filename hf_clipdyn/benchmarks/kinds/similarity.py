@@ -26,8 +26,6 @@ from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc, two_afc_rows
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Axis, KindTerms, Overview, Reference, Term
 
-__all__ = ["Similarity"]
-
 _MANY_VOTES = 6
 _IMAGES = ("reference", "image_0", "image_1")
 _VALUES = ("value_0", "value_1")

@@ -17,8 +17,6 @@ from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
-__all__ = ["ZeroShot"]
-
 _KEPT = 5
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "better": "high", "perception": "high"}
 

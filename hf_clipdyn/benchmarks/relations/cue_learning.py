@@ -29,8 +29,6 @@ from hf_clipdyn.metrics.shape_bias import answer_shares
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
-__all__ = ["CueLearning"]
-
 _EARLY, _LATE = (0.1, 0.2), (0.9, 1.0)  # shares of the samples of the run
 _SEEDS = "seeds"
 _ANSWERS = ("shape", "texture", "other")

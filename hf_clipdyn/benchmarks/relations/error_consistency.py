@@ -18,8 +18,6 @@ from hf_clipdyn.metrics.error_consistency import Observer, compare_observers, ma
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
-__all__ = ["ErrorConsistency"]
-
 _ALIKE = "both are right, or both are wrong, on all items"
 _ONE_SIDED = "one of them is right, or wrong, on all items"
 _WITH_INFLUENCE = ("kappa", "kappa_unbiased")

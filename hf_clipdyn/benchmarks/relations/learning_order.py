@@ -27,8 +27,6 @@ from hf_clipdyn.metrics.learning_order import (
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
-__all__ = ["LearningOrder"]
-
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0)}
 _OBSERVERS, _SPLITS, _GROUPS = 3, 100, 20
 _ORDER: dict[str, Any] = {"limits": (-1.0, 1.0), "neutral": 0.0, "neutral_title": "no relation"}

@@ -25,8 +25,6 @@ from hf_clipdyn.metrics.representation import (
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
-__all__ = ["Representation"]
-
 _COLUMNS = ("item", "probe", "layer", "vector")
 _NEIGHBOURS, _AMONG = 10, 500  # images, the first ones; the time grows with their square
 _FEWEST = 12  # images, so that each has other items beside its neighbours

@@ -11,8 +11,6 @@ from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Term
 
-__all__ = ["Weights"]
-
 _BY_REVISION = {  # metric of the table, by the list of `weight_path` and the revision of its first number
     ("norms", 0): "norm",
     ("steps", 1): "step",

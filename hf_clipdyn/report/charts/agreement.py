@@ -33,8 +33,6 @@ from hf_clipdyn.statistics.trajectories import Trajectory
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Agreement"]
-
 _MOST_NUMBERS = 8  # of one benchmark
 _MOST_FIGURES = 6
 _MOST_REVISIONS = 40  # of a run

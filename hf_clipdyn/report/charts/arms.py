@@ -14,8 +14,6 @@ from hf_clipdyn.statistics.trajectories import bare
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Arms"]
-
 _ROWS = 6  # of panels
 _ACROSS = 5
 

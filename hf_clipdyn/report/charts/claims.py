@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_claims"]
-
 _SIDE_BY_SIDE = 5.0  # inches from which the contrasts lie beside their panel, else below it
 _LINE, _LETTER = 1.45, 0.57  # of the size of small text
 _NUMBERS = 24  # letters of a value with its interval

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Cues"]
-
 _KIND, _SHARES = "cue_learning-shape_bias", ("shape_share", "texture_share", "other_share")
 _MARKED = {"human": "people", "chance": "random order"}
 _HEIGHT = math.sqrt(3) / 2

@@ -21,8 +21,6 @@ from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.page.views import class_names, gallery_cells, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
-__all__ = ["Decisions"]
-
 _MOST_CLASSES = 24
 _MOST_LETTERS = 500_000  # of all matrices of one benchmark
 _LETTERS_OF_A_COUNT = 1.5

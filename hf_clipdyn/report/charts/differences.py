@@ -14,8 +14,6 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.statistics.trajectories import rows_of
 
-__all__ = ["PairedDifferences"]
-
 _MOST_REFERENCES = 12
 _NUMBER = ("kind", "dataset", "texts", *NUMBER_KEY)
 

@@ -11,8 +11,6 @@ from hf_clipdyn.statistics.trajectories import Trajectory
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Gap"]
-
 _METRICS = ("gap", "uniformity_image", "logit_scale")
 
 

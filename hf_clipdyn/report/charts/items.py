@@ -26,8 +26,6 @@ from hf_clipdyn.results.row import NumberKey
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Items", "learning_of"]
-
 _METRIC = "learned"
 _MOST_NUMBERS = 4  # of one benchmark
 _MOST_FIGURES = 6

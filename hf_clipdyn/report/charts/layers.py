@@ -17,8 +17,6 @@ from hf_clipdyn.statistics.trajectories import Trajectory
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Layers"]
-
 _MOST_FIGURES = 6
 
 

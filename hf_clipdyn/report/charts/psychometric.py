@@ -14,8 +14,6 @@ from hf_clipdyn.report.page.views import kind_cells, read_view, spread_cells, vi
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.terms import Axis, KindTerms, bare
 
-__all__ = ["Psychometric"]
-
 _LOGS_IN = 1000  # logarithms of responses are whole numbers of this fraction
 _MOST_NUMBERS = 60_000  # of the curves of one benchmark
 

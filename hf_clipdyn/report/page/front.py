@@ -9,8 +9,6 @@ from hf_clipdyn.report.words import find, headline, is_tested, joined, limits, l
 from hf_clipdyn.statistics.judging import NO_VERDICT
 from hf_clipdyn.statistics.trajectories import bare, rows_of
 
-__all__ = ["Form", "answer", "chips", "facts", "form_of", "name_of", "strip"]
-
 Form = Literal["run", "revision", "study", "models"]
 """What the page compares: epochs of one run, one revision alone, runs over training, or models of one revision each."""
 

@@ -20,17 +20,6 @@ from hf_clipdyn.report.plan import RAMPS, Line, Panel, main_number
 from hf_clipdyn.results.terms import Axis as AxisTerm
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
-__all__ = [
-    "FACETS",
-    "Number",
-    "facet_words",
-    "level_axis",
-    "panel_data",
-    "plan_choices",
-    "short",
-    "step_words",
-]
-
 FACETS = ("metric", "variant", "reference", *DETAILS, "setup")
 """What can differ between the numbers of a benchmark, in the order of the selects."""
 _SPLITS = ("reference", *FACETS[FACETS.index("probe") :])

@@ -24,8 +24,6 @@ from hf_clipdyn.report.words import json_object, json_words
 from hf_clipdyn.results.terms import Term
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
-__all__ = ["anchor", "benchmark_names", "payload"]
-
 _DIGITS = 5
 """Significant digits of the greatest number of a trajectory."""
 _NUMBER = ("metric", "variant", *DETAILS, "role", "reference")

@@ -15,8 +15,6 @@ from hf_clipdyn.benchmarks.gallery import KEPT_MAP
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.report.plan import evenly
 
-__all__ = ["Sheet", "data_uri", "maps_sheet", "small", "thumbnail"]
-
 _MOST_MAPPED = 100  # revisions of a run whose maps are shown
 _SIDE = 96  # pixels of a thumbnail; smaller images are kept as they are
 _SMALL = 64

@@ -30,8 +30,6 @@ from hf_clipdyn.report.page.views import gallery_cells, label_names, local_sourc
 from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 
-__all__ = ["MOST_BYTES", "StimuliChoice", "forbidden", "payload", "stimuli_choice"]
-
 StimuliChoice = Literal["none", "thumbnails"]
 """What a report shows of the stimuli themselves; the answers to them are always shown."""
 

@@ -34,8 +34,6 @@ from hf_clipdyn.report.page.views import local_source
 from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 
-__all__ = ["MOST_BYTES", "Tower", "aligned", "payload"]
-
 MOST_BYTES = 4_000_000
 """What the part may take in the page."""
 

@@ -21,18 +21,6 @@ from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
 
-__all__ = [
-    "class_names",
-    "gallery_cells",
-    "kind_cells",
-    "label_names",
-    "local_source",
-    "read_gallery",
-    "read_view",
-    "spread_cells",
-    "view_of",
-]
-
 _MOST_CELLS = 200
 _MOST_KEPT = 100  # galleries in memory
 

@@ -34,8 +34,6 @@ from hf_clipdyn.report.tables import (
 from hf_clipdyn.report.words import Finding, alternative_words, find, is_tested, limits
 from hf_clipdyn.statistics.verdicts import deviation_lines
 
-__all__ = ["write_report"]
-
 _STYLES = ("page.css", "tryit.css")
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
