@@ -43,7 +43,7 @@ def space_files(name: str, namespace: str) -> dict[str, bytes]:
     modules = _needed_modules(main)
     files = {f"{_beside(module)}.py": _relative(source) for module, source in modules.items()}
     only_indirect = sorted(set(modules) - set(_imported(main)))
-    indirect = "".join(f"from .{_beside(m)} import __all__ as _{_beside(m)}\n" for m in only_indirect)
+    indirect = "".join(f"from .{_beside(m)} import __name__ as _{_beside(m)}\n" for m in only_indirect)
     first = _PACKAGE_IMPORT.search(main)
     assert first is not None, f"{name}.py imports no pure function"
     files[f"{name}.py"] = _relative(main[: first.start()] + _HEADER + indirect + main[first.start() :])
