@@ -70,7 +70,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A planted study whose trials are also those of a kind, and of a data set, that nobody knows any more."""
     runs = [Run(scale="tiny", seed=seed, planted=Planted(accuracy=ramp(0.2, 0.9))) for seed in (10, 11)]
     output = write_study(tmp_path_factory.mktemp("used") / "results.parquet", runs, shares=[0, 0.5, 1.0])
-    store = CellStore(output)
+    store, rng = CellStore(output), np.random.default_rng(0)
     words = read_results(output).vocabulary
     terms = KindTerms(
         title="Former kind", terms={"score": Term(title="former score", overview=Overview(rank=1))}
@@ -86,7 +86,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
             store.write(replace(cell, dataset="former_set"), _of(rows, dataset="former_set"), trials, now)
             chosen = [row for row in rows if row.metric == "top1" and row.role == "value"]
             own = _of(chosen, kind="former", metric="score")
-            known = {key: Influence.on(_UNITS, np.linspace(-1, 1, 40) / 400) for key in map(_key, own)}
+            known = {key: Influence.on(_UNITS, rng.normal(size=40) / 400) for key in map(_key, own)}
             store.write(replace(cell, kind="former"), own, trials, now, influences=known)
     store.rebuild()
     return output
