@@ -1,4 +1,4 @@
-"""What version 0.3 left on disks and on the Hub loads and verifies; `kept/write.py` wrote it, and says what it is.
+"""What version 0.3 left on disks and on the Hub loads and verifies; `kept/README.md` says what it is.
 
 What is not public is used in `manifest_of` and `loaded` alone.
 """
@@ -70,7 +70,7 @@ def loaded(repo_id: str, revision: str, store: Path | None = None) -> Any:
 
 
 def assert_gives(model: Any, recorded: dict[str, Any]) -> None:
-    """The model gives what it gave when it was written, see `outputs` in `kept/write.py`."""
+    """The model gives what it gave when it was written, see `outputs` in the script that kept/README.md names."""
     pixels = torch.linspace(-2, 2, 3 * 24 * 24).reshape(1, 3, 24, 24)
     words = torch.tensor([[596, 5, 60, 250, 597]])
     with torch.no_grad():

@@ -11,9 +11,8 @@ public_names.txt  the public names of Python with their signatures, and the comm
 import ast
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, fields, is_dataclass
-from functools import cache, cached_property
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -151,115 +150,29 @@ def _commands() -> Iterator[str]:
 
 
 def _described(place: str, member: Any) -> Iterator[str]:
-    """The lines of a function, a constant, or a class with its methods and properties."""
+    """The lines of a function, a constant, or a class with its fields and methods, as the source has them."""
     if inspect.isroutine(member):
-        yield place + _signature(member)
+        yield place + _signature(_node(member.__module__, member.__qualname__))
     elif inspect.isclass(member):
-        yield f"class {place}{_constructor(member)}"
-        for key, one in {key: one for base in _own_bases(member) for key, one in vars(base).items()}.items():
-            if key.startswith("_"):
-                continue
-            if isinstance(one, property | cached_property):
-                getter = one.func if isinstance(one, cached_property) else one.fget
-                yield f"{place}.{key}: {_annotations(getter)['return']}"
-            elif isinstance(one, classmethod | staticmethod) or inspect.isfunction(one):
-                yield f"{place}.{key}{_signature(getattr(one, '__func__', one))}"
+        yield f"class {place}"
+        for base in member.__mro__:
+            if base.__module__.startswith("hf_clipdyn"):
+                for node in getattr(_node(base.__module__, base.__qualname__), "body", ()):
+                    if isinstance(node, ast.FunctionDef):
+                        if node.name == "__init__" or not node.name.startswith("_"):
+                            yield f"{place}.{node.name}{_signature(node)}"
+                    elif isinstance(node, ast.AnnAssign) and not ast.unparse(node.target).startswith("_"):
+                        yield f"{place}.{ast.unparse(node.target)}: {ast.unparse(node.annotation)}"
     else:
         yield place
 
 
-def _constructor(member: type) -> str:
-    """The arguments that a class of this package is made with; nothing where another library takes them."""
-    made = getattr(member, "__init__", None)
-    if is_dataclass(member):
-        declared = _declared(member)
-        listed, by_name = [], False
-        for one in sorted((one for one in fields(member) if one.init), key=lambda one: one.kw_only):
-            if one.kw_only and not by_name:
-                listed, by_name = [*listed, "*"], True
-            given = "..." if one.default_factory is not MISSING else _default(one.default)
-            listed.append(f"{one.name}: {declared.get(one.name, '?')}" + (f" = {given}" if given else ""))
-        return f"({', '.join(listed)})"
-    if hasattr(member, "_fields") and issubclass(member, tuple):  # a NamedTuple
-        declared, defaults = _declared(member), member._field_defaults
-        return "({})".format(
-            ", ".join(
-                f"{key}: {declared[key]}" + (f" = {_default(defaults[key])}" if key in defaults else "")
-                for key in member._fields
-            )
-        )
-    if not inspect.isfunction(made) or not made.__module__.startswith("hf_clipdyn"):
-        return ""
-    return _signature(made).replace("(self, ", "(").replace("(self)", "()").removesuffix(" -> None")
-
-
-def _signature(function: Callable[..., Any]) -> str:
-    """The signature with annotations as the code has them, which every Python and every library prints alike."""
-    annotations = _annotations(inspect.unwrap(function))
-    if hasattr(function, "__signature__"):  # it takes the arguments of a configuration
-        inside = inspect.getclosurevars(function).nonlocals.values()
-        annotations = {
-            key: text for one in inside if is_dataclass(one) for key, text in _declared(one).items()
-        } | {key: text for key, text in annotations.items() if key == "return"}
-    parameters, before = [], None
-    for one in inspect.signature(function).parameters.values():
-        if before == inspect.Parameter.POSITIONAL_ONLY != one.kind:
-            parameters.append("/")
-        if one.kind == inspect.Parameter.KEYWORD_ONLY and before not in (
-            inspect.Parameter.KEYWORD_ONLY,
-            inspect.Parameter.VAR_POSITIONAL,
-        ):
-            parameters.append("*")
-        stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(one.kind, "")
-        text = stars + one.name
-        if one.name in annotations:
-            text += f": {annotations[one.name]}"
-        if one.default is not one.empty:
-            text += f" = {_default(one.default)}"
-        parameters.append(text)
-        before = one.kind
-    returns = f" -> {annotations['return']}" if "return" in annotations else ""
-    return f"({', '.join(parameters)}){returns}"
-
-
-def _default(value: Any) -> str:
-    """A plain default; ``...`` for any other, since its text may differ; empty for none."""
-    if value is MISSING:
-        return ""
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_default, value))}{',' * (len(value) == 1)})"
-    return repr(value) if value is None or type(value) in (bool, int, float, str) else "..."
-
-
-def _annotations(function: Any) -> dict[str, str]:
-    """The annotations of a function, and what it returns, as its source has them."""
-    node = _node(function.__module__, function.__qualname__)
+def _signature(node: ast.AST | None) -> str:
+    """Arguments and result of a function; nothing where it is made otherwise."""
     if not isinstance(node, ast.FunctionDef):
-        return {}
-    given = node.args
-    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
-    found = {one.arg: _source(one.annotation) for one in every if one is not None and one.annotation}
-    return found | ({"return": _source(node.returns)} if node.returns else {})
-
-
-def _declared(owner: Any) -> dict[str, str]:
-    """The annotations of the fields of a class and its bases, as their source has them."""
-    return {
-        one.target.id: _source(one.annotation)
-        for base in _own_bases(owner)
-        for one in getattr(_node(base.__module__, base.__qualname__), "body", ())
-        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
-    }
-
-
-def _own_bases(owner: Any) -> list[type]:
-    """A class and its bases in this package, the most general first."""
-    return [base for base in reversed(owner.__mro__) if base.__module__.startswith("hf_clipdyn")]
-
-
-def _source(annotation: ast.expr) -> str:
-    quoted = isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
-    return annotation.value if quoted else ast.unparse(annotation)
+        return ""
+    returns = "" if node.returns is None else f" -> {ast.unparse(node.returns)}"
+    return f"({ast.unparse(node.args)}){returns}"
 
 
 @cache

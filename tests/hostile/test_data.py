@@ -3,9 +3,7 @@
 Where the fragment is a number of rows, the damage bears on nothing that is needed, and the command succeeds.
 """
 
-import gzip
 import io
-import lzma
 import os
 import struct
 import tarfile
@@ -22,10 +20,9 @@ import pytest
 from hostile.harness import Outcome, Victim
 from official_trees.images import image_bytes, write_image
 from official_trees.trees import TREES
-from scipy.io import savemat
 
 from hf_clipdyn.benchmarks.captions import first_captions
-from hf_clipdyn.data.tables import read_csv, read_whole_numbers, read_xlsx
+from hf_clipdyn.data.tables import read_csv, read_whole_numbers
 from hf_clipdyn.errors import ConfigError, DatasetError
 
 Damage = Callable[[Path], Path | None]
@@ -93,50 +90,19 @@ IMAGES: dict[str, tuple[bytes, str]] = {
         NO_FORMAT,
     ),
     "nothing": (b"", "is empty"),
-    "a text": (b"no picture", NO_FORMAT),
-    "a web page": (b"<!DOCTYPE html><html><body>404</body></html>", NO_FORMAT),
     "a vector graphic": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', NO_FORMAT),
-    "a PDF": (b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF", NO_FORMAT),
-    "a Photoshop file": (b"8BPS\0\1" + bytes(60), NO_FORMAT),
-    "an icon": (b"\0\0\1\0\1\0\x10\x10\0\0\1\0\x20\0\x68\4\0\0\x16\0\0\0" + bytes(1200), NO_FORMAT),
-    "a FITS file": (b"SIMPLE  =                    T" + b" " * 5000, NO_FORMAT),
     "a pickle": (b"cos\nsystem\n(S'touch ran'\ntR.", NO_FORMAT),
-    "noise": (np.random.default_rng(0).bytes(10_000), NO_FORMAT),
     "a PNG of 169 million pixels": (png(13_000, 13_000), "more than 89,478,485"),
-    "a PNG of four billion pixels": (png(65_535, 65_535), "pixels"),
-    "a PNG without width": (png(0, 9), "unpack this file"),
     "a PNG whose text unpacks to 100 MB": (
         png(8, 8, chunk(b"zTXt", b"a\0\0" + compressed(100 << 20)), rows=8),
         "unpack this file",
     ),
     "a PNG with a wrong checksum": (png(8, 8, rows=8).replace(b"IHDR", b"IHDX"), NO_FORMAT),
-    "a PNG without an end": (png(8, 8, rows=8)[:-12], "its last chunk is missing"),
-    "a JPEG of four billion pixels": (
-        b"\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\3\1\x11\0\2\x11\0\3\x11\0\xff\xd9",
-        "unpack this file",
-    ),
     "a cut JPEG": (image_bytes(".jpg", (64, 64))[:300], "unpack this file"),
-    "a GIF of four billion pixels": (b"GIF89a\xff\xff\xff\xff\0\0\0;", "unpack this file"),
-    "a cut GIF": (b"GIF89a\x08\0\x08\0\0\0\0,\0\0\0\0\x08\0\x08\0\0\2", "unpack this file"),
-    "a TIFF that refers to itself": (tiff((256, 4, 1, 8), (257, 4, 1, 8), following=8), "unpack this file"),
-    "a TIFF of a huge side": (
-        tiff((256, 4, 1, 2**31), (257, 4, 1, 2**31), (258, 3, 1, 8)),
-        "unpack this file",
-    ),
     "a TIFF with a value of 4 GB": (
         tiff((256, 4, 1, 8), (257, 4, 1, 8), (270, 2, 2**32 - 1, 9)),
         "unpack this file",
     ),
-    "a BMP of a huge side": (
-        b"BM" + struct.pack("<IIIIiiHH", 54, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24) + bytes(24),
-        "pixels",
-    ),
-    "a BMP of a negative side": (
-        b"BM" + struct.pack("<IIIIiiHH", 54, 0, 54, 40, -8, 8, 1, 24) + bytes(24),
-        "unpack this file",
-    ),
-    "a PPM of a huge side": (b"P6 99999999999999999999 9 255\n", "unpack this file"),
-    "a WebP of nothing": (b"RIFF\x0c\0\0\0WEBPVP8 \0\0\0\0", "unpack this file"),
 }
 
 
@@ -182,12 +148,6 @@ def _(root: Path) -> None:
     (root / AT).mkdir()
 
 
-@case("a pipe in place of a reference", "tid2013", "unpack the reference images too")
-def _(root: Path) -> None:
-    (root / "reference_images" / "I01.BMP").unlink()
-    os.mkfifo(root / "reference_images" / "I01.BMP")
-
-
 # --- archives -------------------------------------------------------------------------------------------------
 
 
@@ -210,73 +170,17 @@ def packed(path: Path, name: str = "cat/1.png", content: bytes = b"", **fields: 
     return path
 
 
-def header_bomb(path: Path, size: int) -> Path:
-    """A gzipped tar whose extended header is that long."""
-    info = tarfile.TarInfo("header")
-    info.type, info.size = tarfile.XHDTYPE, size
-    with gzip.open(path, "wb", 1) as file:
-        file.write(info.tobuf())
-        for _ in range(size >> 20):
-            file.write(bytes(1 << 20))
-    return path
-
-
-def sparse(path: Path, name: str, size: int) -> Path:
-    """A tar of a few blocks that holds a file of that size, all hole but its end (GNU's old form)."""
-    info = tarfile.TarInfo(name)
-    info.type = tarfile.GNUTYPE_SPARSE
-    head = bytearray(info.tobuf(tarfile.GNU_FORMAT))
-    head[124:136] = b"%011o\0" % 512
-    head[386:398] = b"\x80" + (size - 512).to_bytes(11, "big")
-    head[398:410] = b"%011o\0" % 512
-    head[482] = 0
-    head[483:495] = b"\x80" + size.to_bytes(11, "big")
-    head[148:156] = b"%06o\0 " % (256 + sum(head[:148]) + sum(head[156:512]))
-    path.write_bytes(bytes(head) + b"a" * 512 + bytes(1024))
-    return path
-
-
-def posix_sparse(path: Path, name: str, size: int) -> Path:
-    """The same in the form of POSIX."""
-    form = {"major": "1", "minor": "0", "name": name, "realsize": str(size)}
-    headers = {f"GNU.sparse.{key}": value for key, value in form.items()}
-    stored = f"1\n{size - 512}\n512\n".encode().ljust(512, b"\0") + b"a" * 512
-    return tar(path, name, stored, mode="w", pax_headers=headers)
-
-
-def huge(path: Path, name: str, size: int) -> Path:
-    """A tar of one block that announces a file of that size."""
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return written(path, info.tobuf() + bytes(512))
-
-
 BOMB = "looks like a decompression bomb"
-SPARSE = "contains a sparse file"
 LEADS_OUT = "a path that leads out of it"
 ARCHIVES: dict[str, tuple[str, Damage]] = {
     "a gzipped tar of zeros": (BOMB, lambda at: tar(at / "x.tar.gz", content=bytes(70 << 20))),
-    "a tar with a header of 2 MB": (
-        "a header of 2,097,152 bytes",
-        lambda at: header_bomb(at / "x.tgz", 2 << 20),
-    ),
-    "a tar with a sparse file of 10 GB": (SPARSE, lambda at: sparse(at / "x.tar", "cat/1.png", 10 << 30)),
-    "a tar with a sparse file of 10 GB in the form of POSIX": (
-        SPARSE,
-        lambda at: posix_sparse(at / "x.tar", "cat/1.png", 10 << 30),
-    ),
     "a zip of zeros": (BOMB, lambda at: packed(at / "x.zip", content=bytes(70 << 20))),
     "a tar that leads out": (LEADS_OUT, lambda at: tar(at / "x.tar.gz", "../../../victim/evil.png")),
     "a tar with an absolute path": (
         LEADS_OUT,
         lambda at: tar(at / "x.tar.gz", str(at.parents[1] / "victim" / "e.png")),
     ),
-    "a tar with a path of Windows": (LEADS_OUT, lambda at: tar(at / "x.tar.gz", "C:\\victim\\evil.png")),
     "a zip that leads out": (LEADS_OUT, lambda at: packed(at / "x.zip", "cat/../../../../victim/evil.png")),
-    "a zip that leads out backwards": (
-        LEADS_OUT,
-        lambda at: packed(at / "x.zip", "..\\..\\..\\victim\\evil.png"),
-    ),
     "a tar with a link": (
         "a link or a device",
         lambda at: tar(at / "x.tar", type=tarfile.SYMTYPE, linkname="/etc"),
@@ -286,49 +190,21 @@ ARCHIVES: dict[str, tuple[str, Damage]] = {
         lambda at: tar(at / "x.tar", type=tarfile.LNKTYPE, linkname="/etc/passwd"),
     ),
     "a tar with a device": ("a link or a device", lambda at: tar(at / "x.tar", type=tarfile.CHRTYPE)),
-    "a tar with a pipe": ("a link or a device", lambda at: tar(at / "x.tar", type=tarfile.FIFOTYPE)),
     "a zip with a link": (
         "contains a link",
         lambda at: packed(at / "x.zip", content=b"/etc", create_system=3, external_attr=0o120777 << 16),
     ),
-    "a tar with a name of 100,000 characters": (
-        "a path of 100,000 characters",
-        lambda at: tar(at / "x.tar.gz", "a" * 100_000),
-    ),
-    "a tar with 10,000 nested folders": (
-        "a path of 20,005 characters",
-        lambda at: tar(at / "x.tar.gz", "a/" * 10_000 + "1.png"),
-    ),
-    "a tar with a nameless file": ("could not be unpacked", lambda at: tar(at / "x.tar.gz", "./.")),
-    "a tar with a name in Latin-1": (
-        "is not UTF-8",
-        lambda at: tar(at / "x.tar.gz", "cat/caf\udce9.png", image_bytes(".png")),
-    ),
     "an empty tar": ("is empty", lambda at: written(at / "x.tar", b"")),
-    "a tar of noise": ("is damaged", lambda at: written(at / "x.tar", bytes(range(256)) * 8)),
     "a tar that is a zip": ("is damaged", lambda at: packed(at / "x.zip", content=b"1").rename(at / "x.tar")),
-    "a zip that is a tar": ("is damaged", lambda at: tar(at / "x.tar", content=b"1").rename(at / "x.zip")),
     "a cut gzipped tar": (
         "is damaged",
         lambda at: cut(tar(at / "x.tar.gz", content=np.random.default_rng(0).bytes(9999))),
     ),
-    "a cut xz tar": (
-        "is damaged",
-        lambda at: cut(tar(at / "x.tar.xz", content=np.random.default_rng(0).bytes(9999), mode="w:xz")),
-    ),
-    "a cut bz2 tar": (
-        "is damaged",
-        lambda at: cut(tar(at / "x.tar.bz2", content=np.random.default_rng(0).bytes(9999), mode="w:bz2")),
-    ),
     "a cut zip": ("is damaged", lambda at: cut(packed(at / "x.zip", content=b"1" * 999))),
-    "an xz tar that wants 4 GB of memory": ("is damaged", lambda at: hungry(at / "x.tar.xz")),
-    "a 7z archive": ("Python cannot open", lambda at: written(at / "x.7z", b"7z\xbc\xaf")),
     "a zip in a zip": (
         NO_FORMAT,
         lambda at: packed(at / "x.zip", "inner.zip", packed(at / "i.zip", content=b"1").read_bytes()),
     ),
-    "a zip with a file that is a folder too": ("could not be unpacked", lambda at: doubled(at / "x.zip")),
-    "a pipe that is called an archive": ("not a folder", lambda at: pipe(at / "x.zip")),
 }
 
 
@@ -346,54 +222,15 @@ def pipe(path: Path) -> Path:
     return path
 
 
-def hungry(path: Path) -> Path:
-    """An xz file whose header asks for a dictionary of 4 GB."""
-    content = bytearray(lzma.compress(bytes(100_000), preset=0))
-    header = content.index(b"\x21\x01", 12)
-    content[header + 2] = 40
-    length = (content[12] + 1) * 4
-    content[12 + length - 4 : 12 + length] = struct.pack(
-        "<I", zlib.crc32(bytes(content[12 : 12 + length - 4]))
-    )
-    return written(path, bytes(content))
-
-
-def doubled(path: Path) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("cat", b"1")
-        archive.writestr("cat/1.png", b"1")
-    return path
-
-
 for name, (said, damage) in ARCHIVES.items():
     CASES.append(
         Case(f"{name} in place of a folder", "cifar10", said, damage, name == "a tar that leads out")
     )
 
 
-@case("a shard with a sparse file of 10 MB", "webdataset", SPARSE, fast=True)
-def _(root: Path) -> None:
-    sparse(root / "cc-train-0001.tar", "000000009.jpg", 10 << 20)
-
-
-@case("a shard with a sparse file in the form of POSIX", "webdataset", SPARSE)
-def _(root: Path) -> None:
-    posix_sparse(root / "cc-train-0001.tar", "000000009.jpg", 10 << 20)
-
-
-@case("a shard with an image of 257 MiB", "webdataset", "has more than 268,435,455 bytes")
-def _(root: Path) -> None:
-    huge(root / "cc-train-0001.tar", "000000009.jpg", 257 << 20)
-
-
 @case("a gzipped shard of zeros", "webdataset", BOMB)
 def _(root: Path) -> None:
     tar(root / "cc-train-0001.tar", "000000009.jpg", bytes(70 << 20))
-
-
-@case("a gzipped shard with a header of 2 MB", "webdataset", "a header of 2,097,152 bytes")
-def _(root: Path) -> None:
-    header_bomb(root / "cc-train-0001.tar", 2 << 20)
 
 
 @case("a shard that leads out", "webdataset", "rows")  # nothing of a shard is unpacked
@@ -508,64 +345,11 @@ def _(root: Path) -> None:
     os.mkfifo(root / "captions.txt")
 
 
-@case("an endless device in place of a table", "kadid10k", "lacks dmos.csv")
-def _(root: Path) -> None:
-    (root / "dmos.csv").unlink()
-    (root / "dmos.csv").symlink_to("/dev/zero")
-
-
 @case("a MATLAB file that unpacks to 3 GB", "osie", "it unpacks to more than")
 def _(root: Path) -> None:
     packer = zlib.compressobj(1)
     body = b"".join(packer.compress(bytes(1 << 24)) for _ in range(192)) + packer.flush()
     (root / FIXATIONS).write_bytes(MATLAB + struct.pack("<II", 15, len(body)) + body)
-
-
-@case("fixations that are words", "osie", "fixations.mat")
-def _(root: Path) -> None:
-    savemat(root / FIXATIONS, {"fixations": np.array(["a", "b"], dtype=object)})
-
-
-@case("an archive of arrays in place of one", "bapps", "is not a NumPy array")
-def _(root: Path) -> None:
-    with (root / JUDGEMENT).open("wb") as file:
-        np.savez(file, a=np.ones(1))
-
-
-def workbook(root: Path, sheet: bytes) -> None:
-    """CSIQ's workbook, its first sheet replaced."""
-    path = root / "csiq.DMOS.xlsx"
-    with zipfile.ZipFile(path) as book:
-        parts = {name: book.read(name) for name in book.namelist()}
-    name = next(name for name in sorted(parts) if name.startswith("xl/worksheets/"))
-    parts[name] = sheet
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
-        for name, content in parts.items():
-            book.writestr(name, content)
-
-
-SHEET = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>%b</sheetData></worksheet>'
-
-
-@case("a workbook with one cell at the far end", "csiq", "more than 4,194,304 cells")
-def _(root: Path) -> None:
-    pytest.importorskip("openpyxl")
-    declared = SHEET.replace(b"<sheetData>", b'<dimension ref="A1:XFD1048576"/><sheetData>')
-    workbook(root, declared % b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>')
-
-
-@case("a workbook that unpacks to 300 MB", "csiq", "it unpacks to")
-def _(root: Path) -> None:
-    pytest.importorskip("openpyxl")
-    workbook(root, SHEET % (b" " * (300 << 20)))
-
-
-@case("a workbook of entities", "csiq", "is not an Excel workbook")
-def _(root: Path) -> None:
-    pytest.importorskip("openpyxl")
-    entities = b"".join(b'<!ENTITY e%d "%b">' % (n, b"&e%d;" % (n - 1) * 10) for n in range(1, 10))
-    cell = b"<row><c><v>&e9;</v></c></row>"
-    workbook(root, b'<!DOCTYPE x [<!ENTITY e0 "aaaaaaaaaa">%b]>' % entities + SHEET % cell)
 
 
 @case("Parquet of noise", "hub", "could not be read")
@@ -615,18 +399,6 @@ for name, columns, said in (
     CASES.append(Case(name, "hub", said, write))
 
 
-@case("a list of captions with a number", "imagefolder", "line 1 needs file_name and caption")
-def _(root: Path) -> None:
-    (root / "train" / "metadata.jsonl").unlink(missing_ok=True)
-    write_image(root / "1.png")
-    (root / "metadata.jsonl").write_text('{"file_name": "1.png", "caption": ["a", 7]}\n')
-
-
-@case("a stray table", "osie", "test 3 rows", fast=True)
-def _(root: Path) -> None:
-    datasets.Dataset.from_dict({"metric": ["srcc"]}).to_parquet(root / "results.parquet")
-
-
 # --- folders --------------------------------------------------------------------------------------------------
 
 
@@ -646,27 +418,10 @@ def _(root: Path) -> Path:
     return Path("/dev/zero")
 
 
-@case("a pipe in place of a folder", "osie", "not a folder")
-def _(root: Path) -> Path:
-    return pipe(root / "pipe")
-
-
 @case("a folder that links to itself", "osie", "loop")
 def _(root: Path) -> Path:
     (root / "loop").symlink_to(root / "loop")
     return root / "loop"
-
-
-@case("a folder that holds itself", "osie", "test 3 rows")
-def _(root: Path) -> None:
-    (root / "again").symlink_to(root)
-
-
-@case("a folder 400 levels deep", "osie", "test 3 rows")
-def _(root: Path) -> None:
-    folder = root.joinpath(*["d"] * 400)
-    folder.mkdir(parents=True)
-    write_image(folder / "1.jpg")
 
 
 @case("a file name that is no UTF-8", "osie", "is not UTF-8")
@@ -709,34 +464,12 @@ def test_a_table_with_two_columns_of_one_name_is_one_sentence(text: str, tmp_pat
         assert "\n" not in str(said.value)
 
 
-def test_columns_without_a_name_may_repeat(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    path.write_text(",,image1\n1,2,3\n")
-    assert [row["image1"] for _, row in read_csv(str(path), ["image1"])] == ["3"]
-    assert read_whole_numbers(str(path), ["image1"], delimiter=",").tolist() == [[3]]
-
-
-def test_a_workbook_with_a_required_column_twice_is_one_sentence(tmp_path: Path) -> None:
-    openpyxl = pytest.importorskip("openpyxl")
-    book, path = openpyxl.Workbook(), tmp_path / "scores.xlsx"
-    for line in (["image", "dmos", "DMOS"], ["a", 1, 2]):
-        book.active.append(line)
-    book.save(path)
-    with pytest.raises(DatasetError, match="2 columns of one name"):
-        read_xlsx(str(path), ["image", "dmos"])
-
-
 @pytest.mark.parametrize("header", ["image,caption,caption", "image,image,caption"])
 def test_captions_with_a_column_twice_are_one_sentence(header: str, tmp_path: Path) -> None:
     path = tmp_path / "captions.csv"
     path.write_text(f"{header}\na,b,c\n")
     with pytest.raises(ConfigError, match="each once"):
         first_captions(path, ["a"])
-
-
-def test_there_are_at_least_sixty() -> None:
-    assert len(CASES) >= 60
-    assert len({one.name for one in CASES}) == len(CASES)
 
 
 @pytest.mark.parametrize(

@@ -123,34 +123,6 @@ def test_training_under_an_impossible_id_writes_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["../../evil", "a b/c", "me/--lead", "me/{x}", "me/run\n"])
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ["train", "--output_dir", "run", "--hub_model_id"],
-        ["import", "--from-open-clip", "ViT-B-32", "epoch_1.pt"],
-        ["prepare", "procedural", "--output", "out", "--push-to-hub", "--hub-model-id"],
-        ["evaluate", "me/run", "--store", ".", "--push-to-hub", "--hub-model-id"],
-        ["verify"],
-        ["revisions"],
-        ["evaluate"],
-    ],
-    ids=["train", "import", "prepare", "push-results", "verify", "revisions", "evaluate"],
-)
-def test_every_command_says_so_and_writes_nothing(
-    tmp_path: Path, clipdyn: Callable[..., Outcome], argv: list[str], name: str
-) -> None:
-    if argv[0] == "import":
-        import torch
-
-        torch.save({"epoch": 1, "state_dict": {}}, tmp_path / "work" / "epoch_1.pt")
-    before = sorted((tmp_path / "work").rglob("*"))
-    sentence = clipdyn(*argv, name).sentence
-    assert any(said in sentence for said in REFUSED)
-    assert sorted((tmp_path / "work").rglob("*")) == before
-
-
-@pytest.mark.slow
 def test_a_run_in_a_folder_with_a_space_is_loaded_and_goes_on_after_it_was_renamed(
     tmp_path: Path, clipdyn: Callable[..., Outcome]
 ) -> None:

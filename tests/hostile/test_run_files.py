@@ -19,12 +19,11 @@ from safetensors.numpy import save_file
 from stores import publish_epochs
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, RevisionError
-from hf_clipdyn.evaluation.plan import choose_revisions
+from hf_clipdyn.errors import ConfigError, PublishError, RevisionError
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
-from hf_clipdyn.revisions.names import checked_ref, natural_key
+from hf_clipdyn.revisions.names import checked_ref
 from hf_clipdyn.schema import parse_json
 from hf_clipdyn.training.checkpoint import Progress
 
@@ -86,24 +85,10 @@ NO_COUNTS = ["one", -1, 1.5, True, [], {}, 10**30, "1"]
 
 NO_ROWS: list[tuple[str, Any, str]] = [
     *(("name", name, "the name of a revision") for name in PATHS),
-    *(("name", value, "a text") for value in (None, 7, ["epoch-000"])),
-    *(("epoch", value, "epoch is") for value in NO_COUNTS),
-    *(("step", value, "step is") for value in NO_COUNTS),
-    ("samples_seen", "many", "a whole number"),
-    ("sha256", None, "a text"),
     ("sha256", "../../v", "SHA-256"),
-    ("sha256", HASH.upper(), "SHA-256"),
-    ("sha256", HASH + "\n", "SHA-256"),
-    ("size", -5, "from 0"),
-    ("loss", "nan", "a finite number"),
+    ("step", 10**30, "step is"),
     ("loss", float("nan"), "NaN is not a number"),
-    ("loss", float("inf"), "Infinity is not a number"),
-    ("time", 7, "a text"),
-    ("recipe_hash", None, "a text"),
     ("recipe_hash", "x" * 200_000, "at most"),
-    ("versions", {"torch": 2}, "a text"),
-    ("versions", ["torch"], "a mapping"),
-    ("versions", {"torch": "\ud800"}, "a text of"),
 ]
 
 
@@ -117,19 +102,10 @@ def test_a_row_of_the_manifest_with_a_wrong_field_is_one_sentence(field: str, va
 
 
 NO_MANIFESTS: list[tuple[str | bytes, str]] = [
-    ("", "not JSON"),
-    ("null", "a mapping"),
     (b"\xff\xfe\x00binary", "UTF-8"),
     (DEEP, "nested too deeply"),
-    ('{"format_version": 1, "run_id": "f", "revisions": ' + DEEP + "}", "nested too deeply"),
     ('{"format_version": ' + "9" * 10_000 + "}", "not JSON"),
-    ('{"format_version": "1"}', "a whole number"),
-    ('{"format_version": true}', "a whole number"),
     ('{"format_version": 2}', "update hf-clipdyn"),
-    ('{"format_version": 1, "run_id": 7, "revisions": []}', "a text"),
-    ('{"format_version": 1, "run_id": "f", "revisions": {}}', "a list"),
-    ('{"format_version": 1, "run_id": "f", "revisions": [null]}', "a mapping"),
-    ('{"format_version": 1, "run_id": "f", "revisions": [{}]}', "lacks the key name"),
     (json.dumps({"format_version": 1, "run_id": "f", "revisions": [ROW, ROW]}), "more than one row"),
     (json.dumps({"format_version": 1, "run_id": "f", "revisions": [0] * 200_001}), "at most 200,000 items"),
 ]
@@ -146,15 +122,8 @@ def test_what_is_no_manifest_is_one_sentence(text: str | bytes, said: str) -> No
     ("change", "said"),
     [
         *(({"row": {**ROW, "name": name}}, "the name of a revision") for name in PATHS),
-        ({"row": {**ROW, "name": "epoch-001"}}, "describes epoch-001"),
-        ({"row": {**ROW, "epoch": "one"}}, "a whole number"),
-        ({"row": None}, "a mapping"),
-        ({"published": []}, "a mapping"),
         ({"published": {"store": "../../../victim"}}, "a commit"),
         ({"published": {"store": "/etc"}}, "a commit"),
-        ({"published": {"store": None}}, "a text"),
-        ({"published": {"store": COMMIT.upper()}}, "a commit"),
-        ({"published": {"store": COMMIT + "\n"}}, "a commit"),
         ({"published": {"../x": COMMIT}}, "a target"),
     ],
 )
@@ -175,22 +144,11 @@ def test_an_entry_of_the_journal_that_leads_elsewhere_is_one_sentence(
             ({"repo_id": name}, "a repository's id")
             for name in ("../../evil", "a b/c", "", "a/b/c", "me/run\n")
         ),
-        ({"repo_id": None}, "a text"),
         ({"store": "../../../victim"}, "a folder inside the run's"),
         ({"store": "hub/../../x"}, "a folder inside the run's"),
         ({"store": ""}, "a folder inside the run's"),
         ({"store": "a\0b"}, "a folder inside the run's"),
-        ({"store": 7}, "a text"),
         ({"store": "/nowhere/at/all"}, "which does not contain me/run"),
-        ({"push_to_hub": "yes"}, "true or false"),
-        ({"push_to_hub": 1}, "true or false"),
-        ({"run_id": []}, "a text"),
-        ({"card": None}, "a mapping"),
-        ({"card": {}}, "lacks the key repo_id"),
-        ({"card": {"repo_id": "me/run", "datasets": "procedural"}}, "a list"),
-        ({"card": {"repo_id": "me/run", "parameters": "many"}}, "a whole number"),
-        ({"card": {"repo_id": "me/run", "source": {"repo_id": 3}}}, "source"),
-        ({"card": {"repo_id": "me/run", "recipe": json.loads("[" * 200 + "]" * 200)}}, "a mapping"),
         ({"card": {"repo_id": "me/run", "recipe": {"x": json.loads("[" * 200 + "]" * 200)}}}, "levels deep"),
     ],
 )
@@ -222,28 +180,6 @@ def test_the_staging_folder_of_a_store_that_is_a_link_is_removed_and_not_followe
     store.check()
     store.clean()
     assert list(store.folder.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        *(({"epoch": value}, "epoch is") for value in NO_COUNTS),
-        ({"step": None}, "a whole number"),
-        ({"recipe": []}, "a mapping"),
-        ({"recipe": {"x": float("nan")}}, "not a number"),
-        ({"files": {"model.safetensors": -1}}, "from 0"),
-        ({"files": ["model.safetensors"]}, "a mapping"),
-    ],
-)
-def test_progress_with_a_wrong_field_is_one_sentence(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^it cannot be read: .*{said}"):
-        parse_json(Progress, json.dumps(PROGRESS | change), where="it", error=ConfigError)
-
-
-@pytest.mark.parametrize("cls", [Entry, RunFacts, Progress, ManifestRow])
-def test_a_schema_says_which_key_is_missing(cls: type) -> None:
-    with pytest.raises(ConfigError, match="lacks the key"):
-        parse_json(cls, "{}", where="it", error=ConfigError)
 
 
 # --- refs ---------------------------------------------------------------------------------------------
@@ -281,38 +217,6 @@ def test_a_ref_without_a_commit_is_one_sentence_that_keeps_its_content(
     assert SECRET not in str(found.value)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "a b",
-        "a..b",
-        "..",
-        "../x",
-        "/etc",
-        "a//b",
-        "a/",
-        "",
-        "a\nb",
-        "a\x1b[31m",
-        "a~1",
-        "a:b",
-        "-x",
-        ".x",
-        "x" * 300,
-    ],
-)
-def test_a_name_that_git_does_not_allow_is_one_sentence(name: str) -> None:
-    with pytest.raises(RevisionError, match="which git does not allow"):
-        checked_ref(name, COMMIT, "me/run")
-
-
-@pytest.mark.parametrize(
-    "name", ["main", "pr/1", "step1000-tokens4B", "épo", "a.b", "stage1/step-5", "x@y", "epoch-٣²"]
-)
-def test_the_names_of_other_suites_are_taken(name: str) -> None:
-    assert checked_ref(name, COMMIT + "\n", "me/run") == (name, COMMIT)
-
-
 def test_what_is_no_regular_file_is_no_ref(tmp_path: Path) -> None:
     refs = tmp_path / "models--me--run" / "refs"
     refs.mkdir(parents=True)
@@ -327,17 +231,11 @@ def test_what_is_no_regular_file_is_no_ref(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "not JSON"),
-        ("[]", "a mapping"),
-        (DEEP, "nested too deeply"),
-        ('{"files": []}', "a mapping"),
         (
             '{"files": {"../../../victim/secret.txt": {"size": 1, "blob_id": "x"}}}',
             "a path in the repository",
         ),
         ('{"files": {"/etc/passwd": {"size": 1, "blob_id": "x"}}}', "a path in the repository"),
-        ('{"files": {"a": null}}', "a mapping"),
-        ('{"files": {"a": {"size": "big", "blob_id": "x"}}}', "a whole number"),
     ],
 )
 def test_a_listing_that_is_none_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
@@ -349,16 +247,6 @@ def test_a_listing_that_is_none_is_one_sentence(tmp_path: Path, text: str, said:
 
 
 # --- numbers ------------------------------------------------------------------------------------------
-
-
-def test_a_superscript_in_a_name_is_no_number() -> None:
-    assert natural_key("epoch-٣²") == ((0, 0, "epoch-"), (1, 3, ""), (0, 0, "²"))
-    assert natural_key("9" * 5000) == ((0, 0, "9" * 5000),)
-
-
-def test_a_repository_without_revisions_is_one_sentence() -> None:
-    with pytest.raises(EvaluationError, match="me/run has no revisions"):
-        choose_revisions("me/run", [], None)
 
 
 # --- any JSON at all ----------------------------------------------------------------------------------

@@ -20,25 +20,10 @@ from hf_clipdyn.training.streamed import read_counts, write_counts
 Clipdyn = Callable[..., Outcome]
 
 COUNTS = ("num_train_epochs", "per_device_train_batch_size", "max_train_samples", "logging_steps")
-HUGE = (
-    *COUNTS,
-    "warmup_steps",
-    "validation_size",
-    "save_total_limit",
-    "num_processes",
-    "num_threads",
-    "seed",
-)
 OUT_OF_RANGE = [
-    *((name, value) for name in COUNTS for value in ("0", "-1")),
-    *((name, "-1") for name in ("save_total_limit", "num_processes", "validation_size", "warmup_steps")),
-    *((name, value) for name in HUGE for value in (str(10**18), str(10**400))),
-    *((name, value) for name in ("learning_rate", "adam_epsilon") for value in ("nan", "inf", "0", "-1")),
-    *(("max_grad_norm", value) for value in ("nan", "-inf", "-1")),
-    *((name, value) for name in ("adam_beta1", "adam_beta2") for value in ("nan", "inf", "1", "1.5", "-0.1")),
-    *((name, value) for name in ("weight_decay", "min_lr_rate") for value in ("nan", "inf", "-inf", "-1")),
-    *(("min_lr_rate", "7"), ("seed", "-1"), ("seed", str(2**32)), ("num_threads", "0")),
-    *(("publish", value) for value in ("log3", "", ",", "0", "-1", "1,,2", "1.5", "nan", "²", "9" * 4000)),
+    *((name, value) for name in COUNTS for value in ("0", "-1", str(10**400))),
+    *((name, value) for name in ("learning_rate", "weight_decay") for value in ("nan", "inf", "-1")),
+    *(("publish", value) for value in ("log3", "", "0", "1,,2", "nan", "²", "9" * 4000)),
 ]
 
 
@@ -50,23 +35,6 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, tmp_path
         with pytest.raises(ConfigError, match=f"{name}( in .*)? is") as refused:
             parse_training_config(argv)
         assert len(str(refused.value)) < 1000
-
-
-@pytest.mark.parametrize("value", ["0", "inf"])
-def test_gradients_may_be_left_unclipped(value: str) -> None:
-    assert parse_training_config(["--max_grad_norm", value]).max_grad_norm == float(value)
-
-
-@pytest.mark.parametrize(
-    "name", ["dataset_name", "data_dir", "output_dir", "license", "hub_model_id", "hub_token"]
-)
-@pytest.mark.parametrize("value", ['"a\\0b"', '"a\\nb"', '"a\\eb"', "x" * 5000])
-def test_no_text_holds_a_control_character_or_a_book(name: str, value: str, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"{name}: {value}\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=f"{name} in .* has 5000 characters|contains a control") as refused:
-        parse_training_config(["--config", str(recipe)])
-    assert len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "  ", "\t"])
@@ -96,42 +64,18 @@ RECIPES = {
     ),
     "nested merges": (_merges(12), "collection in line 1"),
     "an alias of itself": ("&a a: *a", "alias in line 1"),
-    "an alias for a value": ("seed: &a 1\nlogging_steps: *a", "alias in line 2"),
-    "an unknown alias": (f"seed: *{SECRET}", "alias in line 1"),
     "depth": ("[" * 100_000, "collection in line 1"),
-    "depth of mappings": ("{a: " * 50_000, "collection in line 1"),
-    "depth of a value": ("seed: " + "[" * 50_000 + "]" * 50_000, "collection in line 1"),
-    "depth by indentation": ("\n".join(" " * n + "a:" for n in range(900)), "collection in line 2"),
     "a token in a broken line": (f"scale: small\nhub_token: '{SECRET}", "line 2, column 50"),
     "a token before a colon": (f"hub_token: {SECRET}: b", "line 1, column"),
     "a token as a tag": (f"hub_token: !{SECRET} b", "line 1, column 12: could not determine"),
     "a token in a list": (f"hub_token: [{SECRET}", "collection in line 1"),
-    "a tab": ("scale:\n\t- small", "line 2, column 1"),
-    "two documents": ("scale: tiny\n---\nscale: small", "line 2, column 1"),
     "python": ("seed: !!python/object/apply:os.system ['touch pwned']", "collection in line 1"),
-    "python in a text": ("seed: !!python/name:os.system ''", "could not determine a constructor"),
     "an unhashable key": ("? [a]\n: 1", "collection in line 1"),
-    "an impossible date": ("seed: 2024-99-99", "impossible date"),
-    "a date": ("seed: 2024-01-01", "which is not a whole number"),
-    "bytes": ("seed: !!binary aGY=", "which is not a whole number"),
-    "bad base64": ("seed: !!binary é", "line 1, column"),
     "a null byte": ("scale: a\0b", "forbidden character"),
-    "a text": ("tiny", "contains str"),
-    "a number": ("1", "contains int"),
-    "a number as a key": ("1: 2", "no field in"),
-    "null as a key": ("~: 2", "no field in"),
-    "a long key": ("k" * 900 + ": 1", "no field in"),
     "a long number": ("seed: " + "9" * 5000, "too long a number"),
-    "a long text for a number": ("seed: " + "x" * 3000, "which is not a whole number"),
-    "a boolean for a number": ("seed: yes", "seed in recipe.yaml is 'True', which is not a whole number"),
-    "hexadecimal text": ("seed: '0x10'", "which is not a whole number"),
-    "no boolean": ("bf16: 7", "bf16"),
     "a misspelt field": ("lerning_rate: 1", "Did you mean 'learning_rate'"),
-    "the flag of the recipe": ("config: other", "no field in"),
-    "an earlier recipe": ("dataset: procedural\ndataset_name: captions_small", "now called dataset_name"),
     "a megabyte": ("# " + "x" * 2**20, "bytes: give a short mapping"),
     "UTF-16": ("scale: tiny".encode("utf-16"), "not UTF-8"),
-    "an executable": (b"\x7fELF\x02\x01\x01\0\xff", "not UTF-8"),
 }
 
 
@@ -146,44 +90,17 @@ def test_a_hostile_recipe_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path:
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["recipe.yaml"]
 
 
-@pytest.mark.slow
-def test_what_is_no_readable_file_is_no_recipe(clipdyn: Clipdyn, tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    (work / "folder.yaml").mkdir()
-    (work / "loop.yaml").symlink_to("loop.yaml")
-    for name in ("folder.yaml", "loop.yaml", "absent.yaml", "/dev/zero.yaml", "/dev/zero", "x" * 4000):
-        assert "no " in clipdyn("train", "--config", name, seconds=20).sentence
-    assert "4096" in clipdyn("train", "--config", "x" * 5000, seconds=20).sentence
-
-
 FLAGS = {
-    "an unknown flag": (["--lerning_rate", "1"], "Did you mean --learning_rate?"),
     "with dashes": (["--lerning-rate", "1"], "Did you mean --learning_rate?"),
-    "with its value": (["--lerning_rate=1"], "no option --lerning_rate. Did you mean"),
     "a misspelt token": (["--hub_tokn", SECRET], "Did you mean --hub_token?"),
     "a misspelt token with its value": ([f"--hub_tokn={SECRET}"], "Did you mean --hub_token?"),
-    "a part of a flag": (["--batch_size", "3"], "Did you mean --per_device_train_batch_size?"),
-    "an earlier flag": (["--dataset", "procedural"], "Did you mean --dataset_name?"),
-    "a flag of nothing": (["--zzzz"], "no option --zzzz. See"),
     "a long flag": (["--" + "x" * 5000], "no option"),
-    "a value without its flag": (["demo"], "no place for 'demo'"),
     "no value": (["--seed"], "--seed has no value: give one."),
-    "no number": (["--learning_rate", "fast"], "is 'fast', which is not a number"),
-    "a long number": (["--seed", "9" * 5000], "seed"),
-    "a tracker of nobody": (["--report_to", "nonsense"], "no tracker 'nonsense'"),
-    "an attention of nobody": (["--attn_implementation", "flash"], "eager or sdpa"),
-    "a folder of control characters": (["--output_dir", "a\nb"], "control character"),
     "a byte that is no text": (["--output_dir", "a\udcffb"], "is not UTF-8"),
     "a folder name that is too long": (["--output_dir", "x" * 300], "cannot be written"),
     "a folder below a file": (["--output_dir", "file/run", "--config", "quick"], "cannot be written"),
-    "an unknown scale": (["--scale", "huge"], "no scale 'huge'"),
-    "an unknown configuration": (["--dataset_config_name", "none"], "none"),
-    "a column of the embedded world": (["--image_column", "image"], "omit them"),
-    "a caption column of the embedded world": (["--caption_column", "text"], "omit them"),
     "an unknown split": (["--config", "quick", "--train_split", "../victim"], "victim"),
-    "a slice that is none": (["--config", "quick", "--train_split", "train[zero:]"], "train[zero:]"),
     "a checkpoint elsewhere": (["--resume_from_checkpoint", "../victim"], "is not a checkpoint"),
-    "too many held out": (["--validation_size", "1000000000", "--config", "quick"], "leave some to train on"),
 }
 
 
@@ -195,15 +112,6 @@ def test_a_hostile_flag_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path: P
     assert fragment in outcome.sentence
     assert SECRET[:12] not in outcome.err
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["file"]
-
-
-@pytest.mark.slow
-def test_a_grid_of_3_000_seeds_is_read_in_half_a_minute(clipdyn: Clipdyn, tmp_path: Path) -> None:
-    seeds = ", ".join(map(str, range(3000)))
-    (tmp_path / "work" / "grid.yaml").write_text(f"runs: [{{seed: [{seeds}, 7]}}]")
-    assert (
-        "Two runs of grid.yaml are called" in clipdyn("train", "--config", "grid.yaml", seconds=30).sentence
-    )
 
 
 @pytest.mark.slow
@@ -243,29 +151,6 @@ def test_a_pipe_in_the_folder_of_a_run_is_one_sentence(tmp_path: Path) -> None:
         "it is not a regular file): move it away.",
         "it is not a regular file): move it away, or check its permissions.",
     ]
-
-
-def test_more_resamples_than_can_be_drawn_are_refused(clipdyn: Clipdyn) -> None:
-    assert (
-        "it must be in [0, 1000000]" in clipdyn("evaluate", "me/run", "--n-resamples", str(10**12)).sentence
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("damage", ["an unknown key", "no recipe", "binary"])
-def test_a_damaged_configuration_of_a_run_is_one_sentence(
-    damage: str, clipdyn: Clipdyn, tmp_path: Path
-) -> None:
-    run = tmp_path / "work" / "run"
-    (run / "checkpoints" / "epoch-001").mkdir(parents=True)
-    (run / "checkpoints" / "epoch-001" / "progress.json").write_text("{}")
-    content = {"an unknown key": b"dataset: procedural\n", "no recipe": b"- 1\n", "binary": b"\xff\xfe"}[
-        damage
-    ]
-    (run / "config.yaml").write_bytes(content)
-    outcome = clipdyn("train", "--output_dir", "run", "--resume_from_checkpoint", "true")
-    assert "config.yaml" in outcome.sentence
-    assert (run / "config.yaml").read_bytes() == content
 
 
 FOLDERS = {

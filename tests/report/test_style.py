@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.plan import N_HUES
 from hf_clipdyn.report.style import (
     GREY,
@@ -135,39 +135,6 @@ def test_a_file_is_read_without_what_is_no_look(style_file):
     with pytest.warns(StyleWarning, match=looks) as warned:
         assert read_style(path) == {"font.size": 9.0, "lines.linewidth": 2.0}
     assert len(warned) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("font.sise: 9\n", "Bad key font.sise"),
-        ("font.size: big\n", "big"),
-        ("no colon here\n", "Missing colon"),
-        ("font.size: 1e9\n", "font.size to 1e+09"),
-        ("lines.linewidth: nan\n", "lines.linewidth to nan"),
-        ("axes.prop_cycle: cycler(color=__import__('os').listdir())\n", "not a matplotlib style"),
-        ("#" * 200_000, "100,000 bytes"),
-    ],
-)
-def test_a_broken_file_is_one_sentence(style_file, text, says):
-    with pytest.raises(ConfigError) as raised:
-        read_style(style_file(text))
-    assert says in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-def test_bytes_that_are_no_text_are_no_style(tmp_path):
-    path = tmp_path / "picture.mplstyle"
-    path.write_bytes(b"\x89PNG\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="not a matplotlib style"):
-        read_style(path)
-
-
-def test_an_unknown_name_names_the_nearest_style():
-    with pytest.raises(UnknownNameError, match="Did you mean 'ggplot'"):
-        read_style("ggplott")
-    with pytest.raises(ConfigError, match=r"absent\.mplstyle does not exist"):
-        read_style("absent.mplstyle")
 
 
 def test_an_address_is_never_fetched():
