@@ -21,9 +21,8 @@ from hostile.harness import Outcome, Victim
 from official_trees.images import image_bytes, write_image
 from official_trees.trees import TREES
 
-from hf_clipdyn.benchmarks.captions import first_captions
 from hf_clipdyn.data.tables import read_csv, read_whole_numbers
-from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.errors import DatasetError
 
 Damage = Callable[[Path], Path | None]
 """Breaks a tree; what it returns, if anything, is given in place of the tree."""
@@ -462,14 +461,6 @@ def test_a_table_with_two_columns_of_one_name_is_one_sentence(text: str, tmp_pat
         with pytest.raises(DatasetError, match=r"2 columns of one name .*: remove or") as said:
             read(str(path), ["image1", "image2", "choice"], delimiter=",")
         assert "\n" not in str(said.value)
-
-
-@pytest.mark.parametrize("header", ["image,caption,caption", "image,image,caption"])
-def test_captions_with_a_column_twice_are_one_sentence(header: str, tmp_path: Path) -> None:
-    path = tmp_path / "captions.csv"
-    path.write_text(f"{header}\na,b,c\n")
-    with pytest.raises(ConfigError, match="each once"):
-        first_captions(path, ["a"])
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,15 @@ def test_checkpoints_are_converted_with_two_at_a_time_on_the_disk(tmp_path: Path
     assert not any(folder.exists() for folder in folders)
 
 
+def test_a_checkpoint_that_is_split_over_devices_gives_the_same_numbers(tmp_path: Path) -> None:
+    torch.save(_checkpoint(1), tmp_path / "epoch_1.pt")
+    series = open_series(f"open_clip:{NAME}@{tmp_path}")
+    (folder,) = map(series.fetch, series.revisions())
+    whole, spread = (Encoder.from_folder(folder, device=device) for device in ("cpu", "auto"))
+    np.testing.assert_array_equal(spread.embed_texts(["a cat"]), whole.embed_texts(["a cat"]))
+    assert spread.load(folder) is False
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
