@@ -4,7 +4,6 @@ Names and commits in them become paths, numbers become loops, and texts are prin
 """
 
 import json
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -215,17 +214,6 @@ def test_a_ref_without_a_commit_is_one_sentence_that_keeps_its_content(
     ) as found:
         LocalStore(tmp_path, "me/run").refs()
     assert SECRET not in str(found.value)
-
-
-def test_what_is_no_regular_file_is_no_ref(tmp_path: Path) -> None:
-    refs = tmp_path / "models--me--run" / "refs"
-    refs.mkdir(parents=True)
-    os.mkfifo(refs / "pipe")
-    (refs / "zero").symlink_to("/dev/zero")
-    (refs / "loop").symlink_to(refs)
-    (refs / ".DS_Store").write_bytes(b"\0")
-    (refs / "main").write_text(COMMIT)
-    assert LocalStore(tmp_path, "me/run").refs() == {"main": COMMIT}
 
 
 @pytest.mark.parametrize(
