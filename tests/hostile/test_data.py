@@ -477,7 +477,7 @@ def test_a_hostile_data_set_is_one_sentence(
     root.mkdir(parents=True)
     TREES.get(one.dataset, lambda _: None)(root)
     given = one.damage(root) or root
-    outcome = clipdyn("prepare", one.dataset, "--data-dir", given, "--output", "out")
+    outcome = clipdyn("prepare", one.dataset, "--data-dir", f"{one.dataset}={given}", "--output", "out")
     if "rows" in one.said:
         outcome.assert_decent()
         assert outcome.code == 0, outcome.err
