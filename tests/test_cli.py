@@ -66,7 +66,7 @@ def test_no_help_and_no_wrong_call_loads_a_heavy_library() -> None:
 
 def test_a_wrong_name_of_a_benchmark_or_a_relation_is_refused_before_torch_is_loaded() -> None:
     named = ["evaluate", "me/run", "--store", ".", "--output", "results.parquet"]
-    calls = [[*named, "--benchmarks", "nois/cifar10"], [*named, "--relations", "turn"]]
+    calls = [[*named, "--benchmarks", "nois/cifar10"], [*named, "--relations", "weight"]]
     calls += [[*call, "--dry-run"] for call in calls]
     program = (
         "import sys\n"
@@ -78,7 +78,7 @@ def test_a_wrong_name_of_a_benchmark_or_a_relation_is_refused_before_torch_is_lo
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("Did you mean 'noise'?") == done.stderr.count("Did you mean 'turns'?") == 2
+    assert done.stderr.count("Did you mean 'noise'?") == done.stderr.count("Did you mean 'weights'?") == 2
 
 
 def test_options_are_taken_with_dashes_and_with_underscores(

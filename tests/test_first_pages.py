@@ -201,7 +201,7 @@ def glossary() -> dict[str, str]:
     return dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+) \|$", text, re.MULTILINE))
 
 
-WORDS = ("study", "claim", "recipe", "grid", "Hub", "Space", "card", "linear probe", "projection", "relation")
+WORDS = ("study", "claim", "recipe", "Hub", "Space", "card", "linear probe", "projection", "relation")
 MORE_WORDS = (
     "revision",
     "embedded world",

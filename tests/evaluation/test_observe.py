@@ -21,23 +21,6 @@ def test_each_unique_image_goes_through_a_revision_once(evaluate, forward_passes
     assert forward_passes["images"] == 40  # 20 clean images, shown by both, and 20 noisy ones
 
 
-def test_an_image_whose_layers_one_benchmark_compares_is_not_shown_again_by_another(
-    evaluate, forward_passes, judged
-):
-    """TID2008 has the layout of TID2013, so one folder serves both."""
-    settings = {"revisions": ["epoch-000"], "n_resamples": 0}
-    folders = dict.fromkeys(("tid2013", "tid2008"), judged["tid2013"])
-
-    def images(*benchmarks):
-        before = forward_passes["images"]
-        shown = {name: folders[name] for name in folders if any(name in one for one in benchmarks)}
-        evaluate(*benchmarks, data_dirs=shown, **settings)
-        return forward_passes["images"] - before
-
-    names = ("quality/tid2008", "quality/tid2013")
-    assert {images(*names), *map(images, names)} == {images(names[0])}
-
-
 def test_the_order_and_the_company_of_a_benchmark_change_nothing(evaluate):
     alone = evaluate("shape_bias/cue_conflict", revisions=["epoch-002"])
     both = evaluate(Noise.on("cifar10", sigmas=(0.0, 0.1)), "shape_bias/cue_conflict")

@@ -41,7 +41,7 @@ from accelerate.tracking import GeneralTracker
 
 
 class Notebook(GeneralTracker):
-    name, requires_logging_directory, tracker = "notebook", False, None
+    name, requires_logging_directory, tracker = "ledger", False, None
 
     def store_init_configuration(self, values):
         Path(__file__ + ".json").write_text(json.dumps(values))
@@ -163,7 +163,7 @@ def test_a_manifest_of_an_earlier_version_that_names_a_path_is_read_and_the_path
     card = revision_card(facts, name="epoch-000", epoch=0, step=0, samples_seen=0, loss=None)
     assert ModelCard(card, ignore_metadata_errors=True).data.base_model == ["me/raw"]
     assert "/made/up" not in card
-    run = RunFacts("me/run", "0123", "", "hub", False, False, False, facts)
+    run = RunFacts("me/run", "0123", "", "hub", False, False, facts)
     assert run.manifest().parents == (Parent("me/raw", same_name=True),)
 
 
@@ -171,7 +171,7 @@ def test_no_path_of_this_machine_is_in_what_a_run_pushes_or_tells_its_trackers(
     flags: Flags, tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plugins, "_loaded", {})
-    tracker = tmp_path / "notebook.py"
+    tracker = tmp_path / "ledger.py"
     tracker.write_text(TRACKER, encoding="utf-8")
     begin = _clip(tmp_path / "begin")
     summary = finished(
@@ -181,7 +181,7 @@ def test_no_path_of_this_machine_is_in_what_a_run_pushes_or_tells_its_trackers(
             push_to_hub=True,
             ema_decay=0.9,
             plugin=tracker,
-            report_to="notebook",
+            report_to="ledger",
         )
     )
     assert summary.missing == []
@@ -192,7 +192,7 @@ def test_no_path_of_this_machine_is_in_what_a_run_pushes_or_tells_its_trackers(
         card = hub.state.content(repo.resolve("main").tree["README.md"]).decode()
         assert "| dataset | photographs |" in card
         assert "| continues | begin |" in card
-    told = json.loads((tmp_path / "notebook.py.json").read_text(encoding="utf-8"))
+    told = json.loads((tmp_path / "ledger.py.json").read_text(encoding="utf-8"))
     assert (told["dataset_name"], told["model_name_or_path"]) == ("photographs", "begin")
     assert str(tmp_path) not in json.dumps(told)
 
