@@ -28,16 +28,6 @@ def usable_cores() -> int:
     return psutil.cpu_count() or 1
 
 
-def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [device for device in visible.split(",") if device]
-    import torch
-
-    return [str(number) for number in range(torch.cuda.device_count())]
-
-
 def keep_freed_blocks() -> None:
     """Let glibc keep freed blocks below 32 MiB for this process; other C libraries ignore it.
 
