@@ -175,8 +175,7 @@ def suites_page() -> Page:
     ]
     text = (
         "`--suite` of `clipdyn evaluate` selects these benchmarks. A benchmark is a kind and a data set. A relation "
-        "reads the trials of all benchmarks that are in the table. `barriers` runs models, so it is computed only with "
-        "`--weights`."
+        "reads the trials of all benchmarks that are in the table."
     )
     return Page(
         "reference/suites.md",
