@@ -506,7 +506,7 @@ def test_a_hostile_output_is_one_sentence(
 ) -> None:
     (tmp_path / "work" / "given").mkdir()
     (tmp_path / "work" / "given" / "file").write_text("precious")
-    outcome = clipdyn("prepare", "procedural", "--config", "distortion", "--output", output)
+    outcome = clipdyn("prepare", "procedural", "--dataset-config-name", "distortion", "--output", output)
     assert said in outcome.sentence
     assert (tmp_path / "work" / "given" / "file").read_text() == "precious"
 
