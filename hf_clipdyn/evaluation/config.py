@@ -217,16 +217,20 @@ class EvaluationConfig(Common):
 
         Raises:
             UnknownNameError, ConfigError: as for `select_benchmarks` and `relation_named`.
+            EvaluationError: the output exists and is no table of results.
             RevisionNotFoundError: there is no such repository on the Hub.
             RevisionError: the Hub refuses, or cannot be reached.
         """
         from hf_clipdyn.benchmarks.registry import relation_named
+        from hf_clipdyn.results.cells import CellStore
 
         for name in self.related:
             relation_named(name)
         if self.selected and not (self.rescore or self.watch):
             for series in (one.series for one in self.each):
                 if not series.repository.on_disk:
+                    if self.output is not None and Path(self.output).is_file():
+                        CellStore(self.output)  # another file is refused without the Hub
                     series.repository.refs()
 
     @cached_property

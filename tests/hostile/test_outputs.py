@@ -102,8 +102,7 @@ CALLS = {
     "evaluate over a cell": ("evaluate me/run -o in.cells/b.parquet", "belongs to one cell"),
     "evaluate over verdicts": ("evaluate me/run -o verdicts.parquet", "not a table of results"),
     "report over a page of somebody": ("report in.parquet -o site", "not a page of hf_clipdyn"),
-    "space over a page of somebody": ("share in.parquet -o site", "not a page of hf_clipdyn"),
-    "space over a README of somebody": ("share in.parquet -o project", "not the README.md of a Space"),
+    "share over a page of somebody": ("share in.parquet -o shared", "not a page of hf_clipdyn"),
 }
 
 
@@ -122,12 +121,12 @@ def test_a_command_writes_neither_over_what_it_reads_nor_over_other_files(
     write_table(work / "run" / "results.parquet")
     (work / "link.parquet").symlink_to("in.parquet")
     (work / "hard.parquet").hardlink_to(work / "in.parquet")
-    for name in ("site", "project", "in.trials", "in.cells"):
-        (work / name).mkdir()
+    for name in ("site", "shared/me--run/report", "in.trials", "in.cells"):
+        (work / name).mkdir(parents=True)
     for name in ("mine.parquet", "verdicts.parquet", "in.trials/a.parquet"):
         pd.DataFrame({"claim": [1], "item": [0]}).to_parquet(work / name)
     _cell(work / "in.cells" / "b.parquet", work / "in.parquet")
-    for name in ("claims.yaml", "notes.txt", "site/index.html", "project/README.md"):
+    for name in ("claims.yaml", "notes.txt", "site/index.html", "shared/me--run/report/index.html"):
         (work / name).write_text("mine")
 
     def state() -> dict[str, bytes]:
