@@ -217,7 +217,7 @@ class EvaluationConfig(Common):
 
         Raises:
             UnknownNameError, ConfigError: as for `select_benchmarks` and `relation_named`.
-            EvaluationError: the output exists and is no table of results.
+            EvaluationError: the output exists and is not a table of results.
             RevisionNotFoundError: there is no such repository on the Hub.
             RevisionError: the Hub refuses, or cannot be reached.
         """
