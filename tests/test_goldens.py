@@ -4,7 +4,6 @@
 """
 
 import gzip
-import importlib.util
 import json
 import math
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from goldens import write as goldens
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.registry import kind_named
@@ -26,16 +26,6 @@ TABLE = HERE / "results.parquet"
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
-def _writer() -> Any:
-    spec = importlib.util.spec_from_file_location("write_goldens", HERE / "write.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-goldens = _writer()
 KINDS = sorted({name.partition("/")[0] for name in goldens.BENCHMARKS})
 
 

@@ -1,24 +1,12 @@
 """No number and no public name goes missing unseen: `goldens/write_lists.py` wrote the lists that this compares."""
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from goldens import write_lists as lists
 
 HERE = Path(__file__).resolve().parent / "goldens"
 REMEDY = "if it is meant, run tests/goldens/write_lists.py, and name the lines of its diff in CHANGELOG.md"
-
-
-def _writer() -> Any:
-    spec = importlib.util.spec_from_file_location("write_lists", HERE / "write_lists.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-lists = _writer()
 
 
 def _kept(name: str) -> list[str]:

@@ -227,11 +227,12 @@ class EvaluationConfig(Common):
         for name in self.related:
             relation_named(name)
         if self.selected and not (self.rescore or self.watch):
-            for series in (one.series for one in self.each):
-                if not series.repository.on_disk:
-                    if self.output is not None and Path(self.output).is_file():
-                        CellStore(self.output)  # another file is refused without the Hub
-                    series.repository.refs()
+            repositories = [config.series.repository for config in self.each]
+            on_hub = [repository for repository in repositories if not repository.on_disk]
+            if on_hub and self.output is not None and Path(self.output).is_file():
+                CellStore(self.output)  # another file is refused without the Hub
+            for repository in on_hub:
+                repository.refs()
 
     @cached_property
     def series(self) -> Series:

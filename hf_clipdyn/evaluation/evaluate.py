@@ -236,8 +236,8 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
     """Call `evaluate` for each new revision, until the last planned one or until none has appeared for a while.
 
     A Hub that cannot be reached, or is overloaded, counts as one without a new revision. A revision that is removed
-    before it was measured is left out. The texts of the last revision
-    are asked at the end, since only then it is known which one it is.
+    before it was measured is left out. The texts of the last revision are asked at the end, since only then it is known
+    which one it is.
 
     Args:
         config: a run without a new revision for ``watch_patience`` seconds counts as finished.

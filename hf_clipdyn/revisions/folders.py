@@ -381,10 +381,9 @@ class HubCheckpoints:
         with run.downloaded(name, self._token) as file:
             yield file
 
-    def read(self, commit: str, path: str, size: int | None = None, offset: int = 0) -> bytes:
-        with self.fetched(commit, path) as file, file.open("rb") as opened:
-            opened.seek(offset)
-            return opened.read(size)
+    def read(self, commit: str, path: str) -> bytes:
+        with self.fetched(commit, path) as file:
+            return file.read_bytes()
 
     def absent_files(self, commit: str) -> list[str]:  # noqa: ARG002
         return []  # the Hub serves what it lists
