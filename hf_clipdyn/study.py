@@ -206,12 +206,11 @@ class Study:
 
         The first revision of each member is in the shard after that of the member before it.
         """
-        from hf_clipdyn.evaluation.config import in_shard
+        from hf_clipdyn.evaluation.config import read_shard
 
-        in_shard((), shard)
-        part, _, parts = ("1/1" if shard is None else shard).partition("/")
+        part, parts = read_shard(shard)
         for place, member in enumerate(self.members):
-            turn = (int(part) - 1 - place) % int(parts)
+            turn = (part - 1 - place) % parts
             if shard is None or (member.config is not None and turn == 0):
                 yield member, None
             elif member.config is None:

@@ -155,7 +155,7 @@ class EvaluationConfig(Common):
             raise ConfigError(
                 "`samples_per_epoch` only applies to open_clip checkpoints: do not give other models with it."
             )
-        in_shard((), self.shard)
+        read_shard(self.shard)
         if self.relations and self.output is None:
             raise ConfigError("`relations` read the trials beside `output`: give an `output`.")
         if self.shard is not None and (self.rescore or self.push_to_hub or self.relations):
@@ -274,10 +274,8 @@ class EvaluationConfig(Common):
         return list(dict.fromkeys(names))
 
 
-def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
-    """Every n-th of the revisions, from the i-th on, for the shard i/n; all of them without a shard.
-
-    A revision that is published later moves no earlier one to another shard.
+def read_shard(shard: str | None) -> tuple[int, int]:
+    """The part, from 1, and the number of parts of the shard i/n; (1, 1) without a shard.
 
     Raises:
         ConfigError: the shard is not a part of the whole.
@@ -285,7 +283,16 @@ def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
     place = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", "1/1" if shard is None else shard)
     if place is None or not 1 <= int(place[1]) <= int(place[2]):
         raise ConfigError(f"shard is {shown(shard)}: give i/n with i from 1 to n, for example 1/4.")
-    return revisions[int(place[1]) - 1 :: int(place[2])]
+    return int(place[1]), int(place[2])
+
+
+def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
+    """Every n-th of the revisions, from the i-th on, for the shard i/n; all of them without a shard.
+
+    A revision that is published later moves no earlier one to another shard.
+    """
+    part, parts = read_shard(shard)
+    return revisions[part - 1 :: parts]
 
 
 def in_python() -> AbstractContextManager[None]:
