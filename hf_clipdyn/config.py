@@ -7,7 +7,7 @@ Flags override the recipe, an unknown key is an error, and ``1e-3`` is a number 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -164,8 +164,8 @@ class TrainingConfig:
     crop_scale_min: float | None = option(
         None,
         "Show a different crop of each image in each epoch, resized to the input, as CLIP and open_clip do: at least "
-        "this share of its area (they use 0.9). Crops of cached images come from the centre square, those of decoded images "
-        "from the whole image. Default: no crops.",
+        "this share of its area (they use 0.9). Crops of cached images come from the centre square, those of decoded "
+        "images from the whole image. Default: no crops.",
         within="(0, 1]",
     )
     random_flip: bool = option(False, "Mirror each image with probability one half in each epoch.")
@@ -501,11 +501,15 @@ def field_values(recipe: Mapping[Any, Any], where: str, argv: Sequence[str]) -> 
         UnknownNameError: the recipe has an unknown field.
     """
     command = train_command()
-    words = {word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
-    for name in sorted(words.union(map(str, recipe)) & LEFT_OPTIONS.keys()):
-        raise ConfigError(f"The option {name} left with version 0.4: {LEFT_OPTIONS[name]}")
+    _refuse_left(map(str, recipe))
     given = command.read_file(recipe, where) | command.read(argv)
     return {flag.field.name: flag.value(given.get(flag.key)) for flag in command.keys.values()}
+
+
+def _refuse_left(names: Iterable[str]) -> None:
+    for name in names:
+        if name in LEFT_OPTIONS:
+            raise ConfigError(f"The option {name} left with version 0.4: {LEFT_OPTIONS[name]}")
 
 
 def parse_training_config(argv: Sequence[str]) -> TrainingConfig:
@@ -517,6 +521,7 @@ def parse_training_config(argv: Sequence[str]) -> TrainingConfig:
     Raises:
         ConfigError: an unknown recipe, key or flag, or a value of the wrong kind.
     """
+    _refuse_left(word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--"))
     config = train_command().read(argv).get("config")
     path = None if config is None else recipe_path(config.texts[-1])
     recipe = {} if path is None else read_yaml(path)
