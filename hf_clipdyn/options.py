@@ -280,14 +280,14 @@ def parse_yaml(text: str, where: str) -> Any:
 class _Texts(yaml.SafeLoader):
     """Reads scalars as texts, and refuses aliases and repeated keys, of which the last would count in silence."""
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
         first: [rule for rule in rules if rule[0].endswith(":null")]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(problem="an alias; write the value", problem_mark=mark)
         return super().compose_node(parent, index)
 
