@@ -13,7 +13,6 @@ the study's folder::
 Several files may share one folder: its page shows the runs of all.
 """
 
-import dataclasses
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -263,9 +262,7 @@ class Study:
 
         names = dict.fromkeys(name for one in asking for name in one.related)
         output = self.folder / _RELATIONS
-        config = dataclasses.replace(
-            asking[0], benchmarks=None, revisions=None, relations=tuple(names), output=output
-        )
+        config = asking[0].but(benchmarks=None, revisions=None, relations=tuple(names), output=output)
         evaluate_relations(config, tables)
         return [output] if output.exists() else []
 
