@@ -7,7 +7,7 @@ Flags override the recipe, an unknown key is an error, and ``1e-3`` is a number 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,12 +22,54 @@ from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id, read_yaml, valid_repo_name
 
 _COUNT = "[1, 1000000000]"
-_LEFT = {"caption_choice": "one", "optim": "adamw_torch"}
+_LEFT = {
+    "adam_beta1": 0.9,
+    "adam_epsilon": 1e-6,
+    "caption_choice": "one",
+    "optim": "adamw_torch",
+    "shuffle_samples": 1000,
+    "shuffle_shards": 4,
+    "streams_per_process": 8,
+}
 """What recipes say of fields that have left, so that they keep their hashes."""
+
+_COSINE = "cosine_with_min_lr"
+
+LEFT_OPTIONS = {
+    "adam_beta1": "it is 0.9: leave it out.",
+    "adam_epsilon": "it is 1e-6: leave it out.",
+    "cache_dir": "set HF_DATASETS_CACHE to a folder.",
+    "caption_choice": "each epoch shows one caption of each image, drawn by the seed: leave it out.",
+    "dataloader_prefetch_factor": "workers read two batches in advance: leave it out.",
+    "dataset_revision": "write dataset_name as owner/name@revision.",
+    "disable_tqdm": "use quiet; without a terminal no bar is drawn.",
+    "hub_token": "set HF_TOKEN, or log in with `hf auth login`.",
+    "jpeg_draft": "images are decoded whole: leave it out.",
+    "loss_chunk": "use gradient_cache_chunk.",
+    "model_revision": "write model_name_or_path as owner/name@revision.",
+    "model_store": "give model_name_or_path the folder of a revision, as runs/demo/revisions/epoch-002.",
+    "num_processes": "the launcher decides the number of processes: leave it out.",
+    "optim": "the optimiser is AdamW: leave it out.",
+    "overwrite_output_dir": "delete the folder of the run, or name another output_dir.",
+    "random_resized_crop": "use crop_scale_min, as crop_scale_min 0.9.",
+    "save_total_limit": "the last checkpoint is kept: leave it out.",
+    "shuffle_samples": "streams shuffle 1,000 samples: leave it out.",
+    "shuffle_shards": "streams shuffle their shards by themselves: leave it out.",
+    "streams_per_process": "dataloader_num_workers divides the shards: leave it out.",
+}
+"""Options of version 0.3 that have left, each with what to do in place of it."""
 
 _SUMMARY = """Train CLIP from scratch and save every epoch as a revision.
 
 With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same command."""
+
+
+def split_revision(text: str) -> tuple[str, str | None]:
+    """The name and the revision of ``owner/name@revision``; a folder that exists has no revision."""
+    name, at, revision = text.rpartition("@")
+    if not (at and name and revision) or Path(text).expanduser().exists():
+        return text, None
+    return name, revision
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
@@ -79,17 +121,12 @@ class TrainingConfig:
     dataset_name: str = option(
         "procedural",
         "A data set of images and captions: a name that `clipdyn datasets` lists, a folder (Images/ and "
-        "captions.txt, or an imagefolder with metadata.csv or .jsonl), or a data set on the Hub.",
+        "captions.txt, or an imagefolder with metadata.csv or .jsonl), or a data set on the Hub, also as "
+        "owner/name@revision.",
         group="Data",
         top=True,
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
-    # Not in the recipe: training_data.json has the commit, and a run is not continued with another one.
-    dataset_revision: str | None = option(
-        None,
-        "Branch, tag or commit of a data set on the Hub. Default: its main branch as it is now.",
-        execution=True,
-    )
     image_column: str | None = option(
         None, "The image column of a folder or of a data set on the Hub. Default: found automatically."
     )
@@ -101,9 +138,6 @@ class TrainingConfig:
     max_train_samples: int | None = option(None, "Use only the first N training images.", within=_COUNT)
     validation_size: int = option(
         0, "Keep the last N images of the split out of training, for retrieval.", within="[0, 1000000000]"
-    )
-    cache_dir: str | None = option(
-        None, "Folder for the cache of decoded pixels. Default: below HF_HOME.", execution=True
     )
 
     streaming: bool = option(
@@ -119,35 +153,20 @@ class TrainingConfig:
         "order. It may read only some shards, or some shards several times.",
         within=_COUNT,
     )
-    shuffle_shards: int = option(
-        4, "With streaming: number of shards that each stream reads alternately.", within="[1, 1024]"
-    )
-    shuffle_samples: int = option(
-        1000,
-        "With streaming: size of each stream's shuffle buffer, in undecoded samples.",
-        within="[1, 10000000]",
-    )
-    streams_per_process: int = option(
-        8,
-        "With streaming: number of streams into which each process divides its shards. A process can have at most "
-        "this many workers. The order of the data depends on this number, not on the number of workers.",
-        within="[1, 1024]",
-    )
 
     reading: str | None = option(
         None,
         "`cached` decodes every image once and keeps its pixels on disk; `decoded` decodes the files in every epoch. "
-        "Default: cached if that takes at most 4 GB. `streamed` is the same as --streaming.",
-        choices=("cached", "decoded", "streamed"),
+        "Default: cached if that takes at most 4 GB.",
+        choices=("cached", "decoded"),
         group="Images and captions",
     )
-    random_resized_crop: bool = option(
-        False,
-        "Show a different crop of each image in each epoch, resized to the input, as CLIP and open_clip do. Crops of "
-        "cached images come from the centre square, those of decoded images from the whole image.",
-    )
-    crop_scale_min: float = option(
-        0.9, "Smallest share of the image's area in a random crop.", within="(0, 1]"
+    crop_scale_min: float | None = option(
+        None,
+        "Show a different crop of each image in each epoch, resized to the input, as CLIP and open_clip do: at least "
+        "this share of its area (they use 0.9). Crops of cached images come from the centre square, those of decoded "
+        "images from the whole image. Default: no crops.",
+        within="(0, 1]",
     )
     random_flip: bool = option(False, "Mirror each image with probability one half in each epoch.")
     color_jitter: float = option(
@@ -163,9 +182,6 @@ class TrainingConfig:
         within="[0, 1024]",
         execution=True,
     )
-    dataloader_prefetch_factor: int = option(
-        2, "Batches that each worker reads in advance.", within="[1, 1024]", execution=True
-    )
 
     scale: str = option(
         "tiny",
@@ -175,14 +191,9 @@ class TrainingConfig:
     )
     model_name_or_path: str | None = option(
         None,
-        "Continue from a CLIP or SigLIP model instead of random weights: a folder, a model on the Hub, or a repository "
-        "in model_store. Its image processor and tokenizer are used; `scale` is ignored.",
-    )
-    model_revision: str = option("main", "The revision of model_name_or_path, for example epoch-010.")
-    model_store: str | None = option(
-        None,
-        "The local store (a run's folder `hub`) that contains model_name_or_path; without it, the Hub.",
-        execution=True,
+        "Continue from a CLIP or SigLIP model instead of random weights: a folder (as runs/demo/revisions/epoch-002), "
+        "or a model on the Hub, also as owner/name@revision. Its image processor and tokenizer are used; `scale` is "
+        "ignored.",
     )
     freeze: str | None = option(
         None,
@@ -237,15 +248,25 @@ class TrainingConfig:
     weight_decay: float = option(
         0.1, "Weight decay of the parameters with two or more dimensions.", within="[0, inf)"
     )
-    adam_beta1: float = option(0.9, "AdamW's beta1.", within="[0, 1)")
     adam_beta2: float = option(0.98, "AdamW's beta2.", within="[0, 1)")
-    adam_epsilon: float = option(1e-6, "AdamW's epsilon.", within="(0, inf)")
     max_grad_norm: float = option(
         1.0, "Clip gradients to this norm; 0 or inf: no clipping.", within="[0, inf]"
     )
     warmup_steps: int = option(100, "Steps of linear warm-up.", within="[0, 1000000000]")
     min_lr_rate: float = option(
-        0.05, "Last learning rate of the cosine schedule, as a share of the peak.", within="[0, 1]"
+        0.05,
+        "Last learning rate, as a share of the peak, of the schedules cosine_with_min_lr, cosine_warmup_with_min_lr "
+        "and warmup_stable_decay.",
+        within="[0, 1]",
+    )
+    lr_scheduler_type: str = option(
+        _COSINE,
+        "Schedule of the learning rate, by its name in transformers: linear, cosine, cosine_with_min_lr, "
+        "constant_with_warmup, warmup_stable_decay, …",
+    )
+    lr_scheduler_kwargs: str | None = option(
+        None,
+        "Further arguments of the schedule as JSON, for example '{\"num_decay_steps\": 200}' for warmup_stable_decay.",
     )
     seed: int = option(
         0,
@@ -272,9 +293,6 @@ class TrainingConfig:
         execution=True,
         top=True,
     )
-    overwrite_output_dir: bool = option(
-        False, "Delete what an earlier run left in the folder.", execution=True
-    )
     publish: str = option(
         "epoch",
         "Which states become revisions: `epoch`, `log2` (steps 1, 2, 4 … and each epoch), or each epoch and these "
@@ -293,9 +311,6 @@ class TrainingConfig:
         within=_COUNT,
         execution=True,
     )
-    save_total_limit: int = option(
-        1, "Number of checkpoints to keep for resuming.", within="[1, 1000000]", execution=True
-    )
     resume_from_checkpoint: str | None = option(
         None, "Resume a run: `true` for the last checkpoint, or the folder of a checkpoint.", execution=True
     )
@@ -306,12 +321,6 @@ class TrainingConfig:
         "gives each scale and seed its own repository; a study also fills in {name}. Default: local/<output folder>.",
         execution=True,
         top=True,
-    )
-    hub_token: str | None = option(
-        None,
-        "Token for the Hub. Default: the token that you are logged in with.",
-        secret=True,
-        execution=True,
     )
     hub_private_repo: bool = option(
         False, "Create a private repository. One that exists and is public is refused.", execution=True
@@ -327,7 +336,6 @@ class TrainingConfig:
         "a plug-in's `GeneralTracker` by its name.",
         execution=True,
     )
-    disable_tqdm: bool = option(False, "No progress bar, only one line per epoch.", execution=True)
     quiet: bool = option(False, "Print warnings and errors only.", execution=True)
     plugin: str | None = option(
         None,
@@ -336,23 +344,13 @@ class TrainingConfig:
         joined=True,
         execution=True,
     )
-    num_processes: int | None = option(
-        None,
-        "Expected number of processes. The run stops if it has another number.",
-        within="[1, 1000000]",
-        execution=True,
-    )
 
     def __post_init__(self) -> None:
         with in_python():
             self._check()
 
     def _check(self) -> None:
-        if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
-            object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
         check_options(self)
-        if self.reading == "streamed":
-            object.__setattr__(self, "streaming", True)
         for path in filter(None, map(str.strip, (self.plugin or "").split(","))):
             load_plugin(path)
         publishing_steps(self.publish, 0)
@@ -367,11 +365,12 @@ class TrainingConfig:
                 "batch."
             )
         self._check_streaming()
-        if self.crop_scale_min != 0.9 and not self.random_resized_crop:
+        self.schedule_arguments()
+        if self.freeze is not None and self.model_name_or_path is None:
             raise ConfigError(
-                "crop_scale_min is only used with random_resized_crop: add it, or leave both out."
+                f"freeze is {self.freeze}, but the model begins with random weights: name a trained one with "
+                "model_name_or_path."
             )
-        self._check_starting_point()
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -394,26 +393,40 @@ class TrainingConfig:
                 "max_train_samples and validation_size cannot be used with streaming: leave them out, or leave "
                 "streaming out."
             )
-        if self.streaming and self.reading not in (None, "streamed"):
+        if self.streaming and self.reading is not None:
             raise ConfigError(f"reading is {self.reading}, and streaming is on: leave reading out.")
 
-    def _check_starting_point(self) -> None:
-        if self.model_name_or_path is not None:
-            return
-        if self.freeze is not None:
+    def schedule_arguments(self) -> dict[str, Any]:
+        """What the schedule takes beside the numbers of steps; ConfigError if lr_scheduler_kwargs is no JSON object."""
+        try:
+            arguments = json.loads(self.lr_scheduler_kwargs or "{}")
+        except ValueError as error:
+            raise ConfigError(f"lr_scheduler_kwargs is {shown(self.lr_scheduler_kwargs)}: {error}.") from None
+        if not isinstance(arguments, dict):
             raise ConfigError(
-                f"freeze is {self.freeze}, but the model begins with random weights: name a trained one with "
-                "model_name_or_path."
+                f"lr_scheduler_kwargs is {shown(self.lr_scheduler_kwargs)}: give a JSON object."
             )
-        if self.model_store is not None or self.model_revision != "main":
-            raise ConfigError("model_store and model_revision need model_name_or_path: name the model.")
+        return arguments
+
+    @property
+    def dataset(self) -> tuple[str, str | None]:
+        """Name of the data set, and its revision if ``dataset_name`` has one."""
+        return split_revision(self.dataset_name)
+
+    @property
+    def model(self) -> tuple[str, str] | None:
+        """Name of the model that the run continues, and its revision; None for a new model."""
+        if self.model_name_or_path is None:
+            return None
+        name, revision = split_revision(self.model_name_or_path)
+        return name, revision or "main"
 
     @property
     def size_name(self) -> str:
         """``scale``, or the name of the model that the run continues."""
-        if self.model_name_or_path is None:
+        if self.model is None:
             return self.scale
-        return valid_repo_name(Path(self.model_name_or_path).expanduser().resolve().name)
+        return valid_repo_name(Path(self.model[0]).expanduser().resolve().name)
 
     @property
     def run_name(self) -> str:
@@ -438,10 +451,19 @@ class TrainingConfig:
         return self.hub_model_id.replace("{scale}", self.size_name).replace("{seed}", str(self.seed))
 
     def recipe(self) -> dict[str, Any]:
-        """The fields that decide what the run computes, by name, without the token."""
+        """The fields that decide what the run computes, by the names and values that they had in version 0.3."""
         # Two starts of one run may differ in where and how it is executed.
         fields = [one.name for one in dataclasses.fields(self) if not one.metadata.get("execution")]
-        return {name: getattr(self, name) for name in fields} | _LEFT
+        recipe = {name: getattr(self, name) for name in fields} | _LEFT
+        recipe |= {
+            "dataset_name": self.dataset[0],  # a run is not continued with another commit
+            "random_resized_crop": self.crop_scale_min is not None,
+            "crop_scale_min": 0.9 if self.crop_scale_min is None else self.crop_scale_min,
+        }
+        recipe["model_name_or_path"], recipe["model_revision"] = self.model or (None, "main")
+        if self.lr_scheduler_type == _COSINE and self.lr_scheduler_kwargs is None:
+            del recipe["lr_scheduler_type"], recipe["lr_scheduler_kwargs"]
+        return recipe
 
     def recipe_hash(self) -> str:
         """SHA-256 of `recipe`, which identifies the continuation of a run."""
@@ -479,8 +501,15 @@ def field_values(recipe: Mapping[Any, Any], where: str, argv: Sequence[str]) -> 
         UnknownNameError: the recipe has an unknown field.
     """
     command = train_command()
+    _refuse_left(map(str, recipe))
     given = command.read_file(recipe, where) | command.read(argv)
     return {flag.field.name: flag.value(given.get(flag.key)) for flag in command.keys.values()}
+
+
+def _refuse_left(names: Iterable[str]) -> None:
+    for name in names:
+        if name in LEFT_OPTIONS:
+            raise ConfigError(f"The option {name} left with version 0.4: {LEFT_OPTIONS[name]}")
 
 
 def parse_training_config(argv: Sequence[str]) -> TrainingConfig:
@@ -492,6 +521,7 @@ def parse_training_config(argv: Sequence[str]) -> TrainingConfig:
     Raises:
         ConfigError: an unknown recipe, key or flag, or a value of the wrong kind.
     """
+    _refuse_left(word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--"))
     config = train_command().read(argv).get("config")
     path = None if config is None else recipe_path(config.texts[-1])
     recipe = {} if path is None else read_yaml(path)

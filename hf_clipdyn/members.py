@@ -56,7 +56,6 @@ _OF_STUDY = (
     "push_to_hub",
     "hub_model_id",
     "hub_private_repo",
-    "hub_token",
     "private",
     "token",
 )

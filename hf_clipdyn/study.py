@@ -110,11 +110,6 @@ class Study:
     ) -> None:
         self.members, self.folder, self.title, self._page = tuple(members), folder, title, page
         _check_apart(self.members, where)
-        if any(member.config is not None and member.config.overwrite_output_dir for member in members):
-            raise ConfigError(
-                f"A study resumes its runs, so {where} cannot have overwrite_output_dir: leave it out. To start a run "
-                "again, delete its folder."
-            )
         if page is not None:
             from hf_clipdyn.results.read import is_combined
             from hf_clipdyn.statistics.verdicts import check_verdicts

@@ -383,7 +383,6 @@ def trainers_epoch(bench: Bench, rows: datasets.Dataset, *, bf16: bool) -> Calla
             report_to="none",
             save_strategy="no",
             logging_strategy="no",
-            disable_tqdm=True,
             use_cpu=DEVICE.type == "cpu",
         )
         trainer = Trainer(model, arguments, data_collator=collate, train_dataset=rows)
@@ -395,7 +394,7 @@ def trainers_epoch(bench: Bench, rows: datasets.Dataset, *, bf16: bool) -> Calla
 
 def inputs(bench: Bench) -> None:
     photographs(bench)
-    crops = {"random_resized_crop": True, "crop_scale_min": CROP}
+    crops = {"crop_scale_min": CROP}
     streamed = {"streaming": True, "samples_per_epoch": bench.images, "dataset_name": str(tars(bench))}
     trainings = {
         "bare steps": bench.training(Repeated(bench.processor, bench.batch, bench.steps)),
@@ -421,7 +420,6 @@ def shards(bench: Bench) -> None:
         streaming=True,
         samples_per_epoch=bench.images,
         dataset_name=str(folder),
-        random_resized_crop=True,
         crop_scale_min=CROP,
     )
     loader = open_clips_loader(sorted(folder.glob("*.tar")), bench)
@@ -451,14 +449,13 @@ def resume(bench: Bench) -> None:
     for i in range(1, names):
         (folder / f"{i:05d}.tar").hardlink_to(folder / "00000.tar")
     write_counts(bench.folder / "counts" / "process-0.jsonl", dict.fromkeys(range(names), per_shard))
-    config = bench.config
     streamed = StreamedSource(
         Shards(load_dataset(str(folder), split="train", streaming=True), "the bench's shards"),
         Augmentation(),
         bench.processor.image_processor,
         bench.processor.tokenizer,
-        Shuffle(0, config.shuffle_shards, config.shuffle_samples),
-        streams=config.streams_per_process,
+        Shuffle(0, 4, 1000),
+        streams=8,
         samples_per_epoch=names * per_shard,
         per_device_batch_size=bench.batch,
         workers=Workers(0),

@@ -329,7 +329,7 @@ class PublishAverage(PublishStates):
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainingError(
                 f"{folder / _FILE} does not contain the average of this model: continue from another checkpoint, or "
-                "start again with --overwrite_output_dir."
+                "delete the folder of the run and start again."
             ) from error
         self._average = [weight.clone() for weight in _weights(training)]
         _copy(own, _weights(training))

@@ -46,7 +46,7 @@ def output_folder(config: TrainingConfig) -> Path:
     """
     if config.output_dir is not None:
         return Path(config.output_dir).expanduser()
-    return Path("runs") / f"{Path(config.dataset_name).name}-{config.run_name}"
+    return Path("runs") / f"{Path(config.dataset[0]).name}-{config.run_name}"
 
 
 def repository(config: TrainingConfig) -> str:
@@ -92,13 +92,11 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
         _check_own(folder)
         if _resumes(config):
             return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
-        would_be_lost = (
-            bool(_leftovers(folder)) and not config.overwrite_output_dir and not _took_no_step(config, folder)
-        )
+        would_be_lost = bool(_leftovers(folder)) and not _took_no_step(config, folder)
     if would_be_lost:
         raise ConfigError(
-            f"{folder} already contains a run: continue it with --resume_from_checkpoint true, delete it with "
-            "--overwrite_output_dir, or name another --output_dir."
+            f"{folder} already contains a run: continue it with --resume_from_checkpoint true, delete the folder, or "
+            "name another --output_dir."
         )
     return None
 
@@ -122,7 +120,7 @@ def _is_written(config: Path) -> bool:
         values = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None
     except (ValueError, RecursionError, yaml.YAMLError):
         return False
-    return isinstance(values, dict) and {"output_dir", "overwrite_output_dir", "publish"} <= set(values)
+    return isinstance(values, dict) and {"output_dir", "save_steps", "publish"} <= set(values)
 
 
 def _resumes(config: TrainingConfig) -> bool:
@@ -244,7 +242,6 @@ def make_folder(config: TrainingConfig, folder: Path) -> None:
     if not _resumes(config):
         delete_run(folder)
     values = dataclasses.asdict(config)
-    del values["hub_token"]  # a secret; the file is shared with the results
     with _written(folder):
         write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
 

@@ -75,10 +75,11 @@ class RecordData(Callback):
         folder: of the run.
         record: without what training finds broken.
         steps: that become revisions inside epochs.
+        name: of the data set.
     """
 
-    def __init__(self, folder: Path, record: DataRecord, steps: set[int]) -> None:
-        self._path, self._record, self._steps = folder / RECORD_FILE, record, steps
+    def __init__(self, folder: Path, record: DataRecord, steps: set[int], name: str = "") -> None:
+        self._path, self._record, self._steps, self._name = folder / RECORD_FILE, record, steps, name
 
     def load_state(self, training: Training, folder: Path) -> None:  # noqa: ARG002  (as every callback)
         path = folder.resolve().parents[1] / RECORD_FILE
@@ -88,7 +89,7 @@ class RecordData(Callback):
         if None not in (was.commit, now.commit) and was.commit != now.commit:
             raise ConfigError(
                 f"The run of {folder} began with its data set at commit {was.commit}, which is at {now.commit} now: go "
-                f"on with --dataset_revision {was.commit}, or start a new run in another output_dir."
+                f"on with the dataset_name {self._name}@{was.commit}, or start a new run in another output_dir."
             )
         if was.fingerprint != now.fingerprint:
             raise ConfigError(
@@ -197,7 +198,11 @@ def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
             f"The run of {folder} read a stream, whose order is not replayed: ask for a run with `reading` cached or "
             "decoded."
         )
-    rows = open_rows(replace(config, dataset_revision=record.commit))
+    rows = open_rows(
+        config
+        if record.commit is None
+        else replace(config, dataset_name=f"{config.dataset[0]}@{record.commit}")
+    )
     if rows.fingerprint != record.fingerprint:
         raise RevisionError(
             f"The training data of {folder} have changed since the run began: restore them to replay their order."

@@ -1,11 +1,12 @@
 """Recipes and flags."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
-from hf_clipdyn.config import TrainingConfig, parse_training_config
+from hf_clipdyn.config import LEFT_OPTIONS, TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 
 
@@ -92,8 +93,33 @@ def test_the_recipe_hash_knows_what_is_computed_and_ignores_where() -> None:
     assert TrainingConfig(seed=1).recipe_hash() != config.recipe_hash()
 
 
-def test_the_token_is_no_part_of_the_recipe() -> None:
-    assert "hf_secret" not in str(TrainingConfig(hub_token="hf_secret").recipe())
+@pytest.mark.parametrize("name", LEFT_OPTIONS)
+def test_an_option_that_left_says_what_to_use(name: str, recipe: Path) -> None:
+    recipe.write_text(f"{name}: 1\n", encoding="utf-8")
+    for argv in ([f"--{name}", "1"], [f"--{name.replace('_', '-')}=1"], ["--config", str(recipe)]):
+        with pytest.raises(ConfigError, match=f"{name} left with version 0.4: .*[.]$"):
+            parse_training_config(argv)
+
+
+def test_there_are_52_options_and_a_revision_is_part_of_a_name(tmp_path: Path) -> None:
+    assert len(dataclasses.fields(TrainingConfig)) == 52
+    config = TrainingConfig(dataset_name="me/pairs@v1", model_name_or_path="me/run@epoch-002")
+    assert (config.dataset, config.model) == (("me/pairs", "v1"), ("me/run", "epoch-002"))
+    assert config.size_name == "run"
+    (tmp_path / "a@b").mkdir()
+    assert TrainingConfig(dataset_name=str(tmp_path / "a@b")).dataset == (str(tmp_path / "a@b"), None)
+    assert TrainingConfig(model_name_or_path="me/run").model == ("me/run", "main")
+
+
+def test_recipes_of_another_schedule_have_another_hash() -> None:
+    plain, named = TrainingConfig(), TrainingConfig(lr_scheduler_type="cosine_with_min_lr")
+    assert named.recipe_hash() == plain.recipe_hash()
+    stable = TrainingConfig(
+        lr_scheduler_type="warmup_stable_decay", lr_scheduler_kwargs='{"num_decay_steps": 3}'
+    )
+    assert stable.recipe_hash() != plain.recipe_hash()
+    with pytest.raises(ConfigError, match="lr_scheduler_kwargs is"):
+        TrainingConfig(lr_scheduler_kwargs="[1]")
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
@@ -105,7 +131,7 @@ def test_the_help_keeps_what_stands_in_square_brackets(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         parse_training_config(["--help-all"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "AdamW's beta1. In [0, 1)." in text
+    assert "AdamW's beta2. In [0, 1)." in text
     assert "In [1, 1024]." in text
     assert "hf-clipdyn[track]" in text
 

@@ -288,15 +288,8 @@ def test_another_kind_of_model_and_an_unfitting_processor_are_refused(tmp_path: 
     ("changes", "message"),
     [
         ({"freeze": "vision"}, "begins with random weights"),
-        ({"model_revision": "epoch-001"}, "need model_name_or_path"),
-        ({"model_store": "somewhere"}, "need model_name_or_path"),
     ],
 )
 def test_settings_of_a_starting_point_need_one(flags: Flags, changes: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_training_config(flags(**changes))
-
-
-def test_a_revision_of_a_plain_folder_is_refused(flags: Flags, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="a folder, which has no revision epoch-001"):
-        finished(flags(model_name_or_path=_clip(tmp_path / "begin"), model_revision="epoch-001"))
