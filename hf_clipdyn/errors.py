@@ -1,4 +1,4 @@
-"""Every error that hf_clipdyn raises on purpose.
+"""Every error that hf_clipdyn raises on purpose, and the one line that the command line prints of any error.
 
     ClipDynError                  exit code 1: the work failed
     ├── ConfigError (ValueError)  exit code 2: the call was wrong
@@ -7,93 +7,93 @@
     ├── MetricError (ValueError)  the input of a metric is not what the metric is defined on
     ├── ModelError                a model cannot be built or read, or lacks what a probe needs
     ├── RevisionError
-    │   ├── RevisionNotFoundError the repository has no such revision
+    │   ├── RevisionNotFoundError the repository has no such revision; exit code 2
     │   └── PublishError          a revision could not be stored or sent
     ├── TrainingError             training cannot start or cannot go on
     │   └── TrainingInterrupted   exit code 128 + n: signal n ended it, with a checkpoint
     └── EvaluationError           evaluation cannot start or cannot go on
         └── NothingToMeasureError no selected benchmark suits the model
 
-A message is one sentence or two: what was given, what was expected, what to do.
-The command line prints it without a traceback and exits with ``exit_code``.
+A message is one sentence or two: what was given, what was expected, what to do. Errors of the system and of libraries
+rise as they are; `naming` puts the name of the file before their words, and `reported` prints all of them.
 """
 
+import errno
 import logging
+import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
-from types import TracebackType
-
-__all__ = [
-    "CONTROL",
-    "ClipDynError",
-    "ConfigError",
-    "DatasetError",
-    "EvaluationError",
-    "MetricError",
-    "ModelError",
-    "NothingToMeasureError",
-    "PublishError",
-    "RevisionError",
-    "RevisionNotFoundError",
-    "TrainingError",
-    "TrainingInterrupted",
-    "UnknownNameError",
-    "closest_name",
-    "counted",
-    "printable",
-    "readable_size",
-    "redact",
-    "redact_output",
-    "remedies_in_flags",
-    "remedies_in_python",
-    "render_table",
-    "shorten",
-    "shown",
-]
+from pathlib import Path
+from typing import Any
 
 CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 """For a set in a regular expression: control characters, line separators, and surrogates."""
 
-# 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. The command line
-# turns underscores of an unknown option into dashes.
+# 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. With a dash where it was
+# taken for an option.
 _TOKEN = re.compile(r"hf[_-](?:[a-z]+[_-])?[A-Za-z0-9]{16,}")
-
-# What moves the cursor, changes colours or reverses the text in a terminal. Tabs and newlines stay: some messages
-# hold a table.
+# What moves the cursor, changes colours or reverses the text in a terminal. Tabs and newlines stay: tables have them.
 _UNPRINTABLE = re.compile(rf"(?![\t\n])[{CONTROL}\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _LONG_WORD = re.compile(r"(\S{80})\S{100,}(\S{40})")
 _LONGEST = 4000
-
 _WORD = re.compile(r"[a-z0-9]+")
 
+_OUT_OF_MEMORY = "use smaller batches or fewer data, or close other programs"
+_REMEDIES: Mapping[object, str] = {
+    errno.ENOSPC: "free some space, then repeat the command",
+    errno.EDQUOT: "free some space, then repeat the command",
+    "MemoryError": _OUT_OF_MEMORY,
+    "OutOfMemoryError": _OUT_OF_MEMORY,
+    "LocalTokenNotFoundError": "log in with `hf auth login`, or set HF_TOKEN",
+    "RepositoryNotFoundError": "check its name; a private one needs a token, by `hf auth login` or HF_TOKEN",
+    "OfflineModeIsEnabled": "unset HF_HUB_OFFLINE",
+    "TransportError": "check the network; HF_HUB_OFFLINE=1 uses what was downloaded before",
+}
+"""What to do, by the system's number of an error, or by the name of its class or a base: no library is imported."""
 
-def redact(text: str) -> str:
+
+# --- texts that are safe to print --------------------------------------------------------------------------
+
+
+def redacted(text: str) -> str:
     """The text with every token of the Hub replaced by ``hf_***``."""
     return _TOKEN.sub("hf_***", text)
 
 
 def printable(text: str) -> str:
-    """A message that is safe to print, whatever names it quotes: without tokens of the Hub.
+    """A text that is safe to print, whatever names it quotes: without tokens of the Hub and control characters.
 
-    Control characters are escaped, the lines after the first one are indented, and the middle of long words is
-    cut out.
+    The lines after the first one are indented, and long words and a very long text lack their middle.
     """
-    text = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), redact(text))
+    text = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), redacted(text))
     text = _LONG_WORD.sub(r"\1…\2", text)
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 200]}…{text[-199:]}"
     return "\n  ".join(text.splitlines())
 
 
-def closest_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a user probably meant: one with all words of ``name``, else a similar one."""
-    names = list(known)
-    words = set(_WORD.findall(name.lower()))
+def shown(value: object, most: int = 60) -> str:
+    """A value as an error prints it: texts in quotes, of collections the size, cut to ``most`` characters."""
+    if isinstance(value, (dict, list)):
+        return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
+    if isinstance(value, int) and abs(value) >= 10**50:  # Python refuses to print very long ones
+        return "a number of over 50 digits"
+    return repr(shorten(value, most)) if isinstance(value, str) else shorten(str(value), most)
+
+
+def shorten(text: str, most: int = 200) -> str:
+    """The first ``most`` characters of a text: a longer one would bury the error's sentence."""
+    text = redacted(text)  # a part of a token would not be recognised
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def closest_name(name: str, names: Iterable[str]) -> str | None:
+    """The name that a user probably meant: one with all words of ``name``, else a similar one."""
+    names, words = list(names), set(_WORD.findall(name.lower()))
     longer = [candidate for candidate in names if words and words <= set(_WORD.findall(candidate.lower()))]
     close = get_close_matches(name, longer or names, n=1, cutoff=0.0 if longer else 0.6)
     return close[0] if close else None
@@ -118,78 +118,7 @@ def render_table(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def shorten(text: str, most: int = 200) -> str:
-    """The first ``most`` characters of a text: a longer one would bury the error's sentence."""
-    text = redact(text)  # a part of a token would not be recognised
-    return text if len(text) <= most else f"{text[:most]}…"
-
-
-def shown(value: object, most: int = 60) -> str:
-    """A value as an error prints it: texts in quotes, cut to ``most`` characters."""
-    if isinstance(value, (dict, list)):
-        return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
-    if isinstance(value, int) and abs(value) >= 10**50:  # Python refuses to print very long ones
-        return "a number of over 50 digits"
-    return repr(shorten(value, most)) if isinstance(value, str) else shorten(str(value), most)
-
-
-def redact_output() -> None:
-    """From now on no token of the Hub is part of a traceback or a log of this process.
-
-    Messages of this package have none: `ClipDynError` and `printable` remove it. A second call changes nothing.
-    """
-    sys.excepthook = _print_traceback
-    make_record = logging.getLogRecordFactory()
-    if not isinstance(make_record, _RedactedRecords):
-        logging.setLogRecordFactory(_RedactedRecords(make_record))
-
-
-def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None, /) -> None:
-    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
-
-
-@dataclass(frozen=True)
-class _RedactedRecords:
-    """A factory of log records without tokens."""
-
-    make: Callable[..., logging.LogRecord]
-
-    def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
-        record = self.make(*args, **kwargs)
-        try:
-            text = record.getMessage()
-        except Exception:  # the handler reports arguments that do not fit the message
-            return record
-        if _TOKEN.search(text):
-            record.msg, record.args = redact(text), ()
-        if record.exc_info:
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
-        return record
-
-
-_speaks_in_flags = False
-
-
-@contextmanager
-def remedies_in_flags() -> Iterator[None]:
-    """Within it, remedies name flags of the command line, as their messages are written; else Python's arguments."""
-    global _speaks_in_flags
-    before, _speaks_in_flags = _speaks_in_flags, True
-    try:
-        yield
-    finally:
-        _speaks_in_flags = before
-
-
-@contextmanager
-def remedies_in_python(translate: Callable[[str], str]) -> Iterator[None]:
-    """Translate the flags in the message of a `ClipDynError` that leaves the block, unless `remedies_in_flags`."""
-    try:
-        yield
-    except ClipDynError as error:
-        if not _speaks_in_flags:
-            error.args = tuple(translate(part) if isinstance(part, str) else part for part in error.args)
-        raise
+# --- errors ------------------------------------------------------------------------------------------------
 
 
 class ClipDynError(Exception):
@@ -204,7 +133,7 @@ class ClipDynError(Exception):
     exit_code = 1
 
     def __init__(self, *parts: object) -> None:
-        super().__init__(*(redact(part) if isinstance(part, str) else part for part in parts))
+        super().__init__(*(redacted(part) if isinstance(part, str) else part for part in parts))
 
 
 class ConfigError(ClipDynError, ValueError):
@@ -273,3 +202,131 @@ class EvaluationError(ClipDynError):
 
 class NothingToMeasureError(EvaluationError):
     """No selected benchmark suits the model. Among several models, that model can be skipped."""
+
+
+# --- from a cause to one line ------------------------------------------------------------------------------
+
+
+@contextmanager
+def naming(path: str | Path, error: type[ClipDynError] = ClipDynError) -> Iterator[None]:
+    """Put the name of a file before whatever is raised while the block reads or writes it.
+
+    A `ClipDynError` keeps its class, and its text if that names the file already.
+
+    Args:
+        path: the file, or another name that the reader of the error knows, such as a repository's.
+        error: class of what is raised for all other errors.
+
+    Raises:
+        error: the cause's words after the name; the cause itself is its ``__cause__``.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except ClipDynError as cause:
+        if redacted(str(path)) not in str(cause):
+            cause.args = (redacted(f"{path}: {cause}"),)
+        raise
+    except Exception as cause:
+        words = _words(cause)
+        raise error(words if words.startswith(f"{path}: ") else f"{path}: {words}") from cause
+
+
+def sentence(error: BaseException) -> str:
+    """What any error says, in one line that is safe to print: of a file its name, and what to do if that is known."""
+    return printable(_words(error))
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ClipDynError):
+        return _one_line(str(error))
+    problems = getattr(error, "errors", None)
+    if callable(problems):  # pydantic's text of several lines has an address
+        said = "; ".join(map(_problem, problems()[:3]))
+    elif isinstance(error, OSError) and error.strerror:
+        said = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    else:  # the Hub's client adds a request's id and an address to the server's own words
+        said = f"{type(error).__name__}: {getattr(error, 'server_message', None) or error}"
+    kinds = [getattr(error, "errno", None), *(kind.__name__ for kind in type(error).__mro__)]
+    remedy = next((_REMEDIES[kind] for kind in kinds if kind in _REMEDIES), "")
+    return _one_line(said).rstrip(" .:") + (f": {remedy}." if remedy else ".")
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    """One of the problems that pydantic found: where, the value, and what it should be."""
+    where = ".".join(map(str, problem["loc"]))
+    value = problem["input"]
+    single = isinstance(value, (str, bool, int, float)) and problem["type"] not in ("json_invalid", "missing")
+    return f"{where}{f' is {shown(value)}' if single else ''}: {problem['msg']}".removeprefix(": ")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+@contextmanager
+def reported(program: str) -> Iterator[None]:
+    """End the process with one line on standard error for any error that leaves the block, and its exit code.
+
+    With the environment variable CLIPDYN_TRACEBACK set, print the traceback, without tokens too.
+    """
+    try:
+        yield
+    except Exception as error:
+        if os.environ.get("CLIPDYN_TRACEBACK"):
+            sys.stderr.write(redacted("".join(traceback.format_exception(error))))
+        else:
+            kind = "" if isinstance(error, TrainingInterrupted) else "error: "
+            print(f"{program}: {kind}{sentence(error)}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
+
+
+class _RedactedRecord(logging.LogRecord):
+    """A record of a log, of this package or of a library, without tokens."""
+
+    def getMessage(self) -> str:  # noqa: N802  (its name in the standard library)
+        if self.exc_info and not self.exc_text:
+            self.exc_text = redacted(logging.Formatter().formatException(self.exc_info))
+        return redacted(super().getMessage())
+
+
+def redact_logs() -> None:
+    """From now on no token of the Hub is part of a log of this process. A second call changes nothing."""
+    logging.setLogRecordFactory(_RedactedRecord)
+
+
+# --- names of 0.3, until their last users have moved -------------------------------------------------------
+
+redact = redacted
+
+
+def redact_output() -> None:
+    def print_traceback(*error: Any) -> None:
+        sys.stderr.write(redacted("".join(traceback.format_exception(*error))))
+
+    sys.excepthook = print_traceback
+    redact_logs()
+
+
+_speaks_in_flags = False
+
+
+@contextmanager
+def remedies_in_flags() -> Iterator[None]:
+    global _speaks_in_flags
+    before, _speaks_in_flags = _speaks_in_flags, True
+    try:
+        yield
+    finally:
+        _speaks_in_flags = before
+
+
+@contextmanager
+def remedies_in_python(translate: Callable[[str], str]) -> Iterator[None]:
+    try:
+        yield
+    except ClipDynError as error:
+        if not _speaks_in_flags:
+            error.args = tuple(translate(part) if isinstance(part, str) else part for part in error.args)
+        raise

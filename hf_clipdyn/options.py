@@ -94,8 +94,9 @@ class Options(BaseModel):
                 form, value = form_of(field), values[key]
                 if form == "pairs" and isinstance(value, str | tuple):
                     values[key] = pairs((value,) if isinstance(value, str) else value, key)
-                elif form == "values" and isinstance(value, str):
-                    values[key] = (value,) if name in cls.positional else parts(value, key)
+                elif form == "values" and value is not None:
+                    alone = isinstance(value, str) and name in cls.positional
+                    values[key] = (value,) if alone else texts_of(value, key)
         return values
 
     def but(self, **changes: Any) -> Self:
@@ -120,7 +121,7 @@ class Options(BaseModel):
 
     @classmethod
     def read(
-        cls, words: Sequence[str], prog: str, kinds: "Mapping[str, type[Options]] | None" = None
+        cls, words: Sequence[str], prog: str = "clipdyn", kinds: "Mapping[str, type[Options]] | None" = None
     ) -> Self:
         """From the words of a command line; the file of ``--config`` gives what they leave out.
 
@@ -209,6 +210,12 @@ def parts(text: str, name: str) -> tuple[str, ...]:
     return found
 
 
+def texts_of(value: Any, name: str) -> tuple[Any, ...]:
+    """The values of an option that takes several, before they are checked."""
+    value = as_text(() if value is None else value)
+    return parts(value, name) if isinstance(value, str) else value if isinstance(value, tuple) else (value,)
+
+
 def pairs(texts: Iterable[str], name: str) -> dict[str, str]:
     """``["osie=/data/osie"]`` as a mapping; ConfigError if a text is not NAME=PATH or repeats a name."""
     found: dict[str, str] = {}
@@ -286,6 +293,12 @@ class _Texts(yaml.SafeLoader):
         first: [rule for rule in rules if rule[0].endswith(":null")]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        text = str(super().construct_scalar(node))
+        return (
+            text.replace(".", "") if re.fullmatch(r"[-+]?\.(?i:inf|nan)", text) else text
+        )  # as floats read them
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -380,7 +393,7 @@ def help_of(field: FieldInfo) -> str:
     """The docstring of a field, its limits and its default."""
     signs = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
     beside = [
-        f"{word} {bound:g}"
+        f"{word} {bound:,}"
         for limit in field.metadata
         for sign, word in signs.items()
         if (bound := getattr(limit, sign, None)) is not None
@@ -435,3 +448,14 @@ def normalised(models: Mapping[str, type[Options]], words: Sequence[str], prog: 
         else:
             raise ConfigError(f"{models[''].no_option(key)} See `{prog} --help`.")
     return made
+
+
+def first_values(cls: type[Options], words: Sequence[str], key: str) -> tuple[str, ...]:
+    """The values of one option, before the others are known; those of the file if the words have none."""
+    parser = _Parser("clipdyn", add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser.add_argument(f"--{key}", action=_Several)
+    parser.add_argument("--config")
+    found, _ = parser.parse_known_args(words)
+    if key not in found and "config" in found:
+        return texts_of(read_yaml(cls.file_named(found.config)).get(key), key)
+    return texts_of(getattr(found, key, None), key)

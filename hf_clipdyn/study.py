@@ -35,7 +35,7 @@ import logging
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import mean
@@ -44,7 +44,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, StringConstraints
 
 from hf_clipdyn.bundled import study_path
-from hf_clipdyn.config import TrainingConfig, field_values
 from hf_clipdyn.errors import (
     ClipDynError,
     ConfigError,
@@ -62,6 +61,7 @@ from hf_clipdyn.options import Options, read_yaml
 from hf_clipdyn.progress import duration
 from hf_clipdyn.training import repository, train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.folder import BY_MACHINE
 
@@ -135,25 +135,18 @@ class Member:
         name: unique in the study.
         folder: its files are below it.
         config: how the run is trained; it resumes. None for a model.
-        measured: the arguments of `evaluate_revisions` for each evaluation; the first one also relates.
+        evaluations: into the same table; the first one also relates.
     """
 
     name: str
     folder: Path
     config: TrainingConfig | None
-    measured: tuple[Mapping[str, Any], ...]
+    evaluations: "tuple[EvaluationConfig, ...]"
 
     @property
     def results(self) -> Path:
         """The table of its numbers."""
         return self.folder / _TABLE
-
-    @cached_property
-    def evaluations(self) -> "tuple[EvaluationConfig, ...]":
-        """The arguments of its evaluations, checked."""
-        from hf_clipdyn.evaluation.config import EvaluationConfig
-
-        return tuple(EvaluationConfig(**arguments) for arguments in self.measured)
 
     @cached_property
     def _asked(self) -> str:
@@ -220,7 +213,7 @@ class Member:
         Raises:
             ClipDynError: training or measuring failed; what was done is kept.
         """
-        from hf_clipdyn.evaluation import evaluate_revisions
+        from hf_clipdyn.evaluation import run as evaluation_run
 
         threads = 1
         if (config := self.config) is not None:
@@ -229,13 +222,13 @@ class Member:
                 summary = train(config)
                 if summary is not None and summary.missing:
                     raise PublishError(summary.message)
-        first, *further = zip(self.evaluations, self.measured, strict=True)
+        first, *further = self.evaluations
         with torch_threads(threads):
-            for evaluation, arguments in (*further, first):  # relations, which read all trials, come last
+            for evaluation in (*further, first):  # relations, which read all trials, come last
                 if shard is None:
-                    evaluate_revisions(**arguments)
+                    evaluation_run(evaluation)
                 elif evaluation.selected:
-                    evaluate_revisions(**{**arguments, "relations": (), "shard": shard})
+                    evaluation_run(evaluation.but(relations=(), shard=shard))
         if shard is None:
             write_atomically(self.mark, self._asked)
 
@@ -514,16 +507,15 @@ class Study:
 
     def _related(self, tables: Sequence[Path]) -> list[Path]:
         """Relate the seeds and the arms with each other, if members ask for relations; the table, if there is one."""
-        asking = [member for member in self.members if member.evaluations[0].related]
+        asking = [one for member in self.members if (one := member.evaluations[0]).related]
         if not asking or len(tables) < 2:
             return []
-        from hf_clipdyn.evaluation.config import EvaluationConfig
         from hf_clipdyn.evaluation.evaluate import evaluate_relations
 
         output = self.folder / _RELATIONS
-        related = tuple(dict.fromkeys(name for one in asking for name in one.evaluations[0].related))
-        changed = {"benchmarks": None, "revisions": None, "relations": related, "output": output}
-        evaluate_relations(EvaluationConfig(**{**asking[0].measured[0], **changed}), tables)
+        related = tuple(dict.fromkeys(name for one in asking for name in one.related))
+        config = asking[0].but(benchmarks=None, revisions=None, relations=related, output=output)
+        evaluate_relations(config, tables)
         return [output] if output.exists() else []
 
 
@@ -574,15 +566,13 @@ def _runs(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Itera
 def _config(values: Mapping[str, Any], name: str | None, folder: Path) -> TrainingConfig:
     """The configuration of a run, in a folder below ``folder``."""
     hub = {key: values[key] for key in ("hub_model_id", "push_to_hub") if values.get(key)}
-    config = TrainingConfig(
-        **field_values({key: value for key, value in values.items() if key not in hub}, "its options", ())
-    )
+    config = TrainingConfig(**{key: value for key, value in values.items() if key not in hub})
     if config.model_name_or_path is None:
         model_size(config.scale)
     name = name or config.run_name
     if "hub_model_id" in hub:
         hub["hub_model_id"] = str(hub["hub_model_id"]).replace("{name}", name)
-    return replace(config, **hub, output_dir=str(folder / name), resume_from_checkpoint="true")
+    return config.but(**hub, output_dir=str(folder / name), resume_from_checkpoint="true")
 
 
 def _models(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Iterator[Member]:
@@ -601,8 +591,8 @@ def _measured(
     named: Mapping[str, Any],
     folder: Path,
     data_dirs: Mapping[str, Path],
-) -> tuple[Mapping[str, Any], ...]:
-    """The arguments of `evaluate_revisions` for an evaluation, and for each of its ``also``.
+) -> "tuple[EvaluationConfig, ...]":
+    """An evaluation, and those of its ``also``.
 
     Args:
         options: of the evaluation.
@@ -612,7 +602,6 @@ def _measured(
         data_dirs: folders of data sets by name, beside those of the options.
     """
     from hf_clipdyn.evaluation.config import EvaluationConfig
-    from hf_clipdyn.evaluation.options import read_arguments
 
     also = options.get("also") or ()
     if isinstance(also, str) or not all(isinstance(one, Mapping) for one in also):
@@ -620,13 +609,16 @@ def _measured(
     each = [{key: value for key, value in options.items() if key != "also"}, *also]
     if wrong := sorted({key for one in each for key in one if key in refused}):
         raise ConfigError(f"evaluation has {', '.join(wrong)}: a study sets these itself, so leave them out.")
-    measured = [read_arguments({**named, **one}, "evaluation") | {"output": folder / _TABLE} for one in each]
+    evaluations = [EvaluationConfig(**{**named, **one}, output=folder / _TABLE) for one in each]
     # Each gets the folders of its data sets; those that none shows are refused by the first.
-    names = [{one.dataset for one in EvaluationConfig(**arguments).selected} for arguments in measured]
+    names = [{one.dataset for one in evaluation.selected} for evaluation in evaluations]
     names[0] |= set(data_dirs) - set().union(*names[1:])
-    for arguments, used in zip(measured, names, strict=True):
-        arguments["data_dirs"] |= {name: path for name, path in data_dirs.items() if name in used}
-    return tuple(measured)
+    return tuple(
+        one.but(
+            data_dirs={**one.data_dirs, **{name: path for name, path in data_dirs.items() if name in used}}
+        )
+        for one, used in zip(evaluations, names, strict=True)
+    )
 
 
 def run_study(

@@ -45,13 +45,12 @@ def test_every_public_name_is_there() -> None:
         hf_clipdyn.nonsense  # noqa: B018
 
 
-def test_every_error_is_drawn_in_the_tree_and_exported() -> None:
+def test_every_error_is_drawn_in_the_tree() -> None:
     classes = {
         name
         for name, member in vars(errors).items()
         if isinstance(member, type) and issubclass(member, ClipDynError)
     }
-    assert classes <= set(errors.__all__)
     assert errors.__doc__ is not None
     assert all(name in errors.__doc__ for name in classes)
 

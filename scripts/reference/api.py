@@ -84,7 +84,10 @@ def _extending() -> Page:
 
 
 def _errors() -> Page:
-    classes = [one for one in errors.__all__ if isinstance(getattr(errors, one), type)]
+    members = vars(errors).items()
+    classes = sorted(
+        name for name, one in members if inspect.isclass(one) and issubclass(one, errors.ClipDynError)
+    )
     return _api_page(
         "hf_clipdyn.errors",
         "The errors that a user can cause.",
