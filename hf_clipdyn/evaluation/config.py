@@ -14,7 +14,8 @@ from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import ConfigError, remedies_in_python, shown
 from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series
+from hf_clipdyn.revisions.names import OPEN_CLIP, Name
+from hf_clipdyn.revisions.series import Series
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +54,7 @@ class EvaluationConfig(Common):
     shard: str | None = option(
         None, "Evaluate only part i of n of the revisions, for example 1/4. All parts may share one output."
     )
-    store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.", top=True)
+    store: str | Path | None = option(None, "Store of version 0.3, which is read instead of the Hub.")
     from_open_clip: str | None = option(
         None,
         "Read REPO_ID as checkpoints of this open_clip model, for example ViT-B-16-quickgelu. REPO_ID is "
@@ -227,12 +228,11 @@ class EvaluationConfig(Common):
         for name in self.related:
             relation_named(name)
         if self.selected and not (self.rescore or self.watch):
-            repositories = [config.series.repository for config in self.each]
-            on_hub = [repository for repository in repositories if not repository.on_disk]
+            on_hub = [one.series for one in self.each if not one.series.on_disk]
             if on_hub and self.output is not None and Path(self.output).is_file():
                 CellStore(self.output)  # another file is refused without the Hub
-            for repository in on_hub:
-                repository.refs()
+            for series in on_hub:
+                series.check()
 
     @cached_property
     def series(self) -> Series:
@@ -240,7 +240,7 @@ class EvaluationConfig(Common):
         if isinstance(self.repo_id, Series):
             return self.repo_id
         assert isinstance(self.repo_id, str)
-        from hf_clipdyn.revisions.listing import WithProcessor, open_series
+        from hf_clipdyn.revisions.open import WithProcessor, open_series
 
         series = open_series(self.repo_id, self.store, self.token, samples_per_epoch=self.samples_per_epoch)
         return series if self.processor is None else WithProcessor(series, self.processor, self.token)
