@@ -644,7 +644,7 @@ class Publisher:
         )
         if missing and self._upload is not None:
             message += (
-                f" Not on the Hub: {', '.join(missing)}. {self._upload.trouble} They are kept in {self.store.folder}: "
+                f" Not known to be on the Hub: {', '.join(missing)}. {self._upload.trouble} They are kept in {self.store.folder}: "
                 f"`clipdyn repair {self.store.run}` publishes them when it can."
             )
         return Summary(self.repo_id, done, missing, message)
