@@ -24,13 +24,13 @@ from result_rows import row, write_rows
 from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError
-from hf_clipdyn.members import Member
 from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.progress import duration
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import _Rows, read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.study import Page, Study, run_study
+from hf_clipdyn.study import Member, Page, Study, run_study
 
 # The second of two shards of a folder kills itself there: in its sixth step, and when one of its cells is measured.
 DIES = """
@@ -203,6 +203,32 @@ def test_a_member_that_fails_is_named_and_stops_no_other_one(
         study.run()
 
 
+def test_the_beginning_says_how_long_one_process_takes_and_prints_a_command_for_each_core(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hf_clipdyn")
+    monkeypatch.setattr("hf_clipdyn.study.usable_cores", lambda: 2)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr(Member, "complete", lambda member, shard: None)
+    folder = tmp_path / "the study"
+    words = f"clipdyn study --config {finished.root / 'first.yaml'} --output-dir '{folder}'"
+    Study.read(finished.root / "first.yaml", folder).run()
+    first = caplog.messages[0].splitlines()
+    assert first[0] == "2 of 2 members are missing:"
+    assert "nothing is measured yet" in first[3]
+    assert [line.strip() for line in first[-2:]] == [f"{words} --shard 1/2 &", f"{words} --shard 2/2 &"]
+
+    caplog.clear()
+    shutil.copytree(finished.folder / "tiny-seed10", folder / "tiny-seed10")
+    study = Study.read(finished.root / "first.yaml", folder)
+    taken = study.members[0].seconds()
+    assert taken > 0
+    study.run()
+    said = caplog.messages[0]
+    assert f"One process takes about {duration(taken)}, by what 1 member took here." in said
+    assert "--shard" not in said, "one member is left"
+
+
 def test_the_example_of_run_study_runs_as_it_is_printed(
     finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,44 +382,28 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("runs: [{}]\nevaluation: {also: 3}", "also of evaluation in study.yaml is 3: give a list"),
-        ("runs: [{}]\nevaluation: {also: [{output: a.parquet}]}", "evaluation in study.yaml has output: a study"),
-        ("title: x", "study.yaml has neither runs nor models: give a list of one of them."),
-        ("runs: [{}]\nmodel: 1", "There is no field in study.yaml: 'model'. Did you mean 'models'?"),
-        ("runs: [{sed: 1}]", "There is no field in run 1 of study.yaml: 'sed'."),
-        ("runs: [{evaluation: 3}]", "evaluation of run 1 of study.yaml is 3: give a mapping"),
-        ("runs: [{}]\nevaluation: {suit: paper}", "There is no field in evaluation in study.yaml: 'suit'."),
-        ("runs: [{evaluation: {suit: paper}}]", "in the evaluation of run 1 of study.yaml: 'suit'."),
-        ("runs: [{}]\nevaluation: {batch_size: x}", "batch_size in evaluation in study.yaml is 'x', which"),
-        ("runs: [{}]\nevaluation: {noise_levels: {a: 1}}", "noise_levels in evaluation in study.yaml is a mapping"),
-        ("runs: [{}]\nevaluation: {suite: papr}", "There is no suite 'papr'. Did you mean 'paper'?"),
-        ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation in study.yaml has output: a study sets"),
-        ("runs: [{evaluation: {repo_id: a/b}}]", "has repo_id: a study sets these itself, so leave them out."),
-        ("runs: [{output_dir: a}]", "run 1 of study.yaml has an output_dir: leave it out; its folder is below"),
-        ("runs: [1]", "runs in study.yaml is a list of 1: give a list of mappings."),
-        ("defaults: 3\nruns: [{}]", "defaults in study.yaml is 3: give a mapping"),
-        ("defaults: {sed: 1}\nruns: [{}]", "There is no field in the defaults of study.yaml: 'sed'."),
-        ("defaults: {seed: [1, 2]}\nruns: [{}]", "seed in the defaults of study.yaml is a list of 2: give it"),
-        ("runs: [{seed: []}]", "seed in run 1 of study.yaml is an empty list: give at least one seed."),
-        ("runs: [{seed: [1, x]}]", "seed in run 1 of study.yaml is 'x', which is not a whole number."),
-        ("runs: [{seed: [1, 1]}]", "Two runs of study.yaml are called tiny-seed1: give each a `name` of its own."),
+        ("title: x", "study.yaml: neither runs nor models are listed"),
+        ("runs: [{}]\nmodel: 1", "There is no option model. Did you mean models?"),
+        ("runs: [1]", "study.yaml: runs is '1'"),
+        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no"),
+        ("runs: [{seed: [1, x]}]", "seed is 'x'"),
+        ("runs: [{seed: []}]", "seed is '()'"),
+        ("runs: [{seed: [1, 1]}]", "two members are called tiny-seed1: give each a `name` of its own."),
         ("runs: [{scale: huge}]", "There is no scale 'huge'."),
-        ("runs: [{name: a/b}]", "run 1 of study.yaml: name is 'a/b': give letters, digits, dashes, dots"),
+        ("runs: [{name: a/b}]", "name is 'a/b'"),
+        ("runs: [{name: report}]", "a member is called report, like a file of the study"),
+        ("runs: [{output_dir: a}]", "run 1: output_dir is given: leave it out"),
+        ("runs: [{}]\nevaluation: {suit: paper}", "'suit'"),
+        ("runs: [{}]\nevaluation: {also: 3}", "also is '3': give a list of mappings"),
+        ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation has output: a study sets these itself"),
+        ("models: [{name: a}]", "repo_id is missing"),
         (
             "defaults: {hub_model_id: me/x}\nruns: [{seed: 0}, {seed: 1}]",
-            "tiny-seed0 and tiny-seed1 of study.yaml have the same repository, me/x: put {name},",
+            "two runs have the same repository, me/x: put {name},",
         ),
-        ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "cannot have overwrite_output_dir"),
-        ("runs: [{name: report}]", "A run is called report, as the study's own folder: give the run another"),
-        ("runs: [{name: results.parquet}]", "A run is called results.parquet, as the study's own file: give"),
-        ("models: [{name: verdicts.parquet, repo_id: a/b}]", "called verdicts.parquet, as the study's own file"),
-        ("models: [{repo_id: a/b}]", "name of model 1 of study.yaml is None: give letters, digits,"),
-        ("models: [{name: a}]", "model 1 of study.yaml has no repo_id: name a repository or a folder"),
-        ("models: [{name: a, repo_id: b/c, sed: 1}]", "There is no field in model 1 of study.yaml: 'sed'."),
-        ("models: 3", "models in study.yaml is 3: give a list of mappings."),
-        ("runs: [{name: a}]\nmodels: [{name: a, repo_id: b/c}]", "Two runs or models are called a: give each a"),
+        ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "delete the folder of the run"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_study_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
 ) -> None:

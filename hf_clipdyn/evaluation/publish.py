@@ -54,7 +54,7 @@ def push_results(config: EvaluationConfig) -> None:
     """
     assert config.output is not None
     assert config.hub_model_id is not None
-    output = Path(config.output)
+    output = config.output
 
     left_out, unknown = list[str](), list[str]()
     with TemporaryDirectory(prefix="clipdyn-push-") as staging:
