@@ -215,7 +215,7 @@ def test_the_beginning_says_how_long_one_process_takes_and_prints_a_command_for_
     Study.read(finished.root / "first.yaml", folder).run()
     first = caplog.messages[0].splitlines()
     assert first[0] == "2 of 2 members are missing:"
-    assert "nothing is measured yet" in first[3]
+    assert first[3].startswith("How long one process takes is not measured yet")
     assert [line.strip() for line in first[-2:]] == [f"{words} --shard 1/2 &", f"{words} --shard 2/2 &"]
 
     caplog.clear()
@@ -385,7 +385,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
         ("title: x", "study.yaml: neither runs nor models are listed"),
         ("runs: [{}]\nmodel: 1", "There is no option model. Did you mean models?"),
         ("runs: [1]", "study.yaml: runs is '1'"),
-        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no"),
+        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no option sed. Did you mean seed?"),
         ("runs: [{seed: [1, x]}]", "seed is 'x'"),
         ("runs: [{seed: []}]", "seed is '()'"),
         ("runs: [{seed: [1, 1]}]", "two members are called tiny-seed1: give each a `name` of its own."),
@@ -393,7 +393,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
         ("runs: [{name: a/b}]", "name is 'a/b'"),
         ("runs: [{name: report}]", "a member is called report, like a file of the study"),
         ("runs: [{output_dir: a}]", "run 1: output_dir is given: leave it out"),
-        ("runs: [{}]\nevaluation: {suit: paper}", "'suit'"),
+        ("runs: [{}]\nevaluation: {suit: paper}", "There is no option suit. Did you mean suite?"),
         ("runs: [{}]\nevaluation: {also: 3}", "also is '3': give a list of mappings"),
         ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation has output: a study sets these itself"),
         ("models: [{name: a}]", "repo_id is missing"),
