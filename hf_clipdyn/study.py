@@ -347,7 +347,7 @@ class Study:
             UnknownNameError: there is neither such a study nor such a file.
         """
         path = study_path(str(config))
-        words = ["clipdyn", "study", "--config", str(config)]
+        words = ["clipdyn", "study", str(config)]
         words += [] if output_dir is None else ["--output-dir", str(output_dir)]
         words += [f"--data-dir={name}={folder}" for name, folder in (data_dirs or {}).items()]
         with naming(path, ConfigError):
