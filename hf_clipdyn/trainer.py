@@ -27,13 +27,13 @@ from transformers.trainer_utils import has_length
 
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.config import publishing_steps
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import evaluate_model
 from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
+from hf_clipdyn.training.config import publishing_steps
 from hf_clipdyn.training.live_weights import (
     adapted,
     differing_tensors,
@@ -66,9 +66,7 @@ class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hen
         self._chosen = steps if isinstance(steps, str) else ",".join(map(str, steps))
         self._steps = publishing_steps(self._chosen, 0)
 
-    def take(
-        self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any
-    ) -> None:
+    def take(self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
         """Do what this callback does with a state of the model. All processes call it."""
         raise NotImplementedError
 
@@ -116,8 +114,9 @@ class PublishRevisions(_StateCallback):
     ``epoch-000`` is the model before training, ``epoch-003`` the one after three epochs, ``step-00000512`` the one
     after 512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. A revision is on
     the disk before training continues, a folder below ``revisions`` in the Trainer's ``output_dir``; a thread sends it
-    to the Hub. The Trainer's ``processing_class`` is published with the weights. With ``resume_from_checkpoint`` a run continues where it stopped: no revision is
-    published twice, and none is left out. A run that starts again without it must reach the same weights.
+    to the Hub. The Trainer's ``processing_class`` is published with the weights. With ``resume_from_checkpoint`` a run
+    continues where it stopped: no revision is published twice, and none is left out. A run that starts again without it
+    must reach the same weights.
 
     Args:
         repo_id: `owner/name`; a bare name is enough for a run that is not pushed.
@@ -230,9 +229,7 @@ class PublishRevisions(_StateCallback):
             if row.step == state.global_step:
                 self._publisher.submit(row, save, compare=True)
 
-    def take(
-        self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any
-    ) -> None:
+    def take(self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
         """Hand a state to the publisher, with the last loss that the Trainer has logged."""
         save = self._save(**kwargs)
         if self._publisher is not None:
@@ -278,9 +275,7 @@ class PublishRevisions(_StateCallback):
         else:
             print(f"The best revision is {row.name}; main is the last one.")
 
-    def _open(
-        self, args: TrainingArguments, state: TrainerState, model: Any, processor: Any | None
-    ) -> None:
+    def _open(self, args: TrainingArguments, state: TrainerState, model: Any, processor: Any | None) -> None:
         folder = Path(str(args.output_dir)).absolute()
         if folder in _OPEN and _OPEN[folder][1] is state:
             raise ConfigError(
@@ -380,9 +375,7 @@ class EvaluateRevisions(_StateCallback):
             self._trackers = [tracker() for tracker in get_reporting_integration_callbacks(args.report_to)]
         super().on_train_begin(args, state, control, **kwargs)
 
-    def take(
-        self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any
-    ) -> None:
+    def take(self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
         """Measure a state, and log its numbers."""
         processor = self._processor or kwargs.get("processing_class")
         if processor is None:

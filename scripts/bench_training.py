@@ -57,12 +57,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPModel, CLIPProcessor, PrinterCallback, Trainer, TrainingArguments
 from transformers.utils import logging
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.models.encoder import default_device
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import attention, has_bf16, make_accelerator
 from hf_clipdyn.training.images import Augmentation, CachedImages
 from hf_clipdyn.training.inputs import prepare_inputs
@@ -133,7 +133,7 @@ class Bench:
         """The package's own loop over a source; without one, over what the configuration says."""
         AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of the first one stays
         bf16 = changes.setdefault("bf16", has_bf16())
-        config = dataclasses.replace(self.config, attn_implementation=attention(DEVICE, bf16), **changes)
+        config = self.config.but(attn_implementation=attention(DEVICE, bf16), **changes)
         accelerator = make_accelerator(config, self.folder)
         if source is None:
             source = prepare_inputs(config, accelerator, self.processor).source

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.hub import checked_repo_id
 from hf_clipdyn.models.classifiers import config_of
 from hf_clipdyn.models.encoder import Encoder, default_device, read_input
 from hf_clipdyn.models.snapshots import architecture_digest
 from hf_clipdyn.revisions import Revision, Series
-from hf_clipdyn.schema import checked_repo_id
 
 
 class LiveModel:
@@ -46,8 +46,8 @@ class LiveModel:
 
     def load(self, folder: Path) -> Encoder:
         """The model with the weights of that folder."""
-        if isinstance(self._config.repo_id, GivenModel):
-            self._encoder = self._encoder or self._config.repo_id.encoder(self._config.device)
+        if isinstance(self._config.series, GivenModel):
+            self._encoder = self._encoder or self._config.series.encoder(self._config.device)
         elif self._encoder is None:
             device = self._config.device or default_device()
             dtype = getattr(torch, self._config.dtype)

@@ -61,7 +61,7 @@ class PublishStates(Callback):
     Args:
         publisher: of the main process; None in the others, which only help to gather the weights.
         processor: published with the weights.
-        steps: see `hf_clipdyn.config.publishing_steps`. A step that ends an epoch is published as the epoch only.
+        steps: see `publishing_steps`. A step that ends an epoch is published as the epoch only.
     """
 
     def __init__(self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int]) -> None:

@@ -17,10 +17,10 @@ from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_objec
 from transformers import AutoModel
 
 from hf_clipdyn import progress
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shorten, shown
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
+from hf_clipdyn.training.config import TrainingConfig
 
 _COMPILER = "inductor"  # torch.compile's own choice
 _M_TRIM_THRESHOLD = -1  # of malloc.h

@@ -1,6 +1,5 @@
 """A run's folder: what is kept there, and whether a new run may begin in it or an earlier one continues."""
 
-import dataclasses
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.files import delete, disk_errors, write_atomically
 from hf_clipdyn.revisions import Publisher, epoch_name
 from hf_clipdyn.revisions.store import Store, check_version
 from hf_clipdyn.training.checkpoint import find_checkpoint, saved_progress
+from hf_clipdyn.training.config import TrainingConfig
 
 # What a run writes to its folder; overwrite_output_dir deletes these and nothing else.
 _LEFTOVERS = (
@@ -136,9 +135,9 @@ def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None
     begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
     if not _resumes(config) or not begun.is_file():
         return config
-    was = parse_training_config(["--config", str(begun)])
+    was = TrainingConfig.read(["--config", str(begun)])
     left = [name for name in BY_MACHINE if getattr(config, name) is None]
-    return dataclasses.replace(config, **{name: getattr(was, name) for name in left})
+    return config.but(**{name: getattr(was, name) for name in left})
 
 
 class Continued(NamedTuple):
@@ -188,7 +187,7 @@ def continued(config: TrainingConfig, checkpoint: Path | None, processes: int) -
             f"equally: start {', '.join(map(str, fitting[:-1]))} or {fitting[-1]}."
         )
     if config.per_device_train_batch_size in (size, together // processes):
-        config = dataclasses.replace(config, per_device_train_batch_size=together // processes)
+        config = config.but(per_device_train_batch_size=together // processes)
     begun = {name: was.get(name) for name in ("per_device_train_batch_size", "gradient_cache_chunk")}
     if config.per_device_train_batch_size != together // processes:
         del begun["per_device_train_batch_size"]  # another batch: `load_checkpoint` refuses the recipe
@@ -226,7 +225,7 @@ def make_folder(config: TrainingConfig, folder: Path) -> None:
     """Delete an earlier run unless this one continues it, and write the configuration."""
     if not _resumes(config):
         delete_run(folder)
-    values = dataclasses.asdict(config)
+    values = config.model_dump(mode="json")
     with _written(folder):
         write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
 

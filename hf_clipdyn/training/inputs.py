@@ -14,7 +14,6 @@ import numpy as np
 from accelerate import Accelerator
 from transformers import CLIPProcessor, ProcessorMixin
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.captioned import MAX_CAPTION
@@ -25,6 +24,7 @@ from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.progress import say
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import draws_bars
 from hf_clipdyn.training.folder import output_folder
 from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages, Images, check_broken

@@ -14,11 +14,12 @@ import numpy as np
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, RevisionError, TrainingError, UnknownNameError, shown
 from hf_clipdyn.files import write_atomically
+from hf_clipdyn.options import read_yaml
 from hf_clipdyn.revisions import open_series
 from hf_clipdyn.schema import CommitId, Count, Matches, Within, read_json
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.inputs import open_rows
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.mapped import Order
@@ -191,7 +192,7 @@ def _steps(run: str | Path, *names: str) -> list[int]:
 
 def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
     """The record of a run, its order, and the number of its rows. Plug-ins of the run are not loaded."""
-    config: TrainingConfig = parse_training_config(["--config", str(folder / "config.yaml"), "--plugin="])
+    config = TrainingConfig(**read_yaml(folder / "config.yaml") | {"plugin": ()})
     record = read_json(DataRecord, folder / RECORD_FILE, error=RevisionError)
     if config.streaming:
         raise ConfigError(
@@ -199,9 +200,7 @@ def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
             "decoded."
         )
     rows = open_rows(
-        config
-        if record.commit is None
-        else replace(config, dataset_name=f"{config.dataset[0]}@{record.commit}")
+        config if record.commit is None else config.but(dataset_name=f"{config.dataset[0]}@{record.commit}")
     )
     if rows.fingerprint != record.fingerprint:
         raise RevisionError(

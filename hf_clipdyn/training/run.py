@@ -14,7 +14,6 @@ from torch import nn
 from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts, Parent
-from hf_clipdyn.config import TrainingConfig, in_python, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.files import cached_snapshot, public_name
@@ -33,6 +32,7 @@ from hf_clipdyn.training.callbacks import (
     own_callbacks,
 )
 from hf_clipdyn.training.checkpoint import load_checkpoint, saved_losses
+from hf_clipdyn.training.config import TrainingConfig, publishing_steps
 from hf_clipdyn.training.device import (
     PLAIN_ATTENTION,
     attention,
@@ -103,7 +103,6 @@ class TrainingSummary:
     message: str
 
 
-@in_python()
 def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> TrainingSummary | None:
     """Train a model and save each epoch as a revision; ``epoch-000`` is the initialisation.
 
@@ -148,7 +147,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         )
         session.check_attention()
         inputs = prepare_inputs(session.config, session.accelerator, session.given_processor)
-        session.config = replace(session.config, reading=inputs.reading)
+        session.config = session.config.but(reading=inputs.reading)
         processor = inputs.processor
         if session.given_processor is None and session.loss.model_type == "siglip":
             processor = siglip_processor(processor)
@@ -168,7 +167,7 @@ def open_session(config: TrainingConfig) -> Iterator["Session"]:
     attn_implementation = config.attn_implementation or attention(accelerator.device, bf16)
     # One bar, ours, instead of one for each file saved.
     with library_bars(False, of_data=draws_bars(config)), threads(config, accelerator) as num_threads:
-        config = replace(config, bf16=bf16, attn_implementation=attn_implementation, num_threads=num_threads)
+        config = config.but(bf16=bf16, attn_implementation=attn_implementation, num_threads=num_threads)
         yield Session(config, accelerator)
 
 
@@ -189,7 +188,7 @@ class Session:
     @property
     def config_begun(self) -> TrainingConfig:
         """The configuration with which the run began; its recipe is the run's on every number of processes."""
-        return replace(self.config, **self.begun)
+        return self.config.but(**self.begun)
 
     @cached_property
     def loss(self) -> Loss:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.schema import checked_repo_id, is_repo_id, valid_repo_name
+from hf_clipdyn.training.config import TrainingConfig
 
 NO_IDS = [
     "",
@@ -68,7 +68,7 @@ def test_a_run_with_such_an_id_is_refused_when_it_is_configured(name: str) -> No
 
 def test_to_be_pushed_an_id_needs_an_owner() -> None:
     assert TrainingConfig(hub_model_id="run").repository == "run"
-    with pytest.raises(ConfigError, match="'run' has no owner"):
+    with pytest.raises(ConfigError, match="is 'run', which"):
         TrainingConfig(hub_model_id="run", push_to_hub=True)
 
 

@@ -11,9 +11,9 @@ import pytest
 from hostile.harness import GIB, SECRET, Outcome, call
 from official_trees.images import write_image
 
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.training.callbacks import LogFile
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.folder import checkpoint_to_resume, delete_run
 from hf_clipdyn.training.streamed import read_counts, write_counts
 
@@ -33,7 +33,7 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, tmp_path
     recipe.write_text(f'{name}: "{value}"\n', encoding="utf-8")
     for argv in ([f"--{name}={value}"], ["--config", str(recipe)]):
         with pytest.raises(ConfigError, match=f"{name}( in .*)? is") as refused:
-            parse_training_config(argv)
+            TrainingConfig.read(argv)
         assert len(str(refused.value)) < 1000
 
 
@@ -189,7 +189,7 @@ def test_files_with_the_names_of_a_runs_files_that_no_run_wrote_are_kept_whateve
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     for flags in ([], ["--resume_from_checkpoint", "true"]):
-        config = parse_training_config(["--output_dir", str(tmp_path), *flags])
+        config = TrainingConfig.read(["--output_dir", str(tmp_path), *flags])
         with pytest.raises(ConfigError, match="which no run wrote and a run would replace: name another"):
             checkpoint_to_resume(config, tmp_path)
         with pytest.raises(ConfigError, match="no run wrote"):

@@ -14,8 +14,8 @@ import transformers
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from training_runs import finished
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import draws_bars
 from hf_clipdyn.training.run import continuation
 

@@ -20,12 +20,12 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.data.images import decode_image, decode_tensor
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.errors import DatasetError, TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.training import inputs
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages, Images, fit_of
 from hf_clipdyn.training.inputs import SOURCES, prepare_inputs
@@ -324,7 +324,7 @@ def test_an_unforked_worker_opens_the_cache_and_does_not_receive_it(
 @pytest.fixture
 def prepare(flags: Callable[..., list[str]]) -> Callable[..., inputs.Inputs]:
     def prepared(**changes: object) -> inputs.Inputs:
-        config = parse_training_config(flags(**changes))
+        config = TrainingConfig.read(flags(**changes))
         return prepare_inputs(config, Accelerator(cpu=True))
 
     return prepared

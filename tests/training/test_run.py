@@ -21,11 +21,11 @@ from PIL import Image
 from training_runs import finished, hashes, log, wait_for_log
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config, publishing_steps
 from hf_clipdyn.errors import ConfigError, PublishError, TrainingError
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.training import delete_run, device, inputs, repository
+from hf_clipdyn.training.config import TrainingConfig, publishing_steps
 from hf_clipdyn.training.losses import Contrastive, Features
 from hf_clipdyn.training.model import TrainedModel
 
@@ -299,7 +299,7 @@ def test_a_resumed_run_keeps_what_the_machine_decided_at_its_beginning(
     del undecided[place : place + 2]
     monkeypatch.setattr(device, "has_bf16", lambda: False)
     finished(undecided)
-    written = parse_training_config(["--config", str(tmp_path / "run" / "config.yaml")])
+    written = TrainingConfig.read(["--config", str(tmp_path / "run" / "config.yaml")])
     assert (written.bf16, written.attn_implementation, written.num_threads) == (False, "sdpa", 1)
     monkeypatch.setattr(device, "has_bf16", lambda: True)
     resuming = [*undecided, "--resume_from_checkpoint", "true"]
@@ -366,7 +366,7 @@ def test_the_columns_of_an_imagefolder_can_be_named(flags: Flags, photographs: P
     lines += [f"{i:04d}.jpg,a picture,other" for i in range(120)]
     (photographs / "Images" / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     named = flags(num_train_epochs=1, dataset_name=photographs / "Images", caption_column="worte")
-    dataset = inputs.open_rows(parse_training_config(named)).dataset
+    dataset = inputs.open_rows(TrainingConfig.read(named)).dataset
     assert dataset[0]["captions"] == ["a picture"]
     gc.collect()  # `datasets` leaves the file of metadata open; no later test shall be told
 

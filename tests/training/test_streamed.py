@@ -22,12 +22,12 @@ from huggingface_hub import HfApi
 from PIL import Image
 from training_runs import finished, hashes, wait_for_log
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.images import Augmentation
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.source import Batch, Workers
@@ -505,11 +505,11 @@ def test_a_folder_of_captioned_images_is_one_shard(photographs: Path) -> None:
 
 _RUN = """
 import sys
-from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.training import train
 try:
-    train(parse_training_config(sys.argv[1:]))
+    train(TrainingConfig.read(sys.argv[1:]))
 except ClipDynError as error:
     sys.exit(f"error: {error}")
 """
