@@ -9,7 +9,7 @@ from forked import wait_until
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import TrainingSummary, train
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.loop import Callback
+from hf_clipdyn.training.callbacks import Callback
 
 
 def finished(flags: list[str], *callbacks: Callback) -> TrainingSummary:

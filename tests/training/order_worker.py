@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from hf_clipdyn.training import train
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.inputs import prepare_inputs
-from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.source import Batch
 
 Pair = tuple[str, str]

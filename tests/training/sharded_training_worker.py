@@ -6,7 +6,7 @@ from sharding import sharded_accelerator
 
 from hf_clipdyn.training import run
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.callbacks import Callback, Training
 
 
 class StopEarly(Callback):

@@ -12,7 +12,7 @@ from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
-from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.callbacks import Callback, Training
 
 Flags = Callable[..., list[str]]
 

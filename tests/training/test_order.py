@@ -13,7 +13,7 @@ from training_runs import finished, log
 from hf_clipdyn import samples_between, times_seen
 from hf_clipdyn.errors import ConfigError, RevisionError, UnknownNameError
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.loop import Training
+from hf_clipdyn.training.callbacks import Training
 from hf_clipdyn.training.order import RECORD_FILE
 
 sys.path.insert(0, str(Path(__file__).parent))

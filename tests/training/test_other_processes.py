@@ -17,7 +17,7 @@ from hf_clipdyn import list_revisions
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.folder import continued
-from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.callbacks import Callback, Training
 
 Flags = Callable[..., list[str]]
 Continue = Callable[..., None]

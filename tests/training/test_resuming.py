@@ -13,7 +13,7 @@ from training_runs import finished, log, wait_for_log
 
 from hf_clipdyn.errors import ConfigError, TrainingInterrupted
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.callbacks import Callback, Training
 
 Flags = Callable[..., list[str]]
 HERE = Path(__file__).parent

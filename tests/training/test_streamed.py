@@ -29,7 +29,7 @@ from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.images import Augmentation
-from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.source import Batch, Workers
 from hf_clipdyn.training.stream_order import Sample, Shuffle
 from hf_clipdyn.training.streamed import Shards, StreamedSource, first_captions
