@@ -75,6 +75,16 @@ _SET_BY_STUDY = (
     "hub_private_repo", "hub_token", "private", "token",
 )  # fmt: skip
 _SET_BY_RUN = ("repo_id", "store", "from_open_clip")
+_MEASURED = (
+    "repo_id",
+    "revisions",
+    "data_dirs",
+    "final_texts",
+    "dtype",
+    "skip_missing",
+    "label_map",
+    "processor",
+)
 _NAMES_A_MODEL = ("repo_id", "store", "from_open_clip", "samples_per_epoch", "processor")
 _log = logging.getLogger(__name__)
 
@@ -151,26 +161,11 @@ class Member:
     @cached_property
     def _asked(self) -> str:
         """What decides which weights and numbers there are, as JSON."""
-        asked = {
-            "recipe": None if self.config is None else self.config.recipe(),
-            "model": self.evaluations[0].repo_id if self.config is None else None,
-            "evaluations": [
-                {
-                    "benchmarks": [
-                        [one.name, one.kind.version_with(settings), settings]
-                        for one in evaluation.selected
-                        for settings in [one.settings.as_json()]
-                    ],
-                    "data_dirs": dict(evaluation.data_dirs),
-                    "texts": evaluation.final_texts,
-                    "dtype": evaluation.dtype,
-                    "skip_missing": evaluation.skip_missing,
-                    "revisions": evaluation.revisions,
-                    "relations": evaluation.related,
-                }
-                for evaluation in self.evaluations
-            ],
-        }
+        asked: list[Any] = [None if self.config is None else self.config.recipe()]
+        for one in self.evaluations:
+            settings = {benchmark: benchmark.settings.as_json() for benchmark in one.selected}
+            benchmarks = [[each.name, each.kind.version_with(made), made] for each, made in settings.items()]
+            asked.append([benchmarks, one.related, *(getattr(one, name) for name in _MEASURED)])
         return json.dumps(asked, indent=1, sort_keys=True, default=str)
 
     @cached_property
@@ -297,40 +292,38 @@ class StudyFiles:
     message: str
 
 
+@dataclass
 class Study:
     """Runs and models with the same kind of evaluation.
 
-    Args:
+    Attributes:
         members: with names of their own.
         folder: holds them.
         title: of the page.
         page: how the page is written; None for no page and no verdicts.
         command: the words that repeat this study in a shell.
+        files: what the last call of `run` has written.
 
     Raises:
         ConfigError: two members share a name or a repository, one has the name of a file of the study, or the study's
             tables would replace other files.
     """
 
-    def __init__(
-        self,
-        members: Sequence[Member],
-        folder: Path,
-        *,
-        title: str = "",
-        page: Page | None = None,
-        command: Sequence[str] = ("clipdyn", "study"),
-    ) -> None:
-        self.members, self.folder, self.title = tuple(members), folder, title
-        self._page, self._command = page, tuple(command)
+    members: Sequence[Member]
+    folder: Path
+    title: str = ""
+    page: Page | None = None
+    command: Sequence[str] = ("clipdyn", "study")
+    files: StudyFiles | None = None
+
+    def __post_init__(self) -> None:
         _check_apart(self.members)
-        if page is not None:
+        if self.page is not None:
             from hf_clipdyn.results.read import is_combined
             from hf_clipdyn.statistics.verdicts import check_verdicts
 
-            check_output(folder / _TABLE, what="the table of a study", is_own=is_combined)
-            check_verdicts(folder / _VERDICTS)
-        self.files: StudyFiles | None = None
+            check_output(self.folder / _TABLE, what="the table of a study", is_own=is_combined)
+            check_verdicts(self.folder / _VERDICTS)
 
     @classmethod
     def read(
@@ -354,7 +347,7 @@ class Study:
             UnknownNameError: there is neither such a study nor such a file.
         """
         path = study_path(str(config))
-        words = ["clipdyn", "study", "--config", str(config)]
+        words = ["clipdyn", "study", str(config)]
         words += [] if output_dir is None else ["--output-dir", str(output_dir)]
         words += [f"--data-dir={name}={folder}" for name, folder in (data_dirs or {}).items()]
         with naming(path, ConfigError):
@@ -363,7 +356,7 @@ class Study:
             members = [*_runs(file, folder, data_dirs or {}), *_models(file, folder, data_dirs or {})]
             if not members:
                 raise ConfigError("neither runs nor models are listed: give a list of one of them.")
-            return cls(members, folder, title=file.title, page=page, command=words)
+            return cls(members, folder, file.title, page, words)
 
     def run(self, shard: str | None = None) -> str:
         """Train and measure what is missing, one member after the other; then judge and draw, but not for a shard.
@@ -411,9 +404,9 @@ class Study:
             )
         if shard is not None:
             return f"{done} trained and measured. When all shards are, call the same command without --shard."
-        if self._page is None:
+        if self.page is None:
             return f"{done} complete in {self.folder}."
-        self.files = self._written(self._page)
+        self.files = self._written(self.page)
         return self.files.message
 
     def _parts(self, shard: str | None) -> list[tuple[Member, str | None]]:
@@ -463,7 +456,7 @@ class Study:
         count = min(gpus or usable_cores(), most)
         if count < 2:
             return []
-        words = shlex.join(self._command)
+        words = shlex.join(self.command)
         lines = [f"Or a process on each {'GPU' if gpus else 'core'}, then the same command without --shard:"]
         for number in range(count):
             device = f"CUDA_VISIBLE_DEVICES={number} " if gpus else ""

@@ -98,7 +98,7 @@ class Finished:
 
     @property
     def words(self) -> list[str]:
-        return [f"--config={self.root / 'first.yaml'}", f"--output-dir={self.folder}"]
+        return [str(self.root / "first.yaml"), f"--output-dir={self.folder}"]
 
 
 def clipdyn(*words: object) -> tuple[int, str, str]:
@@ -122,7 +122,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     plugin.write_text(DIES)
     photographs = write_photographs(root / "photographs")
     (root / "first.yaml").write_text(FILE.format(photographs=photographs, plugin=plugin))
-    words = [f"--config={root / 'first.yaml'}", f"--output-dir={root / 'study'}"]
+    words = [str(root / "first.yaml"), f"--output-dir={root / 'study'}"]
     shards = [_start(*words, f"--shard={part}/2") for part in (1, 2)]
     codes = [process.wait() for process in shards]
     codes += [_start(*words, *more).wait() for more in (["--shard=2/2"], [])]
@@ -136,7 +136,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         f"title: Two files\nmodels: [{{name: published, repo_id: {root / 'mine'}}}]\n"
         "evaluation: {benchmarks: psychophysics/procedural, n_resamples: 0}\n"
     )
-    second = [f"--config={root / 'second.yaml'}", f"--output-dir={root / 'study'}"]
+    second = [str(root / "second.yaml"), f"--output-dir={root / 'study'}"]
     assert clipdyn(*second, "--no-report")[0] == 0
     return Finished(root, codes, root / "whole", clipdyn(*second))
 
@@ -175,7 +175,7 @@ def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
     members = Study.read(changed, finished.folder).members
     assert [one.lacks() for one in members] == ["not fully measured", ""]
     changed.write_text(text.replace("warmup_steps: 2", "warmup_steps: 3"))
-    code, _, error = clipdyn(f"--config={changed}", finished.words[1])
+    code, _, error = clipdyn(changed, finished.words[1])
     assert (code, "warmup_steps=2 there, 3 now" in error, error.count("\n")) == (2, True, 1), error
 
 
@@ -211,11 +211,11 @@ def test_the_beginning_says_how_long_one_process_takes_and_prints_a_command_for_
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr(Member, "complete", lambda member, shard: None)
     folder = tmp_path / "the study"
-    words = f"clipdyn study --config {finished.root / 'first.yaml'} --output-dir '{folder}'"
+    words = f"clipdyn study {finished.root / 'first.yaml'} --output-dir '{folder}'"
     Study.read(finished.root / "first.yaml", folder).run()
     first = caplog.messages[0].splitlines()
     assert first[0] == "2 of 2 members are missing:"
-    assert "nothing is measured yet" in first[3]
+    assert first[3].startswith("How long one process takes is not measured yet")
     assert [line.strip() for line in first[-2:]] == [f"{words} --shard 1/2 &", f"{words} --shard 2/2 &"]
 
     caplog.clear()
@@ -385,7 +385,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
         ("title: x", "study.yaml: neither runs nor models are listed"),
         ("runs: [{}]\nmodel: 1", "There is no option model. Did you mean models?"),
         ("runs: [1]", "study.yaml: runs is '1'"),
-        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no"),
+        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no option sed. Did you mean seed?"),
         ("runs: [{seed: [1, x]}]", "seed is 'x'"),
         ("runs: [{seed: []}]", "seed is '()'"),
         ("runs: [{seed: [1, 1]}]", "two members are called tiny-seed1: give each a `name` of its own."),
@@ -393,7 +393,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
         ("runs: [{name: a/b}]", "name is 'a/b'"),
         ("runs: [{name: report}]", "a member is called report, like a file of the study"),
         ("runs: [{output_dir: a}]", "run 1: output_dir is given: leave it out"),
-        ("runs: [{}]\nevaluation: {suit: paper}", "'suit'"),
+        ("runs: [{}]\nevaluation: {suit: paper}", "There is no option suit. Did you mean suite?"),
         ("runs: [{}]\nevaluation: {also: 3}", "also is '3': give a list of mappings"),
         ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation has output: a study sets these itself"),
         ("models: [{name: a}]", "repo_id is missing"),
@@ -409,7 +409,7 @@ def test_a_wrong_study_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text(text)
-    code, out, error = clipdyn("--config=study.yaml")
+    code, out, error = clipdyn("study.yaml")
     assert (code, out, error.count("\n")) == (2, "", 1), error
     assert says in error
     assert sorted(tmp_path.iterdir()) == [tmp_path / "study.yaml"], "nothing is written"
@@ -419,11 +419,11 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text("runs: [{}]")
     for words, says in (
-        (["--config=nonsense"], "There is no study 'nonsense'."),
-        ([f"--config={file}", "--shard=3/2"], "shard is '3/2': give i/n with i from 1 to n"),
-        ([f"--config={file}", f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
-        ([f"--config={file}", f"--style={file}"], "is not a matplotlib style"),
-        ([f"--config={file}", "--style=ggplt"], "Did you mean 'ggplot'?"),
+        (["nonsense"], "There is no study 'nonsense'."),
+        ([str(file), "--shard=3/2"], "shard is '3/2': give i/n with i from 1 to n"),
+        ([str(file), f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
+        ([str(file), f"--style={file}"], "is not a matplotlib style"),
+        ([str(file), "--style=ggplt"], "Did you mean 'ggplot'?"),
     ):
         code, _, error = clipdyn(*words)
         assert (code, says in error, error.count("error: ")) == (2, True, 1), error
@@ -455,8 +455,7 @@ def test_every_study_of_the_package_can_be_read_and_says_how_to_run_it() -> None
     assert not runs["study"] & runs["study-arms"]
     assert Study.read("study").folder == Study.read("study-arms").folder
     for name in study_names():
-        head = "#   clipdyn study" + ("" if name == "study" else f" --config {name}")
-        assert head in study_path(name).read_text(encoding="utf-8")
+        assert f"#   clipdyn study {name}" in study_path(name).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -487,7 +486,7 @@ def test_a_study_that_is_stopped_writes_a_checkpoint_and_begins_no_other_run(
         "  bf16: false, output_dir: study}\nruns: [{seed: [0, 1]}]\n"
     )
     with (tmp_path / "err").open("wb") as error:
-        command = [sys.executable, "-m", "hf_clipdyn", "study", "--config", "study.yaml"]
+        command = [sys.executable, "-m", "hf_clipdyn", "study", "study.yaml"]
         process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
         begun = (tmp_path / "study" / "tiny-seed0" / "checkpoints").glob
         forked.wait_until(lambda: any(begun("*/progress.json")), process, (tmp_path / "err").read_text)
