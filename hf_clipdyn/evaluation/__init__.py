@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.progress import draws_bars, library_bars
 
 if TYPE_CHECKING:
     import datasets
@@ -67,6 +66,7 @@ def run(config: EvaluationConfig) -> "datasets.Dataset":
 
     from hf_clipdyn.evaluation.evaluate import evaluate, evaluate_relations, follow, measure_each
     from hf_clipdyn.evaluation.publish import check_push, push_results
+    from hf_clipdyn.progress import draws_bars, library_bars
 
     config = config.but(show_progress=config.show_progress and draws_bars())
     with library_bars(config.show_progress):
@@ -136,6 +136,7 @@ def evaluate_model(
 
     from hf_clipdyn.evaluation.evaluate import evaluate
     from hf_clipdyn.evaluation.live_model import GivenModel, check_processor
+    from hf_clipdyn.progress import draws_bars, library_bars
     from hf_clipdyn.revisions import Revision
 
     refused = (

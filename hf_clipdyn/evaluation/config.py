@@ -27,7 +27,7 @@ class EvaluationConfig(Common):
     """
 
     positional = ("repo_id",)
-    most_used = (
+    most_used: ClassVar[tuple[str, ...]] = (
         *("benchmarks", "suite", "relations", "revisions", "store", "output", "data_dirs", "device"),
         "batch_size",
     )
