@@ -135,7 +135,7 @@ class Options(BaseModel):
         """
         models = {"": cls} | {f"{kind}_": settings for kind, settings in (kinds or {}).items()}
         parser = make_parser(models, prog, everything="--help-all" in words)
-        # Values between options are read by the second, and those after `--` by the first.
+        # The first reads values after `--`, the second those between options.
         parse = parser.parse_args if "--" in words else parser.parse_intermixed_args
         values = vars(parse(normalised(models, words, prog)))
         file = cls.file_named(values.pop("config")) if "config" in values else None
@@ -359,14 +359,14 @@ def make_parser(
             name = next(name for name, one in model.model_fields.items() if one is field)
             group = parser.add_argument_group(field.title) if field.title else group
             shown = everything or (not prefix and name in (*main.most_used, *main.positional))
-            several = form_of(field) in ("values", "pairs")
+            action = {"values": _Several, "pairs": "append"}.get(form_of(field), "store")
             about: dict[str, Any] = {
-                "action": _Several if several else "store",
+                "action": action,
                 "help": help_of(field) if shown else argparse.SUPPRESS,
             }
             if name in main.positional:
                 needed = field.is_required() and not main.file_help
-                nargs = ("+" if needed else "*") if several else None if needed else "?"
+                nargs = ("+" if needed else "*") if action is _Several else None if needed else "?"
                 arguments.add_argument(key, nargs=nargs, metavar=key.upper(), **about)
                 continue
             titles += [group.title] if group.title not in titles else []

@@ -131,20 +131,10 @@ def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_p
             KIND.replace("def observe", "def ask"),
             "The kind 'brightness' of clipdyn_plugin_mine does not define observe",
         ),
-        (
-            KIND.replace("@dataclass(frozen=True)", ""),
-            "has settings that are not a dataclass: decorate Settings",
-        ),
-        (KIND.replace("gain: float", "gain: dict[str, int]"), "gain of Settings has the type dict[str, int]"),
-        (
-            KIND.replace("gain: float", "gain: Nonsense").replace(
-                "from dataclasses", "from __future__ import annotations\nfrom dataclasses"
-            ),
-            "A field of Settings has an unknown type (name 'Nonsense' is not defined): import it.",
-        ),
+        (KIND.replace("gain: float", "gain: Nonsense"), "name 'Nonsense' is not defined"),
         (
             KIND.replace('"brightness"', '"data"').replace("gain: float", "dir: str"),
-            "Two options are called --data-dir: rename the setting of data.",
+            "Two options are called data_dir: rename the setting of data.",
         ),
     ],
     ids=lambda value: value[-60:] if value.startswith("T") else "",

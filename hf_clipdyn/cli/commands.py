@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from hf_clipdyn.bundled import study_names
 from hf_clipdyn.errors import ConfigError, RevisionError, counted, readable_size, render_table
-from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.config import EvaluationConfig, FullPath
 from hf_clipdyn.options import Options
 from hf_clipdyn.training.config import TrainingConfig
 
@@ -114,7 +114,7 @@ class Evaluate(EvaluationConfig):
 
     most_used = (*EvaluationConfig.most_used, "dry_run")
 
-    output: Path = Path("results.parquet")
+    output: FullPath = Path("results.parquet")
     """Parquet file for the table of results. An existing table is continued. Cells and trials are stored beside it."""
 
     dry_run: bool = False
@@ -154,10 +154,12 @@ def _measure(config: Evaluate) -> None:
         return
     revisions = len(set(zip(results["repo_id"], results["revision"], strict=True)))
     benchmarks = len(set(zip(results["kind"], results["dataset"], strict=True)))
+    here = Path.cwd()
+    output = config.output.relative_to(here) if config.output.is_relative_to(here) else config.output
     print(
         f"{counted(len(results), 'number')} of {counted(revisions, 'revision')} on "
-        f"{counted(benchmarks, 'benchmark')} are in {config.output}; "
-        f"draw them with `clipdyn report {config.output} --output DIR`."
+        f"{counted(benchmarks, 'benchmark')} are in {output}; "
+        f"draw them with `clipdyn report {output} --output DIR`."
     )
 
 

@@ -17,7 +17,7 @@ from hf_clipdyn.revisions.names import OPEN_CLIP, Series
 T = TypeVar("T")
 
 _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls them
-_FullPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+FullPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class EvaluationConfig(Common):
@@ -57,7 +57,7 @@ class EvaluationConfig(Common):
     shard: str | None = None
     """Evaluate only part i of n of the revisions, for example 1/4. All parts may share one output."""
 
-    store: _FullPath | None = None
+    store: FullPath | None = None
     """Folder of a local store. Default: the Hub."""
 
     from_open_clip: str | None = None
@@ -70,7 +70,7 @@ class EvaluationConfig(Common):
     processor: str | None = None
     """Processor for the revisions that have none of their own: a folder, or a repository, owner/name."""
 
-    output: _FullPath | None = None
+    output: FullPath | None = None
     """Parquet file for the table of results. An existing table is continued. Cells and trials are stored beside it."""
 
     data_dirs: Mapping[str, Path] = Field({}, validation_alias="data_dir")
@@ -82,7 +82,7 @@ class EvaluationConfig(Common):
     plugins: tuple[Path, ...] = Field((), validation_alias="plugin")
     """Python file that adds kinds of benchmarks or data sets."""
 
-    label_map: _FullPath | None = None
+    label_map: FullPath | None = None
     """Names of the classes of a classifier's head, if they are not those of a data set: a JSON object of names by label
     or index, or a list in the order of the head."""
 
@@ -303,8 +303,13 @@ def settings_classes() -> dict[str, type[KindSettings]]:
         return dict(OWN_SETTINGS)
     from hf_clipdyn.benchmarks.registry import kinds
 
-    own = {name: kind.settings_class for name, kind in kinds().items()}
-    return dict(OWN_SETTINGS) | {name: one for name, one in own.items() if one.model_fields}
+    own = {name: kind.settings_class for name, kind in kinds().items() if kind.settings_class.model_fields}
+    general = EvaluationConfig.option_fields()
+    for name, one in own.items():
+        for key in one.option_fields():
+            if f"{name}_{key}" in general:
+                raise ConfigError(f"Two options are called {name}_{key}: rename the setting of {name}.")
+    return dict(OWN_SETTINGS) | own
 
 
 def _with_settings(values: Mapping[str, Any]) -> dict[str, Any]:
