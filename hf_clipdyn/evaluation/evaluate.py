@@ -23,6 +23,7 @@ from hf_clipdyn.evaluation.observe import observe
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, begin_call, check_precision
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
+from hf_clipdyn.evaluation.recorded import write_recorded
 from hf_clipdyn.evaluation.relate import relate
 from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, versions
 from hf_clipdyn.hub import is_transient
@@ -147,6 +148,8 @@ def _measure(
     with tqdm(total=len(plan), desc="evaluating", unit="cell", disable=not draws) as bar:
         for revision in plan.revisions:
             start = time.perf_counter()
+            if config.output is not None and PartialState().is_main_process:
+                write_recorded(config, revision, store, plan.began)
             settings = live.settings(revision)
             done = set() if config.force else from_main_process(store.keys())
             readout: Readout | None = None

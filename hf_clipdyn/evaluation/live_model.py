@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.hub import checked_repo_id
 from hf_clipdyn.models.classifiers import config_of
 from hf_clipdyn.models.encoder import Encoder, default_device, read_input
 from hf_clipdyn.models.snapshots import architecture_digest
 from hf_clipdyn.revisions import Revision
 from hf_clipdyn.revisions.folders import FolderRepository, models_of
-from hf_clipdyn.schema import checked_repo_id
 
 
 class LiveModel:

@@ -5,16 +5,16 @@ ChineseCLIP give image and text embeddings, vision-only models (ViT, DINOv2) onl
 classifier is its body, which embeds images as a vision model does, and its head, which scores its own classes.
 """
 
+import json
 import math
 import re
 import shutil
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from tempfile import mkdtemp
 from typing import Any
 
@@ -23,7 +23,6 @@ import torch
 import transformers
 from accelerate import PartialState
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -35,31 +34,32 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-from hf_clipdyn.errors import DatasetError, ModelError, shorten
+from hf_clipdyn.errors import DatasetError, ModelError, naming
 from hf_clipdyn.machine import images_at_once, keep_freed_blocks
-from hf_clipdyn.models.adapters import has_adapter, merge_adapter, saved_whole
 from hf_clipdyn.models.classifiers import class_labels, has_head, head_scores, split_head
 from hf_clipdyn.models.settings import (
     PROCESSOR_FILES,
     check_settings_files,
     leave_out_head,
+    reading,
     timm_image_processor,
 )
 from hf_clipdyn.models.snapshots import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    has_adapter,
     read_weights,
     settings_digest,
     snapshot_folder,
-    weight_files,
 )
 from hf_clipdyn.preprocess import Normaliser, input_size, naflex_inputs, resize_and_crop, square_processor
 from hf_clipdyn.progress import library_bars, no_load_report
 
 NO_ATTENTION = "choose the probes gradient_input and grad_cam"
 """What to do about a model without attention maps."""
-_TIMES, _PLAUSIBLE = 4, 1024  # pixels of a processor: times the model's own, and what any may have
-_MOST_WORDS = 400  # of an error of transformers
 _NUMBER = re.compile(r"\d+")
 _NO_CODE: dict[str, Any] = {"trust_remote_code": False}  # None would ask on the terminal
+_OF_PEFT = "base_model.model."  # before the names of tensors
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,9 @@ class Encoder:
     ) -> "Encoder":
         """Read the files of one snapshot."""
         offload = Path(mkdtemp(prefix="clipdyn-offload-")) if device == "auto" else None
-        where = default_device() if device is None or offload is not None else torch.device(device)
+        where = default_device() if device in (None, "auto") else torch.device(device)
         encoder = cls(*_build(folder, dtype, offload), device=where, dtype=dtype, offload=offload)
-        encoder._settings = settings_digest(folder)
-        encoder._check_input(folder)
+        encoder._check(folder)
         return encoder
 
     def load(self, folder: Path) -> bool:
@@ -173,43 +172,27 @@ class Encoder:
         elif settings_digest(folder) == self._settings and self._swap(folder):
             return True
         self._take(*_build(folder, self.dtype, self._offload))
-        self._settings = settings_digest(folder)
-        self._check_input(folder)
+        self._check(folder)
         return False
 
     @torch.inference_mode()
-    def _check_input(self, folder: Path) -> None:
+    def _check(self, folder: Path) -> None:
         """Show the model one image from its processor, to find what does not fit before any data are read."""
-        with _readable(folder):
-            values = self.image_processor(np.zeros((64, 64, 3), np.uint8), return_tensors="pt")[
-                "pixel_values"
-            ]
-        if values.ndim != 4:  # NaFlex takes any number of patches
-            return
-        try:
-            self.image_output(values.to(device=self.device, dtype=self.dtype))
-        except Exception as error:
-            height, width = values.shape[-2:]
-            raise ModelError(
-                f"The {type(self.model).__name__} in {folder} cannot process the output of its image "
-                f"processor, images of {height} x {width} pixels: "
-                f"{shorten(' '.join(str(error).split()), _MOST_WORDS)}"
-            ) from error
+        self._settings = settings_digest(folder)
+        with reading(folder):
+            black = np.zeros((64, 64, 3), np.uint8)
+            values = self.image_processor(black, return_tensors="pt")["pixel_values"]
+            if values.ndim == 4:  # NaFlex takes any number of patches
+                self.image_output(values.to(device=self.device, dtype=self.dtype))
 
+    @torch.no_grad()
     def _swap(self, folder: Path) -> bool:
-        try:
-            tensors = read_weights(folder)
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise ModelError(
-                f"The weights in {folder} cannot be read ({error}): `clipdyn verify` finds broken revisions."
-            ) from error
-        live = self._whole.state_dict()
+        tensors, live = read_weights(folder), self._whole.state_dict()
         # Shared or renamed tensors make the names differ; from_pretrained knows how to join them.
         if live.keys() != tensors.keys() or any(live[name].shape != tensors[name].shape for name in live):
             return False
-        with torch.no_grad():  # `load_state_dict` would spend most of its time in Python
-            for name, tensor in live.items():
-                tensor.copy_(tensors[name])
+        for name, tensor in live.items():  # `load_state_dict` would spend most of its time in Python
+            tensor.copy_(tensors[name])
         return True
 
     # --- images -------------------------------------------------------------------------------------
@@ -296,25 +279,26 @@ class Encoder:
     def _features(self, pixels: NDArray[Any], hidden: bool, attentions: bool) -> ImageFeatures:
         asked = {"output_hidden_states": hidden, "output_attentions": attentions}
         wanted = {name: True for name, is_wanted in asked.items() if is_wanted}
+        lacks = (
+            f"attention maps: {NO_ATTENTION}" if attentions else "hidden states: choose benchmarks without"
+        )
+        error = ModelError(f"{type(self._whole).__name__} gives no {lacks}.")
         values = self.pixel_values(pixels)
         try:
             projection, output = self.image_output(values, **wanted)
-        except ValueError as error:  # timm's models refuse what they do not keep
+        except ValueError as cause:  # timm's models refuse what they do not keep
             if not wanted:
                 raise
-            lacks, remedy = "hidden states", "choose benchmarks that need none"
-            if attentions:
-                lacks, remedy = "attention maps", NO_ATTENTION
-            raise ModelError(f"{type(self._whole).__name__} gives no {lacks}: {remedy}.") from error
+            raise error from cause
         states = (output.hidden_states or ()) if hidden else ()
-        maps = getattr(output, "attentions", None) if attentions else None
-        if attentions and not (maps and all(attention is not None for attention in maps)):
-            raise ModelError(f"{type(self._whole).__name__} gives no attention maps: {NO_ATTENTION}.")
+        maps = (getattr(output, "attentions", None) or (None,)) if attentions else ()
+        if any(one is None for one in maps):
+            raise error
         logits = self.logits(values, output)
         return ImageFeatures(
             _numpy(projection),
             tuple(map(_numpy, states)),
-            tuple(map(_numpy, maps or ())),
+            tuple(map(_numpy, maps)),
             None if logits is None else _numpy(logits),
         )
 
@@ -360,17 +344,14 @@ class Encoder:
         )
         if padded:
             batch.pop("attention_mask", None)
-        self._check_tokens(batch["input_ids"])
-        return {name: value.to(self.device) for name, value in batch.items()}
-
-    def _check_tokens(self, ids: torch.Tensor) -> None:
-        """Refuse the tokens of another model's tokenizer: on a GPU the lookup would end the whole process."""
-        known = getattr(getattr(self.model.config, "text_config", None), "vocab_size", None)
-        if known is not None and ids.numel() and ids.max() >= known:
+        largest = int(batch["input_ids"].max()) if batch["input_ids"].numel() else 0
+        size = getattr(getattr(self.model.config, "text_config", None), "vocab_size", math.inf)
+        if largest >= size:  # on a GPU the lookup would end the whole process
             raise ModelError(
-                f"The tokenizer gives the token {int(ids.max())}, but the {type(self.model).__name__} only "
-                f"knows {known:,}: save the processor that the model was trained with beside its weights."
+                f"The tokenizer gives the token {largest}, but the {type(self.model).__name__} only "
+                f"knows {size:,}: save the processor that the model was trained with beside its weights."
             )
+        return {name: value.to(self.device) for name, value in batch.items()}
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> NDArray[np.float32]:
@@ -423,62 +404,46 @@ def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
     return tensor.detach().float().cpu().numpy()
 
 
-def read_input(folder: Path) -> tuple[Any, Any]:
-    """Configuration and image processor of a snapshot, without its weights; no code of the snapshot is run."""
-    config = read_config(folder)
-    described = config.model_type == "timm_wrapper" or any(
-        (folder / name).is_file() for name in PROCESSOR_FILES
-    )
-    if not described:
-        # None is assumed: with other preprocessing than in training, the numbers are those of another model.
-        raise ModelError(
-            f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
-            f"save the image processor of this {config.model_type} model beside its weights, or evaluate with "
-            "--processor."
-        )
-    if config.model_type == "timm_wrapper":
-        with _readable(folder):
-            pipeline = TimmWrapperImageProcessor.from_pretrained(folder)
-        return config, timm_image_processor(pipeline)
-    with _readable(folder):
-        return config, AutoImageProcessor.from_pretrained(folder, **_NO_CODE)
-
-
-def check_image_processor(image_processor: Any, config: Any, folder: Path) -> None:
-    """Refuse a processor that is not the model's before whole data sets are decoded with it.
-
-    Raises:
-        ModelError: it is that of another type of model, or gives images of many times the model's size.
-    """
-    problem = ""
-    try:
-        with suppress(DatasetError):  # of no fixed size: said where one is needed
-            height, width = input_size(image_processor)
-            own = getattr(getattr(config, "vision_config", config), "image_size", None) or 0
-            side = max(own) if isinstance(own, list | tuple) else int(own)
-            if max(height, width) > max(_TIMES * side, _PLAUSIBLE):
-                problem = f"it gives images of {height} x {width} pixels"
-        if hasattr(image_processor, "max_num_patches") and not config.model_type.startswith("siglip2"):
-            problem = "it gives patches of images"
-        if not problem:
-            resize_and_crop(square_processor(image_processor), [np.zeros((64, 64, 3), np.uint8)])
-    except Exception as error:  # any type of processor may be there, and does what its own model needs
-        problem = shorten(" ".join(f"{type(error).__name__}: {error}".split()), _MOST_WORDS)
-    if problem:
-        raise ModelError(
-            f"The {type(image_processor).__name__} in {folder} is not the image processor of this "
-            f"{config.model_type} model ({problem}): use the one that the model was trained with."
-        )
+# --- files --------------------------------------------------------------------------------------------
 
 
 def read_config(folder: Path) -> Any:
     """The configuration of a snapshot."""
     check_settings_files(folder)
-    with _readable(folder):
+    with reading(folder):
         config = AutoConfig.from_pretrained(folder, **_NO_CODE)
     if config.model_type == "timm_wrapper":
         leave_out_head(config)
     return config
+
+
+def read_input(folder: Path) -> tuple[Any, Any]:
+    """Configuration and image processor of a snapshot, without its weights; no code of the snapshot is run."""
+    config = read_config(folder)
+    with reading(folder):
+        if config.model_type == "timm_wrapper":
+            return config, timm_image_processor(TimmWrapperImageProcessor.from_pretrained(folder))
+        if any((folder / name).is_file() for name in PROCESSOR_FILES):
+            return config, AutoImageProcessor.from_pretrained(folder, **_NO_CODE)
+    # None is assumed: with other preprocessing than in training, the numbers are those of another model.
+    raise ModelError(
+        f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
+        f"save the image processor of this {config.model_type} model beside its weights, or evaluate with "
+        "--processor."
+    )
+
+
+def check_image_processor(image_processor: Any, config: Any, folder: Path) -> None:
+    """Show a processor one image before whole data sets are decoded with it.
+
+    Raises:
+        ModelError: it is the processor of another type of model.
+    """
+    name = f"{type(image_processor).__name__} in {folder}, in a {config.model_type} model"
+    if hasattr(image_processor, "max_num_patches") and not config.model_type.startswith("siglip2"):
+        raise ModelError(f"{name}: it gives patches of images. Use the processor of the model's training.")
+    with naming(name, ModelError):
+        resize_and_crop(square_processor(image_processor), [np.zeros((64, 64, 3), np.uint8)])
 
 
 def sees_images(config: Any) -> bool:
@@ -489,7 +454,7 @@ def sees_images(config: Any) -> bool:
 
 def read_tokenizer(folder: Path, config: Any) -> Any:
     """The tokenizer of a snapshot."""
-    with _readable(folder):
+    with reading(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, **_NO_CODE)
     # CLIP pools at the first end token; 2 selects the pooling of older configurations, at the largest id.
     end = getattr(getattr(config, "text_config", None), "eos_token_id", None)
@@ -502,77 +467,62 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
 
 
 def read_model(folder: Path, config: Any, **where: Any) -> Any:
-    """The model of a snapshot. Missing tensors are an error; transformers would fill them with random numbers."""
-    _check_size(folder, config)
+    """The model of a snapshot, with the adapters beside it merged.
+
+    Raises:
+        ModelError: tensors are missing, which transformers would fill with random numbers, or of other layers.
+    """
     if config.model_type == "timm_wrapper":
         where["config"] = config  # as `leave_out_head` made it; others are as their file says
-    with _readable(folder), no_load_report(), warnings.catch_warnings():
+    with reading(folder), no_load_report(), warnings.catch_warnings():
         # accelerate's device map misses the parameters of the model itself, such as the temperature
         warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
         auto = AutoModelForImageClassification if has_head(config) else AutoModel
         model, loading = auto.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, **_NO_CODE, **where
         )
-    absent = [
-        name
-        for name in loading["missing_keys"]
-        if ("pooler" not in name or hasattr(model, "get_image_features")) and name not in saved_whole(folder)
-    ]
-    if absent:
-        raise ModelError(
-            f"The weights in {folder} lack {len(absent)} tensors of {config.model_type}, "
-            f"for example {', '.join(sorted(absent)[:3])}."
-        )
-    if loading["mismatched_keys"]:
-        name, given, expected = min(loading["mismatched_keys"])
-        raise ModelError(
-            f"The weights in {folder} do not fit its config.json: {len(loading['mismatched_keys'])} tensors "
-            f"have another shape, for example {name} (given {tuple(given)}, expected {tuple(expected)})."
-        )
+        misfit = _misfit(model, loading, _saved_whole(folder) if has_adapter(folder) else ())
+    if misfit:
+        raise ModelError(f"The weights in {folder} do not fit its config.json: {misfit}.")
+    return _merged(model, folder) if has_adapter(folder) else model
+
+
+def _misfit(model: Any, loading: Mapping[str, Any], adapted: Collection[str]) -> str:
+    """Which tensors of a model were not read, and which layers were left over; empty if none."""
+    # Many checkpoints of ViT come without the weights of their pooler, which nobody asks.
+    unused = "pooler" if not hasattr(model, "get_image_features") else "\0"
     built = {_NUMBER.sub("#", name) for name in model.state_dict()}
-    left = [name for name in loading["unexpected_keys"] if _NUMBER.sub("#", name) in built]
-    if left:  # heads of other tasks may be left over, but not a layer beside those that were built
-        raise ModelError(
-            f"The weights in {folder} contain {len(left)} tensors of layers that its config.json does not "
-            f"describe, for example {min(left)}."
-        )
-    return merge_adapter(model, folder) if has_adapter(folder) else model
+    shapes = [
+        f"{name} {tuple(read)}, not {tuple(wanted)}" for name, read, wanted in loading["mismatched_keys"]
+    ]
+    kinds = {
+        "are missing": {name for name in loading["missing_keys"] if unused not in name}.difference(adapted),
+        "have another shape": shapes,
+        # Heads of other tasks may be left over, but not a layer beside those that were built.
+        "are of further layers": [
+            name for name in loading["unexpected_keys"] if _NUMBER.sub("#", name) in built
+        ],
+    }
+    return "; ".join(
+        f"{len(names)} tensors {what}, such as {min(names)}" for what, names in kinds.items() if names
+    )
 
 
-def _check_size(folder: Path, config: Any) -> None:
-    """Refuse, before memory is allocated, a configuration with more parameters than its weight files can contain."""
-    with _readable(folder), torch.device("meta"):
-        needed = sum(
-            parameter.numel() for parameter in AutoModel.from_config(config, **_NO_CODE).parameters()
-        )
-    stored = sum(path.stat().st_size for path in weight_files(folder))
-    if needed > 2 * stored:  # a parameter takes at least four bits
-        raise ModelError(
-            f"The config.json in {folder} describes a model of {needed:,} parameters, "
-            f"but its weight files have only {stored:,} bytes."
-        )
+def _saved_whole(folder: Path) -> set[str]:
+    """Names of the model's tensors that adapters contain as a whole, such as those of a new head."""
+    from safetensors import safe_open
+
+    with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
+        return {name.removeprefix(_OF_PEFT) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
 
 
-@contextmanager
-def _readable(folder: Path) -> Iterator[None]:
-    """Turn any error of transformers into one sentence."""
-    try:
-        yield
-    except ImportError as error:
-        needed = " ".join(str(error).split()).partition(" but ")[0]
-        extra = ": `pip install 'hf-clipdyn[siglip]'`" if "Piece" in needed or "protobuf" in needed else ""
-        raise ModelError(f"{needed}, which is not installed{extra}.") from error
-    except Exception as error:  # hostile files may raise anything
-        words = " ".join(str(error).split())
-        if " " not in words:  # a KeyError prints only its key
-            words = f"{type(error).__name__} {words}".strip()
-        if "trust_remote_code" in words:
-            words = "it needs its own code, and code from a repository is never run"
-        elif isinstance(error, UnpicklingError):
-            words = "its pickle contains more than tensors, and code from a repository is never run"
-        raise ModelError(
-            f"{folder} contains no image encoder that transformers can load: {shorten(words, _MOST_WORDS)}"
-        ) from error
+def _merged(model: Any, folder: Path) -> Any:
+    with reading(folder):
+        if json.loads((folder / ADAPTER_CONFIG).read_bytes()).get("megatron_config"):
+            raise ModelError(f"{folder / ADAPTER_CONFIG} has megatron_config, which names code to be run.")
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
 
 
 def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any, Any, Any | None]:
@@ -582,14 +532,8 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
         where = {"dtype": dtype, "device_map": "auto", "offload_folder": offload}
     with library_bars(False):  # a bar per revision would drown the evaluation's own
         config, image_processor = read_input(folder)
+        if not sees_images(config):
+            raise ModelError(f"{folder} has no image encoder: use a dual encoder or a vision model.")
         model = read_model(folder, config, **where)
-        tokenizer = None
-        if hasattr(model, "get_text_features"):
-            tokenizer = read_tokenizer(folder, config)
-    if not hasattr(model, "get_image_features") and "pixel_values" not in getattr(
-        model, "main_input_name", ""
-    ):
-        raise ModelError(
-            f"{type(model).__name__} in {folder} has no image encoder: use a dual encoder or a vision model."
-        )
-    return model, image_processor, tokenizer
+        reads_text = hasattr(model, "get_text_features")
+        return model, image_processor, read_tokenizer(folder, config) if reads_text else None

@@ -22,7 +22,7 @@ Place = tuple[str, int | None]
 """A probe and the block that it is read from; None for a probe of no single block."""
 
 GRADIENT_PROBES = ("gradient_input", "grad_cam")
-_ATTENTION_PROBES = ("attention", "attention_layers", "rollout")
+_ATTENTION_PROBES = {"attention", "attention_layers", "rollout"}
 _ATTENTION_BYTES = 256 * 2**20
 _GRADIENT_BATCH = 32
 _MOST_EXTRA_TOKENS = 16  # a class token and registers; more means another layout of tokens
@@ -77,9 +77,9 @@ def saliency_maps(
     """
     result = SaliencyMaps()
     with encoder.eager_attention():
-        if any(probe in _ATTENTION_PROBES for probe in probes):
+        if _ATTENTION_PROBES.intersection(probes):
             _read_attention(result, encoder, pixels, probes)
-        if any(probe in GRADIENT_PROBES for probe in probes):
+        if set(GRADIENT_PROBES).intersection(probes):
             _read_gradients(result, encoder, pixels, probes, text, captions)
     return result
 
@@ -110,25 +110,20 @@ def _read_attention(
     result: SaliencyMaps, encoder: Encoder, pixels: NDArray[np.uint8], probes: Sequence[str]
 ) -> None:
     parts: list[dict[Place, Floats]] = []
-    chunk = 8  # until the first images show how much memory attention takes
-    start = 0
+    start, step = 0, 8  # until the first images show how much memory attention takes
     try:
         while start < len(pixels):
             with _outputs_of(_pooling_head(encoder.model)) as outputs:
-                features = encoder.embed_images(pixels[start : start + chunk], attentions=True)
+                features = encoder.embed_images(pixels[start : start + step], attentions=True)
             # One output, (pooled, attention), for each pass of `embed_images`.
             heads = [_doubles(attention[:, 0]) for _, attention in outputs if attention is not None]
             pooling = np.concatenate(heads) if heads else None
-            parts.append(_of_attentions(features.attentions, pooling, _grid(encoder, pixels), probes))
-            start += chunk
-            chunk = max(
-                1, _ATTENTION_BYTES // (sum(attention[0].nbytes for attention in features.attentions))
-            )
+            parts.append(_attention_maps(features.attentions, pooling, _grid(encoder, pixels), probes))
+            start += step
+            step = max(1, _ATTENTION_BYTES // sum(attention[0].nbytes for attention in features.attentions))
     except ModelError as error:
-        for probe in probes:
-            if probe in _ATTENTION_PROBES:
-                name = "attention" if probe == "attention_layers" else probe
-                result.unavailable[name, None] = str(error)
+        for probe in _ATTENTION_PROBES.intersection(probes):
+            result.unavailable[probe.removesuffix("_layers"), None] = str(error)
         return
     result.maps |= _concatenated(parts)
 
@@ -137,37 +132,33 @@ def _concatenated(parts: Sequence[dict[Place, Floats]]) -> dict[Place, Floats]:
     return {place: np.concatenate([part[place] for part in parts]) for place in parts[0]}
 
 
-def _of_attentions(
+def _attention_maps(
     attentions: Sequence[NDArray[np.float32]],
-    head: Floats | None,
+    pooling: Floats | None,
     grid: tuple[int, int],
     probes: Sequence[str],
 ) -> dict[Place, Floats]:
     """Maps of one batch, from (n, heads, T, T) of each block and the pooling head's (n, T) if there is one."""
-    n_patches = grid[0] * grid[1]
-    n, tokens = len(attentions[0]), attentions[0].shape[-1]
-    extra = tokens - n_patches
-    if not 0 <= extra <= _MOST_EXTRA_TOKENS or any(
-        attention.shape[-2:] != (tokens, tokens) for attention in attentions
-    ):
+    n, _, tokens, _ = attentions[0].shape
+    extra = tokens - grid[0] * grid[1]
+    if not 0 <= extra <= _MOST_EXTRA_TOKENS or {one.shape[-2:] for one in attentions} != {(tokens, tokens)}:
         raise ModelError(
             f"Attention over {tokens} tokens does not match a grid of {grid[0]} x {grid[1]} patches: {NO_ATTENTION}."
         )
     blocks = [attention.mean(axis=1, dtype=np.float64) for attention in attentions]
     if extra:
-        pooled = np.zeros((n, tokens))
-        pooled[:, 0] = 1.0
+        start = np.eye(1, tokens).repeat(n, axis=0)
         layers = [block[:, 0] for block in blocks]
     else:
-        pooled = np.full((n, tokens), 1 / tokens) if head is None else head
-        layers = [block.mean(axis=1) for block in blocks] + ([] if head is None else [pooled])
+        start = np.full((n, tokens), 1 / tokens) if pooling is None else pooling
+        layers = [block.mean(axis=1) for block in blocks] + ([] if pooling is None else [pooling])
     maps: dict[Place, Floats] = {}
     if "attention_layers" in probes:
         maps |= {("attention", k): layer for k, layer in enumerate(layers, start=1)}
     if "attention" in probes:
         maps["attention", len(layers)] = layers[-1]
     if "rollout" in probes:
-        maps["rollout", None] = rollout(blocks, pooled)
+        maps["rollout", None] = rollout(blocks, start)
     # Patches come last: before them the class token and, in DINOv2 and DINOv3, the registers.
     return {place: flat[:, extra:].reshape(n, *grid) for place, flat in maps.items()}
 
@@ -178,29 +169,27 @@ def _grid(encoder: Encoder, pixels: NDArray[np.uint8]) -> tuple[int, int]:
     size = getattr(getattr(config, "vision_config", config), "patch_size", None)
     if size is None:
         raise ModelError(f"{type(encoder.model).__name__} has no patches: {NO_ATTENTION}.")
-    height, width = (size, size) if isinstance(size, int) else size
-    return pixels.shape[1] // int(height), pixels.shape[2] // int(width)
+    height, width = np.broadcast_to(size, 2)
+    return int(pixels.shape[1] // height), int(pixels.shape[2] // width)
+
+
+def _vision_modules(model: Any, kind: type[nn.Module]) -> list[Any]:
+    tower = getattr(model, "vision_model", model)
+    return [part for part in tower.modules() if isinstance(part, kind)]
 
 
 def _pooling_head(model: Any) -> nn.Module | None:
     """The attention that pools the tokens, where the model has one (SigLIP)."""
-    heads = [part for part in _vision_modules(model) if isinstance(part, nn.MultiheadAttention)]
+    heads = _vision_modules(model, nn.MultiheadAttention)
     return heads[0] if len(heads) == 1 else None
-
-
-def _vision_modules(model: Any) -> list[nn.Module]:
-    tower = getattr(model, "vision_model", model)
-    return list(tower.modules()) if isinstance(tower, nn.Module) else []
 
 
 @contextmanager
 def _outputs_of(module: nn.Module | None) -> Iterator[list[Any]]:
-    """Within this context the outputs of the module are kept."""
+    """Within this context the outputs of the module are kept; of None there are none."""
     kept: list[Any] = []
-    if module is None:
-        yield kept
-        return
-    handle = module.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    watched = nn.Identity() if module is None else module
+    handle = watched.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
     try:
         yield kept
     finally:
@@ -218,12 +207,12 @@ def _read_gradients(
     text: NDArray[np.floating] | None,
     captions: NDArray[np.floating] | None,
 ) -> None:
-    parts: list[dict[Place, Floats]] = []
     step = encoder.images_per_pass or _GRADIENT_BATCH
-    for start in range(0, len(pixels), step):
-        rows = slice(start, start + step)
-        own = None if captions is None else captions[rows]
-        parts.append(_gradients(encoder, pixels[rows], probes, text, own))
+    batches = [slice(start, start + step) for start in range(0, len(pixels), step)]
+    parts = [
+        _gradients(encoder, pixels[rows], probes, text, None if captions is None else captions[rows])
+        for rows in batches
+    ]
     result.maps |= _concatenated(parts)
     if "grad_cam" in probes and ("grad_cam", None) not in parts[0]:
         result.unavailable["grad_cam", None] = (
@@ -231,6 +220,7 @@ def _read_gradients(
         )
 
 
+@torch.enable_grad()
 def _gradients(
     encoder: Encoder,
     pixels: NDArray[np.uint8],
@@ -239,36 +229,35 @@ def _gradients(
     captions: NDArray[np.floating] | None,
 ) -> dict[Place, Floats]:
     values = encoder.pixel_values(pixels).requires_grad_()
-    with torch.enable_grad(), _outputs_of(_attributed(encoder.model)) as seen:
+    with _outputs_of(_attributed(encoder.model)) as seen:
         projection, output = encoder.image_output(values)
     last = getattr(output, "last_hidden_state", None)
-    is_grid = last is not None and last.ndim == 4
-    features: Any = seen[0] if seen and not is_grid else last
+    is_convolutional = last is not None and last.ndim == 4
+    features: Any = seen[0] if seen and not is_convolutional else last
 
     def similarity(texts: NDArray[np.floating]) -> torch.Tensor:
         target = torch.as_tensor(texts).to(projection)
         # Images do not see each other: the gradient of the sum holds that of each cosine.
         return torch.cosine_similarity(projection, target, dim=-1).sum()
 
+    if text is None:
+        logits = encoder.logits(values, output)
+        target = (projection.norm(dim=-1) if logits is None else logits.amax(dim=-1)).sum()
+    else:
+        target = similarity(text[None])
+    wanted = [values, features] if "grad_cam" in probes and (seen or is_convolutional) else [values]
+    gradients = torch.autograd.grad(target, wanted, retain_graph=captions is not None, allow_unused=True)
+    of_features = gradients[1] if len(gradients) > 1 else None
     maps: dict[Place, Floats] = {}
-    with torch.enable_grad():
-        wanted = [values, features] if "grad_cam" in probes else [values]
-        if text is None:
-            logits = encoder.logits(values, output)
-            target = (projection.norm(dim=-1) if logits is None else logits.amax(dim=-1)).sum()
-        else:
-            target = similarity(text[None])
-        gradients = torch.autograd.grad(target, wanted, retain_graph=captions is not None, allow_unused=True)
-        if "gradient_input" in probes:
-            maps["gradient_input", None] = _times_input(gradients[0], values)
-        known = "grad_cam" in probes and gradients[1] is not None and (seen or is_grid)
-        known = known and not (is_grid and _puts_channels_last(encoder.model))
-        grid = _grid_of(encoder, pixels, features) if known else None
+    if "gradient_input" in probes:
+        maps["gradient_input", None] = _times_input(gradients[0], values)
+    if of_features is not None and not (is_convolutional and _puts_channels_last(encoder.model)):
+        grid = _grid_of(encoder, pixels, features)
         if grid is not None:
-            maps["grad_cam", None] = _cam(features, gradients[1], grid)
-        if captions is not None and "gradient_input" in probes:
-            (gradient,) = torch.autograd.grad(similarity(captions), [values])
-            maps["gradient_input_caption", None] = _times_input(gradient, values)
+            maps["grad_cam", None] = _cam(features, of_features, grid)
+    if captions is not None and "gradient_input" in probes:
+        (gradient,) = torch.autograd.grad(similarity(captions), [values])
+        maps["gradient_input_caption", None] = _times_input(gradient, values)
     return maps
 
 
@@ -313,9 +302,8 @@ def _attributed(model: Any) -> nn.Module | None:
     What the last block puts out at the patches never reaches the class token, so its gradient is zero. In a
     convolutional model (ALIGN) there is none, and the last feature map serves, as in the paper.
     """
-    lists = [part for part in _vision_modules(model) if isinstance(part, nn.ModuleList) and len(part) > 0]
-    blocks = max(lists, key=len, default=None)
-    if blocks is None:
+    blocks = max(_vision_modules(model, nn.ModuleList), key=len, default=())
+    if not blocks:
         return None
     # By name, since not all are LayerNorm (RMSNorm in AIMv2); the norms within the attention are not children.
     return next((part for part in blocks[-1].children() if "norm" in type(part).__name__.lower()), None)

@@ -1,133 +1,88 @@
-"""Checks of settings files, before transformers builds a model from them.
+"""What a model's settings files may not say: code that transformers or timm would fetch and run; timm's processor."""
 
-transformers checks types and some divisions only. It takes a negative number of layers for none, and tries to build any
-large number.
-"""
-
-import math
+import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
-from hf_clipdyn.errors import ModelError, shown
-from hf_clipdyn.schema import read_any_json
+from hf_clipdyn.errors import ModelError, naming
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
-_MOST_DEPTH = 16  # of nested objects; real files have four
-_PIXELS = 16_384
-_WIDTH = 2**20
-# The largest count that is still plausible; the smallest is 1. Real models stay below a tenth of each.
-_COUNTS = {
-    "depth": 1024,
-    "depths": 1024,
-    "embed_dim": _WIDTH,
-    "height": _PIXELS,
-    "hidden_size": _WIDTH,
-    "image_size": _PIXELS,
-    "img_size": _PIXELS,
-    "input_size": _PIXELS,
-    "intermediate_size": _WIDTH,
-    "longest_edge": _PIXELS,
-    "max_num_patches": _PIXELS,
-    "max_position_embeddings": 2**24,
-    "num_attention_heads": 4096,
-    "num_channels": 1024,
-    "num_heads": 4096,
-    "num_hidden_layers": 1024,
-    "num_patches": 2**24,
-    "patch_size": _PIXELS,
-    "projection_dim": _WIDTH,
-    "shortest_edge": _PIXELS,
-    "vocab_size": 2**24,
-    "width": _PIXELS,
-}
-_FILTERS = 5
-_SHARES = ("attention_dropout", "attention_probs_dropout_prob", "dropout", "hidden_dropout_prob")
-_SMALL = ("layer_norm_eps", "rms_norm_eps")
-_ATTENTION = ("attn_implementation", "_attn_implementation")
+_LAYERS, _MOST_LAYERS = ("num_hidden_layers", "depth"), 1024
+_TIMM_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_.-]+)?")  # `hf-hub:them/model` would be fetched
+# What `timm.create_model` would read from elsewhere.
+_ELSEWHERE = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Within it, an error of transformers or torch becomes a `ModelError` that names the folder or the file.
+
+    Their advice to run code from it is not passed on; a package that is lacking is named.
+    """
+    try:
+        with naming(path, ModelError):
+            yield
+    except ModelError as error:
+        said, cause = str(error), error.__cause__
+        if "trust_remote_code" in said:
+            said = f"{path} needs code of its own, and code from a repository is never run."
+        elif isinstance(cause, UnpicklingError):
+            said = f"{path} has a pickle of more than tensors, and code from a repository is never run."
+        elif isinstance(cause, ImportError):
+            extra = "'hf-clipdyn[siglip]'" if "Piece" in said or "protobuf" in said else cause.name
+            said = f"{said.partition(' but ')[0]}: `pip install {extra}`."
+        else:
+            raise
+        raise ModelError(said) from cause
 
 
 def check_settings_files(folder: Path) -> None:
-    """Check a snapshot's config.json and its image processor: numbers, and code that transformers would run."""
-    for name in ("config.json", *PROCESSOR_FILES):
-        path = folder / name
+    """Refuse settings that would make transformers run code from elsewhere.
+
+    Raises:
+        ModelError: there is such a setting, or a number of layers of which transformers would build none, or until
+            memory is full.
+    """
+    for path in (folder / name for name in ("config.json", *PROCESSOR_FILES)):
         if not path.is_file():
             continue
-        content = read_any_json(path, error=ModelError, not_finite=float)
-        if not isinstance(content, dict):
-            raise ModelError(f"{path} contains a {type(content).__name__}, not an object.")
-        check_numbers(content, str(path))
-        check_timm(content, str(path))
+        with naming(path, ModelError):
+            content = dict(json.loads(path.read_bytes()))
+            for key, value in _settings(content):
+                if "implementation" in key and "/" in str(value):  # of attention: owner/kernel
+                    raise ModelError(f"{path} has {key} = {value!r}: code from the Hub is never run.")
+                if key in _LAYERS and isinstance(value, int) and not 1 <= value <= _MOST_LAYERS:
+                    raise ModelError(
+                        f"{path} has {key} = {value}: expected from 1 to {_MOST_LAYERS:,} layers."
+                    )
+            if content.get("model_type") == "timm_wrapper" or "pretrained_cfg" in content:
+                _check_timm(content, path)
 
 
-def check_numbers(content: dict[str, Any], source: str) -> None:
-    """Check a model's settings, nested objects included."""
-    for where, key, value in _leaves(content, source):
-        expected = _expected(key, value)
-        if expected:
-            raise ModelError(f"{source} has {where} = {shown(value)}: {expected}.")
-
-
-def _leaves(content: dict[str, Any], source: str, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Full name, own name and value of every setting; a pair such as [8, 8] counts as two values."""
-    if prefix.count(".") > _MOST_DEPTH:
-        raise ModelError(
-            f"{source} nests objects more than {_MOST_DEPTH} deep, which no model's settings need."
-        )
+def _settings(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name and value of every setting, those of nested objects included."""
     for key, value in content.items():
-        where = f"{prefix}{key}"
+        yield key, value
         if isinstance(value, dict):
-            yield from _leaves(value, source, f"{where}.")
-        elif isinstance(value, list | tuple):
-            yield from ((where, key, item) for item in value)
-        else:
-            yield where, key, value
-
-
-def _expected(key: str, value: Any) -> str:
-    """What the setting should be instead; empty where it is plausible, unknown or left open (null)."""
-    if value is None:
-        return ""
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if key in _COUNTS and not (isinstance(value, int) and 1 <= number <= _COUNTS[key]):
-        return f"expected a whole number from 1 to {_COUNTS[key]}"
-    if key == "resample" and not (isinstance(value, int) and 0 <= number <= _FILTERS):
-        return f"expected the number of one of Pillow's filters, from 0 to {_FILTERS}"
-    if key in _SHARES and not 0 <= number <= 1:
-        return "expected a number from 0 to 1"
-    if key in _SMALL and not 0 <= number < 1:
-        return "expected a number of 0 or more and below 1"
-    if key in ("image_std", "rescale_factor") and not 0 < number < math.inf:
-        return "expected a positive number"
-    if key == "image_mean" and not math.isfinite(number):
-        return "expected a number"
-    if key in _ATTENTION and "/" in str(value):
-        return "code from the Hub is never run"
-    return ""
+            yield from _settings(value)
 
 
 # --- timm's vision models, which transformers reads as `TimmWrapperModel` ---
 
 
-_ARCHITECTURE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_.-]+)?")  # `hf-hub:them/model` would be fetched
-# What `timm.create_model` would read from elsewhere.
-_ELSEWHERE = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
-
-
-def check_timm(content: dict[str, Any], source: str) -> None:
+def _check_timm(content: dict[str, Any], path: Path) -> None:
     """Refuse the configuration of a timm model that is not timm's own, or from which timm would load other files."""
-    if content.get("model_type") != "timm_wrapper" and "pretrained_cfg" not in content:
-        return
-    name, arguments = content.get("architecture"), content.get("model_args") or {}
-    if not isinstance(name, str) or not _ARCHITECTURE.fullmatch(name):
-        raise ModelError(f"{source} has architecture = {shown(name)}: expected the name of a timm model.")
-    if not isinstance(arguments, dict) or _ELSEWHERE & arguments.keys():
+    if not _TIMM_NAME.fullmatch(str(content.get("architecture"))):
         raise ModelError(
-            f"{source} has model_args that load files or weights from elsewhere: expected settings of the "
-            "model only."
+            f"{path} has architecture = {content.get('architecture')!r}: expected the name of a timm model."
         )
+    if _ELSEWHERE & set(content.get("model_args") or {}):
+        raise ModelError(f"{path} has model_args that load files or weights from elsewhere.")
 
 
 def leave_out_head(config: Any) -> None:
@@ -141,31 +96,34 @@ def leave_out_head(config: Any) -> None:
 def timm_image_processor(processor: Any) -> Any:
     """The image processor of transformers that resizes, crops and normalises as timm's pipeline does.
 
-    The pipeline itself cannot be taken apart; this one can, so that benchmarks show the same crops, squashed images and
-    tiles as to any model. The two may differ by one pixel in where the crop begins, if an odd number of pixels is cut
-    off.
+    The pipeline itself cannot be taken apart; this one can, so that benchmarks show the same crops and squashed images
+    as to any model. The two may differ by one pixel in where the crop begins, if an odd number of pixels is cut off.
+
+    Raises:
+        ModelError: the pipeline has other steps, or resizes by a filter that Pillow does not have.
     """
     from PIL.Image import Resampling
     from transformers import CLIPImageProcessorPil
 
     steps = {type(step).__name__: step for step in processor.val_transforms.transforms}
-    names = [name for name in steps if name not in ("ToTensor", "MaybeToTensor")]
-    if names != ["Resize", "CenterCrop", "Normalize"]:
+    if [name for name in steps if name not in ("ToTensor", "MaybeToTensor")] != [
+        "Resize",
+        "CenterCrop",
+        "Normalize",
+    ]:
         raise ModelError(
             f"The images of this timm model go through {', '.join(steps)}: only Resize, CenterCrop and Normalize can "
             "be measured."
         )
     side, (height, width) = steps["Resize"].size, steps["CenterCrop"].size
-    filters = Resampling.__members__
-    resample = steps["Resize"].interpolation.name
-    if resample not in filters:
-        raise ModelError(f"This timm model resizes by {resample}, which Pillow does not have.")
+    interpolation = steps["Resize"].interpolation.name
+    if interpolation not in Resampling.__members__:
+        raise ModelError(f"This timm model resizes by {interpolation}, which Pillow does not have.")
+    whole = None if isinstance(side, int) else dict(zip(("height", "width"), side, strict=True))
     return CLIPImageProcessorPil(
-        size={"shortest_edge": side}
-        if isinstance(side, int)
-        else dict(zip(("height", "width"), side, strict=True)),
+        size=whole or {"shortest_edge": side},
         crop_size={"height": height, "width": width},
-        resample=filters[resample],
+        resample=Resampling[interpolation],
         image_mean=steps["Normalize"].mean.tolist(),
         image_std=steps["Normalize"].std.tolist(),
     )

@@ -1,24 +1,22 @@
-"""The files of one revision of a model: download, compare, read."""
+"""The files of a model: those of one revision, their digests, their weights, and the adapters among them."""
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RevisionResolutionError,
-)
+from huggingface_hub.errors import RevisionResolutionError
 
-from hf_clipdyn.errors import ModelError, RevisionNotFoundError
-from hf_clipdyn.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from hf_clipdyn.schema import read_any_json
+from hf_clipdyn.errors import ModelError, RevisionNotFoundError, naming
+from hf_clipdyn.hub import reason
 
 if TYPE_CHECKING:
     import torch
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+"""Files of PEFT's adapters, beside which the weights of their base model may lie."""
 
 # With config.json they decide the architecture and the input of a model; when all agree, weights can be swapped.
 PROCESSOR_NAMES = (
@@ -54,40 +52,26 @@ def snapshot_folder(
     """Folder with the model files of one revision, downloaded if needed.
 
     A local store requires ``local_files_only``: the client would retry each optional file for minutes.
+
+    Raises:
+        RevisionNotFoundError: it is neither in the store nor on the Hub.
     """
-
-    def download(commit: str, *patterns: str) -> Path:
-        return Path(
-            huggingface_hub.snapshot_download(
-                repo_id,
-                revision=commit,
-                cache_dir=cache_dir,
-                local_files_only=local_files_only,
-                token=token,
-                allow_patterns=None if local_files_only else list(patterns),
-            )
-        )
-
+    where: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only, "token": token}
     try:
-        commit = huggingface_hub.resolve_revision(  # a branch may move between two downloads
-            repo_id, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
-        )
-        folder = download(commit, *_SETTINGS, *(() if settings_only else _WEIGHTS))
-        if not settings_only and not any(folder.glob("*model*.safetensors")):
-            folder = download(commit, *_SETTINGS, *_OLDER_WEIGHTS)  # from_pretrained reads these too
-    except (
-        LocalEntryNotFoundError,
-        RevisionResolutionError,
-        HfHubHTTPError,
-        HFValidationError,
-        OSError,
-    ) as error:
-        here = local_files_only and cache_dir is not None
-        place = f"the store {cache_dir}" if here else "the Hub"
-        listing = f"clipdyn revisions {repo_id}" + (f" --store {cache_dir}" if here else "")
+        # A branch may move between two downloads.
+        commit = huggingface_hub.resolve_revision(repo_id, revision=revision, **where)
+        download = partial(huggingface_hub.snapshot_download, repo_id, revision=commit, **where)
+        patterns = [*_SETTINGS, *(() if settings_only else _WEIGHTS)]
+        folder = Path(download(allow_patterns=None if local_files_only else patterns))
+        if not (settings_only or local_files_only or any(folder.glob("*model*.safetensors"))):
+            folder = Path(
+                download(allow_patterns=[*_SETTINGS, *_OLDER_WEIGHTS])
+            )  # from_pretrained reads these too
+    except (RevisionResolutionError, OSError, ValueError) as error:
+        store = f" --store {cache_dir}" if local_files_only and cache_dir is not None else ""
         raise RevisionNotFoundError(
-            f"{place} has no complete revision {revision!r} of {repo_id!r}: "
-            f"`{listing}` lists the revisions ({type(error).__name__})."
+            f"{f'the store {cache_dir}' if store else 'the Hub'} has no complete revision {revision!r} of {repo_id!r} "
+            f"({reason(error)}): `clipdyn revisions {repo_id}{store}` lists the revisions."
         ) from error
     return folder
 
@@ -103,22 +87,22 @@ def settings_digest(folder: Path) -> str:
     """Hash of the files that decide architecture, input and tokens: equal where weights can be swapped."""
     digest = hashlib.sha256()
     for name in _SETTINGS:
-        if (folder / name).is_file():
-            content = (folder / name).read_bytes()
-            if name == "config.json":
-                content = _architecture_json(folder)
-            digest.update(name.encode() + content)
+        path = folder / name
+        if path.is_file():
+            digest.update(
+                name.encode() + (_architecture_json(path) if name == "config.json" else path.read_bytes())
+            )
     return digest.hexdigest()
 
 
 def architecture_digest(folder: Path) -> str:
     """Hash of the architecture: equal if embeddings have comparable spaces."""
-    return hashlib.sha256(_architecture_json(folder)).hexdigest()
+    return hashlib.sha256(_architecture_json(folder / "config.json")).hexdigest()
 
 
-def _architecture_json(folder: Path) -> bytes:
-    config = read_any_json(folder / "config.json", error=ModelError, not_finite=float)
-    return json.dumps(_architecture(config), sort_keys=True).encode()
+def _architecture_json(path: Path) -> bytes:
+    with naming(path, ModelError):
+        return json.dumps(_architecture(json.loads(path.read_bytes())), sort_keys=True).encode()
 
 
 def _architecture(config: Any) -> Any:
@@ -130,28 +114,15 @@ def _architecture(config: Any) -> Any:
 
 def weight_files(folder: Path) -> list[Path]:
     """The files with the weights of a snapshot, from its index if it has one."""
-    single = folder / "model.safetensors"
-    if single.is_file():
-        return [single]
-    for index in (folder / "model.safetensors.index.json", folder / "pytorch_model.bin.index.json"):
-        if index.is_file():
-            return _indexed(index)
-    older = folder / "pytorch_model.bin"
-    if older.is_file():
-        return [older]
+    for name in (*_WEIGHTS[:2], *_OLDER_WEIGHTS[:2]):
+        path = folder / name
+        if path.is_file() and path.suffix == ".json":
+            with naming(path, ModelError):
+                files = [folder / name for name in set(json.loads(path.read_bytes())["weight_map"].values())]
+                return sorted(files, key=lambda file: (file.stat(), file.name)[1])
+        if path.is_file():
+            return [path]
     raise ModelError(f"{folder} has no weights: expected model.safetensors.")
-
-
-def _indexed(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(read_any_json(index, error=ModelError)["weight_map"].values()))
-        files = [index.parent / name for name in names]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{index} is not an index of weights ({type(error).__name__}: {error}).") from error
-    for file in files:
-        if file.parent != index.parent or file.suffix not in (".safetensors", ".bin") or not file.is_file():
-            raise ModelError(f"{index} names {file.name!r}, which is not a weight file beside it.")
-    return files
 
 
 def read_weights(folder: Path) -> "dict[str, torch.Tensor]":
@@ -159,9 +130,35 @@ def read_weights(folder: Path) -> "dict[str, torch.Tensor]":
     from safetensors.torch import load_file
 
     tensors: dict[str, torch.Tensor] = {}
-    adapters = [folder / ADAPTER_WEIGHTS] if (folder / ADAPTER_WEIGHTS).is_file() else []
-    for file in (*weight_files(folder), *adapters):
-        if file.suffix != ".safetensors":
+    for path in (*weight_files(folder), *folder.glob(ADAPTER_WEIGHTS)):
+        if path.suffix != ".safetensors":
             return {}
-        tensors.update(load_file(file))
+        with naming(path, ModelError):
+            tensors |= load_file(path)
     return tensors
+
+
+# --- adapters of PEFT -----------------------------------------------------------------------------------
+
+
+def has_adapter(folder: Path) -> bool:
+    """Whether the folder has adapters."""
+    return (folder / ADAPTER_CONFIG).is_file()
+
+
+def adapter_base(folder: Path, *, pinned: bool = True) -> tuple[str, str]:
+    """Name and commit of the model that adapters were trained on; unless ``pinned``, `main` if they name no commit.
+
+    Raises:
+        ModelError: the adapters do not name them.
+    """
+    path = folder / ADAPTER_CONFIG
+    with naming(path, ModelError):
+        settings = json.loads(path.read_bytes())
+        base, commit = (settings.get(key) for key in ("base_model_name_or_path", "revision"))
+    commit = commit or ("" if pinned else "main")
+    if not (base and commit):
+        raise ModelError(
+            f"{path} names no base model with its revision: merge the adapters into the model, and publish that."
+        )
+    return str(base), str(commit)

@@ -324,9 +324,7 @@ def test_a_tokenizer_that_needs_a_package_names_it(saved, monkeypatch):
         raise ImportError("\nSiglipTokenizer requires the SentencePiece library but it was not found in …")
 
     monkeypatch.setattr("hf_clipdyn.models.encoder.AutoTokenizer.from_pretrained", lacks)
-    with pytest.raises(
-        ModelError, match=r"requires the SentencePiece library, which .* 'hf-clipdyn\[siglip\]'"
-    ):
+    with pytest.raises(ModelError, match=r"requires the SentencePiece library: .* 'hf-clipdyn\[siglip\]'"):
         Encoder.from_folder(saved("siglip"), device="cpu")
 
 
@@ -361,9 +359,9 @@ def test_truncated_weights_are_named(saved):
     broken = saved("clip", seed=1)
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match=r"model\.safetensors: SafetensorError"):
         encoder.load(broken)
-    with pytest.raises(ModelError, match="no image encoder"):
+    with pytest.raises(ModelError, match=f"{broken}: SafetensorError"):
         Encoder.from_folder(broken, device="cpu")
 
 
@@ -374,7 +372,7 @@ def test_missing_tensors_are_an_error_and_not_random_numbers(saved):
     tensors = load_file(folder / "model.safetensors")
     del tensors["visual_projection.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lack 1 tensors of clip, for example visual_projection\.weight"):
+    with pytest.raises(ModelError, match=r"1 tensors are missing, such as visual_projection\.weight"):
         Encoder.from_folder(folder, device="cpu")
 
 
@@ -423,7 +421,6 @@ def test_the_clip_processor_agrees_with_the_adapter(saved, pixels):
     [
         (LlavaNextImageProcessor(), "ValueError: axes"),
         (Siglip2ImageProcessor(), "it gives patches of images"),
-        (SiglipImageProcessor(size={"height": 8000, "width": 8000}), "images of 8000 x 8000 pixels"),
     ],
 )
 def test_the_processor_of_another_model_is_refused_before_any_data_are_decoded(
@@ -431,6 +428,6 @@ def test_the_processor_of_another_model_is_refused_before_any_data_are_decoded(
 ) -> None:
     clip().save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    expected = f"The {type(processor).__name__} in .* is not the image processor of this clip model .*{says}"
+    expected = f"{type(processor).__name__} in .*, in a clip model: {says}"
     with pytest.raises(ModelError, match=expected):
         check_image_processor(*reversed(read_input(tmp_path)), tmp_path)
