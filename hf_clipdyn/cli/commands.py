@@ -7,14 +7,22 @@ import gc
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hf_clipdyn.bundled import study_names
-from hf_clipdyn.errors import ConfigError, RevisionError, counted, readable_size, render_table
+from hf_clipdyn.errors import (
+    ClipDynError,
+    ConfigError,
+    RevisionNotFoundError,
+    counted,
+    readable_size,
+    render_table,
+)
 from hf_clipdyn.evaluation.config import EvaluationConfig, FullPath
 from hf_clipdyn.options import Options
 from hf_clipdyn.training.config import TrainingConfig
@@ -23,8 +31,8 @@ JSON = Field(False, validation_alias="json", description="Print JSON instead of 
 PRIVATE = Field(False, description="Create a private repository. One that exists and is public is refused.")
 PUSH = Field(False, description="Publish on the Hub, too.")
 QUIET = Field(False, description="Print only the result, warnings and errors.")
-REPO = Field(description="Repository, owner/name; the folder of a run; or a folder of models.")
-STORE = Field(None, description="Folder of a local store that version 0.3 wrote. Default: the Hub.")
+REPO = Field(description="Folder of a run or of models, or a repository, owner/name.")
+STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
 TABLES = Field(
     min_length=1,
     description="Tables of `clipdyn evaluate`, or folders with results.parquet. All are read together.",
@@ -55,6 +63,26 @@ def page_options(stimuli: str, data_dir: Mapping[str, Path]) -> dict[str, Any]:
     from hf_clipdyn.report.page.stimuli import stimuli_choice
 
     return {"stimuli": stimuli_choice(stimuli), "data_dirs": data_dir}
+
+
+@contextmanager
+def naming_runs_here(repos: Iterable[str]) -> Iterator[None]:
+    """Add to an error about a repository on the Hub which runs on this machine may be meant."""
+    try:
+        yield
+    except ClipDynError as error:
+        from hf_clipdyn.hub import is_transient, status_of
+        from hf_clipdyn.revisions.open import run_here, runs_here
+
+        unreachable = status_of(error) is None and is_transient(error)
+        if not (unreachable or isinstance(error, RevisionNotFoundError)):
+            raise
+        run = next(filter(None, map(run_here, repos)), None)
+        if run is not None:
+            error.args = (f"{error} A run here has this name: give its folder, {run}.",)
+        elif unreachable:
+            error.args = (f"{error} {runs_here()}",)
+        raise
 
 
 def folder_of_run(results: Sequence[Path]) -> Path | None:
@@ -124,13 +152,11 @@ class Evaluate(EvaluationConfig):
 
     def __call__(self) -> None:
         config = self.but(show_progress=self.show_progress and not self.quiet)
-        if self.dry_run:
-            _plan(config)
-        else:
-            _measure(config)
+        with naming_runs_here(map(str, self.repo_id)):
+            (_plan if self.dry_run else _measure)(config)
 
 
-def _plan(config: EvaluationConfig) -> None:
+def _plan(config: Evaluate) -> None:
     config.check_names()  # before torch is loaded
     from hf_clipdyn.evaluation.dry_run import dry_run, relations_message
     from hf_clipdyn.evaluation.evaluate import measure_each
@@ -532,10 +558,10 @@ class Revisions(Options):
     as_json: bool = JSON
 
     def __call__(self) -> None:
-        from hf_clipdyn.revisions import list_revisions
-        from hf_clipdyn.revisions.listing import render
+        from hf_clipdyn.revisions.open import list_revisions, render
 
-        print(render(list_revisions(self.repo, store=self.store), as_json=self.as_json))
+        with naming_runs_here([self.repo]):
+            print(render(list_revisions(self.repo, store=self.store), as_json=self.as_json))
 
 
 class Verify(Options):
@@ -558,7 +584,8 @@ class Verify(Options):
     def __call__(self) -> int:
         from hf_clipdyn.revisions.verify import verify
 
-        report = verify(self.repo, store=self.store, deep=self.deep)
+        with naming_runs_here([self.repo]):
+            report = verify(self.repo, store=self.store, deep=self.deep)
         print(report.render(as_json=self.as_json))
         return int(bool(report.findings))
 
@@ -566,8 +593,8 @@ class Verify(Options):
 class Repair(Options):
     """Publish what is missing or wrong.
 
-    Revisions that a run could not save or publish are sent, and those that are lost or wrong in a repository are
-    republished, from intact copies. The exit code is 1 if anything is still missing.
+    What the Hub lacks is sent, a damaged folder is fetched from the Hub, and a branch with other contents is moved: its
+    old commit keeps a tag. The exit code is 1 if anything is still missing.
     """
 
     positional = ("run",)
@@ -580,18 +607,11 @@ class Repair(Options):
     quiet: bool = QUIET
 
     def __call__(self) -> int:
-        from hf_clipdyn.revisions.repair import repair, resume_publishing
+        from hf_clipdyn.revisions.repair import repair
 
-        summary = resume_publishing(self.run, push_to_hub=self.push_to_hub)
-        print(summary.message)
-        try:
-            repaired = repair(self.run)
-        except RevisionError:
-            if not summary.missing:
-                raise
-            return 1  # the message says why the same target cannot be written
+        repaired = repair(self.run, push_to_hub=self.push_to_hub, tell=print)
         print(repaired.render())
-        return int(bool(summary.missing) or not repaired.whole)
+        return int(not repaired.is_whole)
 
 
 class Import(Options):
@@ -679,13 +699,14 @@ class App(Options):
     def __call__(self) -> None:
         from hf_clipdyn.app import opened, serve
 
-        models, stimuli = opened(
-            self.what,
-            store=self.store,
-            revisions=self.revisions,
-            device=self.device,
-            data_dirs=self.data_dir,
-        )
+        with naming_runs_here([self.what]):
+            models, stimuli = opened(
+                self.what,
+                store=self.store,
+                revisions=self.revisions,
+                device=self.device,
+                data_dirs=self.data_dir,
+            )
         serve(models, stimuli, port=self.port)
 
 

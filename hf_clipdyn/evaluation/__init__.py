@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import datasets
 
     from hf_clipdyn.benchmarks.base import Benchmark
-    from hf_clipdyn.revisions.names import Name, Series
+    from hf_clipdyn.revisions.names import Name
+    from hf_clipdyn.revisions.series import Series
 
 __all__ = ["evaluate_model", "evaluate_revisions"]
 
