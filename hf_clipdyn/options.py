@@ -149,7 +149,7 @@ class Options(BaseModel):
         except OptionError as error:
             if error.option in in_file.keys() - values.keys():
                 raise ConfigError(f"{file}: {error}") from None
-            raise
+            raise ConfigError(f"{error} See `{prog} --help`.") from None
 
     @classmethod
     def _first_error(cls, error: ValidationError) -> ConfigError:
