@@ -160,7 +160,7 @@ class RunFolder(Published):
 
     def __init__(self, run: Path, *, tolerant: bool = False) -> None:
         self.store = Store(run, tolerant=tolerant)
-        self.where = os.path.relpath(self.store.folder)
+        self.where = shown_path(self.store.folder)
         self.repo_id = ""
         self._name()
         self._folders: dict[str, Path] = {}
@@ -225,6 +225,12 @@ class RunFolder(Published):
         if folder is None or not folder.is_dir():
             raise RevisionNotFoundError(f"A revision of {self.where} was deleted since it was listed.")
         return folder
+
+
+def shown_path(path: Path) -> str:
+    """A path as it is short to type where the reader is."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -324,7 +330,7 @@ class CachedRun(Repository):
     def __init__(self, repo_id: str, cache: Path) -> None:
         super().__init__(repo_id, cache)
         self.folder = cache / "--".join(["models", *repo_id.split("/")])
-        self.where = f"{repo_id} in {os.path.relpath(cache)}"
+        self.where = f"{repo_id} in {shown_path(cache)}"
 
     def refs(self) -> dict[str, str]:
         root = self.folder / "refs"
