@@ -713,9 +713,10 @@ def open_series(
         from hf_clipdyn.revisions.importing import open_checkpoints
 
         return open_checkpoints(text, token, samples_per_epoch)
-    if store is not None and is_repo_id(text):
-        return CachedRun(text, Path(store).absolute())
     folder = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
+    stored = CachedRun(text, Path(store).absolute()) if store is not None and is_repo_id(text) else None
+    if stored is not None and (stored.folder.is_dir() or not folder.is_dir()):
+        return stored
     if text and os.path.isdir(folder):  # noqa: PTH112  # nor does this, for any text
         return _open_folder(folder.absolute(), token)
     if not is_repo_id(text) or os.path.isfile(folder):  # noqa: PTH113
@@ -728,9 +729,14 @@ def open_series(
         run = run_here(text)
         if run is not None:
             return RunFolder(Path(run).absolute())
-    if constants.HF_HUB_OFFLINE:
-        return CachedRun(text, Path(constants.HF_HUB_CACHE))
-    return HubRun(text, token)
+    if not constants.HF_HUB_OFFLINE:
+        return HubRun(text, token)
+    cached = CachedRun(text, Path(constants.HF_HUB_CACHE))
+    if not cached.folder.is_dir():
+        raise RevisionNotFoundError(
+            f"There is no {cached.where}, which alone is read while HF_HUB_OFFLINE is set. {runs_here()}"
+        )
+    return cached
 
 
 def _open_folder(folder: Path, token: str | None) -> Series:
@@ -776,16 +782,19 @@ def _runs_below(folder: Path) -> list[Path]:
 
 def run_here(repo_id: str) -> str | None:
     """The folder of the run of that name below `./runs`; None if there is none."""
+    found = []
     for run in _runs_below(Path("runs").absolute()):
         with suppress(RevisionError):  # a broken run must not keep others from the Hub
             if RunFolder(run).repo_id == repo_id:
-                return os.path.relpath(run)
-    return None
+                found.append(shown_path(run))
+    if len(found) > 1:
+        raise ConfigError(f"Several runs are called {repo_id}: give a folder, {' or '.join(found[:4])}.")
+    return found[0] if found else None
 
 
 def runs_here() -> str:
     """A sentence on the folders of runs below `./runs`."""
-    folders = [os.path.relpath(path) for path in _runs_below(Path("runs").absolute())]
+    folders = [shown_path(path) for path in _runs_below(Path("runs").absolute())]
     if not folders:
         return "No folder below ./runs has a run."
     more = f" and {len(folders) - _MOST_NAMED} more" if len(folders) > _MOST_NAMED else ""
@@ -805,7 +814,12 @@ def run_beside(repo_id: str, tables: Sequence[Path]) -> RunFolder | None:
 def open_measured(
     repo_id: str, tables: Sequence[Path], store: Name | None = None, token: str | None = None
 ) -> Series:
-    """The revisions of a run in tables of results: in ``store``, of a run beside a table, or as for `open_series`."""
+    """The revisions of a run in tables of results: of the run beside a table, or as for `open_series`.
+
+    ``store`` is the folder of the run, if it is elsewhere, or a store of version 0.3.
+    """
+    if store is not None and (Path(store) / "revisions").is_dir():
+        return RunFolder(Path(store).absolute())
     beside = run_beside(repo_id, tables) if store is None else None
     return beside or open_series(repo_id, store, token)
 

@@ -104,7 +104,9 @@ def repair(
             hub = Hub(manifest.repo_id, token, private=manifest.hub == "private")
             persistently(partial(hub.check, manifest.run_id))
             listed = persistently(hub.listed)
-            manifest = manifest.with_rows(tuple(row for row in listed if row.name in (folder.store.broken or ())))
+            manifest = manifest.with_rows(
+                tuple(row for row in listed if row.name in (folder.store.broken or ()))
+            )
         work = _Repair(folder.store, manifest, hub, tell)
         damaged = _damaged(check(folder, deep=True))
         for name in damaged:

@@ -35,12 +35,12 @@ def answered() -> list[Answer]:
 
 
 def test_a_run_is_opened_with_the_stimuli_that_need_no_download(store: Path) -> None:
-    models, stimuli = opened(store.parent, revisions=["epoch-002", "epoch-000"])
+    models, stimuli = opened(store, revisions=["epoch-002", "epoch-000"])
     assert models["me/run"].names == ["epoch-000", "epoch-002"], "in the order of training"
     assert "shape_bias/procedural" in stimuli.names
     assert "psychophysics/procedural" not in stimuli.names, "it draws what it shows"
     with pytest.raises(ConfigError, match="me/run has none of the revisions epoch-9"):
-        opened("me/run", store=store, revisions=["epoch-9"])
+        opened(store, revisions=["epoch-9"])
 
 
 def test_a_table_is_opened_at_the_commits_that_were_measured(
