@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -74,7 +75,7 @@ _OF_RUN = ("scale", "seed", "arm", "parameters")
 class Published(Series):
     """A series with branches and a manifest: a run on the disk, on the Hub or in a kept store of version 0.3."""
 
-    _planned: tuple[str, ...] = ()
+    _planned: tuple[str, ...] | None = None
 
     @abstractmethod
     def refs(self) -> dict[str, str]:
@@ -149,7 +150,9 @@ class Published(Series):
         return sorted(found, key=order)
 
     def planned(self) -> tuple[str, ...]:
-        return self._planned
+        if self._planned is None:
+            self.revisions()
+        return self._planned or ()
 
 
 # --- the folder of a run ---
@@ -475,7 +478,8 @@ class ModelFolder:
                 f"{path} gives the step {state.global_step}, but its folder's name gives another one: correct the "
                 "name."
             )
-        epoch = None if state is None or state.epoch is None else round(state.epoch)
+        is_number = state is not None and state.epoch is not None and math.isfinite(state.epoch)
+        epoch = round(state.epoch) if is_number else None
         return Revision(
             name=name,
             epoch=epoch if state is not None and epoch == state.epoch else None,

@@ -137,7 +137,7 @@ def test_unknown_names_say_what_there_is(evaluate, store):
             suite="embeded",
         )
     with pytest.raises(RevisionNotFoundError):
-        evaluate_revisions("me/other", store=store)
+        evaluate_revisions("me/other", store=store / "hub")
     with pytest.raises(UnknownNameError, match="no dtype 'float16'"):
         evaluate("zero_shot/cifar10", dtype="float16")
 
@@ -295,11 +295,11 @@ def test_a_naflex_model_sees_squashed_images_and_its_cells_say_so(tmp_path, data
 
 
 def test_one_name_does_for_benchmarks_and_revisions_and_a_misspelt_keyword_is_named(store, data):
-    where = {"store": store, "data_dirs": {"cifar10": data["cifar10"]}, "show_progress": False}
-    table = evaluate_revisions("me/run", "zero_shot/cifar10", revisions="epoch-000", n_resamples=0, **where)
+    where = {"data_dirs": {"cifar10": data["cifar10"]}, "show_progress": False}
+    table = evaluate_revisions(store, "zero_shot/cifar10", revisions="epoch-000", n_resamples=0, **where)
     assert (set(table["kind"]), set(table["revision"])) == ({"zero_shot"}, {"epoch-000"})
     with pytest.raises(TypeError, match="got an unexpected keyword argument 'n_resample'"):
-        evaluate_revisions("me/run", n_resample=3, **where)
+        evaluate_revisions(store, n_resample=3, **where)
 
 
 def test_a_path_may_be_a_text(store, data, tmp_path, monkeypatch):
