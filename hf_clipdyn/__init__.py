@@ -9,7 +9,6 @@ from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hf_clipdyn.bundled import load_metric, metric_path
-    from hf_clipdyn.config import TrainingConfig
     from hf_clipdyn.data import load_dataset
     from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
     from hf_clipdyn.report.figures import plot
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.statistics.verdicts import verdicts
     from hf_clipdyn.study import run_study
     from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions, snapshot
+    from hf_clipdyn.training.config import TrainingConfig
     from hf_clipdyn.training.order import samples_between, times_seen
     from hf_clipdyn.training.run import train
 
@@ -29,7 +29,6 @@ __getattr__ = lazy_names(
     __name__,
     {
         "bundled": ["load_metric", "metric_path"],
-        "config": ["TrainingConfig"],
         "data": ["load_dataset"],
         "evaluation": ["evaluate_model", "evaluate_revisions"],
         "report.figures": ["plot"],
@@ -40,6 +39,7 @@ __getattr__ = lazy_names(
         "statistics.verdicts": ["verdicts"],
         "study": ["run_study"],
         "trainer": ["EvaluateRevisions", "PublishRevisions", "snapshot"],
+        "training.config": ["TrainingConfig"],
         "training.order": ["samples_between", "times_seen"],
         "training.run": ["train"],
     },

@@ -107,7 +107,6 @@ def run_demo(
         ConfigError: the folder contains a run of another recipe.
         PublishError: a revision could not be stored.
     """
-    from hf_clipdyn.config import parse_training_config
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.report import headline, read_study, write_cards, write_report
     from hf_clipdyn.results.cells import cells_folder
@@ -115,13 +114,14 @@ def run_demo(
     from hf_clipdyn.results.trials import trials_folder
     from hf_clipdyn.revisions import epoch_name
     from hf_clipdyn.training import delete_run, output_folder, repository, train
+    from hf_clipdyn.training.config import TrainingConfig
     from hf_clipdyn.training.device import torch_threads
     from hf_clipdyn.training.loop import Callback, Training
 
     flags = ["--config", "quick" if quick else "demo", "--quiet", str(quiet)]
     flags += ["--output_dir", str(output_dir)] if output_dir is not None else []
     flags += ["--resume_from_checkpoint", "true"]
-    config = parse_training_config(flags)
+    config = TrainingConfig.read(flags)
     folder = output_folder(config)
     results = folder / "results.parquet"
     if overwrite_output_dir:

@@ -28,13 +28,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_clipdyn.config import TrainingConfig, field_values
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, UnknownNameError, shown
 from hf_clipdyn.files import disk_errors, write_atomically
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.training import repository, train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.folder import BY_MACHINE
 
@@ -56,7 +56,6 @@ _OF_STUDY = (
     "push_to_hub",
     "hub_model_id",
     "hub_private_repo",
-    "hub_token",
     "private",
     "token",
 )
@@ -209,7 +208,7 @@ def _read_runs(
     Raises:
         ConfigError: an unknown key, or a wrong value.
     """
-    folder = output_dir or field_values(defaults, f"the defaults of {path}", ())["output_dir"]
+    folder = output_dir or TrainingConfig(**defaults).output_dir
     folder = Path(folder or f"runs/{valid_repo_name(path.stem)}").expanduser()
     runs = []
     for number, entry in enumerate(entries, 1):
@@ -218,7 +217,7 @@ def _read_runs(
             raise ConfigError(f"{where} has an output_dir: leave it out; its folder is below {folder}.")
         for values in _one_per_seed(entry, where):
             name = values.pop("name", None)
-            values = field_values({**defaults, **values}, where, ())
+            values = {**defaults, **values}
             runs.append(_named_run(values, name, folder, where, number))
     return folder, runs
 
@@ -240,7 +239,7 @@ def _one_per_seed(entry: Mapping[Any, Any], where: str) -> list[dict[Any, Any]]:
 
 def _named_run(values: dict[str, Any], name: Any, parent: Path, where: str, entry: int) -> Member:
     """A run of a file, in a folder below ``parent``."""
-    given = {"hub_model_id": values["hub_model_id"], "push_to_hub": values["push_to_hub"]}
+    given = {name: values[name] for name in ("hub_model_id", "push_to_hub") if name in values}
     try:
         config = TrainingConfig(**(values | {"hub_model_id": None, "push_to_hub": False}))
         if config.model_name_or_path is None:
@@ -248,10 +247,10 @@ def _named_run(values: dict[str, Any], name: Any, parent: Path, where: str, entr
         name = config.run_name if name is None else str(name)
         if name != valid_repo_name(name):
             raise ConfigError(f"name is {shown(name)}: give letters, digits, dashes, dots and underscores.")
-        if given["hub_model_id"] is not None:
+        if given.get("hub_model_id") is not None:
             given["hub_model_id"] = given["hub_model_id"].replace("{name}", name)
         folder = parent / name
-        config = replace(config, **given, output_dir=str(folder), resume_from_checkpoint="true")
+        config = config.but(**given, output_dir=str(folder), resume_from_checkpoint="true")
         return Member(name, folder, config, entry=entry)
     except UnknownNameError:
         raise
@@ -279,8 +278,6 @@ def read_members(
     Raises:
         ConfigError: an unknown key, a wrong value, or an evaluation that contradicts itself.
     """
-    from hf_clipdyn.evaluation.options import read_arguments
-
     where = f"evaluation in {path}"
     shared = _mapping(file.get("evaluation"), where)
     for options in _each_evaluation(shared, where):
@@ -336,8 +333,6 @@ def _dirs_of_each(
 
 def _asked_of_run(run: Member, options: dict[Any, Any], path: Path) -> list[dict[str, Any]]:
     """The arguments of each evaluation of a run below the folder of a study."""
-    from hf_clipdyn.evaluation.options import read_arguments
-
     where = f"the evaluation of run {run.entry} of {path}"
     each = _each_evaluation(options, where)
     for one in each:
@@ -349,8 +344,6 @@ def _asked_of_run(run: Member, options: dict[Any, Any], path: Path) -> list[dict
 
 def _asked_of_model(options: dict[Any, Any], where: str) -> tuple[str, list[dict[str, Any]]]:
     """The name of a model and the arguments of each of its evaluations."""
-    from hf_clipdyn.evaluation.options import read_arguments
-
     name = options.pop("name", None)
     if not isinstance(name, str) or name != valid_repo_name(name):
         raise ConfigError(
@@ -393,3 +386,14 @@ def _mappings(value: Any, where: str) -> list[dict[Any, Any]]:
 def _refuse(options: Mapping[Any, Any], names: Sequence[str], where: str) -> None:
     if wrong := [name for name in names if name in options]:
         raise ConfigError(f"{where} has {', '.join(wrong)}: a study sets these itself, so leave them out.")
+
+
+def read_arguments(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The arguments of an evaluation in a file, checked."""
+    from hf_clipdyn.evaluation.config import EvaluationConfig
+
+    try:
+        config = EvaluationConfig(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return {"data_dirs": {}} | {name: getattr(config, name) for name in config.model_fields_set}

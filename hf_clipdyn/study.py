@@ -13,7 +13,6 @@ the study's folder::
 Several files may share one folder: its page shows the runs of all.
 """
 
-import dataclasses
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -110,11 +109,6 @@ class Study:
     ) -> None:
         self.members, self.folder, self.title, self._page = tuple(members), folder, title, page
         _check_apart(self.members, where)
-        if any(member.config is not None and member.config.overwrite_output_dir for member in members):
-            raise ConfigError(
-                f"A study resumes its runs, so {where} cannot have overwrite_output_dir: leave it out. To start a run "
-                "again, delete its folder."
-            )
         if page is not None:
             from hf_clipdyn.results.read import is_combined
             from hf_clipdyn.statistics.verdicts import check_verdicts
@@ -268,9 +262,7 @@ class Study:
 
         names = dict.fromkeys(name for one in asking for name in one.related)
         output = self.folder / _RELATIONS
-        config = dataclasses.replace(
-            asking[0], benchmarks=None, revisions=None, relations=tuple(names), output=output
-        )
+        config = asking[0].but(benchmarks=None, revisions=None, relations=tuple(names), output=output)
         evaluate_relations(config, tables)
         return [output] if output.exists() else []
 

@@ -28,13 +28,13 @@ from transformers.trainer_utils import has_length
 
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.config import publishing_steps
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import evaluate_model
 from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
+from hf_clipdyn.training.config import publishing_steps
 from hf_clipdyn.training.live_weights import (
     adapted,
     differing_tensors,

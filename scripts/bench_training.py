@@ -57,12 +57,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPModel, CLIPProcessor, PrinterCallback, Trainer, TrainingArguments
 from transformers.utils import logging
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.models.encoder import default_device
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import attention, has_bf16, make_accelerator
 from hf_clipdyn.training.images import Augmentation, CachedImages
 from hf_clipdyn.training.inputs import prepare_inputs
@@ -133,7 +133,7 @@ class Bench:
         """The package's own loop over a source; without one, over what the configuration says."""
         AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of the first one stays
         bf16 = changes.setdefault("bf16", has_bf16())
-        config = dataclasses.replace(self.config, attn_implementation=attention(DEVICE, bf16), **changes)
+        config = self.config.but(attn_implementation=attention(DEVICE, bf16), **changes)
         accelerator = make_accelerator(config, self.folder)
         if source is None:
             source = prepare_inputs(config, accelerator, self.processor).source
@@ -383,7 +383,6 @@ def trainers_epoch(bench: Bench, rows: datasets.Dataset, *, bf16: bool) -> Calla
             report_to="none",
             save_strategy="no",
             logging_strategy="no",
-            disable_tqdm=True,
             use_cpu=DEVICE.type == "cpu",
         )
         trainer = Trainer(model, arguments, data_collator=collate, train_dataset=rows)
@@ -395,7 +394,7 @@ def trainers_epoch(bench: Bench, rows: datasets.Dataset, *, bf16: bool) -> Calla
 
 def inputs(bench: Bench) -> None:
     photographs(bench)
-    crops = {"random_resized_crop": True, "crop_scale_min": CROP}
+    crops = {"crop_scale_min": CROP}
     streamed = {"streaming": True, "samples_per_epoch": bench.images, "dataset_name": str(tars(bench))}
     trainings = {
         "bare steps": bench.training(Repeated(bench.processor, bench.batch, bench.steps)),
@@ -421,7 +420,6 @@ def shards(bench: Bench) -> None:
         streaming=True,
         samples_per_epoch=bench.images,
         dataset_name=str(folder),
-        random_resized_crop=True,
         crop_scale_min=CROP,
     )
     loader = open_clips_loader(sorted(folder.glob("*.tar")), bench)
@@ -451,14 +449,13 @@ def resume(bench: Bench) -> None:
     for i in range(1, names):
         (folder / f"{i:05d}.tar").hardlink_to(folder / "00000.tar")
     write_counts(bench.folder / "counts" / "process-0.jsonl", dict.fromkeys(range(names), per_shard))
-    config = bench.config
     streamed = StreamedSource(
         Shards(load_dataset(str(folder), split="train", streaming=True), "the bench's shards"),
         Augmentation(),
         bench.processor.image_processor,
         bench.processor.tokenizer,
-        Shuffle(0, config.shuffle_shards, config.shuffle_samples),
-        streams=config.streams_per_process,
+        Shuffle(0, 4, 1000),
+        streams=8,
         samples_per_epoch=names * per_shard,
         per_device_batch_size=bench.batch,
         workers=Workers(0),

@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from hf_clipdyn.benchmarks.registry import suite, suite_relations
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.demo import run_demo
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.results.row import NUMBER_KEY
+from hf_clipdyn.training.config import TrainingConfig
 
 QuickDemo = Any  # of tests/conftest.py
 

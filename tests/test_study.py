@@ -383,7 +383,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
             "defaults: {hub_model_id: me/x}\nruns: [{seed: 0}, {seed: 1}]",
             "tiny-seed0 and tiny-seed1 of study.yaml have the same repository, me/x: put {name},",
         ),
-        ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "cannot have overwrite_output_dir"),
+        ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "delete the folder of the run"),
         ("runs: [{name: report}]", "A run is called report, as the study's own folder: give the run another"),
         ("runs: [{name: results.parquet}]", "A run is called results.parquet, as the study's own file: give"),
         ("models: [{name: verdicts.parquet, repo_id: a/b}]", "called verdicts.parquet, as the study's own file"),

@@ -6,15 +6,15 @@ from typing import Any
 
 from forked import wait_until
 
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import TrainingSummary, train
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.loop import Callback
 
 
 def finished(flags: list[str], *callbacks: Callback) -> TrainingSummary:
     """What the run of these flags published."""
-    summary = train(parse_training_config(flags), callbacks)
+    summary = train(TrainingConfig.read(flags), callbacks)
     assert summary is not None
     return summary
 

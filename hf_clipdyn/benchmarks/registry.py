@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.relation import ANSWERED, PAIRS, WEIGHTS, Relation, r
 from hf_clipdyn.benchmarks.sources import fitting_datasets
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.fields import flags_of
+from hf_clipdyn.options import name_of
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
 from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 
@@ -52,12 +52,6 @@ def _check_declared(kind: type[Kind[Any]]) -> None:
     )
     if missing:
         raise ConfigError(f"{where} does not define {', '.join(missing)}: see hf_clipdyn.benchmarks.base.")
-    settings = kind.settings_class
-    if settings is not KindSettings and "__dataclass_fields__" not in vars(settings):
-        raise ConfigError(
-            f"{where} has settings that are not a dataclass: decorate {settings.__name__} with "
-            "@dataclass(frozen=True)."
-        )
 
 
 def relations() -> dict[str, type[Relation]]:
@@ -272,9 +266,9 @@ def _check_used(
         usual = kind.settings_class()
         if given != usual and not any(one.kind is kind for one in chosen):
             changed = [
-                flag.key
-                for flag in flags_of(kind.settings_class, kind=name)
-                if getattr(given, flag.field.name) != getattr(usual, flag.field.name)
+                f"{name}_{name_of(field, declared)}"
+                for field, declared in kind.settings_class.model_fields.items()
+                if getattr(given, field) != getattr(usual, field)
             ]
             raise ConfigError(
                 f"{', '.join(changed)} only affects {name} benchmarks, and none is selected: leave it out, or "

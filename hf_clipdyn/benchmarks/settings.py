@@ -4,13 +4,15 @@ They are apart from the kinds, because they are options of `clipdyn evaluate`: i
 A kind of a plug-in has its settings in its own file.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
-from hf_clipdyn.fields import check_options, option
+from hf_clipdyn.options import Options
 
 if TYPE_CHECKING:
     from hf_clipdyn.benchmarks.base import Kind
@@ -18,11 +20,9 @@ if TYPE_CHECKING:
 
 SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Standard deviations of the Gaussian noise that are shown by default, beside 0."""
-PREPROCESSES = ("processor", "squash", "tiles")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Common:
+class Common(Options):
     """The settings that all kinds share; the fields are also arguments of `hf_clipdyn.evaluate_revisions`.
 
     Raises:
@@ -34,16 +34,20 @@ class Common:
         {'n_resamples': 200, 'confidence_level': 0.95, 'seed': 1}
     """
 
-    n_resamples: int = option(
-        1000, "Number of bootstrap resamples; 0 for no intervals.", within="[0, 1000000]"
-    )
-    confidence_level: float = option(0.95, "Confidence level of the intervals.", within="(0, 1)")
-    seed: int = option(0, "Seed of the noise and of the intervals.", within="[0, 4294967295]")
-    cache_dir: Path | None = option(None, "Folder for decoded pixels. Default: a folder under HF_HOME.")
-    show_progress: bool = option(True, "Show progress bars.")
+    n_resamples: int = Field(1000, ge=0, le=1_000_000)
+    """Number of bootstrap resamples; 0 for no intervals."""
 
-    def __post_init__(self) -> None:
-        check_options(self)
+    confidence_level: float = Field(0.95, gt=0, lt=1)
+    """Confidence level of the intervals."""
+
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Seed of the noise and of the intervals."""
+
+    cache_dir: Path | None = None
+    """Folder for decoded pixels. Default: a folder under HF_HOME."""
+
+    show_progress: bool = True
+    """Show progress bars."""
 
     @property
     def resampling(self) -> dict[str, Any]:
@@ -55,34 +59,26 @@ class Common:
         }
 
 
-@dataclass(frozen=True)
-class KindSettings:
-    """The settings of one kind. A kind with settings has a subclass, whose fields are made with `option`.
-
-    Each field becomes a flag of `clipdyn evaluate`.
+class KindSettings(Options):
+    """The settings of one kind. A kind with settings has a subclass, whose fields are options of `clipdyn evaluate`.
 
     Raises:
         ConfigError: a value is out of its range.
 
     Examples:
-        >>> from dataclasses import dataclass
+        >>> from pydantic import Field
         >>> from hf_clipdyn.benchmarks.base import KindSettings
-        >>> from hf_clipdyn.fields import option
-        >>> @dataclass(frozen=True)
-        ... class BrightnessSettings(KindSettings):
-        ...     gains: tuple[float, ...] = option((1.25, 1.5), "Factors on the pixels.", within="(1, 10]")
+        >>> class BrightnessSettings(KindSettings):
+        ...     gains: tuple[float, ...] = Field((1.25, 1.5), min_length=1)
         ...
         >>> BrightnessSettings(gains=(2,)).as_json()
-        {'gains': (2,)}
+        {'gains': (2.0,)}
     """
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def as_json(self) -> dict[str, Any]:
         """The settings that are not None, for the column ``settings``. Paths are left out: their content counts."""
-        held = asdict(self)
-        return {name: one for name, one in held.items() if one is not None and not isinstance(one, Path)}
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: one for name, one in values.items() if not (one is None or isinstance(one, Path))}
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ class Benchmark:
         return f"{self.kind.name}/{self.dataset}"
 
 
-def _chosen(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def _in_one_order(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """The classes in one order, so that one choice is one cell."""
     chosen = None if classes is None else tuple(sorted(set(classes)))
     if chosen is not None and len(chosen) < 2:
@@ -118,48 +114,36 @@ def _chosen(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return chosen
 
 
-@dataclass(frozen=True)
 class ShapeBiasSettings(KindSettings):
     """Which classes a decision is among, and whether the images are also shown in grey."""
 
-    classes: tuple[str, ...] | None = option(
-        None,
-        "Names of at least two classes, for a model that knows only these. Decisions are among these, and only the "
-        "images whose shape and texture are both among them are asked about. Default: all classes.",
-    )
-    grey: bool = option(False, "Ask about each image in grey, too.", flag="gray")
+    classes: Annotated[tuple[str, ...] | None, AfterValidator(_in_one_order)] = None
+    """Names of at least two classes, for a model that knows only these. Decisions are among these, and only the images
+    whose shape and texture are both among them are asked about. Default: all classes."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "classes", _chosen(self.classes))
+    grey: bool = Field(False, validation_alias="gray")
+    """Ask about each image in grey, too."""
 
     def as_json(self) -> dict[str, Any]:
         """The settings that differ from the defaults, so that cells of earlier versions keep their key."""
         return {name: one for name, one in super().as_json().items() if one}
 
 
-PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
+Probe = Literal["attention", "attention_layers", "rollout", "gradient_input", "grad_cam"]
+PROBES: tuple[Probe, ...] = get_args(Probe)
 """The maps that can be read out of a model, see `hf_clipdyn.models.maps`."""
 
 
-@dataclass(frozen=True)
 class ClassificationSettings(KindSettings):
     """What a user may choose for the classification benchmarks."""
 
-    published_prompts: bool = option(
-        False,
-        "Also classify as for CLIP's published values: 1,000 classes with 80 templates, which encodes "
-        "80,000 prompts per revision.",
-    )
-    classes: tuple[str, ...] | None = option(
-        None,
-        "Names of at least two classes, for a model that knows only these. Decisions are among these, and images of "
-        "other classes are left out. Default: all 16.",
-    )
+    published_prompts: bool = False
+    """Also classify as for CLIP's published values: 1,000 classes with 80 templates, which encodes 80,000 prompts per
+    revision."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "classes", _chosen(self.classes))
+    classes: Annotated[tuple[str, ...] | None, AfterValidator(_in_one_order)] = None
+    """Names of at least two classes, for a model that knows only these. Decisions are among these, and images of other
+    classes are left out. Default: all 16."""
 
 
 def _corruptions() -> "Mapping[str, type[Corruption]]":
@@ -168,119 +152,118 @@ def _corruptions() -> "Mapping[str, type[Corruption]]":
     return CORRUPTIONS
 
 
-@dataclass(frozen=True)
 class NoiseSettings(KindSettings):
     """Which corruptions are shown; the untouched images always are, so that 0 is always among the sigmas."""
 
-    sigmas: tuple[float, ...] = option(
-        (0.0, *SIGMAS),
-        "Standard deviations of the Gaussian noise, on pixels in [0, 1].",
-        within="[0, 1]",
-    )
-    stage: str = option(
-        "native",
-        "When to corrupt an image: before the processor resizes it (native) or after (input).",
-        choices=("native", "input"),
-    )
-    conditions: tuple[str, ...] = option(
-        ("gaussian",), "Corruptions to show.", choices=lambda: tuple(_corruptions())
-    )
-    levels: tuple[str, ...] | None = option(
-        None,
-        "Levels of the other conditions, NAME=LEVEL, for example contrast=0.1. Conditions that are not "
-        "named keep their default levels.",
-    )
-    classes: str | None = option(
-        None,
-        "`sixteen`: classify ImageNet into the 16 categories of model-vs-human, as people did. Default: all classes.",
-        choices=("sixteen",),
-    )
+    sigmas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field((0.0, *SIGMAS), min_length=1)
+    """Standard deviations of the Gaussian noise, on pixels in [0, 1]."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # In one order, so that one choice is one cell.
-        object.__setattr__(self, "sigmas", tuple(sorted({0.0, *map(float, self.sigmas)})))
-        object.__setattr__(self, "conditions", tuple(one for one in _corruptions() if one in self.conditions))
-        if self.levels is not None:
-            chosen = self._chosen_levels()
-            named = (f"{name}={level:g}" for name in _corruptions() for level in chosen.get(name, ()))
-            object.__setattr__(self, "levels", tuple(named))
+    stage: Literal["native", "input"] = "native"
+    """When to corrupt an image: before the processor resizes it (native) or after (input)."""
+
+    conditions: tuple[str, ...] = Field(("gaussian",), min_length=1)
+    """Corruptions to show: gaussian, salt_and_pepper, blur, contrast, uniform_noise, grey_salt_and_pepper, low_pass,
+    high_pass, phase_scrambling, phase_scrambling_mirrored, power_equalisation, rotation, false_colour, grey, and
+    octave_0 to octave_6."""
+
+    levels: tuple[str, ...] | None = None
+    """Levels of the other conditions, NAME=LEVEL, for example contrast=0.1. Conditions that are not named keep their
+    default levels."""
+
+    classes: Literal["sixteen"] | None = None
+    """`sixteen`: classify ImageNet into the 16 categories of model-vs-human, as people did. Default: all classes."""
+
+    # Each choice in one order, so that it is one cell.
+    @field_validator("sigmas")
+    @classmethod
+    def _with_zero(cls, sigmas: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted({0.0, *sigmas}))
+
+    @field_validator("conditions")
+    @classmethod
+    def _known_conditions(cls, conditions: tuple[str, ...]) -> tuple[str, ...]:
+        for name in conditions:
+            if name not in _corruptions():
+                raise UnknownNameError("condition of noise", name, _corruptions())
+        return tuple(name for name in _corruptions() if name in conditions)
+
+    @field_validator("levels")
+    @classmethod
+    def _known_levels(cls, levels: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        if levels is None or "conditions" not in info.data:
+            return levels
+        chosen = _levels_by_condition(levels, info.data["conditions"])
+        return tuple(f"{name}={level:g}" for name in _corruptions() for level in chosen.get(name, ()))
 
     def levels_of(self, condition: str) -> tuple[float, ...]:
         """The levels of a condition that are shown, the weakest first; NaN if it has only one."""
         if condition == "gaussian":
             return self.sigmas
-        return self._chosen_levels().get(condition, _corruptions()[condition].levels)
-
-    def _chosen_levels(self) -> dict[str, tuple[float, ...]]:
-        by_condition: dict[str, set[float]] = {}
-        for text in self.levels or ():
-            name, _, level = text.partition("=")
-            if name == "gaussian":
-                raise ConfigError(f"levels contains {shown(text)}: use sigmas for the levels of {name}.")
-            if name not in self.conditions:
-                raise UnknownNameError("selected condition", name, self.conditions)
-            try:
-                value = float(level)
-            except ValueError as error:
-                raise ConfigError(
-                    f"levels contains {shown(text)}: give NAME=LEVEL, for example contrast=0.1."
-                ) from error
-            by_condition.setdefault(name, set()).add(_corruptions()[name](value).level)
-        return {name: _corruptions()[name].in_order(levels) for name, levels in by_condition.items()}
+        chosen = _levels_by_condition(self.levels or (), self.conditions)
+        return chosen.get(condition, _corruptions()[condition].levels)
 
 
-@dataclass(frozen=True)
+def _levels_by_condition(texts: Sequence[str], conditions: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """``["contrast=0.1"]`` as levels by condition, the weakest first."""
+    levels: dict[str, set[float]] = {}
+    for text in texts:
+        name, _, level = text.partition("=")
+        if name == "gaussian":
+            raise ConfigError(f"levels contains {shown(text)}: use sigmas for the levels of {name}.")
+        if name not in conditions:
+            raise UnknownNameError("selected condition", name, conditions)
+        try:
+            value = float(level)
+        except ValueError:
+            raise ConfigError(
+                f"levels contains {shown(text)}: give NAME=LEVEL, for example contrast=0.1."
+            ) from None
+        levels.setdefault(name, set()).add(_corruptions()[name](value).level)
+    return {name: _corruptions()[name].in_order(values) for name, values in levels.items()}
+
+
 class QualitySettings(KindSettings):
     """What a user may choose for the image quality benchmarks."""
 
-    preprocess: str = option(
-        "processor",
-        "How images reach the model: processor (the model's own resizing and cropping), squash (the whole image, "
-        "resized) or tiles (native resolution).",
-        choices=PREPROCESSES,
-    )
+    preprocess: Literal["processor", "squash", "tiles"] = "processor"
+    """How images reach the model: processor (the model's own resizing and cropping), squash (the whole image, resized)
+    or tiles (native resolution)."""
 
 
-@dataclass(frozen=True)
 class RetrievalSettings(KindSettings):
     """Among which images and captions the model searches."""
 
-    held_out: int | None = option(
-        None, "Hold out the last N images for retrieval. Default: use all images.", within="[1, 1000000000]"
-    )
+    held_out: int | None = Field(None, ge=1)
+    """Hold out the last N images for retrieval. Default: use all images."""
 
 
-@dataclass(frozen=True)
 class SaliencySettings(KindSettings):
     """Which maps to score, and how to show the images."""
 
-    preprocess: str = option(
-        "squash",
-        "squash (resize the whole image to the model's square) or crop (use only the part that the "
-        "model's processor keeps).",
-        choices=("squash", "crop"),
-    )
-    probes: tuple[str, ...] = option(
-        ("attention", "rollout"), f"Maps to read out: {', '.join(PROBES)}.", choices=PROBES
-    )
-    captions: Path | None = option(
-        None,
-        "CSV file with the columns image and caption. `gradient_input` also uses these captions. Default: "
-        "only a neutral text.",
-    )
+    preprocess: Literal["squash", "crop"] = "squash"
+    """squash (resize the whole image to the model's square) or crop (use only the part that the model's processor
+    keeps)."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # The order of the probes changes nothing, so that it must not name another cell.
-        object.__setattr__(self, "probes", tuple(name for name in PROBES if name in self.probes))
-        if self.captions is not None:
-            object.__setattr__(self, "captions", Path(self.captions).expanduser())
-            if "gradient_input" not in self.probes:
-                raise ConfigError(
-                    "captions is given, but only the probe gradient_input uses captions: add it to the "
-                    "probes."
-                )
+    probes: tuple[Probe, ...] = Field(("attention", "rollout"), min_length=1)
+    """Maps to read out."""
+
+    captions: Path | None = None
+    """CSV file with the columns image and caption. `gradient_input` also uses these captions. Default: only a neutral
+    text."""
+
+    @field_validator("probes")
+    @classmethod
+    def _in_order(cls, probes: tuple[Probe, ...]) -> tuple[Probe, ...]:
+        return tuple(name for name in PROBES if name in probes)  # an order changes nothing: one cell
+
+    @field_validator("captions")
+    @classmethod
+    def _used(cls, captions: Path | None, info: ValidationInfo) -> Path | None:
+        if captions is not None and "gradient_input" not in info.data.get("probes", PROBES):
+            raise ConfigError(
+                "captions is given, but only the probe gradient_input uses captions: add it to the probes."
+            )
+        return None if captions is None else captions.expanduser()
 
 
 OWN_SETTINGS: Mapping[str, type[KindSettings]] = {

@@ -47,7 +47,7 @@ class Train(Command, group="Main path"):
 
     @classmethod
     def line(cls) -> CommandLine:
-        from hf_clipdyn.config import train_command
+        from hf_clipdyn.training.config import train_command
 
         return train_command()
 
@@ -57,10 +57,10 @@ class Train(Command, group="Main path"):
         return cls(words=argv)
 
     def run(self) -> int:
-        from hf_clipdyn.config import parse_training_config
         from hf_clipdyn.training import train
+        from hf_clipdyn.training.config import TrainingConfig
 
-        done = train(parse_training_config(self.words))
+        done = train(TrainingConfig.read(self.words))
         if done is not None:
             print(done.message)
             return int(bool(done.missing))

@@ -1,34 +1,42 @@
 """Evaluation: revisions times benchmarks, planned, observed and scored, into one table of results."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.evaluation.config import EvaluationConfig, called_with, in_python
+from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.progress import draws_bars, library_bars
 
 if TYPE_CHECKING:
     import datasets
 
     from hf_clipdyn.benchmarks.base import Benchmark
+    from hf_clipdyn.revisions.names import Name, Series
 
 __all__ = ["evaluate_model", "evaluate_revisions"]
 
 
-@called_with(EvaluationConfig)
-def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
+def evaluate_revisions(
+    repo_id: "Name | Series | Sequence[Name]",
+    benchmarks: "str | Benchmark | Sequence[str | Benchmark] | None" = None,
+    **options: Any,
+) -> "datasets.Dataset":
     """Measure benchmarks on revisions of one or several models, and collect all numbers in one table.
 
     A model is a run, a repository on the Hub, or a folder: ``["openai/clip-vit-base-patch32", "./mine", "runs/demo"]``.
     A benchmark is a name, or an object if it has settings: ``Noise.on("cifar100", stage="input")``.
     The arguments are the fields of `hf_clipdyn.evaluation.config.EvaluationConfig`, which `clipdyn evaluate --help-all`
-    explains; the first two may be given by position.
+    explains.
 
     With ``output`` the table is written to disk, and what it already contains is not measured again. The logger
     ``hf_clipdyn`` reports which revisions are done and what is left out. Terminals and notebooks show progress bars.
+
+    Args:
+        repo_id: what to evaluate, one or several.
+        benchmarks: to run instead of the suite.
+        options: further fields, and settings of kinds, such as ``noise_sigmas=(0, 0.1)``.
 
     Returns:
         One row per number, in the columns of `hf_clipdyn.results.row.Row`.
@@ -48,6 +56,11 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
         >>> sorted(set(table["metric"]))
         ['top1', 'top5']
     """
+    return run(EvaluationConfig(repo_id=repo_id, benchmarks=benchmarks, **options))
+
+
+def run(config: EvaluationConfig) -> "datasets.Dataset":
+    """`evaluate_revisions` with the configuration of its arguments."""
     config.check_names()  # before torch is loaded
     from accelerate import PartialState
     from datasets import concatenate_datasets
@@ -55,7 +68,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     from hf_clipdyn.evaluation.evaluate import evaluate, evaluate_relations, follow, measure_each
     from hf_clipdyn.evaluation.publish import check_push, push_results
 
-    config = replace(config, show_progress=config.show_progress and draws_bars())
+    config = config.but(show_progress=config.show_progress and draws_bars())
     with library_bars(config.show_progress):
         if config.hub_model_id is not None:
             check_push(config.hub_model_id, config.token)
@@ -151,10 +164,12 @@ def evaluate_model(
     state = Revision(revision, epoch, step, samples_seen, commit="", sha256=None, size=None, parameters=size)
     training = model.training
     try:
-        with in_python(), torch.random.fork_rng(), TemporaryDirectory(prefix="clipdyn-settings-") as folder:
+        with torch.random.fork_rng(), TemporaryDirectory(prefix="clipdyn-settings-") as folder:
             given = GivenModel(repo_id, model, processor, state, Path(folder))
-            config = EvaluationConfig(given, benchmarks, **options | {"final_texts": False})
-            config = replace(config, show_progress=config.show_progress and draws_bars())
+            config = EvaluationConfig(
+                repo_id=given, benchmarks=benchmarks, **options | {"final_texts": False}
+            )
+            config = config.but(show_progress=config.show_progress and draws_bars())
             with library_bars(config.show_progress):
                 return evaluate(config)
     finally:

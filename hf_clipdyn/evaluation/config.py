@@ -1,150 +1,162 @@
-"""The configuration of `evaluate`: one dataclass for flags, YAML and the Python call."""
+"""The configuration of `evaluate`: the Python call, the YAML file and the flags."""
 
-import inspect
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import MISSING, dataclass, field, replace
-from functools import cached_property, wraps
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
-from hf_clipdyn.errors import ConfigError, remedies_in_python, shown
-from hf_clipdyn.fields import check_options, option
-from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series
+from pydantic import AfterValidator, Field, InstanceOf, model_validator
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, Benchmark, Common, KindSettings
+from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.options import OptionError, Options, first_values, texts_of
+from hf_clipdyn.plugins import KINDS, load_plugin, plugins
+from hf_clipdyn.revisions.names import OPEN_CLIP, Series
+
 T = TypeVar("T")
 
 _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls them
+_FullPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
-@dataclass(frozen=True)
 class EvaluationConfig(Common):
-    """One evaluation; `evaluate_revisions` has the same arguments."""
+    """One evaluation; `evaluate_revisions` has the same arguments.
 
-    repo_id: Name | Series | Sequence[Name] = option(
-        MISSING,
-        "What to evaluate: a repository, owner/name; a folder of a run, a Trainer's checkpoints or a "
-        "model; or open_clip:MODEL@PLACE. You can give several.",
-    )
-    benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = option(
-        None,
-        "Benchmarks to run instead of the suite: names (noise/cifar10), kinds (noise) or patterns.",
-        top=True,
-    )
-    suite: str | Sequence[str] = option(
-        "embedded",
-        "Suite of benchmarks: embedded (nothing to download), full, human or paper; dynamics (how learning "
-        "proceeds: embeddings, and all relations); or several.",
-        top=True,
-    )
-    relations: str | Sequence[str] = option(
-        (),
-        "Relate revisions with each other, from the trials beside the output: cue_learning, error_consistency, "
-        "learning_order, representation or weights. Given without benchmarks, nothing is measured.",
-        top=True,
-    )
-    revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.", top=True)
-    shard: str | None = option(
-        None, "Evaluate only part i of n of the revisions, for example 1/4. All parts may share one output."
-    )
-    store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.", top=True)
-    from_open_clip: str | None = option(
-        None,
-        "Read REPO_ID as checkpoints of this open_clip model, for example ViT-B-16-quickgelu. REPO_ID is "
-        "then a folder of epoch_N.pt on this machine, owner/name/FOLDER on the Hub, or a checkpoint file.",
-    )
-    samples_per_epoch: int | None = option(
-        None, "Training images per epoch of the open_clip checkpoints. Default: unknown.", within="[1, inf]"
-    )
-    processor: Name | None = option(
-        None,
-        "Processor for the revisions that have none of their own: a folder, or a repository, owner/name.",
-    )
-    output: str | Path | None = option(
-        None,
-        "Parquet file for the table of results. An existing table is continued. Cells and trials are "
-        "stored beside it.",  # without one: in memory
-        short="o",
-        flag_default=Path("results.parquet"),
-        top=True,
-    )
-    data_dirs: Mapping[str, str | Path] = field(
-        default_factory=dict,
-        metadata={"help": "Folder of a data set, NAME=PATH.", "flag": "data_dir", "top": True},
-    )
-    settings: Mapping[str, KindSettings] = field(
-        default_factory=dict,
-        metadata={"help": "Settings by kind, for benchmarks given by name.", "flag": None},
-    )
-    plugins: str | Path | Sequence[str | Path] = option(
-        (), "Python file that adds kinds of benchmarks or data sets.", flag="plugin"
-    )
-    label_map: Path | None = option(
-        None,
-        "Names of the classes of a classifier's head, if they are not those of a data set: a JSON object of names by "
-        "label or index, or a list in the order of the head.",
-    )
-    dtype: str = option(
-        "float32",
-        "Precision of the model: float32 (fp32, the reference) or bfloat16 (bf16).",
-        choices=("float32", "bfloat16", *_SHORT_DTYPES),
-    )
-    device: str | None = option(
-        None,
-        "Device: cpu, cuda, …. `auto` splits a large model over all devices. Default: the GPU if "
-        "there is one.",
-        top=True,
-    )
-    batch_size: int = option(128, "Images per forward pass.", within="[1, 1000000]", top=True)
-    force: bool = option(False, "Measure again what the table already contains.")
-    rescore: bool = option(
-        False, "Only recompute the numbers from the saved trials, for example with more resamples."
-    )
-    skip_missing: bool = option(False, "Skip benchmarks whose data are missing.")
-    final_texts: bool = option(True, "Also classify with the text embeddings of the run's last revision.")
-    watch: bool = option(False, "Follow a run that is still training.")
-    watch_patience: float = option(
-        3600.0,
-        "Seconds without a new revision after which a watched run counts as finished.",
-        within="[0, inf]",
-    )
-    push_to_hub: bool = option(False, "Publish the results as a data set on the Hub.")
-    hub_model_id: str | None = option(None, "Repository of that data set, owner/name.")
-    private: bool = option(False, "Make that data set private.", flag="hub_private_repo")
-    token: str | None = option(
-        None,
-        "Token for private repositories. Default: the stored one.",
-        flag="hub_token",
-        secret=True,
-    )
+    A setting of a kind is an option, too: ``noise_sigmas`` are the ``sigmas`` of `NoiseSettings`.
+    """
 
-    def __post_init__(self) -> None:
-        check_options(self)
-        for path in (self.plugins,) if isinstance(self.plugins, str | Path) else self.plugins:
+    positional = ("repo_id",)
+    most_used = (
+        *("benchmarks", "suite", "relations", "revisions", "store", "output", "data_dirs", "device"),
+        "batch_size",
+    )
+    letters: ClassVar = {"output": "o"}
+    python_only = ("settings", "token")
+    former: ClassVar = {"hub_token": "set HF_TOKEN, or log in with `hf auth login`"}
+    file_help = "YAML file of these options, written with underscores. Flags override it."
+
+    repo_id: tuple[str | InstanceOf[Series], ...]
+    """What to evaluate: a repository, owner/name; a folder of a run, a Trainer's checkpoints or a model; or
+    open_clip:MODEL@PLACE. You can give several."""
+
+    benchmarks: tuple[str | InstanceOf[Benchmark], ...] | None = None
+    """Benchmarks to run instead of the suite: names (noise/cifar10), kinds (noise) or patterns."""
+
+    suite: tuple[str, ...] = Field(("embedded",), min_length=1)
+    """Suite of benchmarks: embedded (nothing to download), full, human or paper; dynamics (how learning proceeds:
+    embeddings, and all relations); or several."""
+
+    relations: tuple[str, ...] = ()
+    """Relate revisions with each other, from the trials beside the output: cue_learning, error_consistency,
+    learning_order, representation or weights. Given without benchmarks, nothing is measured."""
+
+    revisions: tuple[str, ...] | None = None
+    """Revisions to evaluate. Default: all."""
+
+    shard: str | None = None
+    """Evaluate only part i of n of the revisions, for example 1/4. All parts may share one output."""
+
+    store: _FullPath | None = None
+    """Folder of a local store. Default: the Hub."""
+
+    from_open_clip: str | None = None
+    """Read REPO_ID as checkpoints of this open_clip model, for example ViT-B-16-quickgelu. REPO_ID is then a folder of
+    epoch_N.pt on this machine, owner/name/FOLDER on the Hub, or a checkpoint file."""
+
+    samples_per_epoch: int | None = Field(None, ge=1)
+    """Training images per epoch of the open_clip checkpoints. Default: unknown."""
+
+    processor: str | None = None
+    """Processor for the revisions that have none of their own: a folder, or a repository, owner/name."""
+
+    output: _FullPath | None = None
+    """Parquet file for the table of results. An existing table is continued. Cells and trials are stored beside it."""
+
+    data_dirs: Mapping[str, Path] = Field({}, validation_alias="data_dir")
+    """Folder of a data set, NAME=PATH."""
+
+    settings: Mapping[str, InstanceOf[KindSettings]] = {}
+    """Settings by kind, for benchmarks given by name."""
+
+    plugins: tuple[Path, ...] = Field((), validation_alias="plugin")
+    """Python file that adds kinds of benchmarks or data sets."""
+
+    label_map: _FullPath | None = None
+    """Names of the classes of a classifier's head, if they are not those of a data set: a JSON object of names by label
+    or index, or a list in the order of the head."""
+
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "fp32", "bf16"],
+        AfterValidator(lambda name: _SHORT_DTYPES.get(name, name)),
+    ] = "float32"
+    """Precision of the model: float32 (fp32, the reference) or bfloat16 (bf16)."""
+
+    device: str | None = None
+    """Device: cpu, cuda, …. `auto` splits a large model over all devices. Default: the GPU if there is one."""
+
+    batch_size: int = Field(128, ge=1)
+    """Images per forward pass."""
+
+    force: bool = False
+    """Measure again what the table already contains."""
+
+    rescore: bool = False
+    """Only recompute the numbers from the saved trials, for example with more resamples."""
+
+    skip_missing: bool = False
+    """Skip benchmarks whose data are missing."""
+
+    final_texts: bool = True
+    """Also classify with the text embeddings of the run's last revision."""
+
+    watch: bool = False
+    """Follow a run that is still training."""
+
+    watch_patience: float = Field(3600.0, ge=0)
+    """Seconds without a new revision after which a watched run counts as finished."""
+
+    push_to_hub: bool = False
+    """Publish the results as a data set on the Hub."""
+
+    hub_model_id: str | None = None
+    """Repository of that data set, owner/name."""
+
+    private: bool = Field(False, validation_alias="hub_private_repo")
+    """Make that data set private."""
+
+    token: str | None = None
+    """Token for private repositories. Default: the stored one."""
+
+    def __init__(self, **values: Any) -> None:
+        for path in texts_of(values.get("plugin", values.get("plugins")), "plugin"):
+            load_plugin(path)  # it may add options
+        super().__init__(**_with_settings(values))
+
+    @classmethod
+    def read(
+        cls, words: Sequence[str], prog: str = "clipdyn", kinds: "Mapping[str, type[Options]] | None" = None
+    ) -> Self:
+        """As of `Options`; the settings of all kinds are options."""
+        for path in first_values(cls, words, "plugin"):
             load_plugin(path)
-        for name in ("store", "output", "label_map"):
-            path = getattr(self, name)
-            if path is not None:
-                object.__setattr__(self, name, Path(path).expanduser().absolute())
-        object.__setattr__(self, "dtype", _SHORT_DTYPES.get(self.dtype, self.dtype))
-        object.__setattr__(self, "data_dirs", {name: Path(path) for name, path in self.data_dirs.items()})
-        if isinstance(self.revisions, str):
-            object.__setattr__(self, "revisions", (self.revisions,))
-        if isinstance(self.benchmarks, str | Benchmark):
-            object.__setattr__(self, "benchmarks", (self.benchmarks,))
-        if isinstance(self.relations, str):
-            object.__setattr__(self, "relations", (self.relations,))
+        return super().read(words, prog, settings_classes() if kinds is None else kinds)
+
+    @classmethod
+    def option_names(cls) -> Iterable[str]:
+        """The options of an evaluation, then those of each kind."""
+        yield from super().option_names()
+        for kind, settings in settings_classes().items():
+            yield from (f"{kind}_{name}" for name in settings.option_names())
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         self._name_repositories()
         self._check_together()
+        return self
 
     def _check_together(self) -> None:
-        if self.output is not None and Path(self.output).suffix != ".parquet":
+        if self.output is not None and self.output.suffix != ".parquet":
             raise ConfigError(f"output is {self.output}: name a Parquet file, for example results.parquet.")
         if self.rescore and (self.force or self.watch or self.output is None):
             raise ConfigError(
@@ -175,40 +187,32 @@ class EvaluationConfig(Common):
             )
 
     def _name_repositories(self) -> None:
-        if isinstance(self.repo_id, Series):  # a model object is nothing to open
+        if not all(isinstance(name, str) for name in self.repo_id):  # a model object is nothing to open
             return
-        given = self.repo_id if isinstance(self.repo_id, tuple) else (self.repo_id,)
-        if not given or not all(isinstance(name, str | os.PathLike) for name in given):
-            raise ConfigError(
-                "repo_id is empty or contains something other than text: give owner/name or a folder, or "
-                "several of these."
-            )
-        names = tuple(map(os.fspath, given))
+        if not self.repo_id:
+            raise ConfigError("repo_id is empty: give owner/name or a folder, or several of these.")
         if self.from_open_clip is not None:
-            names = tuple(f"{OPEN_CLIP}{self.from_open_clip}@{name}" for name in names)
+            names = (f"{OPEN_CLIP}{self.from_open_clip}@{name}" for name in self.repo_id)
+            object.__setattr__(self, "repo_id", tuple(names))
             object.__setattr__(self, "from_open_clip", None)  # the names say it now
-        object.__setattr__(self, "repo_id", names[0] if len(names) == 1 else names)
         called = [one.series.repo_id for one in self.each]
-        for name, repo_id in zip(names, called, strict=True):
+        for name, repo_id in zip(self.repo_id, called, strict=True):
             if called.count(repo_id) > 1:
                 raise ConfigError(
                     f"{name} and another model would both be called {repo_id} in the table: give each "
                     "model once, or rename a folder."
                 )
-        if self.watch and len(names) > 1:
-            raise ConfigError(f"`watch` follows only one run, but {len(names)} are given.")
+        if self.watch and len(called) > 1:
+            raise ConfigError(f"`watch` follows only one run, but {len(called)} are given.")
 
     @property
     def _reads_open_clip(self) -> bool:
-        names = self.repo_id if isinstance(self.repo_id, tuple) else (self.repo_id,)
-        return all(isinstance(name, str) and name.startswith(OPEN_CLIP) for name in names)
+        return all(isinstance(name, str) and name.startswith(OPEN_CLIP) for name in self.repo_id)
 
     @property
-    def each(self) -> list["EvaluationConfig"]:
+    def each(self) -> "list[EvaluationConfig]":
         """One configuration per repository."""
-        if isinstance(self.repo_id, tuple):
-            return [replace(self, repo_id=name) for name in self.repo_id]
-        return [self]
+        return [self] if len(self.repo_id) == 1 else [self.but(repo_id=(name,)) for name in self.repo_id]
 
     def check_names(self) -> None:
         """Refuse a benchmark, a relation or a repository that does not exist; no model is loaded.
@@ -237,12 +241,12 @@ class EvaluationConfig(Common):
     @cached_property
     def series(self) -> Series:
         """The revisions of the repository, if it is one."""
-        if isinstance(self.repo_id, Series):
-            return self.repo_id
-        assert isinstance(self.repo_id, str)
+        (name,) = self.repo_id
+        if isinstance(name, Series):
+            return name
         from hf_clipdyn.revisions.listing import WithProcessor, open_series
 
-        series = open_series(self.repo_id, self.store, self.token, samples_per_epoch=self.samples_per_epoch)
+        series = open_series(name, self.store, self.token, samples_per_epoch=self.samples_per_epoch)
         return series if self.processor is None else WithProcessor(series, self.processor, self.token)
 
     @cached_property
@@ -257,11 +261,9 @@ class EvaluationConfig(Common):
         """The selected benchmarks; see `select_benchmarks`. None if only relations are wanted."""
         from hf_clipdyn.benchmarks.registry import select_benchmarks
 
-        wanted = self.benchmarks
-        assert not isinstance(wanted, str | Benchmark)
-        if self.relations and wanted is None:
+        if self.relations and self.benchmarks is None:
             return []
-        return select_benchmarks(self.suite, wanted, self.settings, self.data_dirs)
+        return select_benchmarks(self.suite, self.benchmarks, self.settings, self.data_dirs)
 
     @cached_property
     def related(self) -> list[str]:
@@ -295,27 +297,30 @@ def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
     return revisions[part - 1 :: parts]
 
 
-def in_python() -> AbstractContextManager[None]:
-    """Within it, the remedies of errors are arguments, unless the command line calls."""
-    from hf_clipdyn.evaluation.options import command_line
+def settings_classes() -> dict[str, type[KindSettings]]:
+    """The settings of each kind that has some; kinds are only loaded if there are plug-ins."""
+    if not any(plugins(KINDS)):
+        return dict(OWN_SETTINGS)
+    from hf_clipdyn.benchmarks.registry import kinds
 
-    return remedies_in_python(lambda text: command_line().in_python(text))
+    own = {name: kind.settings_class for name, kind in kinds().items()}
+    return dict(OWN_SETTINGS) | {name: one for name, one in own.items() if one.model_fields}
 
 
-def called_with(
-    config: Callable[P, EvaluationConfig],
-) -> Callable[[Callable[[EvaluationConfig], R]], Callable[P, R]]:
-    """Let a function of a configuration be called with the configuration's own arguments."""
+def _with_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with ``noise_sigmas=…`` among the settings of noise.
 
-    def decorate(function: Callable[[EvaluationConfig], R]) -> Callable[P, R]:
-        @wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            with in_python():
-                return function(config(*args, **kwargs))
-
-        call.__signature__ = inspect.signature(config).replace(  # type: ignore[attr-defined]
-            return_annotation=inspect.signature(function).return_annotation
-        )
-        return call
-
-    return decorate
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    left = dict(values)
+    settings = dict(left.get("settings") or {})
+    for kind, one in settings_classes().items():
+        given = {name: left.pop(f"{kind}_{name}") for name in one.option_fields() if f"{kind}_{name}" in left}
+        if not given:
+            continue
+        try:
+            settings[kind] = settings[kind].but(**given) if kind in settings else one(**given)
+        except OptionError as error:
+            raise OptionError(f"{kind}_{error}", f"{kind}_{error.option}") from None
+    return left | ({"settings": settings} if settings else {})

@@ -171,7 +171,7 @@ def dry_run(config: EvaluationConfig) -> DryRun:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # a few rows are too few for some scores
-        return _Measurement(replace(config, cache_dir=Path(cache), show_progress=False)).run()
+        return _Measurement(config.but(cache_dir=Path(cache), show_progress=False)).run()
 
 
 def relations_message(config: EvaluationConfig) -> str:

@@ -270,7 +270,7 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
         published = {(revision.name, revision.commit) for revision in listed}
         if published - seen:
             try:
-                own = replace(config, final_texts=False)
+                own = config.but(final_texts=False)
                 plan = Plan(own, listed, plan)
                 results = evaluate(own, plan, shown)
             except (ClipDynError, OSError) as error:
@@ -282,7 +282,7 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
                     raise
                 trouble = _passing(error)
             else:
-                config = replace(config, force=False)  # the forced measurements are done
+                config = config.but(force=False)  # the forced measurements are done
                 seen |= published
                 last = time.monotonic()
                 in_outage = False

@@ -47,8 +47,8 @@ class LiveModel:
 
     def load(self, folder: Path) -> Encoder:
         """The model with the weights of that folder."""
-        if isinstance(self._config.repo_id, GivenModel):
-            self._encoder = self._encoder or self._config.repo_id.encoder(self._config.device)
+        if isinstance(self._config.series, GivenModel):
+            self._encoder = self._encoder or self._config.series.encoder(self._config.device)
         elif self._encoder is None:
             device = self._config.device or default_device()
             dtype = getattr(torch, self._config.dtype)

@@ -103,10 +103,13 @@ class Plan:
         self._config = config
         self.sources: dict[Benchmark, Source]
         self._prepared: dict[str, _Prepared] = {} if earlier is None else earlier._prepared
-        assert config.revisions is None or not isinstance(config.revisions, str)
         if listed is None:
             listed = config.series.revisions()
-            if config.store is None and isinstance(config.repo_id, str) and config.series.repository.on_disk:
+            if (
+                config.store is None
+                and isinstance(config.repo_id[0], str)
+                and config.series.repository.on_disk
+            ):
                 _log.info(f"{config.series.repo_id} is read from {config.series.repository.where}.")
         chosen, last = choose_revisions(config.series.repo_id, listed, config.revisions)
         self.revisions = in_shard(chosen, config.shard)

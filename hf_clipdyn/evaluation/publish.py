@@ -55,7 +55,7 @@ def push_results(config: EvaluationConfig) -> None:
     """
     assert config.output is not None
     assert config.hub_model_id is not None
-    output = Path(config.output)
+    output = config.output
 
     def upload(to: Destination) -> tuple[str, list[str], list[str]]:
         with TemporaryDirectory(prefix="clipdyn-push-") as staging:

@@ -58,7 +58,7 @@ class SavedRuns:
     def __init__(self, config: EvaluationConfig, store: CellStore, of_study: Sequence[Path] = ()) -> None:
         self.config, self.store, self.of_study = config, store, bool(of_study)
         self.cells = {cell.key: cell for cell in store.cells()}
-        tables = [*([] if config.output is None else [Path(config.output)]), *of_study]
+        tables = [*([] if config.output is None else [config.output]), *of_study]
         for one in () if of_study else config.each:
             folder = Path(str(one.repo_id))
             table = folder / _TABLE

@@ -1,8 +1,22 @@
 """Training: a plain accelerate loop that saves every epoch as a revision."""
 
-from hf_clipdyn.training.folder import delete_run, output_folder, repository
-from hf_clipdyn.training.order import Samples, samples_between, times_seen
-from hf_clipdyn.training.run import TrainingSummary, train
+from typing import TYPE_CHECKING
+
+from hf_clipdyn.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hf_clipdyn.training.folder import delete_run, output_folder, repository
+    from hf_clipdyn.training.order import Samples, samples_between, times_seen
+    from hf_clipdyn.training.run import TrainingSummary, train
+
+__getattr__ = lazy_names(  # `clipdyn train --help` reads `config` and loads no torch
+    __name__,
+    {
+        "folder": ["delete_run", "output_folder", "repository"],
+        "order": ["Samples", "samples_between", "times_seen"],
+        "run": ["TrainingSummary", "train"],
+    },
+)
 
 __all__ = [
     "Samples",

@@ -61,7 +61,7 @@ class PublishStates(Callback):
     Args:
         publisher: of the main process; None in the others, which only help to gather the weights.
         processor: published with the weights.
-        steps: see `hf_clipdyn.config.publishing_steps`. A step that ends an epoch is published as the epoch only.
+        steps: see `publishing_steps`. A step that ends an epoch is published as the epoch only.
     """
 
     def __init__(self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int]) -> None:
@@ -329,7 +329,7 @@ class PublishAverage(PublishStates):
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainingError(
                 f"{folder / _FILE} does not contain the average of this model: continue from another checkpoint, or "
-                "start again with --overwrite_output_dir."
+                "delete the folder of the run and start again."
             ) from error
         self._average = [weight.clone() for weight in _weights(training)]
         _copy(own, _weights(training))

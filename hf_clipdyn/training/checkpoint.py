@@ -357,7 +357,7 @@ def _way_out(folder: Path) -> str:
             continue
         if next(_unreadable(other), None) is None:
             return f"The last complete checkpoint is {other}: name it with --resume_from_checkpoint."
-    return "There is no other complete checkpoint: start again with --overwrite_output_dir."
+    return "There is no other complete checkpoint: delete the folder of the run and start again."
 
 
 def _unreadable(folder: Path) -> Iterator[str]:

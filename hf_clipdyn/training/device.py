@@ -17,10 +17,10 @@ from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_objec
 from transformers import AutoModel
 
 from hf_clipdyn import progress
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shorten, shown
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
+from hf_clipdyn.training.config import TrainingConfig
 
 _COMPILER = "inductor"  # torch.compile's own choice
 _M_TRIM_THRESHOLD = -1  # of malloc.h
@@ -45,7 +45,7 @@ def has_bf16() -> bool:
 
 def draws_bars(config: TrainingConfig) -> bool:
     """Whether bars are drawn; see `hf_clipdyn.progress.draws_bars`."""
-    return progress.draws_bars() and not (config.disable_tqdm or config.quiet)
+    return progress.draws_bars() and not config.quiet
 
 
 def attention(device: torch.device, bf16: bool) -> str:
@@ -253,23 +253,16 @@ def _launched_several() -> bool:
     return {"ACCELERATE_MIXED_PRECISION", "MASTER_PORT"} <= set(os.environ) and "WORLD_SIZE" not in os.environ
 
 
-def check_processes(config: TrainingConfig, num_processes: int) -> None:
-    """Stop a run that has another number of processes, and so another global batch, than requested.
+def check_processes(num_processes: int) -> None:
+    """Stop a run whose launcher was asked for several processes and started one.
 
     ``accelerate launch --cpu --num_processes 2`` silently starts only one.
 
     Raises:
         TrainingError: the numbers differ.
     """
-    wanted = config.num_processes
-    if num_processes == 1 and wanted is None and _launched_several():
-        asked = "Several processes were requested and 1"
-    elif wanted not in (None, num_processes):
-        asked = f"{wanted} processes were requested and {num_processes}"
-    else:
-        return
-    raise TrainingError(
-        f"{asked} started. On CPUs use `torchrun --nproc_per_node {wanted or 2} scripts/train.py …`, or "
-        f"ACCELERATE_USE_CPU=true with `accelerate launch --multi_gpu --num_processes {wanted or 2} …`; for "
-        f"{num_processes} add --num_processes {num_processes}."
-    )
+    if num_processes == 1 and _launched_several():
+        raise TrainingError(
+            "Several processes were requested and 1 started. On CPUs use `torchrun --nproc_per_node 2 scripts/train.py "
+            "…`, or ACCELERATE_USE_CPU=true with `accelerate launch --multi_gpu --num_processes 2 …`."
+        )

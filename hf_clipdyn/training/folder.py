@@ -1,6 +1,5 @@
 """A run's folder: what is kept there, and whether a new run may begin in it or an earlier one continues."""
 
-import dataclasses
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,13 +7,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.files import delete, disk_errors, write_atomically
 from hf_clipdyn.revisions import epoch_name
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.training.checkpoint import find_checkpoint, saved_progress
+from hf_clipdyn.training.config import TrainingConfig
 
 # What a run writes to its folder; overwrite_output_dir deletes these and nothing else.
 _LEFTOVERS = (
@@ -46,7 +45,7 @@ def output_folder(config: TrainingConfig) -> Path:
     """
     if config.output_dir is not None:
         return Path(config.output_dir).expanduser()
-    return Path("runs") / f"{Path(config.dataset_name).name}-{config.run_name}"
+    return Path("runs") / f"{Path(config.dataset[0]).name}-{config.run_name}"
 
 
 def repository(config: TrainingConfig) -> str:
@@ -92,13 +91,11 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
         _check_own(folder)
         if _resumes(config):
             return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
-        would_be_lost = (
-            bool(_leftovers(folder)) and not config.overwrite_output_dir and not _took_no_step(config, folder)
-        )
+        would_be_lost = bool(_leftovers(folder)) and not _took_no_step(config, folder)
     if would_be_lost:
         raise ConfigError(
-            f"{folder} already contains a run: continue it with --resume_from_checkpoint true, delete it with "
-            "--overwrite_output_dir, or name another --output_dir."
+            f"{folder} already contains a run: continue it with --resume_from_checkpoint true, delete the folder, or "
+            "name another --output_dir."
         )
     return None
 
@@ -122,7 +119,7 @@ def _is_written(config: Path) -> bool:
         values = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None
     except (ValueError, RecursionError, yaml.YAMLError):
         return False
-    return isinstance(values, dict) and {"output_dir", "overwrite_output_dir", "publish"} <= set(values)
+    return isinstance(values, dict) and {"output_dir", "save_steps", "publish"} <= set(values)
 
 
 def _resumes(config: TrainingConfig) -> bool:
@@ -153,9 +150,9 @@ def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None
     begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
     if not _resumes(config) or not begun.is_file():
         return config
-    was = parse_training_config(["--config", str(begun)])
+    was = TrainingConfig.read(["--config", str(begun)])
     left = [name for name in BY_MACHINE if getattr(config, name) is None]
-    return dataclasses.replace(config, **{name: getattr(was, name) for name in left})
+    return config.but(**{name: getattr(was, name) for name in left})
 
 
 class Continued(NamedTuple):
@@ -205,7 +202,7 @@ def continued(config: TrainingConfig, checkpoint: Path | None, processes: int) -
             f"equally: start {', '.join(map(str, fitting[:-1]))} or {fitting[-1]}."
         )
     if config.per_device_train_batch_size in (size, together // processes):
-        config = dataclasses.replace(config, per_device_train_batch_size=together // processes)
+        config = config.but(per_device_train_batch_size=together // processes)
     begun = {name: was.get(name) for name in ("per_device_train_batch_size", "gradient_cache_chunk")}
     if config.per_device_train_batch_size != together // processes:
         del begun["per_device_train_batch_size"]  # another batch: `load_checkpoint` refuses the recipe
@@ -243,8 +240,7 @@ def make_folder(config: TrainingConfig, folder: Path) -> None:
     """Delete an earlier run unless this one continues it, and write the configuration."""
     if not _resumes(config):
         delete_run(folder)
-    values = dataclasses.asdict(config)
-    del values["hub_token"]  # a secret; the file is shared with the results
+    values = config.model_dump(mode="json")
     with _written(folder):
         write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
 

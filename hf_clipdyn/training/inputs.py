@@ -14,7 +14,6 @@ import numpy as np
 from accelerate import Accelerator
 from transformers import CLIPProcessor, ProcessorMixin
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.captioned import MAX_CAPTION
@@ -25,6 +24,7 @@ from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.progress import say
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import draws_bars
 from hf_clipdyn.training.folder import output_folder
 from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages, Images, check_broken
@@ -45,7 +45,7 @@ class Inputs(NamedTuple):
 
     source: Source
     processor: ProcessorMixin
-    reading: str
+    reading: str | None
     commit: str | None
     fingerprint: str | None = None
 
@@ -61,19 +61,19 @@ class Rows(NamedTuple):
 
 def _open(config: TrainingConfig) -> tuple[Any, str | None]:
     """The data set, streamed or not, with the columns ``image`` and ``captions``; and its commit on the Hub."""
-    commit = hub_commit(config.dataset_name, config.data_dir, config.dataset_revision, config.hub_token)
-    if config.dataset_revision is not None and commit is None:
+    name, revision = config.dataset
+    commit = hub_commit(name, config.data_dir, revision, None)
+    if revision is not None and commit is None:
         raise ConfigError(
-            f"dataset_revision is {config.dataset_revision!r}, but {config.dataset_name!r} is not a data set on the "
-            "Hub with that revision: correct it, or omit it."
+            f"dataset_name is {config.dataset_name!r}, but {name!r} is not a data set on the Hub with the revision "
+            f"{revision!r}: correct it, or omit it."
         )
     dataset = load_dataset(
-        config.dataset_name,
+        name,
         name=config.dataset_config_name,
         data_dir=config.data_dir,
         split=config.train_split,
         revision=commit,
-        token=config.hub_token,
         streaming=config.streaming,
         image_column=config.image_column,
         caption_column=config.caption_column,
@@ -133,8 +133,8 @@ class _Preparation:
             self._augmentation,
             processor.image_processor,
             processor.tokenizer,
-            Shuffle(config.order_seed, config.shuffle_shards, config.shuffle_samples),
-            streams=config.streams_per_process,
+            Shuffle(config.order_seed, 4, 1000),
+            streams=8,
             samples_per_epoch=config.samples_per_epoch,
             per_device_batch_size=config.per_device_step_size,
             workers=self._workers(),
@@ -142,7 +142,7 @@ class _Preparation:
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
         )
-        return Inputs(source, processor, "streamed", commit)
+        return Inputs(source, processor, None, commit)
 
     def by_row(self) -> Inputs:
         """The entries ``cached`` and ``decoded``: see `MappedSource`. By default the size of the data decides."""
@@ -182,7 +182,7 @@ class _Preparation:
     @property
     def _augmentation(self) -> Augmentation:
         return Augmentation(
-            crop_scale_min=self.config.crop_scale_min if self.config.random_resized_crop else None,
+            crop_scale_min=self.config.crop_scale_min,
             flip=self.config.random_flip,
             color_jitter=self.config.color_jitter,
         )
@@ -201,20 +201,15 @@ class _Preparation:
 
     def _decode(self, dataset: datasets.Dataset, image_processor: Any, cache_size: int) -> Pixels:
         """The pixels of all images; says beforehand how much of the disk they take, unless they are decoded already."""
-        is_main, cache_dir = self.accelerator.is_main_process, self.config.cache_dir
-        if (
-            is_main
-            and not self.config.quiet
-            and not has_pixels(dataset, image_processor, cache_dir=cache_dir)
-        ):
-            folder = cache_folder("pixels", cache_dir)
+        is_main = self.accelerator.is_main_process
+        if is_main and not self.config.quiet and not has_pixels(dataset, image_processor):
+            folder = cache_folder("pixels")
             say(
                 f"Decoding {len(dataset):,} images: their pixels take {readable_size(cache_size)} in {folder}."
             )
         pixels = decode_pixels(
             dataset,
             image_processor,
-            cache_dir=cache_dir,
             desc="decoding",
             disable_tqdm=not (is_main and draws_bars(self.config)),
         )
@@ -227,7 +222,7 @@ class _Preparation:
         if count is None:
             cheap = is_cheap and device.type == "cpu"
             count = 0 if cheap else spare_cores(device, self.config.num_threads or 1)
-        return Workers(count, self.config.dataloader_prefetch_factor, pin_memory=device.type == "cuda")
+        return Workers(count, pin_memory=device.type == "cuda")
 
 
 def enlarged(image_processor: Any, factor: float) -> Any:

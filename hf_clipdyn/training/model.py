@@ -219,34 +219,20 @@ def _trained(encoder: Any, processor: ProcessorMixin, gradient_checkpointing: bo
     return TrainedModel(encoder, processor.image_processor)
 
 
-def model_folder(name_or_path: str, revision: str, store: str | None, token: str | None) -> Path:
+def model_folder(name_or_path: str, revision: str) -> Path:
     """The folder with the files of a model; those on the Hub are fetched if they are not cached.
 
     Args:
         name_or_path: a folder, or a repository as ``owner/name``.
         revision: of the repository, as ``epoch-010``.
-        store: a local store, the only place that is then looked in; None for the Hub.
-        token: for private repositories.
 
     Raises:
-        ModelError: a revision of a folder is asked for.
         RevisionNotFoundError: there is no such folder, nor such a revision.
     """
     folder = Path(name_or_path).expanduser()
-    if store is None and folder.is_dir():
-        if revision != "main":
-            raise ModelError(
-                f"{folder} is a folder, which has no revision {revision}: name its repository, and the store that "
-                "contains it as model_store."
-            )
+    if folder.is_dir():
         return folder
-    return snapshot_folder(
-        name_or_path,
-        revision,
-        cache_dir=None if store is None else Path(store).expanduser(),
-        local_files_only=store is not None,
-        token=token,
-    )
+    return snapshot_folder(name_or_path, revision)
 
 
 def read_processor(folder: Path) -> ProcessorMixin:

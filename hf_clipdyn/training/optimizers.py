@@ -1,8 +1,23 @@
 """The optimiser of a run, and the learning rate's schedule."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
-from transformers import get_cosine_with_min_lr_schedule_with_warmup
+from transformers import SchedulerType, get_scheduler
+
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+
+_MIN_RATES = {
+    "cosine_with_min_lr": "min_lr_rate",
+    "cosine_warmup_with_min_lr": "min_lr_rate",
+    "warmup_stable_decay": "min_lr_ratio",
+}
+"""What the schedules with a last learning rate of their own call its share of the peak."""
+
+SCHEDULES = sorted({str(one.value) for one in SchedulerType} - {"reduce_lr_on_plateau", "greedy"})
+"""Names of the schedules that follow from the step alone."""
 
 
 def build_optimizer(
@@ -36,25 +51,39 @@ def build_schedule(
     *,
     warmup_steps: int,
     min_lr_rate: float,
+    name: str = "cosine_with_min_lr",
+    arguments: Mapping[str, Any] | None = None,
     steps_taken: int = 0,
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up, then a cosine from the learning rate to ``min_lr_rate`` of it at the last step.
+    """A schedule of transformers; by default a cosine from the learning rate to ``min_lr_rate`` of it at the last step.
 
-    transformers' schedule gives the first step a learning rate of zero, so that the revisions of step 0 and step 1
+    transformers' schedules give the first step a learning rate of zero, so that the revisions of step 0 and step 1
     would be the same. This one starts a step later.
 
     Args:
         optimizer: a new one, or one whose state was restored after ``steps_taken`` steps.
         steps: of the whole run.
         warmup_steps: of these, those of the warm-up.
-        min_lr_rate: share of the learning rate at the last step.
+        min_lr_rate: share of the learning rate at the last step, for the schedules that have one.
+        name: of the schedule, as ``lr_scheduler_type`` of transformers.
+        arguments: further ones of that schedule.
         steps_taken: before this process.
+
+    Raises:
+        UnknownNameError: transformers has no such schedule, or it does not follow from the step.
+        ConfigError: the schedule does not take these arguments.
     """
-    schedule: torch.optim.lr_scheduler.LambdaLR = get_cosine_with_min_lr_schedule_with_warmup(
-        optimizer,
-        num_warmup_steps=min(warmup_steps, steps),
-        num_training_steps=steps,
-        min_lr_rate=min_lr_rate,
-        last_epoch=steps_taken,
-    )
+    if name not in SCHEDULES:
+        raise UnknownNameError("lr_scheduler_type", name, SCHEDULES)
+    rate = {_MIN_RATES[name]: min_lr_rate} if name in _MIN_RATES else {}
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"]
+    try:
+        schedule: torch.optim.lr_scheduler.LambdaLR = get_scheduler(
+            name, optimizer, min(warmup_steps, steps), steps, rate | dict(arguments or {})
+        )
+        schedule.last_epoch = steps_taken
+        schedule.step()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"lr_scheduler_kwargs does not fit lr_scheduler_type {name}: {error}.") from error
     return schedule

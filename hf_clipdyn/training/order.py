@@ -14,11 +14,12 @@ import numpy as np
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, RevisionError, TrainingError, UnknownNameError, shown
 from hf_clipdyn.files import write_atomically
+from hf_clipdyn.options import read_yaml
 from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.schema import CommitId, Count, Matches, Within, read_json
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.inputs import open_rows
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.mapped import Order
@@ -75,10 +76,11 @@ class RecordData(Callback):
         folder: of the run.
         record: without what training finds broken.
         steps: that become revisions inside epochs.
+        name: of the data set.
     """
 
-    def __init__(self, folder: Path, record: DataRecord, steps: set[int]) -> None:
-        self._path, self._record, self._steps = folder / RECORD_FILE, record, steps
+    def __init__(self, folder: Path, record: DataRecord, steps: set[int], name: str = "") -> None:
+        self._path, self._record, self._steps, self._name = folder / RECORD_FILE, record, steps, name
 
     def load_state(self, training: Training, folder: Path) -> None:  # noqa: ARG002  (as every callback)
         path = folder.resolve().parents[1] / RECORD_FILE
@@ -88,7 +90,7 @@ class RecordData(Callback):
         if None not in (was.commit, now.commit) and was.commit != now.commit:
             raise ConfigError(
                 f"The run of {folder} began with its data set at commit {was.commit}, which is at {now.commit} now: go "
-                f"on with --dataset_revision {was.commit}, or start a new run in another output_dir."
+                f"on with the dataset_name {self._name}@{was.commit}, or start a new run in another output_dir."
             )
         if was.fingerprint != now.fingerprint:
             raise ConfigError(
@@ -190,14 +192,16 @@ def _steps(run: str | Path, *names: str) -> list[int]:
 
 def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
     """The record of a run, its order, and the number of its rows. Plug-ins of the run are not loaded."""
-    config: TrainingConfig = parse_training_config(["--config", str(folder / "config.yaml"), "--plugin="])
+    config = TrainingConfig(**read_yaml(folder / "config.yaml") | {"plugin": ()})
     record = read_json(DataRecord, folder / RECORD_FILE, error=RevisionError)
     if config.streaming:
         raise ConfigError(
             f"The run of {folder} read a stream, whose order is not replayed: ask for a run with `reading` cached or "
             "decoded."
         )
-    rows = open_rows(replace(config, dataset_revision=record.commit))
+    rows = open_rows(
+        config if record.commit is None else config.but(dataset_name=f"{config.dataset[0]}@{record.commit}")
+    )
     if rows.fingerprint != record.fingerprint:
         raise RevisionError(
             f"The training data of {folder} have changed since the run began: restore them to replay their order."

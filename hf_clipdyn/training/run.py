@@ -14,7 +14,6 @@ from torch import nn
 from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts, Parent
-from hf_clipdyn.config import TrainingConfig, in_python, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import TrainingError, TrainingInterrupted, readable_size, shorten
 from hf_clipdyn.files import cached_snapshot, public_name
@@ -33,6 +32,7 @@ from hf_clipdyn.training.callbacks import (
     own_callbacks,
 )
 from hf_clipdyn.training.checkpoint import load_checkpoint, saved_losses
+from hf_clipdyn.training.config import TrainingConfig, publishing_steps
 from hf_clipdyn.training.device import (
     PLAIN_ATTENTION,
     attention,
@@ -103,7 +103,6 @@ class TrainingSummary:
     message: str
 
 
-@in_python()
 def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> TrainingSummary | None:
     """Train a model and save each epoch as a revision; ``epoch-000`` is the initialisation.
 
@@ -148,7 +147,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         )
         session.check_attention()
         inputs = prepare_inputs(session.config, session.accelerator, session.given_processor)
-        session.config = replace(session.config, reading=inputs.reading)
+        session.config = session.config.but(reading=inputs.reading)
         processor = inputs.processor
         if session.given_processor is None and session.loss.model_type == "siglip":
             processor = siglip_processor(processor)
@@ -163,12 +162,12 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
 def open_session(config: TrainingConfig) -> Iterator["Session"]:
     """A run in this process, with precision, attention and threads as this machine has them."""
     accelerator = make_accelerator(config, output_folder(config))
-    check_processes(config, accelerator.num_processes)
+    check_processes(accelerator.num_processes)
     bf16 = accelerator.mixed_precision == "bf16"
     attn_implementation = config.attn_implementation or attention(accelerator.device, bf16)
     # One bar, ours, instead of one for each file saved.
     with library_bars(False, of_data=draws_bars(config)), threads(config, accelerator) as num_threads:
-        config = replace(config, bf16=bf16, attn_implementation=attn_implementation, num_threads=num_threads)
+        config = config.but(bf16=bf16, attn_implementation=attn_implementation, num_threads=num_threads)
         yield Session(config, accelerator)
 
 
@@ -189,7 +188,7 @@ class Session:
     @property
     def config_begun(self) -> TrainingConfig:
         """The configuration with which the run began; its recipe is the run's on every number of processes."""
-        return replace(self.config, **self.begun)
+        return self.config.but(**self.begun)
 
     @cached_property
     def loss(self) -> Loss:
@@ -199,13 +198,10 @@ class Session:
     @cached_property
     def given_model(self) -> Path | None:
         """The files of the model that the run continues, fetched by the main process first; None for a new model."""
-        config = self.config
-        if config.model_name_or_path is None:
+        if self.config.model is None:
             return None
         with self.accelerator.main_process_first():
-            return model_folder(
-                config.model_name_or_path, config.model_revision, config.model_store, config.hub_token
-            )
+            return model_folder(*self.config.model)
 
     @cached_property
     def given_processor(self) -> ProcessorMixin | None:
@@ -257,8 +253,8 @@ class Session:
             model,
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
-            betas=(config.adam_beta1, config.adam_beta2),
-            eps=config.adam_epsilon,
+            betas=(0.9, config.adam_beta2),
+            eps=1e-6,
         )
         model, optimizer = accelerator.prepare(model, optimizer)
         step, epoch, losses, has_other_processes = 0, 0, list[float](), False
@@ -273,6 +269,8 @@ class Session:
             config.num_train_epochs * source.steps_per_epoch,
             warmup_steps=config.warmup_steps,
             min_lr_rate=config.min_lr_rate,
+            name=config.lr_scheduler_type,
+            arguments=config.schedule_arguments(),
             steps_taken=step,
         )
         backward = make_backward(
@@ -369,7 +367,7 @@ class _Run:
         if config.ema_decay is not None:
             average = [PublishAverage(of_average, self._processor, self._steps, decay=config.ema_decay)]
         return [
-            RecordData(folder, self._record, self._steps),
+            RecordData(folder, self._record, self._steps, config.dataset[0]),
             PublishStates(of_weights, self._processor, self._steps),
             *average,
             LogFile(folder / "log.jsonl", config.logging_steps, publishers),
@@ -379,7 +377,7 @@ class _Run:
             Checkpoints(
                 folder / "checkpoints",
                 self._session.config_begun.recipe(),
-                config.save_total_limit,
+                1,
                 config.save_steps,
             ),
         ]
@@ -400,7 +398,6 @@ class _Run:
                 output_dir=journal,
                 store=self._store,
                 push_to_hub=config.push_to_hub,
-                token=config.hub_token,
                 private=config.hub_private_repo,
                 card=facts,
                 recipe_hash=self._session.config_begun.recipe_hash(),
@@ -419,7 +416,7 @@ class _Run:
     def _card(self) -> CardFacts:
         config, source = self._config, self._training.source
         recipe = {
-            "dataset": public_name(config.dataset_name),
+            "dataset": public_name(config.dataset[0]),
             "train_split": config.train_split,
             "images": source.images,
             "loss": config.loss,
@@ -433,14 +430,11 @@ class _Run:
             "precision": "bf16" if config.bf16 else "fp32",
             "attn_implementation": config.attn_implementation,
         }
-        if config.model_name_or_path is not None:
-            recipe |= {
-                "continues": public_name(config.model_name_or_path),
-                "model_revision": config.model_revision,
-            }
+        if config.model is not None:
+            recipe |= {"continues": public_name(config.model[0]), "model_revision": config.model[1]}
         if config.freeze is not None:
             recipe["freeze"] = config.freeze
-        name = config.dataset_name  # a folder or a data set on the Hub is not known to be synthetic
+        name = config.dataset[0]  # a folder or a data set on the Hub is not known to be synthetic
         return CardFacts(
             repo_id=self._repo_id,
             datasets=(public_name(name),),
@@ -461,7 +455,7 @@ class _Run:
         if cached is None or "/" not in cached[0]:
             return ()
         repo_id, commit = cached
-        revision = config.model_revision if config.model_name_or_path == repo_id else None
+        revision = config.model[1] if config.model is not None and config.model[0] == repo_id else None
         return (Parent(repo_id, revision, commit),)
 
     def _start_trackers(self) -> None:
@@ -508,12 +502,11 @@ class _Run:
             f"Revisions: {revisions} as {self._repo_id} in {where}{average}, {readable_size(size)} each, "
             f"{readable_size(size * revisions)} in all.",
         ]
-        if config.model_name_or_path is not None:
+        if config.model is not None:
             trained_parts, frozen_parts = (", ".join(parts) for parts in model.parts())
-            at = "" if config.model_revision == "main" else f" at {config.model_revision}"
             does_not = f" It does not train {frozen_parts}." if frozen_parts else ""
             lines.insert(
-                1, f"The run continues {config.model_name_or_path}{at}. It trains {trained_parts}.{does_not}"
+                1, f"The run continues {config.model_name_or_path}. It trains {trained_parts}.{does_not}"
             )
         if config.warmup_steps > training.total_steps:
             lines.append(

@@ -73,10 +73,10 @@ def evaluated(folder: Path) -> pd.DataFrame:
 def recipes() -> dict[str, list[str]]:
     """The hash of every recipe, without flags and under each of `FLAGS`."""
     from hf_clipdyn.bundled import recipe_names
-    from hf_clipdyn.config import parse_training_config
+    from hf_clipdyn.training.config import TrainingConfig
 
     return {
-        name: [parse_training_config(["--config", name, *flags]).recipe_hash() for flags in FLAGS]
+        name: [TrainingConfig.read(["--config", name, *flags]).recipe_hash() for flags in FLAGS]
         for name in recipe_names()
     }
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.schema import checked_repo_id, is_repo_id, valid_repo_name
+from hf_clipdyn.training.config import TrainingConfig
 
 NO_IDS = [
     "",
@@ -141,10 +141,8 @@ def test_a_run_in_a_folder_with_a_space_is_loaded_and_goes_on_after_it_was_renam
         "8",
         "--warmup_steps",
         "1",
-        "--disable_tqdm",
-        "true",
     ]
-    flags += ["--cache_dir", "cache", "--bf16", "false"]
+    flags += ["--bf16", "false"]
     began = clipdyn(
         "train", *flags, "--num_train_epochs", "1", "--output_dir", "my run (2)", seconds=240, memory=2**35
     )

@@ -11,9 +11,9 @@ import pytest
 from hostile.harness import GIB, SECRET, Outcome, call
 from official_trees.images import write_image
 
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.training.callbacks import LogFile
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.folder import checkpoint_to_resume, delete_run
 from hf_clipdyn.training.streamed import read_counts, write_counts
 
@@ -33,14 +33,8 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, tmp_path
     recipe.write_text(f'{name}: "{value}"\n', encoding="utf-8")
     for argv in ([f"--{name}={value}"], ["--config", str(recipe)]):
         with pytest.raises(ConfigError, match=f"{name}( in .*)? is") as refused:
-            parse_training_config(argv)
+            TrainingConfig.read(argv)
         assert len(str(refused.value)) < 1000
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "  ", "\t"])
-def test_a_token_of_a_file_is_stripped(end: str) -> None:
-    assert parse_training_config([f"--hub_token={SECRET}{end}"]).hub_token == SECRET
-    assert parse_training_config([f"--hub_token={end}"]).hub_token is None
 
 
 def _sampled(cases: dict[str, Any]) -> list[Any]:
@@ -92,8 +86,8 @@ def test_a_hostile_recipe_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path:
 
 FLAGS = {
     "with dashes": (["--lerning-rate", "1"], "Did you mean --learning_rate?"),
-    "a misspelt token": (["--hub_tokn", SECRET], "Did you mean --hub_token?"),
-    "a misspelt token with its value": ([f"--hub_tokn={SECRET}"], "Did you mean --hub_token?"),
+    "a token": (["--hub_token", SECRET], "set HF_TOKEN, or log in"),
+    "a misspelt token with its value": ([f"--hub_tokn={SECRET}"], "no option"),
     "a long flag": (["--" + "x" * 5000], "no option"),
     "no value": (["--seed"], "--seed has no value: give one."),
     "a byte that is no text": (["--output_dir", "a\udcffb"], "is not UTF-8"),
@@ -194,8 +188,8 @@ def test_files_with_the_names_of_a_runs_files_that_no_run_wrote_are_kept_whateve
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-    for flags in ([], ["--overwrite_output_dir"], ["--resume_from_checkpoint", "true"]):
-        config = parse_training_config(["--output_dir", str(tmp_path), *flags])
+    for flags in ([], ["--resume_from_checkpoint", "true"]):
+        config = TrainingConfig.read(["--output_dir", str(tmp_path), *flags])
         with pytest.raises(ConfigError, match="which no run wrote and a run would replace: name another"):
             checkpoint_to_resume(config, tmp_path)
         with pytest.raises(ConfigError, match="no run wrote"):

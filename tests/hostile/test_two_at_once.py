@@ -63,9 +63,7 @@ def train_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subproc
             "warmup_steps": 2,
             "bf16": False,
             "quiet": True,
-            "save_total_limit": 1,
             "resume_from_checkpoint": True,
-            "cache_dir": data / "cache",
         }
         flags = [text for name, value in fields.items() for text in (f"--{name}", str(value))]
         env = os.environ | {"ACCELERATE_USE_CPU": "true", "PYTHONFAULTHANDLER": "1"}

@@ -30,8 +30,6 @@ def streamed(photographs: Path, tmp_path: Path) -> dict[str, object]:
         "dataset_name": shards,
         "streaming": True,
         "samples_per_epoch": 120,
-        "shuffle_samples": 10,
-        "streams_per_process": 2,
         "dataloader_num_workers": 0,
     }
 
@@ -50,8 +48,6 @@ def flags(photographs: Path, tmp_path: Path) -> Callable[..., list[str]]:
             "warmup_steps": 2,
             "logging_steps": 1,
             "bf16": False,
-            "disable_tqdm": True,
-            "cache_dir": tmp_path / "cache",
         }
         return [text for key, value in (fields | changes).items() for text in (f"--{key}", str(value))]
 

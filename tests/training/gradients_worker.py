@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from printed_blocks import printed_plugin
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import end_training, make_accelerator
 from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.losses import make_loss

@@ -13,8 +13,8 @@ import sys
 
 import psutil
 
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.training import train
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.loop import Callback, Training
 
 _EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "os.chmod"}
@@ -47,7 +47,7 @@ class _Steps(Callback):
 
 def main() -> None:
     global _left
-    config = parse_training_config(sys.argv[1:])
+    config = TrainingConfig.read(sys.argv[1:])
     if "RANK" in os.environ:
         if os.environ["RANK"] == "0":
             _left = int(os.environ["KILLED_AFTER"])

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.training import train
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.inputs import prepare_inputs
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.source import Batch
@@ -68,7 +68,7 @@ class Stop(Callback):
 
 
 def main(file: str, step: str, *flags: str) -> None:
-    shown, config = Shown(), parse_training_config(flags)
+    shown, config = Shown(), TrainingConfig.read(flags)
     Training._batches = shown.wrap(Training._batches)
     rank = Accelerator(cpu=True).process_index
     train(config, [Stop(int(step))])

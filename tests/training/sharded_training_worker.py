@@ -4,8 +4,8 @@ import sys
 
 from sharding import sharded_accelerator
 
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.training import run
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.loop import Callback, Training
 
 
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     stop = arguments[:1] == ["--stop"]
     # What accelerate's own configuration sets by default: one process has the weights, the others get theirs from it.
     run.make_accelerator = lambda config, folder: sharded_accelerator(cpu_ram_efficient_loading=True)
-    run.train(parse_training_config(arguments[stop:]), [StopEarly()] if stop else [])
+    run.train(TrainingConfig.read(arguments[stop:]), [StopEarly()] if stop else [])
 
 
 if __name__ == "__main__":

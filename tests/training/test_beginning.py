@@ -14,8 +14,8 @@ import transformers
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from training_runs import finished
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import draws_bars
 from hf_clipdyn.training.run import continuation
 
@@ -84,13 +84,13 @@ def test_a_run_says_what_it_is_about_to_do_and_names_the_next_command(
 
 
 def test_a_quiet_run_says_nothing(flags: Flags, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _said(flags(num_train_epochs=1, quiet=True, disable_tqdm=False), capsys) == ""
+    assert _said(flags(num_train_epochs=1, quiet=True), capsys) == ""
 
 
 def test_on_a_terminal_a_bar_is_drawn_and_the_epochs_lines_stay(flags: Flags) -> None:
     terminal = _Terminal()
     with contextlib.redirect_stderr(terminal):
-        finished(flags(num_train_epochs=1, disable_tqdm=False))
+        finished(flags(num_train_epochs=1))
     assert "training: 100%" in terminal.getvalue()
     assert "\nepoch 1/1: loss " in terminal.getvalue().replace("\r", "\n")
 
@@ -134,7 +134,6 @@ def test_after_a_run_the_bars_of_other_libraries_are_as_they_were_also_after_an_
         ({}, {}, True),
         ({"TQDM_DISABLE": "0"}, {}, True),
         ({"TQDM_DISABLE": "1"}, {}, False),
-        ({}, {"disable_tqdm": True}, False),
         ({}, {"quiet": True}, False),
     ],
 )

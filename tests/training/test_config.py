@@ -1,12 +1,13 @@
 """Recipes and flags."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
-from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.training.config import LEFT_OPTIONS, TrainingConfig
 
 
 @pytest.fixture
@@ -17,26 +18,26 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_a_recipe_gives_its_values_and_the_defaults_for_the_rest(recipe: Path) -> None:
-    config = parse_training_config(["--config", str(recipe)])
+    config = TrainingConfig.read(["--config", str(recipe)])
     assert (config.scale, config.num_train_epochs, config.bf16) == ("small", 4, False)
     assert config.weight_decay == TrainingConfig().weight_decay
 
 
 def test_an_exponent_without_a_point_is_a_number_in_a_recipe_and_in_a_flag(recipe: Path) -> None:
-    assert parse_training_config(["--config", str(recipe)]).learning_rate == 1e-3
-    assert parse_training_config(["--learning_rate", "3e-4"]).learning_rate == 3e-4
+    assert TrainingConfig.read(["--config", str(recipe)]).learning_rate == 1e-3
+    assert TrainingConfig.read(["--learning_rate", "3e-4"]).learning_rate == 3e-4
 
 
 def test_flags_win_over_the_recipe_wherever_they_stand(recipe: Path) -> None:
-    assert parse_training_config(["--config", str(recipe), "--num_train_epochs", "7"]).num_train_epochs == 7
-    assert parse_training_config(["--num_train_epochs=7", "--config", str(recipe)]).num_train_epochs == 7
+    assert TrainingConfig.read(["--config", str(recipe), "--num_train_epochs", "7"]).num_train_epochs == 7
+    assert TrainingConfig.read(["--num_train_epochs=7", "--config", str(recipe)]).num_train_epochs == 7
 
 
 def test_dashes_and_underscores_are_the_same(recipe: Path) -> None:
-    with_dashes = parse_training_config(
+    with_dashes = TrainingConfig.read(
         ["--per-device-train-batch-size", "8", "--push-to-hub", "--hub-model-id", "a/b"]
     )
-    underscores = parse_training_config(
+    underscores = TrainingConfig.read(
         ["--per_device_train_batch_size", "8", "--push_to_hub", "--hub_model_id", "a/b"]
     )
     assert with_dashes == underscores
@@ -56,7 +57,7 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) ->
     path = tmp_path / "wrong.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=says) as error:
-        parse_training_config(["--config", str(path)])
+        TrainingConfig.read(["--config", str(path)])
     assert error.value.exit_code == 2
     assert "\n" not in str(error.value)
 
@@ -76,13 +77,13 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) ->
 )
 def test_a_wrong_flag_is_one_sentence(argv: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        parse_training_config(argv)
+        TrainingConfig.read(argv)
 
 
 def test_every_recipe_of_the_package_can_be_read_and_says_how_to_run_it() -> None:
     assert {"demo", "quick", "flickr8k"} <= set(recipe_names())
     for name in recipe_names():
-        assert isinstance(parse_training_config(["--config", name]), TrainingConfig)
+        assert isinstance(TrainingConfig.read(["--config", name]), TrainingConfig)
         assert f"--config {name}" in recipe_path(name).read_text(encoding="utf-8")
 
 
@@ -92,8 +93,33 @@ def test_the_recipe_hash_knows_what_is_computed_and_ignores_where() -> None:
     assert TrainingConfig(seed=1).recipe_hash() != config.recipe_hash()
 
 
-def test_the_token_is_no_part_of_the_recipe() -> None:
-    assert "hf_secret" not in str(TrainingConfig(hub_token="hf_secret").recipe())
+@pytest.mark.parametrize("name", LEFT_OPTIONS)
+def test_an_option_that_left_says_what_to_use(name: str, recipe: Path) -> None:
+    recipe.write_text(f"{name}: 1\n", encoding="utf-8")
+    for argv in ([f"--{name}", "1"], [f"--{name.replace('_', '-')}=1"], ["--config", str(recipe)]):
+        with pytest.raises(ConfigError, match=f"{name} left with version 0.4: .*[.]$"):
+            TrainingConfig.read(argv)
+
+
+def test_there_are_52_options_and_a_revision_is_part_of_a_name(tmp_path: Path) -> None:
+    assert len(dataclasses.fields(TrainingConfig)) == 52
+    config = TrainingConfig(dataset_name="me/pairs@v1", model_name_or_path="me/run@epoch-002")
+    assert (config.dataset, config.model) == (("me/pairs", "v1"), ("me/run", "epoch-002"))
+    assert config.size_name == "run"
+    (tmp_path / "a@b").mkdir()
+    assert TrainingConfig(dataset_name=str(tmp_path / "a@b")).dataset == (str(tmp_path / "a@b"), None)
+    assert TrainingConfig(model_name_or_path="me/run").model == ("me/run", "main")
+
+
+def test_recipes_of_another_schedule_have_another_hash() -> None:
+    plain, named = TrainingConfig(), TrainingConfig(lr_scheduler_type="cosine_with_min_lr")
+    assert named.recipe_hash() == plain.recipe_hash()
+    stable = TrainingConfig(
+        lr_scheduler_type="warmup_stable_decay", lr_scheduler_kwargs='{"num_decay_steps": 3}'
+    )
+    assert stable.recipe_hash() != plain.recipe_hash()
+    with pytest.raises(ConfigError, match="lr_scheduler_kwargs is"):
+        TrainingConfig(lr_scheduler_kwargs="[1]")
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
@@ -103,9 +129,9 @@ def test_an_unknown_recipe_lists_the_known_ones() -> None:
 
 def test_the_help_keeps_what_stands_in_square_brackets(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse_training_config(["--help-all"])
+        TrainingConfig.read(["--help-all"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "AdamW's beta1. In [0, 1)." in text
+    assert "AdamW's beta2. In [0, 1)." in text
     assert "In [1, 1024]." in text
     assert "hf-clipdyn[track]" in text
 
@@ -114,13 +140,13 @@ def test_plugins_are_separated_by_commas_or_given_one_by_one_and_replace_those_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    monkeypatch.setattr("hf_clipdyn.config.load_plugin", loaded.append)
+    monkeypatch.setattr("hf_clipdyn.training.config.load_plugin", loaded.append)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("plugin: a.py\n", encoding="utf-8")
-    parse_training_config(["--config", str(recipe)])
+    TrainingConfig.read(["--config", str(recipe)])
     assert loaded == ["a.py"]
     loaded.clear()
-    parse_training_config(["--config", str(recipe), "--plugin", "b.py, c.py", "--plugin=d.py"])
+    TrainingConfig.read(["--config", str(recipe), "--plugin", "b.py, c.py", "--plugin=d.py"])
     assert loaded == ["b.py", "c.py", "d.py"]
 
 

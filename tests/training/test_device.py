@@ -15,11 +15,11 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, siglip_config
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.training import device, train
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import (
     CrowdedWarning,
     check_attention,

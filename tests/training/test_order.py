@@ -11,8 +11,8 @@ import pytest
 from training_runs import finished, log
 
 from hf_clipdyn import samples_between, times_seen
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, RevisionError, UnknownNameError
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.loop import Training
 from hf_clipdyn.training.order import RECORD_FILE
 
@@ -50,7 +50,7 @@ def test_what_is_replayed_was_shown_with_a_broken_image_and_a_stop_inside_an_epo
     changes = {"num_train_epochs": 2, "reading": reading, "publish": "3"}
     finished(flags(**changes), Stop(3))
     finished(flags(resume_from_checkpoint="true", **changes))
-    name = pairs_of(parse_training_config(flags(**changes)))
+    name = pairs_of(TrainingConfig.read(flags(**changes)))
     assert _replayed(run, "epoch-002", name) == shown.steps
     steps = len(shown.steps) // 2
     between = list(samples_between(run, "step-00000003", "epoch-002"))
@@ -71,7 +71,7 @@ def test_what_is_replayed_two_processes_showed_together(
     launch(2, WORKER, str(tmp_path / "shown"), "0", *flags(**changes))
     ranks = [json.loads((tmp_path / f"shown-{rank}.json").read_text("utf-8")) for rank in range(2)]
     together = {int(step): [tuple(p) for rank in ranks for p in rank[step]] for step in ranks[0]}
-    name = pairs_of(parse_training_config(flags(**changes)))
+    name = pairs_of(TrainingConfig.read(flags(**changes)))
     assert _replayed(tmp_path / "run", "epoch-001", name) == together
 
 

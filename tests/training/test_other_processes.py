@@ -14,8 +14,8 @@ from training_runs import finished, log
 from transformers import CLIPModel
 
 from hf_clipdyn import list_revisions
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.folder import continued
 from hf_clipdyn.training.loop import Callback, Training
 
@@ -95,7 +95,7 @@ def test_two_processes_begin_and_one_continues_inside_an_epoch_with_micro_batche
     _assert_same_within_rounding(tmp_path / "run", tmp_path / "whole")
     lines = (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line).get("resumed_with") for line in lines] == [None] * 3 + [1] + [None] * 6
-    begun = parse_training_config(["--config", str(tmp_path / "run" / "config.yaml")])
+    begun = TrainingConfig.read(["--config", str(tmp_path / "run" / "config.yaml")])
     assert begun.per_device_train_batch_size == 6, "the recipe stays that of the beginning"
 
 
@@ -149,7 +149,7 @@ def test_a_number_of_processes_that_does_not_fit_is_refused_with_those_that_do(
     with pytest.raises(
         ConfigError, match=r"has batches of 25 images, which 2 processes cannot .* start 1, 5 or 25"
     ):
-        continued(parse_training_config(resumed), path.parent, 2)
+        continued(TrainingConfig.read(resumed), path.parent, 2)
     with pytest.raises(ConfigError, match="per_device_train_batch_size=5 there, 24 now"):
         finished(resumed)
     finished(flags("stream", **streamed), _Stop(3))

@@ -9,7 +9,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
-from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.training.config import TrainingConfig
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LARGE = ["cc12m-vit-b-16", "cc3m-vit-b-32", "datacomp-small", "laion400m-vit-b-32", "vit-l-14"]
@@ -39,7 +39,7 @@ def test_the_head_of_a_large_recipe_says_command_hardware_cost_and_expectation(n
 def test_a_large_recipe_streams_what_its_head_says(
     name: str, recipe_flags: Callable[[str], list[str]]
 ) -> None:
-    config = parse_training_config(recipe_flags(name))
+    config = TrainingConfig.read(recipe_flags(name))
     assert config.output_dir == f"runs/{name}"
     assert config.loss == "contrastive"
     assert config.gradient_checkpointing == (name == "vit-l-14")

@@ -78,7 +78,7 @@ def test_checkpoints_inside_epochs_count_in_the_limit(flags: Flags, tmp_path: Pa
         def step_ends(self, _: Training) -> None:
             seen.append(_checkpoints(tmp_path / "run"))
 
-    finished(flags(num_train_epochs=2, save_steps=2, save_total_limit=2), Watch())
+    finished(flags(num_train_epochs=2, save_steps=2), Watch())
     assert seen[4] == ["epoch-000-step-00000002", "epoch-000-step-00000004"]
     assert seen[7] == ["epoch-001", "epoch-001-step-00000006"]
     assert _checkpoints(tmp_path / "run") == ["epoch-001-step-00000008", "epoch-002"]
@@ -141,7 +141,7 @@ def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
     flags: Flags, data: dict[str, object], tmp_path: Path
 ) -> None:
     """At each change in the folder of checkpoints, each line of the log and each step: some 50 kills."""
-    changes = data | {"save_steps": 2, "save_total_limit": 2, "ema_decay": 0.7, "publish": "log2"}
+    changes = data | {"save_steps": 2, "ema_decay": 0.7, "publish": "log2"}
     finished(flags("whole", **changes))
     command = [sys.executable, str(HERE / "killed_worker.py")]
     done = subprocess.run(

@@ -15,7 +15,6 @@ from transformers import AutoModel, CLIPConfig, CLIPModel, CLIPProcessor, Siglip
 
 from hf_clipdyn import plugins
 from hf_clipdyn.cards import CardFacts, Parent, revision_card
-from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionNotFoundError
 from hf_clipdyn.models.sizes import (
     MODEL_SIZES,
@@ -30,6 +29,7 @@ from hf_clipdyn.revisions.journal import RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.verify import verify
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.model import read_processor
 
 Flags = Callable[..., list[str]]
@@ -288,15 +288,8 @@ def test_another_kind_of_model_and_an_unfitting_processor_are_refused(tmp_path: 
     ("changes", "message"),
     [
         ({"freeze": "vision"}, "begins with random weights"),
-        ({"model_revision": "epoch-001"}, "need model_name_or_path"),
-        ({"model_store": "somewhere"}, "need model_name_or_path"),
     ],
 )
 def test_settings_of_a_starting_point_need_one(flags: Flags, changes: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        parse_training_config(flags(**changes))
-
-
-def test_a_revision_of_a_plain_folder_is_refused(flags: Flags, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="a folder, which has no revision epoch-001"):
-        finished(flags(model_name_or_path=_clip(tmp_path / "begin"), model_revision="epoch-001"))
+        TrainingConfig.read(flags(**changes))

@@ -12,11 +12,11 @@ from stores import OFFLINE
 from training_runs import finished, log
 from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel, SiglipProcessor
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import device
+from hf_clipdyn.training.config import TrainingConfig
 
 Flags = Callable[..., list[str]]
 SHARDED = Path(__file__).with_name("sharded_training_worker.py")

@@ -178,7 +178,7 @@ class Saliency(Kind[SaliencySettings]):
         """Maps by gradients where the default ones need attention that the model lacks."""
         if settings.probes != SaliencySettings().probes or _has_attention(model_config):
             return settings
-        return replace(settings, probes=_WITHOUT_ATTENTION)
+        return settings.but(probes=_WITHOUT_ATTENTION)
 
     @classmethod
     def unfit(cls, settings: SaliencySettings, model_config: Any) -> tuple[str, str] | None:
