@@ -18,7 +18,8 @@ from markupsafe import Markup
 
 from hf_clipdyn.bundled import template_path
 from hf_clipdyn.errors import CONTROL
-from hf_clipdyn.schema import CommitId, Matches, is_repo_id
+from hf_clipdyn.hub import is_repo_id
+from hf_clipdyn.schema import CommitId, Matches
 
 _PAPER_URL = "https://arxiv.org/abs/2508.09814"
 

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.errors import ClipDynError, ConfigError
-from hf_clipdyn.schema import is_repo_id
+from hf_clipdyn.hub import cached_snapshot as cached_snapshot  # until their users have moved
+from hf_clipdyn.hub import public_name as public_name
 
 STAGING = ".staging"
 """End of the name of a file that is being written; its name begins with a dot."""
@@ -35,40 +35,6 @@ def check_regular(path: Path) -> None:
     """Refuse what is there but is not a file, before it is opened: a pipe blocks for ever, a device may never end."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-
-
-def cached_snapshot(folder: Path) -> tuple[str, str] | None:
-    """Repository and commit of a folder in a Hub client's cache or in a store; None for any other folder.
-
-    Examples:
-        >>> from pathlib import Path
-        >>> from hf_clipdyn.files import cached_snapshot
-        >>> commit = "0" * 39 + "7"
-        >>> cached_snapshot(Path(f"/cache/models--me--run/snapshots/{commit}")) == ("me/run", commit)
-        True
-    """
-    place = re.search(
-        r"(?:^|/)(?:models|datasets)--([^/]+)/snapshots/([0-9a-f]{40})$", folder.resolve().as_posix()
-    )
-    repo_id = place[1].replace("--", "/") if place is not None else ""
-    return None if place is None or not is_repo_id(repo_id) else (repo_id, place[2])
-
-
-def public_name(text: str) -> str:
-    """What others may read of a data set or a model that was given as ``text``: of a path its last name only.
-
-    A folder in a Hub client's cache is called by its repository, and a name that is not a path here stays.
-
-    Examples:
-        >>> from hf_clipdyn.files import public_name
-        >>> public_name("/data/of/mine/flickr8k"), public_name("me/run"), public_name("procedural")
-        ('flickr8k', 'me/run', 'procedural')
-    """
-    path = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
-    if os.path.exists(path):  # noqa: PTH110  # nor does this, for any text
-        cached = cached_snapshot(path)
-        return cached[0] if cached is not None else path.resolve().name
-    return text if is_repo_id(text) else re.split(r"[\\/]", text.rstrip("\\/"))[-1]
 
 
 def file_sha256(path: Path) -> str:

@@ -84,8 +84,10 @@ class Options(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _texts(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _texts(cls, values: Any) -> Any:
         """Numbers as texts, texts of tuples apart, and NAME=PATH as a mapping."""
+        if not isinstance(values, dict):  # of options within others, which pydantic then refuses
+            return values
         values = {name: as_text(value) for name, value in values.items()}
         for name, field in cls.model_fields.items():
             for key in {name, name_of(name, field)} & values.keys():

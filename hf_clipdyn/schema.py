@@ -21,7 +21,9 @@ from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, Union
 import yaml
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
+from hf_clipdyn.hub import checked_repo_id, is_repo_id, valid_repo_name
 
+__all__ = ["checked_repo_id", "is_repo_id", "valid_repo_name"]  # until their users have moved
 T = TypeVar("T")
 
 _LONGEST_FILE = 64 * 2**20  # bytes; a manifest of 100,000 revisions has half of that
@@ -59,54 +61,6 @@ class Matches:
 
     def accepts(self, text: str) -> bool:
         return bool(re.fullmatch(self.test, text) if isinstance(self.test, str) else self.test(text))
-
-
-def is_repo_id(text: str) -> bool:
-    """Whether the Hub could have a repository of this id, `name` or `owner/name`; by its client's own rule."""
-    from huggingface_hub.errors import HFValidationError  # it loads an HTTP client
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not re-exported
-
-    try:
-        validate_repo_id(text)
-    except HFValidationError:
-        return False
-    # Earlier clients accept a line's end and letters beyond ASCII, which the Hub does not.
-    return isinstance(text, str) and text.isascii() and text.isprintable()
-
-
-def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool = False) -> str:
-    """``repo_id``, `owner/name` or a bare name, if the Hub and its client accept it.
-
-    Args:
-        repo_id: what was given.
-        what: begins the message.
-        owner: whether an owner is required, as it is to push.
-
-    Raises:
-        ConfigError: it is not accepted.
-    """
-    if not is_repo_id(repo_id):
-        raise ConfigError(
-            f"{what} is {shown(repo_id)}, which the Hub does not accept: give owner/name (allowed: letters, digits, "
-            "_ and single - and ., at most 96 characters)."
-        )
-    if owner and "/" not in repo_id:
-        raise ConfigError(f"{what} {repo_id!r} has no owner: give it as owner/name.")
-    return repo_id
-
-
-def valid_repo_name(text: str) -> str:
-    """The nearest name of a repository, for a text such as a folder's name.
-
-    Examples:
-        >>> from hf_clipdyn.schema import valid_repo_name
-        >>> valid_repo_name("my run (2)")
-        'my-run-2'
-    """
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
-    name = re.sub(r"[.-]*-[.-]*", "-", re.sub(r"\.{2,}", ".", name))[:90].strip("-.")
-    name = re.sub(r"(\.git)+$", "", name).strip("-.")
-    return name if is_repo_id(name) else "run"
 
 
 Count = Annotated[int, Within(0, 2**53)]

@@ -1,11 +1,27 @@
 """`clipdyn study`: a study from one file: train every run, measure every revision, judge the claims, draw the page.
 
-The file lists the members of the study (`hf_clipdyn.members`) and may give a ``title``. What a member leaves is below
-the study's folder::
+The file names runs to train and models from elsewhere, which are only measured::
+
+    title: My study
+    defaults:                 # as in a recipe
+      num_train_epochs: 10
+      output_dir: runs/study  # each member's folder is below it; default: runs/<name of the file>
+    runs:                     # each entry overrides the defaults
+      - {scale: tiny, seed: [0, 1]}                                     # one run a seed
+      - {scale: tiny, seed: 0, learning_rate: 5e-4, name: tiny-slow}
+    models:                   # to be measured only; each has a name, and options of `clipdyn evaluate`
+      - {name: vit-b-32, repo_id: checkpoints/vit-b-32, from_open_clip: ViT-B-32}
+    evaluation:               # of all, in the options of `clipdyn evaluate`; a run may have its own
+      suite: embedded
+      also:                   # further evaluations into the same table, each with options of its own
+        - {benchmarks: saliency/osie, revisions: [epoch-000, epoch-010]}
+
+A run is called ``<scale>-seed<seed>``, with its ``arm`` before it if it has one, unless it has a ``name``. Below the
+study's folder are::
 
     <name>/                     # the run, as `clipdyn train` leaves it
     <name>/results.parquet      # its numbers, with cells, trials and influences beside it
-    <name>/results.complete/    # one file for each evaluation that is complete
+    <name>/results.complete/    # a file for each evaluation that is complete
     results.parquet  verdicts.parquet  report/index.html      # of everything below the folder
     relations.parquet           # how seeds and arms relate, if the evaluation has the suite `dynamics`
     results.influences.parquet  # what these verdicts and this page need of the trials
@@ -13,27 +29,220 @@ the study's folder::
 Several files may share one folder: its page shows the runs of all.
 """
 
+import hashlib
+import json
 import logging
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from statistics import mean
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import Field, StringConstraints
 
 from hf_clipdyn.bundled import study_path
-from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, TrainingInterrupted, counted
-from hf_clipdyn.files import check_output
-from hf_clipdyn.members import TABLE, Member, read_members
-from hf_clipdyn.schema import check_keys, read_yaml
+from hf_clipdyn.errors import (
+    ClipDynError,
+    ConfigError,
+    EvaluationError,
+    PublishError,
+    TrainingInterrupted,
+    counted,
+    naming,
+    shown,
+)
+from hf_clipdyn.files import check_output, write_atomically
+from hf_clipdyn.machine import usable_cores
+from hf_clipdyn.models.sizes import model_size
+from hf_clipdyn.options import Options, read_yaml
+from hf_clipdyn.progress import duration
+from hf_clipdyn.training import train
+from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
+from hf_clipdyn.training.config import TrainingConfig
+from hf_clipdyn.training.device import torch_threads
+from hf_clipdyn.training.folder import BY_MACHINE
 
 if TYPE_CHECKING:
+    from hf_clipdyn.evaluation.config import EvaluationConfig
     from hf_clipdyn.report.page.stimuli import StimuliChoice
 
-_KEYS = ("title", "defaults", "runs", "models", "evaluation")  # all but the first hold collections
-_VERDICTS = "verdicts.parquet"
-_RELATIONS = "relations.parquet"
-_REPORT = "report"
+_TABLE, _VERDICTS, _RELATIONS, _REPORT = "results.parquet", "verdicts.parquet", "relations.parquet", "report"
+_SET_BY_STUDY = (
+    "output", "shard", "force", "rescore", "watch", "watch_patience", "push_to_hub", "hub_model_id",
+    "hub_private_repo", "hub_token", "private", "token",
+)  # fmt: skip
+_SET_BY_RUN = ("repo_id", "store", "from_open_clip")
+_MEASURED = (
+    "repo_id",
+    "revisions",
+    "data_dirs",
+    "final_texts",
+    "dtype",
+    "skip_missing",
+    "label_map",
+    "processor",
+)
+_NAMES_A_MODEL = ("repo_id", "store", "from_open_clip", "samples_per_epoch", "processor")
 _log = logging.getLogger(__name__)
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+class RunEntry(Options, extra="allow"):
+    """A run to train, or one for each seed. The other keys are options of `clipdyn train`."""
+
+    name: Name | None = None
+    """Name of the run and of its folder."""
+    seed: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    """Several make a run each."""
+    evaluation: dict[str, Any] = Field(default_factory=dict)
+    """Options of `clipdyn evaluate`, over those of the study."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of `clipdyn train`."""
+        return self.model_extra or {}
+
+
+class ModelEntry(Options, extra="allow"):
+    """A model that is only measured. The other keys are options of `clipdyn evaluate`."""
+
+    name: Name
+    """Name of its folder."""
+    repo_id: str
+    """What to measure."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of `clipdyn evaluate`."""
+        return {"repo_id": self.repo_id} | (self.model_extra or {})
+
+
+class StudyFile(Options):
+    """The YAML file of a study."""
+
+    title: str = ""
+    """Title of the page."""
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    """Options of `clipdyn train` for all runs; ``output_dir`` is the folder of the study."""
+    runs: tuple[RunEntry, ...] = ()
+    """Runs to train; their options go over the defaults."""
+    models: tuple[ModelEntry, ...] = ()
+    """Models that are only measured."""
+    evaluation: dict[str, Any] = Field(default_factory=dict)
+    """Options of `clipdyn evaluate` for all members; ``also`` lists further evaluations."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run that is trained and measured, or a model that is only measured.
+
+    Attributes:
+        name: unique in the study.
+        folder: its files are below it.
+        config: how the run is trained; it resumes. None for a model.
+        evaluations: into the same table; the first one also relates.
+    """
+
+    name: str
+    folder: Path
+    config: TrainingConfig | None
+    evaluations: "tuple[EvaluationConfig, ...]"
+
+    @property
+    def results(self) -> Path:
+        """The table of its numbers."""
+        return self.folder / _TABLE
+
+    @cached_property
+    def _asked(self) -> str:
+        """What decides which weights and numbers there are, as JSON."""
+        asked: list[Any] = [None if self.config is None else self.config.recipe()]
+        for one in self.evaluations:
+            settings = {benchmark: benchmark.settings.as_json() for benchmark in one.selected}
+            benchmarks = [[each.name, each.kind.version_with(made), made] for each, made in settings.items()]
+            asked.append([benchmarks, one.related, *(getattr(one, name) for name in _MEASURED)])
+        return json.dumps(asked, indent=1, sort_keys=True, default=str)
+
+    @cached_property
+    def mark(self) -> Path:
+        """A file that is there once everything is trained and measured; its name is a hash of what was asked.
+
+        So nothing has to be planned to see what is complete, which takes seconds for each member.
+        """
+        digest = hashlib.sha256(self._asked.encode()).hexdigest()
+        return self.folder / "results.complete" / f"{digest[:16]}.json"
+
+    def lacks(self) -> str:
+        """What is missing, in words; empty if everything is trained and measured.
+
+        Raises:
+            ConfigError: the folder contains a run of another recipe.
+        """
+        if self.config is not None and (epochs := self._epochs(self.config)) < self.config.num_train_epochs:
+            return f"{epochs} of {self.config.num_train_epochs} epochs are trained"
+        return "" if self.results.is_file() and self.mark.is_file() else "not fully measured"
+
+    def _epochs(self, config: TrainingConfig) -> int:
+        """How many epochs are trained."""
+        checkpoint = find_checkpoint(self.folder / "checkpoints", "true")
+        if checkpoint is None:
+            return 0
+        progress, recipe = saved_progress(checkpoint), config.recipe()
+        left = {key: progress.recipe.get(key) for key in BY_MACHINE if recipe[key] is None}
+        check_recipe(progress.recipe, recipe | left, checkpoint)
+        return progress.epoch
+
+    def complete(self, shard: str | None = None) -> None:
+        """Train what is not trained and measure what is not measured. It can be killed at any moment and repeated.
+
+        Torch computes on one thread, or on ``num_threads``: a different thread count changes rounding.
+
+        Args:
+            shard: i/n: measure only this part of the revisions, and relate none.
+
+        Raises:
+            ClipDynError: training or measuring failed; what was done is kept.
+        """
+        from hf_clipdyn.evaluation import run as evaluation_run
+
+        threads = 1
+        if (config := self.config) is not None:
+            threads = config.num_threads or 1
+            if config.push_to_hub or self._epochs(config) < config.num_train_epochs:
+                summary = train(config)
+                if summary is not None and summary.missing:
+                    raise PublishError(summary.message)
+        first, *further = self.evaluations
+        with torch_threads(threads):
+            for evaluation in (*further, first):  # relations, which read all trials, come last
+                if shard is None:
+                    evaluation_run(evaluation)
+                elif evaluation.selected:
+                    evaluation_run(evaluation.but(relations=(), shard=shard))
+        if shard is None:
+            write_atomically(self.mark, self._asked)
+
+    def seconds(self) -> float:
+        """How long training and measuring have taken so far, by the log and the table."""
+        import pyarrow.parquet as pq
+
+        spent, step = 0.0, 0
+        log = self.folder / "log.jsonl"
+        if self.config is not None and log.is_file():
+            for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
+                images = (line["step"] - step) * self.config.per_device_step_size
+                spent, step = spent + images / line["images_per_second"], line["step"]
+        if self.results.is_file():
+            from hf_clipdyn.results.row import CELL_KEY
+
+            cells = pq.read_table(self.results, columns=[*CELL_KEY, "seconds"]).to_pandas().drop_duplicates()
+            spent += float(cells["seconds"].sum())
+        return spent
 
 
 @dataclass(frozen=True)
@@ -83,39 +292,38 @@ class StudyFiles:
     message: str
 
 
+@dataclass
 class Study:
     """Runs and models with the same kind of evaluation.
 
-    Args:
-        members: with names, folders and repositories of their own.
+    Attributes:
+        members: with names of their own.
         folder: holds them.
-        where: they were read, for messages.
         title: of the page.
         page: how the page is written; None for no page and no verdicts.
+        command: the words that repeat this study in a shell.
+        files: what the last call of `run` has written.
 
     Raises:
-        ConfigError: two members share a name, a folder or a repository; one has the name of a file of the study, or
-            must not resume; or the study's tables would replace other files.
+        ConfigError: two members share a name or a repository, one has the name of a file of the study, or the study's
+            tables would replace other files.
     """
 
-    def __init__(
-        self,
-        members: Sequence[Member],
-        folder: Path,
-        where: str = "the study",
-        *,
-        title: str = "",
-        page: Page | None = None,
-    ) -> None:
-        self.members, self.folder, self.title, self._page = tuple(members), folder, title, page
-        _check_apart(self.members, where)
-        if page is not None:
+    members: Sequence[Member]
+    folder: Path
+    title: str = ""
+    page: Page | None = None
+    command: Sequence[str] = ("clipdyn", "study")
+    files: StudyFiles | None = None
+
+    def __post_init__(self) -> None:
+        _check_apart(self.members)
+        if self.page is not None:
             from hf_clipdyn.results.read import is_combined
             from hf_clipdyn.statistics.verdicts import check_verdicts
 
-            check_output(folder / TABLE, what="the table of a study", is_own=is_combined)
-            check_verdicts(folder / _VERDICTS)
-        self.files: StudyFiles | None = None
+            check_output(self.folder / _TABLE, what="the table of a study", is_own=is_combined)
+            check_verdicts(self.folder / _VERDICTS)
 
     @classmethod
     def read(
@@ -139,11 +347,16 @@ class Study:
             UnknownNameError: there is neither such a study nor such a file.
         """
         path = study_path(str(config))
-        file = read_yaml(path, nested=_KEYS[1:])
-        check_keys(file, _KEYS, str(path))
-        folder, members = read_members(file, path, output_dir, data_dirs or {})
-        title = file.get("title")
-        return cls(members, folder, str(path), title="" if title is None else str(title), page=page)
+        words = ["clipdyn", "study", str(config)]
+        words += [] if output_dir is None else ["--output-dir", str(output_dir)]
+        words += [f"--data-dir={name}={folder}" for name, folder in (data_dirs or {}).items()]
+        with naming(path, ConfigError):
+            file = StudyFile(**read_yaml(path))
+            folder = Path(output_dir or file.defaults.get("output_dir") or f"runs/{path.stem}").expanduser()
+            members = [*_runs(file, folder, data_dirs or {}), *_models(file, folder, data_dirs or {})]
+            if not members:
+                raise ConfigError("neither runs nor models are listed: give a list of one of them.")
+            return cls(members, folder, file.title, page, words)
 
     def run(self, shard: str | None = None) -> str:
         """Train and measure what is missing, one member after the other; then judge and draw, but not for a shard.
@@ -165,13 +378,13 @@ class Study:
             raise ConfigError(
                 "A study runs in one process: call it without a launcher, once for each --shard."
             )
-        parts = list(self._parts(shard))
+        parts = self._parts(shard)
         missing = [(member, part, lacks) for member, part in parts if (lacks := member.lacks())]
-        state = [
-            f"{len(missing)} of {counted(len(parts), 'member')} {'is' if len(missing) == 1 else 'are'} missing:"
-        ]
-        state += [f"  {member.name}: {lacks}" for member, _, lacks in missing]
-        _log.info("\n".join(state) if missing else f"{self._all(parts)} trained and measured.")
+        done = "The member is" if len(parts) == 1 else f"All {len(parts)} members are"
+        if missing:
+            _log.info(self._beginning(missing, len(parts), shard))
+        else:
+            _log.info(f"{done} trained and measured.")
         failed = []
         for number, (member, part, _) in enumerate(missing, 1):
             _log.info(f"{member.name} begins, {counted(len(missing) - number, 'member')} to go.")
@@ -182,37 +395,73 @@ class Study:
             except ClipDynError as error:
                 failed.append(f"{member.name}: {error}")
                 _log.warning(failed[-1])
+            if left := [one for one, *_ in missing[number:]]:
+                _log.info(self._time_of(left))
         if failed:
             raise EvaluationError(
                 f"{len(failed)} of {counted(len(parts), 'member')} failed. Repeat the command: it continues them. "
                 + " ".join(failed)
             )
         if shard is not None:
-            done = f"{self._all(parts)} trained and measured."
-            return f"{done} When all shards are, call the same command without --shard."
-        if self._page is None:
-            return f"{self._all(parts)} complete in {self.folder}."
-        self.files = self._written(self._page)
+            return f"{done} trained and measured. When all shards are, call the same command without --shard."
+        if self.page is None:
+            return f"{done} complete in {self.folder}."
+        self.files = self._written(self.page)
         return self.files.message
 
-    def _parts(self, shard: str | None) -> Iterator[tuple[Member, str | None]]:
+    def _parts(self, shard: str | None) -> list[tuple[Member, str | None]]:
         """The members of a shard, in which a run is whole and a model has a part of its revisions.
 
         The first revision of each member is in the shard after that of the member before it.
         """
         from hf_clipdyn.evaluation.config import read_shard
 
-        part, parts = read_shard(shard)
-        for place, member in enumerate(self.members):
-            turn = (part - 1 - place) % parts
-            if shard is None or (member.config is not None and turn == 0):
-                yield member, None
-            elif member.config is None:
-                yield member, f"{turn + 1}/{parts}"
+        part, count = read_shard(shard)
+        turns = [((part - 1 - number) % count, member) for number, member in enumerate(self.members)]
+        return [
+            (member, f"{turn + 1}/{count}" if shard is not None and member.config is None else None)
+            for turn, member in turns
+            if turn == 0 or member.config is None
+        ]
 
-    @staticmethod
-    def _all(parts: Sequence[object]) -> str:
-        return "The member is" if len(parts) == 1 else f"All {len(parts)} members are"
+    def _beginning(self, missing: Sequence[tuple[Member, Any, str]], count: int, shard: str | None) -> str:
+        """What is missing, how long one process takes for it, and how several divide it."""
+        verb = "is" if len(missing) == 1 else "are"
+        lines = [f"{len(missing)} of {counted(count, 'member')} {verb} missing:"]
+        lines += [f"  {member.name}: {lacks}" for member, _, lacks in missing]
+        lines.append(self._time_of([member for member, *_ in missing]))
+        if shard is None and len(missing) > 1:
+            lines += self._shards(len(missing))
+        return "\n".join(lines)
+
+    def _time_of(self, members: Sequence[Member]) -> str:
+        """How long one process takes for these members: those of the same size that are complete took as long."""
+        taken: dict[str, list[float]] = {}
+        for member in self.members:
+            if member.mark.is_file():
+                taken.setdefault(_size(member), []).append(member.seconds())
+        known = [member for member in members if _size(member) in taken]
+        if not known:
+            return "How long one process takes is not measured yet: it is said when the first member is complete."
+        seconds = sum(max(0.0, mean(taken[_size(member)]) - member.seconds()) for member in known)
+        part = "" if len(known) == len(members) else f" for {len(known)} of them (no other size is complete)"
+        count = counted(sum(map(len, taken.values())), "member")
+        return f"One process takes about {duration(seconds)}{part}, by what {count} took here."
+
+    def _shards(self, most: int) -> list[str]:
+        """The commands of a shard for each GPU, or for each core: a study computes on one thread."""
+        import torch
+
+        gpus = torch.cuda.device_count()
+        count = min(gpus or usable_cores(), most)
+        if count < 2:
+            return []
+        words = shlex.join(self.command)
+        lines = [f"Or a process on each {'GPU' if gpus else 'core'}, then the same command without --shard:"]
+        for number in range(count):
+            device = f"CUDA_VISIBLE_DEVICES={number} " if gpus else ""
+            lines.append(f"  {device}{words} --shard {number + 1}/{count} &")
+        return lines
 
     def _written(self, page: Page) -> StudyFiles:
         """Write what concerns all members below the folder, of whichever file."""
@@ -222,13 +471,13 @@ class Study:
         from hf_clipdyn.results.read import read_results, write_results
         from hf_clipdyn.statistics.verdicts import provenance, render, verdict_table, write_verdicts
 
-        tables = sorted(self.folder.glob(f"*/{TABLE}"))
+        tables = sorted(self.folder.glob(f"*/{_TABLE}"))
         relations = self._related(tables)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         # Small models come first on the page, and in its colours.
         read = read_results([*tables, *relations]).smallest_first()
         study = study_of(read, [path.name for path in read.tables], claims=page.claims)
-        results, verdicts = self.folder / TABLE, self.folder / _VERDICTS
+        results, verdicts = self.folder / _TABLE, self.folder / _VERDICTS
         facts = provenance(study.results, study.evidence)
         write_results(study.results, results, facts)
         said = ["No claim is about the measured benchmarks, so there are no verdicts."]
@@ -236,16 +485,12 @@ class Study:
             write_verdicts(verdict_table(study.verdicts), verdicts, facts)
             origin = origin_words(study.results, study.evidence, page.claims)
             said = [render(study.verdicts, study.arm_effects), "", origin, "", f"Verdicts: {verdicts}"]
+        evaluations = [one for member in self.members for one in member.evaluations]
         written = write_report(
             study,
             self.folder / _REPORT,
             stimuli=page.stimuli,
-            data_dirs={
-                name: path
-                for member in self.members
-                for one in member.evaluations
-                for name, path in one.data_dirs.items()
-            },
+            data_dirs={name: path for one in evaluations for name, path in one.data_dirs.items()},
             style=page.style,
             title=self.title or None,
         )
@@ -260,36 +505,113 @@ class Study:
             return []
         from hf_clipdyn.evaluation.evaluate import evaluate_relations
 
-        names = dict.fromkeys(name for one in asking for name in one.related)
         output = self.folder / _RELATIONS
-        config = asking[0].but(benchmarks=None, revisions=None, relations=tuple(names), output=output)
+        related = tuple(dict.fromkeys(name for one in asking for name in one.related))
+        config = asking[0].but(benchmarks=None, revisions=None, relations=related, output=output)
         evaluate_relations(config, tables)
         return [output] if output.exists() else []
 
 
-def _check_apart(members: Sequence[Member], where: str) -> None:
+def _size(member: Member) -> str:
+    return member.name if member.config is None else member.config.size_name
+
+
+def _check_apart(members: Sequence[Member]) -> None:
     """Refuse two members that would write to the same place, and one that would write to a file of the study."""
-    first: dict[tuple[str, object], Member] = {}  # the first member with that name, folder or repository
-    among = f"runs of {where}" if all(member.config is not None for member in members) else "runs or models"
-    for member in members:
-        if first.setdefault(("name", member.name), member) is not member:
-            raise ConfigError(f"Two {among} are called {member.name}: give each a `name` of its own.")
-        if (other := first.setdefault(("folder", member.folder.resolve()), member)) is not member:
+    names = [member.name for member in members]
+    repositories = [member.config and member.config.repository for member in members]
+    for name, repository_id in zip(names, repositories, strict=True):
+        if name in (_TABLE, _VERDICTS, _RELATIONS, _REPORT):
+            raise ConfigError(f"a member is called {name}, like a file of the study: give it another `name`.")
+        if names.count(name) > 1:
+            raise ConfigError(f"two members are called {name}: give each a `name` of its own.")
+        if repository_id is not None and repositories.count(repository_id) > 1:
             raise ConfigError(
-                f"{other.name} and {member.name} of {where} have the same folder: give one another name."
+                f"two runs have the same repository, {repository_id}: put {{name}}, or {{scale}} and {{seed}}, into "
+                "hub_model_id."
             )
-        repository = None if member.config is None else member.config.repository
-        other = first.setdefault(("repository", repository), member)
-        if repository is not None and other is not member:
-            raise ConfigError(
-                f"{other.name} and {member.name} of {where} have the same repository, {repository}: put {{name}}, or "
-                "{scale} and {seed}, into hub_model_id."
-            )
-        if member.name in (_REPORT, TABLE, _VERDICTS, _RELATIONS):
-            raise ConfigError(
-                f"A run is called {member.name}, as the study's own {'folder' if member.name == _REPORT else 'file'}: "
-                "give the run another `name`."
-            )
+
+
+# --- the members of a file -----------------------------------------------------------------------------
+
+
+def _runs(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Iterator[Member]:
+    """The runs to train."""
+    for number, entry in enumerate(file.runs, 1):
+        with naming(f"run {number}", ConfigError):
+            if "output_dir" in entry.options:
+                raise ConfigError(f"output_dir is given: leave it out; the folder is below {folder}.")
+            for seed in entry.seed or (None,):
+                # A thread each, so that a run gives the same numbers alone and beside others.
+                values = {"num_threads": 1, **file.defaults, **entry.options}
+                if seed is not None:
+                    values["seed"] = seed
+                    if isinstance(world := values.get("dataset_config_name"), str):
+                        values["dataset_config_name"] = world.replace("{seed}", str(seed))
+                config = _config(values, entry.name, folder)
+                run = folder / (entry.name or config.run_name)
+                named = {"repo_id": str(run)}
+                refused = (*_SET_BY_STUDY, *_SET_BY_RUN)
+                measured = _measured(file.evaluation | entry.evaluation, refused, named, run, data_dirs)
+                yield Member(run.name, run, config, measured)
+
+
+def _config(values: Mapping[str, Any], name: str | None, folder: Path) -> TrainingConfig:
+    """The configuration of a run, in a folder below ``folder``."""
+    hub = {key: values[key] for key in ("hub_model_id", "push_to_hub") if values.get(key)}
+    config = TrainingConfig(**{key: value for key, value in values.items() if key not in hub})
+    if config.model_name_or_path is None:
+        model_size(config.scale)
+    name = name or config.run_name
+    if "hub_model_id" in hub:
+        hub["hub_model_id"] = str(hub["hub_model_id"]).replace("{name}", name)
+    return config.but(**hub, output_dir=str(folder / name), resume_from_checkpoint="true")
+
+
+def _models(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Iterator[Member]:
+    """The models that are only measured."""
+    for number, entry in enumerate(file.models, 1):
+        with naming(f"model {number}", ConfigError):
+            options = {**file.evaluation, **entry.options}
+            named = {key: value for key, value in entry.options.items() if key in _NAMES_A_MODEL}
+            measured = _measured(options, _SET_BY_STUDY, named, folder / entry.name, data_dirs)
+            yield Member(entry.name, folder / entry.name, None, measured)
+
+
+def _measured(
+    options: Mapping[str, Any],
+    refused: Sequence[str],
+    named: Mapping[str, Any],
+    folder: Path,
+    data_dirs: Mapping[str, Path],
+) -> "tuple[EvaluationConfig, ...]":
+    """An evaluation, and those of its ``also``.
+
+    Args:
+        options: of the evaluation.
+        refused: options that a study sets itself.
+        named: options that name what is measured.
+        folder: of the member.
+        data_dirs: folders of data sets by name, beside those of the options.
+    """
+    from hf_clipdyn.evaluation.config import EvaluationConfig
+
+    also = options.get("also") or ()
+    if isinstance(also, str) or not all(isinstance(one, Mapping) for one in also):
+        raise ConfigError(f"also is {shown(also)}: give a list of mappings of options to values.")
+    each = [{key: value for key, value in options.items() if key != "also"}, *also]
+    if wrong := sorted({key for one in each for key in one if key in refused}):
+        raise ConfigError(f"evaluation has {', '.join(wrong)}: a study sets these itself, so leave them out.")
+    evaluations = [EvaluationConfig(**{**named, **one}, output=folder / _TABLE) for one in each]
+    # Each gets the folders of its data sets; those that none shows are refused by the first.
+    names = [{one.dataset for one in evaluation.selected} for evaluation in evaluations]
+    names[0] |= set(data_dirs) - set().union(*names[1:])
+    return tuple(
+        one.but(
+            data_dirs={**one.data_dirs, **{name: path for name, path in data_dirs.items() if name in used}}
+        )
+        for one, used in zip(evaluations, names, strict=True)
+    )
 
 
 def run_study(

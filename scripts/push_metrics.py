@@ -20,14 +20,13 @@ import argparse
 import ast
 import importlib.util
 import re
-import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from hf_clipdyn.bundled import metric_names, metric_path
-from hf_clipdyn.errors import ClipDynError, printable, redact, redact_output
-from hf_clipdyn.hub import Destination
-from hf_clipdyn.hub import push as push_to
+from hf_clipdyn.errors import redacted, reported
+from hf_clipdyn.hub import push_folder
 
 _PACKAGE_IMPORT = re.compile(r"^from (hf_clipdyn(?:\.\w+)+) import", re.MULTILINE)
 _HEADER = """\
@@ -90,22 +89,26 @@ def push(name: str, namespace: str, *, token: str | None = None, private: bool =
     Raises:
         PublishError: the Hub refuses, or cannot be reached.
     """
-    repo_id, files = f"{namespace}/{name}", space_files(name, namespace)
+    repo_id = f"{namespace}/{name}"
+    with tempfile.TemporaryDirectory() as folder:
+        for path, content in space_files(name, namespace).items():
+            Path(folder, path).write_bytes(content)
+        pushed = push_folder(
+            folder,
+            repo_id,
+            f"Update {name} from hf_clipdyn",
+            replaced="*.py",
+            problem=f"The Space {repo_id} could not be updated",
+            repo_type="space",
+            space_sdk="gradio",
+            private=private,
+            token=token,
+        )
+    return pushed.commit
 
-    def update(to: Destination) -> str:
-        pushed = to.api.list_repo_files(repo_id, repo_type="space", revision=to.head)
-        stale = [path for path in pushed if path.endswith(".py") and path not in files]
-        url = to.commit(files, f"Update {name} from hf_clipdyn", deleted=stale)
-        return to.head if url is None else url.rpartition("/")[2]
 
-    problem = f"The Space {repo_id} could not be updated"
-    return push_to(
-        repo_id, update, problem=problem, repo_type="space", space_sdk="gradio", private=private, token=token
-    )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Push the modules; returns the exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Push the modules."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -113,20 +116,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--namespace", required=True, help="user or organisation that owns the Spaces")
     parser.add_argument("--token", help="with write access; by default the one that you are logged in with")
     parser.add_argument("--private", action="store_true", help="make new Spaces private")
-    redact_output()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        parser.error(redact(f"unknown arguments: {' '.join(unknown)}"))
+        parser.error(redacted(f"unknown arguments: {' '.join(unknown)}"))
     token = options.token.strip() if options.token else None
-    try:
+    with reported("push_metrics"):
         for name in options.names or metric_names():
             commit = push(name, options.namespace, token=token, private=options.private)
             print(f"{options.namespace}/{name} is at commit {commit[:10]}")
-    except ClipDynError as error:
-        print(f"push_metrics: error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_code
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

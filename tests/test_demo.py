@@ -1,6 +1,7 @@
 """The demo in its quick form: a real process, an end point that nobody answers, a kill, a second call."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from hf_clipdyn.demo import run_demo
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.results.row import NUMBER_KEY
+from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training.config import TrainingConfig
 
 QuickDemo = Any  # of tests/conftest.py
@@ -46,7 +48,7 @@ def test_every_revision_is_measured_on_every_embedded_benchmark(demo: QuickDemo)
     measured = {*suite("embedded"), *suite("dynamics")}
     of_kinds = cells[(cells["kind"] + "/" + cells["dataset"]).isin(measured)]
     assert len(of_kinds) == 4 * len(measured)
-    related = {kind.partition("-")[0] for kind in set(cells["kind"]) - set(of_kinds["kind"])}
+    related = {kind.partition("-")[0] for kind in set(cells["kind"]) - set(of_kinds["kind"]) - {"training"}}
     assert related == set(suite_relations("dynamics"))
     assert sorted(table["revision"].unique()) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
     assert table.loc[table["value"].isna(), "note"].ne("").all(), "what is undefined has a named cause"
@@ -55,6 +57,18 @@ def test_every_revision_is_measured_on_every_embedded_benchmark(demo: QuickDemo)
     assert (bias["n"] > 1000).all()
     assert (bias["ci_low"] <= bias["value"]).all()
     assert (bias["value"] <= bias["ci_high"]).all()
+
+
+def test_the_table_says_whether_it_learned(demo: QuickDemo) -> None:
+    table = pd.read_parquet(demo.folder / "results.parquet").query("kind == 'training'")
+    loss = table.query("metric == 'loss'").set_index("revision")["value"]
+    assert list(loss.index) == ["epoch-001", "epoch-002", "epoch-003"]
+    assert loss.is_monotonic_decreasing
+    listed = {one.name: one for one in list_revisions(demo.folder)}
+    for row in table.itertuples():
+        assert row.value == getattr(listed[row.revision], row.metric)
+    assert {"loss", "learning_rate", "logit_scale", "samples_seen"} <= set(table["metric"])
+    assert "Did it learn?" in (demo.folder / "report" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_second_call_measures_and_trains_nothing_again(demo: QuickDemo) -> None:
@@ -76,12 +90,13 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
             callback.run_begins(None)
         raise ConfigError("here training begins, alone")
 
-    def start(evaluation: Any, words: list[str], log: Path) -> None:
+    def start(words: list[str], log: Path) -> None:
         raise ConfigError(f"here training begins, beside it {' '.join(words)}, {log.name}")
 
     monkeypatch.setattr("hf_clipdyn.training.train", train)
-    monkeypatch.setattr("hf_clipdyn.demo._Evaluation.start", start)
-    monkeypatch.setattr("hf_clipdyn.demo._has_free_core", lambda: True)
+    monkeypatch.setattr("hf_clipdyn.demo.evaluation_beside", start)
+    monkeypatch.setattr("hf_clipdyn.demo.usable_cores", lambda: 2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
 
 @pytest.mark.usefixtures("no_training")
@@ -91,17 +106,40 @@ def test_a_demo_that_is_trained_starts_no_process_to_measure_meanwhile(demo: Qui
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(tmp_path: Path) -> None:
-    for name in ("results.cells", "results.trials", "results.influences"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "old.parquet").touch()
-    (tmp_path / "results.parquet").touch()
-    (tmp_path / "mine.txt").touch()
+def test_a_demo_that_begins_again_deletes_only_what_a_run_writes(demo: QuickDemo, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(demo.folder, folder)
+    mine = [
+        folder / name for name in ("mine.txt", "revisions/mine/a.txt", "checkpoints/mine.txt", "ema/a.txt")
+    ]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     with pytest.raises(
         ConfigError, match=r"beside it .* --suite embedded,dynamics .* --watch .*evaluate\.log"
     ):
+        run_demo(folder, quick=True, overwrite_output_dir=True, quiet=True)
+    left = {path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert {path for path in left if "report" not in path.parts} == set(mine)
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("of_person", ["config.yaml", "log.jsonl", "results.parquet"])
+def test_a_file_of_a_person_survives(tmp_path: Path, of_person: str) -> None:
+    (tmp_path / of_person).write_text("mine: true")
+    with pytest.raises(ConfigError, match="training begins"):
         run_demo(tmp_path, quick=True, overwrite_output_dir=True, quiet=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert (tmp_path / of_person).read_text() == "mine: true"
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_0_3_is_refused_before_the_first_write(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "hub" / "models--local--demo" / "refs").mkdir(parents=True)
+    (tmp_path / "log.jsonl").touch()
+    with pytest.raises(ConfigError, match=r"version 0\.3: .* 0\.3\.1"):
+        run_demo(tmp_path, overwrite_output_dir=overwrite, quiet=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hub", "log.jsonl"]
 
 
 def _as_in_a_terminal() -> None:
@@ -110,17 +148,15 @@ def _as_in_a_terminal() -> None:
 
 
 KEPT_WAITING = """
-import sys
-from contextlib import closing
 from pathlib import Path
 
-from hf_clipdyn.demo import _Evaluation
+from hf_clipdyn.demo import evaluation_beside
 
-words = ["local/none", "--store", "hub", "--output", "results.parquet", "--watch"]
-with closing(_Evaluation()) as evaluation:
-    evaluation.start(words, Path("evaluate.log"))
-    print(evaluation._process.pid, flush=True)
-    evaluation.wait()
+words = ["none", "--output", "results.parquet", "--watch"]
+Path("none").mkdir()
+with evaluation_beside(words, Path("evaluate.log")) as process:
+    print(process.pid, flush=True)
+    process.wait()
 """
 
 

@@ -13,13 +13,15 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import _http
 from huggingface_hub.utils._http import default_client_factory
 
+from hf_clipdyn import hub as hub_module
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.hub import (
     RetryPolicy,
     answered,
-    attempt,
     is_transient,
-    push,
+    pause_after,
+    persistently,
+    push_folder,
     reason,
     retry_after,
     status_of,
@@ -27,7 +29,10 @@ from hf_clipdyn.hub import (
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.remote import HubRepository
 
-QUICK = RetryPolicy(base=0.01, cap=0.05, patience=5)
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "FIRST_PAUSE", 0.01)
 
 
 def _error(hub: HubServer, fault: Fault) -> Exception:
@@ -81,33 +86,38 @@ def test_a_reason_is_one_line_with_what_the_server_said(hub: HubServer) -> None:
         reason(_error(hub, Fault(status=403, message="storage is full")))
         == "the Hub answered 403: storage is full"
     )
-    assert reason(ValueError("two\nlines")) == "ValueError: lines"
-    assert reason(ValueError()) == "ValueError: no message"
+    assert reason(ValueError("two\nlines")) == "ValueError: two lines"
+    assert reason(ConnectionError("refused")) == "ConnectionError: refused"
 
 
-def test_attempt_repeats_what_is_transient_until_it_succeeds(hub: HubServer) -> None:
+@pytest.mark.usefixtures("quickly")
+def test_a_call_is_repeated_while_its_error_is_transient(hub: HubServer) -> None:
     hub.plant("whoami", Fault(status=503), times=3)
-    assert attempt(HfApi().whoami, QUICK)["name"] == "me"
+    assert persistently(HfApi().whoami)["name"] == "me"
     assert hub.count("whoami") == 4
 
 
-def test_attempt_gives_up_at_once_or_when_its_patience_ends(hub: HubServer) -> None:
+@pytest.mark.usefixtures("quickly")
+def test_a_call_is_given_up_at_once_or_when_the_patience_ends(hub: HubServer) -> None:
     hub.plant("whoami", Fault(status=403), times=99)
     with pytest.raises(HfHubHTTPError):
-        attempt(HfApi().whoami, QUICK)
+        persistently(HfApi().whoami)
     assert hub.count("whoami") == 1
     hub.faults.clear()
     hub.plant("whoami", Fault(status=503), times=10_000)
     started = time.monotonic()
     with pytest.raises(HfHubHTTPError):
-        attempt(HfApi().whoami, RetryPolicy(base=0.01, cap=0.05, patience=0.3))
-    assert time.monotonic() - started > 0.1
+        persistently(HfApi().whoami, 0.3)
+    assert 0.1 < time.monotonic() - started < 5
     assert 1 < hub.count("whoami") < 10_000
+    hub.faults.clear()
+    hub.plant("whoami", Fault(hang=2), times=99)
+    with pytest.raises(TimeoutError, match="no answer within"):
+        persistently(HfApi().whoami, 0.3)
 
 
-def test_waits_double_up_to_the_cap() -> None:
-    policy = RetryPolicy(base=1.0, cap=60.0)
-    waits = [policy.delay(failures) for failures in (0, 1, 2, 10, 10_000)]
+def test_waits_double_up_to_the_longest() -> None:
+    waits = [pause_after(ValueError(), failures) for failures in (0, 1, 2, 10, 10_000)]
     for wait, longest in zip(waits, (1, 2, 4, 60, 60), strict=True):
         assert 0.75 * longest <= wait <= longest
 
@@ -126,9 +136,7 @@ def test_the_client_of_the_process_is_left_alone(hub: HubServer) -> None:
         repository = HubRepository("me/run")
         repository.check()
         assert repository.refs()
-        push(
-            "me/table", lambda to: to.upload(Path(__file__).parent / "hub_server", "Add"), problem="It failed"
-        )
+        push_folder(Path(__file__).parent / "hub_server", "me/table", "Add", problem="It failed")
         assert get_session() is session
         assert get_session().timeout.read is None
         assert _http._GLOBAL_CLIENT_FACTORY is mine

@@ -24,13 +24,13 @@ from result_rows import row, write_rows
 from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, TrainingError
-from hf_clipdyn.members import Member
 from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.progress import duration
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import _Rows, read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.study import Page, Study, run_study
+from hf_clipdyn.study import Member, Page, Study, run_study
 
 # The second of two shards of a folder kills itself there: in its sixth step, and when one of its cells is measured.
 DIES = """
@@ -98,7 +98,7 @@ class Finished:
 
     @property
     def words(self) -> list[str]:
-        return [f"--config={self.root / 'first.yaml'}", f"--output-dir={self.folder}"]
+        return [str(self.root / "first.yaml"), f"--output-dir={self.folder}"]
 
 
 def clipdyn(*words: object) -> tuple[int, str, str]:
@@ -122,7 +122,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     plugin.write_text(DIES)
     photographs = write_photographs(root / "photographs")
     (root / "first.yaml").write_text(FILE.format(photographs=photographs, plugin=plugin))
-    words = [f"--config={root / 'first.yaml'}", f"--output-dir={root / 'study'}"]
+    words = [str(root / "first.yaml"), f"--output-dir={root / 'study'}"]
     shards = [_start(*words, f"--shard={part}/2") for part in (1, 2)]
     codes = [process.wait() for process in shards]
     codes += [_start(*words, *more).wait() for more in (["--shard=2/2"], [])]
@@ -136,7 +136,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         f"title: Two files\nmodels: [{{name: published, repo_id: {root / 'mine'}}}]\n"
         "evaluation: {benchmarks: psychophysics/procedural, n_resamples: 0}\n"
     )
-    second = [f"--config={root / 'second.yaml'}", f"--output-dir={root / 'study'}"]
+    second = [str(root / "second.yaml"), f"--output-dir={root / 'study'}"]
     assert clipdyn(*second, "--no-report")[0] == 0
     return Finished(root, codes, root / "whole", clipdyn(*second))
 
@@ -175,7 +175,7 @@ def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
     members = Study.read(changed, finished.folder).members
     assert [one.lacks() for one in members] == ["not fully measured", ""]
     changed.write_text(text.replace("warmup_steps: 2", "warmup_steps: 3"))
-    code, _, error = clipdyn(f"--config={changed}", finished.words[1])
+    code, _, error = clipdyn(changed, finished.words[1])
     assert (code, "warmup_steps=2 there, 3 now" in error, error.count("\n")) == (2, True, 1), error
 
 
@@ -201,6 +201,32 @@ def test_a_member_that_fails_is_named_and_stops_no_other_one(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="A study runs in one process"):
         study.run()
+
+
+def test_the_beginning_says_how_long_one_process_takes_and_prints_a_command_for_each_core(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hf_clipdyn")
+    monkeypatch.setattr("hf_clipdyn.study.usable_cores", lambda: 2)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr(Member, "complete", lambda member, shard: None)
+    folder = tmp_path / "the study"
+    words = f"clipdyn study {finished.root / 'first.yaml'} --output-dir '{folder}'"
+    Study.read(finished.root / "first.yaml", folder).run()
+    first = caplog.messages[0].splitlines()
+    assert first[0] == "2 of 2 members are missing:"
+    assert first[3].startswith("How long one process takes is not measured yet")
+    assert [line.strip() for line in first[-2:]] == [f"{words} --shard 1/2 &", f"{words} --shard 2/2 &"]
+
+    caplog.clear()
+    shutil.copytree(finished.folder / "tiny-seed10", folder / "tiny-seed10")
+    study = Study.read(finished.root / "first.yaml", folder)
+    taken = study.members[0].seconds()
+    assert taken > 0
+    study.run()
+    said = caplog.messages[0]
+    assert f"One process takes about {duration(taken)}, by what 1 member took here." in said
+    assert "--shard" not in said, "one member is left"
 
 
 def test_the_example_of_run_study_runs_as_it_is_printed(
@@ -356,50 +382,34 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("runs: [{}]\nevaluation: {also: 3}", "also of evaluation in study.yaml is 3: give a list"),
-        ("runs: [{}]\nevaluation: {also: [{output: a.parquet}]}", "evaluation in study.yaml has output: a study"),
-        ("title: x", "study.yaml has neither runs nor models: give a list of one of them."),
-        ("runs: [{}]\nmodel: 1", "There is no field in study.yaml: 'model'. Did you mean 'models'?"),
-        ("runs: [{sed: 1}]", "There is no field in run 1 of study.yaml: 'sed'."),
-        ("runs: [{evaluation: 3}]", "evaluation of run 1 of study.yaml is 3: give a mapping"),
-        ("runs: [{}]\nevaluation: {suit: paper}", "There is no field in evaluation in study.yaml: 'suit'."),
-        ("runs: [{evaluation: {suit: paper}}]", "in the evaluation of run 1 of study.yaml: 'suit'."),
-        ("runs: [{}]\nevaluation: {batch_size: x}", "batch_size in evaluation in study.yaml is 'x', which"),
-        ("runs: [{}]\nevaluation: {noise_levels: {a: 1}}", "noise_levels in evaluation in study.yaml is a mapping"),
-        ("runs: [{}]\nevaluation: {suite: papr}", "There is no suite 'papr'. Did you mean 'paper'?"),
-        ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation in study.yaml has output: a study sets"),
-        ("runs: [{evaluation: {repo_id: a/b}}]", "has repo_id: a study sets these itself, so leave them out."),
-        ("runs: [{output_dir: a}]", "run 1 of study.yaml has an output_dir: leave it out; its folder is below"),
-        ("runs: [1]", "runs in study.yaml is a list of 1: give a list of mappings."),
-        ("defaults: 3\nruns: [{}]", "defaults in study.yaml is 3: give a mapping"),
-        ("defaults: {sed: 1}\nruns: [{}]", "There is no field in the defaults of study.yaml: 'sed'."),
-        ("defaults: {seed: [1, 2]}\nruns: [{}]", "seed in the defaults of study.yaml is a list of 2: give it"),
-        ("runs: [{seed: []}]", "seed in run 1 of study.yaml is an empty list: give at least one seed."),
-        ("runs: [{seed: [1, x]}]", "seed in run 1 of study.yaml is 'x', which is not a whole number."),
-        ("runs: [{seed: [1, 1]}]", "Two runs of study.yaml are called tiny-seed1: give each a `name` of its own."),
+        ("title: x", "study.yaml: neither runs nor models are listed"),
+        ("runs: [{}]\nmodel: 1", "There is no option model. Did you mean models?"),
+        ("runs: [1]", "study.yaml: runs is '1'"),
+        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no option sed. Did you mean seed?"),
+        ("runs: [{seed: [1, x]}]", "seed is 'x'"),
+        ("runs: [{seed: []}]", "seed is '()'"),
+        ("runs: [{seed: [1, 1]}]", "two members are called tiny-seed1: give each a `name` of its own."),
         ("runs: [{scale: huge}]", "There is no scale 'huge'."),
-        ("runs: [{name: a/b}]", "run 1 of study.yaml: name is 'a/b': give letters, digits, dashes, dots"),
+        ("runs: [{name: a/b}]", "name is 'a/b'"),
+        ("runs: [{name: report}]", "a member is called report, like a file of the study"),
+        ("runs: [{output_dir: a}]", "run 1: output_dir is given: leave it out"),
+        ("runs: [{}]\nevaluation: {suit: paper}", "There is no option suit. Did you mean suite?"),
+        ("runs: [{}]\nevaluation: {also: 3}", "also is '3': give a list of mappings"),
+        ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation has output: a study sets these itself"),
+        ("models: [{name: a}]", "repo_id is missing"),
         (
             "defaults: {hub_model_id: me/x}\nruns: [{seed: 0}, {seed: 1}]",
-            "tiny-seed0 and tiny-seed1 of study.yaml have the same repository, me/x: put {name},",
+            "two runs have the same repository, me/x: put {name},",
         ),
         ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "delete the folder of the run"),
-        ("runs: [{name: report}]", "A run is called report, as the study's own folder: give the run another"),
-        ("runs: [{name: results.parquet}]", "A run is called results.parquet, as the study's own file: give"),
-        ("models: [{name: verdicts.parquet, repo_id: a/b}]", "called verdicts.parquet, as the study's own file"),
-        ("models: [{repo_id: a/b}]", "name of model 1 of study.yaml is None: give letters, digits,"),
-        ("models: [{name: a}]", "model 1 of study.yaml has no repo_id: name a repository or a folder"),
-        ("models: [{name: a, repo_id: b/c, sed: 1}]", "There is no field in model 1 of study.yaml: 'sed'."),
-        ("models: 3", "models in study.yaml is 3: give a list of mappings."),
-        ("runs: [{name: a}]\nmodels: [{name: a, repo_id: b/c}]", "Two runs or models are called a: give each a"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_study_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("study.yaml").write_text(text)
-    code, out, error = clipdyn("--config=study.yaml")
+    code, out, error = clipdyn("study.yaml")
     assert (code, out, error.count("\n")) == (2, "", 1), error
     assert says in error
     assert sorted(tmp_path.iterdir()) == [tmp_path / "study.yaml"], "nothing is written"
@@ -409,11 +419,11 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text("runs: [{}]")
     for words, says in (
-        (["--config=nonsense"], "There is no study 'nonsense'."),
-        ([f"--config={file}", "--shard=3/2"], "shard is '3/2': give i/n with i from 1 to n"),
-        ([f"--config={file}", f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
-        ([f"--config={file}", f"--style={file}"], "is not a matplotlib style"),
-        ([f"--config={file}", "--style=ggplt"], "Did you mean 'ggplot'?"),
+        (["nonsense"], "There is no study 'nonsense'."),
+        ([str(file), "--shard=3/2"], "shard is '3/2': give i/n with i from 1 to n"),
+        ([str(file), f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
+        ([str(file), f"--style={file}"], "is not a matplotlib style"),
+        ([str(file), "--style=ggplt"], "Did you mean 'ggplot'?"),
     ):
         code, _, error = clipdyn(*words)
         assert (code, says in error, error.count("error: ")) == (2, True, 1), error
@@ -445,8 +455,7 @@ def test_every_study_of_the_package_can_be_read_and_says_how_to_run_it() -> None
     assert not runs["study"] & runs["study-arms"]
     assert Study.read("study").folder == Study.read("study-arms").folder
     for name in study_names():
-        head = "#   clipdyn study" + ("" if name == "study" else f" --config {name}")
-        assert head in study_path(name).read_text(encoding="utf-8")
+        assert f"#   clipdyn study {name}" in study_path(name).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -477,7 +486,7 @@ def test_a_study_that_is_stopped_writes_a_checkpoint_and_begins_no_other_run(
         "  bf16: false, output_dir: study}\nruns: [{seed: [0, 1]}]\n"
     )
     with (tmp_path / "err").open("wb") as error:
-        command = [sys.executable, "-m", "hf_clipdyn", "study", "--config", "study.yaml"]
+        command = [sys.executable, "-m", "hf_clipdyn", "study", "study.yaml"]
         process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
         begun = (tmp_path / "study" / "tiny-seed0" / "checkpoints").glob
         forked.wait_until(lambda: any(begun("*/progress.json")), process, (tmp_path / "err").read_text)

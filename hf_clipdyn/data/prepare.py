@@ -15,8 +15,7 @@ from hf_clipdyn.data.load import load_dataset
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, DatasetError
-from hf_clipdyn.hub import Destination, push
-from hf_clipdyn.schema import checked_repo_id
+from hf_clipdyn.hub import checked_repo_id, push_folder
 
 _ROWS_PER_GROUP = 100  # reading one row reads its group; the Hub's viewer recommends this size for images
 _BYTES_PER_FILE = 500 << 20
@@ -104,13 +103,16 @@ def prepare_dataset(
     if push_to_hub is None:
         return Prepared(output, rows, None)
 
-    def upload(to: Destination) -> str:
-        to.upload(output, f"Add {metadata.title}, prepared by hf-clipdyn")
-        return to.url
-
-    problem = f"{output} is complete, but could not be pushed to {push_to_hub}"
-    url = push(push_to_hub, upload, problem=problem, repo_type="dataset", private=private, token=token)
-    return Prepared(output, rows, url)
+    pushed = push_folder(
+        output,
+        push_to_hub,
+        f"Add {metadata.title}, prepared by hf-clipdyn",
+        problem=f"{output} is complete, but could not be pushed to {push_to_hub}",
+        repo_type="dataset",
+        private=private,
+        token=token,
+    )
+    return Prepared(output, rows, pushed.url)
 
 
 def _write_split(dataset: datasets.Dataset, folder: Path, split: str) -> None:

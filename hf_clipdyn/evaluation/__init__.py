@@ -1,6 +1,6 @@
 """Evaluation: revisions times benchmarks, planned, observed and scored, into one table of results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,7 @@ def evaluate_model(
     epoch: int | None = None,
     step: int | None = None,
     samples_seen: int | None = None,
+    recorded: Mapping[str, float | None] | None = None,
     **options: Any,
 ) -> "datasets.Dataset":
     """Measure benchmarks on a model in memory; its weights are not saved.
@@ -108,6 +109,8 @@ def evaluate_model(
         epoch: epochs trained, if known.
         step: optimiser steps taken, if known.
         samples_seen: images shown so far, if known.
+        recorded: what training has recorded, for the table: ``loss``, ``validation_loss``, ``learning_rate`` and
+            ``logit_scale``, if known.
         options: further arguments of `evaluate_revisions`: ``suite``, ``output``, ``settings``, ``batch_size`` ….
 
     Returns:
@@ -161,7 +164,17 @@ def evaluate_model(
             f"The model is in {model.dtype}: give a copy in float32, `copy.deepcopy(model).float()`."
         )
     size = sum(one.numel() for one in model.parameters())
-    state = Revision(revision, epoch, step, samples_seen, commit="", sha256=None, size=None, parameters=size)
+    state = Revision(
+        revision,
+        epoch,
+        step,
+        samples_seen,
+        commit="",
+        sha256=None,
+        size=None,
+        parameters=size,
+        **(recorded or {}),
+    )
     training = model.training
     try:
         with torch.random.fork_rng(), TemporaryDirectory(prefix="clipdyn-settings-") as folder:

@@ -23,6 +23,7 @@ from hf_clipdyn.evaluation.observe import observe
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, begin_call, check_precision
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
+from hf_clipdyn.evaluation.recorded import write_recorded
 from hf_clipdyn.evaluation.relate import relate
 from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, versions
 from hf_clipdyn.hub import is_transient
@@ -31,7 +32,6 @@ from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.progress import duration
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Revision
-from hf_clipdyn.revisions.repository import MAIN, read_manifest
 
 T = TypeVar("T")
 
@@ -147,6 +147,8 @@ def _measure(
     with tqdm(total=len(plan), desc="evaluating", unit="cell", disable=not draws) as bar:
         for revision in plan.revisions:
             start = time.perf_counter()
+            if config.output is not None and PartialState().is_main_process:
+                write_recorded(config, revision, store, plan.began)
             settings = live.settings(revision)
             done = set() if config.force else from_main_process(store.keys())
             readout: Readout | None = None
@@ -250,7 +252,7 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
     """
     join_processes(config.device)
     if interval is None:
-        interval = 1.0 if config.series.repository.on_disk else 10.0
+        interval = 1.0 if config.series.on_disk else 10.0
     seen: set[tuple[str, str]] = set()
     results: datasets.Dataset | None = None
     plan: Plan | None = None
@@ -286,7 +288,8 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
                 seen |= published
                 last = time.monotonic()
                 in_outage = False
-                if from_main_process(has_all_planned(config, {name for name, _ in seen})):
+                planned = from_main_process(config.series.planned())
+                if planned and planned[-1] in {name for name, _ in seen}:
                     _log.info(f"{config.series.repo_id} has all revisions that its run planned.")
                     break
                 continue
@@ -304,16 +307,6 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
             _log.info(f"No new revision for {waited:.0f} s: {config.series.repo_id} counts as finished.")
             break
     return evaluate(config, Plan(config, listed, plan), shown) if config.final_texts else results
-
-
-def has_all_planned(config: EvaluationConfig, names: set[str]) -> bool | None:
-    """Whether the last revision that the run's manifest plans is among these; None without a plan."""
-    repository = config.series.repository
-    try:
-        manifest = read_manifest(repository, repository.refs().get(MAIN))
-    except RevisionError:  # asked again after the next revision
-        return False
-    return manifest.planned[-1] in names if manifest is not None and manifest.planned else None
 
 
 def _gone(config: EvaluationConfig, listed: set[tuple[str, str]]) -> list[str]:

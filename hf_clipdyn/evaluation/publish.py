@@ -24,12 +24,11 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.hub import Destination, check_login, push
+from hf_clipdyn.hub import Destination, check_login, checked_repo_id, push_folder
 from hf_clipdyn.results.cells import CellStore, with_cell
 from hf_clipdyn.results.row import Cell, Row, column_table
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.schema import checked_repo_id
 
 _TABLE, _TRIALS = "results.parquet", "results.trials"
 _log = get_logger(__name__)
@@ -57,21 +56,24 @@ def push_results(config: EvaluationConfig) -> None:
     assert config.hub_model_id is not None
     output = config.output
 
-    def upload(to: Destination) -> tuple[str, list[str], list[str]]:
-        with TemporaryDirectory(prefix="clipdyn-push-") as staging:
-            left_out, unknown = _stage(output, Path(staging), to.repo_id, to.private)
-            to.upload(staging, "Add the results, measured by hf-clipdyn", replaced=f"{_TRIALS}/*")
-        return to.url, left_out, unknown
+    left_out, unknown = list[str](), list[str]()
+    with TemporaryDirectory(prefix="clipdyn-push-") as staging:
 
-    url, left_out, unknown = push(
-        config.hub_model_id,
-        upload,
-        problem=f"{output} is complete, but could not be pushed to {config.hub_model_id}",
-        done="Repeat the command to push the results; finished measurements are kept.",
-        repo_type="dataset",
-        private=config.private,
-        token=config.token,
-    )
+        def complete(to: Destination) -> None:
+            left_out[:], unknown[:] = _stage(output, Path(staging), to.repo_id, to.private)
+
+        pushed = push_folder(
+            staging,
+            config.hub_model_id,
+            "Add the results, measured by hf-clipdyn",
+            complete=complete,
+            replaced=f"{_TRIALS}/*",
+            problem=f"{output} is complete, but could not be pushed to {config.hub_model_id}",
+            done="Repeat the command to push the results; finished measurements are kept.",
+            repo_type="dataset",
+            private=config.private,
+            token=config.token,
+        )
     if left_out:
         _log.warning(
             f"The trials of {', '.join(left_out)} were not pushed: they contain labels of data sets whose "
@@ -83,7 +85,7 @@ def push_results(config: EvaluationConfig) -> None:
             f"The trials of {', '.join(unknown)} were not pushed: the kind or the data set is not known here, hence no "
             "licence. Name its file with --plugin, or install its package, and repeat the command."
         )
-    _log.info(f"The results were pushed: {url}.")
+    _log.info(f"The results were pushed: {pushed.url}.")
 
 
 def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> tuple[list[str], list[str]]:

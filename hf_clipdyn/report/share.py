@@ -27,11 +27,11 @@ from huggingface_hub import HfApi, ModelCardData, SpaceCardData
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from markupsafe import Markup
 
-from hf_clipdyn import __version__, hub
+from hf_clipdyn import __version__
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
 from hf_clipdyn.files import disk_errors, write_atomically
-from hf_clipdyn.hub import Destination, attempt, check_login, push
+from hf_clipdyn.hub import Destination, check_login, checked_repo_id, persistently, push_folder
 from hf_clipdyn.report.card_text import CardText, with_results
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.model_index import (
@@ -45,8 +45,7 @@ from hf_clipdyn.report.page import write_report
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.tables import Table, overview_tables, provenance_table
 from hf_clipdyn.report.words import find, limits, tested_sentences
-from hf_clipdyn.revisions.listing import local_store
-from hf_clipdyn.schema import checked_repo_id
+from hf_clipdyn.revisions.open import run_beside
 
 _README, _PAGE, _REPORT = "README.md", "index.html", "report"
 _CARD_MARKS = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
@@ -98,7 +97,7 @@ def _card(own: Study, run: str, figure: str, results_dataset: str | None) -> str
         section=_card_section(own, figure),
         repo_id=repo_id,
         on_hub=on_hub,
-        store=local_store(repo_id, own.results.tables),
+        name=_loaded_by(repo_id, own.results.tables, revisions[-1]),
         revisions=revisions,
         model_class=model_class,
         processor_class=processor_class,
@@ -107,6 +106,15 @@ def _card(own: Study, run: str, figure: str, results_dataset: str | None) -> str
     )
     items = index_results(own, results_dataset)
     return str(with_results(CardText.parse(text), repo_id.rpartition("/")[2], items))
+
+
+def _loaded_by(repo_id: str, tables: Sequence[Path], revision: str) -> str | None:
+    """What `from_pretrained` takes for the folder of a revision of a run that is on this disk alone."""
+    run = run_beside(repo_id, tables)
+    manifest = run.store.manifest() if run is not None else None
+    if run is None or manifest is None or manifest.hub is not None:
+        return None
+    return f"{run.where}/{revision}"
 
 
 def _class_name(names: "pd.Series[str]") -> str:
@@ -318,14 +326,17 @@ def push_runs(
             place = Path(output or stack.enter_context(TemporaryDirectory(prefix="clipdyn-share-")))
             folder = _write_run(study, run, place / _file_name(run), results_dataset, page)
             try:
-                pushed[repo_id] = push(
+                pushed[repo_id] = push_folder(
+                    folder,
                     repo_id,
-                    partial(_upload_run, folder, (folder / _README).read_text(encoding="utf-8")),
+                    "Show the trajectories, measured by hf-clipdyn",
+                    complete=partial(_complete_run, folder, (folder / _README).read_text(encoding="utf-8")),
+                    replaced=f"{_REPORT}/*",
                     problem=f"The card of {repo_id} could not be pushed",
                     create=False,
                     private=private,
                     token=token,
-                )
+                ).commit_url
             except (ConfigError, PublishError) as error:
                 failed.append(str(error))
     if failed:
@@ -334,13 +345,12 @@ def push_runs(
     return pushed
 
 
-def _upload_run(folder: Path, card: str, to: Destination) -> str | None:
-    """One commit with everything that changes; its address, or None if nothing does."""
-    existing = _readme_at(to)
+def _complete_run(folder: Path, card: str, to: Destination) -> None:
+    """Merge the card that is on the Hub into the one that is sent."""
+    existing = to.read(_README)
     if existing is not None:
         card = _merged(existing, card, f"The card of {to.repo_id}")
     write_atomically(folder / _README, card)
-    return to.upload(folder, "Show the trajectories, measured by hf-clipdyn", replaced=f"{_REPORT}/*")
 
 
 def _repositories(study: Study) -> dict[str, str]:
@@ -357,14 +367,6 @@ def _repositories(study: Study) -> dict[str, str]:
             f"These tables contain two runs of {repo_id}: push from the table with its current commits."
         )
     return runs
-
-
-def _readme_at(to: Destination) -> bytes | None:
-    """The README.md of a repository at its head; None if it has none."""
-    place: dict[str, Any] = {"repo_id": to.repo_id, "repo_type": to.repo_type, "revision": to.head}
-    if _README not in to.api.list_repo_files(**place):
-        return None
-    return Path(to.api.hf_hub_download(filename=_README, **place)).read_bytes()
 
 
 def push_space(
@@ -412,33 +414,37 @@ def push_space(
     check_login(f"The page cannot be pushed to {repo_id}", token)
     study = read_study(results)
     with TemporaryDirectory(prefix="clipdyn-space-") as folder:
-        shown = write_report(study, folder, figures=False, **page).read_bytes()
+        write_report(study, folder, figures=False, **page)
 
-    def write(to: Destination) -> str | None:
-        models = [name for name in _models(study) if "/" in name and _is_on_hub(to.api, name, study)]
-        return _commit_space(to, _space_readme(study, models, results_dataset, licence), shown)
+        def complete(to: Destination) -> None:
+            models = [name for name in _models(study) if "/" in name and _is_on_hub(to.api, name, study)]
+            readme = _space_readme(study, models, results_dataset, licence)
+            Path(folder, _README).write_text(_readme_of_space(to, readme), encoding="utf-8")
 
-    return push(
-        repo_id,
-        write,
-        problem=f"The page could not be pushed to the Space {repo_id}",
-        repo_type="space",
-        space_sdk="static",
-        private=private,
-        token=token,
-    )
+        return push_folder(
+            folder,
+            repo_id,
+            "Show the study, measured by hf-clipdyn",
+            complete=complete,
+            problem=f"The page could not be pushed to the Space {repo_id}",
+            repo_type="space",
+            space_sdk="static",
+            private=private,
+            token=token,
+        ).commit_url
 
 
 def _models(study: Study) -> list[str]:
     return list(study.cells["repo_id"].drop_duplicates())
 
 
-def _commit_space(to: Destination, readme: str, page: bytes) -> str | None:
+def _readme_of_space(to: Destination, readme: str) -> str:
+    """The README.md of a new Space, or the one that is there, brought up to date."""
     history = to.api.list_repo_commits(to.repo_id, repo_type="space", revision=to.head)
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
-    if [commit.title for commit in history] != [_FIRST_COMMIT]:
-        readme = _merged_space((_readme_at(to) or b"").decode(errors="replace"), readme, to.repo_id)
-    return to.commit({_README: readme.encode(), _PAGE: page}, "Show the study, measured by hf-clipdyn")
+    if [commit.title for commit in history] == [_FIRST_COMMIT]:
+        return readme
+    return _merged_space((to.read(_README) or b"").decode(errors="replace"), readme, to.repo_id)
 
 
 def _merged_space(existing: str, readme: str, repo_id: str) -> str:
@@ -462,7 +468,7 @@ def _is_on_hub(api: HfApi, repo_id: str, study: Study) -> bool:
     """Whether the Hub has a commit that was measured: somebody else may own a repository with a local run's name."""
     commit = str(study.cells.loc[study.cells["repo_id"] == repo_id, "commit"].iloc[-1])
     try:
-        attempt(lambda: api.repo_info(checked_repo_id(repo_id), revision=commit), hub.PUSHING)
+        persistently(lambda: api.repo_info(checked_repo_id(repo_id), revision=commit))
     except (ConfigError, RepositoryNotFoundError, RevisionNotFoundError):
         return False
     return True

@@ -68,7 +68,7 @@ def test_a_run_with_such_an_id_is_refused_when_it_is_configured(name: str) -> No
 
 def test_to_be_pushed_an_id_needs_an_owner() -> None:
     assert TrainingConfig(hub_model_id="run").repository == "run"
-    with pytest.raises(ConfigError, match="'run' has no owner"):
+    with pytest.raises(ConfigError, match="is 'run', which"):
         TrainingConfig(hub_model_id="run", push_to_hub=True)
 
 

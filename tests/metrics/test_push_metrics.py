@@ -79,15 +79,17 @@ def test_a_second_push_commits_nothing_and_a_stale_module_is_removed(push_metric
 
 
 def test_the_command_pushes_the_named_modules_and_prints_their_commits(push_metrics, hub, capsys):
-    assert push_metrics.main(["--namespace", "org", "jnd_map", "two_afc"]) == 0
+    push_metrics.main(["--namespace", "org", "jnd_map", "two_afc"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" is at commit ")[0] for line in lines] == ["org/jnd_map", "org/two_afc"]
 
 
 def test_an_unknown_module_and_a_token_that_may_not_write_are_told_in_a_sentence(push_metrics, hub, capsys):
-    assert push_metrics.main(["--namespace", "org", "shape_bais"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        push_metrics.main(["--namespace", "org", "shape_bais"])
     assert "Did you mean 'shape_bias'?" in capsys.readouterr().err
-    assert push_metrics.main(["--namespace", "org", "--token", "hf_wrong", "jnd_map"]) == 1
+    with pytest.raises(SystemExit, match="1"):
+        push_metrics.main(["--namespace", "org", "--token", "hf_wrong", "jnd_map"])
     said = capsys.readouterr().err
     assert "The Space org/jnd_map could not be updated" in said
     assert "hf_wrong" not in said

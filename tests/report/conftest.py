@@ -67,7 +67,8 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """`patience(30)`: the seconds for which a push to the Hub is repeated, almost without waiting in between."""
     from hf_clipdyn import hub
 
-    return lambda seconds: monkeypatch.setattr(hub, "PUSHING", hub.RetryPolicy(base=0.01, patience=seconds))
+    monkeypatch.setattr(hub, "FIRST_PAUSE", 0.01)
+    return lambda seconds: monkeypatch.setattr(hub, "PUSH_PATIENCE", seconds)
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeyp
         PublishError, match="The page cannot be pushed to me/study while HF_HUB_OFFLINE is set"
     ):
         push_space(results, "me/study")
-    with pytest.raises(ConfigError, match="space 'study' has no owner"):
+    with pytest.raises(ConfigError, match="space is 'study', which"):
         push_space(results, "study")
     with pytest.raises(ConfigError, match="results_dataset is 'a/b/c', which the Hub does not accept"):
         push_space(results, "me/study", results_dataset="a/b/c")

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hub_server.server import HubServer
 from huggingface_hub import HfApi, constants
-from stores import OFFLINE
 from trained import REPO, make_model, make_processor, measuring, trainer
 from transformers import CLIPModel, ViTForImageClassification
 
@@ -17,10 +16,8 @@ from hf_clipdyn import PublishRevisions, evaluate_revisions, list_revisions, loa
 from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionError
 from hf_clipdyn.models.encoder import read_config, read_model
-from hf_clipdyn.revisions.bases import base_folder
-from hf_clipdyn.revisions.folders import ModelFolder
-from hf_clipdyn.revisions.journal import Journal
-from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions.manifest import read_manifest
+from hf_clipdyn.revisions.open import base_folder, open_series
 from hf_clipdyn.revisions.verify import verify
 from hf_clipdyn.training.live_weights import parents_of
 
@@ -40,8 +37,7 @@ def adapted(name: str, **settings: Any) -> Any:
 
 
 def served(folder: Path, kind: Any, revision: str) -> dict[str, torch.Tensor]:
-    model = kind.from_pretrained(REPO, revision=revision, cache_dir=folder / "hub", **OFFLINE)
-    return dict(model.state_dict())
+    return dict(kind.from_pretrained(folder / "revisions" / revision).state_dict())
 
 
 @pytest.mark.parametrize(("name", "kind"), [("clip", CLIPModel), ("classifier", ViTForImageClassification)])
@@ -50,12 +46,12 @@ def test_each_epoch_is_a_merged_copy_and_the_base_is_untouched(tmp_path: Path, n
     run = trainer(tmp_path, model, PublishRevisions(REPO, merge_adapters=True), label_names=["labels"])
     run.train()
 
-    assert [one.name for one in list_revisions(REPO, tmp_path / "hub")] == [
+    assert [one.name for one in list_revisions(tmp_path)] == [
         "epoch-000",
         "epoch-001",
         "epoch-002",
     ]
-    assert not verify(REPO, store=tmp_path / "hub", deep=True).findings
+    assert not verify(tmp_path, deep=True).findings
     first, last = served(tmp_path, kind, "epoch-000"), served(tmp_path, kind, "epoch-002")
     assert all(torch.equal(first[key], value) for key, value in base.items())
     changed = {key for key, value in base.items() if not torch.equal(last[key], value)}
@@ -67,10 +63,12 @@ def test_each_epoch_is_a_merged_copy_and_the_base_is_untouched(tmp_path: Path, n
     assert all(torch.equal(live[key], value) for key, value in base.items())
     merged = model.merge_and_unload().state_dict()
     assert all(torch.equal(last[key], value) for key, value in merged.items())
-    card = Journal.of_run(tmp_path).required_run().card
-    assert card.parameters == sum(value.numel() for value in base.values())
-    assert card.model_class == kind.__name__
-    assert card.parents == ()  # the base was made here
+    manifest = read_manifest(tmp_path / "revisions" / "epoch-002")
+    assert manifest.parameters == sum(value.numel() for value in base.values())
+    assert manifest.parents == ()  # the base was made here
+    assert (
+        f"{kind.__name__}.from_pretrained" in (tmp_path / "revisions" / "epoch-002" / "README.md").read_text()
+    )
 
 
 def test_merged_adapters_name_the_model_and_the_revision_that_they_were_trained_on(tmp_path: Path) -> None:
@@ -111,10 +109,10 @@ def test_adapters_continue_from_a_checkpoint_and_the_best_state_need_not_be_the_
     assert end.keys() == found.keys()
     assert all(torch.equal(end[key], value) for key, value in found.items())
 
-    hashes = [one.sha256 for one in list_revisions(REPO, tmp_path / "whole" / "hub")]
+    hashes = [one.sha256 for one in list_revisions(tmp_path / "whole")]
     again = run(tmp_path / "whole")
     again.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-5"))
-    assert [one.sha256 for one in list_revisions(REPO, tmp_path / "whole" / "hub")] == hashes
+    assert [one.sha256 for one in list_revisions(tmp_path / "whole")] == hashes
 
 
 def test_a_model_with_adapters_is_measured_as_what_it_publishes_and_saves(tmp_path: Path) -> None:
@@ -130,7 +128,7 @@ def test_a_model_with_adapters_is_measured_as_what_it_publishes_and_saves(tmp_pa
     trainer(tmp_path / "run", model, publish, measuring(), **saves).train()
     live = load_results(tmp_path / "run" / "results.parquet")
     asked: dict[str, Any] = {"n_resamples": 20, "show_progress": False}
-    table = evaluate_revisions(REPO, "distortion/procedural", store=tmp_path / "run" / "hub", **asked)
+    table = evaluate_revisions(tmp_path / "run", "distortion/procedural", **asked)
     published = table.to_pandas()
     processor.save_pretrained(tmp_path / "processor")
     (saved,) = (tmp_path / "run").glob("checkpoint-*")
@@ -171,7 +169,7 @@ def test_a_run_with_other_adapters_is_another_run(tmp_path: Path) -> None:
 
     publish = PublishRevisions(REPO, merge_adapters=True)
     trainer(tmp_path, adapted("clip"), publish, num_train_epochs=1).train()
-    with pytest.raises(PublishError, match="another recipe hash"):
+    with pytest.raises(PublishError, match="another recipe"):
         trainer(tmp_path, adapted("clip", lora_alpha=3), publish, num_train_epochs=1).train()
 
 
@@ -219,7 +217,7 @@ def test_adapters_that_version_0_3_published_on_a_folder_need_its_files_unchange
     base, adapters = tmp_path / "base", tmp_path / "adapters"
     make_model("clip").save_pretrained(base)
     adapters.mkdir()
-    named = {"base_model_name_or_path": str(base), "revision": ModelFolder.of(base).commit}
+    named = {"base_model_name_or_path": str(base), "revision": list_revisions(base)[0].commit}
     (adapters / "adapter_config.json").write_text(json.dumps(named))
     assert base_folder(adapters) == base
     make_model("clip", vector=True).save_pretrained(base)

@@ -67,6 +67,51 @@ def test_a_trainer_measures_each_epoch_and_trains_as_without(
     assert [logs[name] for logs in measured.state.log_history if name in logs] == found
 
 
+def test_what_a_trainer_has_logged_is_in_the_table_however_it_is_measured(
+    tmp_path: Path, processor: CLIPProcessor
+) -> None:
+    model = make_model("clip")
+    model.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
+    run = trainer(
+        tmp_path,
+        model,
+        PublishRevisions(REPO, processor=processor),
+        measuring(),
+        logging_strategy="epoch",
+        eval_strategy="epoch",
+        save_total_limit=None,
+    )
+    run.train()
+    evaluate_revisions(tmp_path, BENCHMARK, output=tmp_path / "published.parquet", **SMALL)
+    (tmp_path / "revisions").rename(tmp_path / "away")  # then the Trainer's checkpoints are read
+    processor.save_pretrained(tmp_path / "processor")
+    saved = {"processor": tmp_path / "processor", "output": tmp_path / "saved.parquet"}
+    evaluate_revisions(tmp_path, BENCHMARK, **saved, **SMALL)
+    keys = {"loss": "loss", "validation_loss": "eval_loss", "learning_rate": "learning_rate"}
+    logged = {
+        (metric, entry["step"]): entry[key]
+        for entry in run.state.log_history
+        for metric, key in keys.items()
+        if key in entry
+    }
+    assert len(logged) == 6
+    for table in ("results", "published", "saved"):
+        rows = load_results(tmp_path / f"{table}.parquet").query("kind == 'training'")
+        assert set(rows["note"]) == {"recorded in training"}
+        found = rows.set_index(["metric", "step"])["value"].to_dict()
+        assert {key: found[key] for key in logged} == logged, table
+    scales = [value for (metric, _), value in found.items() if metric == "logit_scale"]
+    assert not scales, "a checkpoint does not say it without its weights"
+
+
+def test_a_model_of_which_nothing_was_recorded_has_no_such_rows(
+    tmp_path: Path, processor: CLIPProcessor
+) -> None:
+    output = tmp_path / "results.parquet"
+    evaluate_model(make_model("clip"), processor, BENCHMARK, step=3, samples_seen=7, output=output, **SMALL)
+    assert set(load_results(output)["kind"]) == {"distortion"}
+
+
 def test_a_run_that_is_resumed_where_an_epoch_ends_logs_its_numbers_once(tmp_path: Path) -> None:
     for epochs in (1, 2):
         run = trainer(
@@ -93,7 +138,7 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
     run.train()
 
     live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **SMALL)
-    published = evaluate_revisions(REPO, BENCHMARK, revisions="epoch-001", store=tmp_path / "hub", **SMALL)
+    published = evaluate_revisions(tmp_path, BENCHMARK, revisions="epoch-001", **SMALL)
     pd.testing.assert_series_equal(values(live), values(published))
     assert model.training
     assert set(live["parameters"]) == {sum(one.numel() for one in model.parameters())}
@@ -106,19 +151,19 @@ def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
 ) -> None:
     model = make_model("clip")
     trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1).train()
-    published = {"revisions": "epoch-001", "store": tmp_path / "hub", **SMALL}
+    published = {"revisions": "epoch-001", **SMALL}
     with pytest.raises(ModelError, match=r"no preprocessor_config.json.* `processor`"):
-        evaluate_revisions(REPO, BENCHMARK, **published)
+        evaluate_revisions(tmp_path, BENCHMARK, **published)
     with pytest.raises(ConfigError, match="contains no processor: expected preprocessor_config"):
-        evaluate_revisions(REPO, BENCHMARK, processor=tmp_path, **published)
+        evaluate_revisions(tmp_path, BENCHMARK, processor=tmp_path, **published)
 
     tokens = processor.tokenizer.eos_token_id
-    for settings in (tmp_path / "hub").rglob("config.json"):
+    for settings in tmp_path.glob("revisions/*/config.json"):
         text = settings.read_text()
         settings.write_text(text.replace('"eos_token_id": 1', f'"eos_token_id": {tokens}'))
     processor.save_pretrained(tmp_path / "processor")
     monkeypatch.chdir(tmp_path)
-    table = evaluate_revisions(REPO, BENCHMARK, processor="processor", **published)
+    table = evaluate_revisions(tmp_path, BENCHMARK, processor="processor", **published)
     live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **SMALL)
     pd.testing.assert_series_equal(values(table), values(live))
 
@@ -131,7 +176,7 @@ def test_a_language_model_is_refused_before_any_data_are_read(
     with pytest.raises(
         NothingToMeasureError, match=r"is a gpt2 model, which takes no images: only .*relations over weights"
     ):
-        evaluate_revisions(REPO, BENCHMARK, store=tmp_path / "hub")
+        evaluate_revisions(tmp_path, BENCHMARK)
 
 
 def test_the_name_of_a_model_object_is_only_a_name(
@@ -206,9 +251,8 @@ def test_two_processes_measure_what_they_publish(
 
     live = load_results(tmp_path / "results.parquet")
     assert set(live["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
-    weights = {"cache_dir": tmp_path / "hub", "local_files_only": True}
     for name in ("epoch-000", "epoch-002"):
-        model = CLIPModel.from_pretrained(REPO, revision=name, **weights)
+        model = CLIPModel.from_pretrained(tmp_path / "revisions" / name)
         again = evaluate_model(model, make_processor(), BENCHMARK, revision=name, **SMALL)
         found = live[(live["revision"] == name) & (live["role"] == "value")].set_index(
             ["revision", "metric"]

@@ -1,5 +1,6 @@
 """Every epoch of a real Trainer becomes a revision, of any model, in any number of processes, killed or not."""
 
+import shlex
 import shutil
 import signal
 import sys
@@ -12,7 +13,6 @@ import pytest
 import torch
 from hub_server.server import HubServer
 from huggingface_hub import HfApi
-from stores import OFFLINE
 from torch import nn
 from trained import REPO, make_model, make_processor, trainer
 from transformers import (
@@ -26,9 +26,9 @@ from transformers import (
     ViTForImageClassification,
 )
 
+from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.verify import verify
 from hf_clipdyn.trainer import PublishRevisions
 
@@ -36,11 +36,11 @@ SCRIPT = Path(__file__).with_name("trained.py")
 
 
 def hashes(folder: Path) -> dict[str, str | None]:
-    return {one.name: one.sha256 for one in list_revisions(REPO, store=folder / "hub")}
+    return {one.name: one.sha256 for one in list_revisions(folder)}
 
 
 def served(folder: Path, revision: str, kind: type = AutoModel) -> PreTrainedModel:
-    return kind.from_pretrained(REPO, revision=revision, cache_dir=folder / "hub", **OFFLINE)
+    return kind.from_pretrained(folder / "revisions" / revision)
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:
@@ -106,14 +106,14 @@ def test_a_run_that_stops_inside_an_epoch_ends_with_a_revision_of_its_last_step(
     trainer(tmp_path, model, PublishRevisions(REPO), max_steps=7).train()
 
     assert list(hashes(tmp_path)) == ["epoch-000", "epoch-001", "step-00000007"]
-    assert equal(served(tmp_path, "main", CLIPModel), model)
+    assert equal(served(tmp_path, "step-00000007", CLIPModel), model)
 
 
 def test_samples_are_counted_as_the_trainer_shows_them(tmp_path: Path) -> None:
     batches = {"per_device_train_batch_size": 6, "gradient_accumulation_steps": 2}
     trainer(tmp_path, make_model("clip"), PublishRevisions(REPO, publish=[1]), **batches).train()
 
-    seen = {one.name: one.samples_seen for one in list_revisions(REPO, store=tmp_path / "hub")}
+    seen = {one.name: one.samples_seen for one in list_revisions(tmp_path)}
     assert seen == {"epoch-000": 0, "step-00000001": 12, "epoch-001": 40, "epoch-002": 80}
 
 
@@ -137,15 +137,15 @@ def test_a_run_that_was_interrupted_goes_on_in_the_same_process(
 def test_another_run_is_not_mixed_into_the_folder(tmp_path: Path) -> None:
     trainer(tmp_path, make_model("clip"), PublishRevisions(REPO), num_train_epochs=1).train()
 
-    with pytest.raises(PublishError, match="choose another output_dir"):
+    with pytest.raises(PublishError, match="contains a run with another recipe"):
         trainer(tmp_path, make_model("clip"), PublishRevisions(REPO), learning_rate=0.02).train()
     trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train(resume_from_checkpoint=True)
     assert list(hashes(tmp_path)) == ["epoch-000", "epoch-001", "epoch-002"]
     shutil.rmtree(tmp_path / "checkpoint-10")
     # From scratch, more epochs have another schedule. This leaves a checkpoint-5 with other weights.
-    with pytest.raises(PublishError, match="has epoch-001 with other weights"):
+    with pytest.raises(PublishError, match="epoch-001 has other weights"):
         trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train()
-    with pytest.raises(PublishError, match="has epoch-001 with other weights"):
+    with pytest.raises(PublishError, match="epoch-001 has other weights"):
         trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train(resume_from_checkpoint=True)
 
 
@@ -179,7 +179,7 @@ def test_two_processes_publish_what_they_trained_together(
 
 
 def test_a_processor_is_published_and_its_absence_is_said_once_before_the_first_step(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Steps(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -191,14 +191,9 @@ def test_a_processor_is_published_and_its_absence_is_said_once_before_the_first_
     trainer(
         given, make_model("clip"), PublishRevisions(REPO, processor=processor), Steps(), max_steps=2
     ).train()
-    read = AutoProcessor.from_pretrained(
-        REPO, revision="step-00000002", cache_dir=given / "hub", local_files_only=True
-    )
+    read = AutoProcessor.from_pretrained(given / "revisions" / "step-00000002")
     assert read.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
     assert warned[0] == []
-    *_, last = capsys.readouterr().out.splitlines()
-    assert last == f"{REPO}: 2 of 2 revisions are saved ({REPO} in {given / 'hub'})."
-
     trainer(tmp_path / "without", make_model("clip"), PublishRevisions(REPO), Steps(), max_steps=2).train()
     (said,) = warned[-1]
     assert "publishes no processor" in said
@@ -249,20 +244,56 @@ def test_the_step_that_a_trainer_takes_when_it_is_resumed_at_its_end_is_not_a_re
 
 
 @pytest.mark.parametrize("strategy", ["epoch", "steps", "no"])
-def test_a_revision_has_the_last_loss_that_the_trainer_has_logged(tmp_path: Path, strategy: str) -> None:
+def test_a_revision_has_what_the_trainer_has_logged_of_its_step(tmp_path: Path, strategy: str) -> None:
     run = trainer(
         tmp_path,
         make_model("clip"),
         PublishRevisions(REPO, publish=[2, 3]),
         logging_strategy=strategy,
         logging_steps=2,
+        eval_strategy=strategy,
+        eval_steps=2,
+        eval_on_start=True,
     )
     run.train()
-    logged = {entry["step"]: entry["loss"] for entry in run.state.log_history if "loss" in entry}
-    assert list(logged) == {"epoch": [5, 10], "steps": [2, 4, 6, 8, 10], "no": []}[strategy]
-    for one in list_revisions(REPO, store=tmp_path / "hub"):
-        earlier = [loss for step, loss in logged.items() if step <= (one.step or 0)]
-        assert one.loss == (earlier[-1] if earlier else None), one.name
+
+    def logged(key: str) -> dict[int, float]:
+        return {entry["step"]: entry[key] for entry in run.state.log_history if key in entry}
+
+    assert list(logged("loss")) == {"epoch": [5, 10], "steps": [2, 4, 6, 8, 10], "no": []}[strategy]
+    for one in list_revisions(tmp_path):
+        step = one.step or 0
+        for value, key in ((one.loss, "loss"), (one.learning_rate, "learning_rate")):
+            earlier = [number for at, number in logged(key).items() if at <= step]
+            assert value == (earlier[-1] if earlier else None), (one.name, key)
+        assert one.validation_loss == logged("eval_loss").get(step), one.name
+        scale = served(tmp_path, one.name).logit_scale
+        assert one.logit_scale == pytest.approx(float(scale.exp()))
+
+
+def test_it_says_where_revisions_go_and_the_next_two_commands_which_work_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model, processor = make_model("clip"), make_processor()
+    model.config.text_config.eos_token_id = processor.tokenizer.eos_token_id
+    publish = PublishRevisions(REPO, processor=processor)
+    trainer(Path("my runs/one"), model, publish, num_train_epochs=1).train()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{REPO}: revisions are saved as my runs/one/revisions/<name>."
+    assert f"{REPO}: 2 of 2 revisions are saved" in said[-3]
+    commands = [line.removeprefix("Next:").strip() for line in said[-2:]]
+    assert [shlex.split(one)[1] for one in commands] == ["evaluate", "report"]
+    for words, more in zip(
+        map(shlex.split, commands), (["--benchmarks", "distortion/procedural"], []), strict=True
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main([*words[1:], *more])
+        assert not stopped.value.code
+
+    trainer(Path("words"), make_model("language"), PublishRevisions(REPO), num_train_epochs=1).train()
+    *_, first, second = capsys.readouterr().out.splitlines()
+    assert (first, second.strip()) == ("Next: clipdyn revisions words", "clipdyn verify words")
 
 
 def test_a_processor_that_a_loop_calls_with_padding_is_the_same_in_all_revisions(tmp_path: Path) -> None:
@@ -276,10 +307,9 @@ def test_a_processor_that_a_loop_calls_with_padding_is_the_same_in_all_revisions
 
     publish = PublishRevisions(REPO, processor=processor)
     trainer(tmp_path, make_model("clip"), Call(), publish).train()
-    repository = open_series(REPO, tmp_path / "hub").repository
-    tokenizers = {repository.read(one, "tokenizer.json") for one in repository.refs().values()}
-    assert len(tokenizers) > 1, "it saves what the last call was"
-    assert verify(REPO, store=tmp_path / "hub", deep=True).findings == ()
+    files = [path.read_bytes() for path in tmp_path.glob("revisions/*/tokenizer.json")]
+    assert len(set(files)) > 1, "it saves what the last call was"
+    assert verify(tmp_path, deep=True).findings == ()
 
 
 def test_a_private_run_is_not_sent_to_a_public_repository(tmp_path: Path, hub: HubServer) -> None:
@@ -290,11 +320,12 @@ def test_a_private_run_is_not_sent_to_a_public_repository(tmp_path: Path, hub: H
     assert [seen.kind for seen in hub.seen if seen.kind in ("preupload", "lfs-put", "commit")] == []
 
 
-def test_a_pushed_run_says_published_and_a_local_one_saved(
+def test_a_pushed_run_is_on_the_hub(
     tmp_path: Path, hub: HubServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer(tmp_path / "local", make_model("clip"), PublishRevisions(REPO), num_train_epochs=1).train()
-    assert "2 of 2 revisions are saved (" in capsys.readouterr().out
-    publish = PublishRevisions("me/pushed", push_to_hub=True)
-    trainer(tmp_path / "pushed", make_model("clip"), publish, num_train_epochs=1).train()
-    assert "2 of 2 revisions are published (" in capsys.readouterr().out
+    publish = PublishRevisions(REPO, push_to_hub=True)
+    trainer(tmp_path, make_model("clip"), publish, num_train_epochs=1).train()
+    said = capsys.readouterr().out
+    assert "and as branches of the same names on the Hub" in said
+    assert "2 of 2 revisions are published" in said
+    assert [one.name for one in list_revisions(REPO)] == ["epoch-000", "epoch-001"]

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from stores import OFFLINE
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from tokenizers.trainers import WordLevelTrainer
@@ -19,7 +18,6 @@ from transformers import (
 )
 
 from hf_clipdyn import PublishRevisions, list_revisions
-from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.revisions.verify import verify
 
 REPO = "me/tuned"
@@ -75,24 +73,18 @@ def test_supervised_fine_tuning_publishes_each_epoch_and_continues(
     continued = tuner(tmp_path, tokenizer, 2)
     continued.train(resume_from_checkpoint=True)
 
-    store = tmp_path / "hub"
-    revisions = list_revisions(REPO, store=store)
+    revisions = list_revisions(tmp_path)
     assert [(one.name, one.step, one.samples_seen) for one in revisions] == [
         ("epoch-000", 0, 0),
         ("epoch-001", 5, 40),
         ("epoch-002", 10, 80),
     ]
-    assert not verify(REPO, store=store, deep=True).findings
-    where: dict[str, Any] = {"cache_dir": store, "local_files_only": True}
-    models = [
-        AutoModelForCausalLM.from_pretrained(REPO, revision=one.name, cache_dir=store, **OFFLINE)
-        for one in revisions
-    ]
+    assert not verify(tmp_path, deep=True).findings
+    folders = [tmp_path / "revisions" / one.name for one in revisions]
+    models = [AutoModelForCausalLM.from_pretrained(folder) for folder in folders]
     last = continued.model.state_dict()
     assert all(torch.equal(value, last[name]) for name, value in models[-1].state_dict().items())
-    for model, revision in zip(models, revisions, strict=True):
-        words = AutoTokenizer.from_pretrained(REPO, revision=revision.name, **where)(
-            TEXTS[:2], return_tensors="pt"
-        )
+    for model, folder in zip(models, folders, strict=True):
+        words = AutoTokenizer.from_pretrained(folder)(TEXTS[:2], return_tensors="pt")
         assert model(words["input_ids"]).logits.shape == (2, 6, len(tokenizer))
-    assert Journal.of_run(tmp_path).required_run().card.model_class == "LlamaForCausalLM"
+    assert "LlamaForCausalLM.from_pretrained" in (folders[-1] / "README.md").read_text()
