@@ -76,9 +76,7 @@ def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations
     with torch.no_grad():
         assert model(**inputs).logits_per_image.shape == (1, 2)
         expected = model.get_text_features(input_ids=inputs["input_ids"]).pooler_output
-    encoder = Encoder.from_pretrained(
-        "me/run", "epoch-006", cache_dir=store, local_files_only=True, device="cpu"
-    )
+    encoder = Encoder.from_folder(tmp_path / "run" / "revisions" / "epoch-006", device="cpu")
     assert torch.equal(encoder.tokenize(captions)["input_ids"], inputs["input_ids"])
     torch.testing.assert_close(torch.as_tensor(encoder.embed_texts(captions)), expected)
 
