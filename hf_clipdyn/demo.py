@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_clipdyn.errors import ClipDynError, PublishError
+from hf_clipdyn.errors import PublishError
 from hf_clipdyn.files import delete
 
 _SUITES = ("embedded", "dynamics")
@@ -30,13 +30,13 @@ class Demo:
 
     Attributes:
         page: the report.
-        store: folder of the revisions, the ``cache_dir`` of `from_pretrained`.
+        folder: of the run; its revisions are the folders below `revisions`.
         results: the table of results.
         closing: three lines to print: where the page is, how to load an epoch, what was found.
     """
 
     page: Path
-    store: Path
+    folder: Path
     results: Path
     closing: tuple[str, str, str]
 
@@ -44,8 +44,8 @@ class Demo:
 class _Evaluation:
     """`clipdyn evaluate` in a process that ends when this one does, however this one ends.
 
-    It only reads the store, so the training computes the same weights with it and without it. If it dies, what it has
-    not measured is measured afterwards.
+    It only reads the revisions, so the training computes the same weights with it and without it. If it dies, what it
+    has not measured is measured afterwards.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ def run_demo(
 ) -> Demo:
     """Train a recipe, evaluate every revision and draw the report, or continue where an earlier call stopped.
 
-    Nothing is downloaded: the world is rendered, and everything is read from the store on this disk.
+    Nothing is downloaded: the world is rendered, and everything is read from this disk.
 
     Args:
         output_dir: folder of the run; ``runs/demo``, or ``runs/quick`` for the quick recipe, by default.
@@ -113,7 +113,7 @@ def run_demo(
     from hf_clipdyn.results.influences import influences_folder
     from hf_clipdyn.results.trials import trials_folder
     from hf_clipdyn.revisions import epoch_name
-    from hf_clipdyn.training import delete_run, output_folder, repository, train
+    from hf_clipdyn.training import delete_run, output_folder, train
     from hf_clipdyn.training.config import TrainingConfig
     from hf_clipdyn.training.device import torch_threads
     from hf_clipdyn.training.loop import Callback, Training
@@ -129,10 +129,9 @@ def run_demo(
         for path in (results, cells_folder(results), trials_folder(results), influences_folder(results)):
             delete(path)
 
-    run, store = repository(config), folder / "hub"
-    words = [run, "--store", str(store), "--suite", ",".join(_SUITES), "--output", str(results)]
+    words = [str(folder), "--suite", ",".join(_SUITES), "--output", str(results)]
     words += ["--device", "cpu", "--watch", "--quiet"]
-    is_beside = _has_free_core() and not _has_revision(run, store, epoch_name(config.num_train_epochs))
+    is_beside = _has_free_core() and not _has_revision(folder, epoch_name(config.num_train_epochs))
     with closing(_Evaluation()) as evaluation:
 
         class Beside(Callback):
@@ -147,37 +146,30 @@ def run_demo(
         evaluation.wait()
     with torch_threads(1):  # as many as beside the training: a different thread count changes rounding
         evaluate_revisions(
-            summary.repo_id,
+            folder,
             suite=_SUITES,
-            store=summary.store,
             output=results,
             show_progress=not quiet,
         )
     study = read_study(results)
     with torch_threads(1):
-        page = write_report(study, folder / "report", try_it=True, store=summary.store)
+        page = write_report(study, folder / "report", try_it=True)
     write_cards(study, folder / "report")
     middle = summary.published[len(summary.published) // 2]
     return Demo(
         page=page,
-        store=summary.store,
+        folder=folder,
         results=results,
         closing=(
             f"Page:  {page}",
-            f'Load:  CLIPModel.from_pretrained("{summary.repo_id}", revision="{middle}", '
-            f'cache_dir="{summary.store}", local_files_only=True)',
+            f'Load:  CLIPModel.from_pretrained("{folder}/revisions/{middle}")',
             f"Found: {headline(study)}",
         ),
     )
 
 
-def _has_revision(repo_id: str, store: Path, name: str) -> bool:
-    from hf_clipdyn.revisions import list_revisions
-
-    try:
-        return any(one.name == name for one in list_revisions(repo_id, store=store))
-    except ClipDynError:  # nothing is saved yet
-        return False
+def _has_revision(folder: Path, name: str) -> bool:
+    return (folder / "revisions" / name).is_dir()
 
 
 def _has_free_core() -> bool:

@@ -59,7 +59,7 @@ from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.options import Options, read_yaml
 from hf_clipdyn.progress import duration
-from hf_clipdyn.training import repository, train
+from hf_clipdyn.training import train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import torch_threads
@@ -550,7 +550,7 @@ def _runs(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Itera
                         values["dataset_config_name"] = world.replace("{seed}", str(seed))
                 config = _config(values, entry.name, folder)
                 run = folder / (entry.name or config.run_name)
-                named = {"repo_id": repository(config), "store": str(run / "hub")}
+                named = {"repo_id": str(run)}
                 refused = (*_SET_BY_STUDY, *_SET_BY_RUN)
                 measured = _measured(file.evaluation | entry.evaluation, refused, named, run, data_dirs)
                 yield Member(run.name, run, config, measured)

@@ -12,7 +12,6 @@ Every `PreTrainedModel` works, with the Trainer of transformers and those of TRL
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,7 +31,7 @@ from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import evaluate_model
 from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.progress import library_bars
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
+from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 from hf_clipdyn.training.config import publishing_steps
 from hf_clipdyn.training.live_weights import (
@@ -67,9 +66,7 @@ class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hen
         self._chosen = steps if isinstance(steps, str) else ",".join(map(str, steps))
         self._steps = publishing_steps(self._chosen, 0)
 
-    def take(
-        self, record: RevisionRecord, args: TrainingArguments, state: TrainerState, **kwargs: Any
-    ) -> None:
+    def take(self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
         """Do what this callback does with a state of the model. All processes call it."""
         raise NotImplementedError
 
@@ -107,7 +104,8 @@ class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hen
         if state.global_step > state.max_steps:
             return  # a Trainer that is resumed at its end takes one step more before it looks
         samples = _samples_seen(args, state, kwargs.get("train_dataloader"))
-        self.take(RevisionRecord(name, epoch, state.global_step, samples), args, state, **kwargs)
+        row = Row(name=name, epoch=epoch, step=state.global_step, samples_seen=samples)
+        self.take(row, args, state, **kwargs)
 
 
 class PublishRevisions(_StateCallback):
@@ -115,14 +113,13 @@ class PublishRevisions(_StateCallback):
 
     ``epoch-000`` is the model before training, ``epoch-003`` the one after three epochs, ``step-00000512`` the one
     after 512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. A revision is on
-    the disk before training continues; threads copy it to the store and the Hub. The Trainer's ``processing_class``
-    is published with the weights. With ``resume_from_checkpoint`` a run continues where it stopped: no revision is
-    published twice, and none is left out. A run that starts again without it must reach the same weights.
+    the disk before training continues, a folder below ``revisions`` in the Trainer's ``output_dir``; a thread sends it
+    to the Hub. The Trainer's ``processing_class`` is published with the weights. With ``resume_from_checkpoint`` a run
+    continues where it stopped: no revision is published twice, and none is left out. A run that starts again without it
+    must reach the same weights.
 
     Args:
-        repo_id: `owner/name`; a bare name is enough for the local store.
-        store: folder of the local store, the ``cache_dir`` of `from_pretrained`. Default: ``hub`` below the Trainer's
-            ``output_dir``.
+        repo_id: `owner/name`; a bare name is enough for a run that is not pushed.
         push_to_hub: publish to the Hub too.
         private: create the repository on the Hub as a private one. Default: the Trainer's ``hub_private_repo``.
         token: token of the Hub. Default: the Trainer's ``hub_token``, then the stored one.
@@ -154,7 +151,7 @@ class PublishRevisions(_StateCallback):
         >>> output = trainer.train()  # doctest: +ELLIPSIS
         {'train_runtime': ...
         me/words: 3 of 3 revisions are saved (...).
-        >>> [one.name for one in list_revisions("me/words", "runs/trainer/hub")]
+        >>> [one.name for one in list_revisions("runs/trainer")]
         ['epoch-000', 'epoch-001', 'epoch-002']
     """
 
@@ -162,7 +159,6 @@ class PublishRevisions(_StateCallback):
         self,
         repo_id: str,
         *,
-        store: str | Path | None = None,
         push_to_hub: bool = False,
         private: bool | None = None,
         token: str | None = None,
@@ -175,27 +171,25 @@ class PublishRevisions(_StateCallback):
         checked_repo_id(repo_id)
         if processor is not None:
             check_processor(processor)
-        self._repo_id, self._store, self._push_to_hub = repo_id, store, push_to_hub
+        self._repo_id, self._push_to_hub = repo_id, push_to_hub
         self._private, self._token, self._card = private, token, card
         self._processor, self._merge_adapters = processor, merge_adapters
         self._publisher: Publisher | None = None
-        self._earlier: frozenset[str] = frozenset()  # published by a run that this one repeats
+        self._begins = True
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Open the journal, and check the places to publish to."""
+        """Open the folder of the revisions, and check the repository."""
         unwrapped(kwargs["model"])
         if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
             raise ConfigError(
                 f"The Trainer and PublishRevisions would both push to {self._repo_id}: leave out the Trainer's "
                 "`push_to_hub`, or give it another `hub_model_id`."
             )
+        self._begins = state.global_step == 0
         if state.is_world_process_zero:
-            publisher = self._open(
-                args, state, kwargs["model"], self._processor or kwargs.get("processing_class")
-            )
-            self._earlier = frozenset(publisher.published() if state.global_step == 0 else ())
+            self._open(args, state, kwargs["model"], self._processor or kwargs.get("processing_class"))
         if state.global_step > 0:
             self._check_resumed(args, state, self._save(**kwargs))
         super().on_train_begin(args, state, control, **kwargs)
@@ -231,36 +225,23 @@ class PublishRevisions(_StateCallback):
                 f"{len(differing)} tensors differ, for example {differing[0]}. The Trainer did not load all of them: "
                 f"{remedy}."
             )
-        for name in self._publisher.at_step(state.global_step):
-            self._publisher.check_weights(name, save, remedy)
+        for row in self._publisher.rows():
+            if row.step == state.global_step:
+                self._publisher.submit(row, save, compare=True)
 
-    def take(
-        self, record: RevisionRecord, args: TrainingArguments, state: TrainerState, **kwargs: Any
-    ) -> None:
+    def take(self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
         """Hand a state to the publisher, with the last loss that the Trainer has logged."""
         save = self._save(**kwargs)
         if self._publisher is not None:
-            if record.name in self._earlier:
-                self._publisher.check_weights(record.name, save)
-            logged = [entry for entry in state.log_history if "loss" in entry]
-            loss = logged[-1]["loss"] if logged and state.global_step else None
-            # The Trainer logs after the step's callbacks: the revision waits for its own loss.
-            waits = kwargs["control"].should_log and not (logged and logged[-1]["step"] == state.global_step)
-            self._publisher.submit(replace(record, loss=loss), save, hold=waits)
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Add the loss to the revision that waits for it."""
-        if self._publisher is not None:
-            self._publisher.release(kwargs.get("logs", {}).get("loss"))
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Let a revision go whose loss was not logged after all."""
-        if self._publisher is not None:
-            self._publisher.release()
+            of_row = {"loss": "loss", "validation_loss": "eval_loss", "learning_rate": "learning_rate"}
+            logged = {
+                name: entry[key]
+                for entry in state.log_history
+                for name, key in of_row.items()
+                if key in entry and state.global_step
+            }
+            # A run that begins again must reach the weights of the earlier one; a resumed one passes them over.
+            self._publisher.submit(row.model_copy(update=logged), save, compare=self._begins)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -270,7 +251,7 @@ class PublishRevisions(_StateCallback):
         save = self._save(**kwargs) if best else None
         if self._publisher is not None:
             summary = self._publisher.finish()
-            found = self._publisher.at_step(best) if best else []
+            found = [row for row in self._publisher.rows() if row.step == best] if best else []
             if save is not None and found:
                 self._say_best(found[0], save)
             _close(Path(str(args.output_dir)).absolute())
@@ -280,23 +261,21 @@ class PublishRevisions(_StateCallback):
             else:
                 print(summary.message)
 
-    def _say_best(self, name: str, save: Callable[[Path], None]) -> None:
+    def _say_best(self, row: Row, save: Callable[[Path], None]) -> None:
         """Name the best revision, whose weights the Trainer has loaded into its model at the end."""
         assert self._publisher is not None
         try:
-            self._publisher.check_weights(name, save)
+            self._publisher.submit(row, save, compare=True)
         except PublishError:
             _log.warning(
                 "The Trainer's model does not have the weights of the best revision, %s: the Trainer did not load all "
                 "of them. Load that revision with `from_pretrained`.",
-                name,
+                row.name,
             )
         else:
-            print(f"The best revision is {name}; main is the last one.")
+            print(f"The best revision is {row.name}; main is the last one.")
 
-    def _open(
-        self, args: TrainingArguments, state: TrainerState, model: Any, processor: Any | None
-    ) -> Publisher:
+    def _open(self, args: TrainingArguments, state: TrainerState, model: Any, processor: Any | None) -> None:
         folder = Path(str(args.output_dir)).absolute()
         if folder in _OPEN and _OPEN[folder][1] is state:
             raise ConfigError(
@@ -311,9 +290,8 @@ class PublishRevisions(_StateCallback):
             )
         _close(folder)  # of an earlier call of `train` that ended with an error, as a cell of a notebook does
         publisher = Publisher(
+            folder,
             self._repo_id,
-            output_dir=folder,
-            store=folder / "hub" if self._store is None else Path(self._store),
             push_to_hub=self._push_to_hub,
             token=self._token or args.hub_token,
             private=bool(args.hub_private_repo if self._private is None else self._private),
@@ -322,12 +300,6 @@ class PublishRevisions(_StateCallback):
         )
         self._publisher = publisher.__enter__()
         _OPEN[folder] = publisher, state
-        try:
-            publisher.check()
-        except BaseException:
-            _close(folder)
-            raise
-        return publisher
 
 
 def _close(folder: Path) -> None:
@@ -403,9 +375,7 @@ class EvaluateRevisions(_StateCallback):
             self._trackers = [tracker() for tracker in get_reporting_integration_callbacks(args.report_to)]
         super().on_train_begin(args, state, control, **kwargs)
 
-    def take(
-        self, record: RevisionRecord, args: TrainingArguments, state: TrainerState, **kwargs: Any
-    ) -> None:
+    def take(self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
         """Measure a state, and log its numbers."""
         processor = self._processor or kwargs.get("processing_class")
         if processor is None:
@@ -418,10 +388,10 @@ class EvaluateRevisions(_StateCallback):
             processor,
             self._benchmarks,
             repo_id=self._repo_id or args.hub_model_id or f"local/{valid_repo_name(folder.resolve().name)}",
-            revision=record.name,
-            epoch=record.epoch,
-            step=record.step,
-            samples_seen=record.samples_seen,
+            revision=row.name,
+            epoch=row.epoch,
+            step=row.step,
+            samples_seen=row.samples_seen,
             output=self._output or folder / "results.parquet",
             **self._options,
         )
