@@ -22,6 +22,7 @@ from hf_clipdyn.evaluation.answers import (
     scored,
 )
 from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.preprocess import resize_and_crop
 from hf_clipdyn.revisions.listing import open_measured, open_series
 
@@ -43,15 +44,16 @@ def image() -> Image.Image:
 def test_the_numbers_are_those_of_a_model_that_is_loaded_by_itself(
     store: Path, revisions: LoadedRevisions, image: Image.Image, whose: module.Texts
 ) -> None:
-    of_last = Encoder.from_pretrained(
-        "me/run", "epoch-002", cache_dir=store, local_files_only=True, device="cpu"
-    ).embed_texts(TEXTS)
+    def encoder_of(revision: str) -> Encoder:
+        return Encoder.from_folder(
+            snapshot_folder("me/run", revision, cache_dir=store, local_files_only=True)
+        )
+
+    of_last = encoder_of("epoch-002").embed_texts(TEXTS)
     found = list(answers(revisions, image, TEXTS, whose=whose))
     assert [answer.revision for answer in found] == revisions.names == ["epoch-000", "epoch-001", "epoch-002"]
     for answer in found:
-        encoder = Encoder.from_pretrained(
-            "me/run", answer.revision, cache_dir=store, local_files_only=True, device="cpu"
-        )
+        encoder = encoder_of(answer.revision)
         seen = encoder.embed_images(resize_and_crop(encoder.image_processor, [image])).projection
         texts = of_last if whose == "last" else encoder.embed_texts(TEXTS)
         cosines = (unit(seen) @ unit(texts).T)[0]
