@@ -232,9 +232,7 @@ def test_missing_data_are_listed_once_a_call_however_many_models_lack_them(
     given = {"cifar10": data["cifar10"], "cue_conflict": empty}
     for _ in range(2):
         caplog.clear()
-        config = EvaluationConfig(
-            repo_id=store, benchmarks=names, data_dirs=given, skip_missing=True
-        )
+        config = EvaluationConfig(repo_id=store, benchmarks=names, data_dirs=given, skip_missing=True)
         assert list(measure_each(config, lambda one: [Plan(one), Plan(one)]))
         assert sum("Left out" in message for message in caplog.messages) == 1
 
