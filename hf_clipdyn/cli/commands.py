@@ -151,7 +151,7 @@ class Report(Options):
     """Put the image encoder of one run of a small CLIP into the page, to ask it about own images."""
 
     store: Path | None = None
-    """For --try-it: folder of a local store. Default: the run beside the table."""
+    """For --try-it: folder of the run. Default: the run beside the table."""
 
     style: str | None = STYLE
 

@@ -22,6 +22,7 @@ from hf_clipdyn.evaluation.answers import (
     scored,
 )
 from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.preprocess import resize_and_crop
 from hf_clipdyn.revisions.listing import open_measured, open_series
 
@@ -30,7 +31,7 @@ TEXTS = ["a photo of a cat.", "a photo of a dog.", "a photo of a truck."]
 
 @pytest.fixture
 def revisions(store: Path) -> LoadedRevisions:
-    return LoadedRevisions(open_series("me/run", store), device="cpu")
+    return LoadedRevisions(open_series(store), device="cpu")
 
 
 @pytest.fixture
@@ -43,15 +44,16 @@ def image() -> Image.Image:
 def test_the_numbers_are_those_of_a_model_that_is_loaded_by_itself(
     store: Path, revisions: LoadedRevisions, image: Image.Image, whose: module.Texts
 ) -> None:
-    of_last = Encoder.from_pretrained(
-        "me/run", "epoch-002", cache_dir=store, local_files_only=True, device="cpu"
-    ).embed_texts(TEXTS)
+    def encoder_of(revision: str) -> Encoder:
+        return Encoder.from_folder(
+            snapshot_folder("me/run", revision, cache_dir=store, local_files_only=True)
+        )
+
+    of_last = encoder_of("epoch-002").embed_texts(TEXTS)
     found = list(answers(revisions, image, TEXTS, whose=whose))
     assert [answer.revision for answer in found] == revisions.names == ["epoch-000", "epoch-001", "epoch-002"]
     for answer in found:
-        encoder = Encoder.from_pretrained(
-            "me/run", answer.revision, cache_dir=store, local_files_only=True, device="cpu"
-        )
+        encoder = encoder_of(answer.revision)
         seen = encoder.embed_images(resize_and_crop(encoder.image_processor, [image])).projection
         texts = of_last if whose == "last" else encoder.embed_texts(TEXTS)
         cosines = (unit(seen) @ unit(texts).T)[0]
@@ -88,7 +90,7 @@ def test_a_revision_that_cannot_be_read_is_named_and_the_others_answer(
     tmp_path: Path, publish: Callable[..., Path], image: Image.Image
 ) -> None:
     store = publish(tmp_path, [0, 1, 2])
-    revisions = LoadedRevisions(open_series("me/run", store), device="cpu")
+    revisions = LoadedRevisions(open_series(store), device="cpu")
     folder = revisions._series.fetch(revisions.by_name["epoch-001"])
     weights = (folder / "model.safetensors").resolve()
     weights.chmod(0o644)
@@ -115,7 +117,7 @@ def test_an_attention_map_lies_on_the_models_input(revisions: LoadedRevisions, i
 
 
 def test_revisions_have_places_on_the_axis_of_training(store: Path) -> None:
-    series = open_series("me/run", store)
+    series = open_series(store)
     listed = series.revisions()
     assert LoadedRevisions(series).places == ("epoch", [0.0, 1.0, 2.0])
     unknown = [replace(revision, epoch=None) for revision in listed]
