@@ -34,24 +34,24 @@ import json
 import logging
 import os
 import shlex
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, StringConstraints
 
 from hf_clipdyn.bundled import study_path
 from hf_clipdyn.errors import (
-    ClipDynError,
     ConfigError,
     EvaluationError,
     PublishError,
     TrainingInterrupted,
     counted,
     naming,
+    sentence,
     shown,
 )
 from hf_clipdyn.files import check_output, write_atomically
@@ -70,10 +70,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.report.page.stimuli import StimuliChoice
 
 _TABLE, _VERDICTS, _RELATIONS, _REPORT = "results.parquet", "verdicts.parquet", "relations.parquet", "report"
-_SET_BY_STUDY = (
-    "output", "shard", "force", "rescore", "watch", "watch_patience", "push_to_hub", "hub_model_id",
-    "hub_private_repo", "hub_token", "private", "token",
-)  # fmt: skip
+_SET_BY_STUDY = ("output", "shard", "force", "rescore", "watch", "push_to_hub")
 _SET_BY_RUN = ("repo_id", "store", "from_open_clip")
 _MEASURED = (
     "repo_id",
@@ -166,7 +163,7 @@ class Member:
             settings = {benchmark: benchmark.settings.as_json() for benchmark in one.selected}
             benchmarks = [[each.name, each.kind.version_with(made), made] for each, made in settings.items()]
             asked.append([benchmarks, one.related, *(getattr(one, name) for name in _MEASURED)])
-        return json.dumps(asked, indent=1, sort_keys=True, default=str)
+        return json.dumps(asked, sort_keys=True, default=str)
 
     @cached_property
     def mark(self) -> Path:
@@ -210,7 +207,7 @@ class Member:
         """
         from hf_clipdyn.evaluation import run as evaluation_run
 
-        threads = 1
+        threads, began = 1, time.monotonic()
         if (config := self.config) is not None:
             threads = config.num_threads or 1
             if config.push_to_hub or self._epochs(config) < config.num_train_epochs:
@@ -225,24 +222,13 @@ class Member:
                 elif evaluation.selected:
                     evaluation_run(evaluation.but(relations=(), shard=shard))
         if shard is None:
-            write_atomically(self.mark, self._asked)
+            done = {"asked": json.loads(self._asked), "seconds": time.monotonic() - began}
+            write_atomically(self.mark, json.dumps(done, indent=1))
 
-    def seconds(self) -> float:
-        """How long training and measuring have taken so far, by the log and the table."""
-        import pyarrow.parquet as pq
-
-        spent, step = 0.0, 0
-        log = self.folder / "log.jsonl"
-        if self.config is not None and log.is_file():
-            for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
-                images = (line["step"] - step) * self.config.per_device_step_size
-                spent, step = spent + images / line["images_per_second"], line["step"]
-        if self.results.is_file():
-            from hf_clipdyn.results.row import CELL_KEY
-
-            cells = pq.read_table(self.results, columns=[*CELL_KEY, "seconds"]).to_pandas().drop_duplicates()
-            spent += float(cells["seconds"].sum())
-        return spent
+    @property
+    def size(self) -> str:
+        """What members that take as long have in common."""
+        return self.name if self.config is None else self.config.size_name
 
 
 @dataclass(frozen=True)
@@ -392,8 +378,8 @@ class Study:
                 member.complete(part)
             except TrainingInterrupted:
                 raise
-            except ClipDynError as error:
-                failed.append(f"{member.name}: {error}")
+            except Exception as error:  # whatever a library raises, the other members can be completed
+                failed.append(f"{member.name}: {sentence(error)}")
                 _log.warning(failed[-1])
             if left := [one for one, *_ in missing[number:]]:
                 _log.info(self._time_of(left))
@@ -436,17 +422,19 @@ class Study:
 
     def _time_of(self, members: Sequence[Member]) -> str:
         """How long one process takes for these members: those of the same size that are complete took as long."""
-        taken: dict[str, list[float]] = {}
+        taken: dict[
+            str, float
+        ] = {}  # the longest: one that was interrupted says only how long its last part took
         for member in self.members:
             if member.mark.is_file():
-                taken.setdefault(_size(member), []).append(member.seconds())
-        known = [member for member in members if _size(member) in taken]
+                seconds = json.loads(member.mark.read_text(encoding="utf-8"))["seconds"]
+                taken[member.size] = max(seconds, taken.get(member.size, 0.0))
+        known = [taken[member.size] for member in members if member.size in taken]
         if not known:
             return "How long one process takes is not measured yet: it is said when the first member is complete."
-        seconds = sum(max(0.0, mean(taken[_size(member)]) - member.seconds()) for member in known)
-        part = "" if len(known) == len(members) else f" for {len(known)} of them (no other size is complete)"
-        count = counted(sum(map(len, taken.values())), "member")
-        return f"One process takes about {duration(seconds)}{part}, by what {count} took here."
+        rest = len(members) - len(known)
+        unknown = f", without {counted(rest, 'member')} of sizes that are not measured yet" if rest else ""
+        return f"One process takes about {duration(sum(known))}, as the complete members took{unknown}."
 
     def _shards(self, most: int) -> list[str]:
         """The commands of a shard for each GPU, or for each core: a study computes on one thread."""
@@ -510,10 +498,6 @@ class Study:
         config = asking[0].but(benchmarks=None, revisions=None, relations=related, output=output)
         evaluate_relations(config, tables)
         return [output] if output.exists() else []
-
-
-def _size(member: Member) -> str:
-    return member.name if member.config is None else member.config.size_name
 
 
 def _check_apart(members: Sequence[Member]) -> None:
