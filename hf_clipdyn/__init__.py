@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.report.figures import plot
     from hf_clipdyn.report.page import write_report
     from hf_clipdyn.results.read import load_results
-    from hf_clipdyn.revisions import Publisher, Revision, list_revisions
+    from hf_clipdyn.revisions import Publisher, Revision, Row, list_revisions, load_revision
     from hf_clipdyn.statistics.compare import compare_revisions
     from hf_clipdyn.statistics.verdicts import verdicts
     from hf_clipdyn.study import run_study
@@ -34,7 +34,7 @@ __getattr__ = lazy_names(
         "report.figures": ["plot"],
         "report.page": ["write_report"],
         "results.read": ["load_results"],
-        "revisions": ["Publisher", "Revision", "list_revisions"],
+        "revisions": ["Publisher", "Revision", "Row", "list_revisions", "load_revision"],
         "statistics.compare": ["compare_revisions"],
         "statistics.verdicts": ["verdicts"],
         "study": ["run_study"],
@@ -56,6 +56,7 @@ __all__ = [
     "evaluate_model",
     "evaluate_revisions",
     "list_revisions",
+    "load_revision",
     "load_dataset",
     "load_metric",
     "load_results",

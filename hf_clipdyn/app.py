@@ -50,7 +50,7 @@ from hf_clipdyn.interrupts import catch_signals
 from hf_clipdyn.report.page.views import local_source
 from hf_clipdyn.report.style import GREY
 from hf_clipdyn.results.read import read_results
-from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions import open_series
 
 if TYPE_CHECKING:
     import gradio

@@ -59,7 +59,8 @@ from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.options import Options, read_yaml
 from hf_clipdyn.progress import duration
-from hf_clipdyn.training import repository, train
+from hf_clipdyn.revisions.open import RunFolder
+from hf_clipdyn.training import train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import torch_threads
@@ -158,7 +159,7 @@ class Member:
     @cached_property
     def _asked(self) -> str:
         """What decides which weights and numbers there are, as JSON."""
-        asked: list[Any] = [None if self.config is None else self.config.recipe()]
+        asked: list[Any] = [self.evaluations[0].repo_id if self.config is None else self.config.recipe()]
         for one in self.evaluations:
             settings = {benchmark: benchmark.settings.as_json() for benchmark in one.selected}
             benchmarks = [[each.name, each.kind.version_with(made), made] for each, made in settings.items()]
@@ -214,7 +215,8 @@ class Member:
                 summary = train(config)
                 if summary is not None and summary.missing:
                     raise PublishError(summary.message)
-        first, *further = self.evaluations
+        trained = {} if self.config is None else {"repo_id": self.folder}
+        first, *further = (evaluation.but(**trained) for evaluation in self.evaluations)
         with torch_threads(threads):
             for evaluation in (*further, first):  # relations, which read all trials, come last
                 if shard is None:
@@ -534,7 +536,7 @@ def _runs(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Itera
                         values["dataset_config_name"] = world.replace("{seed}", str(seed))
                 config = _config(values, entry.name, folder)
                 run = folder / (entry.name or config.run_name)
-                named = {"repo_id": repository(config), "store": str(run / "hub")}
+                named = {"repo_id": RunFolder(run)}  # which need not exist yet
                 refused = (*_SET_BY_STUDY, *_SET_BY_RUN)
                 measured = _measured(file.evaluation | entry.evaluation, refused, named, run, data_dirs)
                 yield Member(run.name, run, config, measured)

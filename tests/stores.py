@@ -1,11 +1,11 @@
-"""Local stores of runs whose revisions any function writes."""
+"""Runs whose revisions any function writes."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+from hf_clipdyn.revisions import Publisher, Row, epoch_name
 
 OFFLINE: dict[str, Any] = {"local_files_only": True, "adapter_kwargs": {"local_files_only": True}}
 """For `from_pretrained`: with PEFT installed, auto classes otherwise ask the Hub for adapters, 20 seconds long."""
@@ -22,24 +22,23 @@ def publish_epochs(
     push_to_hub: bool = False,
     planned: tuple[str, ...] = (),
 ) -> Path:
-    """Publish what ``save(epoch)(folder)`` writes of epochs of 10 steps of 4 images; returns the store of the run."""
+    """Publish what ``save(epoch)(folder)`` writes of epochs of 10 steps of 4 images; returns the folder of the run."""
     with Publisher(
+        folder,
         repo_id,
-        output_dir=folder,
-        store=folder / "hub",
         push_to_hub=push_to_hub,
         card=CardFacts(repo_id),
         recipe_hash="0" * 64,
         planned=planned,
     ) as publisher:
-        publisher.check()
         for epoch in epochs:
-            publisher.submit(RevisionRecord(epoch_name(epoch), epoch, 10 * epoch, 40 * epoch), save(epoch))
+            row = Row(name=epoch_name(epoch), epoch=epoch, step=10 * epoch, samples_seen=40 * epoch)
+            publisher.submit(row, save(epoch))
         summary = publisher.finish()
     assert not summary.missing, summary.message
-    return folder / "hub"
+    return folder
 
 
 def publish_one(folder: Path, save: Save, repo_id: str = "me/run") -> Path:
-    """Publish what ``save(folder)`` writes as epoch-000 of a run in ``folder``; returns the store."""
+    """Publish what ``save(folder)`` writes as epoch-000 of a run in ``folder``; returns that."""
     return publish_epochs(folder, [0], lambda _: save, repo_id)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hf_clipdyn.cli import shared
 from hf_clipdyn.command_line import Command
-from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.fields import option
 
 
@@ -18,13 +17,12 @@ class Revisions(Command, group="Models and revisions"):
     It prints name, epoch, step, samples seen, commit and SHA-256 of each.
     """
 
-    repo: str = option(MISSING, "Repository, owner/name, or a folder of models.")
+    repo: str = option(MISSING, "Folder of a run or of models, or a repository, owner/name.")
     store: Path | None = shared.store()
     as_json: bool = option(False, "Print JSON instead of a table.", flag="json")
 
     def run(self) -> None:
-        from hf_clipdyn.revisions import list_revisions
-        from hf_clipdyn.revisions.listing import render
+        from hf_clipdyn.revisions.open import list_revisions, render
 
         with shared.reading(self.repo, self.store):
             print(render(list_revisions(self.repo, store=self.store), as_json=self.as_json))
@@ -37,7 +35,7 @@ class Verify(Command, group="Models and revisions"):
     They are compared with the manifest of their run. The exit code is 1 on any finding.
     """
 
-    repo: str = option(MISSING, "Repository, owner/name, or a folder of models.")
+    repo: str = option(MISSING, "Folder of a run or of models, or a repository, owner/name.")
     store: Path | None = shared.store()
     deep: bool = option(False, "Read every file and hash it.")
     as_json: bool = option(False, "Print JSON instead of a table.", flag="json")
@@ -55,8 +53,8 @@ class Verify(Command, group="Models and revisions"):
 class Repair(Command, group="Models and revisions"):
     """Publish what is missing or wrong.
 
-    Revisions that a run could not save or publish are sent, and those that are lost or wrong in a repository are
-    republished, from the journal and intact copies. The exit code is 1 if anything is still missing.
+    What the Hub lacks is sent, a damaged folder is fetched from the Hub, and a branch with other contents is moved: its
+    old commit keeps a tag. The exit code is 1 if anything is still missing.
     """
 
     run_dir: Path = option(MISSING, "Folder of the run (its output_dir).", flag="run")
@@ -64,18 +62,11 @@ class Repair(Command, group="Models and revisions"):
     quiet: bool = shared.quiet()
 
     def run(self) -> int:
-        from hf_clipdyn.revisions.repair import repair, resume_publishing
+        from hf_clipdyn.revisions.repair import repair
 
-        summary = resume_publishing(self.run_dir, push_to_hub=self.push_to_hub)
-        print(summary.message)
-        try:
-            repaired = repair(self.run_dir)
-        except RevisionError:
-            if not summary.missing:
-                raise
-            return 1  # the message says why the same target cannot be written
+        repaired = repair(self.run_dir, push_to_hub=self.push_to_hub, tell=print)
         print(repaired.render())
-        return int(bool(summary.missing) or not repaired.whole)
+        return int(not repaired.is_whole)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +83,9 @@ class Import(Command, group="Models and revisions"):
     )
     samples_per_epoch: int | None = option(None, "Images per epoch, if known.")
     license: str | None = option(None, "Licence of the weights, for local checkpoint files.")
-    output_dir: Path | None = option(None, "Folder of the journal. Default: runs/<name>.")
+    output_dir: Path | None = option(None, "Folder of the run. Default: runs/<name>.")
     push_to_hub: bool = option(False, "Publish to the Hub too.")
     hub_private_repo: bool = option(False, "Make the repository on the Hub private.")
-    store: Path | None = option(None, "Folder of the local store. Default: <output-dir>/hub.")
     quiet: bool = shared.quiet()
 
     def run(self) -> int:
@@ -113,7 +103,6 @@ class Import(Command, group="Models and revisions"):
             self.target,
             model=self.from_open_clip,
             output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
-            store=self.store,
             push_to_hub=self.push_to_hub,
             private=self.hub_private_repo,
             samples_per_epoch=self.samples_per_epoch,

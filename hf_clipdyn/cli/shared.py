@@ -11,7 +11,7 @@ from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.fields import option
 
 quiet = partial(option, False, "Print only the result, warnings and errors.")
-store = partial(option, None, "Folder of a local store. Default: the Hub.")
+store = partial(option, None, "Store of version 0.3, which is read instead of the Hub.")
 tables = partial(
     option, MISSING, "Tables of `clipdyn evaluate`, or folders with results.parquet. All are read together."
 )
@@ -74,13 +74,11 @@ def _store_hint(repo: str, error: ClipDynError) -> str:
     unreachable = status_of(error) is None and is_transient(error)
     if not (unreachable or isinstance(error, RevisionNotFoundError)):
         return ""
-    cached = "models--" + repo.replace("/", "--")
-    below = [*Path().glob("runs/*/hub"), *Path().glob("runs/*/*/hub")]  # of a run, and of a run of a study
-    stores = [path for path in sorted(below) if (path / cached).is_dir()]
-    if stores:
-        return f"A local run has this repository: add --store {stores[0]}."
+    from hf_clipdyn.revisions.open import run_here, runs_here
+
+    run = run_here(repo)
+    if run is not None:
+        return f"A run here has this name: give its folder, {run}."
     if not unreachable:
         return ""
-    from hf_clipdyn.revisions.listing import runs_here
-
     return f"The Hub cannot be reached, and nothing here is called {repo}. {runs_here()}"

@@ -31,8 +31,8 @@ from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import saliency_maps
 from hf_clipdyn.preprocess import resize_and_crop
 from hf_clipdyn.results.table import Results
-from hf_clipdyn.revisions.listing import Revision, open_measured
-from hf_clipdyn.revisions.names import Series
+from hf_clipdyn.revisions import Revision, Series
+from hf_clipdyn.revisions.open import open_measured
 
 Texts = Literal["own", "last"]
 """Whose text embeddings an image is compared with: those of the same revision, or of the last one."""

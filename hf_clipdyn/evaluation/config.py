@@ -12,7 +12,8 @@ from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, Benchmark, Common, Kind
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.options import OptionError, Options, first_values, texts_of
 from hf_clipdyn.plugins import KINDS, load_plugin, plugins
-from hf_clipdyn.revisions.names import OPEN_CLIP, Series
+from hf_clipdyn.revisions.names import OPEN_CLIP
+from hf_clipdyn.revisions.series import Series
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class EvaluationConfig(Common):
     """Evaluate only part i of n of the revisions, for example 1/4. All parts may share one output."""
 
     store: _FullPath | None = None
-    """Folder of a local store. Default: the Hub."""
+    """Store of version 0.3, which is read instead of the Hub."""
 
     from_open_clip: str | None = None
     """Read REPO_ID as checkpoints of this open_clip model, for example ViT-B-16-quickgelu. REPO_ID is then a folder of
@@ -231,12 +232,11 @@ class EvaluationConfig(Common):
         for name in self.related:
             relation_named(name)
         if self.selected and not (self.rescore or self.watch):
-            repositories = [config.series.repository for config in self.each]
-            on_hub = [repository for repository in repositories if not repository.on_disk]
+            on_hub = [one.series for one in self.each if not one.series.on_disk]
             if on_hub and self.output is not None and Path(self.output).is_file():
                 CellStore(self.output)  # another file is refused without the Hub
-            for repository in on_hub:
-                repository.refs()
+            for series in on_hub:
+                series.check()
 
     @cached_property
     def series(self) -> Series:
@@ -244,7 +244,7 @@ class EvaluationConfig(Common):
         (name,) = self.repo_id
         if isinstance(name, Series):
             return name
-        from hf_clipdyn.revisions.listing import WithProcessor, open_series
+        from hf_clipdyn.revisions.open import WithProcessor, open_series
 
         series = open_series(name, self.store, self.token, samples_per_epoch=self.samples_per_epoch)
         return series if self.processor is None else WithProcessor(series, self.processor, self.token)

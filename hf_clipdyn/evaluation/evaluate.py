@@ -32,7 +32,6 @@ from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.progress import duration
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Revision
-from hf_clipdyn.revisions.repository import MAIN, read_manifest
 
 T = TypeVar("T")
 
@@ -253,7 +252,7 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
     """
     join_processes(config.device)
     if interval is None:
-        interval = 1.0 if config.series.repository.on_disk else 10.0
+        interval = 1.0 if config.series.on_disk else 10.0
     seen: set[tuple[str, str]] = set()
     results: datasets.Dataset | None = None
     plan: Plan | None = None
@@ -289,7 +288,8 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
                 seen |= published
                 last = time.monotonic()
                 in_outage = False
-                if from_main_process(has_all_planned(config, {name for name, _ in seen})):
+                planned = from_main_process(config.series.planned())
+                if planned and planned[-1] in {name for name, _ in seen}:
                     _log.info(f"{config.series.repo_id} has all revisions that its run planned.")
                     break
                 continue
@@ -307,16 +307,6 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
             _log.info(f"No new revision for {waited:.0f} s: {config.series.repo_id} counts as finished.")
             break
     return evaluate(config, Plan(config, listed, plan), shown) if config.final_texts else results
-
-
-def has_all_planned(config: EvaluationConfig, names: set[str]) -> bool | None:
-    """Whether the last revision that the run's manifest plans is among these; None without a plan."""
-    repository = config.series.repository
-    try:
-        manifest = read_manifest(repository, repository.refs().get(MAIN))
-    except RevisionError:  # asked again after the next revision
-        return False
-    return manifest.planned[-1] in names if manifest is not None and manifest.planned else None
 
 
 def _gone(config: EvaluationConfig, listed: set[tuple[str, str]]) -> list[str]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ from hf_clipdyn.hub import checked_repo_id
 from hf_clipdyn.models.classifiers import config_of
 from hf_clipdyn.models.encoder import Encoder, default_device, read_input
 from hf_clipdyn.models.snapshots import architecture_digest
-from hf_clipdyn.revisions import Revision
-from hf_clipdyn.revisions.folders import FolderRepository, models_of
+from hf_clipdyn.revisions import Revision, Series
 
 
 class LiveModel:
@@ -68,7 +67,7 @@ class LiveModel:
             self.load(before)
 
 
-class GivenModel:
+class GivenModel(Series):
     """A model object as a `Series` of one revision; its weights are never written.
 
     Args:
@@ -81,7 +80,7 @@ class GivenModel:
 
     def __init__(self, repo_id: str, model: Any, processor: Any, revision: Revision, folder: Path) -> None:
         self.repo_id = checked_repo_id(repo_id, what="The name of the model")
-        self.repository = FolderRepository(folder, partial(models_of, folder))
+        self.where = str(folder)
         self._revision, self._folder = replace(revision, commit=_weights_hash(model)), folder
         self._model, self._processor = model, processor
         config_of(model).save_pretrained(folder)

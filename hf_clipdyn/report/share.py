@@ -45,7 +45,7 @@ from hf_clipdyn.report.page import write_report
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.tables import Table, overview_tables, provenance_table
 from hf_clipdyn.report.words import find, limits, tested_sentences
-from hf_clipdyn.revisions.listing import local_store
+from hf_clipdyn.revisions.open import run_beside
 
 _README, _PAGE, _REPORT = "README.md", "index.html", "report"
 _CARD_MARKS = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
@@ -97,7 +97,7 @@ def _card(own: Study, run: str, figure: str, results_dataset: str | None) -> str
         section=_card_section(own, figure),
         repo_id=repo_id,
         on_hub=on_hub,
-        store=local_store(repo_id, own.results.tables),
+        name=_loaded_by(repo_id, own.results.tables, revisions[-1]),
         revisions=revisions,
         model_class=model_class,
         processor_class=processor_class,
@@ -106,6 +106,15 @@ def _card(own: Study, run: str, figure: str, results_dataset: str | None) -> str
     )
     items = index_results(own, results_dataset)
     return str(with_results(CardText.parse(text), repo_id.rpartition("/")[2], items))
+
+
+def _loaded_by(repo_id: str, tables: Sequence[Path], revision: str) -> str | None:
+    """What `from_pretrained` takes for the folder of a revision of a run that is on this disk alone."""
+    run = run_beside(repo_id, tables)
+    manifest = run.store.manifest() if run is not None else None
+    if run is None or manifest is None or manifest.hub is not None:
+        return None
+    return f"{run.where}/{revision}"
 
 
 def _class_name(names: "pd.Series[str]") -> str:

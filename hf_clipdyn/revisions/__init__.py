@@ -1,23 +1,26 @@
-"""Revisions: publish every epoch, list, verify and repair what was published."""
+"""Revisions: save and publish every epoch, list, load, verify and repair what was saved."""
 
 from typing import TYPE_CHECKING
 
 from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hf_clipdyn.revisions.listing import Revision, list_revisions
+    from hf_clipdyn.revisions.manifest import Row
     from hf_clipdyn.revisions.names import epoch_name, step_name
-    from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
-    from hf_clipdyn.revisions.repair import resume_publishing
+    from hf_clipdyn.revisions.open import list_revisions, load_revision, open_series
+    from hf_clipdyn.revisions.series import Revision, Series
+    from hf_clipdyn.revisions.upload import Publisher, Summary
 
 __all__ = [
     "Publisher",
     "Revision",
-    "RevisionRecord",
+    "Row",
+    "Series",
     "Summary",
     "epoch_name",
     "list_revisions",
-    "resume_publishing",
+    "load_revision",
+    "open_series",
     "step_name",
 ]
 
@@ -25,9 +28,10 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "listing": ["Revision", "list_revisions"],
+        "manifest": ["Row"],
         "names": ["epoch_name", "step_name"],
-        "publisher": ["Publisher", "RevisionRecord", "Summary"],
-        "repair": ["resume_publishing"],
+        "open": ["list_revisions", "load_revision", "open_series"],
+        "series": ["Revision", "Series"],
+        "upload": ["Publisher", "Summary"],
     },
 )

@@ -1,40 +1,59 @@
-"""Import checkpoints of open_clip as revisions."""
+"""Checkpoints of open_clip's training, on the disk or in a repository on the Hub: read in place, or imported."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn.cards import CardFacts, CardSource
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.models.open_clip import Converter, checkpoint_epoch
-from hf_clipdyn.revisions.folders import find_run
-from hf_clipdyn.revisions.manifest import IMPORTED
-from hf_clipdyn.revisions.names import epoch_name, epoch_of
-from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
-from hf_clipdyn.schema import checked_repo_id
+from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError, UnknownNameError, shown
+from hf_clipdyn.files import delete, file_sha256
+from hf_clipdyn.hub import reason
+from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
+from hf_clipdyn.revisions.manifest import IMPORTED, Row
+from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of, natural_key
+from hf_clipdyn.revisions.open import content_id, temporary
+from hf_clipdyn.revisions.series import Revision, Series
+from hf_clipdyn.revisions.store import FileRecord
+from hf_clipdyn.revisions.upload import PATIENCE, Publisher, Summary, persistently
+from hf_clipdyn.schema import checked_repo_id, is_repo_id, valid_repo_name
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint to import.
+    """One checkpoint.
 
     Attributes:
-        epoch: whole epochs trained, as the source counts them.
+        epoch: whole epochs trained, as the source counts them; None if unknown.
         name: its name for the card, without a path of this machine.
         file: gives the file for one `with` block; a download is deleted afterwards.
+        record: gives the size and the hash of the file.
     """
 
-    epoch: int
+    epoch: int | None
     name: str
-    file: AbstractContextManager[Path]
+    file: Callable[[], AbstractContextManager[Path]]
+    record: Callable[[], FileRecord]
 
 
 @dataclass(frozen=True)
 class CheckpointSource:
-    """Where checkpoints come from, for the card."""
+    """Where checkpoints come from, for the card.
+
+    Attributes:
+        checkpoints: in the order of the epochs.
+        repo_id, repo_type, commit: the repository, whether it is a `model` or a `dataset`, and its commit.
+        licence, datasets: as the repository's card says.
+    """
 
     checkpoints: tuple[Checkpoint, ...]
     repo_id: str | None = None
@@ -48,41 +67,250 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
     """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name."""
     checkpoints = []
     for path in paths:
-        if path.is_dir():
-            raise ConfigError(
-                f"{path} is a folder, not a checkpoint: give its files, for example {path}/*.pt."
-            )
         if not path.is_file():
-            raise ConfigError(f"There is no checkpoint {path}.")
+            problem = "is a folder: give its files" if path.is_dir() else "does not exist"
+            raise ConfigError(f"The checkpoint {path} {problem}.")
         epoch = checkpoint_epoch(path)
-        epoch = epoch_of(path.stem) if epoch is None else epoch
-        if epoch is None:
-            raise ConfigError(
-                f"{path.name} has no epoch, neither inside nor in its name: rename it to epoch_N."
-            )
-        checkpoints.append(Checkpoint(epoch, path.name, nullcontext(path)))
+        checkpoints.append(_on_disk(path, epoch_of(path.stem) if epoch is None else epoch))
     return CheckpointSource(_ordered(checkpoints), licence=licence)
+
+
+def _on_disk(path: Path, epoch: int | None) -> Checkpoint:
+    return Checkpoint(epoch, path.name, partial(nullcontext, path), partial(_record, path))
+
+
+def _record(path: Path) -> FileRecord:
+    sha256 = file_sha256(path)
+    return FileRecord(path.stat().st_size, sha256, sha256)
+
+
+def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    for one in checkpoints:
+        if one.epoch is None:
+            raise ConfigError(
+                f"{one.name} has no epoch, neither inside nor in its name: rename it to epoch_N."
+            )
+    ordered = sorted(checkpoints, key=lambda one: one.epoch or 0)
+    for before, one in pairwise(ordered):
+        if before.epoch == one.epoch:
+            raise ConfigError(f"{before.name} and {one.name} are both of epoch {one.epoch}: leave out one.")
+    if not ordered:
+        raise ConfigError("There is no checkpoint to import.")
+    return tuple(ordered)
 
 
 def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = None) -> CheckpointSource:
     """The checkpoints of one run in a model or data-set repository, at its newest commit.
 
-    Each file is downloaded when it is imported.
+    Each file is downloaded when it is read.
+
+    Args:
+        repo_id: the repository.
+        run: the folder with its `epoch_N.pt`, or the last part of its path; None if there is only one.
+        token: of the Hub.
     """
-    source = find_run(repo_id, run, token)
-    listed = [
-        Checkpoint(epoch, path, source.downloaded(path, token))
-        for path in source.checkpoints
-        if (epoch := epoch_of(PurePosixPath(path).stem)) is not None
-    ]
+    api = HfApi(token=token)
+    info: Any  # ModelInfo or DatasetInfo
+    for repo_type in ("model", "dataset"):
+        ask = partial(api.repo_info, repo_id, repo_type=repo_type, files_metadata=True)
+        try:
+            info = persistently(ask)
+            break
+        except RepositoryNotFoundError:
+            continue
+        except Exception as error:
+            raise RevisionError(f"{repo_id} on the Hub could not be read: {reason(error)}.") from error
+    else:
+        raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
+    runs: dict[str, list[Checkpoint]] = defaultdict(list)
+    for file in sorted(info.siblings or [], key=lambda sibling: natural_key(sibling.rfilename)):
+        path = PurePosixPath(file.rfilename)
+        if path.suffix in CHECKPOINT_SUFFIXES and epoch_of(path.stem) is not None:
+            sha256 = file.lfs.sha256 if file.lfs else None
+            record = FileRecord(file.size or 0, sha256 or file.blob_id or "", sha256)
+            where = {"repo_type": repo_type, "revision": str(info.sha)}
+            download = partial(_downloaded, api, repo_id, str(path), where)
+            checkpoint = Checkpoint(epoch_of(path.stem), str(path), download, lambda record=record: record)
+            runs[path.parent.as_posix()].append(checkpoint)
+    datasets = getattr(info.card_data, "datasets", None) or ()
     return CheckpointSource(
-        _ordered(listed),
-        source.repo_id,
-        source.repo_type,
-        source.commit,
-        licence=source.licence,
-        datasets=source.datasets,
+        _ordered(runs[_folder(runs, run, repo_id)]),
+        repo_id,
+        repo_type,
+        str(info.sha),
+        licence=getattr(info.card_data, "license", None),
+        datasets=(datasets,) if isinstance(datasets, str) else tuple(datasets),
     )
+
+
+@contextmanager
+def _downloaded(api: HfApi, repo_id: str, path: str, where: Mapping[str, str]) -> Iterator[Path]:
+    """One checkpoint on the disk, deleted after the `with` block, unless the Hub client's cache has it."""
+    cached = try_to_load_from_cache(repo_id, path, **where)
+    if isinstance(cached, str) and Path(cached).is_file():
+        yield Path(cached)
+        return
+    with tempfile.TemporaryDirectory(prefix="clipdyn-downloads-") as folder:
+        fetch = partial(api.hf_hub_download, repo_id, path, local_dir=folder, **where)
+        try:
+            file = Path(persistently(fetch, 4 * PATIENCE, limited=False))
+        except Exception as error:
+            raise RevisionError(f"{path} could not be fetched: {reason(error)}.") from error
+        yield file
+
+
+def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
+    """The folder of the run of that name, or of the only one."""
+    named = {folder: PurePosixPath(folder).name for folder in runs}
+    folders = [folder for folder, name in named.items() if run in (None, folder, name)]
+    if not named:
+        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
+    if run is None and len(named) > 1:
+        raise ConfigError(
+            f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER "
+            f"({', '.join(sorted(named.values())[:8])} …)."
+        )
+    if not folders:
+        raise UnknownNameError(f"run in {repo_id}", str(run), named.values())
+    return folders[0]
+
+
+# --- read in place ---
+
+
+class OpenClipSeries(Series):
+    """Checkpoints of open_clip's training, each converted to a CLIPModel when it is fetched.
+
+    Two converted models at most are in a temporary folder: that of the revision in work, and the one used before it.
+
+    Args:
+        model: open_clip's name of the architecture.
+        name: of the run, in tables of results.
+        where: the place of the checkpoints, for messages.
+        checkpoints: lists them; it is called again, since a run may go on.
+        on_disk: whether they are on this machine.
+        samples_per_epoch: images of an epoch, if known.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        name: str,
+        where: str,
+        checkpoints: Callable[[], Sequence[Checkpoint]],
+        *,
+        on_disk: bool,
+        samples_per_epoch: int | None = None,
+    ) -> None:
+        self.repo_id, self.where, self.on_disk = valid_repo_name(name), where, on_disk
+        self._model, self._samples_per_epoch = model, samples_per_epoch
+        self._list = checkpoints
+        self._converter = Converter(model)
+        self._by_commit: dict[str, Checkpoint] = {}
+        self._converted: dict[str, Path] = {}  # folders by commit, the one that was used last at the end
+
+    def revisions(self) -> list[Revision]:
+        found = []
+        for checkpoint in self._list():
+            record, epoch = checkpoint.record(), checkpoint.epoch
+            name = PurePosixPath(checkpoint.name).name
+            # So that a copy of the same checkpoints elsewhere has the same commits.
+            commit = content_id({name: record}, f"open_clip {self._model}")
+            self._by_commit[commit] = checkpoint
+            known = epoch is not None and self._samples_per_epoch is not None
+            found.append(
+                Revision(
+                    name=MAIN if epoch is None else epoch_name(epoch),
+                    epoch=epoch,
+                    step=None,
+                    samples_seen=epoch * self._samples_per_epoch if known else None,
+                    commit=commit,
+                    sha256=record.sha256,
+                    size=record.size,
+                    scale=self._model,
+                    parameters=self._converter.parameters,
+                )
+            )
+        return found
+
+    def check(self) -> None:
+        if not self.on_disk:
+            self._list()
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        """Folder with a converted checkpoint, until those of two others are fetched."""
+        if settings_only:
+            return self._settings
+        commit = revision.commit
+        folder = self._converted.pop(commit, None)
+        if folder is None:
+            for old in list(self._converted)[:-1]:
+                delete(self._converted.pop(old))
+            if commit not in self._by_commit:
+                self.revisions()
+            if commit not in self._by_commit:
+                raise RevisionNotFoundError(f"{self.where} has no checkpoint with the commit {commit}.")
+            folder = self._root / commit
+            with self._by_commit[commit].file() as checkpoint:
+                self._converter(checkpoint, folder)
+        self._converted[commit] = folder
+        return folder
+
+    @cached_property
+    def _root(self) -> Path:
+        return temporary(self)
+
+    @cached_property
+    def _settings(self) -> Path:
+        """Folder with the files beside the weights, which all checkpoints share."""
+        folder = self._root / "settings"
+        self._converter.save_settings(folder)
+        return folder
+
+
+def open_checkpoints(text: str, token: str | None, samples_per_epoch: int | None) -> OpenClipSeries:
+    """The checkpoints that `open_clip:MODEL@PLACE` names."""
+    model, at, name = text.removeprefix(OPEN_CLIP).partition("@")
+    if not (model and at and name):
+        raise ConfigError(
+            f"{shown(text)} names no checkpoints: give {OPEN_CLIP}MODEL@PLACE, for example "
+            f"{OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt, or "
+            "with owner/name/FOLDER on the Hub."
+        )
+    path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
+    if not os.path.exists(path):  # noqa: PTH110
+        parts = name.rstrip("/").split("/")
+        repo_id, folder = "/".join(parts[:2]), "/".join(parts[2:]) or None
+        if "/" not in repo_id or not is_repo_id(repo_id):
+            raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
+
+        def on_hub() -> Sequence[Checkpoint]:
+            return hub_checkpoints(repo_id, folder, token).checkpoints
+
+        called, where = (folder or repo_id).rpartition("/")[2], f"{name} on the Hub"
+        return OpenClipSeries(
+            model, called, where, on_hub, on_disk=False, samples_per_epoch=samples_per_epoch
+        )
+    if not _checkpoints_at(path):
+        raise ConfigError(
+            f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+        )
+    parent = path if path.is_dir() else path.parent
+    run = parent.parent if parent.name == "checkpoints" else parent  # as open_clip's training names it
+    here = partial(_checkpoints_at, path)
+    return OpenClipSeries(model, run.name, str(path), here, on_disk=True, samples_per_epoch=samples_per_epoch)
+
+
+def _checkpoints_at(path: Path) -> Sequence[Checkpoint]:
+    """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
+    if path.is_file():
+        return [_on_disk(path, epoch_of(path.stem))] if path.suffix in CHECKPOINT_SUFFIXES else []
+    files = [file for file in path.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
+    found = [_on_disk(file, epoch) for file in files if (epoch := epoch_of(file.stem)) is not None]
+    return _ordered(found) if found else []
+
+
+# --- imported ---
 
 
 def import_open_clip(
@@ -91,20 +319,20 @@ def import_open_clip(
     *,
     model: str,
     output_dir: Path,
-    store: Path | None = None,
     push_to_hub: bool = False,
     samples_per_epoch: int | None = None,
     token: str | None = None,
     private: bool = False,
 ) -> Summary:
-    """Publish open_clip checkpoints as revisions of a CLIPModel; published ones are not read again."""
+    """Save open_clip checkpoints as revisions of a CLIPModel; those that are there are not read again."""
     checked_repo_id(repo_id, owner=push_to_hub)
     convert = Converter(model)
 
     def save(checkpoint: Checkpoint, folder: Path) -> None:
-        with checkpoint.file as path:
+        with checkpoint.file() as path:
             convert(path, folder)
 
+    names = {one.name: epoch_name(one.epoch) for one in source.checkpoints if one.epoch is not None}
     card = CardFacts(
         repo_id=repo_id,
         datasets=source.datasets,
@@ -117,32 +345,22 @@ def import_open_clip(
             repo_type=source.repo_type,
             commit=source.commit,
             model=model,
-            files={epoch_name(item.epoch): item.name for item in source.checkpoints},
+            files={revision: file for file, revision in names.items()},
         ),
     )
     with Publisher(
+        output_dir,
         repo_id,
-        output_dir=output_dir,
-        store=store if store is not None else output_dir / "hub",
         push_to_hub=push_to_hub,
         token=token,
         private=private,
         card=card,
         recipe_hash=f"{IMPORTED}{model}:{source.repo_id or 'files'}",
+        planned=tuple(names.values()),
     ) as publisher:
-        publisher.check()
-        for checkpoint in source.checkpoints:
-            seen = samples_per_epoch * checkpoint.epoch if samples_per_epoch is not None else None
-            record = RevisionRecord(epoch_name(checkpoint.epoch), checkpoint.epoch, None, seen)
-            publisher.submit(record, partial(save, checkpoint))
+        for one in source.checkpoints:
+            known = samples_per_epoch is not None and one.epoch is not None
+            seen = samples_per_epoch * one.epoch if known else None
+            row = Row(name=names[one.name], epoch=one.epoch, samples_seen=seen)
+            publisher.submit(row, partial(save, one))
         return publisher.finish()
-
-
-def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    ordered = sorted(checkpoints, key=lambda item: item.epoch)
-    for before, item in pairwise(ordered):
-        if before.epoch == item.epoch:
-            raise ConfigError(f"{before.name} and {item.name} are both of epoch {item.epoch}: leave out one.")
-    if not ordered:
-        raise ConfigError("There is no checkpoint to import.")
-    return tuple(ordered)

@@ -1,179 +1,148 @@
-"""`revisions.json`: the revisions of a repository and the hashes of their weights.
+"""`revisions.json`: the revisions of a run and the hashes of their weights.
 
-The manifest is committed together with the weights. So it names no commits (a file cannot name the commit that it is
-part of): the refs give them. The newest manifest is on `main`.
+Each revision carries one, with its own row and the earlier ones. It is committed together with the weights, so it names
+no commits: the branches give them. The newest one is on `main`.
 """
 
-import json
-import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.revisions.names import RevisionName, natural_key
-from hf_clipdyn.schema import Count, Matches, load_json, parse_any, valid_repo_name
+from hf_clipdyn.revisions.names import RevisionName, training_order
 
 MANIFEST_FILE = "revisions.json"
-IMPORTED = "imported:"  # start of the recipe hash of imported runs, which have the gaps of their source
+IMPORTED = "imported:"
+"""Start of the recipe hash of imported runs, which have the gaps of their source."""
+
 _FORMAT_VERSION = 1
-
-OF_RUN = ("scale", "seed", "arm", "parameters")  # earlier manifests lack them
-
-_Name = Annotated[
-    str, Matches(lambda text: text.isprintable() and 0 < len(text) <= 200, "a name of at most 200 characters")
-]
-_Arm = Annotated[
-    str,
-    Matches(
-        lambda text: not text or text == valid_repo_name(text),
-        "an arm's name, of letters, digits, dashes, dots and underscores",
-    ),
-]
-_Sha256 = Annotated[str, Matches("([0-9a-f]{64})?", "a SHA-256, 64 hexadecimal digits")]
+Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
-@dataclass(frozen=True)
-class ManifestRow:
-    """One published revision.
+class Row(BaseModel):
+    """One revision: what the training loop knows of it, and what the store adds when it writes it.
 
-    Attributes:
-        name: the branch, `epoch-003` or `step-00000512`.
-        epoch: whole epochs trained; None inside an epoch or if unknown.
-        step: optimiser steps taken; None if unknown.
-        samples_seen: images shown so far, repetitions counted; None if unknown.
-        sha256: SHA-256 of the weights file, 64 hexadecimal digits; empty before it is computed.
-        size: size of the weights file in bytes.
-        loss: training loss at that point; None before training or if unknown.
-        time: when the snapshot was taken, UTC, ISO 8601.
-        recipe_hash: hash of the recipe that the run was started with.
-        versions: package name to version.
-        identical_allowed: a run of 0.3 accepted that another revision has the same weights; written only if true.
+    Examples:
+        >>> from hf_clipdyn.revisions import Row, epoch_name
+        >>> Row(name=epoch_name(3), epoch=3, step=138, samples_seen=8832).name
+        'epoch-003'
     """
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     name: RevisionName
-    epoch: Count | None
-    step: Count | None
-    samples_seen: Count | None
-    sha256: _Sha256
-    size: Count
-    loss: float | None
-    time: str
-    recipe_hash: str
-    versions: dict[str, str] = field(default_factory=dict)
+    """The folder and the branch, `epoch-003` or `step-00000512`."""
+    epoch: Count | None = None
+    """Whole epochs trained; None inside an epoch or if unknown."""
+    step: Count | None = None
+    """Optimiser steps taken; None if unknown."""
+    samples_seen: Count | None = None
+    """Images shown so far, repetitions counted; None if unknown."""
+    sha256: Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$")] = ""
+    """SHA-256 of the weights file, 64 hexadecimal digits; the store computes it."""
+    size: Count = 0
+    """Size of the weights file in bytes; the store measures it."""
+    loss: float | None = None
+    """Training loss at that point; None before training or if unknown."""
+    validation_loss: float | None = None
+    """Loss on the validation part; None if there is none."""
+    learning_rate: float | None = None
+    """Learning rate of the last step; None before training or if unknown."""
+    logit_scale: float | None = None
+    """The factor of the cosines in the loss, after the exponential; None if the model has none."""
+    time: str = ""
+    """When the revision was taken, UTC, ISO 8601."""
+    recipe_hash: str = ""
+    """Hash of the recipe that the run was started with."""
+    versions: dict[str, str] = {}
+    """Package name to version."""
     identical_allowed: bool = False
+    """A run of 0.3 accepted that another revision has the same weights."""
 
 
-def sort_key(name: str, step: int | None) -> tuple[Any, ...]:
-    """Training order: by the step, then by the numbers in the name; unknown steps come last."""
-    return (step is None, step or 0, natural_key(name))
+class Manifest(BaseModel):
+    """All revisions of one run. Unknown keys are passed over, so that later versions can be read."""
 
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-@dataclass(frozen=True)
-class Manifest:
-    """All revisions of one run.
-
-    Attributes:
-        run_id: names the run that made them; a repository contains one run.
-        revisions: their rows, in training order.
-        scale: name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown.
-        seed: seed of the run; None if unknown.
-        arm: name of the control or ablation that the run belongs to; empty for the main arm.
-        parameters: number of the model's parameters; None if unknown.
-        parents: models that the weights were made from; written only if there are any.
-        planned: the names of all revisions that the run will have, in training order; empty if unknown.
-    """
-
+    format_version: int = _FORMAT_VERSION
+    """Version of the form of the file."""
     run_id: str
-    revisions: tuple[ManifestRow, ...]
-    scale: _Name | None = None
+    """Names the run that made them; a repository contains one run."""
+    repo_id: str | None = None
+    """The run in tables of results, and its repository on the Hub if it has one; version 0.3 did not write it."""
+    hub: Annotated[str, StringConstraints(pattern="^(public|private)$")] | None = None
+    """Whether the run is pushed to a public or to a private repository; None if it is not pushed."""
+    scale: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """Name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown."""
     seed: int | None = None
-    arm: _Arm = ""
+    """Seed of the run; None if unknown."""
+    arm: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_.-]{0,96}$")] = ""
+    """The control or ablation that the run belongs to; empty for the main arm."""
     parameters: Count | None = None
+    """Number of the model's parameters; None if unknown."""
     parents: tuple[Parent, ...] = ()
+    """Models that the weights were made from."""
     planned: tuple[RevisionName, ...] = ()
+    """The names of all revisions that the run will have, in training order; empty if unknown."""
+    revisions: tuple[Row, ...]
+    """Their rows, in training order."""
 
-    def row(self, name: str) -> ManifestRow | None:
-        """The row of that name, or None."""
-        return self._by_name.get(name)
-
-    @cached_property
-    def _by_name(self) -> dict[str, ManifestRow]:
-        return {row.name: row for row in self.revisions}
-
-    @property
-    def newest(self) -> ManifestRow | None:
-        """The row with the weights that `main` must have."""
-        return self.revisions[-1] if self.revisions else None
-
-    def with_row(self, row: ManifestRow) -> "Manifest":
-        """The manifest with this row, which replaces a row of the same name."""
-        others = [other for other in self.revisions if other.name != row.name]
-        return replace(self, revisions=_ordered([*others, row]))
-
-    def dumps(self) -> str:
-        """The text of `revisions.json`: the same rows give the same bytes."""
-        content: dict[str, Any] = {
-            "format_version": _FORMAT_VERSION,
-            "run_id": self.run_id,
-            **{name: value for name in OF_RUN if (value := getattr(self, name)) not in (None, "")},
-            **({"parents": [asdict(parent) for parent in self.parents]} if self.parents else {}),
-            **({"planned": list(self.planned)} if self.planned else {}),
-            "revisions": [asdict(row) for row in self.revisions],
-        }
-        for row in content["revisions"]:
-            if not row["identical_allowed"]:
-                del row["identical_allowed"]
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
+    @field_validator("format_version")
     @classmethod
-    def loads(cls, text: str | bytes, where: str = "the repository", only: str | None = None) -> "Manifest":
-        """Read `revisions.json`: all rows, or that called ``only``."""
-        where = f"{MANIFEST_FILE} of {where}"
-        content = parse_any(text, where=where, error=RevisionError)
-        version = load_json(_Version, content, where=where, error=RevisionError).format_version
+    def _is_readable(cls, version: int) -> int:
         if version != _FORMAT_VERSION:
-            raise RevisionError(
-                f"{where} has format version {version}, this package reads {_FORMAT_VERSION}: update hf-clipdyn."
-            )
-        if only is not None and isinstance(rows := content.get("revisions"), list):
-            content["revisions"] = [row for row in rows if isinstance(row, dict) and row.get("name") == only]
-        manifest = load_json(cls, content, where=where, error=RevisionError)
-        twice = [name for name, n in Counter(row.name for row in manifest.revisions).items() if n > 1]
+            raise ValueError(f"this package reads version {_FORMAT_VERSION}: update hf-clipdyn")
+        return version
+
+    @field_validator("scale")
+    @classmethod
+    def _can_be_printed(cls, text: str | None) -> str | None:
+        if text is not None and not text.isprintable():
+            raise ValueError("it has characters that cannot be printed")
+        return text
+
+    @field_validator("revisions")
+    @classmethod
+    def _in_order(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        twice = [name for name, number in Counter(row.name for row in rows).items() if number > 1]
         if twice:
-            raise RevisionError(f"{where} has more than one row of {twice[0]}.")
-        return replace(manifest, revisions=_ordered(manifest.revisions))
+            raise ValueError(f"there is more than one row of {twice[0]}")
+        return tuple(sorted(rows, key=lambda row: training_order(row.name, row.step)))
+
+    def row(self, name: str) -> Row | None:
+        """The row of that name, or None."""
+        return next((row for row in self.revisions if row.name == name), None)
+
+    def with_rows(self, rows: tuple[Row, ...]) -> Self:
+        """The manifest with these rows, which replace rows of the same names."""
+        by_name = {row.name: row for row in (*self.revisions, *rows)}
+        return self.model_copy(update={"revisions": self._in_order(tuple(by_name.values()))})
+
+    def dumps(self) -> bytes:
+        """The content of `revisions.json`: the same rows give the same bytes."""
+        return self.model_dump_json(indent=1).encode() + b"\n"
 
     @classmethod
-    def from_ends(cls, head: bytes, tail: bytes, name: str) -> "Manifest | None":
-        """The run of a long `revisions.json` and its rows from that called ``name`` on, without those before.
+    def loads(cls, content: bytes | str, where: object) -> "Manifest":
+        """Read `revisions.json`.
 
-        Args:
-            head: its first bytes.
-            tail: its last bytes.
-            name: of a row near its end.
-
-        Returns:
-            None if the ends are not what `dumps` writes, or the row is not there: then only all of it can tell.
+        Raises:
+            RevisionError: it is none; the message repeats nothing of the content, which may be another file's.
         """
-        start = re.match(rb'\{\n "format_version": (\d+),\n "run_id": ("[^\n]*"),\n', head)
-        at = tail.rfind(b'\n  {\n   "name": ' + json.dumps(name, ensure_ascii=False).encode() + b",\n")
-        if start is None or at < 0:
-            return None
-        text = b'{"format_version": %b, "run_id": %b, "revisions": [%b' % (*start.groups(), tail[at:])
         try:
-            return cls.loads(text)
-        except RevisionError:
-            return None
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            at = ".".join(map(str, first["loc"]))
+            raise RevisionError(
+                f"{MANIFEST_FILE} of {where} cannot be read: {at + ': ' if at else ''}{first['msg']}."
+            ) from None
 
 
-@dataclass(frozen=True)
-class _Version:
-    format_version: int
-
-
-def _ordered(rows: Iterable[ManifestRow]) -> tuple[ManifestRow, ...]:
-    return tuple(sorted(rows, key=lambda row: sort_key(row.name, row.step)))
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a revision's folder."""
+    return Manifest.loads((folder / MANIFEST_FILE).read_bytes(), folder)

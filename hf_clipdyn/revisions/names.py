@@ -6,15 +6,14 @@ The names of this project have a fixed width, so they sort as text. Those of oth
 
 import os
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
+from typing import Annotated, Any
 
-from hf_clipdyn.errors import ConfigError, RevisionError
-from hf_clipdyn.schema import Matches
+from pydantic import AfterValidator, StringConstraints
 
-if TYPE_CHECKING:
-    from hf_clipdyn.revisions.listing import Revision
-    from hf_clipdyn.revisions.repository import ReadableRepository
+from hf_clipdyn.errors import ConfigError
+
+MAIN = "main"
+"""The branch with the newest revision."""
 
 Name = str | os.PathLike[str]
 """`owner/name`, a folder, or `open_clip:MODEL@PLACE`."""
@@ -23,67 +22,21 @@ OPEN_CLIP = "open_clip:"
 """Start of the name of open_clip's checkpoints."""
 
 
-@runtime_checkable
-class Series(Protocol):
-    """The revisions of one model, wherever they are."""
+def _not_main(name: str) -> str:
+    if name == MAIN:
+        raise ValueError("main is the newest revision, and no revision is called so")
+    return name
 
-    @property
-    def repo_id(self) -> str:
-        """Its name in tables of results: a folder of models has no owner."""
 
-    @property
-    def repository(self) -> "ReadableRepository":
-        """Its files and their hashes."""
-
-    def revisions(self) -> "list[Revision]":
-        """The revisions in training order; see `list_revisions`."""
-
-    def fetch(self, revision: "Revision", *, settings_only: bool = False) -> Path:
-        """Folder with the model files of a revision, downloaded if needed.
-
-        Args:
-            revision: one of `revisions`.
-            settings_only: do not download the weights.
-
-        Raises:
-            RevisionError: it cannot be fetched, or contains no model.
-        """
-
+RevisionName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"), AfterValidator(_not_main)
+]
+"""A name that may become a folder: files of others are read, and this keeps their names inside of it."""
 
 # A number of 18 digits at most: no run is longer, and every sum of two fits 64 bits.
 _EPOCH = re.compile(r"(?:^|[^a-z])epochs?[-_]?(\d{1,18})(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])steps?[-_]?(\d{1,18})(?!\d)", re.IGNORECASE)
 _DIGITS = re.compile(r"(\d+)")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_REF_PART = re.compile(
-    r"(?!.*\.\.)[^\s~^:?*\[\\\x00-\x1f\x7f./-][^\s~^:?*\[\\\x00-\x1f\x7f/]*"
-)  # as git has it
-
-# These names become paths of folders that are written and deleted.
-RevisionName = Annotated[
-    str,
-    Matches(
-        r"(?!main$)[A-Za-z0-9_][A-Za-z0-9._-]{0,199}",
-        "the name of a revision, of letters, digits, dots, dashes and underscores, at most 200",
-    ),
-]
-
-
-def checked_ref(name: str, commit: str | bytes, where: str) -> tuple[str, str]:
-    """A branch or tag of any suite and its commit, before either becomes a path or is printed.
-
-    The message never prints the ref's content.
-    """
-    if len(name) > 250 or not name.isprintable() or not all(map(_REF_PART.fullmatch, name.split("/"))):
-        raise RevisionError(f"{where} has a ref {name[:60]!a}, which git does not allow: delete it.")
-    text = commit if isinstance(commit, str) else commit.decode("ascii", errors="replace")
-    text = text.rstrip("\r\n")
-    if not _COMMIT.fullmatch(text):
-        raise RevisionError(
-            f"The ref {name} of {where} does not contain a commit (40 hexadecimal digits): delete it, or run "
-            "`clipdyn repair` on the run."
-        )
-    return name, text
 
 
 def epoch_name(epoch: int) -> str:
@@ -130,3 +83,8 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple(
         (1, int(part), "") if part.isdecimal() and len(part) < 1000 else (0, 0, part) for part in parts
     )
+
+
+def training_order(name: str, step: int | None) -> tuple[Any, ...]:
+    """Sort key of revisions: by the step, then by the numbers in the name; unknown steps come last."""
+    return (step is None, step or 0, natural_key(name))

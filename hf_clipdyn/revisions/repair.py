@@ -1,24 +1,38 @@
-"""Repair what `verify` finds, from the run's journal and intact copies."""
+"""Repair what `verify` finds: what the Hub lacks is sent, a damaged folder is fetched, a wrong branch is moved."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator
+import logging
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.files import file_sha256
-from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE
-from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, update_main
-from hf_clipdyn.revisions.publication import replace as replace_revision
-from hf_clipdyn.revisions.publisher import Publisher, Summary
-from hf_clipdyn.revisions.repository import Repository, sha256_of, weights_in, weights_of
-from hf_clipdyn.revisions.verify import Report, verify_repository
+from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, naming
+from hf_clipdyn.files import delete, follow_umask, write_atomically
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
+from hf_clipdyn.revisions.names import MAIN
+from hf_clipdyn.revisions.open import HubRun, RunFolder
+from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_of
+from hf_clipdyn.revisions.upload import Hub, persistently, said
+from hf_clipdyn.revisions.verify import Report, check, together
 
-_MAY_CHANGE_LATER = ("README.md", MANIFEST_FILE, ".gitattributes")
+_log = logging.getLogger(__name__)
+
+_DAMAGE = {
+    "bad-header",
+    "dangling-branch",
+    "missing-file",
+    "moved-branch",
+    "no-weights",
+    "other-config",
+    "other-run",
+    "unreadable-manifest",
+    "wrong-content",
+    "wrong-size",
+    "wrong-weights",
+}
+"""Findings in a revision, in the folder or on the branch, after which it is replaced by the other copy."""
 
 
 @dataclass(frozen=True)
@@ -26,192 +40,176 @@ class Repaired:
     """What `repair` did.
 
     Attributes:
-        done: what was republished, as sentences.
-        lost: revisions that are wrong somewhere and have no intact copy.
-        reports: what `verify` says afterwards, one report per target.
+        done: what was published or fetched, as sentences.
+        lost: revisions that are damaged and have no intact copy.
+        report: what `verify` says afterwards.
     """
 
     done: tuple[str, ...]
     lost: tuple[str, ...]
-    reports: tuple[Report, ...]
+    report: Report
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether everything is right now; identical weights are what the run made."""
-        findings = [finding for report in self.reports for finding in report.findings]
-        return not self.lost and all(finding.kind == "identical-weights" for finding in findings)
+        return not self.lost and all(one.kind == "identical-weights" for one in self.report.findings)
 
     def render(self) -> str:
-        lines = [*self.done] or ["Nothing had to be republished."]
-        lines += [
-            f"{name}: no intact copy is left, neither in the journal nor in a target." for name in self.lost
-        ]
-        return "\n".join([*lines, *(report.render() for report in self.reports)])
+        """Lines for the terminal."""
+        lines = [*self.done] or ["Nothing had to be repaired."]
+        lines += [f"{name}: no intact copy is left." for name in self.lost]
+        return "\n".join([*lines, self.report.render()])
 
 
-def repair(output_dir: Path, *, token: str | None = None, retries: RetryPolicy | None = None) -> Repaired:
-    """Republish every revision of a run that a target lacks or serves with other contents.
+def repair(
+    run: str | Path,
+    *,
+    push_to_hub: bool = False,
+    token: str | None = None,
+    tell: Callable[[str], None] = _log.warning,
+) -> Repaired:
+    """Make the folders of a run and its branches on the Hub what its rows say.
 
-    No other command moves a branch; this one moves it back to the weights that the journal names.
+    What the Hub lacks is published, also what a person has deleted there. A damaged folder is fetched from the Hub. A
+    branch with other contents is moved: only this function does that, and the old commit keeps a tag. At the end `main`
+    is the newest revision again. A folder that was deleted after its upload is not fetched.
+
+    Args:
+        run: folder of the run.
+        push_to_hub: publish a run that was kept local so far.
+        token: token of the Hub; None for the stored one.
+        tell: is called with a sentence before a branch is moved.
+
+    Raises:
+        ConfigError: the folder has no run, or one of version 0.3.
+        PublishError: the Hub or the disk cannot be written, or another process writes there.
+
+    Examples:
+        >>> from hf_clipdyn.revisions.repair import repair
+        >>> repair("runs/demo").is_whole
+        True
     """
-    journal = Journal.of_run(output_dir)
-    facts = journal.required_run()
-    with journal.locked():
-        targets = facts.targets(Path(output_dir), token=token, retries=retries)
-        entries = [
-            entry for entry in journal.entries() if entry.row.sha256
-        ]  # without a hash, never published
-        work = _Repair(journal, facts, targets, {entry.name: entry for entry in entries})
-        for key, target in targets.items():
-            target.check()
-            work.repair(key)
-    reports = tuple(verify_repository(target, deep=target.on_disk) for target in targets.values())
-    return Repaired(tuple(work.done), tuple(sorted(work.lost)), reports)
+    run = Path(run)
+    check_version(run)
+    if not (run / "revisions").is_dir():
+        raise ConfigError(f"{run} is not the folder of a run: it has no revisions.")
+    with Store(run).locked(), _told(run):
+        folder = RunFolder(run, tolerant=True)
+        manifest = folder.store.manifest()
+        if manifest is None:
+            raise ConfigError(f"{run} has no revision that can be read.")
+        hub = None
+        if (manifest.hub is not None or push_to_hub) and manifest.repo_id is not None:
+            hub = Hub(manifest.repo_id, token, private=manifest.hub == "private")
+            persistently(partial(hub.check, manifest.run_id))
+        work = _Repair(folder.store, manifest, hub, tell)
+        damaged = _damaged(check(folder, deep=True))
+        for name in damaged:
+            work.mend(name)
+        if hub is not None:
+            wrong = _damaged(check(HubRun(hub.repo_id, token)))
+            work.send(wrong, without=work.lost)
+        report = check(RunFolder(run, tolerant=True), deep=True)
+        if hub is not None:
+            report = together(report, check(HubRun(hub.repo_id, token)), manifest)
+    return Repaired(tuple(work.done), tuple(sorted(work.lost)), report)
+
+
+@contextmanager
+def _told(run: Path) -> Iterator[None]:
+    try:
+        yield
+    except ClipDynError:
+        raise
+    except Exception as error:
+        raise PublishError(f"{run} could not be repaired: {said(error)}") from error
+
+
+def _damaged(report: Report) -> list[str]:
+    return list(dict.fromkeys(one.revision for one in report.findings if one.kind in _DAMAGE))
 
 
 @dataclass(frozen=True)
 class _Repair:
-    """The repair of all targets of a run.
+    """The repair of a run; ``hub`` is None if the run is not pushed."""
 
-    Attributes:
-        entries: the revisions in training order, with the commits that are now published.
-    """
-
-    journal: Journal
-    facts: RunFacts
-    targets: dict[str, Repository]
-    entries: dict[str, Entry]
+    store: Store
+    manifest: Manifest
+    hub: Hub | None
+    tell: Callable[[str], None]
     done: list[str] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
 
-    def repair(self, key: str) -> None:
-        """Repair the revisions in one target, then `main`."""
-        target = self.targets[key]
-        rows = tuple(entry.row for entry in self.entries.values())
-        for position, (name, entry) in enumerate(self.entries.items()):
-            if self._is_whole(key, entry):
+    def mend(self, name: str) -> None:
+        """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows."""
+        row = self.manifest.row(name)
+        branches = self.hub.branches() if self.hub is not None else {}
+        if row is not None and self.hub is not None and name in branches:
+            weights = self.hub.files(branches[name]).get(WEIGHTS_FILE)
+            if weights is not None and weights.sha256 == row.sha256:
+                persistently(partial(self._fetch, self.hub, branches[name], row), limited=False)
+                self.done.append(f"{name} was fetched from {self.hub.where}.")
+                return
+        folder = self.store.folder / name
+        if row is not None and name in (self.store.broken or {}) and _has_weights(folder, row):
+            earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
+            content = self.manifest.model_copy(update={"revisions": earlier}).dumps()
+            delete(folder / MANIFEST_FILE)
+            write_atomically(folder / MANIFEST_FILE, content)
+            self.done.append(f"{MANIFEST_FILE} of {name} was written again.")
+        else:
+            self.lost.add(name)
+
+    def _fetch(self, hub: Hub, commit: str, row: Row) -> None:
+        staged, old = (self.store.folder / f".{row.name}.{secrets.token_hex(4)}.staging" for _ in range(2))
+        with naming(self.store.folder / row.name):
+            hub.api.snapshot_download(hub.repo_id, revision=commit, local_dir=staged)
+            delete(staged / ".cache")  # of the client
+            follow_umask(staged)
+            (self.store.folder / row.name).rename(old)
+            staged.rename(self.store.folder / row.name)
+            delete(old)
+
+    def send(self, wrong: list[str], without: set[str]) -> None:
+        """Publish what the Hub lacks, move its wrong branches, and give `main` the newest revision."""
+        hub = self.hub
+        assert hub is not None
+        for name in self.store.names():
+            row, branches = self.store.row(name), hub.branches()
+            if name in without or (name in branches and name not in wrong):
                 continue
-            with self._source(entry) as folder:
-                if folder is None:
-                    self.lost.add(name)
-                    continue
-                # With the manifest of the time of the revision, the store gets the same commit.
-                manifest = self.facts.manifest(rows[: position + 1])
-                snapshot = Snapshot(files_of(folder), entry.row, self.facts.manifest())
-                commit = replace_revision(target, snapshot, manifest)
-            self.entries[name] = replace(entry, published=entry.published | {key: commit})
-            self.journal.put(self.entries[name])
-            self.done.append(f"{name} was republished to {target.where}.")
-        if rows and update_main(target, self.facts.manifest(rows)):
-            self.done.append(f"main was set to {rows[-1].name} in {target.where}.")
+            if name in branches:
+                old = branches[name]
+                tag = f"{name}-replaced-{old[:8]}"
+                self.tell(f"{name} of {hub.where} is moved from commit {old}, which keeps the tag {tag}.")
+                hub.api.create_tag(hub.repo_id, tag=tag, revision=old, exist_ok=True)
+                persistently(partial(hub.move, self.store, row), limited=False)
+            else:
+                persistently(partial(hub.publish, self.store, row), limited=False)
+            self.done.append(f"{name} was published to {hub.where}.")
+        self.lost.update(name for name in wrong if self.manifest.row(name) and name not in self.store.names())
+        self._set_main(hub)
 
-    def _is_whole(self, key: str, entry: Entry) -> bool:
-        """Whether the target serves this revision under its name; a card may have been edited."""
-        target = self.targets[key]
-        try:
-            commit = target.refs()[entry.name]
-            served = target.files(commit)
-            weights = weights_of(served)
-            if weights is None or weights.size != entry.row.size:
-                return False
-            if sha256_of(target, commit) != entry.row.sha256 or target.absent_files(commit):
-                return False
-            if target.on_disk and any(
-                content_differs(target, commit, path, record) for path, record in served.items()
-            ):
-                return False
-        except (KeyError, RevisionError):
-            return False
-        try:
-            published = target.files(entry.published[key])
-        except (KeyError, RevisionError):
-            return True
-        return all(
-            served.get(path) == record for path, record in published.items() if path not in _MAY_CHANGE_LATER
-        )
-
-    @contextmanager
-    def _source(self, entry: Entry) -> Iterator[Path | None]:
-        """A folder with the revision's files and the weights that the journal names; None if there is none."""
-        kept = self.journal.snapshot(entry.name)
-        if _has_weights(kept, entry):
-            yield kept
+    def _set_main(self, hub: Hub) -> None:
+        branches = hub.branches()
+        there = [self.store.row(name) for name in self.store.names() if name in branches]
+        if not there:
             return
-        with tempfile.TemporaryDirectory(dir=self.journal.folder) as scratch:
-            for key, target in self.targets.items():
-                for commit in {entry.published.get(key), _ref(target, entry.name)} - {None}:
-                    folder = Path(tempfile.mkdtemp(dir=scratch))
-                    if _copy(target, str(commit), folder) and _has_weights(folder, entry):
-                        yield folder
-                        return
-            yield None
+        files = hub.files(branches[MAIN])
+        weights = files.get(WEIGHTS_FILE)
+        listed = hub.manifest(branches[MAIN]).revisions if MANIFEST_FILE in files else ()
+        newest = max((*there, *listed), key=lambda row: self._place(row.name))
+        if newest not in there:
+            return  # its folder was deleted after its upload
+        has_rows = {row.name for row in there} <= {row.name for row in listed}
+        if weights is None or weights.sha256 != newest.sha256 or not has_rows:
+            call = partial(hub.set_main, self.store, newest, tuple(there))
+            persistently(call, limited=False)
+            self.done.append(f"main was set to {newest.name} in {hub.where}.")
+
+    def _place(self, name: str) -> int:
+        return [row.name for row in self.manifest.revisions].index(name)
 
 
-def _ref(target: Repository, name: str) -> str | None:
-    try:
-        return target.refs().get(name)
-    except RevisionError:
-        return None
-
-
-def _copy(target: Repository, commit: str, folder: Path) -> bool:
-    """Copy a commit's files into a folder; False if it is not all there."""
-    try:
-        for path in target.files(commit):
-            if path not in (MANIFEST_FILE, ".gitattributes"):
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                with target.fetched(commit, path) as file:
-                    shutil.copyfile(file, folder / path)
-        return not target.absent_files(commit)
-    except (RevisionError, OSError):
-        return False
-
-
-def _has_weights(folder: Path, entry: Entry) -> bool:
-    weights = weights_in(folder)
-    return weights is not None and file_sha256(weights) == entry.row.sha256
-
-
-def resume_publishing(
-    output_dir: Path,
-    *,
-    push_to_hub: bool = False,
-    token: str | None = None,
-    retries: RetryPolicy | None = None,
-) -> Summary:
-    """Publish the revisions that an earlier process could not publish.
-
-    Args:
-        output_dir: folder of the run.
-        push_to_hub: publish to the Hub too, even if the run was kept local so far.
-        token: token of the Hub; None for the stored one.
-        retries: how calls to the Hub are repeated.
-
-    Returns:
-        Which revisions are saved and published now.
-
-    Raises:
-        ConfigError: the folder has no journal.
-        RevisionError: a target cannot be written, or contains another run.
-
-    Examples:
-        >>> from pathlib import Path
-        >>> from hf_clipdyn.revisions import resume_publishing
-        >>> resume_publishing(Path("runs/demo")).missing
-        []
-    """
-    facts = Journal.of_run(output_dir).required_run()
-    publisher = Publisher(
-        facts.repo_id,
-        output_dir=Path(output_dir),
-        store=Path(output_dir) / facts.store if facts.store is not None else None,
-        push_to_hub=facts.push_to_hub or push_to_hub,
-        token=token,
-        private=facts.private,
-        card=facts.card,
-        recipe_hash=facts.recipe_hash,
-        retries=retries,
-    )
-    with publisher:
-        publisher.check()
-        return publisher.finish()
+def _has_weights(folder: Path, row: Row) -> bool:
+    return (folder / WEIGHTS_FILE).is_file() and weights_of(folder)["sha256"] == row.sha256

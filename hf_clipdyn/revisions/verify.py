@@ -1,35 +1,50 @@
-"""Check that a repository serves what its run published: its branches and `main` are compared with the manifest.
+"""Check that a run is what its rows say: its folders, its branches on the Hub, and `main`.
 
-Most checks read only metadata, which have the SHA-256 of each file. With ``deep`` the files are read and hashed.
+Most checks read only metadata: the Hub records the SHA-256 of weights, and the rows have it too. With ``deep`` the
+files are read and hashed.
 """
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import constants
 from safetensors import SafetensorError, safe_open
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, counted, printable
-from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, open_series
-from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
-from hf_clipdyn.revisions.names import Name, epoch_name, epoch_of, natural_key, step_of
-from hf_clipdyn.revisions.repository import (
+from hf_clipdyn.files import file_sha256
+from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, Row
+from hf_clipdyn.revisions.names import (
     MAIN,
-    FileRecord,
-    ReadableRepository,
+    Name,
+    epoch_name,
+    epoch_of,
+    natural_key,
+    step_of,
+    training_order,
+)
+from hf_clipdyn.revisions.open import (
+    PARALLEL_REQUESTS,
+    HubRun,
+    Published,
+    RunFolder,
     Weights,
-    sha256_of,
+    of_shards,
+    open_series,
     weights_of,
 )
+from hf_clipdyn.revisions.store import FileRecord
 
 _MOST_GAPS = 100
-_END = 2**14  # bytes at each end of a long manifest: more than a row takes
+_LONG = (
+    2**15
+)  # bytes of a manifest that is searched, not parsed: each revision has the rows of all earlier ones
 
 _ORIGIN = (
     "transformers_version",
@@ -40,6 +55,7 @@ _ORIGIN = (
 _OF_LAST_CALL = ("padding", "truncation")
 """Of a `tokenizer.json`: how the tokenizer was called last, which every call replaces."""
 
+_CARD = "README.md"
 _SHARED_FILES = (
     "config.json",
     "merges.txt",
@@ -49,6 +65,7 @@ _SHARED_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.json",
+    _CARD,
 )
 
 
@@ -72,18 +89,16 @@ class Report:
     """What `verify` found.
 
     Attributes:
-        where: name and location of the repository.
+        where: name and location of what was checked.
         revisions: the names that were checked, in order; none without a manifest.
         findings: what is wrong; empty if nothing is.
         deep: whether files were read and hashed.
-        hashed: the revisions whose files were all compared with a recorded hash; empty without ``deep``.
     """
 
     where: str
     revisions: tuple[str, ...]
     findings: tuple[Finding, ...]
     deep: bool
-    hashed: tuple[str, ...] = ()
 
     def render(self, *, as_json: bool = False) -> str:
         """A table with a line per revision and the findings, or JSON."""
@@ -99,30 +114,66 @@ class Report:
             findings = by_revision[name]
             lines.append(f"{name.ljust(width)}  {', '.join(item.kind for item in findings) or 'ok'}")
             lines += [f"{' ' * width}    {item.message}" for item in findings]
-        return "\n".join(printable(line) for line in [*lines, self._summary()])
-
-    def _summary(self) -> str:
         kinds = Counter(finding.kind for finding in self.findings)
         each = f": {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}" if kinds else ""
-        parts = f"{counted(len(self.revisions), 'revision')}, {counted(len(self.findings), 'finding')}{each}"
-        return f"{self.where}: {parts} ({self._how()})."
-
-    def _how(self) -> str:
-        if not self.deep:
-            return "from metadata; --deep hashes the files themselves"
-        others = [name for name in self.revisions if name not in self.hashed]
-        if not others:
-            return "file contents hashed"
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        return (
-            f"file contents hashed in {len(self.hashed)} of {len(self.revisions)} revisions; "
-            f"files are missing or have no recorded hash in {', '.join(others[:3])}{more}"
+        how = "file contents hashed" if self.deep else "from metadata; --deep hashes the files themselves"
+        lines.append(
+            f"{self.where}: {counted(len(self.revisions), 'revision')}, "
+            f"{counted(len(self.findings), 'finding')}{each} ({how})."
         )
+        return "\n".join(map(printable, lines))
+
+
+def verify(
+    repo_id: Name, *, store: Name | None = None, token: str | None = None, deep: bool = False
+) -> Report:
+    """Check all revisions of a run against its rows. Models without a manifest have a finding that says so.
+
+    Of the folder of a run that is pushed, the branches on the Hub are checked as well: a folder that was deleted after
+    its upload is no finding.
+
+    Args:
+        repo_id: a folder or `owner/name`, as in `list_revisions`.
+        store: a store of version 0.3, which is read instead of the Hub.
+        token: token of the Hub; None for the stored one.
+        deep: read (on the Hub: download) every file and hash it.
+
+    Raises:
+        RevisionNotFoundError: there is no such repository.
+    """
+    series = open_series(repo_id, store, token)
+    if not isinstance(series, Published):
+        return Report(series.where, (), (_no_manifest(),), deep)
+    if isinstance(series, RunFolder):
+        series = RunFolder(series.store.run, tolerant=True)
+    report = check(series, deep=deep)
+    manifest = series.store.manifest() if isinstance(series, RunFolder) else None
+    if manifest is None or manifest.hub is None or manifest.repo_id is None or constants.HF_HUB_OFFLINE:
+        return report
+    return together(report, check(HubRun(manifest.repo_id, token), deep=deep), manifest)
+
+
+def together(disk: Report, hub: Report, manifest: Manifest) -> Report:
+    """The findings in the folders of a run and on the Hub; what either has alone is not missing in the other."""
+    wrong = {finding.revision for finding in hub.findings}
+    there = {row.name for row in manifest.revisions if row.name in hub.revisions} - wrong
+    findings = [one for one in disk.findings if one.kind != "missing-folder" or one.revision not in there]
+    findings += [replace(one, message=f"On the Hub: {one.message}") for one in hub.findings]
+    names = tuple(dict.fromkeys([*disk.revisions, *hub.revisions]))
+    return Report(f"{disk.where} and {hub.where}", names, tuple(dict.fromkeys(findings)), disk.deep)
+
+
+def _no_manifest() -> Finding:
+    message = (
+        f"There is no {MANIFEST_FILE}: `verify` compares revisions with the manifest of their run, and nothing was "
+        "compared."
+    )
+    return Finding(MAIN, "no-manifest", message)
 
 
 @dataclass(frozen=True)
 class _State:
-    """A revision as the repository serves it; its files are from metadata."""
+    """A revision as it is served; its files are from metadata."""
 
     name: str
     commit: str
@@ -130,64 +181,44 @@ class _State:
     weights: Weights | None
 
 
-def verify(
-    repo_id: Name, *, store: Name | None = None, token: str | None = None, deep: bool = False
-) -> Report:
-    """Check all revisions of a run against its manifest. A repository without one has a finding that says so.
-
-    Args:
-        repo_id: `owner/name`, or a folder, as in `list_revisions`.
-        store: folder of a local store; None asks the Hub.
-        token: token of the Hub; None for the stored one.
-        deep: read (on the Hub: download) every file and hash it.
-
-    Raises:
-        RevisionNotFoundError: there is no such repository.
-    """
-    return verify_repository(open_series(repo_id, store, token).repository, deep=deep)
-
-
-def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> Report:
-    """`verify` of an open repository."""
-    refs = repository.refs()
+def check(place: Published, *, deep: bool = False) -> Report:
+    """`verify` of one place."""
+    refs = place.branches(place.refs())
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        known = _states(repository, refs, pool)
-        if known and not any(MANIFEST_FILE in state.files for state in known.values()):
-            message = (
-                f"There is no {MANIFEST_FILE}: `verify` compares revisions with the manifest of their run, and nothing "
-                "was compared."
-            )
-            return Report(repository.where, (), (Finding(MAIN, "no-manifest", message),), deep)
-        main = known.pop(MAIN, None)
-        manifest, findings = _manifest_of(repository, main)
+        served = _states(place, refs, pool)
+        if served and not any(MANIFEST_FILE in state.files for state in served.values()):
+            return Report(place.where, (), (_no_manifest(),), deep)
+        main = served.pop(MAIN, None)
+        manifest, findings = _manifest_of(place, main)
         rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
 
         def order(state: _State) -> tuple[Any, ...]:
-            return sort_key(state.name, rows[state.name].step if state.name in rows else step_of(state.name))
+            step = rows[state.name].step if state.name in rows else step_of(state.name)
+            return training_order(state.name, step)
 
-        states = sorted(known.values(), key=order)
-        check = _Check(repository, refs, manifest, rows, main, states, deep)
+        states = sorted(served.values(), key=order)
+        checks = _Check(place, refs, manifest, rows, main, states, deep)
         findings += [
-            *check.branches(),
-            *check.weights(),
-            *check.rows_of_manifest(),
-            *check.shared_files(pool),
+            *checks.names(),
+            *checks.weights(),
+            *checks.rows_of_manifest(),
+            *checks.shared_files(pool),
         ]
-        for inside in pool.map(lambda state: list(check.inside(state)), states):
+        for inside in pool.map(lambda state: list(checks.inside(state)), states):
             findings += inside
-        findings += check.main_branch()
+        if not isinstance(place, RunFolder):
+            findings += checks.main_branch()
     positions = {state.name: position for position, state in enumerate(states)}
     findings.sort(key=lambda item: (positions.get(item.revision, -1), natural_key(item.revision)))
-    hashed = tuple(state.name for state in states if deep and check.can_be_hashed(state))
-    return Report(repository.where, tuple(positions), tuple(dict.fromkeys(findings)), deep, hashed)
+    return Report(place.where, tuple(positions), tuple(dict.fromkeys(findings)), deep)
 
 
-def _states(repository: ReadableRepository, refs: Mapping[str, str], pool: Executor) -> dict[str, _State]:
+def _states(place: Published, refs: Mapping[str, str], pool: Executor) -> dict[str, _State]:
     """The revisions whose commit exists; those that share a commit cost one request."""
 
     def files(commit: str) -> dict[str, FileRecord] | None:
         try:
-            return repository.files(commit)
+            return place.files(commit)
         except RevisionNotFoundError:
             return None
 
@@ -200,35 +231,37 @@ def _states(repository: ReadableRepository, refs: Mapping[str, str], pool: Execu
     }
 
 
-def _manifest_of(
-    repository: ReadableRepository, main: _State | None
-) -> tuple[Manifest | None, list[Finding]]:
-    """The manifest on `main`; None without one, or with a finding if it cannot be read."""
+def _manifest_of(place: Published, main: _State | None) -> tuple[Manifest | None, list[Finding]]:
+    """The manifest on `main`, or of a run's folders; None without one, or with a finding if it cannot be read."""
+    if isinstance(place, RunFolder):
+        broken = place.store.broken or {}
+        return place.store.manifest(), [
+            Finding(name, "unreadable-manifest", said) for name, said in broken.items()
+        ]
     if main is None or MANIFEST_FILE not in main.files:
         return None, []
     try:
-        text = repository.read(main.commit, MANIFEST_FILE)
-        return Manifest.loads(text, where=repository.where), []
+        return Manifest.loads(place.read(main.commit, MANIFEST_FILE), place.where), []
     except RevisionError as error:
         return None, [Finding(MANIFEST_FILE, "unreadable-manifest", str(error))]
 
 
 @dataclass(frozen=True)
 class _Check:
-    """The checks of a repository.
+    """The checks of one place.
 
     Attributes:
-        refs: branch to commit.
-        manifest: on `main`; None if there is none, or it cannot be read.
+        refs: branch or folder to commit.
+        manifest: None if there is none, or it cannot be read.
         rows: its rows by name.
         main: None if there is none, or its commit does not exist.
         states: the other revisions, in training order.
     """
 
-    repository: ReadableRepository
+    place: Published
     refs: Mapping[str, str]
     manifest: Manifest | None
-    rows: Mapping[str, ManifestRow]
+    rows: Mapping[str, Row]
     main: _State | None
     states: Sequence[_State]
     deep: bool
@@ -237,88 +270,70 @@ class _Check:
 
     def inside(self, state: _State) -> Iterator[Finding]:
         """Check the files of one revision."""
-        finding = partial(Finding, state.name)
+        finding, row = partial(Finding, state.name), self.rows.get(state.name)
         if self.manifest is not None:
-            yield from self._own_manifest(state, self.manifest)
+            yield from self._described(state, self.manifest)
         if state.weights is None:
             yield finding("no-weights", "The revision has no weights.")
-        weights = state.weights.paths if state.weights is not None else ()
-        tensors = [path for path in weights if path.endswith(".safetensors")]
-        try:
-            absent = self.repository.absent_files(state.commit)
-        except RevisionError as error:
-            yield finding("unreadable-listing", str(error))
-        else:
-            if absent:
-                yield finding("missing-file", f"The revision lacks {', '.join(absent)}.")
+            return
+        tensors = [path for path in state.weights.paths if path.endswith(".safetensors")]
         for path, record in state.files.items():
             is_hashed = self.deep and record.recorded
             # Over the network, the size and the hash must do.
-            has_header = (self.deep or self.repository.on_disk) and path in tensors
+            has_header = (self.deep or self.place.on_disk) and path in tensors
             if is_hashed or has_header:
-                with self.repository.fetched(state.commit, path) as file:
+                with self.place.fetched(state.commit, path) as file:
                     if has_header and (fault := _header_fault(file)):
                         yield finding("bad-header", f"{path}: {fault}.")
                     if is_hashed and not record.describes(file):
-                        yield finding(
-                            "wrong-content", f"{path} does not have the hash that its metadata record."
-                        )
-        if not self.deep:
-            return
-        row = self.rows.get(state.name)
-        if row is not None and state.weights is not None and state.weights.sha256 is None:
-            actual = sha256_of(self.repository, state.commit)
+                        yield finding("wrong-content", f"{path} does not have the hash that was recorded.")
+        if self.deep and row is not None and state.weights.sha256 is None:
+            actual = self._hashed(state.commit, state.weights)
             if actual != row.sha256:
                 yield _wrong_weights(state.name, actual, row)
 
-    def _own_manifest(self, state: _State, manifest: Manifest) -> Iterator[Finding]:
+    def _hashed(self, commit: str, weights: Weights) -> str:
+        hashes = []
+        for path in weights.paths:
+            with self.place.fetched(commit, path) as file:
+                hashes.append(file_sha256(file))
+        return of_shards(hashes)
+
+    def _described(self, state: _State, manifest: Manifest) -> Iterator[Finding]:
         """Check that the commit of a branch is the one that published it: its manifest has the revision's row."""
         finding = partial(Finding, state.name)
         if MANIFEST_FILE not in state.files:
-            yield finding("moved-branch", "The commit of the branch has no manifest.")
+            yield finding("moved-branch", "The revision has no manifest.")
+            return
+        content = self.place.read(state.commit, MANIFEST_FILE)
+        row = b'\n   "name": ' + json.dumps(state.name).encode() + b","
+        run = b'"run_id": ' + json.dumps(manifest.run_id).encode() + b","
+        if len(content) > _LONG and content.endswith(b"}\n") and row in content and run in content:
             return
         try:
-            own = self._row_and_run(state)
+            described = Manifest.loads(content, state.name)
         except RevisionError as error:
             yield finding("unreadable-manifest", str(error))
             return
-        if own.run_id != manifest.run_id:
+        if described.run_id != manifest.run_id:
             yield finding("other-run", "This revision and main were published by different runs.")
-        elif own.row(state.name) is None:
+        elif described.row(state.name) is None:
             yield finding("moved-branch", "The branch does not point at the commit that published it.")
-
-    def _row_and_run(self, state: _State) -> Manifest:
-        """The manifest of a revision with its row alone; each has the rows of all earlier ones, too."""
-        text = self.repository.read(state.commit, MANIFEST_FILE)
-        if len(text) > 2 * _END:
-            own = Manifest.from_ends(text[:_END], text[-_END:], state.name)
-            if own is not None:
-                return own
-        return Manifest.loads(text, where=state.name, only=state.name)
-
-    def can_be_hashed(self, state: _State) -> bool:
-        """Whether each file of a revision is there, weights too, and its hash is recorded."""
-        if state.weights is None or not all(record.recorded for record in state.files.values()):
-            return False
-        try:
-            return not self.repository.absent_files(state.commit)
-        except RevisionError:  # the listing is missing
-            return False
 
     # --- the revisions among each other -------------------------------------------------------------
 
-    def branches(self) -> Iterator[Finding]:
-        """Check that all branches exist and point at commits, without gaps between them."""
-        known = {state.name for state in self.states}
+    def names(self) -> Iterator[Finding]:
+        """Check that all revisions are there, without gaps between them."""
+        served = {state.name for state in self.states}
+        is_folder = isinstance(self.place, RunFolder)
         for name, commit in self.refs.items():
-            if name not in known and name != MAIN:
+            if name not in served and name != MAIN:
                 message = f"The branch points at commit {commit}, which does not exist."
                 yield Finding(name, "dangling-branch", message)
         for name in self.rows:
             if name not in self.refs:
-                yield Finding(
-                    name, "missing-branch", "The manifest has this revision, but there is no branch."
-                )
+                kind, what = ("missing-folder", "folder") if is_folder else ("missing-branch", "branch")
+                yield Finding(name, kind, f"The manifest has this revision, but there is no {what}.")
         if any(row.recipe_hash.startswith(IMPORTED) for row in self.rows.values()):
             return  # imported runs have the gaps of their source
         # At most a hundred gaps: one absurd number must not become a billion findings.
@@ -352,21 +367,22 @@ class _Check:
                     yield finding("identical-weights", f"The weights are identical to those of {other}.")
 
     def shared_files(self, pool: Executor) -> Iterator[Finding]:
-        """Check that all revisions of a run share configuration, tokenizer and image processor."""
+        """Check that all revisions of a run share configuration, tokenizer and image processor, and have a card."""
         for path in _SHARED_FILES:
             sharing = {state.name: state for state in self.states if path in state.files}
             if not sharing:
                 continue
             blobs = {state.files[path].blob: state for state in reversed(sharing.values())}
             usual = Counter(state.files[path].blob for state in sharing.values()).most_common(1)[0][0]
-            model, same = blobs[usual], self._same_meaning(path, blobs, usual, pool)
+            same = set(blobs) if path == _CARD else self._same_meaning(path, blobs, usual, pool)
             for state in self.states:
                 if path not in state.files:
                     yield Finding(
                         state.name, "missing-file", f"The revision lacks {path}, which others have."
                     )
                 elif state.files[path].blob not in same:
-                    yield Finding(state.name, "other-config", f"{path} differs from that of {model.name}.")
+                    message = f"{path} differs from that of {blobs[usual].name}."
+                    yield Finding(state.name, "other-config", message)
 
     def _same_meaning(self, path: str, blobs: Mapping[str, _State], usual: str, pool: Executor) -> set[str]:
         """The contents of a file that differ from the usual one at most in what transformers notes beside its meaning.
@@ -375,7 +391,7 @@ class _Check:
         """
         if not path.endswith(".json") or len(blobs) == 1:
             return {usual}
-        texts = pool.map(lambda state: self.repository.read(state.commit, path), blobs.values())
+        texts = pool.map(lambda state: self.place.read(state.commit, path), blobs.values())
         meanings = {blob: _meaning(path, text) for blob, text in zip(blobs, texts, strict=True)}
         return {
             usual,
@@ -414,7 +430,7 @@ class _Check:
             message = f"main has other weights than {newest.name}, the newest revision."
             yield Finding(MAIN, "main-not-newest", message)
 
-    def _main_is_newest(self, newest: ManifestRow) -> bool:
+    def _main_is_newest(self, newest: Row) -> bool:
         weights = self.main.weights if self.main is not None else None
         if weights is None:
             return False
@@ -424,7 +440,7 @@ class _Check:
         if branch is not None and branch.sha256 is None:
             return weights.content == branch.content
         # The metadata have no SHA-256.
-        return not self.deep or sha256_of(self.repository, self.refs[MAIN]) == newest.sha256
+        return not self.deep or self._hashed(self.refs[MAIN], weights) == newest.sha256
 
 
 def _header_fault(file: Path) -> str:
@@ -436,7 +452,7 @@ def _header_fault(file: Path) -> str:
         return str(error)
 
 
-def _wrong_weights(name: str, sha256: str | None, row: ManifestRow) -> Finding:
+def _wrong_weights(name: str, sha256: str | None, row: Row) -> Finding:
     served, expected = str(sha256)[:12], row.sha256[:12]
     message = f"The weights have the SHA-256 {served}…, but the manifest says {expected}…."
     return Finding(name, "wrong-weights", message)

@@ -31,7 +31,7 @@ from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.files import check_regular, disk_errors, write_atomically
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 from hf_clipdyn.progress import duration, say
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
+from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
 from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.checkpoint import Progress, read_tensors, save_checkpoint
 from hf_clipdyn.training.loop import Callback, Training
@@ -89,8 +89,16 @@ class PublishStates(Callback):
             self._processor.save_pretrained(folder)
 
         if self._publisher is not None and name not in self._publisher.published():
-            record = RevisionRecord(name, epoch, training.step, training.samples_seen, loss)
-            self._publisher.submit(record, save)
+            row = Row(
+                name=name,
+                epoch=epoch,
+                step=training.step,
+                samples_seen=training.samples_seen,
+                loss=loss,
+                learning_rate=training.schedule.get_last_lr()[0] if training.step else None,
+                logit_scale=training.unwrapped.scale(),
+            )
+            self._publisher.submit(row, save)
 
 
 class Checkpoints(Callback):
@@ -207,7 +215,7 @@ class LogFile(Callback):
             images_per_second=round(images / (now - then), 1),
             waiting_for_data=round((training.waited - waited) / (now - then), 4),
             memory_gib=round(_memory(training.accelerator.device) / 2**30, 3),
-            revisions_waiting=sum(len(publisher.summary().missing) for publisher in self._publishers),
+            revisions_waiting=sum(len(publisher.waiting()) for publisher in self._publishers),
             **self._resumed_with,
         )
         self._resumed_with = {}

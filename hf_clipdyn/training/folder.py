@@ -9,16 +9,14 @@ import yaml
 
 from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.files import delete, disk_errors, write_atomically
-from hf_clipdyn.revisions import epoch_name
-from hf_clipdyn.revisions.journal import Journal
-from hf_clipdyn.schema import valid_repo_name
+from hf_clipdyn.revisions import Publisher, epoch_name
+from hf_clipdyn.revisions.store import Store, check_version
 from hf_clipdyn.training.checkpoint import find_checkpoint, saved_progress
 from hf_clipdyn.training.config import TrainingConfig
 
 # What a run writes to its folder; overwrite_output_dir deletes these and nothing else.
 _LEFTOVERS = (
-    "hub",
-    "publishing",
+    "revisions",
     "ema",
     "checkpoints",
     "shards",
@@ -27,7 +25,7 @@ _LEFTOVERS = (
     "training_data.json",
 )
 
-_SIGNS = ("config.yaml", "publishing/run.json", "log.jsonl", "checkpoints/*/progress.json")
+_SIGNS = ("config.yaml", "revisions/*/revisions.json", "log.jsonl", "checkpoints/*/progress.json")
 """Files by one of which the folder of a run is known."""
 
 BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
@@ -49,16 +47,16 @@ def output_folder(config: TrainingConfig) -> Path:
 
 
 def repository(config: TrainingConfig) -> str:
-    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or the id in the run's journal.
+    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or the name of the run in the folder.
 
     A new run without ``hub_model_id`` is called ``local/<output folder>``; characters that the Hub does not accept are
-    replaced. The journal keeps this id if the folder is renamed or moved.
+    replaced. The run keeps its name if the folder is renamed or moved.
 
     Args:
         config: configuration of the run.
 
     Raises:
-        PublishError: the journal cannot be read.
+        RevisionError: the revisions in the folder cannot be read.
 
     Examples:
         >>> from hf_clipdyn import TrainingConfig
@@ -70,9 +68,7 @@ def repository(config: TrainingConfig) -> str:
     """
     if config.repository is not None:
         return config.repository
-    folder = output_folder(config).resolve()
-    begun = Journal.of_run(folder).run()
-    return f"local/{valid_repo_name(folder.name)}" if begun is None else begun.repo_id
+    return Publisher(output_folder(config)).repo_id
 
 
 def _leftovers(folder: Path) -> list[Path]:
@@ -87,6 +83,7 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
             no checkpoint.
         TrainingError: the folder cannot be read.
     """
+    check_version(folder)
     with _written(folder):
         _check_own(folder)
         if _resumes(config):
@@ -127,22 +124,10 @@ def _resumes(config: TrainingConfig) -> bool:
 
 
 def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
-    """Whether the folder holds only the initialisation of a run, which follows from the seed.
-
-    The run's journal has to confirm it: a folder `hub` may hold somebody else's models.
-    """
-    journal, store = folder / "publishing", folder / "hub"
-    entries = {path.name for path in (journal / "entries").glob("*")}
-    refs = {path.name for path in store.glob("models--*/refs/*")}
+    """Whether the folder holds only the initialisation of a run, which follows from the seed."""
+    names = {path.name for path in (folder / "revisions").glob("[!.]*")}
     first = set() if config.push_to_hub else {epoch_name(0)}  # the Hub's copy belongs to the earlier run
-    return (
-        not (folder / "log.jsonl").exists()
-        and not (folder / "checkpoints").exists()
-        and entries <= {f"{name}.json" for name in first}
-        and refs <= {"main", *first}
-        and len(list(store.glob("*--*"))) <= 1 + (folder / "ema" / "publishing").exists()
-        and (not store.exists() or (journal / "run.json").is_file())
-    )
+    return not any((folder / name).exists() for name in ("log.jsonl", "checkpoints")) and names <= first
 
 
 def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
@@ -223,15 +208,15 @@ def delete_run(folder: Path) -> None:
         >>> from pathlib import Path
         >>> from hf_clipdyn.training import delete_run
         >>> run = Path("runs/demo")
-        >>> (run / "hub").exists(), (run / "results.parquet").exists()
+        >>> (run / "revisions").exists(), (run / "results.parquet").exists()
         (True, True)
         >>> delete_run(run)
-        >>> (run / "hub").exists(), (run / "results.parquet").exists()
+        >>> (run / "revisions").exists(), (run / "results.parquet").exists()
         (False, True)
     """
     _check_own(folder)
     if _leftovers(folder):
-        with Journal.of_run(folder).locked():
+        with Store(folder).locked():
             for path in _leftovers(folder):
                 delete(path)
 

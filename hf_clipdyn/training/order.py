@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.errors import ConfigError, RevisionError, TrainingError, UnknownNameError, shown
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.options import read_yaml
-from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions import open_series
 from hf_clipdyn.schema import CommitId, Count, Matches, Within, read_json
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.inputs import open_rows

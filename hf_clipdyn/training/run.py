@@ -75,7 +75,7 @@ class TrainingSummary:
 
     Attributes:
         repo_id: the repository of its revisions.
-        store: folder of the local store.
+        folder: of the run; its revisions are the folders below `revisions`.
         published: names of the revisions that all targets have.
         missing: names of the revisions that a target lacks.
         message: the same in sentences.
@@ -97,7 +97,7 @@ class TrainingSummary:
     """
 
     repo_id: str
-    store: Path
+    folder: Path
     published: list[str]
     missing: list[str]
     message: str
@@ -310,7 +310,6 @@ class _Run:
         self._session, self._config, self._accelerator = session, session.config, session.accelerator
         self._training, self._processor, self._record = training, processor, record
         self._folder = folder
-        self._store = folder / "hub"
         self._repo_id = repository(session.config)
         self._steps = publishing_steps(session.config.publish, training.total_steps)
 
@@ -326,8 +325,6 @@ class _Run:
             publishers: list[Publisher] = []
             if accelerator.is_main_process:
                 publishers = [stack.enter_context(publisher) for publisher in self._publishers()]
-                for publisher in publishers:
-                    publisher.check()
                 if not config.quiet:
                     for line in self._beginning():
                         say(line)
@@ -350,10 +347,10 @@ class _Run:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
             if not config.quiet:
-                say(f"Next: clipdyn evaluate {self._repo_id} --store {shlex.quote(str(self._store))}")
+                say(f"Next: clipdyn evaluate {shlex.quote(str(self._folder))}")
             return TrainingSummary(
                 repo_id=self._repo_id,
-                store=self._store,
+                folder=self._folder,
                 published=outcomes[0].published,
                 missing=[name for outcome in outcomes for name in outcome.missing],
                 message=" ".join(outcome.message for outcome in outcomes),
@@ -394,16 +391,15 @@ class _Run:
             )
         return [
             Publisher(
+                run,
                 facts.repo_id,
-                output_dir=journal,
-                store=self._store,
                 push_to_hub=config.push_to_hub,
                 private=config.hub_private_repo,
                 card=facts,
                 recipe_hash=self._session.config_begun.recipe_hash(),
                 planned=self._planned(),
             )
-            for journal, facts in cards.items()
+            for run, facts in cards.items()
         ]
 
     def _planned(self) -> list[str]:
@@ -484,7 +480,7 @@ class _Run:
         size = sum(p.numel() * p.element_size() for p in parameters)
         threads = f", {_count(config.num_threads, 'thread')}" if accelerator.device.type == "cpu" else ""
         revisions = training.epochs + 1 + sum(step % source.steps_per_epoch > 0 for step in self._steps)
-        where = f"{self._store}{' and on the Hub' * config.push_to_hub}"
+        where = f"{self._folder / 'revisions'}{' and on the Hub' * config.push_to_hub}"
         average = (
             f", and as many of the averaged weights as {self._repo_id}-ema"
             if config.ema_decay is not None

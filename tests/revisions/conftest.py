@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+from hf_clipdyn.revisions import Publisher, Row, epoch_name, upload
 
 Save = Callable[[Path], None]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed call is repeated soon."""
+    monkeypatch.setattr(upload, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(upload, "LONGEST_PAUSE", 0.2)
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +46,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Save]:
 
 
 @pytest.fixture(scope="session")
-def record() -> Callable[[int], RevisionRecord]:
+def record() -> Callable[[int], Row]:
     """`record(3)`: what the loop knows after 3 epochs of 10 steps of 4 images."""
 
-    def of(epoch: int) -> RevisionRecord:
+    def of(epoch: int) -> Row:
         loss = None if epoch == 0 else 4.0 / epoch
-        return RevisionRecord(epoch_name(epoch), epoch, 10 * epoch, 40 * epoch, loss)
+        return Row(
+            name=epoch_name(epoch), epoch=epoch, step=10 * epoch, samples_seen=40 * epoch, loss=loss
+        )
 
     return of
 
@@ -65,17 +73,13 @@ def card() -> CardFacts:
 
 @pytest.fixture
 def publish(tmp_path, trained, record, card):
-    """`publish(range(3))` publishes those epochs of a run into the store and returns the summary."""
+    """`publish(range(3))` publishes those epochs of the run in ``tmp_path`` and returns the summary."""
 
-    def run(epochs, *, repo_id="me/run", output_dir=tmp_path, recipe_hash="r1", models=trained, **options):
-        options.setdefault("store", output_dir / "hub")
-        options.setdefault("retries", RetryPolicy(base=0.05, cap=0.5, patience=20, timeout=5))
-        with Publisher(
-            repo_id, output_dir=output_dir, card=card, recipe_hash=recipe_hash, **options
-        ) as publisher:
-            publisher.check()
+    def run(epochs, *, repo_id="me/run", folder=tmp_path, models=trained, patience=20.0, **options):
+        options = {"card": card, "recipe_hash": "r1", **options}
+        with Publisher(folder, repo_id, **options) as publisher:
             for epoch in epochs:
                 publisher.submit(record(epoch), models(epoch))
-            return publisher.finish()
+            return publisher.finish(patience)
 
     return run

@@ -11,8 +11,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+from hf_clipdyn.revisions import Publisher, Row, epoch_name, upload
 
 
 def main() -> None:
@@ -23,22 +22,16 @@ def main() -> None:
         weights = np.random.default_rng(epoch).normal(size=(256, 256)).astype(np.float32)
         save_file({"weight": weights}, to / "model.safetensors")
 
-    with Publisher(
-        "me/run",
-        output_dir=folder / "run",
-        store=folder / "run" / "hub",
-        card=CardFacts("me/run"),
-        recipe_hash="r",
-        push_to_hub=push_to_hub,
-        retries=RetryPolicy(base=0.02, cap=0.1, patience=20, timeout=5),
-    ) as publisher:
-        print("at work", flush=True)
-        publisher.check()
+    upload.FIRST_PAUSE, upload.LONGEST_PAUSE = 0.02, 0.1
+    publisher = Publisher(
+        folder / "run", "me/run", card=CardFacts("me/run"), recipe_hash="r", push_to_hub=push_to_hub
+    )
+    print("at work", flush=True)
+    with publisher:
         for epoch in range(epochs):
-            record = RevisionRecord(epoch_name(epoch), epoch, epoch * 10, epoch * 40)
-            if record.name not in publisher.published():
-                publisher.submit(record, lambda to, epoch=epoch: save(epoch, to))
-        summary = publisher.finish()
+            row = Row(name=epoch_name(epoch), epoch=epoch, step=epoch * 10, samples_seen=epoch * 40)
+            publisher.submit(row, lambda to, epoch=epoch: save(epoch, to))
+        summary = publisher.finish(20.0)
     print(summary.message, flush=True)
     sys.exit(1 if summary.missing else 0)
 

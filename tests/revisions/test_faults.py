@@ -1,6 +1,5 @@
 """The Hub on a bad day: every kind of request fails in every way, and nothing is lost or mixed."""
 
-import json
 import logging
 import os
 import shutil
@@ -14,12 +13,9 @@ from hub_server.faults import Fault
 from hub_server.server import READ_TOKEN, WRITE_TOKEN, HubServer, describe
 
 from hf_clipdyn.errors import PublishError, RevisionError
-from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.revisions import Publisher, resume_publishing
+from hf_clipdyn.revisions import Publisher, list_revisions, upload
+from hf_clipdyn.revisions.repair import repair
 from hf_clipdyn.revisions.verify import verify
-
-QUICK = RetryPolicy(base=0.02, cap=0.2, patience=20, timeout=2)
-IMPATIENT = RetryPolicy(base=0.02, cap=0.1, patience=0.3, timeout=5)
 
 
 def _titles(hub: HubServer) -> list[str]:
@@ -39,6 +35,7 @@ def test_a_run_of_ten_epochs_with_faults_at_every_kind_of_request_ends_verified(
     for kind in (
         "create-repo",
         "auth-check",
+        "info",
         "refs",
         "tree",
         "resolve-get",
@@ -56,55 +53,47 @@ def test_a_run_of_ten_epochs_with_faults_at_every_kind_of_request_ends_verified(
         hub.plant(kind, Fault(status=504, applied=True), nth=9)
     hub.plant("commit", Fault(status=412), nth=10)
     hub.plant("refs", Fault(hang=2.5), nth=12)
-    summary = publish(range(10), push_to_hub=True, retries=QUICK)
+    summary = publish(range(10), push_to_hub=True)
     assert not summary.missing, f"{summary.message}\n{describe(hub.seen)}"
     assert verify("me/run", deep=True).findings == ()
-    assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()
+    assert verify(tmp_path, deep=True).findings == ()
     assert _titles(hub) == ["initial commit", *(f"Publish epoch-{epoch:03d}" for epoch in range(10))]
 
 
 def test_after_the_server_was_down_for_half_of_the_run_everything_arrives(
     tmp_path: Path, hub: HubServer, trained, record, card
 ) -> None:
-    options = {
-        "store": tmp_path / "hub",
-        "card": card,
-        "recipe_hash": "r1",
-        "push_to_hub": True,
-        "retries": QUICK,
-    }
-    with Publisher("me/run", output_dir=tmp_path, **options) as publisher:
-        publisher.check()
+    with Publisher(tmp_path, "me/run", card=card, push_to_hub=True) as publisher:
         publisher.submit(record(0), trained(0))
         for _ in range(100):
-            if "epoch-000" in publisher.summary().published:
+            if not publisher.waiting():
                 break
             time.sleep(0.1)
         hub.stop()
         for epoch in range(1, 4):
             publisher.submit(record(epoch), trained(epoch))
         time.sleep(0.3)
-        assert publisher.summary().missing == ["epoch-001", "epoch-002", "epoch-003"]
+        assert publisher.waiting() == ["epoch-001", "epoch-002", "epoch-003"]
         hub.start()
         summary = publisher.finish()
     assert not summary.missing, summary.message
     assert verify("me/run").findings == ()
 
 
-def test_a_week_without_network_keeps_all_in_the_journal_and_resume_sends_each_once(
-    tmp_path: Path, hub: HubServer, publish, clipdyn
+def test_a_week_without_network_keeps_all_in_the_folder_and_repair_sends_each_once(
+    tmp_path: Path, hub: HubServer, publish, clipdyn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(range(1), push_to_hub=True)
     hub.stop()
-    summary = publish(range(1, 3), push_to_hub=True, retries=IMPATIENT)
+    monkeypatch.setattr(upload, "UNREACHED", 0.3)
+    summary = publish(range(1, 3), push_to_hub=True, patience=0.3)
     assert summary.missing == ["epoch-001", "epoch-002"]
     assert "clipdyn repair" in summary.message
-    assert verify("me/run", store=tmp_path / "hub").findings == ()
     hub.start()
     code, printed, _ = clipdyn("repair", tmp_path)
     assert code == 0
-    assert "3 of 3 revisions are published" in printed
-    assert resume_publishing(tmp_path, retries=QUICK).missing == []
+    assert "epoch-002 was published to me/run on the Hub" in printed
+    assert repair(tmp_path).done == ()
     assert _titles(hub) == ["initial commit", "Publish epoch-000", "Publish epoch-001", "Publish epoch-002"]
 
 
@@ -113,25 +102,26 @@ def test_a_permanent_error_is_said_once_and_the_command_exits_with_one_while_any
 ) -> None:
     hub.plant("lfs-batch", Fault(status=403, message="Private repository storage limit reached"), times=1000)
     with caplog.at_level(logging.WARNING, "hf_clipdyn"):
-        summary = publish(range(3), push_to_hub=True, retries=QUICK)
+        summary = publish(range(3), push_to_hub=True)
     assert summary.published == []
     assert "storage limit reached" in summary.message
     assert (
         sum("storage limit" in entry.getMessage() for entry in caplog.records if "hf_clipdyn" in entry.name)
         == 1
     )
-    assert verify("me/run", store=tmp_path / "hub").findings == ()
-    code, printed, _ = clipdyn("repair", tmp_path)
+    assert "Not on the Hub: epoch-000, epoch-001, epoch-002" in summary.message
+    code, _, error = clipdyn("repair", tmp_path)
     assert code == 1
-    assert "Not in me/run on the Hub: epoch-000, epoch-001, epoch-002" in printed
+    assert "storage limit reached" in error
     hub.faults.clear()
-    assert resume_publishing(tmp_path, retries=QUICK).missing == []
+    assert repair(tmp_path).is_whole
+    assert verify(tmp_path, deep=True).findings == ()
 
 
 def test_retry_after_is_honoured(hub: HubServer, publish) -> None:
     hub.plant("commit", Fault(status=429, headers={"Retry-After": "2"}))
     started = time.monotonic()
-    assert not publish(range(1), push_to_hub=True, retries=QUICK).missing
+    assert not publish(range(1), push_to_hub=True).missing
     assert time.monotonic() - started >= 2
 
 
@@ -152,8 +142,8 @@ def test_a_second_run_is_refused_and_the_same_run_is_continued(
 ) -> None:
     publish(range(2), push_to_hub=True)
     with pytest.raises(RevisionError, match="another run"):
-        publish(range(2), push_to_hub=True, output_dir=tmp_path / "other")
-    with pytest.raises(PublishError, match="another recipe hash"):
+        publish(range(2), push_to_hub=True, folder=tmp_path / "other")
+    with pytest.raises(PublishError, match="a run with another recipe"):
         publish(range(2), push_to_hub=True, recipe_hash="r2")
     assert publish(range(4), push_to_hub=True).published == [f"epoch-{epoch:03d}" for epoch in range(4)]
     assert verify("me/run").findings == ()
@@ -174,10 +164,11 @@ def test_a_branch_that_exists_elsewhere_is_never_moved_silently(hub: HubServer, 
     publish(range(1), push_to_hub=True)
     branches = hub.repo("me/run").branches
     branches["epoch-001"] = elsewhere = branches["epoch-000"]
-    summary = publish(range(2), push_to_hub=True)
-    assert summary.missing == ["epoch-001"]
-    assert "exists in me/run on the Hub with other weights" in summary.message
+    summary = publish(range(3), push_to_hub=True)
+    assert summary.missing == ["epoch-001", "epoch-002"], "sending stops at a revision that fails"
+    assert "epoch-001 exists in me/run on the Hub with other weights" in summary.message
     assert branches["epoch-001"] == elsewhere
+    assert "epoch-002" not in branches
 
 
 def test_weights_that_the_server_records_otherwise_get_no_branch(hub: HubServer, publish) -> None:
@@ -186,12 +177,8 @@ def test_weights_that_the_server_records_otherwise_get_no_branch(hub: HubServer,
     assert summary.missing == ["epoch-000"]
     assert "arrived incomplete or changed in me/run on the Hub" in summary.message
     assert "epoch-000" not in hub.repo("me/run").branches
-    assert resume_publishing(summary_folder(summary), retries=QUICK).missing == []
+    assert publish(range(2), push_to_hub=True).missing == []
     assert verify("me/run", deep=True).findings == ()
-
-
-def summary_folder(summary) -> Path:
-    return Path(summary.message.split("clipdyn repair ")[1].split("`")[0])
 
 
 def test_the_same_weights_twice_are_published_with_a_warning_and_named_by_verify(
@@ -201,33 +188,11 @@ def test_the_same_weights_twice_are_published_with_a_warning_and_named_by_verify
     assert summary.missing == [], summary.message
     said = [one.getMessage() for one in caplog.records if "same weights" in one.getMessage()]
     assert said == ["epoch-002 has the same weights as epoch-001: training changed nothing between them."]
-    for store in (None, tmp_path / "hub"):
-        findings = [(one.revision, one.kind) for one in verify("me/run", store=store, deep=True).findings]
-        assert findings == [("epoch-002", "identical-weights")]
+    findings = [(one.revision, one.kind) for one in verify("me/run", deep=True).findings]
+    assert findings == [("epoch-002", "identical-weights")]
     assert clipdyn("verify", "me/run")[0] == 1
     code, printed, _ = clipdyn("repair", tmp_path)
-    assert (code, "Nothing had to be republished." in printed) == (0, True)
-
-
-def test_what_version_0_3_refused_as_identical_is_published_and_what_it_allowed_is_no_finding(
-    tmp_path: Path, publish, trained, clipdyn
-) -> None:
-    publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
-    store, journal = tmp_path / "hub", tmp_path / "publishing"
-    path = journal / "entries" / "epoch-002.json"
-    entry = json.loads(path.read_text())
-    commit = entry["published"].pop("store")
-    shutil.copytree(store / "models--me--run/snapshots" / commit, journal / "snapshots" / "epoch-002")
-    (store / "models--me--run/refs/epoch-002").unlink()
-    entry["row"]["identical_allowed"] = True
-    path.write_text(
-        json.dumps({**entry, "refused": {"store": "epoch-002 has the same weights as epoch-001."}})
-    )
-    run = json.loads((journal / "run.json").read_text())
-    (journal / "run.json").write_text(json.dumps({**run, "allow_identical": True}))
-    assert clipdyn("repair", tmp_path)[0] == 0
-    assert verify("me/run", store=store).revisions == ("epoch-000", "epoch-001", "epoch-002")
-    assert verify("me/run", store=store, deep=True).findings == ()
+    assert (code, "Nothing had to be repaired." in printed) == (0, True)
 
 
 def test_a_run_that_was_kept_local_can_be_pushed_later(
@@ -253,16 +218,12 @@ import logging, shutil, sys
 from pathlib import Path
 logging.basicConfig(level=logging.DEBUG)
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.revisions import Publisher, RevisionRecord
+from hf_clipdyn.revisions import Publisher, Row
 folder, token = Path(sys.argv[1]), sys.argv[2]
-quick = RetryPolicy(base=0.02, cap=0.1, patience=1, timeout=5)
-with Publisher("me/run", output_dir=folder, store=folder / "hub", card=CardFacts("me/run"), recipe_hash="r",
-               push_to_hub=True, token=token, retries=quick) as publisher:
-    publisher.check()
+with Publisher(folder, "me/run", card=CardFacts("me/run"), push_to_hub=True, token=token) as publisher:
     save = lambda to: shutil.copytree(folder.parent / "source", to, dirs_exist_ok=True)
-    publisher.submit(RevisionRecord("epoch-000", 0, 0, 0), save)
-    print(publisher.finish().message)
+    publisher.submit(Row(name="epoch-000", epoch=0, step=0, samples_seen=0), save)
+    print(publisher.finish(10.0).message)
 """
     hub.tokens[secret] = "write"
     hub.plant("commit", Fault(status=401), nth=1)
@@ -283,3 +244,91 @@ with Publisher("me/run", output_dir=folder, store=folder / "hub", card=CardFacts
     assert secret not in printed
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def test_a_hub_that_never_answers_costs_no_training_time_and_the_end_waits_as_long_as_it_may(
+    tmp_path: Path, hub: HubServer, trained, record
+) -> None:
+    with Publisher(tmp_path, "me/run", push_to_hub=True) as publisher:
+        hub.plant("*", Fault(hang=60.0), times=1000)
+        started = time.monotonic()
+        for epoch in range(3):
+            publisher.submit(record(epoch), trained(epoch))
+        assert time.monotonic() - started < 2
+        started = time.monotonic()
+        assert publisher.finish(1.5).missing == ["epoch-000", "epoch-001", "epoch-002"]
+    assert time.monotonic() - started < 3
+
+
+def test_a_late_branch_deleted_by_a_person_is_sent_again_by_repair_alone(
+    tmp_path: Path, hub: HubServer, publish
+) -> None:
+    publish(range(3), push_to_hub=True)
+    del hub.repo("me/run").branches["epoch-001"]
+    assert publish(range(4), push_to_hub=True).missing == []
+    assert sorted(hub.repo("me/run").branches) == ["epoch-000", "epoch-002", "epoch-003", "main"]
+    assert [one.kind for one in verify("me/run").findings] == ["missing-branch"]
+    assert repair(tmp_path).is_whole
+    assert verify("me/run", deep=True).findings == ()
+
+
+def test_a_moved_branch_is_named_before_it_is_moved_back_and_its_old_commit_keeps_a_tag(
+    tmp_path: Path, hub: HubServer, publish
+) -> None:
+    publish(range(3), push_to_hub=True)
+    repo = hub.repo("me/run")
+    repo.branches["epoch-001"] = old = repo.branches["epoch-000"]
+    said = []
+    repaired = repair(tmp_path, tell=said.append)
+    assert repaired.is_whole, repaired.render()
+    assert said == [
+        f"epoch-001 of me/run on the Hub is moved from commit {old}, which keeps the tag epoch-001-replaced-{old[:8]}."
+    ]
+    assert repo.tags[f"epoch-001-replaced-{old[:8]}"] == old
+    assert verify("me/run", deep=True).findings == ()
+    assert [one.name for one in list_revisions("me/run")] == ["epoch-000", "epoch-001", "epoch-002"]
+
+
+def test_a_folder_that_was_deleted_after_its_upload_is_no_error_and_is_not_fetched(
+    tmp_path: Path, hub: HubServer, publish, trained
+) -> None:
+    publish(range(3), push_to_hub=True)
+    for name in ("epoch-000", "epoch-001"):
+        shutil.rmtree(tmp_path / "revisions" / name)
+    assert verify(tmp_path, deep=True).findings == ()
+    summary = publish(range(4), push_to_hub=True)
+    assert summary.missing == []
+    assert repair(tmp_path).is_whole
+    assert sorted(path.name for path in (tmp_path / "revisions").glob("e*")) == ["epoch-002", "epoch-003"]
+    assert verify("me/run", deep=True).findings == ()
+
+
+def test_what_a_person_wrote_on_the_card_survives_later_revisions_late_ones_and_repair(
+    tmp_path: Path, hub: HubServer, publish
+) -> None:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    def card() -> str:
+        path = hf_hub_download("me/run", "README.md", local_dir=tmp_path / "read", force_download=True)
+        return Path(path).read_text()
+
+    def write(text: str) -> None:
+        HfApi().upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/run")
+
+    publish([0, 2], push_to_hub=True)
+    assert "epoch-002" in card()
+    write(card() + "\n## Mine\n\nA sentence of a person.\n")
+    publish([0, 1, 2], push_to_hub=True)
+    assert "A sentence of a person." in card()
+    assert 'revision="epoch-002"' in card()
+    publish(range(5), push_to_hub=True)
+    assert "A sentence of a person." in card()
+    assert 'revision="epoch-004"' in card()
+    assert 'revision="epoch-002"' not in card()
+    write(card().replace("A sentence", "Another sentence"))
+    branches = hub.repo("me/run").branches
+    branches["epoch-003"] = branches["epoch-001"]
+    assert repair(tmp_path).is_whole
+    assert "Another sentence of a person." in card()
+    assert 'revision="epoch-004"' in card()
+    assert verify("me/run", deep=True).findings == ()

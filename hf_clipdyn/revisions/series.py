@@ -1,0 +1,98 @@
+"""A revision, and the revisions of one model wherever they are."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One state of a model.
+
+    Attributes:
+        name: the branch or the folder.
+        epoch: from the manifest; in foreign suites as the name says; None if unknown.
+        step: optimiser steps, from the manifest; None in foreign suites, which order by the number in the name.
+        samples_seen: images shown so far, repetitions counted; None if unknown.
+        commit: the commit that the branch points at, 40 hexadecimal digits; of a folder a hash of its model files.
+        sha256: SHA-256 of the weights; for sharded weights that of the list of hashes; None if no hash is recorded.
+        size: bytes of the weights.
+        loss: training loss; None if unknown.
+        validation_loss, learning_rate, logit_scale: see `Row`; None if unknown.
+        time: when it was taken, UTC, ISO 8601; None if unknown.
+        scale: name of the model's size, from the manifest; None if unknown.
+        seed: seed of the run, from the manifest; None if unknown.
+        arm: name of the control or ablation that the run belongs to, from the manifest; empty for the main arm.
+        parameters: number of the model's parameters, from the manifest; None if unknown.
+
+    Examples:
+        >>> from hf_clipdyn import list_revisions
+        >>> last = list_revisions("runs/demo")[-1]
+        >>> last.name, last.epoch, last.step, last.samples_seen, last.scale
+        ('epoch-003', 3, 138, 8832, 'tiny')
+    """
+
+    name: str
+    epoch: int | None
+    step: int | None
+    samples_seen: int | None
+    commit: str
+    sha256: str | None
+    size: int | None
+    loss: float | None = None
+    validation_loss: float | None = None
+    learning_rate: float | None = None
+    logit_scale: float | None = None
+    time: str | None = None
+    scale: str | None = None
+    seed: int | None = None
+    arm: str = ""
+    parameters: int | None = None
+
+
+class Series(ABC):
+    """The revisions of one model, wherever they are.
+
+    Attributes:
+        repo_id: its name in tables of results.
+        where: name and location, for messages.
+        on_disk: whether the files are on this machine, so that reading them needs no download.
+    """
+
+    repo_id: str
+    where: str
+    on_disk: bool = True
+
+    @abstractmethod
+    def revisions(self) -> list[Revision]:
+        """The revisions in training order, from one look: names, rows and commits fit each other.
+
+        Raises:
+            RevisionNotFoundError: there is none of that name, or it is no longer there.
+            RevisionError: it cannot be read.
+        """
+
+    def check(self) -> None:
+        """Look whether a repository is there, at the cost of one request.
+
+        Raises:
+            RevisionNotFoundError: there is none.
+            RevisionError: it cannot be read.
+        """
+
+    @abstractmethod
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        """Folder with the model files of a revision, downloaded if needed.
+
+        Args:
+            revision: one of `revisions`.
+            settings_only: do not download the weights.
+
+        Raises:
+            RevisionNotFoundError: it is no longer there.
+            RevisionError: it cannot be fetched, or contains no model.
+        """
+
+    def planned(self) -> tuple[str, ...]:
+        """The names of all revisions that the run will have, as the last look saw them; empty if unknown."""
+        return ()
