@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hf_clipdyn.bundled import recipe_path
-from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.errors import PublishError
 from hf_clipdyn.files import delete
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.options import read_yaml
+from hf_clipdyn.training.config import TrainingConfig
 
 _SUITES = ("embedded", "dynamics")
 _SECONDS_TO_END = 60.0

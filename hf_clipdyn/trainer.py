@@ -269,7 +269,7 @@ class PublishRevisions(_StateCallback):
             self._publisher.submit(row, save, compare=True)
 
     def on_train_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        """Wait until every revision is saved, and published if that was asked for; say what is not, and what is next."""
+        """Wait until every revision is saved and, if asked for, published; say what is missing and what comes next."""
         self.flush()
         best = state.best_global_step if args.load_best_model_at_end else None
         save = self._save(**kwargs) if best else None
