@@ -255,10 +255,11 @@ def _words(error: BaseException) -> str:
 
 def _problem(problem: Mapping[str, Any]) -> str:
     """One of the problems that pydantic found: where, the value, and what it should be."""
-    where = ".".join(map(str, problem["loc"]))
-    value = problem["input"]
-    single = isinstance(value, (str, bool, int, float)) and problem["type"] not in ("json_invalid", "missing")
-    return f"{where}{f' is {shown(value)}' if single else ''}: {problem['msg']}".removeprefix(": ")
+    where, value = ".".join(map(str, problem["loc"])), problem["input"]
+    is_single = isinstance(value, (str, int, float)) and problem["type"] not in ("json_invalid", "missing")
+    cause = problem.get("ctx", {}).get("error")  # of a ValueError, whose class pydantic puts before its text
+    said = cause if isinstance(cause, Exception) else problem["msg"]
+    return f"{where}{f' is {shown(value)}' if is_single else ''}: {said}".removeprefix(": ")
 
 
 def _one_line(text: str) -> str:

@@ -8,15 +8,36 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hf_clipdyn.errors import ClipDynError, ConfigError
+from pydantic import TypeAdapter
+
+from hf_clipdyn.errors import ClipDynError, ConfigError, naming
 from hf_clipdyn.hub import cached_snapshot as cached_snapshot  # until their users have moved
 from hf_clipdyn.hub import public_name as public_name
 
+T = TypeVar("T")
 STAGING = ".staging"
 """End of the name of a file that is being written; its name begins with a dot."""
+
+
+def from_json(
+    kind: type[T], text: str | bytes, where: str | Path, error: type[ClipDynError] = ClipDynError
+) -> T:
+    """JSON as a value of a type, such as a dataclass; unknown keys are ignored, and no value is converted.
+
+    Raises:
+        error: it is not JSON, or does not fit the type; ``where`` begins the message.
+    """
+    with naming(where, error):
+        return _adapter(kind).validate_json(text, strict=True)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 @contextmanager

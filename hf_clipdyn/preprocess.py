@@ -49,32 +49,28 @@ def direct_fit(image_processor: Any) -> "Callable[[torch.Tensor], torch.Tensor] 
     height, width = input_size(image_processor)
     settings = image_processor.to_dict()
     size = {key: value for key, value in dict(settings.get("size") or {}).items() if value is not None}
+    crops = bool(settings.get("do_center_crop"))
+    is_cropped = crops and size.keys() == {"shortest_edge"} and size["shortest_edge"] >= max(height, width)
+    is_squashed = not crops and size.keys() == {"height", "width"}
     if (
         type(image_processor)
         not in (CLIPImageProcessor, SiglipImageProcessor)  # others resize in ways of their own
         or not settings.get("do_resize")
         or settings.get("do_pad")
         or settings.get("resample") != Image.Resampling.BICUBIC
+        or not (is_cropped or is_squashed)
     ):
         return None
+    to = [size["shortest_edge"]] if is_cropped else [height, width]
 
-    def resized(pixels: "torch.Tensor", to: list[int]) -> "torch.Tensor":
-        smaller: torch.Tensor = v2.functional.resize(pixels, to, InterpolationMode.BICUBIC, antialias=True)
-        return smaller
-
-    def cropped(pixels: "torch.Tensor") -> "torch.Tensor":
-        pixels = resized(pixels, [size["shortest_edge"]])
+    def fitted(pixels: "torch.Tensor") -> "torch.Tensor":
+        resized = v2.functional.resize(pixels, to, InterpolationMode.BICUBIC, antialias=True)
         # `CenterCrop` rounds half a pixel to the even number, the processor rounds it down.
-        top, left = (pixels.shape[-2] - height) // 2, (pixels.shape[-1] - width) // 2
-        centre: torch.Tensor = v2.functional.crop(pixels, top, left, height, width)
+        top, left = (resized.shape[-2] - height) // 2, (resized.shape[-1] - width) // 2
+        centre: torch.Tensor = v2.functional.crop(resized, top, left, height, width)
         return centre
 
-    crops = bool(settings.get("do_center_crop"))
-    if crops and size.keys() == {"shortest_edge"} and size["shortest_edge"] >= max(height, width):
-        return cropped
-    if not crops and size.keys() == {"height", "width"}:
-        return lambda pixels: resized(pixels, [height, width])
-    return None
+    return fitted
 
 
 def processor_identity(image_processor: Any) -> str:

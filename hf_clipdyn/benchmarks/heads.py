@@ -1,5 +1,6 @@
 """The head of an image classifier as benchmarks ask it: its own classes, by the names of a data set."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,10 +13,9 @@ from scipy import special
 
 from hf_clipdyn.data.labels import WordnetBuilder
 from hf_clipdyn.data.prompts import imagenet_names, unique_names
-from hf_clipdyn.errors import ConfigError, shorten, shown
+from hf_clipdyn.errors import ConfigError, naming, shorten, shown
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
 from hf_clipdyn.results.row import Number, NumberKey
-from hf_clipdyn.schema import read_any_json
 
 HEAD = "head"
 """What the columns ``protocol`` of trials and ``probe`` of numbers say of the answers of a classifier's own head."""
@@ -123,7 +123,8 @@ def read_label_map(path: Path) -> dict[str, str]:
     Raises:
         ConfigError: the file cannot be read, or contains something else.
     """
-    content: Any = read_any_json(path, error=ConfigError)
+    with naming(path, ConfigError):
+        content: Any = json.loads(path.read_bytes())
     pairs = enumerate(content) if isinstance(content, list) else content
     entries = dict(pairs) if isinstance(pairs, dict | enumerate) else {}
     if not entries or not all(isinstance(name, str) for name in entries.values()):

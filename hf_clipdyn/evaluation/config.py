@@ -29,7 +29,7 @@ class EvaluationConfig(Common):
 
     positional = ("repo_id",)
     most_used = (
-        *("benchmarks", "suite", "relations", "revisions", "store", "output", "data_dirs", "device"),
+        *("benchmarks", "suite", "relations", "revisions", "output", "data_dirs", "device"),
         "batch_size",
     )
     letters: ClassVar = {"output": "o"}

@@ -18,10 +18,10 @@ from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.files import from_json
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import NUMBER_KEY, Cell, Number, Row
-from hf_clipdyn.schema import parse_json
 
 Measure: TypeAlias = type[Kind[Any]] | type[Relation]
 _log = get_logger(__name__)
@@ -107,7 +107,7 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
             )
             continue
         where = f"The versions of {cell.revision} on {benchmark.name}"
-        earlier = parse_json(dict[str, str], cell.versions, where=where, error=EvaluationError)
+        earlier = from_json(dict[str, str], cell.versions, where, EvaluationError)
         new = replace(
             cell,
             score_version=benchmark.kind.score_version,

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import pandas as pd
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
+from hf_clipdyn.files import from_json, write_atomically
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.draw import draw_panel, draw_panels
@@ -26,7 +26,6 @@ from hf_clipdyn.report.labels import NO_LAYOUT
 from hf_clipdyn.report.plan import N_HUES, Panel, average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import TYPEFACES, figure_style, read_style, typefaces
-from hf_clipdyn.schema import read_any_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -290,9 +289,7 @@ class FigureFolder:
 def _listed(record: Path) -> set[str]:
     """Names in the list of an earlier report; none if the list is missing or damaged."""
     try:
-        names = read_any_json(record, error=ConfigError)
-    except ConfigError:
+        names = from_json(list[str], record.read_bytes(), record)
+    except (OSError, ClipDynError):
         return set()
-    if not isinstance(names, list):
-        return set()
-    return {name for name in names if isinstance(name, str) and Path(name).name == name}
+    return {name for name in names if Path(name).name == name}

@@ -36,7 +36,7 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn.data.caches import Entry, chosen_entries
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.files import STAGING, disk_errors, file_sha256, write_atomically
+from hf_clipdyn.files import STAGING, disk_errors, file_sha256, from_json, write_atomically
 from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
 from hf_clipdyn.results.parquet import read_encoded, schema_of
 from hf_clipdyn.results.provenance import (
@@ -53,7 +53,6 @@ from hf_clipdyn.results.row import CELL_KEY, ENCODED_SCHEMA, SCHEMA, Cell, Row
 from hf_clipdyn.results.spans import Span, by_cell, encoded, joined, runs_of, write_encoded
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.results.trials import KeptTrials, trials_folder
-from hf_clipdyn.schema import parse_json
 
 _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
@@ -460,7 +459,7 @@ def _read_cell(path: Path, parsed: dict[bytes, Vocabulary]) -> _CellFile:
         metadata = table.schema.metadata or {}
         if _HEADER_KEY not in metadata:
             raise ValueError("does not say which cell it is")
-        header = parse_json(_Header, metadata[_HEADER_KEY], where=str(path), error=EvaluationError)
+        header = from_json(_Header, metadata[_HEADER_KEY], path, EvaluationError)
         if header.cell.key != path.stem:
             raise ValueError("is named as another cell")
     except ValueError as error:
@@ -515,11 +514,8 @@ def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
             f"{path} {error}, so it is not a table of results: move it away or choose another --output."
         ) from error
     metadata = rows.schema.metadata or {}
-    try:
-        listed, where = metadata.get(_FILES_KEY, b"{}"), f"The list of cells of {path}"
-        files = parse_json(dict[str, _Stamp], listed, where=where, error=EvaluationError)
-    except EvaluationError as error:
-        raise EvaluationError(f"{error} Evaluate into another --output.") from error
+    where = f"The list of cells of {path}"
+    files = from_json(dict[str, _Stamp], metadata.get(_FILES_KEY, b"{}"), where, EvaluationError)
     held = {key: _Held(*one, files.get(key, _Stamp())) for key, one in cells.items()}
     return held, Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(path))
 

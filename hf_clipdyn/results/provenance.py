@@ -13,9 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
+from pydantic import Field
+
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.schema import Matches, parse_json
+from hf_clipdyn.files import from_json
 
 PROVENANCE_KEY = b"hf_clipdyn.provenance"
 """Key of a `Provenance` in the metadata of a Parquet file."""
@@ -24,22 +26,16 @@ _SECONDS = 10.0
 DIRTY = ".dirty"
 """Ends a `Package` whose checkout had changes that were not committed."""
 
-Time = Annotated[
-    str,
-    Matches(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00)?", "a time in UTC, as 2026-11-26T06:16:58+00:00"),
-]
+Time = Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00)?$")]
 """UTC, ISO 8601, to the second, so that texts sort by time; empty if it was not recorded."""
 
-Package = Annotated[
-    str,
-    Matches(r"([\w.!-]{1,40}(\+[0-9a-f]{40,64}(\.dirty)?)?)?", "a version of hf_clipdyn, as 0.2.0+<commit>"),
-]
+Package = Annotated[str, Field(pattern=r"^([\w.!-]{1,40}(\+[0-9a-f]{40,64}(\.dirty)?)?)?$")]
 """``version+commit`` of hf_clipdyn, perhaps with `DIRTY`; the version alone if it was installed from a wheel.
 
 Empty if it was not recorded.
 """
 
-_Sha256 = Annotated[str, Matches("([0-9a-f]{64})?", "a SHA-256, 64 hexadecimal digits")]
+_Sha256 = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +82,7 @@ class Provenance:
         Raises:
             EvaluationError: it is something else.
         """
-        return parse_json(cls, text, where=f"The provenance of {where}", error=EvaluationError)
+        return from_json(cls, text, f"The provenance of {where}", EvaluationError)
 
 
 def merged(origins: Iterable[RunOrigin]) -> tuple[RunOrigin, ...]:

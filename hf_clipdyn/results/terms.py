@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.files import from_json
 from hf_clipdyn.results.row import NUMBER_KEY
-from hf_clipdyn.schema import parse_json
 
 VOCABULARY_KEY = b"hf_clipdyn.vocabulary"
 """Key of a `Vocabulary` in the metadata of a Parquet file."""
@@ -265,11 +265,7 @@ class Vocabulary:
     @classmethod
     def loads(cls, text: str | bytes, where: str) -> "Vocabulary":
         """Read what `dumps` wrote; EvaluationError if it is something else."""
-        name = f"the vocabulary of {where}"
-        try:
-            return parse_json(cls, text, where=name, error=EvaluationError)
-        except ValueError as error:
-            raise EvaluationError(f"{name} cannot be read: {error}.") from error
+        return from_json(cls, text, f"The vocabulary of {where}", EvaluationError)
 
     @classmethod
     def merged(cls, parts: Iterable["Vocabulary"]) -> "Vocabulary":

@@ -17,15 +17,14 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from hf_clipdyn.cards import CardFacts, CardSource
 from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError, UnknownNameError, shown
 from hf_clipdyn.files import delete, file_sha256
-from hf_clipdyn.hub import reason
+from hf_clipdyn.hub import PATIENCE, checked_repo_id, is_repo_id, persistently, reason, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of, natural_key
 from hf_clipdyn.revisions.open import content_id, temporary
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import FileRecord
-from hf_clipdyn.revisions.upload import PATIENCE, Publisher, Summary, persistently
-from hf_clipdyn.schema import checked_repo_id, is_repo_id, valid_repo_name
+from hf_clipdyn.revisions.upload import Publisher, Summary
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def _downloaded(api: HfApi, repo_id: str, path: str, where: Mapping[str, str]) -
     with tempfile.TemporaryDirectory(prefix="clipdyn-downloads-") as folder:
         fetch = partial(api.hf_hub_download, repo_id, path, local_dir=folder, **where)
         try:
-            file = Path(persistently(fetch, 4 * PATIENCE, limited=False))
+            file = Path(persistently(fetch, 4 * PATIENCE, transfers=True))
         except Exception as error:
             raise RevisionError(f"{path} could not be fetched: {reason(error)}.") from error
         yield file

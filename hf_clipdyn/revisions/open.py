@@ -31,16 +31,22 @@ from hf_clipdyn.errors import (
     shown,
 )
 from hf_clipdyn.files import file_git_hash, file_sha256
-from hf_clipdyn.hub import reason
-from hf_clipdyn.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base, has_adapter
+from hf_clipdyn.hub import is_repo_id, persistently, reason, valid_repo_name
 from hf_clipdyn.models.settings import PROCESSOR_FILES
-from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, snapshot_folder
+from hf_clipdyn.models.snapshots import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    PROCESSOR_NAMES,
+    adapter_base,
+    has_adapter,
+    model_files,
+    snapshot_folder,
+)
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name, epoch_of, step_name, step_of, training_order
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, FileRecord, Store
-from hf_clipdyn.revisions.upload import Hub, persistently
-from hf_clipdyn.schema import is_repo_id, valid_repo_name
+from hf_clipdyn.revisions.upload import Hub
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -829,7 +835,7 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
 def load_revision(
     run: Name, name: str = MAIN, *, store: Name | None = None, token: str | None = None, **kwargs: Any
 ) -> "PreTrainedModel":
-    """The model of a revision, of the class that its configuration names, without running any code of others.
+    """The model of a revision as `AutoModel` reads it, adapters merged, without running any code of others.
 
     Args:
         run: as for `list_revisions`; `owner/name@revision` names a revision as well.
@@ -846,10 +852,7 @@ def load_revision(
         >>> type(load_revision("runs/demo", "epoch-003")).__name__
         'CLIPModel'
     """
-    import transformers
-
-    from hf_clipdyn.models.adapters import merge_adapter
-    from hf_clipdyn.models.encoder import read_config
+    from hf_clipdyn.models.encoder import read_config, read_model
 
     text = os.fspath(run)
     if "@" in text and not text.startswith(OPEN_CLIP) and not Path(text).exists():
@@ -861,11 +864,7 @@ def load_revision(
         names = ", ".join(one.name for one in listed[:_MOST_NAMED])
         raise RevisionNotFoundError(f"{series.repo_id} has no revision {shown(name)}, but {names} …")
     folder = series.fetch(found[0])
-    config = read_config(folder)
-    named = getattr(transformers, (config.architectures or [""])[0], transformers.AutoModel)
-    with naming(folder, RevisionError):
-        model = named.from_pretrained(folder, trust_remote_code=False, **kwargs)
-    return merge_adapter(model, folder) if has_adapter(folder) else model
+    return read_model(folder, read_config(folder), **kwargs)
 
 
 def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:

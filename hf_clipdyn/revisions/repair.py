@@ -10,11 +10,12 @@ from pathlib import Path
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, naming
 from hf_clipdyn.files import delete, follow_umask, write_atomically
+from hf_clipdyn.hub import persistently
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
 from hf_clipdyn.revisions.names import MAIN
 from hf_clipdyn.revisions.open import HubRun, RunFolder
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_of
-from hf_clipdyn.revisions.upload import Hub, persistently, said
+from hf_clipdyn.revisions.upload import Hub, said
 from hf_clipdyn.revisions.verify import Report, check, together
 
 _log = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ class _Repair:
         if row is not None and self.hub is not None and name in branches:
             weights = self.hub.files(branches[name]).get(WEIGHTS_FILE)
             if weights is not None and weights.sha256 == row.sha256:
-                persistently(partial(self._fetch, self.hub, branches[name], row), limited=False)
+                persistently(partial(self._fetch, self.hub, branches[name], row), transfers=True)
                 self.done.append(f"{name} was fetched from {self.hub.where}.")
                 return
         folder = self.store.folder / name
@@ -183,9 +184,9 @@ class _Repair:
                 tag = f"{name}-replaced-{old[:8]}"
                 self.tell(f"{name} of {hub.where} is moved from commit {old}, which keeps the tag {tag}.")
                 hub.api.create_tag(hub.repo_id, tag=tag, revision=old, exist_ok=True)
-                persistently(partial(hub.move, self.store, row), limited=False)
+                persistently(partial(hub.move, self.store, row), transfers=True)
             else:
-                persistently(partial(hub.publish, self.store, row), limited=False)
+                persistently(partial(hub.publish, self.store, row), transfers=True)
             self.done.append(f"{name} was published to {hub.where}.")
         self.lost.update(name for name in wrong if self.manifest.row(name) and name not in self.store.names())
         self._set_main(hub)
@@ -204,7 +205,7 @@ class _Repair:
         has_rows = {row.name for row in there} <= {row.name for row in listed}
         if weights is None or weights.sha256 != newest.sha256 or not has_rows:
             call = partial(hub.set_main, self.store, newest, tuple(there))
-            persistently(call, limited=False)
+            persistently(call, transfers=True)
             self.done.append(f"main was set to {newest.name} in {hub.where}.")
 
     def _place(self, name: str) -> int:

@@ -79,6 +79,7 @@ class Series(ABC):
             RevisionNotFoundError: there is none.
             RevisionError: it cannot be read.
         """
+        return None
 
     @abstractmethod
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:

@@ -19,37 +19,33 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoFile
 
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError
-from hf_clipdyn.hub import answered, is_unreachable, reason, refusal_hint, retry_after, status_of
+from hf_clipdyn.errors import ClipDynError, PublishError
+from hf_clipdyn.hub import (
+    check_private,
+    checked_repo_id,
+    is_transient,
+    pause_after,
+    persistently,
+    reason,
+    refusal_hint,
+    valid_repo_name,
+)
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
 from hf_clipdyn.revisions.names import MAIN, training_order
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, FileRecord, Save, Store
-from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 CARD_FILE = "README.md"
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds before the first repeat of a failed call; each further one waits twice as long, up to the longest."""
-
-PATIENCE = 30.0
-"""Seconds in which reading, and the check before training, are repeated."""
-
-UNREACHED = 5.0
-"""The same for a Hub that cannot be reached at all: probably there is no network."""
-
 _LAST_REQUEST = 5.0  # seconds for the request that is under way when training ends with an error
 _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
-_LATER = (408, 412, 425, 429)  # statuses below 500 after which the same call may succeed
 
 
 @dataclass(frozen=True)
@@ -100,12 +96,11 @@ class Hub:
             return
         try:
             self.api.create_repo(self.repo_id, private=self._private or None, exist_ok=True)
-            if self._private and not self.api.repo_info(self.repo_id).private:
-                raise ConfigError(
-                    f"The model {self.repo_id} exists and is public: make it private in its settings, or name another "
-                    "one."
-                )
+            if self._private:
+                check_private(self.api, self.repo_id)
             self.api.auth_check(self.repo_id, write=True)
+        except ClipDynError:
+            raise
         except Exception as error:
             if hint := refusal_hint(error):
                 raise PublishError(
@@ -278,45 +273,6 @@ def files_of(folder: Path) -> dict[str, Path]:
     return files
 
 
-# --- calls that fail ---
-
-
-def is_final(error: BaseException) -> bool:
-    """Whether the same call would fail again: what this package refuses, and what the Hub forbids or does not have."""
-    status = status_of(error)
-    if status is not None:
-        return status < 500 and status not in _LATER
-    return isinstance(error, ClipDynError | OfflineModeIsEnabled)
-
-
-def pause_after(error: BaseException, failures: int) -> float:
-    """Seconds until the next attempt: what the server asks for, else twice as long after each of the ``failures``."""
-    asked = retry_after(error)
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 30)) if asked is None else asked
-
-
-def persistently(call: Callable[[], T], patience: float | None = None, *, limited: bool = True) -> T:
-    """Repeat a call until it succeeds, fails for good, or the patience ends.
-
-    If it is ``limited``, also while the Hub gives no answer: the call goes on in a thread of its own, so this is for
-    requests of which a late one does no harm. A transfer may take longer than the patience.
-    """
-    started, failures = time.monotonic(), 0
-    patience = PATIENCE if patience is None else patience
-    while True:
-        try:
-            return answered(call, max(0.1, started + patience - time.monotonic())) if limited else call()
-        except Exception as error:
-            pause = pause_after(error, failures)
-            left = (
-                started + (min(patience, UNREACHED) if is_unreachable(error) else patience) - time.monotonic()
-            )
-            if is_final(error) or pause > left:
-                raise
-            time.sleep(pause)
-            failures += 1
-
-
 def said(error: BaseException) -> str:
     """An error in one sentence."""
     return str(error) if isinstance(error, ClipDynError) else f"{reason(error)}."
@@ -362,7 +318,7 @@ class Upload(threading.Thread):
                 self._send()
                 failures, self.trouble = 0, ""
             except Exception as error:  # training goes on in any case
-                self.trouble, self._is_blocked = said(error), is_final(error)
+                self.trouble, self._is_blocked = said(error), not is_transient(error)
                 self._say(self.trouble)
                 if not self._is_blocked:
                     time.sleep(pause_after(error, failures))
@@ -558,7 +514,7 @@ class Publisher:
             persistently(partial(hub.check, self._manifest.run_id))
         except Exception as error:
             problem = f"{hub.where} cannot be used: {said(error)}"
-            if is_final(error) or not self._manifest.revisions:
+            if not (is_transient(error) and self._manifest.revisions):
                 raise error if isinstance(error, ClipDynError) else PublishError(problem) from error
             _log.warning("%s The run continues and publishes later.", problem)
 
@@ -644,8 +600,8 @@ class Publisher:
         )
         if missing and self._upload is not None:
             message += (
-                f" Not on the Hub: {', '.join(missing)}. {self._upload.trouble} They are kept in {self.store.folder}: "
-                f"`clipdyn repair {self.store.run}` publishes them when it can."
+                f" Not known to be on the Hub: {', '.join(missing)}. {self._upload.trouble} They are kept in "
+                f"{self.store.folder}: `clipdyn repair {self.store.run}` publishes them when it can."
             )
         return Summary(self.repo_id, done, missing, message)
 

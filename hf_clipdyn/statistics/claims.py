@@ -20,15 +20,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
-from hf_clipdyn.schema import Count, Matches, Within, load_json, parse_yaml, read_text
+from pydantic import Field, TypeAdapter, ValidationError
+
+from hf_clipdyn.errors import ConfigError, UnknownNameError, closest_name, naming, shown
+from hf_clipdyn.options import parse_yaml
 from hf_clipdyn.statistics.contrasts import Contrast
 from hf_clipdyn.statistics.rules import RULES, Rule, RuleName
-from hf_clipdyn.statistics.windows import Endpoint, Window
+from hf_clipdyn.statistics.windows import Endpoint, Form, Window
 
 _FILE = "claims.yaml"
-_MOST_STUDIES = 20  # a common test is read once for each
-_LONGEST_DEFINITION = 2000  # characters: its name may be used many times
 _WORDS = (
     "title",
     "statement",
@@ -37,17 +37,9 @@ _WORDS = (
     "deviations",
     "alternatives",
 )  # fields that register nothing
-_Text = Annotated[
-    str,
-    Matches(
-        lambda text: text.isprintable() and len(text) <= 2000, "printable text of at most 2,000 characters"
-    ),
-]
-_Title = Annotated[
-    str,
-    Matches(lambda text: text.isprintable() and 0 < len(text) <= 200, "a title of at most 200 characters"),
-]
-_Seed = Annotated[int, Within(0, 2**32 - 1)]
+_Text = Annotated[str, Field(max_length=2000)]
+_Title = Annotated[str, Field(min_length=1, max_length=200)]
+_Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 GateRule = Literal[
     "interpretable", "above chance", "at least", "common conditions", "above baseline", "above null"
@@ -56,7 +48,7 @@ TestRule = Literal["all parts", "every scale", "first part first"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartPlan:
+class PartPlan(Form):
     """One contrast of a claim, or what a control arm must show: else the instrument is not trusted.
 
     Attributes:
@@ -115,7 +107,7 @@ class PartPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatePlan:
+class GatePlan(Form):
     """A condition for a claim to be testable, over fixed windows, in every seed of its arms.
 
     Attributes:
@@ -137,7 +129,7 @@ class GatePlan:
     rule: GateRule
     endpoint: Endpoint
     windows: tuple[str, ...] = ()
-    at_least: Annotated[float, Within(0, 1e6)] = 2.0
+    at_least: Annotated[float, Field(ge=0)] = 2.0
     baselines: tuple[str, ...] = ()
     arms: tuple[_Text, ...] = ("",)
     readout: _Text = ""
@@ -150,7 +142,7 @@ class GatePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sensitivity:
+class Sensitivity(Form):
     """Another way to compute the parts of a claim: its words stand beside the verdict and never change it.
 
     Attributes:
@@ -177,7 +169,7 @@ class Sensitivity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClaimTest:
+class ClaimTest(Form):
     """How one study tests a claim.
 
     Attributes:
@@ -207,7 +199,7 @@ class ClaimTest:
     parts: tuple[PartPlan, ...] = ()
     gates: tuple[GatePlan, ...] = ()
     controls: tuple[PartPlan, ...] = ()
-    fewest_runs: Count = 0
+    fewest_runs: Annotated[int, Field(ge=0)] = 0
     observers: bool = False
     family: _Text = ""
     sensitivities: tuple[Sensitivity, ...] = ()
@@ -266,10 +258,10 @@ class ClaimTest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(Form):
     """One claim, and its test in each study."""
 
-    number: Annotated[int, Within(1, 10_000)]
+    number: Annotated[int, Field(ge=1)]
     title: _Title
     statement: _Text = ""
     studies: Mapping[str, ClaimTest]
@@ -281,7 +273,7 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyPlan:
+class StudyPlan(Form):
     """A study: its seeds and windows, and what its tests may name.
 
     Attributes:
@@ -312,7 +304,7 @@ class StudyPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claims:
+class Claims(Form):
     """A file of claims.
 
     Attributes:
@@ -326,7 +318,7 @@ class Claims:
         source: name of the file.
     """
 
-    level: Annotated[float, Within(1e-6, 0.5)]
+    level: Annotated[float, Field(gt=0, le=0.5)]
     rule: RuleName = "five words"
     readouts_count: bool = False
     windows: tuple[Window, ...]
@@ -420,7 +412,8 @@ def read_claims(path: str | Path | None = None) -> Claims:
     """
     if path is None:
         return parse_claims(files("hf_clipdyn.statistics").joinpath(_FILE).read_text(encoding="utf-8"), _FILE)
-    return parse_claims(read_text(Path(path)), str(path))
+    with naming(path, ConfigError):
+        return parse_claims(Path(path).read_text(encoding="utf-8"), str(path))
 
 
 @lru_cache(maxsize=32)
@@ -437,7 +430,39 @@ def parse_claims(text: str, source: str) -> Claims:
     content = parse_yaml(text, source)
     if isinstance(content, dict):
         content = _written_out(content, source) | {"source": source}
-    return load_json(Claims, content, where=source, error=ConfigError, closed=True)
+    claims: Claims = _checked(_CLAIMS, content, source)
+    return claims
+
+
+_CLAIMS, _STUDY = TypeAdapter(Claims), TypeAdapter(StudyPlan)
+
+
+def _checked(form: TypeAdapter[Any], content: Any, where: str) -> Any:
+    """The content in a form; ConfigError, which begins with ``where``, if it has another."""
+    with naming(where, ConfigError):
+        try:
+            return form.validate_python(content)
+        except ValidationError as error:
+            for problem in error.errors():
+                if problem["type"] == "unexpected_keyword_argument":
+                    *place, key = map(str, problem["loc"])
+                    forms = (
+                        Claims,
+                        Claim,
+                        ClaimTest,
+                        StudyPlan,
+                        PartPlan,
+                        GatePlan,
+                        Contrast,
+                        Endpoint,
+                        Window,
+                    )
+                    close = closest_name(key, (one.name for form in forms for one in fields(form)))
+                    hint = f" Did you mean {close}?" if close else ""
+                    raise ConfigError(
+                        f"{'.'.join(place) or 'the file'} has the unknown key {key}.{hint}"
+                    ) from None
+            raise
 
 
 def _written_out(content: dict[str, Any], source: str) -> dict[str, Any]:
@@ -445,8 +470,6 @@ def _written_out(content: dict[str, Any], source: str) -> dict[str, Any]:
     plans, claims = content.get("studies"), content.get("claims")
     if not plans or not isinstance(plans, dict) or not isinstance(claims, list):
         return content
-    if len(plans) > _MOST_STUDIES:
-        raise ConfigError(f"{source} has {len(plans)} studies: at most {_MOST_STUDIES} are allowed.")
     studies = {name: _study(plan, _where(source, name)) for name, plan in plans.items()}
     return content | {"studies": studies, "claims": [_claim(claim, studies, source) for claim in claims]}
 
@@ -464,15 +487,8 @@ def _without(content: Any, key: str) -> Any:
 def _study(content: Any, where: str) -> StudyPlan:
     """A study. Its endpoints are read first, since its gates and its accuracy may name them."""
 
-    def read(content: Any) -> StudyPlan:
-        return load_json(StudyPlan, content, where=where, error=ConfigError, closed=True)
-
-    study = read(_named(content, read(_without(_without(content, "gates"), "accuracy")), where))
-    for name, definition in (*study.endpoints.items(), *study.gates.items()):
-        if len(str(definition)) > _LONGEST_DEFINITION:
-            raise ConfigError(
-                f"{shown(name)} in {where} is longer than {_LONGEST_DEFINITION:,} characters: shorten it."
-            )
+    first: StudyPlan = _checked(_STUDY, _without(_without(content, "gates"), "accuracy"), where)
+    study: StudyPlan = _checked(_STUDY, _named(content, first, where), where)
     return study
 
 
@@ -480,14 +496,14 @@ def _claim(content: Any, studies: Mapping[Any, StudyPlan], source: str) -> Any:
     """A claim, each of whose studies has its whole test."""
     if not isinstance(content, dict) or not isinstance(content.get("studies"), dict):
         return content
-    number, common = shown(content.get("number")), content.get("test", {})
+    number, common = content.get("number"), content.get("test", {})
     if not isinstance(common, dict):
         raise ConfigError(f"test of claim {number} in {source} is {shown(common)}: give a mapping.")
     tests = {}
     for study, test in content["studies"].items():
         if study not in studies:
             raise UnknownNameError(f"study (of claim {number}, {source})", str(study), map(str, studies))
-        if isinstance(test, dict) and test.get("testable") is not False:
+        if isinstance(test, dict) and test.get("testable") != "false":
             test = common | test
         tests[study] = _named(test, studies[study], _where(source, study))
     return _without(content, "test") | {"studies": tests}

@@ -41,7 +41,7 @@ from hf_clipdyn.metrics.estimate import Influence, weighted_sum
 from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.power import Error, half_width
 from hf_clipdyn.statistics.trajectories import Trajectory
-from hf_clipdyn.statistics.windows import Endpoint, RunValues, Window, place
+from hf_clipdyn.statistics.windows import Endpoint, Form, RunValues, Window, place
 
 __all__ = [
     "AgainstNull",
@@ -62,7 +62,7 @@ ONE_SEQUENCE = "one seed: the interval concerns this sequence of checkpoints onl
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contrast:
+class Contrast(Form):
     """``constant`` + the sum of weight * m(window); positive favours the claim.
 
     Attributes:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.results.row import NUMBER_KEY, Role
@@ -18,8 +19,14 @@ _POINT = ("revision", "value", "usable", "note", "defined", "n", "n_clusters", "
 _COLUMNS = ("kind", "dataset", "texts", *(name for name in NUMBER_KEY if name != "level"))
 
 
+class Form:
+    """A part of a file of claims: an unknown key is an error, and all numbers are finite."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class Endpoint(Form):
     """Which number of the table: the columns of a trajectory.
 
     Attributes:
@@ -171,7 +178,7 @@ _NEAR = 1e-6  # shares are quotients
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class Window(Form):
     """A part of training; exactly one of its ways to choose revisions is given.
 
     Attributes:

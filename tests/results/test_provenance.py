@@ -111,11 +111,11 @@ def test_two_tables_of_one_run_give_its_earliest_times_unless_one_did_not_record
 @pytest.mark.parametrize(
     ("metadata", "says"),
     [
-        ("[", "it is not JSON"),
-        ('{"runs": 3}', "runs is 3, not a list"),
-        ('{"claims": "abc"}', "claims is 'abc', not a SHA-256"),
-        ('{"package": "0.2.0+\\u001b[2J"}', "not a version of hf_clipdyn"),
-        (json.dumps({"runs": [{"run": "me/a", "began": "now" * 9999}]}), "not a time in UTC"),
+        ("[", "Invalid JSON"),
+        ('{"runs": 3}', "runs is 3: Input should be"),
+        ('{"claims": "abc"}', "claims is 'abc': String should match"),
+        ('{"package": "0.2.0+\\u001b[2J"}', "package is"),
+        (json.dumps({"runs": [{"run": "me/a", "began": "now" * 9999}]}), "runs.0.began is"),
     ],
 )
 def test_facts_of_a_file_that_are_something_else_are_refused_in_one_sentence(tmp_path, metadata, says):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hf_clipdyn import hub as client
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.revisions import Publisher, Row, epoch_name, upload
+from hf_clipdyn.revisions import Publisher, Row, epoch_name
 
 Save = Callable[[Path], None]
 
@@ -14,8 +15,8 @@ Save = Callable[[Path], None]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed call is repeated soon."""
-    monkeypatch.setattr(upload, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(upload, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(client, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.2)
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +52,7 @@ def record() -> Callable[[int], Row]:
 
     def of(epoch: int) -> Row:
         loss = None if epoch == 0 else 4.0 / epoch
-        return Row(
-            name=epoch_name(epoch), epoch=epoch, step=10 * epoch, samples_seen=40 * epoch, loss=loss
-        )
+        return Row(name=epoch_name(epoch), epoch=epoch, step=10 * epoch, samples_seen=40 * epoch, loss=loss)
 
     return of
 

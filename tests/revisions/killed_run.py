@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from hf_clipdyn import hub
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.revisions import Publisher, Row, epoch_name, upload
+from hf_clipdyn.revisions import Publisher, Row, epoch_name
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
         weights = np.random.default_rng(epoch).normal(size=(256, 256)).astype(np.float32)
         save_file({"weight": weights}, to / "model.safetensors")
 
-    upload.FIRST_PAUSE, upload.LONGEST_PAUSE = 0.02, 0.1
+    hub.FIRST_PAUSE, hub.LONGEST_PAUSE = 0.02, 0.1
     publisher = Publisher(
         folder / "run", "me/run", card=CardFacts("me/run"), recipe_hash="r", push_to_hub=push_to_hub
     )

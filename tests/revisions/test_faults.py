@@ -12,8 +12,9 @@ import pytest
 from hub_server.faults import Fault
 from hub_server.server import READ_TOKEN, WRITE_TOKEN, HubServer, describe
 
+from hf_clipdyn import hub as client
 from hf_clipdyn.errors import PublishError, RevisionError
-from hf_clipdyn.revisions import Publisher, list_revisions, upload
+from hf_clipdyn.revisions import Publisher, list_revisions
 from hf_clipdyn.revisions.repair import repair
 from hf_clipdyn.revisions.verify import verify
 
@@ -85,9 +86,9 @@ def test_a_week_without_network_keeps_all_in_the_folder_and_repair_sends_each_on
 ) -> None:
     publish(range(1), push_to_hub=True)
     hub.stop()
-    monkeypatch.setattr(upload, "UNREACHED", 0.3)
+    monkeypatch.setattr(client, "UNREACHED", 0.3)
     summary = publish(range(1, 3), push_to_hub=True, patience=0.3)
-    assert summary.missing == ["epoch-001", "epoch-002"]
+    assert summary.missing == ["epoch-000", "epoch-001", "epoch-002"], "nobody knows what the Hub has"
     assert "clipdyn repair" in summary.message
     hub.start()
     code, printed, _ = clipdyn("repair", tmp_path)
@@ -109,7 +110,7 @@ def test_a_permanent_error_is_said_once_and_the_command_exits_with_one_while_any
         sum("storage limit" in entry.getMessage() for entry in caplog.records if "hf_clipdyn" in entry.name)
         == 1
     )
-    assert "Not on the Hub: epoch-000, epoch-001, epoch-002" in summary.message
+    assert "Not known to be on the Hub: epoch-000, epoch-001, epoch-002" in summary.message
     code, _, error = clipdyn("repair", tmp_path)
     assert code == 1
     assert "storage limit reached" in error

@@ -242,5 +242,5 @@ def test_a_hostile_checkpoint_is_one_sentence_when_it_is_read(tmp_path: Path) ->
 
     (tmp_path / "epoch_1.pt").write_bytes(pickle.dumps(print))
     series = open_series(f"open_clip:{NAME}@{tmp_path}")
-    with pytest.raises(ModelError, match=r"epoch_1\.pt cannot be read as a checkpoint"):
+    with pytest.raises(ModelError, match=r"epoch_1\.pt: "):
         Encoder.from_folder(series.fetch(series.revisions()[0]))

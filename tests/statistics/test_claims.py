@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hf_clipdyn import schema
 from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims, registered_hash
 from hf_clipdyn.statistics.windows import Endpoint
@@ -181,34 +180,31 @@ _WRONG_NAMES = [
     ),
     ("endpoint: clean, windows", "endpoint: clea, windows", "no endpoint in {}: 'clea'. Did"),
     ("gates: [accurate]", "gates: [exact]", "no gate in {}: 'exact'. Known: accurate"),
-    ("gates: {accurate", "gates: {[accurate]", "is not YAML: line 10"),
-    ("gates: {accurate", "gates: {1", "{} cannot be read: a key of gates is 1, not a text"),
-    ("metric: accuracy}", "metrik: accuracy}", "{} cannot be read: endpoints.'clean' has the unknown key"),
-    ("rule: above chance", "rule: high", "{} cannot be read: gates.'accurate'.rule is 'high', not one of"),
-    ("levels: [0.1]", f"levels: {[0.1] * 900}", "'drop' in {} is longer than 2,000 characters"),
+    ("gates: {accurate", "gates: {[accurate]", "is not valid YAML in line 10"),
+    (
+        "metric: accuracy}",
+        "metrik: accuracy}",
+        "{}: endpoints.clean has the unknown key metrik. Did you mean metric?",
+    ),
+    ("rule: above chance", "rule: high", "{}: gates.accurate.rule is 'high': Input should be"),
     (
         "endpoints: {drop: {kind: noise, dataset: cifar10, metric: relative_drop}}",
         "endpoints: [a]",
-        "(study 'other') cannot be read: endpoints is a list of 1",
+        "(study 'other'): endpoints: Input should be a valid dictionary",
     ),
     (
         "      clean: {kind",
         "      clean: clean\n      c: {kind",
-        "endpoints.'clean' is 'clean', not a mapping",
+        "endpoints.clean is 'clean': Input should be a dictionary",
     ),
     (
         "    test:\n",
         "    test: [1]\n    tests:\n",
         "test of claim 1 in {file} is a list of 1: give a mapping",
     ),
-    ("      notes: [of all]", "      note: [of all]", "has the unknown key 'note': known keys are testable"),
+    ("      notes: [of all]", "      note: [of all]", "has the unknown key note. Did you mean notes?"),
     ("      third: {testable", "      fourth: {testable", "There is no study (of claim 1, {file}) 'fourth'"),
     ("other: {}", "other: {gates: [accurate]}", "(study 'other') names no gates: define 'accurate' under"),
-    (
-        "studies:\n",
-        "studies:\n" + "".join(f"  s{at}: {{title: s}}\n" for at in range(18)),
-        "has 21 studies: at most 20 are allowed",
-    ),
     ("- arm: swapped", "- arm: ''", "The control 'none' needs an arm and what it expects"),
     (
         "            minus_arm: noise",
@@ -229,27 +225,25 @@ def test_a_wrong_name_is_one_sentence(tmp_path: Path, old: str, new: str, says: 
 
 
 _WRONG_FILES = [
-    ("start: 0.9", "start: 2", "windows[0]: The window 'late' goes from 2 to 1"),
-    ("start: 0.9, ", "", "windows[0]: The window 'late' goes from None to 1"),
+    ("start: 0.9", "start: 2", "windows.0: The window 'late' goes from 2.0 to 1.0"),
+    ("start: 0.9, ", "", "windows.0: The window 'late' goes from None to 1"),
     ("smallest_effect: 0.1", "smallest_effect: 0", "contrast: smallest_effect of 'rise' is 0"),
     (
         "smallest_effect: 0.1",
         "smalest_effect: 0.1",
-        "has the unknown key 'smalest_effect': known keys are title",
+        "has the unknown key smalest_effect. Did you mean smallest_effect?",
     ),
     ("{late: 1}", "{lat: 1}", "There is no window (of claim 1, mine) 'lat'. Did you mean 'late'"),
-    ("{late: 1}", "{late: much}", "weights.'late' is 'much', not a finite number"),
-    ("{late: 1}", "{late: .inf}", "weights.'late' is inf, not a finite number"),
-    ("level: 0.05", "level: 5", "level is 5, not from 1e-06 to 0.5"),
-    ("level: 0.05", "level: 0.05\nlevel: 0.1", "'level' is given twice in line 3"),
+    ("{late: 1}", "{late: much}", "weights.late is 'much': Input should be a valid number"),
+    ("{late: 1}", "{late: .inf}", "weights.late is 'inf': Input should be a finite number"),
+    ("level: 0.05", "level: 5", "level is '5': Input should be less than or equal to 0.5"),
+    ("level: 0.05", "level: 0.05\nlevel: 0.1", "level is there twice"),
     ("mine:\n", "yours:\n", "There is no study (of claim 1, "),
-    ("title: it rises", 'title: "a\\nb"', "claims[0].title is"),
-    ("number: 1", "number: true", "claims[0].number is True, not a whole number"),
-    ("parts: [", "rule: most, parts: [", "not YAML: line"),
-    ("        parts:", "        rule: most\n        parts:", "rule is 'most', not one of all parts"),
+    ("number: 1", "number: true", "claims.0.number is 'true': Input should be a valid integer"),
+    ("parts: [", "rule: most, parts: [", "not valid YAML in line"),
+    ("        parts:", "        rule: most\n        parts:", "rule is 'most': Input should be 'all parts'"),
     ("        parts:", "        testable: false\n        parts:", "needs its cause"),
-    ("number: 1", "number: 1\n    title: &a x\n    statement: *a", "There is an alias in line 8"),
-    ("level: 0.05", "level: " + "[" * 40 + "]" * 40, "nested more than 16 levels deep"),
+    ("number: 1", "number: 1\n    title: &a x\n    statement: *a", "in line 8: an alias"),
     ("studies: {mine: {title: my study}}", "studies: {}", "studies is empty"),
 ]
 
@@ -320,12 +314,11 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=r"wrong\.yaml"):
             read_claims(path)
-    with pytest.raises(ConfigError, match="not a file"):
+    with pytest.raises(ConfigError, match="Is a directory"):
         read_claims(tmp_path)
 
 
 def test_the_shipped_file_says_how_it_is_used_and_when_it_may_change():
-    from importlib.resources import files
 
     head = (
         files("hf_clipdyn.statistics").joinpath("claims.yaml").read_text(encoding="utf-8").split("level:")[0]
@@ -333,11 +326,6 @@ def test_the_shipped_file_says_how_it_is_used_and_when_it_may_change():
     assert "clipdyn report RESULTS... --print verdicts" in " ".join(head.replace("\n#", "").split())
     assert "after it, never" in head
     assert yaml.safe_load(head) is None
-
-
-def test_both_readers_of_yaml_give_the_same_claims():
-    text = files("hf_clipdyn.statistics").joinpath("claims.yaml").read_text(encoding="utf-8")
-    assert schema._quick_loader()(text, "x").get_single_data() == schema._Loader.build(text, "x")
 
 
 @pytest.fixture(scope="module")

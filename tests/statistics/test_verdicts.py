@@ -328,7 +328,7 @@ def test_the_public_function_and_the_command_give_the_same(study, tmp_path, clip
 
 def test_a_wrong_call_is_one_sentence(study, tmp_path, clipdyn):
     for words, says in (
-        (["--claims", tmp_path / "absent.yaml"], "absent.yaml cannot be read"),
+        (["--claims", tmp_path / "absent.yaml"], "absent.yaml: No such file"),
         (["--output", tmp_path], "cannot be written"),
     ):
         error = clipdyn("report", study, "--print", "verdicts", "--quiet", *words)[2]
