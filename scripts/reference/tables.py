@@ -1,9 +1,9 @@
 """Pages of the tables and of the manifest."""
 
 import dataclasses
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from hf_clipdyn.fields import members
+from hf_clipdyn.options import members
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Row, column_table
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
 from hf_clipdyn.statistics.verdicts import VerdictRow
@@ -91,8 +91,13 @@ def _attributes(cls: Any) -> list[tuple[str, str, str]]:
     return [
         (
             f"`{one.name}`",
-            " or ".join(_JSON.get(kind, "object") for kind in members(types[one.name])),
+            " or ".join(_JSON.get(kind, "object") for kind in _kinds(types[one.name])),
             meanings[one.name].replace("None", "null"),
         )
         for one in dataclasses.fields(cls)
     ]
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    may_be_null = type(None) in get_args(annotation)
+    return [*members(annotation), *([type(None)] if may_be_null else [])]

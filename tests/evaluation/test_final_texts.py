@@ -170,7 +170,7 @@ def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path
     config.write_text(json.dumps(changed))
     table = evaluate(
         EvaluationConfig(
-            "me/run",
+            repo_id="me/run",
             benchmarks=("zero_shot/cifar10",),
             store=tmp_path / "hub",
             data_dirs={"cifar10": data["cifar10"]},

@@ -113,7 +113,7 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
     monkeypatch.setattr("hf_clipdyn.revisions.listing.revisions_of", listed)
     publish(tmp_path, [0])
     resume_publishing(tmp_path, push_to_hub=True)
-    config = EvaluationConfig("me/run", watch_patience=3, **watching)
+    config = EvaluationConfig(repo_id="me/run", watch_patience=3, **watching)
     hub.plant("refs", Fault(status=503), times=100)
     restored = threading.Timer(1.0, hub.faults.clear)
     restored.start()
