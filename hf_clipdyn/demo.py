@@ -27,14 +27,6 @@ from hf_clipdyn.interrupts import end_with_standard_input
 end_with_standard_input()
 main()
 """
-_OF_RUN = (
-    "config.yaml",
-    "log.jsonl",
-    "training_data.json",
-    "evaluate.log",
-    "checkpoints/epoch-*",
-    "checkpoints/staging",
-)
 
 
 @dataclass(frozen=True)
@@ -110,11 +102,14 @@ def run_demo(
 
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.report import headline, read_study, write_cards, write_report
+    from hf_clipdyn.results.cells import cells_folder
+    from hf_clipdyn.results.influences import influences_folder
+    from hf_clipdyn.results.trials import trials_folder
     from hf_clipdyn.revisions import epoch_name
     from hf_clipdyn.revisions.store import Store, check_version
-    from hf_clipdyn.training import output_folder, train
+    from hf_clipdyn.training import delete_run, output_folder, train
+    from hf_clipdyn.training.callbacks import Callback, Training
     from hf_clipdyn.training.device import torch_threads
-    from hf_clipdyn.training.loop import Callback, Training
 
     recipe = read_yaml(recipe_path("quick" if quick else "demo")) | {"quiet": quiet}
     recipe |= {} if output_dir is None else {"output_dir": output_dir}
@@ -123,7 +118,11 @@ def run_demo(
     results = folder / "results.parquet"
     check_version(folder)
     if overwrite_output_dir:
-        delete_demo(folder)
+        delete_run(folder)
+        # A table without its cells may be a person's.
+        of_table = (results, cells_folder(results), trials_folder(results), influences_folder(results))
+        for path in of_table if cells_folder(results).is_dir() else ():
+            delete(path)
     # A GPU is faster than a second core, but is free only after the training.
     is_beside = (
         usable_cores() >= 2
@@ -166,25 +165,3 @@ def run_demo(
             f"Found: {headline(study)}",
         ),
     )
-
-
-def delete_demo(folder: Path) -> None:
-    """Delete what a run and its evaluation wrote to a folder; other files stay."""
-    from hf_clipdyn.results.cells import cells_folder
-    from hf_clipdyn.results.influences import influences_folder
-    from hf_clipdyn.results.trials import trials_folder
-    from hf_clipdyn.revisions.store import Store
-
-    store, results = Store(folder), folder / "results.parquet"
-    names = store.names()
-    is_run = bool(names) or any(folder.glob("checkpoints/epoch-*/progress.json"))
-    if names:
-        with store.locked():
-            for name in names:
-                delete(store.folder / name)
-    if is_run:  # files of the same names may be a person's
-        for path in [path for name in _OF_RUN for path in folder.glob(name)]:
-            delete(path)
-    if cells_folder(results).is_dir():
-        for path in (results, cells_folder(results), trials_folder(results), influences_folder(results)):
-            delete(path)
