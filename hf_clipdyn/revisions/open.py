@@ -429,7 +429,7 @@ class _TrainerState(BaseModel):
     def last(self, name: str) -> float | None:
         """What was logged last."""
         values = [value for entry in self.log_history if (value := getattr(entry, name)) is not None]
-        return values[-1] if values else None
+        return values[-1] if values and math.isfinite(values[-1]) else None
 
 
 @dataclass(frozen=True)
