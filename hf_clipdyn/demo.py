@@ -114,9 +114,9 @@ def run_demo(
     from hf_clipdyn.results.trials import trials_folder
     from hf_clipdyn.revisions import epoch_name
     from hf_clipdyn.training import delete_run, output_folder, train
+    from hf_clipdyn.training.callbacks import Callback, Training
     from hf_clipdyn.training.config import TrainingConfig
     from hf_clipdyn.training.device import torch_threads
-    from hf_clipdyn.training.loop import Callback, Training
 
     flags = ["--config", "quick" if quick else "demo", "--quiet", str(quiet)]
     flags += ["--output_dir", str(output_dir)] if output_dir is not None else []

@@ -63,7 +63,7 @@ from hf_clipdyn.training import train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import torch_threads
-from hf_clipdyn.training.folder import BY_MACHINE
+from hf_clipdyn.training.run import BY_MACHINE
 
 if TYPE_CHECKING:
     from hf_clipdyn.evaluation.config import EvaluationConfig

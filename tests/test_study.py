@@ -37,7 +37,7 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.training.loop import Callback
+from hf_clipdyn.training.callbacks import Callback
 
 HERE = Path(__file__).parent
 DIES = {"--shard=2/2", f"--output-dir={HERE / 'study'}"} <= set(sys.argv)

@@ -27,9 +27,9 @@ from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.images import Augmentation
-from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.source import Batch, Workers
 from hf_clipdyn.training.stream_order import Sample, Shuffle
 from hf_clipdyn.training.streamed import Shards, StreamedSource, first_captions
@@ -394,7 +394,7 @@ def test_a_streamed_run_gives_the_same_weights_with_and_without_workers(tars: Pa
     for count in (0, 2):
         output = tmp_path / f"run{count}"
         summary = finished(_flags(tars, output, dataloader_num_workers=count))
-        revisions = list_revisions("me/run", store=summary.store)
+        revisions = list_revisions(summary.folder)
         assert [r.samples_seen for r in revisions] == [0, 40, 80]
         weights.append([r.sha256 for r in revisions])
     assert weights[0] == weights[1]
@@ -444,7 +444,7 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
     assert process.wait() == -signal.SIGKILL
     assert any("-step-" in path.name for path in (tmp_path / "killed" / "checkpoints").iterdir())
     resumed = finished([*flags, "--resume_from_checkpoint", "true"])
-    weights = [hashes(run.store) for run in (whole, resumed)]
+    weights = [hashes(run.folder) for run in (whole, resumed)]
     assert len(weights[0]) == 5
     assert weights[0] == weights[1]
 
@@ -466,7 +466,7 @@ def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: P
 
     def revisions(name: Path | str, output: str, *callbacks: Callback, **changes: object) -> list[str | None]:
         flags = _flags(name, tmp_path / output, num_train_epochs=2, **changes)  # type: ignore[arg-type]
-        return hashes(finished(flags, *callbacks).store)
+        return hashes(finished(flags, *callbacks).folder)
 
     class Stop(Callback):
         def step_ends(self, training: Training) -> None:
@@ -519,7 +519,7 @@ except ClipDynError as error:
 def test_two_processes_train_with_workers(tars: Path, tmp_path: Path, launch: Callable[..., str]) -> None:
     (tmp_path / "run.py").write_text(_RUN)
     launch(2, tmp_path / "run.py", *_flags(tars, tmp_path / "run", dataloader_num_workers=1))
-    revisions = list_revisions("me/run", store=tmp_path / "run" / "hub")
+    revisions = list_revisions(tmp_path / "run")
     assert [r.samples_seen for r in revisions] == [0, 40, 80]
 
 
