@@ -439,7 +439,7 @@ def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, floa
         of_entry = {"loss": entry.loss, "learning_rate": entry.learning_rate}
         of_entry |= {"validation_loss": entry.eval_loss} if entry.step == step else {}
         values |= {name: value for name, value in of_entry.items() if value is not None}
-    return values
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True)
