@@ -31,7 +31,7 @@ TEXTS = ["a photo of a cat.", "a photo of a dog.", "a photo of a truck."]
 
 @pytest.fixture
 def revisions(store: Path) -> LoadedRevisions:
-    return LoadedRevisions(open_series("me/run", store), device="cpu")
+    return LoadedRevisions(open_series(store), device="cpu")
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_revision_that_cannot_be_read_is_named_and_the_others_answer(
     tmp_path: Path, publish: Callable[..., Path], image: Image.Image
 ) -> None:
     store = publish(tmp_path, [0, 1, 2])
-    revisions = LoadedRevisions(open_series("me/run", store), device="cpu")
+    revisions = LoadedRevisions(open_series(store), device="cpu")
     folder = revisions._series.fetch(revisions.by_name["epoch-001"])
     weights = (folder / "model.safetensors").resolve()
     weights.chmod(0o644)
@@ -117,7 +117,7 @@ def test_an_attention_map_lies_on_the_models_input(revisions: LoadedRevisions, i
 
 
 def test_revisions_have_places_on_the_axis_of_training(store: Path) -> None:
-    series = open_series("me/run", store)
+    series = open_series(store)
     listed = series.revisions()
     assert LoadedRevisions(series).places == ("epoch", [0.0, 1.0, 2.0])
     unknown = [replace(revision, epoch=None) for revision in listed]

@@ -35,12 +35,12 @@ def answered() -> list[Answer]:
 
 
 def test_a_run_is_opened_with_the_stimuli_that_need_no_download(store: Path) -> None:
-    models, stimuli = opened(store.parent, revisions=["epoch-002", "epoch-000"])
+    models, stimuli = opened(store, revisions=["epoch-002", "epoch-000"])
     assert models["me/run"].names == ["epoch-000", "epoch-002"], "in the order of training"
     assert "shape_bias/procedural" in stimuli.names
     assert "psychophysics/procedural" not in stimuli.names, "it draws what it shows"
     with pytest.raises(ConfigError, match="me/run has none of the revisions epoch-9"):
-        opened("me/run", store=store, revisions=["epoch-9"])
+        opened(store, revisions=["epoch-9"])
 
 
 def test_a_table_is_opened_at_the_commits_that_were_measured(
@@ -75,7 +75,7 @@ def test_what_is_attended_less_is_darker() -> None:
 
 
 def test_texts_of_a_user_have_no_meaning_where_they_are_shown(store: Path) -> None:
-    models, _ = opened(store.parent)
+    models, _ = opened(store)
     known, classes = answered(), [HOSTILE, "dog"]
     figure = drawn(models["me/run"], classes, known)
     assert len(figure["data"]) == 4, "a line a class in each panel"
@@ -94,7 +94,7 @@ def test_without_gradio_the_command_names_the_extra(
     store: Path, monkeypatch: pytest.MonkeyPatch, clipdyn: Callable[..., tuple[int, str, str]]
 ) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    code, _, error = clipdyn("app", store.parent)
+    code, _, error = clipdyn("app", store)
     assert code == 2
     assert error.endswith("error: `clipdyn app` needs Gradio: pip install 'hf-clipdyn[app]'.\n")
 
@@ -132,7 +132,7 @@ def running(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         "-m",
         "hf_clipdyn.cli",
         "app",
-        str(store.parent),
+        str(store),
         "--port",
         port,
         "--device",

@@ -99,7 +99,7 @@ def test_a_dry_run_of_the_command_line_prints_it_and_one_without_measuring_is_re
     store, zero_shot, tmp_path, clipdyn, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    words = ["evaluate", "me/run", f"--store={store}", *zero_shot]
+    words = ["evaluate", str(store), *zero_shot]
     code, printed, error = clipdyn(*words, "--dry_run")
     assert not code
     assert printed.splitlines()[0].split()[:3] == ["benchmark", "cells", "missing"]

@@ -32,8 +32,7 @@ from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.terms import KindTerms
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import read_trajectories
@@ -472,7 +471,9 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
     rows = run("weights")
     states = []
-    for revision in list_revisions("me/run", store=store):
+    for revision in list_revisions(
+        store,
+    ):
         folder = open_series("me/run", store, None).fetch(revision)
         states.append(load_file(folder / "model.safetensors"))
     wanted = weight_path(states)
@@ -499,9 +500,8 @@ def test_buffers_of_whole_numbers_are_no_weights(store, save_model, tmp_path):
     stores = [store, publish_epochs(tmp_path, [0, 1, 2], with_positions)]
     rows = [
         evaluate_revisions(
-            "me/run",
+            one,
             relations="weights",
-            store=one,
             output=tmp_path / f"{number}.parquet",
             show_progress=False,
             n_resamples=1,
