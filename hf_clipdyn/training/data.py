@@ -180,11 +180,7 @@ def open_rows(config: TrainingConfig) -> Rows:
             f"validation_size is {config.validation_size}, but the split {config.train_split!r} has {len(dataset)} "
             "images: leave some to train on."
         )
-<<<<<<< HEAD
     held_out = dataset.select(range(count, len(dataset))) if config.validation_size else None
-=======
-    held_out = dataset.select(list(range(count, len(dataset))))  # it refuses an empty range behind the last row
->>>>>>> w48-models
     dataset = dataset.select(range(min(count, config.max_train_samples or count)))
     captions = _captions(dataset)
     ids = dataset["image_id"][:] if "image_id" in dataset.column_names else range(len(dataset))
