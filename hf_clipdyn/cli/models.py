@@ -131,14 +131,15 @@ class App(Command, group="Models and revisions"):
     port: int | None = option(None, "Port. Default: the first free one from 7860 on.", within="[1, 65535]")
 
     def run(self) -> None:
-        from hf_clipdyn.app import opened, serve
+        from hf_clipdyn.app import serve
+        from hf_clipdyn.evaluation.answers import open_models
 
         with shared.reading(self.what, self.store):
-            models, stimuli = opened(
+            opened = open_models(
                 self.what,
                 store=self.store,
-                revisions=self.revisions,
+                wanted=self.revisions,
                 device=self.device,
                 data_dirs=self.data_dir,
             )
-        serve(models, stimuli, port=self.port)
+        serve(opened, port=self.port)
