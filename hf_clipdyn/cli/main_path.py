@@ -195,9 +195,7 @@ class Report(Command, group="Main path"):
     try_it: bool = option(
         False, "Put the image encoder of one run of a small CLIP into the page, to ask it about own images."
     )
-    store: Path | None = option(
-        None, "For --try-it: folder of a local store. Default: the run beside the table."
-    )
+    store: Path | None = option(None, "For --try-it: folder of the run. Default: the run beside the table.")
     style: str | None = shared.style()
     plugin: tuple[Path, ...] = option((), "Python file that adds charts, kinds of benchmarks or data sets.")
     quiet: bool = shared.quiet()

@@ -79,7 +79,7 @@ class Series(ABC):
             RevisionNotFoundError: there is none.
             RevisionError: it cannot be read.
         """
-        return None
+        return
 
     @abstractmethod
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:

@@ -17,8 +17,7 @@ from open_clip_runs import TINY, add_checkpoints, checkpoint, know_model
 from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.verdicts import verdicts
 

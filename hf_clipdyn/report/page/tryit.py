@@ -65,7 +65,7 @@ def payload(
         study: of one run, whose revisions are read at the commits that were measured.
         stimuli: ``none`` leaves out the examples.
         data_dirs: folders of data sets, by name.
-        store: folder of a local store.
+        store: folder of the run. Default: the run beside the table, else the Hub.
 
     Returns:
         - ``run``, ``revisions`` (names), ``axis`` and ``places`` (of the revisions), ``leftOut`` (their number).
