@@ -41,6 +41,16 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 @contextmanager
+def blaming(path: str | Path) -> Iterator[None]:
+    """Within it, an error of the disk names this path: the system's own names a temporary file, or none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+@contextmanager
 def disk_errors(
     error: type[ClipDynError], problem: str, remedy: str = "", *, also: type[Exception] = OSError
 ) -> Iterator[None]:
@@ -144,12 +154,13 @@ def write_atomically(
         parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{path.name}.{secrets.token_hex(4)}{STAGING}"
     try:
-        if callable(content):
-            content(unfinished)
-        else:
-            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-        fsync(unfinished)
-        replace_durably(unfinished, path)
+        with blaming(path):
+            if callable(content):
+                content(unfinished)
+            else:
+                unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+            fsync(unfinished)
+            replace_durably(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise

@@ -149,7 +149,7 @@ class Options(BaseModel):
         except OptionError as error:
             if error.option in in_file.keys() - values.keys():
                 raise ConfigError(f"{file}: {error}") from None
-            raise
+            raise ConfigError(f"{error} See `{prog} --help`.") from None
 
     @classmethod
     def _first_error(cls, error: ValidationError) -> ConfigError:
@@ -373,6 +373,7 @@ def make_parser(
                 continue
             titles += [group.title] if group.title not in titles else []
             letters = [f"-{letter}"] if (letter := main.letters.get(name)) else []
+            letters += [f"--no_{prefix}{key}"] if form_of(field) == "switch" and field.default else []
             place = top if name in main.most_used else group
             place.add_argument(f"--{prefix}{key}", *letters, metavar=metavar_of(field), **about)
     if main.file_help:

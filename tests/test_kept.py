@@ -4,7 +4,6 @@ What is not public is used in `manifest_of` and `loaded` alone.
 """
 
 import json
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +18,9 @@ from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn import evaluate_revisions, list_revisions
 from hf_clipdyn.models.encoder import read_config, read_model
-from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions import open_series
 from hf_clipdyn.revisions.manifest import Manifest
-from hf_clipdyn.revisions.repository import read_manifest
+from hf_clipdyn.revisions.open import Repository
 
 KEPT = Path(__file__).resolve().parent / "kept"
 RECORDED = json.loads((KEPT / "recorded.json").read_text(encoding="utf-8"))
@@ -55,8 +54,9 @@ def served(hub: HubServer) -> HubServer:
 
 def manifest_of(repo_id: str, store: Path | None = None) -> Manifest:
     """The manifest on `main`."""
-    repository = open_series(repo_id, store).repository
-    manifest = read_manifest(repository, repository.refs()["main"])
+    repository = open_series(repo_id, store)
+    assert isinstance(repository, Repository)
+    _, _, manifest = repository.listed()
     assert manifest is not None
     return manifest
 
@@ -131,18 +131,6 @@ def test_an_unfinished_run_lists_what_it_planned() -> None:
     assert manifest.planned == ("epoch-000", "step-00000002", "epoch-001", "epoch-002")
     published = [one.name for one in list_revisions("someone/unfinished", KEPT / "store/unfinished/hub")]
     assert published == ["epoch-000", "step-00000002"]
-
-
-def test_the_folder_of_a_kept_run_opens_its_store(tmp_path: Path) -> None:
-    run = shutil.copytree(KEPT / "store" / "whole", tmp_path / "whole", symlinks=True)
-    assert len(list_revisions(run)) == 3
-
-
-def test_a_run_whose_manifest_was_refused_is_published_to_its_end(clipdyn: Clipdyn, tmp_path: Path) -> None:
-    run = shutil.copytree(KEPT / "store" / "local", tmp_path / "local", symlinks=True)
-    code, printed, error = clipdyn("repair", run)
-    assert code == 0, printed + error
-    assert [one.name for one in list_revisions("someone/local", run / "hub")] == ["epoch-000", "epoch-001"]
 
 
 @pytest.mark.usefixtures("served")

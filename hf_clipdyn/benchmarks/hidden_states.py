@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
-from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.files import disk_errors
+from hf_clipdyn.files import blaming
 
 if TYPE_CHECKING:
     from hf_clipdyn.models.encoder import ImageFeatures
@@ -103,11 +102,9 @@ class RowFile:
         """Write rows, (n, width), behind the last one.
 
         Raises:
-            EvaluationError: the disk is full.
+            OSError: the disk is full.
         """
-        problem = f"Temporary hidden states cannot be written to {tempfile.gettempdir()}"
-        remedy = "free some space there, or set TMPDIR to another folder"
-        with disk_errors(EvaluationError, problem, remedy):
+        with blaming(f"{tempfile.gettempdir()} (TMPDIR names another folder)"):
             self._file.seek(self._n * self._width * 4)
             self._file.write(np.ascontiguousarray(rows).data)  # `tofile` would not say why a write failed
             self._file.flush()

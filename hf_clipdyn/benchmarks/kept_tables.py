@@ -14,8 +14,7 @@ import pyarrow as pa
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.data.caches import cache_folder, touch
-from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.files import disk_errors, write_atomically
+from hf_clipdyn.files import write_atomically
 from hf_clipdyn.results.parquet import read_parquet
 
 
@@ -57,9 +56,6 @@ class KeptTable:
         """Keep the table; other processes find the whole of it or nothing.
 
         Raises:
-            DatasetError: the disk is full, or refuses.
+            OSError: the disk is full, or refuses.
         """
-        problem = f"Baseline values cannot be written to {self.path.parent}"
-        remedy = "free some space there, or set HF_HOME or cache_dir to another folder"
-        with disk_errors(DatasetError, problem, remedy):
-            write_atomically(self.path, lambda path: table.to_parquet(path, index=False))
+        write_atomically(self.path, lambda path: table.to_parquet(path, index=False))

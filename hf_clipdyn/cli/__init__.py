@@ -1,8 +1,9 @@
 """`clipdyn …`: one command per step of a study.
 
-The commands are classes of `hf_clipdyn.cli.commands`, which the list of commands does not import.
+A command is a class with options, which the list of commands does not import.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -13,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ClipDynError, ConfigError, printable, redact_logs, redacted, reported
+from hf_clipdyn.errors import ClipDynError, ConfigError, naming, printable, redact_logs, redacted, reported
 from hf_clipdyn.interrupts import raise_on_signals
 
 _SUMMARY = "Train CLIP, publish every epoch as a Hub revision, and track how its perception changes."
@@ -63,12 +64,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         signals = raise_on_signals() if alone else nullcontext(received)
         with signals as received, _printed_log(), reported("clipdyn"):
             try:
-                code = _run(words)
+                code = _printed(words)
             except Exception:
                 if not received:  # else it may be what was made of the interruption
                     raise
-            finally:
-                _flush_output()
     except KeyboardInterrupt:
         code = 130
     except SystemExit as stop:
@@ -88,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def command_class(name: str) -> Any:
     """The class of a command."""
-    return getattr(import_module("hf_clipdyn.cli.commands"), name.capitalize())
+    module = name if name in ("train", "evaluate") else "commands"
+    return getattr(import_module(f"hf_clipdyn.cli.{module}"), name.capitalize())
 
 
 def command_names() -> list[str]:
@@ -98,6 +98,8 @@ def command_names() -> list[str]:
 
 def _run(words: list[str]) -> int:
     """Run one command; returns its exit code."""
+    with naming("The arguments", ConfigError):
+        "".join(words).encode()  # Parquet and the Hub take UTF-8 only
     name, *rest = words or ["--help"]
     if name in ("-h", "--help"):
         print(_help(), file=sys.stdout if words else sys.stderr)
@@ -135,13 +137,18 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _flush_output() -> None:
-    """Write what waits for standard output; nothing is left that the interpreter's own end would fail at."""
+def _printed(words: list[str]) -> int:
+    """As `_run`; an output that cannot be written is an error now, not at the interpreter's own end."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        try:
+            return _run(words)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EPIPE):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what waits is dropped
         if isinstance(error, BrokenPipeError):  # whoever read the output has enough
             sys.exit(1)
         raise ClipDynError(f"Standard output: {error.strerror}.") from error

@@ -1,4 +1,4 @@
-"""The commands: a class each, whose fields are its options and whose docstring is its help.
+"""The commands but for train and evaluate: a class each, whose fields are its options and whose docstring is its help.
 
 What computes is imported when a command runs, so that no help and no wrong call loads torch or pandas.
 """
@@ -7,30 +7,24 @@ import gc
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hf_clipdyn.bundled import study_names
+from hf_clipdyn.cli.shared import QUIET, naming_runs_here
 from hf_clipdyn.errors import (
-    ClipDynError,
     ConfigError,
-    RevisionNotFoundError,
-    counted,
     readable_size,
     render_table,
 )
-from hf_clipdyn.evaluation.config import EvaluationConfig, FullPath
 from hf_clipdyn.options import Options
-from hf_clipdyn.training.config import TrainingConfig
 
 JSON = Field(False, validation_alias="json", description="Print JSON instead of a table.")
 PRIVATE = Field(False, description="Create a private repository. One that exists and is public is refused.")
 PUSH = Field(False, description="Publish on the Hub, too.")
-QUIET = Field(False, description="Print only the result, warnings and errors.")
 REPO = Field(description="Folder of a run or of models, or a repository, owner/name.")
 STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
 TABLES = Field(
@@ -65,26 +59,6 @@ def page_options(stimuli: str, data_dir: Mapping[str, Path]) -> dict[str, Any]:
     return {"stimuli": stimuli_choice(stimuli), "data_dirs": data_dir}
 
 
-@contextmanager
-def naming_runs_here(repos: Iterable[str]) -> Iterator[None]:
-    """Add to an error about a repository on the Hub which runs on this machine may be meant."""
-    try:
-        yield
-    except ClipDynError as error:
-        from hf_clipdyn.hub import is_transient, status_of
-        from hf_clipdyn.revisions.open import run_here, runs_here
-
-        unreachable = status_of(error) is None and is_transient(error)
-        if not (unreachable or isinstance(error, RevisionNotFoundError)):
-            raise
-        run = next(filter(None, map(run_here, repos)), None)
-        if run is not None:
-            error.args = (f"{error} A run here has this name: give its folder, {run}.",)
-        elif unreachable:
-            error.args = (f"{error} {runs_here()}",)
-        raise
-
-
 def folder_of_run(results: Sequence[Path]) -> Path | None:
     """The folder that is the only thing given: what is made of its table is written there, too."""
     return results[0] if len(results) == 1 and results[0].is_dir() else None
@@ -116,77 +90,6 @@ class Demo(Options):
 
         made = run_demo(**vars(self))
         print(*made.closing, sep="\n")
-
-
-class Train(TrainingConfig):
-    """Train CLIP and save every epoch as a revision.
-
-    With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same command.
-    """
-
-    def __call__(self) -> int:
-        from hf_clipdyn.training import train
-
-        done = train(self)
-        if done is not None:
-            print(done.message)
-        return int(done is not None and bool(done.missing))
-
-
-class Evaluate(EvaluationConfig):
-    """Measure benchmarks on the revisions of runs, or of any image encoders on the Hub or in folders.
-
-    Cells that are already in the table are skipped. If the command is killed, only its current cell is lost. With
-    `accelerate launch` or `torchrun`, use scripts/evaluate.py: it is the same command.
-    """
-
-    most_used = (*EvaluationConfig.most_used, "dry_run")
-
-    output: FullPath = Path("results.parquet")
-    """Parquet file for the table of results. An existing table is continued. Cells and trials are stored beside it."""
-
-    dry_run: bool = False
-    """Print cells, images and expected time; write nothing."""
-
-    quiet: bool = QUIET
-
-    def __call__(self) -> None:
-        config = self.but(show_progress=self.show_progress and not self.quiet)
-        with naming_runs_here(map(str, self.repo_id)):
-            (_plan if self.dry_run else _measure)(config)
-
-
-def _plan(config: Evaluate) -> None:
-    config.check_names()  # before torch is loaded
-    from hf_clipdyn.evaluation.dry_run import dry_run, relations_message
-    from hf_clipdyn.evaluation.evaluate import measure_each
-
-    for plan in measure_each(config, dry_run) if config.selected else ():
-        print(plan.message)
-    if config.related:
-        print(relations_message(config))
-
-
-def _measure(config: Evaluate) -> None:
-    from hf_clipdyn.evaluation import run
-
-    results = run(config)
-    from accelerate import PartialState  # loads torch, which what is refused does not wait for
-
-    state = PartialState()
-    # A process that ends before its group does may abort in the threads of its last collective.
-    state.destroy_process_group()
-    if not state.is_main_process:
-        return
-    revisions = len(set(zip(results["repo_id"], results["revision"], strict=True)))
-    benchmarks = len(set(zip(results["kind"], results["dataset"], strict=True)))
-    here = Path.cwd()
-    output = config.output.relative_to(here) if config.output.is_relative_to(here) else config.output
-    print(
-        f"{counted(len(results), 'number')} of {counted(revisions, 'revision')} on "
-        f"{counted(benchmarks, 'benchmark')} are in {output}; "
-        f"draw them with `clipdyn report {output} --output DIR`."
-    )
 
 
 class Report(Options):
@@ -248,7 +151,7 @@ class Report(Options):
     """Put the image encoder of one run of a small CLIP into the page, to ask it about own images."""
 
     store: Path | None = None
-    """For --try-it: folder of a local store. Default: the run beside the table."""
+    """For --try-it: folder of the run. Default: the run beside the table."""
 
     style: str | None = STYLE
 
@@ -697,17 +600,18 @@ class App(Options):
     """Port. Default: the first free one from 7860 on."""
 
     def __call__(self) -> None:
-        from hf_clipdyn.app import opened, serve
+        from hf_clipdyn.app import serve
+        from hf_clipdyn.evaluation.answers import open_models
 
         with naming_runs_here([self.what]):
-            models, stimuli = opened(
+            opened = open_models(
                 self.what,
                 store=self.store,
-                revisions=self.revisions,
+                wanted=self.revisions,
                 device=self.device,
                 data_dirs=self.data_dir,
             )
-        serve(models, stimuli, port=self.port)
+        serve(opened, port=self.port)
 
 
 # --- sharing and support -------------------------------------------------------------------------------------

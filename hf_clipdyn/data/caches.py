@@ -15,7 +15,7 @@ from pathlib import Path
 import datasets
 
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError, readable_size
-from hf_clipdyn.files import STAGING, disk_errors
+from hf_clipdyn.files import STAGING
 
 KINDS = ("tables", "pixels", "unpacked", "baselines", "unfinished")
 """Kinds of entries. An unfinished one was left by a killed process, or another process is writing it."""
@@ -155,7 +155,6 @@ def delete(
     for entry in chosen:
         root = next(parent for parent in entry.path.parents if parent.name.startswith("clipdyn-"))
         with (
-            disk_errors(DatasetError, f"{entry.path} cannot be deleted", "check its permissions"),
             suppress(FileNotFoundError),  # another process was faster
             tempfile.TemporaryDirectory(dir=root, prefix=_STAGING) as away,
         ):

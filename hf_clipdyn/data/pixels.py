@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from hf_clipdyn.data.caches import cache_folder, new_entry, touch
 from hf_clipdyn.data.images import decode_image, decode_tensor, open_image
 from hf_clipdyn.errors import DatasetError, readable_size
-from hf_clipdyn.files import disk_errors
+from hf_clipdyn.files import blaming
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.preprocess import direct_fit, processor_identity, resize_and_crop, square_processor
 
@@ -103,7 +103,7 @@ def decode_pixels(
     folder = _place(dataset, image_processor, column, cache_dir, distort_key)
     if not (folder / "fingerprint").is_file():
         batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
-        with _written("Decoded pixels", folder):
+        with blaming(folder.parent):
             _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
     touch(folder)
     pixels = Pixels(
@@ -159,7 +159,7 @@ def draw_pixels(
     folder = cache_folder("pixels", cache_dir) / name
     if not (folder / "pixels.npy").is_file():
         with (
-            _written("Drawn images", folder),
+            blaming(folder.parent),
             new_entry(folder, last="pixels.npy") as entry,
             tqdm(total=n, desc=origin, unit="img", disable=disable_tqdm, leave=False) as bar,
         ):
@@ -295,19 +295,13 @@ def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.I
     yield first, group
 
 
-def _written(what: str, folder: Path) -> AbstractContextManager[None]:
-    return disk_errors(
-        DatasetError,
-        f"{what} cannot be written to {folder.parent}",
-        "free some space there, or set HF_HOME or cache_dir to another place",
-    )
-
-
 def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
-            errno.ENOSPC, f"they take {readable_size(needed)}, and the disk has {readable_size(free)} free"
+            errno.ENOSPC,
+            f"they take {readable_size(needed)}, and the disk has {readable_size(free)} free (HF_HOME and "
+            "cache_dir name another folder)",
         )
 
 

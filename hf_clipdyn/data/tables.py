@@ -19,8 +19,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.errors import DatasetError, shorten, shown
-from hf_clipdyn.files import disk_errors
+from hf_clipdyn.errors import DatasetError, naming, shorten, shown
 
 _COMPRESSED = 15  # type of a compressed element in MATLAB's format 5
 _MOST_BYTES = 1 << 31  # limit for an unpacked MATLAB file; an eighth of it for a workbook
@@ -61,9 +60,9 @@ def read_text(path: str) -> str:
 
 def _plain_file(path: str) -> Path:
     """The path of a regular, readable file."""
-    with disk_errors(DatasetError, f"{path} cannot be read", "check its path and permissions"):
+    with naming(path, DatasetError):
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise DatasetError(f"{path} is not a regular file: give a regular file.")
+            raise DatasetError("it is not a regular file: give one.")
         with Path(path).open("rb"):
             return Path(path)
 

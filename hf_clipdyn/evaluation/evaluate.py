@@ -284,12 +284,13 @@ def follow(config: EvaluationConfig, *, interval: float | None = None) -> datase
                     raise
                 trouble = _passing(error)
             else:
-                config = config.but(force=False)  # the forced measurements are done
+                if config.force:
+                    config = config.but(force=False)  # the forced measurements are done
                 seen |= published
                 last = time.monotonic()
                 in_outage = False
-                planned = from_main_process(config.series.planned())
-                if planned and planned[-1] in {name for name, _ in seen}:
+                names = from_main_process(config.series.planned())
+                if names and names[-1] in {name for name, _ in seen}:
                     _log.info(f"{config.series.repo_id} has all revisions that its run planned.")
                     break
                 continue

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError, counted, printable, render_table
-from hf_clipdyn.files import check_output, disk_errors, write_atomically
+from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.tables import Table
 from hf_clipdyn.report.words import interval_words, listed, metric_words
@@ -126,13 +126,12 @@ class Differences:
             output: the file.
 
         Raises:
-            EvaluationError: the file cannot be written.
+            OSError: the file cannot be written.
         """
         content = pa.Table.from_pandas(self.rows, preserve_index=False)
         facts = provenance(self.study.results, None).dumps()
         content = content.replace_schema_metadata({PROVENANCE_KEY: facts})
-        with disk_errors(EvaluationError, f"{output} cannot be written", "name another file with --output"):
-            write_atomically(output, lambda staging: pq.write_table(content, staging))
+        write_atomically(output, lambda staging: pq.write_table(content, staging))
 
     @cached_property
     def _n_revisions(self) -> "pd.Series[int]":

@@ -30,7 +30,7 @@ from markupsafe import Markup
 from hf_clipdyn import __version__
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
-from hf_clipdyn.files import disk_errors, write_atomically
+from hf_clipdyn.files import write_atomically
 from hf_clipdyn.hub import Destination, check_login, checked_repo_id, persistently, push_folder
 from hf_clipdyn.report.card_text import CardText, with_results
 from hf_clipdyn.report.figures import overview_figure
@@ -193,8 +193,7 @@ def write_cards(
         The paths of the cards.
 
     Raises:
-        ConfigError: a file does not exist or is not a table of results, an earlier card cannot be read, or the folder
-            cannot be written.
+        ConfigError: a file does not exist or is not a table of results, or an earlier card cannot be read.
         EvaluationError: the tables have no rows.
 
     Examples:
@@ -205,9 +204,8 @@ def write_cards(
     study, output = read_study(results), Path(output)
     if results_dataset is not None:
         checked_repo_id(results_dataset, what="results_dataset", owner=True)
-    with disk_errors(ConfigError, f"The cards cannot be written to {output}"):
-        output.mkdir(parents=True, exist_ok=True)
-        return [_write_card(study, run, output, results_dataset) for run in study.runs]
+    output.mkdir(parents=True, exist_ok=True)
+    return [_write_card(study, run, output, results_dataset) for run in study.runs]
 
 
 def _write_card(study: Study, run: str, output: Path, results_dataset: str | None) -> Path:
@@ -253,8 +251,7 @@ def write_runs(
         The folders.
 
     Raises:
-        ConfigError: a file does not exist or is not a table of results, an earlier card cannot be read, or the folder
-            cannot be written.
+        ConfigError: a file does not exist or is not a table of results, or an earlier card cannot be read.
         EvaluationError: the tables have no rows.
 
     Examples:
@@ -276,9 +273,8 @@ def _write_run(
         checked_repo_id(results_dataset, what="results_dataset", owner=True)
     own = study.of_run(run)
     write_report(own, folder / _REPORT, **page)
-    with disk_errors(ConfigError, f"The card cannot be written to {folder}"):
-        figure = _FIGURE if (folder / _FIGURE).exists() else ""
-        _write_merged(folder / _README, _card(own, run, figure, results_dataset))
+    figure = _FIGURE if (folder / _FIGURE).exists() else ""
+    _write_merged(folder / _README, _card(own, run, figure, results_dataset))
     return folder
 
 

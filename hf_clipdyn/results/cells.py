@@ -36,7 +36,7 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn.data.caches import Entry, chosen_entries
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.files import STAGING, disk_errors, file_sha256, from_json, write_atomically
+from hf_clipdyn.files import STAGING, file_sha256, from_json, write_atomically
 from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences
 from hf_clipdyn.results.parquet import read_encoded, schema_of
 from hf_clipdyn.results.provenance import (
@@ -167,15 +167,14 @@ class CellStore:
         """Make the folder, so that hours of work do not end at one that cannot be written.
 
         Raises:
-            EvaluationError: it cannot be.
+            OSError: it cannot be.
         """
         if self._output is None:
             return
         folder = cells_folder(self._output)
-        with disk_errors(EvaluationError, f"{self._output} cannot be written", "choose another --output"):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
     def keys(self) -> set[str]:
         """The keys of the cells that are done, including those that other processes wrote."""
@@ -240,7 +239,7 @@ class CellStore:
             is_new: it was measured now, though it has no trials: a relation.
 
         Raises:
-            EvaluationError: the files cannot be written.
+            OSError: the files cannot be written.
         """
         before = self._held.get(cell.key)
         measured = time.time() if is_new or trials is not None or before is None else before.stamp.measured
@@ -277,7 +276,7 @@ class CellStore:
         """Bring the table up to date with all cells in the folder; to be called at the end.
 
         Raises:
-            EvaluationError: a cell is broken, or the table cannot be written.
+            EvaluationError: a cell is broken.
         """
         if self._output is None:
             return
@@ -404,13 +403,11 @@ def delete_trials(
 
     Raises:
         UnknownNameError, ConfigError: see `chosen_entries`.
-        EvaluationError: a file cannot be deleted.
     """
     known = list(dict.fromkeys(entry.kind for entry in trials))
     chosen = chosen_entries(trials, kinds, known, older_than)
     for file in (file for entry in chosen for file in trials[entry]):
-        with disk_errors(EvaluationError, f"{file} cannot be deleted", "check its permissions"):
-            file.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
     return chosen
 
 
@@ -521,11 +518,7 @@ def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
 
 
 def _write(table: pa.Table, path: Path, write: Callable[[pa.Table, Path], object] | None = None) -> None:
-    remedy = (
-        "it is unchanged; free some space or choose another --output, then repeat the command to continue"
-    )
-    with disk_errors(EvaluationError, f"{path} cannot be written", remedy):
-        write_atomically(path, partial(write or pq.write_table, table))
+    write_atomically(path, partial(write or pq.write_table, table))
 
 
 def _remove_litter(folder: Path) -> None:

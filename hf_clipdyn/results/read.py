@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.files import disk_errors, write_atomically
+from hf_clipdyn.files import write_atomically
 from hf_clipdyn.results.cells import cells_folder, newest
 from hf_clipdyn.results.parquet import check_texts, read_batches, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
@@ -107,7 +107,7 @@ def write_results(results: Results, output: Path, provenance: Provenance | None 
         provenance: of the table, if claims judged it.
 
     Raises:
-        EvaluationError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     table = pa.Table.from_pandas(results.rows[SCHEMA.names], schema=SCHEMA, preserve_index=False)
     repositories = dict(zip(results.cells["run"], results.cells["repo_id"], strict=True))
@@ -118,8 +118,7 @@ def write_results(results: Results, output: Path, provenance: Provenance | None 
     table = table.replace_schema_metadata(
         {VOCABULARY_KEY: results.vocabulary.dumps(), PROVENANCE_KEY: facts.dumps()}
     )
-    with disk_errors(EvaluationError, f"{output} cannot be written", "name another file"):
-        write_atomically(output, lambda staging: pq.write_table(table, staging))
+    write_atomically(output, lambda staging: pq.write_table(table, staging))
 
 
 def is_combined(path: Path) -> bool:

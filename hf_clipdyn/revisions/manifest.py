@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import RevisionError
+from hf_clipdyn.hub import is_repo_id
 from hf_clipdyn.revisions.names import RevisionName, training_order
 
 MANIFEST_FILE = "revisions.json"
@@ -97,6 +98,13 @@ class Manifest(BaseModel):
         if version != _FORMAT_VERSION:
             raise ValueError(f"this package reads version {_FORMAT_VERSION}: update hf-clipdyn")
         return version
+
+    @field_validator("repo_id")
+    @classmethod
+    def _is_accepted(cls, name: str | None) -> str | None:
+        if name is not None and not is_repo_id(name):
+            raise ValueError("it is no name of a repository")
+        return name
 
     @field_validator("scale")
     @classmethod

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import weakref
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -74,7 +75,7 @@ _OF_RUN = ("scale", "seed", "arm", "parameters")
 class Published(Series):
     """A series with branches and a manifest: a run on the disk, on the Hub or in a kept store of version 0.3."""
 
-    _planned: tuple[str, ...] = ()
+    _planned: tuple[str, ...] | None = None
 
     @abstractmethod
     def refs(self) -> dict[str, str]:
@@ -149,7 +150,9 @@ class Published(Series):
         return sorted(found, key=order)
 
     def planned(self) -> tuple[str, ...]:
-        return self._planned
+        if self._planned is None:
+            self.revisions()
+        return self._planned or ()
 
 
 # --- the folder of a run ---
@@ -160,7 +163,7 @@ class RunFolder(Published):
 
     def __init__(self, run: Path, *, tolerant: bool = False) -> None:
         self.store = Store(run, tolerant=tolerant)
-        self.where = os.path.relpath(self.store.folder)
+        self.where = shown_path(self.store.folder)
         self.repo_id = ""
         self._name()
         self._folders: dict[str, Path] = {}
@@ -225,6 +228,12 @@ class RunFolder(Published):
         if folder is None or not folder.is_dir():
             raise RevisionNotFoundError(f"A revision of {self.where} was deleted since it was listed.")
         return folder
+
+
+def shown_path(path: Path) -> str:
+    """A path as it is short to type where the reader is."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -324,7 +333,7 @@ class CachedRun(Repository):
     def __init__(self, repo_id: str, cache: Path) -> None:
         super().__init__(repo_id, cache)
         self.folder = cache / "--".join(["models", *repo_id.split("/")])
-        self.where = f"{repo_id} in {os.path.relpath(cache)}"
+        self.where = f"{repo_id} in {shown_path(cache)}"
 
     def refs(self) -> dict[str, str]:
         root = self.folder / "refs"
@@ -406,7 +415,10 @@ def of_shards(ids: Sequence[str]) -> str:
 # --- folders of models ---
 
 
-class _Logged(BaseModel):
+class Logged(BaseModel):
+    """An entry of the `log_history` of a Trainer."""
+
+    step: int = 0
     loss: float | None = None
     eval_loss: float | None = None
     learning_rate: float | None = None
@@ -415,12 +427,19 @@ class _Logged(BaseModel):
 class _TrainerState(BaseModel):
     global_step: int
     epoch: float | None = None
-    log_history: tuple[_Logged, ...] = ()
+    log_history: tuple[Logged, ...] = ()
 
-    def last(self, name: str) -> float | None:
-        """What was logged last."""
-        values = [value for entry in self.log_history if (value := getattr(entry, name)) is not None]
-        return values[-1] if values else None
+
+def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, float]:
+    """What a Trainer's log says of a step: the last loss and learning rate, and the validation loss at that step."""
+    values: dict[str, float] = {}
+    for entry in history:
+        if step is None or entry.step > step:
+            continue
+        of_entry = {"loss": entry.loss, "learning_rate": entry.learning_rate}
+        of_entry |= {"validation_loss": entry.eval_loss} if entry.step == step else {}
+        values |= {name: value for name, value in of_entry.items() if value is not None}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True)
@@ -458,18 +477,16 @@ class ModelFolder:
         return {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= self.files.keys()
 
     def revision(self, name: str) -> Revision:
-        """The revision of that name. Its step, epoch and losses are in `trainer_state.json`, if that is there."""
+        """The revision of that name. Its step and epoch are in `trainer_state.json`, if that is there."""
         records = {path: _record(path, file) for path, file in sorted(self.files.items())}
-        weights, path = weights_of(records), self.path / _STATE
-        is_trained = path.is_file()
-        with naming(path, RevisionError):
-            state = _TrainerState.model_validate_json(path.read_bytes()) if is_trained else None
+        weights, path, state = weights_of(records), self.path / _STATE, self.state()
         if state is not None and checkpoint_name(self.path) not in (None, step_name(state.global_step)):
             raise RevisionError(
                 f"{path} gives the step {state.global_step}, but its folder's name gives another one: correct the "
                 "name."
             )
-        epoch = None if state is None or state.epoch is None else round(state.epoch)
+        is_number = state is not None and state.epoch is not None and math.isfinite(state.epoch)
+        epoch = round(state.epoch) if is_number else None
         return Revision(
             name=name,
             epoch=epoch if state is not None and epoch == state.epoch else None,
@@ -478,10 +495,14 @@ class ModelFolder:
             commit=content_id(records, self.read_as),
             sha256=weights.sha256 if weights is not None else None,
             size=weights.size if weights is not None else None,
-            loss=state.last("loss") if state is not None else None,
-            validation_loss=state.last("eval_loss") if state is not None else None,
-            learning_rate=state.last("learning_rate") if state is not None else None,
         )
+
+    def state(self) -> _TrainerState | None:
+        """What its `trainer_state.json` says, if that is there."""
+        path = self.path / _STATE
+        is_trained = path.is_file()
+        with naming(path, RevisionError):
+            return _TrainerState.model_validate_json(path.read_bytes()) if is_trained else None
 
 
 class Folder(Series):
@@ -514,13 +535,19 @@ class Folder(Series):
 
     def revisions(self) -> list[Revision]:
         listed = []
+        history: tuple[
+            Logged, ...
+        ] = ()  # of the newest state, which has logged more of a step than its checkpoint
         for name, model in self.models().items():
             try:
                 listed.append(model.revision(name))
+                if (state := model.state()) is not None and len(state.log_history) > len(history):
+                    history = state.log_history
             except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
                 raise self._changed() from error
         if not listed:
             raise RevisionNotFoundError(f"{self.where} no longer contains a model.")
+        listed = [replace(one, **logged_values(history, one.step)) for one in listed]
         others = {one.commit for one in listed if one.name != MAIN}
         return [one for one in listed if one.name != MAIN or one.commit not in others]
 
@@ -707,9 +734,10 @@ def open_series(
         from hf_clipdyn.revisions.importing import open_checkpoints
 
         return open_checkpoints(text, token, samples_per_epoch)
-    if store is not None and is_repo_id(text):
-        return CachedRun(text, Path(store).absolute())
     folder = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
+    stored = CachedRun(text, Path(store).absolute()) if store is not None and is_repo_id(text) else None
+    if stored is not None and (stored.folder.is_dir() or not folder.is_dir()):
+        return stored
     if text and os.path.isdir(folder):  # noqa: PTH112  # nor does this, for any text
         return _open_folder(folder.absolute(), token)
     if not is_repo_id(text) or os.path.isfile(folder):  # noqa: PTH113
@@ -722,9 +750,14 @@ def open_series(
         run = run_here(text)
         if run is not None:
             return RunFolder(Path(run).absolute())
-    if constants.HF_HUB_OFFLINE:
-        return CachedRun(text, Path(constants.HF_HUB_CACHE))
-    return HubRun(text, token)
+    if not constants.HF_HUB_OFFLINE:
+        return HubRun(text, token)
+    cached = CachedRun(text, Path(constants.HF_HUB_CACHE))
+    if not cached.folder.is_dir():
+        raise RevisionNotFoundError(
+            f"There is no {cached.where}, which alone is read while HF_HUB_OFFLINE is set. {runs_here()}"
+        )
+    return cached
 
 
 def _open_folder(folder: Path, token: str | None) -> Series:
@@ -770,16 +803,19 @@ def _runs_below(folder: Path) -> list[Path]:
 
 def run_here(repo_id: str) -> str | None:
     """The folder of the run of that name below `./runs`; None if there is none."""
+    found = []
     for run in _runs_below(Path("runs").absolute()):
         with suppress(RevisionError):  # a broken run must not keep others from the Hub
             if RunFolder(run).repo_id == repo_id:
-                return os.path.relpath(run)
-    return None
+                found.append(shown_path(run))
+    if len(found) > 1:
+        raise ConfigError(f"Several runs are called {repo_id}: give a folder, {' or '.join(found[:4])}.")
+    return found[0] if found else None
 
 
 def runs_here() -> str:
     """A sentence on the folders of runs below `./runs`."""
-    folders = [os.path.relpath(path) for path in _runs_below(Path("runs").absolute())]
+    folders = [shown_path(path) for path in _runs_below(Path("runs").absolute())]
     if not folders:
         return "No folder below ./runs has a run."
     more = f" and {len(folders) - _MOST_NAMED} more" if len(folders) > _MOST_NAMED else ""
@@ -799,7 +835,12 @@ def run_beside(repo_id: str, tables: Sequence[Path]) -> RunFolder | None:
 def open_measured(
     repo_id: str, tables: Sequence[Path], store: Name | None = None, token: str | None = None
 ) -> Series:
-    """The revisions of a run in tables of results: in ``store``, of a run beside a table, or as for `open_series`."""
+    """The revisions of a run in tables of results: of the run beside a table, or as for `open_series`.
+
+    ``store`` is the folder of the run, if it is elsewhere, or a store of version 0.3.
+    """
+    if store is not None and (Path(store) / "revisions").is_dir():
+        return RunFolder(Path(store).absolute())
     beside = run_beside(repo_id, tables) if store is None else None
     return beside or open_series(repo_id, store, token)
 

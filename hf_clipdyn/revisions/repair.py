@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, naming
+from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError, naming
 from hf_clipdyn.files import delete, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN
 from hf_clipdyn.revisions.open import HubRun, RunFolder
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_of
@@ -103,10 +103,15 @@ def repair(
         if (manifest.hub is not None or push_to_hub) and manifest.repo_id is not None:
             hub = Hub(manifest.repo_id, token, private=manifest.hub == "private")
             persistently(partial(hub.check, manifest.run_id))
+            listed = persistently(hub.listed)
+            manifest = manifest.with_rows(
+                tuple(row for row in listed if row.name in (folder.store.broken or ()))
+            )
         work = _Repair(folder.store, manifest, hub, tell)
         damaged = _damaged(check(folder, deep=True))
         for name in damaged:
             work.mend(name)
+            (folder.store.broken or {}).pop(name, None)  # it is read again
         if hub is not None:
             wrong = _damaged(check(HubRun(hub.repo_id, token)))
             work.send(wrong, without=work.lost)
@@ -152,7 +157,7 @@ class _Repair:
                 self.done.append(f"{name} was fetched from {self.hub.where}.")
                 return
         folder = self.store.folder / name
-        if row is not None and name in (self.store.broken or {}) and _has_weights(folder, row):
+        if row is not None and _has_weights(folder, row) and not _is_readable(folder):
             earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
             content = self.manifest.model_copy(update={"revisions": earlier}).dumps()
             delete(folder / MANIFEST_FILE)
@@ -198,7 +203,7 @@ class _Repair:
             return
         files = hub.files(branches[MAIN])
         weights = files.get(WEIGHTS_FILE)
-        listed = hub.manifest(branches[MAIN]).revisions if MANIFEST_FILE in files else ()
+        listed = hub.listed()
         newest = max((*there, *listed), key=lambda row: self._place(row.name))
         if newest not in there:
             return  # its folder was deleted after its upload
@@ -210,6 +215,13 @@ class _Repair:
 
     def _place(self, name: str) -> int:
         return [row.name for row in self.manifest.revisions].index(name)
+
+
+def _is_readable(folder: Path) -> bool:
+    try:
+        return bool(read_manifest(folder))
+    except (RevisionError, OSError):
+        return False
 
 
 def _has_weights(folder: Path, row: Row) -> bool:

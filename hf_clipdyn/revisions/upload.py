@@ -21,8 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, HfApi, get_session, hf_hub_url
+from huggingface_hub.errors import EntryNotFoundError
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as re-exported
+    build_hf_headers,
+    hf_raise_for_status,
+)
 
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import ClipDynError, PublishError
@@ -113,7 +118,7 @@ class Hub:
                 raise PublishError(
                     f"{self.where} has weights that no run of this package published: name another repository."
                 )
-        elif self.manifest(MAIN).run_id != run_id:
+        elif Manifest.loads(self.read(MAIN, MANIFEST_FILE), self.where).run_id != run_id:
             raise PublishError(f"{self.where} has the revisions of another run: name another repository.")
         self._is_checked = True
 
@@ -137,13 +142,18 @@ class Hub:
             yield Path(self.api.hf_hub_download(self.repo_id, path, revision=commit, cache_dir=folder))
 
     def read(self, commit: str, path: str) -> bytes:
-        """The content of a small file."""
-        with self.fetched(commit, path) as file:
-            return file.read_bytes()
+        """The content of a small file, in one request."""
+        url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self.api.endpoint)
+        response = get_session().get(url, headers=build_hf_headers(token=self.api.token))
+        hf_raise_for_status(response)
+        return bytes(response.content)
 
-    def manifest(self, commit: str) -> Manifest:
-        """The manifest of a commit."""
-        return Manifest.loads(self.read(commit, MANIFEST_FILE), self.where)
+    def listed(self) -> tuple[Row, ...]:
+        """The rows of the manifest on `main`; none if there is no manifest."""
+        try:
+            return Manifest.loads(self.read(MAIN, MANIFEST_FILE), self.where).revisions
+        except EntryNotFoundError:
+            return ()
 
     def publish(self, store: Store, row: Row, card: Callable[[Row], str] | None = None) -> None:
         """Commit, compare, branch, in this order; a repeat does only what is missing.
@@ -363,8 +373,7 @@ class Upload(threading.Thread):
         self._hub.check(self._run_id)
         branches = self._hub.branches()
         files = self._hub.files(branches[MAIN])
-        listed = self._hub.manifest(branches[MAIN]).revisions if MANIFEST_FILE in files else ()
-        hashes = {row.name: row.sha256 for row in listed}
+        hashes = {row.name: row.sha256 for row in self._hub.listed()}
         weights = files.get(WEIGHTS_FILE)
         self._on_main = self._store.row_with(weights.sha256 or "") if weights is not None else None
         # A process that was killed before the branch of a late revision has left its commit on main.

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_clipdyn.errors import EvaluationError, counted, printable
-from hf_clipdyn.files import check_output, disk_errors, write_atomically
+from hf_clipdyn.errors import counted, printable
+from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.results.parquet import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import read_results
@@ -190,13 +190,12 @@ def write_verdicts(table: pd.DataFrame, output: Path, provenance: Provenance | N
         provenance: of the verdicts, for the metadata.
 
     Raises:
-        EvaluationError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     facts = provenance or Provenance(package=package())
     content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
     content = content.replace_schema_metadata({PROVENANCE_KEY: facts.dumps()})
-    with disk_errors(EvaluationError, f"{output} cannot be written", "name another file with --output"):
-        write_atomically(output, lambda staging: pq.write_table(content, staging))
+    write_atomically(output, lambda staging: pq.write_table(content, staging))
 
 
 def provenance(results: Results, evidence: Evidence | None) -> Provenance:

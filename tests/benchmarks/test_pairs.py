@@ -17,7 +17,6 @@ from hf_clipdyn.benchmarks.kinds.quality import Quality
 from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
 VISION = {
@@ -148,7 +147,7 @@ def test_rows_come_back_from_the_file_unchanged():
 def test_a_full_disk_is_an_error_with_a_way_out(monkeypatch, n_rows):
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "r+b"))  # noqa: PTH123, SIM115
     file = RowFile(3)
-    with pytest.raises(EvaluationError, match=r"No space left on device.*TMPDIR"):
+    with pytest.raises(OSError, match=r"No space left on device.*TMPDIR"):
         file.append(np.zeros((n_rows, 3), np.float32))
     with contextlib.suppress(OSError):
         file.close()

@@ -1,4 +1,4 @@
-"""A run of three small random CLIPs in a local store, and small data sets in their official layouts."""
+"""A run of three small random CLIPs, and small data sets in their official layouts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -64,13 +64,13 @@ def save_model() -> Callable[[int], Callable[[Path], None]]:
 
 @pytest.fixture(scope="session")
 def publish(save_model: Callable[[int], Callable[[Path], None]]) -> Callable[..., Path]:
-    """`publish(folder, [0, 1])` publishes those epochs there and returns the store."""
+    """`publish(folder, [0, 1])` publishes those epochs there and returns the folder."""
     return lambda folder, epochs, repo_id=REPO: publish_epochs(folder, epochs, save_model, repo_id)
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory, publish: Callable[..., Path]) -> Path:
-    """A local store with `me/run`: epoch-000, epoch-001, epoch-002."""
+    """The folder of the run `me/run`: epoch-000, epoch-001, epoch-002."""
     return publish(tmp_path_factory.mktemp("run"), [0, 1, 2])
 
 
@@ -125,13 +125,13 @@ def evaluate(store: Path, data: dict[str, Path], judged: dict[str, Path]) -> Cal
     def run(*benchmarks: Any, **kwargs: Any) -> Any:
         used = {one.partition("/")[2] if isinstance(one, str) else one.dataset for one in benchmarks}
         given: dict[str, Any] = {
-            "store": store,
             "data_dirs": {name: path for name, path in (data | judged).items() if name in used},
             "show_progress": False,
             "n_resamples": 50,
             "device": "cpu",
         }
-        return evaluate_revisions(REPO, benchmarks=benchmarks, **(given | kwargs)).to_pandas()
+        folder = kwargs.pop("run", store)
+        return evaluate_revisions(folder, benchmarks=benchmarks, **(given | kwargs)).to_pandas()
 
     return run
 

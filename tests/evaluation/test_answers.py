@@ -23,14 +23,14 @@ from hf_clipdyn.evaluation.answers import (
 )
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.preprocess import resize_and_crop
-from hf_clipdyn.revisions.listing import open_measured, open_series
+from hf_clipdyn.revisions.open import open_measured, open_series
 
 TEXTS = ["a photo of a cat.", "a photo of a dog.", "a photo of a truck."]
 
 
 @pytest.fixture
 def revisions(store: Path) -> LoadedRevisions:
-    return LoadedRevisions(open_series("me/run", store), device="cpu")
+    return LoadedRevisions(open_series(store), device="cpu")
 
 
 @pytest.fixture
@@ -43,15 +43,11 @@ def image() -> Image.Image:
 def test_the_numbers_are_those_of_a_model_that_is_loaded_by_itself(
     store: Path, revisions: LoadedRevisions, image: Image.Image, whose: module.Texts
 ) -> None:
-    of_last = Encoder.from_pretrained(
-        "me/run", "epoch-002", cache_dir=store, local_files_only=True, device="cpu"
-    ).embed_texts(TEXTS)
+    of_last = Encoder.from_folder(store / "revisions" / "epoch-002", device="cpu").embed_texts(TEXTS)
     found = list(answers(revisions, image, TEXTS, whose=whose))
     assert [answer.revision for answer in found] == revisions.names == ["epoch-000", "epoch-001", "epoch-002"]
     for answer in found:
-        encoder = Encoder.from_pretrained(
-            "me/run", answer.revision, cache_dir=store, local_files_only=True, device="cpu"
-        )
+        encoder = Encoder.from_folder(store / "revisions" / answer.revision, device="cpu")
         seen = encoder.embed_images(resize_and_crop(encoder.image_processor, [image])).projection
         texts = of_last if whose == "last" else encoder.embed_texts(TEXTS)
         cosines = (unit(seen) @ unit(texts).T)[0]
@@ -88,7 +84,7 @@ def test_a_revision_that_cannot_be_read_is_named_and_the_others_answer(
     tmp_path: Path, publish: Callable[..., Path], image: Image.Image
 ) -> None:
     store = publish(tmp_path, [0, 1, 2])
-    revisions = LoadedRevisions(open_series("me/run", store), device="cpu")
+    revisions = LoadedRevisions(open_series(store), device="cpu")
     folder = revisions._series.fetch(revisions.by_name["epoch-001"])
     weights = (folder / "model.safetensors").resolve()
     weights.chmod(0o644)
@@ -115,7 +111,7 @@ def test_an_attention_map_lies_on_the_models_input(revisions: LoadedRevisions, i
 
 
 def test_revisions_have_places_on_the_axis_of_training(store: Path) -> None:
-    series = open_series("me/run", store)
+    series = open_series(store)
     listed = series.revisions()
     assert LoadedRevisions(series).places == ("epoch", [0.0, 1.0, 2.0])
     unknown = [replace(revision, epoch=None) for revision in listed]
@@ -127,8 +123,7 @@ def test_revisions_have_places_on_the_axis_of_training(store: Path) -> None:
 
 
 def test_the_models_of_a_table_are_those_of_the_run_beside_it(store: Path, tmp_path: Path) -> None:
-    run = store.parent
-    assert open_measured("me/run", [run / "results.parquet"]).revisions()[0].name == "epoch-000"
+    assert open_measured("me/run", [store / "results.parquet"]).revisions()[0].name == "epoch-000"
     assert open_measured("me/run", [tmp_path / "results.parquet"], store).revisions()[0].name == "epoch-000"
 
 

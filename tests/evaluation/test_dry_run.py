@@ -26,13 +26,12 @@ def config(store, data, judged, tmp_path):
     def make(*benchmarks, **options) -> EvaluationConfig:
         used = {one.partition("/")[2] if isinstance(one, str) else one.dataset for one in benchmarks}
         given = {
-            "store": store,
             "output": tmp_path / "results.parquet",
             "data_dirs": {name: path for name, path in (data | judged).items() if name in used},
             "n_resamples": 0,
             "device": "cpu",
         }
-        return EvaluationConfig(repo_id="me/run", benchmarks=benchmarks, **(given | options))
+        return EvaluationConfig(repo_id=store, benchmarks=benchmarks, **(given | options))
 
     return make
 
@@ -99,7 +98,7 @@ def test_a_dry_run_of_the_command_line_prints_it_and_one_without_measuring_is_re
     store, zero_shot, tmp_path, clipdyn, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    words = ["evaluate", "me/run", f"--store={store}", *zero_shot]
+    words = ["evaluate", str(store), *zero_shot]
     code, printed, error = clipdyn(*words, "--dry_run")
     assert not code
     assert printed.splitlines()[0].split()[:3] == ["benchmark", "cells", "missing"]

@@ -51,9 +51,7 @@ def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(eval
     names, labels = dataset.features["label"].names, np.array(dataset["label"])
 
     def encoder(revision):
-        return Encoder.from_pretrained(
-            "me/run", revision, cache_dir=store, local_files_only=True, device="cpu"
-        )
+        return Encoder.from_folder(store / "revisions" / revision, device="cpu")
 
     def unit(rows):
         return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
@@ -115,7 +113,7 @@ def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path
 
     def evaluate(*benchmarks, **kwargs):
         chosen = benchmarks or ["zero_shot/cifar10", QUICK]
-        return measure("me/run", benchmarks=chosen, store=tmp_path / "hub", output=output, **kwargs)
+        return measure(tmp_path, benchmarks=chosen, output=output, **kwargs)
 
     publish(tmp_path, [0])
     assert split(evaluate())[1].empty, "a single revision has no drift"
@@ -161,18 +159,14 @@ def test_they_can_be_left_out(evaluate):
 def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path, publish, data, caplog):
     """The last revision's space is not that of the first."""
     publish(tmp_path, [0, 1])
-    folder = tmp_path / "hub" / "models--me--run"
-    commit = (folder / "refs" / "epoch-000").read_text().strip()
-    config = folder / "snapshots" / commit / "config.json"
+    config = tmp_path / "revisions" / "epoch-000" / "config.json"
     changed = json.loads(config.read_text())
     changed["vision_config"]["layer_norm_eps"] = 1e-6
-    config.unlink()
     config.write_text(json.dumps(changed))
     table = evaluate(
         EvaluationConfig(
-            repo_id="me/run",
+            repo_id=tmp_path,
             benchmarks=("zero_shot/cifar10",),
-            store=tmp_path / "hub",
             data_dirs={"cifar10": data["cifar10"]},
             n_resamples=0,
             device="cpu",
@@ -208,9 +202,8 @@ def test_a_run_in_training_is_asked_with_the_last_texts_once_it_is_over(
         watching, "evaluate", lambda *given: tables.append(evaluate_once(*given)) or tables[-1]
     )
     table = evaluate_revisions(
-        "me/run",
+        tmp_path,
         benchmarks=["zero_shot/cifar10"],
-        store=tmp_path / "hub",
         output=tmp_path / "results.parquet",
         data_dirs={"cifar10": data["cifar10"]},
         show_progress=False,

@@ -17,8 +17,7 @@ from open_clip_runs import TINY, add_checkpoints, checkpoint, know_model
 from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.verdicts import verdicts
 
@@ -183,7 +182,7 @@ def test_a_copy_on_the_disk_has_the_same_commits(files: dict[str, bytes], tmp_pa
         ((REPO,), "has 2 folders of epoch checkpoints: choose one"),
         (
             ("laion/none/run",),
-            "There is no model or data set laion/none on the Hub. There is no folder of that name here either",
+            "There is no model or data set laion/none on the Hub",
         ),
         (("/no/where",), "there is no file or folder /no/where"),
     ],

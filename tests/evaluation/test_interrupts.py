@@ -22,8 +22,6 @@ from hf_clipdyn.results.trials import trials_folder
 def arguments(store, data):
     return [
         *(
-            "me/run",
-            "--store",
             str(store),
             "--n-resamples",
             "0",

@@ -8,7 +8,7 @@ import pytest
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.cli.commands import Evaluate
+from hf_clipdyn.cli.evaluate import Evaluate
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.options import text_of
 

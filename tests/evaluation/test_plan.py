@@ -86,7 +86,7 @@ def test_a_table_holds_one_precision_of_a_run(evaluate, tmp_path):
 )
 def test_outputs_and_ways_that_do_not_go_together_are_refused(store, options, says):
     with pytest.raises(ConfigError, match=says):
-        evaluate_revisions("me/run", store=store, show_progress=False, **options)
+        evaluate_revisions(store, show_progress=False, **options)
 
 
 def test_kinds_and_patterns_choose_among_the_suite_and_the_folders_given(evaluate, data):
@@ -132,9 +132,12 @@ def test_unknown_names_say_what_there_is(evaluate, store):
     with pytest.raises(UnknownNameError, match="no benchmark 'noise/cue_conflict'"):
         evaluate("noise/cue_conflict")
     with pytest.raises(UnknownNameError, match=r"no suite 'embeded'.*'embedded'"):
-        evaluate_revisions("me/run", suite="embeded", store=store)
+        evaluate_revisions(
+            store,
+            suite="embeded",
+        )
     with pytest.raises(RevisionNotFoundError):
-        evaluate_revisions("me/other", store=store)
+        evaluate_revisions("me/other", store=store / "hub")
     with pytest.raises(UnknownNameError, match="no dtype 'float16'"):
         evaluate("zero_shot/cifar10", dtype="float16")
 
@@ -192,7 +195,7 @@ def test_a_suite_without_data_is_listed_in_a_table_before_the_hub_is_asked(store
     monkeypatch.setattr("hf_clipdyn.evaluation.plan.open_source", None)
     monkeypatch.chdir("/")
     with pytest.raises(EvaluationError) as caught:
-        evaluate_revisions("me/run", suite=suite, store=store, device="cpu", show_progress=False)
+        evaluate_revisions(store, suite=suite, device="cpu", show_progress=False)
     message = str(caught.value)
     assert "set CLIPDYN_DATA to the parent (not set now)" in message
     lines = {line.split()[0]: line for line in message.splitlines()[1:-1]}
@@ -208,7 +211,8 @@ def test_as_many_benchmarks_are_listed_as_missing_as_are_counted(store, monkeypa
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     with pytest.raises(EvaluationError) as caught:
         evaluate_revisions(
-            "me/run", ["noise/cifar10", "quality/tid2013", "noise/cifar100", "jnd/bapps"], store=store
+            store,
+            ["noise/cifar10", "quality/tid2013", "noise/cifar100", "jnd/bapps"],
         )
     first, *lines = str(caught.value).splitlines()
     count = next(at for at, line in enumerate(lines) if not line.startswith("  "))
@@ -228,9 +232,7 @@ def test_missing_data_are_listed_once_a_call_however_many_models_lack_them(
     given = {"cifar10": data["cifar10"], "cue_conflict": empty}
     for _ in range(2):
         caplog.clear()
-        config = EvaluationConfig(
-            repo_id="me/run", benchmarks=names, store=store, data_dirs=given, skip_missing=True
-        )
+        config = EvaluationConfig(repo_id=store, benchmarks=names, data_dirs=given, skip_missing=True)
         assert list(measure_each(config, lambda one: [Plan(one), Plan(one)]))
         assert sum("Left out" in message for message in caplog.messages) == 1
 
@@ -247,7 +249,7 @@ def test_a_hub_that_cannot_be_reached_is_named_with_the_place_of_the_data(store,
     for module in ("datasets.config", "huggingface_hub.constants"):
         monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)
     with pytest.raises(EvaluationError, match=r"1 of 1 benchmarks cannot run") as caught:
-        evaluate_revisions("me/run", benchmarks=["zero_shot/cifar10"], store=store, device="cpu")
+        evaluate_revisions(store, benchmarks=["zero_shot/cifar10"], device="cpu")
     assert dataset_metadata("cifar10").where in str(caught.value)
 
 
@@ -283,31 +285,29 @@ def test_a_naflex_model_sees_squashed_images_and_its_cells_say_so(tmp_path, data
     Siglip2Config().save_pretrained(tmp_path)
     Siglip2ImageProcessor(patch_size=8, max_num_patches=9).save_pretrained(tmp_path)
     config = EvaluationConfig(
-        repo_id="me/run",
+        repo_id=store,
         benchmarks="zero_shot/cifar10",
-        store=store,
         data_dirs={"cifar10": data["cifar10"]},
         cache_dir=tmp_path / "pixels",
     )
-    cells = list(Plan(config).cells(list_revisions("me/run", store)[0], tmp_path, None))
+    cells = list(Plan(config).cells(list_revisions(store)[0], tmp_path, None))
     assert [one.cell.preprocess for one in cells] == ["squash"]
 
 
 def test_one_name_does_for_benchmarks_and_revisions_and_a_misspelt_keyword_is_named(store, data):
-    where = {"store": store, "data_dirs": {"cifar10": data["cifar10"]}, "show_progress": False}
-    table = evaluate_revisions("me/run", "zero_shot/cifar10", revisions="epoch-000", n_resamples=0, **where)
+    where = {"data_dirs": {"cifar10": data["cifar10"]}, "show_progress": False}
+    table = evaluate_revisions(store, "zero_shot/cifar10", revisions="epoch-000", n_resamples=0, **where)
     assert (set(table["kind"]), set(table["revision"])) == ({"zero_shot"}, {"epoch-000"})
     with pytest.raises(TypeError, match="got an unexpected keyword argument 'n_resample'"):
-        evaluate_revisions("me/run", n_resample=3, **where)
+        evaluate_revisions(store, n_resample=3, **where)
 
 
 def test_a_path_may_be_a_text(store, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     evaluate_revisions(
-        "me/run",
+        str(store),
         "zero_shot/cifar10",
         revisions="epoch-000",
-        store=str(store),
         data_dirs={"cifar10": str(data["cifar10"])},
         output="results.parquet",
         n_resamples=0,

@@ -23,7 +23,7 @@ LINES = [f"epoch-00{n}: {2 * n + 2} of 6 cells done, N s" for n in range(3)]
 def command(store, data, tmp_path):
     """`command("--quiet")`: the command line that measures three revisions, on a data set that is in no cache."""
     images = shutil.copytree(data["cifar10"], tmp_path / "cifar10")
-    arguments = ["me/run", "--store", str(store), "--output", str(tmp_path / "results.parquet")]
+    arguments = [str(store), "--output", str(tmp_path / "results.parquet")]
     arguments += ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={images}"]
     arguments += ["--n-resamples", "0", "--device", "cpu", "--cache-dir", str(tmp_path / "pixels")]
     return lambda *more: [sys.executable, "-m", "hf_clipdyn.cli", "evaluate", *arguments, *more]

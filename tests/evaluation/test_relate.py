@@ -32,8 +32,7 @@ from hf_clipdyn.results.influences import influences_folder
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.terms import KindTerms
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.statistics.compare import compare_revisions
 from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.trajectories import read_trajectories
@@ -432,13 +431,13 @@ def test_settings_say_the_sort_of_pair(rows):
 def embedded(tmp_path_factory, store, data):
     """Three random CLIPs with their embeddings; returns the table and a function of relations."""
     output = tmp_path_factory.mktemp("embedded") / "results.parquet"
-    given = {"store": store, "output": output, "show_progress": False, "n_resamples": 1}
+    given = {"output": output, "show_progress": False, "n_resamples": 1}
     evaluate_revisions(
-        "me/run", "geometry/cifar10", data_dirs={"cifar10": data["cifar10"]}, device="cpu", **given
+        store, "geometry/cifar10", data_dirs={"cifar10": data["cifar10"]}, device="cpu", **given
     )
 
     def run(*names, **options):
-        return evaluate_revisions("me/run", relations=names, **given | options).to_pandas()
+        return evaluate_revisions(store, relations=names, **given | options).to_pandas()
 
     return output, run
 
@@ -472,8 +471,8 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
     rows = run("weights")
     states = []
-    for revision in list_revisions("me/run", store=store):
-        folder = open_series("me/run", store, None).fetch(revision)
+    for revision in list_revisions(store):
+        folder = open_series(store).fetch(revision)
         states.append(load_file(folder / "model.safetensors"))
     wanted = weight_path(states)
     whole = rows[rows["subset"] == ""].set_index(["metric", "revision"])["value"]
@@ -499,9 +498,8 @@ def test_buffers_of_whole_numbers_are_no_weights(store, save_model, tmp_path):
     stores = [store, publish_epochs(tmp_path, [0, 1, 2], with_positions)]
     rows = [
         evaluate_revisions(
-            "me/run",
+            one,
             relations="weights",
-            store=one,
             output=tmp_path / f"{number}.parquet",
             show_progress=False,
             n_resamples=1,

@@ -42,9 +42,8 @@ def output(tmp_path_factory, store, data, judged):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SubsetWarning)
         evaluate_revisions(
-            "me/run",
+            store,
             benchmarks=BENCHMARKS,
-            store=store,
             data_dirs=data | judged,
             show_progress=False,
             n_resamples=0,

@@ -23,7 +23,7 @@ from hf_clipdyn.preprocess import resize_and_crop
 from hf_clipdyn.report import read_study, write_report
 from hf_clipdyn.report.page import tryit
 from hf_clipdyn.report.page.tryit import Tower, aligned, payload
-from hf_clipdyn.revisions.listing import open_series
+from hf_clipdyn.revisions import open_series
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 PROGRAM = """
@@ -55,7 +55,7 @@ def images() -> list[Image.Image]:
 
 @pytest.fixture(scope="module")
 def revisions(store: Path) -> LoadedRevisions:
-    return LoadedRevisions(open_series("me/run", store), device="cpu")
+    return LoadedRevisions(open_series(store), device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -75,9 +75,8 @@ def measure(store: Path, tree: Path):
 
     def run(dataset: str = "osie", folder: Path = tree, **settings: Any) -> dict[tuple[Any, ...], float]:
         table = evaluate_revisions(
-            "me/run",
+            store,
             Saliency.on(dataset, **settings),
-            store=store,
             data_dirs={dataset: folder},
             revisions=[REVISION],
             device="cpu",
@@ -285,8 +284,7 @@ def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
         ViTImageProcessor(size={"height": 24, "width": 24}).save_pretrained(folder)
 
     table = evaluate_revisions(
-        "me/vit",
-        store=publish_one(tmp_path / "run", save, "me/vit"),
+        publish_one(tmp_path / "run", save, "me/vit"),
         benchmarks=Saliency.on("osie", probes=("attention", "rollout", "gradient_input")),
         data_dirs={"osie": tree},
         device="cpu",

@@ -71,7 +71,7 @@ def test_a_shard_counts_among_the_revisions_that_are_named(evaluate):
 def test_four_processes_at_once_give_the_table_of_one(evaluate, store, data, tmp_path):
     output = tmp_path / "results.parquet"
     command = [
-        *(sys.executable, "-m", "hf_clipdyn", "evaluate", "me/run", "--store", str(store), "--device=cpu"),
+        *(sys.executable, "-m", "hf_clipdyn", "evaluate", str(store), "--device=cpu"),
         *("--n-resamples=50", "--output", str(output), f"--data-dir=cifar10={data['cifar10']}"),
         *(f"--benchmarks={','.join(BENCHMARKS)}", "--quiet"),
     ]

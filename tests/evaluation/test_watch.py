@@ -17,12 +17,8 @@ from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import follow
 from hf_clipdyn.evaluation.precision import PrecisionCheck
-from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.snapshots import snapshot_folder
-from hf_clipdyn.revisions import resume_publishing
-from hf_clipdyn.revisions.listing import revisions_of
-from hf_clipdyn.revisions.remote import HubRepository
 
 
 @pytest.fixture
@@ -41,6 +37,7 @@ def watching(tmp_path, data):
 def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, watching, monkeypatch):
     monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.follow.__kwdefaults__", {"interval": 0.1})
     output = watching["output"]
+    (tmp_path / "revisions").mkdir()  # as a run does that begins
 
     def train():
         for epoch in (0, 1):
@@ -62,7 +59,7 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, watc
         "hf_clipdyn.evaluation.evaluate.time", SimpleNamespace(**vars(time) | {"monotonic": clock})
     )
     training.start()
-    table = evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=60, **watching)
+    table = evaluate_revisions(tmp_path, watch_patience=60, **watching)
     training.join()
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     kept = pd.read_parquet(output)
@@ -75,7 +72,7 @@ def test_watching_ends_with_the_last_revision_that_the_run_has_planned(
     publish_epochs(tmp_path, [0, 1], save_model, planned=("epoch-000", "epoch-001"))
     monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.time.sleep", lambda _: pytest.fail("nothing is left"))
     caplog.set_level("INFO")
-    table = evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=3600, **watching)
+    table = evaluate_revisions(tmp_path, watch_patience=3600, **watching)
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     assert "has all revisions that its run planned" in caplog.text
 
@@ -92,11 +89,11 @@ def test_watching_shows_no_image_twice_to_a_revision_and_gives_the_numbers_of_on
         return embed(self, pixels, **asked)
 
     monkeypatch.setattr(Encoder, "embed_images", counted)
-    watched = evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=0, **watching)
+    watched = evaluate_revisions(tmp_path, watch_patience=0, **watching)
     assert len(shown) == 2 * len(set(shown)), "once to each revision, also with the texts of the last one"
     assert {"own", "last"} == set(watched["texts"])
     arguments = watching | {"watch": False, "output": tmp_path / "once.parquet"}
-    once = evaluate_revisions("me/run", store=tmp_path / "hub", **arguments)
+    once = evaluate_revisions(tmp_path, **arguments)
     columns = ["revision", "texts", "metric", "value", "ci_low", "ci_high"]
     by = ["revision", "texts", "metric"]
     frames = [table.to_pandas()[columns].sort_values(by, ignore_index=True) for table in (watched, once)]
@@ -104,15 +101,11 @@ def test_watching_shows_no_image_twice_to_a_revision_and_gives_the_numbers_of_on
 
 
 def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_hub_refuses(
-    tmp_path, hub, publish, watching, monkeypatch, caplog
+    tmp_path, hub, save_model, watching, monkeypatch, caplog
 ):
-    def listed(repository):
-        quick = RetryPolicy(base=0.01, cap=0.01, patience=0.1, timeout=5)
-        return revisions_of(HubRepository(repository.repo_id, retries=quick))
-
-    monkeypatch.setattr("hf_clipdyn.revisions.listing.revisions_of", listed)
-    publish(tmp_path, [0])
-    resume_publishing(tmp_path, push_to_hub=True)
+    publish_epochs(tmp_path, [0], save_model, push_to_hub=True)
+    for name, seconds in {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.01, "PATIENCE": 0.5}.items():
+        monkeypatch.setattr(f"hf_clipdyn.hub.{name}", seconds)
     config = EvaluationConfig(repo_id="me/run", watch_patience=3, **watching)
     hub.plant("refs", Fault(status=503), times=100)
     restored = threading.Timer(1.0, hub.faults.clear)
@@ -129,19 +122,20 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
 
 
 def test_watching_for_nothing_ends_with_the_cause(tmp_path, watching):
+    (tmp_path / "revisions").mkdir()
     with pytest.raises(RevisionNotFoundError):
-        evaluate_revisions("me/run", store=tmp_path / "hub", watch_patience=0, **watching)
+        evaluate_revisions(tmp_path, watch_patience=0, **watching)
 
 
 def test_watching_needs_an_output(store):
     with pytest.raises(ConfigError, match="`watch` requires an `output`"):
-        evaluate_revisions("me/run", store=store, watch=True)
+        evaluate_revisions(store, watch=True)
 
 
 @pytest.mark.parametrize("patience", [-1.0, float("nan")])
 def test_a_patience_that_is_no_time_is_refused(store, watching, patience):
     with pytest.raises(ConfigError, match=r"watch_patience is .*: it must be in \[0, inf\]"):
-        evaluate_revisions("me/run", store=store, watch_patience=patience, **watching)
+        evaluate_revisions(store, watch_patience=patience, **watching)
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "bfloat16"])
@@ -195,7 +189,7 @@ def test_a_vision_model_is_measured_without_text_and_the_rest_is_named_first(eva
         EvaluationError,
         match="zero_shot/cifar10 needs a text encoder; me/run has none: select other benchmarks",
     ):
-        evaluate(*both, store=vision_store)
-    table = evaluate(*both, store=vision_store, skip_missing=True)
+        evaluate(*both, run=vision_store)
+    table = evaluate(*both, run=vision_store, skip_missing=True)
     assert "shape_preference" in set(table["metric"])
     assert not {"shape_bias", "cue_accuracy", "top1"} & set(table["metric"]), "nothing that needs texts"

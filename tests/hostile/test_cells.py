@@ -147,9 +147,7 @@ def test_a_cell_with_a_broken_header_is_refused_in_one_sentence(header: bytes, o
     refused(lambda: CellStore(output), "Invalid JSON|Field required", path)
 
 
-@pytest.mark.parametrize(
-    "files", [[], {"a": 3}, {CELL.key: {"measured": "1.0"}}]
-)
+@pytest.mark.parametrize("files", [[], {"a": 3}, {CELL.key: {"measured": "1.0"}}])
 def test_a_table_with_a_broken_list_of_cells_is_refused_in_one_sentence(files: Any, output: Path) -> None:
     _metadata(b"hf_clipdyn.cells", json.dumps(files).encode())(output)
     refused(lambda: CellStore(output), "Input should be", output)

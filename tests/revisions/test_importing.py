@@ -17,9 +17,8 @@ from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, ModelError
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.open_clip import clip_config_of, from_open_clip, read_state_dict
-from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions import list_revisions, open_series
 from hf_clipdyn.revisions.importing import local_checkpoints
-from hf_clipdyn.revisions.listing import open_series
 from hf_clipdyn.revisions.verify import verify
 
 open_clip = pytest.importorskip("open_clip")
@@ -61,28 +60,27 @@ def test_epoch_checkpoints_become_revisions_with_their_gaps_and_no_invented_star
     for file, epoch in (("epoch_10.pt", 10), ("epoch_2.pt", 2), ("epoch_1.pt", 1)):
         torch.save(_checkpoint(epoch), tmp_path / file)
     files = [tmp_path / name for name in ("epoch_10.pt", "epoch_1.pt", "epoch_2.pt")]
-    run, store = tmp_path / "run", tmp_path / "run" / "hub"
+    run = tmp_path / "run"
     options = ["--from-open-clip", NAME, "--output-dir", run, "--samples-per-epoch", 1000, "--license", "mit"]
     assert _run("import", *files, "me/theirs", *options) == 0
-    revisions = list_revisions("me/theirs", store=store)
+    revisions = list_revisions(run)
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002", "epoch-010"]
     assert [revision.samples_seen for revision in revisions] == [1000, 2000, 10_000]
     assert [revision.step for revision in revisions] == [None, None, None]
     weights = open_clip.CLIP(**CONFIG).parameters()
     known = (NAME, None, sum(weight.numel() for weight in weights))
     assert {(revision.scale, revision.seed, revision.parameters) for revision in revisions} == {known}
-    assert verify("me/theirs", store=store, deep=True).findings == ()
-    card = (store / "models--me--theirs/snapshots" / revisions[0].commit / "README.md").read_text()
+    assert verify(run, deep=True).findings == ()
+    card = (run / "revisions" / "epoch-001" / "README.md").read_text()
     assert "license: mit" in card
     assert "`epoch_1.pt`" in card
     assert str(tmp_path) not in card
 
     from transformers import CLIPModel, CLIPProcessor
 
-    where: dict[str, Any] = {"revision": "epoch-002", "cache_dir": store, "local_files_only": True}
-    model = CLIPModel.from_pretrained("me/theirs", **where)
+    model = CLIPModel.from_pretrained(run / "revisions" / "epoch-002")
     assert model.config.vision_config.hidden_act == "quick_gelu"
-    processor = CLIPProcessor.from_pretrained("me/theirs", **where)
+    processor = CLIPProcessor.from_pretrained(run / "revisions" / "epoch-002")
     texts = ["a photo of a cat", "two dogs, running"]
     tokens = processor(text=texts, padding=True, return_tensors="pt")
     assert tokens.input_ids[0, :4].tolist() == [49406, 320, 1125, 539]
@@ -119,10 +117,9 @@ def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
     assert "choose one as laion/laws/FOLDER" in capsys.readouterr().err
     assert _run("import", "laion/laws/c", *options) == 2
     assert _run("import", "laion/laws/b", *options) == 0
-    revisions = list_revisions("me/theirs", store=tmp_path / "run" / "hub")
+    revisions = list_revisions(tmp_path / "run")
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002"]
-    snapshot = tmp_path / "run/hub/models--me--theirs/snapshots" / revisions[1].commit
-    card = (snapshot / "README.md").read_text()
+    card = (tmp_path / "run" / "revisions" / "epoch-002" / "README.md").read_text()
     assert "license: mit" in card
     assert f"laion/laws) at commit `{commit}`, `full/b/epoch_2.pt`" in card
     fetched = hub.count("resolve-get")
@@ -136,7 +133,7 @@ def test_bad_calls_are_told_in_one_sentence(tmp_path: Path) -> None:
     torch.save(_checkpoint(1), tmp_path / "epoch_1.pt")
     torch.save(_checkpoint(1), tmp_path / "again.pt")
     for files, said in (
-        ([tmp_path / "none.pt"], "There is no checkpoint"),
+        ([tmp_path / "none.pt"], "none.pt does not exist"),
         ([tmp_path / "last.pt"], "has no epoch"),
         ([tmp_path / "epoch_1.pt", tmp_path / "again.pt"], "both of epoch 1"),
         ([], "no checkpoint to import"),

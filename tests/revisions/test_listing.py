@@ -5,8 +5,8 @@ import pytest
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
-from hf_clipdyn.errors import RevisionNotFoundError
-from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.errors import ConfigError, RevisionNotFoundError
+from hf_clipdyn.revisions import list_revisions, load_revision
 
 
 def _suite(hub: HubServer, names: list[str]) -> Repo:
@@ -51,21 +51,36 @@ def test_a_card_that_follows_on_main_makes_no_further_revision(hub: HubServer, p
 
 def test_scale_seed_and_parameters_of_the_run_are_those_of_each_revision(tmp_path: Path, publish) -> None:
     publish(range(2))
-    revisions = list_revisions("me/run", store=tmp_path / "hub")
+    revisions = list_revisions(tmp_path)
     assert [(one.scale, one.seed, one.parameters) for one in revisions] == [("tiny", 7, 12_345)] * 2
 
 
-def test_a_revision_whose_row_is_not_yet_on_main_is_described_by_its_own_commit(
-    tmp_path: Path, publish
+def test_a_listing_asks_the_hub_once_for_each_revision_and_three_times_more(hub: HubServer, publish) -> None:
+    publish(range(5), push_to_hub=True)
+    before = len(hub.seen)
+    assert len(list_revisions("me/run")) == 5
+    assert len(hub.seen) - before <= 5 + 3
+
+
+def test_a_run_below_runs_is_found_by_its_local_name(
+    tmp_path: Path, publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a watching process sees it between the branch and the update of main."""
-    publish(range(2))
-    before = list_revisions("me/run", store=tmp_path / "hub")
-    refs = tmp_path / "hub" / "models--me--run" / "refs"
-    (refs / "main").write_text(before[0].commit)
-    assert list_revisions("me/run", store=tmp_path / "hub") == before
-    (refs / "main").unlink()
-    assert list_revisions("me/run", store=tmp_path / "hub") == before
+    publish(range(1), folder=tmp_path / "runs" / "a", repo_id=None)
+    publish(range(2), folder=tmp_path / "runs" / "study" / "b", repo_id=None)
+    monkeypatch.chdir(tmp_path)
+    assert len(list_revisions("local/a")) == 1
+    assert len(list_revisions("local/b")) == 2
+
+
+def test_load_revision_loads_by_folder_and_from_the_hub(tmp_path: Path, hub: HubServer, publish) -> None:
+    publish(range(3), push_to_hub=True)
+    first = load_revision(tmp_path, "epoch-000").state_dict()
+    other = load_revision("me/run@epoch-000").state_dict()
+    newest = load_revision(tmp_path).state_dict()
+    assert all(bool((first[name] == other[name]).all()) for name in first)
+    assert any(bool((first[name] != newest[name]).any()) for name in first)
+    with pytest.raises(RevisionNotFoundError, match="no revision 'epoch-009'"):
+        load_revision(tmp_path, "epoch-009")
 
 
 def test_what_does_not_exist_is_one_clear_error(hub: HubServer, tmp_path: Path) -> None:
@@ -73,20 +88,21 @@ def test_what_does_not_exist_is_one_clear_error(hub: HubServer, tmp_path: Path) 
         list_revisions("me/none")
     with pytest.raises(RevisionNotFoundError, match="There is no me/none in"):
         list_revisions("me/none", store=tmp_path)
+    with pytest.raises(ConfigError, match="contains no model"):
+        list_revisions(tmp_path)
 
 
 def test_the_command_prints_a_table_or_json(tmp_path: Path, publish, clipdyn) -> None:
     publish(range(2))
-    store = ("--store", tmp_path / "hub")
-    code, printed, _ = clipdyn("revisions", "me/run", *store)
+    code, printed, _ = clipdyn("revisions", tmp_path)
     assert code == 0
     head, first, second = printed.splitlines()
     assert head.split() == ["revision", "epoch", "step", "samples", "seen", "loss", "commit", "sha256"]
     assert first.split()[:5] == ["epoch-000", "0", "0", "0", "-"]
     assert second.split()[:5] == ["epoch-001", "1", "10", "40", "4.0000"]
-    rows = json.loads(clipdyn("revisions", "me/run", *store, "--json")[1])
+    rows = json.loads(clipdyn("revisions", tmp_path, "--json")[1])
     assert [row["name"] for row in rows] == ["epoch-000", "epoch-001"]
     assert all(len(row["commit"]) == 40 and len(row["sha256"]) == 64 for row in rows)
-    code, _, error = clipdyn("revisions", "me/other", *store)
+    code, _, error = clipdyn("revisions", "me/other", "--store", tmp_path)
     assert code == 2
     assert "There is no me/other in" in error

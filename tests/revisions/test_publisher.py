@@ -10,64 +10,48 @@ import pytest
 from huggingface_hub import ModelCard
 
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.revisions import Publisher, RevisionRecord, list_revisions, resume_publishing
+from hf_clipdyn.revisions import Publisher, Row, list_revisions
+from hf_clipdyn.revisions.repair import repair
+from hf_clipdyn.revisions.store import space_needed
 from hf_clipdyn.revisions.verify import verify
 
+KEPT = Path(__file__).parents[1] / "kept" / "store"
 
-def test_every_epoch_is_published_and_main_is_the_newest(tmp_path: Path, publish) -> None:
+
+def test_every_epoch_is_a_folder_and_says_what_it_is(tmp_path: Path, publish) -> None:
     summary = publish(range(3))
     assert summary.published == ["epoch-000", "epoch-001", "epoch-002"]
     assert summary.missing == []
-    revisions = list_revisions("me/run", store=tmp_path / "hub")
+    revisions = list_revisions(tmp_path)
     assert [revision.name for revision in revisions] == summary.published
     assert [revision.epoch for revision in revisions] == [0, 1, 2]
     assert [revision.samples_seen for revision in revisions] == [0, 40, 80]
+    assert [revision.loss for revision in revisions] == [None, 4.0, 2.0]
     assert len({revision.sha256 for revision in revisions}) == 3
-    refs = tmp_path / "hub" / "models--me--run" / "refs"
-    assert (refs / "main").read_text() == (refs / "epoch-002").read_text()
+    assert len({revision.commit for revision in revisions}) == 3
 
 
-def test_revisions_load_offline_in_a_fresh_process_without_this_package(tmp_path: Path, publish) -> None:
-    publish(range(3))
+def test_a_revision_loads_offline_in_a_fresh_process_without_this_package(tmp_path: Path, publish) -> None:
+    publish(range(2))
     script = """
 import json, sys
-from huggingface_hub import HfApi, hf_hub_download, scan_cache_dir, snapshot_download
-from huggingface_hub.errors import IncompleteSnapshotError
 from transformers import AutoModel, CLIPModel, CLIPProcessor, pipeline
-import torch
-store, names = sys.argv[1], ["epoch-000", "epoch-001", "epoch-002", "main"]
-where = dict(cache_dir=store, local_files_only=True)
-norms = {}
-for name in names:
-    model = CLIPModel.from_pretrained("me/run", revision=name, **where)
-    norms[name] = sum(p.double().pow(2).sum().item() for p in model.parameters())
-processor = CLIPProcessor.from_pretrained("me/run", revision="epoch-001", **where)
+from PIL import Image
+folders = [f"{sys.argv[1]}/revisions/{name}" for name in ("epoch-000", "epoch-001")]
+first, model = map(CLIPModel.from_pretrained, folders)
+processor = CLIPProcessor.from_pretrained(folders[1])
 two = processor(text=["a red cat", "two green boats"], padding=True, return_tensors="pt")
 texts = model.get_text_features(**two).pooler_output
-auto = AutoModel.from_pretrained("me/run", revision="epoch-001", adapter_kwargs={"local_files_only": True}, **where)
-assert type(auto) is CLIPModel
-classify = pipeline("zero-shot-image-classification", model=auto, tokenizer=processor.tokenizer,
+assert type(AutoModel.from_pretrained(folders[1])) is CLIPModel
+classify = pipeline("zero-shot-image-classification", model=model, tokenizer=processor.tokenizer,
                     image_processor=processor.image_processor)
-from PIL import Image
 answer = classify(Image.new("RGB", (20, 20)), candidate_labels=["red", "blue"])
-hub = scan_cache_dir(store)
-refs = sorted(ref for repo in hub.repos for revision in repo.revisions for ref in revision.refs)
-path = hf_hub_download("me/run", "revisions.json", **where)
-resolved = HfApi().resolve_revision("me/run", revision="epoch-002", **where).resolved
-folder = snapshot_download("me/run", revision="epoch-001", **where)
-(__import__("pathlib").Path(folder) / "config.json").unlink()
-try:
-    snapshot_download("me/run", revision="epoch-001", **where)
-    incomplete = False
-except IncompleteSnapshotError:
-    incomplete = True
 assert not any(name.startswith("hf_clipdyn") for name in sys.modules)
-print(json.dumps(dict(norms=norms, texts_differ=bool((texts[0] != texts[1]).any()), answers=len(answer),
-                      refs=refs, warnings=len(hub.warnings), rows=len(json.load(open(path))["revisions"]),
-                      resolved=resolved, incomplete=incomplete)))
+norms = [sum(p.double().pow(2).sum().item() for p in one.parameters()) for one in (first, model)]
+print(json.dumps(dict(norms=norms, texts_differ=bool((texts[0] != texts[1]).any()), answers=len(answer))))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "hub")],
+        [sys.executable, "-c", script, str(tmp_path)],
         capture_output=True,
         text=True,
         cwd="/",
@@ -75,21 +59,14 @@ print(json.dumps(dict(norms=norms, texts_differ=bool((texts[0] != texts[1]).any(
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert len(set(found["norms"].values())) == 3
-    assert found["norms"]["main"] == found["norms"]["epoch-002"]
+    assert len(set(found["norms"])) == 2
     assert found["texts_differ"]
     assert found["answers"] == 2
-    assert found["refs"] == ["epoch-000", "epoch-001", "epoch-002", "main"]
-    assert found["warnings"] == 0
-    assert found["rows"] == 3
-    assert found["resolved"] == list_revisions("me/run", store=tmp_path / "hub")[-1].commit
-    assert found["incomplete"]
 
 
 def test_the_cards_yaml_and_text_say_what_the_revision_is(tmp_path: Path, publish) -> None:
     publish(range(2))
-    revision = list_revisions("me/run", store=tmp_path / "hub")[1]
-    text = (tmp_path / "hub/models--me--run/snapshots" / revision.commit / "README.md").read_text()
+    text = (tmp_path / "revisions" / "epoch-001" / "README.md").read_text()
     data = ModelCard(text).data
     assert data.library_name == "transformers"
     assert data.pipeline_tag == "zero-shot-image-classification"
@@ -100,13 +77,12 @@ def test_the_cards_yaml_and_text_say_what_the_revision_is(tmp_path: Path, publis
     assert "synthetic" in text
 
 
-def test_the_hubs_own_command_line_lists_the_revisions_of_a_store(tmp_path: Path, publish) -> None:
-    publish(range(2))
-    command = [str(Path(sys.executable).with_name("hf")), "cache", "ls", "--revisions", "--cache-dir"]
-    done = subprocess.run([*command, str(tmp_path / "hub")], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "epoch-000" in done.stdout
-    assert "epoch-001" in done.stdout
+def test_a_path_of_this_machine_is_no_name_on_a_card(tmp_path: Path, publish) -> None:
+    publish(range(1), folder=tmp_path / "my private (2)", repo_id=None, card=None)
+    files = [path for path in tmp_path.rglob("*") if path.suffix in (".md", ".json")]
+    assert all(str(tmp_path) not in path.read_text() for path in files)
+    folder = tmp_path / "my private (2)" / "revisions" / "epoch-000"
+    assert 'from_pretrained("local/my-private-2", revision="epoch-000")' in (folder / "README.md").read_text()
 
 
 def test_local_publishing_calls_no_server(hub, publish) -> None:
@@ -115,121 +91,126 @@ def test_local_publishing_calls_no_server(hub, publish) -> None:
     assert hub.seen == []
 
 
-def test_a_repeat_writes_nothing_and_each_revision_has_its_own_time(tmp_path: Path, publish) -> None:
+def test_a_repeat_writes_nothing(tmp_path: Path, publish) -> None:
     publish(range(2))
-    folder = tmp_path / "hub"
-    before = {
-        path: path.lstat().st_mtime_ns for path in folder.rglob("*") if path.is_symlink() or path.is_file()
-    }
+
+    def written() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "revisions").rglob("e*/**/*")}
+
+    before = written()
     publish(range(2))
-    after = {
-        path: path.lstat().st_mtime_ns for path in folder.rglob("*") if path.is_symlink() or path.is_file()
-    }
-    assert after == before
-    assert not list((tmp_path / "publishing" / "snapshots").iterdir()), "the weights lie on the disk once"
+    assert written() == before
 
 
-def test_another_weight_under_a_published_name_is_passed_over(tmp_path: Path, publish, trained) -> None:
-    publish(range(2))
-    before = list_revisions("me/run", store=tmp_path / "hub")
-    publish(range(2), models=lambda epoch: trained(epoch + 50))
-    assert list_revisions("me/run", store=tmp_path / "hub") == before
-
-
-def test_a_run_whose_folder_was_moved_is_continued(tmp_path: Path, publish) -> None:
-    publish(range(2), output_dir=tmp_path / "old")
-    (tmp_path / "old").rename(tmp_path / "new")
-    summary = resume_publishing(tmp_path / "new")
-    assert summary.published == ["epoch-000", "epoch-001"]
-    assert str(tmp_path / "new" / "hub") in summary.message
-
-
-def test_a_revision_that_vanished_from_the_store_is_asked_for_again(
-    tmp_path: Path, publish, card, record
+def test_another_weight_under_a_published_name_is_passed_over_or_refused_if_asked(
+    tmp_path: Path, publish, trained, record
 ) -> None:
     publish(range(2))
-    shutil.rmtree(tmp_path / "hub")
-    options = {"output_dir": tmp_path, "store": tmp_path / "hub", "card": card, "recipe_hash": "r1"}
-    with Publisher("me/run", **options) as publisher:
-        publisher.check()
+    before = list_revisions(tmp_path)
+    publish(range(2), models=lambda epoch: trained(epoch + 50))
+    assert list_revisions(tmp_path) == before
+    with Publisher(tmp_path, recipe_hash="r1") as publisher:
+        publisher.submit(record(1), trained(1), compare=True)
+        with pytest.raises(PublishError, match="epoch-001 has other weights, from an earlier run"):
+            publisher.submit(record(1), trained(51), compare=True)
+    assert not list((tmp_path / "revisions").glob(".*.staging"))
+
+
+def test_a_run_whose_folder_was_moved_is_continued_under_its_name(tmp_path: Path, publish) -> None:
+    publish(range(2), folder=tmp_path / "old", repo_id=None)
+    (tmp_path / "old").rename(tmp_path / "new")
+    summary = publish(range(3), folder=tmp_path / "new", repo_id=None)
+    assert summary.published == ["epoch-000", "epoch-001", "epoch-002"]
+    assert summary.repo_id == "local/old"
+    assert str(tmp_path / "new") in summary.message
+
+
+def test_the_rows_of_deleted_folders_stay_known_and_those_of_a_deleted_store_do_not(
+    tmp_path: Path, publish
+) -> None:
+    publish(range(3))
+    shutil.rmtree(tmp_path / "revisions" / "epoch-001")
+    with Publisher(tmp_path, "me/run", recipe_hash="r1") as publisher:
+        assert publisher.published() == ["epoch-000", "epoch-001", "epoch-002"]
+    shutil.rmtree(tmp_path / "revisions")
+    with Publisher(tmp_path, "me/run", recipe_hash="r1") as publisher:
         assert publisher.published() == []
     assert publish(range(2)).published == ["epoch-000", "epoch-001"]
 
 
-@pytest.mark.parametrize("place", ["store", "publishing", "repository"])
-def test_a_store_that_cannot_be_written_is_one_clear_sentence_before_training(
-    tmp_path: Path, publish, place: str
+def test_a_folder_that_cannot_be_written_is_one_clear_sentence_before_training(
+    tmp_path: Path, publish
 ) -> None:
-    in_the_way = {
-        "store": tmp_path / "hub",
-        "publishing": tmp_path / "publishing",
-        "repository": tmp_path / "hub" / "models--me--run",
-    }[place]
-    in_the_way.parent.mkdir(exist_ok=True)
-    in_the_way.write_text("a file stands where a folder is needed")
-    with pytest.raises(PublishError, match="cannot be written") as caught:
+    (tmp_path / "revisions").write_text("a file stands where a folder is needed")
+    with pytest.raises(PublishError, match="revisions: ") as caught:
         publish(range(1))
     assert "\n" not in str(caught.value)
 
 
-def test_two_processes_do_not_publish_from_one_folder(tmp_path: Path, publish, card) -> None:
-    options = {"output_dir": tmp_path, "store": tmp_path / "hub", "card": card, "recipe_hash": "r1"}
+def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
     script = """
 import sys
-from pathlib import Path
-from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.revisions import Publisher
-with Publisher("me/run", output_dir=Path(sys.argv[1]), store=Path(sys.argv[1]) / "hub", card=CardFacts("me/run"),
-               recipe_hash="r1"):
+with Publisher(sys.argv[1], "me/run"):
     pass
 """
-    with Publisher("me/run", **options):
+    with Publisher(tmp_path, "me/run"):
         done = forked.run([sys.executable, "-c", script, tmp_path])
-    assert "Another process publishes from" in done.stderr
+    assert "Another process writes to" in done.stderr
+    assert forked.run([sys.executable, "-c", script, tmp_path]).returncode == 0
 
 
-def test_an_error_in_training_keeps_what_was_handed_in(tmp_path: Path, trained, record, card) -> None:
-    options = {"output_dir": tmp_path, "store": tmp_path / "hub", "card": card, "recipe_hash": "r1"}
+@pytest.mark.parametrize("name", ["whole", "local", "unfinished"])
+def test_a_folder_of_version_0_3_is_refused_before_the_first_write(
+    tmp_path: Path, publish, clipdyn, name: str
+) -> None:
+    run = tmp_path / name
+    shutil.copytree(KEPT / name, run, symlinks=True)
+    before = {path: path.lstat().st_mtime_ns for path in run.rglob("*")}
+    for refused in (lambda: publish(range(2), folder=run), lambda: repair(run)):
+        with pytest.raises(ConfigError, match=r"run of version 0\.3: read it with `--store .*hub`.*0\.3\.1"):
+            refused()
+    code, _, error = clipdyn("revisions", run)
+    assert code == 2
+    assert f"--store {run / 'hub'}" in error
+    assert {path: path.lstat().st_mtime_ns for path in run.rglob("*")} == before
 
+
+def test_an_error_in_training_keeps_what_was_handed_in(tmp_path: Path, trained, record) -> None:
     def train() -> None:
-        with Publisher("me/run", **options) as publisher:
+        with Publisher(tmp_path, "me/run") as publisher:
             publisher.submit(record(0), trained(0))
             publisher.submit(record(1), trained(1))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         train()
-    assert [revision.name for revision in list_revisions("me/run", store=tmp_path / "hub")] == [
-        "epoch-000",
-        "epoch-001",
-    ]
+    assert [revision.name for revision in list_revisions(tmp_path)] == ["epoch-000", "epoch-001"]
 
 
-def test_a_snapshot_that_cannot_be_written_stops_with_one_clear_error(tmp_path: Path, publish) -> None:
+def test_a_revision_that_cannot_be_written_leaves_nothing_and_is_one_clear_error(
+    tmp_path: Path, publish
+) -> None:
     def save(folder: Path) -> None:
         (folder / "model.safetensors").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(PublishError, match=r"epoch-000 could not be written .* \(No space left on device\)"):
+    with pytest.raises(PublishError, match=r"epoch-000: .*No space left on device"):
         publish(range(1), models=lambda epoch: save)
-    assert not list((tmp_path / "publishing").rglob("model.safetensors"))
+    with pytest.raises(PublishError, match=r"has no model\.safetensors"):
+        publish(range(1), models=lambda epoch: lambda folder: (folder / "config.json").write_text("{}"))
+    assert [path.name for path in (tmp_path / "revisions").iterdir()] == [".lock"]
 
 
-def test_a_snapshot_without_weights_is_never_published(tmp_path: Path, publish) -> None:
-    summary = publish(range(1), models=lambda epoch: lambda folder: (folder / "config.json").write_text("{}"))
-    assert summary.missing == ["epoch-000"]
-    assert "has no model.safetensors" in summary.message
-
-
-def test_steps_inside_an_epoch_stand_in_training_order(tmp_path: Path, trained, card) -> None:
-    options = {"output_dir": tmp_path, "store": tmp_path / "hub", "card": card, "recipe_hash": "r1"}
-    with Publisher("me/run", **options) as publisher:
+def test_steps_inside_an_epoch_stand_in_training_order(tmp_path: Path, trained) -> None:
+    with Publisher(tmp_path, "me/run") as publisher:
         for number, (name, epoch, step) in enumerate(
             [("epoch-000", 0, 0), ("step-00000001", None, 1), ("step-00000002", None, 2), ("epoch-001", 1, 3)]
         ):
-            publisher.submit(RevisionRecord(name, epoch, step, step * 4, None), trained(number))
+            row = Row(name=name, epoch=epoch, step=step, samples_seen=step * 4)
+            publisher.submit(row, trained(number))
         assert publisher.finish().missing == []
-    revisions = list_revisions("me/run", store=tmp_path / "hub")
+    revisions = list_revisions(tmp_path)
     assert [revision.name for revision in revisions] == [
         "epoch-000",
         "step-00000001",
@@ -237,45 +218,33 @@ def test_steps_inside_an_epoch_stand_in_training_order(tmp_path: Path, trained, 
         "epoch-001",
     ]
     assert [revision.epoch for revision in revisions] == [0, None, None, 1]
-    assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()
+    assert verify(tmp_path, deep=True).findings == ()
 
 
 def test_a_disabled_publisher_writes_nothing(tmp_path: Path, publish) -> None:
-    summary = publish(range(2), output_dir=tmp_path / "run", disable=True)
+    summary = publish(range(2), folder=tmp_path / "run", disable=True)
     assert (summary.published, summary.missing) == ([], [])
     assert not (tmp_path / "run").exists()
 
 
-def test_there_must_be_a_place_to_publish_to(tmp_path: Path, publish) -> None:
-    with pytest.raises(ConfigError, match="no target to publish to"):
-        publish(range(1), store=None)
-    with pytest.raises(ConfigError, match="no journal of publishing"):
-        resume_publishing(tmp_path / "nowhere")
-
-
 @pytest.mark.skipif(os.name == "nt", reason="no umask")
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
-def test_the_umask_decides_who_may_read_the_store(tmp_path: Path, publish, umask: int) -> None:
+def test_the_umask_decides_who_may_read_a_revision(tmp_path: Path, publish, umask: int) -> None:
     """safetensors writes weights that nobody else can read, whatever the umask says."""
     before = os.umask(umask)
     try:
         publish(range(2))
     finally:
         os.umask(before)
-    for path in (tmp_path / "hub" / "models--me--run").rglob("*"):
-        if ".staging" not in path.parts and not path.is_symlink():
-            expected = (0o777 if path.is_dir() else 0o666) & ~umask
-            assert path.stat().st_mode & 0o777 == expected, path
+    for path in [*(tmp_path / "revisions").glob("e*"), *(tmp_path / "revisions").glob("e*/**/*")]:
+        expected = (0o777 if path.is_dir() else 0o666) & ~umask
+        assert path.stat().st_mode & 0o777 == expected, path
 
 
-def test_a_run_goes_on_that_was_killed_between_its_first_branch_and_main(tmp_path: Path, publish) -> None:
-    publish(range(1))
-    (tmp_path / "hub" / "models--me--run" / "refs" / "main").unlink()
-    entry = tmp_path / "publishing" / "entries" / "epoch-000.json"
-    entry.write_text(json.dumps(json.loads(entry.read_text()) | {"published": {}}))
-    shutil.copytree(
-        next((tmp_path / "hub" / "models--me--run" / "snapshots").iterdir()),
-        tmp_path / "publishing" / "snapshots" / "epoch-000",
-    )
-    assert publish(range(2)).published == ["epoch-000", "epoch-001"]
-    assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()
+def test_the_space_of_all_revisions_is_said_and_whether_the_disk_has_it(tmp_path: Path) -> None:
+    said, fits = space_needed(tmp_path / "run", 11, 600_000_000)
+    assert said.startswith("11 revisions take 6.6 GB in")
+    assert fits
+    said, fits = space_needed(tmp_path / "run", 11, 10**18)
+    assert "but the disk has" in said
+    assert not fits

@@ -9,12 +9,13 @@ import pytest
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
+from hf_clipdyn.revisions.repair import repair
 from hf_clipdyn.revisions.verify import verify
 
 
 @pytest.fixture
 def suite(hub: HubServer, publish) -> HubServer:
-    """A run of four revisions, on the Hub and in the store, without fault."""
+    """A run of four revisions, in folders and on the Hub, without fault."""
     summary = publish(range(4), push_to_hub=True)
     assert not summary.missing, summary.message
     return hub
@@ -223,81 +224,58 @@ def test_a_mirror_whose_weights_are_plain_git_blobs_has_no_findings_but_its_faul
     assert [finding.kind for finding in verify("me/run").findings] == ["main-not-newest"]
 
 
-@pytest.mark.parametrize("listed", [True, False])
-def test_a_store_that_was_copied_without_its_links_is_compared_with_its_listings(
-    tmp_path: Path, publish, listed: bool
-) -> None:
-    publish(range(3))
-    store = tmp_path / "copy"
-    shutil.copytree(tmp_path / "hub", store)  # follows links
-    commit = (store / "models--me--run" / "refs" / "epoch-001").read_text()
-    if not listed:
-        (store / "models--me--run" / "trees" / f"{commit}.json").unlink()
-    report = verify("me/run", store=store, deep=True)
-    assert report.findings == (), report.render()
-    how = "(file contents hashed)" if listed else "no recorded hash in epoch-001)"
-    assert how in report.render()
-    weights = store / "models--me--run" / "snapshots" / commit / "model.safetensors"
-    content = weights.read_bytes()
-    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    report = verify("me/run", store=store, deep=True)
-    assert [(finding.revision, finding.kind) for finding in report.findings] == [
-        ("epoch-001", "wrong-content" if listed else "wrong-weights")
-    ]
-
-
-def test_of_a_long_manifest_the_ends_tell_which_revision_of_which_run_it_is(
+def test_a_long_manifest_is_searched_for_the_row_and_the_run_that_it_must_have(
     tmp_path: Path, publish, monkeypatch
 ) -> None:
-    monkeypatch.setattr("hf_clipdyn.revisions.verify._END", 600)
+    monkeypatch.setattr("hf_clipdyn.revisions.verify._LONG", 600)
     publish(range(5))
-    store = tmp_path / "hub"
-    assert verify("me/run", store=store).findings == ()
-    refs = store / "models--me--run" / "refs"
-    last = (refs / "epoch-004").read_text()
-    (refs / "epoch-004").write_text((refs / "epoch-003").read_text())
-    found = {(finding.revision, finding.kind) for finding in verify("me/run", store=store).findings}
-    assert ("epoch-004", "moved-branch") in found
-    (refs / "epoch-004").write_text(last)
-    manifest = store / "models--me--run" / "snapshots" / last / "revisions.json"
-    manifest.resolve().write_bytes(manifest.read_bytes().replace(b'"run_id": "', b'"run_id": "x'))
-    found = {(finding.revision, finding.kind) for finding in verify("me/run", store=store).findings}
-    assert found == {(f"epoch-{epoch:03d}", "other-run") for epoch in range(4)}
+    assert verify(tmp_path).findings == ()
+    manifest = tmp_path / "revisions" / "epoch-003" / "revisions.json"
+    content = manifest.read_bytes()
+    manifest.write_bytes(content.replace(b'"run_id": "', b'"run_id": "x'))
+    found = {(finding.revision, finding.kind) for finding in verify(tmp_path).findings}
+    assert found == {("epoch-003", "other-run")}
+    manifest.write_bytes((tmp_path / "revisions" / "epoch-002" / "revisions.json").read_bytes())
+    found = {(finding.revision, finding.kind) for finding in verify(tmp_path).findings}
+    assert found == {("epoch-003", "moved-branch")}
+    manifest.write_bytes(content[:-1])
+    found = {(finding.revision, finding.kind) for finding in verify(tmp_path).findings}
+    assert found == set(), "JSON needs no last line break"
+    manifest.write_bytes(content[:-3])
+    found = {(finding.revision, finding.kind) for finding in verify(tmp_path).findings}
+    assert found == {("epoch-003", "unreadable-manifest")}
 
 
-@pytest.mark.parametrize("fault", ["truncated", "flipped", "removed", "dangling", "replaced"])
-def test_faults_of_the_local_store_are_found(tmp_path: Path, publish, fault: str) -> None:
+@pytest.mark.parametrize("fault", ["truncated", "flipped", "removed", "gone", "replaced"])
+def test_faults_of_folders_are_found(tmp_path: Path, publish, fault: str) -> None:
     publish(range(3))
-    store = tmp_path / "hub"
-    folder = store / "models--me--run"
-    assert verify("me/run", store=store, deep=True).findings == ()
-    commit = (folder / "refs" / "epoch-001").read_text()
-    weights = folder / "snapshots" / commit / "model.safetensors"
-    blob = weights.resolve()
+    assert verify(tmp_path, deep=True).findings == ()
+    folder = tmp_path / "revisions" / "epoch-001"
+    weights = folder / "model.safetensors"
+    content = weights.read_bytes()
     if fault == "truncated":
-        blob.write_bytes(blob.read_bytes()[:-100])
+        weights.write_bytes(content[:-100])
         expected = "wrong-size"
     elif fault == "flipped":
-        content = blob.read_bytes()
-        blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         expected = "wrong-content"
     elif fault == "removed":
-        (folder / "snapshots" / commit / "tokenizer.json").unlink()
+        (folder / "tokenizer.json").unlink()
         expected = "missing-file"
-    elif fault == "dangling":
-        (folder / "refs" / "epoch-001").write_text("0" * 40)
-        expected = "dangling-branch"
+    elif fault == "gone":
+        shutil.rmtree(folder)
+        expected = "missing-folder"
     else:
-        (folder / "refs" / "epoch-001").write_text((folder / "refs" / "epoch-002").read_text())
-        expected = "identical-weights"
-    found = {finding.kind for finding in verify("me/run", store=store, deep=True).findings}
-    assert expected in found
+        weights.write_bytes((tmp_path / "revisions" / "epoch-002" / "model.safetensors").read_bytes())
+        expected = "wrong-content"
+    found = {(finding.revision, finding.kind) for finding in verify(tmp_path, deep=True).findings}
+    assert ("epoch-001", expected) in found
 
 
 def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(
     suite: HubServer, clipdyn, tmp_path: Path
 ) -> None:
-    code, printed, _ = clipdyn("verify", "me/run", "--store", tmp_path / "hub", "--deep")
+    code, printed, _ = clipdyn("verify", tmp_path, "--deep")
     assert code == 0
     assert "4 revisions, 0 findings" in printed
     missing_branch(suite)
@@ -308,32 +286,45 @@ def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(
     assert report["findings"][0]["kind"] == "missing-branch"
 
 
-def test_repair_republishes_what_is_wrong_with_the_same_commits(
+def test_repair_mends_what_is_wrong_in_folders_and_on_the_hub(
     suite: HubServer, tmp_path: Path, clipdyn
 ) -> None:
-    refs = tmp_path / "hub" / "models--me--run" / "refs"
-    before = {path.name: path.read_text() for path in refs.iterdir()}
     for plant in (swapped, other_config, missing_branch, wrong_row, old_main):
         plant(suite)
-    (refs / "epoch-001").write_text(before["epoch-002"])
-    blob = tmp_path / "hub/models--me--run/snapshots" / before["epoch-003"] / "model.safetensors"
-    blob.resolve().write_bytes(b"spoilt")
+    folders = tmp_path / "revisions"
+    (folders / "epoch-000" / "model.safetensors").write_bytes(b"spoilt")
+    (folders / "epoch-003" / "config.json").write_text("{}")
+    (folders / "epoch-003" / "revisions.json").write_text("{")
+    swapped_commit = suite.repo("me/run").branches["epoch-001"]
     code, printed, _ = clipdyn("repair", tmp_path)
     assert code == 0, printed
-    assert "epoch-001 was republished to me/run in" in printed
-    assert {path.name: path.read_text() for path in refs.iterdir()} == before
+    assert f"epoch-001 of me/run on the Hub is moved from commit {swapped_commit}" in printed
+    assert "epoch-000 was fetched from me/run on the Hub" in printed
+    assert "main was set to epoch-003" in printed
     assert verify("me/run", deep=True).findings == ()
-    assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()
+    assert verify(tmp_path, deep=True).findings == ()
+    assert not list(folders.glob(".*.staging"))
 
 
 def test_repair_says_what_is_lost_for_good(tmp_path: Path, publish, clipdyn) -> None:
     publish(range(2))
-    blob = tmp_path / "hub/models--me--run/snapshots"
-    commit = (tmp_path / "hub/models--me--run/refs/epoch-000").read_text()
-    (blob / commit / "model.safetensors").resolve().unlink()
+    (tmp_path / "revisions" / "epoch-000" / "model.safetensors").unlink()
     code, printed, _ = clipdyn("repair", tmp_path)
     assert code == 1
     assert "epoch-000: no intact copy is left" in printed
+
+
+def test_repair_writes_a_manifest_again_that_the_later_ones_have(tmp_path: Path, publish) -> None:
+    publish(range(3))
+    manifest = tmp_path / "revisions" / "epoch-001" / "revisions.json"
+    before = manifest.read_bytes()
+    manifest.write_bytes(before[:-100])
+    assert [(one.revision, one.kind) for one in verify(tmp_path).findings] == [
+        ("epoch-001", "unreadable-manifest")
+    ]
+    repaired = repair(tmp_path)
+    assert repaired.is_whole, repaired.render()
+    assert manifest.read_bytes() == before
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:-100], lambda data: data[:9] + b"#" + data[10:]])
@@ -350,9 +341,9 @@ def test_weights_that_were_damaged_before_they_were_hashed_are_found_by_their_he
         return save
 
     publish(range(3), models=broken, push_to_hub=True)
-    for options in ({"store": tmp_path / "hub"}, {"deep": True}):
-        findings = [(one.revision, one.kind) for one in verify("me/run", **options).findings]
-        assert findings == [("epoch-001", "bad-header")]
+    for name, deep in ((tmp_path, False), ("me/run", True)):
+        findings = {(one.revision, one.kind) for one in verify(name, deep=deep).findings}
+        assert findings == {("epoch-001", "bad-header")}
 
 
 def test_a_repository_without_a_manifest_is_not_called_whole(hub: HubServer, clipdyn) -> None:

@@ -13,8 +13,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.files import check_output, disk_errors, write_atomically
+from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report.charts import charts
 from hf_clipdyn.report.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.figures import MOST_MARKED, page_figures, write_figures
@@ -99,18 +98,15 @@ def write_report(
     """
     study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"
-    with disk_errors(ConfigError, f"The report cannot be written to {output}"):
-        check_output(
-            page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page
-        )
-        output.mkdir(parents=True, exist_ok=True)
-        # What cannot be read stops here, before the figures.
-        encoders = _encoders(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
-        look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
-        # A wrong style stops here.
-        drawn = write_figures(study, output / "figures", **look) if figures else {}
-        text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=encoders)
-        write_atomically(page, text)
+    check_output(page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page)
+    output.mkdir(parents=True, exist_ok=True)
+    # What cannot be read stops here, before the figures.
+    encoders = _encoders(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
+    look: dict[str, Any] = {"style": style, "formats": figure_formats, "width": figure_width}
+    # A wrong style stops here.
+    drawn = write_figures(study, output / "figures", **look) if figures else {}
+    text = render(study, stimuli=stimuli, data_dirs=data_dirs, title=title, drawn=drawn, try_it=encoders)
+    write_atomically(page, text)
     return page
 
 
