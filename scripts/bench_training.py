@@ -137,7 +137,7 @@ class Bench:
             source = open_data(config, accelerator, self.processor).source
         size, kind = model_size(config.scale), str(config.attn_implementation)
         set_seed(config.seed)
-        model, _ = make_model(None, size, self.processor, kind, "clip")
+        model: Any = make_model(None, size, self.processor, kind)
         optimizer: Any = build_optimizer(
             model, learning_rate=config.learning_rate, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6
         )

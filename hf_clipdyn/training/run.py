@@ -18,7 +18,7 @@ from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, counted, naming
 from hf_clipdyn.files import cached_snapshot, delete, public_name, write_atomically
-from hf_clipdyn.models.sizes import model_size
+from hf_clipdyn.models.sizes import model_size, siglip_processor
 from hf_clipdyn.options import read_yaml
 from hf_clipdyn.progress import draws_bars, library_bars, say
 from hf_clipdyn.revisions import Publisher, epoch_name, step_name
@@ -27,8 +27,7 @@ from hf_clipdyn.revisions.store import Store, check_version, space_needed
 from hf_clipdyn.training.callbacks import (
     Callback,
     Checkpoints,
-    LogFile,
-    Progression,
+    Log,
     PublishAverage,
     PublishStates,
     StopOnSignals,
@@ -157,10 +156,13 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         source = data.source
 
         set_seed(config.seed)
-        model, processor = make_model(
+        processor = data.processor
+        if beginning is None and loss.model_type == "siglip":
+            processor = siglip_processor(processor)
+        model = make_model(
             beginning,
             size,
-            data.processor,
+            processor,
             attn_implementation,
             loss.model_type,
             freeze=config.freeze,
@@ -227,12 +229,14 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
                 RecordData(folder, record, config.dataset[0]),
                 Validation(make_evaluate(accelerator, loss, chunk), data.held_out or ()),
                 PublishStates(weights, processor, steps),
-                LogFile(folder / "log.jsonl", config.logging_steps, publishers),
-                *callbacks,
-                Progression(
-                    lines=accelerator.is_main_process and not config.quiet,
-                    bar=accelerator.is_main_process and shows_bars,
+                Log(
+                    folder / "log.jsonl",
+                    config.logging_steps,
+                    publishers,
+                    says=accelerator.is_main_process and not config.quiet,
+                    draws=accelerator.is_main_process and shows_bars,
                 ),
+                *callbacks,
             ]
             if config.ema_decay is not None:
                 hooks.insert(4, PublishAverage(average, processor, steps, config.ema_decay))

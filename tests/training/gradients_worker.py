@@ -31,7 +31,7 @@ from hf_clipdyn.training.data import Batch
 from hf_clipdyn.training.device import end_training, make_accelerator
 from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.losses import make_loss
-from hf_clipdyn.training.model import TrainedModel, build_model, unsharded
+from hf_clipdyn.training.model import TrainedModel, make_model, unsharded
 
 SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
 COLOURS, THINGS = ("red", "blue", "green"), ("cat", "car", "key", "tree", "dog", "boat", "bird", "clock")
@@ -56,7 +56,7 @@ def tiny_model(loss: str, **settings: Any) -> TrainedModel:
     tokenizer = train_tokenizer(CAPTIONS, vocab_size=600, context_length=8)
     processor = CLIPProcessor(image_processor=clip_image_processor(SIZE), tokenizer=tokenizer)
     set_seed(0)
-    return build_model(SIZE, processor, "sdpa", make_loss(loss).model_type, **settings).double()
+    return make_model(None, SIZE, processor, "sdpa", make_loss(loss).model_type, **settings).double()
 
 
 def global_batch() -> Batch:
