@@ -46,9 +46,9 @@ class Training:
         model, optimizer: as `Accelerator.prepare` returned them.
         source: of the batches.
         epochs: of the whole run.
+        resumed_from: the checkpoint that the run continues from; None for a new run.
         step: optimiser steps of the whole run so far.
         epoch: completed epochs.
-        resumed_from: the checkpoint that the run continues from; None for a new run.
         losses: of the current epoch, as far as they were read.
         unread: the losses of the steps after; they stay on the device, so that no step waits.
         waited: seconds that this process has waited for batches.
@@ -62,9 +62,9 @@ class Training:
     optimizer: torch.optim.Optimizer
     source: Source
     epochs: int
+    resumed_from: Path | None = None
     step: int = 0
     epoch: int = 0
-    resumed_from: Path | None = None
     losses: list[float] = field(default_factory=list)
     unread: list[torch.Tensor] = field(default_factory=list)
     waited: float = 0.0

@@ -27,10 +27,11 @@ from hf_clipdyn.models.encoder import (
     read_model,
     read_tokenizer,
 )
-from hf_clipdyn.models.sizes import ModelSize, clip_config, siglip_config
+from hf_clipdyn.models.sizes import ModelSize, clip_config, model_size, siglip_config
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.preprocess import input_size, normalisation
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.losses import Features
 
 _MAX_LOG_SCALE = math.log(100)
@@ -138,7 +139,7 @@ def unsharded(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def check_attention(
-    name: str, beginning: Path | None, size: ModelSize, model_type: str, accelerator: Accelerator
+    config: TrainingConfig, beginning: Path | None, model_type: str, accelerator: Accelerator
 ) -> None:
     """Refuse attention that cannot train such a model on this device: a model of one block computes gradients.
 
@@ -146,19 +147,24 @@ def check_attention(
     ``kernels-community`` only.
 
     Args:
-        name: what transformers accepts as ``attn_implementation``.
-        beginning: files of the model that the run continues; None for a new one.
-        size, model_type: of a new one.
+        config: of the run.
+        beginning: files of the model that it continues; None for a new one.
+        model_type: of a new one.
         accelerator: tells device and precision.
 
     Raises:
         ConfigError: it is unknown, not installed, or has no gradients here.
     """
+    name = config.attn_implementation
     if name in PLAIN_ATTENTION:
         return
-    tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
-    config: Any = new_config(size, tokenizer, model_type) if beginning is None else read_config(beginning)
-    small = copy.deepcopy(config)
+    small: Any
+    if beginning is None:
+        size = model_size(config.scale)
+        tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
+        small = new_config(size, tokenizer, model_type)
+    else:
+        small = copy.deepcopy(read_config(beginning))
     vision, text = small.vision_config, small.text_config
     vision.num_hidden_layers = text.num_hidden_layers = 1
     try:
@@ -194,27 +200,17 @@ _SIDES = {
 
 
 def make_model(
-    beginning: Path | None,
-    size: ModelSize,
-    processor: ProcessorMixin,
-    attn_implementation: str,
-    model_type: str = "clip",
-    *,
-    freeze: str | None = None,
-    gradient_checkpointing: bool = False,
+    config: TrainingConfig, beginning: Path | None, processor: ProcessorMixin, model_type: str = "clip"
 ) -> TrainedModel:
     """The model before its first step, in float32; no code that comes with a model is run.
 
     Args:
+        config: of the run. With ``freeze``, that tower and its projection are not trained (Zhai et al. 2022); the rest
+            is, the temperature included.
         beginning: files of the `CLIPModel` or `SiglipModel` to continue; None for a new one, whose weights follow from
             torch's seed.
-        size: of a new model.
         processor: its tokenizer and image processor.
-        attn_implementation: see `check_attention`.
         model_type: ``clip`` or ``siglip``, see `Loss`. A loss that knows no bias trains none: SigLIP's stays.
-        freeze: ``vision`` or ``text``: that tower and its projection are not trained (Zhai et al. 2022); the rest is,
-            the temperature included.
-        gradient_checkpointing: keep only the inputs of each layer for the backward pass.
 
     Raises:
         ModelError: the files contain no such model.
@@ -222,25 +218,27 @@ def make_model(
     """
     encoder: Any
     if beginning is None:
-        config = new_config(size, processor.tokenizer, model_type)
-        encoder = AutoModel.from_config(config, attn_implementation=attn_implementation)
+        settings = new_config(model_size(config.scale), processor.tokenizer, model_type)
+        encoder = AutoModel.from_config(settings, attn_implementation=config.attn_implementation)
         if model_type == "siglip":  # transformers begins with 0 and 0
             nn.init.constant_(encoder.logit_scale, _SIGLIP_LOG_SCALE)
             nn.init.constant_(encoder.logit_bias, _SIGLIP_BIAS)
     else:
-        config = read_config(beginning)
-        if model_type == "siglip" and config.model_type != "siglip":
+        settings = read_config(beginning)
+        if model_type == "siglip" and settings.model_type != "siglip":
             raise ConfigError(
                 f"The loss needs a model with a bias, like SigLIP, but {beginning} contains one of type "
-                f"{config.model_type}: use loss contrastive, or continue a SigLIP model."
+                f"{settings.model_type}: use loss contrastive, or continue a SigLIP model."
             )
-        encoder = read_model(beginning, config, dtype=torch.float32, attn_implementation=attn_implementation)
+        encoder = read_model(
+            beginning, settings, dtype=torch.float32, attn_implementation=config.attn_implementation
+        )
         if model_type == "clip" and hasattr(encoder, "logit_bias"):
             encoder.logit_bias.requires_grad_(False)
-    for name in _SIDES.get(freeze or "", ()):
+    for name in _SIDES.get(config.freeze or "", ()):
         if hasattr(encoder, name):
             getattr(encoder, name).requires_grad_(False)
-    if gradient_checkpointing:
+    if config.gradient_checkpointing:
         # Renamed in transformers 5.2x. Re-entrant checkpoints do not go with a graph that is used in parts.
         old = "gradient_checkpointing_enable"
         enable = getattr(encoder, "activation_checkpointing_enable", None) or getattr(encoder, old)
