@@ -35,6 +35,7 @@ from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
+from hf_clipdyn.revisions.open import Logged, logged_values
 from hf_clipdyn.training.config import publishing_steps
 from hf_clipdyn.training.live_weights import (
     adapted,
@@ -337,7 +338,8 @@ def _next_commands(args: Args, model: Any, processor: Any) -> str:
     run = shlex.quote(str(args.output_dir))
     table = shlex.quote(str(Path(str(args.output_dir)) / "results.parquet"))
     if processor is not None and "image" in getattr(unwrapped(model), "input_modalities", ()):
-        return f"Next: clipdyn evaluate {run} --output {table}\n      clipdyn report {table}"
+        page = shlex.quote(str(Path(str(args.output_dir)) / "report"))
+        return f"Next: clipdyn evaluate {run} --output {table}\n      clipdyn report {table} --output {page}"
     return f"Next: clipdyn revisions {run}\n      clipdyn verify {run}"
 
 
@@ -529,13 +531,8 @@ def _samples_seen(args: Args, state: State, loader: Any) -> int | None:
 
 
 def _logged(state: State) -> dict[str, float]:
-    """What the Trainer has logged: the last loss and learning rate, and the validation loss of this very state."""
-    values: dict[str, float] = {}
-    for entry in state.log_history:
-        values |= {name: entry[name] for name in ("loss", "learning_rate") if name in entry}
-        if "eval_loss" in entry and entry.get("step") == state.global_step:
-            values["validation_loss"] = entry["eval_loss"]
-    return values
+    """What the Trainer has logged of the state that it has reached."""
+    return logged_values(map(Logged.model_validate, state.log_history), state.global_step)
 
 
 def card_facts(repo_id: str, args: Args, model: Any, processor: Any | None) -> CardFacts:
