@@ -16,15 +16,15 @@ import pytest
 from planted import Planted, Run, ramp, write_study
 
 from hf_clipdyn import compare_revisions, evaluate_revisions, verdicts
-from hf_clipdyn.app import Stimuli
 from hf_clipdyn.benchmarks.registry import kinds, relations
+from hf_clipdyn.benchmarks.sources import local_source
 from hf_clipdyn.data.registry import dataset_names
+from hf_clipdyn.evaluation.answers import with_images
 from hf_clipdyn.evaluation.publish import _stage
 from hf_clipdyn.metrics.estimate import Influence, Units
 from hf_clipdyn.report import print_results, read_study, summarize, write_cards, write_report
 from hf_clipdyn.report.figures import draw_planned, plan_figures
 from hf_clipdyn.report.page.payload import benchmark_names, payload
-from hf_clipdyn.report.page.views import local_source
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.read import read_results
@@ -147,4 +147,4 @@ def test_trials_of_unknown_data_sets_are_not_passed_on_and_their_images_not_sear
     assert "`zero_shot/former_set`" in card
     assert local_source("former_set", ("labels",)) is None
     names = ("zero_shot/former_set", "former/procedural", "zero_shot/procedural")
-    assert Stimuli(names).names == ["zero_shot/procedural"]
+    assert with_images(names, {}) == ["zero_shot/procedural"]

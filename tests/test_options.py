@@ -175,6 +175,7 @@ def test_the_help_lists_the_top_or_everything(capsys: pytest.CaptureFixture[str]
         read("--help-all", noise=NoiseSettings)
     everything = capsys.readouterr().out
     assert "--noise_sigmas X,…" in everything
+    assert "--no_json" in everything
     assert "[default: 0.1,0.2]" in everything
     assert "vision|text" in everything
 

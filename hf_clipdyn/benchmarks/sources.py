@@ -1,5 +1,6 @@
 """The data set behind a benchmark: found by kind, opened with one message for anything that is missing."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import datasets
 
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.registry import dataset_metadata, dataset_names
+from hf_clipdyn.data.load import find_locally
+from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
+from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 from hf_clipdyn.errors import DatasetError
 
 DRAWN = "procedural"
@@ -88,6 +90,24 @@ def open_source(
     splits = load_dataset(name, configs[0], data_dir=data_dir, token=token)
     split = next((split for split in _SPLITS if split in splits), next(iter(splits)))
     return Source(name, splits[split], split, metadata, _absent(splits, split, metadata))
+
+
+def is_local(dataset: str, folder: Path | None = None) -> bool:
+    """Whether a data set can be opened without a download: it has a loader, and files here or none at all."""
+    if dataset not in dataset_names():
+        return False
+    builder = builder_class(dataset)
+    is_drawn = builder.metadata.synthetic and not builder.layout
+    return is_drawn or folder is not None or find_locally(dataset) is not None
+
+
+def local_source(dataset: str, schemas: tuple[str, ...], folder: Path | None = None) -> Source | None:
+    """A data set of this machine; None if it is not there, or has no loader (any more). Nothing is downloaded."""
+    if not is_local(dataset, folder):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SubsetWarning)  # it was said when the set was evaluated
+        return open_source(dataset, schemas, data_dir=folder or find_locally(dataset))
 
 
 def drawn_source(items: Mapping[str, Sequence[Any]]) -> Source:

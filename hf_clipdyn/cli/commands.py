@@ -600,17 +600,18 @@ class App(Options):
     """Port. Default: the first free one from 7860 on."""
 
     def __call__(self) -> None:
-        from hf_clipdyn.app import opened, serve
+        from hf_clipdyn.app import serve
+        from hf_clipdyn.evaluation.answers import open_models
 
         with naming_runs_here([self.what]):
-            models, stimuli = opened(
+            opened = open_models(
                 self.what,
                 store=self.store,
-                revisions=self.revisions,
+                wanted=self.revisions,
                 device=self.device,
                 data_dirs=self.data_dir,
             )
-        serve(models, stimuli, port=self.port)
+        serve(opened, port=self.port)
 
 
 # --- sharing and support -------------------------------------------------------------------------------------

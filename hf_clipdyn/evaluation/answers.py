@@ -5,7 +5,7 @@ as an evaluation reads them, one revision after another.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hf_clipdyn.benchmarks.base import similarity
+from hf_clipdyn.benchmarks.classes import default_templates
+from hf_clipdyn.benchmarks.registry import kinds, suite
+from hf_clipdyn.benchmarks.sources import is_local, local_source
 from hf_clipdyn.data.images import FORMATS, Source, decode, open_image
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import (
     ClipDynError,
     ConfigError,
@@ -30,9 +34,10 @@ from hf_clipdyn.errors import (
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.maps import saliency_maps
 from hf_clipdyn.preprocess import resize_and_crop
+from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.table import Results
 from hf_clipdyn.revisions import Revision, Series
-from hf_clipdyn.revisions.open import open_measured
+from hf_clipdyn.revisions.open import open_measured, open_series
 
 Texts = Literal["own", "last"]
 """Whose text embeddings an image is compared with: those of the same revision, or of the last one."""
@@ -261,15 +266,104 @@ def attention(
     return pixels[0], grid / grid.max() if grid.max() > 0 else grid
 
 
+# --- models and stimuli of this machine --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Models, and stimuli to ask them about.
+
+    Attributes:
+        models: by name.
+        benchmarks: `kind/dataset`, those whose images can be shown without a download.
+        data_dirs: folders of data sets, by name.
+    """
+
+    models: Mapping[str, LoadedRevisions]
+    benchmarks: Sequence[str]
+    data_dirs: Mapping[str, Path]
+
+    def stimulus(self, benchmark: str, row: int) -> tuple[Image.Image, str, list[str], str]:
+        """An image of a benchmark, what the data set says about it, the names of its classes and a text for each.
+
+        Raises:
+            ConfigError: the data set is not here, or has no image in such a row.
+            DatasetError: its files are broken.
+        """
+        if benchmark not in self.benchmarks:
+            raise ConfigError(
+                f"The images of {shown(benchmark)} are not on this machine: choose another one."
+            )
+        kind, _, dataset = benchmark.partition("/")
+        source = local_source(dataset, kinds()[kind].schemas, self.data_dirs.get(dataset))
+        rows = datasets.Dataset.from_dict({}) if source is None else source.dataset
+        columns = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+        if not columns or not 0 <= row < len(rows):
+            raise ConfigError(f"{benchmark} has {len(rows):,} rows, and no image in row {row:,}.")
+        classes, by_cue = cues(rows)
+        facts = [f"{benchmark}, row {row:,}", *(f"{cue} {values[row]}" for cue, values in by_cue.items())]
+        image = picture(rows.select_columns(columns[:1])[row][columns[0]])
+        return image, ", ".join(facts), classes, default_templates(dataset_metadata(dataset))[0]
+
+
+def open_models(
+    what: str | Path,
+    *,
+    store: Path | None = None,
+    wanted: Sequence[str] = (),
+    device: str | None = None,
+    data_dirs: Mapping[str, Path] | None = None,
+) -> Opened:
+    """The models of a run, a repository or a table of results, and the stimuli of their benchmarks.
+
+    Args:
+        what: anything that `open_series` opens, or a table of `clipdyn evaluate`, whose models are opened at the
+            commits that were measured.
+        store: folder of a store of version 0.3.
+        wanted: names of revisions; all by default.
+        device: as for `Encoder.from_folder`.
+        data_dirs: folders of data sets, by name.
+
+    Raises:
+        ConfigError: there is no such run or table, or a model has none of the revisions.
+        RevisionNotFoundError: there is no such repository.
+    """
+    data_dirs = data_dirs or {}
+    if Path(what).suffix != ".parquet":
+        series = open_series(what, store)
+        model = chosen_revisions(series, series.revisions(), wanted, device)
+        return Opened({model.repo_id: model}, with_images(suite("embedded"), data_dirs), data_dirs)
+    table = read_results(Path(what))
+    models = {
+        name: measured_revisions(table, name, store=store, wanted=wanted, device=device)
+        for name in table.cells["repo_id"].drop_duplicates().astype(str)
+    }
+    pairs = table.cells[["kind", "dataset"]].drop_duplicates().to_numpy()
+    return Opened(models, with_images([f"{kind}/{name}" for kind, name in pairs], data_dirs), data_dirs)
+
+
+def with_images(benchmarks: Sequence[str], data_dirs: Mapping[str, Path]) -> list[str]:
+    """Those of the benchmarks, `kind/dataset`, whose images can be shown without a download; shape bias first."""
+    pairs = [name.split("/", 1) for name in benchmarks]
+    found = [
+        f"{kind}/{dataset}"
+        for kind, dataset in pairs
+        if kind in kinds() and kinds()[kind].schemas and is_local(dataset, data_dirs.get(dataset))
+    ]
+    return sorted(found, key=lambda name: not name.startswith("shape_bias/"))
+
+
 # --- what is shown and asked ------------------------------------------------------------------------------------
 
 
-def picture(source: Source) -> Image.Image:
+def picture(source: Source | None) -> Image.Image:
     """An image of a user's as RGB, upright.
 
     Raises:
-        ConfigError: it is not an image, is damaged, or has more than `MOST_PIXELS`.
+        ConfigError: there is none, it is not an image, is damaged, or has more than `MOST_PIXELS`.
     """
+    if source is None:
+        raise ConfigError("There is no image: give one, or show a stimulus.")
     try:
         image = open_image(source)
         if image.width * image.height > MOST_PIXELS:

@@ -126,14 +126,14 @@ class Rows(NamedTuple):
     Attributes:
         dataset: with the columns ``image`` and ``captions``.
         captions: those of each row.
-        held_out: the rows that are kept out for the validation.
+        held_out: the rows that are kept out for the validation, if any.
         commit: on the Hub.
         fingerprint: SHA-256 of ids and captions, 64 hexadecimal digits.
     """
 
     dataset: datasets.Dataset
     captions: list[list[str]]
-    held_out: datasets.Dataset
+    held_out: datasets.Dataset | None
     commit: str | None
     fingerprint: str
 
@@ -180,7 +180,7 @@ def open_rows(config: TrainingConfig) -> Rows:
             f"validation_size is {config.validation_size}, but the split {config.train_split!r} has {len(dataset)} "
             "images: leave some to train on."
         )
-    held_out = dataset.select(list(range(count, len(dataset))))  # it refuses an empty range behind the last row
+    held_out = dataset.select(range(count, len(dataset))) if config.validation_size else None
     dataset = dataset.select(range(min(count, config.max_train_samples or count)))
     captions = _captions(dataset)
     ids = dataset["image_id"][:] if "image_id" in dataset.column_names else range(len(dataset))
@@ -552,9 +552,7 @@ def open_data(
             return CachedImages(pixels, augmentation, image_processor)
 
         images = images_of(rows.dataset, larger, augmentation)
-        held_out = (
-            images_of(rows.held_out, image_processor, Augmentation()) if config.validation_size else None
-        )
+        held_out = rows.held_out and images_of(rows.held_out, image_processor, Augmentation())
     processor = processor or new_processor(config.scale, itertools.chain.from_iterable(rows.captions))
     tokens = Captions.tokenise(rows.captions, processor.tokenizer)
     images.leave_out(tokens.broken)
@@ -573,7 +571,7 @@ def open_data(
         **rank,
     )
     validation = None
-    if held_out is not None:
+    if held_out and rows.held_out:
         texts = Captions.tokenise(_captions(rows.held_out), processor.tokenizer)
         validation = HeldOut(held_out, texts, config.per_device_train_batch_size, workers, **rank)
     return Data(source, processor, reading, rows.commit, rows.fingerprint, validation)

@@ -246,7 +246,7 @@ def load_model(
     if model_type == "siglip" and config.model_type != "siglip":
         raise ConfigError(
             f"The loss needs a model with a bias, like SigLIP, but {folder} contains one of type {config.model_type}: "
-            "use --loss contrastive, or continue a SigLIP model."
+            "use loss contrastive, or continue a SigLIP model."
         )
     encoder = read_model(folder, config, dtype=torch.float32, attn_implementation=attn_implementation)
     if model_type == "clip" and hasattr(encoder, "logit_bias"):

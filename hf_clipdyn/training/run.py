@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 from accelerate.utils import set_seed
-from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import ProcessorMixin
 
@@ -220,9 +219,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
                 for publisher in publishers:
                     stack.enter_context(publisher)
                 if not config.quiet:
-                    for line in lines_at_start(config, training):
-                        say(line)
-                    for line in space_of(publishers, planned, training.unwrapped):
+                    for line in lines_at_start(config, training, publishers, planned):
                         say(line)
             weights, average = (*publishers, None, None)[:2]
             hooks: list[Callback] = [
@@ -557,17 +554,12 @@ def parents_of_run(model: tuple[str, str] | None, beginning: Path | None) -> tup
     return (Parent(repo_id, model[1] if model[0] == repo_id else None, commit),)
 
 
-def space_of(publishers: Sequence[Publisher], planned: Sequence[str], model: nn.Module) -> list[str]:
-    """Where the revisions go, and the space that they take; a warning if the disk lacks it."""
-    first, *average = publishers
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
-    left = sum(len(set(planned) - set(publisher.published())) for publisher in publishers)
-    space, fits = space_needed(first.store.run, left, size)
-    also = "".join(f", and as many of the averaged weights as {one.repo_id}" for one in average)
-    return [f"{'Revisions' if fits else 'Warning'}: {len(planned)} as {first.repo_id}{also}; {space}"]
-
-
-def lines_at_start(config: TrainingConfig, training: Training) -> list[str]:
+def lines_at_start(
+    config: TrainingConfig,
+    training: Training,
+    publishers: Sequence[Publisher],
+    planned: Sequence[str],
+) -> list[str]:
     """What the run is about to do, one line for each subject, warnings last."""
     source, model, accelerator = training.source, training.unwrapped, training.accelerator
     captions = "" if source.captions is None else f" with {source.captions:,} captions"
@@ -593,6 +585,12 @@ def lines_at_start(config: TrainingConfig, training: Training) -> list[str]:
         f"Run: {counted(training.epochs, 'epoch')} of {counted(source.steps_per_epoch, 'step')} of "
         f"{counted(source.global_batch_size, 'image')}, {counted(training.total_steps, 'step')} in all{begun}.",
     ]
+    first, *average = publishers
+    size = sum(p.numel() * p.element_size() for p in parameters)
+    left = sum(len(set(planned) - set(publisher.published())) for publisher in publishers)
+    space, fits = space_needed(first.store.run, left, size)
+    also = "".join(f", and as many of the averaged weights as {one.repo_id}" for one in average)
+    lines.append(f"{'Revisions' if fits else 'Warning'}: {len(planned)} as {first.repo_id}{also}; {space}")
     if config.warmup_steps > training.total_steps:
         lines.append(
             f"Warning: warmup_steps is {config.warmup_steps} and the run has {counted(training.total_steps, 'step')}: "

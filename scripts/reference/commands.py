@@ -122,9 +122,9 @@ def _row(options: type[Options], key: str, field: FieldInfo, prefix: str = "") -
         usage = _code(key.upper() + "..." * (form_of(field) == "values"))
     else:
         usage = _code(f"--{prefix}{key} {metavar_of(field)}".strip())
-        usage += "".join(
-            f", {_code(f'-{letter}')}" for name, letter in options.letters.items() if name == key
-        )
+        also = [f"-{letter}" for name, letter in options.letters.items() if name == key]
+        also += [f"--no_{prefix}{key}"] if form_of(field) == "switch" and field.default else []
+        usage = ", ".join([usage, *map(_code, also)])
     limits = "; ".join(limits_of(field))
     return usage, text_of(field) + (f" {limits.capitalize()}." if limits else ""), default_of(field)
 

@@ -22,9 +22,8 @@ from hf_clipdyn.evaluation.answers import (
     scored,
 )
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.preprocess import resize_and_crop
-from hf_clipdyn.revisions.listing import open_measured, open_series
+from hf_clipdyn.revisions.open import open_measured, open_series
 
 TEXTS = ["a photo of a cat.", "a photo of a dog.", "a photo of a truck."]
 
@@ -44,16 +43,11 @@ def image() -> Image.Image:
 def test_the_numbers_are_those_of_a_model_that_is_loaded_by_itself(
     store: Path, revisions: LoadedRevisions, image: Image.Image, whose: module.Texts
 ) -> None:
-    def encoder_of(revision: str) -> Encoder:
-        return Encoder.from_folder(
-            snapshot_folder("me/run", revision, cache_dir=store, local_files_only=True)
-        )
-
-    of_last = encoder_of("epoch-002").embed_texts(TEXTS)
+    of_last = Encoder.from_folder(store / "revisions" / "epoch-002", device="cpu").embed_texts(TEXTS)
     found = list(answers(revisions, image, TEXTS, whose=whose))
     assert [answer.revision for answer in found] == revisions.names == ["epoch-000", "epoch-001", "epoch-002"]
     for answer in found:
-        encoder = encoder_of(answer.revision)
+        encoder = Encoder.from_folder(store / "revisions" / answer.revision, device="cpu")
         seen = encoder.embed_images(resize_and_crop(encoder.image_processor, [image])).projection
         texts = of_last if whose == "last" else encoder.embed_texts(TEXTS)
         cosines = (unit(seen) @ unit(texts).T)[0]
@@ -129,8 +123,7 @@ def test_revisions_have_places_on_the_axis_of_training(store: Path) -> None:
 
 
 def test_the_models_of_a_table_are_those_of_the_run_beside_it(store: Path, tmp_path: Path) -> None:
-    run = store.parent
-    assert open_measured("me/run", [run / "results.parquet"]).revisions()[0].name == "epoch-000"
+    assert open_measured("me/run", [store / "results.parquet"]).revisions()[0].name == "epoch-000"
     assert open_measured("me/run", [tmp_path / "results.parquet"], store).revisions()[0].name == "epoch-000"
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_clipdyn.app import Stimuli, compared, drawn, opened, summary, veiled
+from hf_clipdyn.app import answer_table, summary, veiled
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.evaluation.answers import Answer, scored
+from hf_clipdyn.evaluation.answers import Answer, open_models, scored, with_images
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 HOSTILE = "<b onload=x>%{y}[a](b)"
@@ -35,12 +35,12 @@ def answered() -> list[Answer]:
 
 
 def test_a_run_is_opened_with_the_stimuli_that_need_no_download(store: Path) -> None:
-    models, stimuli = opened(store, revisions=["epoch-002", "epoch-000"])
-    assert models["me/run"].names == ["epoch-000", "epoch-002"], "in the order of training"
-    assert "shape_bias/procedural" in stimuli.names
-    assert "psychophysics/procedural" not in stimuli.names, "it draws what it shows"
+    opened = open_models(store, wanted=["epoch-002", "epoch-000"])
+    assert opened.models["me/run"].names == ["epoch-000", "epoch-002"], "in the order of training"
+    assert opened.benchmarks[0] == "shape_bias/procedural"
+    assert "psychophysics/procedural" not in opened.benchmarks, "it draws what it shows"
     with pytest.raises(ConfigError, match="me/run has none of the revisions epoch-9"):
-        opened(store, revisions=["epoch-9"])
+        open_models(store, wanted=["epoch-9"])
 
 
 def test_a_table_is_opened_at_the_commits_that_were_measured(
@@ -53,17 +53,18 @@ def test_a_table_is_opened_at_the_commits_that_were_measured(
     monkeypatch.delenv("CLIPDYN_DATA", raising=False)
     table = tmp_path / "results.parquet"
     evaluate("zero_shot/cifar10", revisions=["epoch-000", "epoch-001"], output=table)
-    models, stimuli = opened(table, store=store, data_dirs={"cifar10": data["cifar10"]})
-    assert models["me/run"].names == ["epoch-000", "epoch-001"]
-    image, words, classes = stimuli.stimulus("zero_shot/cifar10", 3)
+    opened = open_models(table, store=store, data_dirs={"cifar10": data["cifar10"]})
+    assert opened.models["me/run"].names == ["epoch-000", "epoch-001"]
+    image, words, classes, template = opened.stimulus("zero_shot/cifar10", 3)
     assert image.size == (32, 32)
     assert words == "zero_shot/cifar10, row 3, label automobile"
     assert classes[:2] == ["airplane", "automobile"]
-    assert Stimuli(["zero_shot/cifar10"]).names == []
-    with pytest.raises(ConfigError, match="has 20 rows: give a number from 0 to 19"):
-        stimuli.stimulus("zero_shot/cifar10", 20)
+    assert template.count("{}") == 1
+    assert with_images(["zero_shot/cifar10"], {}) == []
+    with pytest.raises(ConfigError, match="has 20 rows, and no image in row 20"):
+        opened.stimulus("zero_shot/cifar10", 20)
     with pytest.raises(ConfigError, match="not on this machine"):
-        stimuli.stimulus("zero_shot/imagenet", 0)
+        opened.stimulus("zero_shot/imagenet", 0)
 
 
 def test_what_is_attended_less_is_darker() -> None:
@@ -75,19 +76,17 @@ def test_what_is_attended_less_is_darker() -> None:
 
 
 def test_texts_of_a_user_have_no_meaning_where_they_are_shown(store: Path) -> None:
-    models, _ = opened(store)
+    model = open_models(store).models["me/run"]
     known, classes = answered(), [HOSTILE, "dog"]
-    figure = drawn(models["me/run"], classes, known)
-    assert len(figure["data"]) == 4, "a line a class in each panel"
-    assert not set(figure["data"][0]["name"]) & set("<>%{}")
-    assert figure["data"][0]["y"][-1] is None, "a gap"
     words = summary(classes, known, 3, "own")
     assert "at epoch-000, **dog** at epoch-001; it changed 1 time." in words
     assert "epoch-002 has no answer: The weights are broken." in words
     assert "<b" not in words
-    table = compared(classes, known[:2])
-    assert table["rank"].tolist() == ["1 → 2", "2 → 1"]
-    assert table["margin"].tolist() == ["0.200 → -0.200", "-0.200 → 0.200"]
+    table = answer_table(model, classes, known)
+    assert table["epoch"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert table["rank"].tolist() == [1, 2, 2, 1, 0, 0]
+    assert table["margin"].tolist()[:4] == [0.2, -0.2, -0.2, 0.2]
+    assert table["probability"].isna().tolist() == [False] * 4 + [True] * 2
 
 
 def test_without_gradio_the_command_names_the_extra(
@@ -156,16 +155,17 @@ def running(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 @pytest.mark.slow
 def test_the_running_app_answers(running: Running) -> None:
-    kind, (image, facts, classes) = running.ask("stimulus", "shape_bias/procedural", 3, "")
+    kind, (image, facts, classes, _) = running.ask("stimulus", "shape_bias/procedural", 3, "")
     assert (kind, facts) == ("complete", "shape_bias/procedural, row 3, shape cat, texture car")
     assert classes.startswith("boat, bottle, car, cat")
-    kind, (words, chart, *_) = running.ask("ask", "me/run", image, classes, "a photo of a {}", "last")
+    kind, (words, chart, _, *_) = running.ask("ask", "me/run", image, classes, "a photo of a {}", "last")
     assert kind == "complete"
     assert "3 of 3 revisions asked, with texts of the last revision" in words
-    assert len(json.loads(chart["plot"])["data"]) == 2 * 8
-    kind, (first, second, _) = running.ask("attend", "me/run", image, "rollout", "epoch-000", "epoch-002")
+    assert len(chart["value"]["data"]) == 3 * 8
+    kind, (maps, _) = running.ask("attend", "me/run", image, "rollout", "epoch-000", "epoch-002")
     assert kind == "complete"
-    assert first["path"] != second["path"]
+    assert [one["caption"] for one in maps] == ["epoch-000", "epoch-002"]
+    assert maps[0]["image"]["path"] != maps[1]["image"]["path"]
 
 
 @pytest.mark.slow

@@ -26,13 +26,12 @@ def config(store, data, judged, tmp_path):
     def make(*benchmarks, **options) -> EvaluationConfig:
         used = {one.partition("/")[2] if isinstance(one, str) else one.dataset for one in benchmarks}
         given = {
-            "store": store,
             "output": tmp_path / "results.parquet",
             "data_dirs": {name: path for name, path in (data | judged).items() if name in used},
             "n_resamples": 0,
             "device": "cpu",
         }
-        return EvaluationConfig(repo_id="me/run", benchmarks=benchmarks, **(given | options))
+        return EvaluationConfig(repo_id=store, benchmarks=benchmarks, **(given | options))
 
     return make
 

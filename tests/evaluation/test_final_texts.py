@@ -16,7 +16,6 @@ from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.statistics.compare import compare_revisions
@@ -52,9 +51,7 @@ def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(eval
     names, labels = dataset.features["label"].names, np.array(dataset["label"])
 
     def encoder(revision):
-        return Encoder.from_folder(
-            snapshot_folder("me/run", revision, cache_dir=store, local_files_only=True)
-        )
+        return Encoder.from_folder(store / "revisions" / revision, device="cpu")
 
     def unit(rows):
         return rows / np.linalg.norm(rows, axis=-1, keepdims=True)

@@ -431,13 +431,13 @@ def test_settings_say_the_sort_of_pair(rows):
 def embedded(tmp_path_factory, store, data):
     """Three random CLIPs with their embeddings; returns the table and a function of relations."""
     output = tmp_path_factory.mktemp("embedded") / "results.parquet"
-    given = {"store": store, "output": output, "show_progress": False, "n_resamples": 1}
+    given = {"output": output, "show_progress": False, "n_resamples": 1}
     evaluate_revisions(
-        "me/run", "geometry/cifar10", data_dirs={"cifar10": data["cifar10"]}, device="cpu", **given
+        store, "geometry/cifar10", data_dirs={"cifar10": data["cifar10"]}, device="cpu", **given
     )
 
     def run(*names, **options):
-        return evaluate_revisions("me/run", relations=names, **given | options).to_pandas()
+        return evaluate_revisions(store, relations=names, **given | options).to_pandas()
 
     return output, run
 
@@ -471,10 +471,8 @@ def test_weights_are_read_without_a_model(embedded, monkeypatch, store):
     monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.from_folder", None)
     rows = run("weights")
     states = []
-    for revision in list_revisions(
-        store,
-    ):
-        folder = open_series("me/run", store, None).fetch(revision)
+    for revision in list_revisions(store):
+        folder = open_series(store).fetch(revision)
         states.append(load_file(folder / "model.safetensors"))
     wanted = weight_path(states)
     whole = rows[rows["subset"] == ""].set_index(["metric", "revision"])["value"]

@@ -37,6 +37,7 @@ def watching(tmp_path, data):
 def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, watching, monkeypatch):
     monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.follow.__kwdefaults__", {"interval": 0.1})
     output = watching["output"]
+    (tmp_path / "revisions").mkdir()  # as a run does that begins
 
     def train():
         for epoch in (0, 1):
@@ -102,9 +103,9 @@ def test_watching_shows_no_image_twice_to_a_revision_and_gives_the_numbers_of_on
 def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_hub_refuses(
     tmp_path, hub, save_model, watching, monkeypatch, caplog
 ):
-    for name, seconds in {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.01, "PATIENCE": 0.1}.items():
-        monkeypatch.setattr(f"hf_clipdyn.hub.{name}", seconds)
     publish_epochs(tmp_path, [0], save_model, push_to_hub=True)
+    for name, seconds in {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.01, "PATIENCE": 0.5}.items():
+        monkeypatch.setattr(f"hf_clipdyn.hub.{name}", seconds)
     config = EvaluationConfig(repo_id="me/run", watch_patience=3, **watching)
     hub.plant("refs", Fault(status=503), times=100)
     restored = threading.Timer(1.0, hub.faults.clear)
@@ -121,6 +122,7 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
 
 
 def test_watching_for_nothing_ends_with_the_cause(tmp_path, watching):
+    (tmp_path / "revisions").mkdir()
     with pytest.raises(RevisionNotFoundError):
         evaluate_revisions(tmp_path, watch_patience=0, **watching)
 

@@ -39,7 +39,6 @@ def streamed(photographs: Path, tmp_path: Path) -> dict[str, object]:
 def flags(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Flags of a run of three epochs of five steps; keywords change or add fields. Its pixels are in `cache`."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
 
     def make(output: str = "run", **changes: object) -> list[str]:
         fields = {

@@ -48,18 +48,12 @@ def _checkpoints(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("checkpoints/*"))
 
 
-@pytest.fixture(params=["by row", "streamed"])
-def data(request: pytest.FixtureRequest) -> dict[str, object]:
-    """The fields of `flags` for each way of reading."""
-    return request.getfixturevalue("streamed") if request.param == "streamed" else {}
-
-
 @pytest.mark.parametrize("step", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_run_that_was_told_to_stop_continues_to_the_same_bits(
-    flags: Flags, data: dict[str, object], tmp_path: Path, step: int
+    flags: Flags, tmp_path: Path, step: int
 ) -> None:
     """Inside an epoch and at its end; the average of the weights and the epoch's mean loss continue too."""
-    changes = data | {"num_train_epochs": 2, "ema_decay": 0.7, "publish": "log2"}
+    changes = {"num_train_epochs": 2, "ema_decay": 0.7, "publish": "log2"}
     finished(flags("whole", **changes))
     stopped = finished(flags("stopped", **changes), _At(step, Training.stop))
     assert "epoch-002" not in stopped.published
@@ -147,10 +141,10 @@ def test_a_second_signal_ends_the_run_at_once(flags: Flags, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
-    flags: Flags, data: dict[str, object], tmp_path: Path
+    flags: Flags, tmp_path: Path
 ) -> None:
     """At each change in the folder of checkpoints, each line of the log and each step: some 50 kills."""
-    changes = data | {"save_steps": 2, "ema_decay": 0.7, "publish": "log2"}
+    changes = {"save_steps": 2, "ema_decay": 0.7, "publish": "log2"}
     finished(flags("whole", **changes))
     command = [sys.executable, str(HERE / "killed_worker.py")]
     done = subprocess.run(
@@ -175,7 +169,6 @@ def _ranks(launcher: subprocess.Popen[str]) -> Iterator[psutil.Process]:
 @pytest.mark.parametrize("way", ["killed", "terminated"])
 def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
     flags: Flags,
-    data: dict[str, object],
     checkout: Path,
     launch: Callable[..., str],
     tmp_path: Path,
@@ -183,7 +176,7 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
 ) -> None:
     """All are killed, or one of them gets SIGTERM."""
     script = checkout / "scripts" / "train.py"
-    changes = data | {
+    changes = {
         "per_device_train_batch_size": 12,
         "num_train_epochs": 8,
         "save_steps": 3,
@@ -219,9 +212,9 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
 
 @pytest.mark.slow
 def test_two_processes_that_are_killed_while_a_checkpoint_is_written_continue_to_the_same_bits(
-    flags: Flags, data: dict[str, object], launch: Callable[..., str], checkout: Path, tmp_path: Path
+    flags: Flags, launch: Callable[..., str], checkout: Path, tmp_path: Path
 ) -> None:
-    changes = data | {
+    changes = {
         "per_device_train_batch_size": 12,
         "num_train_epochs": 2,
         "save_steps": 2,

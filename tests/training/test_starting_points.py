@@ -238,7 +238,7 @@ def test_a_killed_and_resumed_run_of_a_continued_model_keeps_its_beginning(
 
 
 def test_a_loss_with_a_bias_refuses_a_model_without_one(flags: Flags, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r'use `loss="contrastive"`'):
+    with pytest.raises(ConfigError, match="use loss contrastive"):
         finished(flags(model_name_or_path=_clip(tmp_path / "begin"), loss="sigmoid"))
 
 

@@ -73,7 +73,7 @@ def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations
     with torch.no_grad():
         assert model(**inputs).logits_per_image.shape == (1, 2)
         expected = model.get_text_features(input_ids=inputs["input_ids"]).pooler_output
-    encoder = Encoder.from_pretrained(str(folder), device="cpu")
+    encoder = Encoder.from_folder(folder, device="cpu")
     assert torch.equal(encoder.tokenize(captions)["input_ids"], inputs["input_ids"])
     torch.testing.assert_close(torch.as_tensor(encoder.embed_texts(captions)), expected)
 

@@ -1,9 +1,7 @@
 """The kept trials of a study, read for the charts of the page: which cells, how many, and what a kind makes of them."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,10 +10,8 @@ import pandas as pd
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, View
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.benchmarks.sources import Source, open_source
-from hf_clipdyn.data.load import find_locally
-from hf_clipdyn.data.metadata import SubsetWarning
-from hf_clipdyn.data.registry import builder_class, dataset_names
+from hf_clipdyn.benchmarks.sources import Source, local_source
+from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
 from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
@@ -86,18 +82,6 @@ def read_view(study: Study, kind: type[Kind[Any]], view: View[T], cell: Any) -> 
             f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not match this kind "
             "of benchmark: evaluate it again with --force."
         ) from error
-
-
-def local_source(dataset: str, schemas: tuple[str, ...], folder: Path | None = None) -> Source | None:
-    """A data set of this machine; None if it is not there, or has no loader (any more). Nothing is downloaded."""
-    if dataset not in dataset_names():
-        return None
-    builder, folder = builder_class(dataset), folder or find_locally(dataset)
-    if folder is None and (builder.layout or not builder.metadata.synthetic):
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SubsetWarning)  # it was said when the set was evaluated
-        return open_source(dataset, schemas, data_dir=folder)
 
 
 def label_names(source: Source | None) -> tuple[str, ...]:
