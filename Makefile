@@ -37,7 +37,7 @@ gallery: $(DEVELOPED) ## draw the pictures of docs/gallery.md and README from ru
 	$(BIN)/python scripts/draw_gallery.py docs/images/gallery
 
 study: $(INSTALLED) ## train, measure and judge all scales and seeds of the embedded study
-	$(BIN)/clipdyn study
+	$(BIN)/clipdyn study study
 
 test: $(DEVELOPED) ## the tests that every change must pass
 	$(BIN)/python -m pytest -n auto

@@ -7,12 +7,17 @@ appear.
 import os
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hf_clipdyn.bundled import recipe_path
 from hf_clipdyn.errors import PublishError
 from hf_clipdyn.files import delete
+from hf_clipdyn.machine import usable_cores
+from hf_clipdyn.options import read_yaml
+from hf_clipdyn.training.config import TrainingConfig
 
 _SUITES = ("embedded", "dynamics")
 _SECONDS_TO_END = 60.0
@@ -30,60 +35,46 @@ class Demo:
 
     Attributes:
         page: the report.
-        folder: of the run; its revisions are the folders below `revisions`.
+        revisions: folder of the revisions, one folder each, which `from_pretrained` loads.
         results: the table of results.
         closing: three lines to print: where the page is, how to load an epoch, what was found.
     """
 
     page: Path
-    folder: Path
+    revisions: Path
     results: Path
     closing: tuple[str, str, str]
 
 
-class _Evaluation:
-    """`clipdyn evaluate` in a process that ends when this one does, however this one ends.
+@contextmanager
+def evaluation_beside(words: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`clipdyn evaluate` in a process that ends when the block or this process does, however that ends.
 
     It only reads the revisions, so the training computes the same weights with it and without it. If it dies, what it
     has not measured is measured afterwards.
     """
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, words: list[str], log: Path) -> None:
-        # This package as this process found it; the current folder may hold a file with the name of a package.
-        paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            "OMP_NUM_THREADS": "1",
-        }
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _CHILD, "evaluate", *words],
-                stdin=subprocess.PIPE,  # which ends with this process
-                stdout=output,
-                stderr=output,
-                env=environment,
-            )
-
-    def wait(self) -> None:
-        """Until it has measured the last revision, or has died."""
-        if self._process is not None:
-            self._process.wait()
-
-    def close(self) -> None:
-        """End it: it loses the cell in work."""
-        if self._process is None:
-            return
-        self._process.terminate()
+    # This package as this process found it; the current folder may hold a file with the name of a package.
+    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CHILD, "evaluate", *words],
+            stdin=subprocess.PIPE,  # which ends with this process
+            stdout=output,
+            stderr=output,
+            env=environment,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()  # it loses the cell in work
         try:
-            self._process.wait(_SECONDS_TO_END)
+            process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+            process.kill()
+            process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def run_demo(
@@ -104,78 +95,73 @@ def run_demo(
         quiet: print warnings and errors only.
 
     Raises:
-        ConfigError: the folder contains a run of another recipe.
+        ConfigError: the folder contains a run of another recipe, or of version 0.3.
         PublishError: a revision could not be stored.
     """
+    import torch
+
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.report import headline, read_study, write_cards, write_report
     from hf_clipdyn.results.cells import cells_folder
     from hf_clipdyn.results.influences import influences_folder
     from hf_clipdyn.results.trials import trials_folder
     from hf_clipdyn.revisions import epoch_name
+    from hf_clipdyn.revisions.store import Store, check_version
     from hf_clipdyn.training import delete_run, output_folder, train
-    from hf_clipdyn.training.config import TrainingConfig
+    from hf_clipdyn.training.callbacks import Callback, Training
     from hf_clipdyn.training.device import torch_threads
-    from hf_clipdyn.training.loop import Callback, Training
 
-    flags = ["--config", "quick" if quick else "demo", "--quiet", str(quiet)]
-    flags += ["--output_dir", str(output_dir)] if output_dir is not None else []
-    flags += ["--resume_from_checkpoint", "true"]
-    config = TrainingConfig.read(flags)
+    recipe = read_yaml(recipe_path("quick" if quick else "demo")) | {"quiet": quiet}
+    recipe |= {} if output_dir is None else {"output_dir": output_dir}
+    config = TrainingConfig(**recipe, resume_from_checkpoint="true")
     folder = output_folder(config)
     results = folder / "results.parquet"
+    check_version(folder)
     if overwrite_output_dir:
         delete_run(folder)
-        for path in (results, cells_folder(results), trials_folder(results), influences_folder(results)):
+        # A table without its cells may be a person's.
+        of_table = (results, cells_folder(results), trials_folder(results), influences_folder(results))
+        for path in of_table if cells_folder(results).is_dir() else ():
             delete(path)
+    # A GPU is faster than a second core, but is free only after the training.
+    is_beside = (
+        usable_cores() >= 2
+        and not torch.cuda.is_available()
+        and epoch_name(config.num_train_epochs) not in Store(folder).names()
+    )
+    words = [str(folder), "--suite", ",".join(_SUITES), "--output", str(results), "--device", "cpu"]
+    words += ["--watch", "--quiet"]
 
-    words = [str(folder), "--suite", ",".join(_SUITES), "--output", str(results)]
-    words += ["--device", "cpu", "--watch", "--quiet"]
-    is_beside = _has_free_core() and not _has_revision(folder, epoch_name(config.num_train_epochs))
-    with closing(_Evaluation()) as evaluation:
+    with ExitStack() as stack:
 
         class Beside(Callback):
+            process: subprocess.Popen[bytes] | None = None
+
             def run_begins(self, training: Training) -> None:  # noqa: ARG002  (as every callback)
                 if is_beside:  # only now: a run that is refused is not measured
-                    evaluation.start(words, folder / "evaluate.log")
+                    self.process = stack.enter_context(evaluation_beside(words, folder / "evaluate.log"))
 
-        summary = train(config, [Beside()])
+        beside = Beside()
+        summary = train(config, [beside])
         assert summary is not None, "the demo runs in one process"
         if summary.missing:
             raise PublishError(summary.message)
-        evaluation.wait()
+        if beside.process is not None:
+            beside.process.wait()  # until it has measured the last revision, or has died
     with torch_threads(1):  # as many as beside the training: a different thread count changes rounding
-        evaluate_revisions(
-            folder,
-            suite=_SUITES,
-            output=results,
-            show_progress=not quiet,
-        )
+        evaluate_revisions(folder, suite=_SUITES, output=results, show_progress=not quiet)
     study = read_study(results)
     with torch_threads(1):
         page = write_report(study, folder / "report", try_it=True)
     write_cards(study, folder / "report")
-    middle = summary.published[len(summary.published) // 2]
+    middle = Store(folder).names()[config.num_train_epochs // 2]
     return Demo(
         page=page,
-        folder=folder,
+        revisions=Store(folder).folder,
         results=results,
         closing=(
             f"Page:  {page}",
-            f'Load:  CLIPModel.from_pretrained("{folder}/revisions/{middle}")',
+            f'Load:  CLIPModel.from_pretrained("{Store(folder).folder / middle}")',
             f"Found: {headline(study)}",
         ),
     )
-
-
-def _has_revision(folder: Path, name: str) -> bool:
-    return (folder / "revisions" / name).is_dir()
-
-
-def _has_free_core() -> bool:
-    """Whether the revisions can be measured beside the training; a GPU is faster, but is free only afterwards."""
-    import torch
-
-    from hf_clipdyn.machine import usable_cores
-
-    return usable_cores() >= 2 and not torch.cuda.is_available()

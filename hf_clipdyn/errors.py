@@ -43,6 +43,7 @@ _LONGEST = 4000
 _WORD = re.compile(r"[a-z0-9]+")
 
 _OUT_OF_MEMORY = "use smaller batches or fewer data, or close other programs"
+_NO_NETWORK = "check the network; HF_HUB_OFFLINE=1 uses what was downloaded before"
 _REMEDIES: Mapping[object, str] = {
     errno.ENOSPC: "free some space, then repeat the command",
     errno.EDQUOT: "free some space, then repeat the command",
@@ -51,7 +52,8 @@ _REMEDIES: Mapping[object, str] = {
     "LocalTokenNotFoundError": "log in with `hf auth login`, or set HF_TOKEN",
     "RepositoryNotFoundError": "check its name; a private one needs a token, by `hf auth login` or HF_TOKEN",
     "OfflineModeIsEnabled": "unset HF_HUB_OFFLINE",
-    "TransportError": "check the network; HF_HUB_OFFLINE=1 uses what was downloaded before",
+    "NetworkError": _NO_NETWORK,
+    "TransportError": _NO_NETWORK,
 }
 """What to do, by the system's number of an error, or by the name of its class or a base: no library is imported."""
 
@@ -249,6 +251,8 @@ def _words(error: BaseException) -> str:
     else:  # the Hub's client adds a request's id and an address to the server's own words
         said = f"{type(error).__name__}: {getattr(error, 'server_message', None) or error}"
     kinds = [getattr(error, "errno", None), *(kind.__name__ for kind in type(error).__mro__)]
+    if "allocate memory" in said:  # of torch on a CPU, as a RuntimeError
+        kinds.append("MemoryError")
     remedy = next((_REMEDIES[kind] for kind in kinds if kind in _REMEDIES), "")
     return _one_line(said).rstrip(" .:") + (f": {remedy}." if remedy else ".")
 

@@ -13,7 +13,6 @@ import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, get_args, get_origin
 
@@ -21,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, closest_name, naming
 
 MOST_USED = "Most used options"
 
@@ -68,6 +67,7 @@ class Options(BaseModel):
         populate_by_name=True,
         arbitrary_types_allowed=True,
         validate_default=True,
+        defer_build=True,  # until the first use: a help needs no schema
     )
     positional: ClassVar[tuple[str, ...]] = ()
     most_used: ClassVar[tuple[str, ...]] = ()
@@ -137,17 +137,19 @@ class Options(BaseModel):
         """
         models = {"": cls} | {f"{kind}_": settings for kind, settings in (kinds or {}).items()}
         parser = make_parser(models, prog, everything="--help-all" in words)
-        # Values between options are read by the second, and those after `--` by the first.
+        # The first reads values after `--`, the second those between options.
         parse = parser.parse_args if "--" in words else parser.parse_intermixed_args
         values = vars(parse(normalised(models, words, prog)))
         file = cls.file_named(values.pop("config")) if "config" in values else None
         in_file = {} if file is None else read_yaml(file)
         try:
+            for name in in_file.keys() & set(cls.python_only):
+                raise OptionError(cls.no_option(name), name)
             return cls(**in_file | values)
         except OptionError as error:
             if error.option in in_file.keys() - values.keys():
                 raise ConfigError(f"{file}: {error}") from None
-            raise
+            raise ConfigError(f"{error} See `{prog} --help`.") from None
 
     @classmethod
     def _first_error(cls, error: ValidationError) -> ConfigError:
@@ -180,13 +182,13 @@ class Options(BaseModel):
 
 def no_such(what: str, name: str, known: Iterable[str]) -> str:
     """``There is no option sed. Did you mean seed?``"""
-    return f"There is no {what} {name[:80]}.{meant(name, known)}"
+    return f"There is no {what} {name[:80]!r}.{meant(name, known)}"
 
 
 def meant(name: str, known: Iterable[str]) -> str:
     """`` Did you mean seed?``, or nothing if no known name is similar."""
-    close = get_close_matches(name, list(known), 1)
-    return f" Did you mean {close[0]}?" if close else ""
+    close = closest_name(name, known)
+    return f" Did you mean {close}?" if close else ""
 
 
 # --- values as texts ---
@@ -259,12 +261,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read, is no mapping, or has an alias or a key twice.
     """
-    try:
+    with naming(path, ConfigError):
         values = parse_yaml(Path(path).read_text(encoding="utf-8"), str(path)) or {}
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}.") from error
-    except UnicodeError as error:
-        raise ConfigError(f"{path} is not UTF-8.") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is no mapping of options to values.")
     return {name: value for name, value in values.items() if value is not None}
@@ -294,7 +292,7 @@ class _Texts(yaml.SafeLoader):
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         text = str(super().construct_scalar(node))
         return (
             text.replace(".", "") if re.fullmatch(r"[-+]?\.(?i:inf|nan)", text) else text
@@ -363,18 +361,19 @@ def make_parser(
             name = next(name for name, one in model.model_fields.items() if one is field)
             group = parser.add_argument_group(field.title) if field.title else group
             shown = everything or (not prefix and name in (*main.most_used, *main.positional))
-            several = form_of(field) in ("values", "pairs")
+            action = {"values": _Several, "pairs": "append"}.get(form_of(field), "store")
             about: dict[str, Any] = {
-                "action": _Several if several else "store",
+                "action": action,
                 "help": help_of(field) if shown else argparse.SUPPRESS,
             }
             if name in main.positional:
                 needed = field.is_required() and not main.file_help
-                nargs = ("+" if needed else "*") if several else None if needed else "?"
+                nargs = ("+" if needed else "*") if action is _Several else None if needed else "?"
                 arguments.add_argument(key, nargs=nargs, metavar=key.upper(), **about)
                 continue
             titles += [group.title] if group.title not in titles else []
             letters = [f"-{letter}"] if (letter := main.letters.get(name)) else []
+            letters += [f"--no_{prefix}{key}"] if form_of(field) == "switch" and field.default else []
             place = top if name in main.most_used else group
             place.add_argument(f"--{prefix}{key}", *letters, metavar=metavar_of(field), **about)
     if main.file_help:
@@ -390,19 +389,29 @@ def make_parser(
 
 
 def help_of(field: FieldInfo) -> str:
-    """The docstring of a field, its limits and its default."""
+    """The docstring of a field, its limits and its default, for argparse."""
+    beside = [*limits_of(field), *(f"default: {text}" for text in [default_of(field)] if text)]
+    return (text_of(field) + (f" [{'; '.join(beside)}]" if beside else "")).replace("%", "%%")
+
+
+def text_of(field: FieldInfo) -> str:
+    """The docstring of a field as one paragraph."""
+    return " ".join((field.description or "").split())
+
+
+def limits_of(field: FieldInfo) -> list[str]:
+    """The limits of a number in words."""
     signs = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-    beside = [
-        f"{word} {bound:,}"
-        for limit in field.metadata
-        for sign, word in signs.items()
-        if (bound := getattr(limit, sign, None)) is not None
-    ]
-    if not field.is_required() and (default := field.get_default(call_default_factory=True)):
-        texts = as_text(default)
-        beside.append(f"default: {','.join(texts) if isinstance(texts, tuple) else texts}")
-    text = " ".join((field.description or "").split())
-    return (text + (f" [{'; '.join(beside)}]" if beside else "")).replace("%", "%%")
+    bounds = [(word, getattr(limit, sign, None)) for limit in field.metadata for sign, word in signs.items()]
+    return [f"{word} {bound:,}" for word, bound in bounds if bound is not None]
+
+
+def default_of(field: FieldInfo) -> str:
+    """The default of a field as text; empty for none, an empty one, and a switch that is off."""
+    default = None if field.is_required() else as_text(field.get_default(call_default_factory=True))
+    if default in (None, "", "false", (), {}):
+        return ""
+    return ",".join(default) if isinstance(default, tuple) else str(default)
 
 
 def metavar_of(field: FieldInfo) -> str:

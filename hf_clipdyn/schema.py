@@ -1,4 +1,4 @@
-"""Check files before use: JSON becomes a dataclass, YAML becomes what options read, or an error of one sentence.
+"""Check files before use: JSON becomes a dataclass, or an error of one sentence.
 
 The schema of JSON is the dataclass itself: its annotations give types, and `Annotated` adds `Within` (a number's
 interval) or `Matches` (a text's form). Files cannot be trusted: run folders and stores are shared, truncated and
@@ -11,27 +11,19 @@ import re
 import stat
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, Union
 
-import yaml
-
-from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
+from hf_clipdyn.errors import ClipDynError, shown
 from hf_clipdyn.hub import checked_repo_id, is_repo_id, valid_repo_name
 
 __all__ = ["checked_repo_id", "is_repo_id", "valid_repo_name"]  # until their users have moved
 T = TypeVar("T")
 
 _LONGEST_FILE = 64 * 2**20  # bytes; a manifest of 100,000 revisions has half of that
-_LONGEST_YAML = 2**20  # bytes of a file that a person writes
-_DEEPEST_YAML, _DEEPEST_NESTED = (
-    16,
-    5,
-)  # levels, and those below a nested key: a list in a mapping in a mapping …
 _LONGEST_TEXT = 100_000  # characters
 _MOST_ITEMS = 200_000
 _DEEPEST = 32  # levels where any JSON is allowed
@@ -305,153 +297,3 @@ def _sized(value: object, kind: type[T], path: str) -> T:
     if len(value) > _MOST_ITEMS:  # type: ignore[arg-type]  # a list or a dict
         raise _InvalidError.of(path, value, f"of at most {_MOST_ITEMS:,} items")
     return value
-
-
-# --- YAML that people write -------------------------------------------------------------------------------
-
-
-def read_yaml(path: Path, *, lists: bool = False, nested: Collection[str] = ()) -> dict[Any, Any]:
-    """The keys and values of a YAML file that gives each option its value; neither is checked.
-
-    Args:
-        path: the file.
-        lists: whether a value may be a list of single values.
-        nested: keys whose values may be collections of collections.
-
-    Raises:
-        ConfigError: it cannot be read, is not YAML, is not a mapping, or is nested more deeply.
-    """
-    values = _Loader.build(read_text(path), str(path), lists, nested)
-    if not isinstance(values, dict | None):
-        raise ConfigError(f"{path} contains {type(values).__name__}: give a mapping of options to values.")
-    return values or {}
-
-
-def read_text(path: Path) -> str:
-    """The text of a short file.
-
-    Raises:
-        ConfigError: it cannot be read, is too long, or is not UTF-8.
-    """
-    try:
-        remedy = "give a short mapping of options to values"
-        return _content(path, _LONGEST_YAML, ConfigError, remedy).decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8: give a YAML file.") from error
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """The content of a YAML text without aliases and keys that are given twice, at most 16 levels deep.
-
-    Args:
-        text: of the file.
-        where: name of the file, for messages.
-
-    Raises:
-        ConfigError: it is not YAML, or not of this form.
-    """
-    if yaml.__with_libyaml__:
-        with suppress(yaml.YAMLError, ValueError):  # its error messages differ
-            return _quick_loader()(text, where).get_single_data()
-    return _Loader.build(text, where)
-
-
-def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
-    """Raise UnknownNameError for a key of the file ``where`` that is none of the known options."""
-    for key in keys:
-        if key not in known:
-            raise UnknownNameError(f"field in {where}:", str(key), known)
-
-
-class _Form(yaml.composer.Composer):
-    """Checks the form of a text while it builds it.
-
-    Built or printed, aliases could fill the memory; of a key that is given twice, the later value would count in
-    silence.
-    """
-
-    def __init__(self, where: str, lists: bool = False, nested: Collection[str] | None = None) -> None:
-        yaml.composer.Composer.__init__(self)
-        self._where, self._lists, self._nested = where, lists, nested
-        self._depth, self._key = 0, None  # key of the outermost mapping, to which the current value belongs
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[attr-defined]  # of the parser
-        line = f"line {event.start_mark.line + 1} of {self._where}"
-        if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(f"There is an alias in {line}: give each field its value.")
-        if self._depth == 1:
-            self._key = getattr(index, "value", None)
-        is_collection = isinstance(event, yaml.CollectionStartEvent)
-        self._depth += is_collection
-        if is_collection:
-            self._check_depth(line, isinstance(event, yaml.SequenceStartEvent))
-        node = super().compose_node(parent, index)
-        self._depth -= is_collection
-        if isinstance(node, yaml.MappingNode):
-            self._check_unique(node)
-        return node
-
-    def _check_depth(self, line: str, is_list: bool) -> None:
-        if self._nested is None:
-            if self._depth > _DEEPEST_YAML:
-                raise ConfigError(f"{self._where} is nested more than {_DEEPEST_YAML} levels deep at {line}.")
-            return
-        allowed = _DEEPEST_NESTED if self._key in self._nested else 1
-        if self._depth > allowed and not (self._lists and self._depth == 2 and is_list):
-            more = f" Only {', '.join(self._nested)} may contain more." if self._nested else ""
-            raise ConfigError(f"There is a collection in {line}: give each field one value.{more}")
-
-    def _check_unique(self, node: yaml.MappingNode) -> None:
-        seen = set()
-        for key, _ in node.value:
-            name = (key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key))
-            if name in seen:
-                raise ConfigError(
-                    f"{shown(key.value)} is given twice in line {key.start_mark.line + 1} of {self._where}: delete one."
-                )
-            seen.add(name)
-
-
-class _Loader(_Form, yaml.SafeLoader):
-    def __init__(self, text: str, where: str, *form: Any) -> None:
-        yaml.SafeLoader.__init__(self, text)
-        _Form.__init__(self, where, *form)
-
-    @classmethod
-    def build(cls, text: str, where: str, *form: Any) -> Any:
-        """The content of a text, errors as of `parse_yaml`; with ``nested``, in the form of `read_yaml`."""
-        try:
-            return cls(text, where, *form).get_single_data()
-        except yaml.MarkedYAMLError as error:
-            raise ConfigError(f"{where} is not YAML: {_place(error)}.") from error
-        except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date as 2024-99-99
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(
-                f"{where} is not YAML: it contains a forbidden character, an impossible date or too long a number."
-            ) from error
-
-
-@cache
-def _quick_loader() -> type[Any]:
-    """A loader that takes a fifth of the time, with libyaml, which may be absent."""
-
-    class QuickLoader(_Form, yaml.CSafeLoader):
-        def __init__(self, text: str, where: str) -> None:
-            yaml.CSafeLoader.__init__(self, text)
-            _Form.__init__(self, where)
-
-    return QuickLoader
-
-
-def _place(error: yaml.MarkedYAMLError) -> str:
-    """Line, column and problem; no excerpt of the file, which may hold a token."""
-    problem = re.sub(
-        r"""(['"])(.*?)\1""",
-        lambda quoted: quoted[0] if len(quoted[2]) == 1 or quoted[2].startswith("<") else "a name",
-        error.problem or "it cannot be parsed",
-    )
-    mark = error.problem_mark or error.context_mark
-    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-    return place + " ".join(problem.split())

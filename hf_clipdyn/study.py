@@ -34,24 +34,24 @@ import json
 import logging
 import os
 import shlex
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, StringConstraints
 
 from hf_clipdyn.bundled import study_path
 from hf_clipdyn.errors import (
-    ClipDynError,
     ConfigError,
     EvaluationError,
     PublishError,
     TrainingInterrupted,
     counted,
     naming,
+    sentence,
     shown,
 )
 from hf_clipdyn.files import check_output, write_atomically
@@ -59,21 +59,19 @@ from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.options import Options, read_yaml
 from hf_clipdyn.progress import duration
+from hf_clipdyn.revisions.open import RunFolder
 from hf_clipdyn.training import train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import torch_threads
-from hf_clipdyn.training.folder import BY_MACHINE
+from hf_clipdyn.training.run import BY_MACHINE
 
 if TYPE_CHECKING:
     from hf_clipdyn.evaluation.config import EvaluationConfig
     from hf_clipdyn.report.page.stimuli import StimuliChoice
 
 _TABLE, _VERDICTS, _RELATIONS, _REPORT = "results.parquet", "verdicts.parquet", "relations.parquet", "report"
-_SET_BY_STUDY = (
-    "output", "shard", "force", "rescore", "watch", "watch_patience", "push_to_hub", "hub_model_id",
-    "hub_private_repo", "hub_token", "private", "token",
-)  # fmt: skip
+_SET_BY_STUDY = ("output", "shard", "force", "rescore", "watch", "push_to_hub")
 _SET_BY_RUN = ("repo_id", "store", "from_open_clip")
 _MEASURED = (
     "repo_id",
@@ -161,12 +159,12 @@ class Member:
     @cached_property
     def _asked(self) -> str:
         """What decides which weights and numbers there are, as JSON."""
-        asked: list[Any] = [None if self.config is None else self.config.recipe()]
+        asked: list[Any] = [self.evaluations[0].repo_id if self.config is None else self.config.recipe()]
         for one in self.evaluations:
             settings = {benchmark: benchmark.settings.as_json() for benchmark in one.selected}
             benchmarks = [[each.name, each.kind.version_with(made), made] for each, made in settings.items()]
             asked.append([benchmarks, one.related, *(getattr(one, name) for name in _MEASURED)])
-        return json.dumps(asked, indent=1, sort_keys=True, default=str)
+        return json.dumps(asked, sort_keys=True, default=str)
 
     @cached_property
     def mark(self) -> Path:
@@ -210,14 +208,15 @@ class Member:
         """
         from hf_clipdyn.evaluation import run as evaluation_run
 
-        threads = 1
+        threads, began = 1, time.monotonic()
         if (config := self.config) is not None:
             threads = config.num_threads or 1
             if config.push_to_hub or self._epochs(config) < config.num_train_epochs:
                 summary = train(config)
                 if summary is not None and summary.missing:
                     raise PublishError(summary.message)
-        first, *further = self.evaluations
+        trained = {} if self.config is None else {"repo_id": self.folder}
+        first, *further = (evaluation.but(**trained) for evaluation in self.evaluations)
         with torch_threads(threads):
             for evaluation in (*further, first):  # relations, which read all trials, come last
                 if shard is None:
@@ -225,24 +224,13 @@ class Member:
                 elif evaluation.selected:
                     evaluation_run(evaluation.but(relations=(), shard=shard))
         if shard is None:
-            write_atomically(self.mark, self._asked)
+            done = {"asked": json.loads(self._asked), "seconds": time.monotonic() - began}
+            write_atomically(self.mark, json.dumps(done, indent=1))
 
-    def seconds(self) -> float:
-        """How long training and measuring have taken so far, by the log and the table."""
-        import pyarrow.parquet as pq
-
-        spent, step = 0.0, 0
-        log = self.folder / "log.jsonl"
-        if self.config is not None and log.is_file():
-            for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
-                images = (line["step"] - step) * self.config.per_device_step_size
-                spent, step = spent + images / line["images_per_second"], line["step"]
-        if self.results.is_file():
-            from hf_clipdyn.results.row import CELL_KEY
-
-            cells = pq.read_table(self.results, columns=[*CELL_KEY, "seconds"]).to_pandas().drop_duplicates()
-            spent += float(cells["seconds"].sum())
-        return spent
+    @property
+    def size(self) -> str:
+        """What members that take as long have in common."""
+        return self.name if self.config is None else self.config.size_name
 
 
 @dataclass(frozen=True)
@@ -392,8 +380,8 @@ class Study:
                 member.complete(part)
             except TrainingInterrupted:
                 raise
-            except ClipDynError as error:
-                failed.append(f"{member.name}: {error}")
+            except Exception as error:  # whatever a library raises, the other members can be completed
+                failed.append(f"{member.name}: {sentence(error)}")
                 _log.warning(failed[-1])
             if left := [one for one, *_ in missing[number:]]:
                 _log.info(self._time_of(left))
@@ -436,17 +424,19 @@ class Study:
 
     def _time_of(self, members: Sequence[Member]) -> str:
         """How long one process takes for these members: those of the same size that are complete took as long."""
-        taken: dict[str, list[float]] = {}
+        taken: dict[
+            str, float
+        ] = {}  # the longest: one that was interrupted says only how long its last part took
         for member in self.members:
             if member.mark.is_file():
-                taken.setdefault(_size(member), []).append(member.seconds())
-        known = [member for member in members if _size(member) in taken]
+                seconds = json.loads(member.mark.read_text(encoding="utf-8"))["seconds"]
+                taken[member.size] = max(seconds, taken.get(member.size, 0.0))
+        known = [taken[member.size] for member in members if member.size in taken]
         if not known:
             return "How long one process takes is not measured yet: it is said when the first member is complete."
-        seconds = sum(max(0.0, mean(taken[_size(member)]) - member.seconds()) for member in known)
-        part = "" if len(known) == len(members) else f" for {len(known)} of them (no other size is complete)"
-        count = counted(sum(map(len, taken.values())), "member")
-        return f"One process takes about {duration(seconds)}{part}, by what {count} took here."
+        rest = len(members) - len(known)
+        unknown = f", without {counted(rest, 'member')} of sizes that are not measured yet" if rest else ""
+        return f"One process takes about {duration(sum(known))}, as the complete members took{unknown}."
 
     def _shards(self, most: int) -> list[str]:
         """The commands of a shard for each GPU, or for each core: a study computes on one thread."""
@@ -512,10 +502,6 @@ class Study:
         return [output] if output.exists() else []
 
 
-def _size(member: Member) -> str:
-    return member.name if member.config is None else member.config.size_name
-
-
 def _check_apart(members: Sequence[Member]) -> None:
     """Refuse two members that would write to the same place, and one that would write to a file of the study."""
     names = [member.name for member in members]
@@ -550,7 +536,7 @@ def _runs(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Itera
                         values["dataset_config_name"] = world.replace("{seed}", str(seed))
                 config = _config(values, entry.name, folder)
                 run = folder / (entry.name or config.run_name)
-                named = {"repo_id": str(run)}
+                named = {"repo_id": RunFolder(run)}  # which need not exist yet
                 refused = (*_SET_BY_STUDY, *_SET_BY_RUN)
                 measured = _measured(file.evaluation | entry.evaluation, refused, named, run, data_dirs)
                 yield Member(run.name, run, config, measured)

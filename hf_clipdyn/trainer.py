@@ -9,19 +9,21 @@ Every `PreTrainedModel` works, with the Trainer of transformers and those of TRL
 `snapshot` is the part that a loop without a Trainer needs.
 """
 
+import hashlib
+import json
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from transformers import (
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import TrainerCallback
+from transformers import TrainerControl as Control
+from transformers import TrainerState as State
+from transformers import TrainingArguments as Args
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 from transformers.trainer_utils import has_length
 
@@ -30,96 +32,131 @@ from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import evaluate_model
 from hf_clipdyn.evaluation.live_model import check_processor
+from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
-from hf_clipdyn.schema import checked_repo_id, valid_repo_name
+from hf_clipdyn.revisions.open import Logged, logged_values
 from hf_clipdyn.training.config import publishing_steps
 from hf_clipdyn.training.live_weights import (
     adapted,
+    adapter_parameters,
     differing_tensors,
     gathered,
     is_sharded,
     merged,
+    parents_of,
     unwrapped,
     whole_model,
 )
-from hf_clipdyn.training.trainer_facts import card_facts, recipe_hash
+from hf_clipdyn.training.model import model_facts, unsharded
 
 _log = logging.getLogger(__name__)
 
 _ONE_FILE = sys.maxsize  # bytes per shard: a revision has its weights in one file
-_OPEN: dict[Path, tuple[Publisher, TrainerState]] = {}
+_OPEN: dict[Path, tuple[Publisher, State]] = {}
 """The publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error.
 
 Each call of `train`, and each batch size that ``auto_find_batch_size`` tries, has a state of its own.
 """
+_RECIPE = (
+    "learning_rate", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "lr_scheduler_type",
+    "warmup_steps", "optim", "seed", "data_seed", "bf16", "fp16",
+)  # fmt: skip
+"""What decides the weights of a step, but for the number of epochs: a longer run may continue a shorter one."""
+_SAVED = ("_name_or_path", "architectures", "dtype", "transformers_version")
+"""What saving or loading a model changes in its configuration."""
+_ADAPTED = ("base_model_name_or_path", "inference_mode", "peft_version", "revision")
+"""What says of adapters where they come from, not what they are."""
 
 
 class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hence Any
     """Calls `take` before training, after each epoch, and after chosen steps.
 
-    A run that stops inside an epoch ends with its last step. Data without a length have no epochs: each pass over
-    them ends with its last step. What a killed run had not yet taken is taken when it is resumed.
+    It is called once the Trainer has logged and evaluated that state, before the next step. A run that stops inside an
+    epoch ends with its last step. Data without a length have no epochs: each pass over them ends with its last step.
+    What a killed run had not yet taken is taken when it is resumed.
     """
 
     def __init__(self, steps: str | Sequence[int]) -> None:
         self._chosen = steps if isinstance(steps, str) else ",".join(map(str, steps))
         self._steps = publishing_steps(self._chosen, 0)
+        self._pending: Callable[[], None] | None = None
 
-    def take(self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
+    def take(self, row: Row, args: Args, state: State, **kwargs: Any) -> None:
         """Do what this callback does with a state of the model. All processes call it."""
         raise NotImplementedError
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Take the untrained state, or the epoch that a resumed run had just finished."""
+    def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
+        """Take the untrained state, or the one that a resumed run had just reached."""
+        self._pending = None  # of an earlier run that broke off
         self._steps = publishing_steps(self._chosen, state.max_steps)
         if state.global_step == 0:
-            self._take(epoch_name(0), 0, args, state, control=control, **kwargs)
+            self._take(epoch_name(0), 0, args, state, control, waits=args.eval_on_start, **kwargs)
         elif _ends_epoch(state, **kwargs):
             # With `save_steps`, the Trainer saves a checkpoint before it says that the epoch has ended.
             self.on_epoch_end(args, state, control, **kwargs)
+        else:
+            self.on_step_end(args, state, control, **kwargs)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Take a chosen step; one that ends an epoch is taken as the epoch."""
         if state.global_step in self._steps and not _ends_epoch(state, **kwargs):
-            self._take(step_name(state.global_step), None, args, state, control=control, **kwargs)
+            self._take(step_name(state.global_step), None, args, state, control, **kwargs)
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Take the epoch, or the last step of a run that stops inside it."""
         if _ends_epoch(state, **kwargs):
             epoch = round(state.epoch or 0.0)
-            self._take(epoch_name(epoch), epoch, args, state, control=control, **kwargs)
-        elif state.global_step > 0:
-            self._take(step_name(state.global_step), None, args, state, control=control, **kwargs)
+            self._take(epoch_name(epoch), epoch, args, state, control, **kwargs)
+        elif state.global_step > 0 and state.global_step not in self._steps:
+            self._take(step_name(state.global_step), None, args, state, control, **kwargs)
 
     def _take(
-        self, name: str, epoch: int | None, args: TrainingArguments, state: TrainerState, **kwargs: Any
+        self,
+        name: str,
+        epoch: int | None,
+        args: Args,
+        state: State,
+        control: Control,
+        *,
+        waits: bool = False,
+        **kwargs: Any,
     ) -> None:
         if state.global_step > state.max_steps:
             return  # a Trainer that is resumed at its end takes one step more before it looks
         samples = _samples_seen(args, state, kwargs.get("train_dataloader"))
         row = Row(name=name, epoch=epoch, step=state.global_step, samples_seen=samples)
-        self.take(row, args, state, **kwargs)
+        self._pending = partial(self.take, row, args, state, **kwargs)
+        if not (waits or control.should_log or control.should_evaluate):
+            self.flush()
+
+    def on_log(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
+        """Take a state that has waited for its loss; its evaluation may follow."""
+        if not control.should_evaluate and state.global_step > 0:
+            self.flush()
+
+    def flush(self, *_: Any, **__: Any) -> None:
+        """Take the state that waits, at the latest before its weights change."""
+        if (pending := self._pending) is not None:
+            self._pending = None
+            pending()
+
+    on_evaluate = on_save = on_step_begin = on_train_end = flush
 
 
 class PublishRevisions(_StateCallback):
     """Publishes the model of a Trainer as revisions: before training, after each epoch, after chosen steps.
 
     ``epoch-000`` is the model before training, ``epoch-003`` the one after three epochs, ``step-00000512`` the one
-    after 512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. A revision is on
-    the disk before training continues, a folder below ``revisions`` in the Trainer's ``output_dir``; a thread sends it
-    to the Hub. The Trainer's ``processing_class`` is published with the weights. With ``resume_from_checkpoint`` a run
-    continues where it stopped: no revision is published twice, and none is left out. A run that starts again without it
-    must reach the same weights.
+    after 512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. Revisions are the
+    folders ``revisions/<name>`` below the Trainer's ``output_dir``, which `from_pretrained` loads. Each is on the disk
+    before training continues; a thread sends it to the Hub. The Trainer's ``processing_class`` is published with the
+    weights, and the losses, the learning rate and the samples of its log are in the revision's manifest. With
+    ``resume_from_checkpoint`` a run continues where it stopped: no revision is published twice, and none is left out. A
+    run that starts again without it must reach the same weights.
 
     Args:
-        repo_id: `owner/name`; a bare name is enough for a run that is not pushed.
+        repo_id: `owner/name`, also the run's name in tables; a bare name is enough without the Hub.
         push_to_hub: publish to the Hub too.
         private: create the repository on the Hub as a private one. Default: the Trainer's ``hub_private_repo``.
         token: token of the Hub. Default: the Trainer's ``hub_token``, then the stored one.
@@ -149,8 +186,8 @@ class PublishRevisions(_StateCallback):
         ... )
         >>> trainer = Trainer(model, args, train_dataset=rows, callbacks=[PublishRevisions("me/words")])
         >>> output = trainer.train()  # doctest: +ELLIPSIS
+        me/words: revisions are saved as runs/trainer/revisions/<name>.
         {'train_runtime': ...
-        me/words: 3 of 3 revisions are saved (...).
         >>> [one.name for one in list_revisions("runs/trainer")]
         ['epoch-000', 'epoch-001', 'epoch-002']
     """
@@ -171,111 +208,31 @@ class PublishRevisions(_StateCallback):
         checked_repo_id(repo_id)
         if processor is not None:
             check_processor(processor)
-        self._repo_id, self._push_to_hub = repo_id, push_to_hub
-        self._private, self._token, self._card = private, token, card
-        self._processor, self._merge_adapters = processor, merge_adapters
+        self._repo_id, self._push_to_hub, self._private, self._token = repo_id, push_to_hub, private, token
+        self._card, self._processor, self._merge_adapters = card, processor, merge_adapters
         self._publisher: Publisher | None = None
-        self._begins = True
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Open the folder of the revisions, and check the repository."""
-        unwrapped(kwargs["model"])
+    def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
+        """Check the places to publish to, and say where they are."""
+        model = kwargs["model"]
+        unwrapped(model)
         if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
             raise ConfigError(
                 f"The Trainer and PublishRevisions would both push to {self._repo_id}: leave out the Trainer's "
                 "`push_to_hub`, or give it another `hub_model_id`."
             )
-        self._begins = state.global_step == 0
         if state.is_world_process_zero:
-            self._open(args, state, kwargs["model"], self._processor or kwargs.get("processing_class"))
+            processor = self._processor or kwargs.get("processing_class")
+            self._publisher = self._opened(args, state, model, processor)
+            hub = ", and as branches of the same names on the Hub" if self._push_to_hub else ""
+            print(f"{self._repo_id}: revisions are saved as {args.output_dir}/revisions/<name>{hub}.")
         if state.global_step > 0:
-            self._check_resumed(args, state, self._save(**kwargs))
+            save = self._save(**kwargs)
+            if self._publisher is not None:
+                _check_resumed(args, state, save)
         super().on_train_begin(args, state, control, **kwargs)
 
-    def _save(self, *, model: Any, processing_class: Any | None = None, **_: Any) -> Callable[[Path], None]:
-        processor = self._processor or processing_class
-        return snapshot(model, processor, merge_adapters=self._merge_adapters)
-
-    def _check_resumed(
-        self, args: TrainingArguments, state: TrainerState, save: Callable[[Path], None]
-    ) -> None:
-        """Check that a run continues from the weights of its checkpoint: a Trainer fills missing ones at random.
-
-        Raises:
-            PublishError: they differ, or those of the revision of that step do.
-        """
-        if self._publisher is None:
-            return
-        given = args.resume_from_checkpoint
-        folder = Path(given if given and Path(given).is_dir() else args.output_dir)
-        checkpoint = (
-            folder if folder.name.startswith("checkpoint-") else folder / f"checkpoint-{state.global_step}"
-        )
-        differing: list[str] = []
-        if any(checkpoint.glob("model*.safetensors")):  # FSDP may save them in another form
-            with TemporaryDirectory(prefix="resumed-", dir=args.output_dir) as saved:
-                save(Path(saved))
-                differing = differing_tensors(Path(saved), checkpoint)
-        remedy = "load it with `from_pretrained` from the checkpoint, and resume that model"
-        if differing:
-            raise PublishError(
-                f"The model that resumes at step {state.global_step} does not have the weights of {checkpoint}: "
-                f"{len(differing)} tensors differ, for example {differing[0]}. The Trainer did not load all of them: "
-                f"{remedy}."
-            )
-        for row in self._publisher.rows():
-            if row.step == state.global_step:
-                self._publisher.submit(row, save, compare=True)
-
-    def take(self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
-        """Hand a state to the publisher, with the last loss that the Trainer has logged."""
-        save = self._save(**kwargs)
-        if self._publisher is not None:
-            of_row = {"loss": "loss", "validation_loss": "eval_loss", "learning_rate": "learning_rate"}
-            logged = {
-                name: entry[key]
-                for entry in state.log_history
-                for name, key in of_row.items()
-                if key in entry and state.global_step
-            }
-            # A run that begins again must reach the weights of the earlier one; a resumed one passes them over.
-            self._publisher.submit(row.model_copy(update=logged), save, compare=self._begins)
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Wait until every revision is saved, and published if that was asked for; say what is not."""
-        best = state.best_global_step if args.load_best_model_at_end else None
-        save = self._save(**kwargs) if best else None
-        if self._publisher is not None:
-            summary = self._publisher.finish()
-            found = [row for row in self._publisher.rows() if row.step == best] if best else []
-            if save is not None and found:
-                self._say_best(found[0], save)
-            _close(Path(str(args.output_dir)).absolute())
-            self._publisher = None
-            if summary.missing:
-                _log.warning("%s", summary.message)
-            else:
-                print(summary.message)
-
-    def _say_best(self, row: Row, save: Callable[[Path], None]) -> None:
-        """Name the best revision, whose weights the Trainer has loaded into its model at the end."""
-        assert self._publisher is not None
-        try:
-            self._publisher.submit(row, save, compare=True)
-        except PublishError:
-            _log.warning(
-                "The Trainer's model does not have the weights of the best revision, %s: the Trainer did not load all "
-                "of them. Load that revision with `from_pretrained`.",
-                row.name,
-            )
-        else:
-            print(f"The best revision is {row.name}; main is the last one.")
-
-    def _open(self, args: TrainingArguments, state: TrainerState, model: Any, processor: Any | None) -> None:
+    def _opened(self, args: Args, state: State, model: Any, processor: Any) -> Publisher:
         folder = Path(str(args.output_dir)).absolute()
         if folder in _OPEN and _OPEN[folder][1] is state:
             raise ConfigError(
@@ -293,19 +250,104 @@ class PublishRevisions(_StateCallback):
             folder,
             self._repo_id,
             push_to_hub=self._push_to_hub,
-            token=self._token or args.hub_token,
             private=bool(args.hub_private_repo if self._private is None else self._private),
+            token=self._token or args.hub_token,
             card=self._card or card_facts(self._repo_id, args, model, processor),
             recipe_hash=recipe_hash(args, model),
         )
-        self._publisher = publisher.__enter__()
+        publisher.__enter__()
         _OPEN[folder] = publisher, state
+        return publisher
+
+    def _save(self, *, model: Any, processing_class: Any | None = None, **_: Any) -> Callable[[Path], None]:
+        return snapshot(model, self._processor or processing_class, merge_adapters=self._merge_adapters)
+
+    def take(self, row: Row, args: Args, state: State, **kwargs: Any) -> None:
+        """Hand a state to the publisher, with what the Trainer has logged of it."""
+        save, scale = self._save(**kwargs), _logit_scale(kwargs["model"])
+        if self._publisher is not None:
+            row = row.model_copy(update={**_logged(state), "logit_scale": scale})
+            self._publisher.submit(row, save, compare=True)
+
+    def on_train_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
+        """Wait until every revision is saved and, if asked for, published; say what is missing and what comes next."""
+        self.flush()
+        best = state.best_global_step if args.load_best_model_at_end else None
+        save = self._save(**kwargs) if best else None
+        if self._publisher is None:
+            return
+        summary = self._publisher.finish()
+        if summary.missing:
+            _log.warning("%s", summary.message)
+        else:
+            print(summary.message)
+        rows = [row for row in self._publisher.rows() if best and row.step == best]
+        if save is not None and rows:
+            self._say_best(rows[0], save)
+        _close(Path(str(args.output_dir)).absolute())
+        self._publisher = None
+        print(_next_commands(args, kwargs["model"], self._processor or kwargs.get("processing_class")))
+
+    def _say_best(self, row: Row, save: Callable[[Path], None]) -> None:
+        """Name the best revision, whose weights the Trainer has loaded into its model at the end."""
+        assert self._publisher is not None
+        try:
+            self._publisher.submit(row, save, compare=True)
+        except PublishError:
+            _log.warning(
+                "The Trainer's model does not have the weights of the best revision, %s: the Trainer did not load all "
+                "of them. Load that revision with `from_pretrained`.",
+                row.name,
+            )
+        else:
+            print(f"The best revision is {row.name}; main is the last one.")
 
 
 def _close(folder: Path) -> None:
     if folder in _OPEN:
         publisher, _ = _OPEN.pop(folder)
         publisher.__exit__(None, None, None)
+
+
+def _check_resumed(args: Args, state: State, save: Callable[[Path], None]) -> None:
+    """Check that a run continues from the weights of its checkpoint: a Trainer fills missing ones at random.
+
+    Raises:
+        PublishError: they differ.
+    """
+    named = args.resume_from_checkpoint
+    folder = Path(named if named and Path(named).is_dir() else args.output_dir)
+    checkpoint = (
+        folder if folder.name.startswith("checkpoint-") else folder / f"checkpoint-{state.global_step}"
+    )
+    if not any(checkpoint.glob("model*.safetensors")):  # FSDP may save them in another form
+        return
+    with TemporaryDirectory(prefix="resumed-", dir=args.output_dir) as saved:
+        save(Path(saved))
+        differing = differing_tensors(Path(saved), checkpoint)
+    if differing:
+        raise PublishError(
+            f"The model that resumes at step {state.global_step} does not have the weights of {checkpoint}: "
+            f"{len(differing)} tensors differ, for example {differing[0]}. The Trainer did not load all of them: load "
+            "it with `from_pretrained` from the checkpoint, and resume that model."
+        )
+
+
+def _next_commands(args: Args, model: Any, processor: Any) -> str:
+    """The two commands that come next: measure and report an image encoder, or list and check any other model."""
+    run = shlex.quote(str(args.output_dir))
+    table = shlex.quote(str(Path(str(args.output_dir)) / "results.parquet"))
+    if processor is not None and "image" in getattr(unwrapped(model), "input_modalities", ()):
+        page = shlex.quote(str(Path(str(args.output_dir)) / "report"))
+        return f"Next: clipdyn evaluate {run} --output {table}\n      clipdyn report {table} --output {page}"
+    return f"Next: clipdyn revisions {run}\n      clipdyn verify {run}"
+
+
+def _logit_scale(model: Any) -> float | None:
+    """The factor of the similarities of a contrastive model. All processes call this: it may be sharded."""
+    scale = getattr(unwrapped(model), "logit_scale", None)
+    whole = None if scale is None else unsharded(scale.detach())
+    return None if whole is None or whole.numel() != 1 else float(whole.exp())
 
 
 class EvaluateRevisions(_StateCallback):
@@ -330,9 +372,8 @@ class EvaluateRevisions(_StateCallback):
         >>> from PIL import Image
         >>> from transformers import CLIPModel, CLIPProcessor, Trainer, TrainingArguments
         >>> from hf_clipdyn import EvaluateRevisions, load_results
-        >>> where = {"revision": "epoch-000", "cache_dir": "runs/demo/hub", "local_files_only": True}
-        >>> model = CLIPModel.from_pretrained("local/demo", **where)
-        >>> processor = CLIPProcessor.from_pretrained("local/demo", **where)
+        >>> model = CLIPModel.from_pretrained("runs/demo/revisions/epoch-000")
+        >>> processor = CLIPProcessor.from_pretrained("runs/demo/revisions/epoch-000")
         >>> images = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
         >>> batch = processor(
         ...     images=images, text=["red", "blue"], padding="max_length", truncation=True, return_tensors="pt"
@@ -366,25 +407,23 @@ class EvaluateRevisions(_StateCallback):
         self._processor, self._options = processor, options
         self._trackers: list[TrainerCallback] = []
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Join the trackers of the Trainer, and measure the model before training."""
         # A callback cannot call `Trainer.log`. A tracker's callback continues the run that is open.
         if state.is_world_process_zero:
             self._trackers = [tracker() for tracker in get_reporting_integration_callbacks(args.report_to)]
         super().on_train_begin(args, state, control, **kwargs)
 
-    def take(self, row: Row, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
+    def take(self, row: Row, args: Args, state: State, **kwargs: Any) -> None:
         """Measure a state, and log its numbers."""
         processor = self._processor or kwargs.get("processing_class")
         if processor is None:
             raise ConfigError(
                 "EvaluateRevisions needs a processor: give `processor`, or the Trainer's `processing_class`."
             )
-        folder = Path(str(args.output_dir))
+        folder, whole = Path(str(args.output_dir)), whole_model(kwargs["model"])
         table = evaluate_model(
-            whole_model(kwargs["model"]),
+            whole,
             processor,
             self._benchmarks,
             repo_id=self._repo_id or args.hub_model_id or f"local/{valid_repo_name(folder.resolve().name)}",
@@ -392,6 +431,7 @@ class EvaluateRevisions(_StateCallback):
             epoch=row.epoch,
             step=row.step,
             samples_seen=row.samples_seen,
+            recorded={**_logged(state), "logit_scale": _logit_scale(whole)},
             output=self._output or folder / "results.parquet",
             **self._options,
         )
@@ -399,7 +439,7 @@ class EvaluateRevisions(_StateCallback):
         if state.is_world_process_zero and not _is_logged(logs, state):
             state.log_history.append({**logs, "epoch": state.epoch, "step": state.global_step})
             for tracker in self._trackers:
-                tracker.on_log(args, state, TrainerControl(), model=kwargs["model"], logs=dict(logs))
+                tracker.on_log(args, state, Control(), model=kwargs["model"], logs=dict(logs))
 
 
 def _log_name(row: dict[str, Any]) -> str:
@@ -409,7 +449,7 @@ def _log_name(row: dict[str, Any]) -> str:
     return "/".join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
 
 
-def _is_logged(logs: dict[str, Any], state: TrainerState) -> bool:
+def _is_logged(logs: dict[str, Any], state: State) -> bool:
     """Whether the log has these numbers already, as that of a run which was resumed where an epoch ends."""
     step = state.global_step
     return any(entry.get("step") == step and logs.keys() <= entry.keys() for entry in state.log_history)
@@ -468,14 +508,14 @@ def snapshot(
     return save
 
 
-def _ends_epoch(state: TrainerState, *, train_dataloader: Any = None, **_: Any) -> bool:
+def _ends_epoch(state: State, *, train_dataloader: Any = None, **_: Any) -> bool:
     epoch = state.epoch or 0.0
     if not has_length(train_dataloader):
         return False  # the Trainer then counts the whole run as one epoch
     return epoch > 0 and abs(epoch - round(epoch)) < 1e-6  # a sum of fractions of an epoch
 
 
-def _samples_seen(args: TrainingArguments, state: TrainerState, loader: Any) -> int | None:
+def _samples_seen(args: Args, state: State, loader: Any) -> int | None:
     """Rows shown so far, repetitions counted; None where the length of an epoch is not known."""
     batch = state.train_batch_size or args.train_batch_size  # smaller after `auto_find_batch_size`
     per_step = batch * args.gradient_accumulation_steps * args.world_size
@@ -488,3 +528,57 @@ def _samples_seen(args: TrainingArguments, state: TrainerState, loader: Any) -> 
         return int(state.global_step * per_step)
     epochs, rest = divmod(state.global_step, steps)
     return int(epochs * per_epoch + rest * per_step)
+
+
+def _logged(state: State) -> dict[str, float]:
+    """What the Trainer has logged of the state that it has reached."""
+    return logged_values(map(Logged.model_validate, state.log_history), state.global_step)
+
+
+def card_facts(repo_id: str, args: Args, model: Any, processor: Any | None) -> CardFacts:
+    """What the cards of the revisions say by default."""
+    recipe = {name: getattr(args, name) for name in _RECIPE} | {
+        "num_train_epochs": args.num_train_epochs,
+        "max_steps": args.max_steps,
+        "batch size per device": args.train_batch_size,
+        "gradient_accumulation_steps": args.gradient_accumulation_steps,
+        "processes": args.world_size,
+    }
+    bare = unwrapped(model)
+    of_model = model_facts(bare, processor)
+    return CardFacts(
+        repo_id=repo_id,
+        task="zero-shot-image-classification" if hasattr(bare, "get_image_features") else None,
+        seed=args.seed,
+        recipe={
+            name: str(getattr(value, "value", value))
+            for name, value in recipe.items()
+            if value not in (None, -1)
+        },
+        language=(),
+        parents=parents_of(model),
+        **of_model | {"parameters": of_model["parameters"] - adapter_parameters(model)},
+    )
+
+
+def recipe_hash(args: Args, model: Any) -> str:
+    """Name what decides the weights of a step, so that a journal of another run is not continued."""
+    bare, adapters = unwrapped(model), adapted(model)
+    decisive: dict[str, Any] = {name: str(getattr(args, name)) for name in _RECIPE}
+    decisive["batch"] = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    settings = bare.config.to_dict()
+    if "problem_type" in settings:
+        settings["problem_type"] = None  # a classifier sets it in its first forward pass
+    decisive["model"] = {name: value for name, value in settings.items() if name not in _SAVED}
+    decisive["dtype"] = str(bare.dtype)
+    if adapters is not None:
+        decisive["adapters"] = {
+            name: {
+                key: sorted(value) if isinstance(value, set) else value
+                for key, value in vars(one).items()
+                if key not in _ADAPTED
+            }
+            for name, one in adapters.peft_config.items()
+        }
+    text = json.dumps(decisive, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -62,11 +62,11 @@ from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.models.encoder import default_device
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.training.callbacks import Training
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import attention, has_bf16, make_accelerator
 from hf_clipdyn.training.images import Augmentation, CachedImages
 from hf_clipdyn.training.inputs import prepare_inputs
-from hf_clipdyn.training.loop import Training
 from hf_clipdyn.training.mapped import Captions, MappedSource
 from hf_clipdyn.training.run import Session
 from hf_clipdyn.training.source import Batch, Source

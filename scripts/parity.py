@@ -35,8 +35,7 @@ from hf_clipdyn.data.tables import integer_of, number_of, read_csv
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.evaluation.processes import check_device
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
-from hf_clipdyn.revisions import Revision
-from hf_clipdyn.revisions import open_series
+from hf_clipdyn.revisions import Revision, open_series
 from hf_clipdyn.revisions.names import Name, Series
 
 Floats = NDArray[np.float64]

@@ -34,7 +34,7 @@ _EXTENDING = {
     "results.row": ("Number",),
     "results.terms": ("Axis", "Condition", "KindTerms", "Overview", "Reference", "Term"),
     "training.losses": ("Features", "Loss", "loss_names", "make_loss", "mean_over_processes"),
-    "training.loop": ("Callback",),
+    "training.callbacks": ("Callback",),
 }
 
 

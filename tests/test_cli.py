@@ -9,8 +9,7 @@ import forked
 import pytest
 from PIL import Image
 
-from hf_clipdyn.cli import main
-from hf_clipdyn.command_line import COMMANDS, GROUPS
+from hf_clipdyn.cli import COMMANDS, command_class, command_names, main
 from hf_clipdyn.errors import ConfigError
 
 HEAVY = ("accelerate", "datasets", "pandas", "scipy", "torch", "transformers")
@@ -28,25 +27,24 @@ def _exit(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
 
 def test_the_commands_are_listed_in_four_groups_with_short_summaries(clipdyn: Clipdyn) -> None:
     listed = clipdyn("--help")[1]
-    places = [listed.index(f"\n{group}:\n") for group in GROUPS]
+    places = [listed.index(f"\n{group}:\n") for group in COMMANDS]
     assert len(places) == 4
     assert places == sorted(places)
-    assert [name for name, one in COMMANDS.items() if one.group == "Main path"] == [
-        *("demo", "train", "evaluate", "report", "study")
-    ]
-    assert set(COMMANDS) == {
+    assert list(COMMANDS["Main path"]) == ["demo", "train", "evaluate", "report", "study"]
+    assert set(command_names()) == {
         *("demo", "train", "evaluate", "report", "study", "datasets", "prepare", "cache"),
         *("revisions", "verify", "repair", "import", "share", "app", "env"),
     }
-    for name, command in COMMANDS.items():
-        assert 0 < len(command.summary()) <= 45
+    for name, summary in [one for commands in COMMANDS.values() for one in commands.items()]:
+        assert 0 < len(summary) <= 45
         assert f"  {name} " in listed
-        assert command.summary() in listed
+        assert summary in listed
+        assert command_class(name).__doc__
 
 
 def test_no_help_and_no_wrong_call_loads_a_heavy_library() -> None:
     calls = [[], ["--help"], ["--version"], ["x"], ["train", "--learning_rate", "x"]]
-    calls += [[name, word] for name in COMMANDS for word in ("--help", "--help-all", "--nonsense=1")]
+    calls += [[name, word] for name in command_names() for word in ("--help", "--help-all", "--nonsense=1")]
     calls += [
         ["evaluate", "me/run", "--noise-sigmas", "x"],
         ["evaluate", "me/run", "--noise-conditions", "x"],
@@ -92,7 +90,7 @@ def test_options_are_taken_with_dashes_and_with_underscores(
         assert code == 2
         assert "no option" not in error
     _, error = _exit(capsys, "evaluate", "me/run", "--data-dri", "cifar10=x")
-    assert "There is no option --data-dri. Did you mean --data-dir?" in error
+    assert "There is no option 'data_dri'. Did you mean data_dir?" in error
 
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,9 +158,9 @@ def test_without_a_terminal_prepare_prints_its_result_and_no_bar(tmp_path: Path)
 
 
 def test_what_is_made_of_a_run_alone_is_written_into_its_folder(tmp_path: Path) -> None:
-    assert COMMANDS["report"].read([str(tmp_path)]).output == tmp_path / "report"
-    assert COMMANDS["share"].read([str(tmp_path)]).output == tmp_path / "share"
-    assert COMMANDS["report"].read([str(tmp_path), "--print", "numbers"]).output is None
-    assert COMMANDS["share"].read([str(tmp_path), "--push-to-hub"]).output is None
+    assert command_class("report").read([str(tmp_path)]).output == tmp_path / "report"
+    assert command_class("share").read([str(tmp_path)]).output == tmp_path / "share"
+    assert command_class("report").read([str(tmp_path), "--print", "numbers"]).output is None
+    assert command_class("share").read([str(tmp_path), "--push-to-hub"]).output is None
     with pytest.raises(ConfigError, match="--output is missing"):
-        COMMANDS["report"].read([str(tmp_path), str(tmp_path)])
+        command_class("report").read([str(tmp_path), str(tmp_path)])

@@ -25,7 +25,7 @@ def command(*_, **__):
     finally:
         Path("cleaned").touch()
 
-cli.COMMANDS["env"].run = command
+cli._run = lambda words: command() or 0
 cli.main(["env"])
 """
 PLAINLY = "os.kill(os.getpid(), signal.SIG{name})"

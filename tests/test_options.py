@@ -127,10 +127,10 @@ def test_a_file_gives_what_the_flags_leave_out(tmp_path: Path) -> None:
         ({"count": True}, ["--count", "true"], "count is 'true': "),
         ({"count": 1.5}, ["--count", "1.5"], "count is '1.5': "),
         ({"freeze": "visio"}, ["--freeze", "visio"], "Did you mean vision?"),
-        ({"rat": 1}, ["--rat", "1"], "There is no option rat. Did you mean rate?"),
+        ({"rat": 1}, ["--rat", "1"], "There is no option 'rat'. Did you mean rate?"),
         ({"resamples": 1}, ["--resamples", "1"], "gone since version 0.4: confidence_level alone."),
         ({"names": " , "}, ["--names", ","], "names is empty: give at least one value"),
-        ({"names": "nobody"}, ["--names", "nobody"], "There is no person nobody. Did you mean somebody?"),
+        ({"names": "nobody"}, ["--names", "nobody"], "There is no person 'nobody'. Did you mean somebody?"),
         ({"data_dir": ["a"]}, ["--data-dir", "a"], "data_dir is 'a': give NAME=PATH"),
         ({"data_dir": ["a=b", "a=c"]}, ["--data-dir", "a=b", "--data-dir", "a=c"], "data_dir is 'a=c'"),
         ({"models": ()} | {}, ["--rate"], ""),
@@ -153,8 +153,8 @@ def test_what_python_refuses_a_flag_refuses(values: dict[str, Any], words: list[
         ([], "models is missing: give it."),
         (["m", "--rate"], "Argument --rate: expected one argument. See `prog --help`."),
         (["m", "-x"], "Unrecognized arguments: -x. See `prog --help`."),
-        (["m", "--no-rate"], "There is no option no_rate."),
-        (["m", "--noise-sigma", "1"], "There is no option noise_sigma."),
+        (["m", "--no-rate"], "There is no option 'no_rate'."),
+        (["m", "--noise-sigma", "1"], "There is no option 'noise_sigma'."),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence(words: list[str], message: str) -> None:
@@ -175,6 +175,7 @@ def test_the_help_lists_the_top_or_everything(capsys: pytest.CaptureFixture[str]
         read("--help-all", noise=NoiseSettings)
     everything = capsys.readouterr().out
     assert "--noise_sigmas X,…" in everything
+    assert "--no_json" in everything
     assert "[default: 0.1,0.2]" in everything
     assert "vision|text" in everything
 
@@ -199,7 +200,7 @@ def test_a_copy_is_checked_and_the_original_frozen() -> None:
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("[" * 5000, "is not valid YAML"),
         ("a: \x00", "is not valid YAML"),
-        (b"a: \xff", "is not UTF-8."),
+        (b"a: \xff", "codec can't decode"),
         (None, "No such file or directory."),
     ],
 )

@@ -1,6 +1,5 @@
 """Counts, defaults and lists in pages and help texts are those of the declarations and of the committed tables."""
 
-import dataclasses
 import re
 import shlex
 
@@ -15,12 +14,13 @@ from hf_clipdyn.benchmarks.registry import kinds, relations, select_benchmarks
 from hf_clipdyn.bundled import metric_names, recipe_names, recipe_path, study_path
 from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
+from hf_clipdyn.options import text_of
 from hf_clipdyn.training import device, images, inputs, streamed
 from hf_clipdyn.training.config import TrainingConfig
 
 NUMBERS = {10: "ten", 12: "twelve", 15: "fifteen", 30: "thirty"}
 OWN_TOKENIZER = [name for name, size in MODEL_SIZES.items() if size.vocab_size is not None]
-HELP = {one.name: one.metadata["help"] for one in dataclasses.fields(TrainingConfig)}
+HELP = {name: text_of(field) for name, field in TrainingConfig.model_fields.items()}
 
 
 def page_lines(path: str) -> str:

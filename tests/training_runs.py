@@ -8,8 +8,8 @@ from forked import wait_until
 
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import TrainingSummary, train
+from hf_clipdyn.training.callbacks import Callback
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.loop import Callback
 
 
 def finished(flags: list[str], *callbacks: Callback) -> TrainingSummary:
@@ -26,9 +26,9 @@ def log(folder: Path, *fields: str) -> list[Any]:
     return [row[0] if len(fields) == 1 else tuple(row) for row in rows]
 
 
-def hashes(store: Path, repo_id: str = "me/run") -> list[str | None]:
+def hashes(run: Path) -> list[str | None]:
     """The SHA-256 of the weights of each revision."""
-    return [revision.sha256 for revision in list_revisions(repo_id, store=store)]
+    return [revision.sha256 for revision in list_revisions(run)]
 
 
 def wait_for_log(process: Any, folder: Path, lines: int) -> None:

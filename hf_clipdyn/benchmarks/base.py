@@ -3,9 +3,9 @@
 ::
 
     # brightness.py, given with --plugin brightness.py
-    @dataclass(frozen=True)
     class BrightnessSettings(KindSettings):
-        gain: float = option(1.2, "Factor on the pixels.", within="(0, 4]")   # --brightness-gain
+        gain: float = Field(1.2, gt=0, le=4)     # --brightness-gain
+        '''Factor on the pixels.'''
 
     class Brightness(Kind[BrightnessSettings]):
         name = "brightness"                      # `brightness/cifar10`, `brightness/…`

@@ -15,10 +15,16 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks import degradations
 from hf_clipdyn.benchmarks.settings import SIGMAS
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.fields import is_within
 from hf_clipdyn.results.terms import Axis, Condition
 
 Floats = NDArray[np.float64]
+
+
+def _is_within(value: float, interval: str) -> bool:
+    """Whether a number is in ``[low, high]``; a parenthesis excludes the bound. NaN is in no interval."""
+    low, high = map(float, interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    return above and (value <= high if interval[-1] == "]" else value < high)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Corruption(ABC):
             raise ConfigError(
                 f"{self.name} has no levels, but the level {self.level:g} is given: leave it out."
             )
-        if self.within and not is_within(self.level, self.within):
+        if self.within and not _is_within(self.level, self.within):
             raise ConfigError(f"{self.name} has the level {self.level:g}: it must be in {self.within}.")
 
     @property

@@ -140,9 +140,7 @@ class Readout:
         >>> import numpy as np
         >>> from hf_clipdyn.benchmarks.readout import Readout, Stimuli
         >>> from hf_clipdyn.models.encoder import Encoder
-        >>> encoder = Encoder.from_pretrained(
-        ...     "local/demo", "epoch-003", cache_dir=Path("runs/demo/hub"), local_files_only=True, device="cpu"
-        ... )
+        >>> encoder = Encoder.from_folder(Path("runs/demo/revisions/epoch-003"), device="cpu")
         >>> readout = Readout(encoder)
         >>> images, texts = readout.images(Stimuli(np.zeros((2, 40, 40, 3), np.uint8))), readout.texts(["a cat"])
         >>> images.shape[0], texts.shape[0], images.shape[1] == texts.shape[1]

@@ -1,91 +1,79 @@
 """`clipdyn …`: one command per step of a study.
 
-Heavy imports are inside the commands, so that no help and no wrong call loads torch or pandas.
+A command is a class with options, which the list of commands does not import.
 """
 
+import errno
 import logging
 import os
-import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from typing import Any
 
 from hf_clipdyn import __version__
-from hf_clipdyn.cli import data, main_path, models, sharing
-from hf_clipdyn.command_line import COMMANDS, GROUPS, columns
-from hf_clipdyn.errors import (
-    ClipDynError,
-    ConfigError,
-    TrainingInterrupted,
-    closest_name,
-    printable,
-    redact,
-    redact_output,
-    remedies_in_flags,
-    shorten,
-    shown,
-)
+from hf_clipdyn.errors import ClipDynError, ConfigError, naming, printable, redact_logs, redacted, reported
 from hf_clipdyn.interrupts import raise_on_signals
 
-__all__ = ["COMMANDS", "data", "main", "main_path", "models", "sharing"]
-
 _SUMMARY = "Train CLIP, publish every epoch as a Hub revision, and track how its perception changes."
-# What gloo and NCCL raise in a collective if another process has ended.
-_LOST_PROCESS = re.compile(r"gloo.*(?:closed by peer|reset by peer|Broken pipe)|remote process exited")
+COMMANDS: Mapping[str, Mapping[str, str]] = {
+    "Main path": {
+        "demo": "Run a small study without downloads.",
+        "train": "Train CLIP and save every epoch.",
+        "evaluate": "Measure benchmarks on every revision.",
+        "report": "Judge the claims and draw the trajectories.",
+        "study": "Train, measure and report a whole study.",
+    },
+    "Data": {
+        "datasets": "List the data sets and where to get them.",
+        "prepare": "Write a data set as Parquet with a card.",
+        "cache": "List or delete cached data, or saved trials.",
+    },
+    "Models and revisions": {
+        "revisions": "List the revisions of a repository.",
+        "verify": "Check every revision and its weights.",
+        "repair": "Publish what is missing or wrong.",
+        "import": "Make revisions of open_clip checkpoints.",
+        "app": "Ask every revision about an image.",
+    },
+    "Sharing and support": {
+        "share": "Publish cards and reports of runs on the Hub.",
+        "env": "Print versions and device for a bug report.",
+    },
+}
+"""The line of each command in the help, in groups; its class has its name."""
+
 _LOG = logging.getLogger("hf_clipdyn")
 _show_other_warning = warnings.showwarning
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; print an error of this package as one sentence and exit with its code.
+    """Run one command; print any error as one line, and exit with its code.
 
-    No message, log or traceback has a token of the Hub: see `redact_output`. An exception that is a bug passes
-    through, so that debuggers and launchers see it.
+    No message and no log has a token of the Hub. CLIPDYN_TRACEBACK=1 shows the traceback of an error.
     """
-    redact_output()
+    redact_logs()
     warnings.showwarning = _show_warning
-    code, received = 0, list[int]()
+    words = list(sys.argv[1:] if argv is None else argv)
     # A launcher ends what hangs in a collective: Python's handlers would wait for its end.
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    code, received = 0, list[int]()
     try:
         signals = raise_on_signals() if alone else nullcontext(received)
-        with signals as received, _printed_log(), remedies_in_flags():
+        with signals as received, _printed_log(), reported("clipdyn"):
             try:
-                code = _run(list(sys.argv[1:] if argv is None else argv))
-            finally:
-                if sys.stdout is not None:
-                    sys.stdout.flush()
+                code = _printed(words)
+            except Exception:
+                if not received:  # else it may be what was made of the interruption
+                    raise
     except KeyboardInterrupt:
         code = 130
-    except SystemExit:
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0
         if not received:
             raise
-    except TrainingInterrupted as interrupted:
-        _fail(f"clipdyn: {printable(str(interrupted))}", interrupted.exit_code)
-    except ClipDynError as error:
-        if not received:  # else it may be what was made of the interruption
-            _fail(f"clipdyn: error: {printable(str(error))}", error.exit_code)
-    except MemoryError:
-        _fail(
-            "clipdyn: error: Out of memory: close other programs, use smaller batches, or use less data.", 1
-        )
-    except BrokenPipeError:  # whoever read the output has enough
-        _drop_output()
-        code = 1
-    except RuntimeError as error:
-        if not _LOST_PROCESS.search(str(error)):
-            raise
-        _fail(
-            "clipdyn: error: Another process of this run has ended, so this one ended too: read the other one's error.",
-            1,
-        )
-    except OSError as error:
-        place = error.filename or ("Standard output" if _drop_output() else None)
-        if place is None:  # it concerns no file of the user's
-            raise
-        _fail(f"clipdyn: error: {printable(f'{place}: {error.strerror}.')}", 1)
     if received:
         code = 128 + received[-1]
     if code > 128:
@@ -97,44 +85,43 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(argv: list[str]) -> int:
-    """Run one command; returns its exit code.
+def command_class(name: str) -> Any:
+    """The class of a command."""
+    module = name if name in ("train", "evaluate") else "commands"
+    return getattr(import_module(f"hf_clipdyn.cli.{module}"), name.capitalize())
 
-    Raises:
-        ConfigError: the arguments are wrong.
-    """
-    for argument in argv:
-        if "\0" in argument:
-            raise ConfigError("An argument has a NUL character: no file or repository has such a name.")
-        if re.search(r"[\ud800-\udfff]", argument):
-            raise ConfigError(
-                f"The argument {shown(argument)} is not UTF-8, which Parquet needs: rename the file or the folder."
-            )
-    name, *words = argv or ["--help"]
+
+def command_names() -> list[str]:
+    """The names of all commands, in the order of the help."""
+    return [name for group in COMMANDS.values() for name in group]
+
+
+def _run(words: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    with naming("The arguments", ConfigError):
+        "".join(words).encode()  # Parquet and the Hub take UTF-8 only
+    name, *rest = words or ["--help"]
     if name in ("-h", "--help"):
-        print(_help(), file=sys.stdout if argv else sys.stderr)
-        return 0 if argv else 2
+        print(_help(), file=sys.stdout if words else sys.stderr)
+        return 0 if words else 2
     if name == "--version":
         print(__version__)
         return 0
-    if name not in COMMANDS:
-        close = closest_name(name, COMMANDS)
+    if name not in command_names():
+        from hf_clipdyn.options import no_such  # it loads pydantic, which takes half the time of this help
+
         what = "option" if name.startswith("-") else "command"
-        hint = f" Did you mean {close!r}?" if close else ""
-        raise ConfigError(
-            f"There is no {what} {shorten(name) or 'without a name'}.{hint} See `clipdyn --help`."
-        )
-    command = COMMANDS[name].read(words)
+        raise ConfigError(f"{no_such(what, name, command_names())} See `clipdyn --help`.")
+    command = command_class(name).read(rest, f"clipdyn {name}")
     with _quiet() if getattr(command, "quiet", False) else nullcontext():
-        return command.run() or 0
+        return command() or 0
 
 
 def _help() -> str:
     """The commands in groups."""
-    lines = ["Usage: clipdyn COMMAND [OPTIONS]", "", *columns([(_SUMMARY, "")]), ""]
-    for group in GROUPS:
-        rows = [(name, one.summary()) for name, one in COMMANDS.items() if one.group == group]
-        lines += [f"{group}:", *columns(rows), ""]
+    lines = ["Usage: clipdyn COMMAND [OPTIONS]", "", f"  {_SUMMARY}", ""]
+    for group, commands in COMMANDS.items():
+        lines += [f"{group}:", *(f"  {name:<11} {summary}" for name, summary in commands.items()), ""]
     return "\n".join(
         [*lines, "`clipdyn COMMAND --help` explains a command; `clipdyn --version` prints the version."]
     )
@@ -150,25 +137,29 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _printed(words: list[str]) -> int:
+    """As `_run`; an output that cannot be written is an error now, not at the interpreter's own end."""
+    try:
+        try:
+            return _run(words)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EPIPE):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what waits is dropped
+        if isinstance(error, BrokenPipeError):  # whoever read the output has enough
+            sys.exit(1)
+        raise ClipDynError(f"Standard output: {error.strerror}.") from error
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **further: Any) -> None:
     """Print a warning of this package as a sentence, without the line of code that raised it."""
     if category.__module__.startswith("hf_clipdyn"):
-        print(f"clipdyn: warning: {redact(str(message))}", file=sys.stderr)
+        print(f"clipdyn: warning: {redacted(str(message))}", file=sys.stderr)
     else:
-        _show_other_warning(redact(str(message)), category, *where, **further)
-
-
-def _drop_output() -> bool:
-    """Whether standard output cannot be written; what waits is then dropped, at which the interpreter would fail."""
-    try:
-        sys.stdout.write("\n")  # what could not be written before is forgotten
-        sys.stdout.flush()
-    except OSError:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.stdout.flush()
-        return True
-    return False
+        _show_other_warning(redacted(str(message)), category, *where, **further)
 
 
 class _AboveBars(logging.StreamHandler[Any]):
@@ -195,8 +186,3 @@ def _printed_log() -> Iterator[None]:
     finally:
         _LOG.removeHandler(handler)
         _LOG.setLevel(level)
-
-
-def _fail(sentence: str, code: int) -> NoReturn:
-    print(sentence, file=sys.stderr)
-    sys.exit(code)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.progress import draws_bars, library_bars
 
 if TYPE_CHECKING:
     import datasets
 
     from hf_clipdyn.benchmarks.base import Benchmark
-    from hf_clipdyn.revisions.names import Name, Series
+    from hf_clipdyn.revisions.names import Name
+    from hf_clipdyn.revisions.series import Series
 
 __all__ = ["evaluate_model", "evaluate_revisions"]
 
@@ -67,6 +67,7 @@ def run(config: EvaluationConfig) -> "datasets.Dataset":
 
     from hf_clipdyn.evaluation.evaluate import evaluate, evaluate_relations, follow, measure_each
     from hf_clipdyn.evaluation.publish import check_push, push_results
+    from hf_clipdyn.progress import draws_bars, library_bars
 
     config = config.but(show_progress=config.show_progress and draws_bars())
     with library_bars(config.show_progress):
@@ -139,6 +140,7 @@ def evaluate_model(
 
     from hf_clipdyn.evaluation.evaluate import evaluate
     from hf_clipdyn.evaluation.live_model import GivenModel, check_processor
+    from hf_clipdyn.progress import draws_bars, library_bars
     from hf_clipdyn.revisions import Revision
 
     refused = (

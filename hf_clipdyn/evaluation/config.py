@@ -18,7 +18,7 @@ from hf_clipdyn.revisions.series import Series
 T = TypeVar("T")
 
 _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls them
-_FullPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+FullPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class EvaluationConfig(Common):
@@ -28,7 +28,7 @@ class EvaluationConfig(Common):
     """
 
     positional = ("repo_id",)
-    most_used = (
+    most_used: ClassVar[tuple[str, ...]] = (
         *("benchmarks", "suite", "relations", "revisions", "output", "data_dirs", "device"),
         "batch_size",
     )
@@ -58,7 +58,7 @@ class EvaluationConfig(Common):
     shard: str | None = None
     """Evaluate only part i of n of the revisions, for example 1/4. All parts may share one output."""
 
-    store: _FullPath | None = None
+    store: FullPath | None = None
     """Store of version 0.3, which is read instead of the Hub."""
 
     from_open_clip: str | None = None
@@ -71,7 +71,7 @@ class EvaluationConfig(Common):
     processor: str | None = None
     """Processor for the revisions that have none of their own: a folder, or a repository, owner/name."""
 
-    output: _FullPath | None = None
+    output: FullPath | None = None
     """Parquet file for the table of results. An existing table is continued. Cells and trials are stored beside it."""
 
     data_dirs: Mapping[str, Path] = Field({}, validation_alias="data_dir")
@@ -83,7 +83,7 @@ class EvaluationConfig(Common):
     plugins: tuple[Path, ...] = Field((), validation_alias="plugin")
     """Python file that adds kinds of benchmarks or data sets."""
 
-    label_map: _FullPath | None = None
+    label_map: FullPath | None = None
     """Names of the classes of a classifier's head, if they are not those of a data set: a JSON object of names by label
     or index, or a list in the order of the head."""
 
@@ -303,8 +303,13 @@ def settings_classes() -> dict[str, type[KindSettings]]:
         return dict(OWN_SETTINGS)
     from hf_clipdyn.benchmarks.registry import kinds
 
-    own = {name: kind.settings_class for name, kind in kinds().items()}
-    return dict(OWN_SETTINGS) | {name: one for name, one in own.items() if one.model_fields}
+    own = {name: kind.settings_class for name, kind in kinds().items() if kind.settings_class.model_fields}
+    general = EvaluationConfig.option_fields()
+    for name, one in own.items():
+        for key in one.option_fields():
+            if f"{name}_{key}" in general:
+                raise ConfigError(f"Two options are called {name}_{key}: rename the setting of {name}.")
+    return dict(OWN_SETTINGS) | own
 
 
 def _with_settings(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def write_recorded(config: EvaluationConfig, revision: Revision, store: CellStor
         store: of the output.
         began: when the run began.
     """
-    values = {name: value for name in TERMS.terms if (value := getattr(revision, name, None)) is not None}
+    values = {name: value for name in TERMS.terms if (value := getattr(revision, name)) is not None}
     if not values.keys() & set(_DECISIVE):
         return
     cell = Cell(

@@ -60,7 +60,7 @@ class SavedRuns:
         self.cells = {cell.key: cell for cell in store.cells()}
         tables = [*([] if config.output is None else [config.output]), *of_study]
         for one in () if of_study else config.each:
-            folder = Path(str(one.repo_id))
+            folder = Path(str(one.repo_id[0]))
             table = folder / _TABLE
             if (
                 folder.is_dir()

@@ -50,7 +50,6 @@ from hf_clipdyn.models.snapshots import (
     has_adapter,
     read_weights,
     settings_digest,
-    snapshot_folder,
 )
 from hf_clipdyn.preprocess import Normaliser, input_size, naflex_inputs, resize_and_crop, square_processor
 from hf_clipdyn.progress import library_bars, no_load_report
@@ -84,7 +83,7 @@ class ImageFeatures:
 class Encoder:
     """A live model whose weights can be swapped for those of another revision.
 
-    Build it with `from_pretrained`, then `load` other snapshots into it.
+    Build it with `from_folder`, then `load` other snapshots into it.
 
     Attributes:
         model: what embeds images: the model, or the body of a classifier.
@@ -118,38 +117,20 @@ class Encoder:
             keep_freed_blocks()
 
     @classmethod
-    def from_pretrained(
-        cls,
-        repo_id: str,
-        revision: str = "main",
-        *,
-        cache_dir: Path | None = None,
-        local_files_only: bool = False,
-        token: str | None = None,
-        device: str | torch.device | None = None,
-        dtype: torch.dtype = torch.float32,
+    def from_folder(
+        cls, folder: Path, *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32
     ) -> "Encoder":
-        """Read one revision of a repository; arguments as in `snapshot_folder`.
+        """Read the files of one snapshot.
 
         Args:
+            folder: of a model and its processor, as `save_pretrained` writes them.
             device: by default the GPU if there is one; ``auto`` splits a model that is too large for one device
                 over all devices, memory and disk.
             dtype: precision of weights and activations; embeddings are always float32.
 
         Raises:
-            RevisionNotFoundError: there is no such revision.
-            ModelError: its files are not an image encoder that transformers can build.
+            ModelError: the files are not an image encoder that transformers can build.
         """
-        folder = snapshot_folder(
-            repo_id, revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
-        )
-        return cls.from_folder(folder, device=device, dtype=dtype)
-
-    @classmethod
-    def from_folder(
-        cls, folder: Path, *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32
-    ) -> "Encoder":
-        """Read the files of one snapshot."""
         offload = Path(mkdtemp(prefix="clipdyn-offload-")) if device == "auto" else None
         where = default_device() if device in (None, "auto") else torch.device(device)
         encoder = cls(*_build(folder, dtype, offload), device=where, dtype=dtype, offload=offload)

@@ -8,7 +8,7 @@ import re
 import shutil
 import weakref
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -415,7 +415,10 @@ def of_shards(ids: Sequence[str]) -> str:
 # --- folders of models ---
 
 
-class _Logged(BaseModel):
+class Logged(BaseModel):
+    """An entry of the `log_history` of a Trainer."""
+
+    step: int = 0
     loss: float | None = None
     eval_loss: float | None = None
     learning_rate: float | None = None
@@ -424,12 +427,19 @@ class _Logged(BaseModel):
 class _TrainerState(BaseModel):
     global_step: int
     epoch: float | None = None
-    log_history: tuple[_Logged, ...] = ()
+    log_history: tuple[Logged, ...] = ()
 
-    def last(self, name: str) -> float | None:
-        """What was logged last."""
-        values = [value for entry in self.log_history if (value := getattr(entry, name)) is not None]
-        return values[-1] if values and math.isfinite(values[-1]) else None
+
+def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, float]:
+    """What a Trainer's log says of a step: the last loss and learning rate, and the validation loss at that step."""
+    values: dict[str, float] = {}
+    for entry in history:
+        if step is None or entry.step > step:
+            continue
+        of_entry = {"loss": entry.loss, "learning_rate": entry.learning_rate}
+        of_entry |= {"validation_loss": entry.eval_loss} if entry.step == step else {}
+        values |= {name: value for name, value in of_entry.items() if value is not None}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True)
@@ -467,12 +477,9 @@ class ModelFolder:
         return {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= self.files.keys()
 
     def revision(self, name: str) -> Revision:
-        """The revision of that name. Its step, epoch and losses are in `trainer_state.json`, if that is there."""
+        """The revision of that name. Its step and epoch are in `trainer_state.json`, if that is there."""
         records = {path: _record(path, file) for path, file in sorted(self.files.items())}
-        weights, path = weights_of(records), self.path / _STATE
-        is_trained = path.is_file()
-        with naming(path, RevisionError):
-            state = _TrainerState.model_validate_json(path.read_bytes()) if is_trained else None
+        weights, path, state = weights_of(records), self.path / _STATE, self.state()
         if state is not None and checkpoint_name(self.path) not in (None, step_name(state.global_step)):
             raise RevisionError(
                 f"{path} gives the step {state.global_step}, but its folder's name gives another one: correct the "
@@ -488,10 +495,14 @@ class ModelFolder:
             commit=content_id(records, self.read_as),
             sha256=weights.sha256 if weights is not None else None,
             size=weights.size if weights is not None else None,
-            loss=state.last("loss") if state is not None else None,
-            validation_loss=state.last("eval_loss") if state is not None else None,
-            learning_rate=state.last("learning_rate") if state is not None else None,
         )
+
+    def state(self) -> _TrainerState | None:
+        """What its `trainer_state.json` says, if that is there."""
+        path = self.path / _STATE
+        is_trained = path.is_file()
+        with naming(path, RevisionError):
+            return _TrainerState.model_validate_json(path.read_bytes()) if is_trained else None
 
 
 class Folder(Series):
@@ -524,13 +535,19 @@ class Folder(Series):
 
     def revisions(self) -> list[Revision]:
         listed = []
+        history: tuple[
+            Logged, ...
+        ] = ()  # of the newest state, which has logged more of a step than its checkpoint
         for name, model in self.models().items():
             try:
                 listed.append(model.revision(name))
+                if (state := model.state()) is not None and len(state.log_history) > len(history):
+                    history = state.log_history
             except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
                 raise self._changed() from error
         if not listed:
             raise RevisionNotFoundError(f"{self.where} no longer contains a model.")
+        listed = [replace(one, **logged_values(history, one.step)) for one in listed]
         others = {one.commit for one in listed if one.name != MAIN}
         return [one for one in listed if one.name != MAIN or one.commit not in others]
 

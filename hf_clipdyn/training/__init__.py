@@ -5,16 +5,14 @@ from typing import TYPE_CHECKING
 from hf_clipdyn.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from hf_clipdyn.training.folder import delete_run, output_folder, repository
     from hf_clipdyn.training.order import Samples, samples_between, times_seen
-    from hf_clipdyn.training.run import TrainingSummary, train
+    from hf_clipdyn.training.run import TrainingSummary, delete_run, output_folder, repository, train
 
 __getattr__ = lazy_names(  # `clipdyn train --help` reads `config` and loads no torch
     __name__,
     {
-        "folder": ["delete_run", "output_folder", "repository"],
         "order": ["Samples", "samples_between", "times_seen"],
-        "run": ["TrainingSummary", "train"],
+        "run": ["TrainingSummary", "delete_run", "output_folder", "repository", "train"],
     },
 )
 

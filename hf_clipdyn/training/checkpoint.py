@@ -7,64 +7,53 @@
         epoch-003-step-00000017/     inside the fourth one, after step 17 of the run
         staging/                     one that is being written; never read
 
-A checkpoint appears by a rename, so it is whole or absent at any moment.
-
-On the same number of processes a run continues to the same bits. On another number, a run that reads by row continues
-with the same global batches and the same negatives; the gradients are summed in another order, so the weights agree
-within rounding only.
+A checkpoint appears by a rename, so it is whole or absent at any moment. On the same number of processes a run that
+reads by row continues to the same bits.
 """
 
-import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import load, set_seed
-from safetensors import SafetensorError, safe_open
+from accelerate.utils import load
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from hf_clipdyn.errors import ConfigError, TrainingError, shown
-from hf_clipdyn.files import delete, disk_errors, follow_umask, fsync, replace_durably
-from hf_clipdyn.schema import Count, Within, read_json
+from hf_clipdyn.errors import ConfigError, TrainingError, naming, shown
+from hf_clipdyn.files import delete, follow_umask, fsync, replace_durably
 
 _STATE = "progress.json"
 _LOSSES = "losses.safetensors"
 _MOST_SETTINGS = 4  # of another recipe, in an error
 _TORCH_CANNOT_WRITE = ("inline_container", "iostream error", "cannot be opened")  # torch.save, on a full disk
+_WAY_OUT = "Resume from another checkpoint, or delete the folder of the run and start again."
 _NAME = re.compile(r"epoch-([0-9]{3,9})(?:-step-([0-9]{8,12}))?")
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(BaseModel):
     """How far a run has come, and which run it is.
 
     Attributes:
         epoch: completed epochs.
         step: optimiser steps of the whole run.
-        samples_seen: images shown, with repetitions.
         num_processes: that wrote the checkpoint.
         steps_per_epoch: another number means that the data have changed.
-        recipe: see `TrainingConfig.recipe`; that of the processes with which the run began.
-        global_batch_size: images of a step over all processes.
+        recipe: see `TrainingConfig.recipe`.
         files: name and size in bytes of every other file of the checkpoint; `save_checkpoint` fills it in.
     """
 
-    epoch: Count
-    step: Count
-    samples_seen: Count
-    num_processes: Count
-    steps_per_epoch: Count
-    recipe: dict[str, object]
-    global_batch_size: Annotated[int, Within(1, 2**53)]
-    files: dict[str, Count] = field(default_factory=dict)
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    epoch: NonNegativeInt
+    step: NonNegativeInt
+    num_processes: PositiveInt
+    steps_per_epoch: PositiveInt
+    recipe: dict[str, Any]
+    files: dict[str, NonNegativeInt] = {}
 
     @property
     def step_in_epoch(self) -> int:
@@ -98,20 +87,17 @@ def save_checkpoint(
     accelerator: Accelerator,
     root: Path,
     progress: Progress,
-    keep: int,
-    *,
     losses: Sequence[float] = (),
-    extend: Callable[[Path], None] | None = None,
+    extend: Callable[[Path], None] = lambda _: None,
 ) -> Path:
-    """Write a checkpoint completely or not at all, and delete all but the newest ``keep``. All processes call this.
+    """Write a checkpoint completely or not at all, and delete the older ones. All processes call this.
 
     Args:
-        accelerator: holds the model and the optimiser.
+        accelerator: has prepared the model and the optimiser.
         root: folder of the checkpoints.
         progress: names the checkpoint.
-        keep: number of checkpoints to keep.
         losses: of the steps of the current epoch.
-        extend: adds files to the folder that it is given; all processes call it.
+        extend: adds files to the folder that it is called with; all processes call it.
 
     Returns:
         The checkpoint's folder.
@@ -120,46 +106,35 @@ def save_checkpoint(
         TrainingError: the folder cannot be written.
     """
     staging, target = root / "staging", root / progress.name
-    problem = f"The checkpoint of step {progress.step} cannot be written to {root}"
-    remedy = "free some space and continue with --resume_from_checkpoint true"
-    with disk_errors(TrainingError, problem, remedy, also=SafetensorError):
+    with naming(f"The checkpoint of step {progress.step} in {root} cannot be written", TrainingError):
         if accelerator.is_main_process:  # a killed process may have left something there
             delete(staging)
         accelerator.wait_for_everyone()
-        _save_state(accelerator, staging)
-        if extend is not None:
-            extend(staging)
+        try:
+            accelerator.save_state(str(staging))
+        except RuntimeError as error:
+            if any(words in str(error) for words in _TORCH_CANNOT_WRITE):
+                raise OSError("PyTorch could not finish writing a file") from error
+            raise
+        extend(staging)
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             save_file({"losses": torch.tensor(losses, dtype=torch.float64)}, staging / _LOSSES)
-            _finish(staging, progress)
+            files = sorted(
+                path for path in staging.rglob("*") if path.is_file()
+            )  # sharded states are in folders
+            sizes = {path.relative_to(staging).as_posix(): path.stat().st_size for path in files}
+            content = progress.model_copy(update={"files": sizes}).model_dump_json()
+            (staging / _STATE).write_text(content, encoding="utf-8")
+            follow_umask(staging)
+            for path in [*files, staging / _STATE, staging]:
+                fsync(path)
             _delete(target)
             replace_durably(staging, target)
-            for old in _finished(root)[:-keep]:
+            for old in _finished(root)[:-1]:
                 _delete(old)
     accelerator.wait_for_everyone()
     return target
-
-
-def _save_state(accelerator: Accelerator, staging: Path) -> None:
-    """`Accelerator.save_state`, with an OSError for what torch raises if it cannot write a file."""
-    try:
-        accelerator.save_state(str(staging))
-    except RuntimeError as error:
-        if not any(words in str(error) for words in _TORCH_CANNOT_WRITE):
-            raise
-        raise OSError("PyTorch could not finish writing a file") from error
-
-
-def _finish(staging: Path, progress: Progress) -> None:
-    """Write the progress and the sizes of all files, and flush everything to the disk."""
-    files = sorted(path for path in staging.rglob("*") if path.is_file())  # sharded states lie in folders
-    sizes = {path.relative_to(staging).as_posix(): path.stat().st_size for path in files}
-    content = dataclasses.asdict(replace(progress, files=sizes))
-    (staging / _STATE).write_text(json.dumps(content), encoding="utf-8")
-    follow_umask(staging)
-    for path in [*files, staging / _STATE, staging]:
-        fsync(path)
 
 
 def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
@@ -169,98 +144,61 @@ def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
         ConfigError: the folder is not a checkpoint.
     """
     if resume_from_checkpoint.lower() in ("true", "latest", "last"):
-        finished = _finished(root)
-        return finished[-1] if finished else None
+        return next(iter(reversed(_finished(root))), None)
     folder = Path(resume_from_checkpoint).expanduser()
     if not (folder / _STATE).is_file():
         raise ConfigError(
             f"{folder} is not a checkpoint of hf_clipdyn: name a folder like <output_dir>/checkpoints/epoch-003, or "
-            "give `--resume_from_checkpoint true` for the last checkpoint."
+            "`true` for the last checkpoint."
         )
     return folder
 
 
+def saved_progress(folder: Path) -> Progress:
+    """The progress of the run that wrote the checkpoint in ``folder``; TrainingError if it cannot be read."""
+    with naming(folder / _STATE, TrainingError):
+        return Progress.model_validate_json((folder / _STATE).read_bytes())
+
+
 def load_checkpoint(
     accelerator: Accelerator, folder: Path, recipe: Mapping[str, object], steps_per_epoch: int
-) -> Progress:
+) -> tuple[Progress, list[float]]:
     """Restore weights, optimiser and random states from ``folder``; the schedule follows from the step.
 
-    The number of processes must be one that `hf_clipdyn.training.folder.continued` accepts. New
-    processes have new random states.
+    Returns:
+        The progress, and the losses of the steps of the current epoch.
 
     Raises:
-        ConfigError: the checkpoint belongs to another recipe or number of images; or the model has dropout, and the
-            number of processes is another one.
-        TrainingError: a file of it is missing or broken.
+        ConfigError: the checkpoint belongs to another recipe, number of images, or number of processes.
+        TrainingError: a file of it is missing or broken; nothing in it was executed.
     """
-    try:
-        progress = _checked_progress(folder)
-    except TrainingError as error:
-        raise TrainingError(f"{error} {_way_out(folder)}") from error
+    progress = _checked_progress(folder)
     check_recipe(progress.recipe, recipe, folder)
-    others = progress.num_processes != accelerator.num_processes
-    if others and any(map(_has_dropout, accelerator._models)):
-        raise ConfigError(
-            f"The checkpoint {folder} was written by {progress.num_processes} processes, and the model has dropout, "
-            f"whose random numbers depend on the process: start {progress.num_processes}."
-        )
-    if progress.steps_per_epoch != steps_per_epoch:
-        raise ConfigError(
-            f"The checkpoint {folder} was written when an epoch had {progress.steps_per_epoch} steps, and now it "
-            f"has {steps_per_epoch}. The training data have changed: restore them, or start a new run in another "
-            "output_dir."
-        )
+    for what, was, now in (
+        ("steps in an epoch", progress.steps_per_epoch, steps_per_epoch),
+        ("processes", progress.num_processes, accelerator.num_processes),
+    ):
+        if was != now:
+            raise ConfigError(
+                f"The run of the checkpoint {folder} had {was} {what}, and now it has {now}: restore the data or the "
+                "number of processes, or start a new run in another output_dir."
+            )
     try:
         for path in folder.glob("random_states_*.pkl"):  # accelerate would skip a broken one
             load(path)
-        with _weights_by_plain_names(accelerator) if others else nullcontext():
-            accelerator.load_state(str(folder))
+        accelerator.load_state(str(folder))
         _check_moments(accelerator)
+        losses: list[float] = load_file(folder / _LOSSES)["losses"].double().tolist()
+        if len(losses) != progress.step_in_epoch:
+            raise ValueError(
+                f"{len(losses)} losses in {_LOSSES} are not those of {progress.step_in_epoch} steps"
+            )
     except Exception as error:  # safetensors, torch and accelerate have errors of their own
         broken = next(_unreadable(folder), None)
-        what = (
-            f"{broken} of the checkpoint {folder} is broken"
-            if broken
-            else f"{folder} is not a checkpoint of this run"
-        )
-        raise TrainingError(f"{what}: {_first_line(error)}. {_way_out(folder)}") from error
-    if others:
-        state = (progress.step, accelerator.num_processes, accelerator.process_index)
-        set_seed(int(np.random.SeedSequence(state).generate_state(1)[0]))
-    return progress
-
-
-@contextmanager
-def _weights_by_plain_names(accelerator: Accelerator) -> Iterator[None]:
-    """Let `Accelerator.load_state` read weights that were saved with another wrapper around the model, or with none.
-
-    accelerate saves the names that the wrapper has changed. A sharded model is loaded by torch, which divides it again.
-    """
-
-    def load(models: list[nn.Module], folder: str) -> None:
-        for model in models:
-            saved = load_file(Path(folder) / "model.safetensors")
-            weights = {_plain_name(name): weight for name, weight in saved.items()}
-            model.load_state_dict({name: weights[_plain_name(name)] for name in model.state_dict()})
-        models.clear()
-
-    hook = accelerator.register_load_state_pre_hook(load)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def _plain_name(name: str) -> str:
-    """A parameter's name without what DDP and torch.compile put before it."""
-    return re.sub(r"(^|\.)((module|_orig_mod)\.)+", r"\1", name)
-
-
-def _has_dropout(model: nn.Module) -> bool:
-    shares = (
-        part.p if isinstance(part, nn.Dropout) else getattr(part, "dropout", 0) for part in model.modules()
-    )
-    return any(isinstance(share, float) and share > 0 for share in shares)
+        what = f"{folder / broken} is broken" if broken else f"{folder} is not a checkpoint of this run"
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".:")
+        raise TrainingError(f"{what}: {words}. {_WAY_OUT}") from error
+    return progress, losses
 
 
 def _check_moments(accelerator: Accelerator) -> None:
@@ -289,39 +227,6 @@ def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: P
         )
 
 
-def saved_progress(folder: Path) -> Progress:
-    """The progress of the run that wrote the checkpoint in ``folder``; TrainingError if it cannot be read."""
-    return read_json(Progress, folder / _STATE, error=TrainingError)
-
-
-def saved_losses(folder: Path, progress: Progress) -> list[float]:
-    """The losses of the epoch in which the checkpoint was written.
-
-    Raises:
-        TrainingError: the file cannot be read, or contains another number of losses.
-    """
-    losses = read_tensors(folder / _LOSSES).get("losses")
-    if losses is None or losses.shape != (progress.step_in_epoch,) or not losses.isfinite().all():
-        raise TrainingError(
-            f"{folder / _LOSSES} does not contain the {progress.step_in_epoch} losses of the current epoch. "
-            f"{_way_out(folder)}"
-        )
-    values: list[float] = losses.double().tolist()
-    return values
-
-
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint's file.
-
-    Raises:
-        TrainingError: it cannot be read.
-    """
-    try:
-        return load_file(path)
-    except Exception as error:  # whatever safetensors makes of a broken file
-        raise TrainingError(f"{path} is broken: {_first_line(error)}. {_way_out(path.parent)}") from error
-
-
 def _checked_progress(folder: Path) -> Progress:
     """The progress of a checkpoint, if all its files exist and have the recorded sizes.
 
@@ -329,35 +234,20 @@ def _checked_progress(folder: Path) -> Progress:
     """
     progress = saved_progress(folder)
     if odd := next((path for path in folder.rglob("*") if not (path.is_file() or path.is_dir())), None):
-        raise TrainingError(f"{odd} is broken: it is not a regular file.")
+        raise TrainingError(f"{odd} is broken: it is not a regular file. {_WAY_OUT}")
     for name, size in progress.files.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             raise TrainingError(f"{folder / _STATE} names {name!r}, which is outside its folder.")
-        if not path.is_file():
-            raise TrainingError(f"{path} is missing.")
-        if path.stat().st_size != size:
-            raise TrainingError(f"{path} is broken: it has {path.stat().st_size:,} bytes, not {size:,}.")
-    if not 0 <= progress.step_in_epoch < max(1, progress.steps_per_epoch):
+        found = path.stat().st_size if path.is_file() else None
+        if found != size:
+            raise TrainingError(f"{path} is broken: it has {found or 'no'} bytes, not {size:,}. {_WAY_OUT}")
+    if not 0 <= progress.step_in_epoch < progress.steps_per_epoch:
         raise TrainingError(
-            f"{folder / _STATE} is broken: step {progress.step} is not in epoch {progress.epoch + 1}, "
-            f"whose length is {progress.steps_per_epoch} steps."
+            f"{folder / _STATE} is broken: step {progress.step} is not in epoch {progress.epoch + 1} of "
+            f"{progress.steps_per_epoch} steps. {_WAY_OUT}"
         )
     return progress
-
-
-def _way_out(folder: Path) -> str:
-    """The end of an error: the newest other checkpoint that a run can resume from."""
-    for other in reversed(_finished(folder.parent)):
-        if other.resolve() == folder.resolve():
-            continue
-        try:
-            _checked_progress(other)
-        except TrainingError:
-            continue
-        if next(_unreadable(other), None) is None:
-            return f"The last complete checkpoint is {other}: name it with --resume_from_checkpoint."
-    return "There is no other complete checkpoint: delete the folder of the run and start again."
 
 
 def _unreadable(folder: Path) -> Iterator[str]:
@@ -371,7 +261,3 @@ def _unreadable(folder: Path) -> Iterator[str]:
                 load(path, map_location="cpu")
         except Exception:  # safetensors and torch have errors of their own
             yield path.name
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".:")

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
 from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.options import Options
 from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 
 _OF_0_3 = {
     "adam_beta1": 0.9,

@@ -1,6 +1,5 @@
 """What the machine offers: precision, attention, threads, trackers, and the number of processes."""
 
-import copy
 import ctypes
 import os
 import warnings
@@ -14,20 +13,15 @@ import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list, is_torch_version
-from transformers import AutoModel
 
-from hf_clipdyn import progress
-from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shorten, shown
+from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
-from hf_clipdyn.training.config import TrainingConfig
 
 _COMPILER = "inductor"  # torch.compile's own choice
 _M_TRIM_THRESHOLD = -1  # of malloc.h
+_MOST_WORKERS = 8
 _ON_ONE_THREAD = ("micro", "tiny")
-
-PLAIN_ATTENTION = ("eager", "sdpa")
-"""Attention that torch itself computes, on every device."""
 
 
 class CrowdedWarning(UserWarning):
@@ -43,117 +37,83 @@ def has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def draws_bars(config: TrainingConfig) -> bool:
-    """Whether bars are drawn; see `hf_clipdyn.progress.draws_bars`."""
-    return progress.draws_bars() and not config.quiet
-
-
 def attention(device: torch.device, bf16: bool) -> str:
     """The faster attention: eager on a CPU in bfloat16, where it is 1.3 times as fast as sdpa; elsewhere sdpa."""
     return "eager" if device.type == "cpu" and bf16 else "sdpa"
 
 
-def check_attention(name: str, model_config: Any, accelerator: Accelerator) -> None:
-    """Refuse attention that cannot train such a model on this device: a model of one block computes gradients.
-
-    transformers loads kernels from the Hub's organisation ``kernels-community`` only.
-
-    Args:
-        name: what transformers accepts as ``attn_implementation``.
-        model_config: of a CLIP or SigLIP model.
-        accelerator: gives device and precision.
-
-    Raises:
-        ConfigError: it is unknown, not installed, or has no gradients here.
-    """
-    small = copy.deepcopy(model_config)
-    vision, text = small.vision_config, small.text_config
-    vision.num_hidden_layers = text.num_hidden_layers = 1
-    device = accelerator.device
-    try:
-        with torch.device(device), accelerator.autocast():
-            model = AutoModel.from_config(small, attn_implementation=name).train()
-            pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)
-            images = model.get_image_features(pixel_values=pixels).pooler_output
-            input_ids = torch.zeros(2, text.max_position_embeddings, dtype=torch.long)
-            texts = model.get_text_features(input_ids=input_ids).pooler_output
-            (images * texts).float().sum().backward()
-    except Exception as error:  # transformers, torch and kernels have errors of their own
-        cause = shorten(" ".join(str(error).split()), 300).rstrip(".")
-        precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-        raise ConfigError(
-            f"attn_implementation is {shown(name)}, which cannot train this model on {device.type} in {precision} "
-            f"({cause}): give {' or '.join(PLAIN_ATTENTION)}, or leave it out."
-        ) from error
-
-
-def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
+def make_accelerator(folder: Path, *, bf16: bool | None, report_to: str, torch_compile: bool) -> Accelerator:
     """accelerate's view of the machine; without a GPU it uses the CPU, also under torchrun.
 
     Args:
-        config: the run.
-        folder: its output folder, where trackers that write files write them.
+        folder: the run's, where trackers that write files write them.
+        bf16: precision; None: bfloat16 if the device has it.
+        report_to: names of trackers, separated by commas.
+        torch_compile: whether models are compiled.
 
     Raises:
         ConfigError: a tracker is unknown or not installed, or the machine lacks that precision, or torch cannot compile
             the model.
+        TrainingError: several processes were requested, and one was started.
     """
     # torch 2.6 compiles transformers' ModelOutput into code that needs a name `torch` in the module that calls it.
-    if config.torch_compile and is_torch_version("<", "2.7"):
+    if torch_compile and is_torch_version("<", "2.7"):
         raise ConfigError(
             f"torch_compile was requested, but torch {torch.__version__} cannot compile the models of transformers 5: "
             "install torch 2.7 or newer, or leave torch_compile out."
         )
-    bf16 = has_bf16() if config.bf16 is None else config.bf16
-    trackers = _trackers(config.report_to)
+    bf16 = has_bf16() if bf16 is None else bf16
     try:
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),
             mixed_precision="bf16" if bf16 else "no",
-            log_with=trackers or None,
+            log_with=_trackers(report_to) or None,
             project_dir=str(folder),
         )
     except (ImportError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(
-            f"The run cannot be set up with bf16={bf16}, report_to={config.report_to}: {error}. --bf16 false trains in "
-            "single precision."
+            f"The run cannot be set up with bf16={bf16}, report_to={report_to}: {error}. bf16 false trains in single "
+            "precision."
         ) from error
     # accelerate keeps its state for the next run in the same process.
-    compiler = TorchDynamoPlugin(backend=_COMPILER) if config.torch_compile else TorchDynamoPlugin()
-    accelerator.state.dynamo_plugin = compiler
+    accelerator.state.dynamo_plugin = TorchDynamoPlugin(**({"backend": _COMPILER} if torch_compile else {}))
     # `training.gradients` accumulates; with a launcher's number, accelerate would divide the loss again.
     accelerator.gradient_accumulation_steps = 1
-    _check_sharding(accelerator)
+    _check_processes(accelerator)
     if accelerator.device.type == "cpu":
-        _keep_freed_memory()
+        # glibc keeps all freed memory for the next step. Otherwise a step of `small` with 128 images returns 120 MB to
+        # the system and gets them again as new pages, which takes 4 to 6 % of its time. The peak stays the same.
+        keep_freed_blocks()
+        with suppress(AttributeError, OSError, TypeError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     return accelerator
 
 
-def _keep_freed_memory() -> None:
-    """Let glibc keep all freed memory for the next step; other C libraries stay as they are.
+def _check_processes(accelerator: Accelerator) -> None:
+    """Refuse what a launcher was asked for and accelerate silently did not do.
 
-    Otherwise a step of `small` with 128 images returns 120 MB to the system and gets them again as new pages, which
-    takes 4 to 6 % of its time. The peak stays the same.
+    ``accelerate launch --cpu --num_processes 2`` starts one process; WORLD_SIZE is set only if there are several.
     """
-    keep_freed_blocks()
-    with suppress(AttributeError, OSError, TypeError):  # no such function, or no C library by that name
-        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def _check_sharding(accelerator: Accelerator) -> None:
-    """Refuse FSDP where accelerate would not shard, or would shard with its first version."""
-    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true" or accelerator.num_processes == 1:
-        return
-    if accelerator.distributed_type != DistributedType.FSDP:
-        raise ConfigError(
-            f"FSDP was requested on {accelerator.device.type}, where accelerate does not shard: leave it out. Each "
-            "process then stores the whole model."
-        )
-    if not accelerator.is_fsdp2:
-        raise ConfigError(
-            "FSDP version 1 was requested, which is not supported: set fsdp_version: 2 in accelerate's "
-            "configuration, or --fsdp_version 2."
-        )
+    launched = {"ACCELERATE_MIXED_PRECISION", "MASTER_PORT"} <= set(os.environ)
+    if accelerator.num_processes == 1:
+        if launched and "WORLD_SIZE" not in os.environ:
+            raise TrainingError(
+                "Several processes were requested and 1 started. On CPUs use `torchrun --nproc_per_node 2 "
+                "scripts/train.py …`, or set ACCELERATE_USE_CPU=true and add --multi_gpu to `accelerate launch`."
+            )
+    elif os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        if accelerator.distributed_type != DistributedType.FSDP:
+            raise ConfigError(
+                f"FSDP was requested on {accelerator.device.type}, where accelerate does not shard: leave it out. Each "
+                "process then stores the whole model."
+            )
+        if not accelerator.is_fsdp2:
+            raise ConfigError(
+                "FSDP version 1 was requested, which is not supported: set fsdp_version: 2 in accelerate's "
+                "configuration, or --fsdp_version 2."
+            )
 
 
 def _trackers(report_to: str) -> list[str | GeneralTracker]:
@@ -161,20 +121,22 @@ def _trackers(report_to: str) -> list[str | GeneralTracker]:
 
     accelerate would silently ignore one that is not installed.
     """
-    own = {str(tracker.name): tracker for tracker in subclasses_in(plugins(CALLBACKS), GeneralTracker)}
+    from_plugins = {
+        str(tracker.name): tracker for tracker in subclasses_in(plugins(CALLBACKS), GeneralTracker)
+    }
     available = [str(name) for name in get_available_trackers()]
     trackers: list[str | GeneralTracker] = []
     for name in filter(None, map(str.strip, report_to.split(","))):
         if name == "none":
             continue
-        if name not in (known := [*LOGGER_TYPE_TO_CLASS, *own, "all"]):
-            raise UnknownNameError("tracker", name, known)
-        if name not in (*available, *own) and not (name == "all" and available):
+        if name not in (names := [*LOGGER_TYPE_TO_CLASS, *from_plugins, "all"]):
+            raise UnknownNameError("tracker", name, names)
+        if name not in (*available, *from_plugins) and not (name == "all" and available):
             raise ConfigError(
                 f"report_to is {name}, which is not installed: trackio and tensorboard come with `pip install "
-                f"hf-clipdyn[track]`, wandb with `pip install wandb`; or leave report_to out."
+                "hf-clipdyn[track]`, wandb with `pip install wandb`; or leave report_to out."
             )
-        trackers.append(own[name]() if name in own else name)
+        trackers.append(from_plugins[name]() if name in from_plugins else name)
     return trackers
 
 
@@ -189,8 +151,8 @@ def end_training(accelerator: Accelerator) -> None:
 
 
 @contextmanager
-def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
-    """Compute with the configuration's number of threads within the block; gives that number.
+def threads(accelerator: Accelerator, wanted: int | None, scale: str) -> Iterator[int]:
+    """Compute with ``wanted`` threads within the block; yields their number.
 
     The threads wait for one another without sleeping: with one other program on two cores, two threads were a hundred
     times slower than one. By default `tiny` takes one thread (a second makes it at most a fifth faster), and so does
@@ -200,9 +162,8 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     Warns:
         CrowdedWarning: training on a CPU has fewer free cores than threads.
     """
-    before = torch.get_num_threads()
-    wanted, usable = config.num_threads, before
-    if wanted is None and config.size_name in _ON_ONE_THREAD:
+    usable = before = torch.get_num_threads()
+    if wanted is None and scale in _ON_ONE_THREAD:
         wanted = 1
     if before > 1 and wanted != 1:
         usable = min(before, max(1, free_cores() // processes_here()))
@@ -212,8 +173,8 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     (count,) = chosen
     if accelerator.device.type == "cpu" and count > usable:
         warnings.warn(
-            f"Training takes {count} threads, but this process has {usable} free core{'s' * (usable > 1)}: the "
-            f"threads wait for one another. A run started with --num_threads {usable} may be many times as fast.",
+            f"Training takes {count} threads, but this process has {usable} free core{'s' * (usable > 1)}: the threads "
+            f"wait for one another. A run started with num_threads {usable} may be many times as fast.",
             CrowdedWarning,
             stacklevel=3,
         )
@@ -248,21 +209,28 @@ def processes_here() -> int:
     return max(1, int(local)) if local.isdecimal() else 1
 
 
-def _launched_several() -> bool:
-    """Whether `accelerate launch` was told to start several processes; it sets WORLD_SIZE only if it does."""
-    return {"ACCELERATE_MIXED_PRECISION", "MASTER_PORT"} <= set(os.environ) and "WORLD_SIZE" not in os.environ
+def spare_cores(device: torch.device, num_threads: int) -> int:
+    """The cores of each process that may read images: at least one beside an accelerator, at most 8.
+
+    Args:
+        device: where the training computes.
+        num_threads: those of torch in each process, which need a core each on a CPU.
+    """
+    mine = usable_cores() // processes_here()
+    on_cpu = device.type == "cpu"
+    return min(_MOST_WORKERS, max(0 if on_cpu else 1, mine - (num_threads if on_cpu else 1)))
 
 
-def check_processes(num_processes: int) -> None:
-    """Stop a run whose launcher was asked for several processes and started one.
-
-    ``accelerate launch --cpu --num_processes 2`` silently starts only one.
+def start_trackers(accelerator: Accelerator, report_to: str, settings: dict[str, Any]) -> None:
+    """Give the trackers the settings of the run, by name.
 
     Raises:
-        TrainingError: the numbers differ.
+        TrainingError: one cannot be started.
     """
-    if num_processes == 1 and _launched_several():
+    try:
+        accelerator.init_trackers("hf_clipdyn", settings)
+    except Exception as error:  # each tracker has errors of its own: no login, no connection
+        words = " ".join(str(error).split())[:300]
         raise TrainingError(
-            "Several processes were requested and 1 started. On CPUs use `torchrun --nproc_per_node 2 scripts/train.py "
-            "…`, or ACCELERATE_USE_CPU=true with `accelerate launch --multi_gpu --num_processes 2 …`."
-        )
+            f"The tracker {report_to} cannot be started ({words}): set it up, or leave report_to out."
+        ) from error

@@ -10,11 +10,14 @@ import torch
 from accelerate import Accelerator
 from torch.utils.checkpoint import get_device_states, set_device_states
 
+from hf_clipdyn.training.data import Batch
 from hf_clipdyn.training.losses import Features, Loss
-from hf_clipdyn.training.source import Batch
 
 Backward = Callable[[Batch], torch.Tensor]
 """Adds a batch's gradients to the parameters and returns its loss, a scalar that carries no graph."""
+
+Evaluate = Callable[[torch.nn.Module, Batch], torch.Tensor]
+"""The loss of a batch for a model, without gradients."""
 
 
 def make_backward(
@@ -105,16 +108,41 @@ def cached(accelerator: Accelerator, model: torch.nn.Module, loss: Loss, chunk: 
     return backward
 
 
+def make_evaluate(accelerator: Accelerator, loss: Loss, chunk: int | None = None) -> Evaluate:
+    """The loss of a whole batch, of which at most ``chunk`` images of a process are in the model at once."""
+
+    @torch.no_grad()
+    def evaluate(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        pixels, input_ids = _on_device(accelerator, batch)
+        size = chunk or len(pixels)
+        with accelerator.autocast():
+            parts = [
+                model(*part)
+                for part in zip(torch.split(pixels, size), torch.split(input_ids, size), strict=True)
+            ]
+        return loss(_joined(parts))
+
+    return evaluate
+
+
+def _joined(parts: list[Features]) -> Features:
+    """The features of all chunks; temperature and bias are the same in each."""
+    captions = [part.captions for part in parts if part.captions is not None]
+    return parts[-1]._replace(
+        images=torch.cat([part.images for part in parts]),
+        texts=torch.cat([part.texts for part in parts]),
+        captions=torch.cat(captions) if captions else None,
+    )
+
+
 def _gradients_of_features(loss: Loss, parts: list[Features]) -> tuple[torch.Tensor, list[Features]]:
     """The loss of all chunks' features, and its gradient with respect to the features of each chunk.
 
     Temperature and bias are shared by all chunks: the last one carries their gradients, the others carry 0.
     """
-    joined = [torch.cat([part.images for part in parts]), torch.cat([part.texts for part in parts])]
-    captions = [part.captions for part in parts if part.captions is not None]
-    shared = [x for x in (parts[-1].scale, parts[-1].bias) if x is not None]
-    leaves = [x.detach().requires_grad_() for x in (*joined, *shared)]
-    value = loss(Features(*leaves)._replace(captions=torch.cat(captions) if captions else None))
+    *tensors, captions = _joined(parts)
+    leaves = [x.detach().requires_grad_() for x in tensors if x is not None]
+    value = loss(Features(*leaves)._replace(captions=captions))
     images, texts, *of_shared = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
     nothing = [torch.zeros_like(x) for x in of_shared]
     sizes = [len(part.images) for part in parts]

@@ -1,11 +1,13 @@
 """The model in training: a new one, or one that a run continues, with the processor that comes with it."""
 
+import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 from transformers import (
     AutoModel,
@@ -17,7 +19,7 @@ from transformers import (
     SiglipProcessor,
 )
 
-from hf_clipdyn.errors import ConfigError, ModelError
+from hf_clipdyn.errors import ConfigError, ModelError, shorten, shown
 from hf_clipdyn.models.encoder import (
     check_image_processor,
     read_config,
@@ -25,12 +27,16 @@ from hf_clipdyn.models.encoder import (
     read_model,
     read_tokenizer,
 )
-from hf_clipdyn.models.sizes import ModelSize, clip_config, siglip_config
+from hf_clipdyn.models.sizes import ModelSize, clip_config, siglip_config, siglip_processor
 from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.preprocess import input_size, normalisation
 from hf_clipdyn.training.losses import Features
 
 _MAX_LOG_SCALE = math.log(100)
+PLAIN_ATTENTION = ("eager", "sdpa")
+"""Attention that torch itself computes, on every device."""
+
 _PROCESSORS = {"clip": CLIPProcessor, "siglip": SiglipProcessor}
 _SIGLIP_LOG_SCALE, _SIGLIP_BIAS = math.log(10), -10.0  # Zhai et al. 2023, section 3.2
 
@@ -131,6 +137,47 @@ def unsharded(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if gather is None else gather()
 
 
+def check_attention(
+    name: str, beginning: Path | None, size: ModelSize, model_type: str, accelerator: Accelerator
+) -> None:
+    """Refuse attention that cannot train such a model on this device: a model of one block computes gradients.
+
+    This is before data are read, hence without their tokenizer. transformers loads kernels from the Hub's organisation
+    ``kernels-community`` only.
+
+    Args:
+        name: what transformers accepts as ``attn_implementation``.
+        beginning: files of the model that the run continues; None for a new one.
+        size, model_type: of a new one.
+        accelerator: tells device and precision.
+
+    Raises:
+        ConfigError: it is unknown, not installed, or has no gradients here.
+    """
+    if name in PLAIN_ATTENTION:
+        return
+    tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
+    config: Any = new_config(size, tokenizer, model_type) if beginning is None else read_config(beginning)
+    small = copy.deepcopy(config)
+    vision, text = small.vision_config, small.text_config
+    vision.num_hidden_layers = text.num_hidden_layers = 1
+    try:
+        with torch.device(accelerator.device), accelerator.autocast():
+            model = AutoModel.from_config(small, attn_implementation=name).train()
+            pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)
+            images = model.get_image_features(pixel_values=pixels).pooler_output
+            input_ids = torch.zeros(2, text.max_position_embeddings, dtype=torch.long)
+            texts = model.get_text_features(input_ids=input_ids).pooler_output
+            (images * texts).float().sum().backward()
+    except Exception as error:  # transformers, torch and kernels have errors of their own
+        words = shorten(" ".join(str(error).split()), 300).rstrip(".")
+        precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+        raise ConfigError(
+            f"attn_implementation is {shown(name)}, which cannot train this model on {accelerator.device.type} in "
+            f"{precision} ({words}): use {' or '.join(PLAIN_ATTENTION)}, or leave it out."
+        ) from error
+
+
 def new_config(size: ModelSize, tokenizer: PreTrainedTokenizerBase, model_type: str) -> PreTrainedConfig:
     """The configuration of a new model of a size for the vocabulary of a tokenizer."""
     config: PreTrainedConfig = {"clip": clip_config, "siglip": siglip_config}[model_type](size, tokenizer)
@@ -150,7 +197,7 @@ def build_model(
     Args:
         size: of the model.
         processor: its tokenizer and image processor.
-        attn_implementation: see `hf_clipdyn.training.device.check_attention`.
+        attn_implementation: see `check_attention`.
         model_type: ``clip`` or ``siglip``, see `Loss`.
         gradient_checkpointing: keep only the inputs of each layer for the backward pass.
     """
@@ -185,7 +232,7 @@ def load_model(
     Args:
         folder: files of a `CLIPModel` or `SiglipModel`.
         processor: see `read_processor`.
-        attn_implementation: see `hf_clipdyn.training.device.check_attention`.
+        attn_implementation: see `check_attention`.
         model_type: what the loss expects, see `Loss`. A loss that knows no bias trains none: SigLIP's stays.
         freeze: ``vision`` or ``text``: that tower and its projection are not trained (Zhai et al. 2022); the rest is,
             the temperature included.
@@ -199,7 +246,7 @@ def load_model(
     if model_type == "siglip" and config.model_type != "siglip":
         raise ConfigError(
             f"The loss needs a model with a bias, like SigLIP, but {folder} contains one of type {config.model_type}: "
-            "use --loss contrastive, or continue a SigLIP model."
+            "use loss contrastive, or continue a SigLIP model."
         )
     encoder = read_model(folder, config, dtype=torch.float32, attn_implementation=attn_implementation)
     if model_type == "clip" and hasattr(encoder, "logit_bias"):
@@ -217,6 +264,42 @@ def _trained(encoder: Any, processor: ProcessorMixin, gradient_checkpointing: bo
         enable = getattr(encoder, "activation_checkpointing_enable", None) or getattr(encoder, old)
         enable({"use_reentrant": False})
     return TrainedModel(encoder, processor.image_processor)
+
+
+def make_model(
+    beginning: Path | None,
+    size: ModelSize,
+    processor: ProcessorMixin,
+    attn_implementation: str,
+    model_type: str,
+    *,
+    freeze: str | None = None,
+    gradient_checkpointing: bool = False,
+) -> tuple[TrainedModel, ProcessorMixin]:
+    """The model before its first step, new or continued, and the processor that is published with it.
+
+    Args:
+        beginning: files of the model to continue; None for a new one, whose weights follow from torch's seed.
+        size: of a new model.
+        processor: of the data.
+        attn_implementation, model_type, freeze, gradient_checkpointing: see `load_model`.
+    """
+    if beginning is not None:
+        model = load_model(
+            beginning,
+            processor,
+            attn_implementation,
+            model_type,
+            freeze=freeze,
+            gradient_checkpointing=gradient_checkpointing,
+        )
+        return model, processor
+    if model_type == "siglip":
+        processor = siglip_processor(processor)
+    model = build_model(
+        size, processor, attn_implementation, model_type, gradient_checkpointing=gradient_checkpointing
+    )
+    return model, processor
 
 
 def model_folder(name_or_path: str, revision: str) -> Path:

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import SchedulerType, get_scheduler
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
@@ -14,20 +16,15 @@ _MIN_RATES = {
     "cosine_warmup_with_min_lr": "min_lr_rate",
     "warmup_stable_decay": "min_lr_ratio",
 }
-"""What the schedules with a last learning rate of their own call its share of the peak."""
+"""The schedules with a last learning rate of their own, and what they call its share of the peak."""
 
-SCHEDULES = sorted({str(one.value) for one in SchedulerType} - {"reduce_lr_on_plateau", "greedy"})
+SCHEDULES = sorted({kind.value for kind in SchedulerType} - {"reduce_lr_on_plateau", "greedy"})
 """Names of the schedules that follow from the step alone."""
 
 
 def build_optimizer(
-    model: nn.Module,
-    *,
-    learning_rate: float,
-    weight_decay: float,
-    betas: tuple[float, float],
-    eps: float,
-) -> torch.optim.AdamW:
+    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float], eps: float
+) -> AdamW:
     """AdamW for a model's trained parameters; the learning rate is the peak, which a schedule scales.
 
     Parameters of one dimension or less (biases, norms, temperature, class token) do not decay. The number of dimensions
@@ -42,11 +39,11 @@ def build_optimizer(
         for parameters, decay in ((matrices, weight_decay), (vectors, 0.0))
         if parameters
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps)
+    return AdamW(groups, lr=learning_rate, betas=betas, eps=eps)
 
 
 def build_schedule(
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     steps: int,
     *,
     warmup_steps: int,
@@ -54,8 +51,8 @@ def build_schedule(
     name: str = "cosine_with_min_lr",
     arguments: Mapping[str, Any] | None = None,
     steps_taken: int = 0,
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """A schedule of transformers; by default a cosine from the learning rate to ``min_lr_rate`` of it at the last step.
+) -> LambdaLR:
+    """A schedule of transformers; by default warm-up, then a cosine to ``min_lr_rate`` of the peak at the last step.
 
     transformers' schedules give the first step a learning rate of zero, so that the revisions of step 0 and step 1
     would be the same. This one starts a step later.
@@ -65,7 +62,7 @@ def build_schedule(
         steps: of the whole run.
         warmup_steps: of these, those of the warm-up.
         min_lr_rate: share of the learning rate at the last step, for the schedules that have one.
-        name: of the schedule, as ``lr_scheduler_type`` of transformers.
+        name: of the schedule, transformers' ``lr_scheduler_type``.
         arguments: further ones of that schedule.
         steps_taken: before this process.
 
@@ -76,14 +73,12 @@ def build_schedule(
     if name not in SCHEDULES:
         raise UnknownNameError("lr_scheduler_type", name, SCHEDULES)
     rate = {_MIN_RATES[name]: min_lr_rate} if name in _MIN_RATES else {}
-    for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"]
+    stand_in = AdamW([nn.Parameter(torch.zeros(1))])
     try:
-        schedule: torch.optim.lr_scheduler.LambdaLR = get_scheduler(
-            name, optimizer, min(warmup_steps, steps), steps, rate | dict(arguments or {})
+        schedule = get_scheduler(
+            name, stand_in, min(warmup_steps, steps), steps, rate | dict(arguments or {})
         )
-        schedule.last_epoch = steps_taken
-        schedule.step()
+        factors = schedule.lr_lambdas * len(optimizer.param_groups)
+        return LambdaLR(optimizer, factors, last_epoch=steps_taken)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"lr_scheduler_kwargs does not fit lr_scheduler_type {name}: {error}.") from error
-    return schedule

@@ -1,28 +1,25 @@
-"""Which samples a run showed between two revisions: its sampler, asked again with the run's recipe and data.
+"""Which samples a run showed between two revisions: its order, asked again with the run's recipe and data.
 
 The order follows from the seed, the rows and the size of a batch. A run's folder keeps what its recipe does not say of
 them in `training_data.json`. NumPy does not promise the same random numbers in all versions.
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from hf_clipdyn.errors import ConfigError, RevisionError, TrainingError, UnknownNameError, shown
+from hf_clipdyn.errors import ConfigError, RevisionError, TrainingError, UnknownNameError, naming
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.options import read_yaml
 from hf_clipdyn.revisions import open_series
-from hf_clipdyn.schema import CommitId, Count, Matches, Within, read_json
+from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.inputs import open_rows
-from hf_clipdyn.training.loop import Callback, Training
-from hf_clipdyn.training.mapped import Order
+from hf_clipdyn.training.data import Order, open_rows
 
 RECORD_FILE = "training_data.json"
 
@@ -50,61 +47,59 @@ class Samples(NamedTuple):
     captions: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class DataRecord:
+class DataRecord(BaseModel):
     """The content of `training_data.json`.
 
     Attributes:
-        fingerprint: see `hf_clipdyn.training.inputs.Rows`; None for a stream.
+        fingerprint: see `hf_clipdyn.training.data.Rows`; None for a stream.
         commit: of a data set on the Hub; None for other data, or if the Hub did not answer.
         global_batch_size: images of a step over all processes.
         left_out: rows that were known to be broken before the training.
         broken: rows that were found broken while training.
     """
 
-    fingerprint: Annotated[str, Matches("[0-9a-f]{64}", "a SHA-256, 64 hexadecimal digits")] | None
-    commit: CommitId | None
-    global_batch_size: Annotated[int, Within(1, 2**40)]
-    left_out: tuple[Count, ...] = ()
-    broken: tuple[Count, ...] = ()
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None
+    global_batch_size: Annotated[int, Field(ge=1, le=2**40)]
+    left_out: tuple[NonNegativeInt, ...] = ()
+    broken: tuple[NonNegativeInt, ...] = ()
+
+
+def _read_record(folder: Path) -> DataRecord:
+    with naming(folder / RECORD_FILE, RevisionError):
+        return DataRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
 
 
 class RecordData(Callback):
-    """Keeps the record of a run's data in its folder, complete before anything is published.
+    """Keeps the record of a run's data in its folder, and refuses to continue with other data.
 
     Args:
         folder: of the run.
         record: without what training finds broken.
-        steps: that become revisions inside epochs.
         name: of the data set.
     """
 
-    def __init__(self, folder: Path, record: DataRecord, steps: set[int], name: str = "") -> None:
-        self._path, self._record, self._steps, self._name = folder / RECORD_FILE, record, steps, name
+    def __init__(self, folder: Path, record: DataRecord, name: str) -> None:
+        self._path, self._record, self._name = folder / RECORD_FILE, record, name
 
     def load_state(self, training: Training, folder: Path) -> None:  # noqa: ARG002  (as every callback)
-        path = folder.resolve().parents[1] / RECORD_FILE
-        if not path.is_file():  # of an earlier version
-            return
-        was, now = read_json(DataRecord, path, error=TrainingError), self._record
+        was, now = _read_record(folder.resolve().parents[1]), self._record
         if None not in (was.commit, now.commit) and was.commit != now.commit:
             raise ConfigError(
-                f"The run of {folder} began with its data set at commit {was.commit}, which is at {now.commit} now: go "
-                f"on with the dataset_name {self._name}@{was.commit}, or start a new run in another output_dir."
+                f"The run of {folder} began with its data set at commit {was.commit}, which is at {now.commit} now: "
+                f"continue with dataset_name {self._name}@{was.commit}, or start a new run in another output_dir."
             )
         if was.fingerprint != now.fingerprint:
             raise ConfigError(
                 f"The training data have changed since the run of {folder} began: restore them, or start a new run in "
                 "another output_dir."
             )
-        self._record = replace(now, broken=was.broken)
+        self._record = now.model_copy(update={"broken": was.broken})
 
     def run_begins(self, training: Training) -> None:
         self._keep(training)
-
-    def step_ends(self, training: Training) -> None:
-        if training.step in self._steps:
-            self._keep(training)
 
     def epoch_ends(self, training: Training) -> None:
         self._keep(training)
@@ -113,10 +108,11 @@ class RecordData(Callback):
         self._keep(training)
 
     def _keep(self, training: Training) -> None:
-        found: set[int] = set().union(self._record.broken, *gather_object([training.source.broken]))
-        self._record = replace(self._record, broken=tuple(sorted(found)))
+        broken = set(self._record.broken).union(*gather_object([training.source.broken]))
+        self._record = self._record.model_copy(update={"broken": tuple(sorted(broken))})
         if training.accelerator.is_main_process:
-            write_atomically(self._path, json.dumps(asdict(self._record)) + "\n")
+            with naming(self._path, TrainingError):
+                write_atomically(self._path, self._record.model_dump_json() + "\n")
 
 
 def samples_between(run: str | Path, first: str, last: str) -> Iterator[Samples]:
@@ -178,12 +174,7 @@ def times_seen(run: str | Path, revision: str) -> NDArray[np.int64]:
 
 def _steps(run: str | Path, *names: str) -> list[int]:
     """The steps of these revisions."""
-    if not (Path(run) / RECORD_FILE).is_file():
-        raise RevisionError(
-            f"{shown(str(run))} has no {RECORD_FILE}: name the folder of a run of `clipdyn train`, of version 0.4 or "
-            "newer."
-        )
-    steps = {revision.name: revision.step for revision in open_series(run).revisions()}
+    steps = {revision.name: revision.step for revision in open_series(str(run)).revisions()}
     for name in names:
         if steps.get(name) is None:
             raise UnknownNameError("revision", name, steps)
@@ -192,16 +183,16 @@ def _steps(run: str | Path, *names: str) -> list[int]:
 
 def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
     """The record of a run, its order, and the number of its rows. Plug-ins of the run are not loaded."""
+    record = _read_record(folder)
     config = TrainingConfig(**read_yaml(folder / "config.yaml") | {"plugin": ()})
-    record = read_json(DataRecord, folder / RECORD_FILE, error=RevisionError)
+    if record.commit is not None:
+        config = config.but(dataset_name=f"{config.dataset[0]}@{record.commit}")
     if config.streaming:
         raise ConfigError(
             f"The run of {folder} read a stream, whose order is not replayed: ask for a run with `reading` cached or "
             "decoded."
         )
-    rows = open_rows(
-        config if record.commit is None else config.but(dataset_name=f"{config.dataset[0]}@{record.commit}")
-    )
+    rows = open_rows(config)
     if rows.fingerprint != record.fingerprint:
         raise RevisionError(
             f"The training data of {folder} have changed since the run began: restore them to replay their order."
@@ -222,7 +213,7 @@ def _shown(record: DataRecord, order: Order, start: int, end: int) -> Iterator[S
         rows, captions = (drawn[part].copy() for drawn in order.of_epoch(epoch))
         for i in np.flatnonzero(np.isin(rows, record.broken)):
             candidates = order.in_place_of(epoch, int(rows[i]), int(captions[i]))
-            whole = (one for one in candidates if one[0] not in record.broken)
+            whole = (pair for pair in candidates if pair[0] not in record.broken)
             rows[i], captions[i] = next(whole, (rows[i], captions[i]))
         captions -= order.first[rows]
         yield Samples(epoch, start, rows.reshape(steps, size), captions.reshape(steps, size))

@@ -1,72 +1,69 @@
-"""Train CLIP from scratch and save every epoch: a run from its configuration to its last revision."""
+"""Train CLIP and save every epoch as a revision: a run from its configuration to its last revision."""
 
+import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
+import yaml
 from accelerate.utils import set_seed
-from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
-from hf_clipdyn.errors import TrainingError, TrainingInterrupted, readable_size, shorten
-from hf_clipdyn.files import cached_snapshot, public_name
-from hf_clipdyn.models.encoder import read_config
-from hf_clipdyn.models.sizes import model_size, siglip_processor
-from hf_clipdyn.models.tokenizers import stand_in_tokenizer
-from hf_clipdyn.progress import library_bars, say
+from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, counted, naming
+from hf_clipdyn.files import cached_snapshot, delete, public_name, write_atomically
+from hf_clipdyn.models.sizes import model_size
+from hf_clipdyn.options import read_yaml
+from hf_clipdyn.progress import draws_bars, library_bars, say
 from hf_clipdyn.revisions import Publisher, epoch_name, step_name
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, read_manifest
+from hf_clipdyn.revisions.store import Store, check_version, space_needed
 from hf_clipdyn.training.callbacks import (
+    Callback,
     Checkpoints,
-    Interruption,
     LogFile,
     Progression,
     PublishAverage,
     PublishStates,
-    own_callbacks,
+    StopOnSignals,
+    Training,
+    Validation,
+    plugin_callbacks,
 )
-from hf_clipdyn.training.checkpoint import load_checkpoint, saved_losses
+from hf_clipdyn.training.checkpoint import find_checkpoint, load_checkpoint
 from hf_clipdyn.training.config import TrainingConfig, publishing_steps
+from hf_clipdyn.training.data import Batch, open_data
 from hf_clipdyn.training.device import (
-    PLAIN_ATTENTION,
     attention,
-    check_attention,
-    check_processes,
-    draws_bars,
     end_training,
     make_accelerator,
+    start_trackers,
     threads,
 )
-from hf_clipdyn.training.folder import (
-    checkpoint_to_resume,
-    continued,
-    make_folder,
-    output_folder,
-    repository,
-    resumed_config,
-)
-from hf_clipdyn.training.gradients import make_backward
-from hf_clipdyn.training.inputs import prepare_inputs
-from hf_clipdyn.training.loop import Callback, Training
-from hf_clipdyn.training.losses import Loss, make_loss
+from hf_clipdyn.training.gradients import Backward, make_backward, make_evaluate
+from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.model import (
-    TrainedModel,
-    build_model,
-    load_model,
+    check_attention,
+    make_model,
     model_facts,
     model_folder,
-    new_config,
     read_processor,
+    unsharded,
 )
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
-from hf_clipdyn.training.order import DataRecord, RecordData
-from hf_clipdyn.training.source import Source
+from hf_clipdyn.training.order import RECORD_FILE, DataRecord, RecordData
+
+_LEFTOVERS = ("revisions", "ema", "checkpoints", "log.jsonl", "config.yaml", RECORD_FILE)
+"""What a run writes to its folder."""
+
+BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
+"""Fields that the machine decides if they are None; they affect the weights."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,10 @@ class TrainingSummary:
     """The result of a run.
 
     Attributes:
-        repo_id: the repository of its revisions.
-        folder: of the run; its revisions are the folders below `revisions`.
-        published: names of the revisions that all targets have.
-        missing: names of the revisions that a target lacks.
+        repo_id: the run in tables of results, and its repository on the Hub if it was pushed.
+        folder: of the run; its revisions are the folders below ``revisions``.
+        published: names of the revisions that are saved and, if the run is pushed, published.
+        missing: names of the revisions that the Hub lacks.
         message: the same in sentences.
 
     Examples:
@@ -137,118 +134,38 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         ['epoch-000', 'epoch-001', 'epoch-002']
     """
     # What has no such name is refused before anything is written.
-    make_loss(config.loss)
-    callbacks = [*own_callbacks(), *callbacks]
+    loss = make_loss(config.loss)
+    callbacks = [*plugin_callbacks(), *callbacks]
     folder = output_folder(config)
     checkpoint = checkpoint_to_resume(config, folder)
-    with open_session(resumed_config(config, folder, checkpoint)) as session:
-        session.config, session.begun = continued(
-            session.config, checkpoint, session.accelerator.num_processes
-        )
-        session.check_attention()
-        inputs = prepare_inputs(session.config, session.accelerator, session.given_processor)
-        session.config = session.config.but(reading=inputs.reading)
-        processor = inputs.processor
-        if session.given_processor is None and session.loss.model_type == "siglip":
-            processor = siglip_processor(processor)
-        training = session.training(session.initial_model(processor), inputs.source, checkpoint)
-        source = inputs.source
-        left_out = tuple(sorted(source.known_broken))
-        record = DataRecord(inputs.fingerprint, inputs.commit, source.global_batch_size, left_out)
-        return _Run(session, training, processor, record, folder).complete(callbacks)
-
-
-@contextmanager
-def open_session(config: TrainingConfig) -> Iterator["Session"]:
-    """A run in this process, with precision, attention and threads as this machine has them."""
-    accelerator = make_accelerator(config, output_folder(config))
-    check_processes(accelerator.num_processes)
-    bf16 = accelerator.mixed_precision == "bf16"
-    attn_implementation = config.attn_implementation or attention(accelerator.device, bf16)
-    # One bar, ours, instead of one for each file saved.
-    with library_bars(False, of_data=draws_bars(config)), threads(config, accelerator) as num_threads:
+    config = as_begun(config, folder, checkpoint)
+    accelerator = make_accelerator(
+        folder, bf16=config.bf16, report_to=config.report_to, torch_compile=config.torch_compile
+    )
+    shows_bars = draws_bars() and not config.quiet
+    bars = library_bars(False, of_data=shows_bars)  # one bar, ours, instead of one for each file
+    with bars, threads(accelerator, config.num_threads, config.size_name) as num_threads:
+        bf16 = accelerator.mixed_precision == "bf16"
+        attn_implementation = config.attn_implementation or attention(accelerator.device, bf16)
         config = config.but(bf16=bf16, attn_implementation=attn_implementation, num_threads=num_threads)
-        yield Session(config, accelerator)
+        with accelerator.main_process_first():
+            beginning = None if config.model is None else model_folder(*config.model)
+        size = model_size(config.scale)
+        check_attention(attn_implementation, beginning, size, loss.model_type, accelerator)
+        data = open_data(config, accelerator, None if beginning is None else read_processor(beginning))
+        config = config.but(reading=data.reading)
+        source = data.source
 
-
-@dataclass
-class Session:
-    """A run in this process, and what it builds from its configuration.
-
-    Attributes:
-        config: complete: what it left to the machine is set.
-        accelerator: of this process.
-        begun: see `hf_clipdyn.training.folder.Continued`.
-    """
-
-    config: TrainingConfig
-    accelerator: Accelerator
-    begun: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def config_begun(self) -> TrainingConfig:
-        """The configuration with which the run began; its recipe is the run's on every number of processes."""
-        return self.config.but(**self.begun)
-
-    @cached_property
-    def loss(self) -> Loss:
-        """What is minimised."""
-        return make_loss(self.config.loss)
-
-    @cached_property
-    def given_model(self) -> Path | None:
-        """The files of the model that the run continues, fetched by the main process first; None for a new model."""
-        if self.config.model is None:
-            return None
-        with self.accelerator.main_process_first():
-            return model_folder(*self.config.model)
-
-    @cached_property
-    def given_processor(self) -> ProcessorMixin | None:
-        """The processor of the model that the run continues; None for a new model."""
-        return None if self.given_model is None else read_processor(self.given_model)
-
-    def check_attention(self) -> None:
-        """See `hf_clipdyn.training.device.check_attention`; before data are read, hence without their tokenizer."""
-        if self._attn_implementation in PLAIN_ATTENTION:
-            return
-        if self.given_model is not None:
-            model_config = read_config(self.given_model)
-        else:
-            size = model_size(self.config.scale)
-            tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
-            model_config = new_config(size, tokenizer, self.loss.model_type)
-        check_attention(self._attn_implementation, model_config, self.accelerator)
-
-    @property
-    def _attn_implementation(self) -> str:
-        return self.config.attn_implementation or "sdpa"
-
-    def initial_model(self, processor: ProcessorMixin) -> TrainedModel:
-        """The model before its first step: with random weights that follow from the seed, or the one to continue."""
-        config = self.config
         set_seed(config.seed)
-        if self.given_model is not None:
-            return load_model(
-                self.given_model,
-                processor,
-                self._attn_implementation,
-                self.loss.model_type,
-                freeze=config.freeze,
-                gradient_checkpointing=config.gradient_checkpointing,
-            )
-        return build_model(
-            model_size(config.scale),
-            processor,
-            self._attn_implementation,
-            self.loss.model_type,
+        model, processor = make_model(
+            beginning,
+            size,
+            data.processor,
+            attn_implementation,
+            loss.model_type,
+            freeze=config.freeze,
             gradient_checkpointing=config.gradient_checkpointing,
         )
-
-    def training(self, initial: TrainedModel, source: Source, checkpoint: Path | None = None) -> Training:
-        """The loop, with everything that it steps; in the state of the checkpoint, if there is one."""
-        config, accelerator = self.config, self.accelerator
-        model: nn.Module = initial
         optimizer = build_optimizer(
             model,
             learning_rate=config.learning_rate,
@@ -256,261 +173,287 @@ class Session:
             betas=(0.9, config.adam_beta2),
             eps=1e-6,
         )
-        model, optimizer = accelerator.prepare(model, optimizer)
-        step, epoch, losses, has_other_processes = 0, 0, list[float](), False
+        prepared = accelerator.prepare(model, optimizer)
+        training = Training(accelerator, prepared[0], prepared[1], source, config.num_train_epochs)
         if checkpoint is not None:
-            recipe = self.config_begun.recipe()
-            progress = load_checkpoint(accelerator, checkpoint, recipe, source.steps_per_epoch)
-            step, epoch, losses = progress.step, progress.epoch, saved_losses(checkpoint, progress)
-            has_other_processes = progress.num_processes != accelerator.num_processes
+            training.resumed_from = checkpoint
+            progress, losses = load_checkpoint(
+                accelerator, checkpoint, config.recipe(), source.steps_per_epoch
+            )
+            training.step, training.epoch, training.losses = progress.step, progress.epoch, losses
         # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
         schedule = build_schedule(
-            optimizer.optimizer,
-            config.num_train_epochs * source.steps_per_epoch,
+            training.optimizer.optimizer,  # type: ignore[attr-defined]
+            training.total_steps,
             warmup_steps=config.warmup_steps,
             min_lr_rate=config.min_lr_rate,
             name=config.lr_scheduler_type,
             arguments=config.schedule_arguments(),
-            steps_taken=step,
+            steps_taken=training.step,
         )
+        chunk, parts = config.gradient_cache_chunk, config.gradient_accumulation_steps
         backward = make_backward(
-            accelerator,
-            model,
-            self.loss,
-            cache_chunk=config.gradient_cache_chunk,
-            accumulation_steps=config.gradient_accumulation_steps,
+            accelerator, training.model, loss, cache_chunk=chunk, accumulation_steps=parts
         )
-        training = Training(
-            accelerator,
-            model,
-            backward,
-            optimizer,
-            schedule,
-            source,
-            epochs=config.num_train_epochs,
-            max_grad_norm=config.max_grad_norm,
-        )
-        training.step, training.epoch, training.resumed_from = step, epoch, checkpoint
-        training.has_other_processes = has_other_processes
-        training.losses.restore(losses)
-        return training
 
-
-class _Run:
-    """A run from its folder to its last revision; the session's configuration names the way of reading."""
-
-    def __init__(
-        self,
-        session: Session,
-        training: Training,
-        processor: ProcessorMixin,
-        record: DataRecord,
-        folder: Path,
-    ) -> None:
-        self._session, self._config, self._accelerator = session, session.config, session.accelerator
-        self._training, self._processor, self._record = training, processor, record
-        self._folder = folder
-        self._repo_id = repository(session.config)
-        self._steps = publishing_steps(session.config.publish, training.total_steps)
-
-    def complete(self, own: Sequence[Callback]) -> TrainingSummary | None:
-        """Take the steps and publish; the summary in the main process."""
-        config, training, accelerator = self._config, self._training, self._accelerator
         if accelerator.is_main_process:
-            make_folder(self._session.config_begun, self._folder)
+            write_folder(config, folder)
         accelerator.wait_for_everyone()
-        self._start_trackers()
-        interruption = Interruption()
+        settings = {name: value for name, value in config.recipe().items() if value is not None}
+        named = {name: public_name(settings[name]) for name in settings if name in _NAMES}
+        start_trackers(accelerator, config.report_to, settings | named)
+        steps = publishing_steps(config.publish, training.total_steps)
+        planned = planned_names(steps, source.steps_per_epoch, training.epochs)
+        record = DataRecord(
+            fingerprint=data.fingerprint,
+            commit=data.commit,
+            global_batch_size=source.global_batch_size,
+            left_out=tuple(sorted(source.known_broken)),
+        )
+        signals = StopOnSignals(config.logging_steps)
         with ExitStack() as stack:
             publishers: list[Publisher] = []
             if accelerator.is_main_process:
-                publishers = [stack.enter_context(publisher) for publisher in self._publishers()]
+                card = card_of(config, training, processor, beginning)
+                publishers = publishers_of(config, folder, card, planned)
+                for publisher in publishers:
+                    stack.enter_context(publisher)
                 if not config.quiet:
-                    for line in self._beginning():
+                    for line in lines_at_start(config, training, publishers, planned):
                         say(line)
-            training.run([interruption, *self._callbacks(publishers, own)])
-            stopped = interruption.signal if training.epoch < training.epochs else None
+            weights, average = (*publishers, None, None)[:2]
+            hooks: list[Callback] = [
+                signals,
+                RecordData(folder, record, config.dataset[0]),
+                Validation(make_evaluate(accelerator, loss, chunk), data.held_out or ()),
+                PublishStates(weights, processor, steps),
+                LogFile(folder / "log.jsonl", config.logging_steps, publishers),
+                *callbacks,
+                Progression(
+                    lines=accelerator.is_main_process and not config.quiet,
+                    bar=accelerator.is_main_process and shows_bars,
+                ),
+            ]
+            if config.ema_decay is not None:
+                hooks.insert(4, PublishAverage(average, processor, steps, config.ema_decay))
+            hooks.append(Checkpoints(folder / "checkpoints", config.recipe(), config.save_steps, hooks[:]))
+            take_steps(training, backward, schedule, config.max_grad_norm, hooks)
+
+            stopped = signals.signal if training.epoch < training.epochs else None
             if stopped is not None:
-                # A launcher ends all processes when one has left, so none does before the store has its revisions.
+                # A launcher ends all processes when one has left, so none does before the revisions are published.
                 stack.close()
                 accelerator.wait_for_everyone()
+            source.close()
             step, processes = training.step, accelerator.num_processes
-            training.release()
+            del training.model, training.optimizer, prepared, model, optimizer, schedule, backward
             end_training(accelerator)
             if stopped is not None:
                 raise TrainingInterrupted(
                     f"interrupted after step {step}; what was done is kept. "
-                    f"Continue with `{continuation(self._folder, processes)}`.",
+                    f"Continue with `{continuation(folder, processes)}`.",
                     stopped,
                 )
             if not publishers:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
             if not config.quiet:
-                say(f"Next: clipdyn evaluate {shlex.quote(str(self._folder))}")
+                say(f"Next: clipdyn evaluate {shlex.quote(str(folder))}")
             return TrainingSummary(
-                repo_id=self._repo_id,
-                folder=self._folder,
+                repo_id=outcomes[0].repo_id,
+                folder=folder,
                 published=outcomes[0].published,
                 missing=[name for outcome in outcomes for name in outcome.missing],
                 message=" ".join(outcome.message for outcome in outcomes),
             )
 
-    def _callbacks(self, publishers: Sequence[Publisher], own: Sequence[Callback]) -> list[Callback]:
-        """In the order in which they are called; ``publishers`` is empty in all processes but the main one."""
-        config, folder = self._config, self._folder
-        of_weights, of_average = (*publishers, None, None)[:2]
-        average = []
-        if config.ema_decay is not None:
-            average = [PublishAverage(of_average, self._processor, self._steps, decay=config.ema_decay)]
-        return [
-            RecordData(folder, self._record, self._steps, config.dataset[0]),
-            PublishStates(of_weights, self._processor, self._steps),
-            *average,
-            LogFile(folder / "log.jsonl", config.logging_steps, publishers),
-            *own,
-            Progression(lines=not config.quiet, bar=draws_bars(config)),
-            # Last: what the others do after a step is in the checkpoint of that step.
-            Checkpoints(
-                folder / "checkpoints",
-                self._session.config_begun.recipe(),
-                1,
-                config.save_steps,
-            ),
-        ]
 
-    def _publishers(self) -> list[Publisher]:
-        """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
-        config, card = self._config, self._card()
-        cards = {self._folder: card}
-        if config.ema_decay is not None:
-            recipe = {**card.recipe, "ema_decay": config.ema_decay}
-            raw = Parent(card.repo_id, same_name=True)
-            cards[self._folder / "ema"] = replace(
-                card, repo_id=f"{card.repo_id}-ema", recipe=recipe, parents=(raw,), relation="merge"
-            )
-        return [
-            Publisher(
-                run,
-                facts.repo_id,
-                push_to_hub=config.push_to_hub,
-                private=config.hub_private_repo,
-                card=facts,
-                recipe_hash=self._session.config_begun.recipe_hash(),
-                planned=self._planned(),
-            )
-            for run, facts in cards.items()
-        ]
+def take_steps(
+    training: Training,
+    backward: Backward,
+    schedule: LRScheduler,
+    max_grad_norm: float,
+    hooks: Sequence[Callback],
+) -> None:
+    """Train to the end, or until a callback calls `Training.stop`: forward, loss, backward, step.
 
-    def _planned(self) -> list[str]:
-        """The names of all revisions of the run."""
-        per_epoch = self._training.source.steps_per_epoch
-        names = {epoch * per_epoch: epoch_name(epoch) for epoch in range(self._training.epochs + 1)}
-        inside = {step: step_name(step) for step in self._steps if step % per_epoch}
-        return [name for _, name in sorted((names | inside).items())]
+    Raises:
+        TrainingError: a loss is not finite.
+    """
+    accelerator, model, optimizer = training.accelerator, training.model, training.optimizer
 
-    def _card(self) -> CardFacts:
-        config, source = self._config, self._training.source
-        recipe = {
-            "dataset": public_name(config.dataset[0]),
-            "train_split": config.train_split,
-            "images": source.images,
-            "loss": config.loss,
-            "reading": config.reading,
-            "num_train_epochs": config.num_train_epochs,
-            "global batch size": source.global_batch_size,
-            "optimiser": "adamw_torch",
-            "learning_rate": config.learning_rate,
-            "weight_decay": config.weight_decay,
-            "warmup_steps": config.warmup_steps,
-            "precision": "bf16" if config.bf16 else "fp32",
-            "attn_implementation": config.attn_implementation,
-        }
-        if config.model is not None:
-            recipe |= {"continues": public_name(config.model[0]), "model_revision": config.model[1]}
-        if config.freeze is not None:
-            recipe["freeze"] = config.freeze
-        name = config.dataset[0]  # a folder or a data set on the Hub is not known to be synthetic
-        return CardFacts(
-            repo_id=self._repo_id,
-            datasets=(public_name(name),),
-            scale=config.size_name,
-            seed=config.seed,
-            arm=config.arm,
-            licence=config.license,
-            synthetic=name in dataset_names() and dataset_metadata(name).synthetic,
-            recipe=recipe,
-            parents=self._parents(),
-            **model_facts(self._training.unwrapped.encoder, self._processor),
+    def call(event: str, *arguments: Any) -> None:
+        for hook in hooks:
+            getattr(hook, event)(training, *arguments)
+
+    with ExitStack() as stack:
+        for hook in hooks:
+            stack.callback(hook.close)
+        if training.resumed_from is not None:
+            call("load_state", training.resumed_from)
+        call("run_begins")
+        while training.epoch < training.epochs and not training.is_stopping():
+            for batch in _timed(training):
+                model.train()
+                training.unread.append(backward(batch))
+                if 0 < max_grad_norm < math.inf:  # 0 means no clipping, as in transformers' Trainer
+                    norm = accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
+                    training.gradient_norm = unsharded(norm)
+                training.learning_rate = float(schedule.get_last_lr()[0])
+                optimizer.step()
+                optimizer.zero_grad()
+                schedule.step()
+                training.unwrapped.clamp_scale()
+                training.step += 1
+                call("step_ends")
+                if training.is_stopping():
+                    break
+            if training.step_in_epoch == training.source.steps_per_epoch:
+                training.epoch += 1
+                call("epoch_ends")
+                training.losses = []
+        call("run_ends")
+
+
+def _timed(training: Training) -> Iterator[Batch]:
+    """The remaining batches of the current epoch; measures the time until each arrives."""
+    batches = iter(training.source.batches(training.epoch + 1, training.step_in_epoch))
+    while True:
+        began = time.perf_counter()
+        batch = next(batches, None)
+        training.waited += time.perf_counter() - began
+        if batch is None:
+            return
+        yield batch
+
+
+# --- the folder ----------------------------------------------------------------------------------------
+
+
+def output_folder(config: TrainingConfig) -> Path:
+    """``output_dir``, or ``runs/<data set>-<arm>-<scale>-seed<seed>``, without an arm for the main one.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> from hf_clipdyn.training import output_folder
+        >>> output_folder(TrainingConfig(scale="small", seed=1)).as_posix()
+        'runs/procedural-small-seed1'
+    """
+    if config.output_dir is not None:
+        return Path(config.output_dir).expanduser()
+    return Path("runs") / f"{Path(config.dataset[0]).name}-{config.run_name}"
+
+
+def repository(config: TrainingConfig) -> str:
+    """The run in tables of results: ``hub_model_id`` for this scale and seed, or the id in the run's folder.
+
+    A new run without ``hub_model_id`` is called ``local/<output folder>``; characters that the Hub does not accept are
+    replaced. It keeps this id if the folder is renamed or moved.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> from hf_clipdyn.training import repository
+        >>> repository(TrainingConfig(scale="small", seed=1))
+        'local/procedural-small-seed1'
+        >>> repository(TrainingConfig(hub_model_id="me/run", output_dir="runs/mine"))
+        'me/run'
+    """
+    return config.repository or Publisher(output_folder(config)).repo_id
+
+
+def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
+    """The checkpoint to continue from; None for a new run, which must not overwrite an earlier one.
+
+    Raises:
+        ConfigError: the folder contains an earlier run, one of version 0.3, or files of somebody else; or
+            ``resume_from_checkpoint`` names no checkpoint.
+        TrainingError: the folder cannot be read.
+    """
+    with naming(f"The output folder {folder} cannot be used", TrainingError):
+        check_version(folder)
+        _check_written(folder)
+        if _resumes(config):
+            return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
+        # The initialisation follows from the seed; the Hub's copy belongs to the earlier run.
+        first = {epoch_name(0)} if not config.push_to_hub else set()
+        is_beginning = not any((folder / name).exists() for name in ("log.jsonl", "checkpoints"))
+        is_beginning = is_beginning and set(Store(folder).names()) <= first
+    if _leftovers(folder) and not is_beginning:
+        raise ConfigError(
+            f"{folder} already contains a run: continue it with resume_from_checkpoint, delete the folder, or name "
+            "another output_dir."
+        )
+    return None
+
+
+def _resumes(config: TrainingConfig) -> bool:
+    return (config.resume_from_checkpoint or "false").lower() != "false"
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return [path for name in _LEFTOVERS if (path := folder / name).exists()]
+
+
+def _check_written(folder: Path) -> None:
+    """Raise ConfigError if files have the names of a run's files, which a run would replace, but no run wrote them."""
+    file, names = folder / "config.yaml", [path.name for path in _leftovers(folder)]
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except (ValueError, RecursionError, yaml.YAMLError):
+        values = None
+    # A run writes all fields, unlike a person.
+    if names and not (isinstance(values, dict) and {"output_dir", "save_steps", "publish"} <= set(values)):
+        raise ConfigError(
+            f"{folder} contains {', '.join(names)}, which no run wrote and a run would replace: name another "
+            "output_dir, or move them away."
         )
 
-    def _parents(self) -> tuple[Parent, ...]:
-        """The model that the run continues, if it has a repository: a path of this machine means nothing to others."""
-        config, folder = self._config, self._session.given_model
-        cached = None if folder is None else cached_snapshot(folder)
-        if cached is None or "/" not in cached[0]:
-            return ()
-        repo_id, commit = cached
-        revision = config.model[1] if config.model is not None and config.model[0] == repo_id else None
-        return (Parent(repo_id, revision, commit),)
 
-    def _start_trackers(self) -> None:
-        settings = {name: value for name, value in self._config.recipe().items() if value is not None}
-        for name in ("dataset_name", "model_name_or_path"):
-            if name in settings:
-                settings[name] = public_name(settings[name])
-        try:
-            self._accelerator.init_trackers("hf_clipdyn", settings)
-        except Exception as error:  # each tracker has errors of its own: no login, no connection
-            cause = shorten(" ".join(str(error).split()), 300)
-            raise TrainingError(
-                f"The tracker {self._config.report_to} cannot be started ({cause}): set it up, or leave report_to out."
-            ) from error
+def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
+    """The configuration of a resumed run; what it leaves to the machine is as it was when the run began."""
+    begun = folder if checkpoint is None else checkpoint.resolve().parents[1]
+    if not _resumes(config) or not (begun / "config.yaml").is_file():
+        return config
+    was = read_yaml(begun / "config.yaml")
+    left = [name for name in BY_MACHINE if getattr(config, name) is None]
+    return config.but(**{name: was.get(name) for name in left})
 
-    def _beginning(self) -> list[str]:
-        """What the run is about to do, one line for each subject, warnings last."""
-        config, training, accelerator = self._config, self._training, self._accelerator
-        source, model = training.source, training.unwrapped
-        captions = "" if source.captions is None else f" with {source.captions:,} captions"
-        left_out = f"; {_count(source.left_out, 'image')} that fill no batch are left out of each"
-        parameters = list(model.parameters())
-        number = sum(p.numel() for p in parameters)
-        trained = sum(p.numel() for p in parameters if p.requires_grad)
-        frozen = f" ({trained:,} of them trained)" if trained != number else ""
-        size = sum(p.numel() * p.element_size() for p in parameters)
-        threads = f", {_count(config.num_threads, 'thread')}" if accelerator.device.type == "cpu" else ""
-        revisions = training.epochs + 1 + sum(step % source.steps_per_epoch > 0 for step in self._steps)
-        where = f"{self._folder / 'revisions'}{' and on the Hub' * config.push_to_hub}"
-        average = (
-            f", and as many of the averaged weights as {self._repo_id}-ema"
-            if config.ema_decay is not None
-            else ""
-        )
-        begun = f", from step {training.step} on" if training.step else ""
-        lines = [
-            f"Data: {config.dataset_name}, {_count(source.images, 'image')}{captions} an epoch"
-            f"{left_out * bool(source.left_out)}.",
-            f"Model: {config.size_name}, {number:,} parameters{frozen}; {accelerator.device.type} in "
-            f"{'bf16' if config.bf16 else 'fp32'}, {config.attn_implementation} attention, "
-            f"{_count(accelerator.num_processes, 'process')}{threads}.",
-            f"Run: {_count(training.epochs, 'epoch')} of {_count(source.steps_per_epoch, 'step')} of "
-            f"{_count(source.global_batch_size, 'image')}, {_count(training.total_steps, 'step')} in all{begun}.",
-            f"Revisions: {revisions} as {self._repo_id} in {where}{average}, {readable_size(size)} each, "
-            f"{readable_size(size * revisions)} in all.",
-        ]
-        if config.model is not None:
-            trained_parts, frozen_parts = (", ".join(parts) for parts in model.parts())
-            does_not = f" It does not train {frozen_parts}." if frozen_parts else ""
-            lines.insert(
-                1, f"The run continues {config.model_name_or_path}. It trains {trained_parts}.{does_not}"
-            )
-        if config.warmup_steps > training.total_steps:
-            lines.append(
-                f"Warning: warmup_steps is {config.warmup_steps} and the run has "
-                f"{_count(training.total_steps, 'step')}: the learning rate rises until the last step. Lower "
-                "warmup_steps, or train for more epochs."
-            )
-        return lines
+
+def write_folder(config: TrainingConfig, folder: Path) -> None:
+    """Delete a beginning unless this run continues it, and write the configuration."""
+    if not _resumes(config):
+        delete_run(folder)
+    with naming(f"The output folder {folder} cannot be written", TrainingError):
+        values = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        write_atomically(folder / "config.yaml", values)
+
+
+def delete_run(folder: Path) -> None:
+    """Delete what a run wrote to its folder; other files stay.
+
+    Args:
+        folder: folder of the run.
+
+    Raises:
+        ConfigError: files in it have the names of a run's files, but no run wrote them.
+        PublishError: the run is still training.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.training import delete_run
+        >>> run = Path("runs/demo")
+        >>> (run / "revisions").exists(), (run / "results.parquet").exists()
+        (True, True)
+        >>> delete_run(run)
+        >>> (run / "revisions").exists(), (run / "results.parquet").exists()
+        (False, True)
+    """
+    check_version(folder)
+    _check_written(folder)
+    if _leftovers(folder):
+        Store(folder).delete()  # refuses while another process writes
+        for path in sorted(_leftovers(folder), key=lambda path: path.name == "config.yaml"):
+            delete(path)
 
 
 def continuation(folder: Path, processes: int) -> str:
@@ -521,6 +464,136 @@ def continuation(folder: Path, processes: int) -> str:
     return f"torchrun --nproc_per_node {processes} scripts/train.py {flags}"
 
 
-def _count(number: int | None, noun: str) -> str:
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{number:,} {noun}{plural * (number != 1)}"
+# --- what is published and said ------------------------------------------------------------------------
+
+_NAMES = ("dataset_name", "model_name_or_path")  # may be paths of this machine
+
+
+def planned_names(steps: set[int], steps_per_epoch: int, epochs: int) -> list[str]:
+    """The names of all revisions of a run, in training order; a step that ends an epoch is named by the epoch."""
+    names = {step: step_name(step) for step in steps}
+    names |= {epoch * steps_per_epoch: epoch_name(epoch) for epoch in range(epochs + 1)}
+    return [name for _, name in sorted(names.items())]
+
+
+def publishers_of(
+    config: TrainingConfig, folder: Path, card: CardFacts, planned: Sequence[str]
+) -> list[Publisher]:
+    """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
+    cards = {folder: card}
+    if config.ema_decay is not None:
+        cards[folder / "ema"] = replace(
+            card,
+            repo_id=f"{card.repo_id}-ema",
+            recipe={**card.recipe, "ema_decay": config.ema_decay},
+            parents=(Parent(card.repo_id, same_name=True),),
+            relation="merge",
+        )
+    return [
+        Publisher(
+            run,
+            facts.repo_id,
+            push_to_hub=config.push_to_hub,
+            private=config.hub_private_repo,
+            card=facts,
+            recipe_hash=config.recipe_hash(),
+            planned=planned,
+        )
+        for run, facts in cards.items()
+    ]
+
+
+def card_of(
+    config: TrainingConfig, training: Training, processor: ProcessorMixin, beginning: Path | None
+) -> CardFacts:
+    """What the cards of the revisions say."""
+    name = config.dataset[0]  # a folder or a data set on the Hub is not known to be synthetic
+    recipe = {
+        "dataset": public_name(name),
+        "train_split": config.train_split,
+        "images": training.source.images,
+        "loss": config.loss,
+        "reading": "streamed" if config.streaming else config.reading,
+        "num_train_epochs": config.num_train_epochs,
+        "global batch size": training.source.global_batch_size,
+        "optimiser": "adamw_torch",
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": config.lr_scheduler_type,
+        "weight_decay": config.weight_decay,
+        "warmup_steps": config.warmup_steps,
+        "precision": "bf16" if config.bf16 else "fp32",
+        "attn_implementation": config.attn_implementation,
+    }
+    if config.model is not None:
+        recipe |= {"continues": public_name(config.model[0]), "model_revision": config.model[1]}
+    if config.freeze is not None:
+        recipe["freeze"] = config.freeze
+    return CardFacts(
+        repo_id=repository(config),
+        datasets=(public_name(name),),
+        scale=config.size_name,
+        seed=config.seed,
+        arm=config.arm,
+        licence=config.license,
+        synthetic=name in dataset_names() and dataset_metadata(name).synthetic,
+        recipe=recipe,
+        parents=parents_of_run(config.model, beginning),
+        **model_facts(training.unwrapped.encoder, processor),
+    )
+
+
+def parents_of_run(model: tuple[str, str] | None, beginning: Path | None) -> tuple[Parent, ...]:
+    """The model that the run continues, if it has a repository: a path of this machine means nothing to others."""
+    if model is None or beginning is None:
+        return ()
+    if (beginning / MANIFEST_FILE).is_file() and (manifest := read_manifest(beginning)).hub is not None:
+        return (Parent(str(manifest.repo_id), beginning.name),)
+    repo_id, commit = cached_snapshot(beginning) or ("", None)
+    if "/" not in repo_id:
+        return ()
+    return (Parent(repo_id, model[1] if model[0] == repo_id else None, commit),)
+
+
+def lines_at_start(
+    config: TrainingConfig,
+    training: Training,
+    publishers: Sequence[Publisher],
+    planned: Sequence[str],
+) -> list[str]:
+    """What the run is about to do, one line for each subject, warnings last."""
+    source, model, accelerator = training.source, training.unwrapped, training.accelerator
+    captions = "" if source.captions is None else f" with {source.captions:,} captions"
+    left_out = f"; {counted(source.left_out, 'image')} that fill no batch are left out of each"
+    parameters = list(model.parameters())
+    number = sum(p.numel() for p in parameters)
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    frozen = f" ({trained:,} of them trained)" if trained != number else ""
+    threads = f", {counted(config.num_threads or 1, 'thread')}" if accelerator.device.type == "cpu" else ""
+    processes = f"{accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}"
+    begun = f", from step {training.step} on" if training.step else ""
+    lines = [
+        f"Data: {config.dataset_name}, {counted(source.images, 'image')}{captions} an epoch"
+        f"{left_out * bool(source.left_out)}."
+    ]
+    if config.model is not None:
+        trained_parts, frozen_parts = (", ".join(parts) for parts in model.parts())
+        does_not = f" It does not train {frozen_parts}." if frozen_parts else ""
+        lines.append(f"The run continues {config.model_name_or_path}. It trains {trained_parts}.{does_not}")
+    lines += [
+        f"Model: {config.size_name}, {number:,} parameters{frozen}; {accelerator.device.type} in "
+        f"{'bf16' if config.bf16 else 'fp32'}, {config.attn_implementation} attention, {processes}{threads}.",
+        f"Run: {counted(training.epochs, 'epoch')} of {counted(source.steps_per_epoch, 'step')} of "
+        f"{counted(source.global_batch_size, 'image')}, {counted(training.total_steps, 'step')} in all{begun}.",
+    ]
+    first, *average = publishers
+    size = sum(p.numel() * p.element_size() for p in parameters)
+    left = sum(len(set(planned) - set(publisher.published())) for publisher in publishers)
+    space, fits = space_needed(first.store.run, left, size)
+    also = "".join(f", and as many of the averaged weights as {one.repo_id}" for one in average)
+    lines.append(f"{'Revisions' if fits else 'Warning'}: {len(planned)} as {first.repo_id}{also}; {space}")
+    if config.warmup_steps > training.total_steps:
+        lines.append(
+            f"Warning: warmup_steps is {config.warmup_steps} and the run has {counted(training.total_steps, 'step')}: "
+            "the learning rate rises until the last step. Lower warmup_steps, or train for more epochs."
+        )
+    return lines

@@ -1,12 +1,13 @@
-"""Training on shards of any size, read and decoded while training.
+"""Training on shards of any size, which `datasets` shuffles, reads and resumes.
 
-All permutations follow from seed and epoch, so a position is the number of an epoch and of a step, and no buffer has to
-be saved.
+Each worker of each process reads shards of its own through a shuffle buffer, again and again until the epoch is full;
+the state of `datasets` says how far it has come. After resuming with as many workers, nothing of an epoch is shown
+twice; the samples in the buffers (at most 1,000 a worker) are not shown in that epoch.
 """
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,250 +16,170 @@ import fsspec.asyn  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from transformers import CLIPTokenizer
+from transformers import ProcessorMixin
 
 from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.data.images import SafeImage, decode_tensor
-from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError
-from hf_clipdyn.files import check_regular, disk_errors
+from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError, naming
 from hf_clipdyn.preprocess import input_size
-from hf_clipdyn.schema import Count, parse_json
+from hf_clipdyn.training.data import Batch, Source, loader_arguments
 from hf_clipdyn.training.images import Augmentation, fit_of, random_numbers
-from hf_clipdyn.training.source import Batch, Source, Workers
-from hf_clipdyn.training.stream_order import (
-    ROW_BITS,
-    Block,
-    Sample,
-    Shuffle,
-    Stream,
-    drawn_caption,
-    in_turn,
-    shown_samples,
-)
 
-_ROWS_AT_ONCE = 8
-_NO_IMAGE: Mapping[str, Any] = {"bytes": None, "path": None}
+_BUFFER = 1000  # samples that a worker shuffles at once
+_ROWS_AT_ONCE = 16  # a row of Parquet alone takes five times as long
+_TOKENIZER_CAPTIONS = 20_000  # enough for a small vocabulary
+_MOST_BROKEN = 0.1
+_FEW = 1000  # samples; before, the share of broken ones is too uncertain
+_PASSES = 2**20  # `set_epoch` gets epoch + pass * _PASSES
 
 
-@dataclass
 class Shards:
-    """The shards of a captioned data set, read one at a time from start to end.
+    """The shards of a captioned data set.
 
     Args:
         dataset: streamed, with the columns ``image`` and ``captions``.
         name: of the data set, for messages.
-
-    Attributes:
-        counts: samples of the shards that this process has read to their end.
-        without_caption: `Sample.index` of the rows without a caption, or with an overlong one, that this process has
-            skipped.
     """
 
-    dataset: datasets.IterableDataset
-    name: str
-    counts: dict[int, int] = field(default_factory=dict)
-    without_caption: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        columns = self.dataset.select_columns(["image", "captions"])
+    def __init__(self, dataset: datasets.IterableDataset, name: str) -> None:
+        columns = dataset.select_columns(["image", "captions"])
         self.dataset = columns.cast_column("image", SafeImage(decode=False))
+        self.name = name
 
     def __len__(self) -> int:
         return int(self.dataset.num_shards)
 
-    def read(self, shard: int) -> Iterator[Sample]:
-        """The samples of a shard that have captions, none overlong, in the order in which they are stored.
+    def rows(self, dataset: datasets.IterableDataset) -> Iterator[tuple[Mapping[str, Any], list[str]]]:
+        """Image and captions of each row of these shards; no captions if one is missing or overlong.
 
         Raises:
-            DatasetError: the shard is damaged, incomplete or out of reach.
+            DatasetError: a shard is damaged, incomplete or out of reach.
         """
-        count = 0
-        for row, (image, captions) in enumerate(self._rows(shard)):
-            texts = [text.strip() for text in captions or () if text and text.strip()]
-            if texts and not has_overlong(texts):
-                count += 1
-                yield Sample(shard << ROW_BITS | row, image or _NO_IMAGE, texts)
-            else:
-                self.without_caption.append(shard << ROW_BITS | row)
-        self.counts[shard] = count
-
-    def blocks(self, group: Sequence[int], size: int) -> Iterator[list[Sample]]:
-        """The samples of some shards, one of each in turn, in blocks of a size."""
-        samples = in_turn([self.read(shard) for shard in group])
-        while block := list(itertools.islice(samples, size)):
-            yield block
-
-    def _rows(self, shard: int) -> Iterator[tuple[Any, Any]]:
         try:
             # Not `__iter__`, which would divide the rows among the workers of a DataLoader once more.
-            for rows in self.dataset.shard(len(self), shard).iter(_ROWS_AT_ONCE):
-                yield from zip(rows["image"], rows["captions"], strict=True)
+            for rows in dataset.iter(_ROWS_AT_ONCE):
+                for image, captions in zip(rows["image"], rows["captions"], strict=True):
+                    texts = [text.strip() for text in captions or () if text and text.strip()]
+                    yield image or {}, [] if has_overlong(texts) else texts
         except ClipDynError:
             raise
         except Exception as error:  # tar, Parquet, the Hub's client and file systems have errors of their own
-            said = " ".join(str(error).split())[:300] or type(error).__name__
+            words = " ".join(str(error).split())[:300] or type(error).__name__
             raise DatasetError(
-                f"Shard {shard} of the {len(self)} shards of {self.name} cannot be read to its end ({said}): check "
-                "the connection, or download this shard again; then continue with --resume_from_checkpoint true."
+                f"A shard of {self.name} cannot be read to its end ({words}): check the connection, or download it "
+                "again; then continue with resume_from_checkpoint."
             ) from error
 
+    def first_captions(self, most: int = _TOKENIZER_CAPTIONS) -> list[str]:
+        """The captions of the first samples, in the order of the shards: at least ``most``, or all.
 
-def first_captions(shards: Shards, most: int) -> list[str]:
-    """The captions of the first samples, in the order of the shards: at least ``most``, or all.
-
-    Raises:
-        DatasetError: the set has no captions.
-    """
-    samples = itertools.chain.from_iterable(map(shards.read, range(len(shards))))
-    captions: list[str] = []
-    for sample in samples:
-        captions += sample.captions
-        if len(captions) >= most:
-            break
-    if not captions:
-        raise DatasetError(
-            f"No row of {shards.name} has a caption ({len(shards.without_caption):,} rows in {len(shards)} shards): "
-            "name the column with --caption_column, or give another data set."
-        )
-    return captions
-
-
-# --- the sizes of the shards ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Counted:
-    shard: Count
-    samples: Count
-
-
-def read_counts(folder: Path) -> dict[int, int]:
-    """Samples by shard, from the files of all processes. A missing or incomplete line only costs time."""
-    counts: dict[int, int] = {}
-    for path in sorted(path for path in folder.glob("*.jsonl") if path.is_file()):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                counted = parse_json(_Counted, line, where=str(path), error=DatasetError)
-            except DatasetError:
-                continue
-            counts[counted.shard] = counted.samples
-    return counts
-
-
-def write_counts(path: Path, counts: Mapping[int, int]) -> None:
-    """Append the sizes of shards to the file of this process.
-
-    Raises:
-        DatasetError: it cannot be written.
-    """
-    with disk_errors(DatasetError, f"The sizes of shards in {path} cannot be written", "move it away"):
-        check_regular(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(f'{{"shard": {shard}, "samples": {count}}}\n' for shard, count in counts.items())
-
-
-_MOST_BROKEN = 0.1
-_FEW = 1000  # samples; before, the share of broken ones is too uncertain
+        Raises:
+            DatasetError: the set has no captions.
+        """
+        captions: list[str] = []
+        for _, texts in self.rows(self.dataset):
+            captions += texts
+            if len(captions) >= most:
+                break
+        if not captions:
+            raise DatasetError(
+                f"No row of {self.name} has a caption: name the column with caption_column, or another data set."
+            )
+        return captions
 
 
 class _Read(NamedTuple):
-    """A batch from a worker, the samples that it skipped, and what it learned of the shards (see `Shards`)."""
+    """A batch of a worker, what it skipped for it, and where the worker is then; or the error that ended it."""
 
-    pixels: torch.Tensor
-    input_ids: torch.Tensor
-    broken: list[int]
-    without_caption: list[int]
-    counts: dict[int, int]
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """A worker's error; the training process raises it, in one sentence instead of a traceback."""
-
-    message: str
+    batch: tuple[torch.Tensor, torch.Tensor] | None
+    worker: int
+    skipped: int = 0
+    state: dict[str, Any] | None = None
+    error: str = ""
 
 
-class _Decoder:
-    """Samples to pixels and tokens; without augmentation the pixels are those that the image processor gives."""
+class _Worker(IterableDataset[_Read]):
+    """The endless batches of an epoch, as each worker of a process reads them.
+
+    Args:
+        shards: of the whole set.
+        augmentation: what changes the images.
+        processor: image processor and tokenizer.
+        numbers: seed, epoch and process, which decide the order.
+        size: samples of a batch.
+        streams: workers of all processes; the shards are divided among them.
+        states: where the workers of this process go on; empty at the beginning of the epoch.
+    """
 
     def __init__(
         self,
+        shards: Shards,
         augmentation: Augmentation,
-        image_processor: Any,
-        tokenizer: CLIPTokenizer,
-        seed: int,
+        processor: ProcessorMixin,
+        numbers: tuple[int, int, int],
+        size: int,
+        streams: int,
+        states: list[dict[str, Any] | None],
     ) -> None:
+        image_processor = processor.image_processor
+        self._shards, self._tokenizer, self._draws = shards, processor.tokenizer, bool(augmentation)
         self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
-        self._draws, self._tokenizer, self._seed = bool(augmentation), tokenizer, seed
+        self._numbers, self._size, self._streams, self._states = numbers, size, streams, states
 
-    def __call__(
-        self, places: Sequence[tuple[Block[Sample], int]], epoch: int
-    ) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
-        """Pixels (n, 3, height, width) uint8, input ids (n, context) int64, and the samples that were broken."""
-        broken: list[int] = []
-        with random_numbers() as seeded:
-
-            def pixels(sample: Sample) -> torch.Tensor | None:
-                if self._draws:
-                    seeded(self._seed, epoch, sample.index)
-                try:
-                    return self._transform(decode_tensor(dict(sample.image)))
-                except OSError:
-                    broken.append(sample.index)
-                    return None
-
-            shown = shown_samples(places, pixels)
-        texts = [self._draw(sample, epoch) for sample, _ in shown]
-        ids = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")["input_ids"]
-        return torch.stack([pixels for _, pixels in shown]), torch.from_numpy(ids.astype(np.int64)), broken
-
-    def _draw(self, sample: Sample, epoch: int) -> str:
-        return sample.captions[drawn_caption(self._seed, epoch, sample.index, len(sample.captions))]
-
-
-@dataclass
-class _Reading(IterableDataset["_Read | _Failure | None"]):
-    """What the workers of one process read in one epoch: its steps, in batches of ``size`` samples."""
-
-    streams: Sequence[Stream[Sample]]
-    decode: _Decoder
-    size: int
-    steps: range
-
-    def __iter__(self) -> "Iterator[_Read | _Failure | None]":
-        """The batches of this worker's streams. A DataLoader takes one item of each worker in turn; a worker that has
-        no batch for its turn gives None.
-        """
-        try:
-            yield from self._batches()
-        except ClipDynError as error:
-            yield _Failure(str(error))
-
-    def _batches(self) -> "Iterator[_Read | None]":
+    def __iter__(self) -> Iterator[_Read]:
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         if info is not None:
             fsspec.asyn.reset_lock()  # if another thread held it at the fork, it would never be released
-        number = len(self.streams)
-        mine = {i: self._of_stream(i) for i in range(worker, number, workers)}
-        for turn in range(self.steps.start // number, -(-self.steps.stop // number)):
-            for i in range(worker, -(-number // workers) * workers, workers):
-                yield next(mine[i]) if i < number and turn * number + i in self.steps else None
+        try:
+            yield from self._batches(worker, workers)
+        except ClipDynError as error:  # the training process raises it, without a worker's traceback
+            yield _Read(None, worker, error=str(error))
 
-    def _of_stream(self, i: int) -> Iterator[_Read]:
-        stream = self.streams[i]
-        # All streams share one `Shards`; each needs counts of its own.
-        assert isinstance(stream.shards, Shards)
-        shards = replace(stream.shards, counts={}, without_caption=[])
-        batches_behind = max(0, -(-(self.steps.start - i) // len(self.streams)))
-        places = replace(stream, shards=shards).places(batches_behind * self.size)
-        while True:
-            chosen = [next(places) for _ in range(self.size)]
-            decoded = self.decode(chosen, stream.epoch)
-            yield _Read(*decoded, list(shards.without_caption), dict(shards.counts))
-            shards.without_caption.clear()
-            shards.counts.clear()
+    def _batches(self, worker: int, workers: int) -> Iterator[_Read]:
+        seed, epoch, process = self._numbers
+        stream = process * workers + worker
+        state = self._states[worker] or {"pass": 0, "samples": 0, "datasets": None}
+        dataset = self._shards.dataset.shard(self._streams, stream, contiguous=False)
+        dataset = dataset.shuffle(generator=np.random.default_rng([seed, stream]), buffer_size=_BUFFER)
+        samples, skipped, found = state["samples"], 0, True
+        pixels: list[torch.Tensor] = []
+        texts: list[str] = []
+        while found:
+            dataset.set_epoch(epoch + state["pass"] * _PASSES)
+            if state["datasets"] is not None:
+                dataset.load_state_dict(state["datasets"])
+            found = state["datasets"] is not None
+            for image, captions in self._shards.rows(dataset):
+                numbers = (seed, epoch, stream, samples)
+                shown = self._pixels(image, numbers) if captions else None
+                samples += 1
+                if shown is None:
+                    skipped += 1
+                    continue
+                found = True
+                pixels.append(shown)
+                texts.append(captions[int(np.random.default_rng(numbers).integers(len(captions)))])
+                if len(pixels) == self._size:
+                    now = {"pass": state["pass"], "samples": samples, "datasets": dataset.state_dict()}
+                    yield _Read((torch.stack(pixels), self._ids(texts)), worker, skipped, now)
+                    pixels, texts, skipped = [], [], 0
+            state = {"pass": state["pass"] + 1, "samples": samples, "datasets": None}
+        raise DatasetError(
+            f"None of the samples in stream {stream} of {self._streams} of {self._shards.name} has a caption and a "
+            "whole image: name the columns with caption_column and image_column, or remove empty shards."
+        )
+
+    def _pixels(self, image: Mapping[str, Any], numbers: tuple[int, ...]) -> torch.Tensor | None:
+        with random_numbers() as seeded, suppress(OSError):
+            if self._draws:
+                seeded(*numbers)
+            return self._transform(decode_tensor({"bytes": None, "path": None, **image}))
+        return None
+
+    def _ids(self, texts: list[str]) -> torch.Tensor:
+        tokens = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")
+        return torch.from_numpy(tokens["input_ids"].astype(np.int64))
 
 
 class StreamedSource(Source):
@@ -267,16 +188,13 @@ class StreamedSource(Source):
     Args:
         shards: of the data set.
         augmentation: what changes the images.
-        image_processor: gives resizing and cropping.
-        tokenizer: of the captions.
-        shuffle: how far samples are mixed.
-        streams: of a process; fewer if it has fewer shards.
+        processor: resizes and crops, and tokenises.
+        seed: of order, captions and augmentation.
         samples_per_epoch: over all processes.
         per_device_batch_size: samples of a process and step.
-        workers: that read and decode.
-        folder: for the sizes of the shards, with which a resumed run finds its position without reading everything
-            before it; None keeps no sizes.
-        process_index, num_processes: of this process.
+        workers: processes that read and decode, at most one for each shard; the order depends on their number.
+        pin_memory: whether batches go to page-locked memory.
+        process_index, num_processes: this process of the run.
 
     Raises:
         TrainingError: an epoch is less than a batch, or there are fewer shards than processes.
@@ -286,15 +204,13 @@ class StreamedSource(Source):
         self,
         shards: Shards,
         augmentation: Augmentation,
-        image_processor: Any,
-        tokenizer: CLIPTokenizer,
-        shuffle: Shuffle,
+        processor: ProcessorMixin,
         *,
-        streams: int,
+        seed: int,
         samples_per_epoch: int,
         per_device_batch_size: int,
-        workers: Workers,
-        folder: Path | None = None,
+        workers: int = 0,
+        pin_memory: bool = False,
         process_index: int = 0,
         num_processes: int = 1,
     ) -> None:
@@ -309,66 +225,67 @@ class StreamedSource(Source):
         self.steps_per_epoch = samples_per_epoch // self.global_batch_size
         if self.steps_per_epoch == 0:
             raise TrainingError(
-                f"samples_per_epoch is {samples_per_epoch}, fewer than one batch of {self.global_batch_size}: "
-                "raise it, or lower per_device_train_batch_size."
+                f"samples_per_epoch is {samples_per_epoch}, fewer than one batch of {self.global_batch_size}: raise "
+                "it, or lower per_device_train_batch_size."
             )
-        self._shards, self._shuffle = shards, shuffle
-        self._decoder = _Decoder(augmentation, image_processor, tokenizer, shuffle.seed)
-        self._size, self._workers, self._folder = per_device_batch_size, workers, folder
-        self._process_index, self._num_processes = process_index, num_processes
-        self._streams = min(streams, len(shards) // num_processes)
-        self._counted: set[int] = set()
+        self._shards, self._augmentation, self._processor = shards, augmentation, processor
+        self._seed, self._size, self._pin_memory = seed, per_device_batch_size, pin_memory
+        self._process, self._processes = process_index, num_processes
+        self._workers = min(workers, len(shards) // num_processes)
+        self._states: list[dict[str, Any] | None] = []
         self._skipped = self._shown = 0
 
     @property
     def skipped(self) -> int:
-        """Samples without a caption or an intact image that this process has met so far, repetitions counted."""
+        """Samples without a caption or a whole image that this process has met so far, repetitions counted."""
         return self._skipped
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """See `Source.batches`.
+        """See `Source.batches`; after `load_state`, the rest of the epoch.
 
         Raises:
             DatasetError: a shard cannot be read, or more than one in ten samples are broken.
             TrainingError: a worker was killed.
         """
-        loader = self._loader(epoch, range(first_step, self.steps_per_epoch))
+        if first_step == 0 or not self._states:
+            self._states = [None] * max(1, self._workers)
+        numbers = (self._seed, epoch, self._process)
+        streams = len(self._states) * self._processes
+        parts = (self._shards, self._augmentation, self._processor, numbers, self._size, streams)
+        loader = DataLoader(
+            _Worker(*parts, list(self._states)),
+            **loader_arguments(self._workers, pin_memory=self._pin_memory),
+        )
         try:
-            for read in loader:
-                if isinstance(read, _Failure):
-                    raise DatasetError(read.message)
-                if read is not None:
-                    self._note(read)
-                    yield Batch(read.pixels, read.input_ids)
+            for _, read in zip(range(first_step, self.steps_per_epoch), loader, strict=False):
+                yield self._checked(read)
         except (RuntimeError, ConnectionError, EOFError) as error:  # whichever is noticed first
             if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise TrainingError(
                 f"A process that reads training data was killed ({str(error).splitlines()[0]}): if memory ran out, "
-                "lower dataloader_num_workers or shuffle_samples."
+                "lower dataloader_num_workers."
             ) from error
 
-    def _loader(self, epoch: int, steps: range) -> "DataLoader[_Read | _Failure | None]":
-        counts = read_counts(self._folder) if self._folder is not None and steps.start > 0 else {}
-        total = self._streams * self._num_processes
-        first = self._streams * self._process_index
-        streams = [
-            Stream(self._shards, self._shuffle, epoch, index, total, counts)
-            for index in range(first, first + self._streams)
-        ]
-        reading = _Reading(streams, self._decoder, self._size, steps)
-        return DataLoader(reading, batch_size=None, **self._workers.arguments(self._streams))
-
-    def _note(self, read: _Read) -> None:
+    def _checked(self, read: _Read) -> Batch:
+        if read.batch is None:
+            raise DatasetError(read.error)
+        self._states[read.worker] = read.state
         self._shown += self._size
-        self._skipped += len(read.broken) + len(read.without_caption)
-        new = {shard: count for shard, count in read.counts.items() if shard not in self._counted}
-        if new and self._folder is not None:
-            write_counts(self._folder / f"process-{self._process_index}.jsonl", new)
-        self._counted |= new.keys()
+        self._skipped += read.skipped
         if self._shown >= _FEW and self._skipped > _MOST_BROKEN * self._shown:
             raise DatasetError(
                 f"{self._skipped:,} samples of {self._shards.name} have no caption of at most {MAX_CAPTION:,} "
                 f"characters or no whole image, but only {self._shown:,} were shown: check the columns, and download "
                 "the shards again."
             )
+        return Batch(*read.batch)
+
+    def save_state(self, folder: Path, process_index: int) -> None:
+        (folder / f"stream-{process_index}.json").write_text(json.dumps(self._states), encoding="utf-8")
+
+    def load_state(self, folder: Path, process_index: int) -> None:
+        path = folder / f"stream-{process_index}.json"
+        with naming(path, TrainingError):
+            self._states = json.loads(path.read_text(encoding="utf-8"))
+        self._workers = min(self._workers, len(self._states)) if len(self._states) == 1 else len(self._states)

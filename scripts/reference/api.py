@@ -78,7 +78,7 @@ def _extending() -> Page:
         ("hf_clipdyn.results.terms", "Term"),
         ("hf_clipdyn.data.base", "DataBuilder"),
         ("hf_clipdyn.training.losses", "Loss"),
-        ("hf_clipdyn.training.loop", "Callback"),
+        ("hf_clipdyn.training.callbacks", "Callback"),
     ]
     return _api_page("extending", "The classes that a plug-in extends.", names, title="Classes to extend")
 

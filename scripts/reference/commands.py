@@ -1,14 +1,15 @@
 """Pages of the commands, and of the options of `clipdyn evaluate`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
 import yaml
+from pydantic.fields import FieldInfo
 
-from hf_clipdyn.cli import COMMANDS
-from hf_clipdyn.evaluation.options import flags
-from hf_clipdyn.fields import Flag
+from hf_clipdyn.cli import command_class, command_names
+from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.options import Options, default_of, form_of, limits_of, metavar_of, text_of
 
 from .page import Page, line, table
 
@@ -24,18 +25,29 @@ _EXAMPLES = Path(__file__).parent / "examples.yaml"
 def command_pages() -> list[Page]:
     """A page for each command."""
     examples = yaml.safe_load(_EXAMPLES.read_text(encoding="utf-8"))
-    if examples.keys() != COMMANDS.keys():
-        wrong = ", ".join(sorted(examples.keys() ^ COMMANDS.keys()))
+    names = command_names()
+    if examples.keys() != set(names):
+        wrong = ", ".join(sorted(examples.keys() ^ set(names)))
         raise ValueError(f"{_EXAMPLES.name} needs one example for each command and no other: {wrong}")
-    return [_command(name, **examples[name]) for name in sorted(COMMANDS)]
+    return [_command(name, **examples[name]) for name in sorted(names)]
 
 
 def _command(name: str, **example: str) -> Page:
-    command = COMMANDS[name].line()
-    listed = command.own if name == "evaluate" else command.flags.values()
-    arguments = [flag.usage for flag in command.flags.values() if not flag.is_option]
-    needed = [flag.usage.partition(",")[0] for flag in listed if flag.is_option and flag.is_required]
-    summary, _, details = command.summary.partition("\n\n")
+    command: type[Options] = command_class(name)
+    fields = command.option_fields()
+    listed = {key: one for key, one in fields.items() if key in command.positional}
+    listed |= {
+        key: one
+        for key, one in fields.items()
+        if key not in listed and (name != "evaluate" or key not in EvaluationConfig.option_fields())
+    }
+    arguments = [key.upper() + "..." * (form_of(fields[key]) == "values") for key in command.positional]
+    needed = [
+        f"--{key} {metavar_of(one)}"
+        for key, one in fields.items()
+        if one.is_required() and key not in command.positional
+    ]
+    summary, _, details = (command.__doc__ or "").strip().partition("\n\n")
     form = ["clipdyn", name, *arguments, *needed, *(["[OPTIONS]"] if listed else [])]
     return Page(
         f"reference/commands/{name}.md",
@@ -49,7 +61,7 @@ def _command(name: str, **example: str) -> Page:
             "## Example",
             *_example(**example),
             "## Options",
-            *(_by_group(list(listed)) if listed else ["The command has no options."]),
+            *(_by_group(command, listed) if listed else ["The command has no options."]),
         ],
     )
 
@@ -60,12 +72,20 @@ def _example(command: str, output: str = "", not_run: str = "") -> list[str]:
     return [f"```bash{note}\n{command}\n```", printed]
 
 
-def _by_group(listed: Sequence[Flag]) -> list[str]:
+def _by_group(command: type[Options], listed: dict[str, FieldInfo]) -> list[str]:
     """A table of the options of each group, in the order of the help; first of those in no group."""
-    parts = []
-    ordered = sorted(listed, key=lambda one: one.group != "Options")
-    for name, group in groupby(ordered, lambda one: one.group):
-        parts += [f"### {name}" if name != "Options" else "", flag_table(list(group))]
+    parts, title = [], ""
+    titles = {}
+    for key, one in listed.items():
+        title = one.title or title
+        titles[key] = title
+    for name, group in groupby(listed, titles.__getitem__):
+        rows = [_row(command, key, listed[key]) for key in group]
+        if name == "" and command.file_help:
+            rows.append((_code("--config FILE"), command.file_help, ""))
+        parts += [f"### {name}" if name else "", _options(rows)]
+    if command.file_help and "" not in titles.values():
+        parts = [_options([(_code("--config FILE"), command.file_help, "")]), *parts]
     return parts
 
 
@@ -73,26 +93,41 @@ def evaluate_options() -> Page:
     """The options of `clipdyn evaluate` that belong to no kind."""
     text = """
 `clipdyn evaluate` takes these options, and those that [the command itself](commands/evaluate.md) lists. The options of
-a kind, such as `--noise-levels`, are on the page of [that kind](index.md#kinds).
+a kind, such as `--noise_levels`, are on the page of [that kind](index.md#kinds). Dashes may stand for underscores.
 
-Separate several values by commas, or repeat the option. A YAML file that `--config` names has the same keys, with
-underscores: `batch_size`. The arguments of `evaluate_revisions` have the same names, except `data_dirs` (a mapping),
-`plugins`, `private` and `token`. The settings of a kind are arguments of its `on`:
+Separate several values by commas, or repeat the option. A YAML file that `--config` names has the same keys, and the
+arguments of `evaluate_revisions` have the same names. The settings of a kind are also arguments of its `on`:
 `Noise.on("cifar10", stage="input")`.
 """
-    general = [one for one in flags() if not one.kind]
     return Page(
         "reference/evaluate-options.md",
         "Options of evaluate",
         "What `clipdyn evaluate` measures, on which models and how.",
-        [text, flag_table(general)],
+        [text, option_table(EvaluationConfig)],
     )
 
 
-def flag_table(listed: Sequence[Flag]) -> str:
-    """A table of options."""
-    return table(("option", "meaning", "default"), [_flag_row(one) for one in listed])
+def option_table(options: type[Options], prefix: str = "") -> str:
+    """A table of options; empty if there are none."""
+    rows = [_row(options, key, one, prefix) for key, one in options.option_fields().items()]
+    return _options(rows) if rows else ""
 
 
-def _flag_row(flag: Flag) -> tuple[str, str, str]:
-    return ", ".join(f"`{name}`" for name in flag.usage.split(", ")), flag.help, flag.default_text
+def _options(rows: Iterable[tuple[str, str, str]]) -> str:
+    return table(("option", "meaning", "default"), list(rows))
+
+
+def _row(options: type[Options], key: str, field: FieldInfo, prefix: str = "") -> tuple[str, str, str]:
+    if key in options.positional:
+        usage = _code(key.upper() + "..." * (form_of(field) == "values"))
+    else:
+        usage = _code(f"--{prefix}{key} {metavar_of(field)}".strip())
+        also = [f"-{letter}" for name, letter in options.letters.items() if name == key]
+        also += [f"--no_{prefix}{key}"] if form_of(field) == "switch" and field.default else []
+        usage = ", ".join([usage, *map(_code, also)])
+    limits = "; ".join(limits_of(field))
+    return usage, text_of(field) + (f" {limits.capitalize()}." if limits else ""), default_of(field)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"

@@ -16,10 +16,9 @@ from hf_clipdyn.benchmarks.registry import (
 )
 from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.data.registry import builder_class, dataset_names
-from hf_clipdyn.evaluation.options import flags
 from hf_clipdyn.results.terms import Axis, KindTerms, Term
 
-from .commands import flag_table
+from .commands import option_table
 from .explained import functions
 from .page import Page, bullets, section, summary_of, table
 from .places import SHARED_PAGES, kind_path, relation_path
@@ -54,7 +53,6 @@ def _by_page(written: Iterable[tuple[str, list[str]]]) -> list[Page]:
 def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
     terms = kind.terms
     details = inspect.cleandoc(kind.__doc__ or "").replace("``", "`").partition("\n\n")[2]
-    own = [one for one in flags() if one.kind == kind.name]
     return [
         f"## Reference of `{kind.name}`",
         summary_of(kind),
@@ -62,7 +60,7 @@ def _kind_parts(kind: type[Kind[Any]]) -> list[str]:
         _metrics(terms),
         *section(f"### Values of the columns of `{kind.name}`", _names(terms)),
         *section(f"### Reference values of `{kind.name}`", _references(terms)),
-        *section(f"### Options of `{kind.name}`", flag_table(own) if own else ""),
+        *section(f"### Options of `{kind.name}`", option_table(kind.settings_class, f"{kind.name}_")),
         f"### Trials of `{kind.name}`",
         *_trials(details),
         table(("column", "type"), [(f"`{name}`", dtype) for name, dtype in kind.trial_columns.items()]),

@@ -1,14 +1,16 @@
 """Pages of the tables and of the manifest."""
 
-import dataclasses
-from typing import Any, get_type_hints
+from typing import Any, get_args
 
-from hf_clipdyn.fields import members
+from pydantic import BaseModel
+
+from hf_clipdyn.options import members, text_of
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Row, column_table
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
+from hf_clipdyn.revisions.manifest import Row as ManifestRow
 from hf_clipdyn.statistics.verdicts import VerdictRow
 
-from .page import Page, entries, sections, table
+from .page import Page, table
 
 _JSON = {str: "text", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
@@ -84,15 +86,18 @@ file cannot name the commit that contains it: the branches do.
     )
 
 
-def _attributes(cls: Any) -> list[tuple[str, str, str]]:
-    """Name, type in JSON and meaning of the fields of a dataclass, as its docstring describes them."""
-    meanings = entries(sections(cls.__doc__)["Attributes"])
-    types = get_type_hints(cls)
+def _attributes(model: type[BaseModel]) -> list[tuple[str, str, str]]:
+    """Name, type in JSON and meaning of the fields of a model, as their docstrings describe them."""
     return [
         (
-            f"`{one.name}`",
-            " or ".join(_JSON.get(kind, "object") for kind in members(types[one.name])),
-            meanings[one.name].replace("None", "null"),
+            f"`{name}`",
+            " or ".join(_JSON.get(kind, "object") for kind in _kinds(field.annotation)),
+            text_of(field).replace("None", "null"),
         )
-        for one in dataclasses.fields(cls)
+        for name, field in model.model_fields.items()
     ]
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    may_be_null = type(None) in get_args(annotation)
+    return [*members(annotation), *([type(None)] if may_be_null else [])]

@@ -116,7 +116,7 @@ def test_a_stream_does_not_end_silently_where_a_download_ended(load: Load, tmp_p
     ):
         list(stream.select_columns("image_id"))
     with pytest.raises(DatasetError, match=r"a\.tar is damaged"):
-        list(Shards(stream, "mine").read(0))  # as training reads it
+        list(Shards(stream, "mine").rows(stream))  # as training reads it
 
 
 @pytest.mark.parametrize("name", ["flickr8k", "imagefolder", "webdataset"])

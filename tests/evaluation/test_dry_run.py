@@ -105,7 +105,7 @@ def test_a_dry_run_of_the_command_line_prints_it_and_one_without_measuring_is_re
     assert "The slowest is zero_shot/cifar10" in printed
     assert (error, files(tmp_path)) == ("", set())
     with pytest.raises(ConfigError, match="`rescore` measures nothing"):
-        dry_run(EvaluationConfig("me/run", output=tmp_path / "r.parquet", rescore=True))
+        dry_run(EvaluationConfig(repo_id="me/run", output=tmp_path / "r.parquet", rescore=True))
 
 
 def test_what_is_left_out_is_named(config, tmp_path):
@@ -138,7 +138,10 @@ def test_a_few_gratings_stand_for_all_of_them(forward_passes, tmp_path):
     processor = ViTImageProcessor(size={"height": 64, "width": 64})
     processor.save_pretrained(tmp_path)
     config = EvaluationConfig(
-        str(tmp_path), benchmarks=("psychophysics/procedural",), output=tmp_path / "r.parquet", device="cpu"
+        repo_id=str(tmp_path),
+        benchmarks=("psychophysics/procedural",),
+        output=tmp_path / "r.parquet",
+        device="cpu",
     )
     (cost,) = dry_run(config).costs
     assert 0 < forward_passes["images"] <= 3 * 32, "the third pass is not begun"

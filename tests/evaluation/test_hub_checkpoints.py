@@ -182,7 +182,7 @@ def test_a_copy_on_the_disk_has_the_same_commits(files: dict[str, bytes], tmp_pa
         ((REPO,), "has 2 folders of epoch checkpoints: choose one"),
         (
             ("laion/none/run",),
-            "There is no model or data set laion/none on the Hub. There is no folder of that name here either",
+            "There is no model or data set laion/none on the Hub",
         ),
         (("/no/where",), "there is no file or folder /no/where"),
     ],

@@ -232,7 +232,7 @@ def test_missing_data_are_listed_once_a_call_however_many_models_lack_them(
     given = {"cifar10": data["cifar10"], "cue_conflict": empty}
     for _ in range(2):
         caplog.clear()
-        config = EvaluationConfig(store, names, data_dirs=given, skip_missing=True)
+        config = EvaluationConfig(repo_id=store, benchmarks=names, data_dirs=given, skip_missing=True)
         assert list(measure_each(config, lambda one: [Plan(one), Plan(one)]))
         assert sum("Left out" in message for message in caplog.messages) == 1
 
@@ -285,8 +285,8 @@ def test_a_naflex_model_sees_squashed_images_and_its_cells_say_so(tmp_path, data
     Siglip2Config().save_pretrained(tmp_path)
     Siglip2ImageProcessor(patch_size=8, max_num_patches=9).save_pretrained(tmp_path)
     config = EvaluationConfig(
-        store,
-        "zero_shot/cifar10",
+        repo_id=store,
+        benchmarks="zero_shot/cifar10",
         data_dirs={"cifar10": data["cifar10"]},
         cache_dir=tmp_path / "pixels",
     )

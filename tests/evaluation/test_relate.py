@@ -331,7 +331,7 @@ def test_what_cannot_be_related_is_said_in_one_sentence(output, names, options, 
 def test_what_is_large_leaves_the_memory_first_and_two_things_stay_in_any_case(output, monkeypatch):
     monkeypatch.setattr("hf_clipdyn.evaluation.saved_runs._KEPT", 250)
     monkeypatch.setattr("hf_clipdyn.evaluation.saved_runs._SMALL", 50)
-    config = EvaluationConfig(FIRST, benchmarks=None, relations=["learning_order"], output=output)
+    config = EvaluationConfig(repo_id=FIRST, benchmarks=None, relations=["learning_order"], output=output)
     seen = SavedRuns(config, CellStore(output)).benchmarks[0][1][0]
     made = []
 

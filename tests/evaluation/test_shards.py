@@ -33,7 +33,7 @@ def test_every_revision_is_in_one_shard_and_a_new_one_moves_no_other():
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "a/b", "1", "1/0", "-1/4", "1/4/2", "", "1 / 4", "1/٤"])
 def test_a_shard_that_is_no_part_of_a_whole_is_one_sentence(shard, clipdyn, tmp_path):
     with pytest.raises(ConfigError, match="give i/n with i from 1 to n"):
-        EvaluationConfig("me/run", shard=shard)
+        EvaluationConfig(repo_id="me/run", shard=shard)
     code, _, error = clipdyn("evaluate", "me/run", "--store", tmp_path, f"--shard={shard}")
     assert code == 2
     (line,) = error.splitlines()
@@ -43,7 +43,7 @@ def test_a_shard_that_is_no_part_of_a_whole_is_one_sentence(shard, clipdyn, tmp_
 @pytest.mark.parametrize("other", [{"rescore": True}, {"push_to_hub": True, "hub_model_id": "me/results"}])
 def test_what_concerns_the_whole_table_takes_no_shard(other):
     with pytest.raises(ConfigError, match="without `shard`, once all shards are done"):
-        EvaluationConfig("me/run", shard="1/2", output="results.parquet", **other)
+        EvaluationConfig(repo_id="me/run", shard="1/2", output="results.parquet", **other)
 
 
 def test_shards_one_after_the_other_give_the_table_of_one_process(evaluate, tmp_path, caplog):

@@ -14,7 +14,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -100,23 +99,20 @@ def kinds() -> dict[str, dict[str, Any]]:
 
 def options() -> dict[str, dict[str, Any]]:
     """Every option of every command with its default, as text."""
-    from hf_clipdyn.cli import COMMANDS
+    from hf_clipdyn.cli import command_class, command_names
+    from hf_clipdyn.evaluation.config import settings_classes
+    from hf_clipdyn.options import default_of
 
     found: dict[str, dict[str, Any]] = {}
-    for name, command in sorted(COMMANDS.items()):
-        line = command.line()
-        flags = (line.keys if name == "train" else line.flags).values()
+    for name in sorted(command_names()):
+        command = command_class(name)
+        prefixed = {f"{kind}_": one for kind, one in settings_classes().items()} if name == "evaluate" else {}
         found[name] = {
-            flag.spelling if flag.is_option else flag.key: flag.default_text
-            if name == "evaluate"
-            else _text(flag.default)
-            for flag in flags
+            key if key in command.positional else f"--{prefix}{key}": default_of(field)
+            for prefix, model in {"": command, **prefixed}.items()
+            for key, field in model.option_fields().items()
         }
     return found
-
-
-def _text(value: Any) -> str:
-    return "" if value is None or value is False or value is MISSING or value in ((), {}) else str(value)
 
 
 def planted(folder: Path) -> Path:

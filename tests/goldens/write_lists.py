@@ -141,12 +141,11 @@ def public_names() -> list[str]:
 
 
 def _commands() -> Iterator[str]:
-    from hf_clipdyn.cli import COMMANDS
+    from goldens.write import options
 
-    for name, command in COMMANDS.items():
+    for name, of_command in options().items():
         yield f"clipdyn {name}"
-        for flag in command.line().flags.values():
-            yield f"clipdyn {name} {flag.spelling}"
+        yield from (f"clipdyn {name} {spelling}" for spelling in of_command)
 
 
 def _described(place: str, member: Any) -> Iterator[str]:

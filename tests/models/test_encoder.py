@@ -34,6 +34,7 @@ from transformers import (
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 from hf_clipdyn.models.encoder import Encoder, check_image_processor, default_device, read_input
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
+from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.models.tokenizers import train_tokenizer
 
 SIZE = 16
@@ -398,7 +399,7 @@ def test_a_language_model_is_no_image_encoder(tmp_path):
 
 def test_a_revision_that_is_not_in_the_store_is_named_at_once(tmp_path):
     with pytest.raises(RevisionNotFoundError, match="no complete revision 'epoch-009' of 'me/run'"):
-        Encoder.from_pretrained("me/run", "epoch-009", cache_dir=tmp_path, local_files_only=True)
+        snapshot_folder("me/run", "epoch-009", cache_dir=tmp_path, local_files_only=True)
 
 
 def test_asking_for_attention_without_eager_attention_is_an_error_not_an_empty_answer(saved, pixels):

@@ -7,8 +7,9 @@ from kept_cells import decisions, keep
 from result_rows import cell
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.cli.main_path import Report
+from hf_clipdyn.cli.commands import Report
 from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.options import metavar_of
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.differences import differences
 from hf_clipdyn.results.cells import CellStore
@@ -88,7 +89,7 @@ def test_report_prints_the_differences_and_writes_their_table(models, tmp_path, 
     for words, message in (
         (
             ["report", str(models), "--correction", "bh", "--output", "x"],
-            "`correction` requires --print differences",
+            "correction requires --print differences",
         ),
         ([*asked, "--output", str(models)], "is read by this command"),
     ):
@@ -99,4 +100,4 @@ def test_report_prints_the_differences_and_writes_their_table(models, tmp_path, 
 
 @pytest.mark.parametrize(("name", "names"), [("correction", CORRECTIONS), ("family", FAMILIES)])
 def test_the_options_offer_every_correction_and_family(name, names):
-    assert Report.line().flags[name].field.metadata["choices"] == names
+    assert metavar_of(Report.model_fields[name]) == "|".join(names)

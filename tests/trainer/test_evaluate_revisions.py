@@ -99,7 +99,9 @@ def test_what_a_trainer_has_logged_is_in_the_table_however_it_is_measured(
         rows = load_results(tmp_path / f"{table}.parquet").query("kind == 'training'")
         assert set(rows["note"]) == {"recorded in training"}
         found = rows.set_index(["metric", "step"])["value"].to_dict()
-        assert {key: found[key] for key in logged} == logged, table
+        # The Trainer has saved its last checkpoint before it logged that epoch.
+        expected = {key: value for key, value in logged.items() if table != "saved" or key[1] == 5}
+        assert {key: found[key] for key in expected} == expected, table
     scales = [value for (metric, _), value in found.items() if metric == "logit_scale"]
     assert not scales, "a checkpoint does not say it without its weights"
 
@@ -152,7 +154,7 @@ def test_revisions_without_a_processor_are_evaluated_with_a_given_one(
     model = make_model("clip")
     trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1).train()
     published = {"revisions": "epoch-001", **SMALL}
-    with pytest.raises(ModelError, match=r"no preprocessor_config.json.* `processor`"):
+    with pytest.raises(ModelError, match=r"no preprocessor_config.json.* --processor"):
         evaluate_revisions(tmp_path, BENCHMARK, **published)
     with pytest.raises(ConfigError, match="contains no processor: expected preprocessor_config"):
         evaluate_revisions(tmp_path, BENCHMARK, processor=tmp_path, **published)

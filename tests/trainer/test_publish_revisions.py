@@ -268,7 +268,7 @@ def test_a_revision_has_what_the_trainer_has_logged_of_its_step(tmp_path: Path, 
             assert value == (earlier[-1] if earlier else None), (one.name, key)
         assert one.validation_loss == logged("eval_loss").get(step), one.name
         scale = served(tmp_path, one.name).logit_scale
-        assert one.logit_scale == pytest.approx(float(scale.exp()))
+        assert one.logit_scale == pytest.approx(float(scale.detach().exp()))
 
 
 def test_it_says_where_revisions_go_and_the_next_two_commands_which_work_as_printed(

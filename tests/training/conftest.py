@@ -4,6 +4,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pytest
 from photographs import write_photographs
 
@@ -35,8 +36,9 @@ def streamed(photographs: Path, tmp_path: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def flags(photographs: Path, tmp_path: Path) -> Callable[..., list[str]]:
-    """Flags of a run of three epochs of five steps; keywords change or add fields."""
+def flags(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Flags of a run of three epochs of five steps; keywords change or add fields. Its pixels are in `cache`."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
 
     def make(output: str = "run", **changes: object) -> list[str]:
         fields = {

@@ -27,12 +27,11 @@ from printed_blocks import printed_plugin
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.training.config import TrainingConfig
+from hf_clipdyn.training.data import Batch
 from hf_clipdyn.training.device import end_training, make_accelerator
 from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.model import TrainedModel, build_model, unsharded
-from hf_clipdyn.training.source import Batch
 
 SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
 COLOURS, THINGS = ("red", "blue", "green"), ("cat", "car", "key", "tree", "dog", "boat", "bird", "clock")
@@ -103,7 +102,7 @@ def refusal(folder: str) -> str:
     """What a run says that would shard on CPUs."""
     os.environ["ACCELERATE_USE_FSDP"] = "true"
     try:
-        make_accelerator(TrainingConfig(bf16=False), Path(folder))
+        make_accelerator(Path(folder), bf16=False, report_to="none", torch_compile=False)
     except ConfigError as error:
         return str(error)
     finally:

@@ -12,11 +12,10 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from hf_clipdyn.training import train
+from hf_clipdyn.training import run
+from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.inputs import prepare_inputs
-from hf_clipdyn.training.loop import Callback, Training
-from hf_clipdyn.training.source import Batch
+from hf_clipdyn.training.data import Batch, open_data
 
 Pair = tuple[str, str]
 
@@ -30,7 +29,7 @@ def pair(pixels: torch.Tensor, input_ids: torch.Tensor) -> Pair:
 
 def pairs_of(config: TrainingConfig) -> Callable[[int, int], Pair]:
     """The pair of a row and a caption of its image."""
-    source = prepare_inputs(config, Accelerator(cpu=True)).source
+    source = open_data(config, Accelerator(cpu=True)).source
     batches = source._loader.dataset
     tokens = torch.from_numpy(batches._captions.tokens.astype("int64"))
     return lambda row, caption: pair(
@@ -45,7 +44,7 @@ class Shown:
         self.steps: dict[int, list[Pair]] = {}
 
     def wrap(self, batches: Callable[[Training], Iterator[Batch]]) -> Callable[[Training], Iterator[Batch]]:
-        """`Training._batches`, watched."""
+        """`run._timed`, watched."""
 
         def watched(training: Training) -> Iterator[Batch]:
             for batch in batches(training):
@@ -69,9 +68,9 @@ class Stop(Callback):
 
 def main(file: str, step: str, *flags: str) -> None:
     shown, config = Shown(), TrainingConfig.read(flags)
-    Training._batches = shown.wrap(Training._batches)
+    run._timed = shown.wrap(run._timed)
     rank = Accelerator(cpu=True).process_index
-    train(config, [Stop(int(step))])
+    run.train(config, [Stop(int(step))])
     Path(f"{file}-{rank}.json").write_text(json.dumps(shown.steps), encoding="utf-8")
 
 

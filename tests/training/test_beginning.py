@@ -15,8 +15,7 @@ from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_b
 from training_runs import finished
 
 from hf_clipdyn.errors import TrainingError
-from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.device import draws_bars
+from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.training.run import continuation
 
 Flags = Callable[..., list[str]]
@@ -49,19 +48,20 @@ def test_a_run_says_what_it_is_about_to_do_and_names_the_next_command(
         ),
         capsys,
     )
-    store = tmp_path / "run" / "hub"
+    run = tmp_path / "run"
     lines = [line for line in err.splitlines() if not line.startswith("Decoding ")]
     assert "120 images with 240 captions an epoch; 20 images that fill no batch are left out" in lines[0]
     assert "tiny, 307," in lines[1]
     assert "cpu in fp32, sdpa attention, 1 process, 1 thread." in lines[1]
     assert lines[2] == "Run: 2 epochs of 2 steps of 50 images, 4 steps in all."
     assert lines[3].startswith(
-        f"Revisions: 4 as me/run in {store}, and as many of the averaged weights as me/run-ema"
+        "Revisions: 4 as me/run, and as many of the averaged weights as me/run-ema; 8 revisions take 9."
     )
+    assert lines[3].endswith(f" MB in {run / 'revisions'}.")
     assert lines[4].startswith("Warning: warmup_steps is 100 and the run has 4 steps")
     assert lines[5].startswith("epoch 1/2: loss ")
     assert lines[6].startswith("epoch 2/2: loss ")
-    assert lines[7] == f"Next: clipdyn evaluate me/run --store {store}"
+    assert lines[7] == f"Next: clipdyn evaluate {run}"
     assert len(lines) == 8
     assert "\r" not in err
     (_, line) = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines())
@@ -129,24 +129,18 @@ def test_after_a_run_the_bars_of_other_libraries_are_as_they_were_also_after_an_
 
 
 @pytest.mark.parametrize(
-    ("environment", "changes", "drawn"),
-    [
-        ({}, {}, True),
-        ({"TQDM_DISABLE": "0"}, {}, True),
-        ({"TQDM_DISABLE": "1"}, {}, False),
-        ({}, {"quiet": True}, False),
-    ],
+    ("environment", "drawn"),
+    [({}, True), ({"TQDM_DISABLE": "0"}, True), ({"TQDM_DISABLE": "1"}, False)],
 )
 def test_bars_are_drawn_on_a_terminal_unless_they_are_switched_off(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], changes: dict[str, bool], drawn: bool
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], drawn: bool
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    config = TrainingConfig(**changes)  # type: ignore[arg-type]
     with contextlib.redirect_stderr(_Terminal()):
-        assert draws_bars(config) is drawn
+        assert draws_bars() is drawn
     with contextlib.redirect_stderr(io.StringIO()):
-        assert not draws_bars(config)
+        assert not draws_bars()
 
 
 @pytest.mark.parametrize("runs", [False, True])
@@ -156,14 +150,14 @@ def test_bars_are_drawn_where_a_kernel_runs_the_process_and_not_where_it_is_only
     kernel = SimpleNamespace(IPKernelApp=SimpleNamespace(initialized=lambda: runs))
     monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", kernel)
     with contextlib.redirect_stderr(io.StringIO()):
-        assert draws_bars(TrainingConfig()) is runs
+        assert draws_bars() is runs
 
 
 def test_the_switch_of_the_hub_switches_bars_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS", True)  # read at its import
     with contextlib.redirect_stderr(_Terminal()):
         assert sys.stderr.isatty()
-        assert not draws_bars(TrainingConfig())
+        assert not draws_bars()
 
 
 def test_the_command_that_continues_a_run_can_be_pasted_into_a_shell() -> None:

@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from gradients_worker import LOSSES, WAYS, double_precision, global_batch, gradients, tiny_model
 
+from hf_clipdyn.training.data import Batch
 from hf_clipdyn.training.gradients import cached, make_backward, whole_batch
 from hf_clipdyn.training.losses import Contrastive, Features, make_loss
-from hf_clipdyn.training.source import Batch
 
 pytestmark = pytest.mark.usefixtures("exact")
 WORKER = Path(__file__).with_name("gradients_worker.py")

@@ -1,6 +1,5 @@
 """Reading images by row: the same batches with any number of workers and processes, cached or decoded."""
 
-import dataclasses
 import io
 import itertools
 import os
@@ -24,13 +23,11 @@ from hf_clipdyn.data.images import decode_image, decode_tensor
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.errors import DatasetError, TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
-from hf_clipdyn.training import inputs
+from hf_clipdyn.training import data
 from hf_clipdyn.training.config import TrainingConfig
+from hf_clipdyn.training.data import Captions, Data, MappedSource, enlarged, open_data
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages, Images, fit_of
-from hf_clipdyn.training.inputs import SOURCES, prepare_inputs
-from hf_clipdyn.training.mapped import Captions, MappedSource
-from hf_clipdyn.training.source import Workers
 
 PROCESSOR = clip_image_processor(model_size("tiny"))
 EVERYTHING = Augmentation(crop_scale_min=0.5, flip=True, color_jitter=0.32)
@@ -100,7 +97,7 @@ def make(jpegs: datasets.Dataset, captions: Captions, tmp_path: Path) -> Callabl
         if reading == "decoded":
             images = DecodedImages(jpegs, augmentation, PROCESSOR)
         else:
-            larger = inputs.enlarged(PROCESSOR, augmentation.room)
+            larger = enlarged(PROCESSOR, augmentation.room)
             images = CachedImages(
                 decode_pixels(jpegs, larger, cache_dir=tmp_path, disable_tqdm=True), augmentation, PROCESSOR
             )
@@ -111,14 +108,14 @@ def make(jpegs: datasets.Dataset, captions: Captions, tmp_path: Path) -> Callabl
 
 @pytest.mark.parametrize("reading", ["cached", "decoded"])
 def test_workers_change_no_bit(make: Callable[..., MappedSource], reading: str) -> None:
-    alone, helped = make(reading), make(reading, workers=Workers(2))
+    alone, helped = make(reading), make(reading, workers=2)
     assert epoch_of(alone) == epoch_of(helped)
     assert epoch_of(alone, 2, 3) == epoch_of(helped, 2, 3)
     helped.close()
 
 
 def test_ctrl_c_leaves_the_workers_to_the_training(make: Callable[..., MappedSource]) -> None:
-    source = make(workers=Workers(1, prefetch_factor=1))
+    source = make(workers=1)
     before = set(psutil.Process().children())
     batches = source.batches(1)
     first = next(batches)
@@ -244,7 +241,7 @@ def test_a_broken_image_is_replaced_by_the_same_one_each_time_and_counted_once(w
 
     def source() -> MappedSource:
         images = DecodedImages(table(files), Augmentation(flip=True), PROCESSOR)
-        return MappedSource(images, captions, per_device_batch_size=50, seed=0, workers=Workers(workers))
+        return MappedSource(images, captions, per_device_batch_size=50, seed=0, workers=workers)
 
     one, other = source(), source()
     assert epoch_of(one) == epoch_of(other)
@@ -307,7 +304,7 @@ def test_a_random_crop_of_cached_pixels_is_never_enlarged() -> None:
             if (smallest / ratio) ** 0.5 <= 1 + 1e-9
         )
         assert shorter * room >= 1 - 1e-9
-    assert dict(inputs.enlarged(PROCESSOR, 1.25).crop_size)["height"] == 50
+    assert dict(enlarged(PROCESSOR, 1.25).crop_size)["height"] == 50
 
 
 def test_an_unforked_worker_opens_the_cache_and_does_not_receive_it(
@@ -322,28 +319,28 @@ def test_an_unforked_worker_opens_the_cache_and_does_not_receive_it(
 
 
 @pytest.fixture
-def prepare(flags: Callable[..., list[str]]) -> Callable[..., inputs.Inputs]:
-    def prepared(**changes: object) -> inputs.Inputs:
+def prepare(flags: Callable[..., list[str]]) -> Callable[..., Data]:
+    def prepared(**changes: object) -> Data:
         config = TrainingConfig.read(flags(**changes))
-        return prepare_inputs(config, Accelerator(cpu=True))
+        return open_data(config, Accelerator(cpu=True))
 
     return prepared
 
 
 def test_a_small_data_set_is_cached_and_a_large_one_decoded(
-    prepare: Callable[..., inputs.Inputs], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    prepare: Callable[..., Data], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert prepare().reading == "cached"
     assert "Decoding 120 images: their pixels take 576.0 kB in" in capsys.readouterr().err
     assert prepare().reading == "cached"
     assert "Decoding" not in capsys.readouterr().err
-    monkeypatch.setattr(inputs, "_LARGEST_CACHE", 575_999)
+    monkeypatch.setattr(data, "_LARGEST_CACHE", 575_999)
     assert prepare(dataloader_num_workers=0).reading == "decoded"
     assert prepare(reading="cached").reading == "cached"
 
 
 def test_a_cache_that_does_not_fit_on_the_disk_is_refused(
-    prepare: Callable[..., inputs.Inputs], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    prepare: Callable[..., Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=500_000))
@@ -352,7 +349,7 @@ def test_a_cache_that_does_not_fit_on_the_disk_is_refused(
     assert not list((tmp_path / "cache" / "clipdyn-pixels").iterdir())
 
 
-def test_cached_pixels_leave_room_for_crops(prepare: Callable[..., inputs.Inputs], tmp_path: Path) -> None:
+def test_cached_pixels_leave_room_for_crops(prepare: Callable[..., Data], tmp_path: Path) -> None:
     batch = next(prepare(crop_scale_min=0.8).source.batches(1))
     assert batch.pixels.shape == (24, 3, 40, 40)
     (cache,) = (tmp_path / "cache" / "clipdyn-pixels").glob("*/pixels.npy")
@@ -369,11 +366,6 @@ def test_the_recipe_says_what_decides_the_data_and_not_who_reads_it() -> None:
         {"random_flip": True},
         {"color_jitter": 0.3},
     ):
-        assert dataclasses.replace(plain, **change).recipe_hash() != plain.recipe_hash()
-    workers = dataclasses.replace(plain, dataloader_num_workers=3)
+        assert plain.but(**change).recipe_hash() != plain.recipe_hash()
+    workers = plain.but(dataloader_num_workers=3)
     assert workers.recipe_hash() == plain.recipe_hash()
-
-
-def test_every_way_of_reading_can_be_named() -> None:
-    (field,) = (field for field in dataclasses.fields(TrainingConfig) if field.name == "reading")
-    assert set(field.metadata["choices"]) == set(SOURCES)

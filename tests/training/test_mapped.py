@@ -7,8 +7,8 @@ from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.training.data import Captions, MappedSource
 from hf_clipdyn.training.images import Augmentation, CachedImages
-from hf_clipdyn.training.mapped import Captions, MappedSource
 
 N = 22
 

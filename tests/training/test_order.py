@@ -12,8 +12,8 @@ from training_runs import finished, log
 
 from hf_clipdyn import samples_between, times_seen
 from hf_clipdyn.errors import ConfigError, RevisionError, UnknownNameError
+from hf_clipdyn.training import run as loop
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.loop import Training
 from hf_clipdyn.training.order import RECORD_FILE
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -28,7 +28,7 @@ WORKER = Path(__file__).with_name("order_worker.py")
 def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     """What the runs of this process show."""
     record = Shown()
-    monkeypatch.setattr(Training, "_batches", record.wrap(Training._batches))
+    monkeypatch.setattr(loop, "_timed", record.wrap(loop._timed))
     return record
 
 
@@ -84,8 +84,8 @@ def test_what_cannot_be_replayed_is_refused_in_a_sentence(
         samples_between(run, "epoch-000", "epoch-009")
     with pytest.raises(ConfigError, match=r"epoch-001 \(step 5\) is earlier than epoch-002 \(step 10\)"):
         samples_between(run, "epoch-002", "epoch-001")
-    with pytest.raises(RevisionError, match=r"has no training_data\.json: name the folder of a run"):
-        times_seen("me/run", "epoch-001")
+    with pytest.raises(ConfigError, match="neither a folder here nor"):
+        times_seen(tmp_path / "nowhere", "epoch-001")
     finished(flags("stream", num_train_epochs=1, **streamed))
     with pytest.raises(ConfigError, match="read a stream, whose order is not replayed"):
         samples_between(tmp_path / "stream", "epoch-000", "epoch-001")

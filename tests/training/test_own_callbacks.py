@@ -9,14 +9,14 @@ from training_runs import finished
 
 from hf_clipdyn import plugins
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.callbacks import Callback, Training
 
 Flags = Callable[..., list[str]]
 
 FILE = """
 from pathlib import Path
 
-from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.callbacks import Callback, Training
 
 
 class Diary(Callback):
@@ -72,7 +72,7 @@ def test_a_callback_in_a_file_hears_every_event(flags: Flags, tmp_path: Path) ->
 def test_a_callback_of_a_file_that_wants_arguments_is_one_sentence(flags: Flags, tmp_path: Path) -> None:
     file = tmp_path / "wanting.py"
     file.write_text(
-        "from hf_clipdyn.training.loop import Callback\n"
+        "from hf_clipdyn.training.callbacks import Callback\n"
         "class Wanting(Callback):\n    def __init__(self, path):\n        pass\n",
         encoding="utf-8",
     )

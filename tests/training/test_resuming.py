@@ -1,5 +1,6 @@
 """A run that ends at any moment continues to the same bits."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from training_runs import finished, log, wait_for_log
 
 from hf_clipdyn.errors import ConfigError, TrainingInterrupted
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.callbacks import Callback, Training
 
 Flags = Callable[..., list[str]]
 HERE = Path(__file__).parent
@@ -34,11 +35,11 @@ class _At(Callback):
 
 def _result(folder: Path) -> tuple[list[tuple[int, float]], list[tuple[str, str, float | None]]]:
     """Steps and losses of the log; names, weights and losses of all revisions, those of the average too."""
-    repositories = [path.name.split("--")[-1] for path in folder.glob("hub/models--*")]
     revisions = [
         (f"{name} {one.name}", one.sha256, one.loss)
-        for name in sorted(repositories)
-        for one in list_revisions(f"me/{name}", store=folder / "hub")
+        for name, run in {"run": folder, "run-ema": folder / "ema"}.items()
+        if run.exists()
+        for one in list_revisions(run)
     ]
     return log(folder), revisions
 
@@ -47,18 +48,12 @@ def _checkpoints(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("checkpoints/*"))
 
 
-@pytest.fixture(params=["by row", "streamed"])
-def data(request: pytest.FixtureRequest) -> dict[str, object]:
-    """The fields of `flags` for each way of reading."""
-    return request.getfixturevalue("streamed") if request.param == "streamed" else {}
-
-
 @pytest.mark.parametrize("step", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_run_that_was_told_to_stop_continues_to_the_same_bits(
-    flags: Flags, data: dict[str, object], tmp_path: Path, step: int
+    flags: Flags, tmp_path: Path, step: int
 ) -> None:
     """Inside an epoch and at its end; the average of the weights and the epoch's mean loss continue too."""
-    changes = data | {"num_train_epochs": 2, "ema_decay": 0.7, "publish": "log2"}
+    changes = {"num_train_epochs": 2, "ema_decay": 0.7, "publish": "log2"}
     finished(flags("whole", **changes))
     stopped = finished(flags("stopped", **changes), _At(step, Training.stop))
     assert "epoch-002" not in stopped.published
@@ -71,7 +66,7 @@ def test_a_run_that_was_told_to_stop_continues_to_the_same_bits(
     ]
 
 
-def test_checkpoints_inside_epochs_count_in_the_limit(flags: Flags, tmp_path: Path) -> None:
+def test_only_the_last_checkpoint_is_kept(flags: Flags, tmp_path: Path) -> None:
     seen: list[list[str]] = []
 
     class Watch(Callback):
@@ -79,9 +74,8 @@ def test_checkpoints_inside_epochs_count_in_the_limit(flags: Flags, tmp_path: Pa
             seen.append(_checkpoints(tmp_path / "run"))
 
     finished(flags(num_train_epochs=2, save_steps=2), Watch())
-    assert seen[4] == ["epoch-000-step-00000002", "epoch-000-step-00000004"]
-    assert seen[7] == ["epoch-001", "epoch-001-step-00000006"]
-    assert _checkpoints(tmp_path / "run") == ["epoch-001-step-00000008", "epoch-002"]
+    assert (seen[4], seen[7]) == (["epoch-000-step-00000004"], ["epoch-001-step-00000006"])
+    assert _checkpoints(tmp_path / "run") == ["epoch-002"]
 
 
 def test_a_callbacks_own_state_is_that_of_the_step_of_the_checkpoint(flags: Flags, tmp_path: Path) -> None:
@@ -103,11 +97,20 @@ def test_a_callbacks_own_state_is_that_of_the_step_of_the_checkpoint(flags: Flag
     assert resumed.steps == 5
 
 
+def test_another_number_of_processes_does_not_continue_a_run(flags: Flags, tmp_path: Path) -> None:
+    finished(flags(num_train_epochs=1), _At(3, Training.stop))
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    progress = json.loads((checkpoint / "progress.json").read_text(encoding="utf-8"))
+    (checkpoint / "progress.json").write_text(json.dumps(progress | {"num_processes": 2}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="had 2 processes, and now it has 1"):
+        finished(flags(num_train_epochs=1, resume_from_checkpoint="true"))
+
+
 def test_data_that_have_changed_are_no_continuation(flags: Flags, photographs: Path) -> None:
     finished(flags(num_train_epochs=1), _At(3, Training.stop))
     lines = (photographs / "captions.txt").read_text(encoding="utf-8").splitlines()
     (photographs / "captions.txt").write_text("\n".join(lines[:150]) + "\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="when an epoch had 5 steps, and now it has 3"):
+    with pytest.raises(ConfigError, match="had 5 steps in an epoch, and now it has 3"):
         finished(flags(num_train_epochs=1, resume_from_checkpoint="true"))
 
 
@@ -138,10 +141,10 @@ def test_a_second_signal_ends_the_run_at_once(flags: Flags, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
-    flags: Flags, data: dict[str, object], tmp_path: Path
+    flags: Flags, tmp_path: Path
 ) -> None:
     """At each change in the folder of checkpoints, each line of the log and each step: some 50 kills."""
-    changes = data | {"save_steps": 2, "ema_decay": 0.7, "publish": "log2"}
+    changes = {"save_steps": 2, "ema_decay": 0.7, "publish": "log2"}
     finished(flags("whole", **changes))
     command = [sys.executable, str(HERE / "killed_worker.py")]
     done = subprocess.run(
@@ -166,7 +169,6 @@ def _ranks(launcher: subprocess.Popen[str]) -> Iterator[psutil.Process]:
 @pytest.mark.parametrize("way", ["killed", "terminated"])
 def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
     flags: Flags,
-    data: dict[str, object],
     checkout: Path,
     launch: Callable[..., str],
     tmp_path: Path,
@@ -174,7 +176,7 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
 ) -> None:
     """All are killed, or one of them gets SIGTERM."""
     script = checkout / "scripts" / "train.py"
-    changes = data | {
+    changes = {
         "per_device_train_batch_size": 12,
         "num_train_epochs": 8,
         "save_steps": 3,
@@ -210,9 +212,9 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
 
 @pytest.mark.slow
 def test_two_processes_that_are_killed_while_a_checkpoint_is_written_continue_to_the_same_bits(
-    flags: Flags, data: dict[str, object], launch: Callable[..., str], checkout: Path, tmp_path: Path
+    flags: Flags, launch: Callable[..., str], checkout: Path, tmp_path: Path
 ) -> None:
-    changes = data | {
+    changes = {
         "per_device_train_batch_size": 12,
         "num_train_epochs": 2,
         "save_steps": 2,

@@ -23,9 +23,10 @@ from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn.errors import ConfigError, PublishError, TrainingError
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.journal import Journal
-from hf_clipdyn.training import delete_run, device, inputs, repository
+from hf_clipdyn.revisions.store import Store
+from hf_clipdyn.training import delete_run, device, repository
 from hf_clipdyn.training.config import TrainingConfig, publishing_steps
+from hf_clipdyn.training.data import open_rows
 from hf_clipdyn.training.losses import Contrastive, Features
 from hf_clipdyn.training.model import TrainedModel
 
@@ -42,10 +43,10 @@ def test_a_run_on_photographs_publishes_every_epoch_and_learns(flags: Flags, tmp
     losses = [loss for _, loss in log(tmp_path / "run")]
     assert len(losses) == 30
     assert sum(losses[-5:]) < sum(losses[:5])
-    revisions = list_revisions("me/run", store=summary.store)
+    revisions = list_revisions(summary.folder)
     assert [r.samples_seen for r in revisions] == [120 * epoch for epoch in range(7)]
     assert len({r.sha256 for r in revisions}) == 7
-    model = CLIPModel.from_pretrained("me/run", revision="epoch-006", cache_dir=summary.store)
+    model = CLIPModel.from_pretrained(summary.folder / "revisions" / "epoch-006")
     assert {(r.scale, r.seed, r.arm, r.parameters) for r in revisions} == {
         ("tiny", 0, "noise", model.num_parameters())
     }
@@ -53,7 +54,7 @@ def test_a_run_on_photographs_publishes_every_epoch_and_learns(flags: Flags, tmp
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(flags: Flags) -> None:
     weights = [
-        hashes(finished(flags(output, **seeds)).store)
+        hashes(finished(flags(output, **seeds)).folder)
         for output, seeds in (("a", {}), ("b", {"seed": 0}), ("c", {"seed": 1}), ("d", {"data_seed": 1}))
     ]
     assert weights[0] == weights[1]
@@ -74,11 +75,11 @@ def test_a_killed_run_continues_with_the_weights_and_losses_of_an_uninterrupted_
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "checkpoints" / "epoch-004").exists(), "it was killed too late to test anything"
-    with pytest.raises(ConfigError, match=r"`resume_from_checkpoint=\"true\"`"):
+    with pytest.raises(ConfigError, match="resume_from_checkpoint"):
         finished(flags("killed", num_train_epochs=4))
     resumed = finished(flags("killed", num_train_epochs=4, resume_from_checkpoint="true"))
     assert log(killed) == log(tmp_path / "whole")
-    expected, found = (list_revisions("me/run", store=s.store) for s in (whole, resumed))
+    expected, found = (list_revisions(s.folder) for s in (whole, resumed))
     assert [(r.name, r.sha256, r.loss) for r in found] == [(r.name, r.sha256, r.loss) for r in expected]
 
 
@@ -100,7 +101,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint_and_the_next_command(
     (checkpoint,) = tmp_path.glob("run/checkpoints/epoch-*")
     assert json.loads((checkpoint / "progress.json").read_text())["step"] == log(tmp_path / "run")[-1][0]
     assert "Traceback" not in error
-    names = [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")]
+    names = [r.name for r in list_revisions(tmp_path / "run")]
     assert names[:2] == ["epoch-000", "epoch-001"]
 
 
@@ -134,7 +135,7 @@ def test_deleting_a_run_deletes_nothing_else_in_its_folder(flags: Flags, tmp_pat
 
 def test_steps_inside_epochs_are_published_too(flags: Flags) -> None:
     summary = finished(flags(num_train_epochs=2, publish="log2"))
-    names = [r.name for r in list_revisions("me/run", store=summary.store)]
+    names = [r.name for r in list_revisions(summary.folder)]
     assert sorted(names) == sorted(
         ["epoch-000", "epoch-001", "epoch-002", *(f"step-{2**k:08d}" for k in range(4))]
     )
@@ -174,7 +175,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_published(
     monkeypatch.setattr(Contrastive, "__call__", explode)
     with pytest.raises(TrainingError, match=r"became nan in step 8.*Lower learning_rate"):
         finished(flags())
-    names = [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")]
+    names = [r.name for r in list_revisions(tmp_path / "run")]
     assert names == ["epoch-000", "epoch-001"]
 
 
@@ -185,7 +186,7 @@ def test_one_broken_image_is_skipped_and_reported(
     path.write_bytes(path.read_bytes()[:200])
     summary = finished(flags(num_train_epochs=1, per_device_train_batch_size=17))
     assert "1 broken image skipped" in capsys.readouterr().err
-    assert list_revisions("me/run", store=summary.store)[-1].samples_seen == 119
+    assert list_revisions(summary.folder)[-1].samples_seen == 119
 
 
 def test_more_than_one_percent_of_broken_images_stops_the_run(flags: Flags, photographs: Path) -> None:
@@ -215,11 +216,11 @@ def test_three_revisions_load_in_a_fresh_offline_process_and_differ(flags: Flags
     program = f"""
 import sys, torch
 from transformers import CLIPModel, CLIPProcessor
-where = dict(cache_dir={str(summary.store)!r}, local_files_only=True)
+run = {str(summary.folder / "revisions")!r}
 sums = set()
-for name in ("epoch-000", "epoch-002", "main"):
-    model = CLIPModel.from_pretrained("me/run", revision=name, **where).eval()
-    processor = CLIPProcessor.from_pretrained("me/run", revision=name, **where)
+for name in ("epoch-000", "epoch-002", "epoch-003"):
+    model = CLIPModel.from_pretrained(f"{{run}}/{{name}}").eval()
+    processor = CLIPProcessor.from_pretrained(f"{{run}}/{{name}}")
     image = torch.zeros(3, 50, 60, dtype=torch.uint8)
     inputs = processor(text=["a red picture", "noise in blue"], images=image, return_tensors="pt", padding=True)
     with torch.no_grad():
@@ -238,15 +239,14 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(
 ) -> None:
     one = finished(flags("one"))
     launch(2, checkout / "scripts" / "train.py", *flags("two", per_device_train_batch_size=12))
-    where = {"cache_dir": str(one.store), "local_files_only": True}
-    expected = CLIPModel.from_pretrained("me/run", revision="epoch-003", **where).state_dict()
-    where["cache_dir"] = str(one.store.parents[1] / "two" / "hub")
-    found = CLIPModel.from_pretrained("me/run", revision="epoch-003", **where).state_dict()
+    expected = CLIPModel.from_pretrained(one.folder / "revisions" / "epoch-003").state_dict()
+    two = one.folder.parent / "two" / "revisions" / "epoch-003"
+    found = CLIPModel.from_pretrained(two).state_dict()
     for name, tensor in expected.items():
         torch.testing.assert_close(
             found[name], tensor, atol=2e-4, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}"
         )
-    CLIPProcessor.from_pretrained("me/run", **where)
+    CLIPProcessor.from_pretrained(two)
 
 
 def test_a_run_that_asked_for_two_processes_and_got_one_stops(flags: Flags, checkout: Path) -> None:
@@ -320,7 +320,7 @@ def test_a_run_that_took_no_step_is_simply_started_again(
         patched.setattr(Contrastive, "__call__", explode)
         with pytest.raises(TrainingError, match="became nan in step 1,"):
             finished(flags(learning_rate=0.5))
-    assert [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")] == ["epoch-000"]
+    assert [r.name for r in list_revisions(tmp_path / "run")] == ["epoch-000"]
     summary = finished(flags(num_train_epochs=1))
     assert summary.published == ["epoch-000", "epoch-001"]
     with pytest.raises(ConfigError, match="already contains a run"):
@@ -330,8 +330,8 @@ def test_a_run_that_took_no_step_is_simply_started_again(
 def test_a_run_that_is_still_going_on_is_not_deleted(flags: Flags, tmp_path: Path) -> None:
     finished(flags(num_train_epochs=1))
     with (
-        Journal.of_run(tmp_path / "run").locked(),
-        pytest.raises(PublishError, match="Another process publishes"),
+        Store(tmp_path / "run").locked(),
+        pytest.raises(PublishError, match="Another process writes"),
     ):
         delete_run(tmp_path / "run")
     assert (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8")
@@ -366,7 +366,7 @@ def test_the_columns_of_an_imagefolder_can_be_named(flags: Flags, photographs: P
     lines += [f"{i:04d}.jpg,a picture,other" for i in range(120)]
     (photographs / "Images" / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     named = flags(num_train_epochs=1, dataset_name=photographs / "Images", caption_column="worte")
-    dataset = inputs.open_rows(TrainingConfig.read(named)).dataset
+    dataset = open_rows(TrainingConfig.read(named)).dataset
     assert dataset[0]["captions"] == ["a picture"]
     gc.collect()  # `datasets` leaves the file of metadata open; no later test shall be told
 

@@ -9,12 +9,11 @@ import torch
 from hub_server.server import HubServer
 from huggingface_hub import HfApi, ModelCard, snapshot_download
 from safetensors.torch import load_file
-from stores import OFFLINE
-from training_runs import finished
+from training_runs import finished, hashes
 from transformers import AutoModel, CLIPConfig, CLIPModel, CLIPProcessor, SiglipConfig, SiglipModel
 
 from hf_clipdyn import plugins
-from hf_clipdyn.cards import CardFacts, Parent, revision_card
+from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionNotFoundError
 from hf_clipdyn.models.sizes import (
     MODEL_SIZES,
@@ -25,10 +24,7 @@ from hf_clipdyn.models.sizes import (
 )
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.journal import RunFacts
-from hf_clipdyn.revisions.local import LocalStore
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
-from hf_clipdyn.revisions.verify import verify
+from hf_clipdyn.revisions.manifest import Manifest, read_manifest
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.model import read_processor
 
@@ -80,10 +76,8 @@ def _siglip(folder: Path) -> Path:
     return folder
 
 
-def _weights(store: Path, repo_id: str, revision: str) -> dict[str, torch.Tensor]:
-    (found,) = (r for r in list_revisions(repo_id, store=store) if r.name == revision)
-    model = AutoModel.from_pretrained(repo_id, revision=found.name, cache_dir=store, **OFFLINE)
-    return dict(model.state_dict())
+def _weights(run: Path, revision: str) -> dict[str, torch.Tensor]:
+    return dict(AutoModel.from_pretrained(run / "revisions" / revision).state_dict())
 
 
 def _changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
@@ -97,74 +91,67 @@ def test_the_revisions_of_a_continued_model_begin_with_its_weights_and_its_own_t
     begin = _clip(tmp_path / "begin")
     summary = finished(flags(model_name_or_path=begin, num_train_epochs=1))
     assert summary.published == ["epoch-000", "epoch-001"]
-    first = _weights(summary.store, "me/run", "epoch-000")
+    first = _weights(summary.folder, "epoch-000")
     assert _changed(load_file(begin / "model.safetensors"), first) == set()
-    last = _weights(summary.store, "me/run", "epoch-001")
+    last = _weights(summary.folder, "epoch-001")
     everything = {"vision_model", "visual_projection", "text_model", "text_projection", "logit_scale"}
     assert _changed(first, last) == everything
-    processor = CLIPProcessor.from_pretrained(
-        "me/run", revision="epoch-001", cache_dir=summary.store, local_files_only=True
-    )
+    processor = CLIPProcessor.from_pretrained(summary.folder / "revisions" / "epoch-001")
     assert processor.tokenizer.get_vocab() == _processor().tokenizer.get_vocab()
     assert processor.tokenizer.model_max_length == 12
-    assert {r.scale for r in list_revisions("me/run", store=summary.store)} == {"begin"}
+    assert {r.scale for r in list_revisions(summary.folder)} == {"begin"}
     assert f"The run continues {begin}. It trains logit_scale, text_model" in capfd.readouterr().err
 
 
-def _of_main(store: Path, repo_id: str) -> tuple[ModelCard, Manifest]:
-    """The card and the manifest on the branch `main` of a run."""
-    repository = LocalStore(store, repo_id)
-    main = repository.refs()["main"]
-    card = ModelCard(repository.read(main, "README.md").decode(), ignore_metadata_errors=True)
-    return card, Manifest.loads(repository.read(main, MANIFEST_FILE))
+def _newest(run: Path) -> tuple[ModelCard, Manifest]:
+    """The card and the manifest of the newest revision of a run."""
+    folder = run / "revisions" / list_revisions(run)[-1].name
+    return ModelCard.load(folder / "README.md"), read_manifest(folder)
 
 
-def test_a_run_continues_from_a_revision_of_another_runs_store(flags: Flags, tmp_path: Path) -> None:
+def test_a_run_continues_from_a_revision_of_another_run(flags: Flags, tmp_path: Path) -> None:
     first = finished(flags("first", num_train_epochs=2))
-    begin = {"model_name_or_path": "me/run", "model_revision": "epoch-001", "model_store": first.store}
-    second = finished(flags("second", hub_model_id="me/second", num_train_epochs=1, **begin))
-    revisions = {r.name: r.sha256 for r in list_revisions("me/run", store=first.store)}
-    (initial,) = (r for r in list_revisions("me/second", store=second.store) if r.name == "epoch-000")
-    assert initial.sha256 == revisions["epoch-001"]
-    (parent,) = [one for one in list_revisions("me/run", store=first.store) if one.name == "epoch-001"]
-    card, manifest = _of_main(second.store, "me/second")
-    assert (card.data.base_model, card.data["base_model_relation"]) == (["me/run"], "finetune")
-    assert f"revision `epoch-001` at commit `{parent.commit}`" in card.text
-    assert manifest.parents == (Parent("me/run", "epoch-001", parent.commit),)
+    begin = first.folder / "revisions" / "epoch-001"
+    second = finished(flags("second", hub_model_id="me/second", num_train_epochs=1, model_name_or_path=begin))
+    assert hashes(second.folder)[0] == hashes(first.folder)[1]
+    card, manifest = _newest(second.folder)
+    assert manifest.parents == (), "me/run was not pushed"
+    assert "| continues | epoch-001 |" in card.text
+    assert str(tmp_path) not in card.text
     assert manifest.planned == ("epoch-000", "epoch-001")
-    with pytest.raises(RevisionNotFoundError, match="no complete revision 'epoch-007'"):
-        finished(flags("third", **begin | {"model_revision": "epoch-007"}))
+    with pytest.raises(RevisionNotFoundError, match="epoch-007"):
+        finished(flags("third", model_name_or_path=first.folder / "revisions" / "epoch-007"))
+
+
+def test_a_revision_of_a_pushed_run_is_the_parent_of_the_next_one(flags: Flags, hub: HubServer) -> None:
+    first = finished(flags("first", num_train_epochs=1, push_to_hub=True))
+    on_hub = {"hub_model_id": "me/second", "model_name_or_path": "me/run@epoch-001"}
+    on_disk = {
+        "hub_model_id": "me/third",
+        "model_name_or_path": first.folder / "revisions" / "epoch-001",
+    }
+    commit = hub.repo("me/run").branches["epoch-001"]
+    for name, changes, known in (("second", on_hub, commit), ("third", on_disk, None)):
+        run = finished(flags(name, num_train_epochs=1, **changes)).folder
+        card, manifest = _newest(run)
+        assert manifest.parents == (Parent("me/run", "epoch-001", known),)
+        assert (card.data.base_model, card.data["base_model_relation"]) == (["me/run"], "finetune")
 
 
 def test_a_folder_in_a_clients_cache_is_named_by_its_repository_and_its_commit(
-    flags: Flags, tmp_path: Path
+    flags: Flags, tmp_path: Path, hub: HubServer
 ) -> None:
-    first = finished(flags("first", num_train_epochs=1))
-    (parent,) = [one for one in list_revisions("me/run", store=first.store) if one.name == "epoch-001"]
-    # A store has the layout of the client's cache, so this is what `snapshot_download` returns.
-    folder = snapshot_download("me/run", revision="epoch-001", cache_dir=first.store, local_files_only=True)
-    assert Path(folder).name == parent.commit
+    finished(flags("first", num_train_epochs=1, push_to_hub=True))
+    (commit,) = {hub.repo("me/run").branches["epoch-001"]}
+    folder = snapshot_download("me/run", revision="epoch-001", cache_dir=tmp_path / "client")
+    (Path(folder) / "revisions.json").unlink()  # as of a model that this package did not publish
     begin = {"model_name_or_path": folder, "num_train_epochs": 1}
     second = finished(flags("second", hub_model_id="me/second", **begin))
-    card, manifest = _of_main(second.store, "me/second")
-    assert manifest.parents == (Parent("me/run", None, parent.commit),)
+    card, manifest = _newest(second.folder)
+    assert manifest.parents == (Parent("me/run", None, commit),)
     assert card.data.base_model == ["me/run"]
     assert "| continues | me/run |" in card.text
     assert str(tmp_path) not in card.text
-    assert verify("me/second", store=second.store, deep=True).findings == ()
-
-
-def test_a_manifest_of_an_earlier_version_that_names_a_path_is_read_and_the_path_not_written_again() -> None:
-    """Version 0.3 wrote the path of a folder of `snapshot_download` as the parent's repository."""
-    path, commit = f"/made/up/models--them--clip/snapshots/{'7' * 40}", "7" * 40
-    written = Manifest("0123", (), parents=(Parent(path, "main", commit),))
-    assert Manifest.loads(written.dumps()) == written
-    facts = CardFacts("me/run", parents=(Parent(path, "main", commit), Parent("me/raw", same_name=True)))
-    card = revision_card(facts, name="epoch-000", epoch=0, step=0, samples_seen=0, loss=None)
-    assert ModelCard(card, ignore_metadata_errors=True).data.base_model == ["me/raw"]
-    assert "/made/up" not in card
-    run = RunFacts("me/run", "0123", "", "hub", False, False, facts)
-    assert run.manifest().parents == (Parent("me/raw", same_name=True),)
 
 
 def test_no_path_of_this_machine_is_in_what_a_run_pushes_or_tells_its_trackers(
@@ -220,7 +207,7 @@ def test_a_frozen_side_keeps_its_weights_and_its_projection(
 ) -> None:
     begin = _clip(tmp_path / "begin")
     summary = finished(flags(model_name_or_path=begin, freeze=freeze, num_train_epochs=1))
-    before, after = (_weights(summary.store, "me/run", name) for name in ("epoch-000", "epoch-001"))
+    before, after = (_weights(summary.folder, name) for name in ("epoch-000", "epoch-001"))
     assert _changed(before, after) == trained
     kept = sorted({name.partition(".")[0] for name in before} - trained)
     assert f"It does not train {', '.join(kept)}." in capfd.readouterr().err
@@ -232,7 +219,7 @@ def test_a_siglip_model_is_continued_with_either_loss(
 ) -> None:
     begin = _siglip(tmp_path / "begin")
     summary = finished(flags(model_name_or_path=begin, loss=loss, freeze="vision", num_train_epochs=1))
-    before, after = (_weights(summary.store, "me/run", name) for name in ("epoch-000", "epoch-001"))
+    before, after = (_weights(summary.folder, name) for name in ("epoch-000", "epoch-001"))
     assert _changed(load_file(begin / "model.safetensors"), before) == set()
     assert _changed(before, after) == {"text_model", "logit_scale"} | (
         {"logit_bias"} if trains_bias else set()
@@ -246,12 +233,12 @@ def test_a_killed_and_resumed_run_of_a_continued_model_keeps_its_beginning(
     whole = finished(flags("whole", num_train_epochs=2, **begin))
     finished(flags("parts", num_train_epochs=2, **begin))
     resumed = finished(flags("parts", num_train_epochs=2, resume_from_checkpoint="true", **begin))
-    expected, found = (list_revisions("me/run", store=s.store) for s in (whole, resumed))
+    expected, found = (list_revisions(s.folder) for s in (whole, resumed))
     assert [r.sha256 for r in found] == [r.sha256 for r in expected]
 
 
 def test_a_loss_with_a_bias_refuses_a_model_without_one(flags: Flags, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r'use `loss="contrastive"`'):
+    with pytest.raises(ConfigError, match="use loss contrastive"):
         finished(flags(model_name_or_path=_clip(tmp_path / "begin"), loss="sigmoid"))
 
 

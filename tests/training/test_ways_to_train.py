@@ -8,7 +8,6 @@ import pytest
 import torch
 from accelerate.utils import is_torch_version
 from printed_blocks import printed_plugin
-from stores import OFFLINE
 from training_runs import finished, log
 from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel, SiglipProcessor
 
@@ -38,9 +37,8 @@ class Squared(Loss):
 """
 
 
-def _weights(store: Path, revision: str, repo_id: str = "me/run") -> dict[str, torch.Tensor]:
-    where = {"cache_dir": str(store), "local_files_only": True}
-    model, loading = CLIPModel.from_pretrained(repo_id, revision=revision, output_loading_info=True, **where)
+def _weights(run: Path, revision: str) -> dict[str, torch.Tensor]:
+    model, loading = CLIPModel.from_pretrained(run / "revisions" / revision, output_loading_info=True)
     assert not any(loading[what] for what in ("missing_keys", "unexpected_keys", "mismatched_keys")), loading
     return model.state_dict()
 
@@ -55,15 +53,14 @@ def _assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tens
 def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations_load(
     flags: Flags, tmp_path: Path
 ) -> None:
-    store = finished(flags(loss="sigmoid", num_train_epochs=6)).store
+    folder = finished(flags(loss="sigmoid", num_train_epochs=6)).folder / "revisions" / "epoch-006"
     losses = log(tmp_path / "run", "loss")
     assert sum(losses[-5:]) < sum(losses[:5])
     assert log(tmp_path / "run", "logit_scale")[0] == pytest.approx(10, rel=1e-2)
-    where = {"revision": "epoch-006", "cache_dir": str(store)}
-    model = AutoModel.from_pretrained("me/run", **where, **OFFLINE).eval()
-    processor = AutoProcessor.from_pretrained("me/run", **where, local_files_only=True)
+    model = AutoModel.from_pretrained(folder).eval()
+    processor = AutoProcessor.from_pretrained(folder)
     assert (type(model), type(processor)) == (SiglipModel, SiglipProcessor)
-    card = next((tmp_path / "run" / "hub").rglob("README.md")).read_text(encoding="utf-8")
+    card = (folder / "README.md").read_text(encoding="utf-8")
     assert "from transformers import SiglipModel, SiglipProcessor" in card
     captions = ["a red picture", "noise in blue"]
     inputs = processor(
@@ -76,18 +73,14 @@ def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations
     with torch.no_grad():
         assert model(**inputs).logits_per_image.shape == (1, 2)
         expected = model.get_text_features(input_ids=inputs["input_ids"]).pooler_output
-    encoder = Encoder.from_pretrained(
-        "me/run", "epoch-006", cache_dir=store, local_files_only=True, device="cpu"
-    )
+    encoder = Encoder.from_folder(folder, device="cpu")
     assert torch.equal(encoder.tokenize(captions)["input_ids"], inputs["input_ids"])
     torch.testing.assert_close(torch.as_tensor(encoder.embed_texts(captions)), expected)
 
 
 def test_siglip_begins_with_the_temperature_and_the_bias_of_its_paper(flags: Flags) -> None:
-    store = finished(flags(loss="sigmoid", num_train_epochs=1)).store
-    model = SiglipModel.from_pretrained(
-        "me/run", revision="epoch-000", cache_dir=store, local_files_only=True
-    )
+    run = finished(flags(loss="sigmoid", num_train_epochs=1)).folder
+    model = SiglipModel.from_pretrained(run / "revisions" / "epoch-000")
     assert float(model.logit_scale.detach().exp()) == pytest.approx(10)
     assert float(model.logit_bias.detach()) == -10
 
@@ -101,12 +94,12 @@ def test_a_run_over_classes_learns_them_and_publishes_an_ordinary_clip(
     losses = log(tmp_path / "run", "loss")
     assert losses[0] == pytest.approx(math.log(3), abs=0.3), "of three captions, not of 24 texts"
     assert losses[-1] < 0.5 * losses[0]
-    assert _weights(summary.store, "epoch-001").keys() >= {"logit_scale", "text_projection.weight"}
+    assert _weights(summary.folder, "epoch-001").keys() >= {"logit_scale", "text_projection.weight"}
 
 
 def test_a_run_in_chunks_gives_the_weights_of_a_run_in_whole_batches(flags: Flags) -> None:
-    whole = finished(flags("whole", num_train_epochs=1)).store
-    chunks = finished(flags("chunks", num_train_epochs=1, gradient_cache_chunk=10)).store
+    whole = finished(flags("whole", num_train_epochs=1)).folder
+    chunks = finished(flags("chunks", num_train_epochs=1, gradient_cache_chunk=10)).folder
     _assert_close(_weights(chunks, "epoch-001"), _weights(whole, "epoch-001"))
 
 
@@ -116,7 +109,7 @@ def test_accumulated_batches_make_one_step(flags: Flags, tmp_path: Path) -> None
     summary = finished(flags(gradient_accumulation_steps=2, **fixed))
     losses = log(tmp_path / "run", "loss")
     assert len(losses) == 5, "120 images in steps of 24"
-    assert list_revisions("me/run", store=summary.store)[-1].samples_seen == 120
+    assert list_revisions(summary.folder)[-1].samples_seen == 120
     finished(flags("halves", **fixed))
     halves = log(tmp_path / "halves", "loss")
     assert losses == pytest.approx([sum(halves[i : i + 2]) / 2 for i in range(0, 10, 2)], rel=1e-5)
@@ -141,8 +134,8 @@ def test_an_unknown_loss_is_refused_before_anything_is_written(flags: Flags, tmp
 
 
 def test_checkpointed_activations_change_no_weight(flags: Flags) -> None:
-    plain = finished(flags("plain", num_train_epochs=1)).store
-    checkpointed = finished(flags("checkpointed", num_train_epochs=1, gradient_checkpointing=True)).store
+    plain = finished(flags("plain", num_train_epochs=1)).folder
+    checkpointed = finished(flags("checkpointed", num_train_epochs=1, gradient_checkpointing=True)).folder
     expected = _weights(plain, "epoch-001")
     assert all(
         torch.equal(tensor, expected[name]) for name, tensor in _weights(checkpointed, "epoch-001").items()
@@ -158,14 +151,14 @@ def test_a_compiled_model_is_published_under_the_names_of_a_plain_one_and_resume
         _is_refused_by_old_torch(flags)
         return
     monkeypatch.setattr(device, "_COMPILER", compiler)
-    plain = finished(flags("plain")).store
+    plain = finished(flags("plain")).folder
     compiled = flags("compiled", torch_compile=True)
     finished(compiled)
     resumed = flags(
         "compiled", torch_compile=True, resume_from_checkpoint=tmp_path / "compiled/checkpoints/epoch-003"
     )
-    store = finished(resumed).store
-    _assert_close(_weights(store, "epoch-003"), _weights(plain, "epoch-003"))
+    run = finished(resumed).folder
+    _assert_close(_weights(run, "epoch-003"), _weights(plain, "epoch-003"))
 
 
 def test_torch_2_6_does_not_compile(flags: Flags, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +178,7 @@ def test_a_sharded_run_publishes_the_weights_of_one_process_and_resumes_exactly(
 ) -> None:
     """The weights and their moving average."""
     changes = {"ema_decay": 0.7, "save_steps": 3}
-    one = finished(flags("one", **changes)).store
+    one = finished(flags("one", **changes)).folder
 
     def sharded(output: str, *first: str, **more: object) -> None:
         launch(2, SHARDED, *first, *flags(output, per_device_train_batch_size=12, **changes, **more))
@@ -194,10 +187,8 @@ def test_a_sharded_run_publishes_the_weights_of_one_process_and_resumes_exactly(
     sharded("stopped", "--stop")
     assert not (tmp_path / "stopped" / "checkpoints" / "epoch-002").exists()
     sharded("stopped", resume_from_checkpoint=True)
-    for repo_id in ("me/run", "me/run-ema"):
-        two, stopped = (
-            _weights(tmp_path / name / "hub", "epoch-003", repo_id) for name in ("two", "stopped")
-        )
-        _assert_close(two, _weights(one, "epoch-003", repo_id))
+    for series in (".", "ema"):
+        two, stopped = (_weights(tmp_path / name / series, "epoch-003") for name in ("two", "stopped"))
+        _assert_close(two, _weights(one / series, "epoch-003"))
         assert all(torch.equal(stopped[name], tensor) for name, tensor in two.items())
     assert log(tmp_path / "stopped", "loss") == log(tmp_path / "two", "loss")

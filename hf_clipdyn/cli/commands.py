@@ -1,0 +1,698 @@
+"""The commands but for train and evaluate: a class each, whose fields are its options and whose docstring is its help.
+
+What computes is imported when a command runs, so that no help and no wrong call loads torch or pandas.
+"""
+
+import gc
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hf_clipdyn.bundled import study_names
+from hf_clipdyn.cli.shared import QUIET, naming_runs_here
+from hf_clipdyn.errors import (
+    ConfigError,
+    readable_size,
+    render_table,
+)
+from hf_clipdyn.options import Options
+
+JSON = Field(False, validation_alias="json", description="Print JSON instead of a table.")
+PRIVATE = Field(False, description="Create a private repository. One that exists and is public is refused.")
+PUSH = Field(False, description="Publish on the Hub, too.")
+REPO = Field(description="Folder of a run or of models, or a repository, owner/name.")
+STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
+TABLES = Field(
+    min_length=1,
+    description="Tables of `clipdyn evaluate`, or folders with results.parquet. All are read together.",
+)
+CLAIMS = Field(
+    None, description="YAML file of claims for the verdicts. Default: the claims.yaml of the package."
+)
+STIMULI: Any = Field(
+    "thumbnails",
+    description="Stimuli on the page: none, or thumbnails of the data sets whose licence allows redistribution.",
+)
+STYLE = Field(None, description="Matplotlib style of the figures: a name, or a .mplstyle file.")
+FOLDERS: Any = Field({}, description="Folder of a data set, NAME=PATH. Repeat it for each data set.")
+PLUGIN = Field((), description="Python file that adds data sets, kinds of benchmarks or charts.")
+Stimuli = Literal["none", "thumbnails"]
+
+
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Import the files of ``--plugin``."""
+    from hf_clipdyn.plugins import load_plugin
+
+    for path in paths:
+        load_plugin(path)
+
+
+def page_options(stimuli: str, data_dir: Mapping[str, Path]) -> dict[str, Any]:
+    """The options of the page as arguments of `write_report`, without the claims, which belong to the study."""
+    from hf_clipdyn.report.page.stimuli import stimuli_choice
+
+    return {"stimuli": stimuli_choice(stimuli), "data_dirs": data_dir}
+
+
+def folder_of_run(results: Sequence[Path]) -> Path | None:
+    """The folder that is the only thing given: what is made of its table is written there, too."""
+    return results[0] if len(results) == 1 and results[0].is_dir() else None
+
+
+# --- main path -----------------------------------------------------------------------------------------------
+
+
+class Demo(Options):
+    """Run a small study without downloads.
+
+    It trains on the embedded world, whose images are synthetic, saves every epoch, evaluates and reports. A
+    second call continues where the first one stopped.
+    """
+
+    output_dir: Path | None = None
+    """Folder of the run. Default: runs/demo, or runs/quick."""
+
+    quick: bool = False
+    """Three short epochs, in under a minute."""
+
+    overwrite_output_dir: bool = False
+    """Delete an earlier run in that folder and start again."""
+
+    quiet: bool = QUIET
+
+    def __call__(self) -> None:
+        from hf_clipdyn.demo import run_demo
+
+        made = run_demo(**vars(self))
+        print(*made.closing, sep="\n")
+
+
+class Report(Options):
+    """Judge the claims and draw the trajectories.
+
+    It writes a page with figures, and prints a table. `clipdyn share` publishes the page.
+
+    With `--print numbers` it only prints the main metrics of each run and benchmark, with a sparkline over the
+    revisions: a dot is a revision whose number is not interpretable, a gap is one without a number. With
+    `--print verdicts` it only prints the verdict on each registered claim. With `--print differences` it only prints
+    the paired differences of `--revisions` from the first of them, corrected for their number.
+    """
+
+    positional = ("results",)
+    letters: ClassVar = {"output": "o"}
+
+    results: tuple[Path, ...] = TABLES
+
+    output: Path | None = None
+    """Folder of the page. Default: `report` in the folder of a run, if it is given alone. With --print verdicts or
+    differences: a Parquet file for their table."""
+
+    printed: Literal["numbers", "verdicts", "differences"] | None = Field(None, validation_alias="print")
+    """Only print these."""
+
+    claims: Path | None = CLAIMS
+
+    benchmarks: tuple[str, ...] = ()
+    """For numbers and differences: only these benchmarks, KIND/DATASET."""
+
+    metric: str | None = None
+    """For numbers: all of this metric instead of the main ones; `all`: everything."""
+
+    revisions: tuple[str, ...] = ()
+    """For differences: the reference, then what is compared with it: revisions, models (owner/name, its last revision)
+    or owner/name@revision. Default: all models, with the first one."""
+
+    correction: Literal["bonferroni", "holm", "bh", "by", "none"] | None = None
+    """For differences, for their number: bonferroni; holm, which finds more, without intervals; bh
+    (Benjamini-Hochberg), to explore; by (Benjamini-Yekutieli); none. Default: bonferroni."""
+
+    family: Literal["main", "all"] | None = None
+    """For differences: what is corrected together: the main metrics, or all values. Default: main."""
+
+    stimuli: Stimuli = STIMULI
+
+    data_dir: Mapping[str, Path] = FOLDERS
+
+    figures: bool = True
+    """Also draw figures for papers."""
+
+    figure_formats: tuple[Literal["png", "svg", "pdf"], ...] = Field(("png", "pdf"), min_length=1)
+    """Formats of the figures."""
+
+    figure_width: Literal["auto", "column", "page"] = "auto"
+    """Width of the figures: column (3.35 inches), page (7 inches), or auto: by the number of panels."""
+
+    try_it: bool = False
+    """Put the image encoder of one run of a small CLIP into the page, to ask it about own images."""
+
+    store: Path | None = None
+    """For --try-it: folder of the run. Default: the run beside the table."""
+
+    style: str | None = STYLE
+
+    plugin: tuple[Path, ...] = PLUGIN
+
+    quiet: bool = QUIET
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        needs = {"benchmarks": ("numbers", "differences"), "metric": ("numbers",)}
+        needs |= dict.fromkeys(("revisions", "correction", "family"), ("differences",))
+        for name, printed in needs.items():
+            if getattr(self, name) and self.printed not in printed:
+                raise ConfigError(f"{name} requires --print {' or '.join(printed)}.")
+        if self.store is not None and not self.try_it:
+            raise ConfigError("store requires --try-it: nothing else reads models.")
+        if self.try_it and self.printed is not None:
+            raise ConfigError("try_it is part of the page: leave out --print.")
+        if self.printed == "numbers" and self.output is not None:
+            raise ConfigError("--print numbers writes nothing: leave out --output.")
+        if self.printed is None and self.output is None:
+            folder = folder_of_run(self.results)
+            if folder is None:
+                raise ConfigError(
+                    "--output is missing: give a folder for the page, or --print numbers, verdicts or differences."
+                )
+            object.__setattr__(self, "output", folder / "report")
+        return self
+
+    def __call__(self) -> None:
+        # Many objects and few cycles: as often as usual, looking for cycles takes a tenth of the time.
+        gc.set_threshold(100_000, 50, 50)
+        load_plugins(self.plugin)
+        tasks = {
+            None: self._write,
+            "numbers": self._print_numbers,
+            "verdicts": self._print_verdicts,
+            "differences": self._print_differences,
+        }
+        tasks[self.printed]()
+
+    def _write(self) -> None:
+        from hf_clipdyn.report import print_results, read_study, summarize, write_report
+
+        assert self.output is not None
+        study = read_study(self.results, claims=self.claims)
+        page = write_report(
+            study,
+            self.output,
+            figures=self.figures,
+            style=self.style,
+            figure_formats=self.figure_formats,
+            figure_width=self.figure_width,
+            try_it=self.try_it,
+            store=self.store,
+            **page_options(self.stimuli, self.data_dir),
+        )
+        print_results(study)
+        print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
+        print(f"\nThe page is {page}.")
+
+    def _print_numbers(self) -> None:
+        from hf_clipdyn.report import print_results, read_study
+
+        everything = self.metric == "all"
+        study = read_study(self.results)
+        for benchmark in self.benchmarks or (None,):
+            metric = None if everything else self.metric
+            print_results(study, benchmark=benchmark, metric=metric, everything=everything)
+
+    def _print_verdicts(self) -> None:
+        from hf_clipdyn.progress import draws_bars
+        from hf_clipdyn.report.provenance import origin_words
+        from hf_clipdyn.results.read import read_results
+        from hf_clipdyn.statistics import verdicts
+        from hf_clipdyn.statistics.claims import read_claims
+        from hf_clipdyn.statistics.evidence import arm_effects, read_evidence
+        from hf_clipdyn.statistics.judging import judge
+
+        read = read_results(self.results)
+        if self.output is not None:
+            verdicts.check_verdicts(self.output, [*read.tables, self.claims])
+        claims, bars = read_claims(self.claims), draws_bars() and not self.quiet
+        evidence = read_evidence(read, claims, show_progress=bars)
+        judged = judge(evidence)
+        origin = origin_words(read, evidence, self.claims)
+        print(f"{verdicts.render(judged, arm_effects(evidence))}\n\n{origin}")
+        if self.output is not None:
+            table = verdicts.verdict_table(judged)
+            verdicts.write_verdicts(table, self.output, verdicts.provenance(read, evidence))
+            print(f"\nWrote {self.output}.")
+
+    def _print_differences(self) -> None:
+        from hf_clipdyn.report import read_study
+        from hf_clipdyn.report.differences import check_differences, differences
+
+        study = read_study(self.results)
+        if self.output is not None:
+            check_differences(self.output, study.results.tables)
+        compared = differences(
+            study,
+            self.revisions[0] if self.revisions else None,
+            self.revisions[1:] or None,
+            benchmarks=self.benchmarks or None,
+            correction=self.correction or "bonferroni",
+            family=self.family or "main",
+        )
+        print(compared.render())
+        if self.output is not None:
+            compared.write(self.output)
+            print(f"\nWrote {self.output}.")
+
+
+class Study(Options):
+    __doc__ = f"""Train, measure and report a whole study.
+
+    FILE is a YAML file, or a study of the package: {", ".join(study_names())}. Its runs and models are trained and
+    measured one after the other, on one thread, because a different thread count changes rounding, and so the weights.
+    A second call does what is missing. The page shows all runs in the folder.
+
+    `--shard 1/2` and `--shard 2/2` do a half each, also at the same time, or on two machines that share the folder. A
+    last call without it relates, judges and draws.
+    """
+
+    positional = ("file",)
+    former: ClassVar = {"config": "give the file without an option: `clipdyn study FILE`"}
+
+    file: str
+    """YAML file of the study, or the name of one of the package."""
+
+    output_dir: Path | None = None
+    """Folder of the study. Default: output_dir in the file, or runs/<name>."""
+
+    data_dir: Mapping[str, Path] = FOLDERS
+
+    shard: str | None = None
+    """Train and measure only part i of n, for example 1/4. All parts share the folder."""
+
+    report: bool = True
+    """Judge the claims and write the page at the end."""
+
+    claims: Path | None = CLAIMS
+
+    stimuli: Stimuli = STIMULI
+
+    style: str | None = STYLE
+
+    quiet: bool = QUIET
+
+    def __call__(self) -> None:
+        os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy's and torch's libraries are loaded, below
+        from hf_clipdyn import study
+
+        options = page_options(self.stimuli, {})
+        page = study.Page(self.claims, options["stimuli"], self.style) if self.report else None
+        members = study.Study.read(self.file, self.output_dir, data_dirs=self.data_dir, page=page)
+        print(members.run(self.shard))
+
+
+# --- data ----------------------------------------------------------------------------------------------------
+
+
+class Datasets(Options):
+    """List the data sets and where to get them.
+
+    It says kind, rows and licence of each, and whether $CLIPDYN_DATA has it.
+    """
+
+    as_json: bool = JSON
+
+    plugin: tuple[Path, ...] = PLUGIN
+
+    def __call__(self) -> None:
+        from hf_clipdyn.data import load
+
+        load_plugins(self.plugin)
+        rows = load.datasets_table()
+        print(json.dumps(rows, indent=2) if self.as_json else render_table(rows))
+
+
+class Prepare(Options):
+    """Write a data set as Parquet with a card.
+
+    It then loads without this package.
+    """
+
+    positional = ("name",)
+    letters: ClassVar = {"output": "o"}
+
+    name: str
+    """Data set, as `clipdyn datasets` lists it."""
+
+    output: Path
+    """New folder for the Parquet files and the card."""
+
+    data_dir: Mapping[str, Path] = {}
+    """Folder or archive of the official data set, NAME=PATH."""
+
+    dataset_config_name: str | None = None
+    """Configuration of the data set, if there are several."""
+
+    repo_id: str | None = None
+    """Mirror on the Hub to read instead."""
+
+    push_to_hub: bool = PUSH
+
+    hub_model_id: str | None = None
+    """Repository to push to, owner/name."""
+
+    hub_private_repo: bool = PRIVATE
+
+    num_processes: int | None = Field(None, ge=1)
+    """Processes, for data sets in several shards."""
+
+    plugin: tuple[Path, ...] = PLUGIN
+
+    quiet: bool = QUIET
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.push_to_hub != (self.hub_model_id is not None):
+            raise ConfigError("Give both push_to_hub and hub_model_id (owner/name), or neither.")
+        for name, path in self.data_dir.items():
+            if name != self.name:
+                raise ConfigError(
+                    f"data_dir is {name}={path}, but {self.name} is prepared: give {self.name}=PATH."
+                )
+        return self
+
+    def __call__(self) -> None:
+        from hf_clipdyn.data.prepare import prepare_dataset
+        from hf_clipdyn.progress import draws_bars, library_bars
+
+        load_plugins(self.plugin)
+        with library_bars(draws_bars() and not self.quiet):
+            prepared = prepare_dataset(
+                self.name,
+                self.output,
+                config=self.dataset_config_name,
+                data_dir=self.data_dir.get(self.name),
+                repo_id=self.repo_id,
+                push_to_hub=self.hub_model_id,
+                private=self.hub_private_repo,
+                num_proc=self.num_processes,
+            )
+        counts = ", ".join(f"{split} {rows:,}" for split, rows in prepared.rows.items())
+        print(
+            f"{prepared.folder}: {counts} rows. Load it with datasets.load_dataset({str(prepared.folder)!r})."
+        )
+        if prepared.url is not None:
+            print(f"Pushed to {prepared.url}.")
+
+
+class Cache(Options):
+    """List or delete cached data, or saved trials.
+
+    The caches have tables, pixels, unpacked archives and scores of baselines. What is deleted there is made again when
+    it is needed. Without trials, such as the embeddings of the kind geometry, the numbers stay, but differences between
+    them lose their intervals, and new relations need another evaluation.
+    """
+
+    results: tuple[Path, ...] = ()
+    """Tables of results: list or delete their trials instead of the caches."""
+
+    delete: tuple[str, ...] = ()
+    """Delete tables, pixels, unpacked, baselines, unfinished or all; with --results, the trials of kinds of benchmarks,
+    such as geometry, or all."""
+
+    older_than: float = 0.0
+    """Delete only entries that were not used for N days."""
+
+    cache_dir: Path | None = None
+    """Folder of the caches. Default: the cache of datasets."""
+
+    def __call__(self) -> None:
+        from hf_clipdyn.data.caches import cache_table, cached, delete
+        from hf_clipdyn.results.cells import delete_trials, kept_trials
+
+        kinds, folder = list(self.delete), self.cache_dir
+        if self.results:
+            trials = kept_trials(self.results)
+            entries = delete_trials(trials, kinds, self.older_than) if kinds else list(trials)
+        else:
+            entries = delete(kinds, folder, self.older_than) if kinds else cached(folder)
+        if entries:
+            print(render_table(cache_table(entries)))
+        total = readable_size(sum(entry.size for entry in entries))
+        done = "Deleted" if kinds else "Kept" if self.results else "Cached"
+        print(f"{done}: {len(entries)} entries, {total}.")
+
+
+# --- models and revisions ------------------------------------------------------------------------------------
+
+
+class Revisions(Options):
+    """List the revisions of a repository.
+
+    It prints name, epoch, step, samples seen, commit and SHA-256 of each.
+    """
+
+    positional = ("repo",)
+
+    repo: str = REPO
+
+    store: Path | None = STORE
+
+    as_json: bool = JSON
+
+    def __call__(self) -> None:
+        from hf_clipdyn.revisions.open import list_revisions, render
+
+        with naming_runs_here([self.repo]):
+            print(render(list_revisions(self.repo, store=self.store), as_json=self.as_json))
+
+
+class Verify(Options):
+    """Check every revision and its weights.
+
+    They are compared with the manifest of their run. The exit code is 1 on any finding.
+    """
+
+    positional = ("repo",)
+
+    repo: str = REPO
+
+    store: Path | None = STORE
+
+    deep: bool = False
+    """Read every file and hash it."""
+
+    as_json: bool = JSON
+
+    def __call__(self) -> int:
+        from hf_clipdyn.revisions.verify import verify
+
+        with naming_runs_here([self.repo]):
+            report = verify(self.repo, store=self.store, deep=self.deep)
+        print(report.render(as_json=self.as_json))
+        return int(bool(report.findings))
+
+
+class Repair(Options):
+    """Publish what is missing or wrong.
+
+    What the Hub lacks is sent, a damaged folder is fetched from the Hub, and a branch with other contents is moved: its
+    old commit keeps a tag. The exit code is 1 if anything is still missing.
+    """
+
+    positional = ("run",)
+
+    run: Path
+    """Folder of the run (its output_dir)."""
+
+    push_to_hub: bool = PUSH
+
+    quiet: bool = QUIET
+
+    def __call__(self) -> int:
+        from hf_clipdyn.revisions.repair import repair
+
+        repaired = repair(self.run, push_to_hub=self.push_to_hub, tell=print)
+        print(repaired.render())
+        return int(not repaired.is_whole)
+
+
+class Import(Options):
+    """Make revisions of open_clip checkpoints.
+
+    The sources are the checkpoints of one run of open_clip, and each becomes a revision of the repository TARGET.
+    """
+
+    positional = ("source", "target")
+    former: ClassVar = {"store": "give output_dir: the revisions are in its folder `revisions`"}
+
+    source: tuple[str, ...] = Field(min_length=1)
+    """Checkpoint files, or owner/name/FOLDER on the Hub."""
+
+    target: str
+    """Repository to create."""
+
+    from_open_clip: str
+    """open_clip's name of the model, for example ViT-B-16-quickgelu."""
+
+    samples_per_epoch: int | None = Field(None, ge=1)
+    """Images per epoch, if known."""
+
+    license: str | None = None
+    """Licence of the weights, for local checkpoint files."""
+
+    output_dir: Path | None = None
+    """Folder of the run. Default: runs/<name>."""
+
+    push_to_hub: bool = PUSH
+
+    hub_private_repo: bool = PRIVATE
+
+    quiet: bool = QUIET
+
+    def __call__(self) -> int:
+        from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
+
+        files = [Path(name) for name in self.source]
+        on_hub = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", self.source[0])
+        is_local = len(files) > 1 or files[0].exists() or files[0].suffix in (".pt", ".safetensors")
+        if is_local or on_hub is None:
+            source = local_checkpoints(files, self.license)
+        else:
+            source = hub_checkpoints(on_hub[1], on_hub[2])
+        summary = import_open_clip(
+            source,
+            self.target,
+            model=self.from_open_clip,
+            output_dir=self.output_dir or Path("runs") / self.target.rpartition("/")[2],
+            push_to_hub=self.push_to_hub,
+            private=self.hub_private_repo,
+            samples_per_epoch=self.samples_per_epoch,
+        )
+        print(summary.message)
+        return int(bool(summary.missing))
+
+
+class App(Options):
+    """Ask every revision about an image.
+
+    It starts a page in the browser, for this machine only: drop an image, take one with the webcam or show a stimulus
+    of a benchmark, and write class names. The page shows probability, margin and rank of each class over the revisions,
+    and where two of them attend. Nothing that you upload is kept. It requires `pip install 'hf-clipdyn[app]'`.
+    """
+
+    positional = ("what",)
+
+    what: str
+    """Run, repository or folder of models; or a table of `clipdyn evaluate`, for all of its models."""
+
+    revisions: tuple[str, ...] = ()
+    """Revisions to show. Default: all."""
+
+    store: Path | None = STORE
+
+    data_dir: Mapping[str, Path] = FOLDERS
+
+    device: str | None = None
+    """Device. Default: the GPU if there is one."""
+
+    port: int | None = Field(None, ge=1, le=65535)
+    """Port. Default: the first free one from 7860 on."""
+
+    def __call__(self) -> None:
+        from hf_clipdyn.app import serve
+        from hf_clipdyn.evaluation.answers import open_models
+
+        with naming_runs_here([self.what]):
+            opened = open_models(
+                self.what,
+                store=self.store,
+                wanted=self.revisions,
+                device=self.device,
+                data_dirs=self.data_dir,
+            )
+        serve(opened, port=self.port)
+
+
+# --- sharing and support -------------------------------------------------------------------------------------
+
+
+class Share(Options):
+    """Publish cards and reports of runs on the Hub.
+
+    With --push-to-hub, the repository of each run gets a model card, README.md, and the report of the run: its page and
+    its figures in the folder `report`. Text that a person wrote on a card is kept.
+
+    The Hub shows the page of a model's repository as text. With --space, the page of all runs is published as a static
+    Space, which readers can open.
+    """
+
+    positional = ("results",)
+    letters: ClassVar = {"output": "o"}
+
+    results: tuple[Path, ...] = TABLES
+
+    output: Path | None = None
+    """Folder for cards and reports, with a folder for each run. Default: `share` in the folder of a run, if it is given
+    alone and nothing is pushed."""
+
+    push_to_hub: bool = False
+    """Push card and report of each run to its repository, in one commit."""
+
+    space: str | None = None
+    """Publish the page of all runs as this static Space, owner/name."""
+
+    hub_private_repo: bool = False
+    """Write to no public repository; a missing Space becomes private."""
+
+    results_dataset: str | None = None
+    """Data set on the Hub with this table, to name as the source."""
+
+    license: str | None = None
+    """Licence of the Space, for example cc-by-4.0."""
+
+    claims: Path | None = CLAIMS
+
+    stimuli: Stimuli = STIMULI
+
+    data_dir: Mapping[str, Path] = FOLDERS
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        pushes = self.push_to_hub or self.space is not None
+        folder = folder_of_run(self.results)
+        if self.output is None and not pushes and folder is not None:
+            object.__setattr__(self, "output", folder / "share")
+        if self.output is None and not pushes:
+            raise ConfigError("Say where cards and reports should go: output, push_to_hub or space.")
+        if self.hub_private_repo and not pushes:
+            raise ConfigError("hub_private_repo requires push_to_hub or space.")
+        if self.license is not None and self.space is None:
+            raise ConfigError("license requires space: it is the licence of the Space.")
+        return self
+
+    def __call__(self) -> None:
+        from hf_clipdyn.report import push_runs, push_space, read_study, write_runs
+
+        study = read_study(self.results, claims=self.claims)
+        page = page_options(self.stimuli, self.data_dir) | {"results_dataset": self.results_dataset}
+        if self.push_to_hub:
+            pushed = push_runs(study, output=self.output, private=self.hub_private_repo, **page)
+            for repo_id, url in pushed.items():
+                print(f"{repo_id} is pushed: {url}." if url else f"{repo_id} is up to date.")
+        elif self.output is not None:
+            for folder in write_runs(study, self.output, **page):
+                print(f"Wrote {folder}.")
+        if self.space is not None:
+            url = push_space(study, self.space, private=self.hub_private_repo, licence=self.license, **page)
+            print(f"The page is pushed: {url}." if url else f"The Space {self.space} is up to date.")
+
+
+class Env(Options):
+    """Print versions and device for a bug report."""
+
+    def __call__(self) -> None:
+        from hf_clipdyn.environment import environment
+
+        for name, value in environment().items():
+            print(f"- {name}: {value}")

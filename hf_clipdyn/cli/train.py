@@ -1,0 +1,18 @@
+"""`clipdyn train`; apart from the other commands, so that its help imports none of their options."""
+
+from hf_clipdyn.training.config import TrainingConfig
+
+
+class Train(TrainingConfig):
+    """Train CLIP and save every epoch as a revision.
+
+    With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same command.
+    """
+
+    def __call__(self) -> int:
+        from hf_clipdyn.training import train
+
+        done = train(self)
+        if done is not None:
+            print(done.message)
+        return int(done is not None and bool(done.missing))
