@@ -114,7 +114,7 @@ def test_every_missing_data_set_is_named_before_the_first_forward_pass(
         "shape_bias/cue_conflict",
         "retrieval/flickr8k",
         "--skip-missing",
-        "data_dirs={",
+        "--data-dir",
     ):
         assert part in str(caught.value)
     assert forward_passes["images"] == 0
@@ -298,7 +298,7 @@ def test_one_name_does_for_benchmarks_and_revisions_and_a_misspelt_keyword_is_na
     where = {"data_dirs": {"cifar10": data["cifar10"]}, "show_progress": False}
     table = evaluate_revisions(store, "zero_shot/cifar10", revisions="epoch-000", n_resamples=0, **where)
     assert (set(table["kind"]), set(table["revision"])) == ({"zero_shot"}, {"epoch-000"})
-    with pytest.raises(ConfigError, match="no option 'n_resample'. Did you mean n_resamples"):
+    with pytest.raises(ConfigError, match="no option 'n_resample'"):
         evaluate_revisions(store, n_resample=3, **where)
 
 
