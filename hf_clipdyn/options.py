@@ -260,6 +260,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: it cannot be read, is no mapping, or has an alias or a key twice.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.options import read_yaml
+        >>> _ = Path("mine.yaml").write_text("scale: tiny\\nlearning_rate: 5e-4")
+        >>> read_yaml("mine.yaml")
+        {'scale': 'tiny', 'learning_rate': '5e-4'}
     """
     with naming(path, ConfigError):
         values = parse_yaml(Path(path).read_text(encoding="utf-8"), str(path)) or {}

@@ -530,7 +530,7 @@ def _samples_seen(args: Args, state: State, loader: Any) -> int | None:
     return int(epochs * per_epoch + rest * per_step)
 
 
-def _logged(state: State) -> dict[str, float]:
+def _logged(state: State) -> dict[str, Any]:
     """What the Trainer has logged of the state that it has reached."""
     return logged_values(map(Logged.model_validate, state.log_history), state.global_step)
 

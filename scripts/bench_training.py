@@ -28,7 +28,6 @@ GPU yet. There, read the ratios of wall time; for ViT-B/32, and with `--scale vi
 """
 
 import argparse
-import dataclasses
 import json
 import random
 import tarfile
@@ -48,6 +47,7 @@ import numpy as np
 import open_clip
 import torch
 from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
 from numpy.typing import NDArray
 from open_clip_train.train import train_one_epoch
 from PIL import Image
@@ -64,24 +64,20 @@ from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_siz
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.callbacks import Training
 from hf_clipdyn.training.config import TrainingConfig
+from hf_clipdyn.training.data import Batch, Captions, MappedSource, Source, open_data
 from hf_clipdyn.training.device import attention, has_bf16, make_accelerator
+from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.images import Augmentation, CachedImages
-from hf_clipdyn.training.inputs import prepare_inputs
-from hf_clipdyn.training.mapped import Captions, MappedSource
-from hf_clipdyn.training.run import Session
-from hf_clipdyn.training.source import Batch, Source
-from hf_clipdyn.training.stream_order import Shuffle
-from hf_clipdyn.training.streamed import Shards, StreamedSource, Workers, write_counts
+from hf_clipdyn.training.losses import make_loss
+from hf_clipdyn.training.model import make_model
+from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
+from hf_clipdyn.training.run import take_steps
 
 PARTS = ("step", "jpeg", "input", "shards", "resume")
 CROP = 0.9  # smallest share of the area in a random crop, as in open_clip's recipes
 PEAK = 2048  # side of the square matrices whose product gives the peak
 BUFFER = 5000  # samples in open_clip's shuffle buffer
-POSITIONS = {
-    "10^3": 10**3,
-    "10^6, where a group of shards begins": 10**6 + 10**3,
-    "10^6, where a group of shards ends": 10**6,
-}
+POSITIONS = {"10^3": 10**3, "10^6": 10**6}
 Seconds = NDArray[np.float64]  # (rounds, 2): by the clock, of the processor
 DEVICE = default_device()
 
@@ -129,27 +125,46 @@ class Bench:
     def folder(self) -> Path:
         return Path(str(self.config.output_dir))
 
-    def training(self, source: Source | None = None, **changes: Any) -> Training:
+    def training(self, source: Source | None = None, **changes: Any) -> "Loop":
         """The package's own loop over a source; without one, over what the configuration says."""
         AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of the first one stays
         bf16 = changes.setdefault("bf16", has_bf16())
         config = self.config.but(attn_implementation=attention(DEVICE, bf16), **changes)
-        accelerator = make_accelerator(config, self.folder)
+        accelerator = make_accelerator(
+            self.folder, bf16=bf16, report_to="none", torch_compile=config.torch_compile
+        )
         if source is None:
-            source = prepare_inputs(config, accelerator, self.processor).source
-        session = Session(config, accelerator)
-        return session.training(session.initial_model(self.processor), source)
+            source = open_data(config, accelerator, self.processor).source
+        size, kind = model_size(config.scale), str(config.attn_implementation)
+        set_seed(config.seed)
+        model, _ = make_model(None, size, self.processor, kind, "clip")
+        optimizer: Any = build_optimizer(
+            model, learning_rate=config.learning_rate, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6
+        )
+        model, optimizer = accelerator.prepare(model, optimizer)
+        return Loop(Training(accelerator, model, optimizer, source, config.num_train_epochs))
+
+
+class Loop:
+    """A training, and what steps it."""
+
+    def __init__(self, training: Training) -> None:
+        self.training, self.accelerator = training, training.accelerator
+        optimizer: Any = training.optimizer
+        self._schedule = build_schedule(
+            optimizer.optimizer, training.total_steps, warmup_steps=100, min_lr_rate=0.05
+        )
+        self._backward = make_backward(self.accelerator, training.model, make_loss("contrastive"))
+
+    def epoch(self) -> None:
+        """One more epoch."""
+        self.training.epochs = self.training.epoch + 1
+        take_steps(self.training, self._backward, self._schedule, 1.0, [])
+        finish()
 
 
 def caption(i: int) -> str:
     return f"picture number {i} of a series"
-
-
-def epoch(training: Training) -> None:
-    """One more epoch of a training."""
-    training.epochs = training.epoch + 1
-    training.run([])
-    finish()
 
 
 def show(label: str, images: int, ours: Seconds, peer: Seconds, note: str = "") -> None:
@@ -297,7 +312,7 @@ def step(bench: Bench) -> None:
         name, dtype = ("bfloat16", torch.bfloat16) if bf16 else ("float32", torch.float32)
         training = bench.training(source, bf16=bf16)
         with FlopCounterMode(display=False) as counter:
-            epoch(training)
+            training.epoch()
         square = torch.randn(PEAK, PEAK, device=DEVICE).to(dtype)
 
         def product(square: torch.Tensor = square) -> None:
@@ -305,12 +320,12 @@ def step(bench: Bench) -> None:
             finish()
 
         calls: dict[str, Callable[[], object]] = {
-            "ours": partial(epoch, training),
+            "ours": training.epoch,
             "peer": open_clips_epoch(bench, bf16, floats),
             "peak": product,
         }
         if bench.compiles:
-            calls["compiled"] = partial(epoch, bench.training(source, bf16=bf16, torch_compile=True))
+            calls["compiled"] = bench.training(source, bf16=bf16, torch_compile=True).epoch
             calls["compiled peer"] = open_clips_epoch(bench, bf16, floats, compiles=True)
         taken = interleaved(calls, bench.rounds)
         for ours in sorted({"ours", "compiled"} & set(calls), reverse=True):
@@ -337,10 +352,10 @@ def jpeg(bench: Bench) -> None:
     def ours() -> None:
         """The cache is built in each round, as in the first epoch of a run."""
         with tempfile.TemporaryDirectory(dir=bench.folder, prefix=f"cache-{next(caches)}-") as cache:
-            config = dataclasses.replace(bench.config, cache_dir=cache)
-            training.source = prepare_inputs(config, accelerator, bench.processor).source
-            epoch(training)
-            training.source.close()
+            datasets.config.HF_DATASETS_CACHE = Path(cache)
+            training.training.source = open_data(bench.config, accelerator, bench.processor).source
+            training.epoch()
+            training.training.source.close()
 
     bf16 = has_bf16()
     calls = {
@@ -404,8 +419,8 @@ def inputs(bench: Bench) -> None:
         "decoded, crops": bench.training(reading="decoded", **crops),
         "streamed, crops": bench.training(**streamed, **crops),
     }
-    taken = interleaved({name: partial(epoch, one) for name, one in trainings.items()}, bench.rounds)
-    for name, training in trainings.items():
+    taken = interleaved({name: one.epoch for name, one in trainings.items()}, bench.rounds)
+    for name, training in ((name, one.training) for name, one in trainings.items()):
         seconds = taken[name]
         if name != "bare steps":
             waited = training.waited / (bench.rounds + 1) / seconds[:, 0].mean()
@@ -424,13 +439,13 @@ def shards(bench: Bench) -> None:
     )
     loader = open_clips_loader(sorted(folder.glob("*.tar")), bench)
     peer = open_clips_epoch(bench, bf16, loader)
-    taken = interleaved({"ours": partial(epoch, training), "peer": peer}, bench.rounds)
+    taken = interleaved({"ours": training.epoch, "peer": peer}, bench.rounds)
     workers = bench.config.dataloader_num_workers
     show(f"an epoch from tars, {workers} workers, open_clip", bench.images, taken["ours"], taken["peer"])
 
 
 def resume(bench: Bench) -> None:
-    """A map of 2 million rows, all of the same pixels; and one tar of 1,250 samples under 960 names."""
+    """A map of 2 million rows, all of the same pixels."""
     side = bench.processor.image_processor.crop_size["height"]
     n, length = 2 * 10**6, bench.processor.tokenizer.model_max_length
     pixels = np.broadcast_to(np.zeros((side, side, 3), np.uint8), (n, side, side, 3))
@@ -442,40 +457,18 @@ def resume(bench: Bench) -> None:
         images, Captions(tokens, np.arange(n + 1)), per_device_batch_size=bench.batch, seed=0
     )
 
-    per_shard, names = 1250, 960
-    folder = bench.folder / "many"
-    folder.mkdir()
-    write_tar(folder / "00000.tar", range(per_shard))
-    for i in range(1, names):
-        (folder / f"{i:05d}.tar").hardlink_to(folder / "00000.tar")
-    write_counts(bench.folder / "counts" / "process-0.jsonl", dict.fromkeys(range(names), per_shard))
-    streamed = StreamedSource(
-        Shards(load_dataset(str(folder), split="train", streaming=True), "the bench's shards"),
-        Augmentation(),
-        bench.processor.image_processor,
-        bench.processor.tokenizer,
-        Shuffle(0, 4, 1000),
-        streams=8,
-        samples_per_epoch=names * per_shard,
-        per_device_batch_size=bench.batch,
-        workers=Workers(0),
-        folder=bench.folder / "counts",
-    )
-    sources: dict[str, Source] = {"by row": mapped, "streamed": streamed}
-    for name, source in sources.items():
+    def first(position: int) -> Batch:
+        return next(iter(mapped.batches(1, position // bench.batch)))
 
-        def first(position: int, source: Source = source) -> Batch:
-            return next(iter(source.batches(1, position // bench.batch)))
-
-        calls = {name: partial(first, position) for name, position in POSITIONS.items()}
-        taken = {name: np.median(one, axis=0) for name, one in interleaved(calls, bench.rounds).items()}
-        early = taken["10^3"]
-        for position, late in taken.items():
-            print(
-                f"the first batch after a resumption, {name}, at sample {position}: {late[0]:.3f} s "
-                f"({late[0] / early[0]:.2f} times; processor {late[1] / early[1]:.2f})",
-                flush=True,
-            )
+    calls = {name: partial(first, position) for name, position in POSITIONS.items()}
+    taken = {name: np.median(one, axis=0) for name, one in interleaved(calls, bench.rounds).items()}
+    early = taken["10^3"]
+    for position, late in taken.items():
+        print(
+            f"the first batch after a resumption by row, at sample {position}: {late[0]:.3f} s "
+            f"({late[0] / early[0]:.2f} times; processor {late[1] / early[1]:.2f})",
+            flush=True,
+        )
 
 
 # --- data ----------------------------------------------------------------------------------------------
@@ -548,10 +541,10 @@ def main() -> None:
         captions, vocab_size=size.vocab_size or 4096, context_length=size.context_length
     )
     with tempfile.TemporaryDirectory(prefix="clipdyn-bench-") as name:
+        datasets.config.HF_DATASETS_CACHE = Path(name, "cache")
         config = TrainingConfig(
             dataset_name=str(Path(name, "photographs")),
             output_dir=name,
-            cache_dir=str(Path(name, "cache")),
             scale=scale,
             per_device_train_batch_size=batch,
             num_train_epochs=1000,

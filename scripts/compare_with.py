@@ -48,9 +48,10 @@ Options = Mapping[str, Any]
 Renamed = Mapping[str, tuple[str | None, Callable[[Any], Any]]]
 Removed = Mapping[str, Callable[[pd.DataFrame], "pd.Series[bool]"]]
 
-# The old name of an option: the new one, or None if the option left, and what becomes of the value. For example
-#     "random_resized_crop": (None, bool),  # `crop_scale_min` alone says it
-RENAMED: Renamed = {}
+# The old name of an option: the new one, or None if the option left, and what becomes of the value.
+RENAMED: Renamed = {
+    "random_resized_crop": (None, bool),  # `crop_scale_min` alone says it
+}
 
 # A name for the summary: which of the rows that are missing here may be. A revision is a row whose `kind` is empty.
 REMOVED: Removed = {

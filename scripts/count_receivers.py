@@ -82,7 +82,9 @@ def main() -> None:
                 scale="tiny", dataset_config_name="captions_small", max_train_samples=64, num_train_epochs=1,
                 per_device_train_batch_size=32, output_dir=f"{folder}/run", quiet=True,
             )  # fmt: skip
-            direct, holding = receivers(lambda: train(config), (TrainingConfig,), "Training.take_step")
+            direct, holding = receivers(
+                lambda: train(config), (TrainingConfig,), "whole_batch.<locals>.backward"
+            )
         else:
             from hf_clipdyn import evaluate_revisions
             from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings

@@ -166,6 +166,7 @@ def evaluate_model(
             f"The model is in {model.dtype}: give a copy in float32, `copy.deepcopy(model).float()`."
         )
     size = sum(one.numel() for one in model.parameters())
+    of_training: dict[str, Any] = dict(recorded or {})
     state = Revision(
         revision,
         epoch,
@@ -175,7 +176,7 @@ def evaluate_model(
         sha256=None,
         size=None,
         parameters=size,
-        **(recorded or {}),
+        **of_training,
     )
     training = model.training
     try:

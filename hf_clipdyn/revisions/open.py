@@ -430,9 +430,9 @@ class _TrainerState(BaseModel):
     log_history: tuple[Logged, ...] = ()
 
 
-def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, float]:
+def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, Any]:
     """What a Trainer's log says of a step: the last loss and learning rate, and the validation loss at that step."""
-    values: dict[str, float] = {}
+    values: dict[str, Any] = {}
     for entry in history:
         if step is None or entry.step > step:
             continue
@@ -479,17 +479,18 @@ class ModelFolder:
     def revision(self, name: str) -> Revision:
         """The revision of that name. Its step and epoch are in `trainer_state.json`, if that is there."""
         records = {path: _record(path, file) for path, file in sorted(self.files.items())}
-        weights, path, state = weights_of(records), self.path / _STATE, self.state()
+        weights, path = weights_of(records), self.path / _STATE
+        state = self.state()
         if state is not None and checkpoint_name(self.path) not in (None, step_name(state.global_step)):
             raise RevisionError(
                 f"{path} gives the step {state.global_step}, but its folder's name gives another one: correct the "
                 "name."
             )
-        is_number = state is not None and state.epoch is not None and math.isfinite(state.epoch)
-        epoch = round(state.epoch) if is_number else None
+        trained = None if state is None else state.epoch
+        epoch = round(trained) if trained is not None and math.isfinite(trained) else None
         return Revision(
             name=name,
-            epoch=epoch if state is not None and epoch == state.epoch else None,
+            epoch=epoch if epoch == trained else None,
             step=state.global_step if state is not None else None,
             samples_seen=None,
             commit=content_id(records, self.read_as),

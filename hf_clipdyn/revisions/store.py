@@ -29,7 +29,7 @@ from hf_clipdyn.files import delete, file_git_hash, file_sha256, follow_umask, f
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import training_order
 
-WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_FILE, CARD_FILE = "model.safetensors", "README.md"
 
 Save = Callable[[Path], object]
 """Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given."""

@@ -44,11 +44,11 @@ from hf_clipdyn.hub import (
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
 from hf_clipdyn.revisions.names import MAIN, training_order
-from hf_clipdyn.revisions.store import WEIGHTS_FILE, FileRecord, Save, Store
+from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, FileRecord, Save, Store
 
 _log = logging.getLogger(__name__)
 
-CARD_FILE = "README.md"
+
 _LAST_REQUEST = 5.0  # seconds for the request that is under way when training ends with an error
 _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
 

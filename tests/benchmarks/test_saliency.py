@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,7 +111,7 @@ def build(tmp_path):
 def split(options: dict[str, Any], cache_dir: Any) -> tuple[Common, SaliencySettings]:
     """Options for every kind, and those of this one."""
     given = {"n_resamples": 0, "cache_dir": cache_dir, "show_progress": False} | options
-    common = Common(**{one.name: given.pop(one.name) for one in fields(Common) if one.name in given})
+    common = Common(**{name: given.pop(name) for name in Common.model_fields if name in given})
     return common, SaliencySettings(**given)
 
 

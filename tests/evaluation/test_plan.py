@@ -153,7 +153,7 @@ def test_a_folder_that_no_benchmark_shows_is_an_error(evaluate, data):
 def test_wrong_settings_are_one_clear_sentence(evaluate):
     with pytest.raises(ConfigError, match="batch_size"):
         evaluate("noise/cifar10", batch_size=0)
-    with pytest.raises(ConfigError, match=r"n_resamples is -5: it must be in \[0, 1000000\]"):
+    with pytest.raises(ConfigError, match="n_resamples is '-5'"):
         evaluate("noise/cifar10", n_resamples=-5)
     with pytest.raises(ConfigError, match=r"seed is -1: it must be in"):
         evaluate("noise/cifar10", seed=-1)
