@@ -12,14 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.errors import RevisionNotFoundError as NoRevisionOnHubError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as re-exported
+    build_hf_headers,
+    hf_raise_for_status,
+)
 from pydantic import BaseModel
 
 from hf_clipdyn.errors import (
@@ -46,7 +51,6 @@ from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name, epoch_of, step_name, step_of, training_order
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, FileRecord, Store
-from hf_clipdyn.revisions.upload import Hub
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -69,7 +73,7 @@ _WEIGHTS = [
 ]
 
 
-_OF_ROW = ("samples_seen", "loss", "validation_loss", "learning_rate", "logit_scale")
+_OF_ROW = ("step", "samples_seen", "time", "loss", "validation_loss", "learning_rate", "logit_scale")
 _OF_RUN = ("scale", "seed", "arm", "parameters")
 
 
@@ -121,24 +125,25 @@ class Published(Series):
         manifest = self.manifest(refs, files)
         self._planned = manifest.planned if manifest is not None else ()
         rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
-        of_run = {name: getattr(manifest, name) for name in _OF_RUN} if manifest is not None else {}
+        facts: dict[str, Any] = (
+            {name: getattr(manifest, name) for name in _OF_RUN} if manifest is not None else {}
+        )
         refs = self.branches(refs) if rows else refs
         if rows or refs.get(MAIN) in [commit for name, commit in refs.items() if name != MAIN]:
             refs.pop(MAIN, None)
         found = []
         for name, commit in refs.items():
             weights, row = weights_of(files[name]), rows.get(name)
+            of_row: dict[str, Any] = {field: getattr(row, field, None) for field in _OF_ROW}
             found.append(
                 Revision(
                     name=name,
                     epoch=row.epoch if row is not None else epoch_of(name),
-                    step=row.step if row is not None else None,
                     commit=commit,
                     sha256=weights.sha256 if weights is not None else None,
                     size=weights.size if weights is not None else None,
-                    time=row.time if row is not None else None,
-                    **{field: getattr(row, field, None) for field in _OF_ROW},
-                    **of_run,
+                    **of_row,
+                    **facts,
                 )
             )
 
@@ -255,15 +260,14 @@ class HubRun(Repository):
 
     def __init__(self, repo_id: str, token: str | None = None) -> None:
         super().__init__(repo_id, token=token)
-        self._hub = Hub(repo_id, token)
-        self.where = self._hub.where
+        self.where, self.api = f"{repo_id} on the Hub", HfApi(token=token)
         self._tags: set[str] = set()
 
     def check(self) -> None:
         self.refs()
 
     def refs(self) -> dict[str, str]:
-        found = self._ask(lambda: self._hub.api.list_repo_refs(self.repo_id))
+        found = self._ask(lambda: self.api.list_repo_refs(self.repo_id))
         self._tags = {ref.name for ref in found.tags}
         return {ref.name: ref.target_commit for ref in [*found.tags, *found.branches]}
 
@@ -271,17 +275,30 @@ class HubRun(Repository):
         return {name: commit for name, commit in refs.items() if name not in self._tags}
 
     def files(self, commit: str) -> dict[str, FileRecord]:
-        return self._ask(lambda: self._hub.files(commit))
+        list_tree = partial(self.api.list_repo_tree, self.repo_id, recursive=True, revision=commit)
+        return {
+            item.path: FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
+            for item in self._ask(lambda: list(list_tree()))
+            if isinstance(item, RepoFile)
+        }
 
     @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
         # Not from the user's cache: it may hold what the Hub no longer serves.
         with TemporaryDirectory() as folder:
-            where = {"revision": commit, "cache_dir": folder}
-            yield Path(self._ask(lambda: self._hub.api.hf_hub_download(self.repo_id, path, **where)))
+            download = partial(self.api.hf_hub_download, self.repo_id, path, revision=commit)
+            yield Path(self._ask(lambda: str(download(cache_dir=folder))))
 
     def read(self, commit: str, path: str) -> bytes:
-        return self._ask(lambda: self._hub.read(commit, path))
+        """The content of a small file, in one request."""
+        url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self.api.endpoint)
+
+        def get() -> bytes:
+            response = get_session().get(url, headers=build_hf_headers(token=self.api.token))
+            hf_raise_for_status(response)
+            return bytes(response.content)
+
+        return self._ask(get)
 
     def _ask(self, call: Callable[[], T]) -> T:
         try:
@@ -397,7 +414,7 @@ class _TrainerState(BaseModel):
     log_history: tuple[Logged, ...] = ()
 
 
-def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, float]:
+def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, Any]:
     """What a Trainer's log says of a step: the last loss and learning rate, and the validation loss at that step."""
     values: dict[str, float] = {}
     for entry in history:
