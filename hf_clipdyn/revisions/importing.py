@@ -21,7 +21,7 @@ from hf_clipdyn.hub import PATIENCE, checked_repo_id, is_repo_id, persistently, 
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of, natural_key
-from hf_clipdyn.revisions.open import content_id, temporary
+from hf_clipdyn.revisions.records import content_id
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import FileRecord
 from hf_clipdyn.revisions.upload import Publisher, Summary
@@ -257,7 +257,7 @@ class OpenClipSeries(Series):
 
     @cached_property
     def _root(self) -> Path:
-        return temporary(self)
+        return self.temporary
 
     @cached_property
     def _settings(self) -> Path:

@@ -11,7 +11,7 @@ from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionE
 from hf_clipdyn.files import delete, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.open import HubRun, RunFolder
+from hf_clipdyn.revisions.published import HubRun, RunFolder
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_of
 from hf_clipdyn.revisions.upload import Hub, said
 from hf_clipdyn.revisions.verify import Report, check, check_run
