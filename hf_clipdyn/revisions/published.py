@@ -209,8 +209,8 @@ class HubRun(Published):
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
         # Not from the user's cache: it may hold what the Hub no longer serves.
         with TemporaryDirectory() as folder:
-            where = {"revision": commit, "cache_dir": folder}
-            yield Path(self._ask(lambda: self.api.hf_hub_download(self.repo_id, path, **where)))
+            download = partial(self.api.hf_hub_download, self.repo_id, path, revision=commit)
+            yield Path(self._ask(lambda: str(download(cache_dir=folder))))
 
     def read(self, commit: str, path: str) -> bytes:
         """The content of a small file, in one request."""
