@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -20,8 +20,8 @@ from hf_clipdyn.files import delete
 from hf_clipdyn.hub import PATIENCE, checked_repo_id, is_repo_id, persistently, reason, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
-from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of, natural_key
-from hf_clipdyn.revisions.open import content_id, record_of, temporary
+from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of
+from hf_clipdyn.revisions.records import content_id, record_of
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import FileRecord
 from hf_clipdyn.revisions.upload import Publisher, Summary
@@ -71,8 +71,26 @@ class CheckpointSource:
     datasets: tuple[str, ...] = ()
 
 
+def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    nameless = [one.name for one in checkpoints if one.epoch is None]
+    if nameless:
+        raise ConfigError(
+            f"{nameless[0]} has no epoch, neither inside nor in its name: rename it to epoch_N."
+        )
+    ordered = sorted(checkpoints, key=lambda one: one.epoch or 0)
+    for before, one in pairwise(ordered):
+        if before.epoch == one.epoch:
+            raise ConfigError(f"{before.name} and {one.name} are both of epoch {one.epoch}: leave out one.")
+    return tuple(ordered)
+
+
+# --- on the disk ---
+
+
 def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> CheckpointSource:
     """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name."""
+    if not paths:
+        raise ConfigError("There is no checkpoint to import.")
     checkpoints = []
     for path in paths:
         if not path.is_file():
@@ -81,6 +99,14 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
         epoch = checkpoint_epoch(path)
         checkpoints.append(_on_disk(path, epoch_of(path.stem) if epoch is None else epoch))
     return CheckpointSource(_ordered(checkpoints), licence=licence)
+
+
+def _checkpoints_at(path: Path) -> CheckpointSource:
+    """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
+    files = [path] if path.is_file() else [file for file in path.iterdir() if epoch_of(file.stem) is not None]
+    files = [file for file in files if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
+    found = [_on_disk(file, epoch_of(file.stem)) for file in files]
+    return CheckpointSource(tuple(found) if path.is_file() else _ordered(found))
 
 
 def _on_disk(path: Path, epoch: int | None) -> Checkpoint:
@@ -92,16 +118,7 @@ def _here(path: Path) -> Iterator[Path]:
     yield path
 
 
-def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    nameless = next((one.name for one in checkpoints if one.epoch is None), None)
-    if nameless is not None or not checkpoints:
-        problem = f"{nameless} has no epoch, neither inside nor in its name: rename it to epoch_N."
-        raise ConfigError(problem if nameless is not None else "There is no checkpoint to import.")
-    ordered = sorted(checkpoints, key=lambda one: one.epoch or 0)
-    for before, one in pairwise(ordered):
-        if before.epoch == one.epoch:
-            raise ConfigError(f"{before.name} and {one.name} are both of epoch {one.epoch}: leave out one.")
-    return tuple(ordered)
+# --- on the Hub ---
 
 
 def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = None) -> CheckpointSource:
@@ -116,17 +133,21 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
     """
     api = HfApi(token=token)
     info, repo_type = _info(api, repo_id)
-    runs: dict[str, list[Checkpoint]] = defaultdict(list)
-    for file in sorted(info.siblings or [], key=lambda sibling: natural_key(sibling.rfilename)):
+    runs: dict[str, list[Any]] = defaultdict(list)
+    for file in info.siblings or []:
         path = PurePosixPath(file.rfilename)
         if path.suffix in CHECKPOINT_SUFFIXES and epoch_of(path.stem) is not None:
-            sha256 = file.lfs.sha256 if file.lfs else None
-            record = partial(FileRecord, file.size or 0, sha256 or file.blob_id or "", sha256)
-            download = partial(_downloaded, api, repo_id, str(path), repo_type, str(info.sha))
-            runs[path.parent.as_posix()].append(Checkpoint(str(path), epoch_of(path.stem), download, record))
+            runs[path.parent.as_posix()].append(file)
+    where = {"repo_type": repo_type, "revision": str(info.sha)}
+    checkpoints = []
+    for file in runs[_chosen(list(runs), run, repo_id)]:
+        name, sha256 = file.rfilename, file.lfs.sha256 if file.lfs else None
+        record = partial(FileRecord, file.size or 0, sha256 or file.blob_id or "", sha256)
+        download = partial(_downloaded, api, repo_id, name, where)
+        checkpoints.append(Checkpoint(name, epoch_of(PurePosixPath(name).stem), download, record))
     datasets = getattr(info.card_data, "datasets", None) or ()
     return CheckpointSource(
-        _ordered(runs[_folder(runs, run, repo_id)]),
+        _ordered(checkpoints),
         repo_id,
         repo_type,
         str(info.sha),
@@ -148,37 +169,36 @@ def _info(api: HfApi, repo_id: str) -> tuple[Any, str]:
     raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
 
 
+def _chosen(folders: list[str], run: str | None, repo_id: str) -> str:
+    """The folder of the run of that name, or the only one."""
+    names = [PurePosixPath(folder).name for folder in folders]
+    if not folders:
+        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
+    if run is None and len(folders) > 1:
+        raise ConfigError(
+            f"{repo_id} has {len(folders)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER "
+            f"({', '.join(sorted(names)[:8])} …)."
+        )
+    for folder, name in zip(folders, names, strict=True):
+        if run in (None, folder, name):
+            return folder
+    raise UnknownNameError(f"run in {repo_id}", str(run), names)
+
+
 @contextmanager
-def _downloaded(api: HfApi, repo_id: str, path: str, repo_type: str, commit: str) -> Iterator[Path]:
+def _downloaded(api: HfApi, repo_id: str, path: str, where: dict[str, Any]) -> Iterator[Path]:
     """One checkpoint on the disk, deleted after the `with` block, unless the Hub client's cache has it."""
-    cached = try_to_load_from_cache(repo_id, path, repo_type=repo_type, revision=commit)
+    cached = try_to_load_from_cache(repo_id, path, **where)
     if isinstance(cached, str) and Path(cached).is_file():
         yield Path(cached)
         return
     with tempfile.TemporaryDirectory(prefix="clipdyn-downloads-") as folder:
-        where: dict[str, Any] = {"repo_type": repo_type, "revision": commit, "local_dir": folder}
+        fetch = partial(api.hf_hub_download, repo_id, path, local_dir=folder, **where)
         try:
-            fetch = partial(api.hf_hub_download, repo_id, path, **where)
             file = Path(str(persistently(fetch, 4 * PATIENCE, transfers=True)))
         except Exception as error:
             raise RevisionError(f"{path} could not be fetched: {reason(error)}.") from error
         yield file
-
-
-def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
-    """The folder of the run of that name, or of the only one."""
-    named = {folder: PurePosixPath(folder).name for folder in runs}
-    if not named:
-        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
-    if run is None and len(named) > 1:
-        raise ConfigError(
-            f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER "
-            f"({', '.join(sorted(named.values())[:8])} …)."
-        )
-    folders = [folder for folder, name in named.items() if run in (None, folder, name)]
-    if not folders:
-        raise UnknownNameError(f"run in {repo_id}", str(run), named.values())
-    return folders[0]
 
 
 # --- read in place ---
@@ -193,7 +213,7 @@ class OpenClipSeries(Series):
         model: open_clip's name of the architecture.
         name: of the run, in tables of results.
         where: the place of the checkpoints, for messages.
-        checkpoints: lists them; it is called again, since a run may go on.
+        source: lists them; it is called again, since a run may go on.
         on_disk: whether they are on this machine.
         per_epoch: images of an epoch, if known.
     """
@@ -203,22 +223,22 @@ class OpenClipSeries(Series):
         model: str,
         name: str,
         where: str,
-        checkpoints: Callable[[], Sequence[Checkpoint]],
+        source: Callable[[], CheckpointSource],
         on_disk: bool,
         per_epoch: int | None,
     ) -> None:
         self.repo_id, self.where, self.on_disk = valid_repo_name(name), where, on_disk
-        self._model, self._list, self._per_epoch = model, checkpoints, per_epoch
+        self._model, self._source, self._per_epoch = model, source, per_epoch
         self._converter = Converter(model)
         self._by_commit: dict[str, Checkpoint] = {}
-        self._converted: dict[str, Path] = {}  # folders by commit, the one that was used last at the end
+        self._converted: list[Path] = []  # the folder that was used last is at the end
 
     def check(self) -> None:
         if not self.on_disk:
-            self._list()
+            self._source()
 
     def revisions(self) -> list[Revision]:
-        return [self._revision(checkpoint) for checkpoint in self._list()]
+        return [self._revision(checkpoint) for checkpoint in self._source().checkpoints]
 
     def _revision(self, checkpoint: Checkpoint) -> Revision:
         record = checkpoint.record()
@@ -228,7 +248,6 @@ class OpenClipSeries(Series):
         return Revision(
             name=checkpoint.revision,
             epoch=checkpoint.epoch,
-            step=None,
             samples_seen=checkpoint.samples_seen(self._per_epoch),
             commit=commit,
             sha256=record.sha256,
@@ -241,29 +260,25 @@ class OpenClipSeries(Series):
         """Folder with a converted checkpoint, until those of two others are fetched."""
         if settings_only:
             return self._settings
-        commit = revision.commit
-        folder = self._converted.pop(commit, None)
-        if folder is None:
-            for old in list(self._converted)[:-1]:
-                delete(self._converted.pop(old))
-            if commit not in self._by_commit:
-                self.revisions()
-            if commit not in self._by_commit:
-                raise RevisionNotFoundError(f"{self.where} has no checkpoint with the commit {commit}.")
-            folder = self._root / commit
-            with self._by_commit[commit].file() as checkpoint:
+        if revision.commit not in self._by_commit:
+            self.revisions()
+        if revision.commit not in self._by_commit:
+            raise self.changed()
+        folder = self.temporary / revision.commit
+        if folder in self._converted:
+            self._converted.remove(folder)
+        else:
+            while len(self._converted) > 1:
+                delete(self._converted.pop(0))
+            with self._by_commit[revision.commit].file() as checkpoint:
                 self._converter(checkpoint, folder)
-        self._converted[commit] = folder
+        self._converted.append(folder)
         return folder
-
-    @cached_property
-    def _root(self) -> Path:
-        return temporary(self)
 
     @cached_property
     def _settings(self) -> Path:
         """Folder with the files beside the weights, which all checkpoints share."""
-        folder = self._root / "settings"
+        folder = self.temporary / "settings"
         self._converter.save_settings(folder)
         return folder
 
@@ -271,40 +286,26 @@ class OpenClipSeries(Series):
 def open_checkpoints(text: str, token: str | None, per_epoch: int | None) -> OpenClipSeries:
     """The checkpoints that `open_clip:MODEL@PLACE` names."""
     model, _, name = text.removeprefix(OPEN_CLIP).partition("@")
-    if not (model and name):
-        raise ConfigError(
-            f"{shown(text)} names no checkpoints: give {OPEN_CLIP}MODEL@PLACE, for example "
-            f"{OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt, or "
-            "with owner/name/FOLDER on the Hub."
-        )
     path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
-    if not os.path.exists(path):  # noqa: PTH110
-        parts = name.rstrip("/").split("/")
-        repo_id, folder = "/".join(parts[:2]), "/".join(parts[2:]) or None
-        if "/" not in repo_id or not is_repo_id(repo_id):
-            raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
-        called = (folder or repo_id).rpartition("/")[2]
-        on_hub = partial(_checkpoints_on_hub, repo_id, folder, token)
-        return OpenClipSeries(model, called, f"{name} on the Hub", on_hub, False, per_epoch)
-    if not _checkpoints_at(path):
+    if model and name and os.path.exists(path):  # noqa: PTH110
+        if not _checkpoints_at(path).checkpoints:
+            raise ConfigError(
+                f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+            )
+        folder = path if path.is_dir() else path.parent
+        run = folder.parent if folder.name == "checkpoints" else folder  # as open_clip's training names it
+        return OpenClipSeries(model, run.name, str(path), partial(_checkpoints_at, path), True, per_epoch)
+    owner, _, rest = name.rstrip("/").partition("/")
+    repo, _, inside = rest.partition("/")
+    if not (model and owner and repo and is_repo_id(f"{owner}/{repo}")):
         raise ConfigError(
-            f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+            f"{shown(text)} names no checkpoints: there is no file or folder {path}. Give {OPEN_CLIP}MODEL@PLACE, for "
+            f"example {OPEN_CLIP}ViT-B-32@run/checkpoints: the path of a checkpoint or of a folder of epoch_N.pt, or "
+            "owner/name/FOLDER on the Hub."
         )
-    parent = path if path.is_dir() else path.parent
-    run = parent.parent if parent.name == "checkpoints" else parent  # as open_clip's training names it
-    return OpenClipSeries(model, run.name, str(path), partial(_checkpoints_at, path), True, per_epoch)
-
-
-def _checkpoints_on_hub(repo_id: str, folder: str | None, token: str | None) -> Sequence[Checkpoint]:
-    return hub_checkpoints(repo_id, folder, token).checkpoints
-
-
-def _checkpoints_at(path: Path) -> Sequence[Checkpoint]:
-    """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
-    files = [path] if path.is_file() else [file for file in path.iterdir() if epoch_of(file.stem) is not None]
-    files = [file for file in files if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
-    found = [_on_disk(file, epoch_of(file.stem)) for file in files]
-    return _ordered(found) if found and path.is_dir() else found
+    source = partial(hub_checkpoints, f"{owner}/{repo}", inside or None, token)
+    called = (inside or repo).rpartition("/")[2]
+    return OpenClipSeries(model, called, f"{name} on the Hub", source, False, per_epoch)
 
 
 # --- imported ---
@@ -324,10 +325,7 @@ def import_open_clip(
     """Save open_clip checkpoints as revisions of a CLIPModel; those that are there are not read again."""
     checked_repo_id(repo_id, owner=push_to_hub)
     convert = Converter(model)
-    files: Mapping[str, str] = {one.revision: one.name for one in source.checkpoints}
-    origin = CardSource(
-        source.repo_id, repo_type=source.repo_type, commit=source.commit, model=model, files=dict(files)
-    )
+    files = {one.revision: one.name for one in source.checkpoints}
     card = CardFacts(
         repo_id,
         datasets=source.datasets,
@@ -335,17 +333,19 @@ def import_open_clip(
         scale=model,
         parameters=convert.parameters,
         tags=("open_clip",),
-        source=origin,
+        source=CardSource(source.repo_id, source.commit, model, source.repo_type, files),
     )
     recipe_hash = f"{IMPORTED}{model}:{source.repo_id or 'files'}"
     where: dict[str, Any] = {"push_to_hub": push_to_hub, "token": token, "private": private}
-    with Publisher(output_dir, repo_id, card=card, recipe_hash=recipe_hash, **where) as publisher:
+    with Publisher(
+        output_dir, repo_id, card=card, recipe_hash=recipe_hash, planned=tuple(files), **where
+    ) as publisher:
         for one in source.checkpoints:
-
-            def save(folder: Path, one: Checkpoint = one) -> None:
-                with one.file() as path:
-                    convert(path, folder)
-
-            seen = one.samples_seen(samples_per_epoch)
-            publisher.submit(Row(name=one.revision, epoch=one.epoch, samples_seen=seen), save)
+            row = Row(name=one.revision, epoch=one.epoch, samples_seen=one.samples_seen(samples_per_epoch))
+            publisher.submit(row, partial(_save, one, convert))
         return publisher.finish()
+
+
+def _save(checkpoint: Checkpoint, convert: Converter, folder: Path) -> None:
+    with checkpoint.file() as path:
+        convert(path, folder)

@@ -11,7 +11,7 @@ from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionE
 from hf_clipdyn.files import delete, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.open import RunFolder
+from hf_clipdyn.revisions.published import RunFolder
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_of
 from hf_clipdyn.revisions.upload import Hub, said
 from hf_clipdyn.revisions.verify import Report, check, check_run
@@ -131,7 +131,7 @@ class _Repair:
     def _mend(self, name: str) -> None:
         """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows."""
         row, folder = self.manifest.row(name), self.store.folder / name
-        branches = self.hub.heads() if self.hub is not None else {}
+        branches = self.hub.refs() if self.hub is not None else {}
         if row is not None and self.hub is not None and name in branches:
             served = self.hub.files(branches[name]).get(WEIGHTS_FILE)
             if served is not None and served.sha256 == row.sha256:
@@ -160,7 +160,7 @@ class _Repair:
     def _send(self, hub: Hub, wrong: list[str]) -> None:
         """Publish what the Hub lacks, move its wrong branches, and give `main` the newest revision."""
         for row in self.store.rows():
-            name, old = row.name, hub.heads().get(row.name)
+            name, old = row.name, hub.refs().get(row.name)
             if name in self.lost or (old is not None and name not in wrong):
                 continue
             if old is not None:

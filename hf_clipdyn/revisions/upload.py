@@ -37,7 +37,7 @@ from hf_clipdyn.hub import (
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN, training_order
-from hf_clipdyn.revisions.open import HubRun
+from hf_clipdyn.revisions.published import HubRun
 from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, Save, Store
 
 _log = logging.getLogger(__name__)
@@ -112,10 +112,6 @@ class Hub(HubRun):
             raise PublishError(f"{self.where} has the revisions of another run: name another repository.")
         self._is_checked = True
 
-    def heads(self) -> dict[str, str]:
-        """Branch to commit, `main` included."""
-        return self.branches(self.refs())
-
     def listed(self) -> tuple[Row, ...]:
         """The rows of the manifest on `main`; none if there is no manifest."""
         try:
@@ -137,7 +133,7 @@ class Hub(HubRun):
         Raises:
             PublishError: the branch exists with other weights, or the commit arrived changed.
         """
-        branches = self.heads()
+        branches = self.refs()
         if row.name in branches and not moves:
             served = self.files(branches[row.name]).get(WEIGHTS_FILE)
             if served is None or served.sha256 != row.sha256:
@@ -160,7 +156,7 @@ class Hub(HubRun):
         Returns:
             Whether anything had to be done.
         """
-        branches = self.heads()
+        branches = self.refs()
         rows = [row for row in store.rows() if row.name in branches]
         if not rows:
             return False
@@ -332,7 +328,7 @@ class Upload(threading.Thread):
         if self._has_begun:
             return
         self._hub.check_run(self._run_id)
-        branches = self._hub.heads()
+        branches = self._hub.refs()
         files = self._hub.files(branches[MAIN])
         hashes = {row.name: row.sha256 for row in self._hub.listed()}
         weights = files.get(WEIGHTS_FILE)
