@@ -38,7 +38,7 @@ def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
     they were.
     """
     import datasets.utils.logging
-    from huggingface_hub.utils import (
+    from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,

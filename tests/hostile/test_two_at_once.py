@@ -95,7 +95,7 @@ def _weights(folder: Path) -> list[tuple[str, str | None]]:
     [
         # A revision takes 0.5 MB and a checkpoint 1.6 MB, of which the optimiser's file takes 1 MB.
         ("4100k", 800_000, "The checkpoint of step "),
-        ("750k", 300_000, "),
+        ("750k", 300_000, "epoch-00"),
     ],
     ids=["checkpoint", "revision"],
 )
