@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten
+from hf_clipdyn.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     import evaluate
@@ -105,17 +105,9 @@ def study_path(name: str) -> Path:
 
 
 def _path_of(name: str, what: str, known: Sequence[str], folder: Path) -> Path:
-    path = Path(name)
-    try:
-        is_file = path.expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown home, a null byte
-        is_file = False
-    if path.suffix in (".yaml", ".yml") or is_file:
-        if not is_file:
-            raise ConfigError(
-                f"There is no file {shorten(name)}: name a YAML file, or one of {', '.join(known)}."
-            )
-        return path.expanduser()
-    if name not in known:
-        raise UnknownNameError(what, name, known)
-    return folder / f"{name}.yaml"
+    if name in known:
+        return folder / f"{name}.yaml"
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    raise UnknownNameError(what, name, known)

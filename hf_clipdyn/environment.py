@@ -2,36 +2,15 @@
 
 import os
 import platform
+import re
 import shutil
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 
-_PACKAGES = (
-    "torch",
-    "torchvision",
-    "transformers",
-    "accelerate",
-    "datasets",
-    "evaluate",
-    "huggingface_hub",
-    "safetensors",
-    "tokenizers",
-    "numpy",
-    "scipy",
-    "pandas",
-    "pyarrow",
-    "pillow",
-    "scikit-image",
-    "scikit-learn",
-    "matplotlib",
-    "open_clip_torch",
-    "trackio",
-    "tensorboard",
-    "wandb",
-)
+_OPTIONAL = ("open_clip_torch", "timm", "peft", "gradio", "trackio", "tensorboard", "wandb")
 _GIB = 2**30
 
 
@@ -40,6 +19,7 @@ def environment() -> dict[str, str]:
 
     A token is not shown, only whether there is one; of the Hub's address only the host is shown.
     """
+    import datasets
     import torch
     from huggingface_hub import constants, get_token
 
@@ -47,11 +27,13 @@ def environment() -> dict[str, str]:
     from hf_clipdyn.training.device import has_bf16
 
     memory = psutil.virtual_memory()
+    needed = [
+        re.split("[^A-Za-z0-9_-]", line)[0] for line in requires("hf-clipdyn") or () if "extra" not in line
+    ]
     return {
-        "hf-clipdyn": _version("hf-clipdyn"),
-        "platform": platform.platform(),
+        **{name: _version(name) for name in ("hf-clipdyn", *needed, *_OPTIONAL)},
         "Python": platform.python_version(),
-        **{name: _version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
         "device": _device(),
         "bfloat16": "yes" if has_bf16() else "no",
         "CUDA of torch": torch.version.cuda or "none",
@@ -59,10 +41,8 @@ def environment() -> dict[str, str]:
         "threads of torch": str(torch.get_num_threads()),
         "memory": f"{memory.total / _GIB:.1f} GiB, {memory.available / _GIB:.1f} GiB free",
         "cache of models": _folder(constants.HF_HUB_CACHE),
-        "cache of data sets": _folder(
-            os.environ.get("HF_DATASETS_CACHE") or str(Path(constants.HF_HOME) / "datasets")
-        ),
-        "CLIPDYN_DATA": _folder(data) if (data := os.environ.get("CLIPDYN_DATA")) else "not set",
+        "cache of data sets": _folder(datasets.config.HF_DATASETS_CACHE),
+        "CLIPDYN_DATA": _folder(os.environ["CLIPDYN_DATA"]) if "CLIPDYN_DATA" in os.environ else "not set",
         "Hub": urlsplit(constants.ENDPOINT).hostname or "not an address",
         "offline": "yes" if constants.HF_HUB_OFFLINE else "no",
         "token of the Hub": "there is one" if get_token() else "none",
@@ -85,9 +65,9 @@ def _device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _folder(path: str) -> str:
+def _folder(path: str | Path) -> str:
     """The path and the free space there."""
-    given = Path(path).expanduser()
-    there = next((folder for folder in (given, *given.absolute().parents) if folder.is_dir()), None)
-    free = "" if there is None else f" ({shutil.disk_usage(there).free / _GIB:.1f} GiB free)"
-    return f"{given}{'' if given.is_dir() else ', not there yet'}{free}"
+    folder = Path(path).expanduser().absolute()
+    there = next(one for one in (folder, *folder.parents) if one.is_dir())
+    absent = "" if folder.is_dir() else ", not there yet"
+    return f"{folder}{absent} ({shutil.disk_usage(there).free / _GIB:.1f} GiB free)"

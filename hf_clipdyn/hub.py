@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -160,25 +158,13 @@ def is_unreachable(error: BaseException) -> bool:
     return _has_cause(error, "ConnectError", "ConnectTimeout")
 
 
-def retry_after(error: BaseException) -> float | None:
-    """Seconds that the server asks to wait (Retry-After, as seconds or as a date); None if it does not say."""
-    answer = _answer(error)
-    value = "" if answer is None else answer.response.headers.get("Retry-After", "")
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
 def reason(error: BaseException) -> str:
     """An error of the client in one line, without request ids and addresses."""
     answer = _answer(error)
     if answer is None:
         return sentence(list(_causes(error))[-1]).rstrip(" .")
-    lines = [line.strip(" .") for line in str(answer.server_message or answer).splitlines() if line.strip()]
-    return f"the Hub answered {status_of(error)}: {lines[-1] if lines else 'no message'}"
+    *_, last = ["no message", *filter(None, str(answer.server_message or answer).splitlines())]
+    return f"the Hub answered {status_of(error)}: {last.strip(' .')}"
 
 
 def refusal_hint(error: BaseException) -> str:
@@ -192,9 +178,10 @@ def refusal_hint(error: BaseException) -> str:
 
 def pause_after(error: BaseException, failures: int) -> float:
     """Seconds until the next attempt: what the server asks for, else twice as long after each failure."""
-    asked = retry_after(error)
+    answer = _answer(error)
+    asked = "" if answer is None else answer.response.headers.get("Retry-After", "")
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 30))
-    return longest * random.uniform(0.75, 1.0) if asked is None else asked  # noqa: S311
+    return float(asked) if asked.isdigit() else longest * random.uniform(0.75, 1.0)  # noqa: S311
 
 
 def answered(call: Callable[[], T], seconds: float) -> T:
@@ -229,7 +216,7 @@ def persistently(call: Callable[[], T], patience: float | None = None, *, transf
     patience = PATIENCE if patience is None else patience
     while True:
         try:
-            return call() if transfers else answered(call, max(0.1, started + patience - time.monotonic()))
+            return call() if transfers else answered(call, max(1.0, started + patience - time.monotonic()))
         except Exception as error:
             pause = pause_after(error, failures)
             most = min(patience, UNREACHED) if is_unreachable(error) else patience
@@ -385,54 +372,3 @@ def push_folder(
         absent = not create and status_of(error) in (401, 404)
         hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
         raise PublishError(f"{problem} ({reason(error)}).{hint}{done}") from error
-
-
-# --- names of 0.3, until revisions/ has moved ----
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How a failed call is repeated.
-
-    Attributes:
-        base: seconds before the first repeat; each further one waits twice as long.
-        cap: longest wait in seconds; a longer Retry-After of the server is honoured.
-        patience: seconds without progress after which a call is given up.
-        timeout: seconds that one answer may take; the client itself would wait forever.
-        first: the patience with a server that was never reached: probably there is none.
-    """
-
-    base: float = 1.0
-    cap: float = 60.0
-    patience: float = 300.0
-    timeout: float = 120.0
-    first: float = 7.0
-
-    def delay(self, failures: int) -> float:
-        """Seconds to wait after ``failures`` earlier failures, with a jitter of a quarter."""
-        return min(self.cap, self.base * 2.0 ** min(failures, 30)) * random.uniform(0.75, 1.0)  # noqa: S311
-
-    def wait(self, failures: int, error: BaseException) -> float:
-        """Seconds to wait after an error: what the server asks for, else `delay`."""
-        asked = retry_after(error)
-        return self.delay(failures) if asked is None else asked
-
-
-def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True, limited: bool = False) -> T:
-    """Call until it succeeds, fails for good, or the policy's patience ends.
-
-    ``reached`` says whether the server has answered before; if not, ``policy.first`` is the patience. ``limited`` gives
-    each call ``policy.timeout`` for its answer; a transfer may take longer.
-    """
-    started, failures = time.monotonic(), 0
-    while True:
-        try:
-            return answered(call, policy.timeout) if limited else call()
-        except Exception as error:
-            reached = reached or not is_unreachable(error)
-            patience = policy.patience if reached else min(policy.patience, policy.first)
-            wait = policy.wait(failures, error)
-            if not is_transient(error) or time.monotonic() + wait - started > patience:
-                raise
-            time.sleep(wait)
-            failures += 1

@@ -52,12 +52,8 @@ def load_plugin(path: str | Path) -> ModuleType:
         >>> load_plugin(plugin).STEPS
         [1, 2, 4]
     """
-    try:
-        file = Path(path).expanduser().resolve()
-        is_module = file.suffix == ".py" and file.is_file()
-    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown home, a null byte
-        is_module = False
-    if not is_module:
+    file = Path(path).expanduser().resolve()
+    if file.suffix != ".py" or not file.is_file():
         raise ConfigError(f"The plug-in {path} is not a Python file: name a file that ends in .py.")
     if file not in _loaded:
         name = f"{_PREFIX}{file.stem}"

@@ -59,7 +59,7 @@ from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.options import Options, read_yaml
 from hf_clipdyn.progress import duration
-from hf_clipdyn.revisions.open import RunFolder
+from hf_clipdyn.revisions.published import RunFolder
 from hf_clipdyn.training import train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
 from hf_clipdyn.training.config import TrainingConfig
@@ -73,16 +73,7 @@ if TYPE_CHECKING:
 _TABLE, _VERDICTS, _RELATIONS, _REPORT = "results.parquet", "verdicts.parquet", "relations.parquet", "report"
 _SET_BY_STUDY = ("output", "shard", "force", "rescore", "watch", "push_to_hub")
 _SET_BY_RUN = ("repo_id", "store", "from_open_clip")
-_MEASURED = (
-    "repo_id",
-    "revisions",
-    "data_dirs",
-    "final_texts",
-    "dtype",
-    "skip_missing",
-    "label_map",
-    "processor",
-)
+_MEASURED = ("revisions", "data_dirs", "final_texts", "dtype", "skip_missing", "label_map", "processor")
 _NAMES_A_MODEL = ("repo_id", "store", "from_open_clip", "samples_per_epoch", "processor")
 _log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
-from hf_clipdyn.revisions.open import Logged, logged_values
+from hf_clipdyn.revisions.folders import Logged, logged_values
 from hf_clipdyn.training.config import publishing_steps
 from hf_clipdyn.training.live_weights import (
     adapted,
@@ -530,7 +530,7 @@ def _samples_seen(args: Args, state: State, loader: Any) -> int | None:
     return int(epochs * per_epoch + rest * per_step)
 
 
-def _logged(state: State) -> dict[str, float]:
+def _logged(state: State) -> dict[str, Any]:
     """What the Trainer has logged of the state that it has reached."""
     return logged_values(map(Logged.model_validate, state.log_history), state.global_step)
 

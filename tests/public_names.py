@@ -29,7 +29,7 @@ _EXTENDING = {
     "benchmarks.readout": ("Readout", "Stimuli"),
     "benchmarks.sources": ("Source",),
     "data.base": ("DataBuilder",),
-    "fields": ("option",),
+    "options": ("Options", "read_yaml"),
     "plugins": ("load_plugin",),
     "results.row": ("Number",),
     "results.terms": ("Axis", "Condition", "KindTerms", "Overview", "Reference", "Term"),

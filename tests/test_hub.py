@@ -1,8 +1,6 @@
 """Which errors are tried again, and when."""
 
 import time
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -16,18 +14,15 @@ from huggingface_hub.utils._http import default_client_factory
 from hf_clipdyn import hub as hub_module
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.hub import (
-    RetryPolicy,
     answered,
     is_transient,
     pause_after,
     persistently,
     push_folder,
     reason,
-    retry_after,
     status_of,
 )
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.remote import HubRepository
 
 
 @pytest.fixture
@@ -70,15 +65,9 @@ def test_a_lost_connection_a_time_out_and_a_wrapped_error_are_transient(hub: Hub
     assert not is_transient(ValueError("a mistake of ours"))
 
 
-def test_retry_after_is_read_as_seconds_and_as_a_date(hub: HubServer) -> None:
-    assert retry_after(_error(hub, Fault(status=429, headers={"Retry-After": "7"}))) == 7
-    later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    assert retry_after(_error(hub, Fault(status=503, headers={"Retry-After": later}))) == pytest.approx(
-        60, abs=3
-    )
-    assert retry_after(_error(hub, Fault(status=503))) is None
-    assert retry_after(_error(hub, Fault(status=503, headers={"Retry-After": "soon"}))) is None
-    assert retry_after(ValueError()) is None
+def test_the_server_may_say_how_long_to_wait(hub: HubServer) -> None:
+    assert pause_after(_error(hub, Fault(status=429, headers={"Retry-After": "7"})), 3) == 7
+    assert pause_after(_error(hub, Fault(status=503, headers={"Retry-After": "soon"})), 0) <= 1
 
 
 def test_a_reason_is_one_line_with_what_the_server_said(hub: HubServer) -> None:
@@ -133,27 +122,14 @@ def test_the_client_of_the_process_is_left_alone(hub: HubServer) -> None:
     set_client_factory(mine)
     try:
         session = get_session()
-        repository = HubRepository("me/run")
-        repository.check()
-        assert repository.refs()
+        HfApi().create_repo("me/run")
+        assert list_revisions("me/run")[0].name == "main"
         push_folder(Path(__file__).parent / "hub_server", "me/table", "Add", problem="It failed")
         assert get_session() is session
         assert get_session().timeout.read is None
         assert _http._GLOBAL_CLIENT_FACTORY is mine
     finally:
         set_client_factory(default_client_factory)
-
-
-def test_a_hub_that_does_not_answer_is_given_up_and_asked_again(hub: HubServer) -> None:
-    HfApi().create_repo("me/run")
-    hub.plant("refs", Fault(hang=2), nth=1)
-    started = time.monotonic()
-    assert "main" in HubRepository("me/run", retries=RetryPolicy(base=0.01, patience=5, timeout=0.3)).refs()
-    assert time.monotonic() - started < 1.5
-    hub.plant("refs", Fault(hang=2), times=99)
-    with pytest.raises(RevisionError, match=r"no answer within 0\.3 seconds") as caught:
-        HubRepository("me/run", retries=RetryPolicy(base=0.01, patience=0.5, timeout=0.3)).refs()
-    assert is_transient(caught.value)
 
 
 def test_what_a_call_raises_is_not_taken_for_a_missing_answer() -> None:

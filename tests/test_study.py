@@ -53,8 +53,8 @@ class Dies(Callback):
 
 if DIES:
     write = CellStore.write
-    def write_and_die(self, *args):
-        write(self, *args)
+    def write_and_die(self, *args, **options):
+        write(self, *args, **options)
         die_once("in-measuring")
     CellStore.write = write_and_die
 """
@@ -380,9 +380,9 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
     ("text", "says"),
     [
         ("title: x", "study.yaml: neither runs nor models are listed"),
-        ("runs: [{}]\nmodel: 1", "There is no option model. Did you mean models?"),
+        ("runs: [{}]\nmodel: 1", "There is no option 'model'. Did you mean models?"),
         ("runs: [1]", "study.yaml: runs is '1'"),
-        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no option sed. Did you mean seed?"),
+        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no option 'sed'. Did you mean seed?"),
         ("runs: [{seed: [1, x]}]", "seed is 'x'"),
         ("runs: [{seed: []}]", "seed is '()'"),
         ("runs: [{seed: [1, 1]}]", "two members are called tiny-seed1: give each a `name` of its own."),
@@ -390,7 +390,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
         ("runs: [{name: a/b}]", "name is 'a/b'"),
         ("runs: [{name: report}]", "a member is called report, like a file of the study"),
         ("runs: [{output_dir: a}]", "run 1: output_dir is given: leave it out"),
-        ("runs: [{}]\nevaluation: {suit: paper}", "There is no option suit. Did you mean suite?"),
+        ("runs: [{}]\nevaluation: {suit: paper}", "There is no option 'suit'. Did you mean suite?"),
         ("runs: [{}]\nevaluation: {also: 3}", "also is '3': give a list of mappings"),
         ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation has output: a study sets these itself"),
         ("models: [{name: a}]", "repo_id is missing"),
@@ -418,7 +418,7 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
     for words, says in (
         (["nonsense"], "There is no study 'nonsense'."),
         ([str(file), "--shard=3/2"], "shard is '3/2': give i/n with i from 1 to n"),
-        ([str(file), f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
+        ([str(file), f"--claims={tmp_path / 'none.yaml'}"], "none.yaml: No such file"),
         ([str(file), f"--style={file}"], "is not a matplotlib style"),
         ([str(file), "--style=ggplt"], "Did you mean 'ggplot'?"),
     ):

@@ -29,7 +29,7 @@ class EvaluationConfig(Common):
 
     positional = ("repo_id",)
     most_used: ClassVar[tuple[str, ...]] = (
-        *("benchmarks", "suite", "relations", "revisions", "output", "data_dirs", "device"),
+        *("benchmarks", "suite", "relations", "revisions", "output", "data_dir", "device"),
         "batch_size",
     )
     letters: ClassVar = {"output": "o"}
@@ -130,7 +130,7 @@ class EvaluationConfig(Common):
     """Token for private repositories. Default: the stored one."""
 
     def __init__(self, **values: Any) -> None:
-        for path in texts_of(values.get("plugin", values.get("plugins")), "plugin"):
+        for path in texts_of(values.get("plugin", values.get("plugins", ())), "plugin"):
             load_plugin(path)  # it may add options
         super().__init__(**_with_settings(values))
 
@@ -244,10 +244,11 @@ class EvaluationConfig(Common):
         (name,) = self.repo_id
         if isinstance(name, Series):
             return name
-        from hf_clipdyn.revisions.open import WithProcessor, open_series
+        from hf_clipdyn.revisions.open import open_series
 
-        series = open_series(name, self.store, self.token, samples_per_epoch=self.samples_per_epoch)
-        return series if self.processor is None else WithProcessor(series, self.processor, self.token)
+        return open_series(
+            name, self.store, self.token, samples_per_epoch=self.samples_per_epoch, processor=self.processor
+        )
 
     @cached_property
     def class_names(self) -> Mapping[str, str] | None:

@@ -105,7 +105,8 @@ class Plan:
         self._prepared: dict[str, _Prepared] = {} if earlier is None else earlier._prepared
         if listed is None:
             listed = config.series.revisions()
-            if config.store is None and isinstance(config.repo_id[0], str) and config.series.on_disk:
+            named = config.repo_id[0]
+            if isinstance(named, str) and named == config.series.repo_id and config.series.on_disk:
                 _log.info(f"{config.series.repo_id} is read from {config.series.where}.")
         chosen, last = choose_revisions(config.series.repo_id, listed, config.revisions)
         self.revisions = in_shard(chosen, config.shard)

@@ -29,7 +29,7 @@ from hf_clipdyn.files import delete, file_git_hash, file_sha256, follow_umask, f
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import training_order
 
-WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_FILE, CARD_FILE = "model.safetensors", "README.md"
 
 Save = Callable[[Path], object]
 """Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given."""
@@ -118,10 +118,6 @@ class Store:
         manifest = self.manifest()
         rows = () if manifest is None else manifest.revisions
         return next((row for row in reversed(rows) if row.sha256 == sha256), None)
-
-    def opened_by(self, row: Row) -> Manifest:
-        """The manifest in the folder of a revision."""
-        return read_manifest(self.folder / row.name)
 
     def manifest(self) -> Manifest | None:
         """The newest folder's manifest with the rows of all others; None if there is no folder.

@@ -6,12 +6,10 @@ files are read and hashed.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants
@@ -20,52 +18,26 @@ from safetensors import SafetensorError, safe_open
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, counted, printable
 from hf_clipdyn.files import file_sha256
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, Row
-from hf_clipdyn.revisions.names import (
-    MAIN,
-    Name,
-    epoch_name,
-    epoch_of,
-    natural_key,
-    step_of,
-    training_order,
-)
-from hf_clipdyn.revisions.open import (
-    PARALLEL_REQUESTS,
-    HubRun,
-    Published,
-    RunFolder,
-    Weights,
-    of_shards,
-    open_series,
-    weights_of,
-)
-from hf_clipdyn.revisions.store import FileRecord
+from hf_clipdyn.revisions.names import MAIN, Name, epoch_name, epoch_of, natural_key, step_of, training_order
+from hf_clipdyn.revisions.open import open_series
+from hf_clipdyn.revisions.published import PARALLEL_REQUESTS, HubRun, Published, RunFolder
+from hf_clipdyn.revisions.records import weights_of
+from hf_clipdyn.revisions.store import CARD_FILE, FileRecord
 
 _MOST_GAPS = 100
 _LONG = (
     2**15
 )  # bytes of a manifest that is searched, not parsed: each revision has the rows of all earlier ones
 
-_ORIGIN = (
-    "transformers_version",
-    "_name_or_path",
-    "problem_type",
-)  # a classifier sets the last one in training
+_UNIMPORTANT = {"transformers_version", "_name_or_path", "problem_type"}
+"""Keys of JSON files that say where they come from; a classifier sets the last one in training."""
 
-_OF_LAST_CALL = ("padding", "truncation")
+_OF_LAST_CALL = {"padding", "truncation"}
 """Of a `tokenizer.json`: how the tokenizer was called last, which every call replaces."""
 
-_CARD = "README.md"
 _SHARED_FILES = (
-    "config.json",
-    "merges.txt",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-    _CARD,
+    *("config.json", "merges.txt", "preprocessor_config.json", "processor_config.json", "vocab.json"),
+    *("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"),
 )
 
 
@@ -114,13 +86,11 @@ class Report:
             findings = by_revision[name]
             lines.append(f"{name.ljust(width)}  {', '.join(item.kind for item in findings) or 'ok'}")
             lines += [f"{' ' * width}    {item.message}" for item in findings]
-        kinds = Counter(finding.kind for finding in self.findings)
-        each = f": {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}" if kinds else ""
+        kinds = Counter(finding.kind for finding in self.findings).most_common()
+        each = ", ".join(f"{count} {kind}" for kind, count in kinds)
         how = "file contents hashed" if self.deep else "from metadata; --deep hashes the files themselves"
-        lines.append(
-            f"{self.where}: {counted(len(self.revisions), 'revision')}, "
-            f"{counted(len(self.findings), 'finding')}{each} ({how})."
-        )
+        numbers = f"{counted(len(self.revisions), 'revision')}, {counted(len(self.findings), 'finding')}"
+        lines.append(f"{self.where}: {numbers}{': ' * bool(each)}{each} ({how}).")
         return "\n".join(map(printable, lines))
 
 
@@ -143,329 +113,248 @@ def verify(
     """
     series = open_series(repo_id, store, token)
     if not isinstance(series, Published):
-        return Report(series.where, (), (_no_manifest(),), deep)
-    if isinstance(series, RunFolder):
-        series = RunFolder(series.store.run, tolerant=True)
-    report = check(series, deep=deep)
-    manifest = series.store.manifest() if isinstance(series, RunFolder) else None
-    if manifest is None or manifest.hub is None or manifest.repo_id is None or constants.HF_HUB_OFFLINE:
+        return Report(series.where, (), (_NO_MANIFEST,), deep)
+    if not isinstance(series, RunFolder):
+        return check(series, deep=deep)
+    folder = RunFolder(series.store.run, tolerant=True)
+    manifest = folder.store.manifest()
+    is_pushed = manifest is not None and manifest.hub is not None and not constants.HF_HUB_OFFLINE
+    return check_run(folder, HubRun(folder.repo_id, token) if is_pushed else None, deep=deep)
+
+
+def check_run(folder: RunFolder, hub: HubRun | None, *, deep: bool = False) -> Report:
+    """The findings in the folders of a run and on the Hub; what the Hub has is not missing in the folders."""
+    report = check(folder, deep=deep)
+    if hub is None:
         return report
-    return together(report, check(HubRun(manifest.repo_id, token), deep=deep), manifest)
+    served = check(hub, deep=deep)
+    right = set(served.revisions) - {finding.revision for finding in served.findings}
+    findings = [one for one in report.findings if one.kind != "missing-folder" or one.revision not in right]
+    findings += [replace(one, message=f"On the Hub: {one.message}") for one in served.findings]
+    names = dict.fromkeys([*report.revisions, *served.revisions])
+    return Report(f"{report.where} and {served.where}", tuple(names), tuple(dict.fromkeys(findings)), deep)
 
 
-def together(disk: Report, hub: Report, manifest: Manifest) -> Report:
-    """The findings in the folders of a run and on the Hub; what either has alone is not missing in the other."""
-    wrong = {finding.revision for finding in hub.findings}
-    there = {row.name for row in manifest.revisions if row.name in hub.revisions} - wrong
-    findings = [one for one in disk.findings if one.kind != "missing-folder" or one.revision not in there]
-    findings += [replace(one, message=f"On the Hub: {one.message}") for one in hub.findings]
-    names = tuple(dict.fromkeys([*disk.revisions, *hub.revisions]))
-    return Report(f"{disk.where} and {hub.where}", names, tuple(dict.fromkeys(findings)), disk.deep)
-
-
-def _no_manifest() -> Finding:
-    message = (
-        f"There is no {MANIFEST_FILE}: `verify` compares revisions with the manifest of their run, and nothing was "
-        "compared."
-    )
-    return Finding(MAIN, "no-manifest", message)
-
-
-@dataclass(frozen=True)
-class _State:
-    """A revision as it is served; its files are from metadata."""
-
-    name: str
-    commit: str
-    files: Mapping[str, FileRecord]
-    weights: Weights | None
+_NO_MANIFEST = Finding(
+    MAIN,
+    "no-manifest",
+    f"There is no {MANIFEST_FILE}: `verify` compares revisions with the manifest of their run, and nothing was "
+    "compared.",
+)
 
 
 def check(place: Published, *, deep: bool = False) -> Report:
     """`verify` of one place."""
-    refs = place.branches(place.refs())
+    refs = place.refs()
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        served = _states(place, refs, pool)
-        if served and not any(MANIFEST_FILE in state.files for state in served.values()):
-            return Report(place.where, (), (_no_manifest(),), deep)
-        main = served.pop(MAIN, None)
-        manifest, findings = _manifest_of(place, main)
+        listings = dict(zip(refs, pool.map(lambda commit: _files(place, commit), refs.values()), strict=True))
+        files = {name: listing for name, listing in listings.items() if listing is not None}
+        if files and not any(MANIFEST_FILE in listing for listing in files.values()):
+            return Report(place.where, (), (_NO_MANIFEST,), deep)
+        manifest, findings = _manifest(place, refs)
         rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
 
-        def order(state: _State) -> tuple[Any, ...]:
-            step = rows[state.name].step if state.name in rows else step_of(state.name)
-            return training_order(state.name, step)
+        def order(name: str) -> tuple[Any, ...]:
+            return training_order(name, rows[name].step if name in rows else step_of(name))
 
-        states = sorted(served.values(), key=order)
-        checks = _Check(place, refs, manifest, rows, main, states, deep)
-        findings += [
-            *checks.names(),
-            *checks.weights(),
-            *checks.rows_of_manifest(),
-            *checks.shared_files(pool),
-        ]
-        for inside in pool.map(lambda state: list(checks.inside(state)), states):
-            findings += inside
-        if not isinstance(place, RunFolder):
-            findings += checks.main_branch()
-    positions = {state.name: position for position, state in enumerate(states)}
-    findings.sort(key=lambda item: (positions.get(item.revision, -1), natural_key(item.revision)))
-    return Report(place.where, tuple(positions), tuple(dict.fromkeys(findings)), deep)
+        names = sorted(files.keys() - {MAIN}, key=order)
+        checks = _Checks(place, refs, files, names, manifest, rows, deep)
+        findings += [*checks.among_each_other(), *checks.of_rows(), *checks.of_main()]
+        for found in pool.map(lambda name: list(checks.inside(name)), names):
+            findings += found
+        findings += checks.of_shared_files()
+    positions = {name: position for position, name in enumerate(names)}
+    findings.sort(key=lambda one: (positions.get(one.revision, -1), natural_key(one.revision)))
+    return Report(place.where, tuple(names), tuple(dict.fromkeys(findings)), deep)
 
 
-def _states(place: Published, refs: Mapping[str, str], pool: Executor) -> dict[str, _State]:
-    """The revisions whose commit exists; those that share a commit cost one request."""
-
-    def files(commit: str) -> dict[str, FileRecord] | None:
-        try:
-            return place.files(commit)
-        except RevisionNotFoundError:
-            return None
-
-    commits = list(dict.fromkeys(refs.values()))
-    listings = dict(zip(commits, pool.map(files, commits), strict=True))
-    return {
-        name: _State(name, commit, listing, weights_of(listing))
-        for name, commit in refs.items()
-        if (listing := listings[commit]) is not None
-    }
-
-
-def _manifest_of(place: Published, main: _State | None) -> tuple[Manifest | None, list[Finding]]:
-    """The manifest on `main`, or of a run's folders; None without one, or with a finding if it cannot be read."""
-    if isinstance(place, RunFolder):
-        broken = place.store.broken or {}
-        return place.store.manifest(), [
-            Finding(name, "unreadable-manifest", said) for name, said in broken.items()
-        ]
-    if main is None or MANIFEST_FILE not in main.files:
-        return None, []
+def _files(place: Published, commit: str) -> dict[str, FileRecord] | None:
     try:
-        return Manifest.loads(place.read(main.commit, MANIFEST_FILE), place.where), []
+        return place.files(commit)
+    except RevisionNotFoundError:
+        return None
+
+
+def _manifest(place: Published, refs: Mapping[str, str]) -> tuple[Manifest | None, list[Finding]]:
+    """The manifest of all folders, or that on `main`; None without one, or with a finding if it cannot be read."""
+    try:
+        manifest = place.manifest(refs)
     except RevisionError as error:
         return None, [Finding(MANIFEST_FILE, "unreadable-manifest", str(error))]
+    return manifest, [Finding(name, "unreadable-manifest", said) for name, said in place.broken.items()]
 
 
 @dataclass(frozen=True)
-class _Check:
+class _Checks:
     """The checks of one place.
 
     Attributes:
         refs: branch or folder to commit.
-        manifest: None if there is none, or it cannot be read.
-        rows: its rows by name.
-        main: None if there is none, or its commit does not exist.
-        states: the other revisions, in training order.
+        files: of each whose commit exists, from metadata.
+        names: of the revisions among them, in training order.
+        manifest, rows: the run's; none if they cannot be read.
     """
 
     place: Published
     refs: Mapping[str, str]
+    files: Mapping[str, Mapping[str, FileRecord]]
+    names: list[str]
     manifest: Manifest | None
     rows: Mapping[str, Row]
-    main: _State | None
-    states: Sequence[_State]
     deep: bool
 
-    # --- one revision -------------------------------------------------------------------------------
-
-    def inside(self, state: _State) -> Iterator[Finding]:
+    def inside(self, name: str) -> Iterator[Finding]:
         """Check the files of one revision."""
-        finding, row = partial(Finding, state.name), self.rows.get(state.name)
+        commit, files, row = self.refs[name], self.files[name], self.rows.get(name)
         if self.manifest is not None:
-            yield from self._described(state, self.manifest)
-        if state.weights is None:
-            yield finding("no-weights", "The revision has no weights.")
+            yield from self._own_manifest(name, self.manifest)
+        weights = weights_of(files)
+        if weights is None:
+            yield Finding(name, "no-weights", "The revision has no weights.")
             return
-        tensors = [path for path in state.weights.paths if path.endswith(".safetensors")]
-        for path, record in state.files.items():
-            is_hashed = self.deep and record.recorded
+        for path, record in files.items():
             # Over the network, the size and the hash must do.
-            has_header = (self.deep or self.place.on_disk) and path in tensors
-            if is_hashed or has_header:
-                with self.place.fetched(state.commit, path) as file:
-                    if has_header and (fault := _header_fault(file)):
-                        yield finding("bad-header", f"{path}: {fault}.")
-                    if is_hashed and not record.describes(file):
-                        yield finding("wrong-content", f"{path} does not have the hash that was recorded.")
-        if self.deep and row is not None and state.weights.sha256 is None:
-            actual = self._hashed(state.commit, state.weights)
-            if actual != row.sha256:
-                yield _wrong_weights(state.name, actual, row)
-
-    def _hashed(self, commit: str, weights: Weights) -> str:
-        hashes = []
-        for path in weights.paths:
+            has_header = (self.deep or self.place.on_disk) and path in weights.paths
+            if not (has_header or (self.deep and record.recorded)):
+                continue
             with self.place.fetched(commit, path) as file:
-                hashes.append(file_sha256(file))
-        return of_shards(hashes)
+                if has_header and path.endswith(".safetensors"):
+                    try:
+                        with safe_open(file, framework="np"):
+                            pass
+                    except SafetensorError as error:
+                        yield Finding(name, "bad-header", f"{path}: {error}.")
+                if self.deep and record.recorded and not record.describes(file):
+                    yield Finding(name, "wrong-content", f"{path} does not have the hash that was recorded.")
+                if self.deep and row is not None and path == weights.paths[0] and weights.sha256 is None:
+                    yield from _of_weights(name, file_sha256(file), row)
 
-    def _described(self, state: _State, manifest: Manifest) -> Iterator[Finding]:
+    def _own_manifest(self, name: str, manifest: Manifest) -> Iterator[Finding]:
         """Check that the commit of a branch is the one that published it: its manifest has the revision's row."""
-        finding = partial(Finding, state.name)
-        if MANIFEST_FILE not in state.files:
-            yield finding("moved-branch", "The revision has no manifest.")
+        if MANIFEST_FILE not in self.files[name]:
+            yield Finding(name, "moved-branch", "The revision has no manifest.")
             return
-        content = self.place.read(state.commit, MANIFEST_FILE)
-        row = b'\n   "name": ' + json.dumps(state.name).encode() + b","
-        run = b'"run_id": ' + json.dumps(manifest.run_id).encode() + b","
+        content = self.place.read(self.refs[name], MANIFEST_FILE)
+        row = f'\n   "name": {json.dumps(name)},'.encode()
+        run = f'\n "run_id": {json.dumps(manifest.run_id)},'.encode()
         if len(content) > _LONG and content.endswith(b"}\n") and row in content and run in content:
             return
         try:
-            described = Manifest.loads(content, state.name)
+            own = Manifest.loads(content, name)
         except RevisionError as error:
-            yield finding("unreadable-manifest", str(error))
+            yield Finding(name, "unreadable-manifest", str(error))
             return
-        if described.run_id != manifest.run_id:
-            yield finding("other-run", "This revision and main were published by different runs.")
-        elif described.row(state.name) is None:
-            yield finding("moved-branch", "The branch does not point at the commit that published it.")
+        if own.run_id != manifest.run_id:
+            yield Finding(name, "other-run", "This revision and main were published by different runs.")
+        elif own.row(name) is None:
+            message = "The branch does not point at the commit that published it."
+            yield Finding(name, "moved-branch", message)
 
-    # --- the revisions among each other -------------------------------------------------------------
-
-    def names(self) -> Iterator[Finding]:
-        """Check that all revisions are there, without gaps between them."""
-        served = {state.name for state in self.states}
+    def among_each_other(self) -> Iterator[Finding]:
+        """Check that all revisions are there, with the weights of their rows and none twice."""
         is_folder = isinstance(self.place, RunFolder)
-        for name, commit in self.refs.items():
-            if name not in served and name != MAIN:
-                message = f"The branch points at commit {commit}, which does not exist."
-                yield Finding(name, "dangling-branch", message)
-        for name in self.rows:
-            if name not in self.refs:
-                kind, what = ("missing-folder", "folder") if is_folder else ("missing-branch", "branch")
-                yield Finding(name, kind, f"The manifest has this revision, but there is no {what}.")
-        if any(row.recipe_hash.startswith(IMPORTED) for row in self.rows.values()):
-            return  # imported runs have the gaps of their source
-        # At most a hundred gaps: one absurd number must not become a billion findings.
-        if self.rows:
-            published = {row.epoch for row in self.rows.values() if row.epoch is not None}
-            last = max(published, default=-1)
-            for epoch in islice((epoch for epoch in range(last + 1) if epoch not in published), _MOST_GAPS):
-                message = f"There are epochs up to {last}, but not this one."
-                yield Finding(epoch_name(epoch), "gap", message)
-
-    def weights(self) -> Iterator[Finding]:
-        """Compare the weights with the manifest's rows and with each other."""
+        for name in self.refs.keys() - {MAIN, *self.names}:
+            message = f"The branch points at commit {self.refs[name]}, which does not exist."
+            yield Finding(name, "dangling-branch", message)
+        kind = "missing-folder" if is_folder else "missing-branch"
+        for name in self.rows.keys() - self.refs.keys():
+            yield Finding(
+                name, kind, f"The manifest has this revision, but it is a {kind.replace('-', ' ')}."
+            )
         first: dict[str, str] = {}  # the first revision with this content
-        for state in self.states:
-            finding, row = partial(Finding, state.name), self.rows.get(state.name)
+        for name in self.names:
+            weights, row = weights_of(self.files[name]), self.rows.get(name)
             if row is None and self.manifest is not None:
-                yield finding("not-in-manifest", "The branch exists, but the manifest has no row for it.")
-            if state.weights is None:
+                yield Finding(name, "not-in-manifest", "It exists, but the manifest has no row for it.")
+            if weights is None:
                 continue
-            if row is not None and state.weights.size != row.size:
-                size = state.weights.size
-                yield finding(
-                    "wrong-size", f"The weights have {size} bytes, but the manifest says {row.size}."
-                )
+            if row is not None and weights.size != row.size:
+                message = f"The weights have {weights.size} bytes, but the manifest says {row.size}."
+                yield Finding(name, "wrong-size", message)
             # Weights outside the large storage have no recorded SHA-256; those are compared when they are read.
-            if row is not None and state.weights.sha256 not in (row.sha256, None):
-                yield _wrong_weights(state.name, state.weights.sha256, row)
-            if row is None or not row.identical_allowed:
-                other = first.setdefault(state.weights.content, state.name)
-                if other != state.name:
-                    yield finding("identical-weights", f"The weights are identical to those of {other}.")
+            if row is not None and weights.sha256 is not None:
+                yield from _of_weights(name, weights.sha256, row)
+            other = first.setdefault(weights.content, name)
+            if other != name and not (row is not None and row.identical_allowed):
+                yield Finding(name, "identical-weights", f"The weights are identical to those of {other}.")
 
-    def shared_files(self, pool: Executor) -> Iterator[Finding]:
+    def of_shared_files(self) -> Iterator[Finding]:
         """Check that all revisions of a run share configuration, tokenizer and image processor, and have a card."""
-        for path in _SHARED_FILES:
-            sharing = {state.name: state for state in self.states if path in state.files}
-            if not sharing:
+        for path in (*_SHARED_FILES, CARD_FILE):
+            blobs = {name: self.files[name][path].blob for name in self.names if path in self.files[name]}
+            if not blobs:
                 continue
-            blobs = {state.files[path].blob: state for state in reversed(sharing.values())}
-            usual = Counter(state.files[path].blob for state in sharing.values()).most_common(1)[0][0]
-            same = set(blobs) if path == _CARD else self._same_meaning(path, blobs, usual, pool)
-            for state in self.states:
-                if path not in state.files:
-                    yield Finding(
-                        state.name, "missing-file", f"The revision lacks {path}, which others have."
-                    )
-                elif state.files[path].blob not in same:
-                    message = f"{path} differs from that of {blobs[usual].name}."
-                    yield Finding(state.name, "other-config", message)
+            for name in [name for name in self.names if name not in blobs]:
+                yield Finding(name, "missing-file", f"The revision lacks {path}, which others have.")
+            by_blob = {blob: name for name, blob in reversed(blobs.items())}
+            if len(by_blob) == 1 or path == CARD_FILE:
+                continue
+            usual = Counter(blobs.values()).most_common(1)[0][0]
+            meanings = {blob: self._meaning(path, self.refs[name]) for blob, name in by_blob.items()}
+            for name, blob in blobs.items():
+                if meanings[blob] != meanings[usual]:
+                    yield Finding(name, "other-config", f"{path} differs from that of {by_blob[usual]}.")
 
-    def _same_meaning(self, path: str, blobs: Mapping[str, _State], usual: str, pool: Executor) -> set[str]:
-        """The contents of a file that differ from the usual one at most in what transformers notes beside its meaning.
+    def _meaning(self, path: str, commit: str) -> Any:
+        """A JSON file without what transformers notes on its origin and its last use; any other file as it is."""
+        content = self.place.read(commit, path)
+        try:
+            read = json.loads(content, object_pairs_hook=_important)
+        except (ValueError, RecursionError):
+            return content
+        is_tokenizer = path == "tokenizer.json" and isinstance(read, dict)
+        return {key: read[key] for key in read.keys() - _OF_LAST_CALL} if is_tokenizer else read
 
-        Each content is read once, however many revisions have it.
-        """
-        if not path.endswith(".json") or len(blobs) == 1:
-            return {usual}
-        texts = pool.map(lambda state: self.place.read(state.commit, path), blobs.values())
-        meanings = {blob: _meaning(path, text) for blob, text in zip(blobs, texts, strict=True)}
-        return {
-            usual,
-            *(
-                blob
-                for blob, meaning in meanings.items()
-                if meaning is not None and meaning == meanings[usual]
-            ),
-        }
-
-    def rows_of_manifest(self) -> Iterator[Finding]:
-        """Check that the manifest's rows fit their names and each other."""
+    def of_rows(self) -> Iterator[Finding]:
+        """Check that the manifest's rows fit their names and each other, without gaps between them."""
         for row in self.rows.values():
-            finding = partial(Finding, row.name, "wrong-row")
-            named = epoch_of(row.name)
-            if named is not None and row.epoch != named:
-                yield finding(f"The manifest gives {row.name} the epoch {row.epoch}.")
+            if epoch_of(row.name) not in (None, row.epoch):
+                yield Finding(row.name, "wrong-row", f"The manifest gives {row.name} the epoch {row.epoch}.")
             if not row.sha256 or row.size == 0:
-                yield finding("The manifest has no hash or no size of the weights.")
+                yield Finding(row.name, "wrong-row", "The manifest has no hash or no size of the weights.")
         for before, row in pairwise(self.rows.values()):
             for what in ("epoch", "samples_seen"):
                 low, high = getattr(before, what), getattr(row, what)
                 if low is not None and high is not None and high < low:
                     message = f"The manifest's {what} decreases from {low} ({before.name}) to {high}."
                     yield Finding(row.name, "wrong-row", message)
+        if any(row.recipe_hash.startswith(IMPORTED) for row in self.rows.values()):
+            return  # imported runs have the gaps of their source
+        epochs = {row.epoch for row in self.rows.values() if row.epoch is not None}
+        last = max(epochs, default=-1)
+        # At most a hundred gaps: one absurd number must not become a billion findings.
+        for epoch in islice((epoch for epoch in range(last) if epoch not in epochs), _MOST_GAPS):
+            yield Finding(epoch_name(epoch), "gap", f"There are epochs up to {last}, but not this one.")
 
-    def main_branch(self) -> Iterator[Finding]:
+    def of_main(self) -> Iterator[Finding]:
         """Check that `main` exists, with the manifest and the weights of the newest revision."""
+        if isinstance(self.place, RunFolder):
+            return
         if MAIN not in self.refs:
             yield Finding(
                 MAIN, "no-main", "There is no branch main, which `from_pretrained` loads by default."
             )
-        elif self.manifest is None and any(MANIFEST_FILE in state.files for state in self.states):
+            return
+        if self.manifest is None and any(MANIFEST_FILE in self.files[name] for name in self.names):
             yield Finding(MAIN, "no-manifest", "Revisions carry a manifest, but main has none.")
-        elif self.rows and not self._main_is_newest(newest := list(self.rows.values())[-1]):
+        if not self.rows:
+            return
+        newest = list(self.rows.values())[-1]
+        main, branch = (weights_of(self.files.get(name, {})) for name in (MAIN, newest.name))
+        if main is not None and main.sha256 is None and branch is not None:
+            is_newest = main.content == branch.content  # git's ids
+        else:
+            is_newest = main is not None and main.sha256 == newest.sha256
+        if not is_newest:
             message = f"main has other weights than {newest.name}, the newest revision."
             yield Finding(MAIN, "main-not-newest", message)
 
-    def _main_is_newest(self, newest: Row) -> bool:
-        weights = self.main.weights if self.main is not None else None
-        if weights is None:
-            return False
-        if weights.sha256 is not None:
-            return weights.sha256 == newest.sha256
-        branch = next((state.weights for state in self.states if state.name == newest.name), None)
-        if branch is not None and branch.sha256 is None:
-            return weights.content == branch.content
-        # The metadata have no SHA-256.
-        return not self.deep or self._hashed(self.refs[MAIN], weights) == newest.sha256
+
+def _of_weights(name: str, sha256: str, row: Row) -> Iterator[Finding]:
+    if sha256 != row.sha256:
+        message = f"The weights have the SHA-256 {sha256[:12]}…, but the manifest says {row.sha256[:12]}…."
+        yield Finding(name, "wrong-weights", message)
 
 
-def _header_fault(file: Path) -> str:
-    """What is wrong with the header of a safetensors file, which must describe the whole file; empty if nothing is."""
-    try:
-        with safe_open(file, framework="np"):
-            return ""
-    except SafetensorError as error:
-        return str(error)
-
-
-def _wrong_weights(name: str, sha256: str | None, row: Row) -> Finding:
-    served, expected = str(sha256)[:12], row.sha256[:12]
-    message = f"The weights have the SHA-256 {served}…, but the manifest says {expected}…."
-    return Finding(name, "wrong-weights", message)
-
-
-def _meaning(path: str, text: bytes) -> Any:
-    """A JSON file without what transformers notes on its origin and its last use; None if it is not JSON."""
-    try:
-        content = json.loads(
-            text, object_hook=lambda content: {key: content[key] for key in content if key not in _ORIGIN}
-        )
-    except (ValueError, RecursionError):
-        return None
-    if path == "tokenizer.json" and isinstance(content, dict):
-        return {key: value for key, value in content.items() if key not in _OF_LAST_CALL}
-    return content
+def _important(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in pairs if key not in _UNIMPORTANT}

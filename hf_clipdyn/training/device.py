@@ -14,7 +14,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_availa
 from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list, is_torch_version
 
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, naming
-from hf_clipdyn.files import public_name
+from hf_clipdyn.hub import public_name
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 from hf_clipdyn.training.config import TrainingConfig

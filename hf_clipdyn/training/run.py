@@ -17,7 +17,8 @@ from transformers import ProcessorMixin
 from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, counted, naming
-from hf_clipdyn.files import cached_snapshot, delete, public_name, write_atomically
+from hf_clipdyn.files import delete, write_atomically
+from hf_clipdyn.hub import cached_snapshot, public_name
 from hf_clipdyn.models.sizes import siglip_processor
 from hf_clipdyn.options import read_yaml
 from hf_clipdyn.progress import draws_bars, library_bars, say

@@ -1,7 +1,6 @@
 """Planted models, whose answer to every benchmark is known, and sources built in memory."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import Any
 
 import datasets
@@ -109,7 +108,7 @@ def measure(tmp_path) -> Callable[..., Numbers]:
             size={"shortest_edge": side}, crop_size={"height": side, "width": side}
         )
         given = {"n_resamples": 40, "cache_dir": tmp_path, "show_progress": False} | options
-        common = Common(**{one.name: given.pop(one.name) for one in fields(Common) if one.name in given})
+        common = Common(**{name: given.pop(name) for name in Common.model_fields if name in given})
         benchmark = kind(source, processor, kind.settings_class(**given), common)
         trials = benchmark.observe(Readout(encoder, batch_size=7))
         assert list(trials.dtypes.items()) == list(trials.astype(kind.trial_columns).dtypes.items())

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,7 +49,8 @@ class Looking:
 
     def __init__(self, looks: Callable[[int], np.ndarray], patch_size: int | None = 1) -> None:
         self._looks = looks
-        self.model = SimpleNamespace(config=SimpleNamespace(patch_size=patch_size))
+        self.model = torch.nn.Identity()
+        self.model.config = SimpleNamespace(patch_size=patch_size)
 
     def eager_attention(self) -> Any:
         return nullcontext()
@@ -112,7 +112,7 @@ def build(tmp_path):
 def split(options: dict[str, Any], cache_dir: Any) -> tuple[Common, SaliencySettings]:
     """Options for every kind, and those of this one."""
     given = {"n_resamples": 0, "cache_dir": cache_dir, "show_progress": False} | options
-    common = Common(**{one.name: given.pop(one.name) for one in fields(Common) if one.name in given})
+    common = Common(**{name: given.pop(name) for name in Common.model_fields if name in given})
     return common, SaliencySettings(**given)
 
 
@@ -385,9 +385,7 @@ def test_a_map_that_a_model_does_not_have_is_a_note(gazed, build, measure):
     assert found("nss", **ATTENTION).value == 0
     trials = build(gazed).observe(Readout(Looking(constant, None)))
     notes = {one.probe: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
-    assert (
-        notes["rollout"] == "SimpleNamespace has no patches: choose the probes gradient_input and grad_cam."
-    )
+    assert notes["rollout"] == "Identity has no patches: choose the probes gradient_input and grad_cam."
 
 
 def test_the_fingerprint_covers_probes_fixations_preprocessing_and_seed(source, gazed, build):

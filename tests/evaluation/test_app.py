@@ -191,6 +191,7 @@ def test_the_running_app_says_what_is_wrong_and_reports_nothing(running: Running
 def test_a_picture_of_the_webcam_is_answered(running: Running, browser: Any) -> None:
     page = browser.new_page()
     page.goto(running.url)
+    page.get_by_text("shape_bias/procedural, row 0").wait_for()  # else it would replace the picture
     page.get_by_label("Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
     page.get_by_label("capture photo").click()

@@ -91,7 +91,7 @@ def test_a_study_divides_the_revisions_of_a_model_and_relates_in_the_last_call(s
     """The first revision of each model is in the shard after that of the one before it."""
     folder = tmp_path / "study"
     asked = {
-        "models": [{"name": name, "repo_id": "me/run", "store": str(store)} for name in ("a", "b")],
+        "models": [{"name": name, "repo_id": str(store)} for name in ("a", "b")],
         "evaluation": {
             "benchmarks": list(BENCHMARKS),
             "relations": "error_consistency",

@@ -133,7 +133,11 @@ def public_names() -> list[str]:
     from hf_clipdyn import errors
 
     lines = set(_commands())
-    classes = [name for name in errors.__all__ if inspect.isclass(getattr(errors, name))]
+    classes = [
+        name
+        for name, one in vars(errors).items()
+        if inspect.isclass(one) and issubclass(one, errors.ClipDynError)
+    ]
     for module, names in [*public_modules(), (errors, classes)]:
         for name in names:
             lines.update(_described(f"{module.__name__}.{name}", getattr(module, name)))
