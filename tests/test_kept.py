@@ -56,7 +56,8 @@ def manifest_of(repo_id: str, store: Path | None = None) -> Manifest:
     """The manifest on `main`."""
     repository = open_series(repo_id, store)
     assert isinstance(repository, Repository)
-    _, _, manifest = repository.listed()
+    refs = repository.refs()
+    manifest = repository.manifest(refs, {"main": repository.files(refs["main"])})
     assert manifest is not None
     return manifest
 

@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -16,12 +16,12 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn.cards import CardFacts, CardSource
 from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError, UnknownNameError, shown
-from hf_clipdyn.files import delete, file_sha256
+from hf_clipdyn.files import delete
 from hf_clipdyn.hub import PATIENCE, checked_repo_id, is_repo_id, persistently, reason, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of, natural_key
-from hf_clipdyn.revisions.open import content_id, temporary
+from hf_clipdyn.revisions.open import content_id, record_of, temporary
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import FileRecord
 from hf_clipdyn.revisions.upload import Publisher, Summary
@@ -32,16 +32,25 @@ class Checkpoint:
     """One checkpoint.
 
     Attributes:
-        epoch: whole epochs trained, as the source counts them; None if unknown.
         name: its name for the card, without a path of this machine.
+        epoch: whole epochs trained, as the source counts them; None if unknown.
         file: gives the file for one `with` block; a download is deleted afterwards.
         record: gives the size and the hash of the file.
     """
 
-    epoch: int | None
     name: str
+    epoch: int | None
     file: Callable[[], AbstractContextManager[Path]]
     record: Callable[[], FileRecord]
+
+    @property
+    def revision(self) -> str:
+        """The name of its revision."""
+        return MAIN if self.epoch is None else epoch_name(self.epoch)
+
+    def samples_seen(self, per_epoch: int | None) -> int | None:
+        """Images shown, if those of an epoch are known."""
+        return None if per_epoch is None or self.epoch is None else per_epoch * self.epoch
 
 
 @dataclass(frozen=True)
@@ -75,26 +84,23 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
 
 
 def _on_disk(path: Path, epoch: int | None) -> Checkpoint:
-    return Checkpoint(epoch, path.name, partial(nullcontext, path), partial(_record, path))
+    return Checkpoint(path.name, epoch, partial(_here, path), partial(record_of, path))
 
 
-def _record(path: Path) -> FileRecord:
-    sha256 = file_sha256(path)
-    return FileRecord(path.stat().st_size, sha256, sha256)
+@contextmanager
+def _here(path: Path) -> Iterator[Path]:
+    yield path
 
 
 def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    for one in checkpoints:
-        if one.epoch is None:
-            raise ConfigError(
-                f"{one.name} has no epoch, neither inside nor in its name: rename it to epoch_N."
-            )
+    nameless = next((one.name for one in checkpoints if one.epoch is None), None)
+    if nameless is not None or not checkpoints:
+        problem = f"{nameless} has no epoch, neither inside nor in its name: rename it to epoch_N."
+        raise ConfigError(problem if nameless is not None else "There is no checkpoint to import.")
     ordered = sorted(checkpoints, key=lambda one: one.epoch or 0)
     for before, one in pairwise(ordered):
         if before.epoch == one.epoch:
             raise ConfigError(f"{before.name} and {one.name} are both of epoch {one.epoch}: leave out one.")
-    if not ordered:
-        raise ConfigError("There is no checkpoint to import.")
     return tuple(ordered)
 
 
@@ -109,28 +115,15 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
         token: of the Hub.
     """
     api = HfApi(token=token)
-    info: Any  # ModelInfo or DatasetInfo
-    for repo_type in ("model", "dataset"):
-        ask = partial(api.repo_info, repo_id, repo_type=repo_type, files_metadata=True)
-        try:
-            info = persistently(ask)
-            break
-        except RepositoryNotFoundError:
-            continue
-        except Exception as error:
-            raise RevisionError(f"{repo_id} on the Hub could not be read: {reason(error)}.") from error
-    else:
-        raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
+    info, repo_type = _info(api, repo_id)
     runs: dict[str, list[Checkpoint]] = defaultdict(list)
     for file in sorted(info.siblings or [], key=lambda sibling: natural_key(sibling.rfilename)):
         path = PurePosixPath(file.rfilename)
         if path.suffix in CHECKPOINT_SUFFIXES and epoch_of(path.stem) is not None:
             sha256 = file.lfs.sha256 if file.lfs else None
-            record = FileRecord(file.size or 0, sha256 or file.blob_id or "", sha256)
-            where = {"repo_type": repo_type, "revision": str(info.sha)}
-            download = partial(_downloaded, api, repo_id, str(path), where)
-            checkpoint = Checkpoint(epoch_of(path.stem), str(path), download, lambda record=record: record)
-            runs[path.parent.as_posix()].append(checkpoint)
+            record = partial(FileRecord, file.size or 0, sha256 or file.blob_id or "", sha256)
+            download = partial(_downloaded, api, repo_id, str(path), repo_type, str(info.sha))
+            runs[path.parent.as_posix()].append(Checkpoint(str(path), epoch_of(path.stem), download, record))
     datasets = getattr(info.card_data, "datasets", None) or ()
     return CheckpointSource(
         _ordered(runs[_folder(runs, run, repo_id)]),
@@ -142,17 +135,31 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
     )
 
 
+def _info(api: HfApi, repo_id: str) -> tuple[Any, str]:
+    """The files of a repository, and its type."""
+    for repo_type in ("model", "dataset"):
+        ask = partial(api.repo_info, repo_id, repo_type=repo_type, files_metadata=True)
+        try:
+            return persistently(ask), repo_type
+        except RepositoryNotFoundError:
+            continue
+        except Exception as error:
+            raise RevisionError(f"{repo_id} on the Hub could not be read: {reason(error)}.") from error
+    raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
+
+
 @contextmanager
-def _downloaded(api: HfApi, repo_id: str, path: str, where: Mapping[str, str]) -> Iterator[Path]:
+def _downloaded(api: HfApi, repo_id: str, path: str, repo_type: str, commit: str) -> Iterator[Path]:
     """One checkpoint on the disk, deleted after the `with` block, unless the Hub client's cache has it."""
-    cached = try_to_load_from_cache(repo_id, path, **where)
+    cached = try_to_load_from_cache(repo_id, path, repo_type=repo_type, revision=commit)
     if isinstance(cached, str) and Path(cached).is_file():
         yield Path(cached)
         return
     with tempfile.TemporaryDirectory(prefix="clipdyn-downloads-") as folder:
-        fetch = partial(api.hf_hub_download, repo_id, path, local_dir=folder, **where)
+        where: dict[str, Any] = {"repo_type": repo_type, "revision": commit, "local_dir": folder}
         try:
-            file = Path(persistently(fetch, 4 * PATIENCE, transfers=True))
+            fetch = partial(api.hf_hub_download, repo_id, path, **where)
+            file = Path(str(persistently(fetch, 4 * PATIENCE, transfers=True)))
         except Exception as error:
             raise RevisionError(f"{path} could not be fetched: {reason(error)}.") from error
         yield file
@@ -161,7 +168,6 @@ def _downloaded(api: HfApi, repo_id: str, path: str, where: Mapping[str, str]) -
 def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
     """The folder of the run of that name, or of the only one."""
     named = {folder: PurePosixPath(folder).name for folder in runs}
-    folders = [folder for folder, name in named.items() if run in (None, folder, name)]
     if not named:
         raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
     if run is None and len(named) > 1:
@@ -169,6 +175,7 @@ def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
             f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER "
             f"({', '.join(sorted(named.values())[:8])} …)."
         )
+    folders = [folder for folder, name in named.items() if run in (None, folder, name)]
     if not folders:
         raise UnknownNameError(f"run in {repo_id}", str(run), named.values())
     return folders[0]
@@ -188,7 +195,7 @@ class OpenClipSeries(Series):
         where: the place of the checkpoints, for messages.
         checkpoints: lists them; it is called again, since a run may go on.
         on_disk: whether they are on this machine.
-        samples_per_epoch: images of an epoch, if known.
+        per_epoch: images of an epoch, if known.
     """
 
     def __init__(
@@ -197,44 +204,38 @@ class OpenClipSeries(Series):
         name: str,
         where: str,
         checkpoints: Callable[[], Sequence[Checkpoint]],
-        *,
         on_disk: bool,
-        samples_per_epoch: int | None = None,
+        per_epoch: int | None,
     ) -> None:
         self.repo_id, self.where, self.on_disk = valid_repo_name(name), where, on_disk
-        self._model, self._samples_per_epoch = model, samples_per_epoch
-        self._list = checkpoints
+        self._model, self._list, self._per_epoch = model, checkpoints, per_epoch
         self._converter = Converter(model)
         self._by_commit: dict[str, Checkpoint] = {}
         self._converted: dict[str, Path] = {}  # folders by commit, the one that was used last at the end
 
-    def revisions(self) -> list[Revision]:
-        found = []
-        for checkpoint in self._list():
-            record, epoch = checkpoint.record(), checkpoint.epoch
-            name = PurePosixPath(checkpoint.name).name
-            # So that a copy of the same checkpoints elsewhere has the same commits.
-            commit = content_id({name: record}, f"open_clip {self._model}")
-            self._by_commit[commit] = checkpoint
-            known = epoch is not None and self._samples_per_epoch is not None
-            found.append(
-                Revision(
-                    name=MAIN if epoch is None else epoch_name(epoch),
-                    epoch=epoch,
-                    step=None,
-                    samples_seen=epoch * self._samples_per_epoch if known else None,
-                    commit=commit,
-                    sha256=record.sha256,
-                    size=record.size,
-                    scale=self._model,
-                    parameters=self._converter.parameters,
-                )
-            )
-        return found
-
     def check(self) -> None:
         if not self.on_disk:
             self._list()
+
+    def revisions(self) -> list[Revision]:
+        return [self._revision(checkpoint) for checkpoint in self._list()]
+
+    def _revision(self, checkpoint: Checkpoint) -> Revision:
+        record = checkpoint.record()
+        # From the content, so that a copy of the same checkpoints elsewhere has the same commits.
+        commit = content_id({PurePosixPath(checkpoint.name).name: record}, f"open_clip {self._model}")
+        self._by_commit[commit] = checkpoint
+        return Revision(
+            name=checkpoint.revision,
+            epoch=checkpoint.epoch,
+            step=None,
+            samples_seen=checkpoint.samples_seen(self._per_epoch),
+            commit=commit,
+            sha256=record.sha256,
+            size=record.size,
+            scale=self._model,
+            parameters=self._converter.parameters,
+        )
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         """Folder with a converted checkpoint, until those of two others are fetched."""
@@ -267,10 +268,10 @@ class OpenClipSeries(Series):
         return folder
 
 
-def open_checkpoints(text: str, token: str | None, samples_per_epoch: int | None) -> OpenClipSeries:
+def open_checkpoints(text: str, token: str | None, per_epoch: int | None) -> OpenClipSeries:
     """The checkpoints that `open_clip:MODEL@PLACE` names."""
-    model, at, name = text.removeprefix(OPEN_CLIP).partition("@")
-    if not (model and at and name):
+    model, _, name = text.removeprefix(OPEN_CLIP).partition("@")
+    if not (model and name):
         raise ConfigError(
             f"{shown(text)} names no checkpoints: give {OPEN_CLIP}MODEL@PLACE, for example "
             f"{OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt, or "
@@ -282,31 +283,28 @@ def open_checkpoints(text: str, token: str | None, samples_per_epoch: int | None
         repo_id, folder = "/".join(parts[:2]), "/".join(parts[2:]) or None
         if "/" not in repo_id or not is_repo_id(repo_id):
             raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
-
-        def on_hub() -> Sequence[Checkpoint]:
-            return hub_checkpoints(repo_id, folder, token).checkpoints
-
-        called, where = (folder or repo_id).rpartition("/")[2], f"{name} on the Hub"
-        return OpenClipSeries(
-            model, called, where, on_hub, on_disk=False, samples_per_epoch=samples_per_epoch
-        )
+        called = (folder or repo_id).rpartition("/")[2]
+        on_hub = partial(_checkpoints_on_hub, repo_id, folder, token)
+        return OpenClipSeries(model, called, f"{name} on the Hub", on_hub, False, per_epoch)
     if not _checkpoints_at(path):
         raise ConfigError(
             f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
         )
     parent = path if path.is_dir() else path.parent
     run = parent.parent if parent.name == "checkpoints" else parent  # as open_clip's training names it
-    here = partial(_checkpoints_at, path)
-    return OpenClipSeries(model, run.name, str(path), here, on_disk=True, samples_per_epoch=samples_per_epoch)
+    return OpenClipSeries(model, run.name, str(path), partial(_checkpoints_at, path), True, per_epoch)
+
+
+def _checkpoints_on_hub(repo_id: str, folder: str | None, token: str | None) -> Sequence[Checkpoint]:
+    return hub_checkpoints(repo_id, folder, token).checkpoints
 
 
 def _checkpoints_at(path: Path) -> Sequence[Checkpoint]:
     """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
-    if path.is_file():
-        return [_on_disk(path, epoch_of(path.stem))] if path.suffix in CHECKPOINT_SUFFIXES else []
-    files = [file for file in path.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
-    found = [_on_disk(file, epoch) for file in files if (epoch := epoch_of(file.stem)) is not None]
-    return _ordered(found) if found else []
+    files = [path] if path.is_file() else [file for file in path.iterdir() if epoch_of(file.stem) is not None]
+    files = [file for file in files if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
+    found = [_on_disk(file, epoch_of(file.stem)) for file in files]
+    return _ordered(found) if found and path.is_dir() else found
 
 
 # --- imported ---
@@ -326,40 +324,28 @@ def import_open_clip(
     """Save open_clip checkpoints as revisions of a CLIPModel; those that are there are not read again."""
     checked_repo_id(repo_id, owner=push_to_hub)
     convert = Converter(model)
-
-    def save(checkpoint: Checkpoint, folder: Path) -> None:
-        with checkpoint.file() as path:
-            convert(path, folder)
-
-    names = {one.name: epoch_name(one.epoch) for one in source.checkpoints if one.epoch is not None}
+    files: Mapping[str, str] = {one.revision: one.name for one in source.checkpoints}
+    origin = CardSource(
+        source.repo_id, repo_type=source.repo_type, commit=source.commit, model=model, files=dict(files)
+    )
     card = CardFacts(
-        repo_id=repo_id,
+        repo_id,
         datasets=source.datasets,
         licence=source.licence,
         scale=model,
         parameters=convert.parameters,
         tags=("open_clip",),
-        source=CardSource(
-            repo_id=source.repo_id,
-            repo_type=source.repo_type,
-            commit=source.commit,
-            model=model,
-            files={revision: file for file, revision in names.items()},
-        ),
+        source=origin,
     )
-    with Publisher(
-        output_dir,
-        repo_id,
-        push_to_hub=push_to_hub,
-        token=token,
-        private=private,
-        card=card,
-        recipe_hash=f"{IMPORTED}{model}:{source.repo_id or 'files'}",
-        planned=tuple(names.values()),
-    ) as publisher:
+    recipe_hash = f"{IMPORTED}{model}:{source.repo_id or 'files'}"
+    where: dict[str, Any] = {"push_to_hub": push_to_hub, "token": token, "private": private}
+    with Publisher(output_dir, repo_id, card=card, recipe_hash=recipe_hash, **where) as publisher:
         for one in source.checkpoints:
-            known = samples_per_epoch is not None and one.epoch is not None
-            seen = samples_per_epoch * one.epoch if known else None
-            row = Row(name=names[one.name], epoch=one.epoch, samples_seen=seen)
-            publisher.submit(row, partial(save, one))
+
+            def save(folder: Path, one: Checkpoint = one) -> None:
+                with one.file() as path:
+                    convert(path, folder)
+
+            seen = one.samples_seen(samples_per_epoch)
+            publisher.submit(Row(name=one.revision, epoch=one.epoch, samples_seen=seen), save)
         return publisher.finish()

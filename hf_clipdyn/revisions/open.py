@@ -8,18 +8,23 @@ import re
 import shutil
 import weakref
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.errors import RevisionNotFoundError as NoRevisionOnHubError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as re-exported
+    build_hf_headers,
+    hf_raise_for_status,
+)
 from pydantic import BaseModel
 
 from hf_clipdyn.errors import (
@@ -35,7 +40,6 @@ from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.hub import is_repo_id, persistently, reason, valid_repo_name
 from hf_clipdyn.models.settings import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import (
-    ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     PROCESSOR_NAMES,
     adapter_base,
@@ -47,10 +51,11 @@ from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name, epoch_of, step_name, step_of, training_order
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, FileRecord, Store
-from hf_clipdyn.revisions.upload import Hub
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+T = TypeVar("T")
 
 PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
 _MOST_NAMED = 5
@@ -68,7 +73,7 @@ _WEIGHTS = [
 ]
 
 
-_OF_ROW = ("samples_seen", "loss", "validation_loss", "learning_rate", "logit_scale")
+_OF_ROW = ("step", "samples_seen", "time", "loss", "validation_loss", "learning_rate", "logit_scale")
 _OF_RUN = ("scale", "seed", "arm", "parameters")
 
 
@@ -79,15 +84,14 @@ class Published(Series):
 
     @abstractmethod
     def refs(self) -> dict[str, str]:
-        """Branch or tag to commit, `main` included."""
+        """Branch or tag to commit, `main` included; of folders their names."""
 
     @abstractmethod
     def files(self, commit: str) -> dict[str, FileRecord]:
         """The files of a commit, from metadata: nothing is downloaded."""
 
     @abstractmethod
-    @contextmanager
-    def fetched(self, commit: str, path: str) -> Iterator[Path]:
+    def fetched(self, commit: str, path: str) -> AbstractContextManager[Path]:
         """A file of a commit on the disk; what must be downloaded is removed afterwards."""
 
     def read(self, commit: str, path: str) -> bytes:
@@ -95,57 +99,58 @@ class Published(Series):
         with self.fetched(commit, path) as file:
             return file.read_bytes()
 
-    def listed(self) -> tuple[dict[str, str], dict[str, dict[str, FileRecord]], Manifest | None]:
-        """Branches, the files of each commit, and the manifest on `main`; None if there is none.
-
-        Tags of other suites count as branches. Those of a run of this package keep what `repair` has replaced.
-        """
-        refs = self.refs()
-        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-            commits = list(dict.fromkeys(refs.values()))
-            files = dict(zip(commits, pool.map(self.files, commits), strict=True))
-        main = refs.get(MAIN)
-        if main is None or MANIFEST_FILE not in files[main]:
-            return refs, files, None
-        manifest = Manifest.loads(self.read(main, MANIFEST_FILE), self.where)
-        return self.branches(refs), files, manifest
-
     def branches(self, refs: dict[str, str]) -> dict[str, str]:
         """Those of the refs that are branches."""
         return refs
 
+    def manifest(
+        self, refs: dict[str, str], files: Mapping[str, Mapping[str, FileRecord]]
+    ) -> Manifest | None:
+        """The manifest on `main`; None if there is none."""
+        if MAIN not in refs or MANIFEST_FILE not in files[MAIN]:
+            return None
+        return Manifest.loads(self.read(refs[MAIN], MANIFEST_FILE), self.where)
+
     def revisions(self) -> list[Revision]:
         """The revisions in training order; without a manifest, by the numbers in their names.
 
-        `main` is listed, as the last one, only if no other branch has its commit and there is no manifest.
+        `main` is listed, as the last one, only if no other branch has its commit and there is no manifest. Tags of
+        other suites count as branches. Those of a run of this package keep what `repair` has replaced.
         """
-        refs, files, manifest = self.listed()
-        rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
+        refs = self.refs()
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+            commits = list(dict.fromkeys(refs.values()))
+            listings = dict(zip(commits, pool.map(self.files, commits), strict=True))
+        files = {name: listings[commit] for name, commit in refs.items()}
+        manifest = self.manifest(refs, files)
         self._planned = manifest.planned if manifest is not None else ()
+        rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
+        facts: dict[str, Any] = (
+            {name: getattr(manifest, name) for name in _OF_RUN} if manifest is not None else {}
+        )
+        refs = self.branches(refs) if rows else refs
         if rows or refs.get(MAIN) in [commit for name, commit in refs.items() if name != MAIN]:
             refs.pop(MAIN, None)
         found = []
         for name, commit in refs.items():
-            weights, row = weights_of(files[commit]), rows.get(name)
+            weights, row = weights_of(files[name]), rows.get(name)
+            of_row: dict[str, Any] = {field: getattr(row, field, None) for field in _OF_ROW}
             found.append(
                 Revision(
                     name=name,
                     epoch=row.epoch if row is not None else epoch_of(name),
-                    step=row.step if row is not None else None,
                     commit=commit,
                     sha256=weights.sha256 if weights is not None else None,
                     size=weights.size if weights is not None else None,
-                    time=row.time if row is not None else None,
-                    **{field: getattr(row, field, None) for field in _OF_ROW},
-                    **(
-                        {field: getattr(manifest, field) for field in _OF_RUN} if manifest is not None else {}
-                    ),
+                    **of_row,
+                    **facts,
                 )
             )
 
-        def order(revision: Revision) -> tuple[bool, tuple[Any, ...]]:
-            step = step_of(revision.name) if revision.step is None else revision.step
-            return revision.name == MAIN, training_order(revision.name, step)
+        def order(one: Revision) -> tuple[bool, tuple[Any, ...]]:
+            return one.name == MAIN, training_order(
+                one.name, step_of(one.name) if one.step is None else one.step
+            )
 
         return sorted(found, key=order)
 
@@ -155,79 +160,58 @@ class Published(Series):
         return self._planned or ()
 
 
-# --- the folder of a run ---
-
-
 class RunFolder(Published):
     """The folders below `revisions` of a run, and what others add to them later."""
 
     def __init__(self, run: Path, *, tolerant: bool = False) -> None:
         self.store = Store(run, tolerant=tolerant)
         self.where = shown_path(self.store.folder)
-        self.repo_id = ""
         self._name()
-        self._folders: dict[str, Path] = {}
-
-    def refs(self) -> dict[str, str]:
-        refs = {}
-        for name in self.store.names():
-            folder = self.store.folder / name
-            weights = self.store.row(name)
-            # Its row has the hash of the weights, which take long to read.
-            records = {
-                path: _record(path, file)
-                for path, file in model_files(folder).items()
-                if path != WEIGHTS_FILE
-            }
-            records[WEIGHTS_FILE] = FileRecord(weights.size, weights.sha256, weights.sha256)
-            refs[name] = content_id(records)
-            self._folders[refs[name]] = folder
-        if not refs:
-            raise RevisionNotFoundError(f"{self.where} has no revisions.")
-        return refs
-
-    def files(self, commit: str) -> dict[str, FileRecord]:
-        folder = self._folder(commit)
-        row = self.store.row(folder.name)
-        records = {
-            path.relative_to(folder).as_posix(): _record(path.name, path)
-            for path in sorted(folder.rglob("*"))
-            if path.name != WEIGHTS_FILE and is_inside(path, folder)
-        }
-        weights = folder / WEIGHTS_FILE
-        if is_inside(weights, folder):
-            records[WEIGHTS_FILE] = FileRecord(weights.stat().st_size, row.sha256, row.sha256)
-        return records
 
     def _name(self) -> None:
         """The run has its name from its first revision on, and may be watched before."""
         manifest = self.store.manifest()
-        name = valid_repo_name(self.store.run.name)
-        self.repo_id = (manifest.repo_id if manifest is not None else None) or f"local/{name}"
+        named = manifest.repo_id if manifest is not None else None
+        self.repo_id = named or f"local/{valid_repo_name(self.store.run.name)}"
 
-    def listed(self) -> tuple[dict[str, str], dict[str, dict[str, FileRecord]], Manifest | None]:
-        refs = self.refs()
+    def refs(self) -> dict[str, str]:
         self._name()
-        files = {commit: self.files(commit) for commit in refs.values()}
-        return refs, files, self.store.manifest()
+        names = {name: name for name in self.store.names()}
+        if not names:
+            raise RevisionNotFoundError(f"{self.where} has no revisions.")
+        return names
+
+    def files(self, commit: str) -> dict[str, FileRecord]:
+        folder = self.store.folder / commit
+        paths = sorted(path for path in folder.rglob("*") if is_inside(path, folder))
+        return self._records(folder, {path.relative_to(folder).as_posix(): path for path in paths})
+
+    def _records(self, folder: Path, files: Mapping[str, Path]) -> dict[str, FileRecord]:
+        row = self.store.row(folder.name)  # it has the hash of the weights, which take long to read
+        records = {path: record_of(file) for path, file in files.items() if path != WEIGHTS_FILE}
+        if WEIGHTS_FILE in files:
+            size = files[WEIGHTS_FILE].stat().st_size
+            records[WEIGHTS_FILE] = FileRecord(size, row.sha256, row.sha256)
+        return records
+
+    def manifest(self, refs: Any = None, files: Any = None) -> Manifest | None:  # noqa: ARG002
+        return self.store.manifest()
 
     @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
-        folder = self._folder(commit)
-        if not is_inside(folder / path, folder):
-            raise RevisionNotFoundError(f"{folder} has no file {path}.")
-        yield folder / path
+        yield self.store.folder / commit / path
+
+    def revisions(self) -> list[Revision]:
+        return [replace(one, commit=self._commit(one.name)) for one in super().revisions()]
+
+    def _commit(self, name: str) -> str:
+        folder = self.store.folder / name
+        return content_id(self._records(folder, model_files(folder)))
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002  (all is here)
-        return self._folder(revision.commit)
-
-    def _folder(self, commit: str) -> Path:
-        if commit not in self._folders:
-            self.refs()
-        folder = self._folders.get(commit)
-        if folder is None or not folder.is_dir():
-            raise RevisionNotFoundError(f"A revision of {self.where} was deleted since it was listed.")
-        return folder
+        if revision.name not in self.store.names() or self._commit(revision.name) != revision.commit:
+            raise _changed(self.where)
+        return self.store.folder / revision.name
 
 
 def shown_path(path: Path) -> str:
@@ -244,17 +228,15 @@ def is_inside(path: Path, folder: Path) -> bool:
         return False
 
 
+def _changed(where: str) -> RevisionNotFoundError:
+    return RevisionNotFoundError(f"{where} has changed since it was listed: repeat the command.")
+
+
 # --- repositories ---
 
 
 class Repository(Published):
-    """A repository, whose files the Hub's client fetches.
-
-    Args:
-        repo_id: `owner/name`.
-        cache: folder of the client's cache that is read instead of the Hub; None for the Hub.
-        token: of the Hub.
-    """
+    """A repository, whose files the client fetches from the Hub or finds in its ``cache``."""
 
     def __init__(self, repo_id: str, cache: Path | None = None, token: str | None = None) -> None:
         self.repo_id, self._cache, self._token = repo_id, cache, token
@@ -262,14 +244,9 @@ class Repository(Published):
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         """Folder with the files of a revision; of adapters, with those of their base model too."""
-        folder = snapshot_folder(
-            self.repo_id,
-            revision.commit,
-            cache_dir=self._cache,
-            local_files_only=self._cache is not None,
-            token=self._token,
-            settings_only=settings_only,
-        )
+        where: dict[str, Any] = {"cache_dir": self._cache, "local_files_only": self._cache is not None}
+        where |= {"token": self._token, "settings_only": settings_only}
+        folder = snapshot_folder(self.repo_id, revision.commit, **where)
         if not has_adapter(folder):
             return folder
         base = model_files(base_folder(folder, self._token, settings_only=settings_only))
@@ -283,16 +260,14 @@ class HubRun(Repository):
 
     def __init__(self, repo_id: str, token: str | None = None) -> None:
         super().__init__(repo_id, token=token)
-        self._hub = Hub(repo_id, token)
-        self.where = self._hub.where
+        self.where, self.api = f"{repo_id} on the Hub", HfApi(token=token)
         self._tags: set[str] = set()
 
     def check(self) -> None:
         self.refs()
 
     def refs(self) -> dict[str, str]:
-        with self._reading():
-            found = persistently(lambda: self._hub.api.list_repo_refs(self.repo_id))
+        found = self._ask(lambda: self.api.list_repo_refs(self.repo_id))
         self._tags = {ref.name for ref in found.tags}
         return {ref.name: ref.target_commit for ref in [*found.tags, *found.branches]}
 
@@ -300,22 +275,34 @@ class HubRun(Repository):
         return {name: commit for name, commit in refs.items() if name not in self._tags}
 
     def files(self, commit: str) -> dict[str, FileRecord]:
-        with self._reading():
-            return persistently(lambda: self._hub.files(commit))
+        list_tree = partial(self.api.list_repo_tree, self.repo_id, recursive=True, revision=commit)
+        return {
+            item.path: FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
+            for item in self._ask(lambda: list(list_tree()))
+            if isinstance(item, RepoFile)
+        }
 
     @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
-        with self._reading(), self._hub.fetched(commit, path) as file:
-            yield file
+        # Not from the user's cache: it may hold what the Hub no longer serves.
+        with TemporaryDirectory() as folder:
+            download = partial(self.api.hf_hub_download, self.repo_id, path, revision=commit)
+            yield Path(self._ask(lambda: str(download(cache_dir=folder))))
 
     def read(self, commit: str, path: str) -> bytes:
-        with self._reading():
-            return persistently(lambda: self._hub.read(commit, path))
+        """The content of a small file, in one request."""
+        url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self.api.endpoint)
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
+        def get() -> bytes:
+            response = get_session().get(url, headers=build_hf_headers(token=self.api.token))
+            hf_raise_for_status(response)
+            return bytes(response.content)
+
+        return self._ask(get)
+
+    def _ask(self, call: Callable[[], T]) -> T:
         try:
-            yield
+            return persistently(call)
         except ClipDynError:
             raise
         except (RepositoryNotFoundError, NoRevisionOnHubError, EntryNotFoundError) as error:
@@ -337,17 +324,14 @@ class CachedRun(Repository):
 
     def refs(self) -> dict[str, str]:
         root = self.folder / "refs"
-        refs = {
-            path.relative_to(root).as_posix(): path.read_text(errors="replace")[:41].strip()
-            for path in sorted(root.rglob("[!.]*"))
-            if path.is_file()
-        }
-        wrong = [name for name, commit in refs.items() if not re.fullmatch("[0-9a-f]{40}", commit)]
-        if wrong:
-            raise RevisionError(f"{root / wrong[0]} does not contain a commit: delete it.")
+        paths = [path for path in sorted(root.rglob("[!.]*")) if path.is_file()]
+        refs = {path.relative_to(root).as_posix(): path.read_text(errors="replace")[:50] for path in paths}
+        for name, commit in refs.items():
+            if not re.fullmatch(r"[0-9a-f]{40}\n?", commit):
+                raise RevisionError(f"{root / name} does not contain a commit: delete it.")
         if not refs:
             raise RevisionNotFoundError(f"There is no {self.where}. {runs_here()}")
-        return refs
+        return {name: commit.strip() for name, commit in refs.items()}
 
     def files(self, commit: str) -> dict[str, FileRecord]:
         root = self.folder / "snapshots" / commit
@@ -364,7 +348,7 @@ class CachedRun(Repository):
 def _linked(path: Path) -> FileRecord:
     """A link of a snapshot has the hash in the name of its blob."""
     if not path.is_symlink():
-        return _record(path.name, path)
+        return record_of(path)
     blob = path.readlink().name
     return FileRecord(path.stat().st_size, blob, blob if len(blob) == 64 else None)
 
@@ -425,7 +409,7 @@ class Logged(BaseModel):
 
 
 class _TrainerState(BaseModel):
-    global_step: int
+    global_step: int | None = None
     epoch: float | None = None
     log_history: tuple[Logged, ...] = ()
 
@@ -449,61 +433,61 @@ class ModelFolder:
     Attributes:
         path: its folder.
         files: its model files by name; empty where there is neither a whole model nor adapters alone.
-        read_as: what else decides the model: the files of a folder whose model the adapters were trained on.
+        is_adapter: whether it needs the model that its adapters were trained on.
     """
 
     path: Path
     files: Mapping[str, Path]
-    read_as: str = ""
+    is_adapter: bool = False
 
     @classmethod
     def of(cls, path: Path, shared: Path | None = None) -> "ModelFolder":
         """The model in a folder; the image processor and the tokenizer may be in the folder ``shared``."""
-        own = model_files(path)
+        own, is_adapter = model_files(path), has_adapter(path)
         weights = [name for name in own if _is_weights(name)]
-        is_whole = "config.json" in own and weights and not has_adapter(path)
-        if not is_whole and not (has_adapter(path) and weights == [ADAPTER_WEIGHTS]):
+        if not (weights == [ADAPTER_WEIGHTS] if is_adapter else weights and "config.json" in own):
             return cls(path, {})
         beside = {} if shared is None else model_files(shared)
         tokenizer = {name for name in beside if not _is_weights(name)} - {"config.json", *PROCESSOR_FILES}
         lacking = [group for group in (PROCESSOR_FILES, tokenizer) if own.keys().isdisjoint(group)]
-        shared_files = {name: beside[name] for group in lacking for name in group if name in beside}
-        model = cls(path, own | shared_files)
-        return replace(model, read_as=_base_of(path)) if model.is_adapter else model
-
-    @property
-    def is_adapter(self) -> bool:
-        """Whether it needs the model that its adapters were trained on."""
-        return {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= self.files.keys()
+        added = {name: beside[name] for group in lacking for name in group if name in beside}
+        return cls(path, own | added, is_adapter)
 
     def revision(self, name: str) -> Revision:
-        """The revision of that name. Its step and epoch are in `trainer_state.json`, if that is there."""
-        records = {path: _record(path, file) for path, file in sorted(self.files.items())}
-        weights, path = weights_of(records), self.path / _STATE
-        state = self.state()
-        if state is not None and checkpoint_name(self.path) not in (None, step_name(state.global_step)):
-            raise RevisionError(
-                f"{path} gives the step {state.global_step}, but its folder's name gives another one: correct the "
-                "name."
-            )
-        trained = None if state is None else state.epoch
-        epoch = round(trained) if trained is not None and math.isfinite(trained) else None
+        """The revision of that name.
+
+        Raises:
+            RevisionNotFoundError: a file is no longer there: a Trainer removes its earlier checkpoints.
+        """
+        try:
+            records = {path: record_of(file) for path, file in sorted(self.files.items())}
+            read_as, state = _base_of(self.path) if self.is_adapter else "", self.state()
+        except FileNotFoundError as error:
+            raise _changed(str(self.path)) from error
+        weights = weights_of(records)
+        is_whole = state.epoch is not None and state.epoch.is_integer()
         return Revision(
             name=name,
-            epoch=epoch if epoch == trained else None,
-            step=state.global_step if state is not None else None,
+            epoch=int(state.epoch or 0) if is_whole else None,
+            step=state.global_step,
             samples_seen=None,
-            commit=content_id(records, self.read_as),
+            commit=content_id(records, read_as),
             sha256=weights.sha256 if weights is not None else None,
             size=weights.size if weights is not None else None,
         )
 
-    def state(self) -> _TrainerState | None:
-        """What its `trainer_state.json` says, if that is there."""
+    def state(self) -> _TrainerState:
+        """What its `trainer_state.json` says; nothing if that is not there."""
         path = self.path / _STATE
-        is_trained = path.is_file()
+        if not path.is_file():
+            return _TrainerState()
         with naming(path, RevisionError):
-            return _TrainerState.model_validate_json(path.read_bytes()) if is_trained else None
+            state = _TrainerState.model_validate_json(path.read_bytes())
+        if checkpoint_name(self.path) not in (None, step_name(state.global_step or 0)):
+            raise RevisionError(
+                f"{path} gives the step {state.global_step}, its folder another: correct the name."
+            )
+        return state
 
 
 class Folder(Series):
@@ -535,45 +519,34 @@ class Folder(Series):
         return {name: model for name, model in models.items() if self._only in (None, name)}
 
     def revisions(self) -> list[Revision]:
-        listed = []
-        history: tuple[
-            Logged, ...
-        ] = ()  # of the newest state, which has logged more of a step than its checkpoint
-        for name, model in self.models().items():
-            try:
-                listed.append(model.revision(name))
-                if (state := model.state()) is not None and len(state.log_history) > len(history):
-                    history = state.log_history
-            except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
-                raise self._changed() from error
+        models = self.models()
+        listed = [model.revision(name) for name, model in models.items()]
         if not listed:
             raise RevisionNotFoundError(f"{self.where} no longer contains a model.")
-        listed = [replace(one, **logged_values(history, one.step)) for one in listed]
+        # The newest state has logged more of a step than the checkpoint of that step.
+        history = max((model.state().log_history for model in models.values()), key=len)
         others = {one.commit for one in listed if one.name != MAIN}
-        return [one for one in listed if one.name != MAIN or one.commit not in others]
+        listed = [one for one in listed if one.name != MAIN or one.commit not in others]
+        return [replace(one, **logged_values(history, one.step)) for one in listed]
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         """Folder with the files of a model; of adapters, with those of their base model too."""
         model = self.models().get(revision.name)
-        try:
-            if model is None or model.revision(revision.name).commit != revision.commit:
-                raise self._changed()
-        except FileNotFoundError as error:
-            raise self._changed() from error
+        if model is None or model.revision(revision.name).commit != revision.commit:
+            raise _changed(self.where)
         if not model.files:
             raise RevisionError(
                 f"{model.path} does not contain a complete model: expected config.json and model.safetensors. "
                 "Merge an adapter into its model, and save that."
             )
-        if model.is_adapter:
-            base = base_folder(model.path, self._token, settings_only=settings_only, pinned=False)
-            return self._views(revision.commit, {**model_files(base), **model.files})
-        if all(file.parent == model.path for file in model.files.values()):
+        if not model.is_adapter and all(file.parent == model.path for file in model.files.values()):
             return model.path
-        return self._views(revision.commit, model.files)
-
-    def _changed(self) -> RevisionNotFoundError:
-        return RevisionNotFoundError(f"{self.where} has changed since it was listed: repeat the command.")
+        base: Mapping[str, Path] = {}
+        if model.is_adapter:
+            base = model_files(
+                base_folder(model.path, self._token, settings_only=settings_only, pinned=False)
+            )
+        return self._views(revision.commit, {**base, **model.files})
 
 
 def checkpoint_name(folder: Path) -> str | None:
@@ -622,16 +595,17 @@ def _base_of(adapters: Path) -> str:
     base, _ = adapter_base(adapters, pinned=False)
     if not os.path.isdir(base):  # noqa: PTH112  # for any text
         return ""
-    return content_id({name: _record(name, path) for name, path in model_files(Path(base)).items()})
+    return content_id({name: record_of(path) for name, path in model_files(Path(base)).items()})
 
 
 def _is_weights(name: str) -> bool:
     return any(suffix in name for suffix in (".safetensors", ".bin", ".pt"))  # of an index too
 
 
-def _record(name: str, path: Path) -> FileRecord:
+def record_of(path: Path) -> FileRecord:
+    """The size and the hash of a file; it is read again only after a change."""
     status = path.stat()
-    return _hashed(path, status.st_size, status.st_mtime_ns, _is_weights(name))
+    return _hashed(path, status.st_size, status.st_mtime_ns, _is_weights(path.name))
 
 
 @lru_cache(maxsize=10_000)
@@ -913,23 +887,11 @@ def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:
     """The revisions as a table for the terminal, or as a JSON list with whole hashes."""
     if as_json:
         return json.dumps([asdict(revision) for revision in revisions], indent=1)
-    if not revisions:
-        return "There are no revisions."
-    return render_table(
-        [
-            {
-                "revision": revision.name,
-                "epoch": _number(revision.epoch),
-                "step": _number(revision.step),
-                "samples seen": _number(revision.samples_seen),
-                "loss": "-" if revision.loss is None else f"{revision.loss:.4f}",
-                "commit": revision.commit[:12],
-                "sha256": (revision.sha256 or "-")[:12],
-            }
-            for revision in revisions
-        ]
-    )
-
-
-def _number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
+    table = []
+    for one in revisions:
+        numbers = {"epoch": one.epoch, "step": one.step, "samples seen": one.samples_seen}
+        loss = "-" if one.loss is None else f"{one.loss:.4f}"
+        shown_numbers = {title: "-" if value is None else f"{value:,}" for title, value in numbers.items()}
+        hashes = {"commit": one.commit[:12], "sha256": (one.sha256 or "-")[:12]}
+        table.append({"revision": one.name, **shown_numbers, "loss": loss, **hashes})
+    return render_table(table) if table else "There are no revisions."

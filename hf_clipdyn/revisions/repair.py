@@ -2,36 +2,33 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError, naming
+from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError
 from hf_clipdyn.files import delete, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.names import MAIN
-from hf_clipdyn.revisions.open import HubRun, RunFolder
+from hf_clipdyn.revisions.open import RunFolder
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_of
 from hf_clipdyn.revisions.upload import Hub, said
-from hf_clipdyn.revisions.verify import Report, check, together
+from hf_clipdyn.revisions.verify import Report, check, check_run
 
 _log = logging.getLogger(__name__)
 
 _DAMAGE = {
-    "bad-header",
-    "dangling-branch",
-    "missing-file",
-    "moved-branch",
-    "no-weights",
-    "other-config",
-    "other-run",
-    "unreadable-manifest",
-    "wrong-content",
-    "wrong-size",
-    "wrong-weights",
+    *(
+        "bad-header",
+        "dangling-branch",
+        "missing-file",
+        "moved-branch",
+        "no-weights",
+        "other-config",
+        "other-run",
+    ),
+    *("unreadable-manifest", "wrong-content", "wrong-size", "wrong-weights"),
 }
 """Findings in a revision, in the folder or on the branch, after which it is replaced by the other copy."""
 
@@ -57,9 +54,8 @@ class Repaired:
 
     def render(self) -> str:
         """Lines for the terminal."""
-        lines = [*self.done] or ["Nothing had to be repaired."]
-        lines += [f"{name}: no intact copy is left." for name in self.lost]
-        return "\n".join([*lines, self.report.render()])
+        lost = [f"{name}: no intact copy is left." for name in self.lost]
+        return "\n".join([*(self.done or ["Nothing had to be repaired."]), *lost, self.report.render()])
 
 
 def repair(
@@ -94,135 +90,96 @@ def repair(
     check_version(run)
     if not (run / "revisions").is_dir():
         raise ConfigError(f"{run} is not the folder of a run: it has no revisions.")
-    with Store(run).locked(), _told(run):
-        folder = RunFolder(run, tolerant=True)
-        manifest = folder.store.manifest()
+    with Store(run).locked():
+        try:
+            return _Repair(RunFolder(run, tolerant=True), push_to_hub, token, tell).repaired()
+        except ClipDynError:
+            raise
+        except Exception as error:
+            raise PublishError(f"{run} could not be repaired: {said(error)}") from error
+
+
+class _Repair:
+    """The repair of a run; ``hub`` is None if the run is not pushed."""
+
+    def __init__(
+        self, folder: RunFolder, push_to_hub: bool, token: str | None, tell: Callable[[str], None]
+    ) -> None:
+        self.folder, self.store, self.tell = folder, folder.store, tell
+        manifest = self.store.manifest()
         if manifest is None:
-            raise ConfigError(f"{run} has no revision that can be read.")
-        hub = None
-        if (manifest.hub is not None or push_to_hub) and manifest.repo_id is not None:
-            hub = Hub(manifest.repo_id, token, private=manifest.hub == "private")
-            persistently(partial(hub.check, manifest.run_id))
-            listed = persistently(hub.listed)
-            manifest = manifest.with_rows(
-                tuple(row for row in listed if row.name in (folder.store.broken or ()))
-            )
-        work = _Repair(folder.store, manifest, hub, tell)
-        damaged = _damaged(check(folder, deep=True))
-        for name in damaged:
-            work.mend(name)
-            (folder.store.broken or {}).pop(name, None)  # it is read again
-        if hub is not None:
-            wrong = _damaged(check(HubRun(hub.repo_id, token)))
-            work.send(wrong, without=work.lost)
-        report = check(RunFolder(run, tolerant=True), deep=True)
-        if hub is not None:
-            report = together(report, check(HubRun(hub.repo_id, token)), manifest)
-    return Repaired(tuple(work.done), tuple(sorted(work.lost)), report)
+            raise ConfigError(f"{self.folder.where} has no revision that can be read.")
+        self.manifest: Manifest = manifest
+        self.hub = None
+        if manifest.hub is not None or push_to_hub:
+            self.hub = Hub(folder.repo_id, token, private=manifest.hub == "private")
+            persistently(partial(self.hub.check_run, manifest.run_id))
+            listed = [row for row in self.hub.listed() if row.name in (self.store.broken or ())]
+            self.manifest = manifest.with_rows(tuple(listed))
+        self.done: list[str] = []
+        self.lost: set[str] = set()
 
+    def repaired(self) -> Repaired:
+        for name in _damaged(check(self.folder, deep=True)):
+            self._mend(name)
+            (self.store.broken or {}).pop(name, None)  # it is read again
+        if self.hub is not None:
+            self._send(self.hub, _damaged(check(self.hub)))
+        folder = RunFolder(self.store.run, tolerant=True)
+        return Repaired(tuple(self.done), tuple(sorted(self.lost)), check_run(folder, self.hub, deep=True))
 
-@contextmanager
-def _told(run: Path) -> Iterator[None]:
-    try:
-        yield
-    except ClipDynError:
-        raise
-    except Exception as error:
-        raise PublishError(f"{run} could not be repaired: {said(error)}") from error
+    def _mend(self, name: str) -> None:
+        """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows."""
+        row, folder = self.manifest.row(name), self.store.folder / name
+        branches = self.hub.heads() if self.hub is not None else {}
+        if row is not None and self.hub is not None and name in branches:
+            served = self.hub.files(branches[name]).get(WEIGHTS_FILE)
+            if served is not None and served.sha256 == row.sha256:
+                persistently(partial(self._fetch, self.hub, branches[name], folder), transfers=True)
+                self.done.append(f"{name} was fetched from {self.hub.where}.")
+                return
+        if row is None or not _lacks_manifest_alone(folder, row):
+            self.lost.add(name)
+            return
+        earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
+        delete(folder / MANIFEST_FILE)
+        write_atomically(
+            folder / MANIFEST_FILE, self.manifest.model_copy(update={"revisions": earlier}).dumps()
+        )
+        self.done.append(f"{MANIFEST_FILE} of {name} was written again.")
+
+    def _fetch(self, hub: Hub, commit: str, folder: Path) -> None:
+        staged, old = (folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.staging") for _ in range(2))
+        hub.api.snapshot_download(hub.repo_id, revision=commit, local_dir=staged)
+        delete(staged / ".cache")  # of the client
+        follow_umask(staged)
+        folder.rename(old)
+        staged.rename(folder)
+        delete(old)
+
+    def _send(self, hub: Hub, wrong: list[str]) -> None:
+        """Publish what the Hub lacks, move its wrong branches, and give `main` the newest revision."""
+        for row in self.store.rows():
+            name, old = row.name, hub.heads().get(row.name)
+            if name in self.lost or (old is not None and name not in wrong):
+                continue
+            if old is not None:
+                tag = f"{name}-replaced-{old[:8]}"
+                self.tell(f"{name} of {hub.where} is moved from commit {old}, which keeps the tag {tag}.")
+                hub.api.create_tag(hub.repo_id, tag=tag, revision=old, exist_ok=True)
+            persistently(partial(hub.publish, self.store, row, moves=old is not None), transfers=True)
+            self.done.append(f"{name} was published to {hub.where}.")
+        self.lost.update(name for name in wrong if self.manifest.row(name) and name not in self.store.names())
+        if persistently(partial(hub.set_main, self.store), transfers=True):
+            self.done.append(f"main was set to {self.store.names()[-1]} in {hub.where}.")
 
 
 def _damaged(report: Report) -> list[str]:
     return list(dict.fromkeys(one.revision for one in report.findings if one.kind in _DAMAGE))
 
 
-@dataclass(frozen=True)
-class _Repair:
-    """The repair of a run; ``hub`` is None if the run is not pushed."""
-
-    store: Store
-    manifest: Manifest
-    hub: Hub | None
-    tell: Callable[[str], None]
-    done: list[str] = field(default_factory=list)
-    lost: set[str] = field(default_factory=set)
-
-    def mend(self, name: str) -> None:
-        """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows."""
-        row = self.manifest.row(name)
-        branches = self.hub.branches() if self.hub is not None else {}
-        if row is not None and self.hub is not None and name in branches:
-            weights = self.hub.files(branches[name]).get(WEIGHTS_FILE)
-            if weights is not None and weights.sha256 == row.sha256:
-                persistently(partial(self._fetch, self.hub, branches[name], row), transfers=True)
-                self.done.append(f"{name} was fetched from {self.hub.where}.")
-                return
-        folder = self.store.folder / name
-        if row is not None and _has_weights(folder, row) and not _is_readable(folder):
-            earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
-            content = self.manifest.model_copy(update={"revisions": earlier}).dumps()
-            delete(folder / MANIFEST_FILE)
-            write_atomically(folder / MANIFEST_FILE, content)
-            self.done.append(f"{MANIFEST_FILE} of {name} was written again.")
-        else:
-            self.lost.add(name)
-
-    def _fetch(self, hub: Hub, commit: str, row: Row) -> None:
-        staged, old = (self.store.folder / f".{row.name}.{secrets.token_hex(4)}.staging" for _ in range(2))
-        with naming(self.store.folder / row.name):
-            hub.api.snapshot_download(hub.repo_id, revision=commit, local_dir=staged)
-            delete(staged / ".cache")  # of the client
-            follow_umask(staged)
-            (self.store.folder / row.name).rename(old)
-            staged.rename(self.store.folder / row.name)
-            delete(old)
-
-    def send(self, wrong: list[str], without: set[str]) -> None:
-        """Publish what the Hub lacks, move its wrong branches, and give `main` the newest revision."""
-        hub = self.hub
-        assert hub is not None
-        for name in self.store.names():
-            row, branches = self.store.row(name), hub.branches()
-            if name in without or (name in branches and name not in wrong):
-                continue
-            if name in branches:
-                old = branches[name]
-                tag = f"{name}-replaced-{old[:8]}"
-                self.tell(f"{name} of {hub.where} is moved from commit {old}, which keeps the tag {tag}.")
-                hub.api.create_tag(hub.repo_id, tag=tag, revision=old, exist_ok=True)
-                persistently(partial(hub.move, self.store, row), transfers=True)
-            else:
-                persistently(partial(hub.publish, self.store, row), transfers=True)
-            self.done.append(f"{name} was published to {hub.where}.")
-        self.lost.update(name for name in wrong if self.manifest.row(name) and name not in self.store.names())
-        self._set_main(hub)
-
-    def _set_main(self, hub: Hub) -> None:
-        branches = hub.branches()
-        there = [self.store.row(name) for name in self.store.names() if name in branches]
-        if not there:
-            return
-        files = hub.files(branches[MAIN])
-        weights = files.get(WEIGHTS_FILE)
-        listed = hub.listed()
-        newest = max((*there, *listed), key=lambda row: self._place(row.name))
-        if newest not in there:
-            return  # its folder was deleted after its upload
-        has_rows = {row.name for row in there} <= {row.name for row in listed}
-        if weights is None or weights.sha256 != newest.sha256 or not has_rows:
-            call = partial(hub.set_main, self.store, newest, tuple(there))
-            persistently(call, transfers=True)
-            self.done.append(f"main was set to {newest.name} in {hub.where}.")
-
-    def _place(self, name: str) -> int:
-        return [row.name for row in self.manifest.revisions].index(name)
-
-
-def _is_readable(folder: Path) -> bool:
+def _lacks_manifest_alone(folder: Path, row: Row) -> bool:
     try:
-        return bool(read_manifest(folder))
+        return read_manifest(folder).row(row.name) is None
     except (RevisionError, OSError):
-        return False
-
-
-def _has_weights(folder: Path, row: Row) -> bool:
-    return (folder / WEIGHTS_FILE).is_file() and weights_of(folder)["sha256"] == row.sha256
+        return (folder / WEIGHTS_FILE).is_file() and weights_of(folder)["sha256"] == row.sha256

@@ -119,10 +119,6 @@ class Store:
         rows = () if manifest is None else manifest.revisions
         return next((row for row in reversed(rows) if row.sha256 == sha256), None)
 
-    def opened_by(self, row: Row) -> Manifest:
-        """The manifest in the folder of a revision."""
-        return read_manifest(self.folder / row.name)
-
     def manifest(self) -> Manifest | None:
         """The newest folder's manifest with the rows of all others; None if there is no folder.
 

@@ -6,11 +6,10 @@ sending stops at one that fails.
 """
 
 import logging
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
@@ -19,18 +18,12 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_session, hf_hub_url
-from huggingface_hub.errors import EntryNotFoundError
-from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as re-exported
-    build_hf_headers,
-    hf_raise_for_status,
-)
+from huggingface_hub import CommitOperationAdd
 
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import ClipDynError, PublishError
+from hf_clipdyn.errors import ClipDynError, PublishError, RevisionNotFoundError
 from hf_clipdyn.hub import (
     check_private,
     checked_repo_id,
@@ -42,9 +35,10 @@ from hf_clipdyn.hub import (
     valid_repo_name,
 )
 from hf_clipdyn.progress import library_bars
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN, training_order
-from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, FileRecord, Save, Store
+from hf_clipdyn.revisions.open import HubRun
+from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, Save, Store
 
 _log = logging.getLogger(__name__)
 
@@ -73,8 +67,8 @@ class Summary:
 # --- the Hub ---
 
 
-class Hub:
-    """One repository on the Hub: a branch a revision, and `main` is the newest.
+class Hub(HubRun):
+    """One repository on the Hub, which is written: a branch a revision, and `main` is the newest.
 
     Args:
         repo_id: `owner/name`.
@@ -82,15 +76,11 @@ class Hub:
         private: create the repository as a private one, and refuse a public one.
     """
 
-    on_disk = False
-
     def __init__(self, repo_id: str, token: str | None = None, *, private: bool = False) -> None:
-        self.repo_id, self.where = repo_id, f"{repo_id} on the Hub"
-        self.api = HfApi(token=token)
+        super().__init__(repo_id, token)
         self._private, self._is_checked = private, False
-        self._committed = ("", "", "")  # the last commit of this object, and its card as written and as made
 
-    def check(self, run_id: str) -> None:
+    def check_run(self, run_id: str) -> None:
         """Create the repository. It must be as private as asked, writable, and empty or of this run.
 
         Raises:
@@ -122,50 +112,33 @@ class Hub:
             raise PublishError(f"{self.where} has the revisions of another run: name another repository.")
         self._is_checked = True
 
-    def branches(self) -> dict[str, str]:
+    def heads(self) -> dict[str, str]:
         """Branch to commit, `main` included."""
-        return {ref.name: ref.target_commit for ref in self.api.list_repo_refs(self.repo_id).branches}
-
-    def files(self, commit: str) -> dict[str, FileRecord]:
-        """The files of a commit, from metadata."""
-        listing = self.api.list_repo_tree(self.repo_id, recursive=True, revision=commit)
-        return {
-            item.path: FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
-            for item in listing
-            if isinstance(item, RepoFile)
-        }
-
-    @contextmanager
-    def fetched(self, commit: str, path: str) -> Iterator[Path]:
-        """A file of a commit, deleted after the block. The user's cache may hold what the Hub no longer serves."""
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(self.api.hf_hub_download(self.repo_id, path, revision=commit, cache_dir=folder))
-
-    def read(self, commit: str, path: str) -> bytes:
-        """The content of a small file, in one request."""
-        url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self.api.endpoint)
-        response = get_session().get(url, headers=build_hf_headers(token=self.api.token))
-        hf_raise_for_status(response)
-        return bytes(response.content)
+        return self.branches(self.refs())
 
     def listed(self) -> tuple[Row, ...]:
         """The rows of the manifest on `main`; none if there is no manifest."""
         try:
             return Manifest.loads(self.read(MAIN, MANIFEST_FILE), self.where).revisions
-        except EntryNotFoundError:
+        except RevisionNotFoundError:
             return ()
 
-    def publish(self, store: Store, row: Row, card: Callable[[Row], str] | None = None) -> None:
+    def publish(self, store: Store, row: Row, *, moves: bool = False) -> None:
         """Commit, compare, branch, in this order; a repeat does only what is missing.
 
         With the branch first, a failed commit would leave a branch with the weights of `main`: public suites serve
         wrong weights for that reason.
 
+        Args:
+            store: has the revision.
+            row: describes it.
+            moves: replace a branch with other contents; only `repair` does that.
+
         Raises:
             PublishError: the branch exists with other weights, or the commit arrived changed.
         """
-        branches = self.branches()
-        if row.name in branches:
+        branches = self.heads()
+        if row.name in branches and not moves:
             served = self.files(branches[row.name]).get(WEIGHTS_FILE)
             if served is None or served.sha256 != row.sha256:
                 raise PublishError(
@@ -174,45 +147,40 @@ class Hub:
                 )
             return
         # If a killed process has made the commit, nothing differs, and the client answers with that commit.
-        commit = self.commit(store, row, f"Publish {row.name}", branches[MAIN], card)
-        self.api.create_branch(self.repo_id, branch=row.name, revision=commit)
-
-    def move(self, store: Store, row: Row) -> None:
-        """Give an existing branch what the folder has; only `repair` does this, after it has tagged the old commit."""
-        branches = self.branches()
-        commit = self.commit(store, row, f"Repair {row.name}", branches[MAIN])
+        commit = self._commit(store, row, f"Publish {row.name}", branches[MAIN])
         if row.name in branches:
             self.api.delete_branch(self.repo_id, branch=row.name)
         self.api.create_branch(self.repo_id, branch=row.name, revision=commit)
 
-    def set_main(
-        self, store: Store, row: Row, rows: tuple[Row, ...], card: Callable[[Row], str] | None = None
-    ) -> None:
-        """Give `main` a revision again after a late one has moved it; no weights travel.
+    def set_main(self, store: Store) -> bool:
+        """Give `main` the newest revision again if it is another one, after a late one or a repair has moved it.
 
-        Args:
-            rows: of all published revisions, for its manifest.
+        No weights travel. If the newest one has no folder any more, `main` stays as it is.
+
+        Returns:
+            Whether anything had to be done.
         """
-        manifest = store.opened_by(row).with_rows(rows)
-        self.commit(store, row, f"Set main to {row.name}", self.branches()[MAIN], card, manifest)
+        branches = self.heads()
+        rows = [row for row in store.rows() if row.name in branches]
+        if not rows:
+            return False
+        listed, weights = self.listed(), self.files(branches[MAIN]).get(WEIGHTS_FILE)
+        newest = rows[-1]
+        is_newest = all(_place(row) <= _place(newest) for row in listed)
+        is_right = weights is not None and weights.sha256 == newest.sha256
+        if not is_newest or (is_right and {row.name for row in rows} <= {row.name for row in listed}):
+            return False
+        manifest = read_manifest(store.folder / newest.name).with_rows(tuple(rows))
+        self._commit(store, newest, f"Set main to {newest.name}", branches[MAIN], manifest)
+        return True
 
-    def commit(
-        self,
-        store: Store,
-        row: Row,
-        title: str,
-        parent: str,
-        card: Callable[[Row], str] | None = None,
-        manifest: Manifest | None = None,
+    def _commit(
+        self, store: Store, row: Row, title: str, parent: str, manifest: Manifest | None = None
     ) -> str:
-        """Commit a folder to `main` and compare what arrived; returns the commit.
-
-        Raises:
-            PublishError: something arrived changed, or a file of the folder is a link to one elsewhere.
-        """
+        """Commit a folder to `main`, with another manifest if one is given, and compare what arrived."""
         files = files_of(store.folder / row.name)
-        text, made = self._card(store, row, parent, card)
-        changed = {CARD_FILE: text.encode()} | ({MANIFEST_FILE: manifest.dumps()} if manifest else {})
+        changed = {CARD_FILE: self._card(store, row, parent).encode()} if CARD_FILE in files else {}
+        changed |= {MANIFEST_FILE: manifest.dumps()} if manifest is not None else {}
         additions = [CommitOperationAdd(path, changed.get(path, str(file))) for path, file in files.items()]
         with library_bars(False):  # the bar of an upload in the background would break training's own bar
             commit = self.api.create_commit(
@@ -222,49 +190,48 @@ class Hub:
         for path, file in files.items():
             record = served.get(path)
             if path == WEIGHTS_FILE:
-                right = record is not None and (record.sha256, record.size) == (row.sha256, row.size)
+                is_right = record is not None and (record.sha256, record.size) == (row.sha256, row.size)
             else:
-                right = record is not None and (path in changed or record.describes(file))
-            if not right:
+                is_right = record is not None and (path in changed or record.describes(file))
+            if not is_right:
                 raise PublishError(
                     f"{path} of {row.name} arrived incomplete or changed in {self.where} (commit {commit}): no branch "
                     "was made."
                 )
-        self._committed = (commit, text, made)
         return commit
 
-    def _card(self, store: Store, row: Row, main: str, card: Callable[[Row], str] | None) -> tuple[str, str]:
-        """The card of a revision with what others wrote into that on `main`; and the one without."""
-        path = store.folder / row.name / CARD_FILE
-        made = path.read_text(encoding="utf-8") if path.is_file() else ""
-        commit, written, before = self._committed
-        if commit == main:
-            return carried(written, before, made), made
+    def _card(self, store: Store, row: Row, main: str) -> str:
+        """The card of a revision with what others wrote into that on `main`."""
+        made = _text(store.folder / row.name / CARD_FILE)
         files = self.files(main)
-        if CARD_FILE not in files:
-            return made, made
+        if CARD_FILE not in files or WEIGHTS_FILE not in files:
+            return made
         there = self.read(main, CARD_FILE).decode("utf-8", errors="replace")
-        sha256 = files[WEIGHTS_FILE].sha256 if WEIGHTS_FILE in files else ""
-        on_main = store.row_with(sha256 or "")
-        if on_main is not None:
-            earlier = store.folder / on_main.name / CARD_FILE
-            if earlier.is_file():
-                before = earlier.read_text(encoding="utf-8")
-            elif card is not None:
-                before = card(on_main)
-        return carried(there, before, made), made
+        on_main = store.row_with(files[WEIGHTS_FILE].sha256 or "")
+        before = _text(store.folder / on_main.name / CARD_FILE) if on_main is not None else ""
+        if there == before:
+            return made
+        if on_main is not None and not before:  # the folder was deleted after its upload
+            before = self.read(on_main.name, CARD_FILE).decode("utf-8", errors="replace")
+        return carried(there, before, made)
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    return training_order(row.name, row.step)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def carried(written: str, before: str, made: str) -> str:
-    """The card ``made`` with what others have written.
+    """What others have written on the card of `main`, with the lines of a new card.
 
     Args:
         written: the card on `main`.
-        before: the card on `main` as this package made it, hence without what others wrote.
+        before: an earlier card of this package.
         made: the new card. The lines in which it differs from ``before`` replace those, wherever they are now.
     """
-    if written == before:
-        return made
     old, new = before.split("\n"), made.split("\n")
     follows: dict[str, str] = {}
     for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -303,12 +270,12 @@ class Upload(threading.Thread):
         trouble: why the last attempt failed; empty while all is well.
     """
 
-    def __init__(self, store: Store, hub: Hub, run_id: str, card: Callable[[Row], str] | None = None) -> None:
+    def __init__(self, store: Store, hub: Hub, run_id: str) -> None:
         super().__init__(name="upload", daemon=True)
-        self._store, self._hub, self._run_id, self._card = store, hub, run_id, card
+        self._store, self._hub, self._run_id = store, hub, run_id
         self._earlier = store.rows()  # before anything is handed in
         self._deleted: set[str] = set()
-        self._on_main: Row | None = None
+        self._is_main_late = False
         self._has_begun = self._is_stopped = self._is_closing = self._is_blocked = False
         self._news = threading.Event()
         self._said: set[str] = set()
@@ -353,37 +320,33 @@ class Upload(threading.Thread):
             if self._is_stopped:
                 return
             row = self._store.row(name)
-            self._hub.publish(self._store, row, self._card)
+            self._hub.publish(self._store, row)
             self.sent.add(name)
-            self._on_main = row
-        newest = next((name for name in reversed(self._store.names()) if name in self.sent), None)
-        if (
-            newest is not None
-            and self._on_main is not None
-            and _is_later(self._store.row(newest), self._on_main)
-        ):
-            rows = tuple(self._store.row(name) for name in self._store.names() if name in self.sent)
-            self._hub.set_main(self._store, self._store.row(newest), rows, self._card)
-            self._on_main = self._store.row(newest)
+            self._is_main_late = any(_place(self._store.row(one)) > _place(row) for one in self.sent)
+        if self._is_main_late:
+            self._hub.set_main(self._store)
+            self._is_main_late = False
 
     def _begin(self) -> None:
         """See what the Hub has, and which branches a person has deleted."""
         if self._has_begun:
             return
-        self._hub.check(self._run_id)
-        branches = self._hub.branches()
+        self._hub.check_run(self._run_id)
+        branches = self._hub.heads()
         files = self._hub.files(branches[MAIN])
         hashes = {row.name: row.sha256 for row in self._hub.listed()}
         weights = files.get(WEIGHTS_FILE)
-        self._on_main = self._store.row_with(weights.sha256 or "") if weights is not None else None
-        # A process that was killed before the branch of a late revision has left its commit on main.
-        interrupted = self._on_main.name if self._on_main is not None else ""
+        on_main = self._store.row_with(weights.sha256 or "") if weights is not None else None
         there = [row.name in branches for row in self._earlier]
         for number, row in enumerate(self._earlier):
             if there[number] and hashes.get(row.name) == row.sha256:
                 self.sent.add(row.name)
-            elif not there[number] and any(there[number:]) and row.name != interrupted:
+            # A process that was killed before the branch of a late revision has left its commit on main.
+            elif not there[number] and any(there[number:]) and (on_main is None or row.name != on_main.name):
                 self._deleted.add(row.name)
+        self._is_main_late = on_main is not None and any(
+            _place(row) > _place(on_main) for row in self._earlier
+        )
         self._has_begun = True
 
     def wake(self) -> None:
@@ -408,10 +371,6 @@ class Upload(threading.Thread):
             self._is_stopped = True
             self._news.set()
             self.join(_LAST_REQUEST)
-
-
-def _is_later(row: Row, other: Row) -> bool:
-    return training_order(row.name, row.step) > training_order(other.name, other.step)
 
 
 # --- the publisher ---
@@ -512,7 +471,7 @@ class Publisher:
             if self._hub is not None:
                 hub = Hub(self.repo_id, self._token, private=self._hub == "private")
                 self._check(hub)
-                self._upload = Upload(self.store, hub, self._manifest.run_id, self._card)
+                self._upload = Upload(self.store, hub, self._manifest.run_id)
                 self._upload.start()
             self._lock = opened.pop_all()  # an error above has released it
         return self
@@ -520,7 +479,7 @@ class Publisher:
     def _check(self, hub: Hub) -> None:
         """Check the repository before training; a run that has begun goes on without the Hub."""
         try:
-            persistently(partial(hub.check, self._manifest.run_id))
+            persistently(partial(hub.check_run, self._manifest.run_id))
         except Exception as error:
             problem = f"{hub.where} cannot be used: {said(error)}"
             if not (is_transient(error) and self._manifest.revisions):

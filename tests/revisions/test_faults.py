@@ -15,6 +15,7 @@ from hub_server.server import READ_TOKEN, WRITE_TOKEN, HubServer, describe
 from hf_clipdyn import hub as client
 from hf_clipdyn.errors import PublishError, RevisionError
 from hf_clipdyn.revisions import Publisher, list_revisions
+from hf_clipdyn.revisions.open import HubRun
 from hf_clipdyn.revisions.repair import repair
 from hf_clipdyn.revisions.verify import verify
 
@@ -333,3 +334,23 @@ def test_what_a_person_wrote_on_the_card_survives_later_revisions_late_ones_and_
     assert "Another sentence of a person." in card()
     assert 'revision="epoch-004"' in card()
     assert verify("me/run", deep=True).findings == ()
+
+
+def test_the_card_of_main_follows_also_if_each_folder_is_deleted_after_its_upload(
+    tmp_path: Path, hub: HubServer, publish
+) -> None:
+    from huggingface_hub import HfApi
+
+    for epoch in range(4):
+        publish([epoch], push_to_hub=True)
+        for folder in (tmp_path / "revisions").glob("e*"):
+            if folder.name != f"epoch-00{epoch}":
+                shutil.rmtree(folder)
+        if epoch == 1:
+            card = HfApi().hf_hub_download("me/run", "README.md", local_dir=tmp_path / "read")
+            text = Path(card).read_text() + "\nMine.\n"
+            HfApi().upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/run")
+    main = HubRun("me/run").read("main", "README.md").decode()
+    assert 'revision="epoch-003"' in main
+    assert "Mine." in main
+    assert verify(tmp_path, deep=True).findings == ()
