@@ -92,11 +92,11 @@ class Options(BaseModel):
         for name, field in cls.model_fields.items():
             for key in {name, name_of(name, field)} & values.keys():
                 form, value = form_of(field), values[key]
-                alone = (value,) if isinstance(value, str) else value
-                if form == "pairs" and isinstance(alone, tuple):
-                    values[key] = pairs(alone, key)
+                several = value if isinstance(value, tuple) else (value,)
+                if form == "pairs" and isinstance(value, str | tuple):
+                    values[key] = pairs(several, key)
                 elif form == "values" and value is not None:
-                    values[key] = alone if key in cls.positional else texts_of(value, key)
+                    values[key] = several if key in cls.positional else texts_of(value, key)
         return values
 
     def but(self, **changes: Any) -> Self:
