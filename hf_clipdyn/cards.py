@@ -185,18 +185,12 @@ class CardFacts:
         return tuple(parent for parent in self.parents if is_repo_id(parent.repo_id))
 
 
-def revision_card(
-    facts: CardFacts,
-    *,
-    name: str,
-    epoch: int | None,
-    step: int | None,
-    samples_seen: int | None,
-    loss: float | None,
-) -> str:
+def revision_card(facts: CardFacts, **row: Any) -> str:
     """The README.md of one revision, YAML head included.
 
-    The same arguments give the same text, on which the local store's commit id depends.
+    Args:
+        facts: of its run.
+        row: ``name``, ``epoch``, ``step``, ``samples_seen`` and ``loss``; all but the name may be None.
     """
     facts = replace(facts, parents=facts.public_parents)
     data = ModelCardData(
@@ -221,11 +215,7 @@ def revision_card(
         data,
         facts=facts,
         title=facts.title or facts.repo_id.rpartition("/")[2],
-        name=name,
-        epoch=epoch,
-        step=step,
-        samples_seen=samples_seen,
-        loss=loss,
+        **row,
     )
 
 

@@ -30,7 +30,8 @@ def from_json(
         error: it is not JSON, or does not fit the type; ``where`` begins the message.
     """
     with naming(where, error):
-        return _adapter(kind).validate_json(text, strict=True)
+        value: T = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]  # a class has a hash
+        return value
 
 
 @cache

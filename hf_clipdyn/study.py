@@ -59,7 +59,7 @@ from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.options import Options, read_yaml
 from hf_clipdyn.progress import duration
-from hf_clipdyn.revisions.open import RunFolder
+from hf_clipdyn.revisions.published import RunFolder
 from hf_clipdyn.training import train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
 from hf_clipdyn.training.config import TrainingConfig

@@ -35,7 +35,7 @@ from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
-from hf_clipdyn.revisions.open import Logged, logged_values
+from hf_clipdyn.revisions.folders import Logged, logged_values
 from hf_clipdyn.training.config import publishing_steps
 from hf_clipdyn.training.live_weights import (
     adapted,

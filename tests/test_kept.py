@@ -20,7 +20,7 @@ from hf_clipdyn import evaluate_revisions, list_revisions
 from hf_clipdyn.models.encoder import read_config, read_model
 from hf_clipdyn.revisions import open_series
 from hf_clipdyn.revisions.manifest import Manifest
-from hf_clipdyn.revisions.open import Repository
+from hf_clipdyn.revisions.published import Published
 
 KEPT = Path(__file__).resolve().parent / "kept"
 RECORDED = json.loads((KEPT / "recorded.json").read_text(encoding="utf-8"))
@@ -55,9 +55,8 @@ def served(hub: HubServer) -> HubServer:
 def manifest_of(repo_id: str, store: Path | None = None) -> Manifest:
     """The manifest on `main`."""
     repository = open_series(repo_id, store)
-    assert isinstance(repository, Repository)
-    refs = repository.refs()
-    manifest = repository.manifest(refs, {"main": repository.files(refs["main"])})
+    assert isinstance(repository, Published)
+    manifest = repository.manifest(repository.refs())
     assert manifest is not None
     return manifest
 

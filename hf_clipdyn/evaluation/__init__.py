@@ -163,18 +163,8 @@ def evaluate_model(
             f"The model is in {model.dtype}: give a copy in float32, `copy.deepcopy(model).float()`."
         )
     size = sum(one.numel() for one in model.parameters())
-    of_training: dict[str, Any] = dict(recorded or {})
-    state = Revision(
-        revision,
-        epoch,
-        step,
-        samples_seen,
-        commit="",
-        sha256=None,
-        size=None,
-        parameters=size,
-        **of_training,
-    )
+    facts: dict[str, Any] = {"epoch": epoch, "step": step, "samples_seen": samples_seen, **(recorded or {})}
+    state = Revision(revision, parameters=size, **facts)
     training = model.training
     try:
         with torch.random.fork_rng(), TemporaryDirectory(prefix="clipdyn-settings-") as folder:

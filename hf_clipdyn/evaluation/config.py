@@ -244,10 +244,11 @@ class EvaluationConfig(Common):
         (name,) = self.repo_id
         if isinstance(name, Series):
             return name
-        from hf_clipdyn.revisions.open import WithProcessor, open_series
+        from hf_clipdyn.revisions.open import open_series
 
-        series = open_series(name, self.store, self.token, samples_per_epoch=self.samples_per_epoch)
-        return series if self.processor is None else WithProcessor(series, self.processor, self.token)
+        return open_series(
+            name, self.store, self.token, samples_per_epoch=self.samples_per_epoch, processor=self.processor
+        )
 
     @cached_property
     def class_names(self) -> Mapping[str, str] | None:

@@ -3,8 +3,8 @@
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -16,12 +16,12 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn.cards import CardFacts, CardSource
 from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError, UnknownNameError, shown
-from hf_clipdyn.files import delete, file_sha256
+from hf_clipdyn.files import delete
 from hf_clipdyn.hub import PATIENCE, checked_repo_id, is_repo_id, persistently, reason, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
-from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of, natural_key
-from hf_clipdyn.revisions.open import content_id, temporary
+from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of
+from hf_clipdyn.revisions.records import content_id, record_of
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import FileRecord
 from hf_clipdyn.revisions.upload import Publisher, Summary
@@ -32,16 +32,25 @@ class Checkpoint:
     """One checkpoint.
 
     Attributes:
-        epoch: whole epochs trained, as the source counts them; None if unknown.
         name: its name for the card, without a path of this machine.
+        epoch: whole epochs trained, as the source counts them; None if unknown.
         file: gives the file for one `with` block; a download is deleted afterwards.
         record: gives the size and the hash of the file.
     """
 
-    epoch: int | None
     name: str
+    epoch: int | None
     file: Callable[[], AbstractContextManager[Path]]
     record: Callable[[], FileRecord]
+
+    @property
+    def revision(self) -> str:
+        """The name of its revision."""
+        return MAIN if self.epoch is None else epoch_name(self.epoch)
+
+    def samples_seen(self, per_epoch: int | None) -> int | None:
+        """Images shown, if those of an epoch are known."""
+        return None if per_epoch is None or self.epoch is None else per_epoch * self.epoch
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,26 @@ class CheckpointSource:
     datasets: tuple[str, ...] = ()
 
 
+def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    nameless = [one.name for one in checkpoints if one.epoch is None]
+    if nameless:
+        raise ConfigError(
+            f"{nameless[0]} has no epoch, neither inside nor in its name: rename it to epoch_N."
+        )
+    ordered = sorted(checkpoints, key=lambda one: one.epoch or 0)
+    for before, one in pairwise(ordered):
+        if before.epoch == one.epoch:
+            raise ConfigError(f"{before.name} and {one.name} are both of epoch {one.epoch}: leave out one.")
+    return tuple(ordered)
+
+
+# --- on the disk ---
+
+
 def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> CheckpointSource:
     """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name."""
+    if not paths:
+        raise ConfigError("There is no checkpoint to import.")
     checkpoints = []
     for path in paths:
         if not path.is_file():
@@ -74,28 +101,24 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
     return CheckpointSource(_ordered(checkpoints), licence=licence)
 
 
+def _checkpoints_at(path: Path) -> CheckpointSource:
+    """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
+    files = [path] if path.is_file() else [file for file in path.iterdir() if epoch_of(file.stem) is not None]
+    files = [file for file in files if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
+    found = [_on_disk(file, epoch_of(file.stem)) for file in files]
+    return CheckpointSource(tuple(found) if path.is_file() else _ordered(found))
+
+
 def _on_disk(path: Path, epoch: int | None) -> Checkpoint:
-    return Checkpoint(epoch, path.name, partial(nullcontext, path), partial(_record, path))
+    return Checkpoint(path.name, epoch, partial(_here, path), partial(record_of, path))
 
 
-def _record(path: Path) -> FileRecord:
-    sha256 = file_sha256(path)
-    return FileRecord(path.stat().st_size, sha256, sha256)
+@contextmanager
+def _here(path: Path) -> Iterator[Path]:
+    yield path
 
 
-def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    for one in checkpoints:
-        if one.epoch is None:
-            raise ConfigError(
-                f"{one.name} has no epoch, neither inside nor in its name: rename it to epoch_N."
-            )
-    ordered = sorted(checkpoints, key=lambda one: one.epoch or 0)
-    for before, one in pairwise(ordered):
-        if before.epoch == one.epoch:
-            raise ConfigError(f"{before.name} and {one.name} are both of epoch {one.epoch}: leave out one.")
-    if not ordered:
-        raise ConfigError("There is no checkpoint to import.")
-    return tuple(ordered)
+# --- on the Hub ---
 
 
 def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = None) -> CheckpointSource:
@@ -109,31 +132,22 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
         token: of the Hub.
     """
     api = HfApi(token=token)
-    info: Any  # ModelInfo or DatasetInfo
-    for repo_type in ("model", "dataset"):
-        ask = partial(api.repo_info, repo_id, repo_type=repo_type, files_metadata=True)
-        try:
-            info = persistently(ask)
-            break
-        except RepositoryNotFoundError:
-            continue
-        except Exception as error:
-            raise RevisionError(f"{repo_id} on the Hub could not be read: {reason(error)}.") from error
-    else:
-        raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
-    runs: dict[str, list[Checkpoint]] = defaultdict(list)
-    for file in sorted(info.siblings or [], key=lambda sibling: natural_key(sibling.rfilename)):
+    info, repo_type = _info(api, repo_id)
+    runs: dict[str, list[Any]] = defaultdict(list)
+    for file in info.siblings or []:
         path = PurePosixPath(file.rfilename)
         if path.suffix in CHECKPOINT_SUFFIXES and epoch_of(path.stem) is not None:
-            sha256 = file.lfs.sha256 if file.lfs else None
-            record = FileRecord(file.size or 0, sha256 or file.blob_id or "", sha256)
-            where = {"repo_type": repo_type, "revision": str(info.sha)}
-            download = partial(_downloaded, api, repo_id, str(path), where)
-            checkpoint = Checkpoint(epoch_of(path.stem), str(path), download, lambda record=record: record)
-            runs[path.parent.as_posix()].append(checkpoint)
+            runs[path.parent.as_posix()].append(file)
+    where = {"repo_type": repo_type, "revision": str(info.sha)}
+    checkpoints = []
+    for file in runs[_chosen(list(runs), run, repo_id)]:
+        name, sha256 = file.rfilename, file.lfs.sha256 if file.lfs else None
+        record = partial(FileRecord, file.size or 0, sha256 or file.blob_id or "", sha256)
+        download = partial(_downloaded, api, repo_id, name, where)
+        checkpoints.append(Checkpoint(name, epoch_of(PurePosixPath(name).stem), download, record))
     datasets = getattr(info.card_data, "datasets", None) or ()
     return CheckpointSource(
-        _ordered(runs[_folder(runs, run, repo_id)]),
+        _ordered(checkpoints),
         repo_id,
         repo_type,
         str(info.sha),
@@ -142,8 +156,37 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
     )
 
 
+def _info(api: HfApi, repo_id: str) -> tuple[Any, str]:
+    """The files of a repository, and its type."""
+    for repo_type in ("model", "dataset"):
+        ask = partial(api.repo_info, repo_id, repo_type=repo_type, files_metadata=True)
+        try:
+            return persistently(ask), repo_type
+        except RepositoryNotFoundError:
+            continue
+        except Exception as error:
+            raise RevisionError(f"{repo_id} on the Hub could not be read: {reason(error)}.") from error
+    raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
+
+
+def _chosen(folders: list[str], run: str | None, repo_id: str) -> str:
+    """The folder of the run of that name, or the only one."""
+    names = [PurePosixPath(folder).name for folder in folders]
+    if not folders:
+        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
+    if run is None and len(folders) > 1:
+        raise ConfigError(
+            f"{repo_id} has {len(folders)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER "
+            f"({', '.join(sorted(names)[:8])} …)."
+        )
+    for folder, name in zip(folders, names, strict=True):
+        if run in (None, folder, name):
+            return folder
+    raise UnknownNameError(f"run in {repo_id}", str(run), names)
+
+
 @contextmanager
-def _downloaded(api: HfApi, repo_id: str, path: str, where: Mapping[str, str]) -> Iterator[Path]:
+def _downloaded(api: HfApi, repo_id: str, path: str, where: dict[str, Any]) -> Iterator[Path]:
     """One checkpoint on the disk, deleted after the `with` block, unless the Hub client's cache has it."""
     cached = try_to_load_from_cache(repo_id, path, **where)
     if isinstance(cached, str) and Path(cached).is_file():
@@ -152,26 +195,10 @@ def _downloaded(api: HfApi, repo_id: str, path: str, where: Mapping[str, str]) -
     with tempfile.TemporaryDirectory(prefix="clipdyn-downloads-") as folder:
         fetch = partial(api.hf_hub_download, repo_id, path, local_dir=folder, **where)
         try:
-            file = Path(persistently(fetch, 4 * PATIENCE, transfers=True))
+            file = Path(str(persistently(fetch, 4 * PATIENCE, transfers=True)))
         except Exception as error:
             raise RevisionError(f"{path} could not be fetched: {reason(error)}.") from error
         yield file
-
-
-def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
-    """The folder of the run of that name, or of the only one."""
-    named = {folder: PurePosixPath(folder).name for folder in runs}
-    folders = [folder for folder, name in named.items() if run in (None, folder, name)]
-    if not named:
-        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
-    if run is None and len(named) > 1:
-        raise ConfigError(
-            f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER "
-            f"({', '.join(sorted(named.values())[:8])} …)."
-        )
-    if not folders:
-        raise UnknownNameError(f"run in {repo_id}", str(run), named.values())
-    return folders[0]
 
 
 # --- read in place ---
@@ -186,9 +213,9 @@ class OpenClipSeries(Series):
         model: open_clip's name of the architecture.
         name: of the run, in tables of results.
         where: the place of the checkpoints, for messages.
-        checkpoints: lists them; it is called again, since a run may go on.
+        source: lists them; it is called again, since a run may go on.
         on_disk: whether they are on this machine.
-        samples_per_epoch: images of an epoch, if known.
+        per_epoch: images of an epoch, if known.
     """
 
     def __init__(
@@ -196,117 +223,89 @@ class OpenClipSeries(Series):
         model: str,
         name: str,
         where: str,
-        checkpoints: Callable[[], Sequence[Checkpoint]],
-        *,
+        source: Callable[[], CheckpointSource],
         on_disk: bool,
-        samples_per_epoch: int | None = None,
+        per_epoch: int | None,
     ) -> None:
         self.repo_id, self.where, self.on_disk = valid_repo_name(name), where, on_disk
-        self._model, self._samples_per_epoch = model, samples_per_epoch
-        self._list = checkpoints
+        self._model, self._source, self._per_epoch = model, source, per_epoch
         self._converter = Converter(model)
         self._by_commit: dict[str, Checkpoint] = {}
-        self._converted: dict[str, Path] = {}  # folders by commit, the one that was used last at the end
-
-    def revisions(self) -> list[Revision]:
-        found = []
-        for checkpoint in self._list():
-            record, epoch = checkpoint.record(), checkpoint.epoch
-            name = PurePosixPath(checkpoint.name).name
-            # So that a copy of the same checkpoints elsewhere has the same commits.
-            commit = content_id({name: record}, f"open_clip {self._model}")
-            self._by_commit[commit] = checkpoint
-            known = epoch is not None and self._samples_per_epoch is not None
-            found.append(
-                Revision(
-                    name=MAIN if epoch is None else epoch_name(epoch),
-                    epoch=epoch,
-                    step=None,
-                    samples_seen=epoch * self._samples_per_epoch if known else None,
-                    commit=commit,
-                    sha256=record.sha256,
-                    size=record.size,
-                    scale=self._model,
-                    parameters=self._converter.parameters,
-                )
-            )
-        return found
+        self._converted: list[Path] = []  # the folder that was used last is at the end
 
     def check(self) -> None:
         if not self.on_disk:
-            self._list()
+            self._source()
+
+    def revisions(self) -> list[Revision]:
+        return [self._revision(checkpoint) for checkpoint in self._source().checkpoints]
+
+    def _revision(self, checkpoint: Checkpoint) -> Revision:
+        record = checkpoint.record()
+        # From the content, so that a copy of the same checkpoints elsewhere has the same commits.
+        commit = content_id({PurePosixPath(checkpoint.name).name: record}, f"open_clip {self._model}")
+        self._by_commit[commit] = checkpoint
+        return Revision(
+            name=checkpoint.revision,
+            epoch=checkpoint.epoch,
+            samples_seen=checkpoint.samples_seen(self._per_epoch),
+            commit=commit,
+            sha256=record.sha256,
+            size=record.size,
+            scale=self._model,
+            parameters=self._converter.parameters,
+        )
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         """Folder with a converted checkpoint, until those of two others are fetched."""
         if settings_only:
             return self._settings
-        commit = revision.commit
-        folder = self._converted.pop(commit, None)
-        if folder is None:
-            for old in list(self._converted)[:-1]:
-                delete(self._converted.pop(old))
-            if commit not in self._by_commit:
-                self.revisions()
-            if commit not in self._by_commit:
-                raise RevisionNotFoundError(f"{self.where} has no checkpoint with the commit {commit}.")
-            folder = self._root / commit
-            with self._by_commit[commit].file() as checkpoint:
+        if revision.commit not in self._by_commit:
+            self.revisions()
+        if revision.commit not in self._by_commit:
+            raise self.changed()
+        folder = self.temporary / revision.commit
+        if folder in self._converted:
+            self._converted.remove(folder)
+        else:
+            while len(self._converted) > 1:
+                delete(self._converted.pop(0))
+            with self._by_commit[revision.commit].file() as checkpoint:
                 self._converter(checkpoint, folder)
-        self._converted[commit] = folder
+        self._converted.append(folder)
         return folder
-
-    @cached_property
-    def _root(self) -> Path:
-        return temporary(self)
 
     @cached_property
     def _settings(self) -> Path:
         """Folder with the files beside the weights, which all checkpoints share."""
-        folder = self._root / "settings"
+        folder = self.temporary / "settings"
         self._converter.save_settings(folder)
         return folder
 
 
-def open_checkpoints(text: str, token: str | None, samples_per_epoch: int | None) -> OpenClipSeries:
+def open_checkpoints(text: str, token: str | None, per_epoch: int | None) -> OpenClipSeries:
     """The checkpoints that `open_clip:MODEL@PLACE` names."""
-    model, at, name = text.removeprefix(OPEN_CLIP).partition("@")
-    if not (model and at and name):
-        raise ConfigError(
-            f"{shown(text)} names no checkpoints: give {OPEN_CLIP}MODEL@PLACE, for example "
-            f"{OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt, or "
-            "with owner/name/FOLDER on the Hub."
-        )
+    model, _, name = text.removeprefix(OPEN_CLIP).partition("@")
     path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
-    if not os.path.exists(path):  # noqa: PTH110
-        parts = name.rstrip("/").split("/")
-        repo_id, folder = "/".join(parts[:2]), "/".join(parts[2:]) or None
-        if "/" not in repo_id or not is_repo_id(repo_id):
-            raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
-
-        def on_hub() -> Sequence[Checkpoint]:
-            return hub_checkpoints(repo_id, folder, token).checkpoints
-
-        called, where = (folder or repo_id).rpartition("/")[2], f"{name} on the Hub"
-        return OpenClipSeries(
-            model, called, where, on_hub, on_disk=False, samples_per_epoch=samples_per_epoch
-        )
-    if not _checkpoints_at(path):
+    if model and name and os.path.exists(path):  # noqa: PTH110
+        if not _checkpoints_at(path).checkpoints:
+            raise ConfigError(
+                f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+            )
+        folder = path if path.is_dir() else path.parent
+        run = folder.parent if folder.name == "checkpoints" else folder  # as open_clip's training names it
+        return OpenClipSeries(model, run.name, str(path), partial(_checkpoints_at, path), True, per_epoch)
+    owner, _, rest = name.rstrip("/").partition("/")
+    repo, _, inside = rest.partition("/")
+    if not (model and owner and repo and is_repo_id(f"{owner}/{repo}")):
         raise ConfigError(
-            f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+            f"{shown(text)} names no checkpoints: there is no file or folder {path}. Give {OPEN_CLIP}MODEL@PLACE, for "
+            f"example {OPEN_CLIP}ViT-B-32@run/checkpoints: the path of a checkpoint or of a folder of epoch_N.pt, or "
+            "owner/name/FOLDER on the Hub."
         )
-    parent = path if path.is_dir() else path.parent
-    run = parent.parent if parent.name == "checkpoints" else parent  # as open_clip's training names it
-    here = partial(_checkpoints_at, path)
-    return OpenClipSeries(model, run.name, str(path), here, on_disk=True, samples_per_epoch=samples_per_epoch)
-
-
-def _checkpoints_at(path: Path) -> Sequence[Checkpoint]:
-    """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
-    if path.is_file():
-        return [_on_disk(path, epoch_of(path.stem))] if path.suffix in CHECKPOINT_SUFFIXES else []
-    files = [file for file in path.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
-    found = [_on_disk(file, epoch) for file in files if (epoch := epoch_of(file.stem)) is not None]
-    return _ordered(found) if found else []
+    source = partial(hub_checkpoints, f"{owner}/{repo}", inside or None, token)
+    called = (inside or repo).rpartition("/")[2]
+    return OpenClipSeries(model, called, f"{name} on the Hub", source, False, per_epoch)
 
 
 # --- imported ---
@@ -326,40 +325,27 @@ def import_open_clip(
     """Save open_clip checkpoints as revisions of a CLIPModel; those that are there are not read again."""
     checked_repo_id(repo_id, owner=push_to_hub)
     convert = Converter(model)
-
-    def save(checkpoint: Checkpoint, folder: Path) -> None:
-        with checkpoint.file() as path:
-            convert(path, folder)
-
-    names = {one.name: epoch_name(one.epoch) for one in source.checkpoints if one.epoch is not None}
+    files = {one.revision: one.name for one in source.checkpoints}
     card = CardFacts(
-        repo_id=repo_id,
+        repo_id,
         datasets=source.datasets,
         licence=source.licence,
         scale=model,
         parameters=convert.parameters,
         tags=("open_clip",),
-        source=CardSource(
-            repo_id=source.repo_id,
-            repo_type=source.repo_type,
-            commit=source.commit,
-            model=model,
-            files={revision: file for file, revision in names.items()},
-        ),
+        source=CardSource(source.repo_id, source.commit, model, source.repo_type, files),
     )
+    recipe_hash = f"{IMPORTED}{model}:{source.repo_id or 'files'}"
+    where: dict[str, Any] = {"push_to_hub": push_to_hub, "token": token, "private": private}
     with Publisher(
-        output_dir,
-        repo_id,
-        push_to_hub=push_to_hub,
-        token=token,
-        private=private,
-        card=card,
-        recipe_hash=f"{IMPORTED}{model}:{source.repo_id or 'files'}",
-        planned=tuple(names.values()),
+        output_dir, repo_id, card=card, recipe_hash=recipe_hash, planned=tuple(files), **where
     ) as publisher:
         for one in source.checkpoints:
-            known = samples_per_epoch is not None and one.epoch is not None
-            seen = samples_per_epoch * one.epoch if known else None
-            row = Row(name=names[one.name], epoch=one.epoch, samples_seen=seen)
-            publisher.submit(row, partial(save, one))
+            row = Row(name=one.revision, epoch=one.epoch, samples_seen=one.samples_seen(samples_per_epoch))
+            publisher.submit(row, partial(_save, one, convert))
         return publisher.finish()
+
+
+def _save(checkpoint: Checkpoint, convert: Converter, folder: Path) -> None:
+    with checkpoint.file() as path:
+        convert(path, folder)

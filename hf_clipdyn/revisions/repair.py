@@ -11,7 +11,7 @@ from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionE
 from hf_clipdyn.files import delete, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.open import HubRun, RunFolder
+from hf_clipdyn.revisions.published import RunFolder
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_of
 from hf_clipdyn.revisions.upload import Hub, said
 from hf_clipdyn.revisions.verify import Report, check, check_run
@@ -110,12 +110,11 @@ class _Repair:
         if manifest is None:
             raise ConfigError(f"{self.folder.where} has no revision that can be read.")
         self.manifest: Manifest = manifest
-        self.hub, self.served = None, None
+        self.hub = None
         if manifest.hub is not None or push_to_hub:
             self.hub = Hub(folder.repo_id, token, private=manifest.hub == "private")
-            self.served = HubRun(folder.repo_id, token)
-            persistently(partial(self.hub.check, manifest.run_id))
-            listed = [row for row in persistently(self.hub.listed) if row.name in (self.store.broken or ())]
+            persistently(partial(self.hub.check_run, manifest.run_id))
+            listed = [row for row in self.hub.listed() if row.name in (self.store.broken or ())]
             self.manifest = manifest.with_rows(tuple(listed))
         self.done: list[str] = []
         self.lost: set[str] = set()
@@ -124,15 +123,15 @@ class _Repair:
         for name in _damaged(check(self.folder, deep=True)):
             self._mend(name)
             (self.store.broken or {}).pop(name, None)  # it is read again
-        if self.hub is not None and self.served is not None:
-            self._send(self.hub, _damaged(check(self.served)))
+        if self.hub is not None:
+            self._send(self.hub, _damaged(check(self.hub)))
         folder = RunFolder(self.store.run, tolerant=True)
-        return Repaired(tuple(self.done), tuple(sorted(self.lost)), check_run(folder, self.served, deep=True))
+        return Repaired(tuple(self.done), tuple(sorted(self.lost)), check_run(folder, self.hub, deep=True))
 
     def _mend(self, name: str) -> None:
         """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows."""
         row, folder = self.manifest.row(name), self.store.folder / name
-        branches = self.hub.branches() if self.hub is not None else {}
+        branches = self.hub.refs() if self.hub is not None else {}
         if row is not None and self.hub is not None and name in branches:
             served = self.hub.files(branches[name]).get(WEIGHTS_FILE)
             if served is not None and served.sha256 == row.sha256:
@@ -161,7 +160,7 @@ class _Repair:
     def _send(self, hub: Hub, wrong: list[str]) -> None:
         """Publish what the Hub lacks, move its wrong branches, and give `main` the newest revision."""
         for row in self.store.rows():
-            name, old = row.name, hub.branches().get(row.name)
+            name, old = row.name, hub.refs().get(row.name)
             if name in self.lost or (old is not None and name not in wrong):
                 continue
             if old is not None:

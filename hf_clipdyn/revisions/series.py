@@ -1,8 +1,16 @@
 """A revision, and the revisions of one model wherever they are."""
 
+import shutil
+import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from tempfile import mkdtemp
+
+from hf_clipdyn.errors import RevisionNotFoundError
+from hf_clipdyn.models.settings import PROCESSOR_FILES
 
 
 @dataclass(frozen=True)
@@ -33,12 +41,12 @@ class Revision:
     """
 
     name: str
-    epoch: int | None
-    step: int | None
-    samples_seen: int | None
-    commit: str
-    sha256: str | None
-    size: int | None
+    epoch: int | None = None
+    step: int | None = None
+    samples_seen: int | None = None
+    commit: str = ""
+    sha256: str | None = None
+    size: int | None = None
     loss: float | None = None
     validation_loss: float | None = None
     learning_rate: float | None = None
@@ -57,11 +65,13 @@ class Series(ABC):
         repo_id: its name in tables of results.
         where: name and location, for messages.
         on_disk: whether the files are on this machine, so that reading them needs no download.
+        processor: the files of a processor for revisions that have none.
     """
 
     repo_id: str
     where: str
     on_disk: bool = True
+    processor: Mapping[str, Path] = {}
 
     @abstractmethod
     def revisions(self) -> list[Revision]:
@@ -97,3 +107,30 @@ class Series(ABC):
     def planned(self) -> tuple[str, ...]:
         """The names of all revisions that the run will have, as the last look saw them; empty if unknown."""
         return ()
+
+    def together(self, revision: Revision, files: Mapping[str, Path]) -> Path:
+        """One folder with these files of a revision and a processor; of links to them if they lie in several."""
+        if files.keys().isdisjoint(PROCESSOR_FILES):
+            files = {**self.processor, **files}
+        folders = {file.parent for file in files.values()}
+        if len(folders) == 1:
+            return folders.pop()
+        folder = self.temporary / revision.commit
+        folder.mkdir(exist_ok=True)
+        for name, file in files.items():
+            link = folder / name
+            if not link.is_symlink() or link.readlink() != file:  # that file may lie elsewhere by now
+                link.unlink(missing_ok=True)
+                link.symlink_to(file)
+        return folder
+
+    def changed(self) -> RevisionNotFoundError:
+        """What to raise for a revision that is no longer there, or has other files."""
+        return RevisionNotFoundError(f"{self.where} has changed since it was listed: repeat the command.")
+
+    @cached_property
+    def temporary(self) -> Path:
+        """A folder that is there as long as this object."""
+        folder = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder

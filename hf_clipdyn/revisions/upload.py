@@ -20,16 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_session, hf_hub_url
-from huggingface_hub.errors import EntryNotFoundError
-from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as re-exported
-    build_hf_headers,
-    hf_raise_for_status,
-)
+from huggingface_hub import CommitOperationAdd
 
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import ClipDynError, PublishError
+from hf_clipdyn.errors import ClipDynError, PublishError, RevisionNotFoundError
 from hf_clipdyn.hub import (
     check_private,
     checked_repo_id,
@@ -43,7 +37,8 @@ from hf_clipdyn.hub import (
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN, training_order
-from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, FileRecord, Save, Store
+from hf_clipdyn.revisions.published import HubRun
+from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, Save, Store
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +67,8 @@ class Summary:
 # --- the Hub ---
 
 
-class Hub:
-    """One repository on the Hub: a branch a revision, and `main` is the newest.
+class Hub(HubRun):
+    """One repository on the Hub, which is written: a branch a revision, and `main` is the newest.
 
     Args:
         repo_id: `owner/name`.
@@ -81,14 +76,11 @@ class Hub:
         private: create the repository as a private one, and refuse a public one.
     """
 
-    on_disk = False
-
     def __init__(self, repo_id: str, token: str | None = None, *, private: bool = False) -> None:
-        self.repo_id, self.where = repo_id, f"{repo_id} on the Hub"
-        self.api = HfApi(token=token)
+        super().__init__(repo_id, token)
         self._private, self._is_checked = private, False
 
-    def check(self, run_id: str) -> None:
+    def check_run(self, run_id: str) -> None:
         """Create the repository. It must be as private as asked, writable, and empty or of this run.
 
         Raises:
@@ -120,31 +112,11 @@ class Hub:
             raise PublishError(f"{self.where} has the revisions of another run: name another repository.")
         self._is_checked = True
 
-    def branches(self) -> dict[str, str]:
-        """Branch to commit, `main` included."""
-        return {ref.name: ref.target_commit for ref in self.api.list_repo_refs(self.repo_id).branches}
-
-    def files(self, commit: str) -> dict[str, FileRecord]:
-        """The files of a commit, from metadata."""
-        listing = self.api.list_repo_tree(self.repo_id, recursive=True, revision=commit)
-        return {
-            item.path: FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
-            for item in listing
-            if isinstance(item, RepoFile)
-        }
-
-    def read(self, commit: str, path: str) -> bytes:
-        """The content of a small file, in one request."""
-        url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self.api.endpoint)
-        response = get_session().get(url, headers=build_hf_headers(token=self.api.token))
-        hf_raise_for_status(response)
-        return bytes(response.content)
-
     def listed(self) -> tuple[Row, ...]:
         """The rows of the manifest on `main`; none if there is no manifest."""
         try:
             return Manifest.loads(self.read(MAIN, MANIFEST_FILE), self.where).revisions
-        except EntryNotFoundError:
+        except RevisionNotFoundError:
             return ()
 
     def publish(self, store: Store, row: Row, *, moves: bool = False) -> None:
@@ -161,7 +133,7 @@ class Hub:
         Raises:
             PublishError: the branch exists with other weights, or the commit arrived changed.
         """
-        branches = self.branches()
+        branches = self.refs()
         if row.name in branches and not moves:
             served = self.files(branches[row.name]).get(WEIGHTS_FILE)
             if served is None or served.sha256 != row.sha256:
@@ -184,7 +156,7 @@ class Hub:
         Returns:
             Whether anything had to be done.
         """
-        branches = self.branches()
+        branches = self.refs()
         rows = [row for row in store.rows() if row.name in branches]
         if not rows:
             return False
@@ -355,8 +327,8 @@ class Upload(threading.Thread):
         """See what the Hub has, and which branches a person has deleted."""
         if self._has_begun:
             return
-        self._hub.check(self._run_id)
-        branches = self._hub.branches()
+        self._hub.check_run(self._run_id)
+        branches = self._hub.refs()
         files = self._hub.files(branches[MAIN])
         hashes = {row.name: row.sha256 for row in self._hub.listed()}
         weights = files.get(WEIGHTS_FILE)
@@ -503,7 +475,7 @@ class Publisher:
     def _check(self, hub: Hub) -> None:
         """Check the repository before training; a run that has begun goes on without the Hub."""
         try:
-            persistently(partial(hub.check, self._manifest.run_id))
+            persistently(partial(hub.check_run, self._manifest.run_id))
         except Exception as error:
             problem = f"{hub.where} cannot be used: {said(error)}"
             if not (is_transient(error) and self._manifest.revisions):

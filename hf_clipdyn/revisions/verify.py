@@ -19,7 +19,9 @@ from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, counted, pri
 from hf_clipdyn.files import file_sha256
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, Row
 from hf_clipdyn.revisions.names import MAIN, Name, epoch_name, epoch_of, natural_key, step_of, training_order
-from hf_clipdyn.revisions.open import PARALLEL_REQUESTS, HubRun, Published, RunFolder, open_series, weights_of
+from hf_clipdyn.revisions.open import open_series
+from hf_clipdyn.revisions.published import PARALLEL_REQUESTS, HubRun, Published, RunFolder
+from hf_clipdyn.revisions.records import weights_of
 from hf_clipdyn.revisions.store import CARD_FILE, FileRecord
 
 _MOST_GAPS = 100
@@ -143,13 +145,13 @@ _NO_MANIFEST = Finding(
 
 def check(place: Published, *, deep: bool = False) -> Report:
     """`verify` of one place."""
-    refs = place.branches(place.refs())
+    refs = place.refs()
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         listings = dict(zip(refs, pool.map(lambda commit: _files(place, commit), refs.values()), strict=True))
         files = {name: listing for name, listing in listings.items() if listing is not None}
         if files and not any(MANIFEST_FILE in listing for listing in files.values()):
             return Report(place.where, (), (_NO_MANIFEST,), deep)
-        manifest, findings = _manifest(place, refs, files)
+        manifest, findings = _manifest(place, refs)
         rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
 
         def order(name: str) -> tuple[Any, ...]:
@@ -173,20 +175,13 @@ def _files(place: Published, commit: str) -> dict[str, FileRecord] | None:
         return None
 
 
-def _manifest(
-    place: Published, refs: Mapping[str, str], files: Mapping[str, Mapping[str, FileRecord]]
-) -> tuple[Manifest | None, list[Finding]]:
+def _manifest(place: Published, refs: Mapping[str, str]) -> tuple[Manifest | None, list[Finding]]:
     """The manifest of all folders, or that on `main`; None without one, or with a finding if it cannot be read."""
-    if isinstance(place, RunFolder):
-        manifest = place.store.manifest()
-        broken = (place.store.broken or {}).items()
-        return manifest, [Finding(name, "unreadable-manifest", words) for name, words in broken]
-    if MANIFEST_FILE not in files.get(MAIN, ()):
-        return None, []
     try:
-        return Manifest.loads(place.read(refs[MAIN], MANIFEST_FILE), place.where), []
+        manifest = place.manifest(refs)
     except RevisionError as error:
         return None, [Finding(MANIFEST_FILE, "unreadable-manifest", str(error))]
+    return manifest, [Finding(name, "unreadable-manifest", said) for name, said in place.broken.items()]
 
 
 @dataclass(frozen=True)

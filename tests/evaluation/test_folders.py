@@ -217,9 +217,13 @@ def test_what_a_store_of_version_0_3_has_comes_before_a_folder_of_that_name(tmp_
     assert len(list_revisions("someone/whole", kept / "hub")) == 3
     with pytest.raises(ConfigError, match=r"contains no model\. Expected config.json"):
         list_revisions("someone/whole")
-    with pytest.raises(ConfigError, match=r"a run of version 0\.3: give someone/whole .*--store .*/hub"):
+    with pytest.raises(
+        ConfigError, match=r"what version 0\.3 published: give someone/whole .*--store .*/hub"
+    ):
         list_revisions(kept)
-    with pytest.raises(ConfigError, match="It is a store: give someone/whole"):
+    with pytest.raises(
+        ConfigError, match=r"what version 0\.3 published: give someone/whole .*--store .*/hub"
+    ):
         list_revisions(kept / "hub")
 
 
@@ -239,7 +243,7 @@ def test_without_a_network_a_name_that_is_not_here_is_soon_answered_with_the_run
         manifest.parent.mkdir(parents=True)
         manifest.write_text("{}")
     error = clipdyn("revisions", "me/none")[2]
-    assert "Runs are in runs/run0, runs/run1, runs/run2, runs/run3, runs/run4 and 2 more: give such" in error
+    assert "Runs are in runs/run0, runs/run1, runs/run2, runs/run3, runs/run4, …: give such" in error
 
 
 @pytest.mark.parametrize("name", ["./none", "/no/where", "~nobody/x", "a/b/c", "a\0b", "", "x" * 5000])

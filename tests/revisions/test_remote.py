@@ -6,7 +6,7 @@ from huggingface_hub import HfApi
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.open import HubRun
+from hf_clipdyn.revisions.published import HubRun
 from hf_clipdyn.revisions.verify import verify
 
 

@@ -16,8 +16,9 @@ from hf_clipdyn import PublishRevisions, evaluate_revisions, list_revisions, loa
 from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionError
 from hf_clipdyn.models.encoder import read_config, read_model
+from hf_clipdyn.revisions import open_series
+from hf_clipdyn.revisions.folders import with_base
 from hf_clipdyn.revisions.manifest import read_manifest
-from hf_clipdyn.revisions.open import base_folder, open_series
 from hf_clipdyn.revisions.verify import verify
 from hf_clipdyn.training.live_weights import parents_of
 
@@ -219,10 +220,10 @@ def test_adapters_that_version_0_3_published_on_a_folder_need_its_files_unchange
     adapters.mkdir()
     named = {"base_model_name_or_path": str(base), "revision": list_revisions(base)[0].commit}
     (adapters / "adapter_config.json").write_text(json.dumps(named))
-    assert base_folder(adapters) == base
+    assert with_base(adapters)["config.json"] == base / "config.json"
     make_model("clip", vector=True).save_pretrained(base)
     with pytest.raises(RevisionError, match="whose files are not there or have changed: put them back"):
-        base_folder(adapters)
+        with_base(adapters)
     (adapters / "adapter_config.json").write_text(json.dumps(named | {"revision": None}))
     with pytest.raises(ModelError, match="names no base model with its revision"):
-        base_folder(adapters)
+        with_base(adapters)

@@ -1,0 +1,218 @@
+"""Folders of models: a Trainer's output with its checkpoints, one of these, or one model; and adapters' base models."""
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, naming
+from hf_clipdyn.hub import valid_repo_name
+from hf_clipdyn.models.settings import PROCESSOR_FILES
+from hf_clipdyn.models.snapshots import (
+    ADAPTER_WEIGHTS,
+    adapter_base,
+    has_adapter,
+    model_files,
+    snapshot_folder,
+)
+from hf_clipdyn.revisions.names import MAIN, step_name
+from hf_clipdyn.revisions.records import Weights, content_id, content_of, is_weights, record_of, weights_of
+from hf_clipdyn.revisions.series import Revision, Series
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
+_STATE = "trainer_state.json"
+
+
+# --- what a Trainer writes ---
+
+
+class Logged(BaseModel):
+    """An entry of the `log_history` of a Trainer."""
+
+    step: int = 0
+    loss: float | None = None
+    eval_loss: float | None = None
+    learning_rate: float | None = None
+
+
+class _TrainerState(BaseModel):
+    global_step: int | None = None
+    epoch: float | None = None
+    log_history: tuple[Logged, ...] = ()
+
+
+def logged_values(history: Iterable[Logged], step: int | None) -> dict[str, Any]:
+    """What a Trainer's log says of a step: the last loss and learning rate, and the validation loss at that step."""
+    values: dict[str, Any] = {}
+    for entry in history:
+        if step is None or entry.step > step:
+            continue
+        of_entry = {"loss": entry.loss, "learning_rate": entry.learning_rate}
+        of_entry |= {"validation_loss": entry.eval_loss} if entry.step == step else {}
+        values |= {name: value for name, value in of_entry.items() if value is not None}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def checkpoint_name(folder: Path) -> str | None:
+    """The revision that a folder is as a whole checkpoint of a Trainer; None for any other folder."""
+    match = _CHECKPOINT.fullmatch(folder.name)
+    return None if match is None or not (folder / _STATE).is_file() else step_name(int(match[1]))
+
+
+def _state(folder: Path) -> _TrainerState:
+    """What the `trainer_state.json` in a folder says; nothing if that is not there."""
+    path = folder / _STATE
+    if not path.is_file():
+        return _TrainerState()
+    with naming(path, RevisionError):
+        state = _TrainerState.model_validate_json(path.read_bytes())
+    if checkpoint_name(folder) not in (None, step_name(state.global_step or 0)):
+        raise RevisionError(
+            f"{path} gives the step {state.global_step}, its folder another: correct the name."
+        )
+    return state
+
+
+# --- the models ---
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """One model on the disk.
+
+    Attributes:
+        path: its folder.
+        files: its model files by name; empty where there is neither a whole model nor adapters alone.
+    """
+
+    path: Path
+    files: Mapping[str, Path]
+
+    @classmethod
+    def in_folder(cls, path: Path, shared: Path | None = None) -> "ModelFolder":
+        """The model in a folder; the image processor and the tokenizer may be in the folder ``shared``."""
+        files = model_files(path)
+        weights = [name for name in files if is_weights(name)]
+        if not (weights == [ADAPTER_WEIGHTS] if has_adapter(path) else weights and "config.json" in files):
+            return cls(path, {})
+        beside = {} if shared is None else model_files(shared)
+        tokenizer = {name for name in beside if not is_weights(name)} - {"config.json", *PROCESSOR_FILES}
+        lacking = [group for group in (PROCESSOR_FILES, tokenizer) if files.keys().isdisjoint(group)]
+        return cls(
+            path, files | {name: beside[name] for group in lacking for name in group if name in beside}
+        )
+
+    def revision(self, name: str) -> Revision:
+        """The revision of that name."""
+        records = {path: record_of(file) for path, file in self.files.items()}
+        weights, state = weights_of(records) or Weights(), _state(self.path)
+        is_whole = state.epoch is not None and state.epoch.is_integer()
+        return Revision(
+            name=name,
+            epoch=int(state.epoch or 0) if is_whole else None,
+            step=state.global_step,
+            commit=content_id(records, _base_content(self.path) if self.files else ""),
+            sha256=weights.sha256,
+            size=weights.size,
+        )
+
+
+class Folder(Series):
+    """A Trainer's output folder, one of its checkpoints, or a model.
+
+    A folder has no commits: a hash of its model files takes their place, so that a changed folder is a new state.
+
+    ::
+
+        out/                        what `TrainingArguments(output_dir="out")` leaves
+            checkpoint-500/         the revision step-00000500
+                config.json, model.safetensors, …
+                trainer_state.json  its step, epoch and loss; written after the weights
+            config.json, …          `main`, if the model was saved here at the end
+            preprocessor_config.json, tokenizer.json, …  also of the checkpoints that lack them
+    """
+
+    def __init__(self, folder: Path, token: str | None = None, only: str | None = None) -> None:
+        self.repo_id, self.where = valid_repo_name(folder.name), str(folder)
+        self._folder, self._token, self._only = folder, token, only
+
+    def models(self) -> dict[str, ModelFolder]:
+        """The model of the folder as `main`, after the Trainer's checkpoints in it."""
+        named = {name: path for path in self._folder.iterdir() if (name := checkpoint_name(path))}
+        models = {name: ModelFolder.in_folder(named[name], self._folder) for name in sorted(named)}
+        at_end = ModelFolder.in_folder(self._folder)
+        models |= {MAIN: at_end} if at_end.files else {}
+        return {name: model for name, model in models.items() if self._only in (None, name)}
+
+    def revisions(self) -> list[Revision]:
+        models = self.models()
+        if not models:
+            raise RevisionNotFoundError(f"{self.where} no longer contains a model.")
+        try:
+            listed = [model.revision(name) for name, model in models.items()]
+            states = [_state(model.path) for model in models.values()]
+        except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
+            raise self.changed() from error
+        # The newest state has logged more of a step than the checkpoint of that step.
+        history = max(states, key=lambda state: state.global_step or 0).log_history
+        others = {one.commit for one in listed if one.name != MAIN}
+        listed = [one for one in listed if one.name != MAIN or one.commit not in others]
+        return [replace(one, **logged_values(history, one.step)) for one in listed]
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        model = self.models().get(revision.name)
+        try:
+            if model is None or model.revision(revision.name).commit != revision.commit:
+                raise self.changed()
+        except FileNotFoundError as error:
+            raise self.changed() from error
+        if not model.files:
+            raise RevisionError(
+                f"{model.path} does not contain a complete model: expected config.json and model.safetensors. "
+                "Merge an adapter into its model, and save that."
+            )
+        files = with_base(model.path, self._token, settings_only=settings_only, pinned=False)
+        return self.together(revision, {**files, **model.files})
+
+
+# --- the base models of adapters ---
+
+
+def with_base(
+    folder: Path, token: str | None = None, *, settings_only: bool = False, pinned: bool = True
+) -> dict[str, Path]:
+    """The model files in a folder; of adapters, with those of the model that they were trained on.
+
+    Version 0.3 published adapters with the commit of that model, or with a hash of its files if it is a folder. What a
+    Trainer saves of a `PeftModel` names no commit; it is read with ``pinned=False``.
+
+    Raises:
+        RevisionError: the folder that they name has other files by now.
+        RevisionNotFoundError: the Hub has no such commit.
+        ModelError: they name no model, or not its commit.
+    """
+    files = model_files(folder)
+    if not has_adapter(folder):
+        return files
+    name, commit = adapter_base(folder, pinned=pinned)
+    if Path(name).is_absolute() or (not pinned and os.path.isdir(name)):  # noqa: PTH112  # for any text
+        base = Path(name).absolute()
+        if not ModelFolder.in_folder(base).files or (pinned and content_of(base) != commit):
+            raise RevisionError(
+                f"The adapters were trained on the model in {name}, whose files are not there or have changed: put "
+                "them back."
+            )
+    else:
+        base = snapshot_folder(name, commit, token=token, settings_only=settings_only)
+    return model_files(base) | files
+
+
+def _base_content(folder: Path) -> str:
+    """The content of the folder that adapters name; empty for other models, and for a base model on the Hub."""
+    name = adapter_base(folder, pinned=False)[0] if has_adapter(folder) else ""
+    return content_of(Path(name)) if os.path.isdir(name) else ""  # noqa: PTH112  # for any text
