@@ -64,7 +64,7 @@ def summary(classes: Sequence[str], found: Sequence[Answer], total: int, whose: 
     read = [answer for answer in found if not answer.problem]
     lines = [f"{len(found)} of {total} revisions asked, with texts {_WHOSE[whose]}."]
     if read:
-        best = [markdown(classes[answer.rank.argmin()]) for answer in read]
+        best = [markdown(classes[int(answer.rank.argmin())]) for answer in read]
         changed = f"it changed {counted(sum(map(operator.ne, best, best[1:])), 'time')}"
         first, last = f"**{best[0]}** at {read[0].revision}", f"**{best[-1]}** at {read[-1].revision}"
         lines.insert(0, f"First choice: {first}, {last}; {changed}.")

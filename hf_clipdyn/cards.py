@@ -9,17 +9,17 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from huggingface_hub import CardData, DatasetCardData, ModelCardData
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from pydantic import Field
 
 from hf_clipdyn.bundled import template_path
 from hf_clipdyn.errors import CONTROL
 from hf_clipdyn.hub import is_repo_id
-from hf_clipdyn.schema import CommitId, Matches
 
 _PAPER_URL = "https://arxiv.org/abs/2508.09814"
 
@@ -91,12 +91,9 @@ def render_card(template: str, data: CardData, **values: Any) -> str:
     return _ENVIRONMENT.from_string(text).render(card_data=head, **values).rstrip() + "\n"
 
 
-# A name in the Python code of a card, which a journal from elsewhere must not extend.
-_Branch = Annotated[
-    str, Matches(lambda text: text.isprintable() and 0 < len(text) <= 250, "the name of a revision")
-]
-_Relation = Annotated[str, Matches("finetune|merge|adapter", "finetune, merge or adapter")]
-ClassName = Annotated[str, Matches(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "the name of a class")]
+CommitId = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+"""A name in the Python code of a card, which a manifest from elsewhere must not extend."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ class Parent:
     """
 
     repo_id: str
-    revision: _Branch | None = None
+    revision: str | None = None
     commit: CommitId | None = None
     same_name: bool = False
 
@@ -180,7 +177,7 @@ class CardFacts:
     citation: str | None = None
     source: CardSource | None = None
     parents: tuple[Parent, ...] = ()
-    relation: _Relation = "finetune"
+    relation: Literal["finetune", "merge", "adapter"] = "finetune"
 
     @property
     def public_parents(self) -> tuple[Parent, ...]:
@@ -188,18 +185,12 @@ class CardFacts:
         return tuple(parent for parent in self.parents if is_repo_id(parent.repo_id))
 
 
-def revision_card(
-    facts: CardFacts,
-    *,
-    name: str,
-    epoch: int | None,
-    step: int | None,
-    samples_seen: int | None,
-    loss: float | None,
-) -> str:
+def revision_card(facts: CardFacts, **row: Any) -> str:
     """The README.md of one revision, YAML head included.
 
-    The same arguments give the same text, on which the local store's commit id depends.
+    Args:
+        facts: of its run.
+        row: ``name``, ``epoch``, ``step``, ``samples_seen`` and ``loss``; all but the name may be None.
     """
     facts = replace(facts, parents=facts.public_parents)
     data = ModelCardData(
@@ -224,11 +215,7 @@ def revision_card(
         data,
         facts=facts,
         title=facts.title or facts.repo_id.rpartition("/")[2],
-        name=name,
-        epoch=epoch,
-        step=step,
-        samples_seen=samples_seen,
-        loss=loss,
+        **row,
     )
 
 

@@ -24,7 +24,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -299,39 +299,3 @@ class _RedactedRecord(logging.LogRecord):
 def redact_logs() -> None:
     """From now on no token of the Hub is part of a log of this process. A second call changes nothing."""
     logging.setLogRecordFactory(_RedactedRecord)
-
-
-# --- names of 0.3, until their last users have moved -------------------------------------------------------
-
-redact = redacted
-
-
-def redact_output() -> None:
-    def print_traceback(*error: Any) -> None:
-        sys.stderr.write(redacted("".join(traceback.format_exception(*error))))
-
-    sys.excepthook = print_traceback
-    redact_logs()
-
-
-_speaks_in_flags = False
-
-
-@contextmanager
-def remedies_in_flags() -> Iterator[None]:
-    global _speaks_in_flags
-    before, _speaks_in_flags = _speaks_in_flags, True
-    try:
-        yield
-    finally:
-        _speaks_in_flags = before
-
-
-@contextmanager
-def remedies_in_python(translate: Callable[[str], str]) -> Iterator[None]:
-    try:
-        yield
-    except ClipDynError as error:
-        if not _speaks_in_flags:
-            error.args = tuple(translate(part) if isinstance(part, str) else part for part in error.args)
-        raise

@@ -15,8 +15,6 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, naming
-from hf_clipdyn.hub import cached_snapshot as cached_snapshot  # until their users have moved
-from hf_clipdyn.hub import public_name as public_name
 
 T = TypeVar("T")
 STAGING = ".staging"
@@ -32,7 +30,8 @@ def from_json(
         error: it is not JSON, or does not fit the type; ``where`` begins the message.
     """
     with naming(where, error):
-        return _adapter(kind).validate_json(text, strict=True)
+        value: T = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]  # a class has a hash
+        return value
 
 
 @cache
@@ -48,18 +47,6 @@ def blaming(path: str | Path) -> Iterator[None]:
     except OSError as error:
         error.filename = str(path)
         raise
-
-
-@contextmanager
-def disk_errors(
-    error: type[ClipDynError], problem: str, remedy: str = "", *, also: type[Exception] = OSError
-) -> Iterator[None]:
-    """Raise ``error`` for an error of the disk in the block: "PROBLEM (what the system says): REMEDY."."""
-    try:
-        yield
-    except (OSError, also) as cause:
-        said = getattr(cause, "strerror", None) or cause
-        raise error(f"{problem} ({said}): {remedy}." if remedy else f"{problem}: {said}.") from cause
 
 
 def check_regular(path: Path) -> None:

@@ -158,13 +158,6 @@ def is_unreachable(error: BaseException) -> bool:
     return _has_cause(error, "ConnectError", "ConnectTimeout")
 
 
-def retry_after(error: BaseException) -> float | None:
-    """Seconds that the server asks to wait; None if it does not say."""
-    answer = _answer(error)
-    value = "" if answer is None else answer.response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
-
-
 def reason(error: BaseException) -> str:
     """An error of the client in one line, without request ids and addresses."""
     answer = _answer(error)
@@ -185,9 +178,10 @@ def refusal_hint(error: BaseException) -> str:
 
 def pause_after(error: BaseException, failures: int) -> float:
     """Seconds until the next attempt: what the server asks for, else twice as long after each failure."""
-    asked = retry_after(error)
+    answer = _answer(error)
+    asked = "" if answer is None else answer.response.headers.get("Retry-After", "")
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 30))
-    return longest * random.uniform(0.75, 1.0) if asked is None else asked  # noqa: S311
+    return float(asked) if asked.isdigit() else longest * random.uniform(0.75, 1.0)  # noqa: S311
 
 
 def answered(call: Callable[[], T], seconds: float) -> T:

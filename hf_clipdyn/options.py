@@ -41,8 +41,8 @@ class Options(BaseModel):
     ``Field(title=…)`` begins a group of the help.
 
     Attributes:
-        positional: fields that need no flag on the command line, in order; at most one takes several values.
-        most_used: fields that the short help lists; all if empty.
+        positional: options that need no flag on the command line, in order; at most one takes several values.
+        most_used: options that the short help lists; all if empty.
         letters: short options, such as ``{"output": "o"}``.
         python_only: fields that are no options.
         file_help: help of ``--config``; without one, there is no such option.
@@ -92,11 +92,11 @@ class Options(BaseModel):
         for name, field in cls.model_fields.items():
             for key in {name, name_of(name, field)} & values.keys():
                 form, value = form_of(field), values[key]
-                if form == "pairs" and isinstance(value, str | tuple):
-                    values[key] = pairs((value,) if isinstance(value, str) else value, key)
+                alone = (value,) if isinstance(value, str) else value
+                if form == "pairs" and isinstance(alone, tuple):
+                    values[key] = pairs(alone, key)
                 elif form == "values" and value is not None:
-                    alone = isinstance(value, str) and name in cls.positional
-                    values[key] = (value,) if alone else texts_of(value, key)
+                    values[key] = alone if key in cls.positional else texts_of(value, key)
         return values
 
     def but(self, **changes: Any) -> Self:
@@ -204,18 +204,14 @@ def as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float | os.PathLike) else value
 
 
-def parts(text: str, name: str) -> tuple[str, ...]:
-    """The values between the commas of a text; ConfigError if there is none."""
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not found:
-        raise OptionError(f"{name} is empty: give at least one value, and commas between several.", name)
-    return found
-
-
 def texts_of(value: Any, name: str) -> tuple[Any, ...]:
-    """The values of an option that takes several, before they are checked."""
-    value = as_text(() if value is None else value)
-    return parts(value, name) if isinstance(value, str) else value if isinstance(value, tuple) else (value,)
+    """The values of an option that takes several; a text has at least one, and commas between them."""
+    value = as_text(value)
+    if isinstance(value, str):
+        value = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not value:
+            raise OptionError(f"{name} is empty: give at least one value, and commas between several.", name)
+    return value if isinstance(value, tuple) else (value,)
 
 
 def pairs(texts: Iterable[str], name: str) -> dict[str, str]:
@@ -301,9 +297,7 @@ class _Texts(yaml.SafeLoader):
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         text = str(super().construct_scalar(node))
-        return (
-            text.replace(".", "") if re.fullmatch(r"[-+]?\.(?i:inf|nan)", text) else text
-        )  # as floats read them
+        return re.sub(r"^([-+]?)\.(inf|nan)$", r"\1\2", text, flags=re.IGNORECASE)  # as numbers are read
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -312,15 +306,13 @@ class _Texts(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        seen: set[str] = set()
         for key, _ in node.value:
             if str(key.value) in seen:
-                raise yaml.composer.ComposerError(
-                    problem=f"{key.value} is there twice", problem_mark=key.start_mark
-                )
+                twice = f"{key.value} is there twice"
+                raise yaml.composer.ComposerError(problem=twice, problem_mark=key.start_mark)
             seen.add(str(key.value))
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
+        return dict(super().construct_mapping(node, deep))
 
 
 # --- the command line ---
@@ -335,8 +327,7 @@ class _Several(argparse.Action):
     """``--a 1,2 --a 3`` gives three values."""
 
     def __call__(self, _parser: Any, found: Any, value: Any, _option: Any = None) -> None:
-        texts = value if isinstance(value, list) else parts(value, self.dest)
-        setattr(found, self.dest, (*getattr(found, self.dest, ()), *texts))
+        setattr(found, self.dest, (*getattr(found, self.dest, ()), *texts_of(value, self.dest)))
 
 
 def make_parser(
@@ -365,33 +356,32 @@ def make_parser(
     for prefix, model in models.items():
         group = parser.add_argument_group(f"Settings of {prefix[:-1]}" if prefix else "Options")
         for key, field in model.option_fields().items():
-            name = next(name for name, one in model.model_fields.items() if one is field)
             group = parser.add_argument_group(field.title) if field.title else group
-            shown = everything or (not prefix and name in (*main.most_used, *main.positional))
-            action = {"values": _Several, "pairs": "append"}.get(form_of(field), "store")
+            option, form = prefix + key, form_of(field)
+            is_top = option in main.most_used
+            is_listed = everything or is_top or option in main.positional
             about: dict[str, Any] = {
-                "action": action,
-                "help": help_of(field) if shown else argparse.SUPPRESS,
+                "action": {"values": _Several, "pairs": "append"}.get(form, "store"),
+                "help": help_of(field) if is_listed else argparse.SUPPRESS,
             }
-            if name in main.positional:
+            if option in main.positional:
                 needed = field.is_required() and not main.file_help
-                nargs = ("+" if needed else "*") if action is _Several else None if needed else "?"
+                nargs = ("+" if needed else "*") if form == "values" else None if needed else "?"
                 arguments.add_argument(key, nargs=nargs, metavar=key.upper(), **about)
-                continue
-            titles += [group.title] if group.title not in titles else []
-            letters = [f"-{letter}"] if (letter := main.letters.get(name)) else []
-            letters += [f"--no_{prefix}{key}"] if form_of(field) == "switch" and field.default else []
-            place = top if name in main.most_used else group
-            place.add_argument(f"--{prefix}{key}", *letters, metavar=metavar_of(field), **about)
+            else:
+                titles.append(str(group.title))
+                also = [f"-{main.letters[option]}"] if option in main.letters else []
+                also += [f"--no_{option}"] if form == "switch" and field.default else []
+                place = top if is_top else group
+                place.add_argument(f"--{option}", *also, metavar=metavar_of(field), **about)
     if main.file_help:
         top.add_argument("--config", metavar="FILE", help=main.file_help)
     top.add_argument("-h", "--help", action="help", help="Print this help.")
     if main.most_used:
         top.add_argument("--help_all", action="help", help="Print the help of all options.")
     if not everything:
-        parser.epilog = textwrap.fill(
-            f"`{prog} --help-all` lists all options: {'; '.join(map(str, titles))}.", 100
-        )
+        groups = "; ".join(dict.fromkeys(titles))
+        parser.epilog = textwrap.fill(f"`{prog} --help-all` lists all options: {groups}.", 100)
     return parser
 
 
@@ -415,10 +405,9 @@ def limits_of(field: FieldInfo) -> list[str]:
 
 def default_of(field: FieldInfo) -> str:
     """The default of a field as text; empty for none, an empty one, and a switch that is off."""
-    default = None if field.is_required() else as_text(field.get_default(call_default_factory=True))
-    if default in (None, "", "false", (), {}):
-        return ""
-    return ",".join(default) if isinstance(default, tuple) else str(default)
+    default = "" if field.is_required() else as_text(field.get_default(call_default_factory=True))
+    text = ",".join(default) if isinstance(default, tuple) else str(default or "")
+    return "" if text == "false" else text
 
 
 def metavar_of(field: FieldInfo) -> str:
@@ -443,7 +432,7 @@ def normalised(models: Mapping[str, type[Options]], words: Sequence[str], prog: 
         ConfigError: there is no such option.
     """
     fields = {
-        prefix + key: field for prefix, one in models.items() for key, field in one.option_fields().items()
+        f"{prefix}{key}": field for prefix in models for key, field in models[prefix].option_fields().items()
     }
     switches = {key for key, field in fields.items() if form_of(field) == "switch"}
     made: list[str] = []
@@ -471,7 +460,6 @@ def first_values(cls: type[Options], words: Sequence[str], key: str) -> tuple[st
     parser = _Parser("clipdyn", add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     parser.add_argument(f"--{key}", action=_Several)
     parser.add_argument("--config")
-    found, _ = parser.parse_known_args(words)
-    if key not in found and "config" in found:
-        return texts_of(read_yaml(cls.file_named(found.config)).get(key), key)
-    return texts_of(getattr(found, key, None), key)
+    found = vars(parser.parse_known_args(words)[0])
+    in_file = read_yaml(cls.file_named(found["config"])) if "config" in found else {}
+    return texts_of((in_file | found).get(key, ()), key)

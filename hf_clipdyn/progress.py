@@ -45,26 +45,22 @@ def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
     )
 
     # transformers switches the bars of the Hub's client too; loaded within the block, it asks the client.
-    loaded = sys.modules.get(_TRANSFORMERS)
-    libraries: list[Any] = [] if shown or loaded is None else [loaded]
+    loaded, had_client = _TRANSFORMERS in sys.modules, not are_progress_bars_disabled()
+    libraries: list[Any] = [] if shown or not loaded else [sys.modules[_TRANSFORMERS]]
     libraries += [] if (shown if of_data is None else of_data) else [datasets.utils.logging]
     hidden = [library for library in libraries if library.is_progress_bar_enabled()]
-    before = are_progress_bars_disabled()
-    of_client = not shown and not before
     for library in hidden:
         library.disable_progress_bar()
-    if of_client:
+    if not shown:
         disable_progress_bars()
     try:
         yield
     finally:
-        if of_client:
-            enable_progress_bars()
-            hidden += [sys.modules[_TRANSFORMERS]] if loaded is None and _TRANSFORMERS in sys.modules else []
+        if not shown and had_client and not loaded and _TRANSFORMERS in sys.modules:
+            hidden.append(sys.modules[_TRANSFORMERS])
         for library in hidden:
             library.enable_progress_bar()
-        if before and not are_progress_bars_disabled():  # transformers has switched those of the client on
-            disable_progress_bars()
+        (enable_progress_bars if had_client else disable_progress_bars)()
 
 
 @contextmanager

@@ -79,10 +79,9 @@ from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures, default_device
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
-from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+from hf_clipdyn.revisions import Publisher, Row, epoch_name
 
 REPO = "bench/run"
 PARTS = ("pairs", "warm", "saliency", "embedded", "real", "vit-b-32", "cnn", "costs")
@@ -95,18 +94,11 @@ REAL = {"shape_bias/cue_conflict": "cue-conflict", "noise/cifar10": "cifar10"}
 
 
 def publish(folder: Path, scale_name: str, n: int) -> Path:
-    """A store with n random models."""
+    """The folder of a run with n random models."""
     size = model_size(scale_name)
     tokenizer = train_tokenizer(["a photo of a cat"], vocab_size=600, context_length=size.context_length)
     processor = CLIPProcessor(clip_image_processor(size), tokenizer)
-    with Publisher(
-        REPO,
-        output_dir=folder,
-        store=folder / "hub",
-        push_to_hub=False,
-        card=CardFacts(REPO),
-        recipe_hash="0" * 64,
-    ) as publisher:
+    with Publisher(folder, REPO, card=CardFacts(REPO), recipe_hash="0" * 64) as publisher:
         for epoch in range(n):
             torch.manual_seed(epoch)
             model = CLIPModel(clip_config(size, tokenizer))
@@ -115,9 +107,10 @@ def publish(folder: Path, scale_name: str, n: int) -> Path:
                 model.save_pretrained(target)
                 processor.save_pretrained(target)
 
-            publisher.submit(RevisionRecord(epoch_name(epoch), epoch, epoch, epoch, None), save)
+            row = Row(name=epoch_name(epoch), epoch=epoch, step=epoch, samples_seen=epoch)
+            publisher.submit(row, save)
         publisher.finish()
-    return folder / "hub"
+    return folder
 
 
 @dataclass
@@ -160,12 +153,11 @@ def noisy(image: Image.Image, sigma: float, number: int) -> Image.Image:
 
 
 def peer(
-    store: Path, revision: str, groups: Iterator[list[Image.Image]], texts: Sequence[str], batch: int
+    run: Path, revision: str, groups: Iterator[list[Image.Image]], texts: Sequence[str], batch: int
 ) -> None:
     """One revision as a script of one's own measures it; batches of at least N images."""
-    where: dict[str, Any] = {"revision": revision, "cache_dir": store, "local_files_only": True}
-    model = CLIPModel.from_pretrained(REPO, **where).to(default_device()).eval()
-    processor = CLIPProcessor.from_pretrained(REPO, **where)
+    model = CLIPModel.from_pretrained(run / "revisions" / revision).to(default_device()).eval()
+    processor = CLIPProcessor.from_pretrained(run / "revisions" / revision)
     limit = model.config.text_config.max_position_embeddings
     with torch.inference_mode():
         for start in range(0, len(texts), 256):
@@ -188,17 +180,16 @@ def peer(
 PEERS = {"(a) one by one": 1, "(b) in batches": BATCH}
 
 
-def compare(title: str, store: Path, revisions: Sequence[str], work: Work, peers_of: int) -> None:
+def compare(title: str, run: Path, revisions: Sequence[str], work: Work, peers_of: int) -> None:
     """Ours before and after the peers, who measure some of the revisions: they cost the same each."""
     ours, takes = Clock(), {name: Clock() for name in PEERS}
 
-    def run(attempt: int) -> None:
-        folder = store.parent / f"{title}-{attempt}".replace(" ", "-")
+    def show_all(attempt: int) -> None:
+        folder = run.parent / f"{title}-{attempt}".replace(" ", "-")
         with ours.running():
             evaluate_revisions(
-                REPO,
+                run,
                 benchmarks=work.names,
-                store=store,
                 revisions=list(revisions),
                 data_dirs=work.folders,
                 output=folder / "results.parquet",
@@ -209,12 +200,12 @@ def compare(title: str, store: Path, revisions: Sequence[str], work: Work, peers
             )
 
     with asked_texts(work):
-        run(0)
+        show_all(0)
     for revision in revisions[:peers_of]:  # in turn, so that a busy machine slows both
         for name, batch in PEERS.items():
             with takes[name].running():
-                peer(store, revision, work.images(), work.texts, batch)
-    run(1)
+                peer(run, revision, work.images(), work.texts, batch)
+    show_all(1)
     wall, cpu = ours.wall / ours.times, ours.cpu / ours.times
     print(f"{title}: {len(revisions)} revisions in {wall:.1f} s, the caches' building counted")
     for name, clock in takes.items():
@@ -261,14 +252,14 @@ def recorded(shown: list[tuple[np.ndarray, bool]]) -> Iterator[None]:
         Encoder.embed_images = embed  # type: ignore[method-assign]
 
 
-def warm(title: str, store: Path, revisions: Sequence[str], names: Sequence[str]) -> None:
+def warm(title: str, run: Path, revisions: Sequence[str], names: Sequence[str]) -> None:
     """What each further revision takes in a run, files and all, and in turn with it its bare forward passes."""
-    encoder = Encoder.from_folder(snapshot_folder(REPO, revisions[0], cache_dir=store, local_files_only=True))
-    where: dict[str, Any] = {"store": store, "final_texts": False, "show_progress": False}
+    encoder = Encoder.from_folder(run / "revisions" / revisions[0])
+    where: dict[str, Any] = {"final_texts": False, "show_progress": False}
     shown: list[tuple[np.ndarray, bool]] = []
     work = Work(names)
     with asked_texts(work), recorded(shown):
-        evaluate_revisions(REPO, list(names), revisions=revisions[0], **where)
+        evaluate_revisions(run, list(names), revisions=revisions[0], **where)
     ready = [(encoder.pixel_values(pixels), hidden) for pixels, hidden in shown]
     texts = [encoder.tokenize(work.texts[i : i + 256]) for i in range(0, len(work.texts), 256)]
     further: list[tuple[float, float]] = []
@@ -295,8 +286,8 @@ def warm(title: str, store: Path, revisions: Sequence[str], names: Sequence[str]
     CellStore.write = writing  # type: ignore[method-assign]
     try:
         for attempt in range(2):
-            output = store.parent / f"warm-{title}-{attempt}" / "results.parquet"
-            evaluate_revisions(REPO, list(names), revisions=list(revisions), output=output, **where)
+            output = run.parent / f"warm-{title}-{attempt}" / "results.parquet"
+            evaluate_revisions(run, list(names), revisions=list(revisions), output=output, **where)
             first = attempt * (len(revisions) - 1)  # it prepares
             del further[first], bare[first]
     finally:
@@ -385,18 +376,18 @@ def saliency(n_images: int = 120) -> None:
 
 def few_pairs(scale_name: str, folder: Path, n_revisions: int, n_pairs: int) -> None:
     """Pairs of a large model, few of them: the evaluation's own steps around a part of the data set."""
-    store = publish(folder, scale_name, n_revisions)
+    run = publish(folder, scale_name, n_revisions)
     names = [epoch_name(epoch) for epoch in range(n_revisions)]
     whole = open_source("procedural", Distortion.schemas)
     rows = whole.dataset.select(range(n_pairs))
     part = Source(whole.name, rows, whole.split, whole.metadata)
     ours, takes = Clock(), {name: Clock() for name in PEERS}
 
-    def run(attempt: int) -> None:
+    def show_all(attempt: int) -> None:
         encoder = None
         with ours.running():
             for name in names:
-                target = snapshot_folder(REPO, name, cache_dir=store, local_files_only=True)
+                target = run / "revisions" / name
                 if encoder is None:
                     encoder = Encoder.from_folder(target)
                     common = Common(cache_dir=folder / f"cache-{attempt}")
@@ -405,22 +396,22 @@ def few_pairs(scale_name: str, folder: Path, n_revisions: int, n_pairs: int) -> 
                     assert encoder.load(target)
                 Distortion.score(kind.observe(Readout(encoder)), common)
 
-    run(0)
+    show_all(0)
     for name in names:
         for title, batch in PEERS.items():
             with takes[title].running():
-                peer(store, name, ([row["reference"], row["distorted"]] for row in rows), (), batch)
-    run(1)
+                peer(run, name, ([row["reference"], row["distorted"]] for row in rows), (), batch)
+    show_all(1)
     wall = ours.wall / ours.times
     print(f"{scale_name}: {n_revisions} revisions, {n_pairs} pairs in {wall:.1f} s")
     for title, clock in takes.items():
         print(f"  {title}: {clock.wall:.1f} s, {clock.wall / wall:.2f} times ours")
-    swaps(store, names)
+    swaps(run, names)
 
 
-def swaps(store: Path, names: Sequence[str], repeats: int = 3) -> None:
+def swaps(run: Path, names: Sequence[str], repeats: int = 3) -> None:
     """Weights into the live model against a model that is built again, in turn, the files in the system's cache."""
-    folders = [snapshot_folder(REPO, name, cache_dir=store, local_files_only=True) for name in names]
+    folders = [run / "revisions" / name for name in names]
     encoder = Encoder.from_folder(folders[-1])
     taken: list[tuple[float, float]] = []
     for _ in range(repeats + 1):
@@ -480,7 +471,7 @@ def real_work(sigmas: Sequence[float]) -> Work | None:
     )
 
 
-def costs(store: Path, names: Sequence[str], chosen: Sequence[str] | None) -> None:
+def costs(run: Path, names: Sequence[str], chosen: Sequence[str] | None) -> None:
     """Seconds of a benchmark on one more revision, each in a call of its own: none finds images of another embedded."""
     os.environ["CLIPDYN_DATA"] = str(DATA)
     seconds: dict[str, float] = {}
@@ -490,9 +481,7 @@ def costs(store: Path, names: Sequence[str], chosen: Sequence[str] | None) -> No
             clock = Clock()
             with clock.running():
                 try:
-                    evaluate_revisions(
-                        REPO, name, store=store, revisions=revision, show_progress=False, final_texts=False
-                    )
+                    evaluate_revisions(run, name, revisions=revision, show_progress=False, final_texts=False)
                 except ClipDynError as error:
                     print(f"  {name:34} left out: {str(error).splitlines()[0]}")
                     break
@@ -524,25 +513,25 @@ def main() -> None:
         "ignore"
     )  # of parts of data sets and of values that random weights leave undefined
     folder = Path(HOME.name)
-    store = publish(folder / "run", arguments.scale, arguments.revisions)
+    run = publish(folder / "run", arguments.scale, arguments.revisions)
     names = [epoch_name(epoch) for epoch in range(arguments.revisions)]
     steps: dict[str, Callable[[], None]] = {
-        "pairs": lambda: compare("pairs", store, names, Work([PAIRS]), len(names)),
+        "pairs": lambda: compare("pairs", run, names, Work([PAIRS]), len(names)),
         "warm": lambda: (
-            warm("pairs", store, names, [PAIRS]),
-            warm("the embedded suite", store, names, suite("embedded")),
+            warm("pairs", run, names, [PAIRS]),
+            warm("the embedded suite", run, names, suite("embedded")),
         ),
         "saliency": saliency,
-        "embedded": lambda: compare("the embedded suite", store, names, Work(EMBEDDED, sigmas), 1),
+        "embedded": lambda: compare("the embedded suite", run, names, Work(EMBEDDED, sigmas), 1),
         "real": lambda: None,
         "cnn": lambda: cnn(folder / "cnn"),
         "vit-b-32": lambda: few_pairs("vit-b-32", folder / "large", 3, arguments.pairs),
     }
     chosen = arguments.benchmarks.split(",") if arguments.benchmarks else None
-    steps["costs"] = lambda: costs(store, names, chosen)
+    steps["costs"] = lambda: costs(run, names, chosen)
     work = real_work(sigmas) if "real" in parts else None
     if work is not None:
-        steps["real"] = lambda: compare(" and ".join(work.names), store, names[:4], work, 1)
+        steps["real"] = lambda: compare(" and ".join(work.names), run, names[:4], work, 1)
     Work(EMBEDDED).sources()  # rendered before any clock runs
     print(f"{arguments.scale}, float32, {torch.get_num_threads()} thread, random weights")
     for name in PARTS:

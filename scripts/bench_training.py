@@ -130,31 +130,24 @@ class Bench:
         AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of the first one stays
         bf16 = changes.setdefault("bf16", has_bf16())
         config = self.config.but(attn_implementation=attention(DEVICE, bf16), **changes)
-        accelerator = make_accelerator(
-            self.folder, bf16=bf16, report_to="none", torch_compile=config.torch_compile
-        )
+        accelerator = make_accelerator(config, self.folder)
         if source is None:
             source = open_data(config, accelerator, self.processor).source
-        size, kind = model_size(config.scale), str(config.attn_implementation)
         set_seed(config.seed)
-        model, _ = make_model(None, size, self.processor, kind, "clip")
-        optimizer: Any = build_optimizer(
-            model, learning_rate=config.learning_rate, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6
-        )
+        model: Any = make_model(config, None, self.processor)
+        optimizer: Any = build_optimizer(config, model)
         model, optimizer = accelerator.prepare(model, optimizer)
-        return Loop(Training(accelerator, model, optimizer, source, config.num_train_epochs))
+        return Loop(config, Training(accelerator, model, optimizer, source, config.num_train_epochs))
 
 
 class Loop:
     """A training, and what steps it."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, config: TrainingConfig, training: Training) -> None:
         self.training, self.accelerator = training, training.accelerator
         optimizer: Any = training.optimizer
-        self._schedule = build_schedule(
-            optimizer.optimizer, training.total_steps, warmup_steps=100, min_lr_rate=0.05
-        )
-        self._backward = make_backward(self.accelerator, training.model, make_loss("contrastive"))
+        self._schedule = build_schedule(config, optimizer.optimizer, training.total_steps)
+        self._backward = make_backward(config, self.accelerator, training.model, make_loss(config.loss))
 
     def epoch(self) -> None:
         """One more epoch."""

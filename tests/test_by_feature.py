@@ -53,21 +53,20 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 def test_the_base_script_publishes_each_epoch(base: tuple[str, Path]) -> None:
     printed, output = base
     assert "3 of 3 revisions are saved" in printed
-    revisions = list_revisions("local/by-feature", store=output / "hub")
+    revisions = list_revisions(output)
     assert [(r.name, r.step, r.samples_seen) for r in revisions] == [
         ("epoch-000", 0, 0),
         ("epoch-001", 4, 256),
         ("epoch-002", 8, 512),
     ]
     assert len({r.sha256 for r in revisions}) == 3
-    where = {"revision": "epoch-002", "cache_dir": output / "hub", "local_files_only": True}
-    CLIPProcessor.from_pretrained("local/by-feature", **where)
-    CLIPModel.from_pretrained("local/by-feature", **where)
+    CLIPProcessor.from_pretrained(output / "revisions" / "epoch-002")
+    CLIPModel.from_pretrained(output / "revisions" / "epoch-002")
 
 
 def test_the_callbacks_of_a_trainer_publish_and_measure_each_epoch(tmp_path: Path) -> None:
     _run(TRAINER, tmp_path, "--epochs", "1", "--images", "128")
-    revisions = [one.name for one in list_revisions("local/by-feature", store=tmp_path / "hub")]
+    revisions = [one.name for one in list_revisions(tmp_path)]
     assert revisions == ["epoch-000", "epoch-001"]
     rows = load_results(tmp_path / "results.parquet")
     assert list(dict.fromkeys(rows["revision"])) == revisions
@@ -114,8 +113,6 @@ def test_the_sharded_script_publishes_whole_weights_from_two_processes(
     worker = Path(__file__).with_name("by_feature_sharded.py")
     printed = launch(2, worker, "--output_dir", str(tmp_path / "run"), *QUICK)
     assert "3 of 3 revisions are saved" in printed
-    model = CLIPModel.from_pretrained(
-        "local/by-feature", revision="epoch-002", cache_dir=tmp_path / "run" / "hub", local_files_only=True
-    )
+    model = CLIPModel.from_pretrained(tmp_path / "run" / "revisions" / "epoch-002")
     assert model.logit_scale.shape == torch.Size([])
     assert len(_losses(printed)) == 2

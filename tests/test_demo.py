@@ -151,7 +151,7 @@ from pathlib import Path
 from hf_clipdyn.demo import evaluation_beside
 
 words = ["none", "--output", "results.parquet", "--watch"]
-Path("none").mkdir()
+Path("none/revisions").mkdir(parents=True)
 with evaluation_beside(words, Path("evaluate.log")) as process:
     print(process.pid, flush=True)
     process.wait()

@@ -1,11 +1,25 @@
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from huggingface_hub.utils.sha import git_hash
 
-from hf_clipdyn.errors import ConfigError, DatasetError
-from hf_clipdyn.files import delete, disk_errors, file_git_hash, follow_umask, write_atomically
+from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.files import delete, file_git_hash, follow_umask, from_json, write_atomically
+
+
+@dataclass(frozen=True)
+class _Point:
+    x: int
+    y: float = 0.0
+
+
+@pytest.mark.parametrize("text", ['{"x": "1"}', '{"x": 1.0}', '{"x": true}', "{}", "[1]", "{", b"\xff"])
+def test_json_of_another_type_is_refused_with_the_name_of_its_file(text: str | bytes) -> None:
+    assert from_json(_Point, '{"x": 1, "y": 2, "later": 3}', "a.json") == _Point(1, 2.0)
+    with pytest.raises(DatasetError, match=r"^a\.json: "):
+        from_json(_Point, text, "a.json", DatasetError)
 
 
 def test_the_git_id_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
@@ -75,23 +89,6 @@ def test_a_file_whose_writing_fails_is_as_it_was(tmp_path: Path) -> None:
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=f"No space left on device: '{target}'"):
         write_atomically(target, fail)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
-
-
-def test_an_error_of_the_disk_is_one_sentence_and_any_other_error_stays(tmp_path: Path) -> None:
-    said = r"^The table cannot be written \(No such file or directory\): name another file\.$"
-    problem, remedy = "The table cannot be written", "name another file"
-    with pytest.raises(DatasetError, match=said), disk_errors(DatasetError, problem, remedy):
-        (tmp_path / "none" / "table").touch()
-    with (
-        pytest.raises(DatasetError, match=r"\(torn\)"),
-        disk_errors(DatasetError, problem, remedy, also=EOFError),
-    ):
-        raise EOFError("torn")
-    with pytest.raises(ConfigError, match=r"^mine$"), disk_errors(DatasetError, problem, remedy):
-        raise ConfigError("mine")
-    said = r"^The table cannot be written: No such file or directory\.$"
-    with pytest.raises(DatasetError, match=said), disk_errors(DatasetError, problem):
-        (tmp_path / "none" / "table").touch()

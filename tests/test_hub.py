@@ -20,7 +20,6 @@ from hf_clipdyn.hub import (
     persistently,
     push_folder,
     reason,
-    retry_after,
     status_of,
 )
 from hf_clipdyn.revisions import list_revisions
@@ -67,10 +66,8 @@ def test_a_lost_connection_a_time_out_and_a_wrapped_error_are_transient(hub: Hub
 
 
 def test_the_server_may_say_how_long_to_wait(hub: HubServer) -> None:
-    assert retry_after(_error(hub, Fault(status=429, headers={"Retry-After": "7"}))) == 7
-    assert retry_after(_error(hub, Fault(status=503))) is None
-    assert retry_after(_error(hub, Fault(status=503, headers={"Retry-After": "soon"}))) is None
-    assert retry_after(ValueError()) is None
+    assert pause_after(_error(hub, Fault(status=429, headers={"Retry-After": "7"})), 3) == 7
+    assert pause_after(_error(hub, Fault(status=503, headers={"Retry-After": "soon"})), 0) <= 1
 
 
 def test_a_reason_is_one_line_with_what_the_server_said(hub: HubServer) -> None:

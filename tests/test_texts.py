@@ -15,7 +15,7 @@ from hf_clipdyn.bundled import metric_names, recipe_names, recipe_path, study_pa
 from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.options import text_of
-from hf_clipdyn.training import device, images, inputs, streamed
+from hf_clipdyn.training import device, images, streamed
 from hf_clipdyn.training.config import TrainingConfig
 
 NUMBERS = {10: "ten", 12: "twelve", 15: "fifteen", 30: "thirty"}
@@ -76,7 +76,7 @@ def parameters(name: str) -> int:
 def test_help_and_pages_name_the_scales_that_train_a_tokenizer_and_those_of_one_thread() -> None:
     *first, last = MODEL_SIZES
     assert f"{', '.join(first)} or {last}." in HELP["scale"]
-    count = f"on the first {inputs._TOKENIZER_CAPTIONS:,} captions."
+    count = f"on the first {streamed._TOKENIZER_CAPTIONS:,} captions."
     assert f"({', '.join(OWN_TOKENIZER)}) train it {count}" in HELP["streaming"]
     assert f"{listed(OWN_TOKENIZER)} train their tokenizer {count}" in page("docs/how-to/train-on-shards.md")
     assert (

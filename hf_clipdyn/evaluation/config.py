@@ -29,7 +29,7 @@ class EvaluationConfig(Common):
 
     positional = ("repo_id",)
     most_used: ClassVar[tuple[str, ...]] = (
-        *("benchmarks", "suite", "relations", "revisions", "output", "data_dirs", "device"),
+        *("benchmarks", "suite", "relations", "revisions", "output", "data_dir", "device"),
         "batch_size",
     )
     letters: ClassVar = {"output": "o"}
@@ -130,7 +130,7 @@ class EvaluationConfig(Common):
     """Token for private repositories. Default: the stored one."""
 
     def __init__(self, **values: Any) -> None:
-        for path in texts_of(values.get("plugin", values.get("plugins")), "plugin"):
+        for path in texts_of(values.get("plugin", values.get("plugins", ())), "plugin"):
             load_plugin(path)  # it may add options
         super().__init__(**_with_settings(values))
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,46 +37,41 @@ from hf_clipdyn.training.gradients import Evaluate
 from hf_clipdyn.training.model import TrainedModel
 
 
+@dataclass
 class Training:
     """One training run: the model, its data, and its progress.
 
-    Args:
+    Attributes:
         accelerator: of this process.
         model, optimizer: as `Accelerator.prepare` returned them.
         source: of the batches.
         epochs: of the whole run.
-
-    Attributes:
+        resumed_from: the checkpoint that the run continues from; None for a new run.
         step: optimiser steps of the whole run so far.
         epoch: completed epochs.
-        resumed_from: the checkpoint that the run continues from; None for a new run.
+        losses: of the current epoch, as far as they were read.
+        unread: the losses of the steps after; they stay on the device, so that no step waits.
         waited: seconds that this process has waited for batches.
         gradient_norm: of the last step, before clipping; None without clipping.
         learning_rate: of the last step; None before the first one of this process.
         validation_loss: after the last complete epoch; None without held-out images.
     """
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        model: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        source: Source,
-        epochs: int,
-    ) -> None:
-        self.accelerator, self.model, self.optimizer = accelerator, model, optimizer
-        self.source, self.epochs = source, epochs
-        self.step = self.epoch = 0
-        self.resumed_from: Path | None = None
-        self.waited = 0.0
-        self.gradient_norm: torch.Tensor | None = None
-        self.learning_rate: float | None = None
-        self.validation_loss: float | None = None
-        self.losses: list[float] = []  # of the current epoch, as far as they were read
-        self.unread: list[
-            torch.Tensor
-        ] = []  # of the steps after; they stay on the device, so that no step waits
-        self._stopping = False
+    accelerator: Accelerator
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    source: Source
+    epochs: int
+    resumed_from: Path | None = None
+    step: int = 0
+    epoch: int = 0
+    losses: list[float] = field(default_factory=list)
+    unread: list[torch.Tensor] = field(default_factory=list)
+    waited: float = 0.0
+    gradient_norm: torch.Tensor | None = None
+    learning_rate: float | None = None
+    validation_loss: float | None = None
+    _is_stopping: bool = False
 
     @property
     def total_steps(self) -> int:
@@ -100,11 +96,11 @@ class Training:
 
     def stop(self) -> None:
         """End the run after the current step. All processes must call this in the same step."""
-        self._stopping = True
+        self._is_stopping = True
 
     def is_stopping(self) -> bool:
         """Whether the run ends after the current step."""
-        return self._stopping
+        return self._is_stopping
 
     def check_losses(self) -> list[float]:
         """The losses of the current epoch. Call this before the state is published or saved.
@@ -395,22 +391,43 @@ def _copy(source: list[torch.Tensor], target: list[torch.Tensor]) -> None:
         theirs.copy_(ours)
 
 
-class LogFile(Callback):
-    """Writes a line to ``log.jsonl`` every N steps and sends it to accelerate's trackers; only the main process does.
+class Log(Callback):
+    """Writes ``log.jsonl`` and to trackers every N steps, prints a line after each epoch, and draws a bar.
 
-    A line holds step, epoch, loss, learning_rate, logit_scale, gradient_norm (before clipping; absent without it),
-    images_per_second, waiting_for_data (share of the time), memory_gib (of the main process; on a GPU its peak) and
-    revisions_waiting (not yet in every place).
+    A line of the file holds step, epoch, loss, learning_rate, logit_scale, gradient_norm (before clipping; absent
+    without it), images_per_second, waiting_for_data (share of the time), memory_gib (of the main process; on a GPU its
+    peak) and revisions_waiting (not yet in every place).
 
     Args:
         path: of the file.
         every: log every N steps.
         publishers: of the main process, whose revisions may be waiting; empty in the others.
+        says: whether a line is printed after each epoch.
+        draws: whether a bar is drawn.
     """
 
-    def __init__(self, path: Path, every: int, publishers: Sequence[Publisher] = ()) -> None:
-        self._path, self._every, self._publishers = path, every, publishers
-        self._since = (0.0, 0, 0.0)
+    def __init__(
+        self,
+        path: Path,
+        every: int,
+        publishers: Sequence[Publisher] = (),
+        *,
+        says: bool = False,
+        draws: bool = False,
+    ) -> None:
+        self._path, self._every, self._publishers, self._says, self._draws = (
+            path,
+            every,
+            publishers,
+            says,
+            draws,
+        )
+        self._bar: tqdm[Any] | None = None
+        self._line = self._epoch = (
+            0.0,
+            0,
+            0.0,
+        )  # time, step and waited of the last line, and of the last epoch
 
     def run_begins(self, training: Training) -> None:
         if training.accelerator.is_main_process and self._path.exists():
@@ -421,9 +438,13 @@ class LogFile(Callback):
                 lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
                 kept = [line for line in lines if _logged_step(line) <= training.step]
                 write_atomically(self._path, "".join(line + "\n" for line in kept))
-        self._since = (time.perf_counter(), training.step, training.waited)
+        if self._draws:
+            self._bar = tqdm(total=training.total_steps, initial=training.step, desc="training", unit="step")
+        self._line = self._epoch = (time.perf_counter(), training.step, training.waited)
 
     def step_ends(self, training: Training) -> None:
+        if self._bar is not None:
+            self._bar.update(training.step - self._bar.n)
         if training.step > 1 and training.step % self._every:
             return
         loss, accelerator = training.check_losses()[-1], training.accelerator
@@ -431,9 +452,7 @@ class LogFile(Callback):
             self._path.touch()  # shows that a step was taken, even if the run ends before one is logged
         if training.step % self._every:
             return
-        now, (then, step, waited) = time.perf_counter(), self._since
-        self._since = (now, training.step, training.waited)
-        images = (training.step - step) * training.source.global_batch_size
+        (speed, waiting), self._line = self._since(self._line, training)
         norm = training.gradient_norm
         line = {
             "epoch": training.epoch + 1,
@@ -441,8 +460,8 @@ class LogFile(Callback):
             "learning_rate": training.learning_rate,
             "logit_scale": training.unwrapped.scale(),
             **({} if norm is None else {"gradient_norm": float(norm)}),
-            "images_per_second": round(images / (now - then), 1),
-            "waiting_for_data": round((training.waited - waited) / (now - then), 4),
+            "images_per_second": round(speed, 1),
+            "waiting_for_data": round(waiting, 4),
             "memory_gib": round(_memory(accelerator.device) / 2**30, 3),
             "revisions_waiting": sum(len(publisher.waiting()) for publisher in self._publishers),
         }
@@ -450,6 +469,32 @@ class LogFile(Callback):
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": training.step} | line) + "\n")
         accelerator.log(line, step=training.step)
+
+    def epoch_ends(self, training: Training) -> None:
+        if not self._says:
+            return
+        losses, n = training.check_losses(), training.source.skipped
+        (speed, _), self._epoch = self._since(self._epoch, training)
+        left = (training.total_steps - training.step) * training.source.global_batch_size / speed
+        parts = [f"loss {sum(losses) / len(losses):.4f}"]
+        parts += [] if training.validation_loss is None else [f"validation {training.validation_loss:.4f}"]
+        parts += [f"{speed:.0f} img/s", *([f"{duration(left)} left"] if left else [])]
+        broken = f"; {n} broken image{'s' * (n > 1)} skipped" if n else ""
+        say(f"epoch {training.epoch}/{training.epochs}: {', '.join(parts)}{broken}")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    @staticmethod
+    def _since(
+        then: tuple[float, int, float], training: Training
+    ) -> tuple[tuple[float, float], tuple[float, int, float]]:
+        """Images per second and the share of waiting since ``then``; and now."""
+        now = time.perf_counter(), training.step, training.waited
+        seconds = now[0] - then[0]
+        images = (now[1] - then[1]) * training.source.global_batch_size
+        return (images / seconds, (now[2] - then[2]) / seconds), now
 
 
 def _memory(device: torch.device) -> int:
@@ -465,44 +510,6 @@ def _logged_step(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return math.inf
-
-
-class Progression(Callback):
-    """Prints a line after each epoch if ``lines``, and draws a bar over all steps if ``bar``."""
-
-    def __init__(self, *, lines: bool, bar: bool) -> None:
-        self._lines, self._draws = lines, bar
-        self._bar: tqdm[Any] | None = None
-        self._began = (0.0, 0)
-
-    def run_begins(self, training: Training) -> None:
-        if self._draws:
-            self._bar = tqdm(total=training.total_steps, initial=training.step, desc="training", unit="step")
-        self._began = (time.perf_counter(), training.step)
-
-    def step_ends(self, training: Training) -> None:
-        if self._bar is not None:
-            self._bar.update(training.step - self._bar.n)
-
-    def epoch_ends(self, training: Training) -> None:
-        if not self._lines:
-            return
-        losses = training.check_losses()
-        now, (then, step) = time.perf_counter(), self._began
-        self._began = (now, training.step)
-        speed = (training.step - step) * training.source.global_batch_size / (now - then)
-        left = (training.total_steps - training.step) * training.source.global_batch_size / speed
-        parts = [f"loss {sum(losses) / len(losses):.4f}"]
-        parts += [] if training.validation_loss is None else [f"validation {training.validation_loss:.4f}"]
-        parts += [f"{speed:.0f} img/s"]
-        parts += [f"{duration(left)} left"] if training.epoch < training.epochs else []
-        n = training.source.skipped
-        broken = f"; {n} broken image{'s' * (n > 1)} skipped" if n else ""
-        say(f"epoch {training.epoch}/{training.epochs}: {', '.join(parts)}{broken}")
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 class Checkpoints(Callback):

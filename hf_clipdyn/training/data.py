@@ -455,8 +455,10 @@ class MappedSource(Source):
         self._loader = None  # with its last reference it ends its workers
 
 
-class HeldOut:
-    """The images of the validation in batches, each image with its first caption, the same in every epoch.
+def held_out_batches(
+    images: Images, captions: Captions, batch_size: int, workers: int, process_index: int, num_processes: int
+) -> Iterable[Batch]:
+    """The images of the validation in batches of this process, each with its first caption, the same at each time.
 
     Args:
         images: without augmentation.
@@ -465,28 +467,24 @@ class HeldOut:
         workers: processes that read and decode.
         process_index, num_processes: this process of the run.
     """
+    rows = images.rows
+    size = max(1, min(batch_size, len(rows) // num_processes))
+    steps = len(rows) // (size * num_processes)
+    shares = rows[: steps * size * num_processes].reshape(steps, num_processes, size)[:, process_index]
+    return DataLoader(
+        _Batches(images, captions, Order(rows, captions.first, 0)),
+        sampler=[_Draw(0, share, captions.first[share]) for share in shares],
+        collate_fn=_batch_of,  # type: ignore[arg-type]  # of the one item that is a batch
+        **loader_arguments(workers),
+    )
 
-    def __init__(
-        self,
-        images: Images,
-        captions: Captions,
-        batch_size: int,
-        workers: int,
-        process_index: int,
-        num_processes: int,
-    ) -> None:
-        rows = images.rows
-        local = min(batch_size, len(rows) // num_processes)
-        steps = len(rows) // (local * num_processes) if local else 0
-        parts = rows[: steps * local * num_processes].reshape(steps, num_processes, local)[:, process_index]
-        self._loader = DataLoader(
-            _Batches(images, captions, Order(rows, captions.first, 0)),
-            sampler=[_Draw(0, part, captions.first[part]) for part in parts],
-            **loader_arguments(workers),
+
+def _batch_of(read: _Read) -> Batch:
+    if read.batch is None:
+        raise TrainingError(
+            "The images of the validation cannot be decoded: check the files and their download."
         )
-
-    def __iter__(self) -> Iterator[Batch]:
-        return (read.batch for read in self._loader if read.batch is not None)
+    return read.batch
 
 
 # --- the data of a run ---------------------------------------------------------------------------------
@@ -573,7 +571,7 @@ def open_data(
     validation = None
     if held_out and rows.held_out:
         texts = Captions.tokenise(_captions(rows.held_out), processor.tokenizer)
-        validation = HeldOut(held_out, texts, config.per_device_train_batch_size, workers, **rank)
+        validation = held_out_batches(held_out, texts, config.per_device_train_batch_size, workers, **rank)
     return Data(source, processor, reading, rows.commit, rows.fingerprint, validation)
 
 

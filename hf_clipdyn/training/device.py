@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
@@ -14,9 +13,11 @@ from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list, is_torch_version
 
-from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, naming
+from hf_clipdyn.hub import public_name
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
+from hf_clipdyn.training.config import TrainingConfig
 
 _COMPILER = "inductor"  # torch.compile's own choice
 _M_TRIM_THRESHOLD = -1  # of malloc.h
@@ -42,14 +43,12 @@ def attention(device: torch.device, bf16: bool) -> str:
     return "eager" if device.type == "cpu" and bf16 else "sdpa"
 
 
-def make_accelerator(folder: Path, *, bf16: bool | None, report_to: str, torch_compile: bool) -> Accelerator:
+def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
     """accelerate's view of the machine; without a GPU it uses the CPU, also under torchrun.
 
     Args:
-        folder: the run's, where trackers that write files write them.
-        bf16: precision; None: bfloat16 if the device has it.
-        report_to: names of trackers, separated by commas.
-        torch_compile: whether models are compiled.
+        config: of the run.
+        folder: its folder, where trackers that write files write them.
 
     Raises:
         ConfigError: a tracker is unknown or not installed, or the machine lacks that precision, or torch cannot compile
@@ -57,28 +56,30 @@ def make_accelerator(folder: Path, *, bf16: bool | None, report_to: str, torch_c
         TrainingError: several processes were requested, and one was started.
     """
     # torch 2.6 compiles transformers' ModelOutput into code that needs a name `torch` in the module that calls it.
-    if torch_compile and is_torch_version("<", "2.7"):
+    if config.torch_compile and is_torch_version("<", "2.7"):
         raise ConfigError(
             f"torch_compile was requested, but torch {torch.__version__} cannot compile the models of transformers 5: "
             "install torch 2.7 or newer, or leave torch_compile out."
         )
-    bf16 = has_bf16() if bf16 is None else bf16
+    bf16 = has_bf16() if config.bf16 is None else config.bf16
     try:
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),
             mixed_precision="bf16" if bf16 else "no",
-            log_with=_trackers(report_to) or None,
+            log_with=_trackers(config.report_to) or None,
             project_dir=str(folder),
         )
     except (ImportError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(
-            f"The run cannot be set up with bf16={bf16}, report_to={report_to}: {error}. bf16 false trains in single "
-            "precision."
+            f"The run cannot be set up with bf16={bf16}, report_to={config.report_to}: {error}. With bf16 false it "
+            "trains in single precision."
         ) from error
     # accelerate keeps its state for the next run in the same process.
-    accelerator.state.dynamo_plugin = TorchDynamoPlugin(**({"backend": _COMPILER} if torch_compile else {}))
+    accelerator.state.dynamo_plugin = TorchDynamoPlugin(
+        **({"backend": _COMPILER} if config.torch_compile else {})
+    )
     # `training.gradients` accumulates; with a launcher's number, accelerate would divide the loss again.
     accelerator.gradient_accumulation_steps = 1
     _check_processes(accelerator)
@@ -151,8 +152,8 @@ def end_training(accelerator: Accelerator) -> None:
 
 
 @contextmanager
-def threads(accelerator: Accelerator, wanted: int | None, scale: str) -> Iterator[int]:
-    """Compute with ``wanted`` threads within the block; yields their number.
+def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
+    """Compute with the configuration's number of threads within the block; yields it.
 
     The threads wait for one another without sleeping: with one other program on two cores, two threads were a hundred
     times slower than one. By default `tiny` takes one thread (a second makes it at most a fifth faster), and so does
@@ -163,8 +164,7 @@ def threads(accelerator: Accelerator, wanted: int | None, scale: str) -> Iterato
         CrowdedWarning: training on a CPU has fewer free cores than threads.
     """
     usable = before = torch.get_num_threads()
-    if wanted is None and scale in _ON_ONE_THREAD:
-        wanted = 1
+    wanted = 1 if config.num_threads is None and config.size_name in _ON_ONE_THREAD else config.num_threads
     if before > 1 and wanted != 1:
         usable = min(before, max(1, free_cores() // processes_here()))
     chosen = [usable if wanted is None else wanted]
@@ -221,16 +221,15 @@ def spare_cores(device: torch.device, num_threads: int) -> int:
     return min(_MOST_WORKERS, max(0 if on_cpu else 1, mine - (num_threads if on_cpu else 1)))
 
 
-def start_trackers(accelerator: Accelerator, report_to: str, settings: dict[str, Any]) -> None:
-    """Give the trackers the settings of the run, by name.
+def start_trackers(config: TrainingConfig, accelerator: Accelerator) -> None:
+    """Give the trackers the settings of the run, without paths of this machine.
 
     Raises:
         TrainingError: one cannot be started.
     """
-    try:
+    settings = {name: value for name, value in config.recipe().items() if value is not None}
+    for name in ("dataset_name", "model_name_or_path"):
+        if name in settings:
+            settings[name] = public_name(settings[name])
+    with naming(f"The tracker {config.report_to} cannot be started", TrainingError):
         accelerator.init_trackers("hf_clipdyn", settings)
-    except Exception as error:  # each tracker has errors of its own: no login, no connection
-        words = " ".join(str(error).split())[:300]
-        raise TrainingError(
-            f"The tracker {report_to} cannot be started ({words}): set it up, or leave report_to out."
-        ) from error

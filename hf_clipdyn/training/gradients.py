@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.checkpoint import get_device_states, set_device_states
 
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.data import Batch
 from hf_clipdyn.training.losses import Features, Loss
 
@@ -21,26 +22,20 @@ Evaluate = Callable[[torch.nn.Module, Batch], torch.Tensor]
 
 
 def make_backward(
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-    loss: Loss,
-    *,
-    cache_chunk: int | None = None,
-    accumulation_steps: int = 1,
+    config: TrainingConfig, accelerator: Accelerator, model: torch.nn.Module, loss: Loss
 ) -> Backward:
-    """The way that the configuration asks for; one of the two numbers at most may be set.
+    """The way that ``gradient_cache_chunk`` or ``gradient_accumulation_steps`` asks for.
 
     Args:
+        config: of the run.
         accelerator: that prepared the model.
         model: gives `Features` for pixels and tokens.
         loss: of the features.
-        cache_chunk: see `cached`.
-        accumulation_steps: see `accumulated`.
     """
-    if cache_chunk is not None:
-        return cached(accelerator, model, loss, cache_chunk)
-    if accumulation_steps > 1:
-        return accumulated(accelerator, model, loss, accumulation_steps)
+    if config.gradient_cache_chunk is not None:
+        return cached(accelerator, model, loss, config.gradient_cache_chunk)
+    if config.gradient_accumulation_steps > 1:
+        return accumulated(accelerator, model, loss, config.gradient_accumulation_steps)
     return whole_batch(accelerator, model, loss)
 
 

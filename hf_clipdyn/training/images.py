@@ -19,6 +19,9 @@ from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.preprocess import direct_fit, input_size
 
+Transform = Callable[[torch.Tensor], torch.Tensor]
+"""From (3, any, any) uint8 to the model's input."""
+
 _JITTERED = 0.8  # share of the images whose colours change, as in open_clip's recipes and in SimCLR
 
 
@@ -51,9 +54,7 @@ class Augmentation:
         # The shorter side of a crop: the longer one is at most the square's, and at most 4/3 of it.
         return 1 / max(smallest, math.sqrt(0.75 * smallest))
 
-    def transform(
-        self, fit: Callable[[torch.Tensor], torch.Tensor], height: int, width: int
-    ) -> Callable[[torch.Tensor], torch.Tensor]:
+    def transform(self, fit: Transform, height: int, width: int) -> Transform:
         """What turns an image into the model's input.
 
         Args:
@@ -63,7 +64,7 @@ class Augmentation:
         Returns:
             A function of (3, any, any) uint8 that draws from torch's generator, to be called in `random_numbers`.
         """
-        steps: list[Callable[[torch.Tensor], torch.Tensor]] = [fit]
+        steps: list[Transform] = [fit]
         if self.crop_scale_min is not None:
             steps = [
                 v2.RandomResizedCrop(
@@ -78,7 +79,7 @@ class Augmentation:
         if self.color_jitter > 0:
             x = self.color_jitter
             steps.append(v2.RandomApply([v2.ColorJitter(x, x, x, x / 4)], p=_JITTERED))
-        transform: Callable[[torch.Tensor], torch.Tensor] = v2.Compose(steps)
+        transform: Transform = v2.Compose(steps)
         return transform
 
 
@@ -215,7 +216,7 @@ class DecodedImages(Images):
         return None
 
 
-def fit_of(image_processor: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+def fit_of(image_processor: Any) -> Transform:
     """What an image processor does to (3, any, any) uint8 before it rescales and normalises."""
     return direct_fit(image_processor) or _Processed(image_processor)
 

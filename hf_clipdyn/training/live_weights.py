@@ -13,9 +13,8 @@ from transformers.modeling_utils import unwrap_model
 
 from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.files import cached_snapshot
+from hf_clipdyn.hub import cached_snapshot, is_repo_id
 from hf_clipdyn.models.snapshots import read_weights
-from hf_clipdyn.schema import is_repo_id
 
 
 def _inner(model: Any) -> Any:

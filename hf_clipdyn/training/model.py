@@ -27,10 +27,11 @@ from hf_clipdyn.models.encoder import (
     read_model,
     read_tokenizer,
 )
-from hf_clipdyn.models.sizes import ModelSize, clip_config, siglip_config, siglip_processor
+from hf_clipdyn.models.sizes import ModelSize, clip_config, model_size, siglip_config
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.preprocess import input_size, normalisation
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.losses import Features
 
 _MAX_LOG_SCALE = math.log(100)
@@ -138,7 +139,7 @@ def unsharded(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def check_attention(
-    name: str, beginning: Path | None, size: ModelSize, model_type: str, accelerator: Accelerator
+    config: TrainingConfig, beginning: Path | None, model_type: str, accelerator: Accelerator
 ) -> None:
     """Refuse attention that cannot train such a model on this device: a model of one block computes gradients.
 
@@ -146,19 +147,24 @@ def check_attention(
     ``kernels-community`` only.
 
     Args:
-        name: what transformers accepts as ``attn_implementation``.
-        beginning: files of the model that the run continues; None for a new one.
-        size, model_type: of a new one.
+        config: of the run.
+        beginning: files of the model that it continues; None for a new one.
+        model_type: of a new one.
         accelerator: tells device and precision.
 
     Raises:
         ConfigError: it is unknown, not installed, or has no gradients here.
     """
+    name = config.attn_implementation
     if name in PLAIN_ATTENTION:
         return
-    tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
-    config: Any = new_config(size, tokenizer, model_type) if beginning is None else read_config(beginning)
-    small = copy.deepcopy(config)
+    small: Any
+    if beginning is None:
+        size = model_size(config.scale)
+        tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
+        small = new_config(size, tokenizer, model_type)
+    else:
+        small = copy.deepcopy(read_config(beginning))
     vision, text = small.vision_config, small.text_config
     vision.num_hidden_layers = text.num_hidden_layers = 1
     try:
@@ -184,31 +190,6 @@ def new_config(size: ModelSize, tokenizer: PreTrainedTokenizerBase, model_type: 
     return config
 
 
-def build_model(
-    size: ModelSize,
-    processor: ProcessorMixin,
-    attn_implementation: str,
-    model_type: str = "clip",
-    *,
-    gradient_checkpointing: bool = False,
-) -> TrainedModel:
-    """A freshly initialised model of a size, for the vocabulary and the normalisation of ``processor``.
-
-    Args:
-        size: of the model.
-        processor: its tokenizer and image processor.
-        attn_implementation: see `check_attention`.
-        model_type: ``clip`` or ``siglip``, see `Loss`.
-        gradient_checkpointing: keep only the inputs of each layer for the backward pass.
-    """
-    config = new_config(size, processor.tokenizer, model_type)
-    encoder = AutoModel.from_config(config, attn_implementation=attn_implementation)
-    if model_type == "siglip":  # transformers begins with 0 and 0
-        nn.init.constant_(encoder.logit_scale, _SIGLIP_LOG_SCALE)
-        nn.init.constant_(encoder.logit_bias, _SIGLIP_BIAS)
-    return _trained(encoder, processor, gradient_checkpointing)
-
-
 # The parts that `--freeze` does not train. The projection is included, as in big_vision (`("img/.*", None)`) and in
 # open_clip (`lock_image_tower`), so the embeddings of the frozen side do not change. SigLIP has its projection inside
 # the text tower.
@@ -218,88 +199,51 @@ _SIDES = {
 }
 
 
-def load_model(
-    folder: Path,
-    processor: ProcessorMixin,
-    attn_implementation: str,
-    model_type: str = "clip",
-    *,
-    freeze: str | None = None,
-    gradient_checkpointing: bool = False,
+def make_model(
+    config: TrainingConfig, beginning: Path | None, processor: ProcessorMixin, model_type: str = "clip"
 ) -> TrainedModel:
-    """A trained model to continue from, in float32; no code that comes with it is run.
+    """The model before its first step, in float32; no code that comes with a model is run.
 
     Args:
-        folder: files of a `CLIPModel` or `SiglipModel`.
-        processor: see `read_processor`.
-        attn_implementation: see `check_attention`.
-        model_type: what the loss expects, see `Loss`. A loss that knows no bias trains none: SigLIP's stays.
-        freeze: ``vision`` or ``text``: that tower and its projection are not trained (Zhai et al. 2022); the rest is,
-            the temperature included.
-        gradient_checkpointing: keep only the inputs of each layer for the backward pass.
+        config: of the run. With ``freeze``, that tower and its projection are not trained (Zhai et al. 2022); the rest
+            is, the temperature included.
+        beginning: files of the `CLIPModel` or `SiglipModel` to continue; None for a new one, whose weights follow from
+            torch's seed.
+        processor: its tokenizer and image processor.
+        model_type: ``clip`` or ``siglip``, see `Loss`. A loss that knows no bias trains none: SigLIP's stays.
 
     Raises:
         ModelError: the files contain no such model.
         ConfigError: the loss needs a bias, and the model has none.
     """
-    config = read_config(folder)
-    if model_type == "siglip" and config.model_type != "siglip":
-        raise ConfigError(
-            f"The loss needs a model with a bias, like SigLIP, but {folder} contains one of type {config.model_type}: "
-            "use loss contrastive, or continue a SigLIP model."
+    encoder: Any
+    if beginning is None:
+        settings = new_config(model_size(config.scale), processor.tokenizer, model_type)
+        encoder = AutoModel.from_config(settings, attn_implementation=config.attn_implementation)
+        if model_type == "siglip":  # transformers begins with 0 and 0
+            nn.init.constant_(encoder.logit_scale, _SIGLIP_LOG_SCALE)
+            nn.init.constant_(encoder.logit_bias, _SIGLIP_BIAS)
+    else:
+        settings = read_config(beginning)
+        if model_type == "siglip" and settings.model_type != "siglip":
+            raise ConfigError(
+                f"The loss needs a model with a bias, like SigLIP, but {beginning} contains one of type "
+                f"{settings.model_type}: use loss contrastive, or continue a SigLIP model."
+            )
+        encoder = read_model(
+            beginning, settings, dtype=torch.float32, attn_implementation=config.attn_implementation
         )
-    encoder = read_model(folder, config, dtype=torch.float32, attn_implementation=attn_implementation)
-    if model_type == "clip" and hasattr(encoder, "logit_bias"):
-        encoder.logit_bias.requires_grad_(False)
-    for name in _SIDES[freeze] if freeze is not None else ():
+        if model_type == "clip" and hasattr(encoder, "logit_bias"):
+            encoder.logit_bias.requires_grad_(False)
+    for name in _SIDES.get(config.freeze or "", ()):
         if hasattr(encoder, name):
             getattr(encoder, name).requires_grad_(False)
-    return _trained(encoder, processor, gradient_checkpointing)
-
-
-def _trained(encoder: Any, processor: ProcessorMixin, gradient_checkpointing: bool) -> TrainedModel:
-    if gradient_checkpointing:
+    if config.gradient_checkpointing:
         # Renamed in transformers 5.2x. Re-entrant checkpoints do not go with a graph that is used in parts.
         old = "gradient_checkpointing_enable"
         enable = getattr(encoder, "activation_checkpointing_enable", None) or getattr(encoder, old)
         enable({"use_reentrant": False})
     return TrainedModel(encoder, processor.image_processor)
-
-
-def make_model(
-    beginning: Path | None,
-    size: ModelSize,
-    processor: ProcessorMixin,
-    attn_implementation: str,
-    model_type: str,
-    *,
-    freeze: str | None = None,
-    gradient_checkpointing: bool = False,
-) -> tuple[TrainedModel, ProcessorMixin]:
-    """The model before its first step, new or continued, and the processor that is published with it.
-
-    Args:
-        beginning: files of the model to continue; None for a new one, whose weights follow from torch's seed.
-        size: of a new model.
-        processor: of the data.
-        attn_implementation, model_type, freeze, gradient_checkpointing: see `load_model`.
-    """
-    if beginning is not None:
-        model = load_model(
-            beginning,
-            processor,
-            attn_implementation,
-            model_type,
-            freeze=freeze,
-            gradient_checkpointing=gradient_checkpointing,
-        )
-        return model, processor
-    if model_type == "siglip":
-        processor = siglip_processor(processor)
-    model = build_model(
-        size, processor, attn_implementation, model_type, gradient_checkpointing=gradient_checkpointing
-    )
-    return model, processor
 
 
 def model_folder(name_or_path: str, revision: str) -> Path:
@@ -335,24 +279,24 @@ def read_processor(folder: Path) -> ProcessorMixin:
     # Without a length of its own a tokenizer pads to 10^30 tokens.
     context = config.text_config.max_position_embeddings
     tokenizer.model_max_length = min(tokenizer.model_max_length, context)
-    side, given = config.vision_config.image_size, input_size(image_processor)
-    if given != (side, side):
-        raise ModelError(
-            f"The image processor in {folder} gives {given[0]} x {given[1]} pixels, its model takes {side} x {side}: "
-            "correct the size in preprocessor_config.json."
-        )
-    factor = getattr(image_processor, "rescale_factor", None)
-    steps = [getattr(image_processor, name, False) for name in ("do_rescale", "do_normalize")]
-    if not all(steps) or factor is None or abs(factor * 255 - 1) > 1e-6:
-        raise ModelError(
-            f"The image processor in {folder} does not divide by 255 and normalise, as training does: set do_rescale "
-            "and do_normalize to true and rescale_factor to 1/255."
-        )
-    if len(tokenizer) > config.text_config.vocab_size:
-        raise ModelError(
-            f"The tokenizer in {folder} has {len(tokenizer):,} tokens, more than the {config.text_config.vocab_size:,} "
-            "of the model: save the tokenizer that it was trained with."
-        )
+    side, size = config.vision_config.image_size, input_size(image_processor)
+    factor = getattr(image_processor, "rescale_factor", None) or 0
+    divides = all(getattr(image_processor, name, False) for name in ("do_rescale", "do_normalize"))
+    for is_wrong, problem in (
+        (size != (side, side), f"gives {size[0]} x {size[1]} pixels, its model takes {side} x {side}"),
+        (
+            not divides or abs(factor * 255 - 1) > 1e-6,
+            "does not divide by 255 and normalise, as training does",
+        ),
+        (
+            len(tokenizer) > config.text_config.vocab_size,
+            f"has {len(tokenizer):,} tokens, more than the {config.text_config.vocab_size:,} of the model",
+        ),
+    ):
+        if is_wrong:
+            raise ModelError(
+                f"The processor in {folder} {problem}: use the one that the model was trained with."
+            )
     processor: ProcessorMixin = _PROCESSORS[config.model_type](
         image_processor=image_processor, tokenizer=tokenizer
     )

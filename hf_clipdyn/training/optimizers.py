@@ -1,8 +1,5 @@
 """The optimiser of a run, and the learning rate's schedule."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
@@ -10,6 +7,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import SchedulerType, get_scheduler
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.training.config import TrainingConfig
 
 _MIN_RATES = {
     "cosine_with_min_lr": "min_lr_rate",
@@ -22,9 +20,7 @@ SCHEDULES = sorted({kind.value for kind in SchedulerType} - {"reduce_lr_on_plate
 """Names of the schedules that follow from the step alone."""
 
 
-def build_optimizer(
-    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float], eps: float
-) -> AdamW:
+def build_optimizer(config: TrainingConfig, model: nn.Module) -> AdamW:
     """AdamW for a model's trained parameters; the learning rate is the peak, which a schedule scales.
 
     Parameters of one dimension or less (biases, norms, temperature, class token) do not decay. The number of dimensions
@@ -33,24 +29,18 @@ def build_optimizer(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in trained if parameter.ndim > 1]
     vectors = [parameter for parameter in trained if parameter.ndim <= 1]
+    rate = config.learning_rate
     groups = [
         # `initial_lr` as a schedule that starts later than step 0 expects it.
-        {"params": parameters, "weight_decay": decay, "lr": learning_rate, "initial_lr": learning_rate}
-        for parameters, decay in ((matrices, weight_decay), (vectors, 0.0))
+        {"params": parameters, "weight_decay": decay, "lr": rate, "initial_lr": rate}
+        for parameters, decay in ((matrices, config.weight_decay), (vectors, 0.0))
         if parameters
     ]
-    return AdamW(groups, lr=learning_rate, betas=betas, eps=eps)
+    return AdamW(groups, lr=rate, betas=(0.9, config.adam_beta2), eps=1e-6)
 
 
 def build_schedule(
-    optimizer: Optimizer,
-    steps: int,
-    *,
-    warmup_steps: int,
-    min_lr_rate: float,
-    name: str = "cosine_with_min_lr",
-    arguments: Mapping[str, Any] | None = None,
-    steps_taken: int = 0,
+    config: TrainingConfig, optimizer: Optimizer, steps: int, steps_taken: int = 0
 ) -> LambdaLR:
     """A schedule of transformers; by default warm-up, then a cosine to ``min_lr_rate`` of the peak at the last step.
 
@@ -58,26 +48,24 @@ def build_schedule(
     would be the same. This one starts a step later.
 
     Args:
+        config: of the run.
         optimizer: a new one, or one whose state was restored after ``steps_taken`` steps.
         steps: of the whole run.
-        warmup_steps: of these, those of the warm-up.
-        min_lr_rate: share of the learning rate at the last step, for the schedules that have one.
-        name: of the schedule, transformers' ``lr_scheduler_type``.
-        arguments: further ones of that schedule.
         steps_taken: before this process.
 
     Raises:
         UnknownNameError: transformers has no such schedule, or it does not follow from the step.
         ConfigError: the schedule does not take these arguments.
     """
+    name = config.lr_scheduler_type
     if name not in SCHEDULES:
         raise UnknownNameError("lr_scheduler_type", name, SCHEDULES)
-    rate = {_MIN_RATES[name]: min_lr_rate} if name in _MIN_RATES else {}
+    arguments = config.schedule_arguments()
+    if name in _MIN_RATES:
+        arguments = {_MIN_RATES[name]: config.min_lr_rate} | arguments
     stand_in = AdamW([nn.Parameter(torch.zeros(1))])
     try:
-        schedule = get_scheduler(
-            name, stand_in, min(warmup_steps, steps), steps, rate | dict(arguments or {})
-        )
+        schedule = get_scheduler(name, stand_in, min(config.warmup_steps, steps), steps, arguments)
         factors = schedule.lr_lambdas * len(optimizer.param_groups)
         return LambdaLR(optimizer, factors, last_epoch=steps_taken)
     except (TypeError, ValueError) as error:

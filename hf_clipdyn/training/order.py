@@ -52,7 +52,6 @@ class DataRecord(BaseModel):
 
     Attributes:
         fingerprint: see `hf_clipdyn.training.data.Rows`; None for a stream.
-        commit: of a data set on the Hub; None for other data, or if the Hub did not answer.
         global_batch_size: images of a step over all processes.
         left_out: rows that were known to be broken before the training.
         broken: rows that were found broken while training.
@@ -61,7 +60,6 @@ class DataRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
-    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None
     global_batch_size: Annotated[int, Field(ge=1, le=2**40)]
     left_out: tuple[NonNegativeInt, ...] = ()
     broken: tuple[NonNegativeInt, ...] = ()
@@ -78,25 +76,19 @@ class RecordData(Callback):
     Args:
         folder: of the run.
         record: without what training finds broken.
-        name: of the data set.
     """
 
-    def __init__(self, folder: Path, record: DataRecord, name: str) -> None:
-        self._path, self._record, self._name = folder / RECORD_FILE, record, name
+    def __init__(self, folder: Path, record: DataRecord) -> None:
+        self._path, self._record = folder / RECORD_FILE, record
 
     def load_state(self, training: Training, folder: Path) -> None:  # noqa: ARG002  (as every callback)
-        was, now = _read_record(folder.resolve().parents[1]), self._record
-        if None not in (was.commit, now.commit) and was.commit != now.commit:
-            raise ConfigError(
-                f"The run of {folder} began with its data set at commit {was.commit}, which is at {now.commit} now: "
-                f"continue with dataset_name {self._name}@{was.commit}, or start a new run in another output_dir."
-            )
-        if was.fingerprint != now.fingerprint:
+        was = _read_record(folder.resolve().parents[1])
+        if was.fingerprint != self._record.fingerprint:
             raise ConfigError(
                 f"The training data have changed since the run of {folder} began: restore them, or start a new run in "
                 "another output_dir."
             )
-        self._record = now.model_copy(update={"broken": was.broken})
+        self._record = self._record.model_copy(update={"broken": was.broken})
 
     def run_begins(self, training: Training) -> None:
         self._keep(training)
@@ -185,8 +177,6 @@ def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
     """The record of a run, its order, and the number of its rows. Plug-ins of the run are not loaded."""
     record = _read_record(folder)
     config = TrainingConfig(**read_yaml(folder / "config.yaml") | {"plugin": ()})
-    if record.commit is not None:
-        config = config.but(dataset_name=f"{config.dataset[0]}@{record.commit}")
     if config.streaming:
         raise ConfigError(
             f"The run of {folder} read a stream, whose order is not replayed: ask for a run with `reading` cached or "

@@ -17,8 +17,9 @@ from transformers import ProcessorMixin
 from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, counted, naming
-from hf_clipdyn.files import cached_snapshot, delete, public_name, write_atomically
-from hf_clipdyn.models.sizes import model_size
+from hf_clipdyn.files import delete, write_atomically
+from hf_clipdyn.hub import cached_snapshot, public_name
+from hf_clipdyn.models.sizes import siglip_processor
 from hf_clipdyn.options import read_yaml
 from hf_clipdyn.progress import draws_bars, library_bars, say
 from hf_clipdyn.revisions import Publisher, epoch_name, step_name
@@ -27,8 +28,7 @@ from hf_clipdyn.revisions.store import Store, check_version, space_needed
 from hf_clipdyn.training.callbacks import (
     Callback,
     Checkpoints,
-    LogFile,
-    Progression,
+    Log,
     PublishAverage,
     PublishStates,
     StopOnSignals,
@@ -139,74 +139,45 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     folder = output_folder(config)
     checkpoint = checkpoint_to_resume(config, folder)
     config = as_begun(config, folder, checkpoint)
-    accelerator = make_accelerator(
-        folder, bf16=config.bf16, report_to=config.report_to, torch_compile=config.torch_compile
-    )
+    accelerator = make_accelerator(config, folder)
     shows_bars = draws_bars() and not config.quiet
     bars = library_bars(False, of_data=shows_bars)  # one bar, ours, instead of one for each file
-    with bars, threads(accelerator, config.num_threads, config.size_name) as num_threads:
+    with bars, threads(config, accelerator) as num_threads:
         bf16 = accelerator.mixed_precision == "bf16"
         attn_implementation = config.attn_implementation or attention(accelerator.device, bf16)
         config = config.but(bf16=bf16, attn_implementation=attn_implementation, num_threads=num_threads)
         with accelerator.main_process_first():
             beginning = None if config.model is None else model_folder(*config.model)
-        size = model_size(config.scale)
-        check_attention(attn_implementation, beginning, size, loss.model_type, accelerator)
+        check_attention(config, beginning, loss.model_type, accelerator)
         data = open_data(config, accelerator, None if beginning is None else read_processor(beginning))
-        config = config.but(reading=data.reading)
-        source = data.source
+        name = config.dataset_name if data.commit is None else f"{config.dataset[0]}@{data.commit}"
+        config = config.but(reading=data.reading, dataset_name=name)
+        source, processor = data.source, data.processor
+        if beginning is None and loss.model_type == "siglip":
+            processor = siglip_processor(processor)
 
         set_seed(config.seed)
-        model, processor = make_model(
-            beginning,
-            size,
-            data.processor,
-            attn_implementation,
-            loss.model_type,
-            freeze=config.freeze,
-            gradient_checkpointing=config.gradient_checkpointing,
-        )
-        optimizer = build_optimizer(
-            model,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            betas=(0.9, config.adam_beta2),
-            eps=1e-6,
-        )
-        prepared = accelerator.prepare(model, optimizer)
-        training = Training(accelerator, prepared[0], prepared[1], source, config.num_train_epochs)
+        model: Any = make_model(config, beginning, processor, loss.model_type)
+        optimizer: Any = build_optimizer(config, model)
+        model, optimizer = accelerator.prepare(model, optimizer)
+        training = Training(accelerator, model, optimizer, source, config.num_train_epochs, checkpoint)
         if checkpoint is not None:
-            training.resumed_from = checkpoint
-            progress, losses = load_checkpoint(
+            progress, training.losses = load_checkpoint(
                 accelerator, checkpoint, config.recipe(), source.steps_per_epoch
             )
-            training.step, training.epoch, training.losses = progress.step, progress.epoch, losses
+            training.step, training.epoch = progress.step, progress.epoch
         # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
-        schedule = build_schedule(
-            training.optimizer.optimizer,  # type: ignore[attr-defined]
-            training.total_steps,
-            warmup_steps=config.warmup_steps,
-            min_lr_rate=config.min_lr_rate,
-            name=config.lr_scheduler_type,
-            arguments=config.schedule_arguments(),
-            steps_taken=training.step,
-        )
-        chunk, parts = config.gradient_cache_chunk, config.gradient_accumulation_steps
-        backward = make_backward(
-            accelerator, training.model, loss, cache_chunk=chunk, accumulation_steps=parts
-        )
+        schedule = build_schedule(config, optimizer.optimizer, training.total_steps, training.step)
+        backward = make_backward(config, accelerator, model, loss)
 
         if accelerator.is_main_process:
             write_folder(config, folder)
         accelerator.wait_for_everyone()
-        settings = {name: value for name, value in config.recipe().items() if value is not None}
-        named = {name: public_name(settings[name]) for name in settings if name in _NAMES}
-        start_trackers(accelerator, config.report_to, settings | named)
+        start_trackers(config, accelerator)
         steps = publishing_steps(config.publish, training.total_steps)
         planned = planned_names(steps, source.steps_per_epoch, training.epochs)
         record = DataRecord(
             fingerprint=data.fingerprint,
-            commit=data.commit,
             global_batch_size=source.global_batch_size,
             left_out=tuple(sorted(source.known_broken)),
         )
@@ -224,15 +195,19 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             weights, average = (*publishers, None, None)[:2]
             hooks: list[Callback] = [
                 signals,
-                RecordData(folder, record, config.dataset[0]),
-                Validation(make_evaluate(accelerator, loss, chunk), data.held_out or ()),
-                PublishStates(weights, processor, steps),
-                LogFile(folder / "log.jsonl", config.logging_steps, publishers),
-                *callbacks,
-                Progression(
-                    lines=accelerator.is_main_process and not config.quiet,
-                    bar=accelerator.is_main_process and shows_bars,
+                RecordData(folder, record),
+                Validation(
+                    make_evaluate(accelerator, loss, config.gradient_cache_chunk), data.held_out or ()
                 ),
+                PublishStates(weights, processor, steps),
+                Log(
+                    folder / "log.jsonl",
+                    config.logging_steps,
+                    publishers,
+                    says=accelerator.is_main_process and not config.quiet,
+                    draws=accelerator.is_main_process and shows_bars,
+                ),
+                *callbacks,
             ]
             if config.ema_decay is not None:
                 hooks.insert(4, PublishAverage(average, processor, steps, config.ema_decay))
@@ -246,7 +221,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
                 accelerator.wait_for_everyone()
             source.close()
             step, processes = training.step, accelerator.num_processes
-            del training.model, training.optimizer, prepared, model, optimizer, schedule, backward
+            del training.model, training.optimizer, model, optimizer, schedule, backward
             end_training(accelerator)
             if stopped is not None:
                 raise TrainingInterrupted(
@@ -410,13 +385,15 @@ def _check_written(folder: Path) -> None:
 
 
 def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
-    """The configuration of a resumed run; what it leaves to the machine is as it was when the run began."""
-    begun = folder if checkpoint is None else checkpoint.resolve().parents[1]
-    if not _resumes(config) or not (begun / "config.yaml").is_file():
+    """The configuration of a resumed run: what it leaves to the machine or the Hub is as it was when the run began."""
+    begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
+    if not _resumes(config) or not begun.is_file():
         return config
-    was = read_yaml(begun / "config.yaml")
-    left = [name for name in BY_MACHINE if getattr(config, name) is None]
-    return config.but(**{name: was.get(name) for name in left})
+    was = read_yaml(begun)
+    left = {name: was.get(name) for name in BY_MACHINE if getattr(config, name) is None}
+    if str(was.get("dataset_name")).startswith(f"{config.dataset_name}@"):
+        left["dataset_name"] = was["dataset_name"]  # the same commit, whatever the Hub's main branch is now
+    return config.but(**left)
 
 
 def write_folder(config: TrainingConfig, folder: Path) -> None:
@@ -465,8 +442,6 @@ def continuation(folder: Path, processes: int) -> str:
 
 
 # --- what is published and said ------------------------------------------------------------------------
-
-_NAMES = ("dataset_name", "model_name_or_path")  # may be paths of this machine
 
 
 def planned_names(steps: set[int], steps_per_epoch: int, epochs: int) -> list[str]:

@@ -8,6 +8,7 @@ twice; the samples in the buffers (at most 1,000 a worker) are not shown in that
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from hf_clipdyn.data.images import SafeImage, decode_tensor
 from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError, naming
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.training.data import Batch, Source, loader_arguments
-from hf_clipdyn.training.images import Augmentation, fit_of, random_numbers
+from hf_clipdyn.training.images import Augmentation, Transform, fit_of, random_numbers
 
 _BUFFER = 1000  # samples that a worker shuffles at once
 _ROWS_AT_ONCE = 16  # a row of Parquet alone takes five times as long
@@ -98,33 +99,27 @@ class _Read(NamedTuple):
     error: str = ""
 
 
+@dataclass
 class _Worker(IterableDataset[_Read]):
     """The endless batches of an epoch, as each worker of a process reads them.
 
-    Args:
+    Attributes:
         shards: of the whole set.
         augmentation: what changes the images.
         processor: image processor and tokenizer.
         numbers: seed, epoch and process, which decide the order.
         size: samples of a batch.
-        streams: workers of all processes; the shards are divided among them.
-        states: where the workers of this process go on; empty at the beginning of the epoch.
+        processes: among whose workers the shards are divided.
+        states: where the workers of this process go on; None at the beginning of the epoch.
     """
 
-    def __init__(
-        self,
-        shards: Shards,
-        augmentation: Augmentation,
-        processor: ProcessorMixin,
-        numbers: tuple[int, int, int],
-        size: int,
-        streams: int,
-        states: list[dict[str, Any] | None],
-    ) -> None:
-        image_processor = processor.image_processor
-        self._shards, self._tokenizer, self._draws = shards, processor.tokenizer, bool(augmentation)
-        self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
-        self._numbers, self._size, self._streams, self._states = numbers, size, streams, states
+    shards: Shards
+    augmentation: Augmentation
+    processor: ProcessorMixin
+    numbers: tuple[int, int, int]
+    size: int
+    processes: int
+    states: list[dict[str, Any] | None]
 
     def __iter__(self) -> Iterator[_Read]:
         info = get_worker_info()
@@ -137,10 +132,13 @@ class _Worker(IterableDataset[_Read]):
             yield _Read(None, worker, error=str(error))
 
     def _batches(self, worker: int, workers: int) -> Iterator[_Read]:
-        seed, epoch, process = self._numbers
+        seed, epoch, process = self.numbers
         stream = process * workers + worker
-        state = self._states[worker] or {"pass": 0, "samples": 0, "datasets": None}
-        dataset = self._shards.dataset.shard(self._streams, stream, contiguous=False)
+        state = self.states[worker] or {"pass": 0, "samples": 0, "datasets": None}
+        streams = workers * self.processes
+        image_processor = self.processor.image_processor
+        transform = self.augmentation.transform(fit_of(image_processor), *input_size(image_processor))
+        dataset = self.shards.dataset.shard(streams, stream, contiguous=False)
         dataset = dataset.shuffle(generator=np.random.default_rng([seed, stream]), buffer_size=_BUFFER)
         samples, skipped, found = state["samples"], 0, True
         pixels: list[torch.Tensor] = []
@@ -150,9 +148,9 @@ class _Worker(IterableDataset[_Read]):
             if state["datasets"] is not None:
                 dataset.load_state_dict(state["datasets"])
             found = state["datasets"] is not None
-            for image, captions in self._shards.rows(dataset):
+            for image, captions in self.shards.rows(dataset):
                 numbers = (seed, epoch, stream, samples)
-                shown = self._pixels(image, numbers) if captions else None
+                shown = self._pixels(transform, image, numbers) if captions else None
                 samples += 1
                 if shown is None:
                     skipped += 1
@@ -160,25 +158,27 @@ class _Worker(IterableDataset[_Read]):
                 found = True
                 pixels.append(shown)
                 texts.append(captions[int(np.random.default_rng(numbers).integers(len(captions)))])
-                if len(pixels) == self._size:
+                if len(pixels) == self.size:
                     now = {"pass": state["pass"], "samples": samples, "datasets": dataset.state_dict()}
                     yield _Read((torch.stack(pixels), self._ids(texts)), worker, skipped, now)
                     pixels, texts, skipped = [], [], 0
             state = {"pass": state["pass"] + 1, "samples": samples, "datasets": None}
         raise DatasetError(
-            f"None of the samples in stream {stream} of {self._streams} of {self._shards.name} has a caption and a "
+            f"None of the samples in stream {stream} of {streams} of {self.shards.name} has a caption and a "
             "whole image: name the columns with caption_column and image_column, or remove empty shards."
         )
 
-    def _pixels(self, image: Mapping[str, Any], numbers: tuple[int, ...]) -> torch.Tensor | None:
+    def _pixels(
+        self, transform: Transform, image: Mapping[str, Any], numbers: tuple[int, ...]
+    ) -> torch.Tensor | None:
         with random_numbers() as seeded, suppress(OSError):
-            if self._draws:
+            if self.augmentation:
                 seeded(*numbers)
-            return self._transform(decode_tensor({"bytes": None, "path": None, **image}))
+            return transform(decode_tensor({"bytes": None, "path": None, **image}))
         return None
 
     def _ids(self, texts: list[str]) -> torch.Tensor:
-        tokens = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")
+        tokens = self.processor.tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")
         return torch.from_numpy(tokens["input_ids"].astype(np.int64))
 
 
@@ -249,13 +249,16 @@ class StreamedSource(Source):
         """
         if first_step == 0 or not self._states:
             self._states = [None] * max(1, self._workers)
-        numbers = (self._seed, epoch, self._process)
-        streams = len(self._states) * self._processes
-        parts = (self._shards, self._augmentation, self._processor, numbers, self._size, streams)
-        loader = DataLoader(
-            _Worker(*parts, list(self._states)),
-            **loader_arguments(self._workers, pin_memory=self._pin_memory),
+        worker = _Worker(
+            self._shards,
+            self._augmentation,
+            self._processor,
+            (self._seed, epoch, self._process),
+            self._size,
+            self._processes,
+            list(self._states),
         )
+        loader = DataLoader(worker, **loader_arguments(self._workers, pin_memory=self._pin_memory))
         try:
             for _, read in zip(range(first_step, self.steps_per_epoch), loader, strict=False):
                 yield self._checked(read)

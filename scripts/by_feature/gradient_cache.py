@@ -17,7 +17,7 @@ from transformers import CLIPModel, CLIPProcessor
 from hf_clipdyn import Publisher, load_dataset, snapshot
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.revisions import RevisionRecord, epoch_name
+from hf_clipdyn.revisions import Row, epoch_name
 
 
 # >>> gradient_cache
@@ -98,15 +98,10 @@ def main():
 
     def publish(epoch, loss):
         samples = step * args.batch_size * accelerator.num_processes
-        record = RevisionRecord(epoch_name(epoch), epoch, step, samples, loss)
-        publisher.submit(record, snapshot(model, processor))  # all processes take part
+        row = Row(name=epoch_name(epoch), epoch=epoch, step=step, samples_seen=samples, loss=loss)
+        publisher.submit(row, snapshot(model, processor))  # all processes take part
 
-    with Publisher(
-        "local/by-feature",
-        output_dir=args.output_dir,
-        store=args.output_dir / "hub",
-        disable=not accelerator.is_main_process,
-    ) as publisher:
+    with Publisher(args.output_dir, "local/by-feature", disable=not accelerator.is_main_process) as publisher:
         publish(0, None)
         for epoch in range(1, args.epochs + 1):
             model.train()

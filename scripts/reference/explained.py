@@ -15,7 +15,7 @@ _HOW_TO = {
         "EvaluateRevisions",
         "PublishRevisions",
         "Publisher",
-        "RevisionRecord",
+        "Row",
         "Summary",
         "snapshot",
     ),

@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Blur, GaussianNoise, 
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings, mean_pairwise_distance
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.data.prompts import imagenet_names
-from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
@@ -503,7 +503,7 @@ def test_sigmas_outside_the_range_of_pixels_are_refused(sigmas):
     ],
 )
 def test_unknown_stages_and_conditions_are_refused(given, known):
-    with pytest.raises(UnknownNameError, match=known):
+    with pytest.raises(ConfigError, match=known):
         NoiseSettings(**given)
 
 

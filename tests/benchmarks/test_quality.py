@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.input_views import cut_tile, tile_corners
 from hf_clipdyn.benchmarks.kinds.quality import Quality, QualitySettings
 from hf_clipdyn.benchmarks.pixel_baselines import psnr_distance
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.errors import DatasetError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, DatasetError
 
 
 def angle(pixels):
@@ -190,7 +190,7 @@ def build(source, cache_dir, preprocess="processor"):
 def test_the_preprocessing_is_recorded_and_an_unknown_one_refused(bordered, tmp_path):
     for preprocess in ("processor", "squash", "tiles"):
         assert build(bordered, tmp_path, preprocess).preprocess == preprocess
-    with pytest.raises(UnknownNameError, match=r"preprocess.*crop"):
+    with pytest.raises(ConfigError, match=r"preprocess.*crop"):
         Quality.on("tid2013", preprocess="crop")
 
 

@@ -49,7 +49,8 @@ class Looking:
 
     def __init__(self, looks: Callable[[int], np.ndarray], patch_size: int | None = 1) -> None:
         self._looks = looks
-        self.model = SimpleNamespace(config=SimpleNamespace(patch_size=patch_size))
+        self.model = torch.nn.Identity()
+        self.model.config = SimpleNamespace(patch_size=patch_size)
 
     def eager_attention(self) -> Any:
         return nullcontext()
@@ -384,9 +385,7 @@ def test_a_map_that_a_model_does_not_have_is_a_note(gazed, build, measure):
     assert found("nss", **ATTENTION).value == 0
     trials = build(gazed).observe(Readout(Looking(constant, None)))
     notes = {one.probe: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
-    assert (
-        notes["rollout"] == "SimpleNamespace has no patches: choose the probes gradient_input and grad_cam."
-    )
+    assert notes["rollout"] == "Identity has no patches: choose the probes gradient_input and grad_cam."
 
 
 def test_the_fingerprint_covers_probes_fixations_preprocessing_and_seed(source, gazed, build):

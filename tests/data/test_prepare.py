@@ -212,7 +212,7 @@ def test_the_script_is_the_command(checkout: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert "--push-to-hub" in result.stdout
+    assert "--push_to_hub" in result.stdout
 
 
 def test_all_data_sets_are_listed_with_what_is_found_here(

@@ -217,9 +217,13 @@ def test_what_a_store_of_version_0_3_has_comes_before_a_folder_of_that_name(tmp_
     assert len(list_revisions("someone/whole", kept / "hub")) == 3
     with pytest.raises(ConfigError, match=r"contains no model\. Expected config.json"):
         list_revisions("someone/whole")
-    with pytest.raises(ConfigError, match=r"what version 0\.3 published: give someone/whole .*--store .*/hub"):
+    with pytest.raises(
+        ConfigError, match=r"what version 0\.3 published: give someone/whole .*--store .*/hub"
+    ):
         list_revisions(kept)
-    with pytest.raises(ConfigError, match=r"what version 0\.3 published: give someone/whole .*--store .*/hub"):
+    with pytest.raises(
+        ConfigError, match=r"what version 0\.3 published: give someone/whole .*--store .*/hub"
+    ):
         list_revisions(kept / "hub")
 
 

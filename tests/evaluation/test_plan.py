@@ -113,8 +113,8 @@ def test_every_missing_data_set_is_named_before_the_first_forward_pass(
         "2 of 3",
         "shape_bias/cue_conflict",
         "retrieval/flickr8k",
-        "skip_missing=True",
-        "data_dirs={",
+        "--skip-missing",
+        "--data-dir",
     ):
         assert part in str(caught.value)
     assert forward_passes["images"] == 0
@@ -138,7 +138,7 @@ def test_unknown_names_say_what_there_is(evaluate, store):
         )
     with pytest.raises(RevisionNotFoundError):
         evaluate_revisions("me/other", store=store / "hub")
-    with pytest.raises(UnknownNameError, match="no dtype 'float16'"):
+    with pytest.raises(ConfigError, match=r"dtype is 'float16': .* Did you mean bfloat16\?"):
         evaluate("zero_shot/cifar10", dtype="float16")
 
 
@@ -155,7 +155,7 @@ def test_wrong_settings_are_one_clear_sentence(evaluate):
         evaluate("noise/cifar10", batch_size=0)
     with pytest.raises(ConfigError, match="n_resamples is '-5'"):
         evaluate("noise/cifar10", n_resamples=-5)
-    with pytest.raises(ConfigError, match=r"seed is -1: it must be in"):
+    with pytest.raises(ConfigError, match="seed is '-1'"):
         evaluate("noise/cifar10", seed=-1)
 
 
@@ -298,7 +298,7 @@ def test_one_name_does_for_benchmarks_and_revisions_and_a_misspelt_keyword_is_na
     where = {"data_dirs": {"cifar10": data["cifar10"]}, "show_progress": False}
     table = evaluate_revisions(store, "zero_shot/cifar10", revisions="epoch-000", n_resamples=0, **where)
     assert (set(table["kind"]), set(table["revision"])) == ({"zero_shot"}, {"epoch-000"})
-    with pytest.raises(TypeError, match="got an unexpected keyword argument 'n_resample'"):
+    with pytest.raises(ConfigError, match="no option 'n_resample'"):
         evaluate_revisions(store, n_resample=3, **where)
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.hub import checked_repo_id, is_repo_id, valid_repo_name
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.schema import checked_repo_id, is_repo_id, valid_repo_name
 from hf_clipdyn.training.config import TrainingConfig
 
 NO_IDS = [

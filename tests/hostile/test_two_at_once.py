@@ -86,7 +86,7 @@ def weights(
 
 
 def _weights(folder: Path) -> list[tuple[str, str | None]]:
-    return [(one.name, one.sha256) for one in list_revisions("me/run", store=folder / "hub")]
+    return [(one.name, one.sha256) for one in list_revisions(folder)]
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def _weights(folder: Path) -> list[tuple[str, str | None]]:
     [
         # A revision takes 0.5 MB and a checkpoint 1.6 MB, of which the optimiser's file takes 1 MB.
         ("4100k", 800_000, "The checkpoint of step "),
-        ("750k", 300_000, "The snapshot of epoch-00"),
+        ("750k", 300_000, "epoch-00"),
     ],
     ids=["checkpoint", "revision"],
 )

@@ -25,24 +25,26 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from printed_blocks import printed_plugin
 
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.models.sizes import ModelSize, Tower, clip_image_processor
+from hf_clipdyn.models.sizes import MODEL_SIZES, ModelSize, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.data import Batch
 from hf_clipdyn.training.device import end_training, make_accelerator
 from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.losses import make_loss
-from hf_clipdyn.training.model import TrainedModel, build_model, unsharded
+from hf_clipdyn.training.model import TrainedModel, make_model, unsharded
 
 SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
+MODEL_SIZES["gradients"] = SIZE
 COLOURS, THINGS = ("red", "blue", "green"), ("cat", "car", "key", "tree", "dog", "boat", "bird", "clock")
 CAPTIONS = [f"a {colour} {thing}" for colour in COLOURS for thing in THINGS]
 printed_plugin("add-a-loss")
 LOSSES = ("class_cross_entropy", "contrastive", "sigmoid")  # the first one is a plug-in
 WAYS: dict[str, dict[str, int]] = {
     "whole": {},
-    "cached": {"cache_chunk": 3},
-    "unevenly cached": {"cache_chunk": 5},
-    "accumulated": {"accumulation_steps": 2},
+    "cached": {"gradient_cache_chunk": 3},
+    "unevenly cached": {"gradient_cache_chunk": 5},
+    "accumulated": {"gradient_accumulation_steps": 2},
 }
 
 
@@ -56,7 +58,8 @@ def tiny_model(loss: str, **settings: Any) -> TrainedModel:
     tokenizer = train_tokenizer(CAPTIONS, vocab_size=600, context_length=8)
     processor = CLIPProcessor(image_processor=clip_image_processor(SIZE), tokenizer=tokenizer)
     set_seed(0)
-    return build_model(SIZE, processor, "sdpa", make_loss(loss).model_type, **settings).double()
+    config = TrainingConfig(scale="gradients", attn_implementation="sdpa", **settings)
+    return make_model(config, None, processor, make_loss(loss).model_type).double()
 
 
 def global_batch() -> Batch:
@@ -88,7 +91,7 @@ def gradients(accelerator: Accelerator, loss: str) -> Iterator[tuple[str, dict[s
     rows = slice(local * accelerator.process_index, local * (accelerator.process_index + 1))
     for name, way in WAYS.items():
         synchronised = 0
-        value = make_backward(accelerator, model, make_loss(loss), **way)(
+        value = make_backward(TrainingConfig(**way), accelerator, model, make_loss(loss))(
             Batch(whole.pixels[rows], whole.input_ids[rows])
         )
         named = accelerator.unwrap_model(model).named_parameters()
@@ -102,7 +105,7 @@ def refusal(folder: str) -> str:
     """What a run says that would shard on CPUs."""
     os.environ["ACCELERATE_USE_FSDP"] = "true"
     try:
-        make_accelerator(Path(folder), bf16=False, report_to="none", torch_compile=False)
+        make_accelerator(TrainingConfig(bf16=False), Path(folder))
     except ConfigError as error:
         return str(error)
     finally:

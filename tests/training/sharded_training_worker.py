@@ -20,7 +20,7 @@ class StopEarly(Callback):
 def main(arguments: list[str]) -> None:
     stop = arguments[:1] == ["--stop"]
     # What accelerate's own configuration sets by default: one process has the weights, the others get theirs from it.
-    run.make_accelerator = lambda folder, **how: sharded_accelerator(cpu_ram_efficient_loading=True)
+    run.make_accelerator = lambda config, folder: sharded_accelerator(cpu_ram_efficient_loading=True)
     run.train(TrainingConfig.read(arguments[stop:]), [StopEarly()] if stop else [])
 
 

@@ -16,7 +16,6 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.models.sizes import ModelSize, Tower
 from hf_clipdyn.training import device, train
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.device import (
@@ -53,8 +52,7 @@ def two_threads() -> Iterator[None]:
 
 
 def _chosen(**fields: Any) -> int:
-    wanted, scale = fields.get("num_threads"), fields.get("scale", "tiny")
-    with threads(Accelerator(cpu=True), wanted, scale) as count:
+    with threads(TrainingConfig(**fields), Accelerator(cpu=True)) as count:
         assert torch.get_num_threads() == count
     return count
 
@@ -90,10 +88,7 @@ def test_a_tracker_that_is_not_installed_is_an_error_that_names_the_extra(
     tracker: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=rf"report_to is {tracker}.*hf-clipdyn\[track\]"):
-        make_accelerator(tmp_path, bf16=None, report_to=f"none, {tracker}", torch_compile=False)
-
-
-SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 2, 2), 8, context_length=8, vocab_size=600)
+        make_accelerator(TrainingConfig(report_to=f"none, {tracker}"), tmp_path)
 
 
 @pytest.mark.parametrize("model_type", ["clip", "siglip"])
@@ -105,7 +100,8 @@ def test_attention_that_transformers_knows_is_taken_if_it_has_gradients(model_ty
         return sdpa_attention_forward(module, query, *rest, **more)
 
     AttentionInterface.register("mine", mine)
-    check_attention("mine", None, SIZE, model_type, Accelerator(cpu=True))
+    config = TrainingConfig(scale="micro", attn_implementation="mine")
+    check_attention(config, None, model_type, Accelerator(cpu=True))
     assert len(asked) == 2, "one block a tower"
 
 

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from gradients_worker import LOSSES, WAYS, double_precision, global_batch, gradients, tiny_model
 
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.data import Batch
 from hf_clipdyn.training.gradients import cached, make_backward, whole_batch
 from hf_clipdyn.training.losses import Contrastive, Features, make_loss
@@ -178,7 +179,8 @@ def test_activation_checkpointing_changes_no_gradient(loss: str) -> None:
 
 def test_a_model_without_a_bias_can_be_trained_with_the_sigmoid_loss() -> None:
     model = tiny_model("contrastive").train()
-    make_backward(Accelerator(cpu=True), model, make_loss("sigmoid"), cache_chunk=5)(global_batch())
+    config = TrainingConfig(gradient_cache_chunk=5)
+    make_backward(config, Accelerator(cpu=True), model, make_loss("sigmoid"))(global_batch())
     assert all(p.grad is not None for p in model.parameters())
 
 

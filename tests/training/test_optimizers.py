@@ -2,15 +2,16 @@
 
 import torch
 
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.optimizers import build_optimizer
 
-SETTINGS = {"learning_rate": 0.1, "weight_decay": 0.5, "betas": (0.9, 0.98), "eps": 1e-6}
+CONFIG = TrainingConfig(learning_rate=0.1, weight_decay=0.5)
 
 
 def test_only_parameters_of_two_dimensions_or_more_decay() -> None:
     model = torch.nn.Linear(3, 2)
     before = model.weight.detach().clone(), model.bias.detach().clone()
-    optimizer = build_optimizer(model, **SETTINGS)
+    optimizer = build_optimizer(CONFIG, model)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
@@ -23,5 +24,5 @@ def test_only_parameters_of_two_dimensions_or_more_decay() -> None:
 def test_what_is_not_trained_is_left_out() -> None:
     model = torch.nn.Linear(3, 2)
     model.bias.requires_grad_(False)
-    (group,) = build_optimizer(model, **SETTINGS).param_groups
+    (group,) = build_optimizer(CONFIG, model).param_groups
     assert group["params"] == [model.weight]

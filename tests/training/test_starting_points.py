@@ -263,7 +263,7 @@ def test_another_kind_of_model_and_an_unfitting_processor_are_refused(tmp_path: 
         read_processor(begin)
     content["image_processor"] |= {"crop_size": {"height": 40, "width": 40}, "do_normalize": False}
     settings.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ModelError, match="set do_rescale and do_normalize to true"):
+    with pytest.raises(ModelError, match="does not divide by 255 and normalise"):
         read_processor(begin)
     content["image_processor"]["image_processor_type"] = "Lfm2VlImageProcessor"
     settings.write_text(json.dumps(content), encoding="utf-8")
