@@ -35,8 +35,8 @@ from hf_clipdyn.data.tables import integer_of, number_of, read_csv
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.evaluation.processes import check_device
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
-from hf_clipdyn.revisions import Revision, open_series
-from hf_clipdyn.revisions.names import Name, Series
+from hf_clipdyn.revisions import Revision, Series, open_series
+from hf_clipdyn.revisions.names import Name
 
 Floats = NDArray[np.float64]
 REPRODUCED, CLOSE, DIFFERS, NOT_COMPARABLE = "reproduced", "close", "differs", "not comparable"
@@ -406,7 +406,7 @@ def main() -> None:
         "--beside", help="for a model without published values: compare with those of this one"
     )
     parser.add_argument("--published", type=Path, help="CSV of published values; default: those of 2024")
-    parser.add_argument("--store", type=Path, help="folder of a local store; default: the Hub")
+    parser.add_argument("--store", type=Path, help="store of version 0.3; default: the Hub")
     parser.add_argument("--output", "-o", type=Path, help="CSV to write")
     parser.add_argument("--device", help="default: the GPU if there is one")
     parser.add_argument("--batch-size", type=int, default=128)
