@@ -18,14 +18,13 @@ over that of a tenth of it, or of the size next to that.
 - rows, runs: tables with the columns, texts and benchmarks of the committed study, of one run with ever more revisions,
   or of ever more runs of 20 revisions. `clipdyn report --print numbers` and `clipdyn report` read them; ``store`` is
   what `clipdyn evaluate` does with its table: read all cells, and write the table again.
-- repositories: stores of ever more revisions with small weights; `clipdyn revisions` and `clipdyn verify`.
+- repositories: runs of ever more revisions with small weights; `clipdyn revisions` and `clipdyn verify`.
 
 Targets: slopes of at most 1.05; 10 times the images, revisions or runs: 1.05, 1.01 and 1.5 times the memory.
 ``--full`` goes to 10^7 rows and 10,000 revisions. That takes 20 GB of disk and hours.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 import tempfile
@@ -33,7 +32,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -43,10 +41,9 @@ from safetensors.numpy import save_file
 from timing import Cost, cost_of
 
 from hf_clipdyn.results.row import ENCODED_SCHEMA, SCHEMA, Cell
-from hf_clipdyn.revisions.local import LocalStore
-from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
+from hf_clipdyn.revisions.manifest import Manifest, Row
 from hf_clipdyn.revisions.names import epoch_name
-from hf_clipdyn.revisions.repository import MAIN
+from hf_clipdyn.revisions.store import weights_of
 
 STUDY = Path(__file__).parents[1] / "model_cards" / "study" / "results.parquet"
 REPO = "bench/run"
@@ -187,48 +184,32 @@ def _own(run: int, epoch: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Written(Manifest):
-    """A manifest whose text is there already: to write all rows again for each revision takes hours."""
+def write_run(run: Path, n: int) -> Path:
+    """A run of n revisions with small weights. Nobody needs these files after a power cut, so nothing waits for the disk.
 
-    text: str = ""
-
-    def dumps(self) -> str:
-        return self.text
-
-
-@patch("os.fsync")  # that is most of the time, and nobody needs these files after a power cut
-def write_repository(store: Path, n: int, _: object = None) -> Path:
-    """A local store of n revisions with small weights, as a run publishes them."""
-    repository = LocalStore(store, REPO)
-    files = {name: store / name for name in ("model.safetensors", "config.json", "preprocessor_config.json")}
-    store.mkdir(parents=True, exist_ok=True)
-    files["config.json"].write_text('{"model_type": "clip"}')
-    files["preprocessor_config.json"].write_text("{}")
+    To write all rows again for each revision takes hours, so a manifest is put together from texts.
+    """
     planned = tuple(epoch_name(epoch) for epoch in range(n))
-    rows, commit = "", None
+    rows = ""
     for epoch, name in enumerate(planned):
-        files["model.safetensors"].unlink(missing_ok=True)
-        save_file({"weight": np.full(16, epoch, np.float32)}, files["model.safetensors"])
-        content = files["model.safetensors"].read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        row = ManifestRow(
-            name, epoch, epoch, 64 * epoch, digest, len(content), 1.0, "", "0" * 64, {"torch": "2.13"}
-        )
-        alone = Manifest("bench", (row,), planned=planned).dumps()
+        folder = run / "revisions" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text('{"model_type": "clip"}')
+        (folder / "preprocessor_config.json").write_text("{}")
+        save_file({"weight": np.full(16, epoch, np.float32)}, folder / "model.safetensors")
+        of_row = {"name": name, "epoch": epoch, "step": epoch, "samples_seen": 64 * epoch, "loss": 1.0}
+        row = Row(**of_row, **weights_of(folder), recipe_hash="0" * 64, versions={"torch": "2.13"})
+        alone = Manifest(run_id="bench", repo_id=REPO, revisions=(row,), planned=planned).dumps().decode()
         head, _, own = alone.partition('"revisions": [')
-        own, rows = own.removesuffix("\n ]\n}\n"), rows + ("," if rows else "")
-        rows += own
-        manifest = _Written("bench", (), text=f'{head}"revisions": [{rows}\n ]\n}}\n')
-        commit = repository.commit(name, files, manifest, commit)
-        repository.set_ref(name, commit)
-        repository.set_ref(MAIN, commit, move=True)
-    return store
+        rows += ("," if rows else "") + own.removesuffix("\n ]\n}\n")
+        (folder / "revisions.json").write_text(f'{head}"revisions": [{rows}\n ]\n}}\n')
+    return run
 
 
 def of_repository(folder: Path, size: int) -> Commands:
-    """The commands that read a repository of this number of revisions."""
-    store = write_repository(folder / "store", size)
-    return {name: [*CLIPDYN, name, REPO, "--store", str(store)] for name in ("revisions", "verify")}
+    """The commands that read a run of this number of revisions."""
+    run = write_run(folder / "run", size)
+    return {name: [*CLIPDYN, name, str(run)] for name in ("revisions", "verify")}
 
 
 # --- evaluation ----------------------------------------------------------------------------------------------------
@@ -261,14 +242,12 @@ def write_images(folder: Path, n: int) -> None:
 def _of_evaluation(folder: Path, *, revisions: int, images: int) -> Commands:
     from bench_evaluation import publish  # it takes a cache of its own for the Hub's files
 
-    store = publish(folder / "run", "tiny", revisions)
+    run = publish(folder / "run", "tiny", revisions)
     write_images(folder / "images", images)
     words = [
         *CLIPDYN,
         "evaluate",
-        REPO,
-        "--store",
-        str(store),
+        str(run),
         "--benchmarks",
         "zero_shot/cifar10",
         "--quiet",

@@ -36,7 +36,8 @@ from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.evaluation.processes import check_device
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 from hf_clipdyn.revisions import Revision, open_series
-from hf_clipdyn.revisions.names import Name, Series
+from hf_clipdyn.revisions.names import Name
+from hf_clipdyn.revisions.series import Series
 
 Floats = NDArray[np.float64]
 REPRODUCED, CLOSE, DIFFERS, NOT_COMPARABLE = "reproduced", "close", "differs", "not comparable"
@@ -114,7 +115,7 @@ def parity(
         revision: name of the revision; the last one by default.
         beside: another model whose published values are shown, for a model that has none; nothing is then marked.
         published: CSV in place of the table of 2024; see `read_published`.
-        store: folder of a local store; None asks the Hub.
+        store: a store of version 0.3, which is read instead of the Hub.
         token: for private repositories.
         device: as in `evaluate_revisions`.
         batch_size: images per forward pass. The source took one at a time; values are the same up to rounding.
@@ -406,7 +407,7 @@ def main() -> None:
         "--beside", help="for a model without published values: compare with those of this one"
     )
     parser.add_argument("--published", type=Path, help="CSV of published values; default: those of 2024")
-    parser.add_argument("--store", type=Path, help="folder of a local store; default: the Hub")
+    parser.add_argument("--store", type=Path, help="store of version 0.3, which is read instead of the Hub")
     parser.add_argument("--output", "-o", type=Path, help="CSV to write")
     parser.add_argument("--device", help="default: the GPU if there is one")
     parser.add_argument("--batch-size", type=int, default=128)

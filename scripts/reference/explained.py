@@ -34,7 +34,7 @@ _HOW_TO = {
         "read_study",
         "summarize",
     ),
-    "repair": ("resume_publishing",),
+    "repair": ("repair",),
     "run-a-study": ("run_study",),
     "train": (
         "TrainingConfig",
