@@ -25,6 +25,7 @@ Targets: slopes of at most 1.05; 10 times the images, revisions or runs: 1.05, 1
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
@@ -183,11 +184,11 @@ def _own(run: int, epoch: int) -> dict[str, Any]:
 # --- repositories --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 def write_run(run: Path, n: int) -> Path:
-    """A run of n revisions with small weights. Nobody needs these files after a power cut, so nothing waits for the disk.
+    """A run of n revisions with small weights.
 
-    To write all rows again for each revision takes hours, so a manifest is put together from texts.
+    Nobody needs these files after a power cut, so nothing waits for the disk. To write all rows again for
+    each revision takes hours, so a manifest is put together from texts.
     """
     planned = tuple(epoch_name(epoch) for epoch in range(n))
     rows = ""
