@@ -33,6 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -43,14 +44,8 @@ from timing import Cost, cost_of
 
 from hf_clipdyn.files import file_sha256
 from hf_clipdyn.results.row import ENCODED_SCHEMA, SCHEMA, Cell
-<<<<<<< HEAD
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
 from hf_clipdyn.revisions.names import epoch_name
-=======
-from hf_clipdyn.revisions.manifest import Manifest, Row
-from hf_clipdyn.revisions.names import epoch_name
-from hf_clipdyn.revisions.store import weights_of
->>>>>>> w48-revisions
 
 STUDY = Path(__file__).parents[1] / "model_cards" / "study" / "results.parquet"
 REPO = "bench/run"
@@ -190,27 +185,15 @@ def _own(run: int, epoch: int) -> dict[str, Any]:
 # --- repositories --------------------------------------------------------------------------------------------------
 
 
-<<<<<<< HEAD
 @patch("os.fsync")  # that is most of the time, and nobody needs these files after a power cut
 def write_run(run: Path, n: int, _: object = None) -> Path:
     """The folder of a run with n revisions of small weights."""
     planned, rows = tuple(epoch_name(epoch) for epoch in range(n)), ""
-=======
-def write_run(run: Path, n: int) -> Path:
-    """A run of n revisions with small weights.
-
-    Nobody needs these files after a power cut, so nothing waits for the disk. To write all rows again for
-    each revision takes hours, so a manifest is put together from texts.
-    """
-    planned = tuple(epoch_name(epoch) for epoch in range(n))
-    rows = ""
->>>>>>> w48-revisions
     for epoch, name in enumerate(planned):
         folder = run / "revisions" / name
         folder.mkdir(parents=True)
         (folder / "config.json").write_text('{"model_type": "clip"}')
         (folder / "preprocessor_config.json").write_text("{}")
-<<<<<<< HEAD
         weights = folder / "model.safetensors"
         save_file({"weight": np.full(16, epoch, np.float32)}, weights)
         row = Row(
@@ -229,15 +212,6 @@ def write_run(run: Path, n: int) -> Path:
         head, _, last = alone.partition('"revisions": [')
         rows += ("," if rows else "") + last.removesuffix("\n ]\n}\n")
         (folder / MANIFEST_FILE).write_text(f'{head}"revisions": [{rows}\n ]\n}}\n')
-=======
-        save_file({"weight": np.full(16, epoch, np.float32)}, folder / "model.safetensors")
-        of_row = {"name": name, "epoch": epoch, "step": epoch, "samples_seen": 64 * epoch, "loss": 1.0}
-        row = Row(**of_row, **weights_of(folder), recipe_hash="0" * 64, versions={"torch": "2.13"})
-        alone = Manifest(run_id="bench", repo_id=REPO, revisions=(row,), planned=planned).dumps().decode()
-        head, _, own = alone.partition('"revisions": [')
-        rows += ("," if rows else "") + own.removesuffix("\n ]\n}\n")
-        (folder / "revisions.json").write_text(f'{head}"revisions": [{rows}\n ]\n}}\n')
->>>>>>> w48-revisions
     return run
 
 

@@ -35,14 +35,8 @@ from hf_clipdyn.data.tables import integer_of, number_of, read_csv
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.evaluation.processes import check_device
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
-<<<<<<< HEAD
 from hf_clipdyn.revisions import Revision, Series, open_series
 from hf_clipdyn.revisions.names import Name
-=======
-from hf_clipdyn.revisions import Revision, open_series
-from hf_clipdyn.revisions.names import Name
-from hf_clipdyn.revisions.series import Series
->>>>>>> w48-revisions
 
 Floats = NDArray[np.float64]
 REPRODUCED, CLOSE, DIFFERS, NOT_COMPARABLE = "reproduced", "close", "differs", "not comparable"
@@ -120,7 +114,7 @@ def parity(
         revision: name of the revision; the last one by default.
         beside: another model whose published values are shown, for a model that has none; nothing is then marked.
         published: CSV in place of the table of 2024; see `read_published`.
-        store: a store of version 0.3, which is read instead of the Hub.
+        store: folder of a local store; None asks the Hub.
         token: for private repositories.
         device: as in `evaluate_revisions`.
         batch_size: images per forward pass. The source took one at a time; values are the same up to rounding.
@@ -412,11 +406,7 @@ def main() -> None:
         "--beside", help="for a model without published values: compare with those of this one"
     )
     parser.add_argument("--published", type=Path, help="CSV of published values; default: those of 2024")
-<<<<<<< HEAD
     parser.add_argument("--store", type=Path, help="store of version 0.3; default: the Hub")
-=======
-    parser.add_argument("--store", type=Path, help="store of version 0.3, which is read instead of the Hub")
->>>>>>> w48-revisions
     parser.add_argument("--output", "-o", type=Path, help="CSV to write")
     parser.add_argument("--device", help="default: the GPU if there is one")
     parser.add_argument("--batch-size", type=int, default=128)
