@@ -315,7 +315,7 @@ def push_folder(
 ) -> Pushed:
     """Commit a folder without its hidden files to `main`, in one commit; repeated as a whole.
 
-    If somebody else commits meanwhile, it begins anew.
+    If somebody else commits meanwhile, it begins again.
 
     Args:
         folder: what is sent.

@@ -44,7 +44,7 @@ class Options(BaseModel):
         positional: options that need no flag on the command line, in order; at most one takes several values.
         most_used: options that the short help lists; all if empty.
         letters: short options, such as ``{"output": "o"}``.
-        python_only: fields that are no options.
+        python_only: fields that are not options.
         file_help: help of ``--config``; without one, there is no such option.
         former: what to use in place of options that earlier versions had.
 
@@ -92,11 +92,11 @@ class Options(BaseModel):
         for name, field in cls.model_fields.items():
             for key in {name, name_of(name, field)} & values.keys():
                 form, value = form_of(field), values[key]
-                alone = (value,) if isinstance(value, str) else value
-                if form == "pairs" and isinstance(alone, tuple):
-                    values[key] = pairs(alone, key)
+                several = value if isinstance(value, tuple) else (value,)
+                if form == "pairs" and isinstance(value, str | tuple):
+                    values[key] = pairs(several, key)
                 elif form == "values" and value is not None:
-                    values[key] = alone if key in cls.positional else texts_of(value, key)
+                    values[key] = several if key in cls.positional else texts_of(value, key)
         return values
 
     def but(self, **changes: Any) -> Self:
@@ -255,7 +255,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file. Its scalars are texts, as those of a command line; null leaves a key out.
 
     Raises:
-        ConfigError: it cannot be read, is no mapping, or has an alias or a key twice.
+        ConfigError: it cannot be read, is not a mapping, or has an alias or a key twice.
 
     Examples:
         >>> from pathlib import Path
@@ -267,7 +267,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     with naming(path, ConfigError):
         values = parse_yaml(Path(path).read_text(encoding="utf-8"), str(path)) or {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} is no mapping of options to values.")
+        raise ConfigError(f"{path} is not a mapping of options to values.")
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -8,7 +8,7 @@
 """Evaluate every revision of a run: the arguments are those of `clipdyn evaluate`.
 
 accelerate launch scripts/evaluate.py me/run --suite paper --data-dir nights=PATH --output results.parquet
-torchrun --nproc_per_node 2 scripts/evaluate.py me/run --store runs/demo/hub       # two processes on CPUs
+torchrun --nproc_per_node 2 scripts/evaluate.py runs/demo                          # two processes on CPUs
 """
 
 import sys

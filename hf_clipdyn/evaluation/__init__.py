@@ -50,9 +50,7 @@ def evaluate_revisions(
 
     Examples:
         >>> from hf_clipdyn import evaluate_revisions
-        >>> table = evaluate_revisions(
-        ...     "local/demo", "zero_shot/procedural", revisions="epoch-003", store="runs/demo/hub", n_resamples=0
-        ... )
+        >>> table = evaluate_revisions("runs/demo", "zero_shot/procedural", revisions="epoch-003", n_resamples=0)
         >>> sorted(set(table["metric"]))
         ['top1', 'top5']
     """
@@ -127,9 +125,8 @@ def evaluate_model(
     Examples:
         >>> from transformers import CLIPModel, CLIPProcessor
         >>> from hf_clipdyn import evaluate_model
-        >>> where = {"revision": "epoch-003", "cache_dir": "runs/demo/hub", "local_files_only": True}
-        >>> model = CLIPModel.from_pretrained("local/demo", **where)
-        >>> processor = CLIPProcessor.from_pretrained("local/demo", **where)
+        >>> revision = "runs/demo/revisions/epoch-003"
+        >>> model, processor = CLIPModel.from_pretrained(revision), CLIPProcessor.from_pretrained(revision)
         >>> table = evaluate_model(
         ...     model, processor, "zero_shot/procedural", repo_id="me/run", epoch=3, n_resamples=0
         ... )

@@ -84,7 +84,7 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
         >>> from hf_clipdyn import load_results
         >>> rows = load_results("runs/demo/results.parquet")
         >>> sorted(rows[rows["other"] == ""]["kind"].unique())
-        ['decodability', 'distortion', 'geometry', 'noise', 'psychophysics', 'shape_bias', 'zero_shot']
+        ['decodability', 'distortion', 'geometry', 'noise', 'psychophysics', 'shape_bias', 'training', 'zero_shot']
         >>> accuracy = rows.query("kind == 'zero_shot' and metric == 'top1' and role == 'value' and texts == 'own'")
         >>> accuracy["revision"].tolist()
         ['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003']

@@ -103,7 +103,7 @@ class Manifest(BaseModel):
     @classmethod
     def _is_accepted(cls, name: str | None) -> str | None:
         if name is not None and not is_repo_id(name):
-            raise ValueError("it is no name of a repository")
+            raise ValueError("the Hub accepts no such name of a repository")
         return name
 
     @field_validator("scale")

@@ -66,6 +66,13 @@ class Series(ABC):
         where: name and location, for messages.
         on_disk: whether the files are on this machine, so that reading them needs no download.
         processor: the files of a processor for revisions that have none.
+
+    Examples:
+        >>> from hf_clipdyn.revisions import open_series
+        >>> series = open_series("runs/demo")
+        >>> last = series.revisions()[-1]
+        >>> series.repo_id, last.name, (series.fetch(last) / "model.safetensors").is_file()
+        ('local/demo', 'epoch-003', True)
     """
 
     repo_id: str

@@ -56,6 +56,13 @@ class Summary:
         published: names of the revisions that are saved and published, in training order.
         missing: names of the revisions that the Hub lacks.
         message: the same in sentences, with the reason and what to do.
+
+    Examples:
+        >>> from hf_clipdyn import Publisher
+        >>> with Publisher("runs/empty") as publisher:
+        ...     publisher.finish().message
+        ...
+        'local/empty: 0 of 0 revisions are saved (runs/empty/revisions).'
     """
 
     repo_id: str

@@ -100,7 +100,7 @@ def verify(
     """Check all revisions of a run against its rows. Models without a manifest have a finding that says so.
 
     Of the folder of a run that is pushed, the branches on the Hub are checked as well: a folder that was deleted after
-    its upload is no finding.
+    its upload is not reported.
 
     Args:
         repo_id: a folder or `owner/name`, as in `list_revisions`.

@@ -137,7 +137,7 @@ class TrainingConfig(Options):
         "random_resized_crop": "use crop_scale_min, as crop_scale_min 0.9",
         "save_total_limit": "the last checkpoint is kept: leave it out",
         "shuffle_samples": "streams shuffle 1,000 samples: leave it out",
-        "shuffle_shards": "streams shuffle their shards by themselves: leave it out",
+        "shuffle_shards": "streams always shuffle their shards: leave it out",
         "streams_per_process": "dataloader_num_workers divides the shards: leave it out",
     }
     outside_recipe: ClassVar = frozenset(

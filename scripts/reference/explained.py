@@ -10,7 +10,7 @@ _HOW_TO = {
     "ask-for-the-samples": ("Samples", "samples_between", "times_seen"),
     "evaluate-a-published-model": ("evaluate_model", "evaluate_revisions", "write_report"),
     "load-a-data-set": ("SubsetWarning", "dataset_metadata", "dataset_names", "load_dataset"),
-    "publish": ("Revision", "list_revisions"),
+    "publish": ("Revision", "Series", "list_revisions", "load_revision", "open_series"),
     "publish-from-a-trainer": (
         "EvaluateRevisions",
         "PublishRevisions",
@@ -34,7 +34,6 @@ _HOW_TO = {
         "read_study",
         "summarize",
     ),
-    "repair": ("resume_publishing",),
     "run-a-study": ("run_study",),
     "train": (
         "TrainingConfig",

@@ -159,7 +159,9 @@ def _described(place: str, member: Any) -> Iterator[str]:
     elif inspect.isclass(member):
         yield f"class {place}"
         for base in member.__mro__:
-            if base.__module__.startswith("hf_clipdyn"):
+            # What every class of options inherits is listed once, for `Options`.
+            is_inherited = base is not member and base.__name__ == "Options"
+            if base.__module__.startswith("hf_clipdyn") and not is_inherited:
                 for node in getattr(_node(base.__module__, base.__qualname__), "body", ()):
                     if isinstance(node, ast.FunctionDef):
                         if node.name == "__init__" or not node.name.startswith("_"):
