@@ -37,6 +37,7 @@ from hf_clipdyn.benchmarks.registry import kinds, suite_relations
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, read_manifest
 
 _SCALES, _SEEDS, _REVISIONS = ("mini", "tiny", "micro"), range(10, 15), 19
 _ARMS, _ARM_SEEDS, _SHARES = range(1, 11), range(10, 13), (0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.9, 1)
@@ -47,11 +48,11 @@ import json, resource, sys, time, warnings
 import hf_clipdyn.evaluation.evaluate
 from hf_clipdyn.evaluation import evaluate_revisions
 warnings.simplefilter("ignore")
-names, relations, output, store = json.loads(sys.argv[1])
+names, relations, output = json.loads(sys.argv[1])
 unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kB on Linux
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 start = time.process_time()
-options = {"output": output, "store": store, "force": True, "show_progress": False}
+options = {"output": output, "force": True, "show_progress": False}
 table = evaluate_revisions(names, relations=relations, **options)
 seconds = time.process_time() - start
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit - before
@@ -67,16 +68,15 @@ print(json.dumps([seconds, memory, {name: one.to_dict() for name, one in found.i
 
 @dataclass(frozen=True)
 class Room:
-    """A table with trials beside it, the runs in it, and their store."""
+    """A table with trials beside it, and the folders of the runs in it."""
 
     output: Path
     names: list[str]
-    store: Path
 
 
 def costs(room: Room) -> tuple[float, float, dict[str, dict[str, float]]]:
     """Processor seconds and memory in MB of all relations, and the wall seconds and rows of each."""
-    asked = json.dumps([room.names, suite_relations("dynamics"), str(room.output), str(room.store)])
+    asked = json.dumps([room.names, suite_relations("dynamics"), str(room.output)])
     process = subprocess.run(
         [sys.executable, "-c", _TIMED, asked],
         capture_output=True,
@@ -93,12 +93,11 @@ def costs(room: Room) -> tuple[float, float, dict[str, dict[str, float]]]:
 def demo_room(demo: Path) -> Room:
     """The demo."""
     output = demo / "results.parquet"
-    return Room(output, [CellStore(output).cells()[0].repo_id], demo / "hub")
+    return Room(output, [str(demo)])
 
 
 def study_room(demo: Path, folder: Path) -> Room:
     """A study of 45 runs, made from the trials of the demo."""
-    (origin,) = demo_room(demo).names
     source, target = CellStore(demo / "results.parquet"), CellStore(folder / "results.parquet")
     cells = [one for one in newest(source.cells()) if one.kind in kinds() and one.texts == "own"]
     by_kind: dict[str, list[Cell]] = {}
@@ -126,13 +125,21 @@ def study_room(demo: Path, folder: Path) -> Room:
                 rows = rows_of(source, revisions[nearest], cell)
                 target.write(cell, rows, varied(seen, number), Vocabulary())
     target.rebuild()
-    store = folder / "hub"
-    store.mkdir()
     for run in of_runs:
-        owner, name = run.repo_id.split("/")
-        of_demo = demo / "hub" / f"models--{origin.replace('/', '--')}"
-        (store / f"models--{owner}--{name}").symlink_to(of_demo.resolve())
-    return Room(folder / "results.parquet", [run.repo_id for run in of_runs], store)
+        renamed(demo, folder / run.repo_id, run.repo_id)
+    return Room(folder / "results.parquet", [str(folder / run.repo_id) for run in of_runs])
+
+
+def renamed(demo: Path, folder: Path, repo_id: str) -> None:
+    """The revisions of the demo under another name; the weights are links."""
+    for revision in (demo / "revisions").glob("[!.]*"):
+        to = folder / "revisions" / revision.name
+        to.mkdir(parents=True)
+        for file in revision.iterdir():
+            (to / file.name).symlink_to(file.resolve())
+        (to / MANIFEST_FILE).unlink()
+        manifest = read_manifest(revision).model_copy(update={"repo_id": repo_id})
+        (to / MANIFEST_FILE).write_bytes(manifest.dumps())
 
 
 def runs(cell: Cell) -> Iterator[Cell]:
@@ -214,7 +221,7 @@ def main() -> None:
 
 def _again(folder: Path) -> Room:
     names = {cell.repo_id for cell in CellStore(folder / "results.parquet").cells()}
-    return Room(folder / "results.parquet", sorted(names), folder / "hub")
+    return Room(folder / "results.parquet", [str(folder / name) for name in sorted(names)])
 
 
 if __name__ == "__main__":

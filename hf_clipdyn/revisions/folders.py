@@ -4,7 +4,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from hf_clipdyn.models.snapshots import (
     snapshot_folder,
 )
 from hf_clipdyn.revisions.names import MAIN, step_name
-from hf_clipdyn.revisions.records import Weights, content_id, content_of, is_weights, record_of, weights_of
+from hf_clipdyn.revisions.records import content_id, content_of, is_weights, record_of, weights_of
 from hf_clipdyn.revisions.series import Revision, Series
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
@@ -81,45 +81,21 @@ def _state(folder: Path) -> _TrainerState:
 # --- the models ---
 
 
-@dataclass(frozen=True)
-class ModelFolder:
-    """One model on the disk.
+def files_of_model(folder: Path, shared: Path | None = None) -> dict[str, Path]:
+    """The files of the model in a folder by name; none if there is neither a whole model nor adapters alone.
 
-    Attributes:
-        path: its folder.
-        files: its model files by name; empty where there is neither a whole model nor adapters alone.
+    The image processor and the tokenizer may be in the folder ``shared``.
     """
-
-    path: Path
-    files: Mapping[str, Path]
-
-    @classmethod
-    def in_folder(cls, path: Path, shared: Path | None = None) -> "ModelFolder":
-        """The model in a folder; the image processor and the tokenizer may be in the folder ``shared``."""
-        files = model_files(path)
-        weights = [name for name in files if is_weights(name)]
-        if not (weights == [ADAPTER_WEIGHTS] if has_adapter(path) else weights and "config.json" in files):
-            return cls(path, {})
-        beside = {} if shared is None else model_files(shared)
-        tokenizer = {name for name in beside if not is_weights(name)} - {"config.json", *PROCESSOR_FILES}
-        lacking = [group for group in (PROCESSOR_FILES, tokenizer) if files.keys().isdisjoint(group)]
-        return cls(
-            path, files | {name: beside[name] for group in lacking for name in group if name in beside}
-        )
-
-    def revision(self, name: str) -> Revision:
-        """The revision of that name."""
-        records = {path: record_of(file) for path, file in self.files.items()}
-        weights, state = weights_of(records) or Weights(), _state(self.path)
-        is_whole = state.epoch is not None and state.epoch.is_integer()
-        return Revision(
-            name=name,
-            epoch=int(state.epoch or 0) if is_whole else None,
-            step=state.global_step,
-            commit=content_id(records, _base_content(self.path) if self.files else ""),
-            sha256=weights.sha256,
-            size=weights.size,
-        )
+    files = model_files(folder)
+    weights = [name for name in files if is_weights(name)]
+    if not (weights == [ADAPTER_WEIGHTS] if has_adapter(folder) else weights and "config.json" in files):
+        return {}
+    beside = model_files(shared) if shared is not None else {}
+    tokenizer = {name for name in beside if not is_weights(name)} - {"config.json", *PROCESSOR_FILES}
+    for group in (PROCESSOR_FILES, tokenizer):
+        if files.keys().isdisjoint(group):
+            files |= {name: beside[name] for name in group if name in beside}
+    return files
 
 
 class Folder(Series):
@@ -141,43 +117,53 @@ class Folder(Series):
         self.repo_id, self.where = valid_repo_name(folder.name), str(folder)
         self._folder, self._token, self._only = folder, token, only
 
-    def models(self) -> dict[str, ModelFolder]:
-        """The model of the folder as `main`, after the Trainer's checkpoints in it."""
+    def models(self) -> dict[str, tuple[Path, dict[str, Path]]]:
+        """Folder and files of the model that was saved at the end, as `main`, after those of the checkpoints."""
         named = {name: path for path in self._folder.iterdir() if (name := checkpoint_name(path))}
-        models = {name: ModelFolder.in_folder(named[name], self._folder) for name in sorted(named)}
-        at_end = ModelFolder.in_folder(self._folder)
-        models |= {MAIN: at_end} if at_end.files else {}
+        models = {name: (named[name], files_of_model(named[name], self._folder)) for name in sorted(named)}
+        if files := files_of_model(self._folder):
+            models[MAIN] = self._folder, files
         return {name: model for name, model in models.items() if self._only in (None, name)}
 
     def revisions(self) -> list[Revision]:
         models = self.models()
         if not models:
             raise RevisionNotFoundError(f"{self.where} no longer contains a model.")
-        try:
-            listed = [model.revision(name) for name, model in models.items()]
-            states = [_state(model.path) for model in models.values()]
-        except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
-            raise self.changed() from error
+        listed = [self._revision(name, *model) for name, model in models.items()]
         # The newest state has logged more of a step than the checkpoint of that step.
+        states = [_state(folder) for folder, _ in models.values()]
         history = max(states, key=lambda state: state.global_step or 0).log_history
         others = {one.commit for one in listed if one.name != MAIN}
         listed = [one for one in listed if one.name != MAIN or one.commit not in others]
         return [replace(one, **logged_values(history, one.step)) for one in listed]
 
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
-        model = self.models().get(revision.name)
+    def _revision(self, name: str, folder: Path, files: Mapping[str, Path]) -> Revision:
         try:
-            if model is None or model.revision(revision.name).commit != revision.commit:
-                raise self.changed()
-        except FileNotFoundError as error:
+            records = {path: record_of(file) for path, file in files.items()}
+            commit, state = content_id(records, _base_content(folder) if files else ""), _state(folder)
+        except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
             raise self.changed() from error
-        if not model.files:
+        weights, epoch = weights_of(records), state.epoch
+        return Revision(
+            name=name,
+            epoch=int(epoch) if epoch is not None and epoch.is_integer() else None,
+            step=state.global_step,
+            commit=commit,
+            sha256=weights.sha256,
+            size=weights.size,
+        )
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        folder, files = self.models().get(revision.name, (self._folder, {}))
+        if self._revision(revision.name, folder, files).commit != revision.commit:
+            raise self.changed()
+        if not files:
             raise RevisionError(
-                f"{model.path} does not contain a complete model: expected config.json and model.safetensors. "
+                f"{folder} does not contain a complete model: expected config.json and model.safetensors. "
                 "Merge an adapter into its model, and save that."
             )
-        files = with_base(model.path, self._token, settings_only=settings_only, pinned=False)
-        return self.together(revision, {**files, **model.files})
+        whole = with_base(folder, self._token, settings_only=settings_only, pinned=False)
+        return self.together(revision, {**whole, **files})
 
 
 # --- the base models of adapters ---
@@ -202,7 +188,7 @@ def with_base(
     name, commit = adapter_base(folder, pinned=pinned)
     if Path(name).is_absolute() or (not pinned and os.path.isdir(name)):  # noqa: PTH112  # for any text
         base = Path(name).absolute()
-        if not ModelFolder.in_folder(base).files or (pinned and content_of(base) != commit):
+        if not files_of_model(base) or (pinned and content_of(base) != commit):
             raise RevisionError(
                 f"The adapters were trained on the model in {name}, whose files are not there or have changed: put "
                 "them back."

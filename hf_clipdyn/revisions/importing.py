@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -12,15 +12,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn.cards import CardFacts, CardSource
-from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError, UnknownNameError, shown
+from hf_clipdyn.errors import ConfigError, RevisionNotFoundError, UnknownNameError, shown
 from hf_clipdyn.files import delete
-from hf_clipdyn.hub import PATIENCE, checked_repo_id, is_repo_id, persistently, reason, valid_repo_name
+from hf_clipdyn.hub import PATIENCE, checked_repo_id, is_repo_id, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of
+from hf_clipdyn.revisions.published import ask
 from hf_clipdyn.revisions.records import content_id, record_of
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import FileRecord
@@ -110,12 +110,7 @@ def _checkpoints_at(path: Path) -> CheckpointSource:
 
 
 def _on_disk(path: Path, epoch: int | None) -> Checkpoint:
-    return Checkpoint(path.name, epoch, partial(_here, path), partial(record_of, path))
-
-
-@contextmanager
-def _here(path: Path) -> Iterator[Path]:
-    yield path
+    return Checkpoint(path.name, epoch, lambda: nullcontext(path), lambda: record_of(path))
 
 
 # --- on the Hub ---
@@ -159,30 +154,24 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
 def _info(api: HfApi, repo_id: str) -> tuple[Any, str]:
     """The files of a repository, and its type."""
     for repo_type in ("model", "dataset"):
-        ask = partial(api.repo_info, repo_id, repo_type=repo_type, files_metadata=True)
-        try:
-            return persistently(ask), repo_type
-        except RepositoryNotFoundError:
-            continue
-        except Exception as error:
-            raise RevisionError(f"{repo_id} on the Hub could not be read: {reason(error)}.") from error
+        call = partial(api.repo_info, repo_id, repo_type=repo_type, files_metadata=True)
+        with suppress(RevisionNotFoundError):
+            return ask(call, f"{repo_id} on the Hub"), repo_type
     raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
 
 
 def _chosen(folders: list[str], run: str | None, repo_id: str) -> str:
     """The folder of the run of that name, or the only one."""
     names = [PurePosixPath(folder).name for folder in folders]
-    if not folders:
-        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
-    if run is None and len(folders) > 1:
+    if not folders or (run is None and len(folders) > 1):
         raise ConfigError(
-            f"{repo_id} has {len(folders)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER "
-            f"({', '.join(sorted(names)[:8])} …)."
+            f"{repo_id} has {len(folders)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER, whose files "
+            f"are called like epoch_3.pt ({', '.join(sorted(names)[:8]) or 'there is none'})."
         )
-    for folder, name in zip(folders, names, strict=True):
-        if run in (None, folder, name):
-            return folder
-    raise UnknownNameError(f"run in {repo_id}", str(run), names)
+    found = [folder for name, folder in zip(names, folders, strict=True) if run in (None, folder, name)]
+    if not found:
+        raise UnknownNameError(f"run in {repo_id}", str(run), names)
+    return found[0]
 
 
 @contextmanager
@@ -194,11 +183,7 @@ def _downloaded(api: HfApi, repo_id: str, path: str, where: dict[str, Any]) -> I
         return
     with tempfile.TemporaryDirectory(prefix="clipdyn-downloads-") as folder:
         fetch = partial(api.hf_hub_download, repo_id, path, local_dir=folder, **where)
-        try:
-            file = Path(str(persistently(fetch, 4 * PATIENCE, transfers=True)))
-        except Exception as error:
-            raise RevisionError(f"{path} could not be fetched: {reason(error)}.") from error
-        yield file
+        yield Path(str(ask(fetch, path, patience=4 * PATIENCE, transfers=True)))
 
 
 # --- read in place ---
@@ -210,26 +195,34 @@ class OpenClipSeries(Series):
     Two converted models at most are in a temporary folder: that of the revision in work, and the one used before it.
 
     Args:
-        model: open_clip's name of the architecture.
-        name: of the run, in tables of results.
-        where: the place of the checkpoints, for messages.
-        source: lists them; it is called again, since a run may go on.
-        on_disk: whether they are on this machine.
+        text: `open_clip:MODEL@PLACE`, as for `open_series`.
+        token: of the Hub.
         per_epoch: images of an epoch, if known.
     """
 
-    def __init__(
-        self,
-        model: str,
-        name: str,
-        where: str,
-        source: Callable[[], CheckpointSource],
-        on_disk: bool,
-        per_epoch: int | None,
-    ) -> None:
-        self.repo_id, self.where, self.on_disk = valid_repo_name(name), where, on_disk
-        self._model, self._source, self._per_epoch = model, source, per_epoch
-        self._converter = Converter(model)
+    def __init__(self, text: str, token: str | None = None, per_epoch: int | None = None) -> None:
+        self._model, _, name = text.removeprefix(OPEN_CLIP).partition("@")
+        path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
+        self.on_disk = bool(name) and os.path.exists(path)  # noqa: PTH110
+        repo_id, inside = "/".join(name.split("/")[:2]), "/".join(name.rstrip("/").split("/")[2:])
+        if not self._model or not (self.on_disk or ("/" in repo_id and is_repo_id(repo_id))):
+            raise ConfigError(
+                f"{shown(text)} names no checkpoints, and there is no file or folder {path}: give "
+                f"{OPEN_CLIP}MODEL@PLACE, for example {OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a "
+                "checkpoint or of a folder of epoch_N.pt, or with owner/name/FOLDER on the Hub."
+            )
+        self._source = partial(hub_checkpoints, repo_id, inside or None, token)
+        self.where, run = f"{name} on the Hub", PurePosixPath(inside or repo_id).name
+        if self.on_disk:
+            self._source, self.where = partial(_checkpoints_at, path), str(path)
+            folder = path if path.is_dir() else path.parent
+            run = folder.parent.name if folder.name == "checkpoints" else folder.name  # as open_clip names it
+            if not self._source().checkpoints:
+                raise ConfigError(
+                    f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+                )
+        self.repo_id, self._per_epoch = valid_repo_name(run), per_epoch
+        self._converter = Converter(self._model)
         self._by_commit: dict[str, Checkpoint] = {}
         self._converted: list[Path] = []  # the folder that was used last is at the end
 
@@ -283,31 +276,6 @@ class OpenClipSeries(Series):
         return folder
 
 
-def open_checkpoints(text: str, token: str | None, per_epoch: int | None) -> OpenClipSeries:
-    """The checkpoints that `open_clip:MODEL@PLACE` names."""
-    model, _, name = text.removeprefix(OPEN_CLIP).partition("@")
-    path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
-    if model and name and os.path.exists(path):  # noqa: PTH110
-        if not _checkpoints_at(path).checkpoints:
-            raise ConfigError(
-                f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
-            )
-        folder = path if path.is_dir() else path.parent
-        run = folder.parent if folder.name == "checkpoints" else folder  # as open_clip's training names it
-        return OpenClipSeries(model, run.name, str(path), partial(_checkpoints_at, path), True, per_epoch)
-    owner, _, rest = name.rstrip("/").partition("/")
-    repo, _, inside = rest.partition("/")
-    if not (model and owner and repo and is_repo_id(f"{owner}/{repo}")):
-        raise ConfigError(
-            f"{shown(text)} names no checkpoints: there is no file or folder {path}. Give {OPEN_CLIP}MODEL@PLACE, for "
-            f"example {OPEN_CLIP}ViT-B-32@run/checkpoints: the path of a checkpoint or of a folder of epoch_N.pt, or "
-            "owner/name/FOLDER on the Hub."
-        )
-    source = partial(hub_checkpoints, f"{owner}/{repo}", inside or None, token)
-    called = (inside or repo).rpartition("/")[2]
-    return OpenClipSeries(model, called, f"{name} on the Hub", source, False, per_epoch)
-
-
 # --- imported ---
 
 
@@ -317,14 +285,26 @@ def import_open_clip(
     *,
     model: str,
     output_dir: Path,
-    push_to_hub: bool = False,
     samples_per_epoch: int | None = None,
-    token: str | None = None,
-    private: bool = False,
+    **publishing: Any,
 ) -> Summary:
-    """Save open_clip checkpoints as revisions of a CLIPModel; those that are there are not read again."""
-    checked_repo_id(repo_id, owner=push_to_hub)
+    """Save open_clip checkpoints as revisions of a CLIPModel; those that are there are not read again.
+
+    Args:
+        source: the checkpoints.
+        repo_id: name of the run, and its repository if it is pushed.
+        model: open_clip's name of the architecture.
+        output_dir: folder of the run.
+        samples_per_epoch: images of an epoch, if known.
+        publishing: for `Publisher`: ``push_to_hub``, ``private``, ``token``.
+    """
+    checked_repo_id(repo_id, owner=publishing.get("push_to_hub", False))
     convert = Converter(model)
+
+    def save(checkpoint: Checkpoint, folder: Path) -> None:
+        with checkpoint.file() as path:
+            convert(path, folder)
+
     files = {one.revision: one.name for one in source.checkpoints}
     card = CardFacts(
         repo_id,
@@ -335,17 +315,9 @@ def import_open_clip(
         tags=("open_clip",),
         source=CardSource(source.repo_id, source.commit, model, source.repo_type, files),
     )
-    recipe_hash = f"{IMPORTED}{model}:{source.repo_id or 'files'}"
-    where: dict[str, Any] = {"push_to_hub": push_to_hub, "token": token, "private": private}
-    with Publisher(
-        output_dir, repo_id, card=card, recipe_hash=recipe_hash, planned=tuple(files), **where
-    ) as publisher:
+    publishing["recipe_hash"] = f"{IMPORTED}{model}:{source.repo_id or 'files'}"
+    with Publisher(output_dir, repo_id, card=card, planned=tuple(files), **publishing) as publisher:
         for one in source.checkpoints:
             row = Row(name=one.revision, epoch=one.epoch, samples_seen=one.samples_seen(samples_per_epoch))
-            publisher.submit(row, partial(_save, one, convert))
+            publisher.submit(row, partial(save, one))
         return publisher.finish()
-
-
-def _save(checkpoint: Checkpoint, convert: Converter, folder: Path) -> None:
-    with checkpoint.file() as path:
-        convert(path, folder)

@@ -54,9 +54,9 @@ def open_series(
     """
     text = os.fspath(name)
     if text.startswith(OPEN_CLIP):
-        from hf_clipdyn.revisions.importing import open_checkpoints
+        from hf_clipdyn.revisions.importing import OpenClipSeries
 
-        series: Series = open_checkpoints(text, token, samples_per_epoch)
+        series: Series = OpenClipSeries(text, token, samples_per_epoch)
     else:
         series = _named(text, store, token)
     if processor is not None:
@@ -117,7 +117,7 @@ def _in_folder(folder: Path, token: str | None) -> Series:
         return RunFolder(folder)
     checkpoint = checkpoint_name(folder)
     series = Folder(folder, token) if checkpoint is None else Folder(folder.parent, token, checkpoint)
-    if any(model.files for model in series.models().values()):
+    if any(files for _, files in series.models().values()):
         return series
     runs, epochs = _runs_below(folder), [*folder.glob("epoch_*.pt"), *folder.glob("checkpoints/epoch_*.pt")]
     if runs:

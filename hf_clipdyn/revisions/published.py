@@ -26,7 +26,7 @@ from hf_clipdyn.models.snapshots import model_files, snapshot_folder
 from hf_clipdyn.revisions.folders import with_base
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, epoch_of, step_of, training_order
-from hf_clipdyn.revisions.records import Weights, content_id, is_inside, record_of, weights_of
+from hf_clipdyn.revisions.records import content_id, is_inside, record_of, weights_of
 from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, FileRecord, Store
 
@@ -101,7 +101,7 @@ class Published(Series):
 def _described(
     name: str, commit: str, files: Mapping[str, FileRecord], manifest: Manifest | None
 ) -> Revision:
-    weights = weights_of(files) or Weights()
+    weights = weights_of(files)
     facts: dict[str, Any] = {"epoch": epoch_of(name)}
     if manifest is not None:
         row = manifest.row(name)
@@ -229,24 +229,33 @@ class HubRun(Published):
         return self.together(revision, with_base(folder, **where))
 
     def _ask(self, call: Callable[[], T]) -> T:
-        try:
-            return persistently(call)
-        except ClipDynError:
-            raise
-        except (RepositoryNotFoundError, NoRevisionOnHubError, EntryNotFoundError) as error:
-            raise RevisionNotFoundError(
-                f"{self.where} does not exist, lacks this revision or file, or the token may not read it "
-                f"({reason(error)})."
-            ) from error
-        except Exception as error:
-            raise RevisionError(f"{self.where} could not be read: {reason(error)}.") from error
+        return ask(call, self.where)
+
+
+def ask(call: Callable[[], T], where: str, **options: Any) -> T:
+    """`persistently` for a call that reads a repository.
+
+    Raises:
+        RevisionNotFoundError: it is not there, or the token may not read it.
+        RevisionError: it cannot be read; ``where`` begins the message.
+    """
+    try:
+        return persistently(call, **options)
+    except ClipDynError:
+        raise
+    except (RepositoryNotFoundError, NoRevisionOnHubError, EntryNotFoundError) as error:
+        raise RevisionNotFoundError(
+            f"{where} does not exist, lacks this revision or file, or the token may not read it ({reason(error)})."
+        ) from error
+    except Exception as error:
+        raise RevisionError(f"{where} could not be read: {reason(error)}.") from error
 
 
 class CachedRun(Published):
     """A repository in a cache of the Hub's client: offline, and the stores of version 0.3 (`--store runs/x/hub`)."""
 
     def __init__(self, repo_id: str, cache: Path, token: str | None = None) -> None:
-        self.repo_id, self._cache, self._token = repo_id, cache, token
+        self.repo_id, self._token = repo_id, token
         self.folder = cache / "--".join(["models", *repo_id.split("/")])
         self.where = f"{repo_id} in {shown_path(cache)}"
 
@@ -275,9 +284,9 @@ class CachedRun(Published):
         yield file
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
-        folder = snapshot_folder(
-            self.repo_id, revision.commit, cache_dir=self._cache, local_files_only=True, token=self._token
-        )
+        folder = self.folder / "snapshots" / revision.commit
+        if not folder.is_dir():
+            raise self.changed()
         return self.together(revision, with_base(folder, self._token, settings_only=settings_only))
 
 

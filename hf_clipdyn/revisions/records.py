@@ -40,8 +40,8 @@ class Weights:
     size: int | None = None
 
 
-def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
-    """The weights among the files of a commit; None if there are none.
+def weights_of(files: Mapping[str, FileRecord]) -> Weights:
+    """The weights among the files of a commit; without paths if there are none.
 
     Files in the large storage come first: a small `.bin` beside the weights does not belong to them.
     """
@@ -55,7 +55,7 @@ def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
                 is_hashed = all(files[path].sha256 for path in paths)
                 size = sum(files[path].size for path in paths)
                 return Weights(tuple(paths), content, content if is_hashed else None, size)
-    return None
+    return Weights()
 
 
 def content_id(records: Mapping[str, FileRecord], read_as: str = "") -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
 
-from hf_clipdyn.errors import RevisionNotFoundError
+from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
 from hf_clipdyn.models.settings import PROCESSOR_FILES
 
 
@@ -117,6 +117,8 @@ class Series(ABC):
 
     def together(self, revision: Revision, files: Mapping[str, Path]) -> Path:
         """One folder with these files of a revision and a processor; of links to them if they lie in several."""
+        if not files:
+            raise RevisionError(f"{revision.name} of {self.where} has no model files.")
         if files.keys().isdisjoint(PROCESSOR_FILES):
             files = {**self.processor, **files}
         folders = {file.parent for file in files.values()}

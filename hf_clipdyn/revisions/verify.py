@@ -209,7 +209,7 @@ class _Checks:
         if self.manifest is not None:
             yield from self._own_manifest(name, self.manifest)
         weights = weights_of(files)
-        if weights is None:
+        if not weights.paths:
             yield Finding(name, "no-weights", "The revision has no weights.")
             return
         for path, record in files.items():
@@ -266,7 +266,7 @@ class _Checks:
             weights, row = weights_of(self.files[name]), self.rows.get(name)
             if row is None and self.manifest is not None:
                 yield Finding(name, "not-in-manifest", "It exists, but the manifest has no row for it.")
-            if weights is None:
+            if not weights.paths:
                 continue
             if row is not None and weights.size != row.size:
                 message = f"The weights have {weights.size} bytes, but the manifest says {row.size}."
@@ -341,10 +341,9 @@ class _Checks:
             return
         newest = list(self.rows.values())[-1]
         main, branch = (weights_of(self.files.get(name, {})) for name in (MAIN, newest.name))
-        if main is not None and main.sha256 is None and branch is not None:
-            is_newest = main.content == branch.content  # git's ids
-        else:
-            is_newest = main is not None and main.sha256 == newest.sha256
+        is_newest = main.content == newest.sha256
+        if main.sha256 is None:
+            is_newest = main.content == branch.content != ""  # git's ids
         if not is_newest:
             message = f"main has other weights than {newest.name}, the newest revision."
             yield Finding(MAIN, "main-not-newest", message)

@@ -204,7 +204,7 @@ def test_the_study_of_public_checkpoints_measures_all_that_its_claims_are_about(
         )
         run = config.series.repo_id
         assert model["repo_id"].endswith(f"/full_checkpoints/{run}")
-        assert config.repo_id == f"open_clip:ViT-{run[6:10]}@{model['repo_id']}"
+        assert config.repo_id == (f"open_clip:ViT-{run[6:10]}@{model['repo_id']}",)
         selected = {one.name for one in config.selected}
         assert selected >= claims.benchmarks("full")
         assert selected >= {one.name for one in select_benchmarks("paper")}

@@ -15,7 +15,7 @@ from hub_server.server import READ_TOKEN, WRITE_TOKEN, HubServer, describe
 from hf_clipdyn import hub as client
 from hf_clipdyn.errors import PublishError, RevisionError
 from hf_clipdyn.revisions import Publisher, list_revisions
-from hf_clipdyn.revisions.open import HubRun
+from hf_clipdyn.revisions.published import HubRun
 from hf_clipdyn.revisions.repair import repair
 from hf_clipdyn.revisions.verify import verify
 
