@@ -107,15 +107,16 @@ class TrainingConfig(Options):
     """
 
     most_used = (
-        *(
-            "dataset_name",
-            "scale",
-            "num_train_epochs",
-            "per_device_train_batch_size",
-            "learning_rate",
-            "seed",
-        ),
-        *("output_dir", "publish", "push_to_hub", "hub_model_id"),
+        "dataset_name",
+        "scale",
+        "num_train_epochs",
+        "per_device_train_batch_size",
+        "learning_rate",
+        "seed",
+        "output_dir",
+        "publish",
+        "push_to_hub",
+        "hub_model_id",
     )
     file_help = f"A recipe ({', '.join(recipe_names())}), or a YAML file with these options."
     former: ClassVar = {
@@ -141,25 +142,21 @@ class TrainingConfig(Options):
         "streams_per_process": "dataloader_num_workers divides the shards: leave it out",
     }
     outside_recipe: ClassVar = frozenset(
-        {
-            *(
-                "data_dir",
-                "dataloader_num_workers",
-                "arm",
-                "output_dir",
-                "save_steps",
-                "resume_from_checkpoint",
-            ),
-            *(
-                "push_to_hub",
-                "hub_model_id",
-                "hub_private_repo",
-                "logging_steps",
-                "report_to",
-                "quiet",
-                "plugin",
-            ),
-        }
+        (
+            "data_dir",
+            "dataloader_num_workers",
+            "arm",
+            "output_dir",
+            "save_steps",
+            "resume_from_checkpoint",
+            "push_to_hub",
+            "hub_model_id",
+            "hub_private_repo",
+            "logging_steps",
+            "report_to",
+            "quiet",
+            "plugin",
+        )
     )
     """Two starts of one run may differ in these: where and how it is executed."""
 
@@ -186,7 +183,7 @@ class TrainingConfig(Options):
     """Use only the first N training images."""
 
     validation_size: int = Field(0, ge=0)
-    """Keep the last N images of the split out of training, for retrieval."""
+    """Keep the last N images of the split out of training, for retrieval and for the validation loss of each epoch."""
 
     streaming: bool = Field(False, title="Streaming")
     """Read and decode the data while training, from tar shards, Parquet files or the Hub; the data can have any size.
@@ -214,8 +211,8 @@ class TrainingConfig(Options):
     the hue by a quarter of it. open_clip's recipes use 0.32."""
 
     dataloader_num_workers: int | None = Field(None, ge=0, le=1024)
-    """Worker processes that read images, for each training process. They do not change the data. Default: the number of
-    free cores, at most 8; 0 for cached images on a CPU."""
+    """Worker processes that read images, for each training process. They do not change the data, except the order of a
+    stream. Default: the number of free cores, at most 8; 0 for cached images on a CPU."""
 
     scale: str = Field("tiny", title="Model")
     """Size of the model: micro, tiny, mini, small, vit-b-32, vit-b-16 or vit-l-14."""
