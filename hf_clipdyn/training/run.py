@@ -1,6 +1,7 @@
 """Train CLIP and save every epoch as a revision: a run from its configuration to its last revision."""
 
 import math
+import re
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -61,6 +62,15 @@ from hf_clipdyn.training.order import RECORD_FILE, DataRecord, RecordData
 
 _LEFTOVERS = ("revisions", "ema", "checkpoints", "log.jsonl", "config.yaml", RECORD_FILE)
 """What a run writes to its folder."""
+
+_REVISIONS = r"\..*|epoch-\d+|step-\d+"
+_INSIDE = {
+    "revisions": _REVISIONS,
+    "ema": "revisions",
+    "ema/revisions": _REVISIONS,
+    "checkpoints": "staging|epoch-.*",
+}
+"""What a run writes to the folders in it, as patterns of names."""
 
 BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 """Fields that the machine decides if they are None; they affect the weights."""
@@ -412,7 +422,7 @@ def delete_run(folder: Path) -> None:
         folder: folder of the run.
 
     Raises:
-        ConfigError: files in it have the names of a run's files, but no run wrote them.
+        ConfigError: no run wrote what has the name of a run's file, or what is among its revisions or checkpoints.
         PublishError: the run is still training.
 
     Examples:
@@ -427,6 +437,10 @@ def delete_run(folder: Path) -> None:
     """
     check_version(folder)
     _check_written(folder)
+    for name, pattern in _INSIDE.items():
+        for path in sorted((folder / name).glob("*")):
+            if not re.fullmatch(pattern, path.name):
+                raise ConfigError(f"{path} is among the files of a run, but no run wrote it: move it away.")
     if _leftovers(folder):
         Store(folder).delete()  # refuses while another process writes
         for path in sorted(_leftovers(folder), key=lambda path: path.name == "config.yaml"):

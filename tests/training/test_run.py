@@ -131,6 +131,13 @@ def test_deleting_a_run_deletes_nothing_else_in_its_folder(flags: Flags, tmp_pat
     summary = finished(flags(num_train_epochs=1))
     assert summary.published == ["epoch-000", "epoch-001"]
     assert (tmp_path / "run" / "notes.txt").read_text(encoding="utf-8") == "mine"
+    for name in ("revisions", "checkpoints"):
+        mine = tmp_path / "run" / name / "notes.txt"
+        mine.write_text("mine", encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"notes\.txt is among the files of a run"):
+            delete_run(tmp_path / "run")
+        mine.unlink()
+    assert [r.name for r in list_revisions(summary.folder)] == summary.published
 
 
 def test_steps_inside_epochs_are_published_too(flags: Flags) -> None:
