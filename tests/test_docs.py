@@ -162,8 +162,8 @@ def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(demo
 
     (block,) = (one for one in SHELL if "brightness" in one.text)
     _run_commands(demo, block)
-    assert "--brightness-gains" in clipdyn("evaluate", "--help-all", "--plugin", "brightness.py")
-    assert "--brightness-gains" not in clipdyn("evaluate", "--help-all")
+    assert "--brightness_gains" in clipdyn("evaluate", "--help-all", "--plugin", "brightness.py")
+    assert "--brightness_gains" not in clipdyn("evaluate", "--help-all")
     table = pd.read_parquet(demo.root / "runs/demo/brightness.parquet")
     assert set(table["metric"]) == {"brightness_displacement"}
     assert set(table["level"]) == {1, 1.25, 2}

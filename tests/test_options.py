@@ -196,7 +196,7 @@ def test_a_copy_is_checked_and_the_original_frozen() -> None:
         ("a: {b: 1, b: 2}", "b is there twice."),
         ("a: &x 1\nb: *x", "is not valid YAML in line 2: an alias; write the value."),
         ("a: [hf_secret", "is not valid YAML in line 1: "),
-        ("- 1", "is no mapping of options to values."),
+        ("- 1", "is not a mapping of options to values."),
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("[" * 5000, "is not valid YAML"),
         ("a: \x00", "is not valid YAML"),

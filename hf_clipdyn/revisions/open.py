@@ -43,7 +43,7 @@ def open_series(
 
     Args:
         name: of the revisions.
-        store: folder of a store.
+        store: folder of a store that version 0.3 wrote.
         token: of the Hub.
         samples_per_epoch: images of an epoch of open_clip's training, if known.
         processor: folder of a processor, or the name of a repository that has one, for revisions that have none.
@@ -51,6 +51,12 @@ def open_series(
     Raises:
         ConfigError: it means none of these, or there is no processor.
         RevisionNotFoundError: HF_HUB_OFFLINE is set, and the client's cache has no such repository.
+
+    Examples:
+        >>> from hf_clipdyn.revisions import open_series
+        >>> series = open_series("runs/demo")
+        >>> series.fetch(series.revisions()[-1]).name
+        'epoch-003'
     """
     text = os.fspath(name)
     if text.startswith(OPEN_CLIP):

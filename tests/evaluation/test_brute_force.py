@@ -42,9 +42,9 @@ class Slow:
     """One revision, loaded as its users load it."""
 
     def __init__(self, store: Path) -> None:
-        where: dict[str, Any] = {"revision": REVISION, "cache_dir": store, "local_files_only": True}
-        self.model = CLIPModel.from_pretrained("me/run", **where).eval()
-        self.processor = CLIPProcessor.from_pretrained("me/run", **where)
+        folder = store / "revisions" / REVISION
+        self.model = CLIPModel.from_pretrained(folder).eval()
+        self.processor = CLIPProcessor.from_pretrained(folder)
 
     def image(self, image: Any) -> np.ndarray:
         inputs = self.processor(images=image, return_tensors="pt")

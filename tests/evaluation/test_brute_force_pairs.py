@@ -30,9 +30,9 @@ class Slow:
     """One revision, loaded as its users load it."""
 
     def __init__(self, store: Path) -> None:
-        where: dict[str, Any] = {"revision": REVISION, "cache_dir": store, "local_files_only": True}
-        self.model = CLIPModel.from_pretrained("me/run", **where).eval()
-        self.processor = CLIPProcessor.from_pretrained("me/run", **where).image_processor
+        folder = store / "revisions" / REVISION
+        self.model = CLIPModel.from_pretrained(folder).eval()
+        self.processor = CLIPProcessor.from_pretrained(folder).image_processor
 
     def seen(self, image: Image.Image) -> np.ndarray:
         """The pixels of the model's input."""

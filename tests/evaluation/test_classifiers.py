@@ -149,7 +149,7 @@ def test_classes_without_names_are_named_by_a_map(save, data, tmp_path):
         evaluate_revisions(folder, "zero_shot/cifar10", **given)
     assert str(refused.value) == (
         "zero_shot/cifar10 asks for classes that mine lacks: airplane, automobile, bird, … (10 of 10); its head has "
-        "LABEL_0, LABEL_1, LABEL_2, …: name the classes of the head with `label_map`."
+        "LABEL_0, LABEL_1, LABEL_2, …: name the classes of the head with --label-map."
     )
     path = tmp_path / "names.json"
     keys = set()

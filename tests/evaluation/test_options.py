@@ -88,7 +88,7 @@ def test_folders_of_data_sets_are_given_by_name() -> None:
         ("noise_stage: inptu", "Did you mean input?"),
         ("data_dir: osie", "data_dir is 'osie': give NAME=PATH"),
         ("plugin: none.py", "The plug-in none.py is not a Python file"),
-        ("- noise", "study.yaml is no mapping"),
+        ("- noise", "study.yaml is not a mapping"),
     ],
 )
 def test_a_wrong_file_is_one_sentence(

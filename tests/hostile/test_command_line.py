@@ -107,7 +107,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
             ("--noise-conditions", MARKUP, "Known: "),
             ("--retrieval-held-out", "1e3", "retrieval_held_out"),
             ("--plugin", "file", "is not a Python file"),
-            ("--config", "file", "is no mapping"),
+            ("--config", "file", "is not a mapping"),
             ("--config", "empty", "empty: Is a directory"),
             ("--config", LONG, "File name too long"),
             ("--seed", "x", "seed"),
