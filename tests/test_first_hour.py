@@ -13,6 +13,7 @@ import forked
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from hub_server.server import HubServer
 from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
@@ -199,6 +200,7 @@ MISTAKES = {
 def test_a_mistake_of_a_first_hour_is_one_line(
     mistake: Mistake, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clipdyn: Clipdyn
 ) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)  # an earlier test may have had another precision
     work = tmp_path / "work"
     shutil.copytree(prepared, work)
     mistake.change(work)
@@ -217,6 +219,7 @@ def test_a_mistake_of_a_first_hour_is_one_line(
 def test_no_token_is_one_line(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: HubServer, clipdyn: Clipdyn
 ) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
     shutil.copytree(prepared, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.delenv("HF_TOKEN")

@@ -420,7 +420,7 @@ class Cache(Options):
     """Delete tables, pixels, unpacked, baselines, unfinished or all; with --results, the trials of kinds of benchmarks,
     such as geometry, or all."""
 
-    older_than: float = 0.0
+    older_than: float = Field(0.0, ge=0)
     """Delete only entries that were not used for N days."""
 
     cache_dir: Path | None = None

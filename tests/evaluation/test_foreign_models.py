@@ -132,9 +132,7 @@ def test_a_revision_whose_settings_are_broken_is_one_clear_sentence(
     upload(repo_id, "epoch-1", seed=1)
     upload(repo_id, "epoch-2", seed=2)
     upload(repo_id, "epoch-2", seed=2, files={name: content})
-    with pytest.raises(
-        ModelError, match=r"models--them--broken.*: \w+"
-    ):
+    with pytest.raises(ModelError, match=r"models--them--broken.*: \w+"):
         measure(repo_id, output=output, final_texts=final_texts)
     assert final_texts or set(pd.read_parquet(output)["revision"]) == {"epoch-1"}
 

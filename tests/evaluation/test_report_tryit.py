@@ -188,7 +188,7 @@ def test_what_cannot_be_tried_is_one_sentence(
     with pytest.raises(ConfigError, match="me/run has no revision that was measured"):
         payload(read_study(rows.assign(commit="0" * 40)), data_dirs=folders, store=store)
     code, _, error = clipdyn("report", output, "-o", tmp_path / "page", "--store", store)
-    assert (code, "`store` requires --try-it" in error) == (2, True)
+    assert (code, "store requires --try-it" in error) == (2, True)
     with pytest.raises(ConfigError):
         write_report(output, tmp_path / "page", try_it=True, store=store)
     assert not (tmp_path / "page" / "index.html").exists(), "it stops before anything is drawn"

@@ -93,9 +93,9 @@ class Slow:
     """One revision as its users load it, and its maps of one photograph."""
 
     def __init__(self, store: Path) -> None:
-        where: dict[str, Any] = {"revision": REVISION, "cache_dir": store, "local_files_only": True}
-        self.model = CLIPModel.from_pretrained("me/run", attn_implementation="eager", **where).eval()
-        self.processor = CLIPProcessor.from_pretrained("me/run", **where)
+        folder = store / "revisions" / REVISION
+        self.model = CLIPModel.from_pretrained(folder, attn_implementation="eager").eval()
+        self.processor = CLIPProcessor.from_pretrained(folder)
 
     def text(self, text: str) -> torch.Tensor:
         inputs = self.processor(text=[text], return_tensors="pt", truncation=True, max_length=16)
@@ -309,7 +309,7 @@ def test_maps_that_a_model_cannot_have_are_refused_before_they_are_read(tree: Pa
     with pytest.raises(
         NothingToMeasureError,
         match=r"saliency/osie would give no number for cnn, since resnet models have no attention maps: choose other "
-        r"maps with `probes` of the settings of saliency \(gradient_input,grad_cam\)\.",
+        r"maps with --saliency-probes gradient_input,grad_cam\.",
     ):
         evaluate_revisions(tmp_path / "cnn", attention, **options)
     names = [attention, "distortion/procedural"]

@@ -164,7 +164,7 @@ def test_trials_that_were_changed_since_they_were_measured_are_not_scored(evalua
         with pytest.raises(EvaluationError, match=r"not those that were measured .*: measure again") as said:
             evaluate("zero_shot/cifar10", rescore=True, **asked)
         assert ("their hash is another" if is_recorded else SEEN[name]) in str(said.value)
-        assert '`force=True` `revisions="epoch-000"` `benchmarks="zero_shot/cifar10"`' in str(said.value)
+        assert "--force --revisions epoch-000 --benchmarks zero_shot/cifar10" in str(said.value)
         assert cell.read_bytes() == before
     kept.write_bytes(content)
     for _ in range(2):  # scoring again keeps the hash

@@ -18,7 +18,6 @@ from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import follow
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.models.snapshots import snapshot_folder
 
 
 @pytest.fixture
@@ -147,7 +146,7 @@ def test_bfloat16_is_recorded_where_it_keeps_the_order(evaluate, dtype):
 def test_a_precision_that_breaks_the_order_of_the_distances_is_refused(store, caplog):
     PartialState()
     caplog.set_level("INFO", "hf_clipdyn")
-    folder = snapshot_folder("me/run", "epoch-001", cache_dir=store, local_files_only=True)
+    folder = store / "revisions" / "epoch-001"
     encoder = Encoder.from_folder(folder, device="cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), dtype=np.uint8)
     exact = encoder.embed_images(pixels).projection

@@ -425,7 +425,7 @@ def test_the_command_writes_and_pushes(write, published, tmp_path, clipdyn):
     code, _, error = clipdyn("share", results)
     assert (code, "Say where cards and reports should go" in error) == (2, True)
     code, _, error = clipdyn("share", results, "--push-to-hub", "--license", "mit")
-    assert (code, "`license` requires `space`" in error) == (2, True)
+    assert (code, "license requires space" in error) == (2, True)
     assert clipdyn("report", results, "--output", tmp_path / "r", "--push_to_hub")[0] == 2
     assert not (tmp_path / "r").exists()
 

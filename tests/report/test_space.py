@@ -169,7 +169,7 @@ def test_the_command_pushes_the_space_beside_the_runs_or_alone(results, hub, cli
     assert (code, "me/fixture is pushed: " in said) == (0, True)
     assert said.endswith("The Space me/study is up to date.\n")
     code, _, error = clipdyn("share", results, "--hub-private-repo", "--output", "x")
-    assert (code, "`hub-private-repo` requires `push-to-hub` or `space`" in error) == (2, True)
+    assert (code, "hub_private_repo requires push_to_hub or space" in error) == (2, True)
 
 
 @pytest.mark.parametrize("way", [["--push_to_hub"], ["--space", "me/study"], ["--output", "there"]])

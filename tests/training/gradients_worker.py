@@ -35,7 +35,6 @@ from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.model import TrainedModel, make_model, unsharded
 
 SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
-MODEL_SIZES["gradients"] = SIZE
 COLOURS, THINGS = ("red", "blue", "green"), ("cat", "car", "key", "tree", "dog", "boat", "bird", "clock")
 CAPTIONS = [f"a {colour} {thing}" for colour in COLOURS for thing in THINGS]
 printed_plugin("add-a-loss")
@@ -58,8 +57,9 @@ def tiny_model(loss: str, **settings: Any) -> TrainedModel:
     tokenizer = train_tokenizer(CAPTIONS, vocab_size=600, context_length=8)
     processor = CLIPProcessor(image_processor=clip_image_processor(SIZE), tokenizer=tokenizer)
     set_seed(0)
-    config = TrainingConfig(scale="gradients", attn_implementation="sdpa", **settings)
-    return make_model(config, None, processor, make_loss(loss).model_type).double()
+    with patch.dict(MODEL_SIZES, gradients=SIZE):
+        config = TrainingConfig(scale="gradients", attn_implementation="sdpa", **settings)
+        return make_model(config, None, processor, make_loss(loss).model_type).double()
 
 
 def global_batch() -> Batch:

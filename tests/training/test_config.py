@@ -67,7 +67,7 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) ->
     ("argv", "says"),
     [
         (["--config", "dmeo"], "Did you mean 'demo'"),
-        (["--config", "absent.yaml"], "no file absent.yaml"),
+        (["--config", "absent.yaml"], "absent.yaml: No such file"),
         (["--push_to_hub"], "hub_model_id"),
         (["--hub_model_id", "me/run-{size}"], r"only \{scale\} and \{seed\}"),
         (["--hub_model_id", "a b/c"], "hub_model_id is 'a b/c'"),
