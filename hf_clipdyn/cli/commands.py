@@ -21,7 +21,6 @@ from hf_clipdyn.options import Options
 JSON = Field(False, validation_alias="json", description="Print JSON instead of a table.")
 PRIVATE = Field(False, description="Create a private repository. One that exists and is public is refused.")
 PUSH = Field(False, description="Publish on the Hub, too.")
-REPO = Field(description="Folder of a run or of models, or a repository, owner/name.")
 STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
 TABLES = Field(
     min_length=1,
@@ -345,11 +344,8 @@ class Prepare(Options):
     def _fits_together(self) -> Self:
         if self.push_to_hub != (self.hub_model_id is not None):
             raise ConfigError("Give both push_to_hub and hub_model_id (owner/name), or neither.")
-        for name, path in self.data_dir.items():
-            if name != self.name:
-                raise ConfigError(
-                    f"data_dir is {name}={path}, but {self.name} is prepared: give {self.name}=PATH."
-                )
+        if self.data_dir.keys() - {self.name}:
+            raise ConfigError(f"Only {self.name} is prepared: give {self.name}=PATH as data_dir.")
         return self
 
     def __call__(self) -> None:
@@ -417,19 +413,22 @@ class Cache(Options):
 # --- models and revisions ------------------------------------------------------------------------------------
 
 
-class Revisions(Options):
-    """List the revisions of a repository.
-
-    It prints name, epoch, step, samples seen, commit and SHA-256 of each.
-    """
-
+class _OfRepository(Options):
     positional = ("repo",)
 
-    repo: str = REPO
+    repo: str
+    """Folder of a run or of models, or a repository, owner/name."""
 
     store: Path | None = STORE
 
     as_json: bool = JSON
+
+
+class Revisions(_OfRepository):
+    """List the revisions of a repository.
+
+    It prints name, epoch, step, samples seen, commit and SHA-256 of each.
+    """
 
     def __call__(self) -> None:
         from hf_clipdyn.revisions.open import list_revisions, render
@@ -438,22 +437,14 @@ class Revisions(Options):
             print(render(list_revisions(self.repo, store=self.store), as_json=self.as_json))
 
 
-class Verify(Options):
+class Verify(_OfRepository):
     """Check every revision and its weights.
 
     They are compared with the manifest of their run. The exit code is 1 on any finding.
     """
 
-    positional = ("repo",)
-
-    repo: str = REPO
-
-    store: Path | None = STORE
-
     deep: bool = False
     """Read every file and hash it."""
-
-    as_json: bool = JSON
 
     def __call__(self) -> int:
         from hf_clipdyn.revisions.verify import verify
