@@ -70,13 +70,8 @@ def _address(value: object) -> Markup:
 
 _ENVIRONMENT = Environment(undefined=StrictUndefined, finalize=markdown)  # noqa: S701 (Markdown is not HTML)
 _ENVIRONMENT.globals |= {"paper_url": _PAPER_URL, "version": version("hf-clipdyn")}
-_ENVIRONMENT.filters |= {
-    "code": _code,
-    "literal": _literal,
-    "shell": _shell,
-    "block": _block,
-    "address": _address,
-}
+_FILTERS = (_code, _literal, _shell, _block, _address)
+_ENVIRONMENT.filters |= {function.__name__.removeprefix("_"): function for function in _FILTERS}
 
 
 def render_card(template: str, data: CardData, **values: Any) -> str:
@@ -179,11 +174,6 @@ class CardFacts:
     parents: tuple[Parent, ...] = ()
     relation: Literal["finetune", "merge", "adapter"] = "finetune"
 
-    @property
-    def public_parents(self) -> tuple[Parent, ...]:
-        """The parents that are repositories."""
-        return tuple(parent for parent in self.parents if is_repo_id(parent.repo_id))
-
 
 def revision_card(facts: CardFacts, **row: Any) -> str:
     """The README.md of one revision, YAML head included.
@@ -192,7 +182,9 @@ def revision_card(facts: CardFacts, **row: Any) -> str:
         facts: of its run.
         row: ``name``, ``epoch``, ``step``, ``samples_seen`` and ``loss``; all but the name may be None.
     """
-    facts = replace(facts, parents=facts.public_parents)
+    facts = replace(facts, parents=tuple(one for one in facts.parents if is_repo_id(one.repo_id)))
+    tags = {"clip": facts.model_class == "CLIPModel", "hf-clipdyn": True, "training-dynamics": True}
+    tags |= {"synthetic-data": facts.synthetic} | dict.fromkeys(facts.tags, True)
     data = ModelCardData(
         language=list(facts.language) or None,
         license=facts.licence,
@@ -202,21 +194,10 @@ def revision_card(facts: CardFacts, **row: Any) -> str:
         # The Hub's model tree knows repositories only; revision and commit are in the card's table.
         base_model=list(dict.fromkeys(parent.repo_id for parent in facts.parents)) or None,
         base_model_relation=facts.relation if facts.parents else None,
-        tags=[
-            *(["clip"] if facts.model_class == "CLIPModel" else []),
-            "hf-clipdyn",
-            "training-dynamics",
-            *(["synthetic-data"] if facts.synthetic else []),
-            *facts.tags,
-        ],
+        tags=[tag for tag, is_true in tags.items() if is_true],
     )
-    return render_card(
-        "revision.md.jinja",
-        data,
-        facts=facts,
-        title=facts.title or facts.repo_id.rpartition("/")[2],
-        **row,
-    )
+    title = facts.title or facts.repo_id.rpartition("/")[2]
+    return render_card("revision.md.jinja", data, facts=facts, title=title, **row)
 
 
 def dataset_card(
@@ -266,12 +247,9 @@ def results_card(
     ]
     entries[0]["default"] = True
     title = repo_id.rpartition("/")[2]
-    data = DatasetCardData(
-        pretty_name=title,
-        tags=["hf-clipdyn", "clip", "training-dynamics", "evaluation-results"],
-        size_categories=[_size_category(rows)],
-        configs=entries,
-    )
+    tags = ["hf-clipdyn", "clip", "training-dynamics", "evaluation-results"]
+    sizes = [_size_category(rows)]
+    data = DatasetCardData(pretty_name=title, tags=tags, size_categories=sizes, configs=entries)
     facts |= {"repo_id": repo_id, "rows": rows, "runs": runs, "trials": list(configs)[1:]}
     revisions = sum(run["revisions"] for run in runs)
     return render_card("results.md.jinja", data, title=title, revisions=revisions, **facts)

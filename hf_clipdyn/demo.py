@@ -8,12 +8,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from hf_clipdyn.bundled import recipe_path
-from hf_clipdyn.errors import PublishError
 from hf_clipdyn.files import delete
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.options import read_yaml
@@ -29,23 +27,6 @@ main()
 """
 
 
-@dataclass(frozen=True)
-class Demo:
-    """What the demo leaves behind.
-
-    Attributes:
-        page: the report.
-        revisions: folder of the revisions, one folder each, which `from_pretrained` loads.
-        results: the table of results.
-        closing: three lines to print: where the page is, how to load an epoch, what was found.
-    """
-
-    page: Path
-    revisions: Path
-    results: Path
-    closing: tuple[str, str, str]
-
-
 @contextmanager
 def evaluation_beside(words: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`clipdyn evaluate` in a process that ends when the block or this process does, however that ends.
@@ -56,25 +37,20 @@ def evaluation_beside(words: list[str], log: Path) -> Iterator[subprocess.Popen[
     # This package as this process found it; the current folder may hold a file with the name of a package.
     paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _CHILD, "evaluate", *words],
-            stdin=subprocess.PIPE,  # which ends with this process
-            stdout=output,
-            stderr=output,
-            env=environment,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()  # it loses the cell in work
+    command = [sys.executable, "-P", "-c", _CHILD, "evaluate", *words]
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(  # its standard input ends with this process
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment
+        ) as process,
+    ):
         try:
-            process.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
+            yield process
+        finally:
+            process.terminate()  # it loses the cell in work
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_SECONDS_TO_END)
             process.kill()
-            process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 def run_demo(
@@ -83,7 +59,7 @@ def run_demo(
     quick: bool = False,
     overwrite_output_dir: bool = False,
     quiet: bool = False,
-) -> Demo:
+) -> str:
     """Train a recipe, evaluate every revision and draw the report, or continue where an earlier call stopped.
 
     Nothing is downloaded: the world is rendered, and everything is read from this disk.
@@ -94,9 +70,11 @@ def run_demo(
         overwrite_output_dir: delete an earlier run there and begin again.
         quiet: print warnings and errors only.
 
+    Returns:
+        Three lines: where the page is, how to load an epoch, what was found.
+
     Raises:
         ConfigError: the folder contains a run of another recipe, or of version 0.3.
-        PublishError: a revision could not be stored.
     """
     import torch
 
@@ -142,26 +120,15 @@ def run_demo(
                     self.process = stack.enter_context(evaluation_beside(words, folder / "evaluate.log"))
 
         beside = Beside()
-        summary = train(config, [beside])
-        assert summary is not None, "the demo runs in one process"
-        if summary.missing:
-            raise PublishError(summary.message)
+        train(config, [beside])
         if beside.process is not None:
             beside.process.wait()  # until it has measured the last revision, or has died
     with torch_threads(1):  # as many as beside the training: a different thread count changes rounding
         evaluate_revisions(folder, suite=_SUITES, output=results, show_progress=not quiet)
-    study = read_study(results)
-    with torch_threads(1):
+        study = read_study(results)
         page = write_report(study, folder / "report", try_it=True)
     write_cards(study, folder / "report")
-    middle = Store(folder).names()[config.num_train_epochs // 2]
-    return Demo(
-        page=page,
-        revisions=Store(folder).folder,
-        results=results,
-        closing=(
-            f"Page:  {page}",
-            f'Load:  CLIPModel.from_pretrained("{Store(folder).folder / middle}")',
-            f"Found: {headline(study)}",
-        ),
-    )
+    revisions = Store(folder)
+    middle = revisions.folder / revisions.names()[config.num_train_epochs // 2]
+    load = f'CLIPModel.from_pretrained("{middle}")'
+    return f"Page:  {page}\nLoad:  {load}\nFound: {headline(study)}"

@@ -126,20 +126,16 @@ def replace_durably(source: Path, target: Path) -> None:
     fsync(target.parent)
 
 
-def write_atomically(
-    path: Path, content: bytes | str | Callable[[Path], Any], *, staging: Path | None = None
-) -> None:
+def write_atomically(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
     """Replace a regular file or a link whole: readers, a kill and a power failure find the old or the new one.
 
     Several processes may write the same file at once; the last one counts. ``content`` may be a function that writes a
-    file at the path that it is given. ``staging`` is a folder on the same disk for the unfinished file.
+    file at the path that it is given.
     """
     if not path.is_symlink():
         check_regular(path)
-    folder = path.parent if staging is None else staging
-    for parent in (path.parent, folder):
-        parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{path.name}.{secrets.token_hex(4)}{STAGING}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.parent / f".{path.name}.{secrets.token_hex(4)}{STAGING}"
     try:
         with blaming(path):
             if callable(content):

@@ -121,18 +121,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _has_cause(error: BaseException, *names: str) -> bool:
-    """Whether the error, or what it was raised from, is of a class with one of these names."""
-    return any(_is_a(cause, *names) for cause in _causes(error))
-
-
-def _is_a(error: BaseException, *names: str) -> bool:
-    return any(kind.__name__ in names for kind in type(error).__mro__)
+def _cause(error: BaseException, *names: str) -> Any:
+    """The error, or what it was raised from, if it is of a class with one of these names; else None."""
+    classes = ((cause, {kind.__name__ for kind in type(cause).__mro__}) for cause in _causes(error))
+    return next((cause for cause, of_cause in classes if of_cause & set(names)), None)
 
 
 def _answer(error: BaseException) -> Any:
     """The error that carries the server's answer; None if there was none."""
-    return next((cause for cause in _causes(error) if _is_a(cause, "HfHubHTTPError")), None)
+    return _cause(error, "HfHubHTTPError")
 
 
 def status_of(error: BaseException) -> int | None:
@@ -149,13 +146,8 @@ def is_transient(error: BaseException) -> bool:
     status = status_of(error)
     if status is not None:
         return status in _TRANSIENT_STATUS
-    lost = _has_cause(error, "TransportError", "ConnectionError", "TimeoutError")
-    return lost and not _has_cause(error, "OfflineModeIsEnabled")
-
-
-def is_unreachable(error: BaseException) -> bool:
-    """Whether no connection could be made: no network, no such host, no server."""
-    return _has_cause(error, "ConnectError", "ConnectTimeout")
+    lost = _cause(error, "TransportError", "ConnectionError", "TimeoutError")
+    return lost is not None and _cause(error, "OfflineModeIsEnabled") is None
 
 
 def reason(error: BaseException) -> str:
@@ -169,7 +161,7 @@ def reason(error: BaseException) -> str:
 
 def refusal_hint(error: BaseException) -> str:
     """What to do about a refused push, as a sentence after a space; empty if the Hub refused for another reason."""
-    refused = _has_cause(error, "LocalTokenNotFoundError") or status_of(error) in (401, 403)
+    refused = _cause(error, "LocalTokenNotFoundError") or status_of(error) in (401, 403)
     return " Give a token with write permission, by `hf auth login` or HF_TOKEN." if refused else ""
 
 
@@ -219,7 +211,7 @@ def persistently(call: Callable[[], T], patience: float | None = None, *, transf
             return call() if transfers else answered(call, max(1.0, started + patience - time.monotonic()))
         except Exception as error:
             pause = pause_after(error, failures)
-            most = min(patience, UNREACHED) if is_unreachable(error) else patience
+            most = min(patience, UNREACHED) if _cause(error, "ConnectError", "ConnectTimeout") else patience
             if not is_transient(error) or time.monotonic() + pause - started > most:
                 raise
             time.sleep(pause)
@@ -285,17 +277,12 @@ class Pushed:
     Attributes:
         url: address of the repository.
         commit: of `main`.
-        is_new: whether the push made it: nothing is committed if nothing differs.
+        commit_url: address of the commit that the push made; None if it made none, since nothing differs.
     """
 
     url: str
     commit: str
-    is_new: bool
-
-    @property
-    def commit_url(self) -> str | None:
-        """Address of the commit that the push made; None if it made none."""
-        return f"{self.url}/commit/{self.commit}" if self.is_new else None
+    commit_url: str | None
 
 
 def push_folder(
@@ -341,10 +328,8 @@ def push_folder(
     def opened() -> Destination:
         name = repo_id
         if create:
-            made = api.create_repo(
-                repo_id, repo_type=repo_type, private=private or None, exist_ok=True, space_sdk=space_sdk
-            )
-            name = made.repo_id
+            about: Any = {"private": private or None, "exist_ok": True, "space_sdk": space_sdk}
+            name = api.create_repo(repo_id, repo_type=repo_type, **about).repo_id
         if private:
             check_private(api, name, repo_type, done=done)
         info = api.repo_info(name, repo_type=repo_type)
@@ -362,7 +347,8 @@ def push_folder(
             delete_patterns=replaced,
             ignore_patterns=[".*", "*/.*"],
         )
-        return Pushed(str(made.repo_url), made.oid, made.oid != to.head)
+        url = str(made.repo_url)
+        return Pushed(url, made.oid, f"{url}/commit/{made.oid}" if made.oid != to.head else None)
 
     try:
         return persistently(attempted, PUSH_PATIENCE, transfers=True)

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_SIGNALS = [
-    sig for sig in signal.Signals if sig.name in ("SIGINT", "SIGTERM", "SIGHUP")
-]  # Windows has no SIGHUP
+# Windows has no SIGHUP.
+_SIGNALS = [sig for sig in signal.Signals if sig.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 _SECONDS_TO_REPEAT = 0.1
 
 

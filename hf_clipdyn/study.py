@@ -68,7 +68,7 @@ from hf_clipdyn.training.run import BY_MACHINE
 
 if TYPE_CHECKING:
     from hf_clipdyn.evaluation.config import EvaluationConfig
-    from hf_clipdyn.report.page.stimuli import StimuliChoice
+    from hf_clipdyn.report.self.stimuli import StimuliChoice
 
 _TABLE, _VERDICTS, _RELATIONS, _REPORT = "results.parquet", "verdicts.parquet", "relations.parquet", "report"
 _SET_BY_STUDY = ("output", "shard", "force", "rescore", "watch", "push_to_hub")
@@ -91,11 +91,6 @@ class RunEntry(Options, extra="allow"):
     evaluation: dict[str, Any] = Field(default_factory=dict)
     """Options of `clipdyn evaluate`, over those of the study."""
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of `clipdyn train`."""
-        return self.model_extra or {}
-
 
 class ModelEntry(Options, extra="allow"):
     """A model that is only measured. The other keys are options of `clipdyn evaluate`."""
@@ -104,11 +99,6 @@ class ModelEntry(Options, extra="allow"):
     """Name of its folder."""
     repo_id: str
     """What to measure."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of `clipdyn evaluate`."""
-        return {"repo_id": self.repo_id} | (self.model_extra or {})
 
 
 class StudyFile(Options):
@@ -225,36 +215,6 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Page:
-    """How the page is written; see `hf_clipdyn.write_report`.
-
-    Attributes:
-        claims: a file of claims; None for the package's.
-        stimuli: pictures of the stimuli on the page.
-        style: of the figures.
-
-    Raises:
-        ConfigError: the file of claims or the style cannot be read.
-        UnknownNameError: there is no such style.
-    """
-
-    claims: Path | None = None
-    stimuli: "StimuliChoice" = "thumbnails"
-    style: str | None = None
-
-    def __post_init__(self) -> None:
-        # Before hours of work.
-        if self.claims is not None:
-            from hf_clipdyn.statistics.claims import read_claims
-
-            read_claims(self.claims)
-        if self.style is not None:
-            from hf_clipdyn.report.style import read_style
-
-            read_style(self.style)
-
-
-@dataclass(frozen=True)
 class StudyFiles:
     """What a study leaves behind, and what it prints.
 
@@ -279,28 +239,38 @@ class Study:
         members: with names of their own.
         folder: holds them.
         title: of the page.
-        page: how the page is written; None for no page and no verdicts.
         command: the words that repeat this study in a shell.
+        report: judge the claims and write the page.
+        claims: a file of claims; None for the package's.
+        stimuli: pictures of the stimuli on the page.
+        style: of the figures.
         files: what the last call of `run` has written.
 
     Raises:
-        ConfigError: two members share a name or a repository, one has the name of a file of the study, or the study's
-            tables would replace other files.
+        ConfigError: the study's tables would replace other files, or the file of claims or the style cannot be read.
+        UnknownNameError: there is no such style.
     """
 
     members: Sequence[Member]
     folder: Path
     title: str = ""
-    page: Page | None = None
     command: Sequence[str] = ("clipdyn", "study")
+    report: bool = False
+    claims: str | Path | None = None
+    stimuli: "StimuliChoice" = "thumbnails"
+    style: str | None = None
     files: StudyFiles | None = None
 
     def __post_init__(self) -> None:
-        _check_apart(self.members)
-        if self.page is not None:
+        if self.report:  # before hours of work
+            from hf_clipdyn.report.style import read_style
             from hf_clipdyn.results.read import is_combined
+            from hf_clipdyn.statistics.claims import read_claims
             from hf_clipdyn.statistics.verdicts import check_verdicts
 
+            read_claims(self.claims)
+            if self.style is not None:
+                read_style(self.style)
             check_output(self.folder / _TABLE, what="the table of a study", is_own=is_combined)
             check_verdicts(self.folder / _VERDICTS)
 
@@ -308,10 +278,9 @@ class Study:
     def read(
         cls,
         config: str | Path,
-        output_dir: Path | None = None,
-        *,
+        output_dir: str | Path | None = None,
         data_dirs: Mapping[str, Path] | None = None,
-        page: Page | None = None,
+        **report: Any,
     ) -> Self:
         """The study of a file.
 
@@ -319,7 +288,7 @@ class Study:
             config: name of a study of the package, or a YAML file.
             output_dir: its folder, in place of the file's.
             data_dirs: folders of data sets by name, beside those of the file.
-            page: how the page is written; None for none.
+            report: attributes of the study: ``report``, ``claims``, ``stimuli`` and ``style``.
 
         Raises:
             ConfigError: an unknown key, a wrong value, or runs that are not apart.
@@ -335,7 +304,8 @@ class Study:
             members = [*_runs(file, folder, data_dirs or {}), *_models(file, folder, data_dirs or {})]
             if not members:
                 raise ConfigError("neither runs nor models are listed: give a list of one of them.")
-            return cls(members, folder, file.title, page, words)
+            _check_apart(members)
+        return cls(members, folder, file.title, words, **report)
 
     def run(self, shard: str | None = None) -> str:
         """Train and measure what is missing, one member after the other; then judge and draw, but not for a shard.
@@ -383,9 +353,9 @@ class Study:
             )
         if shard is not None:
             return f"{done} trained and measured. When all shards are, call the same command without --shard."
-        if self.page is None:
+        if not self.report:
             return f"{done} complete in {self.folder}."
-        self.files = self._written(self.page)
+        self.files = self._written()
         return self.files.message
 
     def _parts(self, shard: str | None) -> list[tuple[Member, str | None]]:
@@ -409,15 +379,12 @@ class Study:
         lines = [f"{len(missing)} of {counted(count, 'member')} {verb} missing:"]
         lines += [f"  {member.name}: {lacks}" for member, _, lacks in missing]
         lines.append(self._time_of([member for member, *_ in missing]))
-        if shard is None and len(missing) > 1:
-            lines += self._shards(len(missing))
-        return "\n".join(lines)
+        return "\n".join([*lines, *(self._shards(len(missing)) if shard is None else [])])
 
     def _time_of(self, members: Sequence[Member]) -> str:
         """How long one process takes for these members: those of the same size that are complete took as long."""
-        taken: dict[
-            str, float
-        ] = {}  # the longest: one that was interrupted says only how long its last part took
+        # The longest: one that was interrupted says only how long its last part took.
+        taken: dict[str, float] = {}
         for member in self.members:
             if member.mark.is_file():
                 seconds = json.loads(member.mark.read_text(encoding="utf-8"))["seconds"]
@@ -444,7 +411,7 @@ class Study:
             lines.append(f"  {device}{words} --shard {number + 1}/{count} &")
         return lines
 
-    def _written(self, page: Page) -> StudyFiles:
+    def _written(self) -> StudyFiles:
         """Write what concerns all members below the folder, of whichever file."""
         from hf_clipdyn.report import write_report
         from hf_clipdyn.report.provenance import origin_words
@@ -457,22 +424,22 @@ class Study:
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         # Small models come first on the page, and in its colours.
         read = read_results([*tables, *relations]).smallest_first()
-        study = study_of(read, [path.name for path in read.tables], claims=page.claims)
+        study = study_of(read, [path.name for path in read.tables], claims=self.claims)
         results, verdicts = self.folder / _TABLE, self.folder / _VERDICTS
         facts = provenance(study.results, study.evidence)
         write_results(study.results, results, facts)
         said = ["No claim is about the measured benchmarks, so there are no verdicts."]
         if study.verdicts:
             write_verdicts(verdict_table(study.verdicts), verdicts, facts)
-            origin = origin_words(study.results, study.evidence, page.claims)
+            origin = origin_words(study.results, study.evidence, study.claims_file)
             said = [render(study.verdicts, study.arm_effects), "", origin, "", f"Verdicts: {verdicts}"]
         evaluations = [one for member in self.members for one in member.evaluations]
         written = write_report(
             study,
             self.folder / _REPORT,
-            stimuli=page.stimuli,
+            stimuli=self.stimuli,
             data_dirs={name: path for one in evaluations for name, path in one.data_dirs.items()},
-            style=page.style,
+            style=self.style,
             title=self.title or None,
         )
         study.influences.write(results)
@@ -516,17 +483,18 @@ def _runs(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Itera
     """The runs to train."""
     for number, entry in enumerate(file.runs, 1):
         with naming(f"run {number}", ConfigError):
-            if "output_dir" in entry.options:
+            options = entry.model_extra or {}
+            if "output_dir" in options:
                 raise ConfigError(f"output_dir is given: leave it out; the folder is below {folder}.")
             for seed in entry.seed or (None,):
                 # A thread each, so that a run gives the same numbers alone and beside others.
-                values = {"num_threads": 1, **file.defaults, **entry.options}
+                values = {"num_threads": 1, **file.defaults, **options}
                 if seed is not None:
                     values["seed"] = seed
                     if isinstance(world := values.get("dataset_config_name"), str):
                         values["dataset_config_name"] = world.replace("{seed}", str(seed))
                 config = _config(values, entry.name, folder)
-                run = folder / (entry.name or config.run_name)
+                run = Path(str(config.output_dir))
                 named = {"repo_id": RunFolder(run)}  # which need not exist yet
                 refused = (*_SET_BY_STUDY, *_SET_BY_RUN)
                 measured = _measured(file.evaluation | entry.evaluation, refused, named, run, data_dirs)
@@ -535,22 +503,22 @@ def _runs(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Itera
 
 def _config(values: Mapping[str, Any], name: str | None, folder: Path) -> TrainingConfig:
     """The configuration of a run, in a folder below ``folder``."""
-    hub = {key: values[key] for key in ("hub_model_id", "push_to_hub") if values.get(key)}
-    config = TrainingConfig(**{key: value for key, value in values.items() if key not in hub})
-    if config.model_name_or_path is None:
-        model_size(config.scale)
-    name = name or config.run_name
-    if "hub_model_id" in hub:
-        hub["hub_model_id"] = str(hub["hub_model_id"]).replace("{name}", name)
-    return config.but(**hub, output_dir=str(folder / name), resume_from_checkpoint="true")
+    alone = TrainingConfig(**{**values, "push_to_hub": False, "hub_model_id": None})
+    if alone.model_name_or_path is None:
+        model_size(alone.scale)
+    name = name or alone.run_name
+    named = str(values.get("hub_model_id") or "").replace("{name}", name) or None
+    placed = {"hub_model_id": named, "output_dir": str(folder / name), "resume_from_checkpoint": "true"}
+    return TrainingConfig(**{**values, **placed})
 
 
 def _models(file: StudyFile, folder: Path, data_dirs: Mapping[str, Path]) -> Iterator[Member]:
     """The models that are only measured."""
     for number, entry in enumerate(file.models, 1):
         with naming(f"model {number}", ConfigError):
-            options = {**file.evaluation, **entry.options}
-            named = {key: value for key, value in entry.options.items() if key in _NAMES_A_MODEL}
+            options = entry.model_dump(exclude={"name"})
+            named = {key: value for key, value in options.items() if key in _NAMES_A_MODEL}
+            options = file.evaluation | options
             measured = _measured(options, _SET_BY_STUDY, named, folder / entry.name, data_dirs)
             yield Member(entry.name, folder / entry.name, None, measured)
 
@@ -632,8 +600,6 @@ def run_study(
         ('results.parquet', 'index.html')
     """
     folders = {name: Path(path) for name, path in (data_dirs or {}).items()}
-    page = Page(None if claims is None else Path(claims), stimuli, style)
-    folder = None if output_dir is None else Path(output_dir)
-    study = Study.read(config, folder, data_dirs=folders, page=page)
+    study = Study.read(config, output_dir, folders, report=True, claims=claims, stimuli=stimuli, style=style)
     study.run(shard)
     return study.files

@@ -91,7 +91,7 @@ class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hen
         self._pending = None  # of an earlier run that broke off
         self._steps = publishing_steps(self._chosen, state.max_steps)
         if state.global_step == 0:
-            self._take(epoch_name(0), 0, args, state, control, waits=args.eval_on_start, **kwargs)
+            self._take(args, state, control, epoch=0, waits=args.eval_on_start, **kwargs)
         elif _ends_epoch(state, **kwargs):
             # With `save_steps`, the Trainer saves a checkpoint before it says that the epoch has ended.
             self.on_epoch_end(args, state, control, **kwargs)
@@ -101,31 +101,30 @@ class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hen
     def on_step_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Take a chosen step; one that ends an epoch is taken as the epoch."""
         if state.global_step in self._steps and not _ends_epoch(state, **kwargs):
-            self._take(step_name(state.global_step), None, args, state, control, **kwargs)
+            self._take(args, state, control, **kwargs)
 
     def on_epoch_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Take the epoch, or the last step of a run that stops inside it."""
         if _ends_epoch(state, **kwargs):
-            epoch = round(state.epoch or 0.0)
-            self._take(epoch_name(epoch), epoch, args, state, control, **kwargs)
+            self._take(args, state, control, epoch=round(state.epoch or 0.0), **kwargs)
         elif state.global_step > 0 and state.global_step not in self._steps:
-            self._take(step_name(state.global_step), None, args, state, control, **kwargs)
+            self._take(args, state, control, **kwargs)
 
     def _take(
         self,
-        name: str,
-        epoch: int | None,
         args: Args,
         state: State,
         control: Control,
-        *,
+        epoch: int | None = None,
         waits: bool = False,
         **kwargs: Any,
     ) -> None:
-        if state.global_step > state.max_steps:
+        step = state.global_step
+        if step > state.max_steps:
             return  # a Trainer that is resumed at its end takes one step more before it looks
+        name = step_name(step) if epoch is None else epoch_name(epoch)
         samples = _samples_seen(args, state, kwargs.get("train_dataloader"))
-        row = Row(name=name, epoch=epoch, step=state.global_step, samples_seen=samples)
+        row = Row(name=name, epoch=epoch, step=step, samples_seen=samples)
         self._pending = partial(self.take, row, args, state, **kwargs)
         if not (waits or control.should_log or control.should_evaluate):
             self.flush()
@@ -264,10 +263,9 @@ class PublishRevisions(_StateCallback):
 
     def take(self, row: Row, args: Args, state: State, **kwargs: Any) -> None:
         """Hand a state to the publisher, with what the Trainer has logged of it."""
-        save, scale = self._save(**kwargs), _logit_scale(kwargs["model"])
+        save, recorded = self._save(**kwargs), _recorded(state, kwargs["model"])
         if self._publisher is not None:
-            row = row.model_copy(update={**_logged(state), "logit_scale": scale})
-            self._publisher.submit(row, save, compare=True)
+            self._publisher.submit(row.model_copy(update=recorded), save, compare=True)
 
     def on_train_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Wait until every revision is saved and, if asked for, published; say what is missing and what comes next."""
@@ -281,26 +279,26 @@ class PublishRevisions(_StateCallback):
             _log.warning("%s", summary.message)
         else:
             print(summary.message)
-        rows = [row for row in self._publisher.rows() if best and row.step == best]
-        if save is not None and rows:
-            self._say_best(rows[0], save)
-        _close(Path(str(args.output_dir)).absolute())
-        self._publisher = None
-        print(_next_commands(args, kwargs["model"], self._processor or kwargs.get("processing_class")))
+        for row in self._publisher.rows():
+            if save is not None and row.step == best:
+                _say_best(self._publisher, row, save)
+        folder, self._publisher = Path(str(args.output_dir)), None
+        _close(folder.absolute())
+        print(_next_commands(folder, kwargs["model"], self._processor or kwargs.get("processing_class")))
 
-    def _say_best(self, row: Row, save: Callable[[Path], None]) -> None:
-        """Name the best revision, whose weights the Trainer has loaded into its model at the end."""
-        assert self._publisher is not None
-        try:
-            self._publisher.submit(row, save, compare=True)
-        except PublishError:
-            _log.warning(
-                "The Trainer's model does not have the weights of the best revision, %s: the Trainer did not load all "
-                "of them. Load that revision with `from_pretrained`.",
-                row.name,
-            )
-        else:
-            print(f"The best revision is {row.name}; main is the last one.")
+
+def _say_best(publisher: Publisher, row: Row, save: Callable[[Path], None]) -> None:
+    """Name the best revision, whose weights the Trainer has loaded into its model at the end."""
+    try:
+        publisher.submit(row, save, compare=True)
+    except PublishError:
+        _log.warning(
+            "The Trainer's model does not have the weights of the best revision, %s: the Trainer did not load all of "
+            "them. Load that revision with `from_pretrained`.",
+            row.name,
+        )
+    else:
+        print(f"The best revision is {row.name}; main is the last one.")
 
 
 def _close(folder: Path) -> None:
@@ -333,21 +331,12 @@ def _check_resumed(args: Args, state: State, save: Callable[[Path], None]) -> No
         )
 
 
-def _next_commands(args: Args, model: Any, processor: Any) -> str:
+def _next_commands(folder: Path, model: Any, processor: Any) -> str:
     """The two commands that come next: measure and report an image encoder, or list and check any other model."""
-    run = shlex.quote(str(args.output_dir))
-    table = shlex.quote(str(Path(str(args.output_dir)) / "results.parquet"))
+    run, table, page = (shlex.quote(str(folder / name)) for name in ("", "results.parquet", "report"))
     if processor is not None and "image" in getattr(unwrapped(model), "input_modalities", ()):
-        page = shlex.quote(str(Path(str(args.output_dir)) / "report"))
         return f"Next: clipdyn evaluate {run} --output {table}\n      clipdyn report {table} --output {page}"
     return f"Next: clipdyn revisions {run}\n      clipdyn verify {run}"
-
-
-def _logit_scale(model: Any) -> float | None:
-    """The factor of the similarities of a contrastive model. All processes call this: it may be sharded."""
-    scale = getattr(unwrapped(model), "logit_scale", None)
-    whole = None if scale is None else unsharded(scale.detach())
-    return None if whole is None or whole.numel() != 1 else float(whole.exp())
 
 
 class EvaluateRevisions(_StateCallback):
@@ -428,10 +417,8 @@ class EvaluateRevisions(_StateCallback):
             self._benchmarks,
             repo_id=self._repo_id or args.hub_model_id or f"local/{valid_repo_name(folder.resolve().name)}",
             revision=row.name,
-            epoch=row.epoch,
-            step=row.step,
-            samples_seen=row.samples_seen,
-            recorded={**_logged(state), "logit_scale": _logit_scale(whole)},
+            **row.model_dump(include={"epoch", "step", "samples_seen"}),
+            recorded=_recorded(state, whole),
             output=self._output or folder / "results.parquet",
             **self._options,
         )
@@ -530,31 +517,29 @@ def _samples_seen(args: Args, state: State, loader: Any) -> int | None:
     return int(epochs * per_epoch + rest * per_step)
 
 
-def _logged(state: State) -> dict[str, Any]:
-    """What the Trainer has logged of the state that it has reached."""
-    return logged_values(map(Logged.model_validate, state.log_history), state.global_step)
+def _recorded(state: State, model: Any) -> dict[str, Any]:
+    """What the Trainer has logged of the state that it has reached, and the factor of its similarities, if any.
+
+    All processes call this: the factor may be sharded.
+    """
+    logged = logged_values(map(Logged.model_validate, state.log_history), state.global_step)
+    scale = getattr(unwrapped(model), "logit_scale", None)
+    whole = None if scale is None else unsharded(scale.detach())
+    return {**logged, "logit_scale": None if whole is None or whole.numel() != 1 else float(whole.exp())}
 
 
 def card_facts(repo_id: str, args: Args, model: Any, processor: Any | None) -> CardFacts:
     """What the cards of the revisions say by default."""
-    recipe = {name: getattr(args, name) for name in _RECIPE} | {
-        "num_train_epochs": args.num_train_epochs,
-        "max_steps": args.max_steps,
-        "batch size per device": args.train_batch_size,
-        "gradient_accumulation_steps": args.gradient_accumulation_steps,
-        "processes": args.world_size,
-    }
+    names = (*_RECIPE, "num_train_epochs", "max_steps", "gradient_accumulation_steps")
+    recipe = {name: getattr(args, name) for name in names}
+    recipe |= {"batch size per device": args.train_batch_size, "processes": args.world_size}
     bare = unwrapped(model)
     of_model = model_facts(bare, processor)
     return CardFacts(
         repo_id=repo_id,
         task="zero-shot-image-classification" if hasattr(bare, "get_image_features") else None,
         seed=args.seed,
-        recipe={
-            name: str(getattr(value, "value", value))
-            for name, value in recipe.items()
-            if value not in (None, -1)
-        },
+        recipe={key: str(getattr(one, "value", one)) for key, one in recipe.items() if one not in (None, -1)},
         language=(),
         parents=parents_of(model),
         **of_model | {"parameters": of_model["parameters"] - adapter_parameters(model)},
@@ -573,12 +558,10 @@ def recipe_hash(args: Args, model: Any) -> str:
     decisive["dtype"] = str(bare.dtype)
     if adapters is not None:
         decisive["adapters"] = {
-            name: {
-                key: sorted(value) if isinstance(value, set) else value
-                for key, value in vars(one).items()
-                if key not in _ADAPTED
-            }
+            name: {key: value for key, value in vars(one).items() if key not in _ADAPTED}
             for name, one in adapters.peft_config.items()
         }
-    text = json.dumps(decisive, sort_keys=True, default=str)
+    text = json.dumps(
+        decisive, sort_keys=True, default=lambda one: sorted(one) if isinstance(one, set) else str(one)
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -29,7 +29,7 @@ from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import _Rows, read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.study import Member, Page, Study, run_study
+from hf_clipdyn.study import Member, Study, run_study
 
 # The second of two shards of a folder kills itself there: in its sixth step, and when one of its cells is measured.
 DIES = """
@@ -290,7 +290,7 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
     (tmp_path / "asked.yaml").write_text(
         f"runs: [{{seed: [10, 11]}}, {{seed: 11, arm: noise}}]\nevaluation: {asked}\n"
     )
-    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study", page=Page())
+    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study", report=True)
     assert all("error_consistency" in one.evaluations[0].related for one in study.members)
     for member in study.members:
         assert member.config is not None
@@ -324,7 +324,7 @@ def test_a_study_reads_each_table_once_and_small_models_come_first(
     (tmp_path / "asked.yaml").write_text(
         "runs: [{seed: [10, 11, 12]}]\nevaluation: {benchmarks: zero_shot/procedural}\n"
     )
-    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study", page=Page())
+    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study", report=True)
     for member, parameters in zip(study.members, (300, 100, 300), strict=True):
         of_run = {"repo_id": f"me/{member.name}", "parameters": parameters}
         member.results.parent.mkdir(parents=True)

@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -70,8 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     raise
     except KeyboardInterrupt:
         code = 130
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 0
+    except SystemExit:
         if not received:
             raise
     if received:
@@ -113,7 +112,12 @@ def _run(words: list[str]) -> int:
         what = "option" if name.startswith("-") else "command"
         raise ConfigError(f"{no_such(what, name, command_names())} See `clipdyn --help`.")
     command = command_class(name).read(rest, f"clipdyn {name}")
-    with _quiet() if getattr(command, "quiet", False) else nullcontext():
+    with ExitStack() as stack:
+        if getattr(command, "quiet", False):  # only the result, warnings and errors
+            from hf_clipdyn.progress import library_bars
+
+            _LOG.setLevel(logging.WARNING)
+            stack.enter_context(library_bars(False))
         return command() or 0
 
 
@@ -125,16 +129,6 @@ def _help() -> str:
     return "\n".join(
         [*lines, "`clipdyn COMMAND --help` explains a command; `clipdyn --version` prints the version."]
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Print only the result, warnings and errors."""
-    from hf_clipdyn.progress import library_bars
-
-    _LOG.setLevel(logging.WARNING)
-    with library_bars(False):
-        yield
 
 
 def _printed(words: list[str]) -> int:

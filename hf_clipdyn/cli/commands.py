@@ -15,17 +15,12 @@ from pydantic import Field, model_validator
 
 from hf_clipdyn.bundled import study_names
 from hf_clipdyn.cli.shared import QUIET, naming_runs_here
-from hf_clipdyn.errors import (
-    ConfigError,
-    readable_size,
-    render_table,
-)
+from hf_clipdyn.errors import ConfigError, readable_size, render_table
 from hf_clipdyn.options import Options
 
 JSON = Field(False, validation_alias="json", description="Print JSON instead of a table.")
 PRIVATE = Field(False, description="Create a private repository. One that exists and is public is refused.")
 PUSH = Field(False, description="Publish on the Hub, too.")
-REPO = Field(description="Folder of a run or of models, or a repository, owner/name.")
 STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
 TABLES = Field(
     min_length=1,
@@ -50,13 +45,6 @@ def load_plugins(paths: Iterable[Path]) -> None:
 
     for path in paths:
         load_plugin(path)
-
-
-def page_options(stimuli: str, data_dir: Mapping[str, Path]) -> dict[str, Any]:
-    """The options of the page as arguments of `write_report`, without the claims, which belong to the study."""
-    from hf_clipdyn.report.page.stimuli import stimuli_choice
-
-    return {"stimuli": stimuli_choice(stimuli), "data_dirs": data_dir}
 
 
 def folder_of_run(results: Sequence[Path]) -> Path | None:
@@ -88,8 +76,7 @@ class Demo(Options):
     def __call__(self) -> None:
         from hf_clipdyn.demo import run_demo
 
-        made = run_demo(**vars(self))
-        print(*made.closing, sep="\n")
+        print(run_demo(**dict(self)))
 
 
 class Report(Options):
@@ -185,44 +172,29 @@ class Report(Options):
         # Many objects and few cycles: as often as usual, looking for cycles takes a tenth of the time.
         gc.set_threshold(100_000, 50, 50)
         load_plugins(self.plugin)
-        tasks = {
-            None: self._write,
-            "numbers": self._print_numbers,
-            "verdicts": self._print_verdicts,
-            "differences": self._print_differences,
-        }
-        tasks[self.printed]()
+        getattr(self, f"_{self.printed or 'page'}")()
 
-    def _write(self) -> None:
+    def _page(self) -> None:
         from hf_clipdyn.report import print_results, read_study, summarize, write_report
 
         assert self.output is not None
         study = read_study(self.results, claims=self.claims)
-        page = write_report(
-            study,
-            self.output,
-            figures=self.figures,
-            style=self.style,
-            figure_formats=self.figure_formats,
-            figure_width=self.figure_width,
-            try_it=self.try_it,
-            store=self.store,
-            **page_options(self.stimuli, self.data_dir),
-        )
+        of_page = ("figures", "style", "figure_formats", "figure_width", "try_it", "store", "stimuli")
+        options = {name: value for name, value in self if name in of_page}
+        page = write_report(study, self.output, data_dirs=self.data_dir, **options)
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
         print(f"\nThe page is {page}.")
 
-    def _print_numbers(self) -> None:
+    def _numbers(self) -> None:
         from hf_clipdyn.report import print_results, read_study
 
-        everything = self.metric == "all"
+        shown: dict[str, Any] = {"everything": True} if self.metric == "all" else {"metric": self.metric}
         study = read_study(self.results)
         for benchmark in self.benchmarks or (None,):
-            metric = None if everything else self.metric
-            print_results(study, benchmark=benchmark, metric=metric, everything=everything)
+            print_results(study, benchmark=benchmark, **shown)
 
-    def _print_verdicts(self) -> None:
+    def _verdicts(self) -> None:
         from hf_clipdyn.progress import draws_bars
         from hf_clipdyn.report.provenance import origin_words
         from hf_clipdyn.results.read import read_results
@@ -244,7 +216,7 @@ class Report(Options):
             verdicts.write_verdicts(table, self.output, verdicts.provenance(read, evidence))
             print(f"\nWrote {self.output}.")
 
-    def _print_differences(self) -> None:
+    def _differences(self) -> None:
         from hf_clipdyn.report import read_study
         from hf_clipdyn.report.differences import check_differences, differences
 
@@ -305,10 +277,8 @@ class Study(Options):
         os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy's and torch's libraries are loaded, below
         from hf_clipdyn import study
 
-        options = page_options(self.stimuli, {})
-        page = study.Page(self.claims, options["stimuli"], self.style) if self.report else None
-        members = study.Study.read(self.file, self.output_dir, data_dirs=self.data_dir, page=page)
-        print(members.run(self.shard))
+        report = {name: value for name, value in self if name in ("report", "claims", "stimuli", "style")}
+        print(study.Study.read(self.file, self.output_dir, self.data_dir, **report).run(self.shard))
 
 
 # --- data ----------------------------------------------------------------------------------------------------
@@ -374,11 +344,8 @@ class Prepare(Options):
     def _fits_together(self) -> Self:
         if self.push_to_hub != (self.hub_model_id is not None):
             raise ConfigError("Give both push_to_hub and hub_model_id (owner/name), or neither.")
-        for name, path in self.data_dir.items():
-            if name != self.name:
-                raise ConfigError(
-                    f"data_dir is {name}={path}, but {self.name} is prepared: give {self.name}=PATH."
-                )
+        if self.data_dir.keys() - {self.name}:
+            raise ConfigError(f"Only {self.name} is prepared: give {self.name}=PATH as data_dir.")
         return self
 
     def __call__(self) -> None:
@@ -446,19 +413,22 @@ class Cache(Options):
 # --- models and revisions ------------------------------------------------------------------------------------
 
 
-class Revisions(Options):
-    """List the revisions of a repository.
-
-    It prints name, epoch, step, samples seen, commit and SHA-256 of each.
-    """
-
+class _OfRepository(Options):
     positional = ("repo",)
 
-    repo: str = REPO
+    repo: str
+    """Folder of a run or of models, or a repository, owner/name."""
 
     store: Path | None = STORE
 
     as_json: bool = JSON
+
+
+class Revisions(_OfRepository):
+    """List the revisions of a repository.
+
+    It prints name, epoch, step, samples seen, commit and SHA-256 of each.
+    """
 
     def __call__(self) -> None:
         from hf_clipdyn.revisions.open import list_revisions, render
@@ -467,22 +437,14 @@ class Revisions(Options):
             print(render(list_revisions(self.repo, store=self.store), as_json=self.as_json))
 
 
-class Verify(Options):
+class Verify(_OfRepository):
     """Check every revision and its weights.
 
     They are compared with the manifest of their run. The exit code is 1 on any finding.
     """
 
-    positional = ("repo",)
-
-    repo: str = REPO
-
-    store: Path | None = STORE
-
     deep: bool = False
     """Read every file and hash it."""
-
-    as_json: bool = JSON
 
     def __call__(self) -> int:
         from hf_clipdyn.revisions.verify import verify
@@ -675,7 +637,8 @@ class Share(Options):
         from hf_clipdyn.report import push_runs, push_space, read_study, write_runs
 
         study = read_study(self.results, claims=self.claims)
-        page = page_options(self.stimuli, self.data_dir) | {"results_dataset": self.results_dataset}
+        page: Any = {"stimuli": self.stimuli, "data_dirs": self.data_dir}
+        page["results_dataset"] = self.results_dataset
         if self.push_to_hub:
             pushed = push_runs(study, output=self.output, private=self.hub_private_repo, **page)
             for repo_id, url in pushed.items():
