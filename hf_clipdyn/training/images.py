@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import datasets
@@ -66,14 +67,8 @@ class Augmentation:
         """
         steps: list[Transform] = [fit]
         if self.crop_scale_min is not None:
-            steps = [
-                v2.RandomResizedCrop(
-                    (height, width),
-                    scale=(self.crop_scale_min, 1.0),
-                    interpolation=InterpolationMode.BICUBIC,
-                    antialias=True,
-                )
-            ]
+            scale, bicubic = (self.crop_scale_min, 1.0), InterpolationMode.BICUBIC
+            steps = [v2.RandomResizedCrop((height, width), scale, interpolation=bicubic, antialias=True)]
         if self.flip:
             steps.append(v2.RandomHorizontalFlip())
         if self.color_jitter > 0:
@@ -170,7 +165,7 @@ class CachedImages(Images):
         self._array = pixels.array
         self.rows, self.broken = np.flatnonzero(~pixels.broken), np.flatnonzero(pixels.broken)
         self.draws = bool(augmentation)
-        self._transform = augmentation.transform(_same, *input_size(image_processor))
+        self._transform = augmentation.transform(torch.nn.Identity(), *input_size(image_processor))
 
     def read(self, row: int) -> torch.Tensor | None:
         pixels = torch.from_numpy(np.array(self._array[row])).permute(2, 0, 1).contiguous()
@@ -189,10 +184,6 @@ class CachedImages(Images):
         self.__dict__ |= state | {
             "_array": np.load(array, mmap_mode="r") if isinstance(array, str) else array
         }
-
-
-def _same(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels
 
 
 class DecodedImages(Images):
@@ -218,16 +209,10 @@ class DecodedImages(Images):
 
 def fit_of(image_processor: Any) -> Transform:
     """What an image processor does to (3, any, any) uint8 before it rescales and normalises."""
-    return direct_fit(image_processor) or _Processed(image_processor)
+    return direct_fit(image_processor) or partial(_processed, image_processor)
 
 
-class _Processed:
-    """A processor's own call, without rescaling and normalisation."""
-
-    def __init__(self, image_processor: Any) -> None:
-        self._processor = image_processor
-
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        batch = self._processor([pixels], do_rescale=False, do_normalize=False, return_tensors="pt")
-        image: torch.Tensor = batch["pixel_values"][0].to(torch.uint8)
-        return image
+def _processed(image_processor: Any, pixels: torch.Tensor) -> torch.Tensor:
+    batch = image_processor([pixels], do_rescale=False, do_normalize=False, return_tensors="pt")
+    image: torch.Tensor = batch["pixel_values"][0].to(torch.uint8)
+    return image

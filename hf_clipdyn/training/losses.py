@@ -145,12 +145,7 @@ class Sigmoid(Loss):
 
 
 def _sigmoid_loss(
-    images: torch.Tensor,
-    texts: torch.Tensor,
-    scale: torch.Tensor,
-    bias: torch.Tensor,
-    *,
-    are_own: bool,
+    images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor, *, are_own: bool
 ) -> torch.Tensor:
     """Sum over all pairs of -ln sigmoid(z (scale x·y + bias)).
 
@@ -172,11 +167,7 @@ class _SigmoidRing(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        images: torch.Tensor,
-        texts: torch.Tensor,
-        scale: torch.Tensor,
-        bias: torch.Tensor,
+        ctx: Any, images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
     ) -> torch.Tensor:
         _, world = _rank_and_world()
         total = images.new_zeros(())
@@ -251,18 +242,6 @@ def gather_with_gradient(x: torch.Tensor) -> torch.Tensor:
     return gathered
 
 
-class _Mean(torch.autograd.Function):
-    @staticmethod
-    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total / dist.get_world_size()
-
-    @staticmethod
-    def backward(_: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        return gradients[0]
-
-
 def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
     """The mean of a scalar over all processes. The gradient of each process is that of its own ``x``.
 
@@ -281,10 +260,12 @@ def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
         >>> float(mean_over_processes(torch.tensor(0.5)))  # one process: the value itself
         0.5
     """
-    if _rank_and_world()[1] == 1:
+    _, world = _rank_and_world()
+    if world == 1:
         return x
-    mean: torch.Tensor = _Mean.apply(x)  # type: ignore[no-untyped-call]
-    return mean
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total / world + (x - x.detach())
 
 
 _OWN: dict[str, type[Loss]] = {loss.name: loss for loss in (Contrastive, Sigmoid)}
