@@ -19,7 +19,6 @@ from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 from hf_clipdyn.training.config import TrainingConfig
 
-_COMPILER = "inductor"  # torch.compile's own choice
 _M_TRIM_THRESHOLD = -1  # of malloc.h
 _MOST_WORKERS = 8
 _ON_ONE_THREAD = ("micro", "tiny")
@@ -62,24 +61,17 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
             "install torch 2.7 or newer, or leave torch_compile out."
         )
     bf16 = has_bf16() if config.bf16 is None else config.bf16
-    try:
+    trackers = _trackers(config.report_to)
+    with naming(f"The run cannot be set up with bf16 {str(bf16).lower()}", ConfigError):
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),
             mixed_precision="bf16" if bf16 else "no",
-            log_with=_trackers(config.report_to) or None,
+            log_with=trackers or None,
             project_dir=str(folder),
         )
-    except (ImportError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(
-            f"The run cannot be set up with bf16={bf16}, report_to={config.report_to}: {error}. With bf16 false it "
-            "trains in single precision."
-        ) from error
     # accelerate keeps its state for the next run in the same process.
-    accelerator.state.dynamo_plugin = TorchDynamoPlugin(
-        **({"backend": _COMPILER} if config.torch_compile else {})
-    )
+    compiler = {"backend": "inductor"} if config.torch_compile else {}  # torch.compile's own choice
+    accelerator.state.dynamo_plugin = TorchDynamoPlugin(**compiler)
     # `training.gradients` accumulates; with a launcher's number, accelerate would divide the loss again.
     accelerator.gradient_accumulation_steps = 1
     _check_processes(accelerator)
@@ -122,23 +114,18 @@ def _trackers(report_to: str) -> list[str | GeneralTracker]:
 
     accelerate would silently ignore one that is not installed.
     """
-    from_plugins = {
-        str(tracker.name): tracker for tracker in subclasses_in(plugins(CALLBACKS), GeneralTracker)
-    }
-    available = [str(name) for name in get_available_trackers()]
-    trackers: list[str | GeneralTracker] = []
-    for name in filter(None, map(str.strip, report_to.split(","))):
-        if name == "none":
-            continue
-        if name not in (names := [*LOGGER_TYPE_TO_CLASS, *from_plugins, "all"]):
-            raise UnknownNameError("tracker", name, names)
-        if name not in (*available, *from_plugins) and not (name == "all" and available):
+    from_plugins = {str(kind.name): kind for kind in subclasses_in(plugins(CALLBACKS), GeneralTracker)}
+    available = [*map(str, get_available_trackers()), *from_plugins]
+    names = [name for name in map(str.strip, report_to.split(",")) if name not in ("", "none")]
+    for name in names:
+        if name not in (known := [*LOGGER_TYPE_TO_CLASS, *from_plugins, "all"]):
+            raise UnknownNameError("tracker", name, known)
+        if name not in available and not (name == "all" and available):
             raise ConfigError(
                 f"report_to is {name}, which is not installed: trackio and tensorboard come with `pip install "
                 "hf-clipdyn[track]`, wandb with `pip install wandb`; or leave report_to out."
             )
-        trackers.append(from_plugins[name]() if name in from_plugins else name)
-    return trackers
+    return [from_plugins[name]() if name in from_plugins else name for name in names]
 
 
 def end_training(accelerator: Accelerator) -> None:

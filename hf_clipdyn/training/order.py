@@ -91,20 +91,13 @@ class RecordData(Callback):
         self._record = self._record.model_copy(update={"broken": was.broken})
 
     def run_begins(self, training: Training) -> None:
-        self._keep(training)
-
-    def epoch_ends(self, training: Training) -> None:
-        self._keep(training)
-
-    def run_ends(self, training: Training) -> None:
-        self._keep(training)
-
-    def _keep(self, training: Training) -> None:
         broken = set(self._record.broken).union(*gather_object([training.source.broken]))
         self._record = self._record.model_copy(update={"broken": tuple(sorted(broken))})
         if training.accelerator.is_main_process:
             with naming(self._path, TrainingError):
                 write_atomically(self._path, self._record.model_dump_json() + "\n")
+
+    epoch_ends = run_ends = run_begins
 
 
 def samples_between(run: str | Path, first: str, last: str) -> Iterator[Samples]:
@@ -133,10 +126,8 @@ def samples_between(run: str | Path, first: str, last: str) -> Iterator[Samples]
     """
     start, end = _steps(run, first, last)
     if end < start:
-        raise ConfigError(
-            f"{last} (step {end}) is earlier than {first} (step {start}): exchange the two revisions."
-        )
-    record, order, _ = _replay(Path(run))
+        raise ConfigError(f"{last} (step {end}) is earlier than {first} (step {start}): exchange the two.")
+    record, order = _replay(Path(run))
     return _shown(record, order, start, end)
 
 
@@ -159,22 +150,24 @@ def times_seen(run: str | Path, revision: str) -> NDArray[np.int64]:
         2
     """
     (end,) = _steps(run, revision)
-    record, order, rows = _replay(Path(run))
-    shown = [samples.rows.ravel() for samples in _shown(record, order, 0, end)]
-    return np.bincount(np.concatenate([np.empty(0, np.int64), *shown]), minlength=rows)
+    record, order = _replay(Path(run))
+    times = np.zeros(len(order.first) - 1, np.int64)
+    for samples in _shown(record, order, 0, end):
+        times += np.bincount(samples.rows.ravel(), minlength=len(times))
+    return times
 
 
 def _steps(run: str | Path, *names: str) -> list[int]:
     """The steps of these revisions."""
-    steps = {revision.name: revision.step for revision in open_series(str(run)).revisions()}
-    for name in names:
-        if steps.get(name) is None:
-            raise UnknownNameError("revision", name, steps)
-    return [step for name in names if (step := steps[name]) is not None]
+    revisions = open_series(str(run)).revisions()
+    steps = {revision.name: revision.step for revision in revisions if revision.step is not None}
+    for name in set(names) - set(steps):
+        raise UnknownNameError("revision", name, steps)
+    return [steps[name] for name in names]
 
 
-def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
-    """The record of a run, its order, and the number of its rows. Plug-ins of the run are not loaded."""
+def _replay(folder: Path) -> tuple[DataRecord, Order]:
+    """The record of a run, and its order. Plug-ins of the run are not loaded."""
     record = _read_record(folder)
     config = TrainingConfig(**read_yaml(folder / "config.yaml") | {"plugin": ()})
     if config.streaming:
@@ -189,7 +182,7 @@ def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
         )
     first = np.cumsum([0, *map(len, rows.captions)])
     drawn = np.setdiff1d(np.arange(len(rows.captions)), record.left_out)
-    return record, Order(drawn, first, config.order_seed), len(rows.captions)
+    return record, Order(drawn, first, config.order_seed)
 
 
 def _shown(record: DataRecord, order: Order, start: int, end: int) -> Iterator[Samples]:
