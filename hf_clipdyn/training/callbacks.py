@@ -17,11 +17,6 @@ import psutil
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    set_model_state_dict,
-)
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 from transformers import ProcessorMixin
@@ -34,6 +29,7 @@ from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
 from hf_clipdyn.training.checkpoint import Progress, save_checkpoint
 from hf_clipdyn.training.data import Batch, Source
 from hf_clipdyn.training.gradients import Evaluate
+from hf_clipdyn.training.live_weights import is_sharded
 from hf_clipdyn.training.model import TrainedModel
 
 
@@ -174,13 +170,9 @@ def plugin_callbacks() -> list[Callback]:
     """
     callbacks = []
     for kind in subclasses_in(plugins(CALLBACKS), Callback):
-        try:
+        what = f"The callback {kind.__name__} of a plug-in cannot be created without arguments"
+        with naming(f"{what} (pass others to `train(config, callbacks=[…])`)", ConfigError):
             callbacks.append(kind())
-        except Exception as error:
-            raise ConfigError(
-                f"The callback {kind.__name__} of a plug-in cannot be created ({type(error).__name__}: {error}): a "
-                "plug-in's callback must take no arguments. Pass others to `train(config, callbacks=[…])`."
-            ) from error
     return callbacks
 
 
@@ -313,9 +305,6 @@ class PublishStates(Callback):
             self.publisher.submit(row, save)
 
 
-_AVERAGE_FILE = "ema.safetensors"
-
-
 @dataclass
 class PublishAverage(PublishStates):
     """Averages the weights after each step, and publishes the average whenever `PublishStates` publishes the weights.
@@ -344,21 +333,16 @@ class PublishAverage(PublishStates):
         super().step_ends(training)
 
     def save_state(self, training: Training, folder: Path) -> None:
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        with self._in_place_of_weights(training):
-            state: dict[str, Any] = {**get_model_state_dict(training.unwrapped, options=options)}
-            # Within the block: the tensors may be the model's own.
-            if training.accelerator.is_main_process:
-                whole = {name: tensor.contiguous() for name, tensor in state.items()}
-                save_file(whole, folder / _AVERAGE_FILE)
+        if training.accelerator.is_main_process or is_sharded(training.unwrapped):
+            save_file(
+                {str(i): part.contiguous() for i, part in enumerate(self._average)}, _file(training, folder)
+            )
 
     def load_state(self, training: Training, folder: Path) -> None:
-        weights = [weight.clone() for weight in _weights(training)]
-        with naming(folder / _AVERAGE_FILE, TrainingError):
-            state: dict[str, Any] = {**load_file(folder / _AVERAGE_FILE)}
-            set_model_state_dict(training.unwrapped, state, options=StateDictOptions(full_state_dict=True))
         self._average = [weight.clone() for weight in _weights(training)]
-        _copy(weights, _weights(training))
+        with naming(_file(training, folder), TrainingError):
+            saved = load_file(_file(training, folder))
+            _copy([saved[str(i)] for i in range(len(self._average))], self._average)
 
     def _publish(self, training: Training, name: str, epoch: int | None, loss: float | None) -> None:
         with self._in_place_of_weights(training):
@@ -374,6 +358,12 @@ class PublishAverage(PublishStates):
             yield
         finally:
             _copy(before, weights)
+
+
+def _file(training: Training, folder: Path) -> Path:
+    """Of the average in a checkpoint: of this process's shards of it, or of all."""
+    rank = training.accelerator.process_index if is_sharded(training.unwrapped) else 0
+    return folder / f"ema-{rank}.safetensors"
 
 
 def _weights(training: Training) -> list[torch.Tensor]:

@@ -352,11 +352,6 @@ class TrainingConfig(Options):
             checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
         return self
 
-    def schedule_arguments(self) -> dict[str, Any]:
-        """What the schedule takes beside the numbers of steps."""
-        arguments: dict[str, Any] = json.loads(self.lr_scheduler_kwargs or "{}")
-        return arguments
-
     @property
     def dataset(self) -> tuple[str, str | None]:
         """Name of the data set, and its revision if ``dataset_name`` has one."""

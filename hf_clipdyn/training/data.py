@@ -63,6 +63,8 @@ class Source(ABC):
         captions: captions of these images; None if they are only known after reading.
         known_broken: rows that are known to be broken before anything is read.
         broken: rows that this process has found broken in the batches that it has returned so far.
+        skipped: samples without a whole image or a caption that this process has met so far; those of a stream are
+            counted again in each pass.
 
     Raises:
         TrainingError: an epoch is less than a batch.
@@ -70,6 +72,7 @@ class Source(ABC):
 
     known_broken: frozenset[int] = frozenset()
     broken: frozenset[int] = frozenset()
+    skipped = 0
 
     def __init__(self, images: int, captions: int | None, global_batch_size: int) -> None:
         self.images, self.captions, self.global_batch_size = images, captions, global_batch_size
@@ -83,11 +86,6 @@ class Source(ABC):
     @abstractmethod
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch (counted from 1), without the first ``first_step`` ones."""
-
-    @property
-    @abstractmethod
-    def skipped(self) -> int:
-        """Samples that could not be decoded, so far."""
 
     def save_state(self, folder: Path, process_index: int) -> None:  # noqa: B027  (rows follow from the step)
         """Write to a checkpoint what a resumed process needs to go on reading."""
@@ -395,6 +393,7 @@ class MappedSource(Source):
         captions_of_rows = int(np.diff(captions.first)[images.rows].sum())
         super().__init__(len(images.rows), captions_of_rows, per_device_batch_size * num_processes)
         self.known_broken = frozenset(images.broken.tolist())
+        self.skipped = len(self.known_broken)
         self._order, self._draws = Order(images.rows, captions.first, seed), _Draws()
         # Micro-batch i of all processes together is part i of the global batch, so that the negatives of an image do
         # not depend on the number of processes.
@@ -407,11 +406,6 @@ class MappedSource(Source):
             **loader_arguments(workers, pin_memory=pin_memory),
         )
 
-    @property
-    def skipped(self) -> int:
-        """Images that cannot be decoded; of those that are decoded on the fly, what this process has met so far."""
-        return len(self.known_broken | self.broken)
-
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """See `Source.batches`; the cost does not depend on ``first_step``.
 
@@ -423,8 +417,9 @@ class MappedSource(Source):
         for read in self._loader:
             if read.broken:
                 self.broken |= set(read.broken)
-                total = self.images + len(self.known_broken)
-                check_broken(np.array(sorted(self.known_broken | self.broken)), total)
+                broken = self.known_broken | self.broken
+                self.skipped = len(broken)
+                check_broken(np.array(sorted(broken)), self.images + len(self.known_broken))
             yield read.whole()
 
     def _drawn(self, epoch: int, first_step: int) -> Iterator[_Draw]:
@@ -557,10 +552,7 @@ def enlarged(image_processor: Any, factor: float) -> Any:
         return image_processor
     larger = copy.deepcopy(image_processor)
     for name in ("size", "crop_size"):
-        sides = {
-            key: math.ceil(value * factor)
-            for key, value in dict(getattr(larger, name) or {}).items()
-            if value
-        }
-        setattr(larger, name, type(getattr(larger, name))(**sides))
+        sides = dict(getattr(larger, name) or {}).items()
+        scaled = {key: math.ceil(value * factor) for key, value in sides if value}
+        setattr(larger, name, type(getattr(larger, name))(**scaled))
     return larger

@@ -127,9 +127,12 @@ class Images(ABC):
         draws: whether `read` draws random numbers.
     """
 
-    rows: NDArray[np.int64]
-    broken: NDArray[np.int64]
-    draws: bool
+    def __init__(
+        self, is_broken: NDArray[np.bool_], fit: Transform, augmentation: Augmentation, image_processor: Any
+    ) -> None:
+        self.rows, self.broken = np.flatnonzero(~is_broken), np.flatnonzero(is_broken)
+        self.draws = bool(augmentation)
+        self._transform = augmentation.transform(fit, *input_size(image_processor))
 
     def leave_out(self, rows: NDArray[np.int64]) -> None:
         """Count these rows as broken.
@@ -162,10 +165,8 @@ class CachedImages(Images):
     """
 
     def __init__(self, pixels: Pixels, augmentation: Augmentation, image_processor: Any) -> None:
+        super().__init__(pixels.broken, torch.nn.Identity(), augmentation, image_processor)
         self._array = pixels.array
-        self.rows, self.broken = np.flatnonzero(~pixels.broken), np.flatnonzero(pixels.broken)
-        self.draws = bool(augmentation)
-        self._transform = augmentation.transform(torch.nn.Identity(), *input_size(image_processor))
 
     def read(self, row: int) -> torch.Tensor | None:
         pixels = torch.from_numpy(np.array(self._array[row])).permute(2, 0, 1).contiguous()
@@ -196,10 +197,8 @@ class DecodedImages(Images):
     """
 
     def __init__(self, dataset: datasets.Dataset, augmentation: Augmentation, image_processor: Any) -> None:
+        super().__init__(np.zeros(len(dataset), bool), fit_of(image_processor), augmentation, image_processor)
         self._cells = dataset.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
-        self.rows, self.broken = np.arange(len(dataset)), np.empty(0, np.int64)
-        self.draws = bool(augmentation)
-        self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
 
     def read(self, row: int) -> torch.Tensor | None:
         with suppress(OSError):

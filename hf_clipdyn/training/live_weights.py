@@ -33,11 +33,8 @@ def adapter_parameters(model: Any) -> int:
     """The number of parameters that adapters add to a model."""
     adapters = adapted(model)
     names = () if adapters is None else tuple(adapters.peft_config)
-    return sum(
-        parameter.numel()
-        for name, parameter in unwrapped(model).named_parameters()
-        if any(f".{adapter}." in name for adapter in names)
-    )
+    parameters = unwrapped(model).named_parameters()
+    return sum(p.numel() for name, p in parameters if any(f".{adapter}." in name for adapter in names))
 
 
 def parents_of(model: Any) -> tuple[Parent, ...]:

@@ -18,7 +18,7 @@ from transformers import (
     SiglipProcessor,
 )
 
-from hf_clipdyn.errors import ConfigError, ModelError, shorten, shown
+from hf_clipdyn.errors import ConfigError, ModelError, naming, shown
 from hf_clipdyn.models.encoder import (
     check_image_processor,
     read_config,
@@ -166,21 +166,15 @@ def check_attention(
     small: Any = _NEW[model_type](size, tokenizer) if beginning is None else read_config(beginning)
     vision, text = small.vision_config, small.text_config
     vision.num_hidden_layers = text.num_hidden_layers = 1
-    try:
-        with torch.device(accelerator.device), accelerator.autocast():
-            model = AutoModel.from_config(small, attn_implementation=name).train()
-            pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)
-            images = model.get_image_features(pixel_values=pixels).pooler_output
-            input_ids = torch.zeros(2, text.max_position_embeddings, dtype=torch.long)
-            texts = model.get_text_features(input_ids=input_ids).pooler_output
-            (images * texts).float().sum().backward()
-    except Exception as error:  # transformers, torch and kernels have errors of their own
-        words = shorten(" ".join(str(error).split()), 300).rstrip(".")
-        precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-        raise ConfigError(
-            f"attn_implementation is {shown(name)}, which cannot train this model on {accelerator.device.type} in "
-            f"{precision} ({words}): use {' or '.join(PLAIN_ATTENTION)}, or leave it out."
-        ) from error
+    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+    what = f"attn_implementation is {shown(name)}, which cannot train this model on {accelerator.device.type}"
+    remedy = f"use {' or '.join(PLAIN_ATTENTION)}, or leave it out"
+    blamed = naming(f"{what} in {precision}; {remedy}", ConfigError)
+    with blamed, torch.device(accelerator.device), accelerator.autocast():
+        model = AutoModel.from_config(small, attn_implementation=name).train()
+        pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)
+        input_ids = torch.zeros(2, text.max_position_embeddings, dtype=torch.long)
+        model(input_ids=input_ids, pixel_values=pixels, return_loss=True).loss.backward()
 
 
 # The parts that `--freeze` does not train. The projection is included, as in big_vision (`("img/.*", None)`) and in

@@ -5,6 +5,7 @@ them in `training_data.json`. NumPy does not promise the same random numbers in 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -70,32 +71,40 @@ def _read_record(folder: Path) -> DataRecord:
         return DataRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
 
 
+@dataclass
 class RecordData(Callback):
     """Keeps the record of a run's data in its folder, and refuses to continue with other data.
 
-    Args:
-        folder: of the run.
-        record: without what training finds broken.
+    Attributes:
+        path: of the record.
+        fingerprint: of the data.
     """
 
-    def __init__(self, folder: Path, record: DataRecord) -> None:
-        self._path, self._record = folder / RECORD_FILE, record
+    path: Path
+    fingerprint: str | None
+    _broken: frozenset[int] = frozenset()
 
     def load_state(self, training: Training, folder: Path) -> None:  # noqa: ARG002  (as every callback)
         was = _read_record(folder.resolve().parents[1])
-        if was.fingerprint != self._record.fingerprint:
+        if was.fingerprint != self.fingerprint:
             raise ConfigError(
                 f"The training data have changed since the run of {folder} began: restore them, or start a new run in "
                 "another output_dir."
             )
-        self._record = self._record.model_copy(update={"broken": was.broken})
+        self._broken = frozenset(was.broken)
 
     def run_begins(self, training: Training) -> None:
-        broken = set(self._record.broken).union(*gather_object([training.source.broken]))
-        self._record = self._record.model_copy(update={"broken": tuple(sorted(broken))})
+        source = training.source
+        self._broken = self._broken.union(*gather_object([source.broken]))
+        record = DataRecord(
+            fingerprint=self.fingerprint,
+            global_batch_size=source.global_batch_size,
+            left_out=tuple(sorted(source.known_broken)),
+            broken=tuple(sorted(self._broken)),
+        )
         if training.accelerator.is_main_process:
-            with naming(self._path, TrainingError):
-                write_atomically(self._path, self._record.model_dump_json() + "\n")
+            with naming(self.path, TrainingError):
+                write_atomically(self.path, record.model_dump_json() + "\n")
 
     epoch_ends = run_ends = run_begins
 

@@ -5,7 +5,7 @@ import re
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, c
 from hf_clipdyn.files import delete, write_atomically
 from hf_clipdyn.hub import public_name
 from hf_clipdyn.models.sizes import siglip_processor
-from hf_clipdyn.options import read_yaml
+from hf_clipdyn.options import parse_yaml, read_yaml
 from hf_clipdyn.progress import draws_bars, library_bars, say
 from hf_clipdyn.revisions import Publisher, epoch_name, step_name
 from hf_clipdyn.revisions.store import Store, check_version, space_needed
@@ -58,7 +58,7 @@ from hf_clipdyn.training.model import (
     unsharded,
 )
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
-from hf_clipdyn.training.order import RECORD_FILE, DataRecord, RecordData
+from hf_clipdyn.training.order import RECORD_FILE, RecordData
 
 _REVISION = r"\..*|epoch-\d+|step-\d+"
 _WRITTEN = {
@@ -191,11 +191,6 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         start_trackers(config, accelerator)
         steps = publishing_steps(config.publish, training.total_steps)
         planned = planned_names(steps, source.steps_per_epoch, training.epochs)
-        record = DataRecord(
-            fingerprint=data.fingerprint,
-            global_batch_size=source.global_batch_size,
-            left_out=tuple(sorted(source.known_broken)),
-        )
         signals = StopOnSignals(config.logging_steps)
         with ExitStack() as stack:
             publishers: list[Publisher] = []
@@ -210,7 +205,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             evaluate = make_evaluate(accelerator, loss, config.gradient_cache_chunk)
             hooks: list[Callback] = [
                 signals,
-                RecordData(folder, record),
+                RecordData(folder / RECORD_FILE, data.fingerprint),
                 Validation(evaluate, data.held_out or ()),
                 PublishStates(weights, processor, steps),
             ]
@@ -357,9 +352,9 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
             return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
         # The initialisation follows from the seed; the Hub's copy belongs to the earlier run.
         first = {epoch_name(0)} if not config.push_to_hub else set()
-        is_beginning = not any((folder / name).exists() for name in ("log.jsonl", "checkpoints"))
-        is_beginning = is_beginning and set(Store(folder).names()) <= first
-    if _leftovers(folder) and not is_beginning:
+        has_begun = any((folder / name).exists() for name in ("log.jsonl", "checkpoints"))
+        has_begun |= not set(Store(folder).names()) <= first
+    if has_begun:
         raise ConfigError(
             f"{folder} already contains a run: continue it with resume_from_checkpoint, delete the folder, or name "
             "another output_dir."
@@ -377,11 +372,9 @@ def _leftovers(folder: Path) -> list[Path]:
 
 def _check_written(folder: Path) -> None:
     """Raise ConfigError if files have the names of a run's files, which a run would replace, but no run wrote them."""
-    file, names = folder / "config.yaml", [path.name for path in _leftovers(folder)]
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    except (ValueError, RecursionError, yaml.YAMLError):
-        values = None
+    values, names = None, [path.name for path in _leftovers(folder)]
+    with suppress(FileNotFoundError, ValueError):
+        values = parse_yaml((folder / "config.yaml").read_text(encoding="utf-8"), "config.yaml")
     # A run writes all fields, unlike a person.
     if names and not (isinstance(values, dict) and {"output_dir", "save_steps", "publish"} <= set(values)):
         raise ConfigError(
@@ -467,25 +460,21 @@ def publishers_of(
     """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
     cards = {folder: card}
     if config.ema_decay is not None:
-        cards[folder / "ema"] = replace(
-            card,
-            repo_id=f"{card.repo_id}-ema",
-            recipe={**card.recipe, "ema_decay": config.ema_decay},
-            parents=(Parent(card.repo_id, same_name=True),),
-            relation="merge",
+        recipe, parents = (
+            {**card.recipe, "ema_decay": config.ema_decay},
+            (Parent(card.repo_id, same_name=True),),
         )
-    return [
-        Publisher(
-            run,
-            facts.repo_id,
-            push_to_hub=config.push_to_hub,
-            private=config.hub_private_repo,
-            card=facts,
-            recipe_hash=config.recipe_hash(),
-            planned=planned,
+        average = replace(
+            card, repo_id=f"{card.repo_id}-ema", recipe=recipe, parents=parents, relation="merge"
         )
-        for run, facts in cards.items()
-    ]
+        cards[folder / "ema"] = average
+    settings: dict[str, Any] = {
+        "push_to_hub": config.push_to_hub,
+        "private": config.hub_private_repo,
+        "recipe_hash": config.recipe_hash(),
+        "planned": planned,
+    }
+    return [Publisher(run, facts.repo_id, card=facts, **settings) for run, facts in cards.items()]
 
 
 def card_of(

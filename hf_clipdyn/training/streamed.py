@@ -56,20 +56,14 @@ class Shards:
         Raises:
             DatasetError: a shard is damaged, incomplete or out of reach.
         """
-        try:
+        what = f"A shard of {self.name} cannot be read to its end"
+        remedy = "check the connection, or download it again; then continue with resume_from_checkpoint"
+        with naming(f"{what} ({remedy})", DatasetError):
             # Not `__iter__`, which would divide the rows among the workers of a DataLoader once more.
             for rows in dataset.iter(_ROWS_AT_ONCE):
                 for image, captions in zip(rows["image"], rows["captions"], strict=True):
                     texts = [text.strip() for text in captions or () if text and text.strip()]
                     yield image or {}, [] if has_overlong(texts) else texts
-        except ClipDynError:
-            raise
-        except Exception as error:  # tar, Parquet, the Hub's client and file systems have errors of their own
-            words = " ".join(str(error).split())[:300] or type(error).__name__
-            raise DatasetError(
-                f"A shard of {self.name} cannot be read to its end ({words}): check the connection, or download it "
-                "again; then continue with resume_from_checkpoint."
-            ) from error
 
     def first_captions(self, most: int = _TOKENIZER_CAPTIONS) -> list[str]:
         """The captions of the first samples, in the order of the shards: at least ``most``, or all.
@@ -142,12 +136,7 @@ class StreamedSource(Source):
         self.process, self.processes = process_index, num_processes
         self._workers = min(workers, len(shards) // num_processes)
         self.states: list[dict[str, Any] | None] = []
-        self._skipped = self._shown = 0
-
-    @property
-    def skipped(self) -> int:
-        """Samples without a caption or a whole image that this process has met so far, repetitions counted."""
-        return self._skipped
+        self._shown = 0
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """See `Source.batches`; after `load_state`, the rest of the epoch.
@@ -176,10 +165,10 @@ class StreamedSource(Source):
             raise DatasetError(read.error)
         self.states[read.worker] = read.state
         self._shown += self.size
-        self._skipped += read.skipped
-        if self._shown >= _FEW and self._skipped > _MOST_BROKEN * self._shown:
+        self.skipped += read.skipped
+        if self._shown >= _FEW and self.skipped > _MOST_BROKEN * self._shown:
             raise DatasetError(
-                f"{self._skipped:,} samples of {self.shards.name} have no caption of at most {MAX_CAPTION:,} "
+                f"{self.skipped:,} samples of {self.shards.name} have no caption of at most {MAX_CAPTION:,} "
                 f"characters or no whole image, but only {self._shown:,} were shown: check the columns, and download "
                 "the shards again."
             )
