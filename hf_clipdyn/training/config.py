@@ -18,6 +18,7 @@ from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.options import Options
 from hf_clipdyn.plugins import load_plugin
 
+# What recipes say of options that version 0.3 had, so that they keep their hashes.
 _OF_0_3 = {
     "adam_beta1": 0.9,
     "adam_epsilon": 1e-6,
@@ -27,7 +28,6 @@ _OF_0_3 = {
     "shuffle_shards": 4,
     "streams_per_process": 8,
 }
-"""What recipes say of options that version 0.3 had, so that they keep their hashes."""
 
 _COSINE = "cosine_with_min_lr"
 

@@ -38,8 +38,8 @@ PLAIN_ATTENTION = ("eager", "sdpa")
 """Attention that torch itself computes, on every device."""
 
 _PROCESSORS = {"clip": CLIPProcessor, "siglip": SiglipProcessor}
+# The configuration of a new model for a size and a tokenizer.
 _NEW: dict[str, Callable[..., PreTrainedConfig]] = {"clip": clip_config, "siglip": siglip_config}
-"""The configuration of a new model for a size and a tokenizer."""
 
 _SIGLIP_LOG_SCALE, _SIGLIP_BIAS = math.log(10), -10.0  # Zhai et al. 2023, section 3.2
 

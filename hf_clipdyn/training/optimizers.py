@@ -11,12 +11,12 @@ from transformers import SchedulerType, get_scheduler
 from hf_clipdyn.errors import ConfigError, UnknownNameError, naming
 from hf_clipdyn.training.config import TrainingConfig
 
+# The schedules with a last learning rate of their own, and what they call its share of the peak.
 _MIN_RATES = {
     "cosine_with_min_lr": "min_lr_rate",
     "cosine_warmup_with_min_lr": "min_lr_rate",
     "warmup_stable_decay": "min_lr_ratio",
 }
-"""The schedules with a last learning rate of their own, and what they call its share of the peak."""
 
 SCHEDULES = sorted({kind.value for kind in SchedulerType} - {"reduce_lr_on_plateau", "greedy"})
 """Names of the schedules that follow from the step alone."""

@@ -61,6 +61,7 @@ from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
 from hf_clipdyn.training.order import RECORD_FILE, RecordData
 
 _REVISION = r"\..*|epoch-\d+|step-\d+"
+# What a run writes to its folder, and to each folder in it, as a pattern of names.
 _WRITTEN = {
     "revisions": _REVISION,
     "ema/revisions": _REVISION,
@@ -70,13 +71,12 @@ _WRITTEN = {
     RECORD_FILE: "",
     "config.yaml": "",  # the last to be deleted: it says that a run wrote the others
 }
-"""What a run writes to its folder, and to each folder in it, as a pattern of names."""
 
+# Fields in the card's table.
 _ON_CARD = {
     "train_split", "loss", "num_train_epochs", "learning_rate", "lr_scheduler_type", "weight_decay", "warmup_steps",
     "attn_implementation",
 }  # fmt: skip
-"""Fields in the card's table."""
 
 BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 """Fields that the machine decides if they are None; they affect the weights."""
@@ -460,14 +460,13 @@ def publishers_of(
     """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
     cards = {folder: card}
     if config.ema_decay is not None:
-        recipe, parents = (
-            {**card.recipe, "ema_decay": config.ema_decay},
-            (Parent(card.repo_id, same_name=True),),
+        cards[folder / "ema"] = replace(
+            card,
+            repo_id=f"{card.repo_id}-ema",
+            recipe={**card.recipe, "ema_decay": config.ema_decay},
+            parents=(Parent(card.repo_id, same_name=True),),
+            relation="merge",
         )
-        average = replace(
-            card, repo_id=f"{card.repo_id}-ema", recipe=recipe, parents=parents, relation="merge"
-        )
-        cards[folder / "ema"] = average
     settings: dict[str, Any] = {
         "push_to_hub": config.push_to_hub,
         "private": config.hub_private_repo,
@@ -512,10 +511,7 @@ def card_of(
 
 
 def lines_at_start(
-    config: TrainingConfig,
-    training: Training,
-    publishers: Sequence[Publisher],
-    planned: Sequence[str],
+    config: TrainingConfig, training: Training, publishers: Sequence[Publisher], planned: Sequence[str]
 ) -> list[str]:
     """What the run is about to do, one line for each subject, warnings last."""
     source, model, accelerator = training.source, training.unwrapped, training.accelerator
