@@ -383,11 +383,6 @@ class TrainingConfig(Options):
         return self.seed if self.data_seed is None else self.data_seed
 
     @property
-    def per_device_step_size(self) -> int:
-        """Images per process and optimiser step."""
-        return self.per_device_train_batch_size * self.gradient_accumulation_steps
-
-    @property
     def repository(self) -> str | None:
         """``hub_model_id`` for this scale and seed; None if it is not given."""
         if self.hub_model_id is None:

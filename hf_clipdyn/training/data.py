@@ -478,7 +478,7 @@ def open_data(
     rank = {"process_index": accelerator.process_index, "num_processes": accelerator.num_processes}
     batches: dict[str, Any] = {
         "seed": config.order_seed,
-        "per_device_batch_size": config.per_device_step_size,
+        "per_device_batch_size": config.per_device_train_batch_size * config.gradient_accumulation_steps,
         "pin_memory": accelerator.device.type == "cuda",
         **rank,
     }

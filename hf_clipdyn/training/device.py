@@ -89,24 +89,20 @@ def _check_processes(accelerator: Accelerator) -> None:
 
     ``accelerate launch --cpu --num_processes 2`` starts one process; WORLD_SIZE is set only if there are several.
     """
+    is_alone = accelerator.num_processes == 1
     launched = {"ACCELERATE_MIXED_PRECISION", "MASTER_PORT"} <= set(os.environ)
-    if accelerator.num_processes == 1:
-        if launched and "WORLD_SIZE" not in os.environ:
-            raise TrainingError(
-                "Several processes were requested and 1 started. On CPUs use `torchrun --nproc_per_node 2 "
-                "scripts/train.py …`, or set ACCELERATE_USE_CPU=true and add --multi_gpu to `accelerate launch`."
-            )
-    elif os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
-        if accelerator.distributed_type != DistributedType.FSDP:
-            raise ConfigError(
-                f"FSDP was requested on {accelerator.device.type}, where accelerate does not shard: leave it out. Each "
-                "process then stores the whole model."
-            )
-        if not accelerator.is_fsdp2:
-            raise ConfigError(
-                "FSDP version 1 was requested, which is not supported: set fsdp_version: 2 in accelerate's "
-                "configuration, or --fsdp_version 2."
-            )
+    if is_alone and launched and "WORLD_SIZE" not in os.environ:
+        raise TrainingError(
+            "Several processes were requested and 1 started. On CPUs use `torchrun --nproc_per_node 2 "
+            "scripts/train.py …`, or set ACCELERATE_USE_CPU=true and add --multi_gpu to `accelerate launch`."
+        )
+    shards = accelerator.distributed_type == DistributedType.FSDP and accelerator.is_fsdp2
+    if not (is_alone or shards) and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        raise ConfigError(
+            f"FSDP was requested on {accelerator.device.type}, where accelerate does not shard, or in its version 1: "
+            "set fsdp_version: 2 in accelerate's configuration, or leave FSDP out. Each process then stores the whole "
+            "model."
+        )
 
 
 def _trackers(report_to: str) -> list[str | GeneralTracker]:

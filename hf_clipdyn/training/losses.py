@@ -254,11 +254,9 @@ def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
     return total / world + (x - x.detach())
 
 
-_OWN: dict[str, type[Loss]] = {loss.name: loss for loss in (Contrastive, Sigmoid)}
-
-
 def _losses() -> dict[str, type[Loss]]:
-    return _OWN | {loss.name: loss for loss in subclasses_in(plugins(LOSSES), Loss)}  # type: ignore[type-abstract]
+    from_plugins = subclasses_in(plugins(LOSSES), Loss)  # type: ignore[type-abstract]
+    return {loss.name: loss for loss in (Contrastive, Sigmoid, *from_plugins)}
 
 
 def loss_names() -> list[str]:
