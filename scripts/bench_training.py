@@ -94,10 +94,6 @@ class Repeated(Source):
         self.batch = Batch(torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8), ids)
         self.global_batch_size, self.steps_per_epoch, self.images = batch, steps, batch * steps
 
-    @property
-    def skipped(self) -> int:
-        return 0
-
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:  # noqa: ARG002  (as every source)
         for _ in range(first_step, self.steps_per_epoch):
             yield self.batch

@@ -83,7 +83,7 @@ def main() -> None:
                 per_device_train_batch_size=32, output_dir=f"{folder}/run", quiet=True,
             )  # fmt: skip
             direct, holding = receivers(
-                lambda: train(config), (TrainingConfig,), "whole_batch.<locals>.backward"
+                lambda: train(config), (TrainingConfig,), "accumulated.<locals>.backward"
             )
         else:
             from hf_clipdyn import evaluate_revisions

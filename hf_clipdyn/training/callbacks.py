@@ -11,29 +11,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    set_model_state_dict,
-)
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 from transformers import ProcessorMixin
 
-from hf_clipdyn.errors import ConfigError, TrainingError, naming
+from hf_clipdyn.errors import ConfigError, TrainingError, counted, naming
 from hf_clipdyn.files import check_regular, write_atomically
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
-from hf_clipdyn.progress import duration, say
+from hf_clipdyn.progress import draws_bars, duration, say
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
 from hf_clipdyn.training.checkpoint import Progress, save_checkpoint
 from hf_clipdyn.training.data import Batch, Source
 from hf_clipdyn.training.gradients import Evaluate
+from hf_clipdyn.training.live_weights import is_sharded
 from hf_clipdyn.training.model import TrainedModel
 
 
@@ -55,6 +51,7 @@ class Training:
         gradient_norm: of the last step, before clipping; None without clipping.
         learning_rate: of the last step; None before the first one of this process.
         validation_loss: after the last complete epoch; None without held-out images.
+        is_stopping: whether the run ends after the current step.
     """
 
     accelerator: Accelerator
@@ -71,7 +68,7 @@ class Training:
     gradient_norm: torch.Tensor | None = None
     learning_rate: float | None = None
     validation_loss: float | None = None
-    _is_stopping: bool = False
+    is_stopping: bool = False
 
     @property
     def total_steps(self) -> int:
@@ -96,11 +93,7 @@ class Training:
 
     def stop(self) -> None:
         """End the run after the current step. All processes must call this in the same step."""
-        self._is_stopping = True
-
-    def is_stopping(self) -> bool:
-        """Whether the run ends after the current step."""
-        return self._is_stopping
+        self.is_stopping = True
 
     def check_losses(self) -> list[float]:
         """The losses of the current epoch. Call this before the state is published or saved.
@@ -177,13 +170,9 @@ def plugin_callbacks() -> list[Callback]:
     """
     callbacks = []
     for kind in subclasses_in(plugins(CALLBACKS), Callback):
-        try:
+        what = f"The callback {kind.__name__} of a plug-in cannot be created without arguments"
+        with naming(f"{what} (pass others to `train(config, callbacks=[…])`)", ConfigError):
             callbacks.append(kind())
-        except Exception as error:
-            raise ConfigError(
-                f"The callback {kind.__name__} of a plug-in cannot be created ({type(error).__name__}: {error}): a "
-                "plug-in's callback must take no arguments. Pass others to `train(config, callbacks=[…])`."
-            ) from error
     return callbacks
 
 
@@ -242,16 +231,17 @@ class StopOnSignals(Callback):
         self._received = self._received or number
 
 
+@dataclass
 class Validation(Callback):
     """Computes the loss on held-out images before the first step and after each epoch.
 
-    Args:
+    Attributes:
         evaluate: the loss of a batch, without gradients.
         held_out: batches of this process, the same in every epoch.
     """
 
-    def __init__(self, evaluate: Evaluate, held_out: Iterable[Batch]) -> None:
-        self._evaluate, self._held_out = evaluate, held_out
+    evaluate: Evaluate
+    held_out: Iterable[Batch]
 
     def run_begins(self, training: Training) -> None:
         if training.step == 0:
@@ -259,32 +249,33 @@ class Validation(Callback):
 
     def epoch_ends(self, training: Training) -> None:
         model = training.unwrapped.eval()  # each step begins with `train()`
-        losses = [self._evaluate(model, batch) for batch in self._held_out]
+        losses = [self.evaluate(model, batch) for batch in self.held_out]
         if losses:
             training.validation_loss = float(torch.stack(losses).mean())
             training.accelerator.log({"validation_loss": training.validation_loss}, step=training.step)
 
 
+@dataclass
 class PublishStates(Callback):
     """Publishes the initialisation, every epoch and chosen steps as revisions.
 
-    Args:
+    Attributes:
         publisher: of the main process; None in the others, which only help to gather the weights.
         processor: published with the weights.
         steps: see `publishing_steps`. A step that ends an epoch is published as the epoch only.
     """
 
-    is_average = False
-
-    def __init__(self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int]) -> None:
-        self._publisher, self._processor, self._steps = publisher, processor, steps
+    publisher: Publisher | None
+    processor: ProcessorMixin
+    steps: set[int]
+    is_average: ClassVar[bool] = False
 
     def run_begins(self, training: Training) -> None:
         if training.step == 0:
             self._publish(training, epoch_name(0), 0, None)
 
     def step_ends(self, training: Training) -> None:
-        if training.step in self._steps and training.step_in_epoch < training.source.steps_per_epoch:
+        if training.step in self.steps and training.step_in_epoch < training.source.steps_per_epoch:
             self._publish(training, step_name(training.step), None, training.check_losses()[-1])
 
     def epoch_ends(self, training: Training) -> None:
@@ -308,34 +299,27 @@ class PublishStates(Callback):
 
         def save(folder: Path) -> None:
             model.encoder.save_pretrained(folder, state_dict=weights)
-            self._processor.save_pretrained(folder)
+            self.processor.save_pretrained(folder)
 
-        if self._publisher is not None and name not in self._publisher.published():
-            self._publisher.submit(row, save)
-
-
-_AVERAGE_FILE = "ema.safetensors"
+        if self.publisher is not None and name not in self.publisher.published():
+            self.publisher.submit(row, save)
 
 
+@dataclass
 class PublishAverage(PublishStates):
     """Averages the weights after each step, and publishes the average whenever `PublishStates` publishes the weights.
 
     ``average = decay * average + (1 - decay) * weights``, beginning with the initialisation. Frozen parameters are not
     averaged. The average of a sharded model is sharded in the same way.
 
-    Args:
+    Attributes:
         publisher, processor, steps: see `PublishStates`; the average needs a publisher of its own.
         decay: share of the average that is kept at each step, in (0, 1).
     """
 
+    decay: float
     is_average = True
-
-    def __init__(
-        self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int], decay: float
-    ) -> None:
-        super().__init__(publisher, processor, steps)
-        self._update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        self._average: list[torch.Tensor] = []
+    _average: list[torch.Tensor] = field(default_factory=list)
 
     def run_begins(self, training: Training) -> None:
         if not self._average:
@@ -344,25 +328,21 @@ class PublishAverage(PublishStates):
 
     @torch.no_grad()
     def step_ends(self, training: Training) -> None:
-        self._update(self._average, _weights(training), training.step)
+        update = get_ema_multi_avg_fn(self.decay)  # type: ignore[no-untyped-call]
+        update(self._average, _weights(training), training.step)
         super().step_ends(training)
 
     def save_state(self, training: Training, folder: Path) -> None:
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        with self._in_place_of_weights(training):
-            state: dict[str, Any] = {**get_model_state_dict(training.unwrapped, options=options)}
-            # Within the block: the tensors may be the model's own.
-            if training.accelerator.is_main_process:
-                whole = {name: tensor.contiguous() for name, tensor in state.items()}
-                save_file(whole, folder / _AVERAGE_FILE)
+        if training.accelerator.is_main_process or is_sharded(training.unwrapped):
+            save_file(
+                {str(i): part.contiguous() for i, part in enumerate(self._average)}, _file(training, folder)
+            )
 
     def load_state(self, training: Training, folder: Path) -> None:
-        weights = [weight.clone() for weight in _weights(training)]
-        with naming(folder / _AVERAGE_FILE, TrainingError):
-            state: dict[str, Any] = {**load_file(folder / _AVERAGE_FILE)}
-            set_model_state_dict(training.unwrapped, state, options=StateDictOptions(full_state_dict=True))
         self._average = [weight.clone() for weight in _weights(training)]
-        _copy(weights, _weights(training))
+        with naming(_file(training, folder), TrainingError):
+            saved = load_file(_file(training, folder))
+            _copy([saved[str(i)] for i in range(len(self._average))], self._average)
 
     def _publish(self, training: Training, name: str, epoch: int | None, loss: float | None) -> None:
         with self._in_place_of_weights(training):
@@ -380,6 +360,12 @@ class PublishAverage(PublishStates):
             _copy(before, weights)
 
 
+def _file(training: Training, folder: Path) -> Path:
+    """Of the average in a checkpoint: of this process's shards of it, or of all."""
+    rank = training.accelerator.process_index if is_sharded(training.unwrapped) else 0
+    return folder / f"ema-{rank}.safetensors"
+
+
 def _weights(training: Training) -> list[torch.Tensor]:
     """The trained parameters of this process: in a sharded model, its shards of them."""
     weights = (p.detach() for p in training.unwrapped.parameters() if p.requires_grad)
@@ -391,6 +377,7 @@ def _copy(source: list[torch.Tensor], target: list[torch.Tensor]) -> None:
         theirs.copy_(ours)
 
 
+@dataclass
 class Log(Callback):
     """Writes ``log.jsonl`` and to trackers every N steps, prints a line after each epoch, and draws a bar.
 
@@ -398,62 +385,44 @@ class Log(Callback):
     without it), images_per_second, waiting_for_data (share of the time), memory_gib (of the main process; on a GPU its
     peak) and revisions_waiting (not yet in every place).
 
-    Args:
+    Attributes:
         path: of the file.
         every: log every N steps.
         publishers: of the main process, whose revisions may be waiting; empty in the others.
-        says: whether a line is printed after each epoch.
-        draws: whether a bar is drawn.
+        says: whether a line is printed after each epoch and, in a terminal, a bar is drawn.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        every: int,
-        publishers: Sequence[Publisher] = (),
-        *,
-        says: bool = False,
-        draws: bool = False,
-    ) -> None:
-        self._path, self._every, self._publishers, self._says, self._draws = (
-            path,
-            every,
-            publishers,
-            says,
-            draws,
-        )
-        self._bar: tqdm[Any] | None = None
-        self._line = self._epoch = (
-            0.0,
-            0,
-            0.0,
-        )  # time, step and waited of the last line, and of the last epoch
+    path: Path
+    every: int
+    publishers: Sequence[Publisher] = ()
+    says: bool = False
+    _bar: Any = None
 
     def run_begins(self, training: Training) -> None:
-        if training.accelerator.is_main_process and self._path.exists():
+        if training.accelerator.is_main_process and self.path.exists():
             with naming(
-                self._path, TrainingError
+                self.path, TrainingError
             ):  # forget what a killed run logged after its last checkpoint
-                check_regular(self._path)
-                lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+                check_regular(self.path)
+                lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
                 kept = [line for line in lines if _logged_step(line) <= training.step]
-                write_atomically(self._path, "".join(line + "\n" for line in kept))
-        if self._draws:
+                write_atomically(self.path, "".join(line + "\n" for line in kept))
+        if self.says and draws_bars():
             self._bar = tqdm(total=training.total_steps, initial=training.step, desc="training", unit="step")
-        self._line = self._epoch = (time.perf_counter(), training.step, training.waited)
+        self._line = self._epoch = _now(training)
 
     def step_ends(self, training: Training) -> None:
         if self._bar is not None:
             self._bar.update(training.step - self._bar.n)
-        if training.step > 1 and training.step % self._every:
+        if training.step > 1 and training.step % self.every:
             return
         loss, accelerator = training.check_losses()[-1], training.accelerator
         if training.step == 1 and accelerator.is_main_process:
-            self._path.touch()  # shows that a step was taken, even if the run ends before one is logged
-        if training.step % self._every:
+            self.path.touch()  # shows that a step was taken, even if the run ends before one is logged
+        if training.step % self.every:
             return
-        (speed, waiting), self._line = self._since(self._line, training)
-        norm = training.gradient_norm
+        speed, waiting = _pace(self._line, training)
+        self._line, norm = _now(training), training.gradient_norm
         line = {
             "epoch": training.epoch + 1,
             "loss": loss,
@@ -463,38 +432,39 @@ class Log(Callback):
             "images_per_second": round(speed, 1),
             "waiting_for_data": round(waiting, 4),
             "memory_gib": round(_memory(accelerator.device) / 2**30, 3),
-            "revisions_waiting": sum(len(publisher.waiting()) for publisher in self._publishers),
+            "revisions_waiting": sum(len(publisher.waiting()) for publisher in self.publishers),
         }
         if accelerator.is_main_process:
-            with self._path.open("a", encoding="utf-8") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": training.step} | line) + "\n")
         accelerator.log(line, step=training.step)
 
     def epoch_ends(self, training: Training) -> None:
-        if not self._says:
+        if not self.says:
             return
         losses, n = training.check_losses(), training.source.skipped
-        (speed, _), self._epoch = self._since(self._epoch, training)
+        speed, _ = _pace(self._epoch, training)
+        self._epoch = _now(training)
         left = (training.total_steps - training.step) * training.source.global_batch_size / speed
         parts = [f"loss {sum(losses) / len(losses):.4f}"]
         parts += [] if training.validation_loss is None else [f"validation {training.validation_loss:.4f}"]
         parts += [f"{speed:.0f} img/s", *([f"{duration(left)} left"] if left else [])]
-        broken = f"; {n} broken image{'s' * (n > 1)} skipped" if n else ""
+        broken = f"; {counted(n, 'broken image')} skipped" if n else ""
         say(f"epoch {training.epoch}/{training.epochs}: {', '.join(parts)}{broken}")
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    @staticmethod
-    def _since(
-        then: tuple[float, int, float], training: Training
-    ) -> tuple[tuple[float, float], tuple[float, int, float]]:
-        """Images per second and the share of waiting since ``then``; and now."""
-        now = time.perf_counter(), training.step, training.waited
-        seconds = now[0] - then[0]
-        images = (now[1] - then[1]) * training.source.global_batch_size
-        return (images / seconds, (now[2] - then[2]) / seconds), now
+
+def _now(training: Training) -> tuple[float, int, float]:
+    return time.perf_counter(), training.samples_seen, training.waited
+
+
+def _pace(then: tuple[float, int, float], training: Training) -> tuple[float, float]:
+    """Images per second and the share of waiting since ``then``."""
+    seconds, images, waited = (b - a for a, b in zip(then, _now(training), strict=True))
+    return images / seconds, waited / seconds
 
 
 def _memory(device: torch.device) -> int:
@@ -512,24 +482,25 @@ def _logged_step(line: str) -> float:
         return math.inf
 
 
+@dataclass
 class Checkpoints(Callback):
     """Saves a checkpoint after every epoch, every N steps, and where the run is told to stop.
 
     Put it after all others: what they do after a step must be in the checkpoint of that step. If the process is killed
     in between, the resumed run does their work of that step again.
 
-    Args:
+    Attributes:
         folder: of the checkpoints.
         recipe: see `TrainingConfig.recipe`; only a run with the same recipe continues from the checkpoint.
         every: save every N steps inside epochs; None saves at the ends of epochs only.
         callbacks: the others, which add files to a checkpoint.
     """
 
-    def __init__(
-        self, folder: Path, recipe: dict[str, object], every: int | None, callbacks: Sequence[Callback]
-    ) -> None:
-        self._folder, self._recipe, self._every, self._callbacks = folder, recipe, every, callbacks
-        self._saved = -1
+    folder: Path
+    recipe: dict[str, object]
+    every: int | None
+    callbacks: Sequence[Callback]
+    _saved: int = -1
 
     def load_state(self, training: Training, folder: Path) -> None:
         if training.step_in_epoch:
@@ -540,20 +511,17 @@ class Checkpoints(Callback):
 
     def step_ends(self, training: Training) -> None:
         ends_epoch = training.step_in_epoch == training.source.steps_per_epoch
-        if self._every is not None and training.step % self._every == 0 and not ends_epoch:
-            self._save(training)
-
-    def epoch_ends(self, training: Training) -> None:
-        self._save(training)
+        if self.every is not None and training.step % self.every == 0 and not ends_epoch:
+            self.epoch_ends(training)
 
     def run_ends(self, training: Training) -> None:
         if training.step != self._saved:
-            self._save(training)
+            self.epoch_ends(training)
 
-    def _save(self, training: Training) -> None:
+    def epoch_ends(self, training: Training) -> None:
         def extend(folder: Path) -> None:
             training.source.save_state(folder, training.accelerator.process_index)
-            for callback in self._callbacks:
+            for callback in self.callbacks:
                 callback.save_state(training, folder)
 
         losses = training.check_losses()
@@ -562,8 +530,8 @@ class Checkpoints(Callback):
             step=training.step,
             num_processes=training.accelerator.num_processes,
             steps_per_epoch=training.source.steps_per_epoch,
-            recipe=self._recipe,
+            recipe=self.recipe,
+            losses=losses if training.step_in_epoch else [],
         )
-        inside = losses if training.step_in_epoch else []
-        save_checkpoint(training.accelerator, self._folder, progress, inside, extend)
+        save_checkpoint(training.accelerator, self.folder, progress, extend)
         self._saved = training.step

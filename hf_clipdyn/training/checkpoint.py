@@ -12,25 +12,21 @@ reads by row continues to the same bits.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import load
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from hf_clipdyn.errors import ConfigError, TrainingError, naming, shown
 from hf_clipdyn.files import delete, follow_umask, fsync, replace_durably
 
 _STATE = "progress.json"
-_LOSSES = "losses.safetensors"
 _MOST_SETTINGS = 4  # of another recipe, in an error
-_TORCH_CANNOT_WRITE = ("inline_container", "iostream error", "cannot be opened")  # torch.save, on a full disk
-_WAY_OUT = "Resume from another checkpoint, or delete the folder of the run and start again."
+_WAY_OUT = "resume from another checkpoint, or delete the folder of the run and start again"
 _NAME = re.compile(r"epoch-([0-9]{3,9})(?:-step-([0-9]{8,12}))?")
 
 
@@ -43,6 +39,7 @@ class Progress(BaseModel):
         num_processes: that wrote the checkpoint.
         steps_per_epoch: another number means that the data have changed.
         recipe: see `TrainingConfig.recipe`.
+        losses: of the steps of the current epoch.
         files: name and size in bytes of every other file of the checkpoint; `save_checkpoint` fills it in.
     """
 
@@ -53,6 +50,7 @@ class Progress(BaseModel):
     num_processes: PositiveInt
     steps_per_epoch: PositiveInt
     recipe: dict[str, Any]
+    losses: list[float] = []
     files: dict[str, NonNegativeInt] = {}
 
     @property
@@ -87,7 +85,6 @@ def save_checkpoint(
     accelerator: Accelerator,
     root: Path,
     progress: Progress,
-    losses: Sequence[float] = (),
     extend: Callable[[Path], None] = lambda _: None,
 ) -> Path:
     """Write a checkpoint completely or not at all, and delete the older ones. All processes call this.
@@ -96,7 +93,6 @@ def save_checkpoint(
         accelerator: has prepared the model and the optimiser.
         root: folder of the checkpoints.
         progress: names the checkpoint.
-        losses: of the steps of the current epoch.
         extend: adds files to the folder that it is called with; all processes call it.
 
     Returns:
@@ -110,19 +106,11 @@ def save_checkpoint(
         if accelerator.is_main_process:  # a killed process may have left something there
             delete(staging)
         accelerator.wait_for_everyone()
-        try:
-            accelerator.save_state(str(staging))
-        except RuntimeError as error:
-            if any(words in str(error) for words in _TORCH_CANNOT_WRITE):
-                raise OSError("PyTorch could not finish writing a file") from error
-            raise
+        accelerator.save_state(str(staging))
         extend(staging)
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            save_file({"losses": torch.tensor(losses, dtype=torch.float64)}, staging / _LOSSES)
-            files = sorted(
-                path for path in staging.rglob("*") if path.is_file()
-            )  # sharded states are in folders
+            files = [path for path in staging.rglob("*") if path.is_file()]  # sharded states are in folders
             sizes = {path.relative_to(staging).as_posix(): path.stat().st_size for path in files}
             content = progress.model_copy(update={"files": sizes}).model_dump_json()
             (staging / _STATE).write_text(content, encoding="utf-8")
@@ -162,17 +150,14 @@ def saved_progress(folder: Path) -> Progress:
 
 def load_checkpoint(
     accelerator: Accelerator, folder: Path, recipe: Mapping[str, object], steps_per_epoch: int
-) -> tuple[Progress, list[float]]:
+) -> Progress:
     """Restore weights, optimiser and random states from ``folder``; the schedule follows from the step.
-
-    Returns:
-        The progress, and the losses of the steps of the current epoch.
 
     Raises:
         ConfigError: the checkpoint belongs to another recipe, number of images, or number of processes.
         TrainingError: a file of it is missing or broken; nothing in it was executed.
     """
-    progress = _checked_progress(folder)
+    progress = saved_progress(folder)
     check_recipe(progress.recipe, recipe, folder)
     for what, was, now in (
         ("steps in an epoch", progress.steps_per_epoch, steps_per_epoch),
@@ -183,34 +168,24 @@ def load_checkpoint(
                 f"The run of the checkpoint {folder} had {was} {what}, and now it has {now}: restore the data or the "
                 "number of processes, or start a new run in another output_dir."
             )
-    try:
-        for path in folder.glob("random_states_*.pkl"):  # accelerate would skip a broken one
-            load(path)
+    for name, size in progress.files.items():  # accelerate skips missing or broken random states
+        with naming(f"{folder / name} is broken, {_WAY_OUT}", TrainingError):
+            _check_readable(folder / name, size)
+    with naming(f"{folder} is not a checkpoint of this run, {_WAY_OUT}", TrainingError):
         accelerator.load_state(str(folder))
-        _check_moments(accelerator)
-        losses: list[float] = load_file(folder / _LOSSES)["losses"].double().tolist()
-        if len(losses) != progress.step_in_epoch:
-            raise ValueError(
-                f"{len(losses)} losses in {_LOSSES} are not those of {progress.step_in_epoch} steps"
-            )
-    except Exception as error:  # safetensors, torch and accelerate have errors of their own
-        broken = next(_unreadable(folder), None)
-        what = f"{folder / broken} is broken" if broken else f"{folder} is not a checkpoint of this run"
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".:")
-        raise TrainingError(f"{what}: {words}. {_WAY_OUT}") from error
-    return progress, losses
+    return progress
 
 
-def _check_moments(accelerator: Accelerator) -> None:
-    """Refuse moments that are not those of their parameters: torch compares only their number."""
-    for optimizer in accelerator._optimizers:
-        for parameter, state in optimizer.state.items():
-            for name, moment in state.items():
-                if isinstance(moment, torch.Tensor) and moment.ndim and moment.shape != parameter.shape:
-                    raise ValueError(
-                        f"{name} of the optimiser has the shape {tuple(moment.shape)}, its parameter "
-                        f"{tuple(parameter.shape)}"
-                    )
+def _check_readable(path: Path, size: int) -> None:
+    """Open a file as `Accelerator.load_state` does; code in it is not run."""
+    found = path.stat().st_size if path.is_file() else None
+    if found != size:
+        raise ValueError(f"it has {found or 'no'} bytes, not {size:,}")
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt"):
+            pass
+    elif path.suffix in (".bin", ".pkl"):
+        load(path, map_location="cpu", mmap=True)
 
 
 def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
@@ -225,39 +200,3 @@ def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: P
             f"The checkpoint {folder} belongs to another run ({', '.join(differ[:_MOST_SETTINGS])}{more}): use the "
             "same recipe, or another output_dir."
         )
-
-
-def _checked_progress(folder: Path) -> Progress:
-    """The progress of a checkpoint, if all its files exist and have the recorded sizes.
-
-    accelerate skips a missing or broken file of random states, so the run would continue differently.
-    """
-    progress = saved_progress(folder)
-    if odd := next((path for path in folder.rglob("*") if not (path.is_file() or path.is_dir())), None):
-        raise TrainingError(f"{odd} is broken: it is not a regular file. {_WAY_OUT}")
-    for name, size in progress.files.items():
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise TrainingError(f"{folder / _STATE} names {name!r}, which is outside its folder.")
-        found = path.stat().st_size if path.is_file() else None
-        if found != size:
-            raise TrainingError(f"{path} is broken: it has {found or 'no'} bytes, not {size:,}. {_WAY_OUT}")
-    if not 0 <= progress.step_in_epoch < progress.steps_per_epoch:
-        raise TrainingError(
-            f"{folder / _STATE} is broken: step {progress.step} is not in epoch {progress.epoch + 1} of "
-            f"{progress.steps_per_epoch} steps. {_WAY_OUT}"
-        )
-    return progress
-
-
-def _unreadable(folder: Path) -> Iterator[str]:
-    """Names of a checkpoint's files that cannot be read; code in them is not run."""
-    for path in sorted(folder.iterdir()):
-        try:
-            if path.suffix == ".safetensors":
-                with safe_open(path, framework="pt"):
-                    pass
-            elif path.suffix in (".bin", ".pkl"):
-                load(path, map_location="cpu")
-        except Exception:  # safetensors and torch have errors of their own
-            yield path.name

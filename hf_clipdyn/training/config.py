@@ -6,10 +6,11 @@ A recipe is a YAML file whose keys are the fields below; names follow `transform
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
 from hf_clipdyn.errors import ConfigError, shown
@@ -17,6 +18,7 @@ from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.options import Options
 from hf_clipdyn.plugins import load_plugin
 
+# What recipes say of options that version 0.3 had, so that they keep their hashes.
 _OF_0_3 = {
     "adam_beta1": 0.9,
     "adam_epsilon": 1e-6,
@@ -26,7 +28,6 @@ _OF_0_3 = {
     "shuffle_shards": 4,
     "streams_per_process": 8,
 }
-"""What recipes say of options that version 0.3 had, so that they keep their hashes."""
 
 _COSINE = "cosine_with_min_lr"
 
@@ -61,34 +62,21 @@ def split_revision(text: str) -> tuple[str, str | None]:
     return name, revision
 
 
-def _checked_steps(publish: str) -> str:
-    publishing_steps(publish, 0)
-    return publish
-
-
-def _checked_arm(arm: str) -> str:
-    if arm and arm != valid_repo_name(arm):
-        raise ValueError("give letters, digits, dashes, dots and underscores")
-    return arm
-
-
 def _json_object(value: Any) -> Any:
     """A JSON object in one spelling; values of a mapping may be texts, as those of a YAML file are."""
     if value is None:
         return None
     if isinstance(value, Mapping):
         value = json.dumps({name: _json_value(one) for name, one in value.items()})
-    arguments = json.loads(str(value))
-    if not isinstance(arguments, dict):
-        raise ValueError("give a JSON object")
-    return json.dumps(arguments, sort_keys=True)
+    if isinstance(arguments := json.loads(str(value)), dict):
+        return json.dumps(arguments, sort_keys=True)
+    raise ValueError("give a JSON object")
 
 
 def _json_value(value: Any) -> Any:
-    try:
+    with suppress(ValueError):
         return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+    return value
 
 
 class TrainingConfig(Options):
@@ -107,17 +95,9 @@ class TrainingConfig(Options):
     """
 
     most_used = (
-        "dataset_name",
-        "scale",
-        "num_train_epochs",
-        "per_device_train_batch_size",
-        "learning_rate",
-        "seed",
-        "output_dir",
-        "publish",
-        "push_to_hub",
-        "hub_model_id",
-    )
+        "dataset_name", "scale", "num_train_epochs", "per_device_train_batch_size", "learning_rate", "seed",
+        "output_dir", "publish", "push_to_hub", "hub_model_id",
+    )  # fmt: skip
     file_help = f"A recipe ({', '.join(recipe_names())}), or a YAML file with these options."
     former: ClassVar = {
         "adam_beta1": "it is 0.9: leave it out",
@@ -141,23 +121,10 @@ class TrainingConfig(Options):
         "shuffle_shards": "streams always shuffle their shards: leave it out",
         "streams_per_process": "dataloader_num_workers divides the shards: leave it out",
     }
-    outside_recipe: ClassVar = frozenset(
-        (
-            "data_dir",
-            "dataloader_num_workers",
-            "arm",
-            "output_dir",
-            "save_steps",
-            "resume_from_checkpoint",
-            "push_to_hub",
-            "hub_model_id",
-            "hub_private_repo",
-            "logging_steps",
-            "report_to",
-            "quiet",
-            "plugin",
-        )
-    )
+    outside_recipe: ClassVar = {
+        "data_dir", "dataloader_num_workers", "arm", "output_dir", "save_steps", "resume_from_checkpoint",
+        "push_to_hub", "hub_model_id", "hub_private_repo", "logging_steps", "report_to", "quiet", "plugin",
+    }  # fmt: skip
     """Two starts of one run may differ in these: where and how it is executed."""
 
     dataset_name: str = Field("procedural", title="Data")
@@ -291,14 +258,14 @@ class TrainingConfig(Options):
     data_seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the order of the images, the choice of captions and the augmentation, if it is not `seed`."""
 
-    arm: Annotated[str, AfterValidator(_checked_arm)] = ""
+    arm: str = ""
     """Name of the control or ablation that this run belongs to, for example noise; verdicts compare arms. It does not
     change the training. Default: the main arm."""
 
     output_dir: str | None = Field(None, title="Revisions and checkpoints")
     """Folder of the run: revisions, checkpoints, log."""
 
-    publish: Annotated[str, AfterValidator(_checked_steps)] = "epoch"
+    publish: str = "epoch"
     """Which states become revisions: `epoch`, `log2` (steps 1, 2, 4 … and each epoch), or each epoch and these steps:
     10,100,1000."""
 
@@ -348,6 +315,11 @@ class TrainingConfig(Options):
     def _fits_together(self) -> Self:
         for path in self.plugin:
             load_plugin(path)
+        publishing_steps(self.publish, 0)
+        if self.arm and self.arm != valid_repo_name(self.arm):
+            raise ConfigError(
+                f"arm is {shown(self.arm)}: give letters, digits, dashes, dots and underscores."
+            )
         if self.gradient_cache_chunk is not None and self.gradient_accumulation_steps > 1:
             raise ConfigError(
                 f"gradient_cache_chunk is {self.gradient_cache_chunk} and gradient_accumulation_steps "
@@ -369,25 +341,16 @@ class TrainingConfig(Options):
                 f"freeze is {self.freeze}, but the model begins with random weights: name a trained one with "
                 "model_name_or_path."
             )
-        self._check_repository()
-        return self
-
-    def _check_repository(self) -> None:
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
-        if self.repository is None:
-            return
-        if "{" in self.repository:
+        if "{" in (self.repository or ""):
             raise ConfigError(
                 f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in, and "
                 "{name} in a study."
             )
-        checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
-
-    def schedule_arguments(self) -> dict[str, Any]:
-        """What the schedule takes beside the numbers of steps."""
-        arguments: dict[str, Any] = json.loads(self.lr_scheduler_kwargs or "{}")
-        return arguments
+        if self.repository is not None:
+            checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
+        return self
 
     @property
     def dataset(self) -> tuple[str, str | None]:
@@ -418,11 +381,6 @@ class TrainingConfig(Options):
     def order_seed(self) -> int:
         """``data_seed``, or ``seed`` if it is not given."""
         return self.seed if self.data_seed is None else self.data_seed
-
-    @property
-    def per_device_step_size(self) -> int:
-        """Images per process and optimiser step."""
-        return self.per_device_train_batch_size * self.gradient_accumulation_steps
 
     @property
     def repository(self) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPProcessor, CLIPTokenizer, ProcessorMixin
 
 from hf_clipdyn.data import load_dataset
@@ -46,8 +46,7 @@ _AT_ONCE = 2**14  # the tokenizer keeps a few kilobytes a caption while it works
 _TRIES = 20  # in place of a broken image; where 1 % is broken, the last one is needed once in 10^40 times
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """``pixels`` (batch, 3, height, width) uint8 and ``input_ids`` (batch, context) int64 of one process."""
 
     pixels: torch.Tensor
@@ -64,28 +63,29 @@ class Source(ABC):
         captions: captions of these images; None if they are only known after reading.
         known_broken: rows that are known to be broken before anything is read.
         broken: rows that this process has found broken in the batches that it has returned so far.
+        skipped: samples without a whole image or a caption that this process has met so far; those of a stream are
+            counted again in each pass.
+
+    Raises:
+        TrainingError: an epoch is less than a batch.
     """
 
-    global_batch_size: int
-    steps_per_epoch: int
-    images: int
-    captions: int | None
     known_broken: frozenset[int] = frozenset()
     broken: frozenset[int] = frozenset()
+    skipped = 0
+
+    def __init__(self, images: int, captions: int | None, global_batch_size: int) -> None:
+        self.images, self.captions, self.global_batch_size = images, captions, global_batch_size
+        self.steps_per_epoch = images // global_batch_size
+        if self.steps_per_epoch == 0:
+            raise TrainingError(
+                f"{images} images an epoch are fewer than one batch of {global_batch_size}: lower "
+                "per_device_train_batch_size, or train on more images."
+            )
 
     @abstractmethod
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch (counted from 1), without the first ``first_step`` ones."""
-
-    @property
-    @abstractmethod
-    def skipped(self) -> int:
-        """Samples that could not be decoded, so far."""
-
-    @property
-    def left_out(self) -> int:
-        """Images of an epoch that do not fill a batch."""
-        return self.images - self.steps_per_epoch * self.global_batch_size
 
     def save_state(self, folder: Path, process_index: int) -> None:  # noqa: B027  (rows follow from the step)
         """Write to a checkpoint what a resumed process needs to go on reading."""
@@ -231,11 +231,6 @@ class Captions:
         first = np.concatenate([[0], np.cumsum(counts)])
         return cls(np.concatenate([part.astype(dtype) for part in tokens]), first, broken)
 
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """(images,) number of captions of each image."""
-        return np.diff(self.first)
-
 
 @dataclass(frozen=True)
 class Order:
@@ -297,43 +292,33 @@ class _Draw(NamedTuple):
     captions: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Read:
+class _Read(NamedTuple):
     """A batch, and the rows that were found broken; ``batch`` is None where no image could be found for one."""
 
     batch: Batch | None
     broken: list[int]
 
-    def pin_memory(self) -> "_Read":
-        """As the DataLoader calls it."""
+    def whole(self) -> Batch:
+        """The batch.
+
+        Raises:
+            TrainingError: there is none.
+        """
         if self.batch is None:
-            return self
-        return _Read(Batch(self.batch.pixels.pin_memory(), self.batch.input_ids.pin_memory()), self.broken)
+            raise TrainingError(
+                f"In place of a broken image (row {self.broken[0]}) {_TRIES} others were tried, all broken: check "
+                "the files and their download."
+            )
+        return self.batch
 
 
-class _Draws(Sampler[_Draw]):
-    """The batches of an epoch for one process, from a step on. Order and captions follow from seed and epoch."""
+class _Draws:
+    """The sampler of a DataLoader, whose workers stay from epoch to epoch: it draws what it is given."""
 
-    def __init__(
-        self, order: Order, local_size: int, micro_batches: int, process_index: int, num_processes: int
-    ) -> None:
-        self._order = order
-        self.global_batch_size = local_size * num_processes
-        # Micro-batch i of all processes together is part i of the global batch, so that the negatives of an image do
-        # not depend on the number of processes.
-        shares = np.arange(self.global_batch_size).reshape(micro_batches, num_processes, -1)
-        self._share = shares[:, process_index].ravel()
-        self.steps = len(order.rows) // self.global_batch_size
-        self.epoch, self.first_step = 1, 0
-
-    def __len__(self) -> int:
-        return self.steps - self.first_step
+    epoch: Iterable[_Draw] = ()
 
     def __iter__(self) -> Iterator[_Draw]:
-        rows, captions = self._order.of_epoch(self.epoch)
-        for step in range(self.first_step, self.steps):
-            shown = step * self.global_batch_size + self._share
-            yield _Draw(self.epoch, rows[shown], captions[shown])
+        return iter(self.epoch)
 
 
 class _Batches(Dataset[_Read]):
@@ -390,9 +375,6 @@ class MappedSource(Source):
         workers: processes that read and decode; 0: this process reads.
         pin_memory: whether batches go to page-locked memory, from which a GPU copies without waiting.
         process_index, num_processes: this process of the run.
-
-    Raises:
-        TrainingError: an epoch is less than a batch.
     """
 
     def __init__(
@@ -408,29 +390,21 @@ class MappedSource(Source):
         process_index: int = 0,
         num_processes: int = 1,
     ) -> None:
-        order = Order(images.rows, captions.first, seed)
-        self._draws = _Draws(order, per_device_batch_size, micro_batches, process_index, num_processes)
-        self._total = len(images.rows) + len(images.broken)
+        captions_of_rows = int(np.diff(captions.first)[images.rows].sum())
+        super().__init__(len(images.rows), captions_of_rows, per_device_batch_size * num_processes)
         self.known_broken = frozenset(images.broken.tolist())
-        self.global_batch_size = self._draws.global_batch_size
-        self.steps_per_epoch = self._draws.steps
-        self.images, self.captions = len(images.rows), int(captions.counts[images.rows].sum())
-        if self.steps_per_epoch == 0:
-            raise TrainingError(
-                f"{self.images} images are fewer than one batch of {self.global_batch_size}: lower "
-                "per_device_train_batch_size, or train on more images."
-            )
+        self.skipped = len(self.known_broken)
+        self._order, self._draws = Order(images.rows, captions.first, seed), _Draws()
+        # Micro-batch i of all processes together is part i of the global batch, so that the negatives of an image do
+        # not depend on the number of processes.
+        shares = np.arange(self.global_batch_size).reshape(micro_batches, num_processes, -1)
+        self._share = shares[:, process_index].ravel()
         self._loader: DataLoader[_Read] | None = DataLoader(
-            _Batches(images, captions, order),
+            _Batches(images, captions, self._order),
             sampler=self._draws,
             persistent_workers=workers > 0,
             **loader_arguments(workers, pin_memory=pin_memory),
         )
-
-    @property
-    def skipped(self) -> int:
-        """Images that cannot be decoded; of those that are decoded on the fly, what this process has met so far."""
-        return len(self.known_broken | self.broken)
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """See `Source.batches`; the cost does not depend on ``first_step``.
@@ -439,17 +413,20 @@ class MappedSource(Source):
             TrainingError: more than 1 % of the images are broken.
         """
         assert self._loader is not None, "the source is closed"
-        self._draws.epoch, self._draws.first_step = epoch, first_step
+        self._draws.epoch = self._drawn(epoch, first_step)
         for read in self._loader:
             if read.broken:
                 self.broken |= set(read.broken)
-                check_broken(np.array(sorted(self.known_broken | self.broken)), self._total)
-            if read.batch is None:
-                raise TrainingError(
-                    f"In place of a broken image (row {read.broken[0]}) {_TRIES} others were tried, all broken: check "
-                    "the files and their download."
-                )
-            yield read.batch
+                broken = self.known_broken | self.broken
+                self.skipped = len(broken)
+                check_broken(np.array(sorted(broken)), self.images + len(self.known_broken))
+            yield read.whole()
+
+    def _drawn(self, epoch: int, first_step: int) -> Iterator[_Draw]:
+        rows, captions = self._order.of_epoch(epoch)
+        for step in range(first_step, self.steps_per_epoch):
+            shown = step * self.global_batch_size + self._share
+            yield _Draw(epoch, rows[shown], captions[shown])
 
     def close(self) -> None:
         self._loader = None  # with its last reference it ends its workers
@@ -474,17 +451,9 @@ def held_out_batches(
     return DataLoader(
         _Batches(images, captions, Order(rows, captions.first, 0)),
         sampler=[_Draw(0, share, captions.first[share]) for share in shares],
-        collate_fn=_batch_of,  # type: ignore[arg-type]  # of the one item that is a batch
+        collate_fn=_Read.whole,  # type: ignore[arg-type]  # of the one item that is a batch
         **loader_arguments(workers),
     )
-
-
-def _batch_of(read: _Read) -> Batch:
-    if read.batch is None:
-        raise TrainingError(
-            "The images of the validation cannot be decoded: check the files and their download."
-        )
-    return read.batch
 
 
 # --- the data of a run ---------------------------------------------------------------------------------
@@ -506,11 +475,13 @@ def open_data(
     """
     augmentation = Augmentation(config.crop_scale_min, config.random_flip, config.color_jitter)
     spare = spare_cores(accelerator.device, config.num_threads or 1)
-    rank: dict[str, Any] = {
-        "process_index": accelerator.process_index,
-        "num_processes": accelerator.num_processes,
+    rank = {"process_index": accelerator.process_index, "num_processes": accelerator.num_processes}
+    batches: dict[str, Any] = {
+        "seed": config.order_seed,
+        "per_device_batch_size": config.per_device_train_batch_size * config.gradient_accumulation_steps,
+        "pin_memory": accelerator.device.type == "cuda",
+        **rank,
     }
-    pin_memory = accelerator.device.type == "cuda"
     if config.streaming:
         from hf_clipdyn.training.streamed import Shards, StreamedSource
 
@@ -521,12 +492,9 @@ def open_data(
             shards,
             augmentation,
             processor,
-            seed=config.order_seed,
             samples_per_epoch=config.samples_per_epoch or 0,
-            per_device_batch_size=config.per_device_step_size,
             workers=spare if config.dataloader_num_workers is None else config.dataloader_num_workers,
-            pin_memory=pin_memory,
-            **rank,
+            **batches,
         )
         return Data(source, processor, None, commit)
 
@@ -558,16 +526,8 @@ def open_data(
     is_cheap = reading == "cached" and not images.draws and accelerator.device.type == "cpu"
     workers = config.dataloader_num_workers
     workers = (0 if is_cheap else spare) if workers is None else workers
-    source = MappedSource(
-        images,
-        tokens,
-        per_device_batch_size=config.per_device_step_size,
-        seed=config.order_seed,
-        micro_batches=config.gradient_accumulation_steps,
-        workers=workers,
-        pin_memory=pin_memory,
-        **rank,
-    )
+    micro_batches = config.gradient_accumulation_steps
+    source = MappedSource(images, tokens, micro_batches=micro_batches, workers=workers, **batches)
     validation = None
     if held_out and rows.held_out:
         texts = Captions.tokenise(_captions(rows.held_out), processor.tokenizer)
@@ -592,10 +552,7 @@ def enlarged(image_processor: Any, factor: float) -> Any:
         return image_processor
     larger = copy.deepcopy(image_processor)
     for name in ("size", "crop_size"):
-        sides = {
-            key: math.ceil(value * factor)
-            for key, value in dict(getattr(larger, name) or {}).items()
-            if value
-        }
-        setattr(larger, name, type(getattr(larger, name))(**sides))
+        sides = dict(getattr(larger, name) or {}).items()
+        scaled = {key: math.ceil(value * factor) for key, value in sides if value}
+        setattr(larger, name, type(getattr(larger, name))(**scaled))
     return larger

@@ -19,7 +19,6 @@ from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 from hf_clipdyn.training.config import TrainingConfig
 
-_COMPILER = "inductor"  # torch.compile's own choice
 _M_TRIM_THRESHOLD = -1  # of malloc.h
 _MOST_WORKERS = 8
 _ON_ONE_THREAD = ("micro", "tiny")
@@ -62,24 +61,17 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
             "install torch 2.7 or newer, or leave torch_compile out."
         )
     bf16 = has_bf16() if config.bf16 is None else config.bf16
-    try:
+    trackers = _trackers(config.report_to)
+    with naming(f"The run cannot be set up with bf16 {str(bf16).lower()}", ConfigError):
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),
             mixed_precision="bf16" if bf16 else "no",
-            log_with=_trackers(config.report_to) or None,
+            log_with=trackers or None,
             project_dir=str(folder),
         )
-    except (ImportError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(
-            f"The run cannot be set up with bf16={bf16}, report_to={config.report_to}: {error}. With bf16 false it "
-            "trains in single precision."
-        ) from error
     # accelerate keeps its state for the next run in the same process.
-    accelerator.state.dynamo_plugin = TorchDynamoPlugin(
-        **({"backend": _COMPILER} if config.torch_compile else {})
-    )
+    compiler = {"backend": "inductor"} if config.torch_compile else {}  # torch.compile's own choice
+    accelerator.state.dynamo_plugin = TorchDynamoPlugin(**compiler)
     # `training.gradients` accumulates; with a launcher's number, accelerate would divide the loss again.
     accelerator.gradient_accumulation_steps = 1
     _check_processes(accelerator)
@@ -97,24 +89,20 @@ def _check_processes(accelerator: Accelerator) -> None:
 
     ``accelerate launch --cpu --num_processes 2`` starts one process; WORLD_SIZE is set only if there are several.
     """
+    is_alone = accelerator.num_processes == 1
     launched = {"ACCELERATE_MIXED_PRECISION", "MASTER_PORT"} <= set(os.environ)
-    if accelerator.num_processes == 1:
-        if launched and "WORLD_SIZE" not in os.environ:
-            raise TrainingError(
-                "Several processes were requested and 1 started. On CPUs use `torchrun --nproc_per_node 2 "
-                "scripts/train.py …`, or set ACCELERATE_USE_CPU=true and add --multi_gpu to `accelerate launch`."
-            )
-    elif os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
-        if accelerator.distributed_type != DistributedType.FSDP:
-            raise ConfigError(
-                f"FSDP was requested on {accelerator.device.type}, where accelerate does not shard: leave it out. Each "
-                "process then stores the whole model."
-            )
-        if not accelerator.is_fsdp2:
-            raise ConfigError(
-                "FSDP version 1 was requested, which is not supported: set fsdp_version: 2 in accelerate's "
-                "configuration, or --fsdp_version 2."
-            )
+    if is_alone and launched and "WORLD_SIZE" not in os.environ:
+        raise TrainingError(
+            "Several processes were requested and 1 started. On CPUs use `torchrun --nproc_per_node 2 "
+            "scripts/train.py …`, or set ACCELERATE_USE_CPU=true and add --multi_gpu to `accelerate launch`."
+        )
+    shards = accelerator.distributed_type == DistributedType.FSDP and accelerator.is_fsdp2
+    if not (is_alone or shards) and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        raise ConfigError(
+            f"FSDP was requested on {accelerator.device.type}, where accelerate does not shard, or in its version 1: "
+            "set fsdp_version: 2 in accelerate's configuration, or leave FSDP out. Each process then stores the whole "
+            "model."
+        )
 
 
 def _trackers(report_to: str) -> list[str | GeneralTracker]:
@@ -122,23 +110,18 @@ def _trackers(report_to: str) -> list[str | GeneralTracker]:
 
     accelerate would silently ignore one that is not installed.
     """
-    from_plugins = {
-        str(tracker.name): tracker for tracker in subclasses_in(plugins(CALLBACKS), GeneralTracker)
-    }
-    available = [str(name) for name in get_available_trackers()]
-    trackers: list[str | GeneralTracker] = []
-    for name in filter(None, map(str.strip, report_to.split(","))):
-        if name == "none":
-            continue
-        if name not in (names := [*LOGGER_TYPE_TO_CLASS, *from_plugins, "all"]):
-            raise UnknownNameError("tracker", name, names)
-        if name not in (*available, *from_plugins) and not (name == "all" and available):
+    from_plugins = {str(kind.name): kind for kind in subclasses_in(plugins(CALLBACKS), GeneralTracker)}
+    available = [*map(str, get_available_trackers()), *from_plugins]
+    names = [name for name in map(str.strip, report_to.split(",")) if name not in ("", "none")]
+    for name in names:
+        if name not in (known := [*LOGGER_TYPE_TO_CLASS, *from_plugins, "all"]):
+            raise UnknownNameError("tracker", name, known)
+        if name not in available and not (name == "all" and available):
             raise ConfigError(
                 f"report_to is {name}, which is not installed: trackio and tensorboard come with `pip install "
                 "hf-clipdyn[track]`, wandb with `pip install wandb`; or leave report_to out."
             )
-        trackers.append(from_plugins[name]() if name in from_plugins else name)
-    return trackers
+    return [from_plugins[name]() if name in from_plugins else name for name in names]
 
 
 def end_training(accelerator: Accelerator) -> None:

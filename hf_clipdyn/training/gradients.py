@@ -34,24 +34,11 @@ def make_backward(
     """
     if config.gradient_cache_chunk is not None:
         return cached(accelerator, model, loss, config.gradient_cache_chunk)
-    if config.gradient_accumulation_steps > 1:
-        return accumulated(accelerator, model, loss, config.gradient_accumulation_steps)
-    return whole_batch(accelerator, model, loss)
+    return accumulated(accelerator, model, loss, config.gradient_accumulation_steps)
 
 
-def whole_batch(accelerator: Accelerator, model: torch.nn.Module, loss: Loss) -> Backward:
-    """The plain way: one forward, one backward."""
-
-    def backward(batch: Batch) -> torch.Tensor:
-        value = loss(model(*_on_device(accelerator, batch)))
-        accelerator.backward(value)
-        return value.detach()
-
-    return backward
-
-
-def accumulated(accelerator: Accelerator, model: torch.nn.Module, loss: Loss, steps: int) -> Backward:
-    """The mean of the gradients of ``steps`` micro-batches, each with its own negatives only.
+def accumulated(accelerator: Accelerator, model: torch.nn.Module, loss: Loss, steps: int = 1) -> Backward:
+    """The mean of the gradients of ``steps`` micro-batches, each with its own negatives only; one is the whole batch.
 
     Args:
         accelerator, model, loss: as in `make_backward`.
@@ -81,7 +68,7 @@ def cached(accelerator: Accelerator, model: torch.nn.Module, loss: Loss, chunk: 
         accelerator, model, loss: as in `make_backward`.
         chunk: images of a process that are in the model at once.
     """
-    plain = whole_batch(accelerator, model, loss)
+    plain = accumulated(accelerator, model, loss)
 
     def backward(batch: Batch) -> torch.Tensor:
         if len(batch.pixels) <= chunk:
@@ -91,11 +78,11 @@ def cached(accelerator: Accelerator, model: torch.nn.Module, loss: Loss, chunk: 
         states, features = [], []
         with torch.no_grad():
             for part in parts:
-                states.append(_RandomState(part[0]))
+                states.append(_random_state(part[0]))
                 features.append(model(*part))
         value, gradients = _gradients_of_features(loss, features)
-        for i, (part, state, gradient) in enumerate(zip(parts, states, gradients, strict=True), 1):
-            state.restore()
+        for i, (part, restore, gradient) in enumerate(zip(parts, states, gradients, strict=True), 1):
+            restore()
             with nullcontext() if i == len(parts) else accelerator.no_sync(model):
                 accelerator.backward(_product(model(*part), gradient))
         return value
@@ -111,10 +98,7 @@ def make_evaluate(accelerator: Accelerator, loss: Loss, chunk: int | None = None
         pixels, input_ids = _on_device(accelerator, batch)
         size = chunk or len(pixels)
         with accelerator.autocast():
-            parts = [
-                model(*part)
-                for part in zip(torch.split(pixels, size), torch.split(input_ids, size), strict=True)
-            ]
+            parts = [model(*part) for part in zip(pixels.split(size), input_ids.split(size), strict=True)]
         return loss(_joined(parts))
 
     return evaluate
@@ -153,19 +137,16 @@ def _product(features: Features, gradients: Features) -> torch.Tensor:
     return torch.stack([(x * g).sum() for x, g in pairs if x is not None and g is not None]).sum()
 
 
-class _RandomState:
-    """The random state of the CPU and of the device of ``tensor``, as they are now."""
+def _random_state(tensor: torch.Tensor) -> Callable[[], None]:
+    """Goes back to the random state of the CPU and of the tensor's device, as they are now."""
+    cpu, (devices, states) = torch.get_rng_state(), get_device_states(tensor)
 
-    def __init__(self, tensor: torch.Tensor) -> None:
-        self._cpu = torch.get_rng_state()
-        self._devices, self._states = get_device_states(tensor)
-        self._type = tensor.device.type
+    def restore() -> None:
+        torch.set_rng_state(cpu)
+        if devices:
+            set_device_states(devices, states, device_type=tensor.device.type)
 
-    def restore(self) -> None:
-        """Go back to it."""
-        torch.set_rng_state(self._cpu)
-        if self._devices:
-            set_device_states(self._devices, self._states, device_type=self._type)
+    return restore
 
 
 def _on_device(accelerator: Accelerator, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import datasets
@@ -66,14 +67,8 @@ class Augmentation:
         """
         steps: list[Transform] = [fit]
         if self.crop_scale_min is not None:
-            steps = [
-                v2.RandomResizedCrop(
-                    (height, width),
-                    scale=(self.crop_scale_min, 1.0),
-                    interpolation=InterpolationMode.BICUBIC,
-                    antialias=True,
-                )
-            ]
+            scale, bicubic = (self.crop_scale_min, 1.0), InterpolationMode.BICUBIC
+            steps = [v2.RandomResizedCrop((height, width), scale, interpolation=bicubic, antialias=True)]
         if self.flip:
             steps.append(v2.RandomHorizontalFlip())
         if self.color_jitter > 0:
@@ -132,9 +127,12 @@ class Images(ABC):
         draws: whether `read` draws random numbers.
     """
 
-    rows: NDArray[np.int64]
-    broken: NDArray[np.int64]
-    draws: bool
+    def __init__(
+        self, is_broken: NDArray[np.bool_], fit: Transform, augmentation: Augmentation, image_processor: Any
+    ) -> None:
+        self.rows, self.broken = np.flatnonzero(~is_broken), np.flatnonzero(is_broken)
+        self.draws = bool(augmentation)
+        self._transform = augmentation.transform(fit, *input_size(image_processor))
 
     def leave_out(self, rows: NDArray[np.int64]) -> None:
         """Count these rows as broken.
@@ -167,10 +165,8 @@ class CachedImages(Images):
     """
 
     def __init__(self, pixels: Pixels, augmentation: Augmentation, image_processor: Any) -> None:
+        super().__init__(pixels.broken, torch.nn.Identity(), augmentation, image_processor)
         self._array = pixels.array
-        self.rows, self.broken = np.flatnonzero(~pixels.broken), np.flatnonzero(pixels.broken)
-        self.draws = bool(augmentation)
-        self._transform = augmentation.transform(_same, *input_size(image_processor))
 
     def read(self, row: int) -> torch.Tensor | None:
         pixels = torch.from_numpy(np.array(self._array[row])).permute(2, 0, 1).contiguous()
@@ -191,10 +187,6 @@ class CachedImages(Images):
         }
 
 
-def _same(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels
-
-
 class DecodedImages(Images):
     """Files, or their content in the table, decoded whenever they are read.
 
@@ -205,10 +197,8 @@ class DecodedImages(Images):
     """
 
     def __init__(self, dataset: datasets.Dataset, augmentation: Augmentation, image_processor: Any) -> None:
+        super().__init__(np.zeros(len(dataset), bool), fit_of(image_processor), augmentation, image_processor)
         self._cells = dataset.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
-        self.rows, self.broken = np.arange(len(dataset)), np.empty(0, np.int64)
-        self.draws = bool(augmentation)
-        self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
 
     def read(self, row: int) -> torch.Tensor | None:
         with suppress(OSError):
@@ -218,16 +208,10 @@ class DecodedImages(Images):
 
 def fit_of(image_processor: Any) -> Transform:
     """What an image processor does to (3, any, any) uint8 before it rescales and normalises."""
-    return direct_fit(image_processor) or _Processed(image_processor)
+    return direct_fit(image_processor) or partial(_processed, image_processor)
 
 
-class _Processed:
-    """A processor's own call, without rescaling and normalisation."""
-
-    def __init__(self, image_processor: Any) -> None:
-        self._processor = image_processor
-
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        batch = self._processor([pixels], do_rescale=False, do_normalize=False, return_tensors="pt")
-        image: torch.Tensor = batch["pixel_values"][0].to(torch.uint8)
-        return image
+def _processed(image_processor: Any, pixels: torch.Tensor) -> torch.Tensor:
+    batch = image_processor([pixels], do_rescale=False, do_normalize=False, return_tensors="pt")
+    image: torch.Tensor = batch["pixel_values"][0].to(torch.uint8)
+    return image

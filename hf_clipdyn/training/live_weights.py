@@ -15,6 +15,7 @@ from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.hub import cached_snapshot, is_repo_id
 from hf_clipdyn.models.snapshots import read_weights
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, read_manifest
 
 
 def _inner(model: Any) -> Any:
@@ -32,11 +33,8 @@ def adapter_parameters(model: Any) -> int:
     """The number of parameters that adapters add to a model."""
     adapters = adapted(model)
     names = () if adapters is None else tuple(adapters.peft_config)
-    return sum(
-        parameter.numel()
-        for name, parameter in unwrapped(model).named_parameters()
-        if any(f".{adapter}." in name for adapter in names)
-    )
+    parameters = unwrapped(model).named_parameters()
+    return sum(p.numel() for name, p in parameters if any(f".{adapter}." in name for adapter in names))
 
 
 def parents_of(model: Any) -> tuple[Parent, ...]:
@@ -50,15 +48,25 @@ def parents_of(model: Any) -> tuple[Parent, ...]:
     else:
         configs = adapters.peft_config.values()
         named = [(config.base_model_name_or_path, config.revision) for config in configs]
-    repositories = []
-    for name, revision in named:
-        if not isinstance(name, str) or "/" not in name:
-            continue
-        if not Path(name).exists():
-            repositories += [Parent(name, revision)] if is_repo_id(name) else []
-        elif cached := cached_snapshot(Path(name)):
-            repositories.append(Parent(cached[0], commit=cached[1]))
-    return tuple(dict.fromkeys(repositories))
+    repositories = [parent_of(name, revision) for name, revision in named if name]
+    return tuple(dict.fromkeys(filter(None, repositories)))
+
+
+def parent_of(name: str, revision: str | None = None, folder: Path | None = None) -> Parent | None:
+    """The repository of a model that was loaded by a name; None for a path of this machine, which helps nobody else.
+
+    Args:
+        name: a folder, or `owner/name`.
+        revision: of the repository.
+        folder: where its files are, if that is not ``name``.
+    """
+    folder = folder or Path(name).expanduser()
+    if cached := cached_snapshot(folder):
+        return Parent(cached[0], revision if cached[0] == name else None, cached[1])
+    if (folder / MANIFEST_FILE).is_file():
+        manifest = read_manifest(folder)
+        return None if manifest.hub is None else Parent(str(manifest.repo_id), folder.name)
+    return Parent(name, revision) if "/" in name and is_repo_id(name) and not folder.exists() else None
 
 
 def merged(model: Any) -> PreTrainedModel:
@@ -115,8 +123,7 @@ def gathered(model: Any, *, everywhere: bool = False) -> dict[str, Any]:
     options = StateDictOptions(full_state_dict=True, cpu_offload=not everywhere)
     weights: dict[str, Any] = {**get_model_state_dict(model, options=options)}
     if "logit_scale" in weights and hasattr(unwrapped(model).config, "logit_scale_init_value"):
-        scalar = weights["logit_scale"].reshape(())  # FSDP shards it as a vector only
-        weights["logit_scale"] = scalar
+        weights["logit_scale"] = weights["logit_scale"].reshape(())  # FSDP shards it as a vector only
     return weights
 
 
@@ -137,10 +144,6 @@ def differing_tensors(folder: Path, other: Path) -> list[str]:
     Shapes are not compared: under FSDP a scalar is saved as a vector of one number.
     """
     mine, theirs = read_weights(folder), read_weights(other)
-    return sorted(
-        name
-        for name in mine.keys() | theirs.keys()
-        if name not in mine
-        or name not in theirs
-        or not torch.equal(mine[name].reshape(-1), theirs[name].reshape(-1))
-    )
+    common = mine.keys() & theirs.keys()
+    differ = {name for name in common if not torch.equal(mine[name].reshape(-1), theirs[name].reshape(-1))}
+    return sorted(mine.keys() ^ theirs.keys() | differ)

@@ -138,61 +138,38 @@ class Sigmoid(Loss):
         scale = features.scale.float()
         bias = torch.zeros_like(scale) if features.bias is None else features.bias.float()
         with torch.autocast(images.device.type, enabled=False):
-            part: torch.Tensor = _SigmoidRing.apply(  # type: ignore[no-untyped-call]
-                images, texts, scale, bias
-            )
+            part: torch.Tensor = _SigmoidRing.apply(images, texts, scale, bias)  # type: ignore[no-untyped-call]
         return mean_over_processes(part)
 
 
-def _sigmoid_loss(
-    images: torch.Tensor,
-    texts: torch.Tensor,
-    scale: torch.Tensor,
-    bias: torch.Tensor,
-    *,
-    are_own: bool,
-) -> torch.Tensor:
-    """Sum over all pairs of -ln sigmoid(z (scale x·y + bias)).
-
-    z is 1 for image i and text i if the texts are those of the images, and -1 for all other pairs.
-    """
-    logits = scale * images @ texts.T + bias
-    signs = torch.full_like(logits, -1.0)
-    if are_own:
-        signs.fill_diagonal_(1.0)
-    return -F.logsigmoid(signs * logits).sum()
-
-
 class _SigmoidRing(torch.autograd.Function):
-    """`_sigmoid_loss` of this process's images with the texts of all processes, divided by the number of images.
+    """Sum over pairs of this process's images with the texts of all processes, divided by the number of images.
 
+    A pair adds -ln sigmoid(z (scale x·y + bias)); z is 1 for an image with its own text and -1 for all other pairs.
     The gradients are computed in the forward pass, while another process's texts are here. The texts' gradient travels
     with them and is complete when they are back. With autograd, every process would keep all texts and logits.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        images: torch.Tensor,
-        texts: torch.Tensor,
-        scale: torch.Tensor,
-        bias: torch.Tensor,
+        ctx: Any, images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
     ) -> torch.Tensor:
         _, world = _rank_and_world()
-        total = images.new_zeros(())
-        of_images, of_scale, of_bias = (torch.zeros_like(x) for x in (images, scale, bias))
-        visiting, of_visiting = texts, torch.zeros_like(texts)
+        total, gradients = images.new_zeros(()), [torch.zeros_like(x) for x in (images, texts, scale, bias)]
         for turn in range(world):
-            leaves = [x.detach().requires_grad_() for x in (images, visiting, scale, bias)]
+            leaves = [x.detach().requires_grad_() for x in (images, texts, scale, bias)]
             with torch.enable_grad():
-                value = _sigmoid_loss(*leaves, are_own=turn == 0) / len(images)
-            parts = torch.autograd.grad(value, leaves)
+                logits = leaves[2] * leaves[0] @ leaves[1].T + leaves[3]
+                signs = torch.full_like(logits, -1.0)
+                if turn == 0:  # later turns have texts of other images
+                    signs.fill_diagonal_(1.0)
+                value = -F.logsigmoid(signs * logits).sum() / len(images)
             total += value.detach()
-            for gradient, part in zip((of_images, of_visiting, of_scale, of_bias), parts, strict=True):
+            for gradient, part in zip(gradients, torch.autograd.grad(value, leaves), strict=True):
                 gradient += part
             if world > 1:
-                visiting, of_visiting = _pass_on(torch.stack([visiting, of_visiting])).unbind()
-        ctx.save_for_backward(of_images, of_visiting, of_scale, of_bias)
+                texts, gradients[1] = _pass_on(torch.stack([texts, gradients[1]])).unbind()
+        ctx.save_for_backward(*gradients)
         return total
 
     @staticmethod
@@ -251,18 +228,6 @@ def gather_with_gradient(x: torch.Tensor) -> torch.Tensor:
     return gathered
 
 
-class _Mean(torch.autograd.Function):
-    @staticmethod
-    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total / dist.get_world_size()
-
-    @staticmethod
-    def backward(_: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        return gradients[0]
-
-
 def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
     """The mean of a scalar over all processes. The gradient of each process is that of its own ``x``.
 
@@ -281,17 +246,17 @@ def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
         >>> float(mean_over_processes(torch.tensor(0.5)))  # one process: the value itself
         0.5
     """
-    if _rank_and_world()[1] == 1:
+    _, world = _rank_and_world()
+    if world == 1:
         return x
-    mean: torch.Tensor = _Mean.apply(x)  # type: ignore[no-untyped-call]
-    return mean
-
-
-_OWN: dict[str, type[Loss]] = {loss.name: loss for loss in (Contrastive, Sigmoid)}
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total / world + (x - x.detach())
 
 
 def _losses() -> dict[str, type[Loss]]:
-    return _OWN | {loss.name: loss for loss in subclasses_in(plugins(LOSSES), Loss)}  # type: ignore[type-abstract]
+    from_plugins = subclasses_in(plugins(LOSSES), Loss)  # type: ignore[type-abstract]
+    return {loss.name: loss for loss in (Contrastive, Sigmoid, *from_plugins)}
 
 
 def loss_names() -> list[str]:

@@ -1,8 +1,7 @@
 """The model in training: a new one, or one that a run continues, with the processor that comes with it."""
 
-import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from transformers import (
     SiglipProcessor,
 )
 
-from hf_clipdyn.errors import ConfigError, ModelError, shorten, shown
+from hf_clipdyn.errors import ConfigError, ModelError, naming, shown
 from hf_clipdyn.models.encoder import (
     check_image_processor,
     read_config,
@@ -27,7 +26,7 @@ from hf_clipdyn.models.encoder import (
     read_model,
     read_tokenizer,
 )
-from hf_clipdyn.models.sizes import ModelSize, clip_config, model_size, siglip_config
+from hf_clipdyn.models.sizes import clip_config, model_size, siglip_config
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.preprocess import input_size, normalisation
@@ -39,6 +38,9 @@ PLAIN_ATTENTION = ("eager", "sdpa")
 """Attention that torch itself computes, on every device."""
 
 _PROCESSORS = {"clip": CLIPProcessor, "siglip": SiglipProcessor}
+# The configuration of a new model for a size and a tokenizer.
+_NEW: dict[str, Callable[..., PreTrainedConfig]] = {"clip": clip_config, "siglip": siglip_config}
+
 _SIGLIP_LOG_SCALE, _SIGLIP_BIAS = math.log(10), -10.0  # Zhai et al. 2023, section 3.2
 
 
@@ -158,36 +160,21 @@ def check_attention(
     name = config.attn_implementation
     if name in PLAIN_ATTENTION:
         return
-    small: Any
     if beginning is None:
         size = model_size(config.scale)
         tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
-        small = new_config(size, tokenizer, model_type)
-    else:
-        small = copy.deepcopy(read_config(beginning))
+    small: Any = _NEW[model_type](size, tokenizer) if beginning is None else read_config(beginning)
     vision, text = small.vision_config, small.text_config
     vision.num_hidden_layers = text.num_hidden_layers = 1
-    try:
-        with torch.device(accelerator.device), accelerator.autocast():
-            model = AutoModel.from_config(small, attn_implementation=name).train()
-            pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)
-            images = model.get_image_features(pixel_values=pixels).pooler_output
-            input_ids = torch.zeros(2, text.max_position_embeddings, dtype=torch.long)
-            texts = model.get_text_features(input_ids=input_ids).pooler_output
-            (images * texts).float().sum().backward()
-    except Exception as error:  # transformers, torch and kernels have errors of their own
-        words = shorten(" ".join(str(error).split()), 300).rstrip(".")
-        precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-        raise ConfigError(
-            f"attn_implementation is {shown(name)}, which cannot train this model on {accelerator.device.type} in "
-            f"{precision} ({words}): use {' or '.join(PLAIN_ATTENTION)}, or leave it out."
-        ) from error
-
-
-def new_config(size: ModelSize, tokenizer: PreTrainedTokenizerBase, model_type: str) -> PreTrainedConfig:
-    """The configuration of a new model of a size for the vocabulary of a tokenizer."""
-    config: PreTrainedConfig = {"clip": clip_config, "siglip": siglip_config}[model_type](size, tokenizer)
-    return config
+    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+    what = f"attn_implementation is {shown(name)}, which cannot train this model on {accelerator.device.type}"
+    remedy = f"use {' or '.join(PLAIN_ATTENTION)}, or leave it out"
+    blamed = naming(f"{what} in {precision}; {remedy}", ConfigError)
+    with blamed, torch.device(accelerator.device), accelerator.autocast():
+        model = AutoModel.from_config(small, attn_implementation=name).train()
+        pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)
+        input_ids = torch.zeros(2, text.max_position_embeddings, dtype=torch.long)
+        model(input_ids=input_ids, pixel_values=pixels, return_loss=True).loss.backward()
 
 
 # The parts that `--freeze` does not train. The projection is included, as in big_vision (`("img/.*", None)`) and in
@@ -218,7 +205,7 @@ def make_model(
     """
     encoder: Any
     if beginning is None:
-        settings = new_config(model_size(config.scale), processor.tokenizer, model_type)
+        settings: Any = _NEW[model_type](model_size(config.scale), processor.tokenizer)
         encoder = AutoModel.from_config(settings, attn_implementation=config.attn_implementation)
         if model_type == "siglip":  # transformers begins with 0 and 0
             nn.init.constant_(encoder.logit_scale, _SIGLIP_LOG_SCALE)
@@ -257,9 +244,7 @@ def model_folder(name_or_path: str, revision: str) -> Path:
         RevisionNotFoundError: there is no such folder, nor such a revision.
     """
     folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
-        return folder
-    return snapshot_folder(name_or_path, revision)
+    return folder if folder.is_dir() else snapshot_folder(name_or_path, revision)
 
 
 def read_processor(folder: Path) -> ProcessorMixin:
@@ -282,22 +267,16 @@ def read_processor(folder: Path) -> ProcessorMixin:
     side, size = config.vision_config.image_size, input_size(image_processor)
     factor = getattr(image_processor, "rescale_factor", None) or 0
     divides = all(getattr(image_processor, name, False) for name in ("do_rescale", "do_normalize"))
-    for is_wrong, problem in (
-        (size != (side, side), f"gives {size[0]} x {size[1]} pixels, its model takes {side} x {side}"),
-        (
-            not divides or abs(factor * 255 - 1) > 1e-6,
-            "does not divide by 255 and normalise, as training does",
-        ),
-        (
-            len(tokenizer) > config.text_config.vocab_size,
-            f"has {len(tokenizer):,} tokens, more than the {config.text_config.vocab_size:,} of the model",
-        ),
-    ):
-        if is_wrong:
-            raise ModelError(
-                f"The processor in {folder} {problem}: use the one that the model was trained with."
-            )
-    processor: ProcessorMixin = _PROCESSORS[config.model_type](
-        image_processor=image_processor, tokenizer=tokenizer
-    )
-    return processor
+    problem = ""
+    if size != (side, side):
+        problem = f"gives {size[0]} x {size[1]} pixels, its model takes {side} x {side}"
+    elif not divides or abs(factor * 255 - 1) > 1e-6:
+        problem = "does not divide by 255 and normalise, as training does"
+    elif len(tokenizer) > config.text_config.vocab_size:
+        problem = (
+            f"has {len(tokenizer):,} tokens, more than the {config.text_config.vocab_size:,} of the model"
+        )
+    if problem:
+        raise ModelError(f"The processor in {folder} {problem}: use the one that the model was trained with.")
+    kind: Any = _PROCESSORS[config.model_type]
+    return cast("ProcessorMixin", kind(image_processor=image_processor, tokenizer=tokenizer))

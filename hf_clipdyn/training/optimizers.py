@@ -1,20 +1,22 @@
 """The optimiser of a run, and the learning rate's schedule."""
 
+import json
+
 import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import SchedulerType, get_scheduler
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, UnknownNameError, naming
 from hf_clipdyn.training.config import TrainingConfig
 
+# The schedules with a last learning rate of their own, and what they call its share of the peak.
 _MIN_RATES = {
     "cosine_with_min_lr": "min_lr_rate",
     "cosine_warmup_with_min_lr": "min_lr_rate",
     "warmup_stable_decay": "min_lr_ratio",
 }
-"""The schedules with a last learning rate of their own, and what they call its share of the peak."""
 
 SCHEDULES = sorted({kind.value for kind in SchedulerType} - {"reduce_lr_on_plateau", "greedy"})
 """Names of the schedules that follow from the step alone."""
@@ -60,13 +62,10 @@ def build_schedule(
     name = config.lr_scheduler_type
     if name not in SCHEDULES:
         raise UnknownNameError("lr_scheduler_type", name, SCHEDULES)
-    arguments = config.schedule_arguments()
-    if name in _MIN_RATES:
-        arguments = {_MIN_RATES[name]: config.min_lr_rate} | arguments
+    arguments = {_MIN_RATES[name]: config.min_lr_rate} if name in _MIN_RATES else {}
+    arguments |= json.loads(config.lr_scheduler_kwargs or "{}")
     stand_in = AdamW([nn.Parameter(torch.zeros(1))])
-    try:
+    with naming(f"lr_scheduler_kwargs does not fit lr_scheduler_type {name}", ConfigError):
         schedule = get_scheduler(name, stand_in, min(config.warmup_steps, steps), steps, arguments)
         factors = schedule.lr_lambdas * len(optimizer.param_groups)
         return LambdaLR(optimizer, factors, last_epoch=steps_taken)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"lr_scheduler_kwargs does not fit lr_scheduler_type {name}: {error}.") from error

@@ -5,6 +5,7 @@ them in `training_data.json`. NumPy does not promise the same random numbers in 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -70,41 +71,42 @@ def _read_record(folder: Path) -> DataRecord:
         return DataRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
 
 
+@dataclass
 class RecordData(Callback):
     """Keeps the record of a run's data in its folder, and refuses to continue with other data.
 
-    Args:
-        folder: of the run.
-        record: without what training finds broken.
+    Attributes:
+        path: of the record.
+        fingerprint: of the data.
     """
 
-    def __init__(self, folder: Path, record: DataRecord) -> None:
-        self._path, self._record = folder / RECORD_FILE, record
+    path: Path
+    fingerprint: str | None
+    _broken: frozenset[int] = frozenset()
 
     def load_state(self, training: Training, folder: Path) -> None:  # noqa: ARG002  (as every callback)
         was = _read_record(folder.resolve().parents[1])
-        if was.fingerprint != self._record.fingerprint:
+        if was.fingerprint != self.fingerprint:
             raise ConfigError(
                 f"The training data have changed since the run of {folder} began: restore them, or start a new run in "
                 "another output_dir."
             )
-        self._record = self._record.model_copy(update={"broken": was.broken})
+        self._broken = frozenset(was.broken)
 
     def run_begins(self, training: Training) -> None:
-        self._keep(training)
-
-    def epoch_ends(self, training: Training) -> None:
-        self._keep(training)
-
-    def run_ends(self, training: Training) -> None:
-        self._keep(training)
-
-    def _keep(self, training: Training) -> None:
-        broken = set(self._record.broken).union(*gather_object([training.source.broken]))
-        self._record = self._record.model_copy(update={"broken": tuple(sorted(broken))})
+        source = training.source
+        self._broken = self._broken.union(*gather_object([source.broken]))
+        record = DataRecord(
+            fingerprint=self.fingerprint,
+            global_batch_size=source.global_batch_size,
+            left_out=tuple(sorted(source.known_broken)),
+            broken=tuple(sorted(self._broken)),
+        )
         if training.accelerator.is_main_process:
-            with naming(self._path, TrainingError):
-                write_atomically(self._path, self._record.model_dump_json() + "\n")
+            with naming(self.path, TrainingError):
+                write_atomically(self.path, record.model_dump_json() + "\n")
+
+    epoch_ends = run_ends = run_begins
 
 
 def samples_between(run: str | Path, first: str, last: str) -> Iterator[Samples]:
@@ -133,10 +135,8 @@ def samples_between(run: str | Path, first: str, last: str) -> Iterator[Samples]
     """
     start, end = _steps(run, first, last)
     if end < start:
-        raise ConfigError(
-            f"{last} (step {end}) is earlier than {first} (step {start}): exchange the two revisions."
-        )
-    record, order, _ = _replay(Path(run))
+        raise ConfigError(f"{last} (step {end}) is earlier than {first} (step {start}): exchange the two.")
+    record, order = _replay(Path(run))
     return _shown(record, order, start, end)
 
 
@@ -159,22 +159,24 @@ def times_seen(run: str | Path, revision: str) -> NDArray[np.int64]:
         2
     """
     (end,) = _steps(run, revision)
-    record, order, rows = _replay(Path(run))
-    shown = [samples.rows.ravel() for samples in _shown(record, order, 0, end)]
-    return np.bincount(np.concatenate([np.empty(0, np.int64), *shown]), minlength=rows)
+    record, order = _replay(Path(run))
+    times = np.zeros(len(order.first) - 1, np.int64)
+    for samples in _shown(record, order, 0, end):
+        times += np.bincount(samples.rows.ravel(), minlength=len(times))
+    return times
 
 
 def _steps(run: str | Path, *names: str) -> list[int]:
     """The steps of these revisions."""
-    steps = {revision.name: revision.step for revision in open_series(str(run)).revisions()}
-    for name in names:
-        if steps.get(name) is None:
-            raise UnknownNameError("revision", name, steps)
-    return [step for name in names if (step := steps[name]) is not None]
+    revisions = open_series(str(run)).revisions()
+    steps = {revision.name: revision.step for revision in revisions if revision.step is not None}
+    for name in set(names) - set(steps):
+        raise UnknownNameError("revision", name, steps)
+    return [steps[name] for name in names]
 
 
-def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
-    """The record of a run, its order, and the number of its rows. Plug-ins of the run are not loaded."""
+def _replay(folder: Path) -> tuple[DataRecord, Order]:
+    """The record of a run, and its order. Plug-ins of the run are not loaded."""
     record = _read_record(folder)
     config = TrainingConfig(**read_yaml(folder / "config.yaml") | {"plugin": ()})
     if config.streaming:
@@ -189,7 +191,7 @@ def _replay(folder: Path) -> tuple[DataRecord, Order, int]:
         )
     first = np.cumsum([0, *map(len, rows.captions)])
     drawn = np.setdiff1d(np.arange(len(rows.captions)), record.left_out)
-    return record, Order(drawn, first, config.order_seed), len(rows.captions)
+    return record, Order(drawn, first, config.order_seed)
 
 
 def _shown(record: DataRecord, order: Order, start: int, end: int) -> Iterator[Samples]:

@@ -5,7 +5,7 @@ import re
 import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,11 @@ from hf_clipdyn.cards import CardFacts, Parent
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, counted, naming
 from hf_clipdyn.files import delete, write_atomically
-from hf_clipdyn.hub import cached_snapshot, public_name
+from hf_clipdyn.hub import public_name
 from hf_clipdyn.models.sizes import siglip_processor
-from hf_clipdyn.options import read_yaml
+from hf_clipdyn.options import parse_yaml, read_yaml
 from hf_clipdyn.progress import draws_bars, library_bars, say
 from hf_clipdyn.revisions import Publisher, epoch_name, step_name
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, read_manifest
 from hf_clipdyn.revisions.store import Store, check_version, space_needed
 from hf_clipdyn.training.callbacks import (
     Callback,
@@ -48,6 +47,7 @@ from hf_clipdyn.training.device import (
     threads,
 )
 from hf_clipdyn.training.gradients import Backward, make_backward, make_evaluate
+from hf_clipdyn.training.live_weights import parent_of
 from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.model import (
     check_attention,
@@ -58,19 +58,25 @@ from hf_clipdyn.training.model import (
     unsharded,
 )
 from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
-from hf_clipdyn.training.order import RECORD_FILE, DataRecord, RecordData
+from hf_clipdyn.training.order import RECORD_FILE, RecordData
 
-_LEFTOVERS = ("revisions", "ema", "checkpoints", "log.jsonl", "config.yaml", RECORD_FILE)
-"""What a run writes to its folder."""
-
-_REVISIONS = r"\..*|epoch-\d+|step-\d+"
-_INSIDE = {
-    "revisions": _REVISIONS,
+_REVISION = r"\..*|epoch-\d+|step-\d+"
+# What a run writes to its folder, and to each folder in it, as a pattern of names.
+_WRITTEN = {
+    "revisions": _REVISION,
+    "ema/revisions": _REVISION,
     "ema": "revisions",
-    "ema/revisions": _REVISIONS,
     "checkpoints": "staging|epoch-.*",
+    "log.jsonl": "",
+    RECORD_FILE: "",
+    "config.yaml": "",  # the last to be deleted: it says that a run wrote the others
 }
-"""What a run writes to the folders in it, as patterns of names."""
+
+# Fields in the card's table.
+_ON_CARD = {
+    "train_split", "loss", "num_train_epochs", "learning_rate", "lr_scheduler_type", "weight_decay", "warmup_steps",
+    "attn_implementation",
+}  # fmt: skip
 
 BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 """Fields that the machine decides if they are None; they affect the weights."""
@@ -150,8 +156,9 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     checkpoint = checkpoint_to_resume(config, folder)
     config = as_begun(config, folder, checkpoint)
     accelerator = make_accelerator(config, folder)
-    shows_bars = draws_bars() and not config.quiet
-    bars = library_bars(False, of_data=shows_bars)  # one bar, ours, instead of one for each file
+    says = accelerator.is_main_process and not config.quiet
+    # One bar, ours, instead of one for each file.
+    bars = library_bars(False, of_data=draws_bars() and not config.quiet)
     with bars, threads(config, accelerator) as num_threads:
         bf16 = accelerator.mixed_precision == "bf16"
         attn_implementation = config.attn_implementation or attention(accelerator.device, bf16)
@@ -172,10 +179,8 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         model, optimizer = accelerator.prepare(model, optimizer)
         training = Training(accelerator, model, optimizer, source, config.num_train_epochs, checkpoint)
         if checkpoint is not None:
-            progress, training.losses = load_checkpoint(
-                accelerator, checkpoint, config.recipe(), source.steps_per_epoch
-            )
-            training.step, training.epoch = progress.step, progress.epoch
+            progress = load_checkpoint(accelerator, checkpoint, config.recipe(), source.steps_per_epoch)
+            training.step, training.epoch, training.losses = progress.step, progress.epoch, progress.losses
         # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
         schedule = build_schedule(config, optimizer.optimizer, training.total_steps, training.step)
         backward = make_backward(config, accelerator, model, loss)
@@ -186,11 +191,6 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         start_trackers(config, accelerator)
         steps = publishing_steps(config.publish, training.total_steps)
         planned = planned_names(steps, source.steps_per_epoch, training.epochs)
-        record = DataRecord(
-            fingerprint=data.fingerprint,
-            global_batch_size=source.global_batch_size,
-            left_out=tuple(sorted(source.known_broken)),
-        )
         signals = StopOnSignals(config.logging_steps)
         with ExitStack() as stack:
             publishers: list[Publisher] = []
@@ -199,28 +199,19 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
                 publishers = publishers_of(config, folder, card, planned)
                 for publisher in publishers:
                     stack.enter_context(publisher)
-                if not config.quiet:
-                    for line in lines_at_start(config, training, publishers, planned):
-                        say(line)
+                for line in lines_at_start(config, training, publishers, planned) if says else ():
+                    say(line)
             weights, average = (*publishers, None, None)[:2]
+            evaluate = make_evaluate(accelerator, loss, config.gradient_cache_chunk)
             hooks: list[Callback] = [
                 signals,
-                RecordData(folder, record),
-                Validation(
-                    make_evaluate(accelerator, loss, config.gradient_cache_chunk), data.held_out or ()
-                ),
+                RecordData(folder / RECORD_FILE, data.fingerprint),
+                Validation(evaluate, data.held_out or ()),
                 PublishStates(weights, processor, steps),
-                Log(
-                    folder / "log.jsonl",
-                    config.logging_steps,
-                    publishers,
-                    says=accelerator.is_main_process and not config.quiet,
-                    draws=accelerator.is_main_process and shows_bars,
-                ),
-                *callbacks,
             ]
             if config.ema_decay is not None:
-                hooks.insert(4, PublishAverage(average, processor, steps, config.ema_decay))
+                hooks.append(PublishAverage(average, processor, steps, config.ema_decay))
+            hooks += [Log(folder / "log.jsonl", config.logging_steps, publishers, says), *callbacks]
             hooks.append(Checkpoints(folder / "checkpoints", config.recipe(), config.save_steps, hooks[:]))
             take_steps(training, backward, schedule, config.max_grad_norm, hooks)
 
@@ -242,7 +233,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             if not publishers:
                 return None
             outcomes = [publisher.finish() for publisher in publishers]
-            if not config.quiet:
+            if says:
                 say(f"Next: clipdyn evaluate {shlex.quote(str(folder))}")
             return TrainingSummary(
                 repo_id=outcomes[0].repo_id,
@@ -277,7 +268,7 @@ def take_steps(
         if training.resumed_from is not None:
             call("load_state", training.resumed_from)
         call("run_begins")
-        while training.epoch < training.epochs and not training.is_stopping():
+        while training.epoch < training.epochs and not training.is_stopping:
             for batch in _timed(training):
                 model.train()
                 training.unread.append(backward(batch))
@@ -291,7 +282,7 @@ def take_steps(
                 training.unwrapped.clamp_scale()
                 training.step += 1
                 call("step_ends")
-                if training.is_stopping():
+                if training.is_stopping:
                     break
             if training.step_in_epoch == training.source.steps_per_epoch:
                 training.epoch += 1
@@ -361,9 +352,9 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
             return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
         # The initialisation follows from the seed; the Hub's copy belongs to the earlier run.
         first = {epoch_name(0)} if not config.push_to_hub else set()
-        is_beginning = not any((folder / name).exists() for name in ("log.jsonl", "checkpoints"))
-        is_beginning = is_beginning and set(Store(folder).names()) <= first
-    if _leftovers(folder) and not is_beginning:
+        has_begun = any((folder / name).exists() for name in ("log.jsonl", "checkpoints"))
+        has_begun |= not set(Store(folder).names()) <= first
+    if has_begun:
         raise ConfigError(
             f"{folder} already contains a run: continue it with resume_from_checkpoint, delete the folder, or name "
             "another output_dir."
@@ -376,16 +367,14 @@ def _resumes(config: TrainingConfig) -> bool:
 
 
 def _leftovers(folder: Path) -> list[Path]:
-    return [path for name in _LEFTOVERS if (path := folder / name).exists()]
+    return [path for name in _WRITTEN if (path := folder / name).exists()]
 
 
 def _check_written(folder: Path) -> None:
     """Raise ConfigError if files have the names of a run's files, which a run would replace, but no run wrote them."""
-    file, names = folder / "config.yaml", [path.name for path in _leftovers(folder)]
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    except (ValueError, RecursionError, yaml.YAMLError):
-        values = None
+    values, names = None, [path.name for path in _leftovers(folder)]
+    with suppress(FileNotFoundError, ValueError):
+        values = parse_yaml((folder / "config.yaml").read_text(encoding="utf-8"), "config.yaml")
     # A run writes all fields, unlike a person.
     if names and not (isinstance(values, dict) and {"output_dir", "save_steps", "publish"} <= set(values)):
         raise ConfigError(
@@ -437,13 +426,13 @@ def delete_run(folder: Path) -> None:
     """
     check_version(folder)
     _check_written(folder)
-    for name, pattern in _INSIDE.items():
+    for name, pattern in _WRITTEN.items():
         for path in sorted((folder / name).glob("*")):
             if not re.fullmatch(pattern, path.name):
                 raise ConfigError(f"{path} is among the files of a run, but no run wrote it: move it away.")
     if _leftovers(folder):
         Store(folder).delete()  # refuses while another process writes
-        for path in sorted(_leftovers(folder), key=lambda path: path.name == "config.yaml"):
+        for path in _leftovers(folder):
             delete(path)
 
 
@@ -478,18 +467,13 @@ def publishers_of(
             parents=(Parent(card.repo_id, same_name=True),),
             relation="merge",
         )
-    return [
-        Publisher(
-            run,
-            facts.repo_id,
-            push_to_hub=config.push_to_hub,
-            private=config.hub_private_repo,
-            card=facts,
-            recipe_hash=config.recipe_hash(),
-            planned=planned,
-        )
-        for run, facts in cards.items()
-    ]
+    settings: dict[str, Any] = {
+        "push_to_hub": config.push_to_hub,
+        "private": config.hub_private_repo,
+        "recipe_hash": config.recipe_hash(),
+        "planned": planned,
+    }
+    return [Publisher(run, facts.repo_id, card=facts, **settings) for run, facts in cards.items()]
 
 
 def card_of(
@@ -499,22 +483,17 @@ def card_of(
     name = config.dataset[0]  # a folder or a data set on the Hub is not known to be synthetic
     recipe = {
         "dataset": public_name(name),
-        "train_split": config.train_split,
         "images": training.source.images,
-        "loss": config.loss,
         "reading": "streamed" if config.streaming else config.reading,
-        "num_train_epochs": config.num_train_epochs,
         "global batch size": training.source.global_batch_size,
         "optimiser": "adamw_torch",
-        "learning_rate": config.learning_rate,
-        "lr_scheduler_type": config.lr_scheduler_type,
-        "weight_decay": config.weight_decay,
-        "warmup_steps": config.warmup_steps,
         "precision": "bf16" if config.bf16 else "fp32",
-        "attn_implementation": config.attn_implementation,
+        **config.model_dump(include=_ON_CARD),
     }
+    parent = None
     if config.model is not None:
         recipe |= {"continues": public_name(config.model[0]), "model_revision": config.model[1]}
+        parent = parent_of(*config.model, beginning)
     if config.freeze is not None:
         recipe["freeze"] = config.freeze
     return CardFacts(
@@ -526,44 +505,26 @@ def card_of(
         licence=config.license,
         synthetic=name in dataset_names() and dataset_metadata(name).synthetic,
         recipe=recipe,
-        parents=parents_of_run(config.model, beginning),
+        parents=() if parent is None else (parent,),
         **model_facts(training.unwrapped.encoder, processor),
     )
 
 
-def parents_of_run(model: tuple[str, str] | None, beginning: Path | None) -> tuple[Parent, ...]:
-    """The model that the run continues, if it has a repository: a path of this machine means nothing to others."""
-    if model is None or beginning is None:
-        return ()
-    if (beginning / MANIFEST_FILE).is_file() and (manifest := read_manifest(beginning)).hub is not None:
-        return (Parent(str(manifest.repo_id), beginning.name),)
-    repo_id, commit = cached_snapshot(beginning) or ("", None)
-    if "/" not in repo_id:
-        return ()
-    return (Parent(repo_id, model[1] if model[0] == repo_id else None, commit),)
-
-
 def lines_at_start(
-    config: TrainingConfig,
-    training: Training,
-    publishers: Sequence[Publisher],
-    planned: Sequence[str],
+    config: TrainingConfig, training: Training, publishers: Sequence[Publisher], planned: Sequence[str]
 ) -> list[str]:
     """What the run is about to do, one line for each subject, warnings last."""
     source, model, accelerator = training.source, training.unwrapped, training.accelerator
     captions = "" if source.captions is None else f" with {source.captions:,} captions"
-    left_out = f"; {counted(source.left_out, 'image')} that fill no batch are left out of each"
-    parameters = list(model.parameters())
-    number = sum(p.numel() for p in parameters)
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    rest = source.images - source.steps_per_epoch * source.global_batch_size
+    left_out = f"; {counted(rest, 'image')} that fill no batch are left out of each" if rest else ""
+    number = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = f" ({trained:,} of them trained)" if trained != number else ""
     threads = f", {counted(config.num_threads or 1, 'thread')}" if accelerator.device.type == "cpu" else ""
     processes = f"{accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}"
     begun = f", from step {training.step} on" if training.step else ""
-    lines = [
-        f"Data: {config.dataset_name}, {counted(source.images, 'image')}{captions} an epoch"
-        f"{left_out * bool(source.left_out)}."
-    ]
+    lines = [f"Data: {config.dataset_name}, {counted(source.images, 'image')}{captions} an epoch{left_out}."]
     if config.model is not None:
         trained_parts, frozen_parts = (", ".join(parts) for parts in model.parts())
         does_not = f" It does not train {frozen_parts}." if frozen_parts else ""
@@ -575,9 +536,8 @@ def lines_at_start(
         f"{counted(source.global_batch_size, 'image')}, {counted(training.total_steps, 'step')} in all{begun}.",
     ]
     first, *average = publishers
-    size = sum(p.numel() * p.element_size() for p in parameters)
     left = sum(len(set(planned) - set(publisher.published())) for publisher in publishers)
-    space, fits = space_needed(first.store.run, left, size)
+    space, fits = space_needed(first.store.run, left, 4 * number)  # float32
     also = "".join(f", and as many of the averaged weights as {one.repo_id}" for one in average)
     lines.append(f"{'Revisions' if fits else 'Warning'}: {len(planned)} as {first.repo_id}{also}; {space}")
     if config.warmup_steps > training.total_steps:

@@ -21,7 +21,7 @@ from transformers import ProcessorMixin
 
 from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.data.images import SafeImage, decode_tensor
-from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError, naming
+from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError, counted, naming
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.training.data import Batch, Source, loader_arguments
 from hf_clipdyn.training.images import Augmentation, Transform, fit_of, random_numbers
@@ -56,20 +56,14 @@ class Shards:
         Raises:
             DatasetError: a shard is damaged, incomplete or out of reach.
         """
-        try:
+        what = f"A shard of {self.name} cannot be read to its end"
+        remedy = "check the connection, or download it again; then continue with resume_from_checkpoint"
+        with naming(f"{what} ({remedy})", DatasetError):
             # Not `__iter__`, which would divide the rows among the workers of a DataLoader once more.
             for rows in dataset.iter(_ROWS_AT_ONCE):
                 for image, captions in zip(rows["image"], rows["captions"], strict=True):
                     texts = [text.strip() for text in captions or () if text and text.strip()]
                     yield image or {}, [] if has_overlong(texts) else texts
-        except ClipDynError:
-            raise
-        except Exception as error:  # tar, Parquet, the Hub's client and file systems have errors of their own
-            words = " ".join(str(error).split())[:300] or type(error).__name__
-            raise DatasetError(
-                f"A shard of {self.name} cannot be read to its end ({words}): check the connection, or download it "
-                "again; then continue with resume_from_checkpoint."
-            ) from error
 
     def first_captions(self, most: int = _TOKENIZER_CAPTIONS) -> list[str]:
         """The captions of the first samples, in the order of the shards: at least ``most``, or all.
@@ -92,94 +86,11 @@ class Shards:
 class _Read(NamedTuple):
     """A batch of a worker, what it skipped for it, and where the worker is then; or the error that ended it."""
 
-    batch: tuple[torch.Tensor, torch.Tensor] | None
+    batch: Batch | None
     worker: int
     skipped: int = 0
     state: dict[str, Any] | None = None
     error: str = ""
-
-
-@dataclass
-class _Worker(IterableDataset[_Read]):
-    """The endless batches of an epoch, as each worker of a process reads them.
-
-    Attributes:
-        shards: of the whole set.
-        augmentation: what changes the images.
-        processor: image processor and tokenizer.
-        numbers: seed, epoch and process, which decide the order.
-        size: samples of a batch.
-        processes: among whose workers the shards are divided.
-        states: where the workers of this process go on; None at the beginning of the epoch.
-    """
-
-    shards: Shards
-    augmentation: Augmentation
-    processor: ProcessorMixin
-    numbers: tuple[int, int, int]
-    size: int
-    processes: int
-    states: list[dict[str, Any] | None]
-
-    def __iter__(self) -> Iterator[_Read]:
-        info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        if info is not None:
-            fsspec.asyn.reset_lock()  # if another thread held it at the fork, it would never be released
-        try:
-            yield from self._batches(worker, workers)
-        except ClipDynError as error:  # the training process raises it, without a worker's traceback
-            yield _Read(None, worker, error=str(error))
-
-    def _batches(self, worker: int, workers: int) -> Iterator[_Read]:
-        seed, epoch, process = self.numbers
-        stream = process * workers + worker
-        state = self.states[worker] or {"pass": 0, "samples": 0, "datasets": None}
-        streams = workers * self.processes
-        image_processor = self.processor.image_processor
-        transform = self.augmentation.transform(fit_of(image_processor), *input_size(image_processor))
-        dataset = self.shards.dataset.shard(streams, stream, contiguous=False)
-        dataset = dataset.shuffle(generator=np.random.default_rng([seed, stream]), buffer_size=_BUFFER)
-        samples, skipped, found = state["samples"], 0, True
-        pixels: list[torch.Tensor] = []
-        texts: list[str] = []
-        while found:
-            dataset.set_epoch(epoch + state["pass"] * _PASSES)
-            if state["datasets"] is not None:
-                dataset.load_state_dict(state["datasets"])
-            found = state["datasets"] is not None
-            for image, captions in self.shards.rows(dataset):
-                numbers = (seed, epoch, stream, samples)
-                shown = self._pixels(transform, image, numbers) if captions else None
-                samples += 1
-                if shown is None:
-                    skipped += 1
-                    continue
-                found = True
-                pixels.append(shown)
-                texts.append(captions[int(np.random.default_rng(numbers).integers(len(captions)))])
-                if len(pixels) == self.size:
-                    now = {"pass": state["pass"], "samples": samples, "datasets": dataset.state_dict()}
-                    yield _Read((torch.stack(pixels), self._ids(texts)), worker, skipped, now)
-                    pixels, texts, skipped = [], [], 0
-            state = {"pass": state["pass"] + 1, "samples": samples, "datasets": None}
-        raise DatasetError(
-            f"None of the samples in stream {stream} of {streams} of {self.shards.name} has a caption and a "
-            "whole image: name the columns with caption_column and image_column, or remove empty shards."
-        )
-
-    def _pixels(
-        self, transform: Transform, image: Mapping[str, Any], numbers: tuple[int, ...]
-    ) -> torch.Tensor | None:
-        with random_numbers() as seeded, suppress(OSError):
-            if self.augmentation:
-                seeded(*numbers)
-            return transform(decode_tensor({"bytes": None, "path": None, **image}))
-        return None
-
-    def _ids(self, texts: list[str]) -> torch.Tensor:
-        tokens = self.processor.tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")
-        return torch.from_numpy(tokens["input_ids"].astype(np.int64))
 
 
 class StreamedSource(Source):
@@ -216,29 +127,16 @@ class StreamedSource(Source):
     ) -> None:
         if len(shards) < num_processes:
             raise TrainingError(
-                f"{shards.name} has {len(shards)} shard{'s' * (len(shards) > 1)} for {num_processes} processes, and "
-                "each process reads its own: split the data into more files, launch fewer processes, or leave "
-                "streaming out."
+                f"{shards.name} has {counted(len(shards), 'shard')} for {num_processes} processes, and each process "
+                "reads its own: split the data into more files, launch fewer processes, or leave streaming out."
             )
-        self.global_batch_size = per_device_batch_size * num_processes
-        self.images, self.captions = samples_per_epoch, None
-        self.steps_per_epoch = samples_per_epoch // self.global_batch_size
-        if self.steps_per_epoch == 0:
-            raise TrainingError(
-                f"samples_per_epoch is {samples_per_epoch}, fewer than one batch of {self.global_batch_size}: raise "
-                "it, or lower per_device_train_batch_size."
-            )
-        self._shards, self._augmentation, self._processor = shards, augmentation, processor
-        self._seed, self._size, self._pin_memory = seed, per_device_batch_size, pin_memory
-        self._process, self._processes = process_index, num_processes
+        super().__init__(samples_per_epoch, None, per_device_batch_size * num_processes)
+        self.shards, self.augmentation, self.processor = shards, augmentation, processor
+        self.seed, self.size, self._pin_memory = seed, per_device_batch_size, pin_memory
+        self.process, self.processes = process_index, num_processes
         self._workers = min(workers, len(shards) // num_processes)
-        self._states: list[dict[str, Any] | None] = []
-        self._skipped = self._shown = 0
-
-    @property
-    def skipped(self) -> int:
-        """Samples without a caption or a whole image that this process has met so far, repetitions counted."""
-        return self._skipped
+        self.states: list[dict[str, Any] | None] = []
+        self._shown = 0
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """See `Source.batches`; after `load_state`, the rest of the epoch.
@@ -247,18 +145,10 @@ class StreamedSource(Source):
             DatasetError: a shard cannot be read, or more than one in ten samples are broken.
             TrainingError: a worker was killed.
         """
-        if first_step == 0 or not self._states:
-            self._states = [None] * max(1, self._workers)
-        worker = _Worker(
-            self._shards,
-            self._augmentation,
-            self._processor,
-            (self._seed, epoch, self._process),
-            self._size,
-            self._processes,
-            list(self._states),
-        )
-        loader = DataLoader(worker, **loader_arguments(self._workers, pin_memory=self._pin_memory))
+        if first_step == 0 or not self.states:
+            self.states = [None] * max(1, self._workers)
+        arguments = loader_arguments(self._workers, pin_memory=self._pin_memory)
+        loader = DataLoader(_Stream(self, epoch), **arguments)
         try:
             for _, read in zip(range(first_step, self.steps_per_epoch), loader, strict=False):
                 yield self._checked(read)
@@ -273,22 +163,90 @@ class StreamedSource(Source):
     def _checked(self, read: _Read) -> Batch:
         if read.batch is None:
             raise DatasetError(read.error)
-        self._states[read.worker] = read.state
-        self._shown += self._size
-        self._skipped += read.skipped
-        if self._shown >= _FEW and self._skipped > _MOST_BROKEN * self._shown:
+        self.states[read.worker] = read.state
+        self._shown += self.size
+        self.skipped += read.skipped
+        if self._shown >= _FEW and self.skipped > _MOST_BROKEN * self._shown:
             raise DatasetError(
-                f"{self._skipped:,} samples of {self._shards.name} have no caption of at most {MAX_CAPTION:,} "
+                f"{self.skipped:,} samples of {self.shards.name} have no caption of at most {MAX_CAPTION:,} "
                 f"characters or no whole image, but only {self._shown:,} were shown: check the columns, and download "
                 "the shards again."
             )
-        return Batch(*read.batch)
+        return read.batch
 
     def save_state(self, folder: Path, process_index: int) -> None:
-        (folder / f"stream-{process_index}.json").write_text(json.dumps(self._states), encoding="utf-8")
+        (folder / f"stream-{process_index}.json").write_text(json.dumps(self.states), encoding="utf-8")
 
     def load_state(self, folder: Path, process_index: int) -> None:
         path = folder / f"stream-{process_index}.json"
         with naming(path, TrainingError):
-            self._states = json.loads(path.read_text(encoding="utf-8"))
-        self._workers = min(self._workers, len(self._states)) if len(self._states) == 1 else len(self._states)
+            self.states = json.loads(path.read_text(encoding="utf-8"))
+        self._workers = min(self._workers, len(self.states)) if len(self.states) == 1 else len(self.states)
+
+
+@dataclass
+class _Stream(IterableDataset[_Read]):
+    """The endless batches of an epoch, as each worker of a process reads them: seed, epoch and stream decide them."""
+
+    source: StreamedSource
+    epoch: int
+
+    def __iter__(self) -> Iterator[_Read]:
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        if info is not None:
+            fsspec.asyn.reset_lock()  # if another thread held it at the fork, it would never be released
+        try:
+            yield from self._batches(worker, workers)
+        except ClipDynError as error:  # the training process raises it, without a worker's traceback
+            yield _Read(None, worker, error=str(error))
+
+    def _batches(self, worker: int, workers: int) -> Iterator[_Read]:
+        source, shards = self.source, self.source.shards
+        stream, streams = source.process * workers + worker, source.processes * workers
+        state = source.states[worker] or {"pass": 0, "samples": 0, "datasets": None}
+        image_processor = source.processor.image_processor
+        transform = source.augmentation.transform(fit_of(image_processor), *input_size(image_processor))
+        dataset = shards.dataset.shard(streams, stream, contiguous=False)
+        dataset = dataset.shuffle(generator=np.random.default_rng([source.seed, stream]), buffer_size=_BUFFER)
+        samples, skipped, found = state["samples"], 0, True
+        pixels: list[torch.Tensor] = []
+        texts: list[str] = []
+        while found:
+            dataset.set_epoch(self.epoch + state["pass"] * _PASSES)
+            if state["datasets"] is not None:
+                dataset.load_state_dict(state["datasets"])
+            found = state["datasets"] is not None
+            for image, captions in shards.rows(dataset):
+                numbers = (source.seed, self.epoch, stream, samples)
+                shown = self._pixels(transform, image, numbers) if captions else None
+                samples += 1
+                if shown is None:
+                    skipped += 1
+                    continue
+                found = True
+                pixels.append(shown)
+                texts.append(captions[int(np.random.default_rng(numbers).integers(len(captions)))])
+                if len(pixels) == source.size:
+                    now = {"pass": state["pass"], "samples": samples, "datasets": dataset.state_dict()}
+                    yield _Read(Batch(torch.stack(pixels), self._ids(texts)), worker, skipped, now)
+                    pixels, texts, skipped = [], [], 0
+            state = {"pass": state["pass"] + 1, "samples": samples, "datasets": None}
+        raise DatasetError(
+            f"None of the samples in stream {stream} of {streams} of {shards.name} has a caption and a whole image: "
+            "name the columns with caption_column and image_column, or remove empty shards."
+        )
+
+    def _pixels(
+        self, transform: Transform, image: Mapping[str, Any], numbers: tuple[int, ...]
+    ) -> torch.Tensor | None:
+        with random_numbers() as seeded, suppress(OSError):
+            if self.source.augmentation:
+                seeded(*numbers)
+            return transform(decode_tensor({"bytes": None, "path": None, **image}))
+        return None
+
+    def _ids(self, texts: list[str]) -> torch.Tensor:
+        tokenizer = self.source.processor.tokenizer
+        tokens = tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")
+        return torch.from_numpy(tokens["input_ids"].astype(np.int64))

@@ -66,9 +66,7 @@ def checkpoints(tmp_path: Path, accelerator: Accelerator) -> Path:
 
 def _resume(accelerator: Accelerator, folder: Path) -> int:
     """Read a checkpoint as a run does; its step."""
-    progress, losses = load_checkpoint(accelerator, folder, RECIPE, 5)
-    assert len(losses) == progress.step_in_epoch
-    return progress.step
+    return load_checkpoint(accelerator, folder, RECIPE, 5).step
 
 
 def _cut(path: Path, _: Path) -> None:
@@ -101,7 +99,7 @@ def _bomb(path: Path, exploded: Path) -> None:
         state.write_text(json.dumps(content))
 
 
-FILES = ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "losses.safetensors", "progress.json"]
+FILES = ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "progress.json"]
 HARMS = [_cut, _empty, _remove, _garble, _folder, _bomb]
 
 
@@ -118,12 +116,12 @@ def test_a_broken_file_is_named_and_nothing_in_it_is_run(
     assert _resume(accelerator, checkpoints / "epoch-001") == 5
 
 
-@pytest.mark.parametrize("name", ["random_states_1.pkl", "model.safetensors"])
-def test_a_pipe_in_a_checkpoint_is_not_opened(checkpoints: Path, accelerator: Accelerator, name: str) -> None:
-    path = checkpoints / "epoch-002" / name
-    path.unlink(missing_ok=True)
-    os.mkfifo(path)
-    with pytest.raises(TrainingError, match=f"{name} is broken: it is not a regular file"):
+def test_a_pipe_in_a_checkpoint_is_not_opened(checkpoints: Path, accelerator: Accelerator) -> None:
+    os.mkfifo(checkpoints / "epoch-002" / "random_states_1.pkl")  # accelerate reads its own file only
+    assert _resume(accelerator, checkpoints / "epoch-002") == 10
+    (checkpoints / "epoch-002" / "model.safetensors").unlink()
+    os.mkfifo(checkpoints / "epoch-002" / "model.safetensors")
+    with pytest.raises(TrainingError, match=r"model\.safetensors is broken.* no bytes"):
         _resume(accelerator, checkpoints / "epoch-002")
 
 
@@ -162,48 +160,6 @@ def test_the_newest_checkpoint_is_the_one_of_the_last_step(checkpoints: Path) ->
 def test_a_checkpoint_that_a_kill_left_half_deleted_is_passed_over(checkpoints: Path) -> None:
     (checkpoints / "epoch-002" / "progress.json").unlink()
     assert find_checkpoint(checkpoints, "true") == checkpoints / "epoch-001"
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"step": 4}, "step 4 is not in epoch 3"),
-        ({"step": 15}, "step 15 is not in epoch 3"),
-        ({"files": {"../../secret": 1}}, "which is outside its folder"),
-        ({"files": {"/etc/hostname": 1}}, "which is outside its folder"),
-    ],
-)
-def test_progress_that_contradicts_itself_is_one_sentence(
-    checkpoints: Path, accelerator: Accelerator, change: dict[str, object], said: str
-) -> None:
-    path = checkpoints / "epoch-002" / "progress.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(TrainingError, match=said) as found:
-        _resume(accelerator, checkpoints / "epoch-002")
-    assert len(str(found.value).splitlines()) == 1
-
-
-def test_losses_of_another_number_are_one_sentence(checkpoints: Path, accelerator: Accelerator) -> None:
-    folder = save_checkpoint(accelerator, checkpoints, _progress(2, step=12), losses=[0.5])
-    with pytest.raises(TrainingError, match=r"1 losses in losses\.safetensors are not those of 2 steps"):
-        _resume(accelerator, folder)
-
-
-def test_a_moment_of_another_shape_is_one_sentence(checkpoints: Path, accelerator: Accelerator) -> None:
-    path = checkpoints / "epoch-002" / "optimizer.bin"
-    state = torch.load(path)
-    state["state"][0]["exp_avg"] = torch.zeros(7)
-    torch.save(state, path)
-    progress = path.with_name("progress.json")
-    content = json.loads(progress.read_text())
-    content["files"][path.name] = path.stat().st_size
-    progress.write_text(json.dumps(content))
-    said = r"exp_avg of the optimiser has the shape \(7,\), its parameter \(2, 3\)\. Resume from"
-    with pytest.raises(TrainingError, match=said) as found:
-        _resume(accelerator, checkpoints / "epoch-002")
-    assert len(str(found.value).splitlines()) == 1
-    # Other tests save the state of this accelerator.
-    assert _resume(accelerator, checkpoints / "epoch-001") == 5
 
 
 def test_of_another_recipe_four_settings_are_named(checkpoints: Path, accelerator: Accelerator) -> None:

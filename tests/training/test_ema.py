@@ -73,11 +73,11 @@ def test_the_average_of_another_model_in_a_checkpoint_is_one_sentence(flags: Fla
     finished(flags(ema_decay=0.8), Stop())
     (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
     state = checkpoint / "progress.json"
-    size = (checkpoint / "ema.safetensors").stat().st_size
-    save_file({"other": torch.zeros(3)}, checkpoint / "ema.safetensors")
-    new = (checkpoint / "ema.safetensors").stat().st_size
+    size = (checkpoint / "ema-0.safetensors").stat().st_size
+    save_file({"other": torch.zeros(3)}, checkpoint / "ema-0.safetensors")
+    new = (checkpoint / "ema-0.safetensors").stat().st_size
     state.write_text(state.read_text().replace(str(size), str(new)))
-    with pytest.raises(TrainingError, match=r"ema\.safetensors: .*"):
+    with pytest.raises(TrainingError, match=r"ema-0\.safetensors: .*"):
         finished(flags(ema_decay=0.8, resume_from_checkpoint="true"))
 
 

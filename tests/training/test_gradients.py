@@ -16,7 +16,7 @@ from gradients_worker import LOSSES, WAYS, double_precision, global_batch, gradi
 
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.data import Batch
-from hf_clipdyn.training.gradients import cached, make_backward, whole_batch
+from hf_clipdyn.training.gradients import accumulated, cached, make_backward
 from hf_clipdyn.training.losses import Contrastive, Features, make_loss
 
 pytestmark = pytest.mark.usefixtures("exact")
@@ -170,7 +170,7 @@ def test_activation_checkpointing_changes_no_gradient(loss: str) -> None:
         with torch.autograd.graph.saved_tensors_hooks(
             lambda x, to=saved: (to.append(x.numel()), x)[1], lambda x: x
         ):
-            whole_batch(accelerator, model, make_loss(loss))(batch)
+            accumulated(accelerator, model, make_loss(loss))(batch)
         found.append((sum(saved), {name: p.grad for name, p in model.named_parameters()}))
     (plain_memory, plain), (memory, checkpointed) = found
     assert memory < 0.7 * plain_memory
