@@ -206,6 +206,7 @@ def test_a_mistake_of_a_first_hour_is_one_line(
     mistake.change(work)
     monkeypatch.chdir(work)
     monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
     monkeypatch.setattr(time, "sleep", lambda _: None)  # libraries wait before they try the network again
     if mistake.absent is not None:
         monkeypatch.setitem(sys.modules, mistake.absent, None)

@@ -100,5 +100,6 @@ def test_a_wrong_call_ends_with_one_sentence_and_code_2(arguments, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     code, _, error = clipdyn("evaluate", *arguments, "--noise-stage", "raw")
     assert code == 2
-    assert error.startswith("clipdyn: error: noise_stage is 'raw'") and error.count("\n") == 1
+    assert error.startswith("clipdyn: error: noise_stage is 'raw'")
+    assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
