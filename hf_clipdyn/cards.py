@@ -174,6 +174,11 @@ class CardFacts:
     parents: tuple[Parent, ...] = ()
     relation: Literal["finetune", "merge", "adapter"] = "finetune"
 
+    @property
+    def public_parents(self) -> tuple[Parent, ...]:
+        """The parents that are repositories."""
+        return tuple(parent for parent in self.parents if is_repo_id(parent.repo_id))
+
 
 def revision_card(facts: CardFacts, **row: Any) -> str:
     """The README.md of one revision, YAML head included.
@@ -182,7 +187,7 @@ def revision_card(facts: CardFacts, **row: Any) -> str:
         facts: of its run.
         row: ``name``, ``epoch``, ``step``, ``samples_seen`` and ``loss``; all but the name may be None.
     """
-    facts = replace(facts, parents=tuple(one for one in facts.parents if is_repo_id(one.repo_id)))
+    facts = replace(facts, parents=facts.public_parents)
     tags = {"clip": facts.model_class == "CLIPModel", "hf-clipdyn": True, "training-dynamics": True}
     tags |= {"synthetic-data": facts.synthetic} | dict.fromkeys(facts.tags, True)
     data = ModelCardData(

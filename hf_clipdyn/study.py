@@ -68,7 +68,7 @@ from hf_clipdyn.training.run import BY_MACHINE
 
 if TYPE_CHECKING:
     from hf_clipdyn.evaluation.config import EvaluationConfig
-    from hf_clipdyn.report.self.stimuli import StimuliChoice
+    from hf_clipdyn.report.page.stimuli import StimuliChoice
 
 _TABLE, _VERDICTS, _RELATIONS, _REPORT = "results.parquet", "verdicts.parquet", "relations.parquet", "report"
 _SET_BY_STUDY = ("output", "shard", "force", "rescore", "watch", "push_to_hub")

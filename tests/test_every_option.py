@@ -17,7 +17,12 @@ from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.evaluation.config import settings_classes
 from hf_clipdyn.options import Options, form_of, members, read_yaml
 
-TEXTS = st.text("abcxyz019.-_/ @{}", min_size=1, max_size=8).map(str.strip).filter(lambda text: text)
+# argparse takes a value `--` for the end of the options.
+TEXTS = (
+    st.text("abcxyz019.-_/ @{}", min_size=1, max_size=8)
+    .map(str.strip)
+    .filter(lambda text: text not in ("", "--"))
+)
 NUMBERS = st.sampled_from([0, 1, 2, 5, 0.5, 0.1, 1e-6, 3.0, -1, 1.5, 10**9, math.inf, math.nan, "x", ""])
 
 
