@@ -51,7 +51,6 @@ class Training:
         gradient_norm: of the last step, before clipping; None without clipping.
         learning_rate: of the last step; None before the first one of this process.
         validation_loss: after the last complete epoch; None without held-out images.
-        is_stopping: whether the run ends after the current step.
     """
 
     accelerator: Accelerator
@@ -68,7 +67,7 @@ class Training:
     gradient_norm: torch.Tensor | None = None
     learning_rate: float | None = None
     validation_loss: float | None = None
-    is_stopping: bool = False
+    _is_stopping: bool = False
 
     @property
     def total_steps(self) -> int:
@@ -93,7 +92,11 @@ class Training:
 
     def stop(self) -> None:
         """End the run after the current step. All processes must call this in the same step."""
-        self.is_stopping = True
+        self._is_stopping = True
+
+    def is_stopping(self) -> bool:
+        """Whether the run ends after the current step."""
+        return self._is_stopping
 
     def check_losses(self) -> list[float]:
         """The losses of the current epoch. Call this before the state is published or saved.

@@ -98,7 +98,8 @@ def make_evaluate(accelerator: Accelerator, loss: Loss, chunk: int | None = None
         pixels, input_ids = _on_device(accelerator, batch)
         size = chunk or len(pixels)
         with accelerator.autocast():
-            parts = [model(*part) for part in zip(pixels.split(size), input_ids.split(size), strict=True)]
+            chunks = zip(torch.split(pixels, size), torch.split(input_ids, size), strict=True)
+            parts = [model(*chunk) for chunk in chunks]
         return loss(_joined(parts))
 
     return evaluate

@@ -256,7 +256,8 @@ def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
 
 def _losses() -> dict[str, type[Loss]]:
     from_plugins = subclasses_in(plugins(LOSSES), Loss)  # type: ignore[type-abstract]
-    return {loss.name: loss for loss in (Contrastive, Sigmoid, *from_plugins)}
+    losses: list[type[Loss]] = [Contrastive, Sigmoid, *from_plugins]
+    return {loss.name: loss for loss in losses}
 
 
 def loss_names() -> list[str]:

@@ -268,7 +268,7 @@ def take_steps(
         if training.resumed_from is not None:
             call("load_state", training.resumed_from)
         call("run_begins")
-        while training.epoch < training.epochs and not training.is_stopping:
+        while training.epoch < training.epochs and not training.is_stopping():
             for batch in _timed(training):
                 model.train()
                 training.unread.append(backward(batch))
@@ -282,7 +282,7 @@ def take_steps(
                 training.unwrapped.clamp_scale()
                 training.step += 1
                 call("step_ends")
-                if training.is_stopping:
+                if training.is_stopping():
                     break
             if training.step_in_epoch == training.source.steps_per_epoch:
                 training.epoch += 1
