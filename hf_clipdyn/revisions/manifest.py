@@ -6,18 +6,18 @@ no commits: the branches give them. The newest one is on `main`.
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.hub import is_repo_id
-from hf_clipdyn.revisions.names import RevisionName, training_order
+from hf_clipdyn.revisions.names import RevisionName, checked, training_order
 
 MANIFEST_FILE = "revisions.json"
+# The recipe hash of imported runs, which have the gaps of their source, starts so.
 IMPORTED = "imported:"
-"""Start of the recipe hash of imported runs, which have the gaps of their source."""
 
 _FORMAT_VERSION = 1
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -63,21 +63,28 @@ class Row(BaseModel):
     identical_allowed: bool = False
     """A run of 0.3 accepted that another revision has the same weights."""
 
+    def order(self) -> tuple[Any, ...]:
+        """Sort key: training order."""
+        return training_order(self.name, self.step)
+
 
 class Manifest(BaseModel):
     """All revisions of one run. Unknown keys are passed over, so that later versions can be read."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    format_version: int = _FORMAT_VERSION
+    format_version: Annotated[
+        int,
+        checked(_FORMAT_VERSION.__eq__, f"this package reads version {_FORMAT_VERSION}: update hf-clipdyn"),
+    ] = _FORMAT_VERSION
     """Version of the form of the file."""
     run_id: str
     """Names the run that made them; a repository contains one run."""
-    repo_id: str | None = None
+    repo_id: Annotated[str, checked(is_repo_id, "the Hub accepts no such name of a repository")] | None = None
     """The run in tables of results, and its repository on the Hub if it has one; version 0.3 did not write it."""
-    hub: Annotated[str, StringConstraints(pattern="^(public|private)$")] | None = None
+    hub: Literal["public", "private"] | None = None
     """Whether the run is pushed to a public or to a private repository; None if it is not pushed."""
-    scale: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    scale: Annotated[str, StringConstraints(pattern=r"^[^\p{C}\p{Zl}\p{Zp}]{1,200}$")] | None = None
     """Name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown."""
     seed: int | None = None
     """Seed of the run; None if unknown."""
@@ -92,34 +99,13 @@ class Manifest(BaseModel):
     revisions: tuple[Row, ...]
     """Their rows, in training order."""
 
-    @field_validator("format_version")
-    @classmethod
-    def _is_readable(cls, version: int) -> int:
-        if version != _FORMAT_VERSION:
-            raise ValueError(f"this package reads version {_FORMAT_VERSION}: update hf-clipdyn")
-        return version
-
-    @field_validator("repo_id")
-    @classmethod
-    def _is_accepted(cls, name: str | None) -> str | None:
-        if name is not None and not is_repo_id(name):
-            raise ValueError("the Hub accepts no such name of a repository")
-        return name
-
-    @field_validator("scale")
-    @classmethod
-    def _can_be_printed(cls, text: str | None) -> str | None:
-        if text is not None and not text.isprintable():
-            raise ValueError("it has characters that cannot be printed")
-        return text
-
     @field_validator("revisions")
     @classmethod
     def _in_order(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
         twice = [name for name, number in Counter(row.name for row in rows).items() if number > 1]
         if twice:
             raise ValueError(f"there is more than one row of {twice[0]}")
-        return tuple(sorted(rows, key=lambda row: training_order(row.name, row.step)))
+        return tuple(sorted(rows, key=Row.order))
 
     def row(self, name: str) -> Row | None:
         """The row of that name, or None."""

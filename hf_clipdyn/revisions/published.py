@@ -21,20 +21,20 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 )
 
 from hf_clipdyn.errors import ClipDynError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import persistently, reason, valid_repo_name
+from hf_clipdyn.hub import persistently, reason
 from hf_clipdyn.models.snapshots import model_files, snapshot_folder
 from hf_clipdyn.revisions.folders import with_base
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, epoch_of, step_of, training_order
-from hf_clipdyn.revisions.records import content_id, is_inside, record_of, weights_of
+from hf_clipdyn.revisions.records import FileRecord, content_id, is_inside, record_of, weights_of
 from hf_clipdyn.revisions.series import Revision, Series
-from hf_clipdyn.revisions.store import WEIGHTS_FILE, FileRecord, Store
+from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store
 
 T = TypeVar("T")
 
 PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
-_OF_ROW = ("epoch", "step", "samples_seen", "time", "loss", "validation_loss", "learning_rate", "logit_scale")
-_OF_RUN = ("scale", "seed", "arm", "parameters")
+_OF_ROW = {"epoch", "step", "samples_seen", "time", "loss", "validation_loss", "learning_rate", "logit_scale"}
+_OF_RUN = {"scale", "seed", "arm", "parameters"}
 
 
 class Published(Series):
@@ -105,8 +105,8 @@ def _described(
     facts: dict[str, Any] = {"epoch": epoch_of(name)}
     if manifest is not None:
         row = manifest.row(name)
-        facts |= {key: getattr(manifest, key) for key in _OF_RUN}
-        facts |= {key: getattr(row, key) for key in _OF_ROW} if row is not None else {}
+        facts |= manifest.model_dump(include=_OF_RUN)
+        facts |= row.model_dump(include=_OF_ROW) if row is not None else {}
     return Revision(name=name, commit=commit, sha256=weights.sha256, size=weights.size, **facts)
 
 
@@ -120,18 +120,11 @@ class RunFolder(Published):
 
     def __init__(self, run: Path, *, tolerant: bool = False) -> None:
         self.store = Store(run, tolerant=tolerant)
-        self.where = shown_path(self.store.folder)
-        self.broken = self.store.broken if self.store.broken is not None else {}
-        self._name()
-
-    def _name(self) -> None:
-        """The run has its name from its first revision on, and may be watched before."""
-        manifest = self.store.manifest()
-        named = manifest.repo_id if manifest is not None else None
-        self.repo_id = named or f"local/{valid_repo_name(self.store.run.name)}"
+        self.where, self.broken = shown_path(self.store.folder), self.store.broken
+        self.repo_id = self.store.repo_id()
 
     def refs(self) -> dict[str, str]:
-        self._name()
+        self.repo_id = self.store.repo_id()  # from its first revision on; it may be watched before
         names = {name: name for name in self.store.names()}
         if not names:
             raise RevisionNotFoundError(f"{self.where} has no revisions.")

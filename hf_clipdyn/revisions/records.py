@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.models.snapshots import model_files
-from hf_clipdyn.revisions.store import FileRecord
 
 # The names under which public suites keep weights, best first; a suite may have several forms at once.
 _WEIGHTS = [
@@ -20,6 +19,27 @@ _WEIGHTS = [
         r"(?!training_args|optimizer|scheduler|rng_state|random_states|scaler)[^/]+\.(safetensors|bin|pt|pth)"
     ),
 ]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What is recorded of a file.
+
+    Attributes:
+        size: in bytes.
+        blob: name of the content: SHA-256 of a large file, git's object id of a small one.
+        sha256: SHA-256 of the content if it is recorded, that is for large files.
+    """
+
+    size: int
+    blob: str
+    sha256: str | None = None
+
+    def describes(self, file: Path) -> bool:
+        """Whether a file, read as a whole, has the recorded hash."""
+        if self.sha256 is not None:
+            return self.sha256 == file_sha256(file)
+        return self.blob == file_git_hash(file)
 
 
 @dataclass(frozen=True)
@@ -73,7 +93,7 @@ def record_of(path: Path) -> FileRecord:
 @lru_cache(maxsize=10_000)
 def _hashed(path: Path, size: int, changed: int) -> FileRecord:  # noqa: ARG001  # part of the key
     sha256 = file_sha256(path) if is_weights(path.name) else None
-    return FileRecord(size, sha256 or file_git_hash(path), sha256, recorded=False)
+    return FileRecord(size, sha256 or file_git_hash(path), sha256)
 
 
 def is_weights(name: str) -> bool:
