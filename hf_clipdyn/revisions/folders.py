@@ -21,8 +21,15 @@ from hf_clipdyn.models.snapshots import (
     snapshot_folder,
 )
 from hf_clipdyn.revisions.names import MAIN, step_name
-from hf_clipdyn.revisions.records import content_id, content_of, is_weights, record_of, weights_of
-from hf_clipdyn.revisions.series import Revision, Series
+from hf_clipdyn.revisions.series import (
+    Revision,
+    Series,
+    content_id,
+    content_of,
+    is_weights,
+    record_of,
+    weights_of,
+)
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
 _STATE = "trainer_state.json"

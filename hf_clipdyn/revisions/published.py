@@ -26,15 +26,22 @@ from hf_clipdyn.models.snapshots import model_files, snapshot_folder
 from hf_clipdyn.revisions.folders import with_base
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, epoch_of, step_of, training_order
-from hf_clipdyn.revisions.records import FileRecord, content_id, is_inside, record_of, weights_of
-from hf_clipdyn.revisions.series import Revision, Series
+from hf_clipdyn.revisions.series import (
+    FileRecord,
+    Revision,
+    Series,
+    content_id,
+    is_inside,
+    record_of,
+    weights_of,
+)
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store
 
 T = TypeVar("T")
 
 PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
 _OF_ROW = {"epoch", "step", "samples_seen", "time", "loss", "validation_loss", "learning_rate", "logit_scale"}
-_OF_RUN = {"scale", "seed", "arm", "parameters"}
+OF_RUN = {"scale", "seed", "arm", "parameters"}
 
 
 class Published(Series):
@@ -48,7 +55,7 @@ class Published(Series):
 
     tags: Mapping[str, str] = {}
     broken: Mapping[str, str] = {}
-    _planned: tuple[str, ...] | None = None
+    _planned: tuple[str, ...] = ()
 
     @abstractmethod
     def refs(self) -> dict[str, str]:
@@ -93,9 +100,7 @@ class Published(Series):
         return sorted(found, key=_order)
 
     def planned(self) -> tuple[str, ...]:
-        if self._planned is None:
-            self.revisions()
-        return self._planned or ()
+        return self._planned
 
 
 def _described(
@@ -105,7 +110,7 @@ def _described(
     facts: dict[str, Any] = {"epoch": epoch_of(name)}
     if manifest is not None:
         row = manifest.row(name)
-        facts |= manifest.model_dump(include=_OF_RUN)
+        facts |= manifest.model_dump(include=OF_RUN)
         facts |= row.model_dump(include=_OF_ROW) if row is not None else {}
     return Revision(name=name, commit=commit, sha256=weights.sha256, size=weights.size, **facts)
 

@@ -33,8 +33,8 @@ from hf_clipdyn.hub import (
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN
-from hf_clipdyn.revisions.published import HubRun
-from hf_clipdyn.revisions.records import FileRecord
+from hf_clipdyn.revisions.published import OF_RUN, HubRun
+from hf_clipdyn.revisions.series import FileRecord
 from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, Save, Store
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,8 @@ class Hub(HubRun):
         self, store: Store, repo_id: str, token: str | None = None, *, private: bool = False
     ) -> None:
         super().__init__(repo_id, token)
-        self._store, self._private = store, private
+        self._store = store
+        self.visibility: Literal["private", "public"] = "private" if private else "public"
 
     def check_run(self, run_id: str) -> None:
         """Create the repository. It must be as private as asked, writable, and empty or of this run.
@@ -97,8 +98,9 @@ class Hub(HubRun):
             PublishError: it cannot be written, or has other weights.
         """
         try:
-            self.api.create_repo(self.repo_id, private=self._private or None, exist_ok=True)
-            if self._private:
+            is_private = self.visibility == "private"
+            self.api.create_repo(self.repo_id, private=is_private or None, exist_ok=True)
+            if is_private:
                 check_private(self.api, self.repo_id)
             self.api.auth_check(self.repo_id, write=True)
         except Exception as error:
@@ -325,19 +327,14 @@ class Upload(threading.Thread):
         branches = self._hub.refs()
         hashes = {row.name: row.sha256 for row in self._hub.listed()}
         on_main = self._store.row_with(self._hub.sha256(branches[MAIN]))
-        self.sent = {
-            row.name for row in self._earlier if row.name in branches and hashes.get(row.name) == row.sha256
-        }
-        # A process that was killed before the branch of a late revision has left its commit on main.
-        self._deleted = {
-            row.name
-            for number, row in enumerate(self._earlier)
-            if row.name not in branches and row != on_main
-            if any(later.name in branches for later in self._earlier[number:])
-        }
-        self._is_main_late = on_main is not None and any(
-            row.order() > on_main.order() for row in self._earlier
-        )
+        there = [row for row in self._earlier if row.name in branches]
+        self.sent = {row.name for row in there if hashes.get(row.name) == row.sha256}
+        older = {row.name for row in self._earlier if there and row.order() < there[-1].order()}
+        self._deleted = older - branches.keys()
+        if on_main is not None:
+            # A process that was killed before the branch of a late revision has left its commit on main.
+            self._deleted.discard(on_main.name)
+            self._is_main_late = any(row.order() > on_main.order() for row in self._earlier)
         self._has_begun = True
 
     def wake(self) -> None:
@@ -428,10 +425,8 @@ class Publisher:
         self.store = Store(run)
         self.repo_id = self.store.repo_id() if repo_id is None else repo_id
         self._facts, self._recipe_hash, self._planned = card or CardFacts(self.repo_id), recipe_hash, planned
-        self._hub: Literal["public", "private"] | None = None
-        if push_to_hub:
-            self._hub = "private" if private else "public"
-        self._token, self._is_disabled = token, disable
+        self._hub = Hub(self.store, self.repo_id, token, private=private) if push_to_hub else None
+        self._is_disabled = disable
         self._manifest = Manifest(run_id="", revisions=())
         self._upload: Upload | None = None
         self._lock = ExitStack()
@@ -444,18 +439,14 @@ class Publisher:
             self._manifest = self.store.opened(
                 self._recipe_hash,
                 repo_id=self.repo_id,
-                hub=self._hub,
+                hub=self._hub.visibility if self._hub is not None else None,
                 planned=tuple(self._planned),
-                scale=self._facts.scale,
-                seed=self._facts.seed,
-                arm=self._facts.arm,
-                parameters=self._facts.parameters,
                 parents=self._facts.public_parents,
+                **{name: getattr(self._facts, name) for name in OF_RUN},
             )
             if self._hub is not None:
-                hub = Hub(self.store, self.repo_id, self._token, private=self._hub == "private")
-                self._upload = Upload(self.store, hub, self._manifest.run_id)
-                self._begin(self._upload, hub.where)
+                self._upload = Upload(self.store, self._hub, self._manifest.run_id)
+                self._begin(self._upload, self._hub.where)
             self._lock = opened.pop_all()  # an error above has released it
         return self
 
