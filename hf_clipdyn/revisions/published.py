@@ -23,18 +23,11 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 from hf_clipdyn.errors import ClipDynError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.hub import persistently, reason
 from hf_clipdyn.models.snapshots import model_files, snapshot_folder
+from hf_clipdyn.revisions import records
 from hf_clipdyn.revisions.folders import with_base
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, epoch_of, step_of, training_order
-from hf_clipdyn.revisions.series import (
-    FileRecord,
-    Revision,
-    Series,
-    content_id,
-    is_inside,
-    record_of,
-    weights_of,
-)
+from hf_clipdyn.revisions.series import Revision, Series
 from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store
 
 T = TypeVar("T")
@@ -62,7 +55,7 @@ class Published(Series):
         """Branch to commit, `main` included; of folders their names."""
 
     @abstractmethod
-    def files(self, commit: str) -> dict[str, FileRecord]:
+    def files(self, commit: str) -> dict[str, records.FileRecord]:
         """The files of a commit, from metadata: nothing is downloaded."""
 
     @abstractmethod
@@ -104,9 +97,9 @@ class Published(Series):
 
 
 def _described(
-    name: str, commit: str, files: Mapping[str, FileRecord], manifest: Manifest | None
+    name: str, commit: str, files: Mapping[str, records.FileRecord], manifest: Manifest | None
 ) -> Revision:
-    weights = weights_of(files)
+    weights = records.weights_of(files)
     facts: dict[str, Any] = {"epoch": epoch_of(name)}
     if manifest is not None:
         row = manifest.row(name)
@@ -135,16 +128,16 @@ class RunFolder(Published):
             raise RevisionNotFoundError(f"{self.where} has no revisions.")
         return names
 
-    def files(self, commit: str) -> dict[str, FileRecord]:
+    def files(self, commit: str) -> dict[str, records.FileRecord]:
         folder = self.store.folder / commit
         return self._records(commit, _files_inside(folder, folder))
 
-    def _records(self, name: str, files: Mapping[str, Path]) -> dict[str, FileRecord]:
-        records = {path: record_of(file) for path, file in files.items() if path != WEIGHTS_FILE}
+    def _records(self, name: str, files: Mapping[str, Path]) -> dict[str, records.FileRecord]:
+        listed = {path: records.record_of(file) for path, file in files.items() if path != WEIGHTS_FILE}
         if WEIGHTS_FILE in files:
             sha256 = self.store.row(name).sha256  # weights take long to read
-            records[WEIGHTS_FILE] = FileRecord(files[WEIGHTS_FILE].stat().st_size, sha256, sha256)
-        return records
+            listed[WEIGHTS_FILE] = records.FileRecord(files[WEIGHTS_FILE].stat().st_size, sha256, sha256)
+        return listed
 
     def manifest(self, refs: Mapping[str, str]) -> Manifest | None:  # noqa: ARG002  (folders have no `main`)
         return self.store.manifest()
@@ -157,7 +150,7 @@ class RunFolder(Published):
         return [replace(one, commit=self._commit(one.name)) for one in super().revisions()]
 
     def _commit(self, name: str) -> str:
-        return content_id(self._records(name, model_files(self.store.folder / name)))
+        return records.content_id(self._records(name, model_files(self.store.folder / name)))
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002  (all is here)
         name = revision.name
@@ -174,7 +167,7 @@ def shown_path(path: Path) -> str:
 
 def _files_inside(folder: Path, whole: Path) -> dict[str, Path]:
     """The files in a folder by their paths in it, without links that lead out of the folder ``whole``."""
-    paths = [path for path in sorted(folder.rglob("*")) if is_inside(path, whole)]
+    paths = [path for path in sorted(folder.rglob("*")) if records.is_inside(path, whole)]
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
@@ -195,10 +188,10 @@ class HubRun(Published):
         self.tags = {ref.name: ref.target_commit for ref in found.tags}
         return {ref.name: ref.target_commit for ref in found.branches}
 
-    def files(self, commit: str) -> dict[str, FileRecord]:
+    def files(self, commit: str) -> dict[str, records.FileRecord]:
         list_tree = partial(self.api.list_repo_tree, self.repo_id, recursive=True, revision=commit)
         return {
-            item.path: FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
+            item.path: records.FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
             for item in self._ask(lambda: list(list_tree()))
             if isinstance(item, RepoFile)
         }
@@ -268,7 +261,7 @@ class CachedRun(Published):
             raise RevisionNotFoundError(f"There is no {self.where}.")
         return {name: commit.strip() for name, commit in refs.items()}
 
-    def files(self, commit: str) -> dict[str, FileRecord]:
+    def files(self, commit: str) -> dict[str, records.FileRecord]:
         root = self.folder / "snapshots" / commit
         if not root.is_dir():
             raise RevisionNotFoundError(f"{self.where} has no snapshot of commit {commit}.")
@@ -277,7 +270,7 @@ class CachedRun(Published):
     @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
         file = self.folder / "snapshots" / commit / path
-        if not is_inside(file, self.folder):
+        if not records.is_inside(file, self.folder):
             raise RevisionNotFoundError(f"{self.where} has no file {path} in commit {commit}.")
         yield file
 
@@ -288,9 +281,9 @@ class CachedRun(Published):
         return self.together(revision, with_base(folder, self._token, settings_only=settings_only))
 
 
-def _linked(path: Path) -> FileRecord:
+def _linked(path: Path) -> records.FileRecord:
     """A link of a snapshot has the hash in the name of its blob."""
     if not path.is_symlink():
-        return record_of(path)
+        return records.record_of(path)
     blob = path.readlink().name
-    return FileRecord(path.stat().st_size, blob, blob if len(blob) == 64 else None)
+    return records.FileRecord(path.stat().st_size, blob, blob if len(blob) == 64 else None)

@@ -19,22 +19,14 @@ from typing import Literal, Self
 
 from huggingface_hub import CommitOperationAdd
 
+from hf_clipdyn import hub as client
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import ClipDynError, PublishError
-from hf_clipdyn.hub import (
-    check_private,
-    checked_repo_id,
-    is_transient,
-    pause_after,
-    persistently,
-    reason,
-    refusal_hint,
-)
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN
 from hf_clipdyn.revisions.published import OF_RUN, HubRun
-from hf_clipdyn.revisions.series import FileRecord
+from hf_clipdyn.revisions.records import FileRecord
 from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, Save, Store
 
 _log = logging.getLogger(__name__)
@@ -101,12 +93,12 @@ class Hub(HubRun):
             is_private = self.visibility == "private"
             self.api.create_repo(self.repo_id, private=is_private or None, exist_ok=True)
             if is_private:
-                check_private(self.api, self.repo_id)
+                client.check_private(self.api, self.repo_id)
             self.api.auth_check(self.repo_id, write=True)
         except Exception as error:
-            if hint := refusal_hint(error):
+            if hint := client.refusal_hint(error):
                 raise PublishError(
-                    f"The token may not write to {self.where} ({reason(error)}).{hint}"
+                    f"The token may not write to {self.where} ({client.reason(error)}).{hint}"
                 ) from error
             raise
         manifest = self.manifest({MAIN: MAIN})
@@ -244,7 +236,7 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 def said(error: BaseException) -> str:
     """An error in one sentence."""
-    return str(error) if isinstance(error, ClipDynError) else f"{reason(error)}."
+    return str(error) if isinstance(error, ClipDynError) else f"{client.reason(error)}."
 
 
 # --- the thread ---
@@ -287,10 +279,10 @@ class Upload(threading.Thread):
                 self._send()
                 failures, self.trouble = 0, ""
             except Exception as error:  # training goes on in any case
-                self.trouble, self._is_blocked = said(error), not is_transient(error)
+                self.trouble, self._is_blocked = said(error), not client.is_transient(error)
                 self._say(self.trouble)
                 if not self._is_blocked:
-                    time.sleep(pause_after(error, failures))
+                    time.sleep(client.pause_after(error, failures))
                     failures += 1
                     continue
             if not self._is_closing:
@@ -421,7 +413,7 @@ class Publisher:
         disable: bool = False,
     ) -> None:
         if repo_id is not None:
-            checked_repo_id(repo_id, owner=push_to_hub)
+            client.checked_repo_id(repo_id, owner=push_to_hub)
         self.store = Store(run)
         self.repo_id = self.store.repo_id() if repo_id is None else repo_id
         self._facts, self._recipe_hash, self._planned = card or CardFacts(self.repo_id), recipe_hash, planned
@@ -453,10 +445,10 @@ class Publisher:
     def _begin(self, upload: Upload, where: str) -> None:
         """Check the repository before training; a run that has begun goes on without the Hub."""
         try:
-            persistently(upload.begin)
+            client.persistently(upload.begin)
         except Exception as error:
             problem = f"{where} cannot be used: {said(error)}"
-            if not (is_transient(error) and self._manifest.revisions):
+            if not (client.is_transient(error) and self._manifest.revisions):
                 raise error if isinstance(error, ClipDynError) else PublishError(problem) from error
             _log.warning("%s The run continues and publishes later.", problem)
         upload.start()

@@ -23,7 +23,7 @@ from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, Name, epoch_name, epoch_of, natural_key, step_of, training_order
 from hf_clipdyn.revisions.open import open_series
 from hf_clipdyn.revisions.published import PARALLEL_REQUESTS, HubRun, Published, RunFolder
-from hf_clipdyn.revisions.series import FileRecord, weights_of
+from hf_clipdyn.revisions.records import FileRecord, weights_of
 from hf_clipdyn.revisions.store import CARD_FILE
 
 _MOST_GAPS = 100

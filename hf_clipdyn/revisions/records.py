@@ -1,0 +1,114 @@
+"""The files of a revision as a listing describes them: their hashes, the weights among them, and the id of all."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from hf_clipdyn.files import file_git_hash, file_sha256
+from hf_clipdyn.models.snapshots import model_files
+
+# The names under which public suites keep weights, best first; a suite may have several forms at once.
+_WEIGHTS = [
+    re.compile(r"model(-\d+-of-\d+)?\.safetensors"),
+    re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin"),
+    re.compile(r"open_clip_(model|pytorch_model)\.(safetensors|bin)"),
+    re.compile(
+        r"(?!training_args|optimizer|scheduler|rng_state|random_states|scaler)[^/]+\.(safetensors|bin|pt|pth)"
+    ),
+]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What is recorded of a file.
+
+    Attributes:
+        size: in bytes.
+        blob: name of the content: SHA-256 of a large file, git's object id of a small one.
+        sha256: SHA-256 of the content if it is recorded, that is for large files.
+    """
+
+    size: int
+    blob: str
+    sha256: str | None = None
+
+    def describes(self, file: Path) -> bool:
+        """Whether a file, read as a whole, has the recorded hash."""
+        if self.sha256 is not None:
+            return self.sha256 == file_sha256(file)
+        return self.blob == file_git_hash(file)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of one revision.
+
+    Attributes:
+        paths: their file, or several (shards).
+        content: names the content: the SHA-256 of the file, or git's object id of a file outside the large
+            storage (in mirrors); the hash over these of several files. Only ids of one kind can be compared.
+        sha256: the same, where each file has a SHA-256; else None.
+        size: in bytes, all files together.
+    """
+
+    paths: tuple[str, ...] = ()
+    content: str = ""
+    sha256: str | None = None
+    size: int | None = None
+
+
+def weights_of(files: Mapping[str, FileRecord]) -> Weights:
+    """The weights among the files of a commit; without paths if there are none.
+
+    Files in the large storage come first: a small `.bin` beside the weights does not belong to them.
+    """
+    large = {path: record for path, record in files.items() if record.sha256}
+    for among in (large, files):
+        for pattern in _WEIGHTS:
+            paths = sorted(path for path in among if pattern.fullmatch(path))
+            if paths:
+                ids = [files[path].sha256 or files[path].blob for path in paths]
+                content = ids[0] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()
+                is_hashed = all(files[path].sha256 for path in paths)
+                size = sum(files[path].size for path in paths)
+                return Weights(tuple(paths), content, content if is_hashed else None, size)
+    return Weights()
+
+
+def content_id(records: Mapping[str, FileRecord], read_as: str = "") -> str:
+    """40 hexadecimal digits in place of a commit, made from the content of files and what else decides the model."""
+    listing = "".join(f"{name}\0{record.blob}\n" for name, record in sorted(records.items()))
+    return hashlib.sha256((read_as + listing).encode()).hexdigest()[:40]
+
+
+def record_of(path: Path) -> FileRecord:
+    """The size and the hash of a file; it is read again only after a change."""
+    status = path.stat()
+    return _hashed(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _hashed(path: Path, size: int, changed: int) -> FileRecord:  # noqa: ARG001  # part of the key
+    sha256 = file_sha256(path) if is_weights(path.name) else None
+    return FileRecord(size, sha256 or file_git_hash(path), sha256)
+
+
+def is_weights(name: str) -> bool:
+    """Whether a model file has weights, or is the index of them."""
+    return any(suffix in name for suffix in (".safetensors", ".bin", ".pt"))
+
+
+def content_of(folder: Path) -> str:
+    """The id of the model in a folder."""
+    return content_id({name: record_of(path) for name, path in model_files(folder).items()})
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is a file of a folder, not a link that leads elsewhere."""
+    try:
+        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a loop of links
+        return False
