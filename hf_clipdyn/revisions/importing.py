@@ -91,13 +91,11 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
     """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name."""
     if not paths:
         raise ConfigError("There is no checkpoint to import.")
-    checkpoints = []
     for path in paths:
         if not path.is_file():
             problem = "is a folder: give its files" if path.is_dir() else "does not exist"
             raise ConfigError(f"The checkpoint {path} {problem}.")
-        epoch = checkpoint_epoch(path)
-        checkpoints.append(_on_disk(path, epoch_of(path.stem) if epoch is None else epoch))
+    checkpoints = [_on_disk(path, checkpoint_epoch(path)) for path in paths]
     return CheckpointSource(_ordered(checkpoints), licence=licence)
 
 
@@ -105,11 +103,12 @@ def _checkpoints_at(path: Path) -> CheckpointSource:
     """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
     files = [path] if path.is_file() else [file for file in path.iterdir() if epoch_of(file.stem) is not None]
     files = [file for file in files if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
-    found = [_on_disk(file, epoch_of(file.stem)) for file in files]
+    found = [_on_disk(file) for file in files]
     return CheckpointSource(tuple(found) if path.is_file() else _ordered(found))
 
 
-def _on_disk(path: Path, epoch: int | None) -> Checkpoint:
+def _on_disk(path: Path, epoch: int | None = None) -> Checkpoint:
+    epoch = epoch_of(path.stem) if epoch is None else epoch
     return Checkpoint(path.name, epoch, lambda: nullcontext(path), lambda: record_of(path))
 
 

@@ -13,14 +13,9 @@ from pydantic import AfterValidator, StringConstraints
 
 from hf_clipdyn.errors import ConfigError
 
-MAIN = "main"
-"""The branch with the newest revision."""
-
-Name = str | os.PathLike[str]
-"""`owner/name`, a folder, or `open_clip:MODEL@PLACE`."""
-
-OPEN_CLIP = "open_clip:"
-"""Start of the name of open_clip's checkpoints."""
+MAIN = "main"  # the branch with the newest revision
+Name = str | os.PathLike[str]  # `owner/name`, a folder, or `open_clip:MODEL@PLACE`
+OPEN_CLIP = "open_clip:"  # start of the name of open_clip's checkpoints
 
 
 def checked(fits: Callable[[Any], bool], otherwise: str) -> AfterValidator:
@@ -34,12 +29,12 @@ def checked(fits: Callable[[Any], bool], otherwise: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+# A name that may become a folder: files of others are read, and this keeps their names inside of it.
 RevisionName = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"),
     checked(MAIN.__ne__, "main is the newest revision, and no revision is called so"),
 ]
-"""A name that may become a folder: files of others are read, and this keeps their names inside of it."""
 
 _DIGITS = re.compile(r"(\d+)")
 

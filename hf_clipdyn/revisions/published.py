@@ -55,7 +55,7 @@ class Published(Series):
         """Branch to commit, `main` included; of folders their names."""
 
     @abstractmethod
-    def files(self, commit: str) -> dict[str, records.FileRecord]:
+    def files(self, commit: str) -> records.Listing:
         """The files of a commit, from metadata: nothing is downloaded."""
 
     @abstractmethod
@@ -96,9 +96,7 @@ class Published(Series):
         return self._planned
 
 
-def _described(
-    name: str, commit: str, files: Mapping[str, records.FileRecord], manifest: Manifest | None
-) -> Revision:
+def _described(name: str, commit: str, files: records.Listing, manifest: Manifest | None) -> Revision:
     weights = records.weights_of(files)
     facts: dict[str, Any] = {"epoch": epoch_of(name)}
     if manifest is not None:
@@ -128,11 +126,11 @@ class RunFolder(Published):
             raise RevisionNotFoundError(f"{self.where} has no revisions.")
         return names
 
-    def files(self, commit: str) -> dict[str, records.FileRecord]:
+    def files(self, commit: str) -> records.Listing:
         folder = self.store.folder / commit
         return self._records(commit, _files_inside(folder, folder))
 
-    def _records(self, name: str, files: Mapping[str, Path]) -> dict[str, records.FileRecord]:
+    def _records(self, name: str, files: Mapping[str, Path]) -> records.Listing:
         listed = {path: records.record_of(file) for path, file in files.items() if path != WEIGHTS_FILE}
         if WEIGHTS_FILE in files:
             sha256 = self.store.row(name).sha256  # weights take long to read
@@ -188,7 +186,7 @@ class HubRun(Published):
         self.tags = {ref.name: ref.target_commit for ref in found.tags}
         return {ref.name: ref.target_commit for ref in found.branches}
 
-    def files(self, commit: str) -> dict[str, records.FileRecord]:
+    def files(self, commit: str) -> records.Listing:
         list_tree = partial(self.api.list_repo_tree, self.repo_id, recursive=True, revision=commit)
         return {
             item.path: records.FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
@@ -261,7 +259,7 @@ class CachedRun(Published):
             raise RevisionNotFoundError(f"There is no {self.where}.")
         return {name: commit.strip() for name, commit in refs.items()}
 
-    def files(self, commit: str) -> dict[str, records.FileRecord]:
+    def files(self, commit: str) -> records.Listing:
         root = self.folder / "snapshots" / commit
         if not root.is_dir():
             raise RevisionNotFoundError(f"{self.where} has no snapshot of commit {commit}.")

@@ -42,6 +42,10 @@ class FileRecord:
         return self.blob == file_git_hash(file)
 
 
+# The files of a commit by their paths in it.
+Listing = Mapping[str, FileRecord]
+
+
 @dataclass(frozen=True)
 class Weights:
     """The weights of one revision.
@@ -60,7 +64,7 @@ class Weights:
     size: int | None = None
 
 
-def weights_of(files: Mapping[str, FileRecord]) -> Weights:
+def weights_of(files: Listing) -> Weights:
     """The weights among the files of a commit; without paths if there are none.
 
     Files in the large storage come first: a small `.bin` beside the weights does not belong to them.
@@ -78,9 +82,9 @@ def weights_of(files: Mapping[str, FileRecord]) -> Weights:
     return Weights()
 
 
-def content_id(records: Mapping[str, FileRecord], read_as: str = "") -> str:
+def content_id(files: Listing, read_as: str = "") -> str:
     """40 hexadecimal digits in place of a commit, made from the content of files and what else decides the model."""
-    listing = "".join(f"{name}\0{record.blob}\n" for name, record in sorted(records.items()))
+    listing = "".join(f"{name}\0{record.blob}\n" for name, record in sorted(files.items()))
     return hashlib.sha256((read_as + listing).encode()).hexdigest()[:40]
 
 

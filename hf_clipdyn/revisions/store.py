@@ -31,8 +31,8 @@ from hf_clipdyn.revisions.names import natural_key
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "README.md"
 
+# Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given.
 Save = Callable[[Path], object]
-"""Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given."""
 
 
 class Store:

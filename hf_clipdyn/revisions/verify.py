@@ -23,12 +23,10 @@ from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, Name, epoch_name, epoch_of, natural_key, step_of, training_order
 from hf_clipdyn.revisions.open import open_series
 from hf_clipdyn.revisions.published import PARALLEL_REQUESTS, HubRun, Published, RunFolder
-from hf_clipdyn.revisions.records import FileRecord, weights_of
+from hf_clipdyn.revisions.records import Listing, weights_of
 from hf_clipdyn.revisions.store import CARD_FILE
 
 _MOST_GAPS = 100
-# Bytes of a manifest that is searched, not parsed: each revision has the rows of all earlier ones.
-_LONG = 2**15
 # Keys of JSON files that say where they come from; a classifier sets the last one in training.
 _UNIMPORTANT = {"transformers_version", "_name_or_path", "problem_type"}
 # Of a `tokenizer.json`: how the tokenizer was called last, which every call replaces.
@@ -157,7 +155,7 @@ class _Checks:
         self.rows = {row.name: row for row in rows}
         self.names = sorted(self.files.keys() - {MAIN}, key=self._order)
 
-    def _listing(self, commit: str) -> dict[str, FileRecord] | None:
+    def _listing(self, commit: str) -> Listing | None:
         with suppress(RevisionNotFoundError):
             return self.place.files(commit)
         return None
@@ -235,16 +233,8 @@ class _Checks:
         if MANIFEST_FILE not in self.files[name]:
             yield Finding(name, "moved-branch", "The revision has no manifest.")
             return
-        content = self.place.read(self.refs[name], MANIFEST_FILE)
-        parts = f'\n   "name": {json.dumps(name)},', f'\n "run_id": {json.dumps(run_id)},'
-        if (
-            len(content) > _LONG
-            and content.endswith(b"}\n")
-            and all(part.encode() in content for part in parts)
-        ):
-            return
         try:
-            own = Manifest.loads(content, name)
+            own = Manifest.loads(self.place.read(self.refs[name], MANIFEST_FILE), name)
         except RevisionError as error:
             yield Finding(name, "unreadable-manifest", str(error))
             return
