@@ -26,42 +26,44 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 class Row(BaseModel):
     """One revision: what the training loop knows of it, and what the store adds when it writes it.
 
+    Attributes:
+        name: The folder and the branch, `epoch-003` or `step-00000512`.
+        epoch: Whole epochs trained; None inside an epoch or if unknown.
+        step: Optimiser steps taken; None if unknown.
+        samples_seen: Images shown so far, repetitions counted; None if unknown.
+        sha256: SHA-256 of the weights file, 64 hexadecimal digits; the store computes it.
+        size: Size of the weights file in bytes; the store measures it.
+        loss: Training loss at that point; None before training or if unknown.
+        validation_loss: Loss on the validation part; None if there is none.
+        learning_rate: Learning rate of the last step; None before training or if unknown.
+        logit_scale: The factor of the cosines in the loss, after the exponential; None if the model has none.
+        time: When the revision was taken, UTC, ISO 8601.
+        recipe_hash: Hash of the recipe that the run was started with.
+        versions: Package name to version.
+        identical_allowed: A run of 0.3 accepted that another revision has the same weights.
+
     Examples:
         >>> from hf_clipdyn.revisions import Row, epoch_name
         >>> Row(name=epoch_name(3), epoch=3, step=138, samples_seen=8832).name
         'epoch-003'
     """
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
     name: RevisionName
-    """The folder and the branch, `epoch-003` or `step-00000512`."""
     epoch: Count | None = None
-    """Whole epochs trained; None inside an epoch or if unknown."""
     step: Count | None = None
-    """Optimiser steps taken; None if unknown."""
     samples_seen: Count | None = None
-    """Images shown so far, repetitions counted; None if unknown."""
     sha256: Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$")] = ""
-    """SHA-256 of the weights file, 64 hexadecimal digits; the store computes it."""
     size: Count = 0
-    """Size of the weights file in bytes; the store measures it."""
     loss: float | None = None
-    """Training loss at that point; None before training or if unknown."""
     validation_loss: float | None = None
-    """Loss on the validation part; None if there is none."""
     learning_rate: float | None = None
-    """Learning rate of the last step; None before training or if unknown."""
     logit_scale: float | None = None
-    """The factor of the cosines in the loss, after the exponential; None if the model has none."""
     time: str = ""
-    """When the revision was taken, UTC, ISO 8601."""
     recipe_hash: str = ""
-    """Hash of the recipe that the run was started with."""
     versions: dict[str, str] = {}
-    """Package name to version."""
     identical_allowed: bool = False
-    """A run of 0.3 accepted that another revision has the same weights."""
 
     def order(self) -> tuple[Any, ...]:
         """Sort key: training order."""
@@ -69,35 +71,39 @@ class Row(BaseModel):
 
 
 class Manifest(BaseModel):
-    """All revisions of one run. Unknown keys are passed over, so that later versions can be read."""
+    """All revisions of one run. Unknown keys are passed over, so that later versions can be read.
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    Attributes:
+        format_version: Version of the form of the file.
+        run_id: Names the run that made them; a repository contains one run.
+        repo_id: The run in tables of results, and its repository on the Hub if it has one; version 0.3 did not
+            write it.
+        hub: Whether the run is pushed to a public or to a private repository; None if it is not pushed.
+        scale: Name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown.
+        seed: Seed of the run; None if unknown.
+        arm: The control or ablation that the run belongs to; empty for the main arm.
+        parameters: Number of the model's parameters; None if unknown.
+        parents: Models that the weights were made from.
+        planned: The names of all revisions that the run will have, in training order; empty if unknown.
+        revisions: Their rows, in training order.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     format_version: Annotated[
         int,
         checked(_FORMAT_VERSION.__eq__, f"this package reads version {_FORMAT_VERSION}: update hf-clipdyn"),
     ] = _FORMAT_VERSION
-    """Version of the form of the file."""
     run_id: str
-    """Names the run that made them; a repository contains one run."""
     repo_id: Annotated[str, checked(is_repo_id, "the Hub accepts no such name of a repository")] | None = None
-    """The run in tables of results, and its repository on the Hub if it has one; version 0.3 did not write it."""
     hub: Literal["public", "private"] | None = None
-    """Whether the run is pushed to a public or to a private repository; None if it is not pushed."""
     scale: Annotated[str, StringConstraints(pattern=r"^[^\p{C}\p{Zl}\p{Zp}]{1,200}$")] | None = None
-    """Name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown."""
     seed: int | None = None
-    """Seed of the run; None if unknown."""
     arm: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_.-]{0,96}$")] = ""
-    """The control or ablation that the run belongs to; empty for the main arm."""
     parameters: Count | None = None
-    """Number of the model's parameters; None if unknown."""
     parents: tuple[Parent, ...] = ()
-    """Models that the weights were made from."""
     planned: tuple[RevisionName, ...] = ()
-    """The names of all revisions that the run will have, in training order; empty if unknown."""
     revisions: tuple[Row, ...]
-    """Their rows, in training order."""
 
     @field_validator("revisions")
     @classmethod
