@@ -280,7 +280,10 @@ class Upload(threading.Thread):
                 failures, self.trouble = 0, ""
             except Exception as error:  # training goes on in any case
                 self.trouble, self._is_blocked = said(error), not client.is_transient(error)
-                self._say(self.trouble)
+                if self.trouble not in self._said:
+                    self._said.add(self.trouble)
+                    first = [*self.waiting(), "A revision"][0]
+                    _log.warning("%s is not published yet: %s", first, self.trouble)
                 if not self._is_blocked:
                     time.sleep(client.pause_after(error, failures))
                     failures += 1
@@ -290,13 +293,6 @@ class Upload(threading.Thread):
 
     def _is_done(self) -> bool:
         return self._is_blocked or not (self.trouble or self.waiting() or not self._has_begun)
-
-    def _say(self, trouble: str) -> None:
-        if trouble not in self._said:
-            self._said.add(trouble)
-            waiting = self.waiting()
-            what = f"{waiting[0]} is" if waiting else "A revision may be"
-            _log.warning("%s not published yet and stays in %s: %s", what, self._store.folder, trouble)
 
     def _send(self) -> None:
         self.begin()
