@@ -196,7 +196,7 @@ class Store:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
-    def check_weights(self, name: str, save: Save, remedy: str) -> None:
+    def check_weights(self, name: str, save: Save) -> None:
         """Check that a revision has the weights that ``save`` writes now.
 
         Raises:
@@ -206,7 +206,10 @@ class Store:
             save(staged)
             saved = weights_in(staged)["sha256"]
         if saved != self._rows[name].sha256:
-            raise PublishError(f"{self.folder / name} has other weights, from an earlier run: {remedy}.")
+            raise PublishError(
+                f"{self.folder / name} has other weights, from an earlier run: continue that run from a checkpoint, or "
+                "choose another folder."
+            )
 
     def delete(self) -> None:
         """Delete all revisions.

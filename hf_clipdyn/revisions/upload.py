@@ -316,7 +316,7 @@ class Upload(threading.Thread):
         hashes = {row.name: row.sha256 for row in self._hub.listed()}
         on_main = self._store.row_with(self._hub.sha256(branches[MAIN]))
         there = [row for row in self._earlier if row.name in branches]
-        self.sent = {row.name for row in there if hashes.get(row.name) == row.sha256}
+        self.sent |= {row.name for row in there if hashes.get(row.name) == row.sha256}
         older = {row.name for row in self._earlier if there and row.order() < there[-1].order()}
         self._deleted = older - branches.keys()
         if on_main is not None:
@@ -485,8 +485,7 @@ class Publisher:
             return
         if row.name in self.published():
             if compare:
-                remedy = "continue that run from a checkpoint, or choose another folder"
-                self.store.check_weights(row.name, save, remedy)
+                self.store.check_weights(row.name, save)
             return
         now = datetime.now(UTC).isoformat(timespec="seconds")
         added = {"time": now, "recipe_hash": self._recipe_hash, "versions": _versions()}
@@ -511,11 +510,10 @@ class Publisher:
             self._upload.finish(patience)
         missing, names = self.waiting(), self.published()
         done = [name for name in names if name not in missing]
-        places = [str(self.store.folder)] + ([] if self._upload is None else [f"{self.repo_id} on the Hub"])
-        verb = "saved" if self._upload is None else "published"
-        message = (
-            f"{self.repo_id}: {len(done)} of {len(names)} revisions are {verb} ({' and '.join(places)})."
-        )
+        where, verb = f"({self.store.folder})", "saved"
+        if self._hub is not None:
+            where, verb = f"({self.store.folder} and {self._hub.where})", "published"
+        message = f"{self.repo_id}: {len(done)} of {len(names)} revisions are {verb} {where}."
         if missing and self._upload is not None:
             message += (
                 f" Not known to be on the Hub: {', '.join(missing)}. {self._upload.trouble} They are kept in "
