@@ -48,7 +48,7 @@ class Published(Series):
 
     tags: Mapping[str, str] = {}
     broken: Mapping[str, str] = {}
-    _planned: tuple[str, ...] = ()
+    _planned: tuple[str, ...] | None = None
 
     @abstractmethod
     def refs(self) -> dict[str, str]:
@@ -93,7 +93,9 @@ class Published(Series):
         return sorted(found, key=_order)
 
     def planned(self) -> tuple[str, ...]:
-        return self._planned
+        if self._planned is None:
+            self.revisions()
+        return self._planned or ()
 
 
 def _described(name: str, commit: str, files: records.Listing, manifest: Manifest | None) -> Revision:
