@@ -21,9 +21,8 @@ from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoi
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of
 from hf_clipdyn.revisions.published import ask
-from hf_clipdyn.revisions.records import content_id, record_of
+from hf_clipdyn.revisions.records import FileRecord, content_id, record_of
 from hf_clipdyn.revisions.series import Revision, Series
-from hf_clipdyn.revisions.store import FileRecord
 from hf_clipdyn.revisions.upload import Publisher, Summary
 
 

@@ -51,6 +51,11 @@ def open_series(
     Raises:
         ConfigError: it means none of these, or there is no processor.
         RevisionNotFoundError: HF_HUB_OFFLINE is set, and the client's cache has no such repository.
+
+    Examples:
+        >>> from hf_clipdyn.revisions import open_series
+        >>> open_series("runs/demo").revisions()[-1].name
+        'epoch-003'
     """
     text = os.fspath(name)
     if text.startswith(OPEN_CLIP):
