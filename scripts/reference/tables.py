@@ -71,7 +71,6 @@ Each revision carries the manifest of its time; the newest one is on `main`. The
 file cannot name the commit that contains it: the branches do.
 """
     run = [row for row in _attributes(Manifest) if row[0] != "`revisions`"]
-    run.insert(0, ("`format_version`", "integer", "Version of the format."))
     run.append(("`revisions`", "list", "The revisions in training order, as below."))
     head = ("key", "type", "meaning")
     return Page(
