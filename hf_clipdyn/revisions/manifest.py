@@ -6,7 +6,7 @@ no commits: the branches give them. The newest one is on `main`.
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
@@ -96,7 +96,7 @@ class Manifest(BaseModel):
     ] = _FORMAT_VERSION
     run_id: str
     repo_id: Annotated[str, checked(is_repo_id, "the Hub accepts no such name of a repository")] | None = None
-    hub: Literal["public", "private"] | None = None
+    hub: Annotated[str, StringConstraints(pattern="^(public|private)$")] | None = None
     scale: Annotated[str, StringConstraints(pattern=r"^[^\p{C}\p{Zl}\p{Zp}]{1,200}$")] | None = None
     seed: int | None = None
     arm: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_.-]{0,96}$")] = ""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from huggingface_hub import CommitOperationAdd
 
@@ -80,7 +80,7 @@ class Hub(HubRun):
     ) -> None:
         super().__init__(repo_id, token)
         self._store = store
-        self.visibility: Literal["private", "public"] = "private" if private else "public"
+        self.visibility = "private" if private else "public"
 
     def check_run(self, run_id: str) -> None:
         """Create the repository. It must be as private as asked, writable, and empty or of this run.
