@@ -12,16 +12,10 @@ from pydantic import BaseModel
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, naming
 from hf_clipdyn.hub import valid_repo_name
+from hf_clipdyn.models import snapshots
 from hf_clipdyn.models.settings import PROCESSOR_FILES
-from hf_clipdyn.models.snapshots import (
-    ADAPTER_WEIGHTS,
-    adapter_base,
-    has_adapter,
-    model_files,
-    snapshot_folder,
-)
+from hf_clipdyn.revisions import records
 from hf_clipdyn.revisions.names import MAIN, step_name
-from hf_clipdyn.revisions.records import content_id, content_of, is_weights, record_of, weights_of
 from hf_clipdyn.revisions.series import Revision, Series
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
@@ -86,12 +80,13 @@ def files_of_model(folder: Path, shared: Path | None = None) -> dict[str, Path]:
 
     The image processor and the tokenizer may be in the folder ``shared``.
     """
-    files = model_files(folder)
-    weights = [name for name in files if is_weights(name)]
-    if not (weights == [ADAPTER_WEIGHTS] if has_adapter(folder) else weights and "config.json" in files):
+    files = snapshots.model_files(folder)
+    weights = [name for name in files if records.is_weights(name)]
+    are_adapters = snapshots.has_adapter(folder) and weights == [snapshots.ADAPTER_WEIGHTS]
+    if not are_adapters and (snapshots.has_adapter(folder) or not weights or "config.json" not in files):
         return {}
-    beside = model_files(shared) if shared is not None else {}
-    tokenizer = {name for name in beside if not is_weights(name)} - {"config.json", *PROCESSOR_FILES}
+    beside = snapshots.model_files(shared) if shared is not None else {}
+    tokenizer = {name for name in beside if not records.is_weights(name)} - {"config.json", *PROCESSOR_FILES}
     for group in (PROCESSOR_FILES, tokenizer):
         if files.keys().isdisjoint(group):
             files |= {name: beside[name] for name in group if name in beside}
@@ -139,11 +134,12 @@ class Folder(Series):
 
     def _revision(self, name: str, folder: Path, files: Mapping[str, Path]) -> Revision:
         try:
-            records = {path: record_of(file) for path, file in files.items()}
-            commit, state = content_id(records, _base_content(folder) if files else ""), _state(folder)
+            listed = {path: records.record_of(file) for path, file in files.items()}
+            commit = records.content_id(listed, _base_content(folder) if files else "")
+            state = _state(folder)
         except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
             raise self.changed() from error
-        weights, epoch = weights_of(records), state.epoch
+        weights, epoch = records.weights_of(listed), state.epoch
         return Revision(
             name=name,
             epoch=int(epoch) if epoch is not None and epoch.is_integer() else None,
@@ -182,23 +178,23 @@ def with_base(
         RevisionNotFoundError: the Hub has no such commit.
         ModelError: they name no model, or not its commit.
     """
-    files = model_files(folder)
-    if not has_adapter(folder):
+    files = snapshots.model_files(folder)
+    if not snapshots.has_adapter(folder):
         return files
-    name, commit = adapter_base(folder, pinned=pinned)
+    name, commit = snapshots.adapter_base(folder, pinned=pinned)
     if Path(name).is_absolute() or (not pinned and os.path.isdir(name)):  # noqa: PTH112  # for any text
         base = Path(name).absolute()
-        if not files_of_model(base) or (pinned and content_of(base) != commit):
+        if not files_of_model(base) or (pinned and records.content_of(base) != commit):
             raise RevisionError(
                 f"The adapters were trained on the model in {name}, whose files are not there or have changed: put "
                 "them back."
             )
     else:
-        base = snapshot_folder(name, commit, token=token, settings_only=settings_only)
-    return model_files(base) | files
+        base = snapshots.snapshot_folder(name, commit, token=token, settings_only=settings_only)
+    return snapshots.model_files(base) | files
 
 
 def _base_content(folder: Path) -> str:
     """The content of the folder that adapters name; empty for other models, and for a base model on the Hub."""
-    name = adapter_base(folder, pinned=False)[0] if has_adapter(folder) else ""
-    return content_of(Path(name)) if os.path.isdir(name) else ""  # noqa: PTH112  # for any text
+    name = snapshots.adapter_base(folder, pinned=False)[0] if snapshots.has_adapter(folder) else ""
+    return records.content_of(Path(name)) if os.path.isdir(name) else ""  # noqa: PTH112  # for any text

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,14 +16,13 @@ from huggingface_hub import HfApi, try_to_load_from_cache
 from hf_clipdyn.cards import CardFacts, CardSource
 from hf_clipdyn.errors import ConfigError, RevisionNotFoundError, UnknownNameError, shown
 from hf_clipdyn.files import delete
-from hf_clipdyn.hub import PATIENCE, checked_repo_id, is_repo_id, valid_repo_name
+from hf_clipdyn.hub import PATIENCE, is_repo_id, valid_repo_name
 from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES, Converter, checkpoint_epoch
 from hf_clipdyn.revisions.manifest import IMPORTED, Row
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, epoch_name, epoch_of
 from hf_clipdyn.revisions.published import ask
-from hf_clipdyn.revisions.records import content_id, record_of
+from hf_clipdyn.revisions.records import FileRecord, content_id, record_of
 from hf_clipdyn.revisions.series import Revision, Series
-from hf_clipdyn.revisions.store import FileRecord
 from hf_clipdyn.revisions.upload import Publisher, Summary
 
 
@@ -89,15 +88,11 @@ def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
 
 def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> CheckpointSource:
     """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name."""
-    if not paths:
-        raise ConfigError("There is no checkpoint to import.")
-    checkpoints = []
     for path in paths:
         if not path.is_file():
             problem = "is a folder: give its files" if path.is_dir() else "does not exist"
             raise ConfigError(f"The checkpoint {path} {problem}.")
-        epoch = checkpoint_epoch(path)
-        checkpoints.append(_on_disk(path, epoch_of(path.stem) if epoch is None else epoch))
+    checkpoints = [_on_disk(path, checkpoint_epoch(path)) for path in paths]
     return CheckpointSource(_ordered(checkpoints), licence=licence)
 
 
@@ -105,11 +100,12 @@ def _checkpoints_at(path: Path) -> CheckpointSource:
     """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
     files = [path] if path.is_file() else [file for file in path.iterdir() if epoch_of(file.stem) is not None]
     files = [file for file in files if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
-    found = [_on_disk(file, epoch_of(file.stem)) for file in files]
+    found = [_on_disk(file) for file in files]
     return CheckpointSource(tuple(found) if path.is_file() else _ordered(found))
 
 
-def _on_disk(path: Path, epoch: int | None) -> Checkpoint:
+def _on_disk(path: Path, epoch: int | None = None) -> Checkpoint:
+    epoch = epoch_of(path.stem) if epoch is None else epoch
     return Checkpoint(path.name, epoch, lambda: nullcontext(path), lambda: record_of(path))
 
 
@@ -251,8 +247,10 @@ class OpenClipSeries(Series):
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         """Folder with a converted checkpoint, until those of two others are fetched."""
-        if settings_only:
-            return self._settings
+        if settings_only:  # the files beside the weights, which all checkpoints share
+            folder = self.temporary / "settings"
+            self._converter.save_settings(folder)
+            return folder
         if revision.commit not in self._by_commit:
             self.revisions()
         if revision.commit not in self._by_commit:
@@ -266,13 +264,6 @@ class OpenClipSeries(Series):
             with self._by_commit[revision.commit].file() as checkpoint:
                 self._converter(checkpoint, folder)
         self._converted.append(folder)
-        return folder
-
-    @cached_property
-    def _settings(self) -> Path:
-        """Folder with the files beside the weights, which all checkpoints share."""
-        folder = self.temporary / "settings"
-        self._converter.save_settings(folder)
         return folder
 
 
@@ -298,7 +289,6 @@ def import_open_clip(
         samples_per_epoch: images of an epoch, if known.
         publishing: for `Publisher`: ``push_to_hub``, ``private``, ``token``.
     """
-    checked_repo_id(repo_id, owner=publishing.get("push_to_hub", False))
     convert = Converter(model)
 
     def save(checkpoint: Checkpoint, folder: Path) -> None:

@@ -6,18 +6,18 @@ no commits: the branches give them. The newest one is on `main`.
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from hf_clipdyn.cards import Parent
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.hub import is_repo_id
-from hf_clipdyn.revisions.names import RevisionName, training_order
+from hf_clipdyn.revisions.names import RevisionName, checked, training_order
 
 MANIFEST_FILE = "revisions.json"
+# The recipe hash of imported runs, which have the gaps of their source, starts so.
 IMPORTED = "imported:"
-"""Start of the recipe hash of imported runs, which have the gaps of their source."""
 
 _FORMAT_VERSION = 1
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -26,92 +26,84 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 class Row(BaseModel):
     """One revision: what the training loop knows of it, and what the store adds when it writes it.
 
+    Attributes:
+        name: The folder and the branch, `epoch-003` or `step-00000512`.
+        epoch: Whole epochs trained; None inside an epoch or if unknown.
+        step: Optimiser steps taken; None if unknown.
+        samples_seen: Images shown so far, repetitions counted; None if unknown.
+        sha256: SHA-256 of the weights file, 64 hexadecimal digits; the store computes it.
+        size: Size of the weights file in bytes; the store measures it.
+        loss: Training loss at that point; None before training or if unknown.
+        validation_loss: Loss on the validation part; None if there is none.
+        learning_rate: Learning rate of the last step; None before training or if unknown.
+        logit_scale: The factor of the cosines in the loss, after the exponential; None if the model has none.
+        time: When the revision was taken, UTC, ISO 8601.
+        recipe_hash: Hash of the recipe that the run was started with.
+        versions: Package name to version.
+        identical_allowed: A run of 0.3 accepted that another revision has the same weights.
+
     Examples:
         >>> from hf_clipdyn.revisions import Row, epoch_name
         >>> Row(name=epoch_name(3), epoch=3, step=138, samples_seen=8832).name
         'epoch-003'
     """
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
     name: RevisionName
-    """The folder and the branch, `epoch-003` or `step-00000512`."""
     epoch: Count | None = None
-    """Whole epochs trained; None inside an epoch or if unknown."""
     step: Count | None = None
-    """Optimiser steps taken; None if unknown."""
     samples_seen: Count | None = None
-    """Images shown so far, repetitions counted; None if unknown."""
     sha256: Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$")] = ""
-    """SHA-256 of the weights file, 64 hexadecimal digits; the store computes it."""
     size: Count = 0
-    """Size of the weights file in bytes; the store measures it."""
     loss: float | None = None
-    """Training loss at that point; None before training or if unknown."""
     validation_loss: float | None = None
-    """Loss on the validation part; None if there is none."""
     learning_rate: float | None = None
-    """Learning rate of the last step; None before training or if unknown."""
     logit_scale: float | None = None
-    """The factor of the cosines in the loss, after the exponential; None if the model has none."""
     time: str = ""
-    """When the revision was taken, UTC, ISO 8601."""
     recipe_hash: str = ""
-    """Hash of the recipe that the run was started with."""
     versions: dict[str, str] = {}
-    """Package name to version."""
     identical_allowed: bool = False
-    """A run of 0.3 accepted that another revision has the same weights."""
+
+    def order(self) -> tuple[Any, ...]:
+        """Sort key: training order."""
+        return training_order(self.name, self.step)
 
 
 class Manifest(BaseModel):
-    """All revisions of one run. Unknown keys are passed over, so that later versions can be read."""
+    """All revisions of one run. Unknown keys are passed over, so that later versions can be read.
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    Attributes:
+        format_version: Version of the form of the file.
+        run_id: Names the run that made them; a repository contains one run.
+        repo_id: The run in tables of results, and its repository on the Hub if it has one; version 0.3 did not
+            write it.
+        hub: Whether the run is pushed to a public or to a private repository; None if it is not pushed.
+        scale: Name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown.
+        seed: Seed of the run; None if unknown.
+        arm: The control or ablation that the run belongs to; empty for the main arm.
+        parameters: Number of the model's parameters; None if unknown.
+        parents: Models that the weights were made from.
+        planned: The names of all revisions that the run will have, in training order; empty if unknown.
+        revisions: Their rows, in training order.
+    """
 
-    format_version: int = _FORMAT_VERSION
-    """Version of the form of the file."""
+    model_config = ConfigDict(frozen=True)
+
+    format_version: Annotated[
+        int,
+        checked(_FORMAT_VERSION.__eq__, f"this package reads version {_FORMAT_VERSION}: update hf-clipdyn"),
+    ] = _FORMAT_VERSION
     run_id: str
-    """Names the run that made them; a repository contains one run."""
-    repo_id: str | None = None
-    """The run in tables of results, and its repository on the Hub if it has one; version 0.3 did not write it."""
+    repo_id: Annotated[str, checked(is_repo_id, "the Hub accepts no such name of a repository")] | None = None
     hub: Annotated[str, StringConstraints(pattern="^(public|private)$")] | None = None
-    """Whether the run is pushed to a public or to a private repository; None if it is not pushed."""
-    scale: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    """Name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown."""
+    scale: Annotated[str, StringConstraints(pattern=r"^[^\p{C}\p{Zl}\p{Zp}]{1,200}$")] | None = None
     seed: int | None = None
-    """Seed of the run; None if unknown."""
     arm: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9_.-]{0,96}$")] = ""
-    """The control or ablation that the run belongs to; empty for the main arm."""
     parameters: Count | None = None
-    """Number of the model's parameters; None if unknown."""
     parents: tuple[Parent, ...] = ()
-    """Models that the weights were made from."""
     planned: tuple[RevisionName, ...] = ()
-    """The names of all revisions that the run will have, in training order; empty if unknown."""
     revisions: tuple[Row, ...]
-    """Their rows, in training order."""
-
-    @field_validator("format_version")
-    @classmethod
-    def _is_readable(cls, version: int) -> int:
-        if version != _FORMAT_VERSION:
-            raise ValueError(f"this package reads version {_FORMAT_VERSION}: update hf-clipdyn")
-        return version
-
-    @field_validator("repo_id")
-    @classmethod
-    def _is_accepted(cls, name: str | None) -> str | None:
-        if name is not None and not is_repo_id(name):
-            raise ValueError("the Hub accepts no such name of a repository")
-        return name
-
-    @field_validator("scale")
-    @classmethod
-    def _can_be_printed(cls, text: str | None) -> str | None:
-        if text is not None and not text.isprintable():
-            raise ValueError("it has characters that cannot be printed")
-        return text
 
     @field_validator("revisions")
     @classmethod
@@ -119,7 +111,7 @@ class Manifest(BaseModel):
         twice = [name for name, number in Counter(row.name for row in rows).items() if number > 1]
         if twice:
             raise ValueError(f"there is more than one row of {twice[0]}")
-        return tuple(sorted(rows, key=lambda row: training_order(row.name, row.step)))
+        return tuple(sorted(rows, key=Row.order))
 
     def row(self, name: str) -> Row | None:
         """The row of that name, or None."""

@@ -6,36 +6,36 @@ The names of this project have a fixed width, so they sort as text. Those of oth
 
 import os
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints
 
 from hf_clipdyn.errors import ConfigError
 
-MAIN = "main"
-"""The branch with the newest revision."""
-
-Name = str | os.PathLike[str]
-"""`owner/name`, a folder, or `open_clip:MODEL@PLACE`."""
-
-OPEN_CLIP = "open_clip:"
-"""Start of the name of open_clip's checkpoints."""
+MAIN = "main"  # the branch with the newest revision
+Name = str | os.PathLike[str]  # `owner/name`, a folder, or `open_clip:MODEL@PLACE`
+OPEN_CLIP = "open_clip:"  # start of the name of open_clip's checkpoints
 
 
-def _not_main(name: str) -> str:
-    if name == MAIN:
-        raise ValueError("main is the newest revision, and no revision is called so")
-    return name
+def checked(fits: Callable[[Any], bool], otherwise: str) -> AfterValidator:
+    """A check of a value in a pydantic model, with words of its own."""
+
+    def check(value: Any) -> Any:
+        if not fits(value):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(check)
 
 
+# A name that may become a folder: files of others are read, and this keeps their names inside of it.
 RevisionName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"), AfterValidator(_not_main)
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"),
+    checked(MAIN.__ne__, "main is the newest revision, and no revision is called so"),
 ]
-"""A name that may become a folder: files of others are read, and this keeps their names inside of it."""
 
-# A number of 18 digits at most: no run is longer, and every sum of two fits 64 bits.
-_EPOCH = re.compile(r"(?:^|[^a-z])epochs?[-_]?(\d{1,18})(?!\d)", re.IGNORECASE)
-_STEP = re.compile(r"(?:^|[^a-z])steps?[-_]?(\d{1,18})(?!\d)", re.IGNORECASE)
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -67,13 +67,17 @@ def step_name(step: int) -> str:
 
 def epoch_of(name: str) -> int | None:
     """The epoch in a revision's name; None if it has none."""
-    match = _EPOCH.search(name)
-    return int(match[1]) if match else None
+    return _number_after("epoch", name)
 
 
 def step_of(name: str) -> int | None:
     """The step in a revision's name; None if it has none."""
-    match = _STEP.search(name)
+    return _number_after("step", name)
+
+
+def _number_after(word: str, name: str) -> int | None:
+    # A number of 18 digits at most: no run is longer, and every sum of two fits 64 bits.
+    match = re.search(rf"(?:^|[^a-z]){word}s?[-_]?(\d{{1,18}})(?!\d)", name, re.IGNORECASE)
     return int(match[1]) if match else None
 
 

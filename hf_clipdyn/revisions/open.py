@@ -54,8 +54,7 @@ def open_series(
 
     Examples:
         >>> from hf_clipdyn.revisions import open_series
-        >>> series = open_series("runs/demo")
-        >>> series.fetch(series.revisions()[-1]).name
+        >>> open_series("runs/demo").revisions()[-1].name
         'epoch-003'
     """
     text = os.fspath(name)
@@ -174,9 +173,7 @@ def run_beside(repo_id: str, tables: Sequence[Path]) -> RunFolder | None:
     return next((run for run in runs if run.repo_id == repo_id), None)
 
 
-def open_measured(
-    repo_id: str, tables: Sequence[Path], store: Name | None = None, token: str | None = None
-) -> Series:
+def open_measured(repo_id: str, tables: Sequence[Path], store: Name | None = None) -> Series:
     """The revisions of a run in tables of results: of the run beside a table, or as for `open_series`.
 
     ``store`` is the folder of the run, if it is elsewhere, or a store of version 0.3.
@@ -184,7 +181,7 @@ def open_measured(
     if store is not None and (Path(store) / "revisions").is_dir():
         return RunFolder(Path(store).absolute())
     beside = run_beside(repo_id, tables) if store is None else None
-    return beside or open_series(repo_id, store, token)
+    return beside or open_series(repo_id, store)
 
 
 # --- lists and models ---

@@ -21,20 +21,20 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 )
 
 from hf_clipdyn.errors import ClipDynError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import persistently, reason, valid_repo_name
+from hf_clipdyn.hub import persistently, reason
 from hf_clipdyn.models.snapshots import model_files, snapshot_folder
+from hf_clipdyn.revisions import records
 from hf_clipdyn.revisions.folders import with_base
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, epoch_of, step_of, training_order
-from hf_clipdyn.revisions.records import content_id, is_inside, record_of, weights_of
 from hf_clipdyn.revisions.series import Revision, Series
-from hf_clipdyn.revisions.store import WEIGHTS_FILE, FileRecord, Store
+from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store
 
 T = TypeVar("T")
 
 PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
-_OF_ROW = ("epoch", "step", "samples_seen", "time", "loss", "validation_loss", "learning_rate", "logit_scale")
-_OF_RUN = ("scale", "seed", "arm", "parameters")
+_OF_ROW = {"epoch", "step", "samples_seen", "time", "loss", "validation_loss", "learning_rate", "logit_scale"}
+OF_RUN = {"scale", "seed", "arm", "parameters"}
 
 
 class Published(Series):
@@ -55,7 +55,7 @@ class Published(Series):
         """Branch to commit, `main` included; of folders their names."""
 
     @abstractmethod
-    def files(self, commit: str) -> dict[str, FileRecord]:
+    def files(self, commit: str) -> records.Listing:
         """The files of a commit, from metadata: nothing is downloaded."""
 
     @abstractmethod
@@ -98,15 +98,13 @@ class Published(Series):
         return self._planned or ()
 
 
-def _described(
-    name: str, commit: str, files: Mapping[str, FileRecord], manifest: Manifest | None
-) -> Revision:
-    weights = weights_of(files)
+def _described(name: str, commit: str, files: records.Listing, manifest: Manifest | None) -> Revision:
+    weights = records.weights_of(files)
     facts: dict[str, Any] = {"epoch": epoch_of(name)}
     if manifest is not None:
         row = manifest.row(name)
-        facts |= {key: getattr(manifest, key) for key in _OF_RUN}
-        facts |= {key: getattr(row, key) for key in _OF_ROW} if row is not None else {}
+        facts |= manifest.model_dump(include=OF_RUN)
+        facts |= row.model_dump(include=_OF_ROW) if row is not None else {}
     return Revision(name=name, commit=commit, sha256=weights.sha256, size=weights.size, **facts)
 
 
@@ -120,33 +118,26 @@ class RunFolder(Published):
 
     def __init__(self, run: Path, *, tolerant: bool = False) -> None:
         self.store = Store(run, tolerant=tolerant)
-        self.where = shown_path(self.store.folder)
-        self.broken = self.store.broken if self.store.broken is not None else {}
-        self._name()
-
-    def _name(self) -> None:
-        """The run has its name from its first revision on, and may be watched before."""
-        manifest = self.store.manifest()
-        named = manifest.repo_id if manifest is not None else None
-        self.repo_id = named or f"local/{valid_repo_name(self.store.run.name)}"
+        self.where, self.broken = shown_path(self.store.folder), self.store.broken
+        self.repo_id = self.store.repo_id()
 
     def refs(self) -> dict[str, str]:
-        self._name()
+        self.repo_id = self.store.repo_id()  # from its first revision on; it may be watched before
         names = {name: name for name in self.store.names()}
         if not names:
             raise RevisionNotFoundError(f"{self.where} has no revisions.")
         return names
 
-    def files(self, commit: str) -> dict[str, FileRecord]:
+    def files(self, commit: str) -> records.Listing:
         folder = self.store.folder / commit
         return self._records(commit, _files_inside(folder, folder))
 
-    def _records(self, name: str, files: Mapping[str, Path]) -> dict[str, FileRecord]:
-        records = {path: record_of(file) for path, file in files.items() if path != WEIGHTS_FILE}
+    def _records(self, name: str, files: Mapping[str, Path]) -> records.Listing:
+        listed = {path: records.record_of(file) for path, file in files.items() if path != WEIGHTS_FILE}
         if WEIGHTS_FILE in files:
             sha256 = self.store.row(name).sha256  # weights take long to read
-            records[WEIGHTS_FILE] = FileRecord(files[WEIGHTS_FILE].stat().st_size, sha256, sha256)
-        return records
+            listed[WEIGHTS_FILE] = records.FileRecord(files[WEIGHTS_FILE].stat().st_size, sha256, sha256)
+        return listed
 
     def manifest(self, refs: Mapping[str, str]) -> Manifest | None:  # noqa: ARG002  (folders have no `main`)
         return self.store.manifest()
@@ -159,7 +150,7 @@ class RunFolder(Published):
         return [replace(one, commit=self._commit(one.name)) for one in super().revisions()]
 
     def _commit(self, name: str) -> str:
-        return content_id(self._records(name, model_files(self.store.folder / name)))
+        return records.content_id(self._records(name, model_files(self.store.folder / name)))
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002  (all is here)
         name = revision.name
@@ -176,7 +167,7 @@ def shown_path(path: Path) -> str:
 
 def _files_inside(folder: Path, whole: Path) -> dict[str, Path]:
     """The files in a folder by their paths in it, without links that lead out of the folder ``whole``."""
-    paths = [path for path in sorted(folder.rglob("*")) if is_inside(path, whole)]
+    paths = [path for path in sorted(folder.rglob("*")) if records.is_inside(path, whole)]
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
@@ -197,10 +188,10 @@ class HubRun(Published):
         self.tags = {ref.name: ref.target_commit for ref in found.tags}
         return {ref.name: ref.target_commit for ref in found.branches}
 
-    def files(self, commit: str) -> dict[str, FileRecord]:
+    def files(self, commit: str) -> records.Listing:
         list_tree = partial(self.api.list_repo_tree, self.repo_id, recursive=True, revision=commit)
         return {
-            item.path: FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
+            item.path: records.FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
             for item in self._ask(lambda: list(list_tree()))
             if isinstance(item, RepoFile)
         }
@@ -270,7 +261,7 @@ class CachedRun(Published):
             raise RevisionNotFoundError(f"There is no {self.where}.")
         return {name: commit.strip() for name, commit in refs.items()}
 
-    def files(self, commit: str) -> dict[str, FileRecord]:
+    def files(self, commit: str) -> records.Listing:
         root = self.folder / "snapshots" / commit
         if not root.is_dir():
             raise RevisionNotFoundError(f"{self.where} has no snapshot of commit {commit}.")
@@ -279,7 +270,7 @@ class CachedRun(Published):
     @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
         file = self.folder / "snapshots" / commit / path
-        if not is_inside(file, self.folder):
+        if not records.is_inside(file, self.folder):
             raise RevisionNotFoundError(f"{self.where} has no file {path} in commit {commit}.")
         yield file
 
@@ -290,9 +281,9 @@ class CachedRun(Published):
         return self.together(revision, with_base(folder, self._token, settings_only=settings_only))
 
 
-def _linked(path: Path) -> FileRecord:
+def _linked(path: Path) -> records.FileRecord:
     """A link of a snapshot has the hash in the name of its blob."""
     if not path.is_symlink():
-        return record_of(path)
+        return records.record_of(path)
     blob = path.readlink().name
-    return FileRecord(path.stat().st_size, blob, blob if len(blob) == 64 else None)
+    return records.FileRecord(path.stat().st_size, blob, blob if len(blob) == 64 else None)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.models.snapshots import model_files
-from hf_clipdyn.revisions.store import FileRecord
 
 # The names under which public suites keep weights, best first; a suite may have several forms at once.
 _WEIGHTS = [
@@ -20,6 +19,31 @@ _WEIGHTS = [
         r"(?!training_args|optimizer|scheduler|rng_state|random_states|scaler)[^/]+\.(safetensors|bin|pt|pth)"
     ),
 ]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What is recorded of a file.
+
+    Attributes:
+        size: in bytes.
+        blob: name of the content: SHA-256 of a large file, git's object id of a small one.
+        sha256: SHA-256 of the content if it is recorded, that is for large files.
+    """
+
+    size: int
+    blob: str
+    sha256: str | None = None
+
+    def describes(self, file: Path) -> bool:
+        """Whether a file, read as a whole, has the recorded hash."""
+        if self.sha256 is not None:
+            return self.sha256 == file_sha256(file)
+        return self.blob == file_git_hash(file)
+
+
+# The files of a commit by their paths in it.
+Listing = Mapping[str, FileRecord]
 
 
 @dataclass(frozen=True)
@@ -40,7 +64,7 @@ class Weights:
     size: int | None = None
 
 
-def weights_of(files: Mapping[str, FileRecord]) -> Weights:
+def weights_of(files: Listing) -> Weights:
     """The weights among the files of a commit; without paths if there are none.
 
     Files in the large storage come first: a small `.bin` beside the weights does not belong to them.
@@ -58,9 +82,9 @@ def weights_of(files: Mapping[str, FileRecord]) -> Weights:
     return Weights()
 
 
-def content_id(records: Mapping[str, FileRecord], read_as: str = "") -> str:
+def content_id(files: Listing, read_as: str = "") -> str:
     """40 hexadecimal digits in place of a commit, made from the content of files and what else decides the model."""
-    listing = "".join(f"{name}\0{record.blob}\n" for name, record in sorted(records.items()))
+    listing = "".join(f"{name}\0{record.blob}\n" for name, record in sorted(files.items()))
     return hashlib.sha256((read_as + listing).encode()).hexdigest()[:40]
 
 
@@ -73,7 +97,7 @@ def record_of(path: Path) -> FileRecord:
 @lru_cache(maxsize=10_000)
 def _hashed(path: Path, size: int, changed: int) -> FileRecord:  # noqa: ARG001  # part of the key
     sha256 = file_sha256(path) if is_weights(path.name) else None
-    return FileRecord(size, sha256 or file_git_hash(path), sha256, recorded=False)
+    return FileRecord(size, sha256 or file_git_hash(path), sha256)
 
 
 def is_weights(name: str) -> bool:

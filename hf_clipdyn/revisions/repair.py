@@ -1,7 +1,6 @@
 """Repair what `verify` finds: what the Hub lacks is sent, a damaged folder is fetched, a wrong branch is moved."""
 
 import logging
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,27 +9,19 @@ from pathlib import Path
 from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError
 from hf_clipdyn.files import delete, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Row, read_manifest
 from hf_clipdyn.revisions.published import RunFolder
-from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_of
+from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_in
 from hf_clipdyn.revisions.upload import Hub, said
-from hf_clipdyn.revisions.verify import Report, check, check_run
+from hf_clipdyn.revisions.verify import Report, check
 
 _log = logging.getLogger(__name__)
 
-_DAMAGE = {
-    *(
-        "bad-header",
-        "dangling-branch",
-        "missing-file",
-        "moved-branch",
-        "no-weights",
-        "other-config",
-        "other-run",
-    ),
-    *("unreadable-manifest", "wrong-content", "wrong-size", "wrong-weights"),
+# Findings that are not mended by taking the other copy: the row is wrong, or nothing is damaged.
+_NO_DAMAGE = {
+    *("gap", "identical-weights", "main-not-newest", "missing-branch", "missing-folder"),
+    *("no-main", "no-manifest", "not-in-manifest", "wrong-row"),
 }
-"""Findings in a revision, in the folder or on the branch, after which it is replaced by the other copy."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +83,7 @@ def repair(
         raise ConfigError(f"{run} is not the folder of a run: it has no revisions.")
     with Store(run).locked():
         try:
-            return _Repair(RunFolder(run, tolerant=True), push_to_hub, token, tell).repaired()
+            return _Repair(run, push_to_hub, token, tell).repaired()
         except ClipDynError:
             raise
         except Exception as error:
@@ -102,19 +93,18 @@ def repair(
 class _Repair:
     """The repair of a run; ``hub`` is None if the run is not pushed."""
 
-    def __init__(
-        self, folder: RunFolder, push_to_hub: bool, token: str | None, tell: Callable[[str], None]
-    ) -> None:
-        self.folder, self.store, self.tell = folder, folder.store, tell
+    def __init__(self, run: Path, push_to_hub: bool, token: str | None, tell: Callable[[str], None]) -> None:
+        self.folder, self.tell = RunFolder(run, tolerant=True), tell
+        self.store = self.folder.store
         manifest = self.store.manifest()
         if manifest is None:
             raise ConfigError(f"{self.folder.where} has no revision that can be read.")
-        self.manifest: Manifest = manifest
-        self.hub = None
+        self.manifest = manifest
+        self.hub: Hub | None = None
         if manifest.hub is not None or push_to_hub:
-            self.hub = Hub(folder.repo_id, token, private=manifest.hub == "private")
+            self.hub = Hub(self.store, self.folder.repo_id, token, private=manifest.hub == "private")
             persistently(partial(self.hub.check_run, manifest.run_id))
-            listed = [row for row in self.hub.listed() if row.name in (self.store.broken or ())]
+            listed = [row for row in self.hub.listed() if row.name in self.store.broken]
             self.manifest = manifest.with_rows(tuple(listed))
         self.done: list[str] = []
         self.lost: set[str] = set()
@@ -122,40 +112,37 @@ class _Repair:
     def repaired(self) -> Repaired:
         for name in _damaged(check(self.folder, deep=True)):
             self._mend(name)
-            (self.store.broken or {}).pop(name, None)  # it is read again
+            self.store.broken.pop(name, None)  # it is read again
         if self.hub is not None:
             self._send(self.hub, _damaged(check(self.hub)))
-        folder = RunFolder(self.store.run, tolerant=True)
-        return Repaired(tuple(self.done), tuple(sorted(self.lost)), check_run(folder, self.hub, deep=True))
+        report = check(RunFolder(self.store.run, tolerant=True), self.hub, deep=True)
+        return Repaired(tuple(self.done), tuple(sorted(self.lost)), report)
 
     def _mend(self, name: str) -> None:
         """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows."""
         row, folder = self.manifest.row(name), self.store.folder / name
-        branches = self.hub.refs() if self.hub is not None else {}
-        if row is not None and self.hub is not None and name in branches:
-            served = self.hub.files(branches[name]).get(WEIGHTS_FILE)
-            if served is not None and served.sha256 == row.sha256:
-                persistently(partial(self._fetch, self.hub, branches[name], folder), transfers=True)
-                self.done.append(f"{name} was fetched from {self.hub.where}.")
-                return
-        if row is None or not _lacks_manifest_alone(folder, row):
+        commit = self.hub.refs().get(name) if self.hub is not None else None
+        if row is None:
             self.lost.add(name)
-            return
-        earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
-        delete(folder / MANIFEST_FILE)
-        write_atomically(
-            folder / MANIFEST_FILE, self.manifest.model_copy(update={"revisions": earlier}).dumps()
-        )
-        self.done.append(f"{MANIFEST_FILE} of {name} was written again.")
+        elif self.hub is not None and commit is not None and self.hub.sha256(commit) == row.sha256:
+            persistently(partial(self._fetch, self.hub, commit, folder), transfers=True)
+            self.done.append(f"{name} was fetched from {self.hub.where}.")
+        elif _lacks_manifest_alone(folder, row):
+            earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
+            manifest = self.manifest.model_copy(update={"revisions": earlier})
+            delete(folder / MANIFEST_FILE)
+            write_atomically(folder / MANIFEST_FILE, manifest.dumps())
+            self.done.append(f"{MANIFEST_FILE} of {name} was written again.")
+        else:
+            self.lost.add(name)
 
     def _fetch(self, hub: Hub, commit: str, folder: Path) -> None:
-        staged, old = (folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.staging") for _ in range(2))
-        hub.api.snapshot_download(hub.repo_id, revision=commit, local_dir=staged)
-        delete(staged / ".cache")  # of the client
-        follow_umask(staged)
-        folder.rename(old)
-        staged.rename(folder)
-        delete(old)
+        with self.store.staged(folder.name) as staged:
+            hub.api.snapshot_download(hub.repo_id, revision=commit, local_dir=staged / "new")
+            delete(staged / "new" / ".cache")  # of the client
+            follow_umask(staged / "new")
+            folder.rename(staged / "old")
+            (staged / "new").rename(folder)
 
     def _send(self, hub: Hub, wrong: list[str]) -> None:
         """Publish what the Hub lacks, move its wrong branches, and give `main` the newest revision."""
@@ -167,19 +154,19 @@ class _Repair:
                 tag = f"{name}-replaced-{old[:8]}"
                 self.tell(f"{name} of {hub.where} is moved from commit {old}, which keeps the tag {tag}.")
                 hub.api.create_tag(hub.repo_id, tag=tag, revision=old, exist_ok=True)
-            persistently(partial(hub.publish, self.store, row, moves=old is not None), transfers=True)
+            persistently(partial(hub.publish, row, moves=old is not None), transfers=True)
             self.done.append(f"{name} was published to {hub.where}.")
         self.lost.update(name for name in wrong if self.manifest.row(name) and name not in self.store.names())
-        if persistently(partial(hub.set_main, self.store), transfers=True):
+        if persistently(hub.set_main, transfers=True):
             self.done.append(f"main was set to {self.store.names()[-1]} in {hub.where}.")
 
 
 def _damaged(report: Report) -> list[str]:
-    return list(dict.fromkeys(one.revision for one in report.findings if one.kind in _DAMAGE))
+    return list(dict.fromkeys(one.revision for one in report.findings if one.kind not in _NO_DAMAGE))
 
 
 def _lacks_manifest_alone(folder: Path, row: Row) -> bool:
     try:
         return read_manifest(folder).row(row.name) is None
     except (RevisionError, OSError):
-        return (folder / WEIGHTS_FILE).is_file() and weights_of(folder)["sha256"] == row.sha256
+        return (folder / WEIGHTS_FILE).is_file() and weights_in(folder)["sha256"] == row.sha256

@@ -16,8 +16,7 @@ A folder appears by a rename, so it is whole or absent, and it never changes aft
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,37 +24,15 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from hf_clipdyn.errors import ConfigError, PublishError, RevisionError, naming, readable_size
-from hf_clipdyn.files import delete, file_git_hash, file_sha256, follow_umask, fsync
+from hf_clipdyn.files import delete, file_sha256, follow_umask, fsync
+from hf_clipdyn.hub import valid_repo_name
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.names import training_order
+from hf_clipdyn.revisions.names import natural_key
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "README.md"
 
+# Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given.
 Save = Callable[[Path], object]
-"""Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given."""
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """What is recorded of a file, on the Hub or in a manifest.
-
-    Attributes:
-        size: in bytes.
-        blob: name of the content: SHA-256 of a large file, git's object id of a small one.
-        sha256: SHA-256 of the content if it is recorded, that is for large files.
-        recorded: False if nobody recorded a hash: it was computed from the file itself and cannot reveal a change.
-    """
-
-    size: int
-    blob: str
-    sha256: str | None = None
-    recorded: bool = True
-
-    def describes(self, file: Path) -> bool:
-        """Whether a file, read as a whole, has the recorded hash."""
-        if self.sha256 is not None:
-            return self.sha256 == file_sha256(file)
-        return self.blob == file_git_hash(file)
 
 
 class Store:
@@ -66,33 +43,31 @@ class Store:
         tolerant: pass over folders whose manifest cannot be read.
 
     Attributes:
-        broken: what is wrong with these, by name; None if the first one is an error.
+        broken: what is wrong with these, by name.
     """
 
     def __init__(self, run: str | Path, *, tolerant: bool = False) -> None:
-        self.run = Path(run)
-        self.broken: dict[str, str] | None = {} if tolerant else None
+        self.run, self._is_tolerant = Path(run), tolerant
+        self.broken: dict[str, str] = {}
         self.folder = self.run / "revisions"
         self._rows: dict[str, Row] = {}  # folders never change, so each row is read once
-        self._facts: dict[str, Manifest] = {}
 
-    def names(self) -> list[str]:
-        """The revisions whose folders are here, in training order."""
+    def rows(self) -> list[Row]:
+        """The rows of the revisions whose folders are here, in training order."""
         folders = [path.parent for path in self.folder.glob(f"[!.]*/{MANIFEST_FILE}") if path.is_file()]
-        unread = [folder for folder in folders if folder.name not in self._rows]
-        # The manifest that was written last has most rows, so few others need to be read.
-        for folder in sorted(unread, key=_written, reverse=True):
-            if folder.name not in self._rows and folder.name not in (self.broken or {}):
+        # The manifest of the last revision has most rows, so few others need to be read.
+        for folder in sorted(folders, key=lambda folder: natural_key(folder.name), reverse=True):
+            if folder.name not in self._rows and folder.name not in self.broken:
                 try:
                     self._read(folder)
                 except FileNotFoundError:  # somebody has deleted it
                     continue
                 except RevisionError as error:
-                    if self.broken is None:
+                    if not self._is_tolerant:
                         raise
                     self.broken[folder.name] = str(error)
-        here = [folder.name for folder in folders if folder.name in self._rows]
-        return sorted(here, key=lambda name: training_order(name, self._rows[name].step))
+        names = {folder.name for folder in folders} - self.broken.keys()
+        return sorted((self._rows[name] for name in names & self._rows.keys()), key=Row.order)
 
     def _read(self, folder: Path) -> None:
         manifest = read_manifest(folder)
@@ -105,12 +80,12 @@ class Store:
         for row in manifest.revisions:
             self._rows.setdefault(row.name, row)
 
-    def rows(self) -> list[Row]:
-        """The rows of the revisions whose folders are here, in training order."""
-        return [self._rows[name] for name in self.names()]
+    def names(self) -> list[str]:
+        """The revisions whose folders are here, in training order."""
+        return [row.name for row in self.rows()]
 
     def row(self, name: str) -> Row:
-        """The row of a revision that `names` has listed."""
+        """The row of a revision that `rows` has listed."""
         return self._rows[name]
 
     def row_with(self, sha256: str) -> Row | None:
@@ -125,11 +100,13 @@ class Store:
         It has the rows of deleted folders too, unless these were the newest ones.
         """
         names = self.names()
-        if not names:
-            return None
-        if names[-1] not in self._facts:
-            self._facts = {names[-1]: read_manifest(self.folder / names[-1])}
-        return self._facts[names[-1]].with_rows(tuple(self._rows.values()))
+        return read_manifest(self.folder / names[-1]).with_rows(tuple(self._rows.values())) if names else None
+
+    def repo_id(self) -> str:
+        """The run in tables of results: the name that its revisions have, else that of its folder."""
+        manifest = self.manifest()
+        name = manifest.repo_id if manifest is not None else None
+        return name or f"local/{valid_repo_name(self.run.resolve().name)}"
 
     def opened(self, recipe_hash: str = "", **facts: Any) -> Manifest:
         """What the next revision extends: the manifest of this run with these facts, or that of a new run.
@@ -172,9 +149,7 @@ class Store:
         finally:
             lock.release()
 
-    def add(
-        self, manifest: Manifest, row: Row, save: Save, card: Callable[[Row], str] | None = None
-    ) -> Manifest:
+    def add(self, manifest: Manifest, row: Row, save: Save, card: Callable[[Row], str]) -> Manifest:
         """Write a revision; afterwards it is on the disk, also after a power failure.
 
         Args:
@@ -192,43 +167,49 @@ class Store:
         final = self.folder / row.name
         if final.is_dir():
             return manifest
-        staged = self.folder / f".{row.name}.{secrets.token_hex(4)}.staging"
-        try:
-            with naming(final, PublishError):
-                staged.mkdir()
-                save(staged)
-                row = row.model_copy(update=weights_of(staged))
-                manifest = manifest.with_rows((row,))
-                if card is not None:
-                    (staged / "README.md").write_text(card(row), encoding="utf-8")
-                (staged / MANIFEST_FILE).write_bytes(manifest.dumps())
-                follow_umask(staged)  # safetensors writes files that nobody else can read
-                for path in [*staged.rglob("*"), staged]:
-                    fsync(path)
-                staged.rename(final)
-                fsync(self.folder)
-        except BaseException:
-            shutil.rmtree(staged, ignore_errors=True)
-            raise
+        with self.staged(row.name) as staged:
+            save(staged)
+            row = row.model_copy(update=weights_in(staged))
+            manifest = manifest.with_rows((row,))
+            (staged / CARD_FILE).write_text(card(row), encoding="utf-8")
+            (staged / MANIFEST_FILE).write_bytes(manifest.dumps())
+            follow_umask(staged)  # safetensors writes files that nobody else can read
+            for path in [*staged.rglob("*"), staged]:
+                fsync(path)
+            staged.rename(final)
+            fsync(self.folder)
         self._rows[row.name] = row
         return manifest
 
-    def check_weights(self, name: str, save: Save, remedy: str) -> None:
+    @contextmanager
+    def staged(self, name: str) -> Iterator[Path]:
+        """A folder beside that of a revision, which is deleted at the end if it was not renamed.
+
+        Raises:
+            PublishError: it cannot be written.
+        """
+        staged = self.folder / f".{name}.{secrets.token_hex(4)}.staging"
+        try:
+            with naming(self.folder / name, PublishError):
+                staged.mkdir()
+                yield staged
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+    def check_weights(self, name: str, save: Save) -> None:
         """Check that a revision has the weights that ``save`` writes now.
 
         Raises:
             PublishError: it has others, from another run, which must not be mixed with this one.
         """
-        staged = self.folder / f".{name}.{secrets.token_hex(4)}.staging"
-        try:
-            with naming(staged, PublishError):
-                staged.mkdir()
-                save(staged)
-                saved = weights_of(staged)["sha256"]
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+        with self.staged(name) as staged:
+            save(staged)
+            saved = weights_in(staged)["sha256"]
         if saved != self._rows[name].sha256:
-            raise PublishError(f"{self.folder / name} has other weights, from an earlier run: {remedy}.")
+            raise PublishError(
+                f"{self.folder / name} has other weights, from an earlier run: continue that run from a checkpoint, or "
+                "choose another folder."
+            )
 
     def delete(self) -> None:
         """Delete all revisions.
@@ -238,12 +219,12 @@ class Store:
         """
         if self.folder.is_dir():
             with self.locked():
-                for folder in [self.folder / name for name in self.names()]:
-                    delete(folder)
+                for name in self.names():
+                    delete(self.folder / name)
             delete(self.folder)
 
 
-def weights_of(folder: Path) -> dict[str, Any]:
+def weights_in(folder: Path) -> dict[str, Any]:
     """SHA-256 and size of the weights in a folder, which takes 0.8 s for a gigabyte."""
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
@@ -278,9 +259,3 @@ def space_needed(run: Path, revisions: int, size: int) -> tuple[str, bool]:
     if needed <= free:
         return f"{said}.", True
     return f"{said}, but the disk has {readable_size(free)} left: free some, or publish fewer.", False
-
-
-def _written(folder: Path) -> float:
-    with suppress(OSError):
-        return folder.stat().st_mtime
-    return 0.0

@@ -9,35 +9,24 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
-from functools import partial
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from huggingface_hub import CommitOperationAdd
 
+from hf_clipdyn import hub as client
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import ClipDynError, PublishError, RevisionNotFoundError
-from hf_clipdyn.hub import (
-    check_private,
-    checked_repo_id,
-    is_transient,
-    pause_after,
-    persistently,
-    reason,
-    refusal_hint,
-    valid_repo_name,
-)
+from hf_clipdyn.errors import ClipDynError, PublishError
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.names import MAIN, training_order
-from hf_clipdyn.revisions.published import HubRun
+from hf_clipdyn.revisions.names import MAIN
+from hf_clipdyn.revisions.published import OF_RUN, HubRun
+from hf_clipdyn.revisions.records import FileRecord
 from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, Save, Store
 
 _log = logging.getLogger(__name__)
@@ -45,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _LAST_REQUEST = 5.0  # seconds for the request that is under way when training ends with an error
 _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
+_ON_CARD = {"name", "epoch", "step", "samples_seen", "loss"}
+_NO_FILE = FileRecord(0, "")
 
 
 @dataclass(frozen=True)
@@ -75,17 +66,21 @@ class Summary:
 
 
 class Hub(HubRun):
-    """One repository on the Hub, which is written: a branch a revision, and `main` is the newest.
+    """The repository of a run on the Hub, which is written: a branch a revision, and `main` is the newest.
 
     Args:
+        store: the run on the disk.
         repo_id: `owner/name`.
         token: None for the one that `hf auth login` stored.
         private: create the repository as a private one, and refuse a public one.
     """
 
-    def __init__(self, repo_id: str, token: str | None = None, *, private: bool = False) -> None:
+    def __init__(
+        self, store: Store, repo_id: str, token: str | None = None, *, private: bool = False
+    ) -> None:
         super().__init__(repo_id, token)
-        self._private, self._is_checked = private, False
+        self._store = store
+        self.visibility = "private" if private else "public"
 
     def check_run(self, run_id: str) -> None:
         """Create the repository. It must be as private as asked, writable, and empty or of this run.
@@ -94,47 +89,45 @@ class Hub(HubRun):
             ConfigError: it is public, and a private one was asked for.
             PublishError: it cannot be written, or has other weights.
         """
-        if self._is_checked:
-            return
         try:
-            self.api.create_repo(self.repo_id, private=self._private or None, exist_ok=True)
-            if self._private:
-                check_private(self.api, self.repo_id)
+            is_private = self.visibility == "private"
+            self.api.create_repo(self.repo_id, private=is_private or None, exist_ok=True)
+            if is_private:
+                client.check_private(self.api, self.repo_id)
             self.api.auth_check(self.repo_id, write=True)
-        except ClipDynError:
-            raise
         except Exception as error:
-            if hint := refusal_hint(error):
+            if hint := client.refusal_hint(error):
                 raise PublishError(
-                    f"The token may not write to {self.where} ({reason(error)}).{hint}"
+                    f"The token may not write to {self.where} ({client.reason(error)}).{hint}"
                 ) from error
             raise
-        files = self.files(MAIN)
-        if MANIFEST_FILE not in files:
-            if any(name.endswith((".safetensors", ".bin", ".pt")) for name in files):
-                raise PublishError(
-                    f"{self.where} has weights that no run of this package published: name another repository."
-                )
-        elif Manifest.loads(self.read(MAIN, MANIFEST_FILE), self.where).run_id != run_id:
+        manifest = self.manifest({MAIN: MAIN})
+        if manifest is None and any(
+            name.endswith((".safetensors", ".bin", ".pt")) for name in self.files(MAIN)
+        ):
+            raise PublishError(
+                f"{self.where} has weights that no run of this package published: name another repository."
+            )
+        if manifest is not None and manifest.run_id != run_id:
             raise PublishError(f"{self.where} has the revisions of another run: name another repository.")
-        self._is_checked = True
 
     def listed(self) -> tuple[Row, ...]:
         """The rows of the manifest on `main`; none if there is no manifest."""
-        try:
-            return Manifest.loads(self.read(MAIN, MANIFEST_FILE), self.where).revisions
-        except RevisionNotFoundError:
-            return ()
+        manifest = self.manifest({MAIN: MAIN})
+        return () if manifest is None else manifest.revisions
 
-    def publish(self, store: Store, row: Row, *, moves: bool = False) -> None:
+    def sha256(self, commit: str) -> str:
+        """The Hub's own hash of the weights of a commit; empty without weights."""
+        return self.files(commit).get(WEIGHTS_FILE, _NO_FILE).sha256 or ""
+
+    def publish(self, row: Row, *, moves: bool = False) -> None:
         """Commit, compare, branch, in this order; a repeat does only what is missing.
 
         With the branch first, a failed commit would leave a branch with the weights of `main`: public suites serve
         wrong weights for that reason.
 
         Args:
-            store: has the revision.
-            row: describes it.
+            row: describes the revision, whose folder is sent.
             moves: replace a branch with other contents; only `repair` does that.
 
         Raises:
@@ -142,20 +135,19 @@ class Hub(HubRun):
         """
         branches = self.refs()
         if row.name in branches and not moves:
-            served = self.files(branches[row.name]).get(WEIGHTS_FILE)
-            if served is None or served.sha256 != row.sha256:
+            if self.sha256(branches[row.name]) != row.sha256:
                 raise PublishError(
                     f"{row.name} exists in {self.where} with other weights and was not replaced: look at it with "
                     "`clipdyn verify`, then delete it there or run `clipdyn repair`."
                 )
             return
         # If a killed process has made the commit, nothing differs, and the client answers with that commit.
-        commit = self._commit(store, row, f"Publish {row.name}", branches[MAIN])
+        commit = self._commit(row, f"Publish {row.name}", branches[MAIN])
         if row.name in branches:
             self.api.delete_branch(self.repo_id, branch=row.name)
         self.api.create_branch(self.repo_id, branch=row.name, revision=commit)
 
-    def set_main(self, store: Store) -> bool:
+    def set_main(self) -> bool:
         """Give `main` the newest revision again if it is another one, after a late one or a repair has moved it.
 
         No weights travel. If the newest one has no folder any more, `main` stays as it is.
@@ -163,27 +155,23 @@ class Hub(HubRun):
         Returns:
             Whether anything had to be done.
         """
-        branches = self.refs()
-        rows = [row for row in store.rows() if row.name in branches]
-        if not rows:
+        branches, listed = self.refs(), self.listed()
+        rows = [row for row in self._store.rows() if row.name in branches]
+        if not rows or (listed and listed[-1].order() > rows[-1].order()):
             return False
-        listed, weights = self.listed(), self.files(branches[MAIN]).get(WEIGHTS_FILE)
-        newest = rows[-1]
-        is_newest = all(_place(row) <= _place(newest) for row in listed)
-        is_right = weights is not None and weights.sha256 == newest.sha256
-        if not is_newest or (is_right and {row.name for row in rows} <= {row.name for row in listed}):
+        names = {row.name for row in listed}
+        if self.sha256(branches[MAIN]) == rows[-1].sha256 and all(row.name in names for row in rows):
             return False
-        manifest = read_manifest(store.folder / newest.name).with_rows(tuple(rows))
-        self._commit(store, newest, f"Set main to {newest.name}", branches[MAIN], manifest)
+        manifest = read_manifest(self._store.folder / rows[-1].name).with_rows(tuple(rows))
+        self._commit(rows[-1], f"Set main to {rows[-1].name}", branches[MAIN], manifest)
         return True
 
-    def _commit(
-        self, store: Store, row: Row, title: str, parent: str, manifest: Manifest | None = None
-    ) -> str:
+    def _commit(self, row: Row, title: str, parent: str, manifest: Manifest | None = None) -> str:
         """Commit a folder to `main`, with another manifest if one is given, and compare what arrived."""
-        files = files_of(store.folder / row.name)
-        changed = {CARD_FILE: self._card(store, row, parent).encode()} if CARD_FILE in files else {}
-        changed |= {MANIFEST_FILE: manifest.dumps()} if manifest is not None else {}
+        files = files_of(self._store.folder / row.name)
+        changed = {CARD_FILE: self._card(row, parent).encode()} if CARD_FILE in files else {}
+        if manifest is not None:
+            changed[MANIFEST_FILE] = manifest.dumps()
         additions = [CommitOperationAdd(path, changed.get(path, str(file))) for path, file in files.items()]
         with library_bars(False):  # the bar of an upload in the background would break training's own bar
             commit = self.api.create_commit(
@@ -191,11 +179,10 @@ class Hub(HubRun):
             ).oid
         served = self.files(commit)
         for path, file in files.items():
-            record = served.get(path)
+            there = served.get(path, _NO_FILE)
+            is_right = path in served if path in changed else there.describes(file)
             if path == WEIGHTS_FILE:
-                is_right = record is not None and (record.sha256, record.size) == (row.sha256, row.size)
-            else:
-                is_right = record is not None and (path in changed or record.describes(file))
+                is_right = (there.sha256, there.size) == (row.sha256, row.size)
             if not is_right:
                 raise PublishError(
                     f"{path} of {row.name} arrived incomplete or changed in {self.where} (commit {commit}): no branch "
@@ -203,28 +190,22 @@ class Hub(HubRun):
                 )
         return commit
 
-    def _card(self, store: Store, row: Row, main: str) -> str:
+    def _card(self, row: Row, main: str) -> str:
         """The card of a revision with what others wrote into that on `main`."""
-        made = _text(store.folder / row.name / CARD_FILE)
         files = self.files(main)
         if CARD_FILE not in files or WEIGHTS_FILE not in files:
-            return made
-        there = self.read(main, CARD_FILE).decode("utf-8", errors="replace")
-        on_main = store.row_with(files[WEIGHTS_FILE].sha256 or "")
-        before = _text(store.folder / on_main.name / CARD_FILE) if on_main is not None else ""
-        if there == before:
-            return made
-        if on_main is not None and not before:  # the folder was deleted after its upload
-            before = self.read(on_main.name, CARD_FILE).decode("utf-8", errors="replace")
-        return carried(there, before, made)
+            return self._card_of(row)
+        there, on_main = self._text(main), self._store.row_with(files[WEIGHTS_FILE].sha256 or "")
+        before = "" if on_main is None else self._card_of(on_main)
+        return self._card_of(row) if there == before else carried(there, before, self._card_of(row))
 
+    def _card_of(self, row: Row) -> str:
+        """The card as it was made, also of a folder that was deleted after its upload."""
+        file = self._store.folder / row.name / CARD_FILE
+        return file.read_text(encoding="utf-8") if file.is_file() else self._text(row.name)
 
-def _place(row: Row) -> tuple[Any, ...]:
-    return training_order(row.name, row.step)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    def _text(self, commit: str) -> str:
+        return self.read(commit, CARD_FILE).decode("utf-8", errors="replace")
 
 
 def carried(written: str, before: str, made: str) -> str:
@@ -255,7 +236,7 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 def said(error: BaseException) -> str:
     """An error in one sentence."""
-    return str(error) if isinstance(error, ClipDynError) else f"{reason(error)}."
+    return str(error) if isinstance(error, ClipDynError) else f"{client.reason(error)}."
 
 
 # --- the thread ---
@@ -298,10 +279,13 @@ class Upload(threading.Thread):
                 self._send()
                 failures, self.trouble = 0, ""
             except Exception as error:  # training goes on in any case
-                self.trouble, self._is_blocked = said(error), not is_transient(error)
-                self._say(self.trouble)
+                self.trouble, self._is_blocked = said(error), not client.is_transient(error)
+                if self.trouble not in self._said:
+                    self._said.add(self.trouble)
+                    first = [*self.waiting(), "A revision"][0]
+                    _log.warning("%s is not published yet: %s", first, self.trouble)
                 if not self._is_blocked:
-                    time.sleep(pause_after(error, failures))
+                    time.sleep(client.pause_after(error, failures))
                     failures += 1
                     continue
             if not self._is_closing:
@@ -310,46 +294,35 @@ class Upload(threading.Thread):
     def _is_done(self) -> bool:
         return self._is_blocked or not (self.trouble or self.waiting() or not self._has_begun)
 
-    def _say(self, trouble: str) -> None:
-        if trouble not in self._said:
-            self._said.add(trouble)
-            waiting = self.waiting()
-            what = f"{waiting[0]} is" if waiting else "A revision may be"
-            _log.warning("%s not published yet and stays in %s: %s", what, self._store.folder, trouble)
-
     def _send(self) -> None:
-        self._begin()
+        self.begin()
         for name in self.waiting():
             if self._is_stopped:
                 return
             row = self._store.row(name)
-            self._hub.publish(self._store, row)
+            self._hub.publish(row)
             self.sent.add(name)
-            self._is_main_late = any(_place(self._store.row(one)) > _place(row) for one in self.sent)
+            self._is_main_late = any(self._store.row(sent).order() > row.order() for sent in self.sent)
         if self._is_main_late:
-            self._hub.set_main(self._store)
+            self._hub.set_main()
             self._is_main_late = False
 
-    def _begin(self) -> None:
-        """See what the Hub has, and which branches a person has deleted."""
+    def begin(self) -> None:
+        """Check the repository once, and see what it has and which branches a person has deleted."""
         if self._has_begun:
             return
         self._hub.check_run(self._run_id)
         branches = self._hub.refs()
-        files = self._hub.files(branches[MAIN])
         hashes = {row.name: row.sha256 for row in self._hub.listed()}
-        weights = files.get(WEIGHTS_FILE)
-        on_main = self._store.row_with(weights.sha256 or "") if weights is not None else None
-        there = [row.name in branches for row in self._earlier]
-        for number, row in enumerate(self._earlier):
-            if there[number] and hashes.get(row.name) == row.sha256:
-                self.sent.add(row.name)
+        on_main = self._store.row_with(self._hub.sha256(branches[MAIN]))
+        there = [row for row in self._earlier if row.name in branches]
+        self.sent |= {row.name for row in there if hashes.get(row.name) == row.sha256}
+        older = {row.name for row in self._earlier if there and row.order() < there[-1].order()}
+        self._deleted = older - branches.keys()
+        if on_main is not None:
             # A process that was killed before the branch of a late revision has left its commit on main.
-            elif not there[number] and any(there[number:]) and (on_main is None or row.name != on_main.name):
-                self._deleted.add(row.name)
-        self._is_main_late = on_main is not None and any(
-            _place(row) > _place(on_main) for row in self._earlier
-        )
+            self._deleted.discard(on_main.name)
+            self._is_main_late = any(row.order() > on_main.order() for row in self._earlier)
         self._has_begun = True
 
     def wake(self) -> None:
@@ -436,72 +409,50 @@ class Publisher:
         disable: bool = False,
     ) -> None:
         if repo_id is not None:
-            checked_repo_id(repo_id, owner=push_to_hub)
+            client.checked_repo_id(repo_id, owner=push_to_hub)
         self.store = Store(run)
-        self._repo_id, self._facts, self._recipe_hash, self._planned = repo_id, card, recipe_hash, planned
-        self._hub = ("private" if private else "public") if push_to_hub else None
-        self._token, self._is_disabled = token, disable
+        self.repo_id = self.store.repo_id() if repo_id is None else repo_id
+        self._facts, self._recipe_hash, self._planned = card or CardFacts(self.repo_id), recipe_hash, planned
+        self._hub = Hub(self.store, self.repo_id, token, private=private) if push_to_hub else None
+        self._is_disabled = disable
         self._manifest = Manifest(run_id="", revisions=())
         self._upload: Upload | None = None
         self._lock = ExitStack()
-
-    @property
-    def repo_id(self) -> str:
-        """The run in tables of results, and its repository."""
-        if self._repo_id is None:
-            manifest = self.store.manifest()
-            name = valid_repo_name(self.store.run.resolve().name)
-            self._repo_id = (manifest.repo_id if manifest is not None else None) or f"local/{name}"
-        return self._repo_id
 
     def __enter__(self) -> Self:
         if self._is_disabled:
             return self
         with ExitStack() as opened:
             opened.enter_context(self.store.locked())
-            card = self._facts or CardFacts(self.repo_id)
             self._manifest = self.store.opened(
                 self._recipe_hash,
                 repo_id=self.repo_id,
-                hub=self._hub,
+                hub=self._hub.visibility if self._hub is not None else None,
                 planned=tuple(self._planned),
-                scale=card.scale,
-                seed=card.seed,
-                arm=card.arm,
-                parameters=card.parameters,
-                parents=card.public_parents,
+                parents=self._facts.public_parents,
+                **{name: getattr(self._facts, name) for name in OF_RUN},
             )
             if self._hub is not None:
-                hub = Hub(self.repo_id, self._token, private=self._hub == "private")
-                self._check(hub)
-                self._upload = Upload(self.store, hub, self._manifest.run_id)
-                self._upload.start()
+                self._upload = Upload(self.store, self._hub, self._manifest.run_id)
+                self._begin(self._upload, self._hub.where)
             self._lock = opened.pop_all()  # an error above has released it
         return self
 
-    def _check(self, hub: Hub) -> None:
+    def _begin(self, upload: Upload, where: str) -> None:
         """Check the repository before training; a run that has begun goes on without the Hub."""
         try:
-            persistently(partial(hub.check_run, self._manifest.run_id))
+            client.persistently(upload.begin)
         except Exception as error:
-            problem = f"{hub.where} cannot be used: {said(error)}"
-            if not (is_transient(error) and self._manifest.revisions):
+            problem = f"{where} cannot be used: {said(error)}"
+            if not (client.is_transient(error) and self._manifest.revisions):
                 raise error if isinstance(error, ClipDynError) else PublishError(problem) from error
             _log.warning("%s The run continues and publishes later.", problem)
+        upload.start()
 
     def _card(self, row: Row) -> str:
-        return revision_card(
-            self._facts or CardFacts(self.repo_id),
-            name=row.name,
-            epoch=row.epoch,
-            step=row.step,
-            samples_seen=row.samples_seen,
-            loss=row.loss,
-        )
+        return revision_card(self._facts, **row.model_dump(include=_ON_CARD))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._upload is not None:
             self._upload.stop()
         self._lock.close()
@@ -534,8 +485,7 @@ class Publisher:
             return
         if row.name in self.published():
             if compare:
-                remedy = "continue that run from a checkpoint, or choose another folder"
-                self.store.check_weights(row.name, save, remedy)
+                self.store.check_weights(row.name, save)
             return
         now = datetime.now(UTC).isoformat(timespec="seconds")
         added = {"time": now, "recipe_hash": self._recipe_hash, "versions": _versions()}
@@ -558,17 +508,12 @@ class Publisher:
         """
         if self._upload is not None:
             self._upload.finish(patience)
-        return self.summary()
-
-    def summary(self) -> Summary:
-        """Which revisions are saved and published so far."""
         missing, names = self.waiting(), self.published()
         done = [name for name in names if name not in missing]
-        places = [str(self.store.folder)] + ([] if self._upload is None else [f"{self.repo_id} on the Hub"])
-        verb = "saved" if self._upload is None else "published"
-        message = (
-            f"{self.repo_id}: {len(done)} of {len(names)} revisions are {verb} ({' and '.join(places)})."
-        )
+        where, verb = f"({self.store.folder})", "saved"
+        if self._hub is not None:
+            where, verb = f"({self.store.folder} and {self._hub.where})", "published"
+        message = f"{self.repo_id}: {len(done)} of {len(names)} revisions are {verb} {where}."
         if missing and self._upload is not None:
             message += (
                 f" Not known to be on the Hub: {', '.join(missing)}. {self._upload.trouble} They are kept in "
@@ -580,8 +525,6 @@ class Publisher:
 def _versions() -> dict[str, str]:
     versions = {}
     for package in _RECORDED_PACKAGES:
-        try:
-            versions[package] = package_version(package)
-        except PackageNotFoundError:
-            continue
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
     return versions

@@ -6,8 +6,9 @@ files are read and hashed.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 from typing import Any
@@ -17,28 +18,19 @@ from safetensors import SafetensorError, safe_open
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError, counted, printable
 from hf_clipdyn.files import file_sha256
-from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, Row
+from hf_clipdyn.models.snapshots import PROCESSOR_NAMES
+from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import MAIN, Name, epoch_name, epoch_of, natural_key, step_of, training_order
 from hf_clipdyn.revisions.open import open_series
 from hf_clipdyn.revisions.published import PARALLEL_REQUESTS, HubRun, Published, RunFolder
-from hf_clipdyn.revisions.records import weights_of
-from hf_clipdyn.revisions.store import CARD_FILE, FileRecord
+from hf_clipdyn.revisions.records import Listing, weights_of
+from hf_clipdyn.revisions.store import CARD_FILE
 
 _MOST_GAPS = 100
-_LONG = (
-    2**15
-)  # bytes of a manifest that is searched, not parsed: each revision has the rows of all earlier ones
-
+# Keys of JSON files that say where they come from; a classifier sets the last one in training.
 _UNIMPORTANT = {"transformers_version", "_name_or_path", "problem_type"}
-"""Keys of JSON files that say where they come from; a classifier sets the last one in training."""
-
+# Of a `tokenizer.json`: how the tokenizer was called last, which every call replaces.
 _OF_LAST_CALL = {"padding", "truncation"}
-"""Of a `tokenizer.json`: how the tokenizer was called last, which every call replaces."""
-
-_SHARED_FILES = (
-    *("config.json", "merges.txt", "preprocessor_config.json", "processor_config.json", "vocab.json"),
-    *("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"),
-)
 
 
 @dataclass(frozen=True)
@@ -114,20 +106,21 @@ def verify(
     series = open_series(repo_id, store, token)
     if not isinstance(series, Published):
         return Report(series.where, (), (_NO_MANIFEST,), deep)
-    if not isinstance(series, RunFolder):
-        return check(series, deep=deep)
-    folder = RunFolder(series.store.run, tolerant=True)
-    manifest = folder.store.manifest()
-    is_pushed = manifest is not None and manifest.hub is not None and not constants.HF_HUB_OFFLINE
-    return check_run(folder, HubRun(folder.repo_id, token) if is_pushed else None, deep=deep)
+    hub = None
+    if isinstance(series, RunFolder):
+        series = RunFolder(series.store.run, tolerant=True)
+        manifest = series.store.manifest()
+        if manifest is not None and manifest.hub is not None and not constants.HF_HUB_OFFLINE:
+            hub = HubRun(series.repo_id, token)
+    return check(series, hub, deep=deep)
 
 
-def check_run(folder: RunFolder, hub: HubRun | None, *, deep: bool = False) -> Report:
-    """The findings in the folders of a run and on the Hub; what the Hub has is not missing in the folders."""
-    report = check(folder, deep=deep)
+def check(place: Published, hub: HubRun | None = None, *, deep: bool = False) -> Report:
+    """The findings in one place, or in the folders of a run and on the Hub: what that has, folders need not have."""
+    report = _Checks(place, deep).report()
     if hub is None:
         return report
-    served = check(hub, deep=deep)
+    served = _Checks(hub, deep).report()
     right = set(served.revisions) - {finding.revision for finding in served.findings}
     findings = [one for one in report.findings if one.kind != "missing-folder" or one.revision not in right]
     findings += [replace(one, message=f"On the Hub: {one.message}") for one in served.findings]
@@ -143,144 +136,117 @@ _NO_MANIFEST = Finding(
 )
 
 
-def check(place: Published, *, deep: bool = False) -> Report:
-    """`verify` of one place."""
-    refs = place.refs()
-    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        listings = dict(zip(refs, pool.map(lambda commit: _files(place, commit), refs.values()), strict=True))
-        files = {name: listing for name, listing in listings.items() if listing is not None}
-        if files and not any(MANIFEST_FILE in listing for listing in files.values()):
-            return Report(place.where, (), (_NO_MANIFEST,), deep)
-        manifest, findings = _manifest(place, refs)
-        rows = {row.name: row for row in manifest.revisions} if manifest is not None else {}
+class _Checks:
+    """The checks of one place: its branches or folders, their files, and the rows of the run."""
 
-        def order(name: str) -> tuple[Any, ...]:
-            return training_order(name, rows[name].step if name in rows else step_of(name))
+    def __init__(self, place: Published, deep: bool) -> None:
+        self.place, self.deep = place, deep
+        self.refs = place.refs()
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+            listed = dict(zip(self.refs, pool.map(self._listing, self.refs.values()), strict=True))
+        self.files = {name: files for name, files in listed.items() if files is not None}
+        self.unreadable = place.broken
+        self.manifest: Manifest | None = None
+        try:
+            self.manifest = place.manifest(self.refs)
+        except RevisionError as error:
+            self.unreadable = {MANIFEST_FILE: str(error)}
+        rows = () if self.manifest is None else self.manifest.revisions
+        self.rows = {row.name: row for row in rows}
+        self.names = sorted(self.files.keys() - {MAIN}, key=self._order)
 
-        names = sorted(files.keys() - {MAIN}, key=order)
-        checks = _Checks(place, refs, files, names, manifest, rows, deep)
-        findings += [*checks.among_each_other(), *checks.of_rows(), *checks.of_main()]
-        for found in pool.map(lambda name: list(checks.inside(name)), names):
-            findings += found
-        findings += checks.of_shared_files()
-    positions = {name: position for position, name in enumerate(names)}
-    findings.sort(key=lambda one: (positions.get(one.revision, -1), natural_key(one.revision)))
-    return Report(place.where, tuple(names), tuple(dict.fromkeys(findings)), deep)
-
-
-def _files(place: Published, commit: str) -> dict[str, FileRecord] | None:
-    try:
-        return place.files(commit)
-    except RevisionNotFoundError:
+    def _listing(self, commit: str) -> Listing | None:
+        with suppress(RevisionNotFoundError):
+            return self.place.files(commit)
         return None
 
+    def _order(self, name: str) -> tuple[Any, ...]:
+        return self.rows[name].order() if name in self.rows else training_order(name, step_of(name))
 
-def _manifest(place: Published, refs: Mapping[str, str]) -> tuple[Manifest | None, list[Finding]]:
-    """The manifest of all folders, or that on `main`; None without one, or with a finding if it cannot be read."""
-    try:
-        manifest = place.manifest(refs)
-    except RevisionError as error:
-        return None, [Finding(MANIFEST_FILE, "unreadable-manifest", str(error))]
-    return manifest, [Finding(name, "unreadable-manifest", said) for name, said in place.broken.items()]
+    def report(self) -> Report:
+        """All findings, in training order."""
+        if self.files and not any(MANIFEST_FILE in files for files in self.files.values()):
+            return Report(self.place.where, (), (_NO_MANIFEST,), self.deep)
+        findings = [Finding(name, "unreadable-manifest", said) for name, said in self.unreadable.items()]
+        findings += [*self._of_names(), *self._of_rows(), *self._of_main(), *self._of_shared_files()]
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+            for found in pool.map(lambda name: list(self._of_revision(name)), self.names):
+                findings += found
+        positions = {name: position for position, name in enumerate(self.names)}
+        findings.sort(key=lambda one: (positions.get(one.revision, -1), natural_key(one.revision)))
+        return Report(self.place.where, tuple(self.names), tuple(dict.fromkeys(findings)), self.deep)
 
+    def _of_names(self) -> Iterator[Finding]:
+        """Check that all revisions are there, and none twice."""
+        for name in self.refs.keys() - {MAIN, *self.names}:
+            message = f"The branch points at commit {self.refs[name]}, which does not exist."
+            yield Finding(name, "dangling-branch", message)
+        kind = "missing-folder" if isinstance(self.place, RunFolder) else "missing-branch"
+        for name in self.rows.keys() - self.refs.keys() - self.unreadable.keys():
+            message = f"The manifest has this revision, but it is a {kind.replace('-', ' ')}."
+            yield Finding(name, kind, message)
+        first: dict[str, str] = {}  # the first revision with this content
+        for name in self.names:
+            row, content = self.rows.get(name), weights_of(self.files[name]).content
+            other = first.setdefault(content, name)
+            if content and other != name and not (row is not None and row.identical_allowed):
+                yield Finding(name, "identical-weights", f"The weights are identical to those of {other}.")
 
-@dataclass(frozen=True)
-class _Checks:
-    """The checks of one place.
-
-    Attributes:
-        refs: branch or folder to commit.
-        files: of each whose commit exists, from metadata.
-        names: of the revisions among them, in training order.
-        manifest, rows: the run's; none if they cannot be read.
-    """
-
-    place: Published
-    refs: Mapping[str, str]
-    files: Mapping[str, Mapping[str, FileRecord]]
-    names: list[str]
-    manifest: Manifest | None
-    rows: Mapping[str, Row]
-    deep: bool
-
-    def inside(self, name: str) -> Iterator[Finding]:
+    def _of_revision(self, name: str) -> Iterator[Finding]:
         """Check the files of one revision."""
         commit, files, row = self.refs[name], self.files[name], self.rows.get(name)
-        if self.manifest is not None:
-            yield from self._own_manifest(name, self.manifest)
         weights = weights_of(files)
+        if self.manifest is not None:
+            yield from self._of_own_manifest(name, self.manifest.run_id)
+        if self.manifest is not None and row is None:
+            yield Finding(name, "not-in-manifest", "It exists, but the manifest has no row for it.")
         if not weights.paths:
             yield Finding(name, "no-weights", "The revision has no weights.")
             return
+        if row is not None and weights.size != row.size:
+            message = f"The weights have {weights.size} bytes, but the manifest says {row.size}."
+            yield Finding(name, "wrong-size", message)
+        sha256 = weights.sha256  # None outside the large storage
         for path, record in files.items():
-            # Over the network, the size and the hash must do.
-            has_header = (self.deep or self.place.on_disk) and path in weights.paths
-            if not (has_header or (self.deep and record.recorded)):
-                continue
+            is_weights = path in weights.paths
+            if not self.deep and not (is_weights and self.place.on_disk):
+                continue  # over the network, the size and the hash must do
             with self.place.fetched(commit, path) as file:
-                if has_header and path.endswith(".safetensors"):
+                if is_weights and path.endswith(".safetensors"):
                     try:
                         with safe_open(file, framework="np"):
                             pass
                     except SafetensorError as error:
                         yield Finding(name, "bad-header", f"{path}: {error}.")
-                if self.deep and record.recorded and not record.describes(file):
+                if self.deep and not record.describes(file):
                     yield Finding(name, "wrong-content", f"{path} does not have the hash that was recorded.")
-                if self.deep and row is not None and path == weights.paths[0] and weights.sha256 is None:
-                    yield from _of_weights(name, file_sha256(file), row)
+                if self.deep and is_weights and sha256 is None:
+                    sha256 = file_sha256(file)
+        if row is not None and sha256 is not None and sha256 != row.sha256:
+            message = (
+                f"The weights have the SHA-256 {sha256[:12]}…, but the manifest says {row.sha256[:12]}…."
+            )
+            yield Finding(name, "wrong-weights", message)
 
-    def _own_manifest(self, name: str, manifest: Manifest) -> Iterator[Finding]:
+    def _of_own_manifest(self, name: str, run_id: str) -> Iterator[Finding]:
         """Check that the commit of a branch is the one that published it: its manifest has the revision's row."""
         if MANIFEST_FILE not in self.files[name]:
             yield Finding(name, "moved-branch", "The revision has no manifest.")
             return
-        content = self.place.read(self.refs[name], MANIFEST_FILE)
-        row = f'\n   "name": {json.dumps(name)},'.encode()
-        run = f'\n "run_id": {json.dumps(manifest.run_id)},'.encode()
-        if len(content) > _LONG and content.endswith(b"}\n") and row in content and run in content:
-            return
         try:
-            own = Manifest.loads(content, name)
+            own = Manifest.loads(self.place.read(self.refs[name], MANIFEST_FILE), name)
         except RevisionError as error:
             yield Finding(name, "unreadable-manifest", str(error))
             return
-        if own.run_id != manifest.run_id:
+        if own.run_id != run_id:
             yield Finding(name, "other-run", "This revision and main were published by different runs.")
         elif own.row(name) is None:
             message = "The branch does not point at the commit that published it."
             yield Finding(name, "moved-branch", message)
 
-    def among_each_other(self) -> Iterator[Finding]:
-        """Check that all revisions are there, with the weights of their rows and none twice."""
-        is_folder = isinstance(self.place, RunFolder)
-        for name in self.refs.keys() - {MAIN, *self.names}:
-            message = f"The branch points at commit {self.refs[name]}, which does not exist."
-            yield Finding(name, "dangling-branch", message)
-        kind = "missing-folder" if is_folder else "missing-branch"
-        for name in self.rows.keys() - self.refs.keys():
-            yield Finding(
-                name, kind, f"The manifest has this revision, but it is a {kind.replace('-', ' ')}."
-            )
-        first: dict[str, str] = {}  # the first revision with this content
-        for name in self.names:
-            weights, row = weights_of(self.files[name]), self.rows.get(name)
-            if row is None and self.manifest is not None:
-                yield Finding(name, "not-in-manifest", "It exists, but the manifest has no row for it.")
-            if not weights.paths:
-                continue
-            if row is not None and weights.size != row.size:
-                message = f"The weights have {weights.size} bytes, but the manifest says {row.size}."
-                yield Finding(name, "wrong-size", message)
-            # Weights outside the large storage have no recorded SHA-256; those are compared when they are read.
-            if row is not None and weights.sha256 is not None:
-                yield from _of_weights(name, weights.sha256, row)
-            other = first.setdefault(weights.content, name)
-            if other != name and not (row is not None and row.identical_allowed):
-                yield Finding(name, "identical-weights", f"The weights are identical to those of {other}.")
-
-    def of_shared_files(self) -> Iterator[Finding]:
+    def _of_shared_files(self) -> Iterator[Finding]:
         """Check that all revisions of a run share configuration, tokenizer and image processor, and have a card."""
-        for path in (*_SHARED_FILES, CARD_FILE):
+        for path in ("config.json", *PROCESSOR_NAMES, CARD_FILE):
             blobs = {name: self.files[name][path].blob for name in self.names if path in self.files[name]}
             if not blobs:
                 continue
@@ -305,7 +271,7 @@ class _Checks:
         is_tokenizer = path == "tokenizer.json" and isinstance(read, dict)
         return {key: read[key] for key in read.keys() - _OF_LAST_CALL} if is_tokenizer else read
 
-    def of_rows(self) -> Iterator[Finding]:
+    def _of_rows(self) -> Iterator[Finding]:
         """Check that the manifest's rows fit their names and each other, without gaps between them."""
         for row in self.rows.values():
             if epoch_of(row.name) not in (None, row.epoch):
@@ -326,7 +292,7 @@ class _Checks:
         for epoch in islice((epoch for epoch in range(last) if epoch not in epochs), _MOST_GAPS):
             yield Finding(epoch_name(epoch), "gap", f"There are epochs up to {last}, but not this one.")
 
-    def of_main(self) -> Iterator[Finding]:
+    def _of_main(self) -> Iterator[Finding]:
         """Check that `main` exists, with the manifest and the weights of the newest revision."""
         if isinstance(self.place, RunFolder):
             return
@@ -347,12 +313,6 @@ class _Checks:
         if not is_newest:
             message = f"main has other weights than {newest.name}, the newest revision."
             yield Finding(MAIN, "main-not-newest", message)
-
-
-def _of_weights(name: str, sha256: str, row: Row) -> Iterator[Finding]:
-    if sha256 != row.sha256:
-        message = f"The weights have the SHA-256 {sha256[:12]}…, but the manifest says {row.sha256[:12]}…."
-        yield Finding(name, "wrong-weights", message)
 
 
 def _important(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

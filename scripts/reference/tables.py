@@ -1,10 +1,12 @@
 """Pages of the tables and of the manifest."""
 
+import inspect
+import re
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from hf_clipdyn.options import members, text_of
+from hf_clipdyn.options import members
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Row, column_table
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.manifest import Row as ManifestRow
@@ -69,7 +71,6 @@ Each revision carries the manifest of its time; the newest one is on `main`. The
 file cannot name the commit that contains it: the branches do.
 """
     run = [row for row in _attributes(Manifest) if row[0] != "`revisions`"]
-    run.insert(0, ("`format_version`", "integer", "Version of the format."))
     run.append(("`revisions`", "list", "The revisions in training order, as below."))
     head = ("key", "type", "meaning")
     return Page(
@@ -87,12 +88,14 @@ file cannot name the commit that contains it: the branches do.
 
 
 def _attributes(model: type[BaseModel]) -> list[tuple[str, str, str]]:
-    """Name, type in JSON and meaning of the fields of a model, as their docstrings describe them."""
+    """Name, type in JSON and meaning of the fields of a model, as its docstring describes them."""
+    described = str(inspect.getdoc(model)).partition("Attributes:\n")[2].partition("\n\n")[0]
+    meanings = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", described, re.MULTILINE))
     return [
         (
             f"`{name}`",
             " or ".join(_JSON.get(kind, "object") for kind in _kinds(field.annotation)),
-            text_of(field).replace("None", "null"),
+            " ".join(meanings[name].split()).replace("None", "null"),
         )
         for name, field in model.model_fields.items()
     ]
