@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from gradients_worker import LOSSES, WAYS, double_precision, global_batch, gradients, tiny_model
 
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.data import Batch
 from hf_clipdyn.training.gradients import accumulated, cached, make_backward
 from hf_clipdyn.training.losses import Contrastive, Features, make_loss
 
@@ -186,5 +185,5 @@ def test_a_model_without_a_bias_can_be_trained_with_the_sigmoid_loss() -> None:
 
 def test_a_loss_that_ignores_the_bias_leaves_it_alone() -> None:
     model = tiny_model("sigmoid").train()
-    cached(Accelerator(cpu=True), model, Contrastive(), 5)(Batch(*vars(global_batch()).values()))
+    cached(Accelerator(cpu=True), model, Contrastive(), 5)(global_batch())
     assert float(model.encoder.logit_bias.grad) == 0
