@@ -21,6 +21,7 @@ from hf_clipdyn.training.config import TrainingConfig
 
 _M_TRIM_THRESHOLD = -1  # of malloc.h
 _MOST_WORKERS = 8
+_COMPILER = "inductor"  # torch.compile's own choice
 _ON_ONE_THREAD = ("micro", "tiny")
 
 
@@ -70,7 +71,7 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
             project_dir=str(folder),
         )
     # accelerate keeps its state for the next run in the same process.
-    compiler = {"backend": "inductor"} if config.torch_compile else {}  # torch.compile's own choice
+    compiler = {"backend": _COMPILER} if config.torch_compile else {}
     accelerator.state.dynamo_plugin = TorchDynamoPlugin(**compiler)
     # `training.gradients` accumulates; with a launcher's number, accelerate would divide the loss again.
     accelerator.gradient_accumulation_steps = 1

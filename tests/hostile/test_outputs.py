@@ -19,7 +19,7 @@ from hf_clipdyn.report.figures import FigureFolder
 from hf_clipdyn.report.page import write
 from hf_clipdyn.results.read import read_results, write_results
 from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
-from hf_clipdyn.study import Page, Study
+from hf_clipdyn.study import Study
 
 SAME = {
     "the same path": lambda work: work / "in.csv",
@@ -150,7 +150,7 @@ def test_a_study_is_refused_before_its_runs_if_its_tables_would_replace_others(
 ) -> None:
     pd.DataFrame({"claim": [1], "item": [0]}).to_parquet(tmp_path / name)
     with pytest.raises(ConfigError, match=f"{name} exists and is not (a|the) table of"):
-        Study.read("study-quick", tmp_path, page=Page())
+        Study.read("study-quick", tmp_path, report=True)
     assert len(Study.read("study-quick", tmp_path).members) > 0
 
 
