@@ -67,6 +67,16 @@ def _write_parquet(path: Path, numbers: Sequence[int], captions: Callable[[int],
     pq.write_table(pa.Table.from_pylist(rows, schema), path)
 
 
+def _write_shards(folder: Path, kind: str, *, count: int, samples: int) -> None:
+    """Shards of numbered samples, as tar or parquet."""
+    for i in range(count):
+        numbers = range(samples * i, samples * (i + 1))
+        if kind == "tar":
+            _write_tar(folder / f"{i}.tar", numbers)
+        else:
+            _write_parquet(folder / f"{i}.parquet", numbers, lambda n: [f"sample {n}"])
+
+
 @pytest.fixture
 def tars(tmp_path: Path) -> Path:
     """Seven shards of 8 to 14 samples, 77 in all."""
@@ -176,12 +186,7 @@ def test_a_caption_is_drawn_by_epoch_and_all_captions_get_their_turn(tmp_path: P
 def test_nothing_is_shown_twice_after_resuming_and_at_most_a_buffer_a_worker_never(
     tmp_path: Path, count: int, kind: str
 ) -> None:
-    for i in range(6):
-        numbers = range(20 * i, 20 * i + 20)
-        if kind == "tar":
-            _write_tar(tmp_path / "set" / f"{i}.tar", numbers)
-        else:
-            _write_parquet(tmp_path / "set" / f"{i}.parquet", numbers, lambda n: [f"sample {n}"])
+    _write_shards(tmp_path / "set", kind, count=6, samples=20)
     settings = {"samples_per_epoch": 120, "count": count}
     for step in (1, 5, 8):
         stopped = _source(tmp_path / "set", **settings)
@@ -290,12 +295,7 @@ def test_rows_without_a_caption_or_with_an_overlong_one_are_skipped_and_counted(
 def test_a_shard_that_breaks_in_the_middle_is_an_error_that_names_it(
     tmp_path: Path, kind: str, count: int
 ) -> None:
-    for i in range(4):
-        numbers = range(40 * i, 40 * i + 40)
-        if kind == "tar":
-            _write_tar(tmp_path / "set" / f"{i}.tar", numbers)
-        else:
-            _write_parquet(tmp_path / "set" / f"{i}.parquet", numbers, lambda n: [f"sample {n}"])
+    _write_shards(tmp_path / "set", kind, count=4, samples=40)
     path = tmp_path / "set" / f"2.{kind}"
     content = path.read_bytes()
     middle = len(content) // 2048 * 1024 + 522  # within a file, not within a header
