@@ -343,7 +343,7 @@ def open_models(
 
 
 def with_images(benchmarks: Sequence[str], data_dirs: Mapping[str, Path]) -> list[str]:
-    """Those of the benchmarks, `kind/dataset`, whose images can be shown without a download; shape bias first."""
+    """The benchmarks, `kind/dataset`, whose images can be shown without a download; shape bias first."""
     pairs = [name.split("/", 1) for name in benchmarks]
     found = [
         f"{kind}/{dataset}"

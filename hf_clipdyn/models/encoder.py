@@ -273,7 +273,7 @@ class Encoder:
             raise error from cause
         states = (output.hidden_states or ()) if hidden else ()
         maps = (getattr(output, "attentions", None) or (None,)) if attentions else ()
-        if any(one is None for one in maps):
+        if any(layer is None for layer in maps):
             raise error
         logits = self.logits(values, output)
         return ImageFeatures(
@@ -406,7 +406,7 @@ def read_input(folder: Path) -> tuple[Any, Any]:
             return config, timm_image_processor(TimmWrapperImageProcessor.from_pretrained(folder))
         if any((folder / name).is_file() for name in PROCESSOR_FILES):
             return config, AutoImageProcessor.from_pretrained(folder, **_NO_CODE)
-    # None is assumed: with other preprocessing than in training, the numbers are those of another model.
+    # We assume none: other preprocessing than in training would measure another model.
     raise ModelError(
         f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
         f"save the image processor of this {config.model_type} model beside its weights, or evaluate with "

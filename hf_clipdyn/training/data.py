@@ -266,7 +266,7 @@ class Order:
 
 
 def loader_arguments(workers: int, *, pin_memory: bool = False) -> dict[str, Any]:
-    """The arguments of a DataLoader of whole batches; its number of processes does not change the data."""
+    """The arguments of a DataLoader of whole batches. For rows, the number of processes does not change the data."""
     return {
         "batch_size": None,  # an item is a whole batch
         "num_workers": workers,
