@@ -68,7 +68,9 @@ def summary(classes: Sequence[str], found: Sequence[Answer], total: int, whose: 
         changed = f"it changed {counted(sum(map(operator.ne, best, best[1:])), 'time')}"
         first, last = f"**{best[0]}** at {read[0].revision}", f"**{best[-1]}** at {read[-1].revision}"
         lines.insert(0, f"First choice: {first}, {last}; {changed}.")
-    lines += [f"{one.revision} has no answer: {markdown(one.problem)}" for one in found if one.problem]
+    lines += [
+        f"{answer.revision} has no answer: {markdown(answer.problem)}" for answer in found if answer.problem
+    ]
     return "\n\n".join(lines)
 
 
@@ -89,7 +91,7 @@ def page(gr: Any, opened: Opened) -> Any:
     def attend(name: str, file: str | None, probe: str, first: str, second: str, table: Any) -> Iterator[Any]:
         """The maps of two revisions, and their answers."""
         image, pair = answering.picture(file), (first, second)
-        maps = [veiled(*answering.attention(models[name], one, image, probe)) for one in pair]
+        maps = [veiled(*answering.attention(models[name], revision, image, probe)) for revision in pair]
         two = None if table is None else table[table["at"].isin(pair)]
         yield list(zip(maps, pair, strict=True)), two
 

@@ -68,6 +68,6 @@ def _device() -> str:
 def _folder(path: str | Path) -> str:
     """The path and the free space there."""
     folder = Path(path).expanduser().absolute()
-    there = next(one for one in (folder, *folder.parents) if one.is_dir())
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     absent = "" if folder.is_dir() else ", not there yet"
     return f"{folder}{absent} ({shutil.disk_usage(there).free / _GIB:.1f} GiB free)"

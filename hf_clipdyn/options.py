@@ -417,7 +417,7 @@ def metavar_of(field: FieldInfo) -> str:
         return {"pairs": "NAME=PATH", "switch": ""}[form]
     if form == "values":
         kinds = members(next(get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple))
-    choices = [str(one) for kind in kinds if get_origin(kind) is Literal for one in get_args(kind)]
+    choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
     name = "|".join(choices) or next((name for kind, name in _METAVARS.items() if kind in kinds), "TEXT")
     return f"{name},…" if form == "values" else name
 

@@ -141,10 +141,10 @@ class Member:
     def _asked(self) -> str:
         """What decides which weights and numbers there are, as JSON."""
         asked: list[Any] = [self.evaluations[0].repo_id if self.config is None else self.config.recipe()]
-        for one in self.evaluations:
-            settings = {benchmark: benchmark.settings.as_json() for benchmark in one.selected}
+        for evaluation in self.evaluations:
+            settings = {benchmark: benchmark.settings.as_json() for benchmark in evaluation.selected}
             benchmarks = [[each.name, each.kind.version_with(made), made] for each, made in settings.items()]
-            asked.append([benchmarks, one.related, *(getattr(one, name) for name in _MEASURED)])
+            asked.append([benchmarks, evaluation.related, *(getattr(evaluation, name) for name in _MEASURED)])
         return json.dumps(asked, sort_keys=True, default=str)
 
     @cached_property
@@ -344,7 +344,7 @@ class Study:
             except Exception as error:  # whatever a library raises, the other members can be completed
                 failed.append(f"{member.name}: {sentence(error)}")
                 _log.warning(failed[-1])
-            if left := [one for one, *_ in missing[number:]]:
+            if left := [member for member, *_ in missing[number:]]:
                 _log.info(self._time_of(left))
         if failed:
             raise EvaluationError(
@@ -433,12 +433,14 @@ class Study:
             write_verdicts(verdict_table(study.verdicts), verdicts, facts)
             origin = origin_words(study.results, study.evidence, study.claims_file)
             said = [render(study.verdicts, study.arm_effects), "", origin, "", f"Verdicts: {verdicts}"]
-        evaluations = [one for member in self.members for one in member.evaluations]
+        evaluations = [evaluation for member in self.members for evaluation in member.evaluations]
         written = write_report(
             study,
             self.folder / _REPORT,
             stimuli=self.stimuli,
-            data_dirs={name: path for one in evaluations for name, path in one.data_dirs.items()},
+            data_dirs={
+                name: path for evaluation in evaluations for name, path in evaluation.data_dirs.items()
+            },
             style=self.style,
             title=self.title or None,
         )
@@ -448,13 +450,13 @@ class Study:
 
     def _related(self, tables: Sequence[Path]) -> list[Path]:
         """Relate the seeds and the arms with each other, if members ask for relations; the table, if there is one."""
-        asking = [one for member in self.members if (one := member.evaluations[0]).related]
+        asking = [evaluation for member in self.members if (evaluation := member.evaluations[0]).related]
         if not asking or len(tables) < 2:
             return []
         from hf_clipdyn.evaluation.evaluate import evaluate_relations
 
         output = self.folder / _RELATIONS
-        related = tuple(dict.fromkeys(name for one in asking for name in one.related))
+        related = tuple(dict.fromkeys(name for evaluation in asking for name in evaluation.related))
         config = asking[0].but(benchmarks=None, revisions=None, relations=related, output=output)
         evaluate_relations(config, tables)
         return [output] if output.exists() else []
@@ -542,20 +544,23 @@ def _measured(
     from hf_clipdyn.evaluation.config import EvaluationConfig
 
     also = options.get("also") or ()
-    if isinstance(also, str) or not all(isinstance(one, Mapping) for one in also):
+    if isinstance(also, str) or not all(isinstance(entry, Mapping) for entry in also):
         raise ConfigError(f"also is {shown(also)}: give a list of mappings of options to values.")
     each = [{key: value for key, value in options.items() if key != "also"}, *also]
-    if wrong := sorted({key for one in each for key in one if key in refused}):
+    if wrong := sorted({key for entry in each for key in entry if key in refused}):
         raise ConfigError(f"evaluation has {', '.join(wrong)}: a study sets these itself, so leave them out.")
-    evaluations = [EvaluationConfig(**{**named, **one}, output=folder / _TABLE) for one in each]
+    evaluations = [EvaluationConfig(**{**named, **entry}, output=folder / _TABLE) for entry in each]
     # Each gets the folders of its data sets; those that none shows are refused by the first.
-    names = [{one.dataset for one in evaluation.selected} for evaluation in evaluations]
+    names = [{benchmark.dataset for benchmark in evaluation.selected} for evaluation in evaluations]
     names[0] |= set(data_dirs) - set().union(*names[1:])
     return tuple(
-        one.but(
-            data_dirs={**one.data_dirs, **{name: path for name, path in data_dirs.items() if name in used}}
+        evaluation.but(
+            data_dirs={
+                **evaluation.data_dirs,
+                **{name: path for name, path in data_dirs.items() if name in used},
+            }
         )
-        for one, used in zip(evaluations, names, strict=True)
+        for evaluation, used in zip(evaluations, names, strict=True)
     )
 
 

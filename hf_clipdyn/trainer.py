@@ -187,7 +187,7 @@ class PublishRevisions(_StateCallback):
         >>> output = trainer.train()  # doctest: +ELLIPSIS
         me/words: revisions are saved as runs/trainer/revisions/<name>.
         {'train_runtime': ...
-        >>> [one.name for one in list_revisions("runs/trainer")]
+        >>> [revision.name for revision in list_revisions("runs/trainer")]
         ['epoch-000', 'epoch-001', 'epoch-002']
     """
 

@@ -196,7 +196,7 @@ class EvaluationConfig(Common):
             names = (f"{OPEN_CLIP}{self.from_open_clip}@{name}" for name in self.repo_id)
             object.__setattr__(self, "repo_id", tuple(names))
             object.__setattr__(self, "from_open_clip", None)  # the names say it now
-        called = [one.series.repo_id for one in self.each]
+        called = [single.series.repo_id for single in self.each]
         for name, repo_id in zip(self.repo_id, called, strict=True):
             if called.count(repo_id) > 1:
                 raise ConfigError(
@@ -232,7 +232,7 @@ class EvaluationConfig(Common):
         for name in self.related:
             relation_named(name)
         if self.selected and not (self.rescore or self.watch):
-            on_hub = [one.series for one in self.each if not one.series.on_disk]
+            on_hub = [single.series for single in self.each if not single.series.on_disk]
             if on_hub and self.output is not None and Path(self.output).is_file():
                 CellStore(self.output)  # another file is refused without the Hub
             for series in on_hub:

@@ -141,7 +141,9 @@ def _attention_maps(
     """Maps of one batch, from (n, heads, T, T) of each block and the pooling head's (n, T) if there is one."""
     n, _, tokens, _ = attentions[0].shape
     extra = tokens - grid[0] * grid[1]
-    if not 0 <= extra <= _MOST_EXTRA_TOKENS or {one.shape[-2:] for one in attentions} != {(tokens, tokens)}:
+    if not 0 <= extra <= _MOST_EXTRA_TOKENS or {layer.shape[-2:] for layer in attentions} != {
+        (tokens, tokens)
+    }:
         raise ModelError(
             f"Attention over {tokens} tokens does not match a grid of {grid[0]} x {grid[1]} patches: {NO_ATTENTION}."
         )

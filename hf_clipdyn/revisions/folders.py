@@ -128,9 +128,9 @@ class Folder(Series):
         # The newest state has logged more of a step than the checkpoint of that step.
         states = [_state(folder) for folder, _ in models.values()]
         history = max(states, key=lambda state: state.global_step or 0).log_history
-        others = {one.commit for one in listed if one.name != MAIN}
-        listed = [one for one in listed if one.name != MAIN or one.commit not in others]
-        return [replace(one, **logged_values(history, one.step)) for one in listed]
+        others = {revision.commit for revision in listed if revision.name != MAIN}
+        listed = [revision for revision in listed if revision.name != MAIN or revision.commit not in others]
+        return [replace(revision, **logged_values(history, revision.step)) for revision in listed]
 
     def _revision(self, name: str, folder: Path, files: Mapping[str, Path]) -> Revision:
         try:

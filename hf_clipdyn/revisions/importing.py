@@ -71,15 +71,17 @@ class CheckpointSource:
 
 
 def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    nameless = [one.name for one in checkpoints if one.epoch is None]
+    nameless = [checkpoint.name for checkpoint in checkpoints if checkpoint.epoch is None]
     if nameless:
         raise ConfigError(
             f"{nameless[0]} has no epoch, neither inside nor in its name: rename it to epoch_N."
         )
-    ordered = sorted(checkpoints, key=lambda one: one.epoch or 0)
-    for before, one in pairwise(ordered):
-        if before.epoch == one.epoch:
-            raise ConfigError(f"{before.name} and {one.name} are both of epoch {one.epoch}: leave out one.")
+    ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch or 0)
+    for before, after in pairwise(ordered):
+        if before.epoch == after.epoch:
+            raise ConfigError(
+                f"{before.name} and {after.name} are both of epoch {after.epoch}: leave out one."
+            )
     return tuple(ordered)
 
 
@@ -295,7 +297,7 @@ def import_open_clip(
         with checkpoint.file() as path:
             convert(path, folder)
 
-    files = {one.revision: one.name for one in source.checkpoints}
+    files = {checkpoint.revision: checkpoint.name for checkpoint in source.checkpoints}
     card = CardFacts(
         repo_id,
         datasets=source.datasets,
@@ -307,7 +309,11 @@ def import_open_clip(
     )
     publishing["recipe_hash"] = f"{IMPORTED}{model}:{source.repo_id or 'files'}"
     with Publisher(output_dir, repo_id, card=card, planned=tuple(files), **publishing) as publisher:
-        for one in source.checkpoints:
-            row = Row(name=one.revision, epoch=one.epoch, samples_seen=one.samples_seen(samples_per_epoch))
-            publisher.submit(row, partial(save, one))
+        for checkpoint in source.checkpoints:
+            row = Row(
+                name=checkpoint.revision,
+                epoch=checkpoint.epoch,
+                samples_seen=checkpoint.samples_seen(samples_per_epoch),
+            )
+            publisher.submit(row, partial(save, checkpoint))
         return publisher.finish()

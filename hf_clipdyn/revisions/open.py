@@ -209,7 +209,7 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
 
     Examples:
         >>> from hf_clipdyn import list_revisions
-        >>> [one.name for one in list_revisions("runs/demo")]
+        >>> [revision.name for revision in list_revisions("runs/demo")]
         ['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003']
     """
     return open_series(repo_id, store, token).revisions()
@@ -242,9 +242,11 @@ def load_revision(
         text, _, name = text.rpartition("@")
     series = open_series(text, store, token)
     listed = series.revisions()
-    found = [one for one in listed if one.name == name] or (listed[-1:] if name == MAIN else [])
+    found = [revision for revision in listed if revision.name == name] or (
+        listed[-1:] if name == MAIN else []
+    )
     if not found:
-        names = ", ".join(one.name for one in listed[:_MOST_NAMED])
+        names = ", ".join(revision.name for revision in listed[:_MOST_NAMED])
         raise RevisionNotFoundError(f"{series.repo_id} has no revision {shown(name)}, but {names} …")
     folder = series.fetch(found[0])
     return read_model(folder, read_config(folder), **kwargs)
@@ -255,13 +257,13 @@ def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:
     if as_json:
         return json.dumps([asdict(revision) for revision in revisions], indent=1)
     rows = []
-    for one in revisions:
-        numbers = {"epoch": one.epoch, "step": one.step, "samples seen": one.samples_seen}
-        row = {"revision": one.name} | {key: _shown(value, ",") for key, value in numbers.items()}
+    for revision in revisions:
+        numbers = {"epoch": revision.epoch, "step": revision.step, "samples seen": revision.samples_seen}
+        row = {"revision": revision.name} | {key: _shown(value, ",") for key, value in numbers.items()}
         row |= {
-            "loss": _shown(one.loss, ".4f"),
-            "commit": one.commit[:12],
-            "sha256": (one.sha256 or "-")[:12],
+            "loss": _shown(revision.loss, ".4f"),
+            "commit": revision.commit[:12],
+            "sha256": (revision.sha256 or "-")[:12],
         }
         rows.append(row)
     return render_table(rows) if rows else "There are no revisions."

@@ -108,9 +108,9 @@ def _described(name: str, commit: str, files: records.Listing, manifest: Manifes
     return Revision(name=name, commit=commit, sha256=weights.sha256, size=weights.size, **facts)
 
 
-def _order(one: Revision) -> tuple[bool, tuple[Any, ...]]:
-    step = step_of(one.name) if one.step is None else one.step
-    return one.name == MAIN, training_order(one.name, step)
+def _order(revision: Revision) -> tuple[bool, tuple[Any, ...]]:
+    step = step_of(revision.name) if revision.step is None else revision.step
+    return revision.name == MAIN, training_order(revision.name, step)
 
 
 class RunFolder(Published):
@@ -147,7 +147,7 @@ class RunFolder(Published):
         yield self.store.folder / commit / path
 
     def revisions(self) -> list[Revision]:
-        return [replace(one, commit=self._commit(one.name)) for one in super().revisions()]
+        return [replace(revision, commit=self._commit(revision.name)) for revision in super().revisions()]
 
     def _commit(self, name: str) -> str:
         return records.content_id(self._records(name, model_files(self.store.folder / name)))

@@ -41,7 +41,7 @@ class Repaired:
     @property
     def is_whole(self) -> bool:
         """Whether everything is right now; identical weights are what the run made."""
-        return not self.lost and all(one.kind == "identical-weights" for one in self.report.findings)
+        return not self.lost and all(finding.kind == "identical-weights" for finding in self.report.findings)
 
     def render(self) -> str:
         """Lines for the terminal."""
@@ -162,7 +162,9 @@ class _Repair:
 
 
 def _damaged(report: Report) -> list[str]:
-    return list(dict.fromkeys(one.revision for one in report.findings if one.kind not in _NO_DAMAGE))
+    return list(
+        dict.fromkeys(finding.revision for finding in report.findings if finding.kind not in _NO_DAMAGE)
+    )
 
 
 def _lacks_manifest_alone(folder: Path, row: Row) -> bool:

@@ -124,8 +124,12 @@ def check(place: Published, hub: HubRun | None = None, *, deep: bool = False) ->
         return report
     served = _Checks(hub, deep).report()
     right = set(served.revisions) - {finding.revision for finding in served.findings}
-    findings = [one for one in report.findings if one.kind != "missing-folder" or one.revision not in right]
-    findings += [replace(one, message=f"On the Hub: {one.message}") for one in served.findings]
+    findings = [
+        finding
+        for finding in report.findings
+        if finding.kind != "missing-folder" or finding.revision not in right
+    ]
+    findings += [replace(finding, message=f"On the Hub: {finding.message}") for finding in served.findings]
     names = dict.fromkeys([*report.revisions, *served.revisions])
     return Report(f"{report.where} and {served.where}", tuple(names), tuple(dict.fromkeys(findings)), deep)
 
@@ -175,7 +179,9 @@ class _Checks:
             for found in pool.map(lambda name: list(self._of_revision(name)), self.names):
                 findings += found
         positions = {name: position for position, name in enumerate(self.names)}
-        findings.sort(key=lambda one: (positions.get(one.revision, -1), natural_key(one.revision)))
+        findings.sort(
+            key=lambda finding: (positions.get(finding.revision, -1), natural_key(finding.revision))
+        )
         return Report(self.place.where, tuple(self.names), tuple(dict.fromkeys(findings)), self.deep)
 
     def _of_names(self) -> Iterator[Finding]:

@@ -154,7 +154,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     callbacks = [*plugin_callbacks(), *callbacks]
     folder = output_folder(config)
     checkpoint = checkpoint_to_resume(config, folder)
-    config = as_begun(config, folder, checkpoint)
+    config = resumed_config(config, folder, checkpoint)
     accelerator = make_accelerator(config, folder)
     says = accelerator.is_main_process and not config.quiet
     # One bar, ours, instead of one for each file.
@@ -383,7 +383,7 @@ def _check_written(folder: Path) -> None:
         )
 
 
-def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
+def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
     """The configuration of a resumed run: what it leaves to the machine or the Hub is as it was when the run began."""
     begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
     if not _resumes(config) or not begun.is_file():
@@ -538,7 +538,7 @@ def lines_at_start(
     first, *average = publishers
     left = sum(len(set(planned) - set(publisher.published())) for publisher in publishers)
     space, fits = space_needed(first.store.run, left, 4 * number)  # float32
-    also = "".join(f", and as many of the averaged weights as {one.repo_id}" for one in average)
+    also = "".join(f", and as many of the averaged weights as {publisher.repo_id}" for publisher in average)
     lines.append(f"{'Revisions' if fits else 'Warning'}: {len(planned)} as {first.repo_id}{also}; {space}")
     if config.warmup_steps > training.total_steps:
         lines.append(
