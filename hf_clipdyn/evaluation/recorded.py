@@ -18,7 +18,12 @@ TERMS = KindTerms(
     rank=0,
     draws="what training recorded",
     terms={
-        "loss": Term(title="training loss", meaning="Loss at the end of the revision's epoch.", better="low"),
+        "loss": Term(
+            title="training loss",
+            meaning="Mean loss of the epoch that the revision ends. A revision inside an epoch has the loss of its "
+            "step, and one of a Trainer the loss that the Trainer logged last.",
+            better="low",
+        ),
         "validation_loss": Term(
             title="validation loss", meaning="Loss on the images that are held out of training.", better="low"
         ),
