@@ -63,8 +63,9 @@ def _state(folder: Path) -> _TrainerState:
     path = folder / _STATE
     if not path.is_file():
         return _TrainerState()
+    content = path.read_bytes()  # FileNotFoundError says that a Trainer has just removed the checkpoint
     with naming(path, RevisionError):
-        state = _TrainerState.model_validate_json(path.read_bytes())
+        state = _TrainerState.model_validate_json(content)
     if checkpoint_name(folder) not in (None, step_name(state.global_step or 0)):
         raise RevisionError(
             f"{path} gives the step {state.global_step}, its folder another: correct the name."
@@ -124,15 +125,15 @@ class Folder(Series):
         models = self.models()
         if not models:
             raise RevisionNotFoundError(f"{self.where} no longer contains a model.")
-        listed = [self._revision(name, *model) for name, model in models.items()]
+        read = [self._revision(name, *model) for name, model in models.items()]
+        listed = [revision for revision, _ in read]
         # The newest state has logged more of a step than the checkpoint of that step.
-        states = [_state(folder) for folder, _ in models.values()]
-        history = max(states, key=lambda state: state.global_step or 0).log_history
+        history = max((state for _, state in read), key=lambda state: state.global_step or 0).log_history
         others = {revision.commit for revision in listed if revision.name != MAIN}
         listed = [revision for revision in listed if revision.name != MAIN or revision.commit not in others]
         return [replace(revision, **logged_values(history, revision.step)) for revision in listed]
 
-    def _revision(self, name: str, folder: Path, files: Mapping[str, Path]) -> Revision:
+    def _revision(self, name: str, folder: Path, files: Mapping[str, Path]) -> tuple[Revision, _TrainerState]:
         try:
             listed = {path: records.record_of(file) for path, file in files.items()}
             commit = records.content_id(listed, _base_content(folder) if files else "")
@@ -140,7 +141,7 @@ class Folder(Series):
         except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
             raise self.changed() from error
         weights, epoch = records.weights_of(listed), state.epoch
-        return Revision(
+        revision = Revision(
             name=name,
             epoch=int(epoch) if epoch is not None and epoch.is_integer() else None,
             step=state.global_step,
@@ -148,10 +149,11 @@ class Folder(Series):
             sha256=weights.sha256,
             size=weights.size,
         )
+        return revision, state
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         folder, files = self.models().get(revision.name, (self._folder, {}))
-        if self._revision(revision.name, folder, files).commit != revision.commit:
+        if self._revision(revision.name, folder, files)[0].commit != revision.commit:
             raise self.changed()
         if not files:
             raise RevisionError(

@@ -132,6 +132,19 @@ def test_a_checkpoint_that_is_removed_is_a_revision_that_is_not_found(trained, t
             ask()
 
 
+def test_a_state_that_is_removed_while_it_is_read_is_a_revision_that_is_not_found(trained, monkeypatch):
+    read, series = Path.read_bytes, open_series(trained)
+
+    def vanished(path):
+        if path.name == "trainer_state.json":
+            raise FileNotFoundError(path)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", vanished)
+    with pytest.raises(RevisionNotFoundError, match="has changed since it was listed"):
+        series.revisions()
+
+
 @pytest.mark.parametrize("before", ["fetch", "load"])
 def test_watching_goes_on_where_a_trainer_removes_a_checkpoint_before_it_is_measured(
     trained, tmp_path, measure, monkeypatch, caplog, before
