@@ -30,9 +30,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+# For a set in a regular expression: control characters, line separators, and surrogates.
 CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
-"""For a set in a regular expression: control characters, line separators, and surrogates."""
-
 # 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. With a dash where it was
 # taken for an option.
 _TOKEN = re.compile(r"hf[_-](?:[a-z]+[_-])?[A-Za-z0-9]{16,}")
@@ -42,21 +41,16 @@ _LONG_WORD = re.compile(r"(\S{80})\S{100,}(\S{40})")
 _LONGEST = 4000
 _WORD = re.compile(r"[a-z0-9]+")
 
-_OUT_OF_MEMORY = "use smaller batches or fewer data, or close other programs"
 _NO_NETWORK = "check the network; HF_HUB_OFFLINE=1 uses what was downloaded before"
+# What to do, by the system's number of an error, or by the name of its class or a base: no library is imported.
 _REMEDIES: Mapping[object, str] = {
-    errno.ENOSPC: "free some space, then repeat the command",
-    errno.EDQUOT: "free some space, then repeat the command",
-    "MemoryError": _OUT_OF_MEMORY,
-    "OutOfMemoryError": _OUT_OF_MEMORY,
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, then repeat the command"),
+    **dict.fromkeys(("NetworkError", "TransportError"), _NO_NETWORK),
+    "MemoryError": "use smaller batches or fewer data, or close other programs",
     "LocalTokenNotFoundError": "log in with `hf auth login`, or set HF_TOKEN",
     "RepositoryNotFoundError": "check its name; a private one needs a token, by `hf auth login` or HF_TOKEN",
     "OfflineModeIsEnabled": "unset HF_HUB_OFFLINE",
-    "NetworkError": _NO_NETWORK,
-    "TransportError": _NO_NETWORK,
 }
-"""What to do, by the system's number of an error, or by the name of its class or a base: no library is imported."""
-
 
 # --- texts that are safe to print --------------------------------------------------------------------------
 
@@ -82,8 +76,6 @@ def shown(value: object, most: int = 60) -> str:
     """A value as an error prints it: texts in quotes, of collections the size, cut to ``most`` characters."""
     if isinstance(value, (dict, list)):
         return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
-    if isinstance(value, int) and abs(value) >= 10**50:  # Python refuses to print very long ones
-        return "a number of over 50 digits"
     return repr(shorten(value, most)) if isinstance(value, str) else shorten(str(value), most)
 
 
@@ -99,6 +91,12 @@ def closest_name(name: str, names: Iterable[str]) -> str | None:
     longer = [candidate for candidate in names if words and words <= set(_WORD.findall(candidate.lower()))]
     close = get_close_matches(name, longer or names, n=1, cutoff=0.0 if longer else 0.6)
     return close[0] if close else None
+
+
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """``There is no option 'sed'. Did you mean 'seed'?``"""
+    close = closest_name(name, known)
+    return f"There is no {what} {shown(name)}." + (f" Did you mean {close!r}?" if close else "")
 
 
 def counted(number: int, noun: str) -> str:
@@ -150,14 +148,10 @@ class UnknownNameError(ConfigError):
     The message names the closest known name and lists at most 40 known ones.
     """
 
-    _MOST = 40
-
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = closest_name(name, names)
-        hint = f" Did you mean {close!r}?" if close else ""
-        listed = ", ".join(names[: self._MOST]) + (" …" if len(names) > self._MOST else "")
-        super().__init__(f"There is no {kind} {shown(name, 200)}.{hint} Known: {listed}.")
+        listed = ", ".join(names[:40]) + (" …" if len(names) > 40 else "")
+        super().__init__(f"{no_such(kind, name, names)} Known: {listed}.")
 
 
 class DatasetError(ClipDynError):
@@ -242,32 +236,31 @@ def sentence(error: BaseException) -> str:
 
 def _words(error: BaseException) -> str:
     if isinstance(error, ClipDynError):
-        return _one_line(str(error))
+        return " ".join(str(error).split())
     problems = getattr(error, "errors", None)
     if callable(problems):  # pydantic's text of several lines has an address
-        said = "; ".join(map(_problem, problems()[:3]))
+        said = "; ".join(map(problem, problems()[:3]))
     elif isinstance(error, OSError) and error.strerror:
         said = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     else:  # the Hub's client adds a request's id and an address to the server's own words
         said = f"{type(error).__name__}: {getattr(error, 'server_message', None) or error}"
     kinds = [getattr(error, "errno", None), *(kind.__name__ for kind in type(error).__mro__)]
-    if "allocate memory" in said:  # of torch on a CPU, as a RuntimeError
+    if "MemoryError" in said or "allocate memory" in said:  # of torch, as a RuntimeError
         kinds.append("MemoryError")
     remedy = next((_REMEDIES[kind] for kind in kinds if kind in _REMEDIES), "")
-    return _one_line(said).rstrip(" .:") + (f": {remedy}." if remedy else ".")
+    return " ".join(said.split()).rstrip(" .:") + (f": {remedy}." if remedy else ".")
 
 
-def _problem(problem: Mapping[str, Any]) -> str:
-    """One of the problems that pydantic found: where, the value, and what it should be."""
-    where, value = ".".join(map(str, problem["loc"])), problem["input"]
-    is_single = isinstance(value, (str, int, float)) and problem["type"] not in ("json_invalid", "missing")
-    cause = problem.get("ctx", {}).get("error")  # of a ValueError, whose class pydantic puts before its text
-    said = cause if isinstance(cause, Exception) else problem["msg"]
-    return f"{where}{f' is {shown(value)}' if is_single else ''}: {said}".removeprefix(": ")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+def problem(found: Mapping[str, Any], where: str | None = None) -> str:
+    """A problem that pydantic found: ``where``, by default the place in the whole, the value, and what it should be."""
+    where = ".".join(map(str, found["loc"])) if where is None else where
+    if found["type"] == "missing":
+        return f"{where} is missing"
+    cause = found.get("ctx", {}).get("error")  # of a ValueError, whose class pydantic puts before its text
+    said = cause if isinstance(cause, Exception) else found["msg"]
+    if where and isinstance(found["input"], str | int | float):
+        where += f" is {shown(found['input'])}"
+    return f"{where}: {said}" if where else str(said)
 
 
 @contextmanager

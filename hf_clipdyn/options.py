@@ -20,9 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from hf_clipdyn.errors import ConfigError, closest_name, naming
-
-MOST_USED = "Most used options"
+from hf_clipdyn.errors import ConfigError, naming, no_such, problem, shown
 
 
 class OptionError(ConfigError):
@@ -80,7 +78,13 @@ class Options(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise self._first_error(error) from None
+            first = error.errors(include_url=False)[0]
+            cause, name = first.get("ctx", {}).get("error"), str(*first["loc"][:1])
+            if isinstance(cause, ConfigError):
+                raise cause from None
+            is_unknown = first["type"] == "extra_forbidden"
+            said = self.no_option(name) if is_unknown else f"{problem(first, name).rstrip('.')}."
+            raise OptionError(said, name) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -110,9 +114,11 @@ class Options(BaseModel):
         return {name_of(name, field): field for name, field in fields if name not in cls.python_only}
 
     @classmethod
-    def option_names(cls) -> Iterable[str]:
-        """The names of all options, which an unknown name is compared with."""
-        return cls.option_fields()
+    def no_option(cls, name: str) -> str:
+        """The sentence about an option that does not exist, or not any more."""
+        if name in cls.former:
+            return f"The option {name} is gone since version 0.4: {cls.former[name]}."
+        return no_such("option", name, cls.option_fields())
 
     @classmethod
     def file_named(cls, name: str) -> Path:
@@ -120,9 +126,7 @@ class Options(BaseModel):
         return Path(name).expanduser()
 
     @classmethod
-    def read(
-        cls, words: Sequence[str], prog: str = "clipdyn", kinds: "Mapping[str, type[Options]] | None" = None
-    ) -> Self:
+    def read(cls, words: Sequence[str], prog: str = "clipdyn") -> Self:
         """From the words of a command line; the file of ``--config`` gives what they leave out.
 
         ``--help`` and ``--help-all`` print the help and exit.
@@ -130,16 +134,14 @@ class Options(BaseModel):
         Args:
             words: after the command's name.
             prog: the command, as a person types it.
-            kinds: further options by prefix: those of ``{"noise": …}`` are called ``noise_…``.
 
         Raises:
             ConfigError: an option or the file is wrong.
         """
-        models = {"": cls} | {f"{kind}_": settings for kind, settings in (kinds or {}).items()}
-        parser = make_parser(models, prog, everything="--help-all" in words)
+        parser = make_parser(cls, prog, everything="--help-all" in words)
         # The first reads values after `--`, the second those between options.
         parse = parser.parse_args if "--" in words else parser.parse_intermixed_args
-        values = vars(parse(normalised(models, words, prog)))
+        values = vars(parse(normalised(cls, words, prog)))
         file = cls.file_named(values.pop("config")) if "config" in values else None
         in_file = {} if file is None else read_yaml(file)
         try:
@@ -150,45 +152,6 @@ class Options(BaseModel):
             if error.option in in_file.keys() - values.keys():
                 raise ConfigError(f"{file}: {error}") from None
             raise ConfigError(f"{error} See `{prog} --help`.") from None
-
-    @classmethod
-    def _first_error(cls, error: ValidationError) -> ConfigError:
-        """What is wrong first, in one sentence."""
-        first = error.errors(include_url=False)[0]
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, ConfigError):
-            return cause
-        name, kind = str(first["loc"][0]) if first["loc"] else "", first["type"]
-        if kind == "extra_forbidden":
-            return OptionError(cls.no_option(name), name)
-        if kind == "missing":
-            return OptionError(f"{name} is missing: give it.", name)
-        message = first["msg"].removeprefix("Value error, ").rstrip(".")
-        if not name:
-            return ConfigError(f"{message}.")
-        value, message = str(first["input"])[:60], message[0].lower() + message[1:]
-        if kind == "literal_error":
-            choices = re.findall("'([^']+)'", str(first["ctx"]["expected"]))
-            return OptionError(f"{name} is {value!r}: {message}.{meant(value, choices)}", name)
-        return OptionError(f"{name} is {value!r}: {message}.", name)
-
-    @classmethod
-    def no_option(cls, name: str) -> str:
-        """The sentence about an option that does not exist, or not any more."""
-        if name in cls.former:
-            return f"The option {name} is gone since version 0.4: {cls.former[name]}."
-        return no_such("option", name, cls.option_names())
-
-
-def no_such(what: str, name: str, known: Iterable[str]) -> str:
-    """``There is no option sed. Did you mean seed?``"""
-    return f"There is no {what} {name[:80]!r}.{meant(name, known)}"
-
-
-def meant(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean seed?``, or nothing if no known name is similar."""
-    close = closest_name(name, known)
-    return f" Did you mean {close}?" if close else ""
 
 
 # --- values as texts ---
@@ -220,7 +183,7 @@ def pairs(texts: Iterable[str], name: str) -> dict[str, str]:
     for text in texts:
         key, _, path = text.partition("=")
         if not (key and path) or key in found:
-            raise OptionError(f"{name} is {text[:60]!r}: give NAME=PATH once for each name.", name)
+            raise OptionError(f"{name} is {shown(text)}: give NAME=PATH once for each name.", name)
         found[key] = os.path.expanduser(path)  # noqa: PTH111  # a text, as values of flags are
     return found
 
@@ -242,10 +205,10 @@ def members(annotation: Any) -> tuple[Any, ...]:
 def form_of(field: FieldInfo) -> str:
     """How a field is written: as one ``value``, as ``values``, as ``pairs`` NAME=PATH, or as a ``switch``."""
     kinds = members(field.annotation)
-    origins = [get_origin(kind) for kind in kinds]
     if kinds == (bool,):
         return "switch"
-    return "values" if tuple in origins else "pairs" if Mapping in origins else "value"
+    forms: Mapping[Any, str] = {tuple: "values", Mapping: "pairs"}
+    return next((forms[kind] for kind in map(get_origin, kinds) if kind in forms), "value")
 
 
 # --- YAML ---
@@ -278,41 +241,33 @@ def parse_yaml(text: str, where: str) -> Any:
         ConfigError: it is not YAML, or has an alias or a key twice.
     """
     try:
-        return _Texts(text).get_single_data()
-    except yaml.MarkedYAMLError as error:  # without its excerpt of the file, which may have a token
-        mark = error.problem_mark or error.context_mark
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{where} is not valid YAML{line}: {error.problem or error.context}.") from None
+        node = yaml.compose(text, yaml.SafeLoader)
+        return None if node is None else _content(node, set())
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{where} is not valid YAML: {str(error).partition(chr(10))[0]}.") from None
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        # Without the excerpt of the file, which may have a token.
+        said = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError(f"{where} is not valid YAML{line}: {said}.") from None
 
 
-class _Texts(yaml.SafeLoader):
-    """Reads scalars as texts, and refuses aliases and repeated keys, of which the last would count in silence."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
-        first: [rule for rule in rules if rule[0].endswith(":null")]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
-        text = str(super().construct_scalar(node))
-        return re.sub(r"^([-+]?)\.(inf|nan)$", r"\1\2", text, flags=re.IGNORECASE)  # as numbers are read
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(problem="an alias; write the value", problem_mark=mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                twice = f"{key.value} is there twice"
-                raise yaml.composer.ComposerError(problem=twice, problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return dict(super().construct_mapping(node, deep))
+def _content(node: yaml.Node, seen: set[yaml.Node]) -> Any:
+    """The texts of a node. No tag is looked at, so nothing is constructed."""
+    if node in seen:
+        raise yaml.MarkedYAMLError(problem="an alias; write it out", problem_mark=node.start_mark)
+    seen.add(node)
+    if isinstance(node, yaml.ScalarNode):  # `.inf` and `.nan` as numbers are read
+        text = re.sub(r"^([-+]?)\.(inf|nan)$", r"\1\2", node.value, flags=re.IGNORECASE)
+        return None if node.tag.endswith(":null") else text
+    if isinstance(node, yaml.SequenceNode):
+        return [_content(one, seen) for one in node.value]
+    found: dict[str, Any] = {}
+    for key, value in node.value:
+        name = str(_content(key, seen))
+        if name in found:  # the last one would count, in silence
+            raise yaml.MarkedYAMLError(problem=f"{name} is there twice", problem_mark=key.start_mark)
+        found[name] = _content(value, seen)
+    return found
 
 
 # --- the command line ---
@@ -330,70 +285,60 @@ class _Several(argparse.Action):
         setattr(found, self.dest, (*getattr(found, self.dest, ()), *texts_of(value, self.dest)))
 
 
-def make_parser(
-    models: Mapping[str, type[Options]], prog: str, *, everything: bool = True
-) -> argparse.ArgumentParser:
+_ACTIONS: Mapping[str, Any] = {"values": _Several, "pairs": "append"}
+
+
+def make_parser(command: type[Options], prog: str, *, everything: bool = True) -> argparse.ArgumentParser:
     """argparse's parser of a command; it leaves all values as texts.
 
     Args:
-        models: the command's class for the prefix ``""``, and further options by their prefix.
+        command: its class.
         prog: the command, as a person types it.
         everything: whether the help lists all options, or those at the top and the names of the other groups.
     """
-    main = models[""]
-    everything = everything or not main.most_used
+    everything = everything or not command.most_used
     parser = _Parser(
         prog,
-        usage=" ".join([prog, "[OPTIONS]", *(name.upper() for name in main.positional)]),
-        description=textwrap.dedent(inspect.cleandoc(main.__doc__ or "")),
+        usage=" ".join([prog, "[OPTIONS]", *map(str.upper, command.positional)]),
+        description=inspect.cleandoc(command.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
         add_help=False,
     )
-    arguments, top = parser.add_argument_group("Arguments"), parser.add_argument_group(MOST_USED)
-    titles = []
-    for prefix, model in models.items():
-        group = parser.add_argument_group(f"Settings of {prefix[:-1]}" if prefix else "Options")
-        for key, field in model.option_fields().items():
-            group = parser.add_argument_group(field.title) if field.title else group
-            option, form = prefix + key, form_of(field)
-            is_top = option in main.most_used
-            is_listed = everything or is_top or option in main.positional
-            about: dict[str, Any] = {
-                "action": {"values": _Several, "pairs": "append"}.get(form, "store"),
-                "help": help_of(field) if is_listed else argparse.SUPPRESS,
-            }
-            if option in main.positional:
-                needed = field.is_required() and not main.file_help
-                nargs = ("+" if needed else "*") if form == "values" else None if needed else "?"
-                arguments.add_argument(key, nargs=nargs, metavar=key.upper(), **about)
-            else:
-                titles.append(str(group.title))
-                also = [f"-{main.letters[option]}"] if option in main.letters else []
-                also += [f"--no_{option}"] if form == "switch" and field.default else []
-                place = top if is_top else group
-                place.add_argument(f"--{option}", *also, metavar=metavar_of(field), **about)
-    if main.file_help:
-        top.add_argument("--config", metavar="FILE", help=main.file_help)
+    titles = ("Arguments", "Most used options", "Options")
+    arguments, top, group = (parser.add_argument_group(title) for title in titles)
+    groups = []
+    for option, field in command.option_fields().items():
+        group = parser.add_argument_group(field.title) if field.title else group
+        form, is_top = form_of(field), option in command.most_used
+        is_listed = everything or is_top or option in command.positional
+        shown_help = help_of(field) if is_listed else argparse.SUPPRESS
+        about: dict[str, Any] = {"action": _ACTIONS.get(form), "help": shown_help}
+        if option in command.positional:
+            needed = field.is_required() and not command.file_help
+            nargs = ("+" if needed else "*") if form == "values" else None if needed else "?"
+            arguments.add_argument(option, nargs=nargs, metavar=option.upper(), **about)
+        else:
+            groups.append(group.title or "")
+            names = [f"--{option}", *(f"-{command.letters[one]}" for one in command.letters if one == option)]
+            names += [f"--no_{option}"] if form == "switch" and field.default else []
+            (top if is_top else group).add_argument(*names, metavar=metavar_of(field), **about)
+    if command.file_help:
+        top.add_argument("--config", metavar="FILE", help=command.file_help)
     top.add_argument("-h", "--help", action="help", help="Print this help.")
-    if main.most_used:
+    if command.most_used:
         top.add_argument("--help_all", action="help", help="Print the help of all options.")
     if not everything:
-        groups = "; ".join(dict.fromkeys(titles))
-        parser.epilog = textwrap.fill(f"`{prog} --help-all` lists all options: {groups}.", 100)
+        listed = f"`{prog} --help-all` lists all options: {'; '.join(dict.fromkeys(groups))}."
+        parser.epilog = textwrap.fill(listed, 100)
     return parser
 
 
 def help_of(field: FieldInfo) -> str:
     """The docstring of a field, its limits and its default, for argparse."""
     beside = [*limits_of(field), *(f"default: {text}" for text in [default_of(field)] if text)]
-    return (text_of(field) + (f" [{'; '.join(beside)}]" if beside else "")).replace("%", "%%")
-
-
-def text_of(field: FieldInfo) -> str:
-    """The docstring of a field as one paragraph."""
-    return " ".join((field.description or "").split())
+    return (field.description or "").replace("%", "%%") + (f" [{'; '.join(beside)}]" if beside else "")
 
 
 def limits_of(field: FieldInfo) -> list[str]:
@@ -418,40 +363,34 @@ def metavar_of(field: FieldInfo) -> str:
     if form == "values":
         kinds = members(next(get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple))
     choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
-    name = "|".join(choices) or next((name for kind, name in _METAVARS.items() if kind in kinds), "TEXT")
+    names = {Path: "PATH", int: "N", float: "X"}
+    name = "|".join(choices) or next((names[kind] for kind in kinds if kind in names), "TEXT")
     return f"{name},…" if form == "values" else name
 
 
-_METAVARS = {Path: "PATH", int: "N", float: "X"}
-
-
-def normalised(models: Mapping[str, type[Options]], words: Sequence[str], prog: str) -> list[str]:
+def normalised(command: type[Options], words: Sequence[str], prog: str) -> list[str]:
     """The words with underscores in names, ``--flag=true`` for ``--flag`` and ``--flag=false`` for ``--no-flag``.
 
     Raises:
         ConfigError: there is no such option.
     """
-    fields = {
-        f"{prefix}{key}": field for prefix in models for key, field in models[prefix].option_fields().items()
-    }
-    switches = {key for key, field in fields.items() if form_of(field) == "switch"}
+    forms = {key: form_of(field) for key, field in command.option_fields().items()}
     made: list[str] = []
     for i, word in enumerate(words):
-        after = "".join(words[i + 1 : i + 2])
         name, equals, value = word.partition("=")
-        key = name[2:].replace("-", "_")
+        key, after = name[2:].replace("-", "_"), "".join(words[i + 1 : i + 2])
         if word == "--":
             return [*made, *words[i:]]
         if not name.startswith("--"):
             made.append(word)
-        elif key.startswith("no_") and key[3:] in switches and not equals:
+        elif key.startswith("no_") and forms.get(key[3:]) == "switch" and not equals:
             made.append(f"--{key[3:]}=false")
-        elif key in switches and not equals and after.lower() not in ("true", "false"):
+        elif forms.get(key) == "switch" and not equals and after.lower() not in ("true", "false"):
             made.append(f"--{key}=true")
-        elif key in fields or key in ("config", "help", "help_all"):
+        elif key in forms or key in ("config", "help", "help_all"):
             made.append(f"--{key}{equals}{value}")
         else:
-            raise ConfigError(f"{models[''].no_option(key)} See `{prog} --help`.")
+            raise ConfigError(f"{command.no_option(key)} See `{prog} --help`.")
     return made
 
 

@@ -90,7 +90,7 @@ def test_options_are_taken_with_dashes_and_with_underscores(
         assert code == 2
         assert "no option" not in error
     _, error = _exit(capsys, "evaluate", "me/run", "--data-dri", "cifar10=x")
-    assert "There is no option 'data_dri'. Did you mean data_dir?" in error
+    assert "There is no option 'data_dri'. Did you mean 'data_dir'?" in error
 
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,7 @@ def _read(path: Path) -> object:
         ("a.json", b"[1", "JSONDecodeError: Expecting ',' delimiter: line 1"),
         ("a.zip", b"", "BadZipFile: File is not a zip file."),
         ("a.point", b'{"x": "1.5"}', "x is '1.5': Input should be a valid integer"),
-        ("a.point", b"{}", "x: Field required."),
+        ("a.point", b"{}", "x is missing."),
         ("a.txt", b"\xff", "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff"),
     ],
 )  # fmt: skip

@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 
 from hf_clipdyn.cli import command_class, command_names
 from hf_clipdyn.errors import ClipDynError
-from hf_clipdyn.evaluation.config import settings_classes
 from hf_clipdyn.options import Options, form_of, members, read_yaml
 
 # argparse takes a value `--` for the end of the options.
@@ -24,14 +23,6 @@ TEXTS = (
     .filter(lambda text: text not in ("", "--"))
 )
 NUMBERS = st.sampled_from([0, 1, 2, 5, 0.5, 0.1, 1e-6, 3.0, -1, 1.5, 10**9, math.inf, math.nan, "x", ""])
-
-
-def fields_of(command: type[Options], name: str) -> dict[str, FieldInfo]:
-    """The options of a command; those of evaluate with the settings of all kinds."""
-    fields = dict(command.option_fields())
-    for kind, one in settings_classes().items() if name == "evaluate" else ():
-        fields |= {f"{kind}_{key}": field for key, field in one.option_fields().items()}
-    return fields
 
 
 def values_of(field: FieldInfo) -> st.SearchStrategy[Any]:
@@ -73,7 +64,7 @@ def words_of(command: type[Options], fields: Mapping[str, FieldInfo], values: Ma
 @given(data=st.data())
 def test_python_a_file_and_flags_give_the_same_object_or_all_refuse(name: str, data: st.DataObject) -> None:
     command: type[Options] = command_class(name)
-    fields = fields_of(command, name)
+    fields = command.option_fields()
     chosen = data.draw(st.lists(st.sampled_from(list(fields)), max_size=3, unique=True))
     needed = [key for key, field in fields.items() if field.is_required() and key not in chosen]
     values = {key: data.draw(values_of(fields[key]), label=key) for key in chosen}
@@ -86,9 +77,8 @@ def test_python_a_file_and_flags_give_the_same_object_or_all_refuse(name: str, d
             return command.read(["--config", str(file)]) if command.file_help else command(**read_yaml(file))
 
     made, refused = [], []
-    kinds = settings_classes() if name == "evaluate" else None
     words = words_of(command, fields, values)
-    for make in (lambda: command(**values), from_file, lambda: command.read(words, "clipdyn", kinds)):
+    for make in (lambda: command(**values), from_file, lambda: command.read(words)):
         try:
             made.append(make())
         except ClipDynError as error:

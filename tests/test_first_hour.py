@@ -128,9 +128,9 @@ class Mistake:
 
 MISTAKES = {
     # The command itself.
-    "a misspelt command": Mistake(("trian",), ("trian", "Did you mean train?")),
+    "a misspelt command": Mistake(("trian",), ("trian", "Did you mean 'train'?")),
     "a misspelt option": Mistake(
-        ("train", "--learnin-rate", "1"), ("learnin_rate", "Did you mean learning_rate?")
+        ("train", "--learnin-rate", "1"), ("learnin_rate", "Did you mean 'learning_rate'?")
     ),
     "a value of another type": Mistake(
         (*TRAIN, "--num-train-epochs", "many"), ("num_train_epochs", "'many'", "integer")
@@ -139,7 +139,7 @@ MISTAKES = {
     "a misspelt recipe": Mistake(("train", "--config", "qick"), ("qick", "Did you mean", "quick")),
     "a YAML file with a misspelt key": Mistake(
         ("train", "--config", "mine.yaml"),
-        ("mine.yaml", "warmup_step", "Did you mean warmup_steps?"),
+        ("mine.yaml", "warmup_step", "Did you mean 'warmup_steps'?"),
         change=_written("mine.yaml", "warmup_step: 3\n"),
     ),
     # Data.

@@ -14,13 +14,12 @@ from hf_clipdyn.benchmarks.registry import kinds, relations, select_benchmarks
 from hf_clipdyn.bundled import metric_names, recipe_names, recipe_path, study_path
 from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
-from hf_clipdyn.options import text_of
 from hf_clipdyn.training import device, images, streamed
 from hf_clipdyn.training.config import TrainingConfig
 
 NUMBERS = {10: "ten", 12: "twelve", 15: "fifteen", 30: "thirty"}
 OWN_TOKENIZER = [name for name, size in MODEL_SIZES.items() if size.vocab_size is not None]
-HELP = {name: text_of(field) for name, field in TrainingConfig.model_fields.items()}
+HELP = {name: " ".join(str(field.description).split()) for name, field in TrainingConfig.model_fields.items()}
 
 
 def page_lines(path: str) -> str:

@@ -14,7 +14,16 @@ from importlib import import_module
 from typing import Any
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ClipDynError, ConfigError, naming, printable, redact_logs, redacted, reported
+from hf_clipdyn.errors import (
+    ClipDynError,
+    ConfigError,
+    naming,
+    no_such,
+    printable,
+    redact_logs,
+    redacted,
+    reported,
+)
 from hf_clipdyn.interrupts import raise_on_signals
 
 _SUMMARY = "Train CLIP, publish every epoch as a Hub revision, and track how its perception changes."
@@ -107,8 +116,6 @@ def _run(words: list[str]) -> int:
         print(__version__)
         return 0
     if name not in command_names():
-        from hf_clipdyn.options import no_such  # it loads pydantic, which takes half the time of this help
-
         what = "option" if name.startswith("-") else "command"
         raise ConfigError(f"{no_such(what, name, command_names())} See `clipdyn --help`.")
     command = command_class(name).read(rest, f"clipdyn {name}")

@@ -1,16 +1,18 @@
 """The configuration of `evaluate`: the Python call, the YAML file and the flags."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, InstanceOf, model_validator
+from pydantic.fields import FieldInfo
 
 from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, Benchmark, Common, KindSettings
 from hf_clipdyn.errors import ConfigError, shown
-from hf_clipdyn.options import OptionError, Options, first_values, texts_of
+from hf_clipdyn.options import OptionError, first_values, name_of, texts_of
 from hf_clipdyn.plugins import KINDS, load_plugin, plugins
 from hf_clipdyn.revisions.names import OPEN_CLIP
 from hf_clipdyn.revisions.series import Series
@@ -135,20 +137,22 @@ class EvaluationConfig(Common):
         super().__init__(**_with_settings(values))
 
     @classmethod
-    def read(
-        cls, words: Sequence[str], prog: str = "clipdyn", kinds: "Mapping[str, type[Options]] | None" = None
-    ) -> Self:
-        """As of `Options`; the settings of all kinds are options."""
+    def read(cls, words: Sequence[str], prog: str = "clipdyn") -> Self:
+        """As of `Options`; a plug-in that is named may add options."""
         for path in first_values(cls, words, "plugin"):
             load_plugin(path)
-        return super().read(words, prog, settings_classes() if kinds is None else kinds)
+        return super().read(words, prog)
 
     @classmethod
-    def option_names(cls) -> Iterable[str]:
-        """The options of an evaluation, then those of each kind."""
-        yield from super().option_names()
+    def option_fields(cls) -> dict[str, FieldInfo]:
+        """The options of an evaluation, then those of each kind, in a group of the help."""
+        fields = super().option_fields()
         for kind, settings in settings_classes().items():
-            yield from (f"{kind}_{name}" for name in settings.option_names())
+            title: str | None = f"Settings of {kind}"
+            for name, field in settings.option_fields().items():
+                fields[f"{kind}_{name}"] = copy(field)
+                fields[f"{kind}_{name}"].title, title = title, None
+        return fields
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -305,7 +309,7 @@ def settings_classes() -> dict[str, type[KindSettings]]:
     from hf_clipdyn.benchmarks.registry import kinds
 
     own = {name: kind.settings_class for name, kind in kinds().items() if kind.settings_class.model_fields}
-    general = EvaluationConfig.option_fields()
+    general = {name_of(*field) for field in EvaluationConfig.model_fields.items()}
     for name, one in own.items():
         for key in one.option_fields():
             if f"{name}_{key}" in general:

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from hf_clipdyn.cli import command_class, command_names
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.options import Options, default_of, form_of, limits_of, metavar_of, text_of
+from hf_clipdyn.options import Options, default_of, form_of, limits_of, metavar_of, name_of
 
 from .page import Page, line, table
 
@@ -109,7 +109,14 @@ arguments of `evaluate_revisions` have the same names. The settings of a kind ar
 
 def option_table(options: type[Options], prefix: str = "") -> str:
     """A table of options; empty if there are none."""
-    rows = [_row(options, key, one, prefix) for key, one in options.option_fields().items()]
+    own = options.option_fields()
+    if options is EvaluationConfig:  # without the settings of kinds
+        own = {
+            key: own[key]
+            for key in map(name_of, options.model_fields, options.model_fields.values())
+            if key in own
+        }
+    rows = [_row(options, key, one, prefix) for key, one in own.items()]
     return _options(rows) if rows else ""
 
 
@@ -126,7 +133,11 @@ def _row(options: type[Options], key: str, field: FieldInfo, prefix: str = "") -
         also += [f"--no_{prefix}{key}"] if form_of(field) == "switch" and field.default else []
         usage = ", ".join([usage, *map(_code, also)])
     limits = "; ".join(limits_of(field))
-    return usage, text_of(field) + (f" {limits.capitalize()}." if limits else ""), default_of(field)
+    return (
+        usage,
+        line(field.description or "") + (f" {limits.capitalize()}." if limits else ""),
+        default_of(field),
+    )
 
 
 def _code(text: str) -> str:

@@ -494,7 +494,7 @@ def test_sigmas_outside_the_range_of_pixels_are_refused(sigmas):
 @pytest.mark.parametrize(
     ("given", "known"),
     [
-        ({"stage": "retina"}, "'retina': input should be 'native' or 'input'"),
+        ({"stage": "retina"}, "'retina': Input should be 'native' or 'input'"),
         ({"conditions": ("gaussian", "fog")}, "'fog'. Known: blur, contrast, false_colour"),
         (
             {"conditions": ("contrast",), "levels": ("blur=1",)},

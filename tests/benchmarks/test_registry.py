@@ -129,9 +129,9 @@ def test_what_cannot_be_meant_is_one_sentence(wanted, keywords, says):
 
 
 def test_a_wrong_setting_in_python_is_an_error():
-    with pytest.raises(ConfigError, match="Did you mean sigmas"):
+    with pytest.raises(ConfigError, match="Did you mean 'sigmas'"):
         Noise.on("cifar10", sigma=0.1)
-    with pytest.raises(ConfigError, match=r"sigmas is '2\.0': input should be less than or equal to 1"):
+    with pytest.raises(ConfigError, match=r"sigmas is '2\.0': Input should be less than or equal to 1"):
         Noise.on("cifar10", sigmas=[0.1, 2.0])
 
 

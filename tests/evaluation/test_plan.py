@@ -138,7 +138,7 @@ def test_unknown_names_say_what_there_is(evaluate, store):
         )
     with pytest.raises(RevisionNotFoundError):
         evaluate_revisions("me/other", store=store / "hub")
-    with pytest.raises(ConfigError, match=r"dtype is 'float16': .* Did you mean bfloat16\?"):
+    with pytest.raises(ConfigError, match=r"dtype is 'float16': Input should be .*'bfloat16'"):
         evaluate("zero_shot/cifar10", dtype="float16")
 
 

@@ -133,7 +133,7 @@ def test_watching_needs_an_output(store):
 
 @pytest.mark.parametrize("patience", [-1.0, float("nan")])
 def test_a_patience_that_is_no_time_is_refused(store, watching, patience):
-    with pytest.raises(ConfigError, match=r"watch_patience is .*: input should be"):
+    with pytest.raises(ConfigError, match=r"watch_patience is .*: Input should be"):
         evaluate_revisions(store, watch_patience=patience, **watching)
 
 

@@ -100,17 +100,14 @@ def kinds() -> dict[str, dict[str, Any]]:
 def options() -> dict[str, dict[str, Any]]:
     """Every option of every command with its default, as text."""
     from hf_clipdyn.cli import command_class, command_names
-    from hf_clipdyn.evaluation.config import settings_classes
     from hf_clipdyn.options import default_of
 
     found: dict[str, dict[str, Any]] = {}
     for name in sorted(command_names()):
         command = command_class(name)
-        prefixed = {f"{kind}_": one for kind, one in settings_classes().items()} if name == "evaluate" else {}
         found[name] = {
-            key if key in command.positional else f"--{prefix}{key}": default_of(field)
-            for prefix, model in {"": command, **prefixed}.items()
-            for key, field in model.option_fields().items()
+            key if key in command.positional else f"--{key}": default_of(field)
+            for key, field in command.option_fields().items()
         }
     return found
 

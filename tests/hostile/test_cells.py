@@ -144,7 +144,7 @@ def test_trials_that_are_none_are_refused_in_one_sentence(
 def test_a_cell_with_a_broken_header_is_refused_in_one_sentence(header: bytes, output: Path) -> None:
     path = cells_folder(output) / f"{CELL.key}.parquet"
     _metadata(b"hf_clipdyn.cell", header)(path)
-    refused(lambda: CellStore(output), "Invalid JSON|Field required", path)
+    refused(lambda: CellStore(output), "Invalid JSON|is missing", path)
 
 
 @pytest.mark.parametrize("files", [[], {"a": 3}, {CELL.key: {"measured": "1.0"}}])

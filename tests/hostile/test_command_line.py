@@ -57,8 +57,8 @@ def _sampled(cases: list[tuple[tuple[str, ...], str]]) -> list[object]:
 
 STORED = ("--store", "none")
 CALLS: list[tuple[tuple[str, ...], str]] = [
-    (("trian",), "Did you mean train?"),
-    (("evaluate", "me/run", "--data-dri", "x=y"), "There is no option 'data_dri'. Did you mean data_dir?"),
+    (("trian",), "Did you mean 'train'?"),
+    (("evaluate", "me/run", "--data-dri", "x=y"), "There is no option 'data_dri'. Did you mean 'data_dir'?"),
     (("evaluate",), "See `clipdyn evaluate --help`."),
     (("report", "x.parquet"), "--output is missing"),
     (("evaluate", "me/run", "--n-resamples", "many"), "n_resamples is 'many'"),
@@ -80,10 +80,10 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("import",), "required: SOURCE"),
     (("prepare", "tid2013"), "output is missing"),
     (("verify",), "required: REPO"),
-    (("datasets", "--jsn"), "Did you mean json?"),
+    (("datasets", "--jsn"), "Did you mean 'json'?"),
     (("env", "x"), "Unrecognized arguments: x"),
-    (("import", "a", "me/run", "--from-openclip", "x"), "Did you mean from_open_clip?"),
-    (("prepare", "tid2013", "-o", "x", "--push_to_hbu", "x"), "Did you mean push_to_hub?"),
+    (("import", "a", "me/run", "--from-openclip", "x"), "Did you mean 'from_open_clip'?"),
+    (("prepare", "tid2013", "-o", "x", "--push_to_hbu", "x"), "Did you mean 'push_to_hub'?"),
     (("verify", "me/run", "-x"), "-x"),
     (("verify", "me/run", "--deep=often"), "deep is 'often': "),
     (("verify", "me/run", "--store"), "--store: expected one argument"),

@@ -85,7 +85,7 @@ def test_a_hostile_recipe_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path:
 
 
 FLAGS = {
-    "with dashes": (["--lerning-rate", "1"], "Did you mean learning_rate?"),
+    "with dashes": (["--lerning-rate", "1"], "Did you mean 'learning_rate'?"),
     "a token": (["--hub_token", SECRET], "set HF_TOKEN, or log in"),
     "a misspelt token with its value": ([f"--hub_tokn={SECRET}"], "no option"),
     "a long flag": (["--" + "x" * 5000], "no option"),

@@ -180,7 +180,7 @@ _WRONG_NAMES = [
     ),
     ("endpoint: clean, windows", "endpoint: clea, windows", "no endpoint in {}: 'clea'. Did"),
     ("gates: [accurate]", "gates: [exact]", "no gate in {}: 'exact'. Known: accurate"),
-    ("gates: {accurate", "gates: {[accurate]", "is not valid YAML in line 10"),
+    ("gates: {accurate", "gates: {[accurate]", "no gate in {}: 'accurate'"),
     (
         "metric: accuracy}",
         "metrik: accuracy}",
@@ -243,7 +243,7 @@ _WRONG_FILES = [
     ("parts: [", "rule: most, parts: [", "not valid YAML in line"),
     ("        parts:", "        rule: most\n        parts:", "rule is 'most': Input should be 'all parts'"),
     ("        parts:", "        testable: false\n        parts:", "needs its cause"),
-    ("number: 1", "number: 1\n    title: &a x\n    statement: *a", "in line 8: an alias"),
+    ("number: 1", "number: 1\n    title: &a x\n    statement: *a", "in line 7: an alias"),
     ("studies: {mine: {title: my study}}", "studies: {}", "studies is empty"),
 ]
 

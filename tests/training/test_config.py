@@ -46,7 +46,7 @@ def test_the_configuration_that_a_run_writes_is_read_again(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("lerning_rate: 1e-3", "wrong.yaml: There is no option 'lerning_rate'. Did you mean learning_rate"),
+        ("lerning_rate: 1e-3", "wrong.yaml: There is no option 'lerning_rate'. Did you mean 'learning_rate'"),
         ("learning_rate: fast", "wrong.yaml: learning_rate is 'fast': "),
         ("num_train_epochs: 0", "wrong.yaml: num_train_epochs is '0': "),
         ("- a\n- b", "wrong.yaml is not a mapping"),
