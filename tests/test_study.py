@@ -163,12 +163,12 @@ def _same(first: Path, second: Path) -> None:
 
 def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
     code, out, error = clipdyn(*finished.words, "--no-report")
-    said = "All 2 members are trained and measured.\n"
-    assert (code, out, error) == (0, f"All 2 members are complete in {finished.folder}.\n", said)
+    done = f"All members are complete in {finished.folder}.\n"
+    assert (code, out, error) == (0, done, "Nothing is missing.\n")
     changed = finished.root / "changed.yaml"
     text = (finished.root / "first.yaml").read_text()
     changed.write_text(text.replace("revisions: epoch-002", "revisions: epoch-001"))
-    members = Study.read(changed, finished.folder).members
+    members = Study(changed, finished.folder).members
     assert [one.lacks() for one in members] == ["not fully measured", ""]
     changed.write_text(text.replace("warmup_steps: 2", "warmup_steps: 3"))
     code, _, error = clipdyn(changed, finished.words[1])
@@ -181,13 +181,13 @@ def test_a_member_that_fails_is_named_and_stops_no_other_one(
     (tmp_path / "asked.yaml").write_text("runs: [{seed: [10, 11, 12]}]\n")
     begun: list[str] = []
 
-    def complete(self: Member, shard: str | None) -> None:
+    def complete(self: Member) -> None:
         begun.append(self.name)
         if self.name == "tiny-seed10":
             raise TrainingError("The loss is NaN.")
 
     monkeypatch.setattr(Member, "complete", complete)
-    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study")
+    study = Study(tmp_path / "asked.yaml", tmp_path / "study")
     with pytest.raises(EvaluationError, match=r"1 of 3 members failed\. .* tiny-seed10: The loss is NaN\."):
         study.run()
     assert begun == ["tiny-seed10", "tiny-seed11", "tiny-seed12"]
@@ -205,25 +205,24 @@ def test_the_beginning_says_how_long_one_process_takes_and_prints_a_command_for_
     caplog.set_level("INFO", "hf_clipdyn")
     monkeypatch.setattr("hf_clipdyn.study.usable_cores", lambda: 2)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    monkeypatch.setattr(Member, "complete", lambda member, shard: None)
+    monkeypatch.setattr(Member, "complete", lambda member: None)
     folder = tmp_path / "the study"
     words = f"clipdyn study {finished.root / 'first.yaml'} --output-dir '{folder}'"
-    Study.read(finished.root / "first.yaml", folder).run()
+    Study(finished.root / "first.yaml", folder).run()
     first = caplog.messages[0].splitlines()
-    assert first[0] == "2 of 2 members are missing:"
-    assert first[3].startswith("How long one process takes is not measured yet")
+    assert first[0] == "Missing of 2 members:"
+    assert caplog.messages[1].endswith("To go, in one process: 2 members of a size that is not measured yet.")
     assert [line.strip() for line in first[-2:]] == [f"{words} --shard 1/2 &", f"{words} --shard 2/2 &"]
 
     caplog.clear()
     shutil.copytree(finished.folder / "tiny-seed10", folder / "tiny-seed10")
-    study = Study.read(finished.root / "first.yaml", folder)
+    study = Study(finished.root / "first.yaml", folder)
     mark = next((finished.folder / "tiny-seed10" / "results.complete").iterdir())
     taken = json.loads(mark.read_text())["seconds"]
     assert 0 < taken < 600
     study.run()
-    said = caplog.messages[0]
-    assert f"One process takes about {duration(taken)}, as the complete members took." in said
-    assert "--shard" not in said, "one member is left"
+    assert "--shard" not in caplog.messages[0], "one member is left"
+    assert caplog.messages[1].endswith(f"in one process: about {duration(taken)}, as the complete ones took.")
 
 
 def test_the_example_of_run_study_runs_as_it_is_printed(
@@ -254,7 +253,7 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     code, out, error = finished.said
     assert (code, error.splitlines()) == (
         0,
-        ["The member is trained and measured.", "Judging and drawing 3 runs."],
+        ["Nothing is missing.", "Judging and drawing 3 runs."],
     )
     page = finished.folder / "report" / "index.html"
     assert out.startswith("claim, verdict")
@@ -290,13 +289,13 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
     (tmp_path / "asked.yaml").write_text(
         f"runs: [{{seed: [10, 11]}}, {{seed: 11, arm: noise}}]\nevaluation: {asked}\n"
     )
-    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study", report=True)
+    study = Study(tmp_path / "asked.yaml", tmp_path / "study", report=True)
     assert all("error_consistency" in one.evaluations[0].related for one in study.members)
     for member in study.members:
         assert member.config is not None
         seed, arm = member.config.seed, member.config.arm or ""
         run = Run(scale="tiny", seed=seed, arm=arm, planted=Planted(accuracy=ramp(0.2, 0.9)))
-        write_study(member.results, [run], shares=[0, 1])
+        write_study(member.folder / "results.parquet", [run], shares=[0, 1])
     monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
     monkeypatch.setattr(Member, "lacks", lambda member: "")
     study.run()
@@ -310,7 +309,9 @@ def test_the_suite_of_dynamics_relates_the_runs_of_a_study(
         "me/noise-tiny-seed11": {"arm main"},
     }
     everything = pd.read_parquet(study.folder / "results.parquet")
-    assert len(everything) == len(rows) + sum(len(pd.read_parquet(one.results)) for one in study.members)
+    assert len(everything) == len(rows) + sum(
+        len(pd.read_parquet(one.folder / "results.parquet")) for one in study.members
+    )
     shutil.rmtree(study.members[0].folder / "results.trials")
     shutil.rmtree(study.folder / "relations.cells")
     (study.folder / "relations.parquet").unlink()
@@ -324,12 +325,12 @@ def test_a_study_reads_each_table_once_and_small_models_come_first(
     (tmp_path / "asked.yaml").write_text(
         "runs: [{seed: [10, 11, 12]}]\nevaluation: {benchmarks: zero_shot/procedural}\n"
     )
-    study = Study.read(tmp_path / "asked.yaml", tmp_path / "study", report=True)
+    study = Study(tmp_path / "asked.yaml", tmp_path / "study", report=True)
     for member, parameters in zip(study.members, (300, 100, 300), strict=True):
         of_run = {"repo_id": f"me/{member.name}", "parameters": parameters}
-        member.results.parent.mkdir(parents=True)
+        member.folder.mkdir(parents=True)
         rows = [row("zero_shot/procedural", "top1", 0.5, epoch=epoch, **of_run) for epoch in (0, 1)]
-        write_rows(rows, member.results)
+        write_rows(rows, member.folder / "results.parquet")
     monkeypatch.setattr("hf_clipdyn.report.write_report", lambda study, folder, **_: folder)
     monkeypatch.setattr(Member, "lacks", lambda member: "")
     reads = Counter[Path]()
@@ -343,7 +344,7 @@ def test_a_study_reads_each_table_once_and_small_models_come_first(
         study.run()
     finally:
         sys.setprofile(None)
-    assert reads == {member.results: 1 for member in study.members}
+    assert reads == {member.folder / "results.parquet": 1 for member in study.members}
     rows = read_results(study.folder / "results.parquet")
     assert rows.cells["run"].unique().tolist() == ["me/tiny-seed11", "me/tiny-seed10", "me/tiny-seed12"]
     assert [one.run for one in rows.origins] == rows.cells["run"].unique().tolist()
@@ -357,7 +358,7 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
             "runs: [{seed: 10}]\n"
             "evaluation:\n  benchmarks: [psychophysics/procedural]\n  n_resamples: 0\n  also:\n" + also
         )
-        return Study.read(tmp_path / "asked.yaml", tmp_path / "study", data_dirs=folders).members[0]
+        return Study(tmp_path / "asked.yaml", tmp_path / "study", data_dirs=folders).members[0]
 
     one = member("  - {benchmarks: zero_shot/procedural, revisions: [epoch-000]}\n")
     first, second = one.evaluations
@@ -380,23 +381,24 @@ def test_further_evaluations_have_options_of_their_own_and_are_part_of_what_is_c
     ("text", "says"),
     [
         ("title: x", "study.yaml: neither runs nor models are listed"),
-        ("runs: [{}]\nmodel: 1", "There is no option 'model'. Did you mean models?"),
+        ("runs: [{}]\nmodel: 1", "There is no option 'model'. Did you mean 'models'?"),
         ("runs: [1]", "study.yaml: runs is '1'"),
-        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no option 'sed'. Did you mean seed?"),
+        ("runs: [{sed: 1}]", "study.yaml: run 1: There is no option 'sed'. Did you mean 'seed'?"),
         ("runs: [{seed: [1, x]}]", "seed is 'x'"),
-        ("runs: [{seed: []}]", "seed is '()'"),
-        ("runs: [{seed: [1, 1]}]", "two members are called tiny-seed1: give each a `name` of its own."),
+        ("runs: [{seed: []}]", "seed: Tuple should have at least 1 item"),
+        ("runs: [{seed: [1, 1]}]", "tiny-seed1 is taken, by another member"),
         ("runs: [{scale: huge}]", "There is no scale 'huge'."),
         ("runs: [{name: a/b}]", "name is 'a/b'"),
-        ("runs: [{name: report}]", "a member is called report, like a file of the study"),
+        ("runs: [{name: ..}]", "name is '..'"),
+        ("runs: [{name: report}]", "report is taken, by another member or by a file of the study"),
         ("runs: [{output_dir: a}]", "run 1: output_dir is given: leave it out"),
-        ("runs: [{}]\nevaluation: {suit: paper}", "There is no option 'suit'. Did you mean suite?"),
-        ("runs: [{}]\nevaluation: {also: 3}", "also is '3': give a list of mappings"),
+        ("runs: [{}]\nevaluation: {suit: paper}", "There is no option 'suit'. Did you mean 'suite'?"),
+        ("runs: [{}]\nevaluation: {also: 3}", "also is '3': "),
         ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation has output: a study sets these itself"),
         ("models: [{name: a}]", "repo_id is missing"),
         (
             "defaults: {hub_model_id: me/x}\nruns: [{seed: 0}, {seed: 1}]",
-            "two runs have the same repository, me/x: put {name},",
+            "me/x is taken, by another member or by a file of the study",
         ),
         ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "delete the folder of the run"),
     ],
@@ -434,7 +436,7 @@ def test_each_run_overrides_the_defaults_and_has_a_name_a_folder_and_a_repositor
         "runs:\n  - {seed: [10, 11], scale: small}\n  - {seed: 0, learning_rate: 5e-4, name: slow}\n"
         "  - {seed: 0, arm: noise}\n"
     )
-    runs = Study.read(tmp_path / "asked.yaml", tmp_path / "there").members
+    runs = Study(tmp_path / "asked.yaml", tmp_path / "there").members
     assert [one.name for one in runs] == ["small-seed10", "small-seed11", "slow", "noise-tiny-seed0"]
     assert [one.folder for one in runs] == [tmp_path / "there" / one.name for one in runs]
     configs = [one.config for one in runs if one.config is not None]
@@ -446,11 +448,11 @@ def test_each_run_overrides_the_defaults_and_has_a_name_a_folder_and_a_repositor
 
 
 def test_every_study_of_the_package_can_be_read_and_says_how_to_run_it() -> None:
-    runs = {name: {one.name for one in Study.read(name).members} for name in study_names()}
+    runs = {name: {one.name for one in Study(name).members} for name in study_names()}
     numbers = {name: len(runs[name]) for name in ("study", "study-arms", "study-quick")}
     assert numbers == {"study": 15, "study-arms": 33, "study-quick": 2}
     assert not runs["study"] & runs["study-arms"]
-    assert Study.read("study").folder == Study.read("study-arms").folder
+    assert Study("study").folder == Study("study-arms").folder
     for name in study_names():
         assert f"#   clipdyn study {name}" in study_path(name).read_text(encoding="utf-8")
 

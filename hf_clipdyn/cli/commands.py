@@ -278,7 +278,7 @@ class Study(Options):
         from hf_clipdyn import study
 
         report = {name: value for name, value in self if name in ("report", "claims", "stimuli", "style")}
-        print(study.Study.read(self.file, self.output_dir, self.data_dir, **report).run(self.shard))
+        print(study.Study(self.file, self.output_dir, self.data_dir, **report).run(self.shard))
 
 
 # --- data ----------------------------------------------------------------------------------------------------

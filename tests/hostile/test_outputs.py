@@ -150,8 +150,8 @@ def test_a_study_is_refused_before_its_runs_if_its_tables_would_replace_others(
 ) -> None:
     pd.DataFrame({"claim": [1], "item": [0]}).to_parquet(tmp_path / name)
     with pytest.raises(ConfigError, match=f"{name} exists and is not (a|the) table of"):
-        Study.read("study-quick", tmp_path, report=True)
-    assert len(Study.read("study-quick", tmp_path).members) > 0
+        Study("study-quick", tmp_path, report=True)
+    assert len(Study("study-quick", tmp_path).members) > 0
 
 
 @contextmanager
