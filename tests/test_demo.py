@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import forked
@@ -22,6 +23,7 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training.checkpoint import find_checkpoint, saved_progress
 from hf_clipdyn.training.config import TrainingConfig
 
 QuickDemo = Any  # of tests/conftest.py
@@ -86,8 +88,10 @@ def test_a_second_call_measures_and_trains_nothing_again(demo: QuickDemo) -> Non
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def train(config: TrainingConfig, callbacks: Sequence[Any]) -> None:
+        found = find_checkpoint(Path(str(config.output_dir)) / "checkpoints", "true")
+        epoch = 0 if found is None else saved_progress(found).epoch
         for callback in callbacks:
-            callback.run_begins(None)
+            callback.run_begins(SimpleNamespace(epoch=epoch, epochs=config.num_train_epochs))
         raise ConfigError("here training begins, alone")
 
     def start(words: list[str], log: Path) -> None:
@@ -114,7 +118,7 @@ def test_a_demo_that_begins_again_deletes_only_what_a_run_writes(demo: QuickDemo
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     with pytest.raises(
-        ConfigError, match=r"beside it .* --suite embedded,dynamics .* --watch .*evaluate\.log"
+        ConfigError, match=r"beside it .* --watch .* --suite=embedded,dynamics .*evaluate\.log"
     ):
         run_demo(folder, quick=True, overwrite_output_dir=True, quiet=True)
     left = {path for path in folder.rglob("*") if path.is_file() and "report" not in path.parts}
