@@ -12,19 +12,19 @@ A plug-in is imported, so its code runs with your rights.
 """
 
 import importlib
-import importlib.util
 import os
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, sentence
 
 KINDS, DATASETS = "hf_clipdyn.kinds", "hf_clipdyn.datasets"
 LOSSES, CALLBACKS = "hf_clipdyn.losses", "hf_clipdyn.callbacks"
@@ -60,17 +60,15 @@ def load_plugin(path: str | Path) -> ModuleType:
         name = f"{_PREFIX}{file.stem}"
         if name in sys.modules:
             raise ConfigError(f"Two plug-ins are called {file.stem}: rename one of them.")
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
+        module = ModuleType(name)
+        module.__file__ = str(file)
         sys.modules[name] = module  # where dataclasses and pickle look for it
-        with _failing(f"The plug-in {path}", "correct the file"):
-            try:
-                spec.loader.exec_module(module)
-            except BaseException:
-                del sys.modules[name]
-                raise
+        try:
+            with _imported(f"The plug-in {path}"):
+                SourceFileLoader(name, str(file)).exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
         _loaded[file] = module
     return _loaded[file]
 
@@ -87,20 +85,19 @@ def _installed(group: str) -> tuple[ModuleType, ...]:
     modules = []
     for point in entry_points(group=group):
         package = point.dist.name if point.dist else "a package"
-        with _failing(f"The plug-in {point.name} of {package}", "update or uninstall the package"):
+        with _imported(f"The plug-in {point.name} of {package}"):
             modules.append(importlib.import_module(point.module))
     return tuple(modules)
 
 
 @contextmanager
-def _failing(what: str, remedy: str) -> Iterator[None]:
-    """Turn whatever an import raises, also `sys.exit`, into one sentence; what it prints is not part of a result."""
+def _imported(what: str) -> Iterator[None]:
+    """Name the plug-in in whatever its import raises, also `sys.exit`; what it prints is not part of a result."""
     try:
         with redirect_stdout(sys.stderr):
             yield
     except (Exception, SystemExit) as error:
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigError(f"{what} fails on import ({cause}): {remedy}.") from error
+        raise ConfigError(f"{what} fails on import: {sentence(error)}") from error
 
 
 def subclasses_in(modules: Iterable[ModuleType], base: type[T]) -> Iterator[type[T]]:

@@ -21,13 +21,9 @@ def draws_bars() -> bool:
     switched_off = os.environ.get("TQDM_DISABLE", "").lower() not in ("", "0", "false")
     if switched_off or constants.HF_HUB_DISABLE_PROGRESS_BARS:
         return False
-    return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
-
-
-def _in_notebook() -> bool:
-    """Whether a kernel runs this process. A test or a tool may have imported ``ipykernel`` without being one."""
-    kernels = sys.modules.get("ipykernel.kernelapp")
-    return kernels is not None and bool(kernels.IPKernelApp.initialized())
+    kernels = sys.modules.get("ipykernel.kernelapp")  # a tool may have imported it without being a kernel
+    in_notebook = kernels is not None and kernels.IPKernelApp.initialized()
+    return bool(in_notebook) or (sys.stderr is not None and sys.stderr.isatty())
 
 
 @contextmanager
@@ -38,21 +34,17 @@ def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
     they were.
     """
     import datasets.utils.logging
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    import huggingface_hub.utils as client
 
     # transformers switches the bars of the Hub's client too; loaded within the block, it asks the client.
-    loaded, had_client = _TRANSFORMERS in sys.modules, not are_progress_bars_disabled()
+    loaded, had_client = _TRANSFORMERS in sys.modules, not client.are_progress_bars_disabled()
     libraries: list[Any] = [] if shown or not loaded else [sys.modules[_TRANSFORMERS]]
     libraries += [] if (shown if of_data is None else of_data) else [datasets.utils.logging]
     hidden = [library for library in libraries if library.is_progress_bar_enabled()]
     for library in hidden:
         library.disable_progress_bar()
     if not shown:
-        disable_progress_bars()
+        client.disable_progress_bars()
     try:
         yield
     finally:
@@ -60,7 +52,7 @@ def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
             hidden.append(sys.modules[_TRANSFORMERS])
         for library in hidden:
             library.enable_progress_bar()
-        (enable_progress_bars if had_client else disable_progress_bars)()
+        (client.enable_progress_bars if had_client else client.disable_progress_bars)()
 
 
 @contextmanager

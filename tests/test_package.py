@@ -8,7 +8,7 @@ import pytest
 
 import hf_clipdyn
 from hf_clipdyn import errors
-from hf_clipdyn.bundled import load_metric, metric_names, metric_path, template_path
+from hf_clipdyn.bundled import load_metric, metric_names, metric_path
 from hf_clipdyn.errors import ClipDynError, UnknownNameError, closest_name
 
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "evaluate", "pandas", "matplotlib", "scipy")
@@ -106,8 +106,6 @@ def test_twelve_metrics_are_bundled() -> None:
     ]
 
 
-def test_an_unknown_metric_or_template_lists_the_known_ones() -> None:
+def test_an_unknown_metric_lists_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match="shape_bias"):
         metric_path("shape")
-    with pytest.raises(UnknownNameError, match=r"revision\.md\.jinja"):
-        template_path("nonsense.jinja")

@@ -70,7 +70,7 @@ FOUND = """
 from hf_clipdyn.benchmarks.registry import kinds, select_benchmarks
 from hf_clipdyn.evaluation.config import EvaluationConfig
 names = [one.name for one in select_benchmarks("embedded", ["brightness/cifar10"])]
-settings = [one for one in EvaluationConfig.option_names() if one.startswith("brightness")]
+settings = [one for one in EvaluationConfig.option_fields() if one.startswith("brightness")]
 print(json.dumps([names, settings, "Base" in str(kinds())]))
 """
 
@@ -101,7 +101,7 @@ def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_p
     for argv in (["--brightness_gain=9", "--plugin=mine.py"], ["--config", "study.yaml"]):
         code, _, error = _clipdyn(tmp_path, "evaluate", "me/run", *argv)
         assert code == 2
-        assert "brightness_gain is '9': input should be less than or equal to 4." in error
+        assert "brightness_gain is '9': Input should be less than or equal to 4." in error
     code, _, error = _clipdyn(tmp_path, "evaluate", "me/run", "--brightness-gain", "2")
     assert (code, "There is no option 'brightness_gain'." in error) == (2, True)
 
@@ -111,12 +111,12 @@ def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_p
     [
         (
             "import nothing_of_that_name",
-            "The plug-in mine.py fails on import (ModuleNotFoundError: No module named",
+            "The plug-in mine.py fails on import: ModuleNotFoundError: No module named",
         ),
-        ("def f(:", "The plug-in mine.py fails on import (SyntaxError: "),
+        ("def f(:", "The plug-in mine.py fails on import: SyntaxError: "),
         (
             "import sys; sys.exit('no')",
-            "The plug-in mine.py fails on import (SystemExit: no): correct the file.",
+            "The plug-in mine.py fails on import: SystemExit: no.",
         ),
         (
             KIND.replace('name = "brightness"', 'name = "noise"'),
@@ -168,8 +168,7 @@ except ConfigError as error:
     print(json.dumps(str(error)))
 """
     assert _run(code, folder) == (
-        "The plug-in bright of bright-package fails on import (ZeroDivisionError: division by zero): "
-        "update or uninstall the package."
+        "The plug-in bright of bright-package fails on import: ZeroDivisionError: division by zero."
     )
 
 
