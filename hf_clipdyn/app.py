@@ -40,10 +40,9 @@ _WHOSE = {
 def veiled(image: NDArray[np.uint8], attended: NDArray[np.float64]) -> NDArray[np.uint8]:
     """The model's input, enlarged, darker where the map is low: (H, W, 3) uint8."""
     scale = max(1, _SHOWN_SIDE // max(image.shape[:2]))
-    size = (image.shape[1] * scale, image.shape[0] * scale)
-    large = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.NEAREST), np.float64)
+    large = image.repeat(scale, axis=0).repeat(scale, axis=1)
     levels = Image.fromarray(np.rint(255 * attended).astype(np.uint8))
-    light = np.asarray(levels.resize(size, Image.Resampling.BICUBIC), np.float64)[..., None] / 255
+    light = np.asarray(levels.resize(large.shape[1::-1], Image.Resampling.BICUBIC))[..., None] / 255
     return np.rint(large * (0.16 + 0.84 * light**0.7)).astype(np.uint8)
 
 

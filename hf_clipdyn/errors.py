@@ -256,11 +256,10 @@ def problem(found: Mapping[str, Any], where: str | None = None) -> str:
     where = ".".join(map(str, found["loc"])) if where is None else where
     if found["type"] == "missing":
         return f"{where} is missing"
-    cause = found.get("ctx", {}).get("error")  # of a ValueError, whose class pydantic puts before its text
-    said = cause if isinstance(cause, Exception) else found["msg"]
+    said = found["msg"].removeprefix("Value error, ")
     if where and isinstance(found["input"], str | int | float):
         where += f" is {shown(found['input'])}"
-    return f"{where}: {said}" if where else str(said)
+    return f"{where}: {said}" if where else said
 
 
 @contextmanager

@@ -58,6 +58,7 @@ from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.options import Options, read_yaml
 from hf_clipdyn.progress import duration
+from hf_clipdyn.results.provenance import package
 from hf_clipdyn.revisions.published import RunFolder
 from hf_clipdyn.training import train
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_progress
@@ -70,10 +71,9 @@ if TYPE_CHECKING:
     from hf_clipdyn.report.page.stimuli import StimuliChoice
 
 _TABLE, _VERDICTS, _RELATIONS, _REPORT = "results.parquet", "verdicts.parquet", "relations.parquet", "report"
-# Options of an evaluation that name a model, others that the study sets too, and those that change its numbers.
+# Options of an evaluation that name a model, and those that the study sets.
 _OF_MODEL = ("repo_id", "store", "from_open_clip", "samples_per_epoch", "processor")
 _OF_STUDY = (*_OF_MODEL[:3], "output", "shard", "force", "rescore", "watch", "push_to_hub")
-_MEASURED = ("revisions", "data_dirs", "final_texts", "dtype", "skip_missing", "label_map", "processor")
 _log = logging.getLogger(__name__)
 
 
@@ -133,15 +133,13 @@ class Member:
 
     @cached_property
     def mark(self) -> Path:
-        """A file that is there once everything is trained and measured; its name is a hash of what was asked.
+        """A file that is there once everything is trained and measured; its name is a hash of what was asked of which
+        version of this package.
 
         So nothing has to be planned to see what is complete, which takes seconds for each member.
         """
-        asked: list[Any] = [self.evaluations[0].repo_id if self.config is None else self.config.recipe()]
-        for evaluation in self.evaluations:
-            settings = {benchmark: benchmark.settings.as_json() for benchmark in evaluation.selected}
-            benchmarks = [[each.name, each.kind.version_with(made), made] for each, made in settings.items()]
-            asked.append([benchmarks, evaluation.related, *(getattr(evaluation, name) for name in _MEASURED)])
+        asked = [package(), self.evaluations[0].repo_id if self.config is None else self.config.recipe()]
+        asked += [evaluation.model_dump(exclude={"repo_id", "output"}) for evaluation in self.evaluations]
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
         return self.folder / "results.complete" / f"{digest[:16]}.json"
 
