@@ -12,7 +12,7 @@ import re
 import textwrap
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, get_args, get_origin
 
@@ -177,14 +177,12 @@ def texts_of(value: Any, name: str) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def pairs(texts: Iterable[str], name: str) -> dict[str, str]:
+def pairs(texts: Sequence[str], name: str) -> dict[str, str]:
     """``["osie=/data/osie"]`` as a mapping; ConfigError if a text is not NAME=PATH or repeats a name."""
-    found: dict[str, str] = {}
-    for text in texts:
-        key, _, path = text.partition("=")
-        if not (key and path) or key in found:
-            raise OptionError(f"{name} is {shown(text)}: give NAME=PATH once for each name.", name)
-        found[key] = os.path.expanduser(path)  # noqa: PTH111  # a text, as values of flags are
+    split = [text.partition("=") for text in texts]
+    found = {key: os.path.expanduser(path) for key, _, path in split if key and path}  # noqa: PTH111  # a text
+    if len(found) < len(split):
+        raise OptionError(f"{name} is {shown(','.join(texts))}: give NAME=PATH once for each name.", name)
     return found
 
 

@@ -129,7 +129,11 @@ def test_a_file_gives_what_the_flags_leave_out(tmp_path: Path) -> None:
         ({"names": " , "}, ["--names", ","], "names is empty: give at least one value"),
         ({"names": "nobody"}, ["--names", "nobody"], "There is no person 'nobody'. Did you mean 'somebody'?"),
         ({"data_dir": ["a"]}, ["--data-dir", "a"], "data_dir is 'a': give NAME=PATH"),
-        ({"data_dir": ["a=b", "a=c"]}, ["--data-dir", "a=b", "--data-dir", "a=c"], "data_dir is 'a=c'"),
+        (
+            {"data_dir": ["a=b", "a=c"]},
+            ["--data-dir", "a=b", "--data-dir", "a=c"],
+            "data_dir is 'a=b,a=c': give NAME=PATH once for each name.",
+        ),
         ({"models": ()} | {}, ["--rate"], ""),
     ],
 )
