@@ -34,8 +34,9 @@ def library_bars(shown: bool, *, of_data: bool | None = None) -> Iterator[None]:
     they were.
     """
     import datasets.utils.logging
-    import huggingface_hub.utils as client
+    import huggingface_hub.utils
 
+    client: Any = huggingface_hub.utils  # its own names are not declared as exported
     # transformers switches the bars of the Hub's client too; loaded within the block, it asks the client.
     loaded, had_client = _TRANSFORMERS in sys.modules, not client.are_progress_bars_disabled()
     libraries: list[Any] = [] if shown or not loaded else [sys.modules[_TRANSFORMERS]]

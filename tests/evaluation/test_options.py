@@ -114,7 +114,7 @@ def test_a_wrong_file_is_one_sentence(
         (("--n-resamples", "-1"), "n_resamples is '-1'"),
         (("--confidence-level", "1"), "confidence_level is '1'"),
         (("--watch-patience", "nan"), "watch_patience is 'nan'"),
-        (("--data-dir", "osie=x", "--data-dir", "osie=y"), "data_dir is 'osie=y'"),
+        (("--data-dir", "osie=x", "--data-dir", "osie=y"), "data_dir is 'osie=x,osie=y'"),
         (("--sigmas", "0.1"), "There is no option 'sigmas'."),
         (("--noise-kinds", "blur"), "Did you mean"),
         (("--config", "none.yaml"), "none.yaml: No such file or directory."),
