@@ -434,11 +434,10 @@ def _samples_seen(args: Args, state: State, *, train_dataloader: Any = None, **_
         return None
     batch = state.train_batch_size or args.train_batch_size  # smaller after `auto_find_batch_size`
     per_step = batch * args.gradient_accumulation_steps * args.world_size
-    if args.dataloader_drop_last:
-        return int(state.global_step * per_step)
     steps = -(-len(train_dataloader) // args.gradient_accumulation_steps)
+    per_epoch = steps * per_step if args.dataloader_drop_last else len(train_dataloader.dataset)
     epochs, rest = divmod(state.global_step, steps)
-    return int(epochs * len(train_dataloader.dataset) + rest * per_step)
+    return int(epochs * per_epoch + rest * per_step)
 
 
 def _recorded(state: State, model: Any) -> dict[str, Any]:
