@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -19,9 +19,6 @@ from pydantic import Field
 
 from hf_clipdyn.bundled import template_path
 from hf_clipdyn.errors import CONTROL
-from hf_clipdyn.hub import is_repo_id
-
-_PAPER_URL = "https://arxiv.org/abs/2508.09814"
 
 # Entities are never read as Markdown. The first group is an interval, as [0.80, 0.88], and stays; so do underscores
 # inside of words.
@@ -49,8 +46,7 @@ def _code(value: object) -> Markup:
 def _literal(value: object) -> Markup:
     """A string in Python code; JSON's escapes are Python's too."""
     text = json.dumps(str(value), ensure_ascii=False)
-    escaped = re.sub(f"[{CONTROL}]", lambda match: match[0].encode("unicode_escape").decode(), text)
-    return Markup(escaped)  # noqa: S704
+    return Markup(re.sub(f"[{CONTROL}]", lambda match: match[0].encode("unicode_escape").decode(), text))  # noqa: S704
 
 
 def _shell(value: object) -> Markup:
@@ -69,9 +65,8 @@ def _address(value: object) -> Markup:
 
 
 _ENVIRONMENT = Environment(undefined=StrictUndefined, finalize=markdown)  # noqa: S701 (Markdown is not HTML)
-_ENVIRONMENT.globals |= {"paper_url": _PAPER_URL, "version": version("hf-clipdyn")}
-_FILTERS = (_code, _literal, _shell, _block, _address)
-_ENVIRONMENT.filters |= {function.__name__.removeprefix("_"): function for function in _FILTERS}
+_ENVIRONMENT.globals |= {"paper_url": "https://arxiv.org/abs/2508.09814", "version": version("hf-clipdyn")}
+_ENVIRONMENT.filters |= {one.__name__[1:]: one for one in (_code, _literal, _shell, _block, _address)}
 
 
 def render_card(template: str, data: CardData, **values: Any) -> str:
@@ -133,7 +128,6 @@ class CardFacts:
 
     Attributes:
         repo_id: repository on the Hub, `owner/name`, or a bare name for the local store.
-        title: heading of the card; None for one made from ``repo_id``.
         datasets: Hub ids, or names, of the training data.
         synthetic: the training data are rendered, not photographed; the card says so.
         licence: identifier of the Hub's list (`apache-2.0`), or None if unknown.
@@ -155,7 +149,6 @@ class CardFacts:
     """
 
     repo_id: str
-    title: str | None = None
     datasets: tuple[str, ...] = ()
     synthetic: bool = False
     licence: str | None = None
@@ -174,11 +167,6 @@ class CardFacts:
     parents: tuple[Parent, ...] = ()
     relation: Literal["finetune", "merge", "adapter"] = "finetune"
 
-    @property
-    def public_parents(self) -> tuple[Parent, ...]:
-        """The parents that are repositories."""
-        return tuple(parent for parent in self.parents if is_repo_id(parent.repo_id))
-
 
 def revision_card(facts: CardFacts, **row: Any) -> str:
     """The README.md of one revision, YAML head included.
@@ -187,7 +175,6 @@ def revision_card(facts: CardFacts, **row: Any) -> str:
         facts: of its run.
         row: ``name``, ``epoch``, ``step``, ``samples_seen`` and ``loss``; all but the name may be None.
     """
-    facts = replace(facts, parents=facts.public_parents)
     tags = {"clip": facts.model_class == "CLIPModel", "hf-clipdyn": True, "training-dynamics": True}
     tags |= {"synthetic-data": facts.synthetic} | dict.fromkeys(facts.tags, True)
     data = ModelCardData(
@@ -201,8 +188,7 @@ def revision_card(facts: CardFacts, **row: Any) -> str:
         base_model_relation=facts.relation if facts.parents else None,
         tags=[tag for tag, is_true in tags.items() if is_true],
     )
-    title = facts.title or facts.repo_id.rpartition("/")[2]
-    return render_card("revision.md.jinja", data, facts=facts, title=title, **row)
+    return render_card("revision.md.jinja", data, facts=facts, title=facts.repo_id.rpartition("/")[2], **row)
 
 
 def dataset_card(
@@ -226,7 +212,6 @@ def dataset_card(
         license=licence_id,
         pretty_name=facts["title"],
         tags=["hf-clipdyn", kind.replace("_", "-")],
-        size_categories=[_size_category(sum(rows.values()))],
         configs=[{"config_name": config, "data_files": files, "default": True}],
     )
     facts |= {"config": config, "kind": kind, "citation": citation.strip(), "rows": rows}
@@ -246,24 +231,12 @@ def results_card(
         facts: ``benchmarks`` (name, synthetic, revisions, rows, dtype and the configuration of the trials of each),
             ``left_out`` (benchmarks without trials), and ``columns`` (name, type and meaning of each column).
     """
-    entries: list[dict[str, Any]] = [
-        {"config_name": config, "data_files": [{"split": "train", "path": pattern}]}
-        for config, pattern in configs.items()
-    ]
+    files = {config: [{"split": "train", "path": pattern}] for config, pattern in configs.items()}
+    entries: list[dict[str, Any]] = [{"config_name": name, "data_files": of} for name, of in files.items()]
     entries[0]["default"] = True
     title = repo_id.rpartition("/")[2]
     tags = ["hf-clipdyn", "clip", "training-dynamics", "evaluation-results"]
-    sizes = [_size_category(rows)]
-    data = DatasetCardData(pretty_name=title, tags=tags, size_categories=sizes, configs=entries)
+    data = DatasetCardData(pretty_name=title, tags=tags, configs=entries)
     facts |= {"repo_id": repo_id, "rows": rows, "runs": runs, "trials": list(configs)[1:]}
     revisions = sum(run["revisions"] for run in runs)
     return render_card("results.md.jinja", data, title=title, revisions=revisions, **facts)
-
-
-def _size_category(rows: int) -> str:
-    """The Hub's word for a number of rows: ``n<1K``, ``1K<n<10K``, … ``n>1T``."""
-    steps = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
-    power = len(str(max(rows, 1))) - 3  # 1,000 has four digits and is the first that is not below 1K
-    if power <= 0:
-        return "n<1K"
-    return f"{steps[power - 1]}<n<{steps[power]}" if power < len(steps) else "n>1T"

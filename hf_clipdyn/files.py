@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -30,13 +30,10 @@ def from_json(
         error: it is not JSON, or does not fit the type; ``where`` begins the message.
     """
     with naming(where, error):
-        value: T = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]  # a class has a hash
-        return value
+        return _adapter(kind).validate_json(text, strict=True)  # type: ignore[no-any-return]
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 @contextmanager
@@ -65,9 +62,7 @@ def file_git_hash(path: Path) -> str:
     """Git's object id of a file, 40 hexadecimal digits."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: digest).hexdigest()
 
 
 def stamp_of(status: os.stat_result) -> str:
@@ -80,22 +75,20 @@ def stamp_of(status: os.stat_result) -> str:
 
 
 def follow_umask(path: Path) -> None:
-    """Give a file, or a folder and everything in it, the mode that the umask decides.
+    """Give a folder and everything in it the mode that the umask decides.
 
     safetensors and `tempfile` write files that nobody else can read. Files of other owners stay as they are.
     """
     if os.name == "nt":
         return
-    # os.umask can only be read by changing it, for all threads; hence a new file shows it.
-    with tempfile.TemporaryDirectory(dir=path if path.is_dir() else path.parent) as folder:
+    # os.umask can only be read by changing it, for all threads; hence a new folder shows it.
+    with tempfile.TemporaryDirectory(dir=path) as folder:
         probe = Path(folder, "probe")
-        probe.touch()
-        of_file = probe.stat().st_mode & 0o777
-    of_folder = of_file | (of_file & 0o444) >> 2
-    for entry in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
-        status = entry.lstat()
-        if not entry.is_symlink() and status.st_uid == os.getuid():
-            entry.chmod(of_folder if entry.is_dir() else of_file)
+        probe.mkdir()
+        mode = probe.stat().st_mode & 0o777
+    for entry in [path, *path.rglob("*")]:
+        if not entry.is_symlink() and entry.stat().st_uid == os.getuid():
+            entry.chmod(mode if entry.is_dir() else mode & 0o666)
 
 
 def fsync(path: Path) -> None:
@@ -112,12 +105,12 @@ def fsync(path: Path) -> None:
 
 def delete(path: Path) -> None:
     """Delete a file, or a folder with everything in it, if there is one. A link is removed, never followed."""
-    if path.is_symlink() or not path.is_dir():
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)  # goes on where another process deletes as well
+        if path.exists():
+            shutil.rmtree(path)  # says what is left
+    else:
         path.unlink(missing_ok=True)
-        return
-    shutil.rmtree(path, ignore_errors=True)  # goes on where another process deletes as well
-    if path.exists():
-        shutil.rmtree(path)  # says what is left
 
 
 def replace_durably(source: Path, target: Path) -> None:
@@ -149,24 +142,12 @@ def write_atomically(path: Path, content: bytes | str | Callable[[Path], Any]) -
         raise
 
 
-def check_output(
-    output: Path,
-    reads: Iterable[str | Path | None] = (),
-    *,
-    what: str = "",
-    is_own: Callable[[Path], bool] | None = None,
-) -> None:
+def check_output(output: Path, what: str, is_own: Callable[[Path], bool]) -> None:
     """Check, before a command begins, that its output replaces nothing but an earlier output of the same kind.
 
-    It must be none of the files that the command ``reads``, also under another name or through a link, and in none of
-    the folders. ``is_own`` tells whether an existing file is of this kind, ``what``; an empty file always is.
+    ``is_own`` tells whether an existing file is of this kind, ``what``; an empty file always is.
     """
     if not output.exists() or output.is_dir():  # writing to a folder fails by itself
         return
-    for path in (Path(source).expanduser() for source in reads if source is not None):
-        if path.exists() and (
-            path.samefile(output) or (path.is_dir() and output.resolve().is_relative_to(path.resolve()))
-        ):
-            raise ConfigError(f"{output} is read by this command, so it cannot be its output: name another.")
-    if is_own is not None and not (output.is_file() and (output.stat().st_size == 0 or is_own(output))):
+    if not (output.is_file() and (output.stat().st_size == 0 or is_own(output))):
         raise ConfigError(f"{output} exists and is not {what}: move it away, or name another output.")

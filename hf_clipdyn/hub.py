@@ -5,12 +5,10 @@ importing them takes as long as a command's help may.
 """
 
 import os
-import random
 import re
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -31,22 +29,16 @@ UNREACHED = 7.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before the first repeat; each further one waits twice as long, up to the longest."""
 
+_REPO_ID = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]{1,96}\b/)?\b[\w.-]{1,96}\b", re.ASCII)
 _TRANSIENT_STATUS = {408, 412, 425, 429, 500, 502, 503, 504}
 
 
 # --- names of repositories -----------------------------------------------------------------------------------
 
 
-def is_repo_id(text: str) -> bool:
-    """Whether the Hub could have a repository of this id, `name` or `owner/name`; by its client's own rule."""
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # loads an HTTP client
-
-    try:
-        validate_repo_id(text)
-    except ValueError:
-        return False
-    # Earlier clients accept a line's end and letters beyond ASCII, which the Hub does not.
-    return isinstance(text, str) and text.isascii() and text.isprintable()
+def is_repo_id(text: object) -> bool:
+    """Whether the Hub could have a repository of this id, `name` or `owner/name`; by the rule of its client."""
+    return isinstance(text, str) and _REPO_ID.fullmatch(text) is not None
 
 
 def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool = False) -> str:
@@ -57,8 +49,7 @@ def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool =
     """
     if not is_repo_id(repo_id) or (owner and "/" not in repo_id):
         raise ConfigError(
-            f"{what} is {shown(repo_id)}, which the Hub does not accept: give owner/name (allowed: letters, digits, "
-            "_ and single - and ., at most 96 characters)."
+            f"{what} is {shown(repo_id)}, which the Hub does not accept: give owner/name of letters, digits, _, - and ."
         )
     return repo_id
 
@@ -87,11 +78,8 @@ def cached_snapshot(folder: Path) -> tuple[str, str] | None:
         >>> cached_snapshot(Path(f"/cache/models--me--run/snapshots/{commit}")) == ("me/run", commit)
         True
     """
-    parts = re.search(
-        r"(?:^|/)(?:models|datasets)--([^/]+)/snapshots/([0-9a-f]{40})$", folder.resolve().as_posix()
-    )
-    repo_id = parts[1].replace("--", "/") if parts is not None else ""
-    return None if parts is None or not is_repo_id(repo_id) else (repo_id, parts[2])
+    name = re.search(r"/(?:models|datasets)--([^/]+)/snapshots/([0-9a-f]{40})$", folder.resolve().as_posix())
+    return None if name is None else (name[1].replace("--", "/"), name[2])
 
 
 def public_name(text: str) -> str:
@@ -104,37 +92,29 @@ def public_name(text: str) -> str:
         >>> public_name("/data/of/mine/flickr8k"), public_name("me/run"), public_name("procedural")
         ('flickr8k', 'me/run', 'procedural')
     """
-    path = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
+    path = os.path.expanduser(text)  # noqa: PTH111  # Path's own raises for an unknown user
     if os.path.exists(path):  # noqa: PTH110  # nor does this, for any text
-        cached = cached_snapshot(path)
-        return cached[0] if cached is not None else path.resolve().name
+        repo_id, _ = cached_snapshot(Path(path)) or (Path(path).resolve().name, "")
+        return repo_id
     return text if is_repo_id(text) else re.split(r"[\\/]", text.rstrip("\\/"))[-1]
 
 
 # --- errors of the client --------------------------------------------------------------------------------------
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it was raised from: the client wraps a failed upload in a RuntimeError."""
-    while error is not None:
-        yield error
+def _cause(error: BaseException | None, *names: str) -> Any:
+    """The error, or what it was raised from, if it is of a class with one of these names; else None.
+
+    The client wraps a failed upload in a RuntimeError.
+    """
+    while error is not None and {kind.__name__ for kind in type(error).__mro__}.isdisjoint(names):
         error = error.__cause__
-
-
-def _cause(error: BaseException, *names: str) -> Any:
-    """The error, or what it was raised from, if it is of a class with one of these names; else None."""
-    classes = ((cause, {kind.__name__ for kind in type(cause).__mro__}) for cause in _causes(error))
-    return next((cause for cause, of_cause in classes if of_cause & set(names)), None)
-
-
-def _answer(error: BaseException) -> Any:
-    """The error that carries the server's answer; None if there was none."""
-    return _cause(error, "HfHubHTTPError")
+    return error
 
 
 def status_of(error: BaseException) -> int | None:
     """The HTTP status behind an error; None if there was no answer."""
-    answer = _answer(error)
+    answer = _cause(error, "HfHubHTTPError")
     return None if answer is None else int(answer.response.status_code)
 
 
@@ -143,8 +123,7 @@ def is_transient(error: BaseException) -> bool:
 
     No other error is transient: 401, 403, a quota, a repository that does not exist.
     """
-    status = status_of(error)
-    if status is not None:
+    if (status := status_of(error)) is not None:
         return status in _TRANSIENT_STATUS
     lost = _cause(error, "TransportError", "ConnectionError", "TimeoutError")
     return lost is not None and _cause(error, "OfflineModeIsEnabled") is None
@@ -152,16 +131,15 @@ def is_transient(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """An error of the client in one line, without request ids and addresses."""
-    answer = _answer(error)
-    if answer is None:
-        return sentence(list(_causes(error))[-1]).rstrip(" .")
+    if (answer := _cause(error, "HfHubHTTPError")) is None:
+        return reason(error.__cause__) if error.__cause__ is not None else sentence(error).rstrip(" .")
     *_, last = ["no message", *filter(None, str(answer.server_message or answer).splitlines())]
     return f"the Hub answered {status_of(error)}: {last.strip(' .')}"
 
 
 def refusal_hint(error: BaseException) -> str:
     """What to do about a refused push, as a sentence after a space; empty if the Hub refused for another reason."""
-    refused = _cause(error, "LocalTokenNotFoundError") or status_of(error) in (401, 403)
+    refused = status_of(error) in (401, 403)
     return " Give a token with write permission, by `hf auth login` or HF_TOKEN." if refused else ""
 
 
@@ -170,10 +148,9 @@ def refusal_hint(error: BaseException) -> str:
 
 def pause_after(error: BaseException, failures: int) -> float:
     """Seconds until the next attempt: what the server asks for, else twice as long after each failure."""
-    answer = _answer(error)
+    answer = _cause(error, "HfHubHTTPError")
     asked = "" if answer is None else answer.response.headers.get("Retry-After", "")
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 30))
-    return float(asked) if asked.isdigit() else longest * random.uniform(0.75, 1.0)  # noqa: S311
+    return float(asked) if asked.isdigit() else min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 30))
 
 
 def answered(call: Callable[[], T], seconds: float) -> T:
@@ -190,12 +167,9 @@ def answered(call: Callable[[], T], seconds: float) -> T:
             answer.set_exception(error)
 
     Thread(target=ask, name="hub", daemon=True).start()
-    try:
-        return answer.result(seconds)
-    except TimeoutError:
-        if answer.done():  # the call's own error
-            raise
-        raise TimeoutError(f"there was no answer within {seconds:g} seconds") from None
+    if not wait([answer], seconds).done:
+        raise TimeoutError(f"there was no answer within {seconds:g} seconds")
+    return answer.result()
 
 
 def persistently(call: Callable[[], T], patience: float | None = None, *, transfers: bool = False) -> T:
@@ -204,8 +178,7 @@ def persistently(call: Callable[[], T], patience: float | None = None, *, transf
     A request that gets no answer in that time fails too, and goes on in its thread; one that ``transfers`` files may
     take longer.
     """
-    started, failures = time.monotonic(), 0
-    patience = PATIENCE if patience is None else patience
+    started, failures, patience = time.monotonic(), 0, patience or PATIENCE
     while True:
         try:
             return call() if transfers else answered(call, max(1.0, started + patience - time.monotonic()))
@@ -221,68 +194,26 @@ def persistently(call: Callable[[], T], patience: float | None = None, *, transf
 # --- pushes --------------------------------------------------------------------------------------------------------
 
 
-def check_login(what: str, token: str | None = None, *, advice: str = "unset it.") -> None:
-    """Before any work: could something be pushed at all? ``what`` begins the message, ``advice`` ends it."""
+def check_login(what: str, token: str | None = None) -> None:
+    """Before any work: could something be pushed at all? ``what`` begins the message."""
     if constants.HF_HUB_OFFLINE:
-        raise PublishError(f"{what} while HF_HUB_OFFLINE is set: {advice}")
+        raise PublishError(f"{what} while HF_HUB_OFFLINE is set: unset it.")
     if not (token or huggingface_hub.get_token()):
         raise PublishError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
 
 
-def check_private(
-    api: "huggingface_hub.HfApi", repo_id: str, repo_type: str = "model", *, done: str = ""
-) -> None:
+def check_private(info: Any) -> None:
     """Refuse a public repository where a private one was asked for: `create_repo` accepts one that exists.
 
-    Call it before the first byte is sent. ``done`` ends the message, after a space.
+    Call it with the client's `repo_info` before the first byte is sent.
 
     Raises:
         ConfigError: it is public.
     """
-    if not api.repo_info(repo_id, repo_type=repo_type).private:
-        title = {"dataset": "data set", "space": "Space"}.get(repo_type, repo_type)
+    if not info.private:
         raise ConfigError(
-            f"The {title} {repo_id} exists and is public: make it private in its settings, or name another one.{done}"
+            f"{info.id} exists and is public: make it private in its settings, or name another one."
         )
-
-
-@dataclass(frozen=True)
-class Destination:
-    """The repository that a folder is pushed to, as it was when the push began.
-
-    Attributes:
-        repo_id: with its owner.
-        repo_type: `model`, `dataset` or `space`.
-        head: the commit of `main`.
-    """
-
-    api: "huggingface_hub.HfApi"
-    repo_id: str
-    repo_type: str
-    head: str
-    private: bool
-
-    def read(self, path: str) -> bytes | None:
-        """The content of a file; None if the repository has none of that name."""
-        at: dict[str, Any] = {"repo_id": self.repo_id, "repo_type": self.repo_type, "revision": self.head}
-        if path not in self.api.list_repo_files(**at):
-            return None
-        return Path(self.api.hf_hub_download(filename=path, **at)).read_bytes()
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """What a push left on the Hub.
-
-    Attributes:
-        url: address of the repository.
-        commit: of `main`.
-        commit_url: address of the commit that the push made; None if it made none, since nothing differs.
-    """
-
-    url: str
-    commit: str
-    commit_url: str | None
 
 
 def push_folder(
@@ -290,16 +221,14 @@ def push_folder(
     repo_id: str,
     message: str,
     *,
-    problem: str,
-    complete: Callable[[Destination], None] = lambda _: None,
-    done: str = "",
+    complete: Callable[["huggingface_hub.HfApi", Any], None] = lambda *_: None,
     repo_type: str = "model",
     create: bool = True,
     space_sdk: str | None = None,
     private: bool = False,
     replaced: str | None = None,
     token: str | None = None,
-) -> Pushed:
+) -> "tuple[huggingface_hub.CommitInfo, bool]":
     """Commit a folder without its hidden files to `main`, in one commit; repeated as a whole.
 
     If somebody else commits meanwhile, it begins again.
@@ -308,9 +237,7 @@ def push_folder(
         folder: what is sent.
         repo_id: the repository; its owner may be left out.
         message: title of the commit.
-        problem: begins the error: "The page could not be pushed to me/space".
-        complete: writes into the folder what depends on the repository's state.
-        done: ends the error: a sentence that says what is complete all the same.
+        complete: writes into the folder what depends on the repository's state: of the client and its `repo_info`.
         repo_type: `model`, `dataset` or `space`.
         create: whether to create a missing repository, one of a Space with the ``space_sdk``.
         space_sdk: for example `static`.
@@ -318,43 +245,39 @@ def push_folder(
         replaced: files on the Hub that match this pattern and are not in the folder are deleted.
         token: token of the Hub; default: the stored one.
 
+    Returns:
+        The commit of `main`, and whether the push made it; it makes none if nothing differs.
+
     Raises:
         ConfigError: the repository is public and ``private`` is set.
         PublishError: the Hub refuses or cannot be reached.
     """
     api = huggingface_hub.HfApi(token=token)
-    done = f" {done}" if done else ""
 
-    def opened() -> Destination:
+    def attempted() -> "tuple[huggingface_hub.CommitInfo, bool]":
         name = repo_id
         if create:
             about: Any = {"private": private or None, "exist_ok": True, "space_sdk": space_sdk}
             name = api.create_repo(repo_id, repo_type=repo_type, **about).repo_id
-        if private:
-            check_private(api, name, repo_type, done=done)
         info = api.repo_info(name, repo_type=repo_type)
-        return Destination(api, name, repo_type, str(info.sha), bool(info.private))
-
-    def attempted() -> Pushed:
-        to = answered(opened, PUSH_PATIENCE)
-        complete(to)
+        if private:
+            check_private(info)
+        complete(api, info)
         made = api.upload_folder(
-            repo_id=to.repo_id,
+            repo_id=name,
             repo_type=repo_type,
             folder_path=folder,
             commit_message=message,
-            parent_commit=to.head,
+            parent_commit=info.sha,
             delete_patterns=replaced,
             ignore_patterns=[".*", "*/.*"],
         )
-        url = str(made.repo_url)
-        return Pushed(url, made.oid, f"{url}/commit/{made.oid}" if made.oid != to.head else None)
+        return made, made.oid != info.sha
 
     try:
         return persistently(attempted, PUSH_PATIENCE, transfers=True)
     except ClipDynError:
         raise
     except Exception as error:
-        absent = not create and status_of(error) in (401, 404)
-        hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
-        raise PublishError(f"{problem} ({reason(error)}).{hint}{done}") from error
+        problem = f"Nothing was pushed to the {repo_type} {repo_id} ({reason(error)})."
+        raise PublishError(problem + refusal_hint(error)) from error

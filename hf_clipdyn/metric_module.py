@@ -35,13 +35,7 @@ class UndefinedMetricWarning(UserWarning):
 
 
 def metric_module(
-    function: Callable[..., dict[str, Any]],
-    *,
-    description: str,
-    inputs_description: str,
-    citation: str,
-    reference_url: str,
-    features: Mapping[str, Any],
+    function: Callable[..., dict[str, Any]], *, features: Mapping[str, Any], **about: Any
 ) -> Callable[[Metric], Metric]:
     """Complete a subclass of `evaluate.Metric`, which computes ``function`` with the same keywords.
 
@@ -49,11 +43,9 @@ def metric_module(
 
     Args:
         function: the pure function.
-        description: what the metric is.
-        inputs_description: arguments, results and examples, which `doctest` runs.
-        citation: BibTeX of the source.
-        reference_url: address of the source.
         features: type of each input that has a value in every row.
+        about: of `evaluate.MetricInfo`: ``description``, ``inputs_description`` (with examples, which `doctest` runs),
+            ``citation`` and ``reference_urls``.
     """
 
     @wraps(function)
@@ -67,18 +59,10 @@ def metric_module(
             warnings.warn(UndefinedMetricWarning(undefined, cause), stacklevel=3)  # the caller of `compute`
         return result
 
-    def info(_: evaluate.Metric) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=description,
-            citation=citation,
-            inputs_description=inputs_description,
-            features=datasets.Features(features),
-            reference_urls=[reference_url],
-        )
-
     def complete(metric: Metric) -> Metric:
-        metric.__doc__ = description + inputs_description
-        metric._info, metric._compute = info, staticmethod(compute)
+        metric.__doc__ = about["description"] + about["inputs_description"]
+        metric._info = lambda _: evaluate.MetricInfo(features=datasets.Features(features), **about)
+        metric._compute = staticmethod(compute)
         return metric
 
     return complete

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _SPATIAL_STEPS = ("do_resize", "do_center_crop", "do_pad", "do_convert_rgb")
 _ARITHMETIC = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
-_LEVELS = 256
 
 
 # --- resize and crop -----------------------------------------------------------------------------------
@@ -52,14 +51,10 @@ def direct_fit(image_processor: Any) -> "Callable[[torch.Tensor], torch.Tensor] 
     crops = bool(settings.get("do_center_crop"))
     is_cropped = crops and size.keys() == {"shortest_edge"} and size["shortest_edge"] >= max(height, width)
     is_squashed = not crops and size.keys() == {"height", "width"}
-    if (
-        type(image_processor)
-        not in (CLIPImageProcessor, SiglipImageProcessor)  # others resize in ways of their own
-        or not settings.get("do_resize")
-        or settings.get("do_pad")
-        or settings.get("resample") != Image.Resampling.BICUBIC
-        or not (is_cropped or is_squashed)
-    ):
+    is_resized = settings.get("do_resize") and settings.get("resample") == Image.Resampling.BICUBIC
+    # Processors of other classes resize in ways of their own.
+    is_known = type(image_processor) in (CLIPImageProcessor, SiglipImageProcessor)
+    if not (is_known and is_resized and (is_cropped or is_squashed)) or settings.get("do_pad"):
         return None
     to = [size["shortest_edge"]] if is_cropped else [height, width]
 
@@ -95,8 +90,7 @@ def input_size(image_processor: Any) -> tuple[int, int]:
     height, width = size.get("height"), size.get("width")
     if height is None or width is None:
         raise DatasetError(
-            f"{type(image_processor).__name__} gives images of no fixed size ({size}): use a model whose "
-            "processor resizes to a height and a width."
+            f"{type(image_processor).__name__} gives images of no fixed size ({size}): use a model of a fixed one."
         )
     return int(height), int(width)
 
@@ -173,9 +167,7 @@ def _resized(image_processor: Any, width: int, height: int) -> tuple[int, int]:
     shortest = size.get("shortest_edge")
     if shortest is None:
         return int(size["width"]), int(size["height"])
-    if width <= height:
-        return int(shortest), int(shortest * height / width)
-    return int(shortest * width / height), int(shortest)
+    return int(shortest * width / min(width, height)), int(shortest * height / min(width, height))
 
 
 # --- normalise -----------------------------------------------------------------------------------------
@@ -189,10 +181,8 @@ def normalisation(image_processor: Any) -> "tuple[torch.Tensor, torch.Tensor] | 
     mean, deviation, factor = (getattr(image_processor, name, None) for name in wanted)
     if mean is None or deviation is None or not factor:
         return None
-    return (
-        (torch.tensor(mean) * (1.0 / factor)).reshape(-1, 1, 1),
-        (torch.tensor(deviation) * (1.0 / factor)).reshape(-1, 1, 1),
-    )
+    shift, scale = ((torch.tensor(one) * (1.0 / factor)).reshape(-1, 1, 1) for one in (mean, deviation))
+    return shift, scale
 
 
 class Normaliser:
@@ -217,7 +207,7 @@ class Normaliser:
 
         images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
         if images.is_floating_point():
-            images = images * float(_LEVELS - 1)  # not rounded: a faint contrast lies between two grey levels
+            images = images * 255.0  # not rounded: a faint contrast lies between two grey levels
         if device not in self._affine:
             self._affine[device] = self._verified(device)
         affine = self._affine[device]
@@ -239,7 +229,7 @@ class Normaliser:
             return None
         shift, deviation = (values.to(device) for values in affine)
         # All levels in each channel, no two channels alike: the steps see one value at a time.
-        ramp = torch.arange(_LEVELS, dtype=torch.uint8, device=device).reshape(16, 16)
+        ramp = torch.arange(256, dtype=torch.uint8, device=device).reshape(16, 16)
         images = torch.stack([ramp, ramp + 85, ramp + 170])[None]
         same = torch.equal((images.float() - shift) / deviation, self._processed(images))
         return (shift, deviation) if same else None

@@ -255,7 +255,7 @@ class Study:
             read_claims(self.claims)
             if self.style is not None:
                 read_style(self.style)
-            check_output(self.folder / _TABLE, what="the table of a study", is_own=is_combined)
+            check_output(self.folder / _TABLE, "the table of a study", is_combined)
             check_verdicts(self.folder / _VERDICTS)
 
     def _runs(self) -> Iterator[Member]:

@@ -36,25 +36,15 @@ from hf_clipdyn.hub import checked_repo_id, valid_repo_name
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
 from hf_clipdyn.revisions.folders import Logged, logged_values
+from hf_clipdyn.training import live_weights as live
 from hf_clipdyn.training.config import publishing_steps
-from hf_clipdyn.training.live_weights import (
-    adapted,
-    adapter_parameters,
-    differing_tensors,
-    gathered,
-    is_sharded,
-    merged,
-    parents_of,
-    unwrapped,
-    whole_model,
-)
 from hf_clipdyn.training.model import model_facts, unsharded
 
 _log = logging.getLogger(__name__)
 
 _ONE_FILE = sys.maxsize  # bytes per shard: a revision has its weights in one file
-_OPEN: dict[Path, tuple[Publisher, State]] = {}
-"""The publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error.
+_OPENED: dict[Path, tuple[Publisher, State]] = {}
+"""The last publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error.
 
 Each call of `train`, and each batch size that ``auto_find_batch_size`` tries, has a state of its own.
 """
@@ -70,72 +60,61 @@ _ADAPTED = ("base_model_name_or_path", "inference_mode", "peft_version", "revisi
 
 
 class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hence Any
-    """Calls `take` before training, after each epoch, and after chosen steps.
+    """Calls `take` with the states of the model before training, after each epoch, and after chosen steps.
 
-    It is called once the Trainer has logged and evaluated that state, before the next step. A run that stops inside an
-    epoch ends with its last step. Data without a length have no epochs: each pass over them ends with its last step.
-    What a killed run had not yet taken is taken when it is resumed.
+    A state is taken once the Trainer has logged and evaluated it, at the latest before the next step. A run that stops
+    inside an epoch ends with its last step. Data without a length have no epochs: each pass over them ends with its
+    last step. What a killed run had not yet taken is taken when it is resumed.
     """
 
-    def __init__(self, steps: str | Sequence[int]) -> None:
+    def __init__(self, steps: str | Sequence[int], processor: Any | None) -> None:
         self._chosen = steps if isinstance(steps, str) else ",".join(map(str, steps))
         self._steps = publishing_steps(self._chosen, 0)
+        self._processor = processor
         self._pending: Callable[[], None] | None = None
 
     def take(self, row: Row, args: Args, state: State, **kwargs: Any) -> None:
         """Do what this callback does with a state of the model. All processes call it."""
         raise NotImplementedError
 
+    def processor(self, *, processing_class: Any | None = None, **_: Any) -> Any | None:
+        """The processor that was given, or the Trainer's."""
+        return self._processor or processing_class
+
     def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        """Take the untrained state, or the one that a resumed run had just reached."""
+        """Choose the untrained state, or the one that a resumed run had just reached."""
         self._pending = None  # of an earlier run that broke off
         self._steps = publishing_steps(self._chosen, state.max_steps)
-        if state.global_step == 0:
-            self._take(args, state, control, epoch=0, waits=args.eval_on_start, **kwargs)
-        elif _ends_epoch(state, **kwargs):
-            # With `save_steps`, the Trainer saves a checkpoint before it says that the epoch has ended.
-            self.on_epoch_end(args, state, control, **kwargs)
-        else:
-            self.on_step_end(args, state, control, **kwargs)
+        # With `save_steps`, the Trainer saves a checkpoint before it says that the epoch has ended.
+        if state.global_step in self._steps or _ended_epoch(state, **kwargs) is not None:
+            self._choose(args, state, **kwargs)
 
     def on_step_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        """Take a chosen step; one that ends an epoch is taken as the epoch."""
-        if state.global_step in self._steps and not _ends_epoch(state, **kwargs):
-            self._take(args, state, control, **kwargs)
+        """Choose a step; one that ends an epoch is taken as the epoch."""
+        if state.global_step in self._steps and _ended_epoch(state, **kwargs) is None:
+            self._choose(args, state, **kwargs)
 
     def on_epoch_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        """Take the epoch, or the last step of a run that stops inside it."""
-        if _ends_epoch(state, **kwargs):
-            self._take(args, state, control, epoch=round(state.epoch or 0.0), **kwargs)
-        elif state.global_step > 0 and state.global_step not in self._steps:
-            self._take(args, state, control, **kwargs)
+        """Choose the epoch, or the last step of a run that stops inside it."""
+        if state.global_step not in self._steps or _ended_epoch(state, **kwargs) is not None:
+            self._choose(args, state, **kwargs)
 
-    def _take(
-        self,
-        args: Args,
-        state: State,
-        control: Control,
-        epoch: int | None = None,
-        waits: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        step = state.global_step
+    def _choose(self, args: Args, state: State, **kwargs: Any) -> None:
+        step, epoch = state.global_step, _ended_epoch(state, **kwargs)
         if step > state.max_steps:
             return  # a Trainer that is resumed at its end takes one step more before it looks
         name = step_name(step) if epoch is None else epoch_name(epoch)
-        samples = _samples_seen(args, state, kwargs.get("train_dataloader"))
+        samples = _samples_seen(args, state, **kwargs)
         row = Row(name=name, epoch=epoch, step=step, samples_seen=samples)
         self._pending = partial(self.take, row, args, state, **kwargs)
-        if not (waits or control.should_log or control.should_evaluate):
-            self.flush()
 
     def on_log(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
-        """Take a state that has waited for its loss; its evaluation may follow."""
-        if not control.should_evaluate and state.global_step > 0:
+        """Take a state that has its loss; its evaluation may follow. A Trainer logs before it loads the best model."""
+        if not control.should_evaluate:
             self.flush()
 
     def flush(self, *_: Any, **__: Any) -> None:
-        """Take the state that waits, at the latest before its weights change."""
+        """Take the state that waits."""
         if (pending := self._pending) is not None:
             self._pending = None
             pending()
@@ -203,48 +182,36 @@ class PublishRevisions(_StateCallback):
         processor: Any | None = None,
         merge_adapters: bool = False,
     ) -> None:
-        super().__init__(publish)
+        super().__init__(publish, processor)
         checked_repo_id(repo_id)
-        if processor is not None:
-            check_processor(processor)
         self._repo_id, self._push_to_hub, self._private, self._token = repo_id, push_to_hub, private, token
-        self._card, self._processor, self._merge_adapters = card, processor, merge_adapters
+        self._card, self._merge_adapters = card, merge_adapters
         self._publisher: Publisher | None = None
 
     def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Check the places to publish to, and say where they are."""
-        model = kwargs["model"]
-        unwrapped(model)
         if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
-            raise ConfigError(
-                f"The Trainer and PublishRevisions would both push to {self._repo_id}: leave out the Trainer's "
-                "`push_to_hub`, or give it another `hub_model_id`."
-            )
+            raise ConfigError(f"The Trainer and its callback would both push to {self._repo_id}: rename one.")
+        save = self._save(**kwargs)
         if state.is_world_process_zero:
-            processor = self._processor or kwargs.get("processing_class")
-            self._publisher = self._opened(args, state, model, processor)
+            self._publisher = self._opened(args, state, kwargs["model"], self.processor(**kwargs))
             hub = ", and as branches of the same names on the Hub" if self._push_to_hub else ""
             print(f"{self._repo_id}: revisions are saved as {args.output_dir}/revisions/<name>{hub}.")
-        if state.global_step > 0:
-            save = self._save(**kwargs)
-            if self._publisher is not None:
-                _check_resumed(args, state, save)
+            _check_resumed(args, state, save)
         super().on_train_begin(args, state, control, **kwargs)
 
     def _opened(self, args: Args, state: State, model: Any, processor: Any) -> Publisher:
         folder = Path(str(args.output_dir)).absolute()
-        if folder in _OPEN and _OPEN[folder][1] is state:
-            raise ConfigError(
-                "A Trainer can have only one PublishRevisions, because its output_dir contains one run: "
-                "remove the others."
-            )
+        earlier, of_state = _OPENED.get(folder, (None, None))
+        if of_state is state:
+            raise ConfigError("A Trainer can have only one PublishRevisions: its output_dir has one run.")
+        if earlier is not None:  # perhaps `train` ended with an error, as a cell of a notebook does
+            earlier.__exit__(None, None, None)
         if processor is None:
             _log.warning(
-                "PublishRevisions(%r) publishes no processor: neither AutoProcessor nor an evaluation can read its "
-                "revisions. Give it `processor=…`, or give the Trainer `processing_class=…`.",
-                self._repo_id,
+                "PublishRevisions publishes no processor, so an evaluation will ask for one. Give it `processor=…`, or "
+                "give the Trainer `processing_class=…`."
             )
-        _close(folder)  # of an earlier call of `train` that ended with an error, as a cell of a notebook does
         publisher = Publisher(
             folder,
             self._repo_id,
@@ -254,12 +221,11 @@ class PublishRevisions(_StateCallback):
             card=self._card or card_facts(self._repo_id, args, model, processor),
             recipe_hash=recipe_hash(args, model),
         )
-        publisher.__enter__()
-        _OPEN[folder] = publisher, state
+        _OPENED[folder] = publisher.__enter__(), state
         return publisher
 
-    def _save(self, *, model: Any, processing_class: Any | None = None, **_: Any) -> Callable[[Path], None]:
-        return snapshot(model, self._processor or processing_class, merge_adapters=self._merge_adapters)
+    def _save(self, *, model: Any, **kwargs: Any) -> Callable[[Path], None]:
+        return snapshot(model, self.processor(**kwargs), merge_adapters=self._merge_adapters)
 
     def take(self, row: Row, args: Args, state: State, **kwargs: Any) -> None:
         """Hand a state to the publisher, with what the Trainer has logged of it."""
@@ -270,41 +236,15 @@ class PublishRevisions(_StateCallback):
     def on_train_end(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Wait until every revision is saved and, if asked for, published; say what is missing and what comes next."""
         self.flush()
-        best = state.best_global_step if args.load_best_model_at_end else None
-        save = self._save(**kwargs) if best else None
-        if self._publisher is None:
+        if (publisher := self._publisher) is None:
             return
-        summary = self._publisher.finish()
-        if summary.missing:
-            _log.warning("%s", summary.message)
-        else:
-            print(summary.message)
-        for row in self._publisher.rows():
-            if save is not None and row.step == best:
-                _say_best(self._publisher, row, save)
-        folder, self._publisher = Path(str(args.output_dir)), None
-        _close(folder.absolute())
-        print(_next_commands(folder, kwargs["model"], self._processor or kwargs.get("processing_class")))
-
-
-def _say_best(publisher: Publisher, row: Row, save: Callable[[Path], None]) -> None:
-    """Name the best revision, whose weights the Trainer has loaded into its model at the end."""
-    try:
-        publisher.submit(row, save, compare=True)
-    except PublishError:
-        _log.warning(
-            "The Trainer's model does not have the weights of the best revision, %s: the Trainer did not load all of "
-            "them. Load that revision with `from_pretrained`.",
-            row.name,
-        )
-    else:
-        print(f"The best revision is {row.name}; main is the last one.")
-
-
-def _close(folder: Path) -> None:
-    if folder in _OPEN:
-        publisher, _ = _OPEN.pop(folder)
+        summary, self._publisher = publisher.finish(), None
         publisher.__exit__(None, None, None)
+        (_log.warning if summary.missing else print)(summary.message)
+        for row in publisher.rows():
+            if args.load_best_model_at_end and row.step == state.best_global_step:
+                print(f"The best revision is {row.name}; main is the last one.")
+        print(_next_commands(Path(str(args.output_dir)), kwargs["model"], self.processor(**kwargs)))
 
 
 def _check_resumed(args: Args, state: State, save: Callable[[Path], None]) -> None:
@@ -313,28 +253,23 @@ def _check_resumed(args: Args, state: State, save: Callable[[Path], None]) -> No
     Raises:
         PublishError: they differ.
     """
-    named = args.resume_from_checkpoint
-    folder = Path(named if named and Path(named).is_dir() else args.output_dir)
-    checkpoint = (
-        folder if folder.name.startswith("checkpoint-") else folder / f"checkpoint-{state.global_step}"
-    )
-    if not any(checkpoint.glob("model*.safetensors")):  # FSDP may save them in another form
-        return
+    checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+    if state.global_step == 0 or not any(checkpoint.glob("model*.safetensors")):
+        return  # FSDP may save them in another form
     with TemporaryDirectory(prefix="resumed-", dir=args.output_dir) as saved:
         save(Path(saved))
-        differing = differing_tensors(Path(saved), checkpoint)
+        differing = live.differing_tensors(Path(saved), checkpoint)
     if differing:
         raise PublishError(
-            f"The model that resumes at step {state.global_step} does not have the weights of {checkpoint}: "
-            f"{len(differing)} tensors differ, for example {differing[0]}. The Trainer did not load all of them: load "
-            "it with `from_pretrained` from the checkpoint, and resume that model."
+            f"The model that resumes does not have the weights of {checkpoint}: {len(differing)} tensors differ, for "
+            f"example {differing[0]}. Load it with `from_pretrained` from the checkpoint, and resume that model."
         )
 
 
 def _next_commands(folder: Path, model: Any, processor: Any) -> str:
     """The two commands that come next: measure and report an image encoder, or list and check any other model."""
     run, table, page = (shlex.quote(str(folder / name)) for name in ("", "results.parquet", "report"))
-    if processor is not None and "image" in getattr(unwrapped(model), "input_modalities", ()):
+    if processor is not None and "image" in getattr(live.unwrapped(model), "input_modalities", ()):
         return f"Next: clipdyn evaluate {run} --output {table}\n      clipdyn report {table} --output {page}"
     return f"Next: clipdyn revisions {run}\n      clipdyn verify {run}"
 
@@ -391,29 +326,22 @@ class EvaluateRevisions(_StateCallback):
         processor: Any | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(steps)
-        self._benchmarks, self._repo_id, self._output = benchmarks, repo_id, output
-        self._processor, self._options = processor, options
-        self._trackers: list[TrainerCallback] = []
+        super().__init__(steps, processor)
+        self._benchmarks, self._repo_id, self._output, self._options = benchmarks, repo_id, output, options
 
     def on_train_begin(self, args: Args, state: State, control: Control, **kwargs: Any) -> None:
         """Join the trackers of the Trainer, and measure the model before training."""
         # A callback cannot call `Trainer.log`. A tracker's callback continues the run that is open.
-        if state.is_world_process_zero:
-            self._trackers = [tracker() for tracker in get_reporting_integration_callbacks(args.report_to)]
+        names = args.report_to if state.is_world_process_zero else []
+        self._trackers = [tracker() for tracker in get_reporting_integration_callbacks(names)]
         super().on_train_begin(args, state, control, **kwargs)
 
     def take(self, row: Row, args: Args, state: State, **kwargs: Any) -> None:
         """Measure a state, and log its numbers."""
-        processor = self._processor or kwargs.get("processing_class")
-        if processor is None:
-            raise ConfigError(
-                "EvaluateRevisions needs a processor: give `processor`, or the Trainer's `processing_class`."
-            )
-        folder, whole = Path(str(args.output_dir)), whole_model(kwargs["model"])
+        folder, whole = Path(str(args.output_dir)), live.whole_model(kwargs["model"])
         table = evaluate_model(
             whole,
-            processor,
+            self.processor(**kwargs),
             self._benchmarks,
             repo_id=self._repo_id or args.hub_model_id or f"local/{valid_repo_name(folder.resolve().name)}",
             revision=row.name,
@@ -423,8 +351,11 @@ class EvaluateRevisions(_StateCallback):
             **self._options,
         )
         logs = {_log_name(row): row["value"] for row in table if row["role"] == "value"}
-        if state.is_world_process_zero and not _is_logged(logs, state):
-            state.log_history.append({**logs, "epoch": state.epoch, "step": state.global_step})
+        entry = {**logs, "epoch": state.epoch, "step": state.global_step}
+        # The log of a run that was resumed where an epoch ends has these numbers already.
+        of_step = [other for other in state.log_history if other.get("step") == state.global_step]
+        if state.is_world_process_zero and not any(entry.keys() <= other.keys() for other in of_step):
+            state.log_history.append(entry)
             for tracker in self._trackers:
                 tracker.on_log(args, state, Control(), model=kwargs["model"], logs=dict(logs))
 
@@ -434,12 +365,6 @@ def _log_name(row: dict[str, Any]) -> str:
     names = ("kind", "dataset", "metric", "variant", "subset", "condition", "level", "parameter", "layer")
     words = [*(row[name] for name in names if row[name] not in ("", None)), row["probe"]]
     return "/".join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
-
-
-def _is_logged(logs: dict[str, Any], state: State) -> bool:
-    """Whether the log has these numbers already, as that of a run which was resumed where an epoch ends."""
-    step = state.global_step
-    return any(entry.get("step") == step and logs.keys() <= entry.keys() for entry in state.log_history)
 
 
 def snapshot(
@@ -474,20 +399,18 @@ def snapshot(
         >>> (folder / "model.safetensors").is_file()
         True
     """
-    bare = unwrapped(model)
+    bare, adapters = live.unwrapped(model), live.adapted(model)
     if processor is not None:
         check_processor(processor)
-    adapters = adapted(model)
     if adapters is not None and not merge_adapters:
         raise ConfigError(
-            f"The {type(bare).__name__} has adapters, and only these would be saved: give `merge_adapters=True` to "
-            "publish merged copies."
+            f"The {type(bare).__name__} has adapters, and only these would be saved: give `merge_adapters=True`."
         )
-    weights = gathered(model) if is_sharded(model) else None
+    weights = live.gathered(model) if live.is_sharded(model) else None
 
     def save(folder: Path) -> None:
         with library_bars(False):
-            whole = bare if adapters is None else merged(model)
+            whole = bare if adapters is None else live.merged(model)
             whole.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
         if processor is not None:
             processor.save_pretrained(folder)
@@ -495,24 +418,24 @@ def snapshot(
     return save
 
 
-def _ends_epoch(state: State, *, train_dataloader: Any = None, **_: Any) -> bool:
+def _ended_epoch(state: State, *, train_dataloader: Any = None, **_: Any) -> int | None:
+    """The number of the epoch that has just ended, 0 before training; None inside an epoch."""
     epoch = state.epoch or 0.0
-    if not has_length(train_dataloader):
-        return False  # the Trainer then counts the whole run as one epoch
-    return epoch > 0 and abs(epoch - round(epoch)) < 1e-6  # a sum of fractions of an epoch
+    if state.global_step == 0:
+        return 0
+    # Without a length, the Trainer counts the whole run as one epoch. Its epoch is a sum of fractions.
+    is_whole = has_length(train_dataloader) and abs(epoch - round(epoch)) < 1e-6
+    return round(epoch) or None if is_whole else None
 
 
-def _samples_seen(args: Args, state: State, loader: Any) -> int | None:
+def _samples_seen(args: Args, state: State, *, train_dataloader: Any = None, **_: Any) -> int | None:
     """Rows shown so far, repetitions counted; None where the length of an epoch is not known."""
+    if not has_length(train_dataloader):
+        return None
     batch = state.train_batch_size or args.train_batch_size  # smaller after `auto_find_batch_size`
     per_step = batch * args.gradient_accumulation_steps * args.world_size
-    try:
-        per_epoch = len(loader.dataset)
-        steps = -(-len(loader) // args.gradient_accumulation_steps)
-    except (AttributeError, TypeError):
-        return None
-    if args.dataloader_drop_last:
-        return int(state.global_step * per_step)
+    steps = -(-len(train_dataloader) // args.gradient_accumulation_steps)
+    per_epoch = steps * per_step if args.dataloader_drop_last else len(train_dataloader.dataset)
     epochs, rest = divmod(state.global_step, steps)
     return int(epochs * per_epoch + rest * per_step)
 
@@ -523,7 +446,7 @@ def _recorded(state: State, model: Any) -> dict[str, Any]:
     All processes call this: the factor may be sharded.
     """
     logged = logged_values(map(Logged.model_validate, state.log_history), state.global_step)
-    scale = getattr(unwrapped(model), "logit_scale", None)
+    scale = getattr(live.unwrapped(model), "logit_scale", None)
     whole = None if scale is None else unsharded(scale.detach())
     return {**logged, "logit_scale": None if whole is None or whole.numel() != 1 else float(whole.exp())}
 
@@ -533,29 +456,31 @@ def card_facts(repo_id: str, args: Args, model: Any, processor: Any | None) -> C
     names = (*_RECIPE, "num_train_epochs", "max_steps", "gradient_accumulation_steps")
     recipe = {name: getattr(args, name) for name in names}
     recipe |= {"batch size per device": args.train_batch_size, "processes": args.world_size}
-    bare = unwrapped(model)
+    bare = live.unwrapped(model)
     of_model = model_facts(bare, processor)
+    of_model["parameters"] -= live.adapter_parameters(model)
     return CardFacts(
         repo_id=repo_id,
         task="zero-shot-image-classification" if hasattr(bare, "get_image_features") else None,
         seed=args.seed,
         recipe={key: str(getattr(one, "value", one)) for key, one in recipe.items() if one not in (None, -1)},
         language=(),
-        parents=parents_of(model),
-        **of_model | {"parameters": of_model["parameters"] - adapter_parameters(model)},
+        parents=live.parents_of(model),
+        **of_model,
     )
 
 
 def recipe_hash(args: Args, model: Any) -> str:
     """Name what decides the weights of a step, so that a journal of another run is not continued."""
-    bare, adapters = unwrapped(model), adapted(model)
+    bare, adapters = live.unwrapped(model), live.adapted(model)
     decisive: dict[str, Any] = {name: str(getattr(args, name)) for name in _RECIPE}
     decisive["batch"] = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    settings = bare.config.to_dict()
-    if "problem_type" in settings:
-        settings["problem_type"] = None  # a classifier sets it in its first forward pass
-    decisive["model"] = {name: value for name, value in settings.items() if name not in _SAVED}
     decisive["dtype"] = str(bare.dtype)
+    decisive["model"] = {
+        name: None if name == "problem_type" else value  # a classifier sets it in its first forward pass
+        for name, value in bare.config.to_dict().items()
+        if name not in _SAVED
+    }
     if adapters is not None:
         decisive["adapters"] = {
             name: {key: value for key, value in vars(one).items() if key not in _ADAPTED}

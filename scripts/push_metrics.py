@@ -93,18 +93,17 @@ def push(name: str, namespace: str, *, token: str | None = None, private: bool =
     with tempfile.TemporaryDirectory() as folder:
         for path, content in space_files(name, namespace).items():
             Path(folder, path).write_bytes(content)
-        pushed = push_folder(
+        commit, _ = push_folder(
             folder,
             repo_id,
             f"Update {name} from hf_clipdyn",
             replaced="*.py",
-            problem=f"The Space {repo_id} could not be updated",
             repo_type="space",
             space_sdk="gradio",
             private=private,
             token=token,
         )
-    return pushed.commit
+    return commit.oid
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -124,7 +124,7 @@ def test_the_client_of_the_process_is_left_alone(hub: HubServer) -> None:
         session = get_session()
         HfApi().create_repo("me/run")
         assert list_revisions("me/run")[0].name == "main"
-        push_folder(Path(__file__).parent / "hub_server", "me/table", "Add", problem="It failed")
+        push_folder(Path(__file__).parent / "hub_server", "me/table", "Add")
         assert get_session() is session
         assert get_session().timeout.read is None
         assert _http._GLOBAL_CLIENT_FACTORY is mine

@@ -205,7 +205,7 @@ class Report(Options):
 
         read = read_results(self.results)
         if self.output is not None:
-            verdicts.check_verdicts(self.output, [*read.tables, self.claims])
+            verdicts.check_verdicts(self.output)
         claims, bars = read_claims(self.claims), draws_bars() and not self.quiet
         evidence = read_evidence(read, claims, show_progress=bars)
         judged = judge(evidence)
@@ -222,7 +222,7 @@ class Report(Options):
 
         study = read_study(self.results)
         if self.output is not None:
-            check_differences(self.output, study.results.tables)
+            check_differences(self.output)
         compared = differences(
             study,
             self.revisions[0] if self.revisions else None,

@@ -14,7 +14,7 @@ from hf_clipdyn.cards import dataset_card
 from hf_clipdyn.data.load import load_dataset
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
-from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.errors import ConfigError, DatasetError, naming
 from hf_clipdyn.hub import checked_repo_id, push_folder
 
 _ROWS_PER_GROUP = 100  # reading one row reads its group; the Hub's viewer recommends this size for images
@@ -103,16 +103,16 @@ def prepare_dataset(
     if push_to_hub is None:
         return Prepared(output, rows, None)
 
-    pushed = push_folder(
-        output,
-        push_to_hub,
-        f"Add {metadata.title}, prepared by hf-clipdyn",
-        problem=f"{output} is complete, but could not be pushed to {push_to_hub}",
-        repo_type="dataset",
-        private=private,
-        token=token,
-    )
-    return Prepared(output, rows, pushed.url)
+    with naming(f"{output} is complete"):
+        commit, _ = push_folder(
+            output,
+            push_to_hub,
+            f"Add {metadata.title}, prepared by hf-clipdyn",
+            repo_type="dataset",
+            private=private,
+            token=token,
+        )
+    return Prepared(output, rows, str(commit.repo_url))
 
 
 def _write_split(dataset: datasets.Dataset, folder: Path, split: str) -> None:

@@ -19,12 +19,14 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow.parquet as pq
 from accelerate.logging import get_logger
+from huggingface_hub import HfApi
 
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
+from hf_clipdyn.errors import naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.hub import Destination, check_login, checked_repo_id, push_folder
+from hf_clipdyn.hub import check_login, checked_repo_id, push_folder
 from hf_clipdyn.results.cells import CellStore, with_cell
 from hf_clipdyn.results.row import Cell, Row, column_table
 from hf_clipdyn.results.terms import Vocabulary
@@ -37,12 +39,7 @@ _log = get_logger(__name__)
 def check_push(repo_id: str, token: str | None = None) -> None:
     """Before hours of work: could the table be pushed at all?"""
     checked_repo_id(repo_id, what="hub_model_id", owner=True)
-    check_login(
-        f"The results cannot be pushed to {repo_id}",
-        token,
-        advice="unset it, or leave out --push_to_hub and repeat the command with it later; finished "
-        "measurements are kept.",
-    )
+    check_login(f"The results cannot be pushed to {repo_id}", token)
 
 
 def push_results(config: EvaluationConfig) -> None:
@@ -57,19 +54,18 @@ def push_results(config: EvaluationConfig) -> None:
     output = config.output
 
     left_out, unknown = list[str](), list[str]()
-    with TemporaryDirectory(prefix="clipdyn-push-") as staging:
+    complete_already = naming(f"{output} is complete; repeat the command to push it")
+    with complete_already, TemporaryDirectory(prefix="clipdyn-push-") as staging:
 
-        def complete(to: Destination) -> None:
-            left_out[:], unknown[:] = _stage(output, Path(staging), to.repo_id, to.private)
+        def complete(_: HfApi, info: Any) -> None:
+            left_out[:], unknown[:] = _stage(output, Path(staging), info.id, info.private)
 
-        pushed = push_folder(
+        commit, _ = push_folder(
             staging,
             config.hub_model_id,
             "Add the results, measured by hf-clipdyn",
             complete=complete,
             replaced=f"{_TRIALS}/*",
-            problem=f"{output} is complete, but could not be pushed to {config.hub_model_id}",
-            done="Repeat the command to push the results; finished measurements are kept.",
             repo_type="dataset",
             private=config.private,
             token=config.token,
@@ -85,7 +81,7 @@ def push_results(config: EvaluationConfig) -> None:
             f"The trials of {', '.join(unknown)} were not pushed: the kind or the data set is not known here, hence no "
             "licence. Name its file with --plugin, or install its package, and repeat the command."
         )
-    _log.info(f"The results were pushed: {pushed.url}.")
+    _log.info(f"The results were pushed: {commit.repo_url}.")
 
 
 def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> tuple[list[str], list[str]]:

@@ -1,6 +1,6 @@
 """Revisions or models beside a reference, in words: for the terminal, the page and files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -179,15 +179,10 @@ def differences(
     return Differences(study, rows, correction, family, confidence_level)
 
 
-def check_differences(output: Path, reads: Iterable[str | Path | None] = ()) -> None:
-    """Raise ConfigError if a table of differences at ``output`` would replace another file, or one that is read."""
+def check_differences(output: Path) -> None:
+    """Raise ConfigError if a table of differences at ``output`` would replace another file."""
     columns = {"value_a", "value_b", "p_adjusted"}
-    check_output(
-        output,
-        reads,
-        what="a table of differences",
-        is_own=lambda path: columns <= set(schema_of(path).names),
-    )
+    check_output(output, "a table of differences", lambda path: columns <= set(schema_of(path).names))
 
 
 def _number_key(row: Any) -> dict[str, Any]:

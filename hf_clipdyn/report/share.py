@@ -31,7 +31,7 @@ from hf_clipdyn import __version__
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
 from hf_clipdyn.files import write_atomically
-from hf_clipdyn.hub import Destination, check_login, checked_repo_id, persistently, push_folder
+from hf_clipdyn.hub import check_login, checked_repo_id, persistently, push_folder
 from hf_clipdyn.report.card_text import CardText, with_results
 from hf_clipdyn.report.figures import overview_figure
 from hf_clipdyn.report.model_index import (
@@ -322,17 +322,17 @@ def push_runs(
             place = Path(output or stack.enter_context(TemporaryDirectory(prefix="clipdyn-share-")))
             folder = _write_run(study, run, place / _file_name(run), results_dataset, page)
             try:
-                pushed[repo_id] = push_folder(
+                commit, is_new = push_folder(
                     folder,
                     repo_id,
                     "Show the trajectories, measured by hf-clipdyn",
                     complete=partial(_complete_run, folder, (folder / _README).read_text(encoding="utf-8")),
                     replaced=f"{_REPORT}/*",
-                    problem=f"The card of {repo_id} could not be pushed",
                     create=False,
                     private=private,
                     token=token,
-                ).commit_url
+                )
+                pushed[repo_id] = commit.commit_url if is_new else None
             except (ConfigError, PublishError) as error:
                 failed.append(str(error))
     if failed:
@@ -341,12 +341,20 @@ def push_runs(
     return pushed
 
 
-def _complete_run(folder: Path, card: str, to: Destination) -> None:
+def _complete_run(folder: Path, card: str, api: HfApi, info: Any) -> None:
     """Merge the card that is on the Hub into the one that is sent."""
-    existing = to.read(_README)
+    existing = _readme_on_hub(api, info, "model")
     if existing is not None:
-        card = _merged(existing, card, f"The card of {to.repo_id}")
+        card = _merged(existing, card, f"The card of {info.id}")
     write_atomically(folder / _README, card)
+
+
+def _readme_on_hub(api: HfApi, info: Any, repo_type: str) -> bytes | None:
+    """The README.md of a repository as it was when the push began; None if it has none."""
+    at: dict[str, Any] = {"repo_id": info.id, "repo_type": repo_type, "revision": info.sha}
+    if _README not in api.list_repo_files(**at):
+        return None
+    return Path(api.hf_hub_download(filename=_README, **at)).read_bytes()
 
 
 def _repositories(study: Study) -> dict[str, str]:
@@ -412,35 +420,36 @@ def push_space(
     with TemporaryDirectory(prefix="clipdyn-space-") as folder:
         write_report(study, folder, figures=False, **page)
 
-        def complete(to: Destination) -> None:
-            models = [name for name in _models(study) if "/" in name and _is_on_hub(to.api, name, study)]
+        def complete(api: HfApi, info: Any) -> None:
+            models = [name for name in _models(study) if "/" in name and _is_on_hub(api, name, study)]
             readme = _space_readme(study, models, results_dataset, licence)
-            Path(folder, _README).write_text(_readme_of_space(to, readme), encoding="utf-8")
+            Path(folder, _README).write_text(_readme_of_space(api, info, readme), encoding="utf-8")
 
-        return push_folder(
+        commit, is_new = push_folder(
             folder,
             repo_id,
             "Show the study, measured by hf-clipdyn",
             complete=complete,
-            problem=f"The page could not be pushed to the Space {repo_id}",
             repo_type="space",
             space_sdk="static",
             private=private,
             token=token,
-        ).commit_url
+        )
+    return commit.commit_url if is_new else None
 
 
 def _models(study: Study) -> list[str]:
     return list(study.cells["repo_id"].drop_duplicates())
 
 
-def _readme_of_space(to: Destination, readme: str) -> str:
+def _readme_of_space(api: HfApi, info: Any, readme: str) -> str:
     """The README.md of a new Space, or the one that is there, brought up to date."""
-    history = to.api.list_repo_commits(to.repo_id, repo_type="space", revision=to.head)
+    history = api.list_repo_commits(info.id, repo_type="space", revision=info.sha)
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
     if [commit.title for commit in history] == [_FIRST_COMMIT]:
         return readme
-    return _merged_space((to.read(_README) or b"").decode(errors="replace"), readme, to.repo_id)
+    existing = _readme_on_hub(api, info, "space") or b""
+    return _merged_space(existing.decode(errors="replace"), readme, info.id)
 
 
 def _merged_space(existing: str, readme: str, repo_id: str) -> str:

@@ -93,7 +93,7 @@ class Hub(HubRun):
             is_private = self.visibility == "private"
             self.api.create_repo(self.repo_id, private=is_private or None, exist_ok=True)
             if is_private:
-                client.check_private(self.api, self.repo_id)
+                client.check_private(self.api.repo_info(self.repo_id))
             self.api.auth_check(self.repo_id, write=True)
         except Exception as error:
             if hint := client.refusal_hint(error):
@@ -429,7 +429,7 @@ class Publisher:
                 repo_id=self.repo_id,
                 hub=self._hub.visibility if self._hub is not None else None,
                 planned=tuple(self._planned),
-                parents=self._facts.public_parents,
+                parents=self._facts.parents,
                 **{name: getattr(self._facts, name) for name in OF_RUN},
             )
             if self._hub is not None:

@@ -173,12 +173,10 @@ def verdict_table(judged: Iterable[Verdict]) -> pd.DataFrame:
     return frame
 
 
-def check_verdicts(output: Path, reads: Iterable[str | Path | None] = ()) -> None:
-    """Raise ConfigError if a table of verdicts at ``output`` would replace another file, or one that is read."""
+def check_verdicts(output: Path) -> None:
+    """Raise ConfigError if a table of verdicts at ``output`` would replace another file."""
     columns = {"claim", "verdict", "evidence", "part_verdict"}
-    check_output(
-        output, reads, what="a table of verdicts", is_own=lambda path: columns <= set(schema_of(path).names)
-    )
+    check_output(output, "a table of verdicts", lambda path: columns <= set(schema_of(path).names))
 
 
 def write_verdicts(table: pd.DataFrame, output: Path, provenance: Provenance | None = None) -> None:

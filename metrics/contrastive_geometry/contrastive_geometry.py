@@ -63,7 +63,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/2203.02053",
+    reference_urls=["https://arxiv.org/abs/2203.02053"],
     features={"images": datasets.List(NUMBER), "texts": datasets.List(NUMBER)},
 )
 class ContrastiveGeometry(evaluate.Metric):

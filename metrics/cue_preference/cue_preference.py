@@ -51,7 +51,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/1811.12231",
+    reference_urls=["https://arxiv.org/abs/1811.12231"],
     features={
         "distances_shape": NUMBER,
         "distances_texture": NUMBER,

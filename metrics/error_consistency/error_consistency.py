@@ -54,7 +54,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/2006.16736",
+    reference_urls=["https://arxiv.org/abs/2006.16736"],
     features={
         "predictions": datasets.Value("bool"),
         "references": datasets.Value("bool"),

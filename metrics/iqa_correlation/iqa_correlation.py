@@ -60,7 +60,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://doi.org/10.1016/j.image.2014.10.009",
+    reference_urls=["https://doi.org/10.1016/j.image.2014.10.009"],
     features={"predictions": NUMBER, "references": NUMBER},
 )
 class IqaCorrelation(evaluate.Metric):

@@ -46,7 +46,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/1801.03924",
+    reference_urls=["https://arxiv.org/abs/1801.03924"],
     features={
         "distances": NUMBER,
         "same": NUMBER,

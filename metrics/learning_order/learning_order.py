@@ -56,7 +56,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/1812.05159",
+    reference_urls=["https://arxiv.org/abs/1812.05159"],
     features={"right": datasets.Sequence(datasets.Sequence(datasets.Value("bool")))},
 )
 class LearningOrder(evaluate.Metric):

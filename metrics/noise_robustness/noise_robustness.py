@@ -62,7 +62,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/1903.12261",
+    reference_urls=["https://arxiv.org/abs/1903.12261"],
     features={
         "predictions": NUMBER,
         "references": NUMBER,

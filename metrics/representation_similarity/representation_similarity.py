@@ -52,7 +52,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/1905.00414",
+    reference_urls=["https://arxiv.org/abs/1905.00414"],
     features={"x": datasets.List(NUMBER), "y": datasets.List(NUMBER)},
 )
 class RepresentationSimilarity(evaluate.Metric):

@@ -63,7 +63,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/1604.03605",
+    reference_urls=["https://arxiv.org/abs/1604.03605"],
     features={
         "predictions": datasets.List(datasets.List(NUMBER)),
         "fixations": datasets.List(datasets.List(NUMBER)),

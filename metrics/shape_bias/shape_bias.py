@@ -64,7 +64,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/1811.12231",
+    reference_urls=["https://arxiv.org/abs/1811.12231"],
     features={
         "predictions": datasets.Value("string"),
         "shapes": datasets.Value("string"),

@@ -52,7 +52,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/1801.03924",
+    reference_urls=["https://arxiv.org/abs/1801.03924"],
     features={
         "distances_0": NUMBER,
         "distances_1": NUMBER,

@@ -50,7 +50,7 @@ _CITATION = """
     description=_DESCRIPTION,
     inputs_description=_KWARGS_DESCRIPTION,
     citation=_CITATION,
-    reference_url="https://arxiv.org/abs/2103.00020",
+    reference_urls=["https://arxiv.org/abs/2103.00020"],
     features={
         "predictions": datasets.List(NUMBER),
         "references": NUMBER,

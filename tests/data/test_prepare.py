@@ -16,7 +16,6 @@ from huggingface_hub import DatasetCard, HfApi
 from official_trees.trees import TREES
 
 from hf_clipdyn import load_dataset
-from hf_clipdyn.cards import dataset_card
 from hf_clipdyn.data.prepare import prepare_dataset
 from hf_clipdyn.errors import ConfigError, PublishError
 
@@ -78,7 +77,6 @@ def test_the_card_tells_licence_counts_columns_and_origin(tree: Tree, cache: Pat
     card = DatasetCard.load(tmp_path / "out" / "README.md")
     assert card.data.license == "unknown"
     assert card.data.configs[0]["config_name"] == "jnd"
-    assert card.data.size_categories == ["n<1K"]
     for part in (
         "| val | 4 | 9,600 |",
         "Do not redistribute",
@@ -88,29 +86,6 @@ def test_the_card_tells_licence_counts_columns_and_origin(tree: Tree, cache: Pat
     ):
         assert part in card.text
     assert str(tmp_path) not in card.content
-
-
-@pytest.mark.parametrize(
-    ("rows", "category"),
-    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10_125, "10K<n<100K"), (2 * 10**12, "n>1T")],
-)
-def test_the_size_category_is_the_hubs(rows: int, category: str) -> None:
-    text = dataset_card(
-        title="T",
-        name="t",
-        config="default",
-        kind="labels",
-        licence="MIT",
-        licence_id="mit",
-        public=True,
-        where="here",
-        citation="",
-        rows={"test": rows},
-        official_rows={"test": None},
-        columns={"image": "image"},
-        source="",
-    )
-    assert DatasetCard(text).data.size_categories == [category]
 
 
 def test_large_splits_become_several_files(
@@ -182,7 +157,7 @@ def test_a_push_that_fails_keeps_the_folder_and_says_so(
     hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        PublishError, match=r"out is complete, but could not be pushed to me/osie .* Give a token"
+        PublishError, match=r"out is complete: Nothing was pushed to the dataset me/osie .* Give a token"
     ):
         prepare_dataset(
             "osie",

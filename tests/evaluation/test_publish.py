@@ -146,7 +146,8 @@ def test_a_failed_push_loses_nothing_and_is_repeated_without_a_forward_pass(hub,
     monkeypatch.setattr("hf_clipdyn.hub.PUSH_PATIENCE", 0.1)
     hub.plant("commit", Fault(503), times=100)
     with pytest.raises(
-        PublishError, match=r"results.parquet is complete, but could not be pushed .* Repeat the"
+        PublishError,
+        match=r"results.parquet is complete; repeat the command .*: Nothing was pushed to the dataset me/results",
     ):
         push("me/results")
     assert len(pq.read_table(tmp_path / "out" / "results.parquet")) > 0
@@ -185,5 +186,5 @@ def test_the_command_pushes_and_says_where(hub, store, zero_shot, tmp_path, clip
     hub.tokens.clear()
     code, _, error = clipdyn(*words)
     assert code == 1
-    assert f"clipdyn: error: {output} is complete, but could not be pushed to me/results" in error
+    assert f"clipdyn: error: {output} is complete; repeat the command to push it: Nothing was pushed" in error
     assert "Give a token with write permission" in error

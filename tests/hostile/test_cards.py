@@ -46,7 +46,6 @@ PLAIN = "plain"
 def _cards(name: str) -> dict[str, str]:
     facts = CardFacts(
         name,
-        title=name,
         datasets=(name,),
         synthetic=True,
         licence=name or None,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile.harness import Outcome
+from huggingface_hub.utils import validate_repo_id
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -95,6 +96,16 @@ def test_scale_and_seed_are_replaced_and_nothing_is_formatted() -> None:
 )
 def test_a_folder_gives_the_nearest_valid_name(folder: str, name: str) -> None:
     assert valid_repo_name(folder) == name
+
+
+@given(st.text("ab.-_/git\n é", max_size=12) | st.text(max_size=120) | st.text("a/", max_size=200))
+def test_an_id_is_one_that_the_client_accepts(text: str) -> None:
+    try:
+        validate_repo_id(text)
+    except ValueError:
+        assert not is_repo_id(text)
+    else:
+        assert is_repo_id(text) == text.isascii()
 
 
 @given(st.text(max_size=120) | st.text("ab.-_ g it", max_size=120))

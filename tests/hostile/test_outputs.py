@@ -21,68 +21,36 @@ from hf_clipdyn.results.read import read_results, write_results
 from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
 from hf_clipdyn.study import Study
 
-SAME = {
-    "the same path": lambda work: work / "in.csv",
-    "the same path in other words": lambda work: work / "folder" / ".." / "in.csv",
-    "a symbolic link": lambda work: work / "link.csv",
-    "a hard link": lambda work: work / "hard.csv",
-    "through a link of its folder": lambda work: work / "linked" / "in.csv",
-    "in a folder that is read": lambda work: work / "folder" / "data" / "labels.csv",
-    "in a folder that is read, through a link": lambda work: (
-        work / "linked" / "folder" / "data" / "labels.csv"
-    ),
-}
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    """A file and a folder that are read, by several names."""
-    work = tmp_path / "work"
-    (work / "folder" / "data").mkdir(parents=True)
-    for name in ("in.csv", "folder/data/labels.csv", "other.csv"):
-        (work / name).write_text(name)
-    (work / "link.csv").symlink_to("in.csv")
-    (work / "hard.csv").hardlink_to(work / "in.csv")
-    (work / "linked").symlink_to(work)
-    return work
-
-
-@pytest.mark.parametrize("output", SAME.values(), ids=SAME)
-def test_an_output_that_is_read_is_refused_by_whatever_name(
-    output: Callable[[Path], Path], work: Path
-) -> None:
-    with pytest.raises(ConfigError, match="is read by this command"):
-        check_output(output(work), [None, "absent.csv", work / "in.csv", str(work / "folder")])
-
-
-@pytest.mark.parametrize("name", ["new.csv", "other.csv", "folder/new.csv"])
-def test_another_output_is_accepted(name: str, work: Path) -> None:
-    check_output(work / name, [None, "absent.csv", work / "in.csv", work / "folder"])
-
 
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="not a regular file"):
         write_atomically(tmp_path / "pipe", "text")
     with pytest.raises(ConfigError, match="is not a page"):
-        check_output(tmp_path / "pipe", what="a page", is_own=lambda _: True)
+        check_output(tmp_path / "pipe", "a page", lambda _: True)
     assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
 
 
 CALLS = {
-    "verdicts over its input": ("report --print verdicts in.parquet -o in.parquet", "is read by"),
-    "verdicts over its input by a link": ("report --print verdicts in.parquet -o link.parquet", "is read by"),
+    "verdicts over its input": (
+        "report --print verdicts in.parquet -o in.parquet",
+        "not a table of verdicts",
+    ),
+    "verdicts over its input by a link": (
+        "report --print verdicts in.parquet -o link.parquet",
+        "not a table of verdicts",
+    ),
     "verdicts over its input by a hard link": (
         "report --print verdicts in.parquet -o hard.parquet",
-        "is read by",
+        "not a table of verdicts",
     ),
     "verdicts over the table of a folder": (
         "report --print verdicts run -o run/results.parquet",
-        "is read by",
+        "not a table of verdicts",
     ),
     "verdicts over its claims": (
         "report --print verdicts in.parquet --claims claims.yaml -o claims.yaml",
-        "is read by",
+        "not a table of verdicts",
     ),
     "verdicts over other results": (
         "report --print verdicts in.parquet -o run/results.parquet",

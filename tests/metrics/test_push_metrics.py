@@ -91,7 +91,7 @@ def test_an_unknown_module_and_a_token_that_may_not_write_are_told_in_a_sentence
     with pytest.raises(SystemExit, match="1"):
         push_metrics.main(["--namespace", "org", "--token", "hf_wrong", "jnd_map"])
     said = capsys.readouterr().err
-    assert "The Space org/jnd_map could not be updated" in said
+    assert "Nothing was pushed to the space org/jnd_map" in said
     assert "hf_wrong" not in said
 
 

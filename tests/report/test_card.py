@@ -319,7 +319,7 @@ def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, publis
     patience(0.1)
     hub.plant("info", Fault(503), times=10_000)
     with pytest.raises(
-        PublishError, match=r"The card of me/fixture could not be pushed \(the Hub answered 503"
+        PublishError, match=r"Nothing was pushed to the model me/fixture \(the Hub answered 503"
     ):
         push(results)
 
@@ -373,7 +373,7 @@ def test_each_run_gets_its_own_report_and_a_folder_has_what_is_pushed(study, wri
 def test_a_public_repository_is_refused_where_a_private_one_is_asked_for(write, hub):
     api = HfApi()
     api.create_repo("me/fixture")
-    with pytest.raises(PublishError, match="The model me/fixture exists and is public: make it private"):
+    with pytest.raises(PublishError, match="me/fixture exists and is public: make it private"):
         push(write(_SMALL), private=True)
     assert api.list_repo_files("me/fixture") == [".gitattributes"]
     api.create_repo("me/hidden", private=True)
@@ -405,9 +405,7 @@ def test_a_card_that_cannot_be_read_stays_as_it_is(write, hub, card, said):
 def test_one_repository_that_refuses_does_not_stop_the_others(write, hub):
     HfApi().create_repo("me/fixture")
     results = write([replace(one, repo_id="me/nowhere") for one in _SMALL] + _SMALL)
-    with pytest.raises(
-        PublishError, match=r"of me/nowhere could not be .* does not exist.* Pushed: me/fixture\.$"
-    ):
+    with pytest.raises(PublishError, match=r"model me/nowhere .*not found.* Pushed: me/fixture\.$"):
         push(results)
     assert "## Trajectories" in _readme()
 

@@ -91,7 +91,7 @@ def test_report_prints_the_differences_and_writes_their_table(models, tmp_path, 
             ["report", str(models), "--correction", "bh", "--output", "x"],
             "correction requires --print differences",
         ),
-        ([*asked, "--output", str(models)], "is read by this command"),
+        ([*asked, "--output", str(models)], "is not a table of differences"),
     ):
         with pytest.raises(SystemExit):
             main(words)

@@ -109,7 +109,7 @@ def test_a_space_that_holds_something_else_is_not_touched(results, hub, title):
 def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, patience):
     patience(0.1)
     hub.plant("commit", Fault(503), times=10_000)
-    with pytest.raises(PublishError, match=r"to the Space me/study \(the Hub answered 503: "):
+    with pytest.raises(PublishError, match=r"to the space me/study \(the Hub answered 503: "):
         push_space(results, "me/study")
     assert _commits(hub) == ["initial commit"]
     hub.faults.clear()
@@ -130,7 +130,7 @@ def test_a_private_space_is_private_and_a_public_one_is_not_taken_for_one(result
     push_space(results, "me/hidden", private=True)
     assert HfApi().repo_info("me/hidden", repo_type="space").private
     push_space(results, "me/study")
-    with pytest.raises(ConfigError, match="The Space me/study exists and is public: make it private"):
+    with pytest.raises(ConfigError, match="me/study exists and is public: make it private"):
         push_space(results, "me/study", private=True)
 
 
@@ -153,9 +153,7 @@ def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, h
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz012345")
     code, said, error = clipdyn("share", results, "--space", "me/study")
     assert code == 1
-    assert error.startswith(
-        "clipdyn: error: The page could not be pushed to the Space me/study (the Hub answered 401"
-    )
+    assert error.startswith("clipdyn: error: Nothing was pushed to the space me/study (the Hub answered 401")
     assert "Give a token with write permission" in error
     assert "hf_abc" not in said + error
 

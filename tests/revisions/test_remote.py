@@ -44,7 +44,7 @@ def test_a_public_repository_is_refused_where_a_private_one_was_asked_for_before
     tmp_path: Path, hub: HubServer, publish
 ) -> None:
     HfApi().create_repo("me/run")
-    with pytest.raises(ConfigError, match="The model me/run exists and is public: make it private") as caught:
+    with pytest.raises(ConfigError, match="me/run exists and is public: make it private") as caught:
         publish(range(1), push_to_hub=True, private=True)
     assert "\n" not in str(caught.value)
     assert _sent(hub) == 0

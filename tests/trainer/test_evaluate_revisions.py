@@ -194,13 +194,13 @@ def test_the_name_of_a_model_object_is_only_a_name(
         evaluate_model(make_model("clip"), processor, BENCHMARK, repo_id="my model")
 
 
-def test_what_needs_published_revisions_is_refused(processor: CLIPProcessor) -> None:
+def test_what_needs_published_revisions_is_refused(tmp_path: Path, processor: CLIPProcessor) -> None:
     with pytest.raises(ConfigError, match="`store` is for published revisions"):
         evaluate_model(make_model("clip"), processor, BENCHMARK, store="runs")
     with pytest.raises(ConfigError, match="in float32"):
         evaluate_model(make_model("clip").half(), processor, BENCHMARK)
-    with pytest.raises(ConfigError, match="needs a processor"):
-        EvaluateRevisions(BENCHMARK).take(None, None, None, model=make_model("clip"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="processor is None: give an object of transformers"):
+        trainer(tmp_path, make_model("clip"), EvaluateRevisions(BENCHMARK)).train()
 
 
 def test_a_metric_is_plotted_with_its_intervals(tmp_path: Path, processor: CLIPProcessor) -> None:

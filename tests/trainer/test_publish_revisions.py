@@ -199,7 +199,7 @@ def test_a_processor_is_published_and_its_absence_is_said_once_before_the_first_
     assert "publishes no processor" in said
     assert "Give it `processor=…`, or give the Trainer `processing_class=…`." in said
     with pytest.raises(ConfigError, match="processor is 'me/clip': give an object of transformers"):
-        PublishRevisions(REPO, processor="me/clip")
+        trainer(tmp_path / "name", make_model("clip"), PublishRevisions(REPO, processor="me/clip")).train()
 
 
 def test_a_run_whose_checkpoint_was_not_loaded_whole_stops_and_goes_on_with_the_model_of_the_checkpoint(
@@ -315,7 +315,7 @@ def test_a_processor_that_a_loop_calls_with_padding_is_the_same_in_all_revisions
 def test_a_private_run_is_not_sent_to_a_public_repository(tmp_path: Path, hub: HubServer) -> None:
     HfApi().create_repo(REPO)
     publish = PublishRevisions(REPO, push_to_hub=True)
-    with pytest.raises(ConfigError, match=f"The model {REPO} exists and is public: make it private"):
+    with pytest.raises(ConfigError, match=f"{REPO} exists and is public: make it private"):
         trainer(tmp_path, make_model("clip"), publish, hub_private_repo=True).train()
     assert [seen.kind for seen in hub.seen if seen.kind in ("preupload", "lfs-put", "commit")] == []
 

@@ -98,7 +98,7 @@ def write_report(
     """
     study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"
-    check_output(page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page)
+    check_output(page, "a page of hf_clipdyn", _is_page)
     output.mkdir(parents=True, exist_ok=True)
     # What cannot be read stops here, before the figures.
     encoders = _encoders(study, stimuli=stimuli, data_dirs=data_dirs, store=store) if try_it else None
