@@ -163,6 +163,14 @@ def load_captioned(config: TrainingConfig) -> tuple[Any, str | None]:
                 f"The data set {name!r} has no column {column!r} (it has {', '.join(dataset.column_names)}): training "
                 "needs image and captions; `clipdyn datasets` lists the data sets that have both."
             )
+    # Without the Hub, `datasets` takes what its cache got last. The folder of a commit has the commit's name.
+    for file in getattr(dataset, "cache_files", ()):
+        cached = Path(file["filename"]).parent.name
+        if commit is not None and len(cached) == len(commit) and cached != commit:
+            raise DatasetError(
+                f"The cache of datasets has {name} at commit {cached}, not {commit}, and the Hub does not answer: "
+                "check the network, then repeat the command."
+            )
     return dataset, commit
 
 

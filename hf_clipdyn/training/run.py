@@ -181,6 +181,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         if checkpoint is not None:
             progress = load_checkpoint(accelerator, checkpoint, config.recipe(), source.steps_per_epoch)
             training.step, training.epoch, training.losses = progress.step, progress.epoch, progress.losses
+        record = RecordData(folder / RECORD_FILE, data, config.dataset_name, checkpoint)
         # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
         schedule = build_schedule(config, optimizer.optimizer, training.total_steps, training.step)
         backward = make_backward(config, accelerator, model, loss)
@@ -205,7 +206,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             evaluate = make_evaluate(accelerator, loss, config.gradient_cache_chunk)
             hooks: list[Callback] = [
                 signals,
-                RecordData(folder / RECORD_FILE, data.fingerprint),
+                record,
                 Validation(evaluate, data.held_out or ()),
                 PublishStates(weights, processor, steps),
             ]

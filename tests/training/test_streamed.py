@@ -35,6 +35,7 @@ from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.data import Batch
 from hf_clipdyn.training.images import Augmentation
+from hf_clipdyn.training.order import RECORD_FILE
 from hf_clipdyn.training.streamed import Shards, StreamedSource
 
 TOKENIZER = train_tokenizer(["sample 0123456789, seen again"], vocab_size=600, context_length=16)
@@ -466,6 +467,58 @@ def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: P
     hub.plant("resolve-get", Fault(status=404, message="gone"), times=10**6)
     with pytest.raises(DatasetError, match="me/pairs"):
         revisions("me/pairs", "gone")
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["stream", "rows"])
+def test_a_run_goes_on_without_the_hub_and_not_with_another_commit(
+    hub: Any, tmp_path: Path, streaming: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = HfApi()
+    api.create_repo("me/pairs", repo_type="dataset")
+
+    def upload(shard: int, first: int) -> str:
+        path = tmp_path / f"train-{shard}.parquet"
+        _write_parquet(path, range(first, first + 20), lambda n: [f"sample {n}"])
+        where = {"path_in_repo": f"data/{path.name}", "repo_id": "me/pairs", "repo_type": "dataset"}
+        return str(api.upload_file(path_or_fileobj=path, **where).oid)
+
+    def run(name: str, *callbacks: Callback, **changes: object) -> Path:
+        changes |= {} if streaming else {"streaming": False, "validation_size": 1}
+        words = _flags(name, tmp_path / "run", dataloader_num_workers=0, **changes)  # type: ignore[arg-type]
+        if not streaming:
+            at = words.index("--samples_per_epoch")
+            del words[at : at + 2]
+        return finished(words, *callbacks).folder
+
+    class Stop(Callback):
+        def step_ends(self, training: Training) -> None:
+            training.stop()
+
+    def resumed_offline() -> Path:
+        with monkeypatch.context() as patch:
+            for library in ("huggingface_hub.constants", "datasets.config"):
+                patch.setattr(f"{library}.HF_HUB_OFFLINE", True)
+            return run("me/pairs", Stop(), resume_from_checkpoint=True)
+
+    begun = [upload(0, 0), upload(1, 20)][-1]
+    config = run("me/pairs", Stop()) / "config.yaml"
+    pinned = f"dataset_name: me/pairs@{begun}\n"
+    assert pinned in config.read_text("utf-8")
+    record = tmp_path / "run" / RECORD_FILE
+    assert json.loads(record.read_text("utf-8"))["commit"] == begun
+    if not streaming:  # a stream is not kept
+        assert [step for step, _ in log(resumed_offline())] == [1, 2]
+    other = upload(1, 40)
+    with pytest.raises(
+        ConfigError, match=f"at commit {begun}: continue with --dataset_name me/pairs@{begun}"
+    ):
+        run(f"me/pairs@{other}", resume_from_checkpoint=True)
+    assert pinned in config.read_text("utf-8"), "what is refused writes nothing"
+    if not streaming:  # without the Hub, `datasets` takes the commit that was read last
+        with pytest.raises(DatasetError, match=f"has me/pairs at commit {other}, not {begun}"):
+            resumed_offline()
+    assert len(hashes(run(f"me/pairs@{begun}", resume_from_checkpoint=True))) == 3
+    assert json.loads(record.read_text("utf-8"))["commit"] == begun
 
 
 def test_a_folder_of_captioned_images_is_one_shard(photographs: Path) -> None:
