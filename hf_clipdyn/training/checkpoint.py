@@ -54,14 +54,10 @@ class Progress(BaseModel):
     files: dict[str, NonNegativeInt] = {}
 
     @property
-    def step_in_epoch(self) -> int:
-        """Steps of the current epoch."""
-        return self.step - self.epoch * self.steps_per_epoch
-
-    @property
     def name(self) -> str:
         """Name of the checkpoint's folder."""
-        return f"epoch-{self.epoch:03d}" + (f"-step-{self.step:08d}" if self.step_in_epoch else "")
+        inside = self.step > self.epoch * self.steps_per_epoch
+        return f"epoch-{self.epoch:03d}" + (f"-step-{self.step:08d}" if inside else "")
 
 
 def _finished(root: Path) -> list[Path]:
@@ -158,16 +154,9 @@ def load_checkpoint(
         TrainingError: a file of it is missing or broken; nothing in it was executed.
     """
     progress = saved_progress(folder)
-    check_recipe(progress.recipe, recipe, folder)
-    for what, was, now in (
-        ("steps in an epoch", progress.steps_per_epoch, steps_per_epoch),
-        ("processes", progress.num_processes, accelerator.num_processes),
-    ):
-        if was != now:
-            raise ConfigError(
-                f"The run of the checkpoint {folder} had {was} {what}, and now it has {now}: restore the data or the "
-                "number of processes, or start a new run in another output_dir."
-            )
+    was = {"steps_per_epoch": progress.steps_per_epoch, "processes": progress.num_processes}
+    now = {"steps_per_epoch": steps_per_epoch, "processes": accelerator.num_processes}
+    check_recipe({**progress.recipe, **was}, {**recipe, **now}, folder)
     for name, size in progress.files.items():  # accelerate skips missing or broken random states
         with naming(f"{folder / name} is broken, {_WAY_OUT}", TrainingError):
             _check_readable(folder / name, size)
@@ -198,5 +187,5 @@ def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: P
         more = f" and {len(differ) - _MOST_SETTINGS} more" if len(differ) > _MOST_SETTINGS else ""
         raise ConfigError(
             f"The checkpoint {folder} belongs to another run ({', '.join(differ[:_MOST_SETTINGS])}{more}): use the "
-            "same recipe, or another output_dir."
+            "same recipe, data and number of processes, or another output_dir."
         )

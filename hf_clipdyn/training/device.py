@@ -147,14 +147,11 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     Warns:
         CrowdedWarning: training on a CPU has fewer free cores than threads.
     """
-    usable = before = torch.get_num_threads()
-    wanted = 1 if config.num_threads is None and config.size_name in _ON_ONE_THREAD else config.num_threads
-    if before > 1 and wanted != 1:
-        usable = min(before, max(1, free_cores() // processes_here()))
-    chosen = [usable if wanted is None else wanted]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(chosen)
-    (count,) = chosen
+    usable = torch.get_num_threads()
+    wanted = config.num_threads or (1 if config.size_name in _ON_ONE_THREAD else None)
+    if usable > 1 and wanted != 1:
+        usable = min(usable, max(1, free_cores() // processes_here()))
+    (count,) = broadcast_object_list([wanted or usable])
     if accelerator.device.type == "cpu" and count > usable:
         warnings.warn(
             f"Training takes {count} threads, but this process has {usable} free core{'s' * (usable > 1)}: the threads "

@@ -23,7 +23,7 @@ from hf_clipdyn.hub import public_name
 from hf_clipdyn.models.sizes import siglip_processor
 from hf_clipdyn.options import parse_yaml, read_yaml
 from hf_clipdyn.progress import draws_bars, library_bars, say
-from hf_clipdyn.revisions import Publisher, epoch_name, step_name
+from hf_clipdyn.revisions import Publisher, Summary, epoch_name, step_name
 from hf_clipdyn.revisions.store import Store, check_version, space_needed
 from hf_clipdyn.training.callbacks import (
     Callback,
@@ -83,15 +83,15 @@ BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 
 
 @dataclass(frozen=True)
-class TrainingSummary:
+class TrainingSummary(Summary):
     """The result of a run.
 
     Attributes:
         repo_id: the run in tables of results, and its repository on the Hub if it was pushed.
-        folder: of the run; its revisions are the folders below ``revisions``.
         published: names of the revisions that are saved and, if the run is pushed, published.
         missing: names of the revisions that the Hub lacks.
         message: the same in sentences.
+        folder: of the run; its revisions are the folders below ``revisions``.
 
     Examples:
         >>> from hf_clipdyn import TrainingConfig, train
@@ -109,11 +109,7 @@ class TrainingSummary:
         ('local/mine', [])
     """
 
-    repo_id: str
     folder: Path
-    published: list[str]
-    missing: list[str]
-    message: str
 
 
 def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> TrainingSummary | None:
@@ -236,13 +232,9 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             outcomes = [publisher.finish() for publisher in publishers]
             if says:
                 say(f"Next: clipdyn evaluate {shlex.quote(str(folder))}")
-            return TrainingSummary(
-                repo_id=outcomes[0].repo_id,
-                folder=folder,
-                published=outcomes[0].published,
-                missing=[name for outcome in outcomes for name in outcome.missing],
-                message=" ".join(outcome.message for outcome in outcomes),
-            )
+            first, missing = outcomes[0], [name for outcome in outcomes for name in outcome.missing]
+            message = " ".join(outcome.message for outcome in outcomes)
+            return TrainingSummary(first.repo_id, first.published, missing, message, folder)
 
 
 def take_steps(
@@ -353,13 +345,12 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
             return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
         # The initialisation follows from the seed; the Hub's copy belongs to the earlier run.
         first = {epoch_name(0)} if not config.push_to_hub else set()
-        has_begun = any((folder / name).exists() for name in ("log.jsonl", "checkpoints"))
-        has_begun |= not set(Store(folder).names()) <= first
-    if has_begun:
-        raise ConfigError(
-            f"{folder} already contains a run: continue it with resume_from_checkpoint, delete the folder, or name "
-            "another output_dir."
-        )
+        logged = any((folder / name).exists() for name in ("log.jsonl", "checkpoints"))
+        if logged or set(Store(folder).names()) - first:
+            raise ConfigError(
+                f"{folder} already contains a run: continue it with resume_from_checkpoint, delete the folder, or "
+                "name another output_dir."
+            )
     return None
 
 
@@ -461,20 +452,17 @@ def publishers_of(
     """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
     cards = {folder: card}
     if config.ema_decay is not None:
-        cards[folder / "ema"] = replace(
-            card,
-            repo_id=f"{card.repo_id}-ema",
-            recipe={**card.recipe, "ema_decay": config.ema_decay},
-            parents=(Parent(card.repo_id, same_name=True),),
-            relation="merge",
+        recipe, parents = (
+            {**card.recipe, "ema_decay": config.ema_decay},
+            (Parent(card.repo_id, same_name=True),),
         )
-    settings: dict[str, Any] = {
-        "push_to_hub": config.push_to_hub,
-        "private": config.hub_private_repo,
-        "recipe_hash": config.recipe_hash(),
-        "planned": planned,
-    }
-    return [Publisher(run, facts.repo_id, card=facts, **settings) for run, facts in cards.items()]
+        average = f"{card.repo_id}-ema"
+        cards[folder / "ema"] = replace(
+            card, repo_id=average, recipe=recipe, parents=parents, relation="merge"
+        )
+    hub: Any = {"push_to_hub": config.push_to_hub, "private": config.hub_private_repo}
+    shared = {"recipe_hash": config.recipe_hash(), "planned": planned, **hub}
+    return [Publisher(run, facts.repo_id, card=facts, **shared) for run, facts in cards.items()]
 
 
 def card_of(
@@ -520,22 +508,20 @@ def lines_at_start(
     rest = source.images - source.steps_per_epoch * source.global_batch_size
     left_out = f"; {counted(rest, 'image')} that fill no batch are left out of each" if rest else ""
     number = sum(p.numel() for p in model.parameters())
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    frozen = f" ({trained:,} of them trained)" if trained != number else ""
     threads = f", {counted(config.num_threads or 1, 'thread')}" if accelerator.device.type == "cpu" else ""
     processes = f"{accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}"
     begun = f", from step {training.step} on" if training.step else ""
-    lines = [f"Data: {config.dataset_name}, {counted(source.images, 'image')}{captions} an epoch{left_out}."]
-    if config.model is not None:
-        trained_parts, frozen_parts = (", ".join(parts) for parts in model.parts())
-        does_not = f" It does not train {frozen_parts}." if frozen_parts else ""
-        lines.append(f"The run continues {config.model_name_or_path}. It trains {trained_parts}.{does_not}")
-    lines += [
-        f"Model: {config.size_name}, {number:,} parameters{frozen}; {accelerator.device.type} in "
+    lines = [
+        f"Data: {config.dataset_name}, {counted(source.images, 'image')}{captions} an epoch{left_out}.",
+        f"Model: {config.size_name}, {number:,} parameters; {accelerator.device.type} in "
         f"{'bf16' if config.bf16 else 'fp32'}, {config.attn_implementation} attention, {processes}{threads}.",
         f"Run: {counted(training.epochs, 'epoch')} of {counted(source.steps_per_epoch, 'step')} of "
         f"{counted(source.global_batch_size, 'image')}, {counted(training.total_steps, 'step')} in all{begun}.",
     ]
+    if config.model is not None:
+        trained, frozen = (", ".join(parts) for parts in model.parts())
+        does_not = f" It does not train {frozen}." if frozen else ""
+        lines.insert(1, f"The run continues {config.model_name_or_path}. It trains {trained}.{does_not}")
     first, *average = publishers
     left = sum(len(set(planned) - set(publisher.published())) for publisher in publishers)
     space, fits = space_needed(first.store.run, left, 4 * number)  # float32
@@ -543,7 +529,7 @@ def lines_at_start(
     lines.append(f"{'Revisions' if fits else 'Warning'}: {len(planned)} as {first.repo_id}{also}; {space}")
     if config.warmup_steps > training.total_steps:
         lines.append(
-            f"Warning: warmup_steps is {config.warmup_steps} and the run has {counted(training.total_steps, 'step')}: "
-            "the learning rate rises until the last step. Lower warmup_steps, or train for more epochs."
+            f"Warning: warmup_steps is {config.warmup_steps}, so the learning rate rises until the last step: lower "
+            "it, or train for more epochs."
         )
     return lines

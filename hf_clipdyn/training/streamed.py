@@ -143,22 +143,13 @@ class StreamedSource(Source):
 
         Raises:
             DatasetError: a shard cannot be read, or more than one in ten samples are broken.
-            TrainingError: a worker was killed.
         """
         if first_step == 0 or not self.states:
             self.states = [None] * max(1, self._workers)
         arguments = loader_arguments(self._workers, pin_memory=self._pin_memory)
         loader = DataLoader(_Stream(self, epoch), **arguments)
-        try:
-            for _, read in zip(range(first_step, self.steps_per_epoch), loader, strict=False):
-                yield self._checked(read)
-        except (RuntimeError, ConnectionError, EOFError) as error:  # whichever is noticed first
-            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-                raise
-            raise TrainingError(
-                f"A process that reads training data was killed ({str(error).splitlines()[0]}): if memory ran out, "
-                "lower dataloader_num_workers."
-            ) from error
+        for _, read in zip(range(first_step, self.steps_per_epoch), loader, strict=False):
+            yield self._checked(read)
 
     def _checked(self, read: _Read) -> Batch:
         if read.batch is None:

@@ -80,7 +80,7 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) ->
         (["--samples_per_epoch", "5"], "streaming and samples_per_epoch"),
         (["--streaming", "--samples_per_epoch", "5", "--validation_size", "2"], "leave them out"),
         (["--freeze", "text"], "model_name_or_path"),
-        (["--gradient_cache_chunk", "8", "--gradient_accumulation_steps", "2"], "set only one"),
+        (["--gradient_cache_chunk", "8", "--gradient_accumulation_steps", "2"], "Set only one"),
     ],
 )
 def test_a_wrong_flag_is_one_sentence(argv: list[str], says: str) -> None:
