@@ -383,9 +383,8 @@ class Log(Callback):
 
     def run_begins(self, training: Training) -> None:
         if training.accelerator.is_main_process and self.path.exists():
-            with naming(
-                self.path, TrainingError
-            ):  # forget what a killed run logged after its last checkpoint
+            # Forget what a killed run logged after its last checkpoint.
+            with naming(self.path, TrainingError):
                 check_regular(self.path)
                 lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
                 kept = [line for line in lines if _logged_step(line) <= training.step]

@@ -21,11 +21,10 @@ from accelerate.utils import load
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from safetensors import safe_open
 
-from hf_clipdyn.errors import ConfigError, TrainingError, naming, shown
+from hf_clipdyn.errors import ConfigError, TrainingError, naming, shorten, shown
 from hf_clipdyn.files import delete, follow_umask, fsync, replace_durably
 
 _STATE = "progress.json"
-_MOST_SETTINGS = 4  # of another recipe, in an error
 _WAY_OUT = "resume from another checkpoint, or delete the folder of the run and start again"
 _NAME = re.compile(r"epoch-([0-9]{3,9})(?:-step-([0-9]{8,12}))?")
 
@@ -184,8 +183,7 @@ def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: P
         f"{key}={shown(old)} there, {shown(new)} now" for key, (old, new) in pairs.items() if old != new
     ]
     if differ:
-        more = f" and {len(differ) - _MOST_SETTINGS} more" if len(differ) > _MOST_SETTINGS else ""
         raise ConfigError(
-            f"The checkpoint {folder} belongs to another run ({', '.join(differ[:_MOST_SETTINGS])}{more}): use the "
+            f"The checkpoint {folder} belongs to another run ({shorten(', '.join(differ), 300)}): use the "
             "same recipe, data and number of processes, or another output_dir."
         )

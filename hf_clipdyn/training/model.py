@@ -176,10 +176,7 @@ def check_attention(
 # The parts that `--freeze` does not train. The projection is included, as in big_vision (`("img/.*", None)`) and in
 # open_clip (`lock_image_tower`), so the embeddings of the frozen side do not change. SigLIP has its projection inside
 # the text tower.
-_SIDES = {
-    "vision": ("vision_model", "visual_projection"),
-    "text": ("text_model", "text_projection"),
-}
+_SIDES = {"vision": ("vision_model", "visual_projection"), "text": ("text_model", "text_projection")}
 
 
 def make_model(

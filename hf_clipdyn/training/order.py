@@ -18,7 +18,7 @@ from hf_clipdyn.files import write_atomically
 from hf_clipdyn.options import read_yaml
 from hf_clipdyn.revisions import open_series
 from hf_clipdyn.training.callbacks import Callback, Training
-from hf_clipdyn.training.config import TrainingConfig, split_revision
+from hf_clipdyn.training.config import TrainingConfig
 from hf_clipdyn.training.data import Data, Order, open_rows
 
 RECORD_FILE = "training_data.json"
@@ -78,46 +78,46 @@ class RecordData(Callback):
     Args:
         path: of the record.
         data: of the run.
-        dataset_name: of the run, with its commit.
+        dataset: its name, without a commit.
         checkpoint: that the run continues; None for a new run.
 
     Raises:
         ConfigError: the run of the checkpoint began with other data.
     """
 
-    def __init__(self, path: Path, data: Data, dataset_name: str, checkpoint: Path | None) -> None:
-        self._path, self._fingerprint, self._commit = path, data.fingerprint, data.commit
-        self._broken = frozenset[int]()
+    def __init__(self, path: Path, data: Data, dataset: str, checkpoint: Path | None) -> None:
+        self._path, self._record = (
+            path,
+            DataRecord(
+                fingerprint=data.fingerprint,
+                global_batch_size=data.source.global_batch_size,
+                left_out=tuple(sorted(data.source.known_broken)),
+                commit=data.commit,
+            ),
+        )
         if checkpoint is None:
             return
         run = checkpoint.resolve().parents[1]
         was = _read_record(run)
-        if was.commit and self._commit and was.commit != self._commit:
-            name, _ = split_revision(dataset_name)
+        if was.commit and data.commit and was.commit != data.commit:
             raise ConfigError(
                 f"The run in {run} began with its data set at commit {was.commit}: continue with --dataset_name "
-                f"{name}@{was.commit}, or start a new run."
+                f"{dataset}@{was.commit}, or start a new run."
             )
-        if was.fingerprint != self._fingerprint:
+        if was.fingerprint != data.fingerprint:
             raise ConfigError(
                 f"The training data have changed since the run of {checkpoint} began: restore them, or start a new "
                 "run in another output_dir."
             )
-        self._broken, self._commit = frozenset(was.broken), self._commit or was.commit
+        kept = {"broken": was.broken, "commit": data.commit or was.commit}
+        self._record = self._record.model_copy(update=kept)
 
     def run_begins(self, training: Training) -> None:
-        source = training.source
-        self._broken = self._broken.union(*gather_object([source.broken]))
-        record = DataRecord(
-            fingerprint=self._fingerprint,
-            global_batch_size=source.global_batch_size,
-            left_out=tuple(sorted(source.known_broken)),
-            broken=tuple(sorted(self._broken)),
-            commit=self._commit,
-        )
+        broken = set(self._record.broken).union(*gather_object([training.source.broken]))
+        self._record = self._record.model_copy(update={"broken": tuple(sorted(broken))})
         if training.accelerator.is_main_process:
             with naming(self._path, TrainingError):
-                write_atomically(self._path, record.model_dump_json() + "\n")
+                write_atomically(self._path, self._record.model_dump_json() + "\n")
 
     epoch_ends = run_ends = run_begins
 
@@ -194,8 +194,7 @@ def _replay(folder: Path) -> tuple[DataRecord, Order]:
     config = TrainingConfig(**read_yaml(folder / "config.yaml") | {"plugin": ()})
     if config.streaming:
         raise ConfigError(
-            f"The run of {folder} read a stream, whose order is not replayed: ask for a run with `reading` cached or "
-            "decoded."
+            f"The run of {folder} read a stream, whose order is not replayed: name another run."
         )
     rows = open_rows(config)
     if rows.fingerprint != record.fingerprint:

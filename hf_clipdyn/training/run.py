@@ -177,7 +177,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         if checkpoint is not None:
             progress = load_checkpoint(accelerator, checkpoint, config.recipe(), source.steps_per_epoch)
             training.step, training.epoch, training.losses = progress.step, progress.epoch, progress.losses
-        record = RecordData(folder / RECORD_FILE, data, config.dataset_name, checkpoint)
+        record = RecordData(folder / RECORD_FILE, data, config.dataset[0], checkpoint)
         # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
         schedule = build_schedule(config, optimizer.optimizer, training.total_steps, training.step)
         backward = make_backward(config, accelerator, model, loss)

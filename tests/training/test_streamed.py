@@ -33,7 +33,7 @@ from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import streamed
 from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.data import Batch
+from hf_clipdyn.training.data import Batch, Loading
 from hf_clipdyn.training.images import Augmentation
 from hf_clipdyn.training.order import RECORD_FILE
 from hf_clipdyn.training.streamed import Shards, StreamedSource
@@ -93,11 +93,9 @@ def _shards(folder: Path) -> Shards:
 
 
 def _source(data: Path, *, samples_per_epoch: int = 77, count: int = 0, **changes: Any) -> StreamedSource:
-    settings: dict[str, Any] = {"seed": 0, "per_device_batch_size": 5, "workers": count} | changes
+    settings: dict[str, Any] = {"seed": 0, "batch_size": 5, "workers": count} | changes
     augmentation = settings.pop("augmentation", Augmentation())
-    return StreamedSource(
-        _shards(data), augmentation, PROCESSOR, samples_per_epoch=samples_per_epoch, **settings
-    )
+    return StreamedSource(_shards(data), augmentation, PROCESSOR, Loading(**settings), samples_per_epoch)
 
 
 def _numbers(batches: Iterator[Batch]) -> list[list[int]]:
@@ -127,13 +125,13 @@ def small_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_epoch_shuffles_over_shards_and_another_epoch_differs(tars: Path) -> None:
-    source = _source(tars, per_device_batch_size=7)
+    source = _source(tars, batch_size=7)
     first, second = _numbers(source.batches(1)), _numbers(source.batches(2))
     assert source.steps_per_epoch == len(first) == len(second) == 11
     assert sorted(_flat(first)) == sorted(_flat(second)) == list(range(77))
     assert first != second
     assert first == _numbers(source.batches(1))
-    assert first != _numbers(_source(tars, per_device_batch_size=7, seed=1).batches(1))
+    assert first != _numbers(_source(tars, batch_size=7, seed=1).batches(1))
     assert any(np.ptp(batch) > 14 for batch in first), "a batch mixes shards"
 
 
@@ -159,7 +157,7 @@ def test_processes_read_different_shards_and_take_the_same_number_of_steps(tars:
 
 
 def test_an_epoch_larger_than_the_set_goes_through_it_again(tars: Path) -> None:
-    first, second = _numbers(_source(tars, samples_per_epoch=154, per_device_batch_size=77).batches(1))
+    first, second = _numbers(_source(tars, samples_per_epoch=154, batch_size=77).batches(1))
     assert sorted(first) == sorted(second) == list(range(77))
     assert first != second
 
@@ -521,7 +519,7 @@ def test_a_run_goes_on_without_the_hub_and_not_with_another_commit(
 
 
 def test_a_folder_of_captioned_images_is_one_shard(photographs: Path) -> None:
-    source = _source(photographs, samples_per_epoch=120, per_device_batch_size=60)
+    source = _source(photographs, samples_per_epoch=120, batch_size=60)
     batches = list(source.batches(1))
     assert len(batches) == 2
     assert source.skipped == 0
@@ -573,7 +571,7 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
 from test_streamed import _source, streamed
 streamed._BUFFER = 100
-source = _source(Path(sys.argv[2]), samples_per_epoch=int(sys.argv[3]), per_device_batch_size=50)
+source = _source(Path(sys.argv[2]), samples_per_epoch=int(sys.argv[3]), batch_size=50)
 for batch in source.batches(1):
     pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
