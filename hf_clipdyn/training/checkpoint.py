@@ -77,10 +77,7 @@ def _delete(checkpoint: Path) -> None:
 
 
 def save_checkpoint(
-    accelerator: Accelerator,
-    root: Path,
-    progress: Progress,
-    extend: Callable[[Path], None] = lambda _: None,
+    accelerator: Accelerator, root: Path, progress: Progress, extend: Callable[[Path], None] = lambda _: None
 ) -> Path:
     """Write a checkpoint completely or not at all, and delete the older ones. All processes call this.
 

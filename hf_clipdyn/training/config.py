@@ -254,8 +254,7 @@ class TrainingConfig(Options):
     """Seed of the order of the images, the choice of captions and the augmentation, if it is not `seed`."""
 
     arm: str = ""
-    """Name of the control or ablation that this run belongs to, for example noise; verdicts compare arms. It does not
-    change the training. Default: the main arm."""
+    """Control or ablation that this run belongs to, as noise; verdicts compare arms. Default: the main arm."""
 
     output_dir: str | None = Field(None, title="Revisions and checkpoints")
     """Folder of the run: revisions, checkpoints, log."""
@@ -265,8 +264,7 @@ class TrainingConfig(Options):
     10,100,1000."""
 
     ema_decay: float | None = Field(None, gt=0, lt=1)
-    """Also publish an exponential moving average of the weights, as the revisions of <repository>-ema. The value is the
-    decay per step, for example 0.999."""
+    """Decay per step, as 0.999, of an exponential moving average that is published too, as <repository>-ema."""
 
     save_steps: int | None = Field(None, ge=1)
     """Also save a checkpoint for resuming every N steps, in addition to the one of each epoch."""

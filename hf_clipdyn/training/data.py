@@ -484,12 +484,11 @@ def open_data(
         TrainingError: more than 1 % of the images are broken.
     """
     augmentation = Augmentation(config.crop_scale_min, config.random_flip, config.color_jitter)
-    spare = spare_cores(accelerator.device, config.num_threads or 1)
     workers, on_cpu = config.dataloader_num_workers, accelerator.device.type == "cpu"
     loading = Loading(
         seed=config.order_seed,
         batch_size=config.per_device_train_batch_size * config.gradient_accumulation_steps,
-        workers=spare if workers is None else workers,
+        workers=spare_cores(accelerator.device, config.num_threads or 1) if workers is None else workers,
         pin_memory=accelerator.device.type == "cuda",
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,

@@ -39,13 +39,7 @@ from hf_clipdyn.training.callbacks import (
 from hf_clipdyn.training.checkpoint import find_checkpoint, load_checkpoint
 from hf_clipdyn.training.config import TrainingConfig, publishing_steps
 from hf_clipdyn.training.data import Batch, open_data
-from hf_clipdyn.training.device import (
-    attention,
-    end_training,
-    make_accelerator,
-    start_trackers,
-    threads,
-)
+from hf_clipdyn.training.device import attention, end_training, make_accelerator, start_trackers, threads
 from hf_clipdyn.training.gradients import Backward, make_backward, make_evaluate
 from hf_clipdyn.training.live_weights import parent_of
 from hf_clipdyn.training.losses import make_loss
@@ -430,10 +424,8 @@ def delete_run(folder: Path) -> None:
 
 def continuation(folder: Path, processes: int) -> str:
     """The command that continues the run in ``folder``."""
-    flags = f"--config {shlex.quote(str(folder / 'config.yaml'))} --resume_from_checkpoint true"
-    if processes == 1:
-        return f"clipdyn train {flags}"
-    return f"torchrun --nproc_per_node {processes} scripts/train.py {flags}"
+    command = "clipdyn train" if processes == 1 else f"torchrun --nproc_per_node {processes} scripts/train.py"
+    return f"{command} --config {shlex.quote(str(folder / 'config.yaml'))} --resume_from_checkpoint true"
 
 
 # --- what is published and said ------------------------------------------------------------------------
@@ -479,10 +471,10 @@ def card_of(
         "precision": "bf16" if config.bf16 else "fp32",
         **config.model_dump(include=_ON_CARD),
     }
-    parent = None
+    parents: tuple[Parent | None, ...] = ()
     if config.model is not None:
         recipe |= {"continues": public_name(config.model[0]), "model_revision": config.model[1]}
-        parent = parent_of(*config.model, beginning)
+        parents = (parent_of(*config.model, beginning),)
     if config.freeze is not None:
         recipe["freeze"] = config.freeze
     return CardFacts(
@@ -494,7 +486,7 @@ def card_of(
         licence=config.license,
         synthetic=name in dataset_names() and dataset_metadata(name).synthetic,
         recipe=recipe,
-        parents=() if parent is None else (parent,),
+        parents=tuple(filter(None, parents)),
         **model_facts(training.unwrapped.encoder, processor),
     )
 
@@ -529,7 +521,7 @@ def lines_at_start(
     lines.append(f"{'Revisions' if fits else 'Warning'}: {len(planned)} as {first.repo_id}{also}; {space}")
     if config.warmup_steps > training.total_steps:
         lines.append(
-            f"Warning: warmup_steps is {config.warmup_steps}, so the learning rate rises until the last step: lower "
-            "it, or train for more epochs."
+            f"Warning: warmup_steps is {config.warmup_steps} and the run has {counted(training.total_steps, 'step')}: "
+            "the learning rate rises until the last step. Lower warmup_steps, or train for more epochs."
         )
     return lines

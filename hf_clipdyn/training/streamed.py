@@ -131,12 +131,21 @@ class StreamedSource(Source):
 
         Raises:
             DatasetError: a shard cannot be read, or more than one in ten samples are broken.
+            TrainingError: a worker was killed.
         """
         if first_step == 0 or not self.states:
             self.states = [None] * max(1, self.loading.workers)
         reads = self.loading.loader(_Stream(self, epoch))
-        for _, read in zip(range(first_step, self.steps_per_epoch), reads, strict=False):
-            yield self._checked(read)
+        try:
+            for _, read in zip(range(first_step, self.steps_per_epoch), reads, strict=False):
+                yield self._checked(read)
+        except (
+            ConnectionError,
+            EOFError,
+        ) as error:  # of a pipe; if torch notices the signal first, it names it
+            raise TrainingError(
+                "A process that reads training data was killed: if memory ran out, lower dataloader_num_workers."
+            ) from error
 
     def _checked(self, read: _Read) -> Batch:
         if read.batch is None:

@@ -351,7 +351,8 @@ def test_a_killed_worker_is_an_error_and_no_hang(tars: Path, tmp_path: Path) -> 
     command = [sys.executable, str(script), str(Path(__file__).parent), str(tars)]
     done = forked.run(command, timeout=120)
     assert done.returncode == 1
-    assert "is killed by signal" in done.stderr, "torch says so where the training process happens to be"
+    # torch's signal handler raises its own error where the training process happens to be.
+    assert "is killed by signal" in done.stderr or "reads training data was killed" in done.stderr
 
 
 # --- whole runs ----------------------------------------------------------------------------------------
