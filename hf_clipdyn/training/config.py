@@ -361,6 +361,11 @@ class TrainingConfig(Options):
         return "-".join(filter(None, (self.arm, self.size_name, f"seed{self.seed}")))
 
     @property
+    def resumes(self) -> bool:
+        """Whether it continues a run that has begun."""
+        return (self.resume_from_checkpoint or "false").lower() != "false"
+
+    @property
     def order_seed(self) -> int:
         """``data_seed``, or ``seed`` if it is not given."""
         return self.seed if self.data_seed is None else self.data_seed

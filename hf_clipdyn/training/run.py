@@ -335,7 +335,7 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
     with naming(f"The output folder {folder} cannot be used", TrainingError):
         check_version(folder)
         _check_written(folder)
-        if _resumes(config):
+        if config.resumes:
             return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
         # The initialisation follows from the seed; the Hub's copy belongs to the earlier run.
         first = {epoch_name(0)} if not config.push_to_hub else set()
@@ -346,10 +346,6 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
                 "name another output_dir."
             )
     return None
-
-
-def _resumes(config: TrainingConfig) -> bool:
-    return (config.resume_from_checkpoint or "false").lower() != "false"
 
 
 def _leftovers(folder: Path) -> list[Path]:
@@ -372,7 +368,7 @@ def _check_written(folder: Path) -> None:
 def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
     """The configuration of a resumed run: what it leaves to the machine or the Hub is as it was when the run began."""
     begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
-    if not _resumes(config) or not begun.is_file():
+    if not config.resumes or not begun.is_file():
         return config
     was = read_yaml(begun)
     left = {name: was.get(name) for name in BY_MACHINE if getattr(config, name) is None}
@@ -383,7 +379,7 @@ def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None
 
 def write_folder(config: TrainingConfig, folder: Path) -> None:
     """Delete a beginning unless this run continues it, and write the configuration."""
-    if not _resumes(config):
+    if not config.resumes:
         delete_run(folder)
     with naming(f"The output folder {folder} cannot be written", TrainingError):
         values = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
