@@ -264,7 +264,7 @@ class TrainingConfig(Options):
     10,100,1000."""
 
     ema_decay: float | None = Field(None, gt=0, lt=1)
-    """Decay per step, as 0.999, of an exponential moving average that is published too, as <repository>-ema."""
+    """Decay per step, as 0.999, of an exponential moving average of the weights, published as <repository>-ema."""
 
     save_steps: int | None = Field(None, ge=1)
     """Also save a checkpoint for resuming every N steps, in addition to the one of each epoch."""
