@@ -557,8 +557,8 @@ class Share(_OfTables):
     """Publish cards and reports of runs on the Hub.
 
     With --push-to-hub, the repository of each run gets a model card, README.md, and the report of the run: its page and
-    its figures in the folder `report`. Text that a person wrote on a card is kept. `--output` gets a folder for each run;
-    if nothing is pushed, it is by default `share` in the folder of a run that is given alone.
+    its figures in the folder `report`. Text that a person wrote on a card is kept. `--output` gets a folder for each
+    run; if nothing is pushed, it is by default `share` in the folder of a run that is given alone.
 
     The Hub shows the page of a model's repository as text. With --space, the page of all runs is published as a static
     Space, which readers can open.
