@@ -64,7 +64,7 @@ from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_siz
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.callbacks import Training
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.data import Batch, Captions, MappedSource, Source, open_data
+from hf_clipdyn.training.data import Batch, Captions, Loading, MappedSource, Source, open_data
 from hf_clipdyn.training.device import attention, has_bf16, make_accelerator
 from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.images import Augmentation, CachedImages
@@ -442,9 +442,7 @@ def resume(bench: Bench) -> None:
     images = CachedImages(
         Pixels(pixels, np.zeros(n, bool), ""), Augmentation(), bench.processor.image_processor
     )
-    mapped = MappedSource(
-        images, Captions(tokens, np.arange(n + 1)), per_device_batch_size=bench.batch, seed=0
-    )
+    mapped = MappedSource(images, Captions(tokens, np.arange(n + 1)), Loading(0, bench.batch))
 
     def first(position: int) -> Batch:
         return next(iter(mapped.batches(1, position // bench.batch)))

@@ -1,5 +1,6 @@
 """The command line: names, options, errors."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,8 @@ import forked
 import pytest
 from PIL import Image
 
-from hf_clipdyn.cli import COMMANDS, command_class, command_names, main
+from hf_clipdyn.bundled import study_names
+from hf_clipdyn.cli import command_class, command_names, main
 from hf_clipdyn.errors import ConfigError
 
 HEAVY = ("accelerate", "datasets", "pandas", "scipy", "torch", "transformers")
@@ -27,19 +29,23 @@ def _exit(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
 
 def test_the_commands_are_listed_in_four_groups_with_short_summaries(clipdyn: Clipdyn) -> None:
     listed = clipdyn("--help")[1]
-    places = [listed.index(f"\n{group}:\n") for group in COMMANDS]
-    assert len(places) == 4
+    groups = ("Main path", "Data", "Models and revisions", "Sharing and support")
+    places = [listed.index(f"\n{group}:\n") for group in groups]
     assert places == sorted(places)
-    assert list(COMMANDS["Main path"]) == ["demo", "train", "evaluate", "report", "study"]
+    assert command_names()[:5] == ["demo", "train", "evaluate", "report", "study"]
     assert set(command_names()) == {
         *("demo", "train", "evaluate", "report", "study", "datasets", "prepare", "cache"),
         *("revisions", "verify", "repair", "import", "share", "app", "env"),
     }
-    for name, summary in [one for commands in COMMANDS.values() for one in commands.items()]:
-        assert 0 < len(summary) <= 45
-        assert f"  {name} " in listed
-        assert summary in listed
+    for name in command_names():
+        (summary,) = re.findall(rf"^  {name} +(\S.+)\.$", listed, re.MULTILINE)
+        assert len(summary) < 45
         assert command_class(name).__doc__
+
+
+def test_the_help_of_a_study_names_those_of_the_package(clipdyn: Clipdyn) -> None:
+    listed = clipdyn("study", "--help")[1].replace("\n", " ")
+    assert [name for name in study_names() if not re.search(rf"[ ,]{name}[ ,.]", listed)] == []
 
 
 def test_no_help_and_no_wrong_call_loads_a_heavy_library() -> None:

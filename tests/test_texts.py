@@ -76,7 +76,7 @@ def test_help_and_pages_name_the_scales_that_train_a_tokenizer_and_those_of_one_
     *first, last = MODEL_SIZES
     assert f"{', '.join(first)} or {last}." in HELP["scale"]
     count = f"on the first {streamed._TOKENIZER_CAPTIONS:,} captions."
-    assert f"({', '.join(OWN_TOKENIZER)}) train it {count}" in HELP["streaming"]
+    assert f"{listed(OWN_TOKENIZER)} train their tokenizer {count}".replace("`", "") in HELP["streaming"]
     assert f"{listed(OWN_TOKENIZER)} train their tokenizer {count}" in page("docs/how-to/train-on-shards.md")
     assert (
         f"Default: 1 for {' and '.join(device._ON_ONE_THREAD)}, else the free cores." in HELP["num_threads"]

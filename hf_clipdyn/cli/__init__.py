@@ -1,15 +1,42 @@
-"""`clipdyn …`: one command per step of a study.
+"""Train CLIP, publish every epoch as a Hub revision, and track how its perception changes.
 
-A command is a class with options, which the list of commands does not import.
+Usage: clipdyn COMMAND [OPTIONS]
+
+Main path:
+  demo        Run a small study without downloads.
+  train       Train CLIP and save every epoch.
+  evaluate    Measure benchmarks on every revision.
+  report      Judge the claims and draw the trajectories.
+  study       Train, measure and report a whole study.
+
+Data:
+  datasets    List the data sets and where to get them.
+  prepare     Write a data set as Parquet with a card.
+  cache       List or delete cached data, or saved trials.
+
+Models and revisions:
+  revisions   List the revisions of a repository.
+  verify      Check every revision and its weights.
+  repair      Publish what is missing or wrong.
+  import      Make revisions of open_clip checkpoints.
+  app         Ask every revision about an image.
+
+Sharing and support:
+  share       Publish cards and reports of runs on the Hub.
+  env         Print versions and device for a bug report.
+
+`clipdyn COMMAND --help` explains a command; `clipdyn --version` prints the version.
 """
 
+# The docstring is the help, and names the commands. Each is a class with options, which this help does not import.
 import errno
 import logging
 import os
+import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -26,34 +53,7 @@ from hf_clipdyn.errors import (
 )
 from hf_clipdyn.interrupts import raise_on_signals
 
-_SUMMARY = "Train CLIP, publish every epoch as a Hub revision, and track how its perception changes."
-COMMANDS: Mapping[str, Mapping[str, str]] = {
-    "Main path": {
-        "demo": "Run a small study without downloads.",
-        "train": "Train CLIP and save every epoch.",
-        "evaluate": "Measure benchmarks on every revision.",
-        "report": "Judge the claims and draw the trajectories.",
-        "study": "Train, measure and report a whole study.",
-    },
-    "Data": {
-        "datasets": "List the data sets and where to get them.",
-        "prepare": "Write a data set as Parquet with a card.",
-        "cache": "List or delete cached data, or saved trials.",
-    },
-    "Models and revisions": {
-        "revisions": "List the revisions of a repository.",
-        "verify": "Check every revision and its weights.",
-        "repair": "Publish what is missing or wrong.",
-        "import": "Make revisions of open_clip checkpoints.",
-        "app": "Ask every revision about an image.",
-    },
-    "Sharing and support": {
-        "share": "Publish cards and reports of runs on the Hub.",
-        "env": "Print versions and device for a bug report.",
-    },
-}
-"""The line of each command in the help, in groups; its class has its name."""
-
+_HELP = __doc__ or ""
 _LOG = logging.getLogger("hf_clipdyn")
 _show_other_warning = warnings.showwarning
 
@@ -101,7 +101,7 @@ def command_class(name: str) -> Any:
 
 def command_names() -> list[str]:
     """The names of all commands, in the order of the help."""
-    return [name for group in COMMANDS.values() for name in group]
+    return re.findall(r"^  ([a-z]+) {2,}", _HELP, re.MULTILINE)
 
 
 def _run(words: list[str]) -> int:
@@ -110,7 +110,7 @@ def _run(words: list[str]) -> int:
         "".join(words).encode()  # Parquet and the Hub take UTF-8 only
     name, *rest = words or ["--help"]
     if name in ("-h", "--help"):
-        print(_help(), file=sys.stdout if words else sys.stderr)
+        print(_HELP, end="", file=sys.stdout if words else sys.stderr)
         return 0 if words else 2
     if name == "--version":
         print(__version__)
@@ -119,23 +119,13 @@ def _run(words: list[str]) -> int:
         what = "option" if name.startswith("-") else "command"
         raise ConfigError(f"{no_such(what, name, command_names())} See `clipdyn --help`.")
     command = command_class(name).read(rest, f"clipdyn {name}")
-    with ExitStack() as stack:
-        if getattr(command, "quiet", False):  # only the result, warnings and errors
-            from hf_clipdyn.progress import library_bars
-
-            _LOG.setLevel(logging.WARNING)
-            stack.enter_context(library_bars(False))
+    if not getattr(command, "quiet", False):
         return command() or 0
+    from hf_clipdyn.progress import library_bars
 
-
-def _help() -> str:
-    """The commands in groups."""
-    lines = ["Usage: clipdyn COMMAND [OPTIONS]", "", f"  {_SUMMARY}", ""]
-    for group, commands in COMMANDS.items():
-        lines += [f"{group}:", *(f"  {name:<11} {summary}" for name, summary in commands.items()), ""]
-    return "\n".join(
-        [*lines, "`clipdyn COMMAND --help` explains a command; `clipdyn --version` prints the version."]
-    )
+    _LOG.setLevel(logging.WARNING)  # only the result, warnings and errors
+    with library_bars(False):
+        return command() or 0
 
 
 def _printed(words: list[str]) -> int:

@@ -7,31 +7,24 @@ import gc
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hf_clipdyn.bundled import study_names
 from hf_clipdyn.cli.shared import QUIET, naming_runs_here
 from hf_clipdyn.errors import ConfigError, readable_size, render_table
 from hf_clipdyn.options import Options
+from hf_clipdyn.plugins import load_plugin
 
 JSON = Field(False, validation_alias="json", description="Print JSON instead of a table.")
 PRIVATE = Field(False, description="Create a private repository. One that exists and is public is refused.")
 PUSH = Field(False, description="Publish on the Hub, too.")
 STORE = Field(None, description="Store of version 0.3, which is read instead of the Hub.")
-TABLES = Field(
-    min_length=1,
-    description="Tables of `clipdyn evaluate`, or folders with results.parquet. All are read together.",
-)
-CLAIMS = Field(
-    None, description="YAML file of claims for the verdicts. Default: the claims.yaml of the package."
-)
+CLAIMS = Field(None, description="YAML file of claims for the verdicts. Default: the package's claims.yaml.")
 STIMULI: Any = Field(
-    "thumbnails",
-    description="Stimuli on the page: none, or thumbnails of the data sets whose licence allows redistribution.",
+    "thumbnails", description="Stimuli on the page: none, or thumbnails if the licence allows them."
 )
 STYLE = Field(None, description="Matplotlib style of the figures: a name, or a .mplstyle file.")
 FOLDERS: Any = Field({}, description="Folder of a data set, NAME=PATH. Repeat it for each data set.")
@@ -39,17 +32,26 @@ PLUGIN = Field((), description="Python file that adds data sets, kinds of benchm
 Stimuli = Literal["none", "thumbnails"]
 
 
-def load_plugins(paths: Iterable[Path]) -> None:
-    """Import the files of ``--plugin``."""
-    from hf_clipdyn.plugins import load_plugin
+class _OfTables(Options):
+    positional = ("results",)
+    letters: ClassVar = {"output": "o"}
 
-    for path in paths:
-        load_plugin(path)
+    results: tuple[Path, ...] = Field(min_length=1)
+    """Tables of `clipdyn evaluate`, or folders with results.parquet. All are read together."""
 
+    output: Path | None = None
+    """Where to write. Default: the folder `report` or `share` in the folder of a run, if it is given alone."""
 
-def folder_of_run(results: Sequence[Path]) -> Path | None:
-    """The folder that is the only thing given: what is made of its table is written there, too."""
-    return results[0] if len(results) == 1 and results[0].is_dir() else None
+    claims: Path | None = CLAIMS
+
+    stimuli: Stimuli = STIMULI
+
+    data_dir: Mapping[str, Path] = FOLDERS
+
+    def write_beside(self, name: str) -> None:
+        """Make a folder of this name the output, if nothing but the folder of a run is given."""
+        if self.output is None and len(self.results) == 1 and self.results[0].is_dir():
+            object.__setattr__(self, "output", self.results[0] / name)
 
 
 # --- main path -----------------------------------------------------------------------------------------------
@@ -79,7 +81,7 @@ class Demo(Options):
         print(run_demo(**dict(self)))
 
 
-class Report(Options):
+class Report(_OfTables):
     """Judge the claims and draw the trajectories.
 
     It writes a page with figures, and prints a table. `clipdyn share` publishes the page.
@@ -87,22 +89,12 @@ class Report(Options):
     With `--print numbers` it only prints the main metrics of each run and benchmark, with a sparkline over the
     revisions: a dot is a revision whose number is not interpretable, a gap is one without a number. With
     `--print verdicts` it only prints the verdict on each registered claim. With `--print differences` it only prints
-    the paired differences of `--revisions` from the first of them, corrected for their number.
+    the paired differences of `--revisions` from the first of them, corrected for their number. `--output` is then a
+    Parquet file for the table of verdicts or differences.
     """
-
-    positional = ("results",)
-    letters: ClassVar = {"output": "o"}
-
-    results: tuple[Path, ...] = TABLES
-
-    output: Path | None = None
-    """Folder of the page. Default: `report` in the folder of a run, if it is given alone. With --print verdicts or
-    differences: a Parquet file for their table."""
 
     printed: Literal["numbers", "verdicts", "differences"] | None = Field(None, validation_alias="print")
     """Only print these."""
-
-    claims: Path | None = CLAIMS
 
     benchmarks: tuple[str, ...] = ()
     """For numbers and differences: only these benchmarks, KIND/DATASET."""
@@ -120,10 +112,6 @@ class Report(Options):
 
     family: Literal["main", "all"] | None = None
     """For differences: what is corrected together: the main metrics, or all values. Default: main."""
-
-    stimuli: Stimuli = STIMULI
-
-    data_dir: Mapping[str, Path] = FOLDERS
 
     figures: bool = True
     """Also draw figures for papers."""
@@ -148,101 +136,87 @@ class Report(Options):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        needs = {"benchmarks": ("numbers", "differences"), "metric": ("numbers",)}
-        needs |= dict.fromkeys(("revisions", "correction", "family"), ("differences",))
-        for name, printed in needs.items():
-            if getattr(self, name) and self.printed not in printed:
-                raise ConfigError(f"{name} requires --print {' or '.join(printed)}.")
+        printed = self.printed or "page"
+        uses = {"benchmarks": ("numbers", "differences"), "metric": ("numbers",), "try_it": ("page",)}
+        uses |= dict.fromkeys(("revisions", "correction", "family"), ("differences",))
+        uses |= {"output": ("page", "verdicts", "differences")}
+        for name, of in uses.items():
+            if getattr(self, name) and printed not in of:
+                raise ConfigError(f"{name} is for {' and '.join(of)}: leave it out, or change --print.")
         if self.store is not None and not self.try_it:
             raise ConfigError("store requires --try-it: nothing else reads models.")
-        if self.try_it and self.printed is not None:
-            raise ConfigError("try_it is part of the page: leave out --print.")
-        if self.printed == "numbers" and self.output is not None:
-            raise ConfigError("--print numbers writes nothing: leave out --output.")
-        if self.printed is None and self.output is None:
-            folder = folder_of_run(self.results)
-            if folder is None:
+        if self.printed is None:
+            self.write_beside("report")
+            if self.output is None:
                 raise ConfigError(
                     "--output is missing: give a folder for the page, or --print numbers, verdicts or differences."
                 )
-            object.__setattr__(self, "output", folder / "report")
         return self
 
     def __call__(self) -> None:
         # Many objects and few cycles: as often as usual, looking for cycles takes a tenth of the time.
         gc.set_threshold(100_000, 50, 50)
-        load_plugins(self.plugin)
-        getattr(self, f"_{self.printed or 'page'}")()
+        list(map(load_plugin, self.plugin))
+        from hf_clipdyn.report import read_study
 
-    def _page(self) -> None:
-        from hf_clipdyn.report import print_results, read_study, summarize, write_report
+        getattr(self, f"_{self.printed or 'page'}")(read_study(self.results, claims=self.claims))
+        if self.printed and self.output:
+            print(f"\nWrote {self.output}.")
+
+    def _page(self, study: Any) -> None:
+        from hf_clipdyn.report import print_results, summarize, write_report
 
         assert self.output is not None
-        study = read_study(self.results, claims=self.claims)
         of_page = ("figures", "style", "figure_formats", "figure_width", "try_it", "store", "stimuli")
-        options = {name: value for name, value in self if name in of_page}
+        options: Any = {name: value for name, value in self if name in of_page}
         page = write_report(study, self.output, data_dirs=self.data_dir, **options)
         print_results(study)
         print("", *(f"- {sentence}" for sentence in summarize(study)), sep="\n")
         print(f"\nThe page is {page}.")
 
-    def _numbers(self) -> None:
-        from hf_clipdyn.report import print_results, read_study
+    def _numbers(self, study: Any) -> None:
+        from hf_clipdyn.report import print_results
 
-        shown: dict[str, Any] = {"everything": True} if self.metric == "all" else {"metric": self.metric}
-        study = read_study(self.results)
+        shown: Any = {"everything": True} if self.metric == "all" else {"metric": self.metric}
         for benchmark in self.benchmarks or (None,):
             print_results(study, benchmark=benchmark, **shown)
 
-    def _verdicts(self) -> None:
-        from hf_clipdyn.progress import draws_bars
+    def _verdicts(self, study: Any) -> None:
         from hf_clipdyn.report.provenance import origin_words
-        from hf_clipdyn.results.read import read_results
         from hf_clipdyn.statistics import verdicts
-        from hf_clipdyn.statistics.claims import read_claims
-        from hf_clipdyn.statistics.evidence import arm_effects, read_evidence
-        from hf_clipdyn.statistics.judging import judge
 
-        read = read_results(self.results)
         if self.output is not None:
             verdicts.check_verdicts(self.output)
-        claims, bars = read_claims(self.claims), draws_bars() and not self.quiet
-        evidence = read_evidence(read, claims, show_progress=bars)
-        judged = judge(evidence)
-        origin = origin_words(read, evidence, self.claims)
-        print(f"{verdicts.render(judged, arm_effects(evidence))}\n\n{origin}")
+        if study.evidence is None:
+            raise ConfigError(
+                "The tables contain no benchmark of a claim: measure one, or give other claims."
+            )
+        origin = origin_words(study.results, study.evidence, self.claims)
+        print(f"{verdicts.render(study.verdicts, study.arm_effects)}\n\n{origin}")
         if self.output is not None:
-            table = verdicts.verdict_table(judged)
-            verdicts.write_verdicts(table, self.output, verdicts.provenance(read, evidence))
-            print(f"\nWrote {self.output}.")
+            facts = verdicts.provenance(study.results, study.evidence)
+            verdicts.write_verdicts(verdicts.verdict_table(study.verdicts), self.output, facts)
 
-    def _differences(self) -> None:
-        from hf_clipdyn.report import read_study
+    def _differences(self, study: Any) -> None:
         from hf_clipdyn.report.differences import check_differences, differences
 
-        study = read_study(self.results)
         if self.output is not None:
             check_differences(self.output)
-        compared = differences(
-            study,
-            self.revisions[0] if self.revisions else None,
-            self.revisions[1:] or None,
-            benchmarks=self.benchmarks or None,
-            correction=self.correction or "bonferroni",
-            family=self.family or "main",
-        )
+        reference, *others = self.revisions or (None,)
+        options: Any = {"correction": self.correction or "bonferroni", "family": self.family or "main"}
+        options["benchmarks"] = self.benchmarks or None
+        compared = differences(study, reference, others or None, **options)
         print(compared.render())
         if self.output is not None:
             compared.write(self.output)
-            print(f"\nWrote {self.output}.")
 
 
 class Study(Options):
-    __doc__ = f"""Train, measure and report a whole study.
+    """Train, measure and report a whole study.
 
-    FILE is a YAML file, or a study of the package: {", ".join(study_names())}. Its runs and models are trained and
-    measured one after the other, on one thread, because a different thread count changes rounding, and so the weights.
-    A second call does what is missing. The page shows all runs in the folder.
+    FILE is a YAML file, or the name of a study of the package. Its runs and models are trained and measured one after
+    the other, on one thread, because a different thread count changes rounding, and so the weights. A second call does
+    what is missing. The page shows all runs in the folder.
 
     `--shard 1/2` and `--shard 2/2` do a half each, also at the same time, or on two machines that share the folder. A
     last call without it relates, judges and draws.
@@ -252,7 +226,7 @@ class Study(Options):
     former: ClassVar = {"config": "give the file without an option: `clipdyn study FILE`"}
 
     file: str
-    """YAML file of the study, or the name of one of the package."""
+    """YAML file, or a study of the package: real-study, scaling-laws, study, study-arms or study-quick."""
 
     output_dir: Path | None = None
     """Folder of the study. Default: output_dir in the file, or runs/<name>."""
@@ -297,7 +271,7 @@ class Datasets(Options):
     def __call__(self) -> None:
         from hf_clipdyn.data import load
 
-        load_plugins(self.plugin)
+        list(map(load_plugin, self.plugin))
         rows = load.datasets_table()
         print(json.dumps(rows, indent=2) if self.as_json else render_table(rows))
 
@@ -352,7 +326,7 @@ class Prepare(Options):
         from hf_clipdyn.data.prepare import prepare_dataset
         from hf_clipdyn.progress import draws_bars, library_bars
 
-        load_plugins(self.plugin)
+        list(map(load_plugin, self.plugin))
         with library_bars(draws_bars() and not self.quiet):
             prepared = prepare_dataset(
                 self.name,
@@ -518,10 +492,10 @@ class Import(Options):
         files = [Path(name) for name in self.source]
         on_hub = re.fullmatch(r"([^/]+/[^/]+)(?:/(.+))?", self.source[0])
         is_local = len(files) > 1 or files[0].exists() or files[0].suffix in (".pt", ".safetensors")
-        if is_local or on_hub is None:
+        if on_hub is None or is_local:
             source = local_checkpoints(files, self.license)
         else:
-            source = hub_checkpoints(on_hub[1], on_hub[2])
+            source = hub_checkpoints(*on_hub.groups())
         summary = import_open_clip(
             source,
             self.target,
@@ -579,24 +553,16 @@ class App(Options):
 # --- sharing and support -------------------------------------------------------------------------------------
 
 
-class Share(Options):
+class Share(_OfTables):
     """Publish cards and reports of runs on the Hub.
 
     With --push-to-hub, the repository of each run gets a model card, README.md, and the report of the run: its page and
-    its figures in the folder `report`. Text that a person wrote on a card is kept.
+    its figures in the folder `report`. Text that a person wrote on a card is kept. `--output` gets a folder for each
+    run; if nothing is pushed, it is by default `share` in the folder of a run that is given alone.
 
     The Hub shows the page of a model's repository as text. With --space, the page of all runs is published as a static
     Space, which readers can open.
     """
-
-    positional = ("results",)
-    letters: ClassVar = {"output": "o"}
-
-    results: tuple[Path, ...] = TABLES
-
-    output: Path | None = None
-    """Folder for cards and reports, with a folder for each run. Default: `share` in the folder of a run, if it is given
-    alone and nothing is pushed."""
 
     push_to_hub: bool = False
     """Push card and report of each run to its repository, in one commit."""
@@ -613,20 +579,13 @@ class Share(Options):
     license: str | None = None
     """Licence of the Space, for example cc-by-4.0."""
 
-    claims: Path | None = CLAIMS
-
-    stimuli: Stimuli = STIMULI
-
-    data_dir: Mapping[str, Path] = FOLDERS
-
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         pushes = self.push_to_hub or self.space is not None
-        folder = folder_of_run(self.results)
-        if self.output is None and not pushes and folder is not None:
-            object.__setattr__(self, "output", folder / "share")
-        if self.output is None and not pushes:
-            raise ConfigError("Say where cards and reports should go: output, push_to_hub or space.")
+        if not pushes:
+            self.write_beside("share")
+            if self.output is None:
+                raise ConfigError("Say where cards and reports should go: output, push_to_hub or space.")
         if self.hub_private_repo and not pushes:
             raise ConfigError("hub_private_repo requires push_to_hub or space.")
         if self.license is not None and self.space is None:

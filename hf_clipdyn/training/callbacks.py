@@ -2,15 +2,12 @@
 
 import json
 import math
-import os
 import signal
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar
 
 import psutil
@@ -23,6 +20,7 @@ from transformers import ProcessorMixin
 
 from hf_clipdyn.errors import ConfigError, TrainingError, counted, naming
 from hf_clipdyn.files import check_regular, write_atomically
+from hf_clipdyn.interrupts import catch_signals
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 from hf_clipdyn.progress import draws_bars, duration, say
 from hf_clipdyn.revisions import Publisher, Row, epoch_name, step_name
@@ -180,7 +178,7 @@ def plugin_callbacks() -> list[Callback]:
 
 
 class StopOnSignals(Callback):
-    """Stops the run after a step, all processes after the same one, when a process has got SIGINT or SIGTERM.
+    """Stops the run after a step, all processes after the same one, when a process has got a signal that asks to end.
 
     A second signal ends a single process at once. Launchers send several signals, so launched processes ignore them;
     they agree on a signal every few steps. Put it before the callbacks that ask whether the run is stopping.
@@ -195,15 +193,11 @@ class StopOnSignals(Callback):
     def __init__(self, every: int) -> None:
         self.signal: signal.Signals | None = None
         self._every, self._received, self._launched = every, 0, False
-        self._before: dict[signal.Signals, Any] = {}
-        self._process = os.getpid()
+        self._catching = ExitStack()
 
     def run_begins(self, training: Training) -> None:
         self._launched = training.accelerator.num_processes > 1
-        if threading.current_thread() is threading.main_thread():  # Python sets handlers in no other one
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) != signal.SIG_IGN:  # a shell ignores Ctrl-C for a background job
-                    self._before[number] = signal.signal(number, self._receive) or signal.SIG_DFL
+        self._catching.enter_context(catch_signals(self._receive))
 
     def step_ends(self, training: Training) -> None:
         agreed = self._received
@@ -219,18 +213,12 @@ class StopOnSignals(Callback):
     def close(self) -> None:
         if self._launched and self.signal:  # a launcher's second signal must not end what still publishes
             return
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._catching.close()
 
-    def _receive(self, number: int, _: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a data loader's worker inherits this handler
-            if number == signal.SIGTERM:
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
-            return
+    def _receive(self, number: int) -> None:
         if self._received and not self._launched:
-            signal.signal(number, self._before[signal.Signals(number)])
-            os.kill(os.getpid(), number)
+            self._catching.close()
+            signal.raise_signal(number)
         self._received = self._received or number
 
 
@@ -348,19 +336,11 @@ class PublishAverage(PublishStates):
             _copy([saved[str(i)] for i in range(len(self._average))], self._average)
 
     def _publish(self, training: Training, name: str, epoch: int | None, loss: float | None) -> None:
-        with self._in_place_of_weights(training):
-            super()._publish(training, name, epoch, loss)
-
-    @contextmanager
-    def _in_place_of_weights(self, training: Training) -> Iterator[None]:
-        """Use the average as the model's weights within the block."""
         weights = _weights(training)
         before = [weight.clone() for weight in weights]
-        _copy(self._average, weights)
-        try:
-            yield
-        finally:
-            _copy(before, weights)
+        _copy(self._average, weights)  # which publishing reads
+        super()._publish(training, name, epoch, loss)
+        _copy(before, weights)
 
 
 def _file(training: Training, folder: Path) -> Path:
@@ -403,9 +383,8 @@ class Log(Callback):
 
     def run_begins(self, training: Training) -> None:
         if training.accelerator.is_main_process and self.path.exists():
-            with naming(
-                self.path, TrainingError
-            ):  # forget what a killed run logged after its last checkpoint
+            # Forget what a killed run logged after its last checkpoint.
+            with naming(self.path, TrainingError):
                 check_regular(self.path)
                 lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
                 kept = [line for line in lines if _logged_step(line) <= training.step]

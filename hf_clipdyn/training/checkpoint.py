@@ -21,11 +21,10 @@ from accelerate.utils import load
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from safetensors import safe_open
 
-from hf_clipdyn.errors import ConfigError, TrainingError, naming, shown
+from hf_clipdyn.errors import ConfigError, TrainingError, naming, shorten, shown
 from hf_clipdyn.files import delete, follow_umask, fsync, replace_durably
 
 _STATE = "progress.json"
-_MOST_SETTINGS = 4  # of another recipe, in an error
 _WAY_OUT = "resume from another checkpoint, or delete the folder of the run and start again"
 _NAME = re.compile(r"epoch-([0-9]{3,9})(?:-step-([0-9]{8,12}))?")
 
@@ -54,14 +53,10 @@ class Progress(BaseModel):
     files: dict[str, NonNegativeInt] = {}
 
     @property
-    def step_in_epoch(self) -> int:
-        """Steps of the current epoch."""
-        return self.step - self.epoch * self.steps_per_epoch
-
-    @property
     def name(self) -> str:
         """Name of the checkpoint's folder."""
-        return f"epoch-{self.epoch:03d}" + (f"-step-{self.step:08d}" if self.step_in_epoch else "")
+        inside = self.step > self.epoch * self.steps_per_epoch
+        return f"epoch-{self.epoch:03d}" + (f"-step-{self.step:08d}" if inside else "")
 
 
 def _finished(root: Path) -> list[Path]:
@@ -82,10 +77,7 @@ def _delete(checkpoint: Path) -> None:
 
 
 def save_checkpoint(
-    accelerator: Accelerator,
-    root: Path,
-    progress: Progress,
-    extend: Callable[[Path], None] = lambda _: None,
+    accelerator: Accelerator, root: Path, progress: Progress, extend: Callable[[Path], None] = lambda _: None
 ) -> Path:
     """Write a checkpoint completely or not at all, and delete the older ones. All processes call this.
 
@@ -158,16 +150,9 @@ def load_checkpoint(
         TrainingError: a file of it is missing or broken; nothing in it was executed.
     """
     progress = saved_progress(folder)
-    check_recipe(progress.recipe, recipe, folder)
-    for what, was, now in (
-        ("steps in an epoch", progress.steps_per_epoch, steps_per_epoch),
-        ("processes", progress.num_processes, accelerator.num_processes),
-    ):
-        if was != now:
-            raise ConfigError(
-                f"The run of the checkpoint {folder} had {was} {what}, and now it has {now}: restore the data or the "
-                "number of processes, or start a new run in another output_dir."
-            )
+    was = {"steps_per_epoch": progress.steps_per_epoch, "processes": progress.num_processes}
+    now = {"steps_per_epoch": steps_per_epoch, "processes": accelerator.num_processes}
+    check_recipe({**progress.recipe, **was}, {**recipe, **now}, folder)
     for name, size in progress.files.items():  # accelerate skips missing or broken random states
         with naming(f"{folder / name} is broken, {_WAY_OUT}", TrainingError):
             _check_readable(folder / name, size)
@@ -195,8 +180,7 @@ def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: P
         f"{key}={shown(old)} there, {shown(new)} now" for key, (old, new) in pairs.items() if old != new
     ]
     if differ:
-        more = f" and {len(differ) - _MOST_SETTINGS} more" if len(differ) > _MOST_SETTINGS else ""
         raise ConfigError(
-            f"The checkpoint {folder} belongs to another run ({', '.join(differ[:_MOST_SETTINGS])}{more}): use the "
-            "same recipe, or another output_dir."
+            f"The checkpoint {folder} belongs to another run ({shorten(', '.join(differ), 300)}): use the "
+            "same recipe, data and number of processes, or another output_dir."
         )

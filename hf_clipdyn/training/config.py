@@ -100,15 +100,15 @@ class TrainingConfig(Options):
     )  # fmt: skip
     file_help = f"A recipe ({', '.join(recipe_names())}), or a YAML file with these options."
     former: ClassVar = {
-        "adam_beta1": "it is 0.9: leave it out",
-        "adam_epsilon": "it is 1e-6: leave it out",
+        **dict.fromkeys((
+            "adam_beta1", "adam_epsilon", "dataloader_prefetch_factor", "jpeg_draft", "save_total_limit",
+            "shuffle_samples", "shuffle_shards",
+        ), "it is fixed now: leave it out"),
         "cache_dir": "set HF_DATASETS_CACHE to a folder",
         "caption_choice": "each epoch shows one caption of each image, drawn by the seed: leave it out",
-        "dataloader_prefetch_factor": "workers read two batches in advance: leave it out",
         "dataset_revision": "write dataset_name as owner/name@revision",
         "disable_tqdm": "use quiet; without a terminal no bar is drawn",
         "hub_token": "set HF_TOKEN, or log in with `hf auth login`",
-        "jpeg_draft": "images are decoded whole: leave it out",
         "loss_chunk": "use gradient_cache_chunk",
         "model_revision": "write model_name_or_path as owner/name@revision",
         "model_store": "give model_name_or_path the folder of a revision, as runs/demo/revisions/epoch-002",
@@ -116,11 +116,8 @@ class TrainingConfig(Options):
         "optim": "the optimiser is AdamW: leave it out",
         "overwrite_output_dir": "delete the folder of the run, or name another output_dir",
         "random_resized_crop": "use crop_scale_min, as crop_scale_min 0.9",
-        "save_total_limit": "the last checkpoint is kept: leave it out",
-        "shuffle_samples": "streams shuffle 1,000 samples: leave it out",
-        "shuffle_shards": "streams always shuffle their shards: leave it out",
         "streams_per_process": "dataloader_num_workers divides the shards: leave it out",
-    }
+    }  # fmt: skip
     outside_recipe: ClassVar = {
         "data_dir", "dataloader_num_workers", "arm", "output_dir", "save_steps", "resume_from_checkpoint",
         "push_to_hub", "hub_model_id", "hub_private_repo", "logging_steps", "report_to", "quiet", "plugin",
@@ -153,9 +150,8 @@ class TrainingConfig(Options):
     """Keep the last N images of the split out of training, for retrieval and for the validation loss of each epoch."""
 
     streaming: bool = Field(False, title="Streaming")
-    """Read and decode the data while training, from tar shards, Parquet files or the Hub; the data can have any size.
-    Requires samples_per_epoch. The scales with a tokenizer of their own (micro, tiny, mini, small) train it on the
-    first 20,000 captions."""
+    """Read data of any size while training: tar shards, Parquet files or the Hub. Requires samples_per_epoch. The
+    scales micro, tiny, mini and small train their tokenizer on the first 20,000 captions."""
 
     samples_per_epoch: int | None = Field(None, ge=1)
     """With streaming: number of images in an epoch, over all processes. Each epoch reads the shards in a new order. It
@@ -166,9 +162,8 @@ class TrainingConfig(Options):
     Default: cached if that takes at most 4 GB."""
 
     crop_scale_min: float | None = Field(None, gt=0, le=1)
-    """Show a different crop of each image in each epoch, resized to the input, as CLIP and open_clip do: at least this
-    share of its area (they use 0.9). Crops of cached images come from the centre square, those of decoded images from
-    the whole image. Default: no crops."""
+    """In each epoch, crop each image anew to at least this share of its area, as CLIP and open_clip do (0.9). Crops of
+    cached images come from the centre square, those of decoded ones from the whole image. Default: no crops."""
 
     random_flip: bool = False
     """Mirror each image with probability one half in each epoch."""
@@ -259,8 +254,7 @@ class TrainingConfig(Options):
     """Seed of the order of the images, the choice of captions and the augmentation, if it is not `seed`."""
 
     arm: str = ""
-    """Name of the control or ablation that this run belongs to, for example noise; verdicts compare arms. It does not
-    change the training. Default: the main arm."""
+    """Control or ablation that this run belongs to, as noise; verdicts compare arms. Default: the main arm."""
 
     output_dir: str | None = Field(None, title="Revisions and checkpoints")
     """Folder of the run: revisions, checkpoints, log."""
@@ -270,8 +264,7 @@ class TrainingConfig(Options):
     10,100,1000."""
 
     ema_decay: float | None = Field(None, gt=0, lt=1)
-    """Also publish an exponential moving average of the weights, as the revisions of <repository>-ema. The value is the
-    decay per step, for example 0.999."""
+    """Decay per step, as 0.999, of an exponential moving average of the weights, published as <repository>-ema."""
 
     save_steps: int | None = Field(None, ge=1)
     """Also save a checkpoint for resuming every N steps, in addition to the one of each epoch."""
@@ -322,31 +315,21 @@ class TrainingConfig(Options):
             )
         if self.gradient_cache_chunk is not None and self.gradient_accumulation_steps > 1:
             raise ConfigError(
-                f"gradient_cache_chunk is {self.gradient_cache_chunk} and gradient_accumulation_steps "
-                f"{self.gradient_accumulation_steps}: set only one. The first gives the gradients of the large batch."
+                "Set only one of gradient_cache_chunk, which gives the gradients of the large batch, and "
+                "gradient_accumulation_steps."
             )
         if self.streaming != (self.samples_per_epoch is not None):
-            raise ConfigError(
-                "streaming and samples_per_epoch, the number of images in an epoch, need each other: give both or "
-                "neither."
-            )
-        if self.streaming and (
-            self.max_train_samples is not None or self.validation_size > 0 or self.reading
-        ):
-            raise ConfigError(
-                "max_train_samples, validation_size and reading cannot be used with streaming: leave them out."
-            )
+            raise ConfigError("streaming and samples_per_epoch need each other: give both or neither.")
+        for name in ("max_train_samples", "validation_size", "reading") if self.streaming else ():
+            if getattr(self, name):
+                raise ConfigError(f"{name} cannot be used with streaming: leave one out.")
         if self.freeze is not None and self.model_name_or_path is None:
-            raise ConfigError(
-                f"freeze is {self.freeze}, but the model begins with random weights: name a trained one with "
-                "model_name_or_path."
-            )
+            raise ConfigError("freeze needs a trained model: name one with model_name_or_path.")
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if "{" in (self.repository or ""):
             raise ConfigError(
-                f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in, and "
-                "{name} in a study."
+                f"hub_model_id is {self.hub_model_id!r}: only {{scale}}, {{seed}} and a study's {{name}} are filled in."
             )
         if self.repository is not None:
             checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
@@ -376,6 +359,11 @@ class TrainingConfig(Options):
     def run_name(self) -> str:
         """``<scale>-seed<seed>``, with the arm before it if it is not the main one."""
         return "-".join(filter(None, (self.arm, self.size_name, f"seed{self.seed}")))
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it continues a run that has begun."""
+        return (self.resume_from_checkpoint or "false").lower() != "false"
 
     @property
     def order_seed(self) -> int:

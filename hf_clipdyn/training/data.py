@@ -8,7 +8,7 @@ import math
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +53,46 @@ class Batch(NamedTuple):
     input_ids: torch.Tensor
 
 
+def _ignore_interrupts(_: int) -> None:
+    """Go on when the terminal sends Ctrl-C to all processes: the training process decides when its workers stop.
+
+    Without this, a run that is stopping would wait forever for its last batch.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a process loads its batches.
+
+    Attributes:
+        seed: of order, captions and augmentation.
+        batch_size: images of a step and process.
+        workers: processes that read and decode; 0: this process reads.
+        pin_memory: whether batches go to page-locked memory, from which a GPU copies without waiting.
+        process_index, num_processes: this process of the run.
+    """
+
+    seed: int
+    batch_size: int
+    workers: int = 0
+    pin_memory: bool = False
+    process_index: int = 0
+    num_processes: int = 1
+
+    def loader(self, batches: Dataset[Any], **further: Any) -> DataLoader[Any]:
+        """A loader of a data set whose items are whole batches."""
+        return DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=self.workers,
+            pin_memory=self.pin_memory,
+            worker_init_fn=_ignore_interrupts,
+            generator=torch.Generator(),  # else each epoch would take a number from the run's own
+            **further,
+        )
+
+
 class Source(ABC):
     """Batches for one process.
 
@@ -74,12 +114,13 @@ class Source(ABC):
     broken: frozenset[int] = frozenset()
     skipped = 0
 
-    def __init__(self, images: int, captions: int | None, global_batch_size: int) -> None:
-        self.images, self.captions, self.global_batch_size = images, captions, global_batch_size
-        self.steps_per_epoch = images // global_batch_size
+    def __init__(self, images: int, captions: int | None, loading: Loading) -> None:
+        self.images, self.captions, self.loading = images, captions, loading
+        self.global_batch_size = loading.batch_size * loading.num_processes
+        self.steps_per_epoch = images // self.global_batch_size
         if self.steps_per_epoch == 0:
             raise TrainingError(
-                f"{images} images an epoch are fewer than one batch of {global_batch_size}: lower "
+                f"{images} images an epoch are fewer than one batch of {self.global_batch_size}: lower "
                 "per_device_train_batch_size, or train on more images."
             )
 
@@ -157,11 +198,18 @@ def load_captioned(config: TrainingConfig) -> tuple[Any, str | None]:
         image_column=config.image_column,
         caption_column=config.caption_column,
     )
-    for column in ("image", "captions"):
-        if column not in dataset.column_names:
+    if not {"image", "captions"} <= set(dataset.column_names):
+        raise DatasetError(
+            f"The data set {name!r} has the columns {', '.join(dataset.column_names)}: training needs image and "
+            "captions; `clipdyn datasets` lists the data sets that have both."
+        )
+    # Without the Hub, `datasets` takes what its cache got last. The folder of a commit has the commit's name.
+    for file in getattr(dataset, "cache_files", ()):
+        cached = Path(file["filename"]).parent.name
+        if commit is not None and len(cached) == len(commit) and cached != commit:
             raise DatasetError(
-                f"The data set {name!r} has no column {column!r} (it has {', '.join(dataset.column_names)}): training "
-                "needs image and captions; `clipdyn datasets` lists the data sets that have both."
+                f"The cache of datasets has {name} at commit {cached}, not {commit}, and the Hub does not answer: "
+                "check the network, then repeat the command."
             )
     return dataset, commit
 
@@ -194,6 +242,12 @@ def _captions(dataset: datasets.Dataset) -> list[list[str]]:
     return [[text for text in texts or () if text is not None] for texts in dataset["captions"][:]]
 
 
+def tokens_of(texts: Sequence[str], tokenizer: CLIPTokenizer) -> NDArray[np.integer]:
+    """(texts, context) tokens; what exceeds the context is cut, the end token kept."""
+    tokens: Any = tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")
+    return np.asarray(tokens["input_ids"])
+
+
 @dataclass(frozen=True)
 class Captions:
     """All captions of a data set as tokens.
@@ -223,13 +277,10 @@ class Captions:
         texts = [text if len(text) <= MAX_CAPTION else "" for texts in captions for text in texts]
         dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
         parts = (texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
-        tokens = [
-            tokenizer(part, padding="max_length", truncation=True, return_tensors="np")["input_ids"]
-            for part in parts
-        ]
+        tokens = [tokens_of(part, tokenizer).astype(dtype) for part in parts]
         broken = np.flatnonzero([has_overlong(texts) for texts in captions])
         first = np.concatenate([[0], np.cumsum(counts)])
-        return cls(np.concatenate([part.astype(dtype) for part in tokens]), first, broken)
+        return cls(np.concatenate(tokens), first, broken)
 
 
 @dataclass(frozen=True)
@@ -263,25 +314,6 @@ class Order:
 
 
 # --- batches -------------------------------------------------------------------------------------------
-
-
-def loader_arguments(workers: int, *, pin_memory: bool = False) -> dict[str, Any]:
-    """The arguments of a DataLoader of whole batches. For rows, the number of processes does not change the data."""
-    return {
-        "batch_size": None,  # an item is a whole batch
-        "num_workers": workers,
-        "pin_memory": pin_memory,
-        "worker_init_fn": _ignore_interrupts,
-        "generator": torch.Generator(),  # else each epoch would take a number from the run's own
-    }
-
-
-def _ignore_interrupts(_: int) -> None:
-    """Go on when the terminal sends Ctrl-C to all processes: the training process decides when its workers stop.
-
-    Without this, a run that is stopping would wait forever for its last batch.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Draw(NamedTuple):
@@ -369,41 +401,26 @@ class MappedSource(Source):
     Args:
         images: the images by row.
         captions: their captions, by the same rows.
-        per_device_batch_size: images of a step and process.
-        seed: of order, captions and augmentation.
+        loading: of this process; the number of processes and workers does not change the data.
         micro_batches: into which the gradients' computation divides the batch of a process.
-        workers: processes that read and decode; 0: this process reads.
-        pin_memory: whether batches go to page-locked memory, from which a GPU copies without waiting.
-        process_index, num_processes: this process of the run.
     """
 
-    def __init__(
-        self,
-        images: Images,
-        captions: Captions,
-        *,
-        per_device_batch_size: int,
-        seed: int,
-        micro_batches: int = 1,
-        workers: int = 0,
-        pin_memory: bool = False,
-        process_index: int = 0,
-        num_processes: int = 1,
-    ) -> None:
+    def __init__(self, images: Images, captions: Captions, loading: Loading, micro_batches: int = 1) -> None:
         captions_of_rows = int(np.diff(captions.first)[images.rows].sum())
-        super().__init__(len(images.rows), captions_of_rows, per_device_batch_size * num_processes)
+        super().__init__(len(images.rows), captions_of_rows, loading)
         self.known_broken = frozenset(images.broken.tolist())
         self.skipped = len(self.known_broken)
-        self._order, self._draws = Order(images.rows, captions.first, seed), _Draws()
+        self._order, self._draws = Order(images.rows, captions.first, loading.seed), _Draws()
         # Micro-batch i of all processes together is part i of the global batch, so that the negatives of an image do
         # not depend on the number of processes.
-        shares = np.arange(self.global_batch_size).reshape(micro_batches, num_processes, -1)
-        self._share = shares[:, process_index].ravel()
-        self._loader: DataLoader[_Read] | None = DataLoader(
+        shares = np.arange(self.global_batch_size).reshape(micro_batches, loading.num_processes, -1)
+        self._share, batches = (
+            shares[:, loading.process_index].ravel(),
             _Batches(images, captions, self._order),
-            sampler=self._draws,
-            persistent_workers=workers > 0,
-            **loader_arguments(workers, pin_memory=pin_memory),
+        )
+        stays = loading.workers > 0
+        self._loader: DataLoader[_Read] | None = loading.loader(
+            batches, sampler=self._draws, persistent_workers=stays
         )
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
@@ -432,28 +449,21 @@ class MappedSource(Source):
         self._loader = None  # with its last reference it ends its workers
 
 
-def held_out_batches(
-    images: Images, captions: Captions, batch_size: int, workers: int, process_index: int, num_processes: int
-) -> Iterable[Batch]:
+def held_out_batches(images: Images, captions: Captions, loading: Loading) -> Iterable[Batch]:
     """The images of the validation in batches of this process, each with its first caption, the same at each time.
 
     Args:
         images: without augmentation.
         captions: of the same rows.
-        batch_size: images of a batch and process; fewer if there are fewer.
-        workers: processes that read and decode.
-        process_index, num_processes: this process of the run.
+        loading: of this process; batches are smaller if there are fewer images.
     """
-    rows = images.rows
-    size = max(1, min(batch_size, len(rows) // num_processes))
-    steps = len(rows) // (size * num_processes)
-    shares = rows[: steps * size * num_processes].reshape(steps, num_processes, size)[:, process_index]
-    return DataLoader(
-        _Batches(images, captions, Order(rows, captions.first, 0)),
-        sampler=[_Draw(0, share, captions.first[share]) for share in shares],
-        collate_fn=_Read.whole,  # type: ignore[arg-type]  # of the one item that is a batch
-        **loader_arguments(workers),
-    )
+    rows, processes = images.rows, loading.num_processes
+    size = max(1, min(loading.batch_size, len(rows) // processes))
+    steps = len(rows) // (size * processes)
+    shares = rows[: steps * size * processes].reshape(steps, processes, size)[:, loading.process_index]
+    draws = [_Draw(0, share, captions.first[share]) for share in shares]
+    batches = _Batches(images, captions, Order(rows, captions.first, 0))
+    return loading.loader(batches, sampler=draws, collate_fn=_Read.whole)  # of the one item that is a batch
 
 
 # --- the data of a run ---------------------------------------------------------------------------------
@@ -474,29 +484,23 @@ def open_data(
         TrainingError: more than 1 % of the images are broken.
     """
     augmentation = Augmentation(config.crop_scale_min, config.random_flip, config.color_jitter)
-    spare = spare_cores(accelerator.device, config.num_threads or 1)
-    rank = {"process_index": accelerator.process_index, "num_processes": accelerator.num_processes}
-    batches: dict[str, Any] = {
-        "seed": config.order_seed,
-        "per_device_batch_size": config.per_device_train_batch_size * config.gradient_accumulation_steps,
-        "pin_memory": accelerator.device.type == "cuda",
-        **rank,
-    }
+    workers, on_cpu = config.dataloader_num_workers, accelerator.device.type == "cpu"
+    loading = Loading(
+        seed=config.order_seed,
+        batch_size=config.per_device_train_batch_size * config.gradient_accumulation_steps,
+        workers=spare_cores(accelerator.device, config.num_threads or 1) if workers is None else workers,
+        pin_memory=accelerator.device.type == "cuda",
+        process_index=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+    )
     if config.streaming:
         from hf_clipdyn.training.streamed import Shards, StreamedSource
 
         dataset, commit = load_captioned(config)
         shards = Shards(dataset, config.dataset[0])
         processor = processor or new_processor(config.scale, shards.first_captions())
-        source: Source = StreamedSource(
-            shards,
-            augmentation,
-            processor,
-            samples_per_epoch=config.samples_per_epoch or 0,
-            workers=spare if config.dataloader_num_workers is None else config.dataloader_num_workers,
-            **batches,
-        )
-        return Data(source, processor, None, commit)
+        stream = StreamedSource(shards, augmentation, processor, loading, config.samples_per_epoch or 0)
+        return Data(stream, processor, None, commit)
 
     image_processor = (
         processor.image_processor if processor else clip_image_processor(model_size(config.scale))
@@ -523,15 +527,14 @@ def open_data(
     tokens = Captions.tokenise(rows.captions, processor.tokenizer)
     images.leave_out(tokens.broken)
     # On a CPU, reading pixels is cheaper than sending a batch to another process.
-    is_cheap = reading == "cached" and not images.draws and accelerator.device.type == "cpu"
-    workers = config.dataloader_num_workers
-    workers = (0 if is_cheap else spare) if workers is None else workers
-    micro_batches = config.gradient_accumulation_steps
-    source = MappedSource(images, tokens, micro_batches=micro_batches, workers=workers, **batches)
+    if workers is None and reading == "cached" and not images.draws and on_cpu:
+        loading = replace(loading, workers=0)
+    source = MappedSource(images, tokens, loading, config.gradient_accumulation_steps)
     validation = None
     if held_out and rows.held_out:
         texts = Captions.tokenise(_captions(rows.held_out), processor.tokenizer)
-        validation = held_out_batches(held_out, texts, config.per_device_train_batch_size, workers, **rank)
+        alone = replace(loading, batch_size=config.per_device_train_batch_size)
+        validation = held_out_batches(held_out, texts, alone)
     return Data(source, processor, reading, rows.commit, rows.fingerprint, validation)
 
 

@@ -71,8 +71,9 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
             project_dir=str(folder),
         )
     # accelerate keeps its state for the next run in the same process.
-    compiler = {"backend": _COMPILER} if config.torch_compile else {}
-    accelerator.state.dynamo_plugin = TorchDynamoPlugin(**compiler)
+    accelerator.state.dynamo_plugin = TorchDynamoPlugin(
+        **({"backend": _COMPILER} if config.torch_compile else {})
+    )
     # `training.gradients` accumulates; with a launcher's number, accelerate would divide the loss again.
     accelerator.gradient_accumulation_steps = 1
     _check_processes(accelerator)
@@ -147,14 +148,11 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     Warns:
         CrowdedWarning: training on a CPU has fewer free cores than threads.
     """
-    usable = before = torch.get_num_threads()
-    wanted = 1 if config.num_threads is None and config.size_name in _ON_ONE_THREAD else config.num_threads
-    if before > 1 and wanted != 1:
-        usable = min(before, max(1, free_cores() // processes_here()))
-    chosen = [usable if wanted is None else wanted]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(chosen)
-    (count,) = chosen
+    usable = torch.get_num_threads()
+    wanted = config.num_threads or (1 if config.size_name in _ON_ONE_THREAD else None)
+    if usable > 1 and wanted != 1:
+        usable = min(usable, max(1, free_cores() // processes_here()))
+    (count,) = broadcast_object_list([wanted or usable])
     if accelerator.device.type == "cpu" and count > usable:
         warnings.warn(
             f"Training takes {count} threads, but this process has {usable} free core{'s' * (usable > 1)}: the threads "
@@ -189,8 +187,7 @@ def free_cores(seconds: float = 0.5) -> int:
 
 def processes_here() -> int:
     """The processes that a launcher started on this machine."""
-    local = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, int(local)) if local.isdecimal() else 1
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def spare_cores(device: torch.device, num_threads: int) -> int:
@@ -212,8 +209,7 @@ def start_trackers(config: TrainingConfig, accelerator: Accelerator) -> None:
         TrainingError: one cannot be started.
     """
     settings = {name: value for name, value in config.recipe().items() if value is not None}
-    for name in ("dataset_name", "model_name_or_path"):
-        if name in settings:
-            settings[name] = public_name(settings[name])
+    names = settings.keys() & {"dataset_name", "model_name_or_path"}
+    settings |= {name: public_name(settings[name]) for name in names}
     with naming(f"The tracker {config.report_to} cannot be started", TrainingError):
         accelerator.init_trackers("hf_clipdyn", settings)

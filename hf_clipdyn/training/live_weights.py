@@ -81,9 +81,7 @@ def merged(model: Any) -> PreTrainedModel:
         raise ConfigError("Adapters of a sharded model cannot be merged: use DDP or a single process.")
     if not hasattr(adapters, "merge_and_unload"):  # prompts do not change weights
         kinds = ", ".join(str(config.peft_type.value) for config in adapters.peft_config.values())
-        raise ConfigError(
-            f"Adapters of the type {kinds} cannot be merged into weights: use LoRA, for example."
-        )
+        raise ConfigError(f"{kinds} adapters cannot be merged into weights: use LoRA, for example.")
     whole: PreTrainedModel = copy.deepcopy(adapters).merge_and_unload()
     return whole
 
@@ -109,7 +107,7 @@ def unwrapped(model: Any) -> PreTrainedModel:
         )
     if any(hasattr(parameter, "ds_id") for parameter in bare.parameters()):
         raise ConfigError(
-            "DeepSpeed's ZeRO-3 partitions the weights, which is not supported: use FSDP or ZeRO-2."
+            "DeepSpeed's ZeRO-3, which partitions weights, is not supported: use FSDP or ZeRO-2."
         )
     return bare
 

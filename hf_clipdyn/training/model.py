@@ -103,12 +103,9 @@ class TrainedModel(nn.Module):
 
     def parts(self) -> tuple[list[str], list[str]]:
         """The parts of the encoder that are trained, if only partly, and those that are not; sorted names."""
-        trained: dict[str, bool] = {}
-        for name, parameter in self.encoder.named_parameters():
-            part = name.partition(".")[0]
-            trained[part] = trained.get(part, False) or parameter.requires_grad
-        names = sorted(trained)
-        return [name for name in names if trained[name]], [name for name in names if not trained[name]]
+        parts = [(name.partition(".")[0], p.requires_grad) for name, p in self.encoder.named_parameters()]
+        trained = {name for name, is_trained in parts if is_trained}
+        return sorted(trained), sorted({name for name, _ in parts} - trained)
 
     def published(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The weights of the encoder in the names and shapes that `from_pretrained` expects.
@@ -167,10 +164,9 @@ def check_attention(
     vision, text = small.vision_config, small.text_config
     vision.num_hidden_layers = text.num_hidden_layers = 1
     precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-    what = f"attn_implementation is {shown(name)}, which cannot train this model on {accelerator.device.type}"
-    remedy = f"use {' or '.join(PLAIN_ATTENTION)}, or leave it out"
-    blamed = naming(f"{what} in {precision}; {remedy}", ConfigError)
-    with blamed, torch.device(accelerator.device), accelerator.autocast():
+    what = f"attn_implementation is {shown(name)}, which cannot train this model on {accelerator.device.type} in "
+    what += f"{precision}; use {' or '.join(PLAIN_ATTENTION)}, or leave it out"
+    with naming(what, ConfigError), torch.device(accelerator.device), accelerator.autocast():
         model = AutoModel.from_config(small, attn_implementation=name).train()
         pixels = torch.zeros(2, 3, vision.image_size, vision.image_size)
         input_ids = torch.zeros(2, text.max_position_embeddings, dtype=torch.long)
@@ -180,10 +176,7 @@ def check_attention(
 # The parts that `--freeze` does not train. The projection is included, as in big_vision (`("img/.*", None)`) and in
 # open_clip (`lock_image_tower`), so the embeddings of the frozen side do not change. SigLIP has its projection inside
 # the text tower.
-_SIDES = {
-    "vision": ("vision_model", "visual_projection"),
-    "text": ("text_model", "text_projection"),
-}
+_SIDES = {"vision": ("vision_model", "visual_projection"), "text": ("text_model", "text_projection")}
 
 
 def make_model(
@@ -267,16 +260,13 @@ def read_processor(folder: Path) -> ProcessorMixin:
     side, size = config.vision_config.image_size, input_size(image_processor)
     factor = getattr(image_processor, "rescale_factor", None) or 0
     divides = all(getattr(image_processor, name, False) for name in ("do_rescale", "do_normalize"))
-    problem = ""
-    if size != (side, side):
-        problem = f"gives {size[0]} x {size[1]} pixels, its model takes {side} x {side}"
-    elif not divides or abs(factor * 255 - 1) > 1e-6:
-        problem = "does not divide by 255 and normalise, as training does"
-    elif len(tokenizer) > config.text_config.vocab_size:
-        problem = (
-            f"has {len(tokenizer):,} tokens, more than the {config.text_config.vocab_size:,} of the model"
-        )
-    if problem:
+    tokens, known = len(tokenizer), config.text_config.vocab_size
+    problems = {
+        f"gives {size[0]} x {size[1]} pixels, its model takes {side} x {side}": size != (side, side),
+        "does not divide by 255 and normalise, as training does": not divides or abs(factor * 255 - 1) > 1e-6,
+        f"has {tokens:,} tokens, more than the {known:,} of the model": tokens > known,
+    }
+    for problem in (words for words, is_so in problems.items() if is_so):
         raise ModelError(f"The processor in {folder} {problem}: use the one that the model was trained with.")
     kind: Any = _PROCESSORS[config.model_type]
     return cast("ProcessorMixin", kind(image_processor=image_processor, tokenizer=tokenizer))

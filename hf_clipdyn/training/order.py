@@ -5,7 +5,6 @@ them in `training_data.json`. NumPy does not promise the same random numbers in 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -20,7 +19,7 @@ from hf_clipdyn.options import read_yaml
 from hf_clipdyn.revisions import open_series
 from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.data import Order, open_rows
+from hf_clipdyn.training.data import Data, Order, open_rows
 
 RECORD_FILE = "training_data.json"
 
@@ -56,6 +55,7 @@ class DataRecord(BaseModel):
         global_batch_size: images of a step over all processes.
         left_out: rows that were known to be broken before the training.
         broken: rows that were found broken while training.
+        commit: of a data set on the Hub; None for other data, and in records of earlier versions.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,6 +64,7 @@ class DataRecord(BaseModel):
     global_batch_size: Annotated[int, Field(ge=1, le=2**40)]
     left_out: tuple[NonNegativeInt, ...] = ()
     broken: tuple[NonNegativeInt, ...] = ()
+    commit: str | None = None
 
 
 def _read_record(folder: Path) -> DataRecord:
@@ -71,40 +72,52 @@ def _read_record(folder: Path) -> DataRecord:
         return DataRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
 
 
-@dataclass
 class RecordData(Callback):
-    """Keeps the record of a run's data in its folder, and refuses to continue with other data.
+    """Keeps the record of a run's data in its folder.
 
-    Attributes:
+    Args:
         path: of the record.
-        fingerprint: of the data.
+        data: of the run.
+        dataset: its name, without a commit.
+        checkpoint: that the run continues; None for a new run.
+
+    Raises:
+        ConfigError: the run of the checkpoint began with other data.
     """
 
-    path: Path
-    fingerprint: str | None
-    _broken: frozenset[int] = frozenset()
-
-    def load_state(self, training: Training, folder: Path) -> None:  # noqa: ARG002  (as every callback)
-        was = _read_record(folder.resolve().parents[1])
-        if was.fingerprint != self.fingerprint:
+    def __init__(self, path: Path, data: Data, dataset: str, checkpoint: Path | None) -> None:
+        self._path, self._record = (
+            path,
+            DataRecord(
+                fingerprint=data.fingerprint,
+                global_batch_size=data.source.global_batch_size,
+                left_out=tuple(sorted(data.source.known_broken)),
+                commit=data.commit,
+            ),
+        )
+        if checkpoint is None:
+            return
+        run = checkpoint.resolve().parents[1]
+        was = _read_record(run)
+        if was.commit and data.commit and was.commit != data.commit:
             raise ConfigError(
-                f"The training data have changed since the run of {folder} began: restore them, or start a new run in "
-                "another output_dir."
+                f"The run in {run} began with its data set at commit {was.commit}: continue with --dataset_name "
+                f"{dataset}@{was.commit}, or start a new run."
             )
-        self._broken = frozenset(was.broken)
+        if was.fingerprint != data.fingerprint:
+            raise ConfigError(
+                f"The training data have changed since the run of {checkpoint} began: restore them, or start a new "
+                "run in another output_dir."
+            )
+        kept = {"broken": was.broken, "commit": data.commit or was.commit}
+        self._record = self._record.model_copy(update=kept)
 
     def run_begins(self, training: Training) -> None:
-        source = training.source
-        self._broken = self._broken.union(*gather_object([source.broken]))
-        record = DataRecord(
-            fingerprint=self.fingerprint,
-            global_batch_size=source.global_batch_size,
-            left_out=tuple(sorted(source.known_broken)),
-            broken=tuple(sorted(self._broken)),
-        )
+        broken = set(self._record.broken).union(*gather_object([training.source.broken]))
+        self._record = self._record.model_copy(update={"broken": tuple(sorted(broken))})
         if training.accelerator.is_main_process:
-            with naming(self.path, TrainingError):
-                write_atomically(self.path, record.model_dump_json() + "\n")
+            with naming(self._path, TrainingError):
+                write_atomically(self._path, self._record.model_dump_json() + "\n")
 
     epoch_ends = run_ends = run_begins
 
@@ -181,8 +194,7 @@ def _replay(folder: Path) -> tuple[DataRecord, Order]:
     config = TrainingConfig(**read_yaml(folder / "config.yaml") | {"plugin": ()})
     if config.streaming:
         raise ConfigError(
-            f"The run of {folder} read a stream, whose order is not replayed: ask for a run with `reading` cached or "
-            "decoded."
+            f"The run of {folder} read a stream, whose order is not replayed: name another run."
         )
     rows = open_rows(config)
     if rows.fingerprint != record.fingerprint:

@@ -23,7 +23,7 @@ from hf_clipdyn.hub import public_name
 from hf_clipdyn.models.sizes import siglip_processor
 from hf_clipdyn.options import parse_yaml, read_yaml
 from hf_clipdyn.progress import draws_bars, library_bars, say
-from hf_clipdyn.revisions import Publisher, epoch_name, step_name
+from hf_clipdyn.revisions import Publisher, Summary, epoch_name, step_name
 from hf_clipdyn.revisions.store import Store, check_version, space_needed
 from hf_clipdyn.training.callbacks import (
     Callback,
@@ -39,13 +39,7 @@ from hf_clipdyn.training.callbacks import (
 from hf_clipdyn.training.checkpoint import find_checkpoint, load_checkpoint
 from hf_clipdyn.training.config import TrainingConfig, publishing_steps
 from hf_clipdyn.training.data import Batch, open_data
-from hf_clipdyn.training.device import (
-    attention,
-    end_training,
-    make_accelerator,
-    start_trackers,
-    threads,
-)
+from hf_clipdyn.training.device import attention, end_training, make_accelerator, start_trackers, threads
 from hf_clipdyn.training.gradients import Backward, make_backward, make_evaluate
 from hf_clipdyn.training.live_weights import parent_of
 from hf_clipdyn.training.losses import make_loss
@@ -83,15 +77,15 @@ BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 
 
 @dataclass(frozen=True)
-class TrainingSummary:
+class TrainingSummary(Summary):
     """The result of a run.
 
     Attributes:
         repo_id: the run in tables of results, and its repository on the Hub if it was pushed.
-        folder: of the run; its revisions are the folders below ``revisions``.
         published: names of the revisions that are saved and, if the run is pushed, published.
         missing: names of the revisions that the Hub lacks.
         message: the same in sentences.
+        folder: of the run; its revisions are the folders below ``revisions``.
 
     Examples:
         >>> from hf_clipdyn import TrainingConfig, train
@@ -109,11 +103,7 @@ class TrainingSummary:
         ('local/mine', [])
     """
 
-    repo_id: str
     folder: Path
-    published: list[str]
-    missing: list[str]
-    message: str
 
 
 def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> TrainingSummary | None:
@@ -181,6 +171,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         if checkpoint is not None:
             progress = load_checkpoint(accelerator, checkpoint, config.recipe(), source.steps_per_epoch)
             training.step, training.epoch, training.losses = progress.step, progress.epoch, progress.losses
+        record = RecordData(folder / RECORD_FILE, data, config.dataset[0], checkpoint)
         # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
         schedule = build_schedule(config, optimizer.optimizer, training.total_steps, training.step)
         backward = make_backward(config, accelerator, model, loss)
@@ -205,7 +196,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             evaluate = make_evaluate(accelerator, loss, config.gradient_cache_chunk)
             hooks: list[Callback] = [
                 signals,
-                RecordData(folder / RECORD_FILE, data.fingerprint),
+                record,
                 Validation(evaluate, data.held_out or ()),
                 PublishStates(weights, processor, steps),
             ]
@@ -235,13 +226,9 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             outcomes = [publisher.finish() for publisher in publishers]
             if says:
                 say(f"Next: clipdyn evaluate {shlex.quote(str(folder))}")
-            return TrainingSummary(
-                repo_id=outcomes[0].repo_id,
-                folder=folder,
-                published=outcomes[0].published,
-                missing=[name for outcome in outcomes for name in outcome.missing],
-                message=" ".join(outcome.message for outcome in outcomes),
-            )
+            first, missing = outcomes[0], [name for outcome in outcomes for name in outcome.missing]
+            message = " ".join(outcome.message for outcome in outcomes)
+            return TrainingSummary(first.repo_id, first.published, missing, message, folder)
 
 
 def take_steps(
@@ -348,22 +335,17 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
     with naming(f"The output folder {folder} cannot be used", TrainingError):
         check_version(folder)
         _check_written(folder)
-        if _resumes(config):
+        if config.resumes:
             return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
         # The initialisation follows from the seed; the Hub's copy belongs to the earlier run.
         first = {epoch_name(0)} if not config.push_to_hub else set()
-        has_begun = any((folder / name).exists() for name in ("log.jsonl", "checkpoints"))
-        has_begun |= not set(Store(folder).names()) <= first
-    if has_begun:
-        raise ConfigError(
-            f"{folder} already contains a run: continue it with resume_from_checkpoint, delete the folder, or name "
-            "another output_dir."
-        )
+        logged = any((folder / name).exists() for name in ("log.jsonl", "checkpoints"))
+        if logged or set(Store(folder).names()) - first:
+            raise ConfigError(
+                f"{folder} already contains a run: continue it with resume_from_checkpoint, delete the folder, or "
+                "name another output_dir."
+            )
     return None
-
-
-def _resumes(config: TrainingConfig) -> bool:
-    return (config.resume_from_checkpoint or "false").lower() != "false"
 
 
 def _leftovers(folder: Path) -> list[Path]:
@@ -386,7 +368,7 @@ def _check_written(folder: Path) -> None:
 def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
     """The configuration of a resumed run: what it leaves to the machine or the Hub is as it was when the run began."""
     begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
-    if not _resumes(config) or not begun.is_file():
+    if not config.resumes or not begun.is_file():
         return config
     was = read_yaml(begun)
     left = {name: was.get(name) for name in BY_MACHINE if getattr(config, name) is None}
@@ -397,7 +379,7 @@ def resumed_config(config: TrainingConfig, folder: Path, checkpoint: Path | None
 
 def write_folder(config: TrainingConfig, folder: Path) -> None:
     """Delete a beginning unless this run continues it, and write the configuration."""
-    if not _resumes(config):
+    if not config.resumes:
         delete_run(folder)
     with naming(f"The output folder {folder} cannot be written", TrainingError):
         values = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -438,10 +420,8 @@ def delete_run(folder: Path) -> None:
 
 def continuation(folder: Path, processes: int) -> str:
     """The command that continues the run in ``folder``."""
-    flags = f"--config {shlex.quote(str(folder / 'config.yaml'))} --resume_from_checkpoint true"
-    if processes == 1:
-        return f"clipdyn train {flags}"
-    return f"torchrun --nproc_per_node {processes} scripts/train.py {flags}"
+    command = "clipdyn train" if processes == 1 else f"torchrun --nproc_per_node {processes} scripts/train.py"
+    return f"{command} --config {shlex.quote(str(folder / 'config.yaml'))} --resume_from_checkpoint true"
 
 
 # --- what is published and said ------------------------------------------------------------------------
@@ -460,20 +440,17 @@ def publishers_of(
     """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
     cards = {folder: card}
     if config.ema_decay is not None:
-        cards[folder / "ema"] = replace(
-            card,
-            repo_id=f"{card.repo_id}-ema",
-            recipe={**card.recipe, "ema_decay": config.ema_decay},
-            parents=(Parent(card.repo_id, same_name=True),),
-            relation="merge",
+        recipe, parents = (
+            {**card.recipe, "ema_decay": config.ema_decay},
+            (Parent(card.repo_id, same_name=True),),
         )
-    settings: dict[str, Any] = {
-        "push_to_hub": config.push_to_hub,
-        "private": config.hub_private_repo,
-        "recipe_hash": config.recipe_hash(),
-        "planned": planned,
-    }
-    return [Publisher(run, facts.repo_id, card=facts, **settings) for run, facts in cards.items()]
+        average = f"{card.repo_id}-ema"
+        cards[folder / "ema"] = replace(
+            card, repo_id=average, recipe=recipe, parents=parents, relation="merge"
+        )
+    hub: Any = {"push_to_hub": config.push_to_hub, "private": config.hub_private_repo}
+    shared = {"recipe_hash": config.recipe_hash(), "planned": planned, **hub}
+    return [Publisher(run, facts.repo_id, card=facts, **shared) for run, facts in cards.items()]
 
 
 def card_of(
@@ -490,10 +467,10 @@ def card_of(
         "precision": "bf16" if config.bf16 else "fp32",
         **config.model_dump(include=_ON_CARD),
     }
-    parent = None
+    parents: tuple[Parent | None, ...] = ()
     if config.model is not None:
         recipe |= {"continues": public_name(config.model[0]), "model_revision": config.model[1]}
-        parent = parent_of(*config.model, beginning)
+        parents = (parent_of(*config.model, beginning),)
     if config.freeze is not None:
         recipe["freeze"] = config.freeze
     return CardFacts(
@@ -505,7 +482,7 @@ def card_of(
         licence=config.license,
         synthetic=name in dataset_names() and dataset_metadata(name).synthetic,
         recipe=recipe,
-        parents=() if parent is None else (parent,),
+        parents=tuple(filter(None, parents)),
         **model_facts(training.unwrapped.encoder, processor),
     )
 
@@ -519,22 +496,20 @@ def lines_at_start(
     rest = source.images - source.steps_per_epoch * source.global_batch_size
     left_out = f"; {counted(rest, 'image')} that fill no batch are left out of each" if rest else ""
     number = sum(p.numel() for p in model.parameters())
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    frozen = f" ({trained:,} of them trained)" if trained != number else ""
     threads = f", {counted(config.num_threads or 1, 'thread')}" if accelerator.device.type == "cpu" else ""
     processes = f"{accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}"
     begun = f", from step {training.step} on" if training.step else ""
-    lines = [f"Data: {config.dataset_name}, {counted(source.images, 'image')}{captions} an epoch{left_out}."]
-    if config.model is not None:
-        trained_parts, frozen_parts = (", ".join(parts) for parts in model.parts())
-        does_not = f" It does not train {frozen_parts}." if frozen_parts else ""
-        lines.append(f"The run continues {config.model_name_or_path}. It trains {trained_parts}.{does_not}")
-    lines += [
-        f"Model: {config.size_name}, {number:,} parameters{frozen}; {accelerator.device.type} in "
+    lines = [
+        f"Data: {config.dataset_name}, {counted(source.images, 'image')}{captions} an epoch{left_out}.",
+        f"Model: {config.size_name}, {number:,} parameters; {accelerator.device.type} in "
         f"{'bf16' if config.bf16 else 'fp32'}, {config.attn_implementation} attention, {processes}{threads}.",
         f"Run: {counted(training.epochs, 'epoch')} of {counted(source.steps_per_epoch, 'step')} of "
         f"{counted(source.global_batch_size, 'image')}, {counted(training.total_steps, 'step')} in all{begun}.",
     ]
+    if config.model is not None:
+        trained, frozen = (", ".join(parts) for parts in model.parts())
+        does_not = f" It does not train {frozen}." if frozen else ""
+        lines.insert(1, f"The run continues {config.model_name_or_path}. It trains {trained}.{does_not}")
     first, *average = publishers
     left = sum(len(set(planned) - set(publisher.published())) for publisher in publishers)
     space, fits = space_needed(first.store.run, left, 4 * number)  # float32

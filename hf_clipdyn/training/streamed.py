@@ -8,7 +8,7 @@ twice; the samples in the buffers (at most 1,000 a worker) are not shown in that
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +16,14 @@ import datasets
 import fsspec.asyn  # type: ignore[import-untyped]
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 from transformers import ProcessorMixin
 
 from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.data.images import SafeImage, decode_tensor
 from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError, counted, naming
 from hf_clipdyn.preprocess import input_size
-from hf_clipdyn.training.data import Batch, Source, loader_arguments
+from hf_clipdyn.training.data import Batch, Loading, Source, tokens_of
 from hf_clipdyn.training.images import Augmentation, Transform, fit_of, random_numbers
 
 _BUFFER = 1000  # samples that a worker shuffles at once
@@ -100,12 +100,8 @@ class StreamedSource(Source):
         shards: of the data set.
         augmentation: what changes the images.
         processor: resizes and crops, and tokenises.
-        seed: of order, captions and augmentation.
+        loading: of this process, with at most one worker for each shard; the order depends on their number.
         samples_per_epoch: over all processes.
-        per_device_batch_size: samples of a process and step.
-        workers: processes that read and decode, at most one for each shard; the order depends on their number.
-        pin_memory: whether batches go to page-locked memory.
-        process_index, num_processes: this process of the run.
 
     Raises:
         TrainingError: an epoch is less than a batch, or there are fewer shards than processes.
@@ -116,25 +112,17 @@ class StreamedSource(Source):
         shards: Shards,
         augmentation: Augmentation,
         processor: ProcessorMixin,
-        *,
-        seed: int,
+        loading: Loading,
         samples_per_epoch: int,
-        per_device_batch_size: int,
-        workers: int = 0,
-        pin_memory: bool = False,
-        process_index: int = 0,
-        num_processes: int = 1,
     ) -> None:
-        if len(shards) < num_processes:
+        if len(shards) < loading.num_processes:
             raise TrainingError(
-                f"{shards.name} has {counted(len(shards), 'shard')} for {num_processes} processes, and each process "
-                "reads its own: split the data into more files, launch fewer processes, or leave streaming out."
+                f"{shards.name} has {counted(len(shards), 'shard')} for {loading.num_processes} processes, and each "
+                "process reads its own: split the data into more files, launch fewer processes, or leave streaming out."
             )
-        super().__init__(samples_per_epoch, None, per_device_batch_size * num_processes)
+        workers = min(loading.workers, len(shards) // loading.num_processes)
+        super().__init__(samples_per_epoch, None, replace(loading, workers=workers))
         self.shards, self.augmentation, self.processor = shards, augmentation, processor
-        self.seed, self.size, self._pin_memory = seed, per_device_batch_size, pin_memory
-        self.process, self.processes = process_index, num_processes
-        self._workers = min(workers, len(shards) // num_processes)
         self.states: list[dict[str, Any] | None] = []
         self._shown = 0
 
@@ -146,25 +134,24 @@ class StreamedSource(Source):
             TrainingError: a worker was killed.
         """
         if first_step == 0 or not self.states:
-            self.states = [None] * max(1, self._workers)
-        arguments = loader_arguments(self._workers, pin_memory=self._pin_memory)
-        loader = DataLoader(_Stream(self, epoch), **arguments)
+            self.states = [None] * max(1, self.loading.workers)
+        reads = self.loading.loader(_Stream(self, epoch))
         try:
-            for _, read in zip(range(first_step, self.steps_per_epoch), loader, strict=False):
+            for _, read in zip(range(first_step, self.steps_per_epoch), reads, strict=False):
                 yield self._checked(read)
-        except (RuntimeError, ConnectionError, EOFError) as error:  # whichever is noticed first
-            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-                raise
+        except (
+            ConnectionError,
+            EOFError,
+        ) as error:  # of a pipe; if torch notices the signal first, it names it
             raise TrainingError(
-                f"A process that reads training data was killed ({str(error).splitlines()[0]}): if memory ran out, "
-                "lower dataloader_num_workers."
+                "A process that reads training data was killed: if memory ran out, lower dataloader_num_workers."
             ) from error
 
     def _checked(self, read: _Read) -> Batch:
         if read.batch is None:
             raise DatasetError(read.error)
         self.states[read.worker] = read.state
-        self._shown += self.size
+        self._shown += self.loading.batch_size
         self.skipped += read.skipped
         if self._shown >= _FEW and self.skipped > _MOST_BROKEN * self._shown:
             raise DatasetError(
@@ -181,7 +168,8 @@ class StreamedSource(Source):
         path = folder / f"stream-{process_index}.json"
         with naming(path, TrainingError):
             self.states = json.loads(path.read_text(encoding="utf-8"))
-        self._workers = min(self._workers, len(self.states)) if len(self.states) == 1 else len(self.states)
+        most = self.loading.workers if len(self.states) == 1 else len(self.states)
+        self.loading = replace(self.loading, workers=min(most, len(self.states)))
 
 
 @dataclass
@@ -202,13 +190,15 @@ class _Stream(IterableDataset[_Read]):
             yield _Read(None, worker, error=str(error))
 
     def _batches(self, worker: int, workers: int) -> Iterator[_Read]:
-        source, shards = self.source, self.source.shards
-        stream, streams = source.process * workers + worker, source.processes * workers
+        source, shards, loading = self.source, self.source.shards, self.source.loading
+        stream, streams = loading.process_index * workers + worker, loading.num_processes * workers
         state = source.states[worker] or {"pass": 0, "samples": 0, "datasets": None}
         image_processor = source.processor.image_processor
         transform = source.augmentation.transform(fit_of(image_processor), *input_size(image_processor))
         dataset = shards.dataset.shard(streams, stream, contiguous=False)
-        dataset = dataset.shuffle(generator=np.random.default_rng([source.seed, stream]), buffer_size=_BUFFER)
+        dataset = dataset.shuffle(
+            generator=np.random.default_rng([loading.seed, stream]), buffer_size=_BUFFER
+        )
         samples, skipped, found = state["samples"], 0, True
         pixels: list[torch.Tensor] = []
         texts: list[str] = []
@@ -218,7 +208,7 @@ class _Stream(IterableDataset[_Read]):
                 dataset.load_state_dict(state["datasets"])
             found = state["datasets"] is not None
             for image, captions in shards.rows(dataset):
-                numbers = (source.seed, self.epoch, stream, samples)
+                numbers = (loading.seed, self.epoch, stream, samples)
                 shown = self._pixels(transform, image, numbers) if captions else None
                 samples += 1
                 if shown is None:
@@ -227,9 +217,10 @@ class _Stream(IterableDataset[_Read]):
                 found = True
                 pixels.append(shown)
                 texts.append(captions[int(np.random.default_rng(numbers).integers(len(captions)))])
-                if len(pixels) == source.size:
+                if len(pixels) == loading.batch_size:
                     now = {"pass": state["pass"], "samples": samples, "datasets": dataset.state_dict()}
-                    yield _Read(Batch(torch.stack(pixels), self._ids(texts)), worker, skipped, now)
+                    tokens = torch.from_numpy(tokens_of(texts, source.processor.tokenizer).astype(np.int64))
+                    yield _Read(Batch(torch.stack(pixels), tokens), worker, skipped, now)
                     pixels, texts, skipped = [], [], 0
             state = {"pass": state["pass"] + 1, "samples": samples, "datasets": None}
         raise DatasetError(
@@ -245,8 +236,3 @@ class _Stream(IterableDataset[_Read]):
                 seeded(*numbers)
             return transform(decode_tensor({"bytes": None, "path": None, **image}))
         return None
-
-    def _ids(self, texts: list[str]) -> torch.Tensor:
-        tokenizer = self.source.processor.tokenizer
-        tokens = tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")
-        return torch.from_numpy(tokens["input_ids"].astype(np.int64))

@@ -162,11 +162,9 @@ def test_a_checkpoint_that_a_kill_left_half_deleted_is_passed_over(checkpoints: 
     assert find_checkpoint(checkpoints, "true") == checkpoints / "epoch-001"
 
 
-def test_of_another_recipe_four_settings_are_named(checkpoints: Path, accelerator: Accelerator) -> None:
+def test_of_another_recipe_the_first_settings_are_named(checkpoints: Path, accelerator: Accelerator) -> None:
     recipe: dict[str, object] = {f"setting_{number:02d}": "x" * 500 for number in range(40)}
-    with pytest.raises(
-        ConfigError, match=r"setting_02=None there, 'xxx.* and 37 more\): use the same"
-    ) as found:
+    with pytest.raises(ConfigError, match=r"setting_02=None there, 'xxx.*…\): use the same") as found:
         load_checkpoint(accelerator, checkpoints / "epoch-002", recipe, 5)
     assert len(str(found.value)) < 600 + len(str(checkpoints))
 

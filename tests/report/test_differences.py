@@ -89,7 +89,7 @@ def test_report_prints_the_differences_and_writes_their_table(models, tmp_path, 
     for words, message in (
         (
             ["report", str(models), "--correction", "bh", "--output", "x"],
-            "correction requires --print differences",
+            "correction is for differences: leave it out, or change --print",
         ),
         ([*asked, "--output", str(models)], "is not a table of differences"),
     ):

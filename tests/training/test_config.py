@@ -69,7 +69,7 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) ->
         (["--config", "dmeo"], "Did you mean 'demo'"),
         (["--config", "absent.yaml"], "absent.yaml: No such file"),
         (["--push_to_hub"], "hub_model_id"),
-        (["--hub_model_id", "me/run-{size}"], r"only \{scale\} and \{seed\}"),
+        (["--hub_model_id", "me/run-{size}"], r"only \{scale\}, \{seed\} and"),
         (["--hub_model_id", "a b/c"], "hub_model_id is 'a b/c'"),
         (["--bf16=perhaps"], "bf16 is 'perhaps': "),
         (["--arm", "with noise"], "arm is 'with noise': give letters"),
@@ -78,9 +78,9 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) ->
         (["--lr_scheduler_kwargs", "[1]"], "lr_scheduler_kwargs is .* give a JSON object"),
         (["--streaming"], "streaming and samples_per_epoch"),
         (["--samples_per_epoch", "5"], "streaming and samples_per_epoch"),
-        (["--streaming", "--samples_per_epoch", "5", "--validation_size", "2"], "leave them out"),
+        (["--streaming", "--samples_per_epoch", "5", "--validation_size", "2"], "leave one out"),
         (["--freeze", "text"], "model_name_or_path"),
-        (["--gradient_cache_chunk", "8", "--gradient_accumulation_steps", "2"], "set only one"),
+        (["--gradient_cache_chunk", "8", "--gradient_accumulation_steps", "2"], "Set only one"),
     ],
 )
 def test_a_wrong_flag_is_one_sentence(argv: list[str], says: str) -> None:

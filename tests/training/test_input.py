@@ -25,7 +25,7 @@ from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.training import data
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.data import Captions, Data, MappedSource, enlarged, open_data
+from hf_clipdyn.training.data import Captions, Data, Loading, MappedSource, enlarged, open_data
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.images import Augmentation, CachedImages, DecodedImages, Images, fit_of
 
@@ -101,7 +101,7 @@ def make(jpegs: datasets.Dataset, captions: Captions, tmp_path: Path) -> Callabl
             images = CachedImages(
                 decode_pixels(jpegs, larger, cache_dir=tmp_path, disable_tqdm=True), augmentation, PROCESSOR
             )
-        return MappedSource(images, captions, per_device_batch_size=size, **{"seed": 5, **settings})
+        return MappedSource(images, captions, Loading(**{"seed": 5, "batch_size": size, **settings}))
 
     return source
 
@@ -129,7 +129,7 @@ def test_ctrl_c_leaves_the_workers_to_the_training(make: Callable[..., MappedSou
 def test_the_number_of_threads_changes_no_bit(jpegs: datasets.Dataset, captions: Captions) -> None:
     """At 224 pixels torch divides the sum over an image among its threads."""
     images = DecodedImages(jpegs.select(range(8)), EVERYTHING, clip_image_processor(model_size("vit-b-32")))
-    source = MappedSource(images, captions, per_device_batch_size=8, seed=0)
+    source = MappedSource(images, captions, Loading(0, 8))
     shown = []
     for count in (1, 2):
         with torch_threads(count):
@@ -241,7 +241,7 @@ def test_a_broken_image_is_replaced_by_the_same_one_each_time_and_counted_once(w
 
     def source() -> MappedSource:
         images = DecodedImages(table(files), Augmentation(flip=True), PROCESSOR)
-        return MappedSource(images, captions, per_device_batch_size=50, seed=0, workers=workers)
+        return MappedSource(images, captions, Loading(0, 50, workers))
 
     one, other = source(), source()
     assert epoch_of(one) == epoch_of(other)
@@ -258,7 +258,7 @@ def test_more_than_a_hundredth_broken_images_stop_the_run(good: int) -> None:
     files = [content(photograph(i, 45, 45)) for i in range(good)] + [b"broken"] * (100 - good)
     images = DecodedImages(table(files), Augmentation(), PROCESSOR)
     captions = Captions(np.zeros((100, 1), np.uint16), np.arange(101))
-    source = MappedSource(images, captions, per_device_batch_size=100, seed=0)
+    source = MappedSource(images, captions, Loading(0, 100))
     with pytest.raises(TrainingError, match=r"of 100 images cannot be decoded or .* more than 1 %"):
         epoch_of(source)
 
@@ -281,7 +281,7 @@ def test_the_first_batch_costs_the_same_at_position_a_million() -> None:
     count = 1_100_000
     images = Counted(count)
     captions = Captions(np.zeros((count, 1), np.uint16), np.arange(count + 1))
-    source = MappedSource(images, captions, per_device_batch_size=1, seed=0)
+    source = MappedSource(images, captions, Loading(0, 1))
 
     def first_batch(step: int) -> float:
         start = time.process_time()

@@ -7,7 +7,7 @@ from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.training.data import Captions, MappedSource
+from hf_clipdyn.training.data import Captions, Loading, MappedSource
 from hf_clipdyn.training.images import Augmentation, CachedImages
 
 N = 22
@@ -27,12 +27,11 @@ def _pixels(broken: tuple[int, ...] = ()) -> Pixels:
 
 
 def _source(
-    captions: Captions, per_device_batch_size: int, broken: tuple[int, ...] = (), **settings: int
+    captions: Captions, batch_size: int, broken: tuple[int, ...] = (), micro_batches: int = 1, **settings: int
 ) -> MappedSource:
     images = CachedImages(_pixels(broken), Augmentation(), clip_image_processor(model_size("tiny")))
-    return MappedSource(
-        images, captions, per_device_batch_size=per_device_batch_size, **{"seed": 0, **settings}
-    )
+    loading = Loading(**{"seed": 0, "batch_size": batch_size, **settings})
+    return MappedSource(images, captions, loading, micro_batches)
 
 
 def _shown(batches: MappedSource, epoch: int) -> list[np.ndarray]:

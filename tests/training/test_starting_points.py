@@ -274,7 +274,7 @@ def test_another_kind_of_model_and_an_unfitting_processor_are_refused(tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"freeze": "vision"}, "begins with random weights"),
+        ({"freeze": "vision"}, "freeze needs a trained model"),
     ],
 )
 def test_settings_of_a_starting_point_need_one(flags: Flags, changes: dict[str, str], message: str) -> None:

@@ -33,8 +33,9 @@ from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import streamed
 from hf_clipdyn.training.callbacks import Callback, Training
 from hf_clipdyn.training.config import TrainingConfig
-from hf_clipdyn.training.data import Batch
+from hf_clipdyn.training.data import Batch, Loading
 from hf_clipdyn.training.images import Augmentation
+from hf_clipdyn.training.order import RECORD_FILE
 from hf_clipdyn.training.streamed import Shards, StreamedSource
 
 TOKENIZER = train_tokenizer(["sample 0123456789, seen again"], vocab_size=600, context_length=16)
@@ -92,11 +93,9 @@ def _shards(folder: Path) -> Shards:
 
 
 def _source(data: Path, *, samples_per_epoch: int = 77, count: int = 0, **changes: Any) -> StreamedSource:
-    settings: dict[str, Any] = {"seed": 0, "per_device_batch_size": 5, "workers": count} | changes
+    settings: dict[str, Any] = {"seed": 0, "batch_size": 5, "workers": count} | changes
     augmentation = settings.pop("augmentation", Augmentation())
-    return StreamedSource(
-        _shards(data), augmentation, PROCESSOR, samples_per_epoch=samples_per_epoch, **settings
-    )
+    return StreamedSource(_shards(data), augmentation, PROCESSOR, Loading(**settings), samples_per_epoch)
 
 
 def _numbers(batches: Iterator[Batch]) -> list[list[int]]:
@@ -126,13 +125,13 @@ def small_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_epoch_shuffles_over_shards_and_another_epoch_differs(tars: Path) -> None:
-    source = _source(tars, per_device_batch_size=7)
+    source = _source(tars, batch_size=7)
     first, second = _numbers(source.batches(1)), _numbers(source.batches(2))
     assert source.steps_per_epoch == len(first) == len(second) == 11
     assert sorted(_flat(first)) == sorted(_flat(second)) == list(range(77))
     assert first != second
     assert first == _numbers(source.batches(1))
-    assert first != _numbers(_source(tars, per_device_batch_size=7, seed=1).batches(1))
+    assert first != _numbers(_source(tars, batch_size=7, seed=1).batches(1))
     assert any(np.ptp(batch) > 14 for batch in first), "a batch mixes shards"
 
 
@@ -158,7 +157,7 @@ def test_processes_read_different_shards_and_take_the_same_number_of_steps(tars:
 
 
 def test_an_epoch_larger_than_the_set_goes_through_it_again(tars: Path) -> None:
-    first, second = _numbers(_source(tars, samples_per_epoch=154, per_device_batch_size=77).batches(1))
+    first, second = _numbers(_source(tars, samples_per_epoch=154, batch_size=77).batches(1))
     assert sorted(first) == sorted(second) == list(range(77))
     assert first != second
 
@@ -468,8 +467,60 @@ def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: P
         revisions("me/pairs", "gone")
 
 
+@pytest.mark.parametrize("streaming", [True, False], ids=["stream", "rows"])
+def test_a_run_goes_on_without_the_hub_and_not_with_another_commit(
+    hub: Any, tmp_path: Path, streaming: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = HfApi()
+    api.create_repo("me/pairs", repo_type="dataset")
+
+    def upload(shard: int, first: int) -> str:
+        path = tmp_path / f"train-{shard}.parquet"
+        _write_parquet(path, range(first, first + 20), lambda n: [f"sample {n}"])
+        where = {"path_in_repo": f"data/{path.name}", "repo_id": "me/pairs", "repo_type": "dataset"}
+        return str(api.upload_file(path_or_fileobj=path, **where).oid)
+
+    def run(name: str, *callbacks: Callback, **changes: object) -> Path:
+        changes |= {} if streaming else {"streaming": False, "validation_size": 1}
+        words = _flags(name, tmp_path / "run", dataloader_num_workers=0, **changes)  # type: ignore[arg-type]
+        if not streaming:
+            at = words.index("--samples_per_epoch")
+            del words[at : at + 2]
+        return finished(words, *callbacks).folder
+
+    class Stop(Callback):
+        def step_ends(self, training: Training) -> None:
+            training.stop()
+
+    def resumed_offline() -> Path:
+        with monkeypatch.context() as patch:
+            for library in ("huggingface_hub.constants", "datasets.config"):
+                patch.setattr(f"{library}.HF_HUB_OFFLINE", True)
+            return run("me/pairs", Stop(), resume_from_checkpoint=True)
+
+    begun = [upload(0, 0), upload(1, 20)][-1]
+    config = run("me/pairs", Stop()) / "config.yaml"
+    pinned = f"dataset_name: me/pairs@{begun}\n"
+    assert pinned in config.read_text("utf-8")
+    record = tmp_path / "run" / RECORD_FILE
+    assert json.loads(record.read_text("utf-8"))["commit"] == begun
+    if not streaming:  # a stream is not kept
+        assert [step for step, _ in log(resumed_offline())] == [1, 2]
+    other = upload(1, 40)
+    with pytest.raises(
+        ConfigError, match=f"at commit {begun}: continue with --dataset_name me/pairs@{begun}"
+    ):
+        run(f"me/pairs@{other}", resume_from_checkpoint=True)
+    assert pinned in config.read_text("utf-8"), "what is refused writes nothing"
+    if not streaming:  # without the Hub, `datasets` takes the commit that was read last
+        with pytest.raises(DatasetError, match=f"has me/pairs at commit {other}, not {begun}"):
+            resumed_offline()
+    assert len(hashes(run(f"me/pairs@{begun}", resume_from_checkpoint=True))) == 3
+    assert json.loads(record.read_text("utf-8"))["commit"] == begun
+
+
 def test_a_folder_of_captioned_images_is_one_shard(photographs: Path) -> None:
-    source = _source(photographs, samples_per_epoch=120, per_device_batch_size=60)
+    source = _source(photographs, samples_per_epoch=120, batch_size=60)
     batches = list(source.batches(1))
     assert len(batches) == 2
     assert source.skipped == 0
@@ -521,7 +572,7 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
 from test_streamed import _source, streamed
 streamed._BUFFER = 100
-source = _source(Path(sys.argv[2]), samples_per_epoch=int(sys.argv[3]), per_device_batch_size=50)
+source = _source(Path(sys.argv[2]), samples_per_epoch=int(sys.argv[3]), batch_size=50)
 for batch in source.batches(1):
     pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

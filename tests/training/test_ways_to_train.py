@@ -116,7 +116,7 @@ def test_accumulated_batches_make_one_step(flags: Flags, tmp_path: Path) -> None
 
 
 def test_a_cache_and_accumulation_exclude_each_other() -> None:
-    with pytest.raises(ConfigError, match="gradient_cache_chunk is 8 and gradient_accumulation_steps 2"):
+    with pytest.raises(ConfigError, match="Set only one of gradient_cache_chunk"):
         TrainingConfig(gradient_cache_chunk=8, gradient_accumulation_steps=2)
 
 
