@@ -52,7 +52,7 @@ class Checkpoint:
         return {"name": name, "epoch": self.epoch, "samples_seen": seen}
 
 
-_ON_DISK = CardSource(None, None, "")
+_NO_REPOSITORY = CardSource(None, None, "")
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class CheckpointSource:
 
     Attributes:
         checkpoints: in the order of the epochs.
-        source: the repository, its type and commit; empty on the disk.
+        repository: its name, type and commit; empty for files on the disk.
         licence, datasets: as the repository's card says.
     """
 
     checkpoints: tuple[Checkpoint, ...]
-    source: CardSource = _ON_DISK
+    repository: CardSource = _NO_REPOSITORY
     licence: str | None = None
     datasets: tuple[str, ...] = ()
 
@@ -100,8 +100,8 @@ def _checkpoints_at(path: Path) -> CheckpointSource:
     """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
     if path.is_file():
         return CheckpointSource((_on_disk(path),))
-    found = [_on_disk(file) for file in path.iterdir() if file.suffix in CHECKPOINT_SUFFIXES]
-    named = [checkpoint for checkpoint in found if checkpoint.epoch is not None]
+    files = [file for file in path.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
+    named = [_on_disk(file) for file in files if epoch_of(file.stem) is not None]
     if not named:
         raise ConfigError(
             f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
@@ -291,9 +291,9 @@ def import_open_clip(
         scale=model,
         parameters=converter.parameters,
         tags=("open_clip",),
-        source=replace(source.source, model=model, files=files),
+        source=replace(source.repository, model=model, files=files),
     )
-    publishing["recipe_hash"] = f"{IMPORTED}{model}:{source.source.repo_id or 'files'}"
+    publishing["recipe_hash"] = f"{IMPORTED}{model}:{source.repository.repo_id or 'files'}"
     with Publisher(output_dir, repo_id, card=card, planned=tuple(files), **publishing) as publisher:
         for row, checkpoint in zip(rows, source.checkpoints, strict=True):
             publisher.submit(row, partial(checkpoint.convert, converter))

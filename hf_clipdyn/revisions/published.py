@@ -138,7 +138,8 @@ class RunFolder(_OnDisk):
     """
 
     def __init__(self, run: str | Path, *, tolerant: bool = False) -> None:
-        self.run, self._is_tolerant = Path(run), tolerant
+        self.run = Path(run)
+        self._is_tolerant = tolerant
         self.folder = self.snapshots = self.run / "revisions"
         self.where = shown_path(self.folder)
         self.broken: dict[str, str] = {}
@@ -273,7 +274,8 @@ class HubRun(Published):
 
     def __init__(self, repo_id: str, token: str | None = None) -> None:
         self.repo_id, self.where = repo_id, f"{repo_id} on the Hub"
-        self.api, self._token = HfApi(token=token), token
+        self.api = HfApi(token=token)
+        self._token = token
 
     def check(self) -> None:
         self.refs()
