@@ -128,6 +128,9 @@ class _OnDisk(Published):
             raise RevisionNotFoundError(f"{self.where} has no file {path} in {commit}.")
         return file
 
+    def read(self, commit: str, path: str) -> bytes:
+        return self.file(commit, path, self.folder).read_bytes()
+
 
 class RunFolder(_OnDisk):
     """The folders below `revisions` of a run, and what others add to them later.

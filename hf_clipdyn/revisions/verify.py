@@ -7,7 +7,7 @@ files are read and hashed.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -197,7 +197,8 @@ class _Checks:
             is_weights = path in weights.paths
             if not self.deep and not (is_weights and self.place.on_disk):
                 continue  # over the network, the size and the hash must do
-            with TemporaryDirectory() as temporary:
+            with ExitStack() as stack:
+                temporary = "" if self.place.on_disk else stack.enter_context(TemporaryDirectory())
                 file = self.place.file(self.refs[name], path, Path(temporary))
                 if is_weights and path.endswith(".safetensors"):
                     try:
