@@ -102,14 +102,14 @@ def architecture_digest(folder: Path) -> str:
 
 def _architecture_json(path: Path) -> bytes:
     with naming(path, ModelError):
-        return json.dumps(_architecture(json.loads(path.read_bytes())), sort_keys=True).encode()
+        return json.dumps(architecture(json.loads(path.read_bytes())), sort_keys=True).encode()
 
 
-def _architecture(config: Any) -> Any:
+def architecture(config: Any) -> Any:
     """A configuration without its origin and its precision."""
     if not isinstance(config, dict):
         return config
-    return {key: _architecture(value) for key, value in config.items() if key not in _PROVENANCE}
+    return {key: architecture(value) for key, value in config.items() if key not in _PROVENANCE}
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -83,12 +83,13 @@ def files_of_model(folder: Path, shared: Path | None = None) -> dict[str, Path]:
     """
     files = snapshots.model_files(folder)
     weights = [name for name in files if records.is_weights(name)]
-    are_adapters = snapshots.has_adapter(folder) and weights == [snapshots.ADAPTER_WEIGHTS]
-    if not are_adapters and (snapshots.has_adapter(folder) or not weights or "config.json" not in files):
+    is_whole = bool(weights) and "config.json" in files
+    if snapshots.has_adapter(folder):
+        is_whole = weights == [snapshots.ADAPTER_WEIGHTS]
+    if not is_whole:
         return {}
     beside = snapshots.model_files(shared) if shared is not None else {}
-    tokenizer = {name for name in beside if not records.is_weights(name)} - {"config.json", *PROCESSOR_FILES}
-    for group in (PROCESSOR_FILES, tokenizer):
+    for group in (PROCESSOR_FILES, {*snapshots.PROCESSOR_NAMES} - {*PROCESSOR_FILES}):
         if files.keys().isdisjoint(group):
             files |= {name: beside[name] for name in group if name in beside}
     return files
@@ -109,14 +110,18 @@ class Folder(Series):
             preprocessor_config.json, tokenizer.json, …  also of the checkpoints that lack them
     """
 
-    def __init__(self, folder: Path, token: str | None = None, only: str | None = None) -> None:
-        self.repo_id, self.where = valid_repo_name(folder.name), str(folder)
-        self._folder, self._token, self._only = folder, token, only
+    def __init__(self, folder: Path, token: str | None = None) -> None:
+        self._only, self._token = checkpoint_name(folder), token
+        self._folder = folder if self._only is None else folder.parent
+        self.repo_id, self.where = valid_repo_name(self._folder.name), str(self._folder)
 
     def models(self) -> dict[str, tuple[Path, dict[str, Path]]]:
         """Folder and files of the model that was saved at the end, as `main`, after those of the checkpoints."""
-        named = {name: path for path in self._folder.iterdir() if (name := checkpoint_name(path))}
-        models = {name: (named[name], files_of_model(named[name], self._folder)) for name in sorted(named)}
+        models = {}
+        for folder in self._folder.iterdir():
+            if name := checkpoint_name(folder):
+                models[name] = folder, files_of_model(folder, self._folder)
+        models = dict(sorted(models.items()))
         if files := files_of_model(self._folder):
             models[MAIN] = self._folder, files
         return {name: model for name, model in models.items() if self._only in (None, name)}
@@ -141,15 +146,9 @@ class Folder(Series):
         except FileNotFoundError as error:  # a Trainer removes its earlier checkpoints
             raise self.changed() from error
         weights, epoch = records.weights_of(listed), state.epoch
-        revision = Revision(
-            name=name,
-            epoch=int(epoch) if epoch is not None and epoch.is_integer() else None,
-            step=state.global_step,
-            commit=commit,
-            sha256=weights.sha256,
-            size=weights.size,
-        )
-        return revision, state
+        whole = int(epoch) if epoch is not None and epoch.is_integer() else None
+        at: dict[str, Any] = {"epoch": whole, "step": state.global_step, "commit": commit}
+        return Revision(name, **at, sha256=weights.sha256, size=weights.size or None), state
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         folder, files = self.models().get(revision.name, (self._folder, {}))

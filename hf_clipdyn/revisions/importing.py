@@ -2,12 +2,10 @@
 
 import os
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,14 +40,19 @@ class Checkpoint:
     file: Callable[[], AbstractContextManager[Path]]
     record: Callable[[], FileRecord]
 
-    @property
-    def revision(self) -> str:
-        """The name of its revision."""
-        return MAIN if self.epoch is None else epoch_name(self.epoch)
+    def convert(self, converter: Converter, folder: Path) -> None:
+        """Write the CLIPModel into a folder."""
+        with self.file() as path:
+            converter(path, folder)
 
-    def samples_seen(self, per_epoch: int | None) -> int | None:
-        """Images shown, if those of an epoch are known."""
-        return None if per_epoch is None or self.epoch is None else per_epoch * self.epoch
+    def facts(self, per_epoch: int | None) -> dict[str, Any]:
+        """Name, epoch and samples of its revision, if those of an epoch are known."""
+        name = MAIN if self.epoch is None else epoch_name(self.epoch)
+        seen = None if per_epoch is None or self.epoch is None else per_epoch * self.epoch
+        return {"name": name, "epoch": self.epoch, "samples_seen": seen}
+
+
+_NO_REPOSITORY = CardSource(None, None, "")
 
 
 @dataclass(frozen=True)
@@ -58,31 +61,27 @@ class CheckpointSource:
 
     Attributes:
         checkpoints: in the order of the epochs.
-        repo_id, repo_type, commit: the repository, whether it is a `model` or a `dataset`, and its commit.
+        repository: its name, type and commit; empty for files on the disk.
         licence, datasets: as the repository's card says.
     """
 
     checkpoints: tuple[Checkpoint, ...]
-    repo_id: str | None = None
-    repo_type: str = "model"
-    commit: str | None = None
+    repository: CardSource = _NO_REPOSITORY
     licence: str | None = None
     datasets: tuple[str, ...] = ()
 
 
 def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    nameless = [checkpoint.name for checkpoint in checkpoints if checkpoint.epoch is None]
-    if nameless:
-        raise ConfigError(
-            f"{nameless[0]} has no epoch, neither inside nor in its name: rename it to epoch_N."
-        )
-    ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch or 0)
-    for before, after in pairwise(ordered):
-        if before.epoch == after.epoch:
+    of_epoch: dict[int, Checkpoint] = {}
+    for checkpoint in checkpoints:
+        if checkpoint.epoch is None:
+            raise ConfigError(f"{checkpoint.name} has no epoch in it or in its name: rename it to epoch_N.")
+        other = of_epoch.setdefault(checkpoint.epoch, checkpoint)
+        if other is not checkpoint:
             raise ConfigError(
-                f"{before.name} and {after.name} are both of epoch {after.epoch}: leave out one."
+                f"{other.name} and {checkpoint.name} are both of epoch {checkpoint.epoch}: leave out one."
             )
-    return tuple(ordered)
+    return tuple(of_epoch[epoch] for epoch in sorted(of_epoch))
 
 
 # --- on the disk ---
@@ -92,18 +91,22 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
     """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name."""
     for path in paths:
         if not path.is_file():
-            problem = "is a folder: give its files" if path.is_dir() else "does not exist"
-            raise ConfigError(f"The checkpoint {path} {problem}.")
+            raise ConfigError(f"The checkpoint {path} does not exist, or it is a folder: give its files.")
     checkpoints = [_on_disk(path, checkpoint_epoch(path)) for path in paths]
     return CheckpointSource(_ordered(checkpoints), licence=licence)
 
 
 def _checkpoints_at(path: Path) -> CheckpointSource:
     """One checkpoint, or those in a folder that are named by their epoch, `epoch_3.pt`."""
-    files = [path] if path.is_file() else [file for file in path.iterdir() if epoch_of(file.stem) is not None]
-    files = [file for file in files if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
-    found = [_on_disk(file) for file in files]
-    return CheckpointSource(tuple(found) if path.is_file() else _ordered(found))
+    if path.is_file():
+        return CheckpointSource((_on_disk(path),))
+    files = [file for file in path.iterdir() if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES]
+    named = [_on_disk(file) for file in files if epoch_of(file.stem) is not None]
+    if not named:
+        raise ConfigError(
+            f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+        )
+    return CheckpointSource(_ordered(named))
 
 
 def _on_disk(path: Path, epoch: int | None = None) -> Checkpoint:
@@ -126,25 +129,31 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
     """
     api = HfApi(token=token)
     info, repo_type = _info(api, repo_id)
-    runs: dict[str, list[Any]] = defaultdict(list)
+    where = {"repo_type": repo_type, "revision": str(info.sha)}
+    runs: dict[PurePosixPath, list[Checkpoint]] = {}
     for file in info.siblings or []:
         path = PurePosixPath(file.rfilename)
-        if path.suffix in CHECKPOINT_SUFFIXES and epoch_of(path.stem) is not None:
-            runs[path.parent.as_posix()].append(file)
-    where = {"repo_type": repo_type, "revision": str(info.sha)}
-    checkpoints = []
-    for file in runs[_chosen(list(runs), run, repo_id)]:
-        name, sha256 = file.rfilename, file.lfs.sha256 if file.lfs else None
-        record = partial(FileRecord, file.size or 0, sha256 or file.blob_id or "", sha256)
-        download = partial(_downloaded, api, repo_id, name, where)
-        checkpoints.append(Checkpoint(name, epoch_of(PurePosixPath(name).stem), download, record))
-    datasets = getattr(info.card_data, "datasets", None) or ()
+        epoch = epoch_of(path.stem)
+        if path.suffix in CHECKPOINT_SUFFIXES and epoch is not None:
+            blob = file.lfs.sha256 if file.lfs else file.blob_id or ""
+            download = partial(_downloaded, api, repo_id, file.rfilename, where)
+            record = partial(FileRecord, file.size or 0, blob)
+            runs.setdefault(path.parent, []).append(Checkpoint(file.rfilename, epoch, download, record))
+    chosen = [folder for folder in runs if run in (None, folder.as_posix(), folder.name)]
+    names = sorted(folder.name for folder in runs)
+    if run is not None and runs and not chosen:
+        raise UnknownNameError(f"run in {repo_id}", run, names)
+    if len(chosen) != 1:
+        raise ConfigError(
+            f"{repo_id} has {len(runs)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER, whose files are "
+            f"called like epoch_3.pt ({', '.join(names[:8]) or 'there is none'})."
+        )
+    card = info.card_data or {}
+    datasets = card.get("datasets") or ()
     return CheckpointSource(
-        _ordered(checkpoints),
-        repo_id,
-        repo_type,
-        str(info.sha),
-        licence=getattr(info.card_data, "license", None),
+        _ordered(runs[chosen[0]]),
+        CardSource(repo_id, str(info.sha), "", repo_type),
+        licence=card.get("license"),
         datasets=(datasets,) if isinstance(datasets, str) else tuple(datasets),
     )
 
@@ -156,20 +165,6 @@ def _info(api: HfApi, repo_id: str) -> tuple[Any, str]:
         with suppress(RevisionNotFoundError):
             return ask(call, f"{repo_id} on the Hub"), repo_type
     raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
-
-
-def _chosen(folders: list[str], run: str | None, repo_id: str) -> str:
-    """The folder of the run of that name, or the only one."""
-    names = [PurePosixPath(folder).name for folder in folders]
-    if not folders or (run is None and len(folders) > 1):
-        raise ConfigError(
-            f"{repo_id} has {len(folders)} folders of epoch checkpoints: choose one as {repo_id}/FOLDER, whose files "
-            f"are called like epoch_3.pt ({', '.join(sorted(names)[:8]) or 'there is none'})."
-        )
-    found = [folder for name, folder in zip(names, folders, strict=True) if run in (None, folder, name)]
-    if not found:
-        raise UnknownNameError(f"run in {repo_id}", str(run), names)
-    return found[0]
 
 
 @contextmanager
@@ -202,31 +197,29 @@ class OpenClipSeries(Series):
         self._model, _, name = text.removeprefix(OPEN_CLIP).partition("@")
         path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
         self.on_disk = bool(name) and os.path.exists(path)  # noqa: PTH110
-        repo_id, inside = "/".join(name.split("/")[:2]), "/".join(name.rstrip("/").split("/")[2:])
-        if not self._model or not (self.on_disk or ("/" in repo_id and is_repo_id(repo_id))):
+        owner, repo, inside = [*name.rstrip("/").split("/", 2), "", ""][:3]
+        if not self._model or not (self.on_disk or (repo and is_repo_id(f"{owner}/{repo}"))):
             raise ConfigError(
                 f"{shown(text)} names no checkpoints, and there is no file or folder {path}: give "
                 f"{OPEN_CLIP}MODEL@PLACE, for example {OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a "
                 "checkpoint or of a folder of epoch_N.pt, or with owner/name/FOLDER on the Hub."
             )
-        self._source = partial(hub_checkpoints, repo_id, inside or None, token)
-        self.where, run = f"{name} on the Hub", PurePosixPath(inside or repo_id).name
+        self._source = partial(hub_checkpoints, f"{owner}/{repo}", inside or None, token)
+        self.where = f"{name} on the Hub"
+        run = PurePosixPath(inside or repo).name
         if self.on_disk:
-            self._source, self.where = partial(_checkpoints_at, path), str(path)
+            self._source = partial(_checkpoints_at, path)
+            self.where = str(path)
             folder = path if path.is_dir() else path.parent
             run = folder.parent.name if folder.name == "checkpoints" else folder.name  # as open_clip names it
-            if not self._source().checkpoints:
-                raise ConfigError(
-                    f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
-                )
-        self.repo_id, self._per_epoch = valid_repo_name(run), per_epoch
+        self.repo_id = valid_repo_name(run)
+        self._per_epoch = per_epoch
         self._converter = Converter(self._model)
         self._by_commit: dict[str, Checkpoint] = {}
         self._converted: list[Path] = []  # the folder that was used last is at the end
 
     def check(self) -> None:
-        if not self.on_disk:
-            self._source()
+        self._source()
 
     def revisions(self) -> list[Revision]:
         return [self._revision(checkpoint) for checkpoint in self._source().checkpoints]
@@ -237,9 +230,7 @@ class OpenClipSeries(Series):
         commit = content_id({PurePosixPath(checkpoint.name).name: record}, f"open_clip {self._model}")
         self._by_commit[commit] = checkpoint
         return Revision(
-            name=checkpoint.revision,
-            epoch=checkpoint.epoch,
-            samples_seen=checkpoint.samples_seen(self._per_epoch),
+            **checkpoint.facts(self._per_epoch),
             commit=commit,
             sha256=record.sha256,
             size=record.size,
@@ -253,7 +244,7 @@ class OpenClipSeries(Series):
             folder = self.temporary / "settings"
             self._converter.save_settings(folder)
             return folder
-        if revision.commit not in self._by_commit:
+        if revision.commit not in self._by_commit:  # another process has listed it
             self.revisions()
         if revision.commit not in self._by_commit:
             raise self.changed()
@@ -263,8 +254,7 @@ class OpenClipSeries(Series):
         else:
             while len(self._converted) > 1:
                 delete(self._converted.pop(0))
-            with self._by_commit[revision.commit].file() as checkpoint:
-                self._converter(checkpoint, folder)
+            self._by_commit[revision.commit].convert(self._converter, folder)
         self._converted.append(folder)
         return folder
 
@@ -291,29 +281,20 @@ def import_open_clip(
         samples_per_epoch: images of an epoch, if known.
         publishing: for `Publisher`: ``push_to_hub``, ``private``, ``token``.
     """
-    convert = Converter(model)
-
-    def save(checkpoint: Checkpoint, folder: Path) -> None:
-        with checkpoint.file() as path:
-            convert(path, folder)
-
-    files = {checkpoint.revision: checkpoint.name for checkpoint in source.checkpoints}
+    converter = Converter(model)
+    rows = [Row(**checkpoint.facts(samples_per_epoch)) for checkpoint in source.checkpoints]
+    files = {row.name: checkpoint.name for row, checkpoint in zip(rows, source.checkpoints, strict=True)}
     card = CardFacts(
         repo_id,
         datasets=source.datasets,
         licence=source.licence,
         scale=model,
-        parameters=convert.parameters,
+        parameters=converter.parameters,
         tags=("open_clip",),
-        source=CardSource(source.repo_id, source.commit, model, source.repo_type, files),
+        source=replace(source.repository, model=model, files=files),
     )
-    publishing["recipe_hash"] = f"{IMPORTED}{model}:{source.repo_id or 'files'}"
+    publishing["recipe_hash"] = f"{IMPORTED}{model}:{source.repository.repo_id or 'files'}"
     with Publisher(output_dir, repo_id, card=card, planned=tuple(files), **publishing) as publisher:
-        for checkpoint in source.checkpoints:
-            row = Row(
-                name=checkpoint.revision,
-                epoch=checkpoint.epoch,
-                samples_seen=checkpoint.samples_seen(samples_per_epoch),
-            )
-            publisher.submit(row, partial(save, checkpoint))
+        for row, checkpoint in zip(rows, source.checkpoints, strict=True):
+            publisher.submit(row, partial(checkpoint.convert, converter))
         return publisher.finish()

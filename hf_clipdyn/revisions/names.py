@@ -90,5 +90,6 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def training_order(name: str, step: int | None) -> tuple[Any, ...]:
-    """Sort key of revisions: by the step, then by the numbers in the name; unknown steps come last."""
+    """Sort key of revisions: by the step, else by that in the name, then by the numbers in it; unknown ones last."""
+    step = step_of(name) if step is None else step
     return (step is None, step or 0, natural_key(name))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import constants
 
-from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError, render_table, shown
+from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError, render_table, shorten, shown
 from hf_clipdyn.hub import is_repo_id
 from hf_clipdyn.models.settings import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import PROCESSOR_NAMES, model_files, snapshot_folder
-from hf_clipdyn.revisions.folders import Folder, checkpoint_name
+from hf_clipdyn.revisions.folders import Folder
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.names import MAIN, OPEN_CLIP, Name
 from hf_clipdyn.revisions.published import CachedRun, HubRun, RunFolder, shown_path
@@ -22,8 +22,6 @@ from hf_clipdyn.revisions.series import Revision, Series
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-_MOST_NAMED = 5
 
 
 def open_series(
@@ -97,10 +95,9 @@ def _named(text: str, store: Name | None, token: str | None) -> Series:
             "(allowed: letters, digits, _ and single - and ., at most 96 characters), or a folder with "
             "a model, with a Trainer's checkpoints or with a run."
         )
-    if text.startswith("local/") or "/" not in text:
-        run = run_here(text)
-        if run is not None:
-            return RunFolder(Path(run).absolute())
+    run = run_here(text) if text.startswith("local/") or "/" not in text else None
+    if run is not None:
+        return RunFolder(Path(run).absolute())
     if not constants.HF_HUB_OFFLINE:
         return HubRun(text, token)
     cached = CachedRun(text, Path(constants.HF_HUB_CACHE), token)
@@ -113,27 +110,24 @@ def _named(text: str, store: Name | None, token: str | None) -> Series:
 
 def _in_folder(folder: Path, token: str | None) -> Series:
     for store in (folder, folder / "hub"):
-        stored = [path.name[8:].replace("--", "/", 1) for path in sorted(store.glob("models--*"))]
-        if stored:
+        for path in sorted(store.glob("models--*")):
+            stored = path.name[8:].replace("--", "/", 1)
             raise ConfigError(
-                f"{folder} contains what version 0.3 published: give {' or '.join(stored[:3])} with --store {store}."
+                f"{folder} contains what version 0.3 published: give {stored} with --store {store}."
             )
     if (folder / "revisions").is_dir():
         return RunFolder(folder)
-    checkpoint = checkpoint_name(folder)
-    series = Folder(folder, token) if checkpoint is None else Folder(folder.parent, token, checkpoint)
+    series = Folder(folder, token)
     if any(files for _, files in series.models().values()):
         return series
-    runs, epochs = _runs_below(folder), [*folder.glob("epoch_*.pt"), *folder.glob("checkpoints/epoch_*.pt")]
-    if runs:
-        hint = f"It contains runs: give one or several of them, for example {runs[0]}."
-    elif epochs:
-        hint = f"It contains checkpoints of open_clip: give {OPEN_CLIP}MODEL@{epochs[0].parent}."
-    else:
-        hint = (
-            "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
-            "checkpoint-* folders, or the output_dir of `clipdyn train`."
-        )
+    hint = (
+        "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
+        "checkpoint-* folders, or the output_dir of `clipdyn train`."
+    )
+    for run in _runs_below(folder)[:1]:
+        hint = f"It contains runs: give one or several of them, for example {run}."
+    for epoch in [*folder.glob("epoch_*.pt"), *folder.glob("checkpoints/epoch_*.pt")][:1]:
+        hint = f"It contains checkpoints of open_clip: give {OPEN_CLIP}MODEL@{epoch.parent}."
     raise ConfigError(f"The folder {folder} contains no model. {hint}")
 
 
@@ -163,7 +157,8 @@ def runs_here() -> str:
     folders = [shown_path(path) for path in _runs_below(Path("runs").absolute())]
     if not folders:
         return "No folder below ./runs has a run."
-    return f"Runs are in {', '.join(folders[:_MOST_NAMED])}{', …' * (len(folders) > _MOST_NAMED)}: give such a folder."
+    named = ", ".join([*folders[:5], "…"] if len(folders) > 5 else folders)
+    return f"Runs are in {named}: give such a folder."
 
 
 def run_beside(repo_id: str, tables: Sequence[Path]) -> RunFolder | None:
@@ -242,13 +237,11 @@ def load_revision(
         text, _, name = text.rpartition("@")
     series = open_series(text, store, token)
     listed = series.revisions()
-    found = [revision for revision in listed if revision.name == name] or (
-        listed[-1:] if name == MAIN else []
-    )
-    if not found:
-        names = ", ".join(revision.name for revision in listed[:_MOST_NAMED])
-        raise RevisionNotFoundError(f"{series.repo_id} has no revision {shown(name)}, but {names} …")
-    folder = series.fetch(found[0])
+    by_name = {MAIN: listed[-1]} | {revision.name: revision for revision in listed}
+    if name not in by_name:
+        names = shorten(", ".join(by_name))
+        raise RevisionNotFoundError(f"{series.repo_id} has no revision {shown(name)}, but {names}.")
+    folder = series.fetch(by_name[name])
     return read_model(folder, read_config(folder), **kwargs)
 
 
@@ -256,16 +249,18 @@ def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:
     """The revisions as a table for the terminal, or as a JSON list with whole hashes."""
     if as_json:
         return json.dumps([asdict(revision) for revision in revisions], indent=1)
-    rows = []
-    for revision in revisions:
-        numbers = {"epoch": revision.epoch, "step": revision.step, "samples seen": revision.samples_seen}
-        row = {"revision": revision.name} | {key: _shown(value, ",") for key, value in numbers.items()}
-        row |= {
+    rows = [
+        {
+            "revision": revision.name,
+            "epoch": _shown(revision.epoch, ","),
+            "step": _shown(revision.step, ","),
+            "samples seen": _shown(revision.samples_seen, ","),
             "loss": _shown(revision.loss, ".4f"),
             "commit": revision.commit[:12],
             "sha256": (revision.sha256 or "-")[:12],
         }
-        rows.append(row)
+        for revision in revisions
+    ]
     return render_table(rows) if rows else "There are no revisions."
 
 

@@ -2,39 +2,37 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from huggingface_hub import HfApi, get_session, hf_hub_url
-from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
-from huggingface_hub.errors import RevisionNotFoundError as NoRevisionOnHubError
+from huggingface_hub import HfApi
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as re-exported
-    build_hf_headers,
-    hf_raise_for_status,
-)
 
-from hf_clipdyn.errors import ClipDynError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import persistently, reason
+from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
+from hf_clipdyn.hub import persistently, reason, status_of, valid_repo_name
 from hf_clipdyn.models.snapshots import model_files, snapshot_folder
 from hf_clipdyn.revisions import records
 from hf_clipdyn.revisions.folders import with_base
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
-from hf_clipdyn.revisions.names import MAIN, epoch_of, step_of, training_order
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.names import MAIN, epoch_of, natural_key, training_order
 from hf_clipdyn.revisions.series import Revision, Series
-from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store
 
 T = TypeVar("T")
 
-PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
+WEIGHTS_FILE, CARD_FILE = "model.safetensors", "README.md"  # of a revision
 _OF_ROW = {"epoch", "step", "samples_seen", "time", "loss", "validation_loss", "learning_rate", "logit_scale"}
 OF_RUN = {"scale", "seed", "arm", "parameters"}
+
+
+def in_parallel(call: Callable[[str], T], names: Iterable[str]) -> list[T]:
+    """What a call gives for each: a suite may have over a hundred branches, and each costs a request."""
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(call, names))
 
 
 class Published(Series):
@@ -48,7 +46,6 @@ class Published(Series):
 
     tags: Mapping[str, str] = {}
     broken: Mapping[str, str] = {}
-    _planned: tuple[str, ...] | None = None
 
     @abstractmethod
     def refs(self) -> dict[str, str]:
@@ -59,13 +56,13 @@ class Published(Series):
         """The files of a commit, from metadata: nothing is downloaded."""
 
     @abstractmethod
-    def fetched(self, commit: str, path: str) -> AbstractContextManager[Path]:
-        """A file of a commit on the disk; what must be downloaded is removed afterwards."""
+    def file(self, commit: str, path: str, temporary: Path) -> Path:
+        """A file of a commit on the disk; what must be downloaded is put into a temporary folder."""
 
     def read(self, commit: str, path: str) -> bytes:
         """The content of a small file."""
-        with self.fetched(commit, path) as file:
-            return file.read_bytes()
+        with TemporaryDirectory() as temporary:
+            return self.file(commit, path, Path(temporary)).read_bytes()
 
     def manifest(self, refs: Mapping[str, str]) -> Manifest | None:
         """The manifest on `main`; None if there is none."""
@@ -82,20 +79,13 @@ class Published(Series):
         """
         refs = self.refs()
         manifest = self.manifest(refs)
-        refs = refs if manifest is not None else {**self.tags, **refs}
-        if manifest is not None or refs.get(MAIN) in [refs[name] for name in refs if name != MAIN]:
-            refs.pop(MAIN, None)
+        main = refs.pop(MAIN, "")
         self._planned = manifest.planned if manifest is not None else ()
-        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-            commits = list(dict.fromkeys(refs.values()))
-            files = dict(zip(commits, pool.map(self.files, commits), strict=True))
-        found = [_described(name, commit, files[commit], manifest) for name, commit in refs.items()]
-        return sorted(found, key=_order)
-
-    def planned(self) -> tuple[str, ...]:
-        if self._planned is None:
-            self.revisions()
-        return self._planned or ()
+        if manifest is None:
+            refs = {**self.tags, **refs}
+            refs |= {} if main in ("", *refs.values()) else {MAIN: main}
+        listed = zip(refs.items(), in_parallel(self.files, refs.values()), strict=True)
+        return sorted((_described(*ref, files, manifest) for ref, files in listed), key=_order)
 
 
 def _described(name: str, commit: str, files: records.Listing, manifest: Manifest | None) -> Revision:
@@ -105,58 +95,138 @@ def _described(name: str, commit: str, files: records.Listing, manifest: Manifes
         row = manifest.row(name)
         facts |= manifest.model_dump(include=OF_RUN)
         facts |= row.model_dump(include=_OF_ROW) if row is not None else {}
-    return Revision(name=name, commit=commit, sha256=weights.sha256, size=weights.size, **facts)
+    return Revision(name=name, commit=commit, sha256=weights.sha256, size=weights.size or None, **facts)
 
 
 def _order(revision: Revision) -> tuple[bool, tuple[Any, ...]]:
-    step = step_of(revision.name) if revision.step is None else revision.step
-    return revision.name == MAIN, training_order(revision.name, step)
+    return revision.name == MAIN, training_order(revision.name, revision.step)
 
 
-class RunFolder(Published):
-    """The folders below `revisions` of a run, and what others add to them later."""
+# --- on the disk ---
 
-    def __init__(self, run: Path, *, tolerant: bool = False) -> None:
-        self.store = Store(run, tolerant=tolerant)
-        self.where, self.broken = shown_path(self.store.folder), self.store.broken
-        self.repo_id = self.store.repo_id()
+
+class _OnDisk(Published):
+    """A series whose commits are folders in ``snapshots``; a link may lead to other files below ``folder`` alone."""
+
+    folder: Path
+    snapshots: Path
+
+    @abstractmethod
+    def record(self, file: Path) -> records.FileRecord:
+        """What is recorded of a file."""
+
+    def files(self, commit: str) -> records.Listing:
+        root = self.snapshots / commit
+        if not root.is_dir():
+            raise self.changed()
+        paths = [path for path in sorted(root.rglob("*")) if records.is_inside(path, self.folder)]
+        return {path.relative_to(root).as_posix(): self.record(path) for path in paths}
+
+    def file(self, commit: str, path: str, temporary: Path) -> Path:  # noqa: ARG002  (nothing is downloaded)
+        file = self.snapshots / commit / path
+        if not records.is_inside(file, self.folder):
+            raise RevisionNotFoundError(f"{self.where} has no file {path} in {commit}.")
+        return file
+
+    def read(self, commit: str, path: str) -> bytes:
+        return self.file(commit, path, self.folder).read_bytes()
+
+
+class RunFolder(_OnDisk):
+    """The folders below `revisions` of a run, and what others add to them later.
+
+    Args:
+        run: folder of the run, which need not exist yet.
+        tolerant: pass over folders whose manifest cannot be read; they are ``broken`` then.
+    """
+
+    def __init__(self, run: str | Path, *, tolerant: bool = False) -> None:
+        self.run = Path(run)
+        self._is_tolerant = tolerant
+        self.folder = self.snapshots = self.run / "revisions"
+        self.where = shown_path(self.folder)
+        self.broken: dict[str, str] = {}
+        self._rows: dict[str, Row] = {}  # folders never change, so each row is read once
+        self.manifest()  # gives the name
+
+    def rows(self) -> list[Row]:
+        """The rows of the revisions whose folders are here, in training order."""
+        manifests = self.folder.glob(f"[!.]*/{MANIFEST_FILE}")
+        names = {path.parent.name for path in manifests if path.is_file()} - self.broken.keys()
+        # The manifest of the last revision has most rows, so few others need to be read.
+        for name in sorted(names, key=natural_key, reverse=True):
+            try:
+                if name not in self._rows:
+                    self._read(self.folder / name)
+            except FileNotFoundError:  # somebody has deleted it
+                names.remove(name)
+            except RevisionError as error:
+                if not self._is_tolerant:
+                    raise
+                self.broken[name] = str(error)
+                names.remove(name)
+        return sorted((self._rows[name] for name in names), key=Row.order)
+
+    def _read(self, folder: Path) -> None:
+        manifest = read_manifest(folder)
+        if manifest.row(folder.name) is None:
+            raise RevisionError(
+                f"{folder / MANIFEST_FILE} does not describe {folder.name}: delete the folder."
+            )
+        for row in manifest.revisions:
+            self._rows.setdefault(row.name, row)
+
+    def names(self) -> list[str]:
+        """The revisions whose folders are here, in training order."""
+        return [row.name for row in self.rows()]
+
+    def row(self, name: str) -> Row:
+        """The row of a revision that `rows` has listed."""
+        return self._rows[name]
+
+    def row_with(self, sha256: str) -> Row | None:
+        """The last row with these weights, also of a folder that was deleted; None if there is none."""
+        self.rows()
+        return max(
+            (row for row in list(self._rows.values()) if row.sha256 == sha256), key=Row.order, default=None
+        )
+
+    def manifest(self, refs: Mapping[str, str] | None = None) -> Manifest | None:  # noqa: ARG002
+        """The newest folder's manifest with the rows of all others; None if there is no folder.
+
+        It has the rows of deleted folders too, unless these were the newest ones.
+        """
+        names = self.names()
+        manifest = read_manifest(self.folder / names[-1]) if names else None
+        name = manifest.repo_id if manifest is not None else None  # from the first revision on
+        self.repo_id = name or f"local/{valid_repo_name(self.run.resolve().name)}"
+        return manifest.with_rows(tuple(self._rows.values())) if manifest is not None else None
 
     def refs(self) -> dict[str, str]:
-        self.repo_id = self.store.repo_id()  # from its first revision on; it may be watched before
-        names = {name: name for name in self.store.names()}
+        names = {name: name for name in self.names()}
         if not names:
             raise RevisionNotFoundError(f"{self.where} has no revisions.")
         return names
 
-    def files(self, commit: str) -> records.Listing:
-        folder = self.store.folder / commit
-        return self._records(commit, _files_inside(folder, folder))
-
-    def _records(self, name: str, files: Mapping[str, Path]) -> records.Listing:
-        listed = {path: records.record_of(file) for path, file in files.items() if path != WEIGHTS_FILE}
-        if WEIGHTS_FILE in files:
-            sha256 = self.store.row(name).sha256  # weights take long to read
-            listed[WEIGHTS_FILE] = records.FileRecord(files[WEIGHTS_FILE].stat().st_size, sha256, sha256)
-        return listed
-
-    def manifest(self, refs: Mapping[str, str]) -> Manifest | None:  # noqa: ARG002  (folders have no `main`)
-        return self.store.manifest()
-
-    @contextmanager
-    def fetched(self, commit: str, path: str) -> Iterator[Path]:
-        yield self.store.folder / commit / path
+    def record(self, file: Path) -> records.FileRecord:
+        name = file.parent.name
+        if file != self.folder / name / WEIGHTS_FILE:
+            return records.record_of(file)
+        sha256 = self._rows[name].sha256  # weights take long to read
+        return records.FileRecord(file.stat().st_size, sha256)
 
     def revisions(self) -> list[Revision]:
         return [replace(revision, commit=self._commit(revision.name)) for revision in super().revisions()]
 
     def _commit(self, name: str) -> str:
-        return records.content_id(self._records(name, model_files(self.store.folder / name)))
+        files = model_files(self.folder / name)
+        return records.content_id({path: self.record(file) for path, file in files.items()})
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002  (all is here)
         name = revision.name
-        if name not in self.store.names() or self._commit(name) != revision.commit:
+        if name not in self.names() or self._commit(name) != revision.commit:
             raise self.changed()
-        return self.together(revision, model_files(self.store.folder / name))
+        return self.together(revision, model_files(self.folder / name))
 
 
 def shown_path(path: Path) -> str:
@@ -165,10 +235,39 @@ def shown_path(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def _files_inside(folder: Path, whole: Path) -> dict[str, Path]:
-    """The files in a folder by their paths in it, without links that lead out of the folder ``whole``."""
-    paths = [path for path in sorted(folder.rglob("*")) if records.is_inside(path, whole)]
-    return {path.relative_to(folder).as_posix(): path for path in paths}
+class CachedRun(_OnDisk):
+    """A repository in a cache of the Hub's client: offline, and the stores of version 0.3 (`--store runs/x/hub`)."""
+
+    def __init__(self, repo_id: str, cache: Path, token: str | None = None) -> None:
+        self.repo_id, self._token = repo_id, token
+        self.folder = cache / "--".join(["models", *repo_id.split("/")])
+        self.snapshots = self.folder / "snapshots"
+        self.where = f"{repo_id} in {shown_path(cache)}"
+
+    def refs(self) -> dict[str, str]:
+        root, refs = self.folder / "refs", {}
+        for path in sorted(path for path in root.rglob("[!.]*") if path.is_file()):
+            commit = path.read_text(errors="replace").strip()
+            if not re.fullmatch("[0-9a-f]{40}", commit):
+                raise RevisionError(f"{path} does not contain a commit: delete it.")
+            refs[path.relative_to(root).as_posix()] = commit
+        if not refs:
+            raise RevisionNotFoundError(f"There is no {self.where}.")
+        return refs
+
+    def record(self, file: Path) -> records.FileRecord:
+        if not file.is_symlink():
+            return records.record_of(file)
+        return records.FileRecord(file.stat().st_size, file.readlink().name)  # the blob is called by its hash
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        folder = self.snapshots / revision.commit
+        if not folder.is_dir():
+            raise self.changed()
+        return self.together(revision, with_base(folder, self._token, settings_only=settings_only))
+
+
+# --- on the Hub ---
 
 
 class HubRun(Published):
@@ -178,49 +277,34 @@ class HubRun(Published):
 
     def __init__(self, repo_id: str, token: str | None = None) -> None:
         self.repo_id, self.where = repo_id, f"{repo_id} on the Hub"
-        self.api, self._token = HfApi(token=token), token
+        self.api = HfApi(token=token)
+        self._token = token
 
     def check(self) -> None:
         self.refs()
 
     def refs(self) -> dict[str, str]:
-        found = self._ask(lambda: self.api.list_repo_refs(self.repo_id))
+        found = ask(partial(self.api.list_repo_refs, self.repo_id), self.where)
         self.tags = {ref.name: ref.target_commit for ref in found.tags}
         return {ref.name: ref.target_commit for ref in found.branches}
 
     def files(self, commit: str) -> records.Listing:
         list_tree = partial(self.api.list_repo_tree, self.repo_id, recursive=True, revision=commit)
         return {
-            item.path: records.FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
-            for item in self._ask(lambda: list(list_tree()))
+            item.path: records.FileRecord(item.size, item.lfs.sha256 if item.lfs else item.blob_id)
+            for item in ask(lambda: list(list_tree()), self.where)
             if isinstance(item, RepoFile)
         }
 
-    @contextmanager
-    def fetched(self, commit: str, path: str) -> Iterator[Path]:
+    def file(self, commit: str, path: str, temporary: Path) -> Path:
         # Not from the user's cache: it may hold what the Hub no longer serves.
-        with TemporaryDirectory() as folder:
-            download = partial(self.api.hf_hub_download, self.repo_id, path, revision=commit)
-            yield Path(self._ask(lambda: str(download(cache_dir=folder))))
-
-    def read(self, commit: str, path: str) -> bytes:
-        """The content of a small file, in one request."""
-        url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self.api.endpoint)
-
-        def get() -> bytes:
-            response = get_session().get(url, headers=build_hf_headers(token=self.api.token))
-            hf_raise_for_status(response)
-            return bytes(response.content)
-
-        return self._ask(get)
+        download = partial(self.api.hf_hub_download, self.repo_id, path, revision=commit)
+        return Path(ask(lambda: str(download(cache_dir=temporary)), self.where))
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         where: dict[str, Any] = {"token": self._token, "settings_only": settings_only}
         folder = snapshot_folder(self.repo_id, revision.commit, **where)
         return self.together(revision, with_base(folder, **where))
-
-    def _ask(self, call: Callable[[], T]) -> T:
-        return ask(call, self.where)
 
 
 def ask(call: Callable[[], T], where: str, **options: Any) -> T:
@@ -232,58 +316,9 @@ def ask(call: Callable[[], T], where: str, **options: Any) -> T:
     """
     try:
         return persistently(call, **options)
-    except ClipDynError:
-        raise
-    except (RepositoryNotFoundError, NoRevisionOnHubError, EntryNotFoundError) as error:
+    except Exception as error:
+        if status_of(error) not in (401, 403, 404):
+            raise RevisionError(f"{where} could not be read: {reason(error)}.") from error
         raise RevisionNotFoundError(
             f"{where} does not exist, lacks this revision or file, or the token may not read it ({reason(error)})."
         ) from error
-    except Exception as error:
-        raise RevisionError(f"{where} could not be read: {reason(error)}.") from error
-
-
-class CachedRun(Published):
-    """A repository in a cache of the Hub's client: offline, and the stores of version 0.3 (`--store runs/x/hub`)."""
-
-    def __init__(self, repo_id: str, cache: Path, token: str | None = None) -> None:
-        self.repo_id, self._token = repo_id, token
-        self.folder = cache / "--".join(["models", *repo_id.split("/")])
-        self.where = f"{repo_id} in {shown_path(cache)}"
-
-    def refs(self) -> dict[str, str]:
-        root = self.folder / "refs"
-        paths = [path for path in sorted(root.rglob("[!.]*")) if path.is_file()]
-        refs = {path.relative_to(root).as_posix(): path.read_text(errors="replace")[:50] for path in paths}
-        for name, commit in refs.items():
-            if not re.fullmatch(r"[0-9a-f]{40}\n?", commit):
-                raise RevisionError(f"{root / name} does not contain a commit: delete it.")
-        if not refs:
-            raise RevisionNotFoundError(f"There is no {self.where}.")
-        return {name: commit.strip() for name, commit in refs.items()}
-
-    def files(self, commit: str) -> records.Listing:
-        root = self.folder / "snapshots" / commit
-        if not root.is_dir():
-            raise RevisionNotFoundError(f"{self.where} has no snapshot of commit {commit}.")
-        return {name: _linked(path) for name, path in _files_inside(root, self.folder).items()}
-
-    @contextmanager
-    def fetched(self, commit: str, path: str) -> Iterator[Path]:
-        file = self.folder / "snapshots" / commit / path
-        if not records.is_inside(file, self.folder):
-            raise RevisionNotFoundError(f"{self.where} has no file {path} in commit {commit}.")
-        yield file
-
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
-        folder = self.folder / "snapshots" / revision.commit
-        if not folder.is_dir():
-            raise self.changed()
-        return self.together(revision, with_base(folder, self._token, settings_only=settings_only))
-
-
-def _linked(path: Path) -> records.FileRecord:
-    """A link of a snapshot has the hash in the name of its blob."""
-    if not path.is_symlink():
-        return records.record_of(path)
-    blob = path.readlink().name
-    return records.FileRecord(path.stat().st_size, blob, blob if len(blob) == 64 else None)

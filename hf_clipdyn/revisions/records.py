@@ -27,19 +27,20 @@ class FileRecord:
 
     Attributes:
         size: in bytes.
-        blob: name of the content: SHA-256 of a large file, git's object id of a small one.
-        sha256: SHA-256 of the content if it is recorded, that is for large files.
+        blob: names the content: the SHA-256 of a file in the large storage, git's object id of any other.
     """
 
-    size: int
-    blob: str
-    sha256: str | None = None
+    size: int = 0
+    blob: str = ""
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the content if it is recorded."""
+        return self.blob if len(self.blob) == 64 else None
 
     def describes(self, file: Path) -> bool:
         """Whether a file, read as a whole, has the recorded hash."""
-        if self.sha256 is not None:
-            return self.sha256 == file_sha256(file)
-        return self.blob == file_git_hash(file)
+        return self.blob == (file_sha256(file) if self.sha256 else file_git_hash(file))
 
 
 # The files of a commit by their paths in it.
@@ -47,21 +48,13 @@ Listing = Mapping[str, FileRecord]
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The weights of one revision.
+class Weights(FileRecord):
+    """The weights of one revision: one file, or several (shards), whose ``blob`` is a hash over theirs.
 
-    Attributes:
-        paths: their file, or several (shards).
-        content: names the content: the SHA-256 of the file, or git's object id of a file outside the large
-            storage (in mirrors); the hash over these of several files. Only ids of one kind can be compared.
-        sha256: the same, where each file has a SHA-256; else None.
-        size: in bytes, all files together.
+    Only ids of one kind can be compared: mirrors have git's.
     """
 
     paths: tuple[str, ...] = ()
-    content: str = ""
-    sha256: str | None = None
-    size: int | None = None
 
 
 def weights_of(files: Listing) -> Weights:
@@ -74,11 +67,10 @@ def weights_of(files: Listing) -> Weights:
         for pattern in _WEIGHTS:
             paths = sorted(path for path in among if pattern.fullmatch(path))
             if paths:
-                ids = [files[path].sha256 or files[path].blob for path in paths]
-                content = ids[0] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()
-                is_hashed = all(files[path].sha256 for path in paths)
+                blobs = [files[path].blob for path in paths]
+                joined = hashlib.sha256("".join(blobs).encode()).hexdigest()[: min(map(len, blobs))]
                 size = sum(files[path].size for path in paths)
-                return Weights(tuple(paths), content, content if is_hashed else None, size)
+                return Weights(size, blobs[0] if len(blobs) == 1 else joined, tuple(paths))
     return Weights()
 
 
@@ -96,8 +88,7 @@ def record_of(path: Path) -> FileRecord:
 
 @lru_cache(maxsize=10_000)
 def _hashed(path: Path, size: int, changed: int) -> FileRecord:  # noqa: ARG001  # part of the key
-    sha256 = file_sha256(path) if is_weights(path.name) else None
-    return FileRecord(size, sha256 or file_git_hash(path), sha256)
+    return FileRecord(size, file_sha256(path) if is_weights(path.name) else file_git_hash(path))
 
 
 def is_weights(name: str) -> bool:

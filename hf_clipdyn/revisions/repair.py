@@ -1,7 +1,7 @@
 """Repair what `verify` finds: what the Hub lacks is sent, a damaged folder is fetched, a wrong branch is moved."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,9 +9,9 @@ from pathlib import Path
 from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError
 from hf_clipdyn.files import delete, follow_umask, write_atomically
 from hf_clipdyn.hub import persistently
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Row, read_manifest
-from hf_clipdyn.revisions.published import RunFolder
-from hf_clipdyn.revisions.store import WEIGHTS_FILE, Store, check_version, weights_in
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
+from hf_clipdyn.revisions.published import WEIGHTS_FILE, RunFolder
+from hf_clipdyn.revisions.store import Store, check_version, weights_in
 from hf_clipdyn.revisions.upload import Hub, said
 from hf_clipdyn.revisions.verify import Report, check
 
@@ -77,40 +77,38 @@ def repair(
         >>> repair("runs/demo").is_whole
         True
     """
-    run = Path(run)
-    check_version(run)
-    if not (run / "revisions").is_dir():
-        raise ConfigError(f"{run} is not the folder of a run: it has no revisions.")
-    with Store(run).locked():
-        try:
-            return _Repair(run, push_to_hub, token, tell).repaired()
-        except ClipDynError:
-            raise
-        except Exception as error:
-            raise PublishError(f"{run} could not be repaired: {said(error)}") from error
+    store = Store(run, tolerant=True)
+    check_version(store.run)
+    manifest = store.manifest()
+    if manifest is None:
+        raise ConfigError(f"{run} is not the folder of a run: it has no revision that can be read.")
+    is_private = manifest.hub == "private"
+    hub = Hub(store, store.repo_id, token, private=is_private) if manifest.hub or push_to_hub else None
+    try:
+        with store.locked():
+            return _Repair(store, hub, manifest, tell).repaired()
+    except ClipDynError:
+        raise
+    except Exception as error:
+        raise PublishError(f"{run} could not be repaired: {said(error)}") from error
 
 
 class _Repair:
     """The repair of a run; ``hub`` is None if the run is not pushed."""
 
-    def __init__(self, run: Path, push_to_hub: bool, token: str | None, tell: Callable[[str], None]) -> None:
-        self.folder, self.tell = RunFolder(run, tolerant=True), tell
-        self.store = self.folder.store
-        manifest = self.store.manifest()
-        if manifest is None:
-            raise ConfigError(f"{self.folder.where} has no revision that can be read.")
-        self.manifest = manifest
-        self.hub: Hub | None = None
-        if manifest.hub is not None or push_to_hub:
-            self.hub = Hub(self.store, self.folder.repo_id, token, private=manifest.hub == "private")
-            persistently(partial(self.hub.check_run, manifest.run_id))
-            listed = [row for row in self.hub.listed() if row.name in self.store.broken]
-            self.manifest = manifest.with_rows(tuple(listed))
+    def __init__(
+        self, store: Store, hub: Hub | None, manifest: Manifest, tell: Callable[[str], None]
+    ) -> None:
+        self.store, self.hub, self.manifest, self.tell = store, hub, manifest, tell
         self.done: list[str] = []
         self.lost: set[str] = set()
 
     def repaired(self) -> Repaired:
-        for name in _damaged(check(self.folder, deep=True)):
+        if self.hub is not None:
+            persistently(partial(self.hub.check_run, self.manifest.run_id))
+            broken = [row for row in self.hub.listed() if row.name in self.store.broken]
+            self.manifest = self.manifest.with_rows(tuple(broken))
+        for name in _damaged(check(self.store, deep=True)):
             self._mend(name)
             self.store.broken.pop(name, None)  # it is read again
         if self.hub is not None:
@@ -120,17 +118,17 @@ class _Repair:
 
     def _mend(self, name: str) -> None:
         """Replace a damaged folder by the branch on the Hub, or its manifest alone by one of the rows."""
-        row, folder = self.manifest.row(name), self.store.folder / name
-        commit = self.hub.refs().get(name) if self.hub is not None else None
-        if row is None:
-            self.lost.add(name)
-        elif self.hub is not None and commit is not None and self.hub.sha256(commit) == row.sha256:
-            persistently(partial(self._fetch, self.hub, commit, folder), transfers=True)
-            self.done.append(f"{name} was fetched from {self.hub.where}.")
-        elif _lacks_manifest_alone(folder, row):
+        hub = self.hub
+        row = self.manifest.row(name)
+        folder = self.store.folder / name
+        commit = hub.refs().get(name) if hub is not None else None
+        if row is not None and hub is not None and commit and hub.sha256(commit) == row.sha256:
+            persistently(partial(self._fetch, hub, commit, folder), transfers=True)
+            self.done.append(f"{name} was fetched from {hub.where}.")
+        elif row is not None and _lacks_manifest_alone(folder, row):
             earlier = self.manifest.revisions[: self.manifest.revisions.index(row) + 1]
-            manifest = self.manifest.model_copy(update={"revisions": earlier})
             delete(folder / MANIFEST_FILE)
+            manifest = self.manifest.model_copy(update={"revisions": earlier})
             write_atomically(folder / MANIFEST_FILE, manifest.dumps())
             self.done.append(f"{MANIFEST_FILE} of {name} was written again.")
         else:
@@ -144,9 +142,10 @@ class _Repair:
             folder.rename(staged / "old")
             (staged / "new").rename(folder)
 
-    def _send(self, hub: Hub, wrong: list[str]) -> None:
+    def _send(self, hub: Hub, wrong: Iterable[str]) -> None:
         """Publish what the Hub lacks, move its wrong branches, and give `main` the newest revision."""
-        for row in self.store.rows():
+        rows = self.store.rows()
+        for row in rows:
             name, old = row.name, hub.refs().get(row.name)
             if name in self.lost or (old is not None and name not in wrong):
                 continue
@@ -156,15 +155,14 @@ class _Repair:
                 hub.api.create_tag(hub.repo_id, tag=tag, revision=old, exist_ok=True)
             persistently(partial(hub.publish, row, moves=old is not None), transfers=True)
             self.done.append(f"{name} was published to {hub.where}.")
-        self.lost.update(name for name in wrong if self.manifest.row(name) and name not in self.store.names())
+        here = {row.name for row in rows}
+        self.lost.update(name for name in wrong if self.manifest.row(name) and name not in here)
         if persistently(hub.set_main, transfers=True):
-            self.done.append(f"main was set to {self.store.names()[-1]} in {hub.where}.")
+            self.done.append(f"main was set to {rows[-1].name} in {hub.where}.")
 
 
-def _damaged(report: Report) -> list[str]:
-    return list(
-        dict.fromkeys(finding.revision for finding in report.findings if finding.kind not in _NO_DAMAGE)
-    )
+def _damaged(report: Report) -> dict[str, None]:
+    return dict.fromkeys(one.revision for one in report.findings if one.kind not in _NO_DAMAGE)
 
 
 def _lacks_manifest_alone(folder: Path, row: Row) -> bool:

@@ -79,6 +79,7 @@ class Series(ABC):
     where: str
     on_disk: bool = True
     processor: Mapping[str, Path] = {}
+    _planned: tuple[str, ...] = ()
 
     @abstractmethod
     def revisions(self) -> list[Revision]:
@@ -112,8 +113,8 @@ class Series(ABC):
         """
 
     def planned(self) -> tuple[str, ...]:
-        """The names of all revisions that the run will have, as the last look saw them; empty if unknown."""
-        return ()
+        """The names of all revisions that the run will have, as the last `revisions` saw them; empty if unknown."""
+        return self._planned
 
     def together(self, revision: Revision, files: Mapping[str, Path]) -> Path:
         """One folder with these files of a revision and a processor; of links to them if they lie in several."""

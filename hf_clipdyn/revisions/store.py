@@ -13,100 +13,27 @@
 A folder appears by a rename, so it is whole or absent, and it never changes afterwards.
 """
 
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from hf_clipdyn.errors import ConfigError, PublishError, RevisionError, naming, readable_size
+from hf_clipdyn.errors import ConfigError, PublishError, naming, readable_size
 from hf_clipdyn.files import delete, file_sha256, follow_umask, fsync
-from hf_clipdyn.hub import valid_repo_name
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
-from hf_clipdyn.revisions.names import natural_key
-
-WEIGHTS_FILE, CARD_FILE = "model.safetensors", "README.md"
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row
+from hf_clipdyn.revisions.published import CARD_FILE, WEIGHTS_FILE, RunFolder
 
 # Writes weights (one `model.safetensors`), configuration and processor into the folder that it is given.
 Save = Callable[[Path], object]
 
 
-class Store:
-    """The folder `revisions` of a run. A revision is in it whole or not at all.
-
-    Args:
-        run: folder of the run.
-        tolerant: pass over folders whose manifest cannot be read.
-
-    Attributes:
-        broken: what is wrong with these, by name.
-    """
-
-    def __init__(self, run: str | Path, *, tolerant: bool = False) -> None:
-        self.run, self._is_tolerant = Path(run), tolerant
-        self.broken: dict[str, str] = {}
-        self.folder = self.run / "revisions"
-        self._rows: dict[str, Row] = {}  # folders never change, so each row is read once
-
-    def rows(self) -> list[Row]:
-        """The rows of the revisions whose folders are here, in training order."""
-        folders = [path.parent for path in self.folder.glob(f"[!.]*/{MANIFEST_FILE}") if path.is_file()]
-        # The manifest of the last revision has most rows, so few others need to be read.
-        for folder in sorted(folders, key=lambda folder: natural_key(folder.name), reverse=True):
-            if folder.name not in self._rows and folder.name not in self.broken:
-                try:
-                    self._read(folder)
-                except FileNotFoundError:  # somebody has deleted it
-                    continue
-                except RevisionError as error:
-                    if not self._is_tolerant:
-                        raise
-                    self.broken[folder.name] = str(error)
-        names = {folder.name for folder in folders} - self.broken.keys()
-        return sorted((self._rows[name] for name in names & self._rows.keys()), key=Row.order)
-
-    def _read(self, folder: Path) -> None:
-        manifest = read_manifest(folder)
-        described = manifest.row(folder.name)
-        if described is None:
-            raise RevisionError(
-                f"{folder / MANIFEST_FILE} does not describe {folder.name}: delete the folder."
-            )
-        self._rows[folder.name] = described
-        for row in manifest.revisions:
-            self._rows.setdefault(row.name, row)
-
-    def names(self) -> list[str]:
-        """The revisions whose folders are here, in training order."""
-        return [row.name for row in self.rows()]
-
-    def row(self, name: str) -> Row:
-        """The row of a revision that `rows` has listed."""
-        return self._rows[name]
-
-    def row_with(self, sha256: str) -> Row | None:
-        """The last row with these weights, also of a folder that was deleted; None if there is none."""
-        manifest = self.manifest()
-        rows = () if manifest is None else manifest.revisions
-        return next((row for row in reversed(rows) if row.sha256 == sha256), None)
-
-    def manifest(self) -> Manifest | None:
-        """The newest folder's manifest with the rows of all others; None if there is no folder.
-
-        It has the rows of deleted folders too, unless these were the newest ones.
-        """
-        names = self.names()
-        return read_manifest(self.folder / names[-1]).with_rows(tuple(self._rows.values())) if names else None
-
-    def repo_id(self) -> str:
-        """The run in tables of results: the name that its revisions have, else that of its folder."""
-        manifest = self.manifest()
-        name = manifest.repo_id if manifest is not None else None
-        return name or f"local/{valid_repo_name(self.run.resolve().name)}"
+class Store(RunFolder):
+    """The folders of a run, which are written. A revision is in it whole or not at all."""
 
     def opened(self, recipe_hash: str = "", **facts: Any) -> Manifest:
         """What the next revision extends: the manifest of this run with these facts, or that of a new run.
@@ -137,17 +64,14 @@ class Store:
         check_version(self.run)
         with naming(self.folder, PublishError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock", timeout=0)
             try:
-                lock.acquire()
+                held = FileLock(self.folder / ".lock").acquire(timeout=0)
             except Timeout:
                 raise PublishError(f"Another process writes to {self.folder}: wait until it ends.") from None
-        try:
+        with held:
             for staged in self.folder.glob(".*.staging"):  # of a killed process
-                shutil.rmtree(staged, ignore_errors=True)
+                delete(staged)
             yield
-        finally:
-            lock.release()
 
     def add(self, manifest: Manifest, row: Row, save: Save, card: Callable[[Row], str]) -> Manifest:
         """Write a revision; afterwards it is on the disk, also after a power failure.
@@ -188,13 +112,11 @@ class Store:
         Raises:
             PublishError: it cannot be written.
         """
-        staged = self.folder / f".{name}.{secrets.token_hex(4)}.staging"
-        try:
-            with naming(self.folder / name, PublishError):
-                staged.mkdir()
-                yield staged
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+        with (
+            naming(self.folder / name, PublishError),
+            TemporaryDirectory(prefix=f".{name}.", suffix=".staging", dir=self.folder) as staged,
+        ):
+            yield Path(staged)
 
     def check_weights(self, name: str, save: Save) -> None:
         """Check that a revision has the weights that ``save`` writes now.
@@ -211,6 +133,19 @@ class Store:
                 "choose another folder."
             )
 
+    def files_to_send(self, name: str) -> dict[str, Path]:
+        """The files of a revision by their paths in its repository, sorted.
+
+        Raises:
+            PublishError: one is a link to a file elsewhere.
+        """
+        files, root = {}, self.folder / name
+        for path in sorted(path for path in root.rglob("*") if path.is_file()):
+            if not path.resolve().is_relative_to(root.resolve()):
+                raise PublishError(f"{path} is a link to a file elsewhere: put the file itself in its place.")
+            files[path.relative_to(root).as_posix()] = path
+        return files
+
     def delete(self) -> None:
         """Delete all revisions.
 
@@ -219,8 +154,7 @@ class Store:
         """
         if self.folder.is_dir():
             with self.locked():
-                for name in self.names():
-                    delete(self.folder / name)
+                pass
             delete(self.folder)
 
 

@@ -9,11 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
@@ -25,17 +26,16 @@ from hf_clipdyn.errors import ClipDynError, PublishError
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from hf_clipdyn.revisions.names import MAIN
-from hf_clipdyn.revisions.published import OF_RUN, HubRun
-from hf_clipdyn.revisions.records import FileRecord
-from hf_clipdyn.revisions.store import CARD_FILE, WEIGHTS_FILE, Save, Store
+from hf_clipdyn.revisions.published import CARD_FILE, OF_RUN, WEIGHTS_FILE, HubRun
+from hf_clipdyn.revisions.records import FileRecord, is_weights
+from hf_clipdyn.revisions.store import Save, Store
 
 _log = logging.getLogger(__name__)
-
 
 _LAST_REQUEST = 5.0  # seconds for the request that is under way when training ends with an error
 _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
 _ON_CARD = {"name", "epoch", "step", "samples_seen", "loss"}
-_NO_FILE = FileRecord(0, "")
+_NO_FILE = FileRecord()
 
 
 @dataclass(frozen=True)
@@ -79,37 +79,26 @@ class Hub(HubRun):
         self, store: Store, repo_id: str, token: str | None = None, *, private: bool = False
     ) -> None:
         super().__init__(repo_id, token)
-        self._store = store
-        self.visibility = "private" if private else "public"
+        self._store, self.is_private = store, private
 
     def check_run(self, run_id: str) -> None:
         """Create the repository. It must be as private as asked, writable, and empty or of this run.
 
         Raises:
             ConfigError: it is public, and a private one was asked for.
-            PublishError: it cannot be written, or has other weights.
+            PublishError: it has other weights.
         """
-        try:
-            is_private = self.visibility == "private"
-            self.api.create_repo(self.repo_id, private=is_private or None, exist_ok=True)
-            if is_private:
-                client.check_private(self.api.repo_info(self.repo_id))
-            self.api.auth_check(self.repo_id, write=True)
-        except Exception as error:
-            if hint := client.refusal_hint(error):
-                raise PublishError(
-                    f"The token may not write to {self.where} ({client.reason(error)}).{hint}"
-                ) from error
-            raise
+        self.api.create_repo(self.repo_id, private=self.is_private or None, exist_ok=True)
+        if self.is_private:
+            client.check_private(self.api.repo_info(self.repo_id))
+        self.api.auth_check(self.repo_id, write=True)
         manifest = self.manifest({MAIN: MAIN})
-        if manifest is None and any(
-            name.endswith((".safetensors", ".bin", ".pt")) for name in self.files(MAIN)
-        ):
+        of_run = manifest.run_id if manifest is not None else ""
+        if of_run != run_id and (of_run or any(map(is_weights, self.files(MAIN)))):
             raise PublishError(
-                f"{self.where} has weights that no run of this package published: name another repository."
+                f"{self.where} has the revisions of another run, or weights that no run of this package published: "
+                "name another repository."
             )
-        if manifest is not None and manifest.run_id != run_id:
-            raise PublishError(f"{self.where} has the revisions of another run: name another repository.")
 
     def listed(self) -> tuple[Row, ...]:
         """The rows of the manifest on `main`; none if there is no manifest."""
@@ -159,16 +148,17 @@ class Hub(HubRun):
         rows = [row for row in self._store.rows() if row.name in branches]
         if not rows or (listed and listed[-1].order() > rows[-1].order()):
             return False
+        newest = rows[-1]
         names = {row.name for row in listed}
-        if self.sha256(branches[MAIN]) == rows[-1].sha256 and all(row.name in names for row in rows):
+        if self.sha256(branches[MAIN]) == newest.sha256 and all(row.name in names for row in rows):
             return False
-        manifest = read_manifest(self._store.folder / rows[-1].name).with_rows(tuple(rows))
-        self._commit(rows[-1], f"Set main to {rows[-1].name}", branches[MAIN], manifest)
+        manifest = read_manifest(self._store.folder / newest.name).with_rows(tuple(rows))
+        self._commit(newest, f"Set main to {newest.name}", branches[MAIN], manifest)
         return True
 
     def _commit(self, row: Row, title: str, parent: str, manifest: Manifest | None = None) -> str:
         """Commit a folder to `main`, with another manifest if one is given, and compare what arrived."""
-        files = files_of(self._store.folder / row.name)
+        files = self._store.files_to_send(row.name)
         changed = {CARD_FILE: self._card(row, parent).encode()} if CARD_FILE in files else {}
         if manifest is not None:
             changed[MANIFEST_FILE] = manifest.dumps()
@@ -181,9 +171,7 @@ class Hub(HubRun):
         for path, file in files.items():
             there = served.get(path, _NO_FILE)
             is_right = path in served if path in changed else there.describes(file)
-            if path == WEIGHTS_FILE:
-                is_right = (there.sha256, there.size) == (row.sha256, row.size)
-            if not is_right:
+            if not is_right or (path == WEIGHTS_FILE and there.sha256 != row.sha256):
                 raise PublishError(
                     f"{path} of {row.name} arrived incomplete or changed in {self.where} (commit {commit}): no branch "
                     "was made."
@@ -192,12 +180,12 @@ class Hub(HubRun):
 
     def _card(self, row: Row, main: str) -> str:
         """The card of a revision with what others wrote into that on `main`."""
-        files = self.files(main)
+        files, made = self.files(main), self._card_of(row)
         if CARD_FILE not in files or WEIGHTS_FILE not in files:
-            return self._card_of(row)
-        there, on_main = self._text(main), self._store.row_with(files[WEIGHTS_FILE].sha256 or "")
+            return made
+        there, on_main = self._text(main), self._store.row_with(files[WEIGHTS_FILE].blob)
         before = "" if on_main is None else self._card_of(on_main)
-        return self._card_of(row) if there == before else carried(there, before, self._card_of(row))
+        return made if there == before else carried(there, before, made)
 
     def _card_of(self, row: Row) -> str:
         """The card as it was made, also of a folder that was deleted after its upload."""
@@ -224,129 +212,11 @@ def carried(written: str, before: str, made: str) -> str:
     return "\n".join(follows.get(line, line) for line in written.split("\n"))
 
 
-def files_of(folder: Path) -> dict[str, Path]:
-    """The files of a revision by their paths in its repository, sorted."""
-    files = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise PublishError(f"{path} is a link to a file elsewhere: put the file itself in its place.")
-        files[path.relative_to(folder).as_posix()] = path
-    return files
-
-
 def said(error: BaseException) -> str:
-    """An error in one sentence."""
-    return str(error) if isinstance(error, ClipDynError) else f"{client.reason(error)}."
-
-
-# --- the thread ---
-
-
-class Upload(threading.Thread):
-    """Sends what the store has and the Hub lacks, oldest first.
-
-    A missing branch that is older than the newest one counts as deleted by a person, and is not sent again.
-
-    A daemon: a server that never answers holds up neither training nor the end of the process.
-
-    Attributes:
-        sent: the names of the revisions that the Hub has.
-        trouble: why the last attempt failed; empty while all is well.
-    """
-
-    def __init__(self, store: Store, hub: Hub, run_id: str) -> None:
-        super().__init__(name="upload", daemon=True)
-        self._store, self._hub, self._run_id = store, hub, run_id
-        self._earlier = store.rows()  # before anything is handed in
-        self._deleted: set[str] = set()
-        self._is_main_late = False
-        self._has_begun = self._is_stopped = self._is_closing = self._is_blocked = False
-        self._news = threading.Event()
-        self._said: set[str] = set()
-        self.sent: set[str] = set()
-        self.trouble = ""
-
-    def waiting(self) -> list[str]:
-        """The revisions that are still to be sent, in training order."""
-        return [name for name in self._store.names() if name not in self.sent | self._deleted]
-
-    def run(self) -> None:
-        """Send until `finish` or `stop` is called."""
-        failures = 0
-        while not self._is_stopped and not (self._is_closing and self._is_done()):
-            self._news.clear()
-            try:
-                self._send()
-                failures, self.trouble = 0, ""
-            except Exception as error:  # training goes on in any case
-                self.trouble, self._is_blocked = said(error), not client.is_transient(error)
-                if self.trouble not in self._said:
-                    self._said.add(self.trouble)
-                    first = [*self.waiting(), "A revision"][0]
-                    _log.warning("%s is not published yet: %s", first, self.trouble)
-                if not self._is_blocked:
-                    time.sleep(client.pause_after(error, failures))
-                    failures += 1
-                    continue
-            if not self._is_closing:
-                self._news.wait()
-
-    def _is_done(self) -> bool:
-        return self._is_blocked or not (self.trouble or self.waiting() or not self._has_begun)
-
-    def _send(self) -> None:
-        self.begin()
-        for name in self.waiting():
-            if self._is_stopped:
-                return
-            row = self._store.row(name)
-            self._hub.publish(row)
-            self.sent.add(name)
-            self._is_main_late = any(self._store.row(sent).order() > row.order() for sent in self.sent)
-        if self._is_main_late:
-            self._hub.set_main()
-            self._is_main_late = False
-
-    def begin(self) -> None:
-        """Check the repository once, and see what it has and which branches a person has deleted."""
-        if self._has_begun:
-            return
-        self._hub.check_run(self._run_id)
-        branches = self._hub.refs()
-        hashes = {row.name: row.sha256 for row in self._hub.listed()}
-        on_main = self._store.row_with(self._hub.sha256(branches[MAIN]))
-        there = [row for row in self._earlier if row.name in branches]
-        self.sent |= {row.name for row in there if hashes.get(row.name) == row.sha256}
-        older = {row.name for row in self._earlier if there and row.order() < there[-1].order()}
-        self._deleted = older - branches.keys()
-        if on_main is not None:
-            # A process that was killed before the branch of a late revision has left its commit on main.
-            self._deleted.discard(on_main.name)
-            self._is_main_late = any(row.order() > on_main.order() for row in self._earlier)
-        self._has_begun = True
-
-    def wake(self) -> None:
-        """Look for work again, also after an error that blocked the thread."""
-        self._is_blocked = False
-        self._news.set()
-
-    def finish(self, patience: float) -> None:
-        """Wait while revisions arrive."""
-        self._is_closing = True
-        self.wake()
-        left, since = self.waiting(), time.monotonic()
-        while self.is_alive() and time.monotonic() - since < patience:
-            self.join(0.1)
-            if (now := self.waiting()) != left:
-                left, since = now, time.monotonic()
-        self._is_stopped = True
-
-    def stop(self) -> None:
-        """End the thread after the request that is under way."""
-        if not self._is_stopped:
-            self._is_stopped = True
-            self._news.set()
-            self.join(_LAST_REQUEST)
+    """An error in one sentence, and what to do if the token was refused."""
+    if isinstance(error, ClipDynError):
+        return str(error)
+    return f"{client.reason(error)}.{client.refusal_hint(error)}"
 
 
 # --- the publisher ---
@@ -411,12 +281,19 @@ class Publisher:
         if repo_id is not None:
             client.checked_repo_id(repo_id, owner=push_to_hub)
         self.store = Store(run)
-        self.repo_id = self.store.repo_id() if repo_id is None else repo_id
-        self._facts, self._recipe_hash, self._planned = card or CardFacts(self.repo_id), recipe_hash, planned
+        self.repo_id = self.store.repo_id if repo_id is None else repo_id
+        self._facts = card or CardFacts(self.repo_id)
+        self._recipe_hash = recipe_hash
+        self._planned = tuple(planned)
         self._hub = Hub(self.store, self.repo_id, token, private=private) if push_to_hub else None
         self._is_disabled = disable
         self._manifest = Manifest(run_id="", revisions=())
-        self._upload: Upload | None = None
+        self._earlier: list[Row] = []  # before anything is handed in
+        self._settled: set[str] | None = None  # what need not be sent; None until the Hub was asked
+        self._thread: threading.Thread | None = None
+        self._news = threading.Event()
+        self._is_closing = self._is_stopped = False
+        self._trouble = ""  # why the last attempt to send failed
         self._lock = ExitStack()
 
     def __enter__(self) -> Self:
@@ -424,38 +301,90 @@ class Publisher:
             return self
         with ExitStack() as opened:
             opened.enter_context(self.store.locked())
+            self._earlier = self.store.rows()
             self._manifest = self.store.opened(
                 self._recipe_hash,
                 repo_id=self.repo_id,
-                hub=self._hub.visibility if self._hub is not None else None,
-                planned=tuple(self._planned),
+                hub=None if self._hub is None else "private" if self._hub.is_private else "public",
+                planned=self._planned,
                 parents=self._facts.parents,
                 **{name: getattr(self._facts, name) for name in OF_RUN},
             )
             if self._hub is not None:
-                self._upload = Upload(self.store, self._hub, self._manifest.run_id)
-                self._begin(self._upload, self._hub.where)
+                self._begin(self._hub)
             self._lock = opened.pop_all()  # an error above has released it
         return self
 
-    def _begin(self, upload: Upload, where: str) -> None:
+    def _begin(self, hub: Hub) -> None:
         """Check the repository before training; a run that has begun goes on without the Hub."""
         try:
-            client.persistently(upload.begin)
+            client.persistently(partial(self._look, hub))
         except Exception as error:
-            problem = f"{where} cannot be used: {said(error)}"
-            if not (client.is_transient(error) and self._manifest.revisions):
+            problem = f"{hub.where} cannot be used: {said(error)}"
+            if not (client.is_transient(error) and self._earlier):
                 raise error if isinstance(error, ClipDynError) else PublishError(problem) from error
             _log.warning("%s The run continues and publishes later.", problem)
-        upload.start()
-
-    def _card(self, row: Row) -> str:
-        return revision_card(self._facts, **row.model_dump(include=_ON_CARD))
+        # A daemon: a server that never answers holds up neither training nor the end of the process.
+        self._thread = threading.Thread(target=self._publish, args=(hub,), name="upload", daemon=True)
+        self._thread.start()
 
     def __exit__(self, *error: object) -> None:
-        if self._upload is not None:
-            self._upload.stop()
+        if self._thread is not None and not self._is_stopped:
+            self._is_stopped = True
+            self._news.set()
+            self._thread.join(_LAST_REQUEST)
         self._lock.close()
+
+    # --- the thread ---
+
+    def _publish(self, hub: Hub) -> None:
+        """Send whenever there are news, until `finish` or the end of the block."""
+        failures = 0
+        while not self._is_stopped:
+            self._news.clear()
+            is_last = self._is_closing
+            try:
+                self._send(hub, self._look(hub))
+                failures, self._trouble = 0, ""
+            except Exception as error:  # training goes on in any case
+                before, self._trouble = self._trouble, said(error)
+                if self._trouble != before:
+                    first = [*self.waiting(), "A revision"][0]
+                    _log.warning("%s is not published yet: %s", first, self._trouble)
+                if client.is_transient(error):
+                    time.sleep(client.pause_after(error, failures))
+                    failures += 1
+                    continue
+            if is_last or self._is_stopped:
+                return
+            self._news.wait()
+
+    def _look(self, hub: Hub) -> set[str]:
+        """Check the repository once, and see what it has and which branches a person has deleted.
+
+        A missing branch that is older than the newest one counts as deleted by a person, and is not sent again.
+        """
+        if self._settled is None:
+            hub.check_run(self._manifest.run_id)
+            branches = hub.refs()
+            hashes = {row.name: row.sha256 for row in hub.listed()}
+            there = [row for row in self._earlier if row.name in branches]
+            older = {row.name for row in self._earlier if there and row.order() < there[-1].order()}
+            # A process that was killed before the branch of a late revision has left its commit on main.
+            on_main = self.store.row_with(hub.sha256(branches[MAIN]))
+            deleted = older - branches.keys() - {on_main.name if on_main is not None else MAIN}
+            self._settled = deleted | {row.name for row in there if hashes.get(row.name) == row.sha256}
+        return self._settled
+
+    def _send(self, hub: Hub, settled: set[str]) -> None:
+        for name in self.waiting():
+            if self._is_stopped:
+                return
+            hub.publish(self.store.row(name))
+            settled.add(name)
+        hub.set_main()
+
+    # --- the loop of training ---
 
     def rows(self) -> tuple[Row, ...]:
         """The rows of the run so far, in training order, also of deleted folders."""
@@ -466,8 +395,10 @@ class Publisher:
         return [row.name for row in self._manifest.revisions]
 
     def waiting(self) -> list[str]:
-        """The revisions that are still to be sent to the Hub."""
-        return [] if self._upload is None else self._upload.waiting()
+        """The revisions that are still to be sent to the Hub, in training order."""
+        if self._hub is None or self._is_disabled:
+            return []
+        return [name for name in self.store.names() if name not in (self._settled or ())]
 
     def submit(self, row: Row, save: Save, *, compare: bool = False) -> None:
         """Save a revision. When this returns, it is on the disk; a thread publishes it.
@@ -487,18 +418,22 @@ class Publisher:
             if compare:
                 self.store.check_weights(row.name, save)
             return
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        added = {"time": now, "recipe_hash": self._recipe_hash, "versions": _versions()}
+        added = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "recipe_hash": self._recipe_hash,
+            "versions": {package: version(package) for package in _RECORDED_PACKAGES},
+        }
         earlier = self._manifest.revisions
         self._manifest = self.store.add(self._manifest, row.model_copy(update=added), save, self._card)
         sha256 = self.store.row(row.name).sha256
-        twin = next((other.name for other in earlier if other.sha256 == sha256), None)
-        if twin is not None:
+        for twin in [other.name for other in earlier if other.sha256 == sha256][:1]:
             _log.warning(
                 "%s has the same weights as %s: training changed nothing between them.", row.name, twin
             )
-        if self._upload is not None:
-            self._upload.wake()
+        self._news.set()
+
+    def _card(self, row: Row) -> str:
+        return revision_card(self._facts, **row.model_dump(include=_ON_CARD))
 
     def finish(self, patience: float = 300.0) -> Summary:
         """Wait while revisions arrive on the Hub, and name those that did not.
@@ -506,25 +441,23 @@ class Publisher:
         Args:
             patience: seconds without a further revision after which the rest is left to the next start.
         """
-        if self._upload is not None:
-            self._upload.finish(patience)
-        missing, names = self.waiting(), self.published()
+        self._is_closing = True
+        self._news.set()
+        missing, since = self.waiting(), time.monotonic()
+        while self._thread is not None and self._thread.is_alive() and time.monotonic() - since < patience:
+            self._thread.join(0.1)
+            if (now := self.waiting()) != missing:
+                missing, since = now, time.monotonic()
+        self._is_stopped = True
+        names = self.published()
         done = [name for name in names if name not in missing]
-        where, verb = f"({self.store.folder})", "saved"
+        are = f"saved ({self.store.folder})"
         if self._hub is not None:
-            where, verb = f"({self.store.folder} and {self._hub.where})", "published"
-        message = f"{self.repo_id}: {len(done)} of {len(names)} revisions are {verb} {where}."
-        if missing and self._upload is not None:
+            are = f"published ({self.store.folder} and {self._hub.where})"
+        message = f"{self.repo_id}: {len(done)} of {len(names)} revisions are {are}."
+        if missing:
             message += (
-                f" Not known to be on the Hub: {', '.join(missing)}. {self._upload.trouble} They are kept in "
+                f" Not known to be on the Hub: {', '.join(missing)}. {self._trouble} They are kept in "
                 f"{self.store.folder}: `clipdyn repair {self.store.run}` publishes them when it can."
             )
         return Summary(self.repo_id, done, missing, message)
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in _RECORDED_PACKAGES:
-        with suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    return versions

@@ -298,7 +298,7 @@ def test_several_names_cannot_be_watched(tmp_path):
 def test_a_directory_is_named_as_one_where_a_checkpoint_of_open_clip_is_expected(tmp_path):
     (tmp_path / "epochs").mkdir()
     (tmp_path / "epochs" / "epoch_1.pt").touch()
-    with pytest.raises(ConfigError, match="epochs is a folder: give its files"):
+    with pytest.raises(ConfigError, match="epochs does not exist, or it is a folder: give its files"):
         local_checkpoints([tmp_path / "epochs"])
     with pytest.raises(ConfigError, match=r"epoch_2\.pt does not exist"):
         local_checkpoints([tmp_path / "epoch_2.pt"])

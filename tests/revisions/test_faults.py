@@ -133,7 +133,7 @@ def test_a_read_only_token_gives_one_clear_sentence_before_training(
     for repository_exists in (False, True):
         if repository_exists:
             publish(range(1), push_to_hub=True, token=WRITE_TOKEN)
-        with pytest.raises(PublishError, match="may not write to me/run on the Hub") as caught:
+        with pytest.raises(PublishError, match="Give a token with write permission") as caught:
             publish(range(1), push_to_hub=True, token=READ_TOKEN)
         assert "\n" not in str(caught.value)
         assert READ_TOKEN not in str(caught.value)
