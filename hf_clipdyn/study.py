@@ -310,7 +310,8 @@ class Study:
             raise ConfigError("neither runs nor models are listed: give a list of one of them.")
         taken = {_TABLE, _VERDICTS, _RELATIONS, _REPORT}
         for member in self.members:
-            called = {member.name, member.config and member.config.repository} - {None}
+            repository = None if member.config is None else member.config.repository
+            called = {name for name in (member.name, repository) if name is not None}
             if twice := called & taken:
                 raise ConfigError(
                     f"{twice.pop()} is taken, by another member or by a file of the study: give each run a `name` of "
