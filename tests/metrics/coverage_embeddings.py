@@ -11,10 +11,10 @@ from hf_clipdyn.metrics.influence import left_out_influence
 from hf_clipdyn.metrics.label_distribution import label_distribution
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
 from hf_clipdyn.metrics.odd_one_out import odd_one_out_scores
-from hf_clipdyn.metrics.psychophysics import agreement, log_slope
+from hf_clipdyn.metrics.psychophysics import agreement, flat_log_rmse, log_slope
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.representational_similarity import similarities_with_people, similarity_influences
-from hf_clipdyn.metrics.scores import mean, over
+from hf_clipdyn.metrics.scores import mean, over, root_interval
 
 # --- distributions over images -----------------------------------------------------------------------------------
 
@@ -184,8 +184,11 @@ def of_contrasts(data: Data) -> dict[str, Known]:
         "slope": log_slope(10**CONDITIONS, 10**means),
         "contrast": means[:, 0],
     }
+    low, high = root_interval(found.log_rmse[0], found.log_rmse[1:])
+    of_flat = flat_log_rmse(10**CONDITIONS, np.full(10, 0.1), free_offset=True)
+    ends = {"log_rmse": (low, high), "alignment": (1 - high / of_flat, 1 - low / of_flat)}
     return {
-        name: Known(float(values[0]), over(left_out_influence(values[1:]), None), "linear")
+        name: Known(float(values[0]), over(left_out_influence(values[1:]), None), "linear", ends.get(name))
         for name, values in columns.items()
     }
 
