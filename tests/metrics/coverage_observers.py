@@ -6,11 +6,11 @@ import numpy as np
 from coverage_designs import DESIGNS, Data, Design, Floats, Known, always, known
 from scipy import stats
 
-from hf_clipdyn.metrics.error_consistency import observer_consistency, pair_statistics
+from hf_clipdyn.metrics.error_consistency import observer_consistency, observer_pairs, pair_statistics
 from hf_clipdyn.metrics.learning_order import rank_agreement
-from hf_clipdyn.metrics.noise_robustness import halfway_place, robustness_influences
+from hf_clipdyn.metrics.noise_robustness import clear_of_chance, halfway_place, robustness_influences
 from hf_clipdyn.metrics.observer_agreement import observer_agreement
-from hf_clipdyn.metrics.scores import mean, over, ratio
+from hf_clipdyn.metrics.scores import Scale, mean, over, ratio
 
 # --- agreement of observers --------------------------------------------------------------------------------------
 
@@ -28,19 +28,24 @@ def kappa_of(p1: float, p2: float, shared: float) -> float:
     return float((observed - expected) / (1 - expected))
 
 
-FEWEST = 5
-
-
 def of_kappa(data: Data) -> dict[str, Known]:
     right, groups = data
     values, influences = pair_statistics(right[:, :1], right[:, 1:2])
-    counts = right.sum(axis=0)
-    rarest = min(counts.min(), (len(right) - counts).min())
-    scale = "correlation" if rarest >= FEWEST else "none"
+    influence = over(influences[0, :, 0], groups)
     return {
-        "kappa": Known(float(values[0, 0]), over(influences[0, :, 0], groups), scale),
+        "kappa": Known(float(values[0, 0]), influence, *scale_of_kappa(rarest(right[:, :1], right[:, 1:2]))),
         "observed": Known(float(values[3, 0]), over(influences[3, :, 0], groups), "count"),
     }
+
+
+def rarest(first: Floats, second: Floats) -> float:
+    """How often an observer of a pair has the rarer of its two outcomes, at least; the mean over pairs."""
+    counts = np.stack([first.sum(axis=0), second.sum(axis=0)])
+    return float(np.minimum(counts, len(first) - counts).min(axis=0).mean())
+
+
+def scale_of_kappa(rare: float) -> tuple[Scale, None, str]:
+    return "correlation" if rare >= 5 else "none", None, "few errors" if rare < 20 else ""
 
 
 for p1, p2, shared in (
@@ -70,17 +75,23 @@ for p1, p2, shared in (
 
 
 def of_people(data: Data) -> dict[str, Known]:
-    """Kappa of a model with each person, and of people with each other, averaged."""
+    """Kappa of a model with each person, and of people with each other, averaged; the difference of accuracies."""
     right, groups = data
-    found = {"model": (right[:, 1:], right[:, 0]), "people": (right[:, 1:], None)}
+    people, model = right[:, 1:], right[:, :1]
     result = {}
-    for name, (people, model) in found.items():
-        one = observer_consistency(people, model, n_resamples=0)
-        result[name] = Known(one["kappa"], over(one["influences"]["kappa"], groups), "correlation")
-    agreed = observer_agreement(right[:, 1:], right[:, 0])
-    known = over(agreed["influences"]["accuracy_difference"], groups)
-    result["accuracy_difference"] = Known(agreed["accuracy_difference"], known, "linear")
-    return result
+    for name, one in {"model": model[:, 0], "people": None}.items():
+        found = observer_consistency(people, one, n_resamples=0)
+        rare = rarest(*observer_pairs(people, one))
+        result[name] = Known(
+            found["kappa"], over(found["influences"]["kappa"], groups), *scale_of_kappa(rare)
+        )
+    agreed = observer_agreement(people, model[:, 0])
+    value, influence = (
+        agreed["accuracy_difference"],
+        over(agreed["influences"]["accuracy_difference"], groups),
+    )
+    caution = "near 0" if value < 1.5 * np.sqrt(influence.variance) else ""
+    return result | {"accuracy_difference": Known(value, influence, "linear", None, caution)}
 
 
 def truth_of_people(model: float, people: tuple[float, ...], shared: float) -> dict[str, float]:
@@ -185,21 +196,20 @@ def noisy(rng: np.random.Generator, n: int, accuracies: tuple[float, ...]) -> Da
 
 
 def of_noise(data: Data) -> dict[str, Known]:
-    (right,) = data
+    return of_curve(*data, LEVELS)
+
+
+def of_curve(right: Floats, places: Floats) -> dict[str, Known]:
+    """The numbers of a curve over levels, and those of its last level; those that are undefined are left out."""
     values, chance = right.mean(axis=0), 0.1
-    influences = robustness_influences(right, LEVELS, chance)
-    clean = values[0]
-    threshold = float(halfway_place(values, LEVELS, clean, chance))
-    drop = (
-        (clean - values[2]) / (clean - chance)
-        if clean > chance + 1.96 * 0.3 / np.sqrt(len(right))
-        else np.nan
-    )
+    influences = robustness_influences(right, places, chance)
+    clean, last = values[0], values[-1]
+    drop = (clean - last) / (clean - chance) if clear_of_chance(clean, len(right), 10) else np.nan
     found = {
-        "accuracy": (values[2], influences["accuracy"][2], "count"),
-        "chance_corrected_drop": (drop, influences["chance_corrected_drop"][2], "linear"),
-        "area": (np.dot([0.05, 0.15, 0.1], values) / 0.3, influences["area"][0], "share"),
-        "threshold": (threshold if np.isfinite(threshold) else np.nan, influences["threshold"][0], "linear"),
+        "accuracy": (last, influences["accuracy"][-1], "count"),
+        "chance_corrected_drop": (drop, influences["chance_corrected_drop"][-1], "linear"),
+        "area": (np.trapezoid(values, places) / places[-1], influences["area"][0], "share"),
+        "threshold": (halfway_place(values, places, clean, chance), influences["threshold"][0], "linear"),
     }
     return {
         name: Known(float(value), over(influence, None), scale)
