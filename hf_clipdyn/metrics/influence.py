@@ -21,9 +21,8 @@ with the factor G / (G - 1); for crossed ways V_first + V_second - V_both (Camer
 
 **Coverage.** Student's t has G - 1 degrees of freedom, for the smallest number of clusters G of any way. The interval
 of the difference of two revisions then covers 94 to 96 % where 95 % are wanted, and 98 % over images and people
-(2,000 drawn pairs of revisions for each of eight kinds of numbers;
-`tests/statistics/test_coverage_of_differences.py`). Intervals of single values are made from influences as well, each
-on its own scale (`hf_clipdyn.metrics.scores.interval`).
+(2,000 drawn pairs of revisions for each of eight kinds of numbers; `tests/metrics/test_coverage_of_differences.py`).
+Those of single values are made by `hf_clipdyn.metrics.scores`; docs/explanation/intervals.md has their coverage.
 """
 
 import math
