@@ -159,10 +159,10 @@ def test_two_afc_covers_for_votes_of_several_people_on_triplets_that_share_a_ref
 
     def draw(rng, seed):
         margin, votes = triplets(rng, groups)
-        return two_afc(margin, np.zeros(len(margin)), votes, groups=groups, seed=seed)
+        return two_afc(margin, np.zeros(len(margin)), votes).report(groups)
 
     margin, votes = triplets(np.random.default_rng(10**6), np.arange(3_000_000))
-    population = two_afc(margin, np.zeros(len(margin)), votes, n_resamples=0)
+    population = two_afc(margin, np.zeros(len(margin)), votes).report()
     # A larger margin is a larger distance of candidate 0, hence candidate 1 is chosen.
     assert population["two_afc"] > 0.6
     assert_covered(draw, {key: population[key] for key in ("two_afc", "human", "ceiling")})

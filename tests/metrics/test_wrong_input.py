@@ -30,7 +30,6 @@ from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
 from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
-from hf_clipdyn.metrics.two_afc import two_afc
 from hf_clipdyn.metrics.weight_path import weight_path
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
@@ -51,7 +50,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     cartography: {"probabilities": np.eye(2), "right": np.eye(2)},
     rank_agreement: {"order": [1, 2, 3], "reference": [1, 3, 2]},
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
-    two_afc: {"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]},
     noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     zero_shot_accuracy: {"predictions": [[0, 1], [1, 0]], "references": [0, 1]},
     recall_at_k: {"similarities": np.zeros((2, 2)), "caption_images": [0, 1]},
@@ -123,14 +121,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (iqa_correlation, {"predictions_are": "similarity"}, "'distance' or 'score'"),
     (iqa_correlation, {"logistic": 3}, "None, 4 or 5"),
     (iqa_correlation, {"predictions": [], "references": []}, "no rows"),
-    (two_afc, {"judgements": [0.5, 1.5]}, r"judgements must be fractions in \[0, 1\]"),
-    (two_afc, {"judgements": [0.5]}, "distances_0 2, distances_1 2, judgements 1"),
-    (two_afc, {"distances_0": [np.nan, 1]}, "distances_0 must be finite"),
-    (two_afc, {"groups": ["a"]}, "each of the 2 rows"),
-    (two_afc, {"images": [["a", "b", "c"]]}, "3 values for each of the 2 rows"),
-    (two_afc, {"images": [["a", "b"], ["a", "c"]]}, "3 values for each of the 2 rows"),
-    (two_afc, {"images": [["a", "b", None], ["a", "c", "d"]]}, "images must not have missing values"),
-    (two_afc, {"images": [list("abc"), list("ade")], "groups": ["a", "a"]}, "give only one of them"),
     (noise_robustness, {"sigmas": [0.1, 0.2]}, r"add their rows, with sigma 0.0 \(smallest given: 0.1\)"),
     (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
     (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
