@@ -161,20 +161,19 @@ def captioned(rng: np.random.Generator, n: int, clarity: float) -> Data:
 
 
 def of_recall(data: Data) -> dict[str, Known]:
-    found = recall_at_k(*data, ks=(1, 5), n_resamples=0)
-    return {
-        name: Known(found[name], over(values, None), "share") for name, values in found["influences"].items()
-    }
+    found = recall_at_k(*data, ks=(1, 5))
+    return {name: known(score) for name, score in found.items() if score.influence is not None}
 
 
 @cache
 def truth_of_recall(clarity: float, n: int) -> dict[str, float]:
     """Of as many images: recall falls with the number of candidates."""
     draws = [
-        recall_at_k(*captioned(np.random.default_rng(10**6 + at), n, clarity), ks=(1, 5), n_resamples=0)
+        recall_at_k(*captioned(np.random.default_rng(10**6 + at), n, clarity), ks=(1, 5))
         for at in range(max(1000, 40_000 // n))
     ]
-    return {name: float(np.mean([one[name] for one in draws])) for name in draws[0]["influences"]}
+    names = [name for name, score in draws[0].items() if score.influence is not None]
+    return {name: float(np.mean([one[name].value for one in draws])) for name in names}
 
 
 for at in (2.0, 4.0):

@@ -25,7 +25,6 @@ from hf_clipdyn.metrics.learning_order import (
 )
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
-from hf_clipdyn.metrics.recall_at_k import recall_at_k
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
 from hf_clipdyn.metrics.shape_bias import shape_bias
@@ -52,7 +51,6 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
     noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     zero_shot_accuracy: {"predictions": [[0, 1], [1, 0]], "references": [0, 1]},
-    recall_at_k: {"similarities": np.zeros((2, 2)), "caption_images": [0, 1]},
     shape_decisions: {"scores": np.zeros((2, 16))},
     saliency: {"predictions": [MAP], "fixations": [CORNER]},
     image_scores: {"saliency_map": MAP, "fixations": CORNER},
@@ -136,11 +134,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (zero_shot_accuracy, {"references": [5, 0]}, "below n_classes = 2"),
     (zero_shot_accuracy, {"n_classes": 0}, "1 or more"),
     (zero_shot_accuracy, {"predictions": [[0.5, 1], [1, 0]]}, "class ids"),
-    (recall_at_k, {"similarities": np.zeros((2, 3))}, r"\(…, 2\), but have \(2, 3\)"),
-    (recall_at_k, {"caption_images": [0, 2]}, "names image 2"),
-    (recall_at_k, {"caption_images": [0, 0]}, "image 1 has none"),
-    (recall_at_k, {"similarities": np.full((2, 2), np.nan)}, "finite"),
-    (recall_at_k, {"ks": (0,)}, "ks must be"),
     (shape_decisions, {"scores": np.zeros((2, 10))}, r"\(n, 16\)"),
     (shape_decisions, {"protocol": "1000-way"}, r"\(n, 1000\)"),
     (shape_decisions, {"protocol": "17-way"}, "protocol"),
