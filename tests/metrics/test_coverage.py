@@ -125,7 +125,7 @@ def test_iqa_correlations_cover_with_random_effects_of_the_references(n_referenc
         level = rng.normal(size=len(groups))
         distances = level + 0.5 * rng.normal(size=n_references)[groups] + 0.5 * rng.normal(size=len(groups))
         scores = -level + 0.2 * rng.normal(size=n_references)[groups] + 0.3 * rng.normal(size=len(groups))
-        return iqa_correlation(distances, scores, groups=groups, n_resamples=400, seed=seed)
+        return iqa_correlation(distances, scores, groups=groups).report(groups)
 
     r = -1 / np.sqrt((1 + 0.5**2 + 0.5**2) * (1 + 0.2**2 + 0.3**2))
     srcc = 6 / np.pi * np.arcsin(r / 2)
@@ -159,10 +159,10 @@ def test_two_afc_covers_for_votes_of_several_people_on_triplets_that_share_a_ref
 
     def draw(rng, seed):
         margin, votes = triplets(rng, groups)
-        return two_afc(margin, np.zeros(len(margin)), votes, groups=groups, seed=seed)
+        return two_afc(margin, np.zeros(len(margin)), votes).report(groups)
 
     margin, votes = triplets(np.random.default_rng(10**6), np.arange(3_000_000))
-    population = two_afc(margin, np.zeros(len(margin)), votes, n_resamples=0)
+    population = two_afc(margin, np.zeros(len(margin)), votes).report()
     # A larger margin is a larger distance of candidate 0, hence candidate 1 is chosen.
     assert population["two_afc"] > 0.6
     assert_covered(draw, {key: population[key] for key in ("two_afc", "human", "ceiling")})
@@ -234,11 +234,8 @@ def test_jnd_map_covers_for_votes_of_three_people():
         votes = rng.binomial(3, stats.norm.cdf(-strength - 0.3)) / 3
         return strength + 0.7 * rng.normal(size=n), votes
 
-    def draw(rng, seed):
-        return jnd_map(*pairs(rng, 600), n_resamples=400, seed=seed)
-
-    population = jnd_map(*pairs(np.random.default_rng(10**6), 1_000_000), n_resamples=0)
-    assert_covered(draw, {"jnd_map": population["jnd_map"]})
+    population = jnd_map(*pairs(np.random.default_rng(10**6), 1_000_000))["jnd_map"].value
+    assert_covered(lambda rng, _: jnd_map(*pairs(rng, 600)).report(), {"jnd_map": population})
 
 
 @pytest.mark.parametrize("per_class", [4, 40])
@@ -266,9 +263,9 @@ def test_retrieval_recall_covers_for_captions_that_share_the_difficulty_of_their
         return scores
 
     def draw(rng, seed):
-        return recall_at_k(similarities(rng), owner, ks=(1, 5), n_resamples=400, seed=seed)
+        return recall_at_k(similarities(rng), owner, ks=(1, 5)).report()
 
     names = [f"{way}_recall_at_{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5)]
     others = [np.random.default_rng(10**6 + i) for i in range(2000)]
-    population = [recall_at_k(similarities(rng), owner, ks=(1, 5), n_resamples=0) for rng in others]
+    population = [recall_at_k(similarities(rng), owner, ks=(1, 5)).report() for rng in others]
     assert_covered(draw, {name: np.mean([result[name] for result in population]) for name in names})
