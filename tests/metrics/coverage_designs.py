@@ -7,7 +7,7 @@ the committed table and draws that of docs/explanation/intervals.md from it; tes
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,6 @@ class Design:
     truth: Callable[[int], Mapping[str, float]]
     clusters: Sequence[int] = (8, 20, 50)
     metric: str = ""
-    fewer: Mapping[int, int] = field(default_factory=dict)  # draws, where 2,000 take minutes
-
-    def n_draws(self, n_clusters: int) -> int:
-        return self.fewer.get(n_clusters, 2000)
 
 
 DESIGNS: dict[str, Design] = {}
@@ -52,31 +48,31 @@ DESIGNS: dict[str, Design] = {}
 
 @dataclass
 class Covered:
-    """Of one number: its draws with an interval, how many contain the truth or carry a note, and the mean width."""
+    """Of one number: its intervals, how many of them contain the truth or carry a note, and their mean width."""
 
-    draws: int = 0
+    intervals: int = 0
     hits: int = 0
     width: float = 0.0
     noted: int = 0
 
 
-def covered(design: Design, n_clusters: int) -> dict[str, Covered]:
+def covered(design: Design, n_clusters: int, draws: int) -> dict[str, Covered]:
     """How often the intervals of a design contain the truth."""
     truth = design.truth(n_clusters)
     found = {name: Covered() for name in truth}
-    for seed in range(design.n_draws(n_clusters)):
+    for seed in range(draws):
         numbers = design.numbers(design.draw(np.random.default_rng(seed), n_clusters))
         for name in truth.keys() & numbers.keys():
             one, counts = numbers[name], found[name]
             low, high = one.ends or interval(one.value, one.influence, one.scale)
             if math.isnan(low):
                 continue
-            counts.draws += 1
+            counts.intervals += 1
             counts.hits += low <= truth[name] <= high
             counts.width += high - low
             counts.noted += bool(one.caution or few_clusters(one.influence))
     for counts in found.values():
-        counts.width /= max(counts.draws, 1)
+        counts.width /= max(counts.intervals, 1)
     return found
 
 
@@ -126,9 +122,9 @@ def wanted(row: Any) -> float:
 
 def fault(row: Any) -> str:
     """What is wrong with the intervals of a row; those that carry a note in most draws are excused."""
-    if row.draws == 0 or row.noted > row.draws / 2:
+    if row.intervals == 0 or row.noted > row.intervals / 2:
         return ""
-    now, before, least = row.hits / row.draws, row.hits_before / row.draws, wanted(row)
+    now, before, least = row.hits / row.intervals, row.hits_before / row.intervals, wanted(row)
     if now < least:
         return f"they contain the truth in {now:.1%} of the draws, which is below {least:.0%}"
     if now < before - 0.01:
