@@ -198,8 +198,7 @@ class Kind(Earlier, ABC, Generic[S]):
         import datasets
         import numpy as np
 
-        from hf_clipdyn.benchmarks.base import decode
-        from hf_clipdyn.benchmarks.readout import Stimuli
+        from hf_clipdyn.benchmarks.readout import Stimuli, decode
 
         del settings
         n = len(source.dataset)

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.kind import Common, Kind
 from hf_clipdyn.metrics.influence import MOST_GROUPS, UNDEFINED, Influence, Units, left_out_influence
-from hf_clipdyn.metrics.scores import Scale, interval
+from hf_clipdyn.metrics.scores import Scale, few_clusters, interval
 from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.row import Number
@@ -30,7 +30,8 @@ Key: TypeAlias = tuple[Any, ...]
 def scored(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[Number]:
     """All numbers of the trials, with the intervals that follow from their influences and scales.
 
-    A number that has ends already keeps them. The influences are then on named units.
+    A number that has ends already keeps them. The influences are then on named units, and a note says where there are
+    few clusters.
 
     Args:
         kind: of the cell.
@@ -52,11 +53,13 @@ def _with_interval(number: Number, scale: Scale, units: "UnitsOf", level: float)
     if number.influence is None or number.influence.empty:
         return replace(number, influence=None)
     influence = units.influence(number.influence)
-    low, high = number.ci_low, number.ci_high
+    low, high, notes = number.ci_low, number.ci_high, [number.note]
     if math.isnan(low):
         low, high = interval(number.value, influence, scale, level)
+        notes += [] if math.isnan(low) else [few_clusters(influence)]
     n_clusters = number.n_clusters or influence.n_clusters
-    return replace(number, influence=influence, ci_low=low, ci_high=high, n_clusters=n_clusters)
+    note = "; ".join(filter(None, notes))
+    return replace(number, influence=influence, ci_low=low, ci_high=high, n_clusters=n_clusters, note=note)
 
 
 def influences(
