@@ -21,7 +21,7 @@ from PIL import Image
 from transformers import CLIPImageProcessor
 
 import hf_clipdyn
-from hf_clipdyn.data.caches import cached, delete
+from hf_clipdyn.data.cache import cached, delete
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, UnknownNameError

@@ -6,8 +6,8 @@ from typing import ClassVar
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
-from hf_clipdyn.data.tables import lines_of, read_text
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.tables import lines_of
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 
@@ -27,38 +27,15 @@ class TidBuilder(QualityBuilder):
         return self.files.folder("distorted_images"), self.files.folder("reference_images")
 
     def ratings(self) -> Iterator[Rating]:
-        path = self.files.file("mos_with_names.txt").path
-        lines = [line.split() for line in lines_of(path) if line.strip()]
-        deviations = self._deviations(len(lines))
-        for number, cells in enumerate(lines, start=1):
-            where = f"{path}, line {number}"
-            if len(cells) != 2:
-                raise DatasetError(
-                    f"{where} has no score and name (5.51429 I01_01_1.bmp): correct that line."
-                )
-            reference, distortion, level = parse_name(cells[1], self.distortions, where)
-            yield Rating(
-                distorted=cells[1],
-                reference=f"{reference}.bmp",
-                distortion=distortion,
-                level=level,
-                score=cells[0],
-                where=where,
-                score_std=deviations[number - 1],
-            )
-
-    def _deviations(self, expected: int) -> Sequence[str | None]:
-        """Standard deviations in the order of the scores."""
-        files = self.files.named("mos_std.txt")
-        if not files:
-            return [None] * expected
-        path = files[0].path
-        cells = read_text(path).split()
-        if len(cells) != expected:
-            raise DatasetError(
-                f"{path} has {len(cells):,} numbers for {expected:,} scores: use the official file, or remove it."
-            )
-        return cells
+        path = self.files.file("mos_with_names.txt")
+        lines = [line.split() for line in lines_of(path)]
+        deviations: list[str | None] = [None] * len(lines)
+        for optional in self.files.named("mos_std.txt")[:1]:
+            deviations = [*" ".join(lines_of(optional)).split()]
+        with naming(path, DatasetError):
+            for (score, name), deviation in zip(lines, deviations, strict=True):
+                stem, distortion, level = parse_name(name, self.distortions)
+                yield Rating(name, f"{stem}.bmp", distortion, level, score, deviation)
 
 
 class Tid2013(TidBuilder):
