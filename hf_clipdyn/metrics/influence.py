@@ -21,13 +21,12 @@ with the factor G / (G - 1); for crossed ways V_first + V_second - V_both (Camer
 
 **Coverage.** Student's t has G - 1 degrees of freedom, for the smallest number of clusters G of any way. The interval
 of the difference of two revisions then covers 94 to 96 % where 95 % are wanted, and 98 % over images and people
-(2,000 drawn pairs of revisions for each of eight kinds of numbers;
-`tests/statistics/test_coverage_of_differences.py`). Intervals of single values are not made from influences: they are
-those of `hf_clipdyn.metrics.bootstrap`, which serve values near 0 and 1 better.
+(2,000 drawn pairs of revisions for each of eight kinds of numbers; `tests/metrics/test_coverage_of_differences.py`).
+Those of single values are made by `hf_clipdyn.metrics.scores`; docs/explanation/intervals.md has their coverage.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,8 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_numbers, check_lengths
-from hf_clipdyn.metrics.bootstrap import Statistic
+from hf_clipdyn.metrics.checks import Floats, Ints, columns, of_one_length
 from hf_clipdyn.metrics.shared_images import SharedImages
 
 __all__ = [
@@ -74,7 +72,7 @@ class Units:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.metrics.estimate import Units
+        >>> from hf_clipdyn.metrics.influence import Units
         >>> Units("names", np.array([[0], [0], [1]]), 2).n_clusters
         2
     """
@@ -100,7 +98,7 @@ class Influence:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.metrics.estimate import Influence, Units, mean_influence, weighted_sum
+        >>> from hf_clipdyn.metrics.influence import Influence, Units, mean_influence, weighted_sum
         >>> units = Units("images", np.arange(4)[:, None], 4)
         >>> before, after = (Influence(units, mean_influence(right)) for right in ([0, 1, 0, 1], [1, 1, 0, 1]))
         >>> round(weighted_sum([after, before], [1, -1]).variance, 4)
@@ -145,7 +143,7 @@ def weighted_sum(influences: Sequence[Influence], weights: Sequence[float]) -> I
         An unknown influence, with the cause, if one of them is unknown or they have different units.
 
     Examples:
-        >>> from hf_clipdyn.metrics.estimate import Influence, weighted_sum
+        >>> from hf_clipdyn.metrics.influence import Influence, weighted_sum
         >>> weighted_sum([Influence.unknown("no trials")], [1]).cause
         'no trials'
     """
@@ -168,7 +166,7 @@ def mean_influence(values: ArrayLike) -> Floats:
         The same shape; 0 for an entry that is left out, NaN in a column without any other.
 
     Examples:
-        >>> from hf_clipdyn.metrics.estimate import mean_influence
+        >>> from hf_clipdyn.metrics.influence import mean_influence
         >>> mean_influence([0.0, 1.0, float("nan")]).tolist()
         [-0.25, 0.25, 0.0]
     """
@@ -191,7 +189,7 @@ def left_out_influence(left_out: Floats) -> Floats:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.metrics.estimate import left_out_influence
+        >>> from hf_clipdyn.metrics.influence import left_out_influence
         >>> values = np.array([0.0, 0.0, 3.0])
         >>> left_out_influence((values.sum() - values) / 2).round(3).tolist()
         [-0.333, -0.333, 0.667]
@@ -199,11 +197,11 @@ def left_out_influence(left_out: Floats) -> Floats:
     return np.asarray((left_out.mean(axis=0) - left_out) * (1 - 1 / len(left_out)))
 
 
-def without_each(statistic: Statistic, n_groups: int) -> Floats:
+def without_each(statistic: Callable[[Floats], Floats], n_groups: int) -> Floats:
     """`left_out_influence` of a statistic of weights.
 
     Args:
-        statistic: see `hf_clipdyn.metrics.bootstrap`.
+        statistic: from weights, shape (B, G), to values, shape (B, M).
         n_groups: G, the number of groups that it weights.
 
     Returns:
@@ -211,7 +209,7 @@ def without_each(statistic: Statistic, n_groups: int) -> Floats:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.metrics.estimate import without_each
+        >>> from hf_clipdyn.metrics.influence import without_each
         >>> values = np.array([0.0, 0.0, 3.0])
         >>> without_each(lambda weights: (weights @ values / weights.sum(axis=1))[:, None], 3).round(3).T.tolist()
         [[-0.333, -0.333, 0.667]]
@@ -248,15 +246,14 @@ def mean_over_pairs(
         MetricError: other shapes, a pair of equal seeds, a value that is not finite.
 
     Examples:
-        >>> from hf_clipdyn.metrics.estimate import mean_over_pairs
+        >>> from hf_clipdyn.metrics.influence import mean_over_pairs
         >>> result = mean_over_pairs([0.3, 0.4, 0.5], [[0, 1], [0, 2], [1, 2]])
         >>> result["value"], round(result["variance_seeds"], 6), result["causes"]
         (0.4, 0.013333, {'variance_items': 'no items were given'})
     """
-    numbers = as_numbers("values", values)
-    ends = np.asarray(seeds)
-    sides = np.ones(len(numbers)) if signs is None else as_numbers("signs", signs)
-    check_lengths({"values": numbers, "seeds": ends, "signs": sides})
+    (numbers,) = columns(values=values)
+    ends, sides = columns(seeds=seeds, signs=np.ones(len(numbers)) if signs is None else signs)
+    of_one_length(values=numbers, seeds=ends)
     if ends.shape != (len(numbers), 2) or (ends[:, 0] == ends[:, 1]).any():
         raise MetricError("seeds must be two different seeds for each value: leave out pairs of equal seeds.")
     groups = [sides == sign for sign in np.unique(sides)]
