@@ -196,7 +196,7 @@ def open_layout(root: Path, layout: Sequence[str], cache_dir: Path | None) -> Fi
     What the folder lacks of the layout is searched in its archives, except in those that are unpacked beside it.
     """
     alone = FileIndex(root.parent, {root.name: root})
-    if root.is_file() and not alone.lacks(layout):
+    if root.is_file() and layout and not alone.lacks(layout):
         return alone  # a single tar shard is not unpacked
     files = FileIndex.below(unpack(root, cache_dir) if root.is_file() else root)
     if files.lacks(layout):

@@ -1,7 +1,7 @@
 """`load_dataset`: a `datasets.Dataset` from a folder, an archive or the Hub."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,9 @@ def load_dataset(
     """
     place = place_of(path, name, data_dir, repo_id, cache_dir)
     revision = revision or place.revision
-    builder, folder, columns = place.builder, place.folder, (image_column, caption_column)
+    builder, columns = place.builder, (image_column, caption_column)
     is_named = any(columns)
-    has_tables = folder is not None and _has_tables(builder, folder)
+    has_tables = place.folder is not None and _has_tables(builder, place.folder)
     is_table = place.repo_id is not None or has_tables or (is_named and builder.name == "imagefolder")
     if is_named and not (is_table and builder.metadata.kind == "captions"):
         raise ConfigError(
@@ -103,13 +103,14 @@ def load_dataset(
             f"imagefolder), not for {path!r}: omit them."
         )
     if place.repo_id is not None and not is_named:
-        folder = download_archives(builder, place.repo_id, revision, token)
-        is_table = folder is None
+        archives = download_archives(builder, place.repo_id, revision, token)
+        is_table = archives is None
+        place = replace(place, folder=archives)
     if not is_table:
-        return _from_files(builder, place.config, folder, split, streaming, cache_dir, num_proc)
+        return _from_files(place, split, streaming, cache_dir, num_proc)
     return open_tables(
         builder,
-        place.repo_id or str(folder),
+        place.repo_id or str(place.folder),
         name=place.config,
         columns=columns,
         split=split,
@@ -276,18 +277,12 @@ def _has_tables(builder: type[DataBuilder], folder: Path) -> bool:
 
 
 def _from_files(
-    builder: type[DataBuilder],
-    name: str | None,
-    folder: Path | None,
-    split: str | None,
-    streaming: bool,
-    cache_dir: str | Path | None,
-    num_proc: int | None,
+    place: Place, split: str | None, streaming: bool, cache_dir: str | Path | None, num_proc: int | None
 ) -> Any:
-    title = builder.metadata.title
-    with naming(folder or title, DatasetError):
+    builder, title = place.builder, place.builder.metadata.title
+    with naming(place.folder or title, DatasetError):
         try:
-            instance = builder(data_dir=folder, config_name=name, cache_dir=cache_dir)
+            instance = builder(data_dir=place.folder, config_name=place.config, cache_dir=cache_dir)
             if streaming:
                 instance.streams = True
                 return safe_images(instance.as_streaming_dataset(split))

@@ -13,7 +13,6 @@ from datasets.table import embed_table_storage
 
 from hf_clipdyn.cards import dataset_card
 from hf_clipdyn.data.load import load_dataset
-from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, DatasetError, naming
 from hf_clipdyn.hub import checked_repo_id, push_folder
@@ -72,8 +71,20 @@ def prepare_dataset(
     rows = {split: len(dataset) for split, dataset in splits.items()}
     features = next(iter(splits.values())).features
     folder_option = f" --data-dir {name}=<official folder>" if builder.layout else ""
-    card = _card(
-        metadata, name, config, rows, features, f" --repo-id {repo_id}" if repo_id else folder_option
+    card = dataset_card(
+        title=metadata.description,
+        name=name,
+        config=config,
+        kind=metadata.kind_of(config),
+        licence=metadata.licence,
+        licence_id=metadata.licence_id,
+        public=metadata.may_redistribute,
+        where=metadata.where,
+        citation=metadata.citation,
+        rows=rows,
+        official_rows={split: metadata.official_rows(config, split) for split in rows},
+        columns={column: _described(feature) for column, feature in features.items()},
+        source=f" --repo-id {repo_id}" if repo_id else folder_option,
     )
     output = output.resolve()
     with naming(output, DatasetError):
@@ -118,31 +129,6 @@ def _write_split(dataset: datasets.Dataset, folder: Path, split: str) -> None:
                     break
     for number, part in enumerate(parts):
         part.rename(folder / f"{split}-{number:05d}-of-{len(parts):05d}.parquet")
-
-
-def _card(
-    metadata: DatasetMetadata,
-    name: str,
-    config: str,
-    rows: Mapping[str, int],
-    features: Mapping[str, Any],
-    source: str,
-) -> str:
-    return dataset_card(
-        title=metadata.description,
-        name=name,
-        config=config,
-        kind=metadata.kind_of(config),
-        licence=metadata.licence,
-        licence_id=metadata.licence_id,
-        public=metadata.may_redistribute,
-        where=metadata.where,
-        citation=metadata.citation,
-        rows=rows,
-        official_rows={split: metadata.official_rows(config, split) for split in rows},
-        columns={column: _described(feature) for column, feature in features.items()},
-        source=source,
-    )
 
 
 def _described(feature: Any) -> str:

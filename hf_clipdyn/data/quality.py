@@ -34,6 +34,11 @@ class Rating:
     score_std: Any = None
 
 
+def names_in(text: str) -> tuple[str, ...]:
+    """The names in a text, which commas separate."""
+    return tuple(" ".join(text.split()).split(", "))
+
+
 def parse_name(name: str, distortions: Sequence[str]) -> tuple[str, str, int]:
     """Reference, distortion and level of an image that is named ``I01_08_3.bmp``, as in TID and KADID-10k."""
     match = _CODED_NAME.fullmatch(name)

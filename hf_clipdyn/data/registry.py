@@ -65,6 +65,13 @@ def _on_hub(name: str) -> type[DataBuilder]:
     return type(hub.__name__, (hub,), {"name": name, "metadata": metadata, "__module__": hub.__module__})
 
 
+def is_anybodys(name: str) -> bool:
+    """Whether the pictures of a data set are anybody's: of a folder, or of any data set on the Hub."""
+    return name in ("imagefolder", "hub") or (
+        name not in _builders() and HUB_NAME.fullmatch(name) is not None
+    )
+
+
 def dataset_metadata(name: str) -> DatasetMetadata:
     """Kind, licence, size and origin of a data set. Its files are not opened.
 

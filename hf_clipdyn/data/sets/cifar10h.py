@@ -39,9 +39,12 @@ class Cifar10h(DataBuilder):
         return Cifar10.classes
 
     def rows(self, split: str) -> Rows:
-        if not self.files.named(_LIST):
-            yield from self._official()
-            return
+        for row in self._listed() if self.files.named(_LIST) else self._official():
+            if min(row["counts"]) < 0 or not any(row["counts"]):
+                raise DatasetError("an image has a negative count or no answer.")
+            yield row
+
+    def _listed(self) -> Rows:
         for line in read_csv(self.files.file(_LIST), ["file", *Cifar10.classes]):
             image = self.files.image(line["file"])
             if image is not None:

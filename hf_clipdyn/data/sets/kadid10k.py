@@ -4,38 +4,17 @@ from collections.abc import Iterator
 
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
+from hf_clipdyn.data.quality import QualityBuilder, Rating, names_in, parse_name
 from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
-_DISTORTIONS = (
-    "Gaussian blur",
-    "lens blur",
-    "motion blur",
-    "color diffusion",
-    "color shift",
-    "color quantization",
-    "color saturation in HSV",
-    "color saturation in Lab",
-    "JPEG2000",
-    "JPEG",
-    "white noise",
-    "white noise in color component",
-    "impulse noise",
-    "multiplicative noise",
-    "denoise",
-    "brighten",
-    "darken",
-    "mean shift",
-    "jitter",
-    "non-eccentricity patch",
-    "pixelate",
-    "quantization",
-    "color block",
-    "high sharpen",
-    "contrast change",
-)
+_DISTORTIONS = names_in("""
+Gaussian blur, lens blur, motion blur, color diffusion, color shift, color quantization, color saturation in
+HSV, color saturation in Lab, JPEG2000, JPEG, white noise, white noise in color component, impulse noise,
+multiplicative noise, denoise, brighten, darken, mean shift, jitter, non-eccentricity patch, pixelate,
+quantization, color block, high sharpen, contrast change
+""")
 
 
 class Kadid10k(QualityBuilder):

@@ -150,9 +150,12 @@ class Things(DataBuilder):
     def _checked(self, triplets: Ints, path: Path) -> Ints:
         """Triplets as (n, 3), the odd one last, after a check that they name three objects."""
         with naming(path, DatasetError):
-            ordered = np.sort(triplets.reshape(-1, 3), axis=1)
-            if (np.diff(ordered, axis=1) == 0).any() or not np.isin(
-                ordered, np.arange(len(self._objects))
-            ).all():
+            ordered = np.sort(triplets, axis=1)
+            is_triplet = triplets.shape[1] == 3
+            if (
+                not is_triplet
+                or (np.diff(ordered, axis=1) == 0).any()
+                or not np.isin(ordered, np.arange(len(self._objects))).all()
+            ):
                 raise DatasetError(f"a triplet does not name three of {len(self._objects):,} objects.")
         return triplets

@@ -5,10 +5,19 @@ from typing import ClassVar
 
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
+from hf_clipdyn.data.quality import QualityBuilder, Rating, names_in, parse_name
 from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
+
+_DISTORTIONS = names_in("""
+additive Gaussian noise, additive noise in color components, spatially correlated noise, masked noise, high
+frequency noise, impulse noise, quantization noise, Gaussian blur, image denoising, JPEG compression,
+JPEG2000 compression, JPEG transmission errors, JPEG2000 transmission errors, non eccentricity pattern
+noise, local block-wise distortions, mean shift, contrast change, change of color saturation, multiplicative
+Gaussian noise, comfort noise, lossy compression of noisy images, color quantization with dither, chromatic
+aberrations, sparse sampling and reconstruction
+""")
 
 
 class TidBuilder(QualityBuilder):
@@ -53,32 +62,7 @@ class Tid2013(TidBuilder):
         where="www.ponomarenko.info/tid2013.htm",
         citation=reference("ponomarenko2015image"),
     )
-    distortions = (
-        "additive Gaussian noise",
-        "additive noise in color components",
-        "spatially correlated noise",
-        "masked noise",
-        "high frequency noise",
-        "impulse noise",
-        "quantization noise",
-        "Gaussian blur",
-        "image denoising",
-        "JPEG compression",
-        "JPEG2000 compression",
-        "JPEG transmission errors",
-        "JPEG2000 transmission errors",
-        "non eccentricity pattern noise",
-        "local block-wise distortions",
-        "mean shift",
-        "contrast change",
-        "change of color saturation",
-        "multiplicative Gaussian noise",
-        "comfort noise",
-        "lossy compression of noisy images",
-        "color quantization with dither",
-        "chromatic aberrations",
-        "sparse sampling and reconstruction",
-    )
+    distortions = _DISTORTIONS
 
 
 class Tid2008(TidBuilder):
@@ -96,4 +80,4 @@ class Tid2008(TidBuilder):
         where="www.ponomarenko.info/tid2008.htm",
         citation=reference("ponomarenko2009tid2008"),
     )
-    distortions = Tid2013.distortions[:17]
+    distortions = _DISTORTIONS[:17]
