@@ -128,7 +128,11 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         self.streams = False
         self.files = FileIndex(Path(), {})
         if (data_dir is None) == bool(self.layout):
-            need = f"needs its folder: get it from {self.metadata.where}" if self.layout else "reads no files"
+            need = (
+                f"needs its folder: get it from {self.metadata.where}"
+                if self.layout
+                else "reads no files: omit data_dir"
+            )
             raise DatasetError(f"{self.metadata.title} {need}.")
         if data_dir is not None:
             # Without links, so that the cache's key does not depend on the current folder.

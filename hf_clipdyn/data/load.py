@@ -197,7 +197,7 @@ def _recognised(path: Path, cache_dir: Path | None) -> tuple[str, str | None]:
             return name, None
     if any(key.endswith(".parquet") for key in files):
         return "hub", None
-    if any("/" in key for key in files.images()):
+    if len({key.split("/")[-2] for key in files.images() if "/" in key}) > 1:
         return "imagefolder", "labels"
     raise DatasetError(
         f"{path} is not a folder of captioned or labelled images: it needs captions.txt, metadata.csv or "
@@ -262,8 +262,9 @@ def _has_tables(builder: type[DataBuilder], folder: Path) -> bool:
 
     Results may lie beside a data set, and an image beside Parquet: the more frequent files count.
     """
-    if folder.is_file() or not any(any(folder.glob(pattern)) for pattern in ("*.parquet", "*/*.parquet")):
-        return False
+    with naming(folder, DatasetError):
+        if folder.is_file() or not any(any(folder.glob(pattern)) for pattern in ("*.parquet", "*/*.parquet")):
+            return False
     files = FileIndex.below(folder)
     if not builder.layout:
         return True
