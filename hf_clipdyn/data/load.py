@@ -225,7 +225,8 @@ def find_locally(name: str) -> Path | None:
         for path in sorted(Path(root).iterdir(), reverse=True)
         if path.is_dir() or is_archive(path)
     }
-    return next((there[plain(one)] for one in (name, *builder.also_called) if plain(one) in there), None)
+    names = map(plain, (name, *builder.also_called))
+    return next((there[plain_name] for plain_name in names if plain_name in there), None)
 
 
 def lacks_files(name: str) -> bool:

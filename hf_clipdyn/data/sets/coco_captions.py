@@ -58,4 +58,5 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     content = read_json(path)
     with naming(path, DatasetError):
         names = {image["id"]: image["file_name"] for image in content["images"]}
-        return [(names[one["image_id"]], one["caption"]) for one in content["annotations"]]
+        annotations = content["annotations"]
+        return [(names[annotation["image_id"]], annotation["caption"]) for annotation in annotations]

@@ -1,6 +1,7 @@
 """OSIE (Xu et al. 2014): 700 photographs rich in objects, 15 observers."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,12 @@ class Osie(FixationBuilder):
             with naming(path, DatasetError):
                 image = stimuli.image(entry["img"])
                 subjects = enumerate(entry["subjects"], start=1)
-                fixations = [one for number, subject in subjects for one in _of_subject(subject, str(number))]
+                fixations = [*chain(*(_fixations(subject, str(number)) for number, subject in subjects))]
             if image is not None:
                 yield self.row(image, fixations)
 
 
-def _of_subject(subject: Any, number: str) -> Iterator[Fixation]:
+def _fixations(subject: Any, number: str) -> Iterator[Fixation]:
     columns = [np.ravel(subject[name]).astype(float) for name in ("fix_x", "fix_y", "fix_duration")]
     for x, y, duration in zip(*columns, strict=True):
         yield float(x), float(y), float(duration), number
