@@ -63,8 +63,7 @@ class ModelVsHuman(DataBuilder):
             answers[answer.stimulus].append(answer)
         for key, path in self.files.images().items():
             # The data set of the innermost folder that names one.
-            named = filter(None, map(subset_named, reversed(key.split("/")[:-1])))
-            subset = next(named, None)
+            subset = next(filter(None, map(subset_named, reversed(key.split("/")[:-1]))), None)
             if subset is None:
                 continue
             with naming(path, DatasetError):

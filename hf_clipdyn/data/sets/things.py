@@ -151,11 +151,7 @@ class Things(DataBuilder):
         """Triplets as (n, 3), the odd one last, after a check that they name three objects."""
         with naming(path, DatasetError):
             ordered = np.sort(triplets, axis=1)
-            is_triplet = triplets.shape[1] == 3
-            if (
-                not is_triplet
-                or (np.diff(ordered, axis=1) == 0).any()
-                or not np.isin(ordered, np.arange(len(self._objects))).all()
-            ):
+            is_listed = np.isin(ordered, np.arange(len(self._objects))).all()
+            if triplets.shape[1] != 3 or not is_listed or (np.diff(ordered, axis=1) == 0).any():
                 raise DatasetError(f"a triplet does not name three of {len(self._objects):,} objects.")
         return triplets
