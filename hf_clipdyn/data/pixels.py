@@ -213,7 +213,7 @@ def _way_to_show(
 
     def shown(cell: Source, row: int) -> NDArray[np.uint8] | None:
         try:
-            whole = decode_tensor(cell) if fit else decode_image(cell)
+            whole: Any = decode_tensor(cell) if fit else decode_image(cell)
         except OSError:
             return None
         if distort is not None:
