@@ -31,7 +31,7 @@ from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.places import Stacked
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.tables import integer_of, number_of, read_csv
+from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.evaluation.processes import check_device
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
@@ -77,12 +77,10 @@ def read_published(path: Path | None = None) -> list[Published]:
     where = path or Path(__file__).with_name("published_2024.csv")
     names = ("model", "benchmark", "layer", "distance", "metric", "value")
     rows = []
-    for line, row in read_csv(str(where), names):
+    for row in read_csv(where, names):
         if row["layer"] not in (_PROJECTION, _INPUT):
-            integer_of(row["layer"], line)
-        rows.append(
-            Published(**{name: row[name] for name in names[:-1]}, value=number_of(row["value"], line))
-        )
+            row.integer("layer")
+        rows.append(Published(**{name: row[name] for name in names[:-1]}, value=row.number("value")))
     return rows
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.data.caches import cache_folder, touch
+from hf_clipdyn.data.cache import cache_folder, touch
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.results.parquet import read_parquet
 

@@ -175,10 +175,10 @@ def parse_benchmark(name: str, settings: Settings | None = None) -> Benchmark:
 
 
 def _fitting(benchmark: Benchmark) -> Benchmark:
-    from hf_clipdyn.benchmarks.sources import fitting_datasets
+    from hf_clipdyn.benchmarks.sources import fits, fitting_datasets
 
-    known = fitting_datasets(benchmark.kind.schemas)
-    if benchmark.dataset not in known:
+    if not fits(benchmark.dataset, benchmark.kind.schemas):
+        known = fitting_datasets(benchmark.kind.schemas)
         raise UnknownNameError("benchmark", benchmark.name, [f"{benchmark.kind.name}/{one}" for one in known])
     return benchmark
 

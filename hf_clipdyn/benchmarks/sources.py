@@ -2,17 +2,20 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import datasets
 
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
-from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names, is_anybodys
+from hf_clipdyn.errors import ConfigError, DatasetError, naming
+
+K = TypeVar("K")
 
 DRAWN = "procedural"
 """Data set of the kinds that draw what they show."""
@@ -58,6 +61,13 @@ def fitting_datasets(schemas: tuple[str, ...]) -> list[str]:
     return [name for name in dataset_names() if _fitting_configs(dataset_metadata(name), schemas)]
 
 
+def fits(name: str, schemas: tuple[str, ...]) -> bool:
+    """Whether a data set has rows of one of these kinds, also one that is named as on the Hub, owner/name@revision."""
+    return name in fitting_datasets(schemas) or (
+        is_anybodys(name) and bool(_fitting_configs(dataset_metadata(name), schemas))
+    )
+
+
 def _fitting_configs(metadata: DatasetMetadata, schemas: tuple[str, ...]) -> list[str | None]:
     """Configurations (None: the default one) with rows of one of these kinds, the preferred kind first."""
     kinds = [(None, metadata.kind), *metadata.config_kinds.items()]
@@ -70,7 +80,7 @@ def open_source(
     """Open a data set.
 
     Args:
-        name: as in the registry of data sets.
+        name: as in the registry of data sets, or owner/name or owner/name@revision on the Hub.
         schemas: kinds of rows that will do, the preferred one first.
         data_dir: its folder, where it needs one.
         token: for a private mirror.
@@ -87,9 +97,55 @@ def open_source(
             f"{name} is a data set of the kind {metadata.kind}, but the benchmark needs {' or '.join(schemas)}: "
             f"choose one of {known}."
         )
-    splits = load_dataset(name, configs[0], data_dir=data_dir, token=token)
+    splits = None
+    if is_anybodys(name):  # captions where there are some, else labels
+        configs = sorted(configs, key=lambda config: config is not None)
+        for config in configs[:-1]:
+            with suppress(DatasetError):
+                splits = splits or load_dataset(name, config, data_dir=data_dir, token=token)
+    splits = splits or load_dataset(
+        name, configs[-1 if is_anybodys(name) else 0], data_dir=data_dir, token=token
+    )
     split = next((split for split in _SPLITS if split in splits), next(iter(splits)))
     return Source(name, splits[split], split, metadata, _absent(splits, split, metadata))
+
+
+def under_names(
+    sources: Mapping[K, Source], names: Mapping[str, str] | None, templates: Sequence[str]
+) -> dict[K, Source]:
+    """The sources; labelled pictures that are anybody's with other names of classes and other prompts.
+
+    Args:
+        sources: by benchmark.
+        names: of the classes, by label or by index; None keeps them.
+        templates: of the prompts, each with ``{}`` for the class; without any, those of the data set stay.
+
+    Raises:
+        ConfigError: none of the sources has such pictures.
+        DatasetError: two classes of a data set would have one name.
+    """
+    if names is None and not templates:
+        return dict(sources)
+    mine = {
+        key: _under_names(source, names or {}, tuple(templates))
+        for key, source in sources.items()
+        if is_anybodys(source.name) and "label" in source.dataset.features
+    }
+    if not mine:
+        raise ConfigError(
+            "label_names and templates are for labelled pictures of your own (imagefolder, or owner/name on the Hub), "
+            "and none of the benchmarks shows any: leave them out."
+        )
+    return {**sources, **mine}
+
+
+def _under_names(source: Source, names: Mapping[str, str], templates: tuple[str, ...]) -> Source:
+    given = enumerate(source.dataset.features["label"].names)
+    labels = [names.get(label, names.get(str(index), label)) for index, label in given]
+    with naming(source.name, DatasetError):
+        named = source.dataset.cast_column("label", datasets.ClassLabel(names=labels))
+    metadata = replace(source.metadata, templates=templates or source.metadata.templates)
+    return replace(source, dataset=named, metadata=metadata)
 
 
 def is_local(dataset: str, folder: Path | None = None) -> bool:

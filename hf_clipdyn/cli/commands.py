@@ -368,7 +368,7 @@ class Cache(Options):
     """Folder of the caches. Default: the cache of datasets."""
 
     def __call__(self) -> None:
-        from hf_clipdyn.data.caches import cache_table, cached, delete
+        from hf_clipdyn.data.cache import cache_table, cached, delete
         from hf_clipdyn.results.cells import delete_trials, kept_trials
 
         kinds, folder = list(self.delete), self.cache_dir

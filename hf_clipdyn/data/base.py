@@ -6,13 +6,12 @@
     class Faces(DataBuilder):
         metadata = DatasetMetadata(kind="quality", title="Faces", licence="CC BY 4.0", may_redistribute=True,
                                    where="https://…", citation="@article{…}", rows={"test": 200})
-        layout = ("photos/", "scores.csv")           # what the official folder contains, for recognition
+        layout = ("photos/", "scores.csv")           # what the official folder contains
 
         def rows(self, split):                       # one dict per row, with the columns of its kind
             photos = self.files.folder("photos")
-            for where, line in read_csv(self.files.file("scores.csv").path, ["name", "score"]):
-                ...
-                yield {"reference": self.image(reference), ...}
+            for row in read_csv(self.files.file("scores.csv"), ["name", "score"]):
+                yield {"reference": photos.image(row["name"]), "score": row.number("score"), ...}
 
 The data set takes its name from the module, ``faces``, as in `datasets`. If a module defines several data sets, or one
 beside a kind of benchmark, give the class a ``name``. An installed package declares its modules::
@@ -29,28 +28,28 @@ out to null. A data set without files has an empty ``layout``. One with configur
 Raise ``rows_version`` whenever a loader makes other rows of the same files: tables that were prepared before are then
 made again. tests/data/test_cache.py notices such a change.
 
-Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`. Their
-modules do not load torch, so that the registry stays fast.
+Builders open no files themselves (`files.py` says why): they use `FileIndex` and `tables`. Their modules do not load
+torch, so that the registry stays fast.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
 
-from hf_clipdyn.data.caches import cache_folder
-from hf_clipdyn.data.files import FileIndex, SourceFile, hash_of, index_folder, open_layout, resolved
-from hf_clipdyn.data.images import check_image
+from hf_clipdyn.data.cache import cache_folder
+from hf_clipdyn.data.files import FileIndex, hash_of, open_layout
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.schemas import features_of
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.plugins import module_name
 
 __all__ = ["DataBuilder", "Rows", "SubsetWarning", "configs"]
 
 Rows = Iterator[dict[str, Any]]
-"""Rows of a split, with the columns of their kind; a missing column is null."""
+"""Rows of a split, with the columns of their kind; a missing column is null, an image may be a `pathlib.Path`."""
 
 
 def configs(*names: str) -> list[datasets.BuilderConfig]:
@@ -68,13 +67,13 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         metadata: licence, size and origin.
         name: name of the data set for users; default: the name of the module.
         layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.
-        distinctive: what a folder of another name contains besides ``layout``, so that it can only be this data set;
-            empty if it is found by its name only.
-        companion: suffix of a second folder beside the official one, or its whole name after a slash; its files are
-            read too if it exists. ``a|b`` means the first that exists.
+        also_called: other names of its folder.
+        companions: names of a second folder beside the official one, whose files are read too: that of the first that
+            exists. ``{}`` is the name of the official folder.
         default_split: the split of a data set without official splits.
         rows_version: part of the cache's key; raise it if the loader makes other rows of the same files.
         exact_rows: whether more rows than ``metadata.rows`` are an error and fewer are a warning.
+        files: those of its folder.
 
     Args:
         data_dir: the folder of the official data set, or its archive. Not for data sets without files.
@@ -107,8 +106,8 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     metadata: ClassVar[DatasetMetadata]
     name: ClassVar[str]
     layout: ClassVar[tuple[str, ...]] = ()
-    distinctive: ClassVar[tuple[str, ...]] = ()
-    companion: ClassVar[str] = ""
+    also_called: ClassVar[tuple[str, ...]] = ()
+    companions: ClassVar[tuple[str, ...]] = ()
     default_split: ClassVar[str] = "test"
     rows_version: ClassVar[int] = 1
     exact_rows: ClassVar[bool] = True
@@ -125,48 +124,49 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         cache_dir: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
-        self.files = FileIndex("", ())
-        self._sizes: dict[str, tuple[int, int]] = {}
         # Set by `load_dataset` when streaming: rows are then counted at the end of a pass.
         self.streams = False
-        fingerprint = "no files"
-        if self.layout:
-            if data_dir is None:
-                raise DatasetError(
-                    f"{self.metadata.title} needs its folder: get it from {self.metadata.where}."
-                )
-            root = resolved(data_dir)
-            self.files, fingerprint = open_layout(
-                root,
-                self.layout,
-                cache_folder("unpacked", cache_dir),
-                self.metadata.title,
-                self.metadata.where,
+        self.files = FileIndex(Path(), {})
+        if (data_dir is None) == bool(self.layout):
+            need = (
+                f"needs its folder: get it from {self.metadata.where}"
+                if self.layout
+                else "reads no files: omit data_dir"
             )
-            names = (one[1:] if one.startswith("/") else root.name + one for one in self.companion.split("|"))
-            besides = (root.with_name(one) for one in names if one != root.name)
-            companion = next((one for one in besides if one.is_dir()), None)
-            if companion is not None:
-                beside, stamp = index_folder(companion)
-                self.files = FileIndex(self.files.root, [*self.files.files, *beside.files])
-                fingerprint = hash_of(fingerprint, stamp)
+            raise DatasetError(f"{self.metadata.title} {need}.")
+        if data_dir is not None:
+            # Without links, so that the cache's key does not depend on the current folder.
+            root = Path(data_dir).expanduser().resolve()
+            self.files = self._files_in(root, None if cache_dir is None else Path(cache_dir))
             data_dir = str(root)
-        elif data_dir is not None:
-            raise DatasetError(f"{self.metadata.title} reads no files: omit data_dir.")
         # `datasets` names a table after the parameters given here; those of a named configuration are not among them.
-        named = {config.name: config for config in self.BUILDER_CONFIGS}.get(
-            config_name or self.DEFAULT_CONFIG_NAME
-        )
-        if self.BUILDER_CONFIG_CLASS is not datasets.BuilderConfig:
-            fingerprint = hash_of(fingerprint, repr(named))
+        named = {config.name: config for config in self.BUILDER_CONFIGS}
+        chosen = repr(named.get(config_name or self.DEFAULT_CONFIG_NAME))
         super().__init__(
             cache_dir=str(cache_folder("tables", cache_dir)),
             config_name=config_name,
             data_dir=data_dir,
-            hash=hash_of(fingerprint, str(self.rows_version)),
-            dataset_name=type(self).name,
+            hash=hash_of(self.files.fingerprint, str(self.rows_version), chosen),
+            dataset_name=type(self).name.replace("/", "--"),
             **kwargs,
         )
+
+    def _files_in(self, root: Path, cache_dir: Path | None) -> FileIndex:
+        files = open_layout(root, self.layout, cache_dir)
+        if missing := files.lacks(self.layout):
+            listed = [
+                ", ".join(entry.replace("|", " or ") for entry in part) for part in (missing, self.layout)
+            ]
+            raise DatasetError(
+                f"{root} lacks {listed[0]}: {self.metadata.title} consists of {listed[1]}; get it from "
+                f"{self.metadata.where}."
+            )
+        besides = [root.with_name(name.format(root.name)) for name in self.companions]
+        beside = next((folder for folder in besides if folder != root and folder.is_dir()), None)
+        if beside is not None:
+            added = {f"{beside.name}/{key}": path for key, path in FileIndex.below(beside).items()}
+            files = FileIndex(files.root, {**files, **added})
+        return files
 
     # --- for a data set to override ---------------------------------------------------------------------------
 
@@ -181,19 +181,6 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     def class_names(self) -> Sequence[str]:
         """Class names, for labelled images."""
         return ()
-
-    # --- for a data set to call ------------------------------------------------------------------------------
-
-    def image(self, file: SourceFile) -> str:
-        """The path of an image for a row, after a check that the file is complete."""
-        self.size(file)
-        return file.path
-
-    def size(self, file: SourceFile) -> tuple[int, int]:
-        """Width and height of an image in pixels."""
-        if file.path not in self._sizes:
-            self._sizes[file.path] = check_image(file.path)
-        return self._sizes[file.path]
 
     # --- called by `datasets` --------------------------------------------------------------------------
 
@@ -210,16 +197,16 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         return [datasets.SplitGenerator(name=name, gen_kwargs={"split": name}) for name in self.splits()]
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int | str, dict[str, Any]]]:
-        self._sizes = {}
         empty = dict.fromkeys(self.info.features)
         count = 0
-        for row in self.rows(split):
-            yield count, empty | row
-            count += 1
-        if count == 0:
-            where = self.files.root or self.metadata.title
-            raise DatasetError(
-                f"{where} contains no image of the split {split!r}: unpack the complete archive."
-            )
-        if self.streams and self.exact_rows:
-            self.metadata.check_counts(self.config.name, {split: count}, self.files.root)
+        where = self.files.root if self.layout else self.metadata.title
+        with naming(where, DatasetError):
+            for row in self.rows(split):
+                # As a text: `datasets` replaces the class of paths in modules of builders.
+                paths = {name: str(value) for name, value in row.items() if isinstance(value, os.PathLike)}
+                yield count, empty | row | paths
+                count += 1
+            if count == 0:
+                raise DatasetError(f"it has no image of the split {split!r}: unpack the whole archive.")
+            if self.streams and self.exact_rows:
+                self.metadata.check_counts(self.config.name, {split: count}, str(where))

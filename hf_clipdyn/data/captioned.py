@@ -2,7 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import FileIndex
@@ -27,14 +28,13 @@ _HEADERS = frozenset(("image", "image_name", "img", "file_name", "filename"))
 class CaptionedBuilder(DataBuilder):
     """Rows from pairs of an image's name and a caption.
 
-    A truncated image is not an error here: training decodes, skips and counts it. A missing image is left out; more
-    than `MAX_ABSENT` of them are an error.
+    A missing image is left out; more than `MAX_ABSENT` of them are an error.
     """
 
     default_split = "train"
     exact_rows = False
 
-    def captioned(self, files: FileIndex, pairs: Iterable[tuple[str, str]], source: str) -> Rows:
+    def captioned(self, files: FileIndex, pairs: Iterable[tuple[str, str]], source: Path) -> Rows:
         """One row for each image, in the order of the first captions.
 
         Args:
@@ -51,22 +51,18 @@ class CaptionedBuilder(DataBuilder):
                 captions.setdefault(name, []).append(caption.strip())
         if not captions:
             raise DatasetError(f"{source} contains no captions: use the official caption list.")
-        photographs = {name: file for name in captions if (file := files.image(name)) is not None}
-        check_absent(
-            len(captions) - len(photographs),
-            len(captions),
-            f"images of {source} are missing in {files.root}",
-            "unpack all of them, or remove them from the list",
-        )
-        for name, file in photographs.items():
-            yield {"image": file.path, "image_id": file.stem, "captions": captions[name]}
+        photographs = {name: path for name in captions if (path := files.image(name)) is not None}
+        absent = len(captions) - len(photographs)
+        check_absent(absent, len(captions), f"images of {source} are missing in {files.root}")
+        for name, path in photographs.items():
+            yield {"image": path, "image_id": path.stem, "captions": captions[name]}
 
 
-def check_absent(absent: int, total: int, problem: str, remedy: str) -> None:
+def check_absent(absent: int, total: int, problem: str) -> None:
     """Warn if a few of ``total`` images have a ``problem`` (``samples of 0.tar lack a text``)."""
     message = f"{absent:,} of the {total:,} {problem}"
     if absent > MAX_ABSENT * total:
-        raise DatasetError(f"{message}: {remedy}.")
+        raise DatasetError(f"{message}: complete them, or remove them from the list.")
     if absent:
         warnings.warn(f"{message}; they are left out.", SubsetWarning, stacklevel=2)
 
@@ -94,30 +90,28 @@ class CaptionListBuilder(CaptionedBuilder):
     )
 
     def rows(self, split: str) -> Rows:
-        source = self.files.file(*self.layout[0].split("|")).path
+        source = self.files.file(*self.layout[0].split("|"))
         yield from self.captioned(self.files, _pairs(source), source)
 
 
-def _pairs(path: str) -> Iterator[tuple[str, str]]:
+def _pairs(path: Path) -> Iterator[tuple[str, str]]:
     lines = lines_of(path)
     pattern, start = _form_of(lines[0])
     for number, line in enumerate(lines[start:], start=start + 1):
-        if not line.strip():
-            continue
-        match = pattern(line)
-        if match is None:
+        match = pattern.fullmatch(line)
+        if match is not None:
+            yield match["image"].strip(), _unquoted(match["caption"])
+        elif line.strip():
             raise DatasetError(f"{path}, line {number} has no image and caption: correct that line.")
-        yield match["image"].strip(), _unquoted(match["caption"])
 
 
-def _form_of(first: str) -> tuple[Callable[[str], re.Match[str] | None], int]:
+def _form_of(first: str) -> tuple[re.Pattern[str], int]:
     """The pattern of a line, and the number of header lines."""
     if "\t" in first:
-        return _TOKEN.fullmatch, 0
+        return _TOKEN, 0
     cells = [cell.strip().lower() for cell in re.split(r"[,|]", first)]
-    header = cells[0] in _HEADERS
-    pattern = _PIPE if "|" in first else _NUMBERED if header and len(cells) > 2 else _COMMA
-    return pattern.fullmatch, int(header)
+    has_header = cells[0] in _HEADERS
+    return _PIPE if "|" in first else _NUMBERED if has_header and len(cells) > 2 else _COMMA, int(has_header)
 
 
 def _unquoted(text: str) -> str:

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 
 from hf_clipdyn.data.files import FileIndex, plain
-from hf_clipdyn.data.tables import check_new, read_csv
-from hf_clipdyn.errors import DatasetError, shown
+from hf_clipdyn.data.tables import read_csv
+from hf_clipdyn.errors import DatasetError, naming, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ _SUBSETS = {plain(name): subset for name, subset in FOLDERS.items()}
 _FILE = re.compile(
     r"(?P<name>.+?)(?:-experiment)?_(?P<observer>subject-\d+)_session[_-]\d+\.csv", re.IGNORECASE
 )
-_FEWEST_FIELDS = 7
+_COLUMNS = ("subj", "object_response", "category", "condition", "imagename")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,6 @@ class Answer:
     category: str
     observer: str
     response: str
-    where: str
 
 
 def subset_named(name: str) -> str | None:
@@ -137,59 +136,39 @@ def _as_number(condition: str) -> str:
         return condition.lower()
 
 
-def stimulus_named(subset: str, name: str, where: str, condition: str | None = None) -> tuple[Stimulus, str]:
+def stimulus_named(subset: str, name: str, condition: str | None = None) -> tuple[Stimulus, str]:
     """The stimulus that a file of that name shows, and its class."""
     fields = (name.rpartition(".")[0] or name).split("_")
-    if len(fields) < _FEWEST_FIELDS or not fields[0].isdigit():
+    category = fields[4].lower() if len(fields) > 6 else ""
+    identity = "_".join(fields[-2:]) if fields[-2:][0].startswith("n0") else fields[-1]
+    official = _conditions(subset).get(_as_number(condition or fields[3])) if category else None
+    if category not in CLASSES or official is None:
         raise DatasetError(
-            f"{where}: {shown(name)} is not named like an image of model-vs-human: rename it like "
-            "0001_lp_dnn_0_knife_10_n03041632_8618.png."
+            f"{shown(name)} is not named like 0001_lp_dnn_0_knife_10_n03041632_8618.png, with one of the 16 classes "
+            f"and a condition of {subset} ({', '.join(_conditions(subset).values())})."
         )
-    category = fields[4].lower()
-    check_class(category, where)
-    identity = "_".join(fields[-2:]) if fields[-2].startswith("n0") else fields[-1]
-    return Stimulus(
-        subset, condition_named(subset, condition or fields[3], where), identity.lower()
-    ), category
-
-
-def check_class(name: str, where: str, *also: str) -> None:
-    """Refuse a name that is none of the 16 classes, nor of the others that are allowed."""
-    if name not in (*CLASSES, *also):
-        raise DatasetError(f"{where}: {shown(name)} is not one of the 16 classes: correct that entry.")
-
-
-def condition_named(subset: str, condition: str, where: str) -> str:
-    """A condition in its official spelling."""
-    known = _conditions(subset)
-    official = known.get(_as_number(condition))
-    if official is None:
-        raise DatasetError(
-            f"{where}: {shown(condition)} is not a condition of {subset}, which has {', '.join(known.values())}: "
-            "correct that entry."
-        )
-    return official
+    return Stimulus(subset, official, identity.lower()), category
 
 
 def read_answers(files: FileIndex) -> Iterator[Answer]:
     """All trials of people in files called ``<data set>_subject-01_session_1.csv``, those of networks left out."""
-    seen: dict[str, str] = {}
-    for file in files.files:
-        match = _FILE.fullmatch(file.name)
+    seen: set[tuple[str, Stimulus]] = set()
+    for path in files.values():
+        match = _FILE.fullmatch(path.name)
         subset = subset_named(match["name"]) if match else None
-        if match is None or subset is None:
-            continue
-        columns = ["subj", "object_response", "category", "condition", "imagename"]
-        for where, row in read_csv(file.path, columns):
-            response, category = row["object_response"].lower(), row["category"].lower()
-            if row["subj"].lower() != match["observer"].lower():
-                raise DatasetError(
-                    f"{where}: the observer is {shown(row['subj'])}, but the file belongs to {match['observer']}: "
-                    "correct one of them."
+        for row in read_csv(path, _COLUMNS) if match and subset else ():
+            with naming(row.where, DatasetError):
+                stimulus, _ = stimulus_named(subset or "", row["imagename"], row["condition"])
+                response, category, observer = (
+                    row["object_response"].lower(),
+                    row["category"].lower(),
+                    row["subj"],
                 )
-            check_class(response, where, "na")
-            check_class(category, where)
-            stimulus, _ = stimulus_named(subset, row["imagename"], where, row["condition"])
-            again = f"{row['subj']} on {subset}, condition {stimulus.condition}, image {stimulus.image_id}"
-            check_new(seen, again, where)
-            yield Answer(stimulus, category, row["subj"], response, where)
+                if response not in (*CLASSES, "na") or category not in CLASSES:
+                    raise DatasetError(
+                        f"{shown(response)} or {shown(category)} is not one of the 16 classes."
+                    )
+                if (observer, stimulus) in seen:
+                    raise DatasetError("this person's answer to this image is there twice: remove a copy.")
+                seen.add((observer, stimulus))
+            yield Answer(stimulus, category, observer, response)

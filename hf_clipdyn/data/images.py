@@ -1,4 +1,4 @@
-"""The only place that opens images: regular files, in the formats of data sets, of at most `MAX_PIXELS` pixels.
+"""The only place that opens images: in the formats of data sets, of at most the pixels that Pillow allows.
 
 Pillow recognises a file by its content, not its name. Some of its formats run other programs (EPS starts Ghostscript),
 others are parsers that no data set needs. Therefore nothing else in this package opens an image.
@@ -6,17 +6,13 @@ others are parsers that no data set needs. Therefore nothing else in this packag
 
 import io
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
 import pyarrow as pa
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-
-from hf_clipdyn.errors import DatasetError
+from PIL import ExifTags, Image, ImageOps
 
 if TYPE_CHECKING:
     import torch
@@ -26,14 +22,10 @@ IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".t
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Pillow's names of the accepted formats, the most frequent one first, since they are tried in order."""
 
-MAX_PIXELS = 89_478_485
-"""Largest number of pixels of an image (9,459 x 9,459), from which on Pillow warns of a decompression bomb."""
-
-_TAIL = 4096  # bytes: cameras append notes after the end marker of a JPEG
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that swap width and height
 
-
-Source = str | os.PathLike[str] | bytes | Mapping[str, Any] | Image.Image | None
+_Stored = str | os.PathLike[str] | bytes
+Source = _Stored | Mapping[str, Any] | Image.Image | None
 """Path of a file, its content, an undecoded cell of an image column (``path`` and ``bytes``, or None), or
 an opened image."""
 
@@ -42,32 +34,22 @@ def open_image(source: Source) -> Image.Image:
     """Open an image without decoding it; `decode` closes it.
 
     Raises:
-        OSError: there is no image, or it is not a regular file, has none of the `FORMATS`, is damaged, or has more than
-            `MAX_PIXELS`.
+        OSError: there is no image, or it has none of the `FORMATS`, is damaged, or has more pixels than Pillow allows.
     """
     if isinstance(source, Image.Image):
         return source
-    source = _stored(source)
-    if not isinstance(source, bytes) and not stat.S_ISREG(os.stat(source).st_mode):  # noqa: PTH116  # any path
-        raise OSError("it is not a regular file")  # opening a pipe hangs, a device may never end
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    stored = _stored(source)
     with _as_os_error():
-        image: Image.Image = Image.open(file, formats=FORMATS)
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise OSError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
-    return image
+        return Image.open(io.BytesIO(stored) if isinstance(stored, bytes) else stored, formats=FORMATS)
 
 
-def _stored(
-    source: str | os.PathLike[str] | bytes | Mapping[str, Any] | None,
-) -> str | os.PathLike[str] | bytes:
+def _stored(source: _Stored | Mapping[str, Any] | None) -> _Stored:
     """The path or the content of an image."""
     cell = source if isinstance(source, Mapping) else {"path": source, "bytes": None}
-    inner: str | os.PathLike[str] | bytes | None = cell["path"] if cell["bytes"] is None else cell["bytes"]
-    if inner is None:
+    stored: _Stored | None = cell["path"] if cell["bytes"] is None else cell["bytes"]
+    if stored is None:
         raise OSError("there is no image")
-    return inner
+    return stored
 
 
 def decode(image: Image.Image) -> Image.Image:
@@ -116,7 +98,7 @@ def _is_plain_jpeg(source: Source) -> bool:
         return plain and _orientation(image) in (None, 1)
 
 
-def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any] | None) -> "torch.Tensor | None":
+def _jpeg_tensor(source: _Stored | Mapping[str, Any] | None) -> "torch.Tensor | None":
     """RGB pixels of a JPEG that Pillow has recognised and measured; None where torchvision cannot decode it."""
     import numpy as np
     import torch
@@ -124,10 +106,8 @@ def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any] | No
 
     stored = _stored(source)
     # Torch takes no read-only memory, hence the copy.
-    content = (
-        np.frombuffer(bytearray(stored), np.uint8)
-        if isinstance(stored, bytes)
-        else np.fromfile(stored, np.uint8)
+    content = np.array(
+        np.frombuffer(stored, np.uint8) if isinstance(stored, bytes) else np.fromfile(stored, np.uint8)
     )
     with suppress(RuntimeError):
         pixels: torch.Tensor = decode_jpeg(torch.from_numpy(content), mode=ImageReadMode.RGB)
@@ -137,7 +117,7 @@ def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any] | No
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Convert errors of Pillow's parsers on broken or hostile files (SyntaxError, struct.error, …) to an OSError."""
+    """Errors of Pillow's parsers on broken files (SyntaxError, struct.error, a bomb, …) as an OSError."""
     try:
         yield
     except (OSError, MemoryError):
@@ -149,7 +129,14 @@ def _as_os_error() -> Iterator[None]:
 def size_of(source: Source) -> tuple[int, int]:
     """Width and height in pixels of the image that `decode` gives, if possible from the header alone."""
     with _as_os_error(), open_image(source) as image:
-        return _shown_size(image)
+        # Reading the orientation of a PNG decodes it if no EXIF data precede the pixels; Pillow rotates a TIFF itself.
+        if image.format == "PNG" and not {"exif", "xmp", "Raw profile type exif"} & set(image.info):
+            return image.size
+        if image.format == "TIFF":
+            image.load()
+            return image.size
+        width, height = image.size
+        return (height, width) if _orientation(image) in _TURNED else (width, height)
 
 
 def _orientation(image: Image.Image) -> int | None:
@@ -157,59 +144,6 @@ def _orientation(image: Image.Image) -> int | None:
     with suppress(Exception):
         return image.getexif().get(ExifTags.Base.Orientation)
     return None
-
-
-def _shown_size(image: Image.Image) -> tuple[int, int]:
-    # Reading the orientation of a PNG decodes it if no EXIF data precede the pixels; Pillow rotates a TIFF itself.
-    if image.format == "PNG" and not {"exif", "xmp", "Raw profile type exif"} & set(image.info):
-        return image.size
-    if image.format == "TIFF":
-        image.load()
-        return image.size
-    width, height = image.size
-    return (height, width) if _orientation(image) in _TURNED else (width, height)
-
-
-def check_image(path: str) -> tuple[int, int]:
-    """Width and height of an image in pixels, read from its header.
-
-    The end of the file is checked too. A PNG without its last chunk is truncated. If the end marker of a JPEG or the
-    length in a BMP is wrong, the image is decoded, since some programs write them wrongly although all pixels are
-    there. Damage in the middle shows only when the image is decoded.
-    """
-    try:
-        with _as_os_error(), open_image(path) as image:
-            size = _shown_size(image)
-            if not _is_closed(Path(path), image.format or ""):
-                if image.format == "PNG":
-                    raise OSError("its last chunk is missing")
-                image.load()
-            return size
-    except UnidentifiedImageError as error:
-        empty = Path(path).stat().st_size == 0
-        state = "is empty" if empty else f"is not an image in any of the formats {', '.join(FORMATS)}"
-        raise DatasetError(f"{path} {state}: unpack this file from the archive again.") from error
-    except OSError as error:
-        raise DatasetError(
-            f"{path} cannot be used as an image ({error}): unpack this file from the archive again, or replace it."
-        ) from error
-
-
-def _is_closed(path: Path, image_format: str) -> bool:
-    """Whether the file ends as its format requires; False if that is unknown."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(14)
-        file.seek(max(0, size - _TAIL))
-        tail = file.read()
-    if image_format in ("JPEG", "MPO"):
-        return b"\xff\xd9" in tail
-    if image_format == "PNG":
-        return b"IEND" in tail
-    if image_format == "BMP":
-        declared = int.from_bytes(head[2:6], "little")
-        return 0 < declared <= size
-    return False
 
 
 class SafeImage(datasets.Image):  # type: ignore[misc]  # datasets carries no types

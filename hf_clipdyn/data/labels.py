@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 from hf_clipdyn.data.base import DataBuilder, Rows
-from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.prompts import imagenet_names, unique_names
 from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.errors import DatasetError, shorten
@@ -40,39 +40,32 @@ class LabelledBuilder(DataBuilder):
         """Class name by `normalised` folder name."""
         return {normalised(name): name for name in self.classes}
 
-    def listed_folder(self, file: SourceFile) -> str | None:
+    def listed_folder(self, key: str) -> str | None:
         """The class folder that a list assigns to an image outside of all class folders."""
         return None
 
     @cached_property
-    def _labelled(self) -> dict[str, list[tuple[SourceFile, str]]]:
+    def _labelled(self) -> dict[str, list[tuple[Path, str]]]:
         """Files and their class by split."""
         classes = self.folder_classes
-        labelled: dict[str, list[tuple[SourceFile, str]]] = {}
-        strays: list[SourceFile] = []
-        for file in self.files.images():
-            folders = [normalised(folder) for folder in file.parts[:-1]]
+        labelled: dict[str, list[tuple[Path, str]]] = {}
+        stray = None
+        for key, path in self.files.images().items():
+            folders = [normalised(folder) for folder in key.split("/")[:-1]]
             depth = next((d for d in reversed(range(len(folders))) if folders[d] in classes), len(folders))
             splits = [_SPLITS[folder] for folder in folders[:depth] if folder in _SPLITS]
-            folder = folders[depth] if depth < len(folders) else self.listed_folder(file)
+            folder = folders[depth] if depth < len(folders) else self.listed_folder(key)
             if folder is None:
                 if folders and not set(splits) & set(self.unlabelled):
-                    strays.append(file)
+                    stray = path
                 continue
             split = splits[-1] if splits else self.default_split
-            labelled.setdefault(self.validation if split == "val" else split, []).append(
-                (file, classes[folder])
-            )
-        wanted = f"<class>/*.jpg or <split>/<class>/*.jpg, with the classes {shorten(', '.join(classes))}"
-        if not labelled:
+            split = self.validation if split == "val" else split
+            labelled.setdefault(split, []).append((path, classes[folder]))
+        if stray is not None or not labelled:
             raise DatasetError(
-                f"{self.files.root} does not have the layout of {self.metadata.title}: no image is in one of its "
-                f"class folders; give a folder with {wanted}, or read it from the Hub ({self.metadata.mirror})."
-            )
-        if strays:
-            raise DatasetError(
-                f"{strays[0].path} is not in a class folder of {self.metadata.title}: give a folder that contains only "
-                f"this data set, as {wanted}."
+                f"{stray or self.files.root} does not have the layout of {self.metadata.title}: give a folder with "
+                f"<class>/*.jpg or <split>/<class>/*.jpg, with the classes {shorten(', '.join(classes))}."
             )
         return labelled
 
@@ -80,8 +73,8 @@ class LabelledBuilder(DataBuilder):
         return sorted(self._labelled)
 
     def rows(self, split: str) -> Rows:
-        for file, label in self._labelled[split]:
-            yield {"image": self.image(file), "label": label}
+        for path, label in self._labelled[split]:
+            yield {"image": path, "label": label}
 
 
 def normalised(name: str) -> str:
@@ -103,7 +96,7 @@ class WordnetBuilder(LabelledBuilder):
     @cached_property
     def wnids(self) -> Sequence[str]:
         """The class folders, in lower case, sorted."""
-        folders = {part.lower() for file in self.files.images() for part in file.parts[:-1]}
+        folders = {part.lower() for key in self.files.images() for part in key.split("/")[:-1]}
         return sorted(folder for folder in folders if _WNID.fullmatch(folder))
 
     def class_names(self) -> Sequence[str]:
@@ -126,8 +119,6 @@ class WordnetBuilder(LabelledBuilder):
 
     def _words(self) -> dict[str, str]:
         """First word by WordNet number."""
-        lists = self.files.named(*_WORD_LISTS)
-        if not lists:
-            return {}
-        entries = (line.split(maxsplit=1) for line in lines_of(lists[0].path))
+        lines = [line for path in self.files.named(*_WORD_LISTS)[:1] for line in lines_of(path)]
+        entries = (line.split(maxsplit=1) for line in lines)
         return {entry[0].lower(): entry[1].split(",")[0].strip() for entry in entries if len(entry) == 2}

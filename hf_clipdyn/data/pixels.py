@@ -7,35 +7,28 @@ processor before it rescales and normalises, so that training and every evaluate
 
 import errno
 import hashlib
-import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import datasets
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm.auto import tqdm
 
-from hf_clipdyn.data.caches import cache_folder, new_entry, touch
-from hf_clipdyn.data.images import decode_image, decode_tensor, open_image
+from hf_clipdyn.data.cache import kept, kept_folder
+from hf_clipdyn.data.images import Source, decode_image, decode_tensor
 from hf_clipdyn.errors import DatasetError, readable_size
 from hf_clipdyn.files import blaming
 from hf_clipdyn.machine import usable_cores
 from hf_clipdyn.preprocess import direct_fit, processor_identity, resize_and_crop, square_processor
 
-if TYPE_CHECKING:
-    import torch
-
 _BATCH = 64
-_PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of a megapixel
 _DECODER = 2  # to be raised if the same files are decoded to other pixels
 
 D = TypeVar("D", np.uint8, np.float32)
@@ -100,16 +93,16 @@ def decode_pixels(
         raise ValueError("distort and distort_key go together")
     if len(dataset) == 0:
         raise DatasetError("The data set has no rows: give a split or a folder that contains images.")
-    folder = _place(dataset, image_processor, column, cache_dir, distort_key)
-    if not (folder / "fingerprint").is_file():
-        batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
-        with blaming(folder.parent):
-            _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
-    touch(folder)
+    key = _key(dataset, image_processor, column, distort_key)
+    with kept("pixels", cache_dir, *key) as entry:
+        if entry.is_new:
+            batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
+            with blaming(entry.target.parent):
+                _build(entry.folder, batches, len(dataset))
     pixels = Pixels(
-        array=np.load(folder / "pixels.npy", mmap_mode="r"),
-        broken=np.load(folder / "broken.npy"),
-        fingerprint=(folder / "fingerprint").read_text(encoding="ascii"),
+        array=np.load(entry.target / "pixels.npy", mmap_mode="r"),
+        broken=np.load(entry.target / "broken.npy"),
+        fingerprint=(entry.target / "fingerprint").read_text(encoding="ascii"),
     )
     if pixels.broken.all():
         raise DatasetError(
@@ -126,8 +119,9 @@ def has_pixels(
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> bool:
     """Whether an earlier call of `decode_pixels` has kept these pixels."""
-    folder = _place(dataset, square_processor(image_processor), column, cache_dir, "")
-    return (folder / "fingerprint").is_file()
+    return kept_folder(
+        "pixels", cache_dir, *_key(dataset, square_processor(image_processor), column, "")
+    ).is_dir()
 
 
 def draw_pixels(
@@ -155,18 +149,14 @@ def draw_pixels(
     Raises:
         DatasetError: the cache cannot be written, or does not fit on the disk.
     """
-    name = hashlib.sha256(json.dumps(["drawn", key, n]).encode()).hexdigest()[:32]
-    folder = cache_folder("pixels", cache_dir) / name
-    if not (folder / "pixels.npy").is_file():
-        with (
-            blaming(folder.parent),
-            new_entry(folder, last="pixels.npy") as entry,
-            tqdm(total=n, desc=origin, unit="img", disable=disable_tqdm, leave=False) as bar,
-        ):
-            _write_drawn(entry, draw, n, bar.update)
-            (entry / "origin").write_text(origin, encoding="utf-8")
-    touch(folder)
-    drawn: NDArray[D] = np.load(folder / "pixels.npy", mmap_mode="r")
+    with kept("pixels", cache_dir, origin, "drawn", key, n) as entry:
+        if entry.is_new:
+            with (
+                blaming(entry.target.parent),
+                tqdm(total=n, desc=origin, unit="img", disable=disable_tqdm, leave=False) as bar,
+            ):
+                _write_drawn(entry.folder, draw, n, bar.update)
+    drawn: NDArray[D] = np.load(entry.target / "pixels.npy", mmap_mode="r")
     return drawn
 
 
@@ -175,26 +165,16 @@ def fingerprint_of(dataset: datasets.Dataset) -> str:
     return str(dataset._fingerprint)  # the library has no public name for it
 
 
-def _place(
-    dataset: datasets.Dataset,
-    image_processor: Any,
-    column: str,
-    cache_dir: str | os.PathLike[str] | None,
-    distort_key: str,
-) -> Path:
-    """The folder of what `decode_pixels` gives."""
-    parts = [_DECODER, fingerprint_of(dataset), column, processor_identity(image_processor), distort_key]
-    return cache_folder("pixels", cache_dir) / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-def _origin(dataset: datasets.Dataset, column: str, distort_key: str) -> str:
-    """Data set, split and column, for the list of the caches."""
-    parts = [
+def _key(dataset: datasets.Dataset, image_processor: Any, column: str, distort_key: str) -> list[Any]:
+    """Data set, split and column, for the list of the cache; and all that `decode_pixels` depends on."""
+    names = [
         dataset.info.dataset_name or dataset.info.builder_name or "rows",
         str(dataset.split or ""),
         column,
     ]
-    return " ".join(filter(None, [*parts, distort_key[:40]]))
+    origin = " ".join(filter(None, [*names, distort_key[:40]]))
+    identity = processor_identity(image_processor)
+    return [origin, _DECODER, fingerprint_of(dataset), column, identity, distort_key]
 
 
 def _processed(
@@ -207,149 +187,102 @@ def _processed(
 ) -> _Batches:
     """Batches of (pixels of the intact images or None, which rows are broken)."""
     raw = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-    fit = direct_fit(image_processor)
+    shown = _way_to_show(image_processor, distort)
     with (
         ThreadPoolExecutor(usable_cores()) as pool,
         tqdm(total=len(raw), desc=desc, unit="img", disable=disable_tqdm, leave=False) as bar,
     ):
         for start in range(0, len(raw), _BATCH):
             cells = raw[start : start + _BATCH][column]
-            if fit is None:
-                batches = _by_processor(pool, cells, start, image_processor, distort)
-            else:
-                batches = _fitted(pool, cells, start, fit, distort)
-            for pixels, broken in batches:
-                yield pixels, broken
-                bar.update(len(broken))
-                del pixels
+            images = list(pool.map(shown, cells, range(start, start + len(cells))))
+            intact = [image for image in images if image is not None]
+            yield np.stack(intact) if intact else None, np.array([image is None for image in images])
+            bar.update(len(cells))
 
 
-def _fitted(
-    pool: ThreadPoolExecutor,
-    cells: Sequence[Any],
-    first: int,
-    fit: Callable[["torch.Tensor"], "torch.Tensor"],
-    distort: Distortion | None,
-) -> _Batches:
-    """One batch, whose images are decoded and resized one by one."""
+def _way_to_show(
+    image_processor: Any, distort: Distortion | None
+) -> Callable[[Source, int], NDArray[np.uint8] | None]:
+    """From an image and its row to its pixels at the model's input, one image in memory for each core; None if broken.
+
+    Where torchvision gives the numbers of the processor, it is not asked, and JPEGs need not become PIL images.
+    """
     import torch
 
-    def fitted(index: int, cell: Any) -> NDArray[np.uint8] | None:
-        with suppress(OSError):
-            whole = decode_tensor(cell)
-            if distort is not None:
-                changed = distort(np.ascontiguousarray(whole.permute(1, 2, 0).numpy()), index)
-                whole = torch.from_numpy(np.require(changed, requirements=("C", "W"))).permute(2, 0, 1)
-            return fit(whole).permute(1, 2, 0).numpy()
-        return None
+    fit = direct_fit(image_processor)
 
-    shown = list(pool.map(fitted, range(first, first + len(cells)), cells))
-    intact = [image for image in shown if image is not None]
-    yield np.stack(intact) if intact else None, np.array([image is None for image in shown])
-
-
-def _by_processor(
-    pool: ThreadPoolExecutor,
-    cells: Sequence[Any],
-    first: int,
-    image_processor: Any,
-    distort: Distortion | None,
-) -> _Batches:
-    """Batches of images that fit into memory, which the processor takes together."""
-
-    def opened(cell: Any) -> Image.Image | None:
-        with suppress(OSError):
-            return open_image(cell)
-        return None
-
-    def decoded(index: int, image: Image.Image | None) -> Image.Image | NDArray[np.uint8] | None:
-        if image is None:
+    def shown(cell: Source, row: int) -> NDArray[np.uint8] | None:
+        try:
+            whole: Any = decode_tensor(cell) if fit else decode_image(cell)
+        except OSError:
             return None
-        with suppress(OSError):
-            whole = decode_image(image)
-            return whole if distort is None else distort(np.asarray(whole), index)
-        return None
+        if distort is not None:
+            native = whole.permute(1, 2, 0).numpy() if isinstance(whole, torch.Tensor) else np.asarray(whole)
+            changed = distort(np.ascontiguousarray(native), row)
+            whole = (
+                torch.from_numpy(np.require(changed, requirements=("C", "W"))).permute(2, 0, 1)
+                if fit
+                else changed
+            )
+        if fit:
+            return fit(whole).permute(1, 2, 0).numpy()
+        pixels: NDArray[np.uint8] = resize_and_crop(image_processor, [whole])[0]
+        return pixels
 
-    for offset, files in _groups(list(pool.map(opened, cells))):
-        start = first + offset
-        images = list(pool.map(decoded, range(start, start + len(files)), files))
-        files.clear()  # they keep their pixels in memory
-        whole = [image for image in images if image is not None]
-        pixels = resize_and_crop(image_processor, whole) if whole else None
-        yield pixels, np.array([image is None for image in images])
-        del images, whole, pixels
-
-
-def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.Image | None]]]:
-    """The opened images in groups that fit into memory, each with the position of its first image."""
-    group: list[Image.Image | None] = []
-    pixels = first = 0
-    for place in range(len(files)):
-        file, files[place] = files[place], None  # only the group refers to it
-        own = 0 if file is None else file.width * file.height
-        if group and pixels + own > _PIXELS_AT_ONCE:
-            yield first, group
-            group, pixels, first = [], 0, place
-        group.append(file)
-        pixels += own
-    yield first, group
+    return shown
 
 
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
+def _header(file: IO[bytes], dtype: np.dtype[Any], n: int, shape: tuple[int, ...]) -> None:
+    """Begin a file of NumPy, if it fits on the disk.
+
+    It is written front to back, not through a memory map: on a full disk a write raises, a map kills.
+    """
+    needed, free = dtype.itemsize * n * math.prod(shape), shutil.disk_usage(Path(file.name).parent).free
     if needed > free:
         raise OSError(
             errno.ENOSPC,
             f"they take {readable_size(needed)}, and the disk has {readable_size(free)} free (HF_HOME and "
             "cache_dir name another folder)",
         )
+    header = {"descr": dtype.newbyteorder("<").str, "fortran_order": False, "shape": (n, *shape)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
-def _build(
-    folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int, origin: str
-) -> None:
-    """Write an entry of the cache."""
-    with new_entry(folder, last="fingerprint") as entry:
-        broken = np.zeros(n, bool)
-        row = 0
-        shape: tuple[int, ...] | None = None
-        digest = hashlib.sha256()
-        # Written front to back, not through a memory map: on a full disk a write raises, a map kills.
-        with (entry / "pixels.npy").open("wb") as file:
-            for pixels, bad in batches:
-                broken[row : row + len(bad)] = bad
-                row += len(bad)
-                if pixels is None and (shape is None and row < n):
-                    continue  # the shape is known from the first intact image
-                if shape is None:
-                    shape = (1, 1, 3) if pixels is None else pixels.shape[1:]
-                    _check_space(folder.parent, n * math.prod(shape))
-                    header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
-                    np.lib.format.write_array_header_1_0(file, header)
-                    digest.update(repr((n, *shape)).encode())
-                    bad = broken[:row]  # including earlier batches that were all broken
-                rows = np.zeros((len(bad), *shape), np.uint8)
-                if pixels is not None:
-                    rows[~bad] = pixels
-                file.write(rows.data)
-                digest.update(rows.data)
-        np.save(entry / "broken.npy", broken)
-        (entry / "origin").write_text(origin, encoding="utf-8")
-        digest.update(broken.data)
-        (entry / "fingerprint").write_text(digest.hexdigest(), encoding="ascii")
+def _build(folder: Path, batches: _Batches, n: int) -> None:
+    """Write the pixels of all images, and which of them are broken."""
+    broken = np.zeros(n, bool)
+    row = 0
+    shape: tuple[int, ...] | None = None
+    digest = hashlib.sha256()
+    with (folder / "pixels.npy").open("wb") as file:
+        for pixels, bad in batches:
+            broken[row : row + len(bad)] = bad
+            row += len(bad)
+            if pixels is None and shape is None and row < n:
+                continue  # the shape is known from the first intact image
+            if shape is None:
+                shape = (1, 1, 3) if pixels is None else pixels.shape[1:]
+                _header(file, np.dtype(np.uint8), n, shape)
+                digest.update(repr((n, *shape)).encode())
+                bad = broken[:row]  # including earlier batches that were all broken
+            rows = np.zeros((len(bad), *shape), np.uint8)
+            if pixels is not None:
+                rows[~bad] = pixels
+            file.write(rows.data)
+            digest.update(rows.data)
+    np.save(folder / "broken.npy", broken)
+    digest.update(broken.data)
+    (folder / "fingerprint").write_text(digest.hexdigest(), encoding="ascii")
 
 
 def _write_drawn(
-    entry: Path, draw: Callable[[int], NDArray[np.generic]], n: int, advance: Callable[[int], Any]
+    folder: Path, draw: Callable[[int], NDArray[np.generic]], n: int, advance: Callable[[int], Any]
 ) -> None:
     first = draw(0)
-    stored = first.dtype.newbyteorder("<")
-    _check_space(entry, first.nbytes * n)
-    with (entry / "pixels.npy").open("wb") as file, ThreadPoolExecutor(usable_cores()) as pool:
-        header = {"descr": stored.str, "fortran_order": False, "shape": (n, *first.shape)}
-        np.lib.format.write_array_header_1_0(file, header)
+    with (folder / "pixels.npy").open("wb") as file, ThreadPoolExecutor(usable_cores()) as pool:
+        _header(file, first.dtype, n, first.shape)
         for start in range(0, n, _BATCH):
             numbers = range(start, min(start + _BATCH, n))
             for image in pool.map(draw, numbers):
-                file.write(np.ascontiguousarray(image, stored).data)
+                file.write(np.ascontiguousarray(image, first.dtype.newbyteorder("<")).data)
             advance(len(numbers))

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from datasets.table import embed_table_storage
 
 from hf_clipdyn.cards import dataset_card
 from hf_clipdyn.data.load import load_dataset
-from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, DatasetError, naming
 from hf_clipdyn.hub import checked_repo_id, push_folder
@@ -54,35 +54,40 @@ def prepare_dataset(
     metadata = builder.metadata
     if push_to_hub is not None:
         checked_repo_id(push_to_hub, what="hub_model_id")
-    if push_to_hub is not None and not metadata.may_redistribute and not private:
-        raise ConfigError(
-            f"{metadata.title} cannot be pushed to a public repository: its licence ({metadata.licence}) does not "
-            "allow redistribution. Add --hub-private-repo to share it only within your group."
-        )
-    try:
-        taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
-    except OSError as error:
-        raise ConfigError(
-            f"The output {output} cannot be used ({error.strerror}): give another folder."
-        ) from error
-    if taken:
-        raise ConfigError(f"{output} is not empty: give a new folder, so that two data sets are not mixed.")
+        if not (metadata.may_redistribute or private):
+            raise ConfigError(
+                f"{metadata.title} cannot be pushed to a public repository: its licence ({metadata.licence}) does not "
+                "allow redistribution. Add --hub-private-repo to share it only within your group."
+            )
+    with naming(output, DatasetError):
+        if output.exists() and any(output.iterdir()):
+            raise ConfigError(
+                f"{output} is not empty: give a new folder, so that two data sets are not mixed."
+            )
     splits = load_dataset(
         name, config, data_dir=data_dir, token=token, cache_dir=cache_dir, num_proc=num_proc, repo_id=repo_id
     )
     config = config or builder.DEFAULT_CONFIG_NAME or "default"
     rows = {split: len(dataset) for split, dataset in splits.items()}
     features = next(iter(splits.values())).features
-    source = (
-        f" --repo-id {repo_id}"
-        if repo_id
-        else f" --data-dir {name}=<official folder>"
-        if builder.layout
-        else ""
+    folder_option = f" --data-dir {name}=<official folder>" if builder.layout else ""
+    card = dataset_card(
+        title=metadata.description,
+        name=name,
+        config=config,
+        kind=metadata.kind_of(config),
+        licence=metadata.licence,
+        licence_id=metadata.licence_id,
+        public=metadata.may_redistribute,
+        where=metadata.where,
+        citation=metadata.citation,
+        rows=rows,
+        official_rows={split: metadata.official_rows(config, split) for split in rows},
+        columns={column: _described(feature) for column, feature in features.items()},
+        source=f" --repo-id {repo_id}" if repo_id else folder_option,
     )
-    card = _card(metadata, name, config, rows, features, source)
-    try:
-        output = output.resolve()
+    output = output.resolve()
+    with naming(output, DatasetError):
         output.parent.mkdir(parents=True, exist_ok=True)
         # Written to a staging folder and moved to its place, so that a failure leaves nothing behind.
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as staging:
@@ -96,10 +101,6 @@ def prepare_dataset(
             else:  # an empty folder, which keeps its permissions and may be the current one
                 for part in folder.iterdir():
                     part.replace(output / part.name)
-    except OSError as error:
-        raise DatasetError(
-            f"{output} could not be written ({error}): free some disk space, or check the folder's permissions."
-        ) from error
     if push_to_hub is None:
         return Prepared(output, rows, None)
 
@@ -116,47 +117,19 @@ def prepare_dataset(
 
 
 def _write_split(dataset: datasets.Dataset, folder: Path, split: str) -> None:
+    """Write files of about `_BYTES_PER_FILE`, each image with its bytes instead of its path."""
     schema = dataset.features.arrow_schema  # contains the features, for `datasets`
+    batches = dataset.with_format("arrow").iter(_ROWS_PER_GROUP)
     parts: list[Path] = []
-    writer: pq.ParquetWriter | None = None
-    for rows in dataset.with_format("arrow").iter(_ROWS_PER_GROUP):
-        if writer is None:
-            parts.append(folder / f"{split}-{len(parts):05d}.part")
-            writer = pq.ParquetWriter(parts[-1], schema)
-        # With the bytes of each image instead of its path.
-        writer.write_table(embed_table_storage(rows.cast(schema)).cast(schema))
-        if parts[-1].stat().st_size > _BYTES_PER_FILE:
-            writer.close()
-            writer = None
-    if writer is not None:
-        writer.close()
+    for first in batches:
+        parts.append(folder / f"{split}-{len(parts):05d}.part")
+        with pq.ParquetWriter(parts[-1], schema) as writer:
+            for rows in chain([first], batches):
+                writer.write_table(embed_table_storage(rows.cast(schema)).cast(schema))
+                if parts[-1].stat().st_size > _BYTES_PER_FILE:
+                    break
     for number, part in enumerate(parts):
         part.rename(folder / f"{split}-{number:05d}-of-{len(parts):05d}.parquet")
-
-
-def _card(
-    metadata: DatasetMetadata,
-    name: str,
-    config: str,
-    rows: Mapping[str, int],
-    features: Mapping[str, Any],
-    source: str,
-) -> str:
-    return dataset_card(
-        title=metadata.description,
-        name=name,
-        config=config,
-        kind=metadata.kind_of(config),
-        licence=metadata.licence,
-        licence_id=metadata.licence_id,
-        public=metadata.may_redistribute,
-        where=metadata.where,
-        citation=metadata.citation,
-        rows=rows,
-        official_rows={split: metadata.official_rows(config, split) for split in rows},
-        columns={column: _described(feature) for column, feature in features.items()},
-        source=source,
-    )
 
 
 def _described(feature: Any) -> str:

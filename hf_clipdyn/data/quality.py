@@ -4,12 +4,12 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import FileIndex
-from hf_clipdyn.data.tables import check_new, number_of
-from hf_clipdyn.errors import DatasetError, shown
+from hf_clipdyn.data.tables import finite
+from hf_clipdyn.errors import DatasetError, naming, shown
 
 _CODED_NAME = re.compile(r"(?P<reference>i\d+)_(?P<distortion>\d+)_(?P<level>\d+)\.\w+", re.IGNORECASE)
 
@@ -23,7 +23,6 @@ class Rating:
         distortion: as the archive calls it.
         level: step of the distortion; None if the archive has no steps.
         score: on the scale and in the direction of the archive, as the list contains it.
-        where: file and line of the entry, for messages.
         score_std: standard deviation over the observers; None or "" if it was not published.
     """
 
@@ -31,20 +30,21 @@ class Rating:
     reference: str
     distortion: str
     level: int | None
-    score: object
-    where: str
-    score_std: object = None
+    score: Any
+    score_std: Any = None
 
 
-def parse_name(name: str, distortions: Sequence[str], where: str) -> tuple[str, str, int]:
+def names_in(text: str) -> tuple[str, ...]:
+    """The names in a text, which commas separate."""
+    return tuple(" ".join(text.split()).split(", "))
+
+
+def parse_name(name: str, distortions: Sequence[str]) -> tuple[str, str, int]:
     """Reference, distortion and level of an image that is named ``I01_08_3.bmp``, as in TID and KADID-10k."""
     match = _CODED_NAME.fullmatch(name)
     code = int(match["distortion"]) if match else 0
     if match is None or not 1 <= code <= len(distortions):
-        raise DatasetError(
-            f"{where}: {shown(name)} is not a name like I01_08_3.bmp with a distortion from 1 to {len(distortions)}: "
-            "correct that line."
-        )
+        raise DatasetError(f"{shown(name)} is not like I01_08_3.bmp, of distortion 1 to {len(distortions)}.")
     return match["reference"], distortions[code - 1], int(match["level"])
 
 
@@ -72,32 +72,25 @@ class QualityBuilder(DataBuilder):
 
     def rows(self, split: str) -> Rows:
         distorted, references = self.stimuli()
-        rated: dict[str, str] = {}
-        source, kept = self.files.root, 0
+        rated: set[str] = set()
         low, high = self.scale
         for rating in self.ratings():
-            source = rating.where
-            check_new(rated, rating.distorted.lower(), source)
-            score = number_of(rating.score, source)
-            if not low <= score <= high:
-                raise DatasetError(
-                    f"{source}: the score {score:g} is outside {low:g} to {high:g}: correct that entry."
-                )
-            is_published = rating.score_std not in (None, "")
-            score_std = number_of(rating.score_std, source) if is_published else math.nan
-            image = distorted.image(rating.distorted)
-            if image is None:
+            with naming(f"the rating of {rating.distorted}", DatasetError):
+                score = finite(rating.score)
+                score_std = math.nan if rating.score_std in (None, "") else finite(rating.score_std)
+                if rating.distorted.lower() in rated:
+                    raise DatasetError("there are two.")
+                rated.add(rating.distorted.lower())
+                if not low <= score <= high:
+                    raise DatasetError(f"the score {score:g} is outside {low:g} to {high:g}.")
+                image, reference = distorted.image(rating.distorted), references.image(rating.reference)
+                if image is not None and reference is None:
+                    raise DatasetError(f"{references.root} has no reference {rating.reference}.")
+            if image is None or reference is None:
                 continue
-            reference = references.image(rating.reference)
-            if reference is None:
-                raise DatasetError(
-                    f"{image.path} has no reference {rating.reference} under {references.root}: "
-                    "unpack the reference images too."
-                )
-            kept += 1
             yield {
-                "reference": self.image(reference),
-                "distorted": self.image(image),
+                "reference": reference,
+                "distorted": image,
                 "reference_id": reference.stem,
                 "distortion": rating.distortion,
                 "level": rating.level,
@@ -105,8 +98,3 @@ class QualityBuilder(DataBuilder):
                 "score_std": score_std,
                 "higher_is_better": self.higher_is_better,
             }
-        if rated and not kept:
-            raise DatasetError(
-                f"None of the {len(rated):,} images in {source} exists in {distorted.root}: "
-                "unpack the distorted images too."
-            )

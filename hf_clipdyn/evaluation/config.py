@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, InstanceOf, model_validator
 from pydantic.fields import FieldInfo
 
 from hf_clipdyn.benchmarks.kind import Benchmark, Common, KindSettings
-from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.errors import ConfigError, naming, shown
 from hf_clipdyn.options import OptionError, first_values, name_of, texts_of
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions.names import OPEN_CLIP
@@ -88,6 +88,13 @@ class EvaluationConfig(Common):
     label_map: FullPath | None = None
     """Names of the classes of a classifier's head, if they are not those of a data set: a JSON object of names by label
     or index, or a list in the order of the head."""
+
+    label_names: FullPath | None = None
+    """Names of the classes of labelled pictures of your own, for prompts: a JSON object of names by label or index, or
+    a list in the order of the labels."""
+
+    templates: FullPath | None = None
+    """Prompts for labelled pictures of your own: a text file with one in each line, with {} for the class."""
 
     dtype: Annotated[
         Literal["float32", "bfloat16", "fp32", "bf16"],
@@ -253,6 +260,26 @@ class EvaluationConfig(Common):
         return open_series(
             name, self.store, self.token, samples_per_epoch=self.samples_per_epoch, processor=self.processor
         )
+
+    @cached_property
+    def names_of_labels(self) -> Mapping[str, str] | None:
+        """What `label_names` says; None without one."""
+        from hf_clipdyn.benchmarks.heads import read_label_map
+
+        return None if self.label_names is None else read_label_map(self.label_names)
+
+    @cached_property
+    def prompts(self) -> list[str]:
+        """Those of `templates`; none without them."""
+        if self.templates is None:
+            return []
+        with naming(self.templates, ConfigError):
+            prompts = [
+                line for line in self.templates.read_text(encoding="utf-8").splitlines() if line.strip()
+            ]
+            if not prompts or not all(prompt.count("{}") == 1 for prompt in prompts):
+                raise ConfigError("each line needs a prompt with one {} for the class.")
+        return prompts
 
     @cached_property
     def class_names(self) -> Mapping[str, str] | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Benchmark, Kind, digest
 from hf_clipdyn.benchmarks.heads import HEAD, Head
-from hf_clipdyn.benchmarks.sources import Source, drawn_source, open_source
+from hf_clipdyn.benchmarks.sources import Source, drawn_source, open_source, under_names
 from hf_clipdyn.data.load import find_locally, lacks_files
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import (
@@ -421,7 +421,7 @@ def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
             _log.info(f"Left out: {table}")
     if not sources:
         raise EvaluationError("No benchmark can run: nothing was evaluated.")
-    return sources
+    return under_names(sources, config.names_of_labels, config.prompts)
 
 
 def file_names(dataset: datasets.Dataset) -> Files:

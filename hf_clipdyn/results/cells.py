@@ -34,7 +34,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_clipdyn.data.caches import Entry, chosen_entries
+from hf_clipdyn.data.cache import Entry, chosen_entries
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.files import STAGING, file_sha256, from_json, write_atomically
 from hf_clipdyn.results.influences import Influences, influences_folder, stamp_of, write_influences

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPProcessor, CLIPTokenizer, ProcessorMixin
 
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.caches import cache_folder
+from hf_clipdyn.data.cache import cache_folder
 from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.data.load import hub_commit
 from hf_clipdyn.data.pixels import decode_pixels, has_pixels

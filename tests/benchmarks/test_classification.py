@@ -8,7 +8,7 @@ import pytest
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.classification import Classification
-from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.human_trials import CLASSES, human_accuracies, read_answers
 from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.metrics.error_consistency import error_consistency
@@ -262,7 +262,7 @@ def trials_of(folder: Path) -> pd.DataFrame:
             one.observer,
             one.response,
         )
-        for one in read_answers(index_folder(folder)[0])
+        for one in read_answers(FileIndex.below(folder))
     ]
     names = ["subset", "condition", "image_id", "category", "observer", "decision"]
     table = pd.DataFrame(rows, columns=names).assign(protocol="human")
@@ -360,7 +360,7 @@ def test_published_networks_are_scored_beside_people(real_data, network, accurac
     }
     for subset, name in experiments.items():
         path = next((folder / "raw-data" / f"{name}-experiment").glob(f"*_{network}_session_1.csv"))
-        for _, row in read_csv(str(path), ["object_response", "imagename"]):
+        for row in read_csv(path, ["object_response", "imagename"]):
             answers[subset, row["imagename"].rpartition("_")[2].removesuffix(".png")] = row["object_response"]
     images = people.drop_duplicates("item")
     decided = [answers[key] for key in zip(images["subset"], images["image_id"], strict=True)]

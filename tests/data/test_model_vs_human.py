@@ -10,10 +10,9 @@ import pytest
 from official_trees.images import write_image
 from official_trees.labelled import model_vs_human, write_trials
 
-from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.human_trials import human_accuracies, read_answers
 from hf_clipdyn.data.load import find_locally
-from hf_clipdyn.errors import ConfigError
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
@@ -112,7 +111,7 @@ def test_the_table_of_people_has_all_conditions_of_the_17_data_sets() -> None:
 
 
 def test_the_table_of_people_is_that_of_all_their_trials(real_data: Real) -> None:
-    files, _ = index_folder(real_data("model-vs-human-trials"))
+    files = FileIndex.below(real_data("model-vs-human-trials"))
     trials = pd.DataFrame(
         [
             (
@@ -143,26 +142,18 @@ def test_the_real_edges_and_silhouettes_have_the_answers_of_ten_people(rows, rea
     assert len({row["exemplar"] for row in found.values()}) == 80
 
 
-def test_a_folder_of_another_name_is_found_by_its_images_and_trials(
+def test_a_folder_is_found_by_its_name_or_that_of_the_controls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLIPDYN_DATA", str(tmp_path))
     model_vs_human(tmp_path / "geirhos-controls")
     shutil.copytree(tmp_path / "geirhos-controls" / "raw-data", tmp_path / "model-vs-human-trials")
-    shutil.copytree(tmp_path / "geirhos-controls" / "edge", tmp_path / "without-trials" / "edge")
     assert find_locally("model_vs_human") == tmp_path / "geirhos-controls"
-    shutil.copytree(tmp_path / "geirhos-controls", tmp_path / "another")
-    with pytest.raises(
-        ConfigError, match=r"several folders with the layout of model_vs_human.*Rename the right one"
-    ):
-        find_locally("model_vs_human")
-    (tmp_path / "another").rename(tmp_path / "model-vs-human")
+    shutil.copytree(tmp_path / "geirhos-controls", tmp_path / "model-vs-human")
     assert find_locally("model_vs_human") == tmp_path / "model-vs-human"
 
 
-def test_the_real_controls_are_found_by_their_layout(
-    real_data: Real, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_real_controls_are_found(real_data: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = real_data("geirhos-controls")
     monkeypatch.setenv("CLIPDYN_DATA", str(folder.parent))
     assert find_locally("model_vs_human") == folder

@@ -157,5 +157,5 @@ def test_without_openpyxl_csiq_says_what_to_install(
 ) -> None:
     root = tree("csiq")
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(DatasetError, match="pip install openpyxl"):
+    with pytest.raises(DatasetError, match="openpyxl"):
         load("csiq", data_dir=root)

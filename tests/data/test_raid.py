@@ -24,8 +24,8 @@ def test_levels_above_the_first_are_pairs_with_their_distance_in_jod(load: Load,
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("rot_img_01_level_02.png", "rot_img_02_level_02.png", "is not a name like"),
-        ("rot_img_01_level_02.png", "rot_img_01_level_12.png", "the level 12 is outside"),
+        ("rot_img_01_level_02.png", "rot_img_02_level_02.png", "is not named like"),
+        ("rot_img_01_level_02.png", "rot_img_01_level_12.png", "is not named like"),
     ],
 )
 def test_tables_that_cannot_be_are_refused(load: Load, tree: Tree, old: str, new: str, message: str) -> None:

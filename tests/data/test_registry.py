@@ -27,8 +27,8 @@ class {class_name}(DataBuilder):
     layout = ("*.png",)
 
     def rows(self, split):
-        for image in self.files.images():
-            yield {{"image": self.image(image), "image_id": image.stem, "captions": ["a face"]}}
+        for image in self.files.images().values():
+            yield {{"image": image, "image_id": image.stem, "captions": ["a face"]}}
 '''
 HEAVY = ("torch", "torchvision", "transformers", "accelerate")
 

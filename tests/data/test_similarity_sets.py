@@ -163,11 +163,11 @@ def test_the_files_of_2020_are_read(load: Load, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("0 1 9\n", "numbers objects from 0 to 9, but 6 are listed"),
-        ("0 1 1\n", "names an object twice"),
-        ("0 1\n", "it has 2 columns instead of 3"),
-        ("0 1 x\n", "is not a table of whole numbers"),
-        ("", "is not a table of whole numbers"),
+        ("0 1 9\n", "does not name three of 6 objects"),
+        ("0 1 1\n", "does not name three of 6 objects"),
+        ("0 1\n", "does not name three"),
+        ("0 1 x\n", r"validationset\.txt"),
+        ("", r"validationset\.txt"),
     ],
 )
 def test_triplets_that_cannot_be_are_refused(load: Load, tree: Tree, content: str, message: str) -> None:

@@ -246,7 +246,7 @@ def test_the_left_out_observer_is_one_and_the_same_for_model_and_humans(store, t
 
 
 def test_mit1003_with_maps_alone_succeeds_and_names_the_cause(measure, tmp_path):
-    mit1003(tmp_path / "mit1003", recordings=False)
+    mit1003(tmp_path / "mit1003", points=False)
     rng = np.random.default_rng(0)
     for file in sorted((tmp_path / "mit1003" / "ALLFIXATIONMAPS").glob("*fixMap.jpg")):
         small = Image.fromarray(rng.integers(0, 256, (4, 5), dtype=np.uint8))
@@ -263,7 +263,7 @@ def test_mit1003_with_maps_alone_succeeds_and_names_the_cause(measure, tmp_path)
 
 @pytest.mark.parametrize(
     ("name", "build", "has_observers"),
-    [("mit1003", mit1003, True), ("cat2000", cat2000, False), ("salicon", salicon, True)],
+    [("mit1003", mit1003, False), ("cat2000", cat2000, False), ("salicon", salicon, True)],
 )
 def test_every_fixation_set_in_its_official_layout_is_scored(name, build, has_observers, measure, tmp_path):
     build(tmp_path / name)

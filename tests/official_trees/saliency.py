@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from official_trees.images import write_image
+from PIL import Image
 from scipy.io import savemat
 
 OSIE_FIXATIONS = [(100.5, 50.25, 246), (399.0, 299.0, 136), (780.0, 20.0, 60)]
@@ -40,31 +41,15 @@ def osie(
     savemat(root / "eye" / "fixations.mat", {"fixations": entries})
 
 
-def gaze_with_fixations(points: list[tuple[float, float]], samples: int = 96) -> np.ndarray:
-    """Samples of a tracker at 240 Hz: ``samples`` at each point, a fast flight of six samples between two."""
-    rng = np.random.default_rng(0)
-    parts = []
-    for index, point in enumerate(points):
-        if index:
-            steps = np.linspace(0, 1, 8)[1:-1, None]
-            parts.append(np.array(points[index - 1]) * (1 - steps) + np.array(point) * steps)
-        parts.append(np.array(point) + rng.normal(0, 0.3, (samples, 2)))
-    return np.concatenate(parts)
-
-
-def mit1003(root: Path, recordings: bool = True) -> None:
-    """Two photographs with maps, and the recordings of two observers."""
-    stems = ("i05june05_static_street_boston_p1010764", "i" + "long" * 17)
-    for stem in stems:
+def mit1003(root: Path, points: bool = True) -> None:
+    """Two photographs with maps, and with the points of three fixations."""
+    for stem in ("i05june05_static_street_boston_p1010764", "i" + "long" * 17):
         write_image(root / "ALLSTIMULI" / f"{stem}.jpeg", (100, 80))
         write_image(root / "ALLFIXATIONMAPS" / f"{stem}_fixMap.jpg", (100, 80))
-        write_image(root / "ALLFIXATIONMAPS" / f"{stem}_fixPts.jpg", (100, 80))
-        for subject in ("CNG", "ajs") if recordings else ():
-            folder = root / "DATA" / subject
-            folder.mkdir(parents=True, exist_ok=True)
-            gaze = gaze_with_fixations([(50.0, 40.0), (5.0, 4.0), (95.0, 70.0)])
-            content = {stem[:63]: {"imgName": f"{stem}.jpeg", "DATA": {"eyeData": gaze}}}
-            savemat(folder / f"{stem}.mat", content, long_field_names=True, format="5")
+        if points:
+            white = np.zeros((80, 100), np.uint8)
+            white[[4, 40, 70], [5, 50, 95]] = 255
+            Image.fromarray(white).save(root / "ALLFIXATIONMAPS" / f"{stem}_fixPts.jpg", quality=95)
 
 
 def cat2000(root: Path) -> None:

@@ -451,8 +451,9 @@ def _viewed(item: int, row: Mapping[str, Any], image_processor: Any, drop_first:
     points = np.array([(one["x"], one["y"]) for one in fixations], np.float64).reshape(-1, 2) - view.first
     subjects = np.array([one["subject"] for one in fixations], dtype=np.str_)
     kept: NDArray[np.bool_] = np.all((points >= 0) & (points < view.size), axis=1)
-    if drop_first:
-        kept[np.unique(subjects, return_index=True)[1]] = False
+    if drop_first:  # of each known subject
+        names, first = np.unique(subjects, return_index=True)
+        kept[first[names != ""]] = False
     whole = row["width"], row["height"]
     return Viewed(item, str(row["image_id"]), view, points[kept], subjects[kept], whole)
 

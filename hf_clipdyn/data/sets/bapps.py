@@ -4,10 +4,10 @@ import warnings
 from functools import cached_property
 
 from hf_clipdyn.data.base import DataBuilder, Rows, SubsetWarning, configs
-from hf_clipdyn.data.files import FileIndex, SourceFile
+from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import number_of, read_npy
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.tables import finite, read_npy
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 # By configuration: folder and column of the judgements, and columns of the images by their folders.
@@ -23,7 +23,7 @@ class Bapps(DataBuilder):
 
     Splits are those of the archive, ``train`` and ``val``; the subsets of a split (``traditional``, ``cnn``,
     ``superres``, ``deblur``, ``color``, ``frameinterp``; ``mix`` in train) are in the column ``subset``.
-    A judgement without its images is dropped; one without its reference or with only one image is an error.
+    A judgement without its images is dropped.
     """
 
     metadata = DatasetMetadata(
@@ -42,68 +42,39 @@ class Bapps(DataBuilder):
 
     @cached_property
     def _splits(self) -> dict[str, FileIndex]:
-        folder = self.config.name
-        if folder == "twoafc" and self.files.has_folder("2afc"):
-            folder = "2afc"  # the archive's name; names of configurations start with a letter
-        files = self.files.folder(folder)
+        # The archive calls it 2afc; names of configurations start with a letter.
+        files = self.files.folder(*(("2afc", "twoafc") if self.config.name == "twoafc" else ("jnd",)))
         return {name: files.folder(name) for name in ("train", "val") if files.has_folder(name)}
 
     def splits(self) -> list[str]:
         if not self._splits:
-            raise DatasetError(
-                f"{self.files.root} has neither train/ nor val/ for {self.config.name}: unpack both."
-            )
+            raise DatasetError(f"{self.files.root} has neither train/ nor val/: unpack both.")
         return list(self._splits)
 
     def rows(self, split: str) -> Rows:
         files = self._splits[split]
-        for subset in (name for name in _SUBSETS if files.has_folder(name)):
+        for subset in filter(files.has_folder, _SUBSETS):
             yield from self._judged(files.folder(subset), subset, split)
 
     def _judged(self, files: FileIndex, subset: str, split: str) -> Rows:
         judge, column, columns = _COLUMNS[self.config.name]
         places = [files.folder(name) for name in columns]
-        kept = dropped = 0
-        for file in files.folder(judge).files:
-            if file.suffix != ".npy":
+        judgements = [path for path in files.folder(judge).values() if path.suffix.lower() == ".npy"]
+        absent = 0
+        for path in judgements:
+            images = [place.image(f"{path.stem}.png") for place in places]
+            if None in images:
+                absent += 1
                 continue
-            images = [place.image(f"{file.stem}.png") for place in places]
-            if images[-1] is None and images[-2] is None:
-                dropped += 1
-                continue
-            for image, place in zip(images, places, strict=True):
-                if image is None:
-                    raise DatasetError(f"{place.root} has no image for {file.path}: unpack it too.")
-            kept += 1
-            paths = [self.image(image) for image in images if image is not None]
-            yield {
-                **dict(zip(columns.values(), paths, strict=True)),
-                column: _proportion(file),
-                "subset": subset,
-            }
-        if not kept:
-            raise DatasetError(
-                f"{files.root} has no {judge}/*.npy with existing images: unpack all its folders."
-            )
+            with naming(path, DatasetError):
+                share = finite(read_npy(path).item())
+                if not 0 <= share <= 1:
+                    raise DatasetError(f"{share:g} is not between 0 and 1.")
+            yield {**dict(zip(columns.values(), images, strict=True)), column: share, "subset": subset}
         # If the official number of rows is known, it shows what is missing.
-        if dropped and self.metadata.official_rows(self.config.name, split) is None:
+        if absent and self.metadata.official_rows(self.config.name, split) is None:
             warnings.warn(
-                f"{dropped:,} of the {kept + dropped:,} judgements of {files.root} have no images and are left out.",
+                f"{absent:,} of the {len(judgements):,} judgements of {files.root} have no images: left out.",
                 SubsetWarning,
                 stacklevel=2,
             )
-
-
-def _proportion(file: SourceFile) -> float:
-    """A proportion of answers between 0 and 1, from an array of one number."""
-    array = read_npy(file.path)
-    if array.size != 1:
-        raise DatasetError(
-            f"{file.path} contains {array.size} numbers instead of one: use the official file."
-        )
-    proportion = number_of(array.ravel()[0], file.path)
-    if not 0 <= proportion <= 1:
-        raise DatasetError(
-            f"{file.path} contains {proportion:g}, which is not between 0 and 1: use the official file."
-        )
-    return proportion

@@ -1,12 +1,13 @@
 """CAT2000 (Borji and Itti 2015): 2,000 pictures in 20 categories, with the fixations of 24 observers each."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 
 from hf_clipdyn.data.base import Rows
-from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
+from hf_clipdyn.data.images import size_of
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
@@ -33,37 +34,28 @@ class Cat2000(FixationBuilder):
     )
     layout = ("Stimuli/", "FIXATIONLOCS/|FIXATIONMAPS/")
     default_split = "train"
-    recordings = "FIXATIONLOCS or FIXATIONMAPS"
 
     def rows(self, split: str) -> Rows:
         files = self.files.folder("trainSet") if self.files.has_folder("trainSet") else self.files
-        located = {
-            _key(file.parts): file
-            for file in files.folder_if_any("FIXATIONLOCS").files
-            if file.suffix == ".mat"
-        }
-        maps = files.folder_if_any("FIXATIONMAPS")
-        for image in files.folder("Stimuli").images():
-            if "output" in map(str.lower, image.parts):
+        maps, points = files.folder_if_any("FIXATIONMAPS"), files.folder_if_any("FIXATIONLOCS")
+        located = {_key(key): path for key, path in points.items() if path.suffix == ".mat"}
+        for key, image in files.folder("Stimuli").images().items():
+            if "output" in key.lower().split("/"):
                 continue  # the archive keeps blurred maps beside the stimuli
-            points = located.get(_key(image.parts))
-            fixation_map = maps.image("/".join(image.parts))
-            fixations = None if points is None else _fixations(points, self.size(image))
-            yield self.row(image, fixations, fixation_map, "/".join((*image.parts[-2:-1], image.stem)))
+            path, category = located.get(_key(key)), key.split("/")[-2:-1]
+            fixations = None if path is None else _fixations(path, size_of(image))
+            yield self.row(image, fixations, maps.image(key), "/".join([*category, image.stem]))
 
 
-def _fixations(file: SourceFile, size: tuple[int, int]) -> list[Fixation]:
+def _fixations(path: Path, size: tuple[int, int]) -> list[Fixation]:
     """Fixations from a map that is nonzero where somebody looked."""
-    binary = np.asarray(read_mat(file.path, "fixLocs")["fixLocs"])
+    binary = np.asarray(read_mat(path, "fixLocs")["fixLocs"])
     if binary.shape != size[::-1]:
-        raise DatasetError(
-            f"{file.path} contains a map of the shape {binary.shape}, but its photograph has {size} pixels: "
-            "use the official files."
-        )
+        raise DatasetError(f"{path} has a map of {binary.shape[::-1]} pixels, its photograph {size}.")
     ys, xs = np.nonzero(binary)
     return [(float(x), float(y), math.nan, "") for x, y in zip(xs, ys, strict=True)]
 
 
-def _key(parts: tuple[str, ...]) -> tuple[str, str]:
+def _key(key: str) -> str:
     """Category and number, in lower case."""
-    return (parts[-2].lower() if len(parts) > 1 else "", parts[-1].rpartition(".")[0].lower())
+    return "/".join(key.lower().rpartition(".")[0].split("/")[-2:])

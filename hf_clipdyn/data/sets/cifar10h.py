@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import CIFAR
 from hf_clipdyn.data.sets.cifar import PIXELS, Cifar10, png_of
-from hf_clipdyn.data.tables import check_new, integer_of, read_csv, read_npy, read_records
+from hf_clipdyn.data.tables import read_csv, read_npy, read_records
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.references import reference
 
@@ -36,57 +33,28 @@ class Cifar10h(DataBuilder):
         templates=CIFAR,
     )
     layout = (f"{_LIST}|{_ARRAY}",)
-    companion = "/cifar10"
+    companions = ("cifar10",)
 
     def class_names(self) -> Sequence[str]:
         return Cifar10.classes
 
     def rows(self, split: str) -> Rows:
-        if self.files.named(_LIST):
-            yield from self._listed()
-        else:
-            yield from self._official()
+        for row in self._listed() if self.files.named(_LIST) else self._official():
+            if min(row["counts"]) < 0 or not any(row["counts"]):
+                raise DatasetError("an image has a negative count or no answer.")
+            yield row
 
     def _listed(self) -> Rows:
-        path = self.files.file(_LIST).path
-        seen: dict[str, str] = {}
-        for where, line in read_csv(path, ["file", *Cifar10.classes]):
-            check_new(seen, line["file"], where)
-            counts = [integer_of(line[name], where) for name in Cifar10.classes]
-            _check(np.array([counts]), where)
+        for line in read_csv(self.files.file(_LIST), ["file", *Cifar10.classes]):
             image = self.files.image(line["file"])
-            if image is None:
-                continue
-            label = image.parts[-2] if len(image.parts) > 1 else ""
-            if label not in Cifar10.classes:
-                raise DatasetError(
-                    f"{where}: {line['file']} is not in the folder of a class: use the official file."
-                )
-            yield {"image": self.image(image), "label": label, "counts": counts}
+            if image is not None:
+                counts = [line.integer(name) for name in Cifar10.classes]
+                yield {"image": image, "label": image.parent.name, "counts": counts}
 
     def _official(self) -> Rows:
-        array = self.files.file(_ARRAY).path
-        counts = read_npy(array)
-        if counts.ndim != 2 or counts.shape[1] != len(Cifar10.classes) or counts.dtype.kind not in "iu":
-            raise DatasetError(
-                f"{array} has the shape {counts.shape} and the type {counts.dtype}: it must have ten counts for each "
-                "image; use the official file."
-            )
-        _check(counts, array)
-        batch = self.files.file(_BATCH).path
-        records = read_records(batch, 1 + PIXELS)
-        if len(records) != len(counts):
-            raise DatasetError(
-                f"{array} has {len(counts):,} rows and {batch} {len(records):,} images: use the official files."
-            )
-        for number, (record, row) in enumerate(zip(records, counts.tolist(), strict=True)):
-            if record[0] >= len(Cifar10.classes):
-                raise DatasetError(
-                    f"{batch}, image {number}: {record[0]} is not a class: use the official archive."
-                )
+        path = self.files.file(_ARRAY)
+        counts, records = read_npy(path), read_records(self.files.file(_BATCH), 1 + PIXELS)
+        if counts.shape != (len(records), len(Cifar10.classes)) or counts.dtype.kind not in "iu":
+            raise DatasetError(f"{path} does not have ten counts for each image of {_BATCH}.")
+        for record, row in zip(records, counts.tolist(), strict=True):
             yield {"image": png_of(record[1:]), "label": int(record[0]), "counts": row}
-
-
-def _check(counts: NDArray[np.int64], where: str) -> None:
-    if (counts < 0).any() or (counts.sum(axis=1) == 0).any():
-        raise DatasetError(f"{where}: an image has a negative count or no answer: use the official file.")

@@ -1,13 +1,13 @@
 """COCO Captions (Chen et al. 2015)."""
 
 import re
+from pathlib import Path
 
 from hf_clipdyn.data.base import Rows
 from hf_clipdyn.data.captioned import CaptionListBuilder
-from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import expecting, read_json
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.tables import read_json
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 _ANNOTATIONS = re.compile(r"captions_(?P<split>train|val)(?P<year>2014|2017)\.json", re.IGNORECASE)
@@ -33,37 +33,30 @@ class CocoCaptions(CaptionListBuilder):
         "*.jpg|*.jpeg|*.png|*.webp",
     )
 
-    def _annotations(self) -> dict[str, SourceFile]:
-        annotations: dict[str, SourceFile] = {}
-        for file in self.files.files:
-            match = _ANNOTATIONS.fullmatch(file.name)
-            if match is None:
-                continue
-            split = match["split"].lower()
-            if split in annotations:
-                raise DatasetError(
-                    f"{file.path} and {annotations[split].path} describe the same photographs: remove one."
-                )
-            annotations[split] = file
+    def _annotations(self) -> dict[str, Path]:
+        annotations: dict[str, Path] = {}
+        for path in self.files.values():
+            match = _ANNOTATIONS.fullmatch(path.name)
+            if match and annotations.setdefault(match["split"].lower(), path) != path:
+                raise DatasetError(f"{path} describes the same photographs as another file: remove one.")
         return annotations
 
     def splits(self) -> list[str]:
         return sorted(self._annotations()) or [self.default_split]
 
     def rows(self, split: str) -> Rows:
-        annotations = self._annotations().get(split)
-        if annotations is None:
+        path = self._annotations().get(split)
+        if path is None:
             yield from super().rows(split)
             return
-        # captions_train2017.json describes the images in train2017/
-        folder = annotations.stem.rpartition("_")[2]
+        folder = path.stem.rpartition("_")[2]  # captions_train2017.json describes the images in train2017/
         photographs = self.files.folder(folder) if self.files.has_folder(folder) else self.files
-        yield from self.captioned(photographs, _pairs(annotations.path), annotations.path)
+        yield from self.captioned(photographs, _pairs(path), path)
 
 
-def _pairs(path: str) -> list[tuple[str, str]]:
+def _pairs(path: Path) -> list[tuple[str, str]]:
     content = read_json(path)
-    with expecting("structured like COCO's captions", path):
-        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+    with naming(path, DatasetError):
+        names = {image["id"]: image["file_name"] for image in content["images"]}
         annotations = content["annotations"]
-        return [(names[annotation["image_id"]], str(annotation["caption"])) for annotation in annotations]
+        return [(names[annotation["image_id"]], annotation["caption"]) for annotation in annotations]

@@ -1,12 +1,14 @@
 """CSIQ (Larson and Chandler 2010): 30 photographs, six distortions, four or five levels."""
 
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
-from hf_clipdyn.data.tables import integer_of, read_xlsx
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.tables import Row
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 # Names of the distortions in the workbook, and those in folders and file names.
@@ -18,6 +20,8 @@ _ARCHIVE_NAMES = {
     "jpeg": "JPEG",
     "jpeg 2000": "jpeg2000",
 }
+
+_COLUMNS = ("image", "dst_type", "dst_lev", "dmos")
 
 
 class Csiq(QualityBuilder):
@@ -40,26 +44,42 @@ class Csiq(QualityBuilder):
     scale = (0.0, 1.0)
 
     def stimuli(self) -> tuple[FileIndex, FileIndex]:
-        folder = "dst_imgs" if self.files.has_folder("dst_imgs") else "dst_imgs_all"
-        return self.files.folder(folder), self.files.folder("src_imgs")
+        return self.files.folder("dst_imgs", "dst_imgs_all"), self.files.folder("src_imgs")
 
     def ratings(self) -> Iterator[Rating]:
-        path = self.files.file("csiq.DMOS.xlsx").path
-        for where, row in read_xlsx(path, ["image", "dst_type", "dst_lev", "dmos"]):
-            distortion = _ARCHIVE_NAMES.get(str(row["dst_type"]).strip().lower())
-            if distortion is None:
-                raise DatasetError(
-                    f"{where}: {row['dst_type']!r} is not a distortion of CSIQ: correct that entry."
-                )
+        for row in _lines(self.files.file("csiq.DMOS.xlsx")):
             # A sheet contains the name 1600 as a number.
             image = str(row["image"]).strip().removesuffix(".0")
-            level = integer_of(row["dst_lev"], where)
+            level = row.integer("dst_lev")
+            with naming(row.where, DatasetError):
+                distortion = _ARCHIVE_NAMES[str(row["dst_type"]).strip().lower()]
             yield Rating(
                 distorted=f"{image}.{distortion}.{level}.png",
                 reference=f"{image}.png",
                 distortion=distortion,
                 level=level,
                 score=row["dmos"],
-                where=where,
                 score_std=row.get("dmos_std"),
             )
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    """The rows of the first sheet that has a line with the names of the columns, below that line."""
+    with naming(path, DatasetError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that are irrelevant here
+        from openpyxl import load_workbook
+
+        book = load_workbook(path, read_only=True, data_only=True)
+        sheets = [list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
+        book.close()
+    for sheet in sheets:
+        header: list[str] = []
+        for number, cells in enumerate(sheet, start=1):
+            row = Row(dict(zip(header, cells, strict=False)), f"{path}, row {number}")
+            if header and any(row[name] is not None for name in _COLUMNS):
+                yield row
+            elif not header and {*_COLUMNS} <= {str(cell).strip().lower() for cell in cells}:
+                header = [str(cell).strip().lower() for cell in cells]
+        if header:
+            return
+    raise DatasetError(f"{path} has no sheet with the columns {', '.join(_COLUMNS)}: use the official file.")

@@ -2,13 +2,10 @@
 
 import re
 from collections import defaultdict
-from typing import ClassVar
 
 from hf_clipdyn.data.base import DataBuilder, Rows
-from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.human_trials import CLASSES, read_answers
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import check_new
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.references import reference
 
@@ -37,61 +34,28 @@ class CueConflict(DataBuilder):
         citation=reference("geirhos2019imagenettrained"),
         templates=("a photo of a {}.",),
     )
-    companion = "-human-trials|/model-vs-human-trials"
-    layout: ClassVar[tuple[str, ...]] = ("|".join(f"{name}/" for name in CLASSES),)
+    companions = ("{}-human-trials", "model-vs-human-trials")
+    layout = ("|".join(f"{name}/" for name in CLASSES),)
 
     def rows(self, split: str) -> Rows:
-        yield from self.conflicts(self.files)
-
-    def conflicts(self, files: FileIndex) -> Rows:
-        """The rows of the images among these files, with the trials among all files."""
-        answers = _human_answers(self.files)
-        seen: dict[str, str] = {}
-        for file in files.images():
-            match = _NAME.fullmatch(file.stem)
-            folder = file.parts[-2].lower() if len(file.parts) > 1 else ""
-            if match is None:
-                if folder in CLASSES:
-                    raise self._misnamed(file.path)
-                continue
-            image_id = file.stem.lower()
-            shape, texture = match["shape"].lower(), match["texture"].lower()
-            strange = [name for name in (shape, texture) if name not in CLASSES]
-            if strange:
-                raise DatasetError(
-                    f"{file.path}: {strange[0]!r} is not one of the 16 classes: rename the file."
-                )
-            if folder in CLASSES and folder != shape:
-                raise DatasetError(
-                    f"{file.path} shows the shape {shape!r} in the folder {folder!r}: move it."
-                )
-            check_new(seen, image_id, file.path)
-            yield {
-                "image": self.image(file),
-                "image_id": image_id,
-                "shape": shape,
-                "texture": texture,
-                "shape_exemplar": f"{shape}{match['m']}",
-                "texture_exemplar": f"{texture}{match['n']}",
-                "human_responses": answers.get(image_id, []),
-            }
-
-    def _misnamed(self, path: str) -> DatasetError:
-        expected = "<shape>/<shape>N-<texture>M.png, such as cat/cat1-oven2.png"
-        if not any(_NAME.fullmatch(file.stem) for file in self.files.images()):
-            return DatasetError(
-                f"{self.files.root} does not have the layout of the cue conflict images ({expected}): give the "
-                f"folder from {self.metadata.where}."
-            )
-        return DatasetError(f"{path} is not named like a cue conflict image: rename it to {expected}.")
-
-
-def _human_answers(files: FileIndex) -> dict[str, list[dict[str, str]]]:
-    """The answers of the observers by image; ``na`` if there was none in time."""
-    answers: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for answer in read_answers(files):
-        if answer.stimulus.subset == "cue-conflict":
-            answers[answer.stimulus.image_id].append(
-                {"subject": answer.observer, "response": answer.response}
-            )
-    return answers
+        answers: dict[str, list[dict[str, str]]] = defaultdict(list)
+        for answer in read_answers(self.files):
+            if answer.stimulus.subset == "cue-conflict":
+                given = {"subject": answer.observer, "response": answer.response}
+                answers[answer.stimulus.image_id].append(given)
+        for path in self.files.images().values():
+            match, folder, image_id = _NAME.fullmatch(path.stem), path.parent.name.lower(), path.stem.lower()
+            shape, texture = (match["shape"].lower(), match["texture"].lower()) if match else ("", "")
+            if folder in CLASSES and (folder != shape or texture not in CLASSES):
+                expected = "<shape>/<shape>N-<texture>M.png, such as cat/cat1-oven2.png"
+                raise DatasetError(f"{path} does not have the layout of cue conflicts, {expected}.")
+            if match and shape in CLASSES and texture in CLASSES:
+                yield {
+                    "image": path,
+                    "image_id": image_id,
+                    "shape": shape,
+                    "texture": texture,
+                    "shape_exemplar": f"{shape}{match['m']}",
+                    "texture_exemplar": f"{texture}{match['n']}",
+                    "human_responses": answers.get(image_id, []),
+                }

@@ -1,4 +1,4 @@
-"""Any data set on the Hub, or any folder of Parquet, that has an image and a caption column."""
+"""Any data set on the Hub, or any folder of Parquet, that has an image column and captions or labels."""
 
 from hf_clipdyn.data.captioned import CaptionedBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
@@ -12,8 +12,9 @@ class Hub(CaptionedBuilder):
 
     metadata = DatasetMetadata(
         kind="captions",
-        title="A data set on the Hub with images and captions",
+        title="A data set on the Hub with images and captions or labels",
         licence="depends on the data set",
         licence_id="unknown",
-        where="the Hub: give its name as repo_id, owner/name",
+        where="the Hub: give its name, owner/name or owner/name@revision",
+        config_kinds={"labels": "labels"},
     )

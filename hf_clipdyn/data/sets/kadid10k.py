@@ -4,38 +4,17 @@ from collections.abc import Iterator
 
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
+from hf_clipdyn.data.quality import QualityBuilder, Rating, names_in, parse_name
 from hf_clipdyn.data.tables import read_csv
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
-_DISTORTIONS = (
-    "Gaussian blur",
-    "lens blur",
-    "motion blur",
-    "color diffusion",
-    "color shift",
-    "color quantization",
-    "color saturation in HSV",
-    "color saturation in Lab",
-    "JPEG2000",
-    "JPEG",
-    "white noise",
-    "white noise in color component",
-    "impulse noise",
-    "multiplicative noise",
-    "denoise",
-    "brighten",
-    "darken",
-    "mean shift",
-    "jitter",
-    "non-eccentricity patch",
-    "pixelate",
-    "quantization",
-    "color block",
-    "high sharpen",
-    "contrast change",
-)
+_DISTORTIONS = names_in("""
+Gaussian blur, lens blur, motion blur, color diffusion, color shift, color quantization, color saturation in
+HSV, color saturation in Lab, JPEG2000, JPEG, white noise, white noise in color component, impulse noise,
+multiplicative noise, denoise, brighten, darken, mean shift, jitter, non-eccentricity patch, pixelate,
+quantization, color block, high sharpen, contrast change
+""")
 
 
 class Kadid10k(QualityBuilder):
@@ -58,26 +37,13 @@ class Kadid10k(QualityBuilder):
     scale = (1.0, 5.0)
 
     def stimuli(self) -> tuple[FileIndex, FileIndex]:
-        if self.files.has_folder("images"):
-            images = self.files.folder("images")
-            return images, images
-        return self.files.folder("distorted_images"), self.files.folder("reference_images")
+        images, references = ("images", "distorted_images"), ("images", "reference_images")
+        return self.files.folder(*images), self.files.folder(*references)
 
     def ratings(self) -> Iterator[Rating]:
-        path = self.files.file("dmos.csv").path
-        for where, row in read_csv(path, ["dist_img", "ref_img", "dmos"]):
-            reference, distortion, level = parse_name(row["dist_img"], _DISTORTIONS, where)
-            if row["ref_img"].lower().rsplit(".", 1)[0] != reference.lower():
-                raise DatasetError(
-                    f"{where}: {row['dist_img']} is made from {reference}, not from {row['ref_img']}: "
-                    "correct that line."
-                )
-            yield Rating(
-                distorted=row["dist_img"],
-                reference=row["ref_img"],
-                distortion=distortion,
-                level=level,
-                score=row["dmos"],
-                where=where,
-                score_std=row.get("var"),
-            )
+        for row in read_csv(self.files.file("dmos.csv"), ["dist_img", "ref_img", "dmos"]):
+            with naming(row.where, DatasetError):
+                reference, distortion, level = parse_name(row["dist_img"], _DISTORTIONS)
+                if row["ref_img"].lower().rpartition(".")[0] != reference.lower():
+                    raise DatasetError(f"{row['dist_img']} is not made from {row['ref_img']}.")
+            yield Rating(row["dist_img"], row["ref_img"], distortion, level, row["dmos"], row.get("var"))

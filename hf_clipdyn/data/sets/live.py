@@ -8,7 +8,7 @@ from hf_clipdyn.data.base import configs
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
-from hf_clipdyn.data.tables import number_of, read_mat
+from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.references import reference
 
@@ -45,35 +45,27 @@ class Live(QualityBuilder):
     higher_is_better = False
 
     def stimuli(self) -> tuple[FileIndex, FileIndex]:
-        return self.files.beside(self.files.file("refnames_all.mat")), self.files.folder("refimgs")
+        return self.files.beside("refnames_all.mat"), self.files.folder("refimgs")
 
     def ratings(self) -> Iterator[Rating]:
-        realigned = self.config.name == "realigned"
-        path = self.files.file("dmos_realigned.mat" if realigned else "dmos.mat").path
-        variable = "dmos_new" if realigned else "dmos"
-        scores = read_mat(path, variable, "orgs")
-        values, originals = np.ravel(scores[variable]), np.ravel(scores["orgs"])
-        deviations = np.ravel(scores.get("dmos_std", []))
-        if len(deviations) != _IMAGES:
-            deviations = np.full(_IMAGES, np.nan)
-        names_path = self.files.file("refnames_all.mat").path
-        names = read_mat(names_path, "refnames_all")["refnames_all"].ravel()
-        for source, column in ((path, values), (path, originals), (names_path, names)):
-            if len(column) != _IMAGES:
-                raise DatasetError(
-                    f"{source} has {len(column)} entries instead of {_IMAGES}: use the official file."
-                )
-        images = ((folder, n) for folder, count in _FOLDERS.items() for n in range(1, count + 1))
-        for index, (folder, number) in enumerate(images):
-            where = f"{path}, entry {index + 1} ({folder}/img{number}.bmp)"
-            if number_of(originals[index], where):
-                continue
-            yield Rating(
-                distorted=f"{folder}/img{number}.bmp",
-                reference=str(np.squeeze(names[index])),
-                distortion=folder,
-                level=None,
-                score=values[index],
-                where=where,
-                score_std=None if np.isnan(deviations[index]) else deviations[index],
+        file, variable = (
+            ("dmos_realigned.mat", "dmos_new") if self.config.name == "realigned" else ("dmos.mat", "dmos")
+        )
+        path, names_path = self.files.file(file), self.files.file("refnames_all.mat")
+        content = read_mat(path, variable, "orgs")
+        names = read_mat(names_path, "refnames_all")["refnames_all"]
+        columns = [np.ravel(column) for column in (content[variable], content["orgs"], names)]
+        if {_IMAGES} != set(map(len, columns)):
+            raise DatasetError(
+                f"{path} and {names_path} need {_IMAGES} entries each: use the official files."
             )
+        deviations = np.ravel(content.get("dmos_std", [])).tolist()
+        if len(deviations) != _IMAGES:
+            deviations = [None] * _IMAGES
+        images = ((folder, number) for folder, count in _FOLDERS.items() for number in range(1, count + 1))
+        for (folder, number), score, is_original, name, deviation in zip(
+            images, *columns, deviations, strict=True
+        ):
+            if not is_original:
+                deviation = None if deviation is None or np.isnan(deviation) else deviation
+                yield Rating(f"{folder}/img{number}.bmp", str(name), folder, None, score, deviation)

@@ -1,13 +1,12 @@
 """Material appearance (Lagunas et al. 2019): which of two rendered materials is more similar to the reference?"""
 
 import hashlib
-from typing import Any
+from pathlib import Path
 
 from hf_clipdyn.data.base import DataBuilder, Rows, configs
-from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import check_new, read_json
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.tables import read_json
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 _MATERIALS = 100
@@ -45,39 +44,28 @@ class MaterialSimilarity(DataBuilder):
 
     def rows(self, split: str) -> Rows:
         materials = self._materials()
-        path = self.files.file(_answers(split)).path
-        content = read_json(path)
-        if not isinstance(content, dict) or not {"answers", "agreement"} <= set(content):
-            raise DatasetError(f"{path} lacks answers or agreement: use the official file.")
-        answers, agreement = content["answers"], content["agreement"]
-        if len(answers) != len(agreement):
-            raise DatasetError(
-                f"{path} has {len(answers)} answers and {len(agreement)} agreements: use the official file."
-            )
-        seen: dict[str, str] = {}
-        for number, (answer, votes) in enumerate(zip(answers, agreement, strict=True)):
-            where = f"{path}, answer {number}"
-            reference, preferred, other = _whole_numbers(answer, 3, _MATERIALS - 1, where)
-            counts = dict(zip((preferred, other), _whole_numbers(votes, 2, None, where), strict=False))
-            if len({reference, preferred, other}) < 3 or sum(counts.values()) == 0:
-                raise DatasetError(
-                    f"{where} compares an image with itself or has no votes: use the official file."
-                )
-            check_new(seen, f"the triplet {(reference, *sorted((preferred, other)))}", where)
-            digest = hashlib.sha256(f"{split} {reference} {preferred} {other}".encode()).digest()
+        path = self.files.file(_answers(split))
+        with naming(path, DatasetError):
+            content = read_json(path)
+            answers = list(zip(content["answers"], content["agreement"], strict=True))
+            if any(len({*names}) != 3 or min(names) < 0 or sum(votes) <= 0 for names, votes in answers):
+                raise DatasetError("an answer does not compare three materials, or has no votes.")
+        for (shown, preferred, other), votes in answers:
+            counts = dict(zip((preferred, other), votes, strict=True))
+            digest = hashlib.sha256(f"{split} {shown} {preferred} {other}".encode()).digest()
             first, second = (preferred, other) if digest[0] % 2 else (other, preferred)
             yield {
-                "reference": self.image(materials[reference]),
-                "image_0": self.image(materials[first]),
-                "image_1": self.image(materials[second]),
-                "judgement": counts[second] / sum(counts.values()),
-                "votes": sum(counts.values()),
+                "reference": materials[shown],
+                "image_0": materials[first],
+                "image_1": materials[second],
+                "judgement": counts[second] / sum(votes),
+                "votes": sum(votes),
                 "subset": self.config.name,
             }
 
-    def _materials(self) -> list[SourceFile]:
+    def _materials(self) -> list[Path]:
         folder = self.files.folder(self.config.name)
-        images = sorted(folder.images(), key=lambda file: file.name)
+        images = sorted(folder.images().values(), key=lambda path: path.name)
         if len(images) != _MATERIALS:
             raise DatasetError(
                 f"{folder.root} contains {len(images)} images instead of {_MATERIALS}, and answers identify them by "
@@ -88,16 +76,3 @@ class MaterialSimilarity(DataBuilder):
 
 def _answers(split: str) -> str:
     return f"answers_processed_{split}.json"
-
-
-def _whole_numbers(values: Any, count: int, largest: int | None, where: str) -> list[int]:
-    if (
-        not isinstance(values, list)
-        or len(values) != count
-        or not all(type(value) is int and value >= 0 for value in values)
-        or (largest is not None and max(values) > largest)
-    ):
-        raise DatasetError(
-            f"{where}: {values!r} is not {count} whole numbers in range: use the official file."
-        )
-    return values

@@ -1,17 +1,17 @@
 """92 objects (Kriegeskorte et al. 2008): photographs, and how alike people, brains and models find them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.data.base import DataBuilder, Rows
-from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import check_new, read_csv, read_npz
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.tables import read_csv, read_npz
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 _GREY = 128
@@ -40,27 +40,21 @@ class Objects92(DataBuilder):
     layout = ("images/", "images.csv", "rdms.npz")
 
     def rows(self, split: str) -> Rows:
-        path = self.files.file("images.csv").path
-        lines = read_csv(path, ["file", "category"])
+        lines = read_csv(self.files.file("images.csv"), ["file", "category"])
         folder = self.files.folder("images")
-        seen: dict[str, str] = {}
-        for where, line in lines:
-            check_new(seen, line["file"], where)
-        images = [folder.image(line["file"]) for _, line in lines]
-        categories = [line["category"] for _, line in lines]
-        for file in images:
-            if file is not None:
-                self.image(file)
+        images = [folder.image(line["file"]) for line in lines]
+        categories = np.array([line["category"] for line in lines])
         persons, references = self._matrices(len(lines))
-        references |= {"categories": _between(categories), "silhouette": _silhouettes(images)}
+        references["categories"] = (categories[:, None] != categories).astype(np.float64)
+        references["silhouette"] = _silhouettes(images)
         named = [("person", persons), ("reference", references)]
-        for place, (image, category) in enumerate(zip(images, categories, strict=True)):
+        for place, image in enumerate(images):
             if image is None:
                 continue
             yield {
-                "image": image.path,
+                "image": image,
                 "image_id": image.stem,
-                "category": category,
+                "category": lines[place]["category"],
                 "place": place,
                 "dissimilarities": [
                     {"observer": observer, "name": name, "values": matrix[place].tolist()}
@@ -71,57 +65,31 @@ class Objects92(DataBuilder):
 
     def _matrices(self, n: int) -> tuple[dict[str, Matrix], dict[str, Matrix]]:
         """People's matrices and those of the references in the files, by name."""
-        path = self.files.file("rdms.npz").path
+        path = self.files.file("rdms.npz")
         arrays = read_npz(path, "behaviour")
-        upper = {name: _vectors(array, n, f"{path}, {name}") for name, array in arrays.items()}
-        persons = upper.pop("behaviour")
-        return (
-            {f"person_{number:02d}": _square(row, n) for number, row in enumerate(persons, start=1)},
-            {name: _square(rows.mean(axis=0), n) for name, rows in sorted(upper.items())},
-        )
+        with naming(path, DatasetError):
+            squares = {name: _squares(array, n) for name, array in sorted(arrays.items())}
+        persons = squares.pop("behaviour")
+        references = {name: matrices.mean(axis=0) for name, matrices in squares.items()}
+        return {f"person_{number:02d}": one for number, one in enumerate(persons, start=1)}, references
 
 
-def _vectors(array: NDArray[Any], n: int, where: str) -> Matrix:
-    """Upper triangles, (matrices, n (n - 1) / 2)."""
-    pairs = n * (n - 1) // 2
-    if array.dtype.kind not in "fiu" or not array.ndim or array.shape[-1] != pairs or not array.size:
-        raise DatasetError(
-            f"{where} has the shape {array.shape}: for {n} images it must have {pairs:,} numbers in a row."
-        )
-    vectors = array.reshape(-1, pairs).astype(np.float64)
-    if not np.isfinite(vectors).all():
-        raise DatasetError(f"{where} contains a number that is not finite: use the official file.")
-    return vectors
+def _squares(array: NDArray[Any], n: int) -> Matrix:
+    """Matrices, (matrices, n, n), of their upper triangles, (…, n (n - 1) / 2)."""
+    upper = np.asarray(array, np.float64).reshape(-1, n * (n - 1) // 2)
+    if not np.isfinite(upper).all():
+        raise DatasetError("a dissimilarity is not finite.")
+    matrices = np.zeros((len(upper), n, n))
+    matrices[:, *np.triu_indices(n, 1)] = upper
+    return matrices + matrices.transpose(0, 2, 1)
 
 
-def _square(vector: Matrix, n: int) -> Matrix:
-    matrix = np.zeros((n, n))
-    matrix[np.triu_indices(n, 1)] = vector
-    return matrix + matrix.T
-
-
-def _between(categories: Sequence[str]) -> Matrix:
-    names = np.array(categories)
-    return np.asarray(names[:, None] != names[None], np.float64)
-
-
-def _silhouettes(images: Sequence[SourceFile | None]) -> Matrix:
-    """Distances of the outlines, NaN beside a missing image."""
-    masks = {place: _outline(image) for place, image in enumerate(images) if image is not None}
+def _silhouettes(images: Sequence[Path | None]) -> Matrix:
+    """Euclidean distances of the outlines, NaN beside a missing image."""
+    places = [place for place, image in enumerate(images) if image is not None]
+    pixels = np.array([np.asarray(decode_image(image), np.int64) for image in images if image is not None])
+    masks = (np.abs(pixels - _GREY) > _DIFFERS).any(axis=3).reshape(len(places), -1)
     matrix = np.full((len(images), len(images)), np.nan)
-    for place, other, distance in _distances(masks):
-        matrix[place, other] = distance
+    for place, mask in zip(places, masks, strict=True):
+        matrix[place, places] = np.sqrt((mask ^ masks).sum(axis=1))
     return matrix
-
-
-def _outline(image: SourceFile) -> NDArray[np.bool_]:
-    pixels = np.asarray(decode_image(image.path).convert("RGB"), np.int64)
-    return np.asarray((np.abs(pixels - _GREY) > _DIFFERS).any(axis=2))
-
-
-def _distances(masks: Mapping[int, NDArray[np.bool_]]) -> Iterator[tuple[int, int, float]]:
-    for place, mask in masks.items():
-        for other, another in masks.items():
-            if mask.shape != another.shape:
-                raise DatasetError("The photographs differ in size: use the official files.")
-            yield place, other, float(np.sqrt((mask ^ another).sum()))

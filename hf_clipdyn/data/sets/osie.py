@@ -1,6 +1,7 @@
 """OSIE (Xu et al. 2014): 700 photographs rich in objects, 15 observers."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,8 @@ import numpy as np
 from hf_clipdyn.data.base import Rows
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import check_new, expecting, read_mat
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.tables import read_mat
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 
@@ -33,32 +34,17 @@ class Osie(FixationBuilder):
     layout = ("stimuli/", "fixations.mat")
 
     def rows(self, split: str) -> Rows:
-        path = self.files.file("fixations.mat").path
-        stimuli = self.files.folder("stimuli")
-        any_image = False
-        seen: dict[str, str] = {}
-        entries = read_mat(path, "fixations")["fixations"].ravel()
-        for position, entry in enumerate(entries, start=1):
-            with expecting("structured like OSIE's", path):
-                name = str(np.squeeze(entry["img"][0, 0]))
-                subjects = entry["subjects"][0, 0].ravel()
-                fixations = [
-                    fixation
-                    for number, subject in enumerate(subjects, start=1)
-                    for fixation in _of_subject(subject, str(number))
-                ]
-            check_new(seen, name, f"{path}, entry {position}")
-            image = stimuli.image(name)
+        path, stimuli = self.files.file("fixations.mat"), self.files.folder("stimuli")
+        for entry in read_mat(path, "fixations")["fixations"]:
+            with naming(path, DatasetError):
+                image = stimuli.image(entry["img"])
+                subjects = enumerate(entry["subjects"], start=1)
+                fixations = [*chain(*(_fixations(subject, str(number)) for number, subject in subjects))]
             if image is not None:
-                any_image = True
                 yield self.row(image, fixations)
-        if not any_image:
-            raise DatasetError(
-                f"None of the photographs of {path} is in {stimuli.root}: unpack stimuli/ too."
-            )
 
 
-def _of_subject(subject: Any, number: str) -> Iterator[Fixation]:
-    columns = [np.ravel(subject[0, 0][name]).astype(float) for name in ("fix_x", "fix_y", "fix_duration")]
+def _fixations(subject: Any, number: str) -> Iterator[Fixation]:
+    columns = [np.ravel(subject[name]).astype(float) for name in ("fix_x", "fix_y", "fix_duration")]
     for x, y, duration in zip(*columns, strict=True):
         yield float(x), float(y), float(duration), number

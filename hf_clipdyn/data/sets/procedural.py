@@ -75,9 +75,9 @@ def _arm(name: str, **changes: Any) -> ProceduralConfig:
 
 def _cue(name: str, reliability: float, rng: np.random.Generator) -> str:
     """The class that a cue points to: ``name`` with this probability, else one of the others."""
-    return (
-        name if rng.random() < reliability else str(rng.choice([other for other in CLASSES if other != name]))
-    )
+    if rng.random() < reliability:
+        return name
+    return str(rng.choice([other for other in CLASSES if other != name]))
 
 
 class Procedural(DataBuilder):
@@ -145,9 +145,8 @@ class Procedural(DataBuilder):
             rng = self._rng(_TRAIN, index)
             name = str(rng.choice(CLASSES))
             texture = _cue(name, self.config.texture_reliability, rng)
-            shape = (
-                name if self.config.shape_reliability == 1 else _cue(name, self.config.shape_reliability, rng)
-            )
+            is_sure = self.config.shape_reliability == 1
+            shape = name if is_sure else _cue(name, self.config.shape_reliability, rng)
             scene = sample_scene(
                 rng,
                 sample_shape(rng, shape),
@@ -175,11 +174,7 @@ class Procedural(DataBuilder):
             if self.config.name == "labels":
                 yield {"image": image, "label": scene.shape.name}
             else:
-                yield {
-                    "image": image,
-                    "image_id": f"test-{index:06d}",
-                    "captions": captions(scene, rng),
-                }
+                yield {"image": image, "image_id": f"test-{index:06d}", "captions": captions(scene, rng)}
 
     def _conflicts(self) -> Rows:
         """Shape exemplars crossed with texture exemplars, as in Geirhos' images, so that each occurs several times."""
@@ -187,28 +182,23 @@ class Procedural(DataBuilder):
         rng = self._rng(_EXEMPLARS, 0)
         shapes = {name: [sample_shape(rng, name) for _ in range(n)] for name in CLASSES}
         textures = {name: [sample_texture(rng, USUAL_TEXTURE[name]) for _ in range(n)] for name in CLASSES}
+        count = self.config.conflicts_per_pair
         index = itertools.count()
-        for i, shape in enumerate(CLASSES):
-            for j, texture in enumerate(CLASSES):
-                if shape == texture:
-                    continue
-                for k in range(self.config.conflicts_per_pair):
-                    # Consecutive pairs start at other exemplars, so that all are used equally often.
-                    s = (k + j * self.config.conflicts_per_pair) % n
-                    t = (k + k // n + i * self.config.conflicts_per_pair) % n
-                    rng = self._rng(_CONFLICT, next(index))
-                    scene = sample_scene(
-                        rng, shapes[shape][s], textures[texture][t], sensor_noise=_TEST_NOISE
-                    )
-                    yield {
-                        "image": png(render(scene, rng)),
-                        "image_id": f"{shape}{s + 1}-{texture}{t + 1}-{k + 1}",
-                        "shape": shape,
-                        "texture": texture,
-                        "shape_exemplar": f"{shape}{s + 1}",
-                        "texture_exemplar": f"{texture}{t + 1}",
-                        "human_responses": [],
-                    }
+        for (i, shape), (j, texture) in itertools.permutations(enumerate(CLASSES), 2):
+            for k in range(count):
+                # Consecutive pairs start at other exemplars, so that all are used equally often.
+                s, t = (k + j * count) % n, (k + k // n + i * count) % n
+                rng = self._rng(_CONFLICT, next(index))
+                scene = sample_scene(rng, shapes[shape][s], textures[texture][t], sensor_noise=_TEST_NOISE)
+                yield {
+                    "image": png(render(scene, rng)),
+                    "image_id": f"{shape}{s + 1}-{texture}{t + 1}-{k + 1}",
+                    "shape": shape,
+                    "texture": texture,
+                    "shape_exemplar": f"{shape}{s + 1}",
+                    "texture_exemplar": f"{texture}{t + 1}",
+                    "human_responses": [],
+                }
 
     def _ladders(self) -> Rows:
         for index in range(self.config.references):

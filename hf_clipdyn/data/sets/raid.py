@@ -6,13 +6,12 @@ from hf_clipdyn.data.base import configs
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
-from hf_clipdyn.data.tables import integer_of, number_of, read_csv
-from hf_clipdyn.errors import DatasetError, shown
+from hf_clipdyn.data.tables import read_csv
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 # By the prefix of the file names.
 _NAME_OF = {"rot": "rotation", "trans": "translation", "scale": "scaling", "gn": "Gaussian noise"}
-_LEVELS = range(1, 11)
 # One JOD is a difference that 75 % of the answers see: the scale over its noise, in units of this normal quantile.
 _JOD = 0.6744898
 _SCALES = ("responses.csv", "raid_jod.csv")
@@ -48,30 +47,17 @@ class Raid(QualityBuilder):
         return self.files, self.files
 
     def ratings(self) -> Iterator[Rating]:
-        path = self.files.file(*_SCALES).path
-        for where, row in read_csv(path, []):
-            row = {
-                "reference": row.get("reference_file", ""),
-                "distorted": row.get("distorted_file", ""),
-            } | row
-            value = row.get("percept_scale", row.get("response", ""))
-            prefix, _, rest = row["distorted"].partition("_")
-            stem, _, level = rest.rpartition(".")[0].rpartition("_level_")
-            if prefix not in _NAME_OF or f"{stem}." not in row["reference"]:
-                raise DatasetError(
-                    f"{where}: {shown(row['distorted'])} is not a name like rot_img_01_level_02.png of "
-                    f"{shown(row['reference'])}: use the official file."
-                )
-            number = integer_of(level, where)
-            if number not in _LEVELS:
-                raise DatasetError(f"{where}: the level {number} is outside 1 to 10: use the official file.")
-            score = number_of(value, where) / _JOD
-            if number > 1:
-                yield Rating(
-                    distorted=row["distorted"],
-                    reference=row["reference"],
-                    distortion=_NAME_OF[prefix],
-                    level=number,
-                    score=score,
-                    where=where,
-                )
+        for row in read_csv(self.files.file(*_SCALES), []):
+            with naming(row.where, DatasetError):
+                reference = row.get("reference") or row["reference_file"]
+                distorted = row.get("distorted") or row["distorted_file"]
+                prefix, _, rest = distorted.partition("_")
+                stem, _, level = rest.rpartition(".")[0].rpartition("_level_")
+                if f"{stem}." not in reference or not 1 <= int(level) <= 10:
+                    raise DatasetError(
+                        f"{distorted} is not named like rot_img_01_level_02.png of {reference}."
+                    )
+                score = row.number("percept_scale" if "percept_scale" in row else "response") / _JOD
+                distortion = _NAME_OF[prefix]
+            if int(level) > 1:
+                yield Rating(distorted, reference, distortion, int(level), score)

@@ -1,16 +1,16 @@
 """SALICON (Jiang et al. 2015): photographs of COCO, with attention measured by mouse movements."""
 
 import math
-from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from hf_clipdyn.data.base import Rows
-from hf_clipdyn.data.files import FileIndex, SourceFile
+from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import expecting, read_mat
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.tables import read_mat
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 _SPLITS = ("train", "val")
@@ -35,38 +35,37 @@ class Salicon(FixationBuilder):
         citation=reference("jiang2015salicon"),
     )
     layout = ("images/|*.jpg", "train/|val/", "*.mat|*.png")
-    recordings = "fixations.zip"
 
     def splits(self) -> list[str]:
-        splits = [split for split in _SPLITS if any(self._of_split(split, ".mat", ".png"))]
+        splits = [split for split in _SPLITS if self._of_split(split, ".mat", ".png")]
         if not splits:
             raise DatasetError(
                 f"{self.files.root} has no fixations in train/ or val/: unpack fixations.zip too."
             )
         return splits
 
-    def _of_split(self, split: str, *suffixes: str) -> Iterator[SourceFile]:
-        return (
-            file
-            for file in self.files.files
-            if file.suffix in suffixes and split in map(str.lower, file.parts[:-1])
-        )
+    def _of_split(self, split: str, *suffixes: str) -> FileIndex:
+        """The files in folders of that name, by their own names."""
+        found = {
+            path.name: path
+            for key, path in self.files.items()
+            if path.suffix.lower() in suffixes and split in key.lower().split("/")[:-1]
+        }
+        return FileIndex(self.files.root, found)
 
     def rows(self, split: str) -> Rows:
-        recordings = {file.stem.lower(): file for file in self._of_split(split, ".mat")}
-        maps = FileIndex(
-            self.files.root, (SourceFile(f.path, (f.name,)) for f in self._of_split(split, ".png"))
-        )
-        for image in self._of_split(split, ".jpg", ".jpeg"):
+        recordings = {path.stem.lower(): path for path in self._of_split(split, ".mat").values()}
+        maps = self._of_split(split, ".png")
+        for image in self._of_split(split, ".jpg", ".jpeg").values():
             recording = recordings.get(image.stem.lower())
             yield self.row(image, _fixations(recording) if recording else None, maps.image(image.name))
 
 
-def _fixations(file: SourceFile) -> list[Fixation]:
-    gaze = read_mat(file.path, "gaze")["gaze"]
+def _fixations(path: Path) -> list[Fixation]:
     fixations: list[Fixation] = []
-    with expecting("structured like SALICON's", file.path):
-        for number, subject in enumerate(gaze.ravel(), start=1):
-            points = np.asarray(subject["fixations"], dtype=float).reshape(-1, 2)
-            fixations.extend((float(x) - 1, float(y) - 1, math.nan, str(number)) for x, y in points)
+    with naming(path, DatasetError):
+        gaze = np.ravel(read_mat(path, "gaze")["gaze"])
+        for number, subject in enumerate(gaze, start=1):
+            points = np.asarray(subject["fixations"], float).reshape(-1, 2)
+            fixations += [(float(x) - 1, float(y) - 1, math.nan, str(number)) for x, y in points]
     return fixations

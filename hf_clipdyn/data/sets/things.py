@@ -1,16 +1,17 @@
 """THINGS odd-one-out (Hebart et al. 2020, 2023): which of three objects is the odd one?"""
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.data.base import DataBuilder, Rows
-from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import lines_of, read_csv, read_npy, read_whole_numbers
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
 
 _TABLE = "triplets_large_final_correctednc_correctedorder.csv"
@@ -80,7 +81,7 @@ class Things(DataBuilder):
                 continue
             mine = order[ends[odd] : ends[odd + 1]]
             yield {
-                "image": self.image(photograph),
+                "image": photograph,
                 "image_id": name,
                 "is_reference": photograph.stem.lower().endswith("_01b"),
                 "odd_in": [
@@ -100,68 +101,57 @@ class Things(DataBuilder):
         return _PREPARED if self.files.has_folder("triplets") else _OF_2020
 
     @cached_property
-    def _objects(self) -> list[str]:
+    def _objects(self) -> Sequence[str]:
         """The names, in the order in which triplets number them."""
-        if self.files.named("unique_id.txt"):
-            path = self.files.file("unique_id.txt").path
-            names = [line.strip() for line in lines_of(path)]
-        else:
-            path = self.files.file(*_NAMES).path
-            names = [row["uniqueid"] for _, row in read_csv(path, ["uniqueid"], delimiter="\t")]
-        if len(set(names)) != len(names) or "" in names:
-            raise DatasetError(f"{path} names an object twice, or has an empty line: use the official file.")
-        return names
+        for path in self.files.named("unique_id.txt"):
+            return [line.strip() for line in lines_of(path)]
+        return [row["uniqueid"] for row in read_csv(self.files.file(*_NAMES), ["uniqueid"], delimiter="\t")]
 
-    def _photograph(self, name: str) -> SourceFile | None:
+    def _photograph(self, name: str) -> Path | None:
         """That of an object; the one that people saw, if the name of a file says so."""
         named = self.files.image(f"{name}_01b.jpg") or self.files.image(f"{name}.jpg")
         return named or self._first_photographs.get(name.lower())
 
     @cached_property
-    def _first_photographs(self) -> dict[str, SourceFile]:
+    def _first_photographs(self) -> dict[str, Path]:
         """By object, the first of its numbered photographs in alphabetical order."""
-        photographs: dict[str, SourceFile] = {}
-        for file in sorted(self.files.images(), key=lambda file: file.name.lower()):
-            if match := _NUMBERED.fullmatch(file.stem.lower()):
-                photographs.setdefault(match["object"], file)
+        photographs: dict[str, Path] = {}
+        for path in sorted(self.files.images().values(), key=lambda path: path.name.lower()):
+            if match := _NUMBERED.fullmatch(path.stem.lower()):
+                photographs.setdefault(match["object"], path)
         return photographs
 
     def _triplets(self, split: str) -> Ints:
         if split == "complete":
             return self._judged_table()
-        path = self.files.file(self._files_of_splits[split]).path
-        return self._checked(read_npy(path) if path.endswith(".npy") else read_whole_numbers(path, 3), path)
+        return self._read(self.files.file(self._files_of_splits[split]))
 
     def _repeated(self) -> Ints:
-        paths = [file.path for name in _REPEATED for file in self.files.named(name)[:1]]
-        triplets = [self._checked(read_whole_numbers(path, 3), path) for path in paths]
-        return np.concatenate([np.empty((0, 3), np.int64), *triplets])
+        paths = [path for name in _REPEATED for path in self.files.named(name)[:1]]
+        return np.concatenate([np.empty((0, 3), np.int64), *map(self._read, paths)])
+
+    def _read(self, path: Path) -> Ints:
+        table = read_npy(path) if path.suffix == ".npy" else read_whole_numbers(path)
+        return self._checked(table.astype(np.int64), path)
 
     def _judged_table(self) -> Ints:
         """The triplets of the table of all judgements, the odd one last; one answer of a person to one triplet."""
-        path = self.files.file(_TABLE).path
-        columns = ["image1", "image2", "image3", "choice", "subject_id"]
-        table = read_whole_numbers(path, columns, delimiter="\t")
+        path = self.files.file(_TABLE)
+        table = read_whole_numbers(path, ["image1", "image2", "image3", "choice", "subject_id"])
         shown, choice, people = table[:, :3] - 1, table[:, 3] - 1, table[:, 4]
-        if not np.isin(choice, (0, 1, 2)).all():
-            raise DatasetError(f"{path} has choices outside 1 to 3: use the official file.")
         odd_last = np.argsort(np.arange(3) == choice[:, None], axis=1, kind="stable")
         triplets = self._checked(np.take_along_axis(shown, odd_last, axis=1), path)
+        if not np.isin(choice, (0, 1, 2)).all():
+            raise DatasetError(f"{path} has choices outside 1 to 3: use the official file.")
         asked = np.column_stack([people, np.sort(triplets, axis=1)])
         first = np.unique(asked, axis=0, return_index=True)[1]
         return triplets[np.sort(first)]
 
-    def _checked(self, triplets: NDArray[np.generic], path: str) -> Ints:
+    def _checked(self, triplets: Ints, path: Path) -> Ints:
         """Triplets as (n, 3), the odd one last, after a check that they name three objects."""
-        if triplets.ndim != 2 or triplets.shape[1] != 3 or triplets.dtype.kind not in "iu":
-            raise DatasetError(f"{path} does not have three whole numbers a row: use the official file.")
-        whole = triplets.astype(np.int64)
-        if whole.size and not (whole.min() >= 0 and whole.max() < len(self._objects)):
-            raise DatasetError(
-                f"{path} numbers objects from {whole.min()} to {whole.max()}, but {len(self._objects):,} are listed: "
-                "use files of one release."
-            )
-        ordered = np.sort(whole, axis=1)
-        if (ordered[:, 1:] == ordered[:, :-1]).any():
-            raise DatasetError(f"{path} has a triplet that names an object twice: use the official file.")
-        return whole
+        with naming(path, DatasetError):
+            ordered = np.sort(triplets, axis=1)
+            is_listed = np.isin(ordered, np.arange(len(self._objects))).all()
+            if triplets.shape[1] != 3 or not is_listed or (np.diff(ordered, axis=1) == 0).any():
+                raise DatasetError(f"a triplet does not name three of {len(self._objects):,} objects.")
+        return triplets

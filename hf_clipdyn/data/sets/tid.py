@@ -5,10 +5,19 @@ from typing import ClassVar
 
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
-from hf_clipdyn.data.tables import lines_of, read_text
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.quality import QualityBuilder, Rating, names_in, parse_name
+from hf_clipdyn.data.tables import lines_of
+from hf_clipdyn.errors import DatasetError, naming
 from hf_clipdyn.references import reference
+
+_DISTORTIONS = names_in("""
+additive Gaussian noise, additive noise in color components, spatially correlated noise, masked noise, high
+frequency noise, impulse noise, quantization noise, Gaussian blur, image denoising, JPEG compression,
+JPEG2000 compression, JPEG transmission errors, JPEG2000 transmission errors, non eccentricity pattern
+noise, local block-wise distortions, mean shift, contrast change, change of color saturation, multiplicative
+Gaussian noise, comfort noise, lossy compression of noisy images, color quantization with dither, chromatic
+aberrations, sparse sampling and reconstruction
+""")
 
 
 class TidBuilder(QualityBuilder):
@@ -27,38 +36,15 @@ class TidBuilder(QualityBuilder):
         return self.files.folder("distorted_images"), self.files.folder("reference_images")
 
     def ratings(self) -> Iterator[Rating]:
-        path = self.files.file("mos_with_names.txt").path
-        lines = [line.split() for line in lines_of(path) if line.strip()]
-        deviations = self._deviations(len(lines))
-        for number, cells in enumerate(lines, start=1):
-            where = f"{path}, line {number}"
-            if len(cells) != 2:
-                raise DatasetError(
-                    f"{where} has no score and name (5.51429 I01_01_1.bmp): correct that line."
-                )
-            reference, distortion, level = parse_name(cells[1], self.distortions, where)
-            yield Rating(
-                distorted=cells[1],
-                reference=f"{reference}.bmp",
-                distortion=distortion,
-                level=level,
-                score=cells[0],
-                where=where,
-                score_std=deviations[number - 1],
-            )
-
-    def _deviations(self, expected: int) -> Sequence[str | None]:
-        """Standard deviations in the order of the scores."""
-        files = self.files.named("mos_std.txt")
-        if not files:
-            return [None] * expected
-        path = files[0].path
-        cells = read_text(path).split()
-        if len(cells) != expected:
-            raise DatasetError(
-                f"{path} has {len(cells):,} numbers for {expected:,} scores: use the official file, or remove it."
-            )
-        return cells
+        path = self.files.file("mos_with_names.txt")
+        lines = [line.split() for line in lines_of(path)]
+        deviations: list[str | None] = [None] * len(lines)
+        for optional in self.files.named("mos_std.txt")[:1]:
+            deviations = [*" ".join(lines_of(optional)).split()]
+        with naming(path, DatasetError):
+            for (score, name), deviation in zip(lines, deviations, strict=True):
+                stem, distortion, level = parse_name(name, self.distortions)
+                yield Rating(name, f"{stem}.bmp", distortion, level, score, deviation)
 
 
 class Tid2013(TidBuilder):
@@ -76,32 +62,7 @@ class Tid2013(TidBuilder):
         where="www.ponomarenko.info/tid2013.htm",
         citation=reference("ponomarenko2015image"),
     )
-    distortions = (
-        "additive Gaussian noise",
-        "additive noise in color components",
-        "spatially correlated noise",
-        "masked noise",
-        "high frequency noise",
-        "impulse noise",
-        "quantization noise",
-        "Gaussian blur",
-        "image denoising",
-        "JPEG compression",
-        "JPEG2000 compression",
-        "JPEG transmission errors",
-        "JPEG2000 transmission errors",
-        "non eccentricity pattern noise",
-        "local block-wise distortions",
-        "mean shift",
-        "contrast change",
-        "change of color saturation",
-        "multiplicative Gaussian noise",
-        "comfort noise",
-        "lossy compression of noisy images",
-        "color quantization with dither",
-        "chromatic aberrations",
-        "sparse sampling and reconstruction",
-    )
+    distortions = _DISTORTIONS
 
 
 class Tid2008(TidBuilder):
@@ -119,4 +80,4 @@ class Tid2008(TidBuilder):
         where="www.ponomarenko.info/tid2008.htm",
         citation=reference("ponomarenko2009tid2008"),
     )
-    distortions = Tid2013.distortions[:17]
+    distortions = _DISTORTIONS[:17]

@@ -2,12 +2,10 @@
 
 from functools import cached_property
 
-from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.labels import WordnetBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.data.tables import lines_of
-from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.references import reference
 
 
@@ -40,18 +38,9 @@ class TinyImagenet(WordnetBuilder):
     @cached_property
     def _listed(self) -> dict[str, str]:
         """WordNet number by file name of the validation images."""
-        lists = self.files.named("val_annotations.txt")
-        if not lists:
-            return {}
-        listed: dict[str, str] = {}
-        for number, line in enumerate(lines_of(lists[0].path), start=1):
-            cells = line.split()
-            if len(cells) < 2 or cells[0].lower() in listed:
-                raise DatasetError(
-                    f"{lists[0].path}, line {number} has no image and class, or repeats an image: correct that line."
-                )
-            listed[cells[0].lower()] = cells[1].lower()
-        return listed
+        lines = [line for path in self.files.named("val_annotations.txt")[:1] for line in lines_of(path)]
+        return {cells[0].lower(): cells[1].lower() for cells in map(str.split, lines)}
 
-    def listed_folder(self, file: SourceFile) -> str | None:
-        return self._listed.get(file.name.lower()) if "val" in map(str.lower, file.parts) else None
+    def listed_folder(self, key: str) -> str | None:
+        *folders, name = key.lower().split("/")
+        return self._listed.get(name) if "val" in folders else None

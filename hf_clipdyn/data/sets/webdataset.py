@@ -28,10 +28,10 @@ class ShardBuilder(CaptionedBuilder):
 
     def _shards(self) -> dict[str, list[str]]:
         shards: dict[str, list[str]] = {}
-        for file in self.files.files:
-            if file.suffix == ".tar":
-                split = split_in([*file.parts[:-1], *re.split("[-_]", file.stem)]) or self.default_split
-                shards.setdefault(split, []).append(file.path)
+        for key, path in self.files.items():
+            if path.suffix.lower() == ".tar":
+                split = split_in([*key.split("/")[:-1], *re.split("[-_]", path.stem)]) or self.default_split
+                shards.setdefault(split, []).append(str(path))
         return shards
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -59,12 +59,7 @@ class ShardBuilder(CaptionedBuilder):
                 yield f"{shard}/{key}", row
             if total == 0:
                 raise DatasetError(f"{shard} contains no samples: download it again.")
-            check_absent(
-                incomplete,
-                total,
-                f"samples of {shard} lack an image or a text",
-                "complete them, or remove the shard",
-            )
+            check_absent(incomplete, total, f"samples of {shard} lack an image or a text")
 
 
 class Webdataset(ShardBuilder):

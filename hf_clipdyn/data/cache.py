@@ -1,23 +1,30 @@
-"""The caches of this package on disk; `clipdyn cache` lists and deletes them.
+"""The cache of this package on disk; `clipdyn cache` lists and deletes its entries.
 
-They are folders called ``clipdyn-…`` in the cache of `datasets`, or in ``cache_dir``: prepared tables, decoded pixels,
-unpacked archives and scores of baselines. A deleted entry is made again when it is needed.
+It lies in folders called ``clipdyn-…`` in the cache of `datasets`, or in ``cache_dir``: prepared tables, decoded
+pixels, unpacked archives and scores of baselines. A deleted entry is made again when it is needed.
 """
 
+import hashlib
+import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 
-from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError, readable_size
+from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError, naming, readable_size
 from hf_clipdyn.files import STAGING
 
-KINDS = ("tables", "pixels", "unpacked", "baselines", "unfinished")
+_DEPTHS = {"tables": 4, "pixels": 1, "unpacked": 1, "baselines": 1}
+"""Folders above an entry: `datasets` lays tables out as <data set>/<configuration>/<version>/<hash>."""
+
+KINDS = (*_DEPTHS, "unfinished")
 """Kinds of entries. An unfinished one was left by a killed process, or another process is writing it."""
 
 _STAGING = "staging-"  # prefix of folders that are being written or deleted
@@ -26,7 +33,7 @@ _IN_WORK = 3600.0  # seconds during which an unfinished entry may belong to a ru
 
 @dataclass(frozen=True)
 class Entry:
-    """One folder of a cache; of the baselines, one file.
+    """An entry of the cache: a folder, or a file.
 
     Attributes:
         kind: one of `KINDS`.
@@ -43,10 +50,60 @@ class Entry:
     used: float
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A folder of the cache.
+
+    Attributes:
+        folder: to read from, or, if it ``is_new``, to write into.
+        is_new: whether nothing was kept under this key.
+        target: where it lies after the block that `kept` opens.
+    """
+
+    folder: Path
+    is_new: bool
+    target: Path
+
+
 def cache_folder(kind: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
     """The folder of a kind of `KINDS` in ``cache_dir``; by default in the cache of `datasets`, under ``HF_HOME``."""
     root = datasets.config.HF_DATASETS_CACHE if cache_dir is None else cache_dir
     return Path(root).expanduser().absolute() / f"clipdyn-{kind}"
+
+
+def kept_folder(kind: str, cache_dir: str | os.PathLike[str] | None, origin: str, *key: Any) -> Path:
+    """Where `kept` keeps what has this origin and key."""
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+    return cache_folder(kind, cache_dir) / f"{re.sub('[^0-9A-Za-z]+', '_', origin)[:60]}-{digest}"
+
+
+@contextmanager
+def kept(kind: str, cache_dir: str | os.PathLike[str] | None, origin: str, *key: Any) -> Iterator[Kept]:
+    """A folder of the cache, whole or absent: the block fills a new one, which then takes its place.
+
+    If another process was faster, its folder stays.
+
+    Args:
+        kind: one of `KINDS`.
+        cache_dir: as in `cache_folder`.
+        origin: the data set or archive, for the list of the cache.
+        key: everything else that the content depends on, as JSON can write it.
+    """
+    target = kept_folder(kind, cache_dir, origin, *key)
+    if target.is_dir():
+        touch(target)
+        yield Kept(target, False, target)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_STAGING) as staging:
+        folder = Path(staging) / "content"
+        folder.mkdir()
+        yield Kept(folder, True, target)
+        try:
+            folder.replace(target)
+        except OSError:
+            if not target.is_dir():
+                raise
 
 
 def touch(entry: Path) -> None:
@@ -55,88 +112,35 @@ def touch(entry: Path) -> None:
         os.utime(entry)
 
 
-@contextmanager
-def new_entry(target: Path, last: str = "") -> Iterator[Path]:
-    """A folder that becomes ``target`` when the block succeeds, so that a failure or a kill leaves no partial entry.
-
-    If another process was faster and its entry contains the file ``last``, that entry is kept.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_STAGING) as staging:
-        folder = Path(staging) / "content"
-        folder.mkdir()
-        yield folder
-        try:
-            folder.replace(target)
-        except OSError:
-            if not (target / last).exists():
-                raise
-
-
 def cached(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
     """All entries, the largest first."""
-    try:
-        entries = [_entry(kind, path, origin) for kind, path, origin in _folders(cache_dir)]
-    except OSError as error:
-        raise DatasetError(
-            f"{error.filename} cannot be read ({error.strerror}): check its permissions."
-        ) from error
-    return sorted(filter(None, entries), key=lambda entry: (-entry.size, str(entry.path)))
+    found: list[Entry | None] = []
+    for kind, depth in _DEPTHS.items():
+        root = cache_folder(kind, cache_dir)
+        with naming(root, DatasetError):
+            paths = {*root.glob("/".join("*" * depth)), *root.glob(f"{_STAGING}*")}
+            found += [_entry(kind, path, root) for path in sorted(paths)]
+    return sorted(filter(None, found), key=lambda entry: (-entry.size, str(entry.path)))
 
 
-def _folders(cache_dir: str | os.PathLike[str] | None) -> Iterator[tuple[str, Path, str]]:
-    """Kind, path and origin of every entry."""
-    for kind in ("pixels", "unpacked"):
-        for path in _inside(cache_folder(kind, cache_dir)):
-            if path.name.startswith(_STAGING):
-                yield "unfinished", path, kind
-            elif kind == "unpacked":
-                yield kind, path, path.name.rpartition("-")[0]
-            else:
-                origin = path / "origin"
-                yield kind, path, origin.read_text(encoding="utf-8") if origin.is_file() else "unknown"
-    yield from _baselines(cache_folder("baselines", cache_dir))
-    tables = cache_folder("tables", cache_dir)
-    for path in _inside(tables):
-        if path.name.startswith(_STAGING):
-            yield "unfinished", path, "tables"
-            continue
-        for config in _inside(
-            path
-        ):  # <data set>/<configuration>/<version>/<hash>, as `datasets` lays them out
-            for table in (table for version in _inside(config) for table in _inside(version)):
-                whole = not table.name.endswith(".incomplete")
-                yield "tables" if whole else "unfinished", table, f"{path.name}/{config.name}"[:60]
-
-
-def _baselines(folder: Path) -> Iterator[tuple[str, Path, str]]:
-    """Entries of the baselines, one file each, and what killed processes left."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.is_symlink():
-            continue
-        if path.name.startswith(_STAGING) or path.name.endswith(STAGING):
-            yield "unfinished", path, "baselines"
-        elif path.is_file():
-            yield "baselines", path, path.name.rpartition("-")[0].replace("_", " ") or "unknown"
-
-
-def _inside(folder: Path) -> list[Path]:
-    """The folders in a folder, without links: they may lead out of the cache."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-
-
-def _entry(kind: str, path: Path, origin: str) -> Entry | None:
-    """The entry at that path; None if another process has deleted it meanwhile."""
-    try:
+def _entry(kind: str, path: Path, root: Path) -> Entry | None:
+    """The entry at that path; None if it is no entry, or if another process has deleted it meanwhile."""
+    first, *rest = path.relative_to(root).parts
+    if path.is_symlink() or not path.resolve().is_relative_to(root.resolve()):
+        return None  # a link may lead out of the cache
+    if (first.startswith(_STAGING) and rest) or (path.is_file() and kind != "baselines"):
+        return None
+    is_unfinished = first.startswith(_STAGING) or path.name.endswith((".incomplete", STAGING))
+    origin = "/".join([first, *rest[:1]]) if rest else first.rpartition("-")[0].replace("_", " ")
+    with suppress(FileNotFoundError):
         inside = [Path(folder, name).lstat() for folder, _, names in os.walk(path) for name in names]
         files = inside if path.is_dir() else [path.lstat()]
-        changes = [file.st_mtime for file in files] if kind == "unfinished" else []
-        size = sum(file.st_size for file in files)
-        return Entry(kind, origin, path, size, max([path.stat().st_mtime, *changes]))
-    except FileNotFoundError:
-        return None
+        changes = [file.st_mtime for file in files] if is_unfinished else []
+        size, used = sum(file.st_size for file in files), max([path.stat().st_mtime, *changes])
+        if is_unfinished:
+            return Entry("unfinished", kind if not rest else origin, path, size, used)
+        return Entry(kind, origin or "unknown", path, size, used)
+    return None
 
 
 def delete(
