@@ -21,7 +21,7 @@ from hf_clipdyn.benchmarks.sources import local_source
 from hf_clipdyn.data.registry import dataset_names
 from hf_clipdyn.evaluation.answers import with_images
 from hf_clipdyn.evaluation.publish import _stage
-from hf_clipdyn.metrics.estimate import Influence, Units
+from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.report import print_results, read_study, summarize, write_cards, write_report
 from hf_clipdyn.report.figures import draw_planned, plan_figures
 from hf_clipdyn.report.page.payload import benchmark_names, payload

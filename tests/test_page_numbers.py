@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from test_pages import CHECKOUT, DOCS, text_of
 
-from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.report import read_study
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.statistics.contrasts import Estimate, RunContrast, combine

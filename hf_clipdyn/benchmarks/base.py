@@ -45,7 +45,7 @@ from hf_clipdyn.benchmarks.gallery import View
 from hf_clipdyn.benchmarks.readout import Stimuli
 from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.metrics.estimate import mean_influence
+from hf_clipdyn.metrics.influence import mean_influence
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms
 

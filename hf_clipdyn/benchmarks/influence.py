@@ -1,4 +1,4 @@
-"""From what a kind says of its numbers to influences on named units (`hf_clipdyn.metrics.estimate`).
+"""From what a kind says of its numbers to influences on named units (`hf_clipdyn.metrics.influence`).
 
 `Kind.score` gives a number's influence as a Series. Its index names the units: ``item`` alone for items, whose
 clusters are those of the trials (`Kind.clusters`); any other index names the clusters themselves, crossed ones by
@@ -9,6 +9,7 @@ jackknife: `score` runs again without each group.
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common, Kind
-from hf_clipdyn.metrics.estimate import MOST_GROUPS, UNDEFINED, Influence, Units, left_out_influence
+from hf_clipdyn.metrics.influence import MOST_GROUPS, UNDEFINED, Influence, Units, left_out_influence
+from hf_clipdyn.metrics.scores import Scale, interval
 from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.row import Number
@@ -45,6 +47,36 @@ def influences(
     rest = [one.number_key for one in listed if _lacks_influence(one)]
     known |= {one.number_key: Influence.unknown(UNDEFINED) for one in listed if math.isnan(one.value)}
     return known | (_left_out(kind, trials, rest, units, show_progress) if rest else {})
+
+
+def with_intervals(
+    kind: type[Kind[Any]],
+    trials: pd.DataFrame,
+    found: Iterable[Number | tuple[Number, Scale]],
+    level: float = 0.95,
+) -> list[Number]:
+    """The numbers that `score` gives, with the intervals that follow from their influences and scales.
+
+    A number that has ends already keeps them, as does one without a scale.
+
+    Args:
+        kind: of the cell.
+        trials: of the cell.
+        found: numbers with their scales, or numbers alone.
+        level: confidence level.
+    """
+    units = UnitsOf(kind, trials)
+    return [one if isinstance(one, Number) else _with_interval(*one, units, level) for one in found]
+
+
+def _with_interval(one: Number, scale: Scale, units: "UnitsOf", level: float) -> Number:
+    if one.influence is None:
+        return one
+    influence = units.influence(one.influence)
+    ends = (one.ci_low, one.ci_high)
+    low, high = interval(one.value, influence, scale, level) if math.isnan(one.ci_low) else ends
+    n_clusters = one.n_clusters or influence.n_clusters
+    return replace(one, influence=influence, ci_low=low, ci_high=high, n_clusters=n_clusters)
 
 
 def are_given(numbers: Iterable[Number]) -> bool:
@@ -93,8 +125,10 @@ class UnitsOf:
         self._known: dict[Any, Units] = {}
         self._last: tuple[pd.Index, Units] | None = None  # most numbers have the index of the one before
 
-    def influence(self, contributions: "pd.Series[Any]") -> Influence:
-        """Contributions of items or clusters as an influence on these units."""
+    def influence(self, contributions: "pd.Series[Any] | Influence") -> Influence:
+        """Contributions of items or clusters as an influence on these units; an influence stays what it is."""
+        if isinstance(contributions, Influence):
+            return contributions
         if self._last is not None and contributions.index is self._last[0]:
             return Influence.on(self._last[1], contributions.to_numpy(np.float64))
         is_ordered = contributions.index.is_monotonic_increasing

@@ -13,7 +13,7 @@ from hf_clipdyn.benchmarks.classes import protocol_in
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
 from hf_clipdyn.benchmarks.heads import at_head
 from hf_clipdyn.metrics.bootstrap import wilson_interval
-from hf_clipdyn.metrics.estimate import mean_influence
+from hf_clipdyn.metrics.influence import mean_influence
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness, robustness_influences
 from hf_clipdyn.results.row import Number
 

@@ -32,7 +32,7 @@ from hf_clipdyn.evaluation.crossed import FEWEST_SEEDS, brief, by_arm, crossed, 
 from hf_clipdyn.evaluation.saved_runs import SavedRuns
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
 from hf_clipdyn.metrics.bootstrap import Scale, student_interval
-from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import Cell, Number

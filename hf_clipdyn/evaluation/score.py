@@ -13,7 +13,7 @@ import pandas as pd
 from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks.base import Common, Kind
-from hf_clipdyn.benchmarks.influence import are_given, influences
+from hf_clipdyn.benchmarks.influence import are_given, influences, with_intervals
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
@@ -30,8 +30,8 @@ _OBSERVING = (*_SCORING, "torch", "transformers", "datasets")
 
 
 def score(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[Number]:
-    """The numbers of a cell; each must have its own name, which the kind declares."""
-    numbers = kind.score(trials, common)
+    """The numbers of a cell with their intervals; each must have its own name, which the kind declares."""
+    numbers = with_intervals(kind, trials, kind.score(trials, common), common.confidence_level)
     check_names(kind, numbers)
     return numbers
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, as_codes
 from hf_clipdyn.metrics.bootstrap import Resampling, influence_interval
-from hf_clipdyn.metrics.estimate import left_out_influence
+from hf_clipdyn.metrics.influence import left_out_influence
 
 _CANCELLED = 1e-13  # relative rounding error of a sum over pairs of items
 _ROUNDING = 1e-12  # rows that deviate less from their mean, relative to their length, are equal

@@ -1,15 +1,14 @@
 """Checks of the metrics' inputs: what is wrong raises a `MetricError` of one sentence."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
-
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
+from hf_clipdyn.metrics.checks import Floats as Floats
+from hf_clipdyn.metrics.checks import Ints as Ints
 
 
 def check_lengths(columns: Mapping[str, Any]) -> None:

@@ -77,7 +77,7 @@ def contrastive_geometry(
         - ``norm_image``, the mean length before scaling.
 
         ``n`` pairs; ``<name>_ci``: [low, high]; ``influences``: of each number an array (G,), by the sorted groups, see
-        `hf_clipdyn.metrics.estimate`; ``causes``.
+        `hf_clipdyn.metrics.influence`; ``causes``.
 
     Raises:
         MetricError: different shapes, a number that is not finite, an embedding of length 0.

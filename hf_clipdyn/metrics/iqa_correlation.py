@@ -9,7 +9,7 @@ from scipy import special
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, Statistic, resampled_intervals
-from hf_clipdyn.metrics.estimate import without_each
+from hf_clipdyn.metrics.influence import without_each
 from hf_clipdyn.metrics.logistic_fit import fit_logistic
 from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedPearson, WeightedSpearman
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, as_shares, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
-from hf_clipdyn.metrics.estimate import without_each
+from hf_clipdyn.metrics.influence import without_each
 
 __all__ = ["jnd_influence", "jnd_map"]
 

@@ -14,7 +14,7 @@ from scipy import special
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, as_codes
 from hf_clipdyn.metrics.bootstrap import Resampling, bootstrap_weights
-from hf_clipdyn.metrics.estimate import left_out_influence, mean_influence
+from hf_clipdyn.metrics.influence import left_out_influence, mean_influence
 from hf_clipdyn.metrics.weighted_correlation import WeightedPearson, WeightedSpearman
 
 __all__ = [
@@ -73,7 +73,7 @@ def label_distribution(
           frequent one, among the images on which at least five people chose that (of equals the first counts).
         - ``top1``, ``top1_mode``: share of images whose most probable class is the label, or people's.
         - ``influences``: for each of these an array, (n,) or, for the correlations, one entry a group; see
-          `hf_clipdyn.metrics.estimate`.
+          `hf_clipdyn.metrics.influence`.
         - ``<key>_ci``, ``n``, ``n_second_choice`` (images with a second choice), ``causes``.
 
     Raises:

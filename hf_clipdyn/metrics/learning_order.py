@@ -21,7 +21,7 @@ from hf_clipdyn.metrics.bootstrap import (
     resampled_intervals,
     wilson_interval,
 )
-from hf_clipdyn.metrics.estimate import MOST_GROUPS, without_each
+from hf_clipdyn.metrics.influence import MOST_GROUPS, without_each
 from hf_clipdyn.metrics.label_distribution import human_entropy
 from hf_clipdyn.metrics.weighted_correlation import WeightedSpearman
 

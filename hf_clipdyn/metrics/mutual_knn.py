@@ -18,7 +18,7 @@ from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._left_out import KernelSums, LeftOut, as_rows, centred, unit_rows
 from hf_clipdyn.metrics._validation import Floats, Ints, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling
-from hf_clipdyn.metrics.estimate import left_out_influence
+from hf_clipdyn.metrics.influence import left_out_influence
 
 __all__ = ["Neighbours", "mutual_knn", "nearest_neighbours", "shared_neighbours"]
 
@@ -55,7 +55,7 @@ def mutual_knn(
           own; 1 for equal data, and for independent ones a little less than the chance. The authors' code adds 1e-6 to
           the denominator; this function does not.
         - ``n`` items, ``k``; ``<name>_ci``: [low, high]; ``influences``: of each but the chance an array (G,), by the
-          sorted groups, see `hf_clipdyn.metrics.estimate`; ``causes``: the cknna is NaN for k = 1 or n < 4,
+          sorted groups, see `hf_clipdyn.metrics.influence`; ``causes``: the cknna is NaN for k = 1 or n < 4,
           above_chance if all others are neighbours, and all three if all embeddings have the same direction.
         Swapping a and b changes the cknna alone, and little, since neighbourhood is not mutual.
 

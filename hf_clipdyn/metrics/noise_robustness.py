@@ -16,7 +16,7 @@ from hf_clipdyn.metrics._validation import (
     check_lengths,
 )
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals, wilson_interval
-from hf_clipdyn.metrics.estimate import mean_influence
+from hf_clipdyn.metrics.influence import mean_influence
 
 __all__ = ["clear_of_chance", "halfway_place", "noise_robustness", "robustness_influences"]
 

@@ -41,7 +41,7 @@ def recall_at_k(
         ``text_to_image_recall_at_<k>``; ``image_to_text_chance_at_<k>`` and
         ``text_to_image_chance_at_<k>``, the same for candidates in random order;
         ``<recall>_ci`` [low, high]; ``n_images`` and ``n_captions``; ``influences``: of each recall an array
-        (n_images,), see `hf_clipdyn.metrics.estimate`.
+        (n_images,), see `hf_clipdyn.metrics.influence`.
 
     Raises:
         MetricError: wrong shapes, NaN, an index outside the images, an image without a caption.

@@ -62,7 +62,7 @@ def representation_similarity(
         - ``procrustes_distance`` in [0, sqrt(2)], sqrt(2 - 2 s), and ``angular_shape_distance`` in [0, pi/2], arccos(s)
           in radians, for the nuclear norm s of X'Y, both centred and of norm 1 (Williams et al. 2021); 0 if equal.
         - ``n`` items; ``<name>_ci``: [low, high]; ``influences``: of each number an array (G,), by the sorted groups,
-          see `hf_clipdyn.metrics.estimate`; ``causes``: constant embeddings leave all four NaN.
+          see `hf_clipdyn.metrics.influence`; ``causes``: constant embeddings leave all four NaN.
         Swapping x and y changes nothing.
 
     Raises:

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints
 from hf_clipdyn.metrics.bootstrap import Resampling, bootstrap_weights, student_interval
-from hf_clipdyn.metrics.estimate import left_out_influence
+from hf_clipdyn.metrics.influence import left_out_influence
 from hf_clipdyn.metrics.weighted_correlation import TiedOrder, dense_ranks, rank_signs
 
 __all__ = [

@@ -14,7 +14,7 @@ from hf_clipdyn.metrics.bootstrap import (
     goodman_intervals,
     resampled_intervals,
 )
-from hf_clipdyn.metrics.estimate import Influence, Units, mean_influence
+from hf_clipdyn.metrics.influence import Influence, Units, mean_influence
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
 __all__ = ["GEIRHOS_CLASSES", "answer_shares", "decision_influences", "shape_bias"]

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn import __version__
 from hf_clipdyn.files import write_atomically
-from hf_clipdyn.metrics.estimate import Influence, Units
+from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.results.parquet import read_parquet
 
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.influence import Key, influences
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
-from hf_clipdyn.metrics.estimate import Influence, weighted_sum
+from hf_clipdyn.metrics.influence import Influence, weighted_sum
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.results.table import Results
@@ -59,7 +59,7 @@ def compare_revisions(
     """Compare revisions or models with a reference: every metric of ``b`` minus that of ``a``, on the same stimuli.
 
     Values are those of the table. The interval is Student's, over the clusters of the benchmark (`Kind.clusters`). Its
-    variance is that of the difference of the influences (`hf_clipdyn.metrics.estimate`), which is paired: a stimulus
+    variance is that of the difference of the influences (`hf_clipdyn.metrics.influence`), which is paired: a stimulus
     that is easy for both revisions adds nothing.
 
     - Numbers that are not smooth have the influence of a jackknife, which merges more than 100 clusters at random into

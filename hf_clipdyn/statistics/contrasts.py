@@ -37,7 +37,7 @@ from scipy import special
 
 from hf_clipdyn.benchmarks.influence import Key
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.metrics.estimate import Influence, weighted_sum
+from hf_clipdyn.metrics.influence import Influence, weighted_sum
 from hf_clipdyn.statistics.influences import KeptInfluences
 from hf_clipdyn.statistics.power import Error, half_width
 from hf_clipdyn.statistics.trajectories import Trajectory
@@ -349,7 +349,7 @@ def jackknifed(
 
     Let θ be the mean over all pairs, θ(s) that over the pairs without seed s, and D the number of seeds. The values are
     θ + (D - 1) (mean of θ(s) - θ(s)), so their mean is θ, and the squared standard error of their mean is the
-    jackknife's, as in `hf_clipdyn.metrics.estimate.mean_over_pairs`. All of them follow from the means of each seed.
+    jackknife's, as in `hf_clipdyn.metrics.influence.mean_over_pairs`. All of them follow from the means of each seed.
 
     Args:
         within: of each seed the mean over its pairs with the other seeds of its arm.

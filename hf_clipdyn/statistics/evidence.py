@@ -13,7 +13,7 @@ from scipy import special
 from hf_clipdyn.benchmarks.base import BY_IMAGE, BY_PERSON
 from hf_clipdyn.benchmarks.relation import WITHIN_ARM, with_arm
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
-from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.table import Results
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan, StudyPlan, read_claims

@@ -13,7 +13,7 @@ from hf_clipdyn.benchmarks.base import Common, Kind, check_columns
 from hf_clipdyn.benchmarks.influence import Key, influences
 from hf_clipdyn.benchmarks.registry import kind_named, kinds
 from hf_clipdyn.errors import EvaluationError, UnknownNameError, shown
-from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.influences import (
     combined_influences,

@@ -17,7 +17,7 @@ from operator import add
 from scipy import special
 
 from hf_clipdyn.errors import EvaluationError, counted
-from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.statistics.claims import Claim, ClaimTest, PartPlan, Sensitivity
 from hf_clipdyn.statistics.contrasts import AgainstNull, Contrast, Estimate, RunContrast, weighted
 from hf_clipdyn.statistics.evidence import Evidence

@@ -11,7 +11,7 @@ from hf_clipdyn.benchmarks.base import BY_PERSON, Common, Kind, KindSettings, by
 from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.quality import Quality
 from hf_clipdyn.benchmarks.kinds.saliency import Saliency
-from hf_clipdyn.metrics.estimate import mean_influence, weighted_sum
+from hf_clipdyn.metrics.influence import mean_influence, weighted_sum
 from hf_clipdyn.metrics.saliency_map_scores import METRICS
 from hf_clipdyn.results.row import Number, NumberKey
 

@@ -7,7 +7,7 @@ import pytest
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.metrics.estimate import weighted_sum
+from hf_clipdyn.metrics.influence import weighted_sum
 
 N = 120
 LEVELS = {"none": (0.0,), "gaussian": (0.1, 0.2), "contrast": (0.5, 0.1), "grey": (np.nan,)}

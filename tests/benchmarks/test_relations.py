@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.relations.cue_learning import CueLearning
 from hf_clipdyn.benchmarks.relations.error_consistency import ErrorConsistency
 from hf_clipdyn.benchmarks.relations.learning_order import LearningOrder
 from hf_clipdyn.benchmarks.relations.representation import Representation
-from hf_clipdyn.metrics.estimate import mean_over_pairs
+from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import answer_agreement, rank_agreement, trivial_and_impossible
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.shape_bias import answer_shares

@@ -23,7 +23,7 @@ from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.saved_runs import SavedRuns
 from hf_clipdyn.metrics.error_consistency import error_consistency
-from hf_clipdyn.metrics.estimate import mean_over_pairs
+from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.weight_path import weight_path

@@ -7,7 +7,7 @@ import pytest
 
 from hf_clipdyn.metrics.bootstrap import student_interval
 from hf_clipdyn.metrics.error_consistency import kappa_forms, pair_statistics
-from hf_clipdyn.metrics.estimate import Influence, Units, mean_over_pairs
+from hf_clipdyn.metrics.influence import Influence, Units, mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement
 from hf_clipdyn.metrics.phases import half_rise_lead, settling
 from hf_clipdyn.metrics.representation import representation_similarity

@@ -13,8 +13,8 @@ from hf_clipdyn.metrics.contrastive_geometry import (
 )
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
-from hf_clipdyn.metrics.estimate import mean_over_pairs
 from hf_clipdyn.metrics.fixation_maps import fixations_of_others
+from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.learning_order import (

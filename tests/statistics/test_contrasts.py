@@ -11,7 +11,7 @@ from result_rows import course, row
 from scipy import stats
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.metrics.estimate import Influence, Units
+from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.report import read_study, summarize
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.read import read_results

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf_clipdyn.metrics.estimate import Influence, Units, mean_influence, weighted_sum
+from hf_clipdyn.metrics.influence import Influence, Units, mean_influence, weighted_sum
 from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_influence, jnd_map
 from hf_clipdyn.metrics.label_distribution import label_distribution

@@ -9,7 +9,7 @@ from planted import Noise, Planted, Run, constant, write_study
 
 from hf_clipdyn.benchmarks.influence import influences
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
-from hf_clipdyn.metrics.estimate import Influence
+from hf_clipdyn.metrics.influence import Influence
 from hf_clipdyn.report import read_study
 from hf_clipdyn.report.tables import arms_table
 from hf_clipdyn.statistics.contrasts import Estimate

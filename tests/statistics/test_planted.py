@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planted import Curve, Noise, Planted, Run, constant, peak, ramp, trajectory, turn
 from scipy import stats
 
-from hf_clipdyn.metrics.estimate import Influence, Units
+from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.statistics.claims import Claims, parse_claims
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.judging import Part, judge

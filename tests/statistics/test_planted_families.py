@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from planted import Planted, Run, trajectory
 
-from hf_clipdyn.metrics.estimate import Influence, Units
+from hf_clipdyn.metrics.influence import Influence, Units
 from hf_clipdyn.statistics.claims import Claims, PartPlan, parse_claims
 from hf_clipdyn.statistics.contrasts import RunContrast
 from hf_clipdyn.statistics.evidence import Evidence

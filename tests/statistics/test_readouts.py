@@ -12,7 +12,7 @@ import pytest
 from planted import Planted, Run, trajectory
 
 from hf_clipdyn.errors import ClipDynError
-from hf_clipdyn.metrics.estimate import mean_over_pairs
+from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.report.claims import _verdict_row
 from hf_clipdyn.statistics.claims import Claims, parse_claims, registered_hash
 from hf_clipdyn.statistics.contrasts import RunContrast, combine, jackknifed, weighted

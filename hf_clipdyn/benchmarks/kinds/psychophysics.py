@@ -32,7 +32,7 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.pixels import draw_pixels
 from hf_clipdyn.metrics.bootstrap import student_interval
-from hf_clipdyn.metrics.estimate import left_out_influence
+from hf_clipdyn.metrics.influence import left_out_influence
 from hf_clipdyn.metrics.psychophysics import (
     FEWEST_CONDITIONS,
     FLAT_SD,

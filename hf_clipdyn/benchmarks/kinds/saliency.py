@@ -35,7 +35,7 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
-from hf_clipdyn.metrics.estimate import mean_influence
+from hf_clipdyn.metrics.influence import mean_influence
 from hf_clipdyn.metrics.saliency_map_scores import METRICS
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term

@@ -74,7 +74,7 @@ class Units:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.metrics.estimate import Units
+        >>> from hf_clipdyn.metrics.influence import Units
         >>> Units("names", np.array([[0], [0], [1]]), 2).n_clusters
         2
     """
@@ -100,7 +100,7 @@ class Influence:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.metrics.estimate import Influence, Units, mean_influence, weighted_sum
+        >>> from hf_clipdyn.metrics.influence import Influence, Units, mean_influence, weighted_sum
         >>> units = Units("images", np.arange(4)[:, None], 4)
         >>> before, after = (Influence(units, mean_influence(right)) for right in ([0, 1, 0, 1], [1, 1, 0, 1]))
         >>> round(weighted_sum([after, before], [1, -1]).variance, 4)
@@ -145,7 +145,7 @@ def weighted_sum(influences: Sequence[Influence], weights: Sequence[float]) -> I
         An unknown influence, with the cause, if one of them is unknown or they have different units.
 
     Examples:
-        >>> from hf_clipdyn.metrics.estimate import Influence, weighted_sum
+        >>> from hf_clipdyn.metrics.influence import Influence, weighted_sum
         >>> weighted_sum([Influence.unknown("no trials")], [1]).cause
         'no trials'
     """
@@ -168,7 +168,7 @@ def mean_influence(values: ArrayLike) -> Floats:
         The same shape; 0 for an entry that is left out, NaN in a column without any other.
 
     Examples:
-        >>> from hf_clipdyn.metrics.estimate import mean_influence
+        >>> from hf_clipdyn.metrics.influence import mean_influence
         >>> mean_influence([0.0, 1.0, float("nan")]).tolist()
         [-0.25, 0.25, 0.0]
     """
@@ -191,7 +191,7 @@ def left_out_influence(left_out: Floats) -> Floats:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.metrics.estimate import left_out_influence
+        >>> from hf_clipdyn.metrics.influence import left_out_influence
         >>> values = np.array([0.0, 0.0, 3.0])
         >>> left_out_influence((values.sum() - values) / 2).round(3).tolist()
         [-0.333, -0.333, 0.667]
@@ -211,7 +211,7 @@ def without_each(statistic: Statistic, n_groups: int) -> Floats:
 
     Examples:
         >>> import numpy as np
-        >>> from hf_clipdyn.metrics.estimate import without_each
+        >>> from hf_clipdyn.metrics.influence import without_each
         >>> values = np.array([0.0, 0.0, 3.0])
         >>> without_each(lambda weights: (weights @ values / weights.sum(axis=1))[:, None], 3).round(3).T.tolist()
         [[-0.333, -0.333, 0.667]]
@@ -248,7 +248,7 @@ def mean_over_pairs(
         MetricError: other shapes, a pair of equal seeds, a value that is not finite.
 
     Examples:
-        >>> from hf_clipdyn.metrics.estimate import mean_over_pairs
+        >>> from hf_clipdyn.metrics.influence import mean_over_pairs
         >>> result = mean_over_pairs([0.3, 0.4, 0.5], [[0, 1], [0, 2], [1, 2]])
         >>> result["value"], round(result["variance_seeds"], 6), result["causes"]
         (0.4, 0.013333, {'variance_items': 'no items were given'})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf_clipdyn.metrics.estimate import (
+from hf_clipdyn.metrics.influence import (
     Influence,
     Units,
     left_out_influence,

@@ -1,0 +1,144 @@
+"""Scores against SciPy, textbook formulas and the jackknife."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.checks import columns, names, within
+from hf_clipdyn.metrics.influence import Influence
+from hf_clipdyn.metrics.scores import Score, Scores, interval, left_out, mean, over, ratio
+
+RNG = np.random.default_rng(5)
+VALUES = RNG.normal(2, 1, size=12)
+T = stats.t.ppf(0.975, 11)
+
+
+def test_the_interval_of_a_mean_is_students():
+    found = mean(VALUES)
+    expected = stats.ttest_1samp(VALUES, 0).confidence_interval(0.9)
+    assert interval(found.value, over(found.influence), level=0.9) == pytest.approx(tuple(expected))
+
+
+@pytest.mark.parametrize("scale", ["share", "count"])
+def test_a_share_has_a_symmetric_interval_of_its_logit(scale):
+    found = mean([1, 0, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1], scale)
+    low, high = interval(found.value, over(found.influence), found.scale)
+    centre, error = math.log(0.75 / 0.25), math.sqrt(0.75 * 0.25 / 11) / (0.75 * 0.25)
+    ends = [math.log(end / (1 - end)) for end in (low, high)]
+    assert ends == pytest.approx([centre - T * error, centre + T * error])
+
+
+@pytest.mark.parametrize(
+    ("value", "scale"), [(0.0, "share"), (1.0, "share"), (1.0, "count"), (0.25, "count")]
+)
+def test_a_share_without_variance_has_wilsons_interval_of_its_clusters(value, scale):
+    normal = stats.binomtest(round(value * 12), 12).proportion_ci(
+        confidence_level=2 * stats.norm.cdf(T) - 1, method="wilson"
+    )
+    found = interval(value, over(np.zeros(12)), scale)
+    assert found == pytest.approx((normal.low, normal.high), abs=1e-9)
+    assert found[0] <= value <= found[1]
+
+
+def test_a_correlation_has_fishers_interval():
+    found = interval(0.6, over(np.array([0.05, -0.05] * 6)), "correlation")
+    half = T * math.sqrt(0.0025 * 12 * 12 / 11) / (1 - 0.36)
+    assert found == pytest.approx(tuple(np.tanh(np.arctanh(0.6) + np.array([-half, half]))))
+    assert interval(1.0, over(np.zeros(12)), "correlation") == (1, 1), "a matrix correlates with itself"
+
+
+@pytest.mark.parametrize(
+    ("value", "influence", "scale"),
+    [
+        (math.nan, over(np.zeros(5)), "share"),
+        (0.5, Influence.unknown("no trials"), "share"),
+        (0.5, over(np.full(5, np.nan)), "share"),
+        (0.5, over(np.array([0.1, -0.1]), ["a", "a"]), "share"),
+        (0.5, over(np.array([0.1, -0.1])), "none"),
+    ],
+)
+def test_without_a_known_error_there_is_no_interval(value, influence, scale):
+    assert np.isnan(interval(value, influence, scale)).all()
+
+
+def test_a_mean_leaves_out_what_is_not_known():
+    found = mean([1.0, math.nan, 0.0, 0.0])
+    assert (found.value, found.n) == (pytest.approx(1 / 3), 3)
+    assert found.influence.tolist() == pytest.approx([2 / 9, 0, -1 / 9, -1 / 9])
+    nothing = mean([math.nan] * 3, cause="nobody answered")
+    assert math.isnan(nothing.value)
+    assert nothing.cause == "nobody answered"
+
+
+def test_means_and_ratios_have_the_influence_of_the_jackknife():
+    rows, below = RNG.uniform(size=(2, 400))
+    of_mean = left_out(np.mean, [rows])
+    assert mean(rows).influence == pytest.approx(of_mean)
+    of_ratio = left_out(lambda a, b: a.sum() / b.sum(), [rows, below])
+    assert ratio(rows, below).influence == pytest.approx(of_ratio, abs=2e-5)
+    assert math.isnan(ratio([1.0], [0.0]).value)
+
+
+def test_groups_are_left_out_together():
+    groups = np.repeat(["b", "a", "c"], 4)
+    without = np.array([VALUES[groups != name].mean() for name in "abc"])
+    assert left_out(np.mean, [VALUES], groups) == pytest.approx((without.mean() - without) * 2 / 3)
+    assert np.isnan(left_out(np.mean, [VALUES], ["a"] * 12)).all()
+
+
+def test_crossed_groups_and_common_images_add_what_they_share():
+    rows = RNG.normal(size=6)
+    influence = mean(rows).influence
+    crossed = np.array([(i, j) for i in range(2) for j in range(3)])
+    by_column = [np.bincount(crossed[:, k], influence) for k in range(2)]
+    expected = sum(np.square(sums).sum() for sums in by_column) - np.square(influence).sum()
+    pairs = (crossed[:, None] == crossed[None]).any(axis=2).mean()
+    assert over(influence, crossed).variance == pytest.approx(expected / (1 - pairs))
+    assert over(influence, crossed).n_clusters == 2
+    images = [("a", "b"), ("b", "c"), ("d", "e"), ("f", "g"), ("h", "i"), ("j", "k")]
+    apart = over(influence, images=images)
+    together = over(influence, ["x", "x", "d", "f", "h", "j"])
+    assert (apart.variance, apart.n_clusters) == (pytest.approx(together.variance), 5)
+
+
+def test_a_report_has_values_intervals_facts_and_causes():
+    found = Scores({"a": mean([0.0, 1.0, 1.0], "share"), "b": Score(math.nan, cause="no rows")}, n=3)
+    report = found.report(level=0.9)
+    assert report["a_ci"] == list(interval(2 / 3, over(found["a"].influence), "share", 0.9))
+    assert math.isnan(report.pop("b"))
+    assert report["n"] == 3
+    assert report["causes"] == {"b": "no rows"}
+    assert "b_ci" not in report
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: columns(distances=["a"]), "distances must be numbers"),
+        (lambda: columns(distances=[[1.0], [1.0, 2.0]]), "distances must be numbers"),
+        (lambda: columns(distances=[1.0, math.nan]), "distances must be finite"),
+        (lambda: columns(a=[1.0, 2.0], b=[1.0]), r"a \(2,\), b \(1,\)"),
+        (lambda: columns(a=[]), r"a \(0,\)"),
+        (lambda: columns(a=3.0), r"a \(\)"),
+        (lambda: names(people=["a", None]), "people must not have missing"),
+        (lambda: names(people=["a"], images=["a", "b"]), r"people \(1,\), images \(2,\)"),
+        (
+            lambda: within(0, 1, shares=np.array([0.5, 1.5])),
+            r"shares must be in \[0, 1\], but has 0.5 to 1.5",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_named(call, message):
+    with pytest.raises(MetricError, match=message):
+        call()
+
+
+def test_rows_may_be_vectors_and_names_of_any_type():
+    (rows,) = columns(images=[[1, 2], [3, 4]])
+    assert rows.dtype == np.float64
+    people, ids = names(people=("b", "a"), ids=[3, 4])
+    assert people.tolist() == ["b", "a"]
+    assert ids.tolist() == [3, 4]
