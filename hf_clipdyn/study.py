@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 _TABLE, _VERDICTS, _RELATIONS, _REPORT = "results.parquet", "verdicts.parquet", "relations.parquet", "report"
 _SET_BY_STUDY = ("output", "shard", "force", "rescore", "watch", "push_to_hub")
 _SET_BY_RUN = ("repo_id", "store", "from_open_clip")
-_MEASURED = ("revisions", "data_dirs", "final_texts", "dtype", "skip_missing", "label_map", "processor")
+_MEASURED = ("revisions", "data_dirs", "texts", "dtype", "skip_missing", "label_map", "processor")
 _NAMES_A_MODEL = ("repo_id", "store", "from_open_clip", "samples_per_epoch", "processor")
 _log = logging.getLogger(__name__)
 

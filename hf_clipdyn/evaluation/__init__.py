@@ -169,9 +169,7 @@ def evaluate_model(
     try:
         with torch.random.fork_rng(), TemporaryDirectory(prefix="clipdyn-settings-") as folder:
             given = GivenModel(repo_id, model, processor, state, Path(folder))
-            config = EvaluationConfig(
-                repo_id=given, benchmarks=benchmarks, **options | {"final_texts": False}
-            )
+            config = EvaluationConfig(repo_id=given, benchmarks=benchmarks, **options)
             config = config.but(show_progress=config.show_progress and draws_bars())
             with library_bars(config.show_progress):
                 return evaluate(config)

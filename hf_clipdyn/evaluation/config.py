@@ -34,7 +34,10 @@ class EvaluationConfig(Common):
     )
     letters: ClassVar = {"output": "o"}
     python_only = ("settings", "token")
-    former: ClassVar = {"hub_token": "set HF_TOKEN, or log in with `hf auth login`"}
+    former: ClassVar = {
+        "hub_token": "set HF_TOKEN, or log in with `hf auth login`",
+        "final_texts": "evaluate a second time with --texts last, into the same output",
+    }
     file_help = "YAML file of these options, written with underscores. Flags override it."
 
     repo_id: tuple[str | InstanceOf[Series], ...]
@@ -108,8 +111,8 @@ class EvaluationConfig(Common):
     skip_missing: bool = False
     """Skip benchmarks whose data are missing."""
 
-    final_texts: bool = True
-    """Also classify with the text embeddings of the run's last revision."""
+    texts: Literal["own", "last"] = "own"
+    """Text embeddings of the classes: of each revision itself (own), or of the run's last revision."""
 
     watch: bool = False
     """Follow a run that is still training."""
@@ -185,6 +188,10 @@ class EvaluationConfig(Common):
         if self.watch and (self.output is None or self.revisions is not None):
             raise ConfigError(
                 "`watch` requires an `output` and measures all revisions: leave out `revisions`."
+            )
+        if self.watch and self.texts == "last":
+            raise ConfigError(
+                "The last revision is not known while a run is watched: evaluate with `texts` last once it is over."
             )
 
     def _name_repositories(self) -> None:

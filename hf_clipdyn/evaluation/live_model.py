@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.hub import checked_repo_id
 from hf_clipdyn.models.classifiers import config_of
 from hf_clipdyn.models.encoder import Encoder, default_device, read_input
-from hf_clipdyn.models.snapshots import architecture_digest
 from hf_clipdyn.revisions import Revision, Series
 
 
@@ -56,6 +56,15 @@ class LiveModel:
             self._encoder.load(folder)
         self._folder = folder
         return self._encoder
+
+    def readout(self, revision: Revision) -> Readout:
+        """The revision as benchmarks read it; a lower precision is compared with float32 on the first batch."""
+        config, folder = self._config, self.fetch(revision)
+        encoder, check = self.load(folder), None
+        if config.dtype != "float32":
+            check = PrecisionCheck(folder, revision.name, config.device or str(encoder.device))
+        size, names = config.batch_size, config.class_names
+        return Readout(encoder, batch_size=size, check=check, name=revision.name, label_map=names)
 
     @contextmanager
     def borrowed(self, folder: Path) -> Iterator[Encoder]:
@@ -146,11 +155,3 @@ class LastTexts:
                 rows = encoder.embed_texts(missing)
             self._known.update(zip(missing, rows, strict=True))
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)
-
-    def fit(self, folder: Path) -> bool:
-        """Whether the revision in that folder has the architecture, hence the space, of the last one."""
-        return architecture_digest(folder) == architecture_digest(self._settings)
-
-    @cached_property
-    def _settings(self) -> Path:
-        return self._live.settings(self.revision)

@@ -19,6 +19,8 @@ from hf_clipdyn.benchmarks.relation import Relation
 from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.files import from_json
+from hf_clipdyn.metrics.influence import Influence
+from hf_clipdyn.metrics.scores import Scale, interval
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import NUMBER_KEY, Cell, Number, Row
@@ -57,6 +59,16 @@ def rows_of(cell: Cell, kind: Measure, numbers: Sequence[Number], common: Common
     ]
 
 
+def with_interval(number: Number, scale: Scale, influence: Influence | None, level: float) -> Number:
+    """The number with the interval that its influence gives; one that brings its ends keeps them."""
+    if influence is None or influence.units is None:
+        return number
+    if not math.isnan(number.ci_low):
+        return replace(number, n_clusters=influence.n_clusters)
+    low, high = interval(number.value, influence, scale, level)
+    return replace(number, ci_low=low, ci_high=high, n_clusters=influence.n_clusters)
+
+
 def given_influences(
     kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Sequence[Number]
 ) -> Influences | None:
@@ -80,9 +92,7 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
     cells = [
         cell
         for cell in store.cells()
-        if cell.repo_id == config.series.repo_id
-        and (cell.kind, cell.dataset) in benchmarks
-        and (config.final_texts or cell.texts == "own")
+        if cell.repo_id == config.series.repo_id and (cell.kind, cell.dataset) in benchmarks
     ]
     if not cells:
         names = ", ".join(one.name for one in benchmarks.values())

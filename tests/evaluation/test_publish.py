@@ -29,6 +29,7 @@ def push(evaluate, tmp_path, monkeypatch):
 
     def run(repo_id, **kwargs):
         output = tmp_path / "out" / "results.parquet"
+        evaluate(*NAMES, output=output, texts="last")
         evaluate(*NAMES, output=output, push_to_hub=True, hub_model_id=repo_id, **kwargs)
         return output
 
@@ -107,7 +108,7 @@ def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only(hub, p
 def test_trials_of_a_kind_or_a_data_set_that_is_not_known_here_are_not_pushed(
     hub, evaluate, tmp_path, monkeypatch, caplog, module, own
 ):
-    asked = {"output": tmp_path / "results.parquet", "revisions": ["epoch-000"], "final_texts": False}
+    asked = {"output": tmp_path / "results.parquet", "revisions": ["epoch-000"]}
     evaluate(*NAMES, **asked)
     others = [one for one in getattr(module, own)() if getattr(one, "name", "") not in NAMES[1].split("/")]
     monkeypatch.setattr(module, own, lambda: others)  # as if they were those of a plug-in

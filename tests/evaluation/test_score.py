@@ -57,7 +57,6 @@ def test_numbers_are_computed_again_from_the_trials_without_a_model(
     monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.Plan", None)  # neither model, data nor Hub
     found = evaluate(*names, output=output, rescore=True)
     assert forward_passes["images"] == shown
-    assert set(found["texts"]) == {"own", "last"}
     tables = [table.drop(columns="seconds").sort_values(KEY, ignore_index=True) for table in (found, wanted)]
     assert tables[0].equals(tables[1])
     assert pq.read_table(output).num_rows == len(wanted)
@@ -65,7 +64,7 @@ def test_numbers_are_computed_again_from_the_trials_without_a_model(
 
 def test_scoring_again_brings_the_version_up_to_date_and_nothing_else(evaluate, tmp_path, monkeypatch):
     output = tmp_path / "results.parquet"
-    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
+    asked = {"output": output, "revisions": ["epoch-000"]}
     before = evaluate("zero_shot/cifar10", **asked)
     assert set(before["score_version"]) == {1}
     monkeypatch.setattr(ZeroShot, "score_version", 2)
@@ -81,7 +80,7 @@ def test_another_observation_is_measured_again_and_not_scored_from_the_trials_of
     evaluate, tmp_path, monkeypatch, caplog, forward_passes
 ):
     output = tmp_path / "results.parquet"
-    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
+    asked = {"output": output, "revisions": ["epoch-000"]}
     evaluate("zero_shot/cifar10", **asked)
     monkeypatch.setattr(ZeroShot, "observe_version", 2)
     evaluate("zero_shot/cifar10", rescore=True, **asked)
@@ -96,7 +95,7 @@ def test_held_out_images_are_measured_again_after_version_0_3_and_all_others_are
     evaluate, tmp_path, monkeypatch, caplog, forward_passes
 ):
     output = tmp_path / "results.parquet"
-    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
+    asked = {"output": output, "revisions": ["epoch-000"]}
     both = [Retrieval.on("flickr8k", held_out=4), "retrieval/flickr8k"]
     with monkeypatch.context() as of_earlier:
         of_earlier.setattr(Retrieval, "version_with", classmethod(lambda *_: 1))
@@ -123,7 +122,7 @@ def test_held_out_images_are_measured_again_after_version_0_3_and_all_others_are
 
 def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, caplog):
     output = tmp_path / "results.parquet"
-    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
+    asked = {"output": output, "revisions": ["epoch-000"]}
     first = evaluate("zero_shot/cifar10", n_resamples=0, **asked)
     for file in trials_folder(output).iterdir():
         file.unlink()
@@ -150,7 +149,7 @@ SEEN = {  # without the hash
 @pytest.mark.parametrize("is_recorded", [True, False])
 def test_trials_that_were_changed_since_they_were_measured_are_not_scored(evaluate, tmp_path, is_recorded):
     output = tmp_path / "results.parquet"
-    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
+    asked = {"output": output, "revisions": ["epoch-000"]}
     evaluate("zero_shot/cifar10", **asked)
     (cell,), (kept,) = cells_folder(output).iterdir(), trials_folder(output).iterdir()
     if not is_recorded:  # as 0.2.0 wrote it
