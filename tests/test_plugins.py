@@ -11,7 +11,7 @@ import pytest
 KIND = '''
 from pydantic import Field
 
-from hf_clipdyn.benchmarks.base import Kind, KindSettings
+from hf_clipdyn.benchmarks.kind import Kind, KindSettings
 from hf_clipdyn.results.terms import KindTerms, Term
 
 
@@ -23,16 +23,13 @@ class Settings(KindSettings):
 class Base(Kind[Settings]):
     """Of several kinds."""
 
-    settings_class = Settings
+    settings = Settings
     schemas = ("labels",)
-    trial_columns = {"item": "int64"}
-
-    def __init__(self, source, image_processor, settings, common): ...
 
     def observe(self, readout): ...
 
-    @staticmethod
-    def score(trials, common): ...
+    @classmethod
+    def score(cls, trials, seed=0): ...
 
 
 class Brightness(Base):

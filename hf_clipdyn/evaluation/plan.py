@@ -15,8 +15,8 @@ from accelerate import PartialState
 from accelerate.logging import get_logger
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Benchmark, Kind, digest
 from hf_clipdyn.benchmarks.heads import HEAD, Head
+from hf_clipdyn.benchmarks.kind import Benchmark, Kind, digest
 from hf_clipdyn.benchmarks.sources import Source, drawn_source, open_source
 from hf_clipdyn.data.load import lacks_files
 from hf_clipdyn.data.registry import dataset_metadata
@@ -203,7 +203,7 @@ class Plan:
             if kind.left_out:
                 _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             texts = config.texts if kind.text_drift and reads_text else "own"
-            facts = {**settings.as_json(), **kind.facts, **suits[one]}
+            facts = {**settings.in_key(), **kind.facts, **suits[one]}
             cell = _cell(config, replace(one, settings=settings), kind, source.split, texts, facts)
             yield PlannedCell(replace(cell, **classes), kind, file_names(source.dataset))
 

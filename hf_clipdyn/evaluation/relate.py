@@ -21,11 +21,11 @@ import pandas as pd
 from accelerate.logging import get_logger
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Kind
-from hf_clipdyn.benchmarks.influence import UnitsOf
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
 from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, WITHIN_ARM, Relation, Scored, Seen, with_arm
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
+from hf_clipdyn.benchmarks.units import UnitsOf
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.saved_runs import SavedRuns
@@ -210,13 +210,13 @@ class _Work:
         with_seed = (one for one in seen if one.cell.seed is not None)
         for one in sorted(with_seed, key=lambda one: (one.cell.seed, one.cell.repo_id)):
             scales[one.cell.scale][one.cell.arm].append(one)
-        for arms, arm in ((arms, arm) for arms in scales.values() for arm in arms):
-            runs = arms[arm]
-            others = {name: arms[name] for name in arms if name != arm and self._compares(arm, name)}
-            enough = len({one.cell.seed for one in runs}) >= FEWEST_SEEDS
-            if enough and any(map(self._is_wanted, runs)) and self._is_named(runs[0]):
-                everyone = [*runs[1:], *chain(*others.values())]
-                yield _Pair("pairs", runs[0], everyone, partial(self._crossed, runs, others, known))
+        for arms in scales.values():
+            for arm, runs in arms.items():
+                others = {name: arms[name] for name in arms if name != arm and self._compares(arm, name)}
+                enough = len({one.cell.seed for one in runs}) >= FEWEST_SEEDS
+                if enough and any(map(self._is_wanted, runs)) and self._is_named(runs[0]):
+                    everyone = [*runs[1:], *chain(*others.values())]
+                    yield _Pair("pairs", runs[0], everyone, partial(self._crossed, runs, others, known))
 
     def _compares(self, *arms: str) -> bool:
         """Two other arms meet in the main one, so that the pairs grow with the arms and not with their square."""

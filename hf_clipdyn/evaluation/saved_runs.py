@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.relation import WEIGHTS, KeyedAnswers, Seen, keyed
 from hf_clipdyn.benchmarks.sources import DRAWN
@@ -114,14 +114,14 @@ class SavedRuns:
         return trials
 
     def _answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
-        shared = ("item", "label", "cluster", "counts")
+        kind, shared = kinds()[cell.kind], ("item", "label", "cluster", "counts")
         return keyed(
             replace(
                 one,
                 fingerprint=cell.data_fingerprint,
                 **{name: self._once(value) for name in shared if (value := getattr(one, name)) is not None},
             )
-            for one in kinds()[cell.kind].answers(self.trials(cell, None))
+            for one in kind.answers(self.trials(cell, kind.answers_from or None))
         )
 
     def _once(self, values: NDArray[Any]) -> NDArray[Any]:

@@ -21,7 +21,7 @@ __all__ = ["learning_order", "rank_agreement"]
 _FEWEST_ITEMS = 3  # of a group with a rank correlation
 
 
-def learning_order(right: Annotated[ArrayLike, "list[list[list[bool]]]"]) -> Scores:
+def learning_order(right: Annotated[ArrayLike, [["bool"]]]) -> Scores:
     """When each item is learned and forgotten (Toneva et al. 2019).
 
     Args:

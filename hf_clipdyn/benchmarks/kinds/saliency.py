@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field, ValidationInfo, field_validator
 
 from hf_clipdyn.benchmarks.base import Common, Kind, by_item, decode, digest
 from hf_clipdyn.benchmarks.captions import first_captions
 from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
+from hf_clipdyn.benchmarks.kind import KindSettings
 from hf_clipdyn.benchmarks.observers import Observers, Viewed
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
 from hf_clipdyn.benchmarks.saliency_rows import (
@@ -28,11 +31,10 @@ from hf_clipdyn.benchmarks.saliency_rows import (
     ImageRows,
     TrialRow,
 )
-from hf_clipdyn.benchmarks.settings import PROBES, SaliencySettings
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.views import crop_view, whole_view
 from hf_clipdyn.data.images import decode_image
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.machine import keep_freed_blocks, usable_cores
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
 from hf_clipdyn.metrics.influence import mean_influence
@@ -77,6 +79,40 @@ _SCALES: dict[str, Scale] = dict.fromkeys([*_AUCS, "sim"], "share")
 Floats = NDArray[np.float64]
 
 
+Probe = Literal["attention", "attention_layers", "rollout", "gradient_input", "grad_cam"]
+PROBES: tuple[Probe, ...] = get_args(Probe)
+"""The maps that can be read out of a model, see `hf_clipdyn.models.maps`."""
+
+
+class SaliencySettings(KindSettings):
+    """Which maps to score, and how to show the images."""
+
+    preprocess: Literal["squash", "crop"] = "squash"
+    """squash (resize the whole image to the model's square) or crop (use only the part that the model's processor
+    keeps)."""
+
+    probes: tuple[Probe, ...] = Field(("attention", "rollout"), min_length=1)
+    """Maps to read out."""
+
+    captions: Path | None = None
+    """CSV file with the columns image and caption. `gradient_input` also uses these captions. Default: only a neutral
+    text."""
+
+    @field_validator("probes")
+    @classmethod
+    def _in_order(cls, probes: tuple[Probe, ...]) -> tuple[Probe, ...]:
+        return tuple(name for name in PROBES if name in probes)  # an order changes nothing: one cell
+
+    @field_validator("captions")
+    @classmethod
+    def _used(cls, captions: Path | None, info: ValidationInfo) -> Path | None:
+        if captions is not None and "gradient_input" not in info.data.get("probes", PROBES):
+            raise ConfigError(
+                "captions is given, but only the probe gradient_input uses captions: add it to the probes."
+            )
+        return None if captions is None else captions.expanduser()
+
+
 class Saliency(Kind[SaliencySettings]):
     """Eight metrics of the model's maps, raw and smoothed by one degree, with baselines and a human ceiling.
 
@@ -94,7 +130,7 @@ class Saliency(Kind[SaliencySettings]):
     """
 
     name = "saliency"
-    settings_class = SaliencySettings
+    settings = SaliencySettings
     schemas = ("fixations",)
     terms = KindTerms(
         title="Saliency",
