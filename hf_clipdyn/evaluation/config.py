@@ -53,7 +53,7 @@ class EvaluationConfig(Common):
 
     relations: tuple[str, ...] = ()
     """Relate revisions with each other, from the trials beside the output: cue_learning, error_consistency,
-    learning_order, representation or weights. Given without benchmarks, nothing is measured."""
+    learning_order, representation_change or weights. Given without benchmarks, nothing is measured."""
 
     revisions: tuple[str, ...] | None = None
     """Revisions to evaluate. Default: all."""

@@ -47,7 +47,7 @@ def weight_path(states: Iterable[Mapping[str, ArrayLike]]) -> dict[str, dict[str
     """
     first: dict[str, NDArray[Any]] = {}
     before: dict[str, NDArray[Any]] = {}
-    squares: dict[str, list[Floats]] = defaultdict(list)  # of the weights, of the step, of the way so far
+    lengths: dict[str, list[Floats]] = defaultdict(list)  # of the weights, of the step, of the way so far
     n = 0
     for state in states:
         now = {name: np.asarray(values) for name, values in state.items()}
@@ -58,15 +58,15 @@ def weight_path(states: Iterable[Mapping[str, ArrayLike]]) -> dict[str, dict[str
         for name, values in now.items():
             single = np.result_type(values, np.float32)
             moved = (np.subtract(values, start[name], dtype=single) for start in (before, first))
-            lengths = [np.square(one, dtype=np.float64).sum() for one in (values, *moved)]
+            sums = np.array([np.square(one, dtype=np.float64).sum() for one in (values, *moved)])
             for part in ("", *parts_of(name)):
-                row[part] += lengths
-        for part, lengths in row.items():
-            squares[part].append(np.sqrt(lengths))
+                row[part] += sums
+        for part, total in row.items():
+            lengths[part].append(np.sqrt(total))
         before, n = now, n + 1
     if n < 2:
         raise MetricError(f"A path needs at least two states, but there are {n}.")
-    return {part: _path(np.array(lengths)) for part, lengths in squares.items()}
+    return {part: _path(np.array(rows)) for part, rows in lengths.items()}
 
 
 def parts_of(name: str) -> list[str]:
