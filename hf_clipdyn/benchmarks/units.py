@@ -142,14 +142,14 @@ class UnitsOf:
         return Influence.on(self._known[key], ordered.to_numpy(np.float64))
 
     def _of(self, index: pd.Index) -> Units:
-        ways = _ways(self._kind)
+        ways = ways_of(self._kind)
         if index.names != ["item"] or ways == [["item"]]:
             return _units([[column] for _, column in index.to_frame(index=False).items()])
         of_items = self._trials.drop_duplicates("item").set_index("item", drop=False).loc[index]
         return _units([[of_items[name] for name in way] for way in ways], names=index)
 
 
-def _ways(kind: type[Kind[Any]]) -> list[list[str]]:
+def ways_of(kind: type[Kind[Any]]) -> list[list[str]]:
     """The columns that name clusters, in each of the ways that are crossed."""
     if kind.clusters_alike:
         return [list(map(str, kind.clusters))]

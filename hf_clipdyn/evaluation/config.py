@@ -167,7 +167,8 @@ class EvaluationConfig(Common):
                 "`rescore` measures nothing: it reads the trials beside `output`. Give an `output`, and "
                 "leave out `force` and `watch`."
             )
-        if self.samples_per_epoch and not self._reads_open_clip:
+        named = [name for name in self.repo_id if isinstance(name, str)]
+        if self.samples_per_epoch and not all(name.startswith(OPEN_CLIP) for name in named):
             raise ConfigError(
                 "`samples_per_epoch` only applies to open_clip checkpoints: do not give other models with it."
             )
@@ -181,10 +182,8 @@ class EvaluationConfig(Common):
             )
         if (self.private or self.hub_model_id is not None) and not self.push_to_hub:
             raise ConfigError("`private` and `hub_model_id` require `push_to_hub`.")
-        if self.push_to_hub and self.hub_model_id is None:
-            raise ConfigError("push_to_hub needs hub_model_id: name the data set as owner/name.")
-        if self.push_to_hub and self.output is None:
-            raise ConfigError("`push_to_hub` requires an `output`: results are written to disk first.")
+        if self.push_to_hub and None in (self.hub_model_id, self.output):
+            raise ConfigError("`push_to_hub` requires `hub_model_id`, owner/name, and an `output`.")
         if self.watch and (self.output is None or self.revisions is not None):
             raise ConfigError(
                 "`watch` requires an `output` and measures all revisions: leave out `revisions`."
@@ -212,10 +211,6 @@ class EvaluationConfig(Common):
                 )
         if self.watch and len(called) > 1:
             raise ConfigError(f"`watch` follows only one run, but {len(called)} are given.")
-
-    @property
-    def _reads_open_clip(self) -> bool:
-        return all(isinstance(name, str) and name.startswith(OPEN_CLIP) for name in self.repo_id)
 
     @property
     def each(self) -> "list[EvaluationConfig]":

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import datasets
+import pandas as pd
 import pyarrow.compute as pc
 import torch
 from accelerate.logging import get_logger
@@ -22,7 +23,6 @@ from hf_clipdyn.errors import (
     ConfigError,
     EvaluationError,
     NothingToMeasureError,
-    counted,
     render_table,
 )
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -69,28 +69,8 @@ class Cost:
     passes: int
     seconds: float
 
-    @property
-    def row(self) -> dict[str, str]:
-        """Of the printed table."""
-        counts = {"cells": self.cells, "missing": self.missing}
-        counts |= {"images": self.missing * self.images, "passes": self.missing * self.passes}
-        times = {"a revision": self.seconds, "in all": self.missing * self.seconds}
-        return {
-            "benchmark": self.name,
-            **{name: f"{count:,}" for name, count in counts.items()},
-            **{name: "not measured" if math.isnan(one) else duration(one) for name, one in times.items()},
-        }
 
-
-@dataclass(frozen=True)
-class DryRun:
-    """What an evaluation would cost: each benchmark, and in words all of it."""
-
-    costs: Sequence[Cost]
-    message: str
-
-
-def dry_run(config: EvaluationConfig) -> DryRun:
+def dry_run(config: EvaluationConfig) -> list[Cost]:
     """Count the cells and images, and time one batch of each benchmark on the last revision.
 
     Decoded pixels go into a temporary folder; the weights of that revision are downloaded if they are not here.
@@ -110,30 +90,39 @@ def dry_run(config: EvaluationConfig) -> DryRun:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # a batch is too small for some kinds
-        config = config.but(cache_dir=Path(cache), show_progress=False)
-        plan, live = Plan(config), LiveModel(config)
-        if not plan.revisions:
-            raise EvaluationError(f"Shard {config.shard} has no revisions: nothing would be measured.")
-        encoder = live.load(live.fetch(plan.revisions[-1]))
-        costs = list(_costs(config, plan, encoder, live.settings(plan.revisions[-1])))
+        costs = list(_costs(config.but(cache_dir=Path(cache), show_progress=False)))
     if not costs:
         raise NothingToMeasureError(
             f"No selected benchmark suits {config.series.repo_id}: name others with --benchmarks."
         )
-    missing = sum(one.missing for one in costs)
-    seconds = sum(0 if math.isnan(one.seconds) else one.missing * one.seconds for one in costs)
-    message = (
-        f"{render_table([one.row for one in costs])}\n{counted(sum(one.cells for one in costs), 'cell')} of "
-        f"{counted(len(plan.revisions), 'revision')}, {missing:,} of them missing: "
-        f"{sum(one.missing * one.images for one in costs):,} images in "
-        f"{sum(one.missing * one.passes for one in costs):,} forward passes, about {duration(seconds)} in one "
-        f"process.\nThe time is that of one batch of each benchmark with {plan.revisions[-1].name} of "
-        f"{config.series.repo_id} on {encoder.device}, without downloads, decoding and statistics. Nothing was written."
+    return costs
+
+
+def in_words(costs: Sequence[Cost]) -> str:
+    """A table of the benchmarks, and the sums."""
+    table = pd.DataFrame([vars(one) for one in costs]).rename(columns={"name": "benchmark"})
+    table[["images", "passes"]] = table[["images", "passes"]].mul(table["missing"], axis=0)
+    table["in all"] = table["missing"] * table["seconds"]
+    sums = table[["cells", "missing", "images", "passes", "in all"]].sum()
+    cells, missing, images, passes = (f"{int(one):,}" for one in sums.iloc[:4])
+    for name in ("cells", "missing", "images", "passes"):
+        table[name] = table[name].map("{:,}".format)
+    for name in ("seconds", "in all"):
+        table[name] = [duration(one) if one == one else "not measured" for one in table[name]]
+    return (
+        f"{render_table(table.rename(columns={'seconds': 'a revision'}).to_dict('records'))}\n"
+        f"{cells} cells, {missing} of them missing: {images} images in {passes} forward passes, about "
+        f"{duration(sums['in all'])} in one process. The time is that of one batch of each benchmark, without downloads, "
+        "decoding and statistics. Nothing was written."
     )
-    return DryRun(costs, message)
 
 
-def _costs(config: EvaluationConfig, plan: Plan, encoder: Encoder, folder: Path) -> Iterator[Cost]:
+def _costs(config: EvaluationConfig) -> Iterator[Cost]:
+    plan, live = Plan(config), LiveModel(config)
+    if not plan.revisions:
+        raise EvaluationError(f"Shard {config.shard} has no revisions: nothing would be measured.")
+    folder = live.fetch(plan.revisions[-1])
+    encoder = live.load(folder)
     done = {_name(cell) for cell in CellStore(config.output).cells()}
     readouts: dict[str, Readout] = {}  # the benchmarks of a data set show the same images
     size = config.batch_size

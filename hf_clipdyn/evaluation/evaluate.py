@@ -12,7 +12,7 @@ from accelerate import PartialState
 from accelerate.logging import get_logger
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Benchmark
+from hf_clipdyn.benchmarks.kind import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout, map_over_processes
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError, RevisionNotFoundError
@@ -22,10 +22,11 @@ from hf_clipdyn.evaluation.plan import Plan, PlannedCell, begin_call, check_prec
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
 from hf_clipdyn.evaluation.recorded import write_recorded
 from hf_clipdyn.evaluation.relate import relate
-from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, versions
+from hf_clipdyn.evaluation.score import given_influences, rescore, rows_of, score, scored_earlier, versions
 from hf_clipdyn.hub import is_transient
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
+from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.revisions import Revision
 
 T = TypeVar("T")
@@ -91,6 +92,8 @@ def evaluate(config: EvaluationConfig, plan: Plan | None = None) -> datasets.Dat
             keys = _measure(config, plan, store)
         finally:
             store.rebuild()
+    if is_main and config.output and (note := scored_earlier(store.cells(), KeptTrials([config.output]))):
+        _log.warning(f"{config.output}: {note}")
     return datasets.Dataset(from_main_process(store.select(keys) if is_main else None).combine_chunks())
 
 

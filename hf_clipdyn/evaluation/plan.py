@@ -204,8 +204,8 @@ class Plan:
                 _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             texts = config.texts if kind.text_drift and reads_text else "own"
             facts = {**settings.in_key(), **kind.facts, **suits[one]}
-            cell = _cell(config, replace(one, settings=settings), kind, source.split, texts, facts)
-            yield PlannedCell(replace(cell, **classes), kind, file_names(source.dataset))
+            cell = _cell(config, one, kind, texts, facts, {"split": source.split, **classes})
+            yield PlannedCell(cell, kind, file_names(source.dataset))
 
     def _unfit(
         self, benchmark: Benchmark, model_config: Any, *, asks: bool, lacks: str, reads_text: bool
@@ -243,9 +243,9 @@ def _cell(
     config: EvaluationConfig,
     benchmark: Benchmark,
     kind: Kind[Any],
-    split: str,
     texts: str,
     facts: dict[str, Any],
+    others: Mapping[str, Any],
 ) -> Cell:
     """A cell without its revision."""
     version = kind.version_with(facts)
@@ -257,7 +257,6 @@ def _cell(
         commit="",
         kind=kind.name,
         dataset=benchmark.dataset,
-        split=split,
         data_fingerprint=kind.fingerprint,
         observe_version=version,
         score_version=kind.score_version,
@@ -265,6 +264,7 @@ def _cell(
         settings=json.dumps(facts, sort_keys=True),
         dtype=config.dtype,
         texts=texts,
+        **others,
     )
 
 
@@ -321,20 +321,27 @@ def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
     Raises:
         EvaluationError: some are missing and must not be skipped, or none is there.
     """
-    benchmarks, sources = config.selected, dict[Benchmark, Source]()
-    missing: dict[Benchmark, str] = {}
+    benchmarks, missing = config.selected, dict[Benchmark, str]()
     for one in benchmarks:
         if one.dataset not in config.data_dirs and lacks_files(one.dataset):
-            where = dataset_metadata(one.dataset).where
-            missing[one] = f"its files are not on this machine; get them at {where}."
-    if not missing or config.skip_missing:
-        opened: dict[tuple[str, tuple[str, ...]], Source | DatasetError] = {}
-        for one in (benchmark for benchmark in benchmarks if benchmark not in missing):
-            found = _opened(one, config, opened)
-            if isinstance(found, Source):
-                sources[one] = found
-            else:
-                missing[one] = str(found)
+            missing[one] = "its files are not on this machine."
+    rest = [one for one in benchmarks if one not in missing] if not missing or config.skip_missing else []
+    found: dict[
+        tuple[str, tuple[str, ...]], Source | str
+    ] = {}  # each once, though several benchmarks show it
+    for shown in dict.fromkeys((one.dataset, one.kind.schemas) for one in rest if one.kind.schemas):
+        folder = config.data_dirs.get(shown[0])
+        try:
+            found[shown] = open_source(*shown, data_dir=folder and Path(folder), token=config.token)
+        except DatasetError as error:
+            found[shown] = str(error)
+    sources: dict[Benchmark, Source] = {}
+    for one in rest:
+        source = found[one.dataset, one.kind.schemas] if one.kind.schemas else drawn_source(one.kind.items())
+        if isinstance(source, Source):
+            sources[one] = source
+        else:
+            missing[one] = source
     if missing:
         table = _missing_table(missing, len(benchmarks))
         if not config.skip_missing:
@@ -345,26 +352,6 @@ def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
     if not sources:
         raise EvaluationError("No benchmark can run: nothing was evaluated.")
     return sources
-
-
-def _opened(
-    benchmark: Benchmark,
-    config: EvaluationConfig,
-    opened: dict[tuple[str, tuple[str, ...]], Source | DatasetError],
-) -> Source | DatasetError:
-    """The data set, opened once for all benchmarks that show it; a Hub that does not answer is waited for once."""
-    if not benchmark.kind.schemas:
-        return drawn_source(benchmark.kind.items())
-    shown = (benchmark.dataset, benchmark.kind.schemas)
-    if shown not in opened:
-        folder = config.data_dirs.get(benchmark.dataset)
-        try:
-            opened[shown] = open_source(
-                *shown, data_dir=None if folder is None else Path(folder), token=config.token
-            )
-        except DatasetError as error:
-            opened[shown] = error
-    return opened[shown]
 
 
 def file_names(dataset: datasets.Dataset) -> Files:
@@ -383,17 +370,15 @@ def file_names(dataset: datasets.Dataset) -> Files:
 
 def _missing_table(missing: Mapping[Benchmark, str], asked: int) -> str:
     """A line for each benchmark whose data are missing, then what to do."""
-    width, lines = max(len(one.name) for one in missing), []
+    width, root = max(len(one.name) for one in missing), os.environ.get("CLIPDYN_DATA")
+    lines = [f"{len(missing)} of {asked} benchmarks cannot run, since their data are missing:"]
     for one, cause in missing.items():
         where = dataset_metadata(one.dataset).where
         lines.append(f"  {one.name:<{width}}  {cause}{'' if where in cause else f' Get it at {where}.'}")
-    named, root = sorted({one.dataset for one in missing}), os.environ.get("CLIPDYN_DATA")
-    return "\n".join(
-        [
-            f"{len(missing)} of {asked} benchmarks cannot run, since their data are missing:",
-            *lines,
-            f"Put the folders into one parent folder, under the names {', '.join(named)}, and set "
-            f"CLIPDYN_DATA to the parent ({f'now {root}' if root else 'not set now'}). Or give each folder "
-            "with --data-dir NAME=PATH, or run the other benchmarks with --skip-missing.",
-        ]
+    names = ", ".join(sorted({one.dataset for one in missing}))
+    lines.append(
+        f"Put the folders into one parent folder, under the names {names}, and set CLIPDYN_DATA to the parent "
+        f"({f'now {root}' if root else 'not set now'}). Or give each folder with --data-dir NAME=PATH, or run the other "
+        "benchmarks with --skip-missing."
     )
+    return "\n".join(lines)

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import chain, combinations, product
+from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,16 +25,19 @@ from hf_clipdyn.benchmarks.kind import Kind
 from hf_clipdyn.benchmarks.registry import kinds_read, related_kind, relation_named, relation_vocabulary
 from hf_clipdyn.benchmarks.relation import SORT, WEIGHTS, WITHIN_ARM, Relation, Scored, Seen, with_arm
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
-from hf_clipdyn.benchmarks.units import UnitsOf
+from hf_clipdyn.benchmarks.units import UnitsOf, ways_of
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.saved_runs import SavedRuns
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions, with_interval
 from hf_clipdyn.metrics.influence import Influence, mean_over_pairs
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import Cell
+from hf_clipdyn.results.row import Cell, Number
 
 _log = get_logger(__name__)
+
+_Known: TypeAlias = dict[frozenset[Seen], list[Scored]]
+"""The numbers of pairs that were related already."""
 
 FEWEST_SEEDS = 3
 """Without one of two seeds there is no pair, so that the error of seeds is unknown."""
@@ -173,12 +176,10 @@ class _Work:
     def _within(self, run: Sequence[Seen], at: int, one: Seen) -> Iterator[_Pair]:
         if not self._is_named(one):
             return
-        others = {"previous": run[at - 1] if at else None, "last": run[-1] if one is not run[-1] else None}
+        others = {"previous": run[at - 1 : at] if at else [], "last": run[-1:] if one is not run[-1] else []}
         for sort, other in others.items():
-            if sort in self._relation.pairs and other is not None:
-                yield _Pair(
-                    sort, one, [other], lambda other=other, sort=sort: named(self._related(one, other), sort)
-                )
+            if sort in self._relation.pairs and other:
+                yield _Pair(sort, one, other, partial(self._with_one, one, other[0], sort))
         if "people" in self._relation.pairs and run[0].people:
             yield _Pair("people", one, [], partial(self._people, one))
 
@@ -189,7 +190,7 @@ class _Work:
             if one.cell.samples_seen is not None:
                 at_samples[one.cell.samples_seen].append(one)
         for _, seen in sorted(at_samples.items()):
-            known: dict[frozenset[Seen], list[Scored]] = {}  # each pair of seeds is needed several times
+            known: _Known = {}  # each pair of seeds is needed several times
             for one in filter(self._is_wanted, filter(self._is_named, seen)):
                 partners = [
                     other
@@ -202,21 +203,16 @@ class _Work:
                     yield _Pair("seeds", one, partners, partial(self._seeds, one, partners, known))
             yield from self._over_pairs(seen, known)
 
-    def _over_pairs(
-        self, seen: Sequence[Seen], known: dict[frozenset[Seen], list[Scored]]
-    ) -> Iterator[_Pair]:
-        """In the first run of each arm at these samples: all pairs of its seeds, and those with other arms."""
-        scales: dict[str | None, dict[str, list[Seen]]] = defaultdict(lambda: defaultdict(list))
+    def _over_pairs(self, seen: Sequence[Seen], known: _Known) -> Iterator[_Pair]:
+        """In the first run of each arm at these samples: all pairs of its seeds."""
+        arms: dict[tuple[Any, ...], list[Seen]] = defaultdict(list)
         with_seed = (one for one in seen if one.cell.seed is not None)
         for one in sorted(with_seed, key=lambda one: (one.cell.seed, one.cell.repo_id)):
-            scales[one.cell.scale][one.cell.arm].append(one)
-        for arms in scales.values():
-            for arm, runs in arms.items():
-                others = {name: arms[name] for name in arms if name != arm and self._compares(arm, name)}
-                enough = len({one.cell.seed for one in runs}) >= FEWEST_SEEDS
-                if enough and any(map(self._is_wanted, runs)) and self._is_named(runs[0]):
-                    everyone = [*runs[1:], *chain(*others.values())]
-                    yield _Pair("pairs", runs[0], everyone, partial(self._crossed, runs, others, known))
+            arms[one.cell.scale, one.cell.arm].append(one)
+        for runs in arms.values():
+            enough = len({one.cell.seed for one in runs}) >= FEWEST_SEEDS
+            if enough and any(map(self._is_wanted, runs)) and self._is_named(runs[0]):
+                yield _Pair("pairs", runs[0], runs[1:], partial(self._all_pairs, runs, known))
 
     def _compares(self, *arms: str) -> bool:
         """Two other arms meet in the main one, so that the pairs grow with the arms and not with their square."""
@@ -230,29 +226,21 @@ class _Work:
             runs.sort(key=lambda run: (run[0].cell.seed is None, run[0].cell.seed, run[0].cell.repo_id))
             shared = set.intersection(*({one.cell.samples_seen for one in run} for run in runs)) - {None}
             if len(runs) > 1 and shared and any(run in self.chosen for run in runs):
-                aligned = [
-                    list(
-                        {
-                            one.cell.samples_seen: one for one in run if one.cell.samples_seen in shared
-                        }.values()
-                    )
-                    for run in runs
-                ]
+                by_samples = [{one.cell.samples_seen: one for one in run} for run in runs]
+                aligned = [[one for at, one in run.items() if at in shared] for run in by_samples]
                 numbers = partial(self._relation.over_seeds, aligned, self._saved.config.seed)
                 yield _Pair("runs", aligned[0][-1], list(chain(*aligned)), numbers)
 
     # --- numbers -----------------------------------------------------------------------------------------
 
-    def _related(
-        self, a: Seen, b: Seen, known: dict[frozenset[Seen], list[Scored]] | None = None
-    ) -> list[Scored]:
-        pair = frozenset((a, b))
-        if known is None or pair not in known:
-            found = list(self._relation.relate(a, b, self._saved.config.seed))
-            if known is None:
-                return found
-            known[pair] = found
+    def _related(self, a: Seen, b: Seen, known: _Known | None = None) -> list[Scored]:
+        known, pair = {} if known is None else known, frozenset((a, b))
+        if pair not in known:
+            known[pair] = list(self._relation.relate(a, b, self._saved.config.seed))
         return known[pair]
+
+    def _with_one(self, a: Seen, b: Seen, sort: str) -> list[Scored]:
+        return named(self._related(a, b), sort)
 
     def _people(self, a: Seen) -> list[Scored]:
         each = {one.person: self._related(a, one) for one in a.people}
@@ -264,24 +252,16 @@ class _Work:
         ]
         return mean_of_others(list(each.values()), "people") + self._singly(each) + of_people
 
-    def _seeds(
-        self, a: Seen, partners: Sequence[Seen], known: dict[frozenset[Seen], list[Scored]]
-    ) -> list[Scored]:
+    def _seeds(self, a: Seen, partners: Sequence[Seen], known: _Known) -> list[Scored]:
         by_arm: dict[str, dict[str, list[Scored]]] = defaultdict(dict)
         for other in partners:
             by_arm[other.cell.arm][f"seed {other.cell.seed}"] = self._related(a, other, known)
         within = by_arm.pop(a.cell.arm, {})
         numbers = mean_of_others(list(within.values()), WITHIN_ARM)
         for arm, each in by_arm.items():
-            compared = [
-                [
-                    one
-                    for one in found
-                    if one[0].role == "value" and one[0].metric in self._relation.between_arms
-                ]
-                for found in each.values()
-            ]
-            numbers += mean_of_others(compared, with_arm(arm))
+            means = mean_of_others(list(each.values()), with_arm(arm))
+            metrics = self._relation.between_arms
+            numbers += [one for one in means if one[0].role == "value" and one[0].metric in metrics]
         return numbers + self._singly(within)
 
     def _singly(self, each: Mapping[str, Sequence[Scored]]) -> list[Scored]:
@@ -298,56 +278,25 @@ class _Work:
             and not self._relation.terms.terms[number.metric].mirrors
         ]
 
-    def _crossed(
-        self,
-        runs: Sequence[Seen],
-        others: Mapping[str, Sequence[Seen]],
-        known: dict[frozenset[Seen], list[Scored]],
-    ) -> Iterator[Scored]:
-        """The means over all pairs of seeds of one arm, over those with each other arm, and the first minus the second.
-
-        Seeds of a pair differ: equal ones of two arms share what does not belong to the arms.
-        """
-
-        def signed(pairs: Iterable[tuple[Seen, Seen]], sign: int = 1) -> list[_Signed]:
-            return [
-                _Signed((a.cell.seed, b.cell.seed), self._related(a, b, known), sign)
-                for a, b in pairs
-                if a.cell.seed != b.cell.seed
-            ]
-
-        within = signed(combinations(runs, 2))
-        yield from self._means(within, "pairs")
-        for arm, of_arm in others.items():
-            name = arm or "main"
-            yield from self._means(signed(product(runs, of_arm)), f"pairs with arm {name}")
-            yield from self._means([*within, *signed(product(runs, of_arm), -1)], f"pairs minus arm {name}")
-
-    def _means(self, pairs: Sequence["_Signed"], reference: str) -> Iterator[Scored]:
-        by_key: dict[tuple[Any, ...], list[tuple[_Signed, Scored]]] = defaultdict(list)
-        for pair in pairs:
-            for number, scale in pair.numbers:
+    def _all_pairs(self, runs: Sequence[Seen], known: _Known) -> Iterator[Scored]:
+        """Means over all pairs of seeds, with an interval crossed over seeds and items."""
+        pairs = [(a, b) for a, b in combinations(runs, 2) if a.cell.seed != b.cell.seed]
+        by_key: dict[tuple[Any, ...], list[tuple[tuple[Any, Any], Number]]] = defaultdict(list)
+        for a, b in pairs:
+            for number, _ in self._related(a, b, known):
                 if number.role == "value" and number.influence is not None:
-                    by_key[number.number_key].append((pair, (number, scale)))
+                    by_key[number.number_key].append(((a.cell.seed, b.cell.seed), number))
         for found in by_key.values():
-            signs, seeds = np.array([one.sign for one, _ in found]), np.array([one.seeds for one, _ in found])
-            if set(signs) != {pair.sign for pair in pairs} or len(np.unique(seeds)) < FEWEST_SEEDS:
+            seeds, numbers = [pair for pair, _ in found], [number for _, number in found]
+            influence = mean_influence([one.influence for one in numbers])
+            if influence is None or len(np.unique(seeds)) < FEWEST_SEEDS:
                 continue
-            weights = [sign / (signs == sign).sum() for sign in signs]
-            influence = _summed([one.influence for _, (one, _) in found], weights)
-            if influence is None:
-                continue
-            result = mean_over_pairs(
-                [one.value for _, (one, _) in found],
-                seeds,
-                self._units.influence(influence),
-                signs=signs,
-                confidence_level=self._saved.config.confidence_level,
-            )
-            note = "" if len(found) == len(pairs) else f"the mean of {len(found)} of {len(pairs)} pairs"
-            columns = {"value": result["value"], "reference": reference, "note": note, "influence": influence}
+            level, of_items = self._saved.config.confidence_level, self._units.influence(influence)
+            result = mean_over_pairs([one.value for one in numbers], seeds, of_items, confidence_level=level)
             low, high = result["ci"]
-            yield replace(found[0][1][0], ci_low=low, ci_high=high, **columns), "none"
+            note = "" if len(found) == len(pairs) else f"the mean of {len(found)} of {len(pairs)} pairs"
+            mean = replace(numbers[0], value=result["value"], ci_low=low, ci_high=high, influence=influence)
+            yield replace(mean, reference="pairs", note=note), "none"
 
     # --- cells -------------------------------------------------------------------------------------------
 
@@ -377,7 +326,17 @@ class _Work:
             if not found:
                 continue
             check_names(self._relation, [number for number, _ in found])
-            known = self._influences(found)
+            made: dict[
+                int, Influence
+            ] = {}  # two forms of kappa share what the items contribute, and its variance
+            for number, _ in found:
+                if number.influence is not None and id(number.influence) not in made:
+                    made[id(number.influence)] = self._units.influence(number.influence)
+            known = {
+                number.number_key: made[id(number.influence)]
+                for number, _ in found
+                if id(number.influence) in made
+            }
             numbers = [
                 with_interval(number, scale, known.get(number.number_key), config.confidence_level)
                 for number, scale in found
@@ -410,32 +369,11 @@ class _Work:
             score_version=self._relation.score_version,
         )
 
-    def _influences(self, found: Sequence[Scored]) -> dict[tuple[Any, ...], Influence]:
-        made: dict[
-            int, Influence
-        ] = {}  # two forms of kappa share what the items contribute, and so its variance
-        known = {}
-        for number, _ in found:
-            if number.influence is not None:
-                if id(number.influence) not in made:
-                    made[id(number.influence)] = self._units.influence(number.influence)
-                known[number.number_key] = made[id(number.influence)]
-        return known
-
     @cached_property
     def _units(self) -> UnitsOf:
         assert self._kind is not None
-        columns = list(dict.fromkeys(["item", *self._kind.clusters]))
-        return UnitsOf(self._kind, self._runs[0][0].trials(columns))
-
-
-@dataclass(frozen=True)
-class _Signed:
-    """The seeds of two runs, the numbers of their relation, and -1 if these count in a mean that is subtracted."""
-
-    seeds: tuple[int | None, int | None]
-    numbers: Sequence[Scored]
-    sign: int
+        columns = dict.fromkeys(["item", *chain(*ways_of(self._kind))])
+        return UnitsOf(self._kind, self._runs[0][0].trials(list(columns)))
 
 
 def named(found: Iterable[Scored], reference: str) -> list[Scored]:
@@ -446,38 +384,35 @@ def named(found: Iterable[Scored], reference: str) -> list[Scored]:
 def mean_of_others(each: Sequence[Sequence[Scored]], reference: str) -> list[Scored]:
     """The mean of each number over several others, where it is defined; influences are averaged where units agree."""
     by_key: dict[tuple[Any, ...], list[Scored]] = defaultdict(list)
-    for found in each:
-        for number, scale in found:
-            by_key[number.number_key].append((number, scale))
+    for number, scale in chain(*each):
+        by_key[number.number_key].append((number, scale))
     means: list[Scored] = []
     made: dict[tuple[int, ...], pd.Series[Any] | None] = {}  # two forms of kappa share their influences
     for alike in by_key.values():
-        defined = [(number, scale) for number, scale in alike if not math.isnan(number.value)]
-        if not defined:
-            means += named(alike[:1], reference)
+        numbers = [number for number, _ in alike if not math.isnan(number.value)]
+        if not numbers:
+            means += alike[:1]
             continue
-        numbers = [number for number, _ in defined]
-        influences = tuple(id(one.influence) for one in numbers)
-        if influences not in made:
-            made[influences] = _summed([one.influence for one in numbers], [1 / len(numbers)] * len(numbers))
-        notes = [] if len(defined) == len(each) else [f"the mean of {len(defined)} of {len(each)}"]
+        influences = [one.influence for one in numbers]
+        shared = tuple(map(id, influences))
+        if shared not in made:
+            made[shared] = mean_influence(influences)
         cautions = [one.note for one in numbers if one.note]
-        notes += [f"in {len(cautions)} of {len(numbers)}, {cautions[0]}"] if cautions else []
+        notes = [f"the mean of {len(numbers)} of {len(each)}"] * (len(numbers) < len(each))
+        notes += [f"in {len(cautions)} of {len(numbers)}, {one}" for one in cautions[:1]]
         value, note = float(np.mean([one.value for one in numbers])), "; ".join(notes)
-        scale = "none" if any(scale == "none" for _, scale in defined) else defined[0][1]
-        mean = replace(numbers[0], value=value, influence=made[influences], note=note)
-        means += named([(mean, scale)], reference)
-    return means
+        mean = replace(numbers[0], value=value, note=note, influence=made[shared])
+        scale = next((scale for _, scale in alike if scale == "none"), alike[0][1])
+        means.append((mean, scale))
+    return named(means, reference)
 
 
-def _summed(
-    influences: Sequence["pd.Series[Any] | None"], weights: Sequence[float]
-) -> "pd.Series[Any] | None":
-    """The weighted sum; None if one is unknown, or they have other units or another order of these."""
+def mean_influence(influences: Sequence["pd.Series[Any] | None"]) -> "pd.Series[Any] | None":
+    """The mean; None if one is unknown, or they have other units or another order of these."""
     known = [one for one in influences if one is not None]
     index = known[0].index if known else None
-    if len(known) < len(influences) or any(
-        one.index is not index and not one.index.equals(index) for one in known
+    if len(known) < len(influences) or not all(
+        one.index is index or one.index.equals(index) for one in known
     ):
         return None
-    return pd.Series(np.asarray(weights) @ np.stack([one.to_numpy() for one in known]), index=index)
+    return pd.Series(np.mean([one.to_numpy() for one in known], axis=0), index=index)

@@ -114,12 +114,15 @@ class SavedRuns:
         return trials
 
     def _answers(self, cell: Cell) -> Mapping[str, KeyedAnswers]:
-        kind, shared = kinds()[cell.kind], ("item", "label", "cluster", "counts")
+        kind = kinds()[cell.kind]
         return keyed(
             replace(
                 one,
+                item=self._once(one.item),
+                label=self._once(one.label),
+                cluster=self._once(one.cluster),
+                counts=None if one.counts is None else self._once(one.counts),
                 fingerprint=cell.data_fingerprint,
-                **{name: self._once(value) for name in shared if (value := getattr(one, name)) is not None},
             )
             for one in kind.answers(self.trials(cell, kind.answers_from or None))
         )

@@ -45,30 +45,28 @@ def test_cells_and_images_are_those_of_the_evaluation_and_nothing_is_written(
     assert not files(tmp_path)
     forward_passes["images"] = 0
     table = evaluate(*BENCHMARKS, n_resamples=0)
-    assert sum(one.missing * one.images for one in found.costs) == forward_passes["images"]
+    assert sum(one.missing * one.images for one in found) == forward_passes["images"]
     cells = table.groupby(["revision", "kind", "dataset", "texts"]).ngroups
-    assert sum(one.cells for one in found.costs) == sum(one.missing for one in found.costs) == cells
-    assert all(one.seconds > 0 for one in found.costs)
+    assert sum(one.cells for one in found) == sum(one.missing for one in found) == cells
+    assert all(one.seconds > 0 for one in found)
 
 
 def test_one_batch_stands_for_all_images(config, forward_passes):
     found = dry_run(config("zero_shot/cifar10", batch_size=8))
     assert forward_passes["images"] == 8
-    assert [(one.images, one.passes) for one in found.costs] == [(20, 3)]
+    assert [(one.images, one.passes) for one in found] == [(20, 3)]
 
 
 def test_what_the_table_holds_is_not_counted_again(config, evaluate, tmp_path):
     evaluate("zero_shot/cifar10", output=tmp_path / "results.parquet", shard="1/2", n_resamples=0)
     found = dry_run(config("zero_shot/cifar10"))
-    assert [(one.cells, one.missing) for one in found.costs] == [(3, 1)]
+    assert [(one.cells, one.missing) for one in found] == [(3, 1)]
     again = dry_run(config("zero_shot/cifar10", force=True))
-    assert [(one.cells, one.missing) for one in again.costs] == [(3, 3)]
+    assert [(one.cells, one.missing) for one in again] == [(3, 3)]
     part = dry_run(config("zero_shot/cifar10", shard="2/2"))
-    assert [(one.cells, one.missing) for one in part.costs] == [(1, 1)]
+    assert [(one.cells, one.missing) for one in part] == [(1, 1)]
     last = dry_run(config("zero_shot/cifar10", texts="last"))
-    assert [(one.cells, one.missing) for one in last.costs] == [(3, 3)], (
-        "with other texts they are other cells"
-    )
+    assert [(one.cells, one.missing) for one in last] == [(3, 3)], "with other texts they are other cells"
 
 
 def test_a_dry_run_of_the_command_line_prints_it_and_one_without_measuring_is_refused(
@@ -80,7 +78,7 @@ def test_a_dry_run_of_the_command_line_prints_it_and_one_without_measuring_is_re
     assert not code
     assert printed.splitlines()[0].split()[:3] == ["benchmark", "cells", "missing"]
     assert printed.splitlines()[1].split()[:5] == ["zero_shot/cifar10", "3", "3", "60", "3"]
-    assert "3 cells of 3 revisions, 3 of them missing: 60 images in 3 forward passes, about" in printed
+    assert "3 cells, 3 of them missing: 60 images in 3 forward passes, about" in printed
     assert (error, files(tmp_path)) == ("", set())
     with pytest.raises(ConfigError, match="`rescore` measures nothing"):
         dry_run(EvaluationConfig(repo_id="me/run", output=tmp_path / "r.parquet", rescore=True))
@@ -92,7 +90,7 @@ def test_what_is_left_out_is_named(config, tmp_path, caplog):
     empty.mkdir()
     missing = {"data_dirs": {"nights": empty}, "skip_missing": True}
     found = dry_run(config("zero_shot/procedural", "similarity/nights", **missing))
-    assert [one.name for one in found.costs] == ["zero_shot/procedural"]
+    assert [one.name for one in found] == ["zero_shot/procedural"]
     assert "similarity/nights" in caplog.text.partition("Left out: ")[2]
 
 
@@ -126,7 +124,7 @@ def test_a_few_gratings_stand_for_all_of_them(forward_passes, tmp_path):
         output=tmp_path / "r.parquet",
         device="cpu",
     )
-    (cost,) = dry_run(config).costs
+    (cost,) = dry_run(config)
     assert forward_passes["images"] < cost.images / 2
     drawn = Psychophysics.count_drawn(drawn_source(Psychophysics.items()), processor)
     assert cost.images == pytest.approx(drawn, rel=0.5), "every row is many images"

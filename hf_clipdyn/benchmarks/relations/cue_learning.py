@@ -124,16 +124,16 @@ def _shares(run: Sequence[Seen]) -> Iterator[Scored]:
     people = _answers(trials[trials["protocol"] == HUMAN])[1]
     for one in run:
         for protocol, rows in _asked(_trials(one)):
-            key, place = NumberKey(metric="", variant=protocol), {"at": one.cell.revision}
+            key, at = NumberKey(metric="", variant=protocol), one.cell.revision
             items, scores, chance = _answers(rows)
             for name, score in scores.items():
-                yield related(key, f"{name}_share", score, items, **place)
+                yield related(key, f"{name}_share", score, items, at=at)
             for name, value in chance.items():
-                yield related(key, f"{name}_share", value, role="chance", n=len(items), **place)
+                yield related(key, f"{name}_share", value, role="chance", n=len(items), at=at)
                 if not protocol and people[name].n:
                     of_people = Score(people[name].value, n=people[name].n)
                     asked: dict[str, Any] = {"role": "human", "reference": OBSERVERS}
-                    yield related(key, f"{name}_share", of_people, **asked, **place)
+                    yield related(key, f"{name}_share", of_people, at=at, **asked)
 
 
 def _answers(rows: pd.DataFrame) -> tuple[NDArray[Any], dict[str, Score], dict[str, float]]:

@@ -23,7 +23,7 @@ from hf_clipdyn.benchmarks.relation import (
 )
 from hf_clipdyn.metrics.influence import Influence, Units, left_out_influence, mean_over_pairs
 from hf_clipdyn.metrics.learning_order import learning_order, rank_agreement
-from hf_clipdyn.metrics.scores import mean
+from hf_clipdyn.metrics.scores import Scale, mean
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
@@ -144,7 +144,7 @@ def _of_run(key: NumberKey, table: AnswerTable, revisions: Sequence[str]) -> Ite
         for metric, hit in hits.items():
             yield related(key, metric, mean(hit, "count"), table.index, at=revision)
     for metric, score in result.items():
-        scale = "linear" if metric == "forgetting_events" else "count"
+        scale: Scale = "linear" if metric == "forgetting_events" else "count"
         yield related(key, metric, replace(score, scale=scale), table.index)
         yield related(key, metric, facts[f"{metric}_expected"][0], role="chance", n=n)
     median = facts["median_first_learned"][0]
