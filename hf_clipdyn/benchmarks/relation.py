@@ -30,9 +30,11 @@ influences, as for kinds.
 
 import math
 from abc import ABC
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -256,6 +258,48 @@ def mean_of_seeds(key: NumberKey, metric: str, values: Sequence[float]) -> Score
     cause = "" if known == n else f"it is defined in {known} of {n} seeds"
     score = Score(float(numbers.mean()), (numbers - numbers.mean()) / n, "linear", known, cause)
     return related(key, metric, score, pd.RangeIndex(n, name="seed"), reference="seeds")
+
+
+def named(found: Iterable[Scored], reference: str) -> list[Scored]:
+    """The numbers with the name of the other revision."""
+    return [(replace(number, reference=number.reference or reference), scale) for number, scale in found]
+
+
+def mean_of_others(each: Sequence[Sequence[Scored]], reference: str) -> list[Scored]:
+    """The mean of each number over several others, where it is defined; influences are averaged where units agree."""
+    by_key: dict[tuple[Any, ...], list[Scored]] = defaultdict(list)
+    for number, scale in chain(*each):
+        by_key[number.number_key].append((number, scale))
+    means: list[Scored] = []
+    made: dict[tuple[int, ...], pd.Series[Any] | None] = {}  # two forms of kappa share their influences
+    for alike in by_key.values():
+        numbers = [number for number, _ in alike if not math.isnan(number.value)]
+        if not numbers:
+            means += alike[:1]
+            continue
+        influences = [one.influence for one in numbers]
+        shared = tuple(map(id, influences))
+        if shared not in made:
+            made[shared] = mean_influence(influences)
+        cautions = [one.note for one in numbers if one.note]
+        notes = [f"the mean of {len(numbers)} of {len(each)}"] * (len(numbers) < len(each))
+        notes += [f"in {len(cautions)} of {len(numbers)}, {one}" for one in cautions[:1]]
+        value, note = float(np.mean([one.value for one in numbers])), "; ".join(notes)
+        mean = replace(numbers[0], value=value, note=note, influence=made[shared])
+        scale = next((scale for _, scale in alike if scale == "none"), alike[0][1])
+        means.append((mean, scale))
+    return named(means, reference)
+
+
+def mean_influence(influences: Sequence["pd.Series[Any] | None"]) -> "pd.Series[Any] | None":
+    """The mean; None if one is unknown, or they have other units or another order of these."""
+    known = [one for one in influences if one is not None]
+    index = known[0].index if known else None
+    if len(known) < len(influences) or not all(
+        one.index is index or one.index.equals(index) for one in known
+    ):
+        return None
+    return pd.Series(np.mean([one.to_numpy() for one in known], axis=0), index=index)
 
 
 def relation_terms(relation: type[Relation], kind: KindTerms | None) -> KindTerms:

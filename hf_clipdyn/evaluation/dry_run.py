@@ -10,13 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import datasets
-import pandas as pd
-import pyarrow.compute as pc
 import torch
 from accelerate.logging import get_logger
 
-from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.errors import (
     ClipDynError,
@@ -44,7 +40,7 @@ _NAMES = (
     "dtype",
     "texts",
 )  # of a cell; settings may differ
-_AT_ONCE = 1000
+_DRAWN = 32  # rows of what is drawn, each of which is many images
 _log = get_logger(__name__)
 
 
@@ -100,95 +96,63 @@ def dry_run(config: EvaluationConfig) -> list[Cost]:
 
 def in_words(costs: Sequence[Cost]) -> str:
     """A table of the benchmarks, and the sums."""
-    table = pd.DataFrame([vars(one) for one in costs]).rename(columns={"name": "benchmark"})
-    table[["images", "passes"]] = table[["images", "passes"]].mul(table["missing"], axis=0)
-    table["in all"] = table["missing"] * table["seconds"]
-    sums = table[["cells", "missing", "images", "passes", "in all"]].sum()
-    cells, missing, images, passes = (f"{int(one):,}" for one in sums.iloc[:4])
-    for name in ("cells", "missing", "images", "passes"):
-        table[name] = table[name].map("{:,}".format)
-    for name in ("seconds", "in all"):
-        table[name] = [duration(one) if one == one else "not measured" for one in table[name]]
+
+    def told(seconds: float) -> str:
+        return "not measured" if math.isnan(seconds) else duration(seconds)
+
+    rows, sums = [], {"cells": 0, "missing": 0, "images": 0, "passes": 0}
+    for one in costs:
+        counts = {"cells": one.cells, "missing": one.missing}
+        counts |= {"images": one.missing * one.images, "passes": one.missing * one.passes}
+        sums = {name: sums[name] + count for name, count in counts.items()}
+        times = {"a revision": told(one.seconds), "in all": told(one.missing * one.seconds)}
+        rows.append({"benchmark": one.name} | {name: f"{n:,}" for name, n in counts.items()} | times)
+    seconds = sum(one.missing * one.seconds for one in costs if not math.isnan(one.seconds))
+    cells, missing, images, passes = (f"{count:,}" for count in sums.values())
     return (
-        f"{render_table(table.rename(columns={'seconds': 'a revision'}).to_dict('records'))}\n"
-        f"{cells} cells, {missing} of them missing: {images} images in {passes} forward passes, about "
-        f"{duration(sums['in all'])} in one process. The time is that of one batch of each benchmark, without downloads, "
+        f"{render_table(rows)}\n{cells} cells, {missing} of them missing: {images} images in {passes} forward passes, "
+        f"about {told(seconds)} in one process. The time is that of one batch of each benchmark, without downloads, "
         "decoding and statistics. Nothing was written."
     )
 
 
 def _costs(config: EvaluationConfig) -> Iterator[Cost]:
-    plan, live = Plan(config), LiveModel(config)
+    plan, live, size = Plan(config), LiveModel(config), config.batch_size
     if not plan.revisions:
         raise EvaluationError(f"Shard {config.shard} has no revisions: nothing would be measured.")
     folder = live.fetch(plan.revisions[-1])
     encoder = live.load(folder)
     done = {_name(cell) for cell in CellStore(config.output).cells()}
     readouts: dict[str, Readout] = {}  # the benchmarks of a data set show the same images
-    size = config.batch_size
     for benchmark in plan.in_order(plan.sources):
-        dataset = plan.sources[benchmark].dataset
+        source, kind = plan.sources[benchmark], benchmark.kind
+        n = len(source.dataset)
+        rows = range(min(n, size if kind.schemas else _DRAWN))
+        try:
+            (planned,) = plan.on_rows(benchmark, rows).cells(plan.revisions[-1], folder)
+        except EvaluationError as error:  # it suits no such model
+            if not config.skip_missing:
+                raise
+            _log.info(f"Left out: {error}")
+            continue
         readout = Readout(encoder, batch_size=size, label_map=config.class_names)
-        readout = readouts.setdefault(benchmark.dataset, readout)
-        for rows in _samples(benchmark, len(dataset), size):
+        with _counted(encoder) as shown:
             try:
-                (planned,) = plan.on_rows(benchmark, rows).cells(plan.revisions[-1], folder)
-            except EvaluationError as error:  # it suits no such model
-                if not config.skip_missing:
-                    raise
-                _log.info(f"Left out: {error}")
-                break
-            with _counted(encoder) as shown:
-                try:
-                    planned.kind.observe(readout)
-                except ClipDynError:
-                    shown.seconds = math.nan
-            if shown.images or benchmark.kind.schemas or len(rows) == len(dataset):
-                limits = len(dataset), planned.kind.most_rows, getattr(benchmark.settings, "held_out", None)
-                whole = _different_images(dataset, range(min(filter(None, limits))))
-                larger = max(1.0, whole / _different_images(dataset, rows))
-                names = [
-                    _name(replace(planned.cell, revision=one.name, commit=one.commit))
-                    for one in plan.revisions
-                ]
-                images, missing = (
-                    round(shown.images * larger),
-                    sum(config.force or name not in done for name in names),
-                )
-                passes = -(-images // min(size, encoder.images_per_pass or size))
-                yield Cost(benchmark.name, len(names), missing, images, passes, shown.seconds * larger)
-                break
-
-
-def _samples(benchmark: Benchmark, rows: int, batch_size: int) -> Sequence[Sequence[int]]:
-    """The rows of one batch; of what is drawn, where a row is many images, as few as show any."""
-    if benchmark.kind.schemas:
-        return [range(min(rows, batch_size))]
-    return [range(min(rows, first)) for first in (8, 16, 32, rows)]
+                planned.kind.observe(readouts.setdefault(benchmark.dataset, readout))
+            except ClipDynError:
+                shown.seconds = math.nan
+        limits = n, kind.most_rows, getattr(benchmark.settings, "held_out", None)
+        whole = source.count_images(range(min(filter(None, limits))))
+        larger = max(1.0, whole / source.count_images(rows))
+        cells = [replace(planned.cell, revision=one.name, commit=one.commit) for one in plan.revisions]
+        missing = sum(config.force or _name(cell) not in done for cell in cells)
+        images = round(shown.images * larger)
+        passes = -(-images // min(size, encoder.images_per_pass or size))
+        yield Cost(benchmark.name, len(cells), missing, images, passes, shown.seconds * larger)
 
 
 def _name(cell: Cell) -> tuple[str, ...]:
     return tuple(getattr(cell, name) for name in _NAMES)
-
-
-def _different_images(dataset: datasets.Dataset, rows: Sequence[int]) -> int:
-    """How many different images these rows have, by the path and the size of their files; at least one."""
-    columns = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
-    if not columns:
-        return len(rows)
-    table: Any = dataset.select_columns(columns).select(rows).with_format("arrow")
-    seen: set[Any] = set()
-    for start in range(0, len(rows), _AT_ONCE):
-        part = table[start : start + _AT_ONCE]
-        for name in columns:
-            stored = part[name].combine_chunks()
-            paths = pc.struct_field(stored, "path").to_pylist()
-            sizes = pc.binary_length(pc.struct_field(stored, "bytes")).to_pylist()
-            seen |= {
-                (path, size) if path else (name, start + at)  # an image without a path counts as another one
-                for at, (path, size) in enumerate(zip(paths, sizes, strict=True))
-            }
-    return max(1, len(seen))
 
 
 @dataclass
@@ -225,9 +189,11 @@ def relations_message(config: EvaluationConfig) -> str:
             f"Then {', '.join(config.related)} relate the revisions, from the saved trials without a model."
         )
     counts = planned(config, CellStore(config.output))
-    header = ("relation", "pairs and runs", "missing")
-    table = render_table(
-        [dict(zip(header, (name, *map("{:,}".format, of)), strict=True)) for name, *of in counts]
+    rows = [
+        {"relation": name, "pairs and runs": f"{pairs:,}", "missing": f"{new:,}"}
+        for name, pairs, new in counts
+    ]
+    return (
+        f"{render_table(rows)}\n{sum(new for *_, new in counts):,} missing: no images and no forward passes, only "
+        "saved trials. Nothing was written."
     )
-    missing = sum(new for _, _, new in counts)
-    return f"{table}\n{missing:,} missing: no images and no forward passes, only saved trials. Nothing was written."

@@ -15,10 +15,11 @@ from tqdm.auto import tqdm
 from hf_clipdyn.benchmarks.kind import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout, map_over_processes
 from hf_clipdyn.benchmarks.registry import vocabulary
+from hf_clipdyn.benchmarks.sources import begin_call
 from hf_clipdyn.errors import ClipDynError, NothingToMeasureError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
-from hf_clipdyn.evaluation.plan import Plan, PlannedCell, begin_call, check_precision
+from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
 from hf_clipdyn.evaluation.recorded import write_recorded
 from hf_clipdyn.evaluation.relate import relate

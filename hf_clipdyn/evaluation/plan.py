@@ -2,31 +2,20 @@
 
 import copy
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
-import pyarrow.compute as pc
 from accelerate import PartialState
 from accelerate.logging import get_logger
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.heads import HEAD, Head
 from hf_clipdyn.benchmarks.kind import Benchmark, Kind, digest
-from hf_clipdyn.benchmarks.sources import Source, drawn_source, open_source
-from hf_clipdyn.data.load import lacks_files
-from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.errors import (
-    ConfigError,
-    DatasetError,
-    EvaluationError,
-    NothingToMeasureError,
-    UnknownNameError,
-)
+from hf_clipdyn.benchmarks.sources import Source, open_sources
+from hf_clipdyn.errors import ConfigError, EvaluationError, NothingToMeasureError, UnknownNameError
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.models.classifiers import class_labels, has_head
 from hf_clipdyn.models.encoder import (
@@ -48,10 +37,6 @@ _log = get_logger(__name__)
 
 OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
 """What a cell has from its revision, beside the name."""
-_said: set[str] = set()
-"""What the current call has said of missing data: several models and a watched run lack the same."""
-
-_STIMULUS = ("image", "distorted")  # columns of the image that a row is about, before those of its partners
 
 
 @dataclass(frozen=True)
@@ -111,7 +96,9 @@ class Plan:
             with PartialState().main_process_first():
                 if self.revisions:  # a language model is refused before any data are read
                     self._check_sees(series.fetch(self.revisions[0], settings_only=True))
-                self.sources = open_sources(config)
+                self.sources = open_sources(
+                    config.selected, config.data_dirs, skip_missing=config.skip_missing, token=config.token
+                )
 
     @staticmethod
     def in_order(benchmarks: Iterable[Benchmark]) -> list[Benchmark]:
@@ -205,7 +192,7 @@ class Plan:
             texts = config.texts if kind.text_drift and reads_text else "own"
             facts = {**settings.in_key(), **kind.facts, **suits[one]}
             cell = _cell(config, one, kind, texts, facts, {"split": source.split, **classes})
-            yield PlannedCell(cell, kind, file_names(source.dataset))
+            yield PlannedCell(cell, kind, source.file_names())
 
     def _unfit(
         self, benchmark: Benchmark, model_config: Any, *, asks: bool, lacks: str, reads_text: bool
@@ -306,79 +293,3 @@ def choose_revisions(
         if name not in by_name:
             raise UnknownNameError("revision", name, by_name)
     return [by_name[name] for name in dict.fromkeys(wanted)], able[-1]
-
-
-def begin_call() -> None:
-    """Say again what is left out, in a new call."""
-    _said.clear()
-
-
-def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
-    """The data set of each benchmark. One error names all that are missing, and where to get them.
-
-    The Hub is asked for mirrors only if all data sets without one are there, or if missing data are skipped.
-
-    Raises:
-        EvaluationError: some are missing and must not be skipped, or none is there.
-    """
-    benchmarks, missing = config.selected, dict[Benchmark, str]()
-    for one in benchmarks:
-        if one.dataset not in config.data_dirs and lacks_files(one.dataset):
-            missing[one] = "its files are not on this machine."
-    rest = [one for one in benchmarks if one not in missing] if not missing or config.skip_missing else []
-    found: dict[
-        tuple[str, tuple[str, ...]], Source | str
-    ] = {}  # each once, though several benchmarks show it
-    for shown in dict.fromkeys((one.dataset, one.kind.schemas) for one in rest if one.kind.schemas):
-        folder = config.data_dirs.get(shown[0])
-        try:
-            found[shown] = open_source(*shown, data_dir=folder and Path(folder), token=config.token)
-        except DatasetError as error:
-            found[shown] = str(error)
-    sources: dict[Benchmark, Source] = {}
-    for one in rest:
-        source = found[one.dataset, one.kind.schemas] if one.kind.schemas else drawn_source(one.kind.items())
-        if isinstance(source, Source):
-            sources[one] = source
-        else:
-            missing[one] = source
-    if missing:
-        table = _missing_table(missing, len(benchmarks))
-        if not config.skip_missing:
-            raise EvaluationError(table)
-        if table not in _said:
-            _said.add(table)
-            _log.info(f"Left out: {table}")
-    if not sources:
-        raise EvaluationError("No benchmark can run: nothing was evaluated.")
-    return sources
-
-
-def file_names(dataset: datasets.Dataset) -> Files:
-    """Name of the file of each row's image, "" if unknown."""
-    images = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
-    if not images:
-        return np.full(len(dataset), "", object)
-    column = next((name for name in _STIMULUS if name in images), images[0])
-    table: Any = dataset.with_format("arrow")
-    file_names: list[str] = []
-    for start in range(0, len(table), 1000):
-        paths = pc.struct_field(table[start : start + 1000][column].combine_chunks(), "path")
-        file_names += [(path or "").rpartition("/")[2] for path in paths.to_pylist()]
-    return np.array(file_names, object)
-
-
-def _missing_table(missing: Mapping[Benchmark, str], asked: int) -> str:
-    """A line for each benchmark whose data are missing, then what to do."""
-    width, root = max(len(one.name) for one in missing), os.environ.get("CLIPDYN_DATA")
-    lines = [f"{len(missing)} of {asked} benchmarks cannot run, since their data are missing:"]
-    for one, cause in missing.items():
-        where = dataset_metadata(one.dataset).where
-        lines.append(f"  {one.name:<{width}}  {cause}{'' if where in cause else f' Get it at {where}.'}")
-    names = ", ".join(sorted({one.dataset for one in missing}))
-    lines.append(
-        f"Put the folders into one parent folder, under the names {names}, and set CLIPDYN_DATA to the parent "
-        f"({f'now {root}' if root else 'not set now'}). Or give each folder with --data-dir NAME=PATH, or run the other "
-        "benchmarks with --skip-missing."
-    )
-    return "\n".join(lines)

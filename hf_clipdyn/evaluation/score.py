@@ -115,9 +115,9 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
         else:
             _rescore(cell, benchmark, trials, config, store)
     for cause, left in unchanged.items():
-        names = sorted({f"{cell.kind}/{cell.dataset}" for cell in left})
+        on = sorted({f"{cell.kind}/{cell.dataset}" for cell in left})
         _log.warning(
-            f"{counted(len(left), 'cell')} of {len(selected)} of {repo_id} on {', '.join(names)} have {cause}, so that "
+            f"{counted(len(left), 'cell')} of {len(selected)} of {repo_id} on {', '.join(on)} have {cause}, so that "
             "their numbers and intervals are unchanged: evaluate again with --force."
         )
     return [cell.key for cell in selected]

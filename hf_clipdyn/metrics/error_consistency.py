@@ -75,7 +75,7 @@ def error_consistency(
     undefined = _UNDEFINED if np.isnan(kappa) else ""
     cause = undefined or _rare(rarest)
     influence = None if np.isnan(kappa) else influences[0, :, 0]
-    unbiased = n * kappa / (n - 1 + kappa) if rarest else np.nan
+    unbiased = n * kappa / (n - 1 + kappa) if rarest and n - 1 + kappa else np.nan
     one_sided = cause if rarest or np.isnan(kappa) else "one observer is right, or wrong, on all images"
     return Scores(
         {

@@ -236,7 +236,7 @@ def test_people_who_answered_one_by_one_have_an_order_of_difficulty():
     rng, names = np.random.default_rng(0), np.array(["airplane", "bear", "bird", "boat"])
     label, ease = np.arange(200) % 4, 0.5 + 0.5 * rng.random(200)
     images = {"item": np.arange(200), "subset": "edge", "category": names[label]}
-    images |= {"exemplar": np.arange(200).astype(str)}
+    images |= {"exemplar": np.arange(200).astype(str), "condition": None, "level": np.nan}
     rows = pd.concat(
         pd.DataFrame(
             images

@@ -9,10 +9,11 @@ from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
-from hf_clipdyn.benchmarks.sources import drawn_source
+from hf_clipdyn.benchmarks.sources import Source, drawn_source
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.dry_run import _different_images, dry_run
+from hf_clipdyn.evaluation.dry_run import dry_run
 
 BENCHMARKS = ("zero_shot/cifar10", Noise.on("cifar10", sigmas=(0.0, 0.1)), "retrieval/flickr8k")
 
@@ -104,13 +105,14 @@ def test_an_image_that_many_triplets_show_is_counted_once(tmp_path):
         "image_1": [*paths[:0:-1], paths[2]],
     }
     triplets = datasets.Dataset.from_dict(rows).cast(datasets.Features(dict.fromkeys(rows, datasets.Image())))
-    assert _different_images(triplets, range(3)) == 3
-    assert [_different_images(triplets.select_columns("image_0"), range(rows)) for rows in (1, 2, 3)] == [
-        1,
-        2,
-        2,
-    ]
-    assert _different_images(datasets.Dataset.from_dict({"level": [1, 2]}), range(2)) == 2
+    facts = dataset_metadata("procedural")
+
+    def count(dataset, rows):
+        return Source("made up", dataset, "test", facts).count_images(range(rows))
+
+    assert count(triplets, 3) == 3
+    assert [count(triplets.select_columns("image_0"), rows) for rows in (1, 2, 3)] == [1, 2, 2]
+    assert count(datasets.Dataset.from_dict({"level": [1, 2]}), 2) == 2
 
 
 def test_a_few_gratings_stand_for_all_of_them(forward_passes, tmp_path):

@@ -11,8 +11,9 @@ from result_rows import trials_of
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
+from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.evaluation.plan import file_names
+from hf_clipdyn.data.registry import dataset_metadata
 
 
 def test_each_unique_image_goes_through_a_revision_once(evaluate, forward_passes):
@@ -57,6 +58,10 @@ def test_trials_of_held_out_images_name_the_last_rows_and_their_files(evaluate, 
 def test_the_file_of_a_pair_is_that_of_the_distorted_image_and_drawn_images_have_none(judged):
     pairs = load_dataset("tid2013", data_dir=judged["tid2013"], split="test")
     raw = pairs.cast_column("distorted", pairs.features["distorted"].__class__(decode=False))["distorted"]
+
+    def file_names(dataset):
+        return Source("made up", dataset, "test", dataset_metadata("procedural")).file_names()
+
     assert file_names(pairs).tolist() == [Path(one["path"]).name for one in raw]
     drawn = file_names(load_dataset("procedural", "labels", split="test"))
     assert all(isinstance(name, str) for name in drawn)

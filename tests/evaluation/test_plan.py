@@ -192,7 +192,7 @@ def test_the_default_settings_affect_nothing_in_particular(evaluate):
 @pytest.mark.parametrize("suite", ["paper", "full"])
 def test_a_suite_without_data_is_listed_in_a_table_before_the_hub_is_asked(store, monkeypatch, suite):
     monkeypatch.delenv("CLIPDYN_DATA", raising=False)
-    monkeypatch.setattr("hf_clipdyn.evaluation.plan.open_source", None)
+    monkeypatch.setattr("hf_clipdyn.benchmarks.sources.open_source", None)
     monkeypatch.chdir("/")
     with pytest.raises(EvaluationError) as caught:
         evaluate_revisions(store, suite=suite, device="cpu", show_progress=False)

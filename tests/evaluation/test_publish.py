@@ -169,7 +169,7 @@ def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monke
         push("results")
     with pytest.raises(ConfigError, match="hub_model_id is 'me/a/b', which the Hub does not accept"):
         push("me/a/b")
-    with pytest.raises(ConfigError, match="`push_to_hub` requires an `output`"):
+    with pytest.raises(ConfigError, match=r"`push_to_hub` requires `hub_model_id`, .*, and an `output`"):
         evaluate(*NAMES, push_to_hub=True, hub_model_id="me/results")
     with pytest.raises(ConfigError, match="`private` and `hub_model_id` require `push_to_hub`"):
         evaluate(*NAMES, private=True, output=tmp_path / "r.parquet")
