@@ -297,7 +297,7 @@ class Benchmark:
         'noise/cifar100'
     """
 
-    kind: type[Kind[Any]]
+    kind: type[Kind]
     dataset: str
     settings: KindSettings
 

@@ -34,11 +34,11 @@ from hf_clipdyn.benchmarks.relation import (
     with_arm,
 )
 from hf_clipdyn.benchmarks.shape_scores import OBSERVERS
-from hf_clipdyn.benchmarks.units import UnitsOf, ways_of
+from hf_clipdyn.benchmarks.units import UnitsOf, ways_of, with_interval
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.saved_runs import SavedRuns
-from hf_clipdyn.evaluation.score import check_names, rows_of, versions, with_interval
+from hf_clipdyn.evaluation.score import check_names, rows_of, versions
 from hf_clipdyn.metrics.influence import Influence, mean_over_pairs
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Number

@@ -12,15 +12,14 @@ from typing import Any, TypeAlias
 import pandas as pd
 from accelerate.logging import get_logger
 
+from hf_clipdyn.benchmarks import former
 from hf_clipdyn.benchmarks.kind import Benchmark, Common, Kind
 from hf_clipdyn.benchmarks.registry import kinds, vocabulary
 from hf_clipdyn.benchmarks.relation import Relation
-from hf_clipdyn.benchmarks.units import are_given, influences, scored
+from hf_clipdyn.benchmarks.units import influences, scored
 from hf_clipdyn.errors import EvaluationError, UnknownNameError, counted, naming
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.files import from_json
-from hf_clipdyn.metrics.influence import Influence
-from hf_clipdyn.metrics.scores import Scale, interval
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.influences import Influences
 from hf_clipdyn.results.row import Cell, Number, Row
@@ -60,21 +59,12 @@ def rows_of(cell: Cell, kind: Measure, numbers: Sequence[Number], common: Common
     ]
 
 
-def with_interval(number: Number, scale: Scale, influence: Influence | None, level: float) -> Number:
-    """The number with the interval that its influence gives; one that brings its ends keeps them."""
-    if influence is None or influence.units is None:
-        return number
-    if not math.isnan(number.ci_low):
-        return replace(number, n_clusters=influence.n_clusters)
-    low, high = interval(number.value, influence, scale, level)
-    return replace(number, ci_low=low, ci_high=high, n_clusters=influence.n_clusters)
-
-
 def given_influences(
     kind: type[Kind[Any]], trials: pd.DataFrame, numbers: Sequence[Number]
 ) -> Influences | None:
     """The influences on the numbers; None if that takes a jackknife, which the first report does."""
-    return influences(kind, trials, numbers) if are_given(kind, numbers) else None
+    is_given = not kind.is_earlier() or former.are_given(numbers)
+    return influences(kind, trials, numbers) if is_given else None
 
 
 def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:

@@ -82,7 +82,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (anchor_preference, {"mate_effects": [0.0, 0.0]}, "mate_effects require the exemplars"),
     (anchor_preference, {"mate_effects": [0.0]}, "preferences 2, mate_effects 1"),
     (mean_over_pairs, {"seeds": [[0, 1], [2, 2]]}, "two different seeds"),
-    (mean_over_pairs, {"signs": [1]}, "values 2, seeds 2, signs 1"),
+    (mean_over_pairs, {"signs": [1]}, r"seeds \(2, 2\), signs \(1,\)"),
     (iqa_correlation, {"references": [1.0]}, "predictions 3, references 1"),
     (iqa_correlation, {"predictions": [1.0, np.nan, 2.0]}, "predictions must be finite"),
     (iqa_correlation, {"groups": [1, 2]}, "each of the 3 rows"),

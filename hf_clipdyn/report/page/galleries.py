@@ -37,8 +37,8 @@ _PAIR = (
 
 def view_of(kind: str, wanted: type[V]) -> V | None:
     """The view of this type of a kind's trials; None if its trials are not about single stimuli."""
-    default = () if kind in _VIEWS else (_DECISIONS,)
-    return next((view for view in _VIEWS.get(kind, default) if isinstance(view, wanted)), None)
+    default = () if kind in VIEWS else (_DECISIONS,)
+    return next((view for view in VIEWS.get(kind, default) if isinstance(view, wanted)), None)
 
 
 def _words(kind: str) -> KindTerms:
@@ -344,7 +344,7 @@ def _curves(trials: pd.DataFrame) -> list[ResponseCurve]:
 
 _OF_PLACE = ("probe", "distance")
 _DECISIONS = GalleryView(("item", "label", "decision"), _decisions)
-_VIEWS: Mapping[str, tuple[View[Any], ...]] = {
+VIEWS: Mapping[str, tuple[View[Any], ...]] = {
     "classification": (
         GalleryView(
             ("item", "image_id", "subset", "category", "exemplar", "protocol", "decision", "observer"),
@@ -356,7 +356,9 @@ _VIEWS: Mapping[str, tuple[View[Any], ...]] = {
     "geometry": (),
     "jnd": (GalleryView(("item", "same", "subset", *_OF_PLACE, "value"), _jnd),),
     "label_distribution": (
-        GalleryView(("item", "label", "counts", "cosines", "protocol"), _label_distribution),
+        GalleryView(
+            ("item", "label", "counts", "cosines", "protocol"), _label_distribution, later=("protocol",)
+        ),
     ),
     "noise": (GalleryView(("item", "label", "condition", "level", "decision"), _noise),),
     "odd_one_out": (
@@ -392,7 +394,9 @@ _VIEWS: Mapping[str, tuple[View[Any], ...]] = {
     "retrieval": (GalleryView(("row", "modality", "item", "embedding"), _retrieval),),
     "saliency": (
         GalleryView(
-            ("item", "probe", "layer", "smoothed", "subset", "image_id", "nss", "cc", "map"), _saliency
+            ("item", "probe", "layer", "smoothed", "subset", "image_id", "nss", "cc", "map"),
+            _saliency,
+            later=("map",),
         ),
     ),
     "shape_bias": (
@@ -404,12 +408,12 @@ _VIEWS: Mapping[str, tuple[View[Any], ...]] = {
                 *("protocol", "decision", "cue", "observer", "condition"),
             ),
             _shape_bias,
+            later=("condition",),
         ),
     ),
     "similarity": (
         GalleryView(("item", "judgement", "subset", *_OF_PLACE, "value_0", "value_1"), _similarity),
     ),
-    "zero_shot": (GalleryView(("item", "label", "ranking", "protocol"), _zero_shot),),
+    "zero_shot": (GalleryView(("item", "label", "ranking", "protocol"), _zero_shot, later=("protocol",)),),
 }
-LATER = ("protocol", "condition", "map")
-"""Columns that trials of earlier versions may lack."""
+"""By the name of the kind."""

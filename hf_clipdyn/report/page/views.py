@@ -13,7 +13,7 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import Source, local_source
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, EvaluationError, shown
-from hf_clipdyn.report.page.galleries import LATER, view_of
+from hf_clipdyn.report.page.galleries import view_of
 from hf_clipdyn.report.plan import evenly
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_object
@@ -68,7 +68,7 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | No
 def read_view(study: Study, view: View[T], cell: Any) -> T | None:
     """What a view shows of a cell; None without trials, or from those of an earlier version."""
     trials = study.trials.of(str(cell.cell), view.columns)
-    if trials is None or trials.empty or set(view.columns) - set(trials.columns) - set(LATER):
+    if trials is None or trials.empty or set(view.columns) - set(trials.columns) - set(view.later):
         return None
     try:
         return view.read(trials)
