@@ -208,6 +208,18 @@ def _missing_table(missing: "Mapping[Benchmark, str]", asked: int) -> str:
     return "\n".join(lines)
 
 
+def cues(dataset: datasets.Dataset) -> tuple[list[str], dict[str, list[str]]]:
+    """The names of a data set's classes, and the class of each row by cue: ``shape``, ``texture``, ``label``."""
+    names, by_cue = list[str](), dict[str, list[str]]()
+    for cue in ("shape", "texture", "label"):
+        if cue in dataset.column_names:
+            values = dataset.select_columns([cue])[:][cue]
+            known = getattr(dataset.features[cue], "names", None)
+            by_cue[cue] = [str(known[value] if known else value) for value in values]
+            names = names or list(known or sorted(set(by_cue[cue])))
+    return names, by_cue
+
+
 def is_local(dataset: str, folder: Path | None = None) -> bool:
     """Whether a data set can be opened without a download: it has a loader, and files here or none at all."""
     if dataset not in dataset_names():

@@ -19,7 +19,7 @@ from PIL import Image
 from hf_clipdyn.benchmarks.base import similarity
 from hf_clipdyn.benchmarks.classes import default_templates
 from hf_clipdyn.benchmarks.registry import kinds, suite
-from hf_clipdyn.benchmarks.sources import is_local, local_source
+from hf_clipdyn.benchmarks.sources import cues, is_local, local_source
 from hf_clipdyn.data.images import Source, decode_image
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import (
@@ -349,18 +349,6 @@ def picture(source: Source | None) -> Image.Image:
         raise ConfigError("There is no image: give one, or show a stimulus.")
     with naming("The image", ConfigError):
         return decode_image(source)
-
-
-def cues(dataset: datasets.Dataset) -> tuple[list[str], dict[str, list[str]]]:
-    """The names of a data set's classes, and the class of each row by cue: ``shape``, ``texture``, ``label``."""
-    names, by_cue = list[str](), dict[str, list[str]]()
-    for cue in ("shape", "texture", "label"):
-        if cue in dataset.column_names:
-            values = dataset.select_columns([cue])[:][cue]
-            known = getattr(dataset.features[cue], "names", None)
-            by_cue[cue] = [str(known[value] if known else value) for value in values]
-            names = names or list(known or sorted(set(by_cue[cue])))
-    return names, by_cue
 
 
 def class_list(text: str) -> list[str]:

@@ -1,25 +1,34 @@
-"""The model of an evaluation, and the text embeddings of the run's last revision."""
+"""The model of an evaluation, its precision, and the text embeddings of the run's last revision."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.logging import get_logger
 from numpy.typing import NDArray
+from scipy import stats
 
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.errors import ConfigError, shown
+from hf_clipdyn.benchmarks.vectors import cosine_distance
+from hf_clipdyn.errors import ConfigError, EvaluationError, shown
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.hub import checked_repo_id
 from hf_clipdyn.models.classifiers import config_of
 from hf_clipdyn.models.encoder import Encoder, default_device, read_input
 from hf_clipdyn.revisions import Revision, Series
+
+MINIMUM_RANK_CORRELATION = 0.99
+"""The least Spearman correlation of all pairs' distances with those in float32."""
+
+_SAMPLE = 64
+_log = get_logger(__name__)
 
 
 class LiveModel:
@@ -62,7 +71,7 @@ class LiveModel:
         config, folder = self._config, self.fetch(revision)
         encoder, check = self.load(folder), None
         if config.dtype != "float32":
-            check = PrecisionCheck(folder, revision.name, config.device or str(encoder.device))
+            check = partial(check_precision, folder, revision.name, config.device or str(encoder.device))
         size, names = config.batch_size, config.class_names
         return Readout(encoder, batch_size=size, check=check, name=revision.name, label_map=names)
 
@@ -130,6 +139,40 @@ def check_processor(processor: object) -> None:
             f"processor is {shown(processor)}: give an object of transformers, as `CLIPProcessor.from_pretrained` "
             "returns."
         )
+
+
+def check_precision(
+    folder: Path, name: str, device: str, pixels: NDArray[np.uint8], projection: NDArray[np.float32]
+) -> None:
+    """Compare the first batch of a lower precision with float32, and log the deviation.
+
+    If all cosines are close to 1, as in an untrained model, bfloat16 keeps no order at all.
+
+    Args:
+        folder, name: of the revision.
+        device: of the float32 model.
+        pixels: a batch of images, (n, H, W, 3).
+        projection: theirs, (n, d).
+
+    Raises:
+        EvaluationError: the order of their distances is not that of float32.
+    """
+    n = min(len(pixels), _SAMPLE)
+    reference = Encoder.from_folder(folder, device=device).embed_images(pixels[:n]).projection
+    error = float(cosine_distance(reference, projection[:n]).max())
+    first, second = np.triu_indices(n, 1)
+    exact, rough = (cosine_distance(one[first], one[second]) for one in (reference, projection))
+    known = n > 2 and exact.std() > 0 and rough.std() > 0
+    correlation = float(stats.spearmanr(exact, rough).statistic) if known else float("nan")
+    facts = f"rank correlation {correlation:.4f} of the distances of {n} images with float32"
+    if not correlation >= MINIMUM_RANK_CORRELATION:
+        raise EvaluationError(
+            f"bfloat16 changes the order of the distances in {name} ({facts}, at least {MINIMUM_RANK_CORRELATION} is "
+            "needed): use --dtype float32."
+        )
+    _log.info(
+        f"{name}: bfloat16 embeddings are within a cosine distance of {error:.1e} from float32 ({facts})."
+    )
 
 
 class LastTexts:

@@ -38,6 +38,7 @@ class RepresentationChange(Relation):
                 limits=(-1.0, 1.0),
                 neutral=0.0,
                 neutral_title="independent",
+                by_layer=True,
             ),
         },
     )
