@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, InstanceOf, model_validator
 
 from hf_clipdyn.benchmarks.kind import Benchmark, Common, KindSettings
+from hf_clipdyn.benchmarks.registry import kinds, relation_named, select_benchmarks, suite_relations
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.options import OptionError, Options, first_values, texts_of
 from hf_clipdyn.plugins import load_plugin
@@ -228,7 +229,6 @@ class EvaluationConfig(Common):
             RevisionNotFoundError: there is no such repository on the Hub.
             RevisionError: the Hub refuses, or cannot be reached.
         """
-        from hf_clipdyn.benchmarks.registry import relation_named
         from hf_clipdyn.results.cells import CellStore
 
         for name in self.related:
@@ -262,8 +262,6 @@ class EvaluationConfig(Common):
     @cached_property
     def selected(self) -> list[Benchmark]:
         """The selected benchmarks; see `select_benchmarks`. None if only relations are wanted."""
-        from hf_clipdyn.benchmarks.registry import select_benchmarks
-
         if self.relations and self.benchmarks is None:
             return []
         return select_benchmarks(self.suite, self.benchmarks, self.settings, self.data_dirs)
@@ -271,8 +269,6 @@ class EvaluationConfig(Common):
     @cached_property
     def related(self) -> list[str]:
         """Names of the relations: those that were given, else those of the suite."""
-        from hf_clipdyn.benchmarks.registry import suite_relations
-
         names = list(self.relations)
         if not self.relations and self.benchmarks is None and self.output is not None and self.shard is None:
             names = suite_relations(self.suite)
@@ -302,8 +298,6 @@ def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
 
 def settings_classes() -> dict[str, type[KindSettings]]:
     """The settings of each kind that has some."""
-    from hf_clipdyn.benchmarks.registry import kinds
-
     general = EvaluationConfig.option_fields()
     found = {name: kind.settings for name, kind in kinds().items() if kind.settings.model_fields}
     for name, settings in found.items():

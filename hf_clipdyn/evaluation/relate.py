@@ -39,7 +39,7 @@ from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.saved_runs import SavedRuns
 from hf_clipdyn.evaluation.score import check_names, rows_of, versions
-from hf_clipdyn.metrics.influence import Influence, mean_over_pairs
+from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Number
 
@@ -73,8 +73,8 @@ def relate(config: EvaluationConfig, store: CellStore, tables: Sequence[Path] = 
     """
     keys: list[str] = []
     for work in _works(SavedRuns(config, store, tables)):
-        bar = tqdm(list(work.pairs()), desc=work.name, unit="cell", delay=2, disable=not config.show_progress)
-        for pair in bar:
+        quiet = not config.show_progress
+        for pair in tqdm(work.pairs(), desc=work.name, unit="cell", delay=2, disable=quiet):
             keys += work.kept(pair) if work.is_done(pair) else work.write(pair)
     return keys
 
@@ -335,17 +335,10 @@ class _Work:
             if not found:
                 continue
             check_names(self._relation, [number for number, _ in found])
-            made: dict[
-                int, Influence
-            ] = {}  # two forms of kappa share what the items contribute, and its variance
-            for number, _ in found:
-                if number.influence is not None and id(number.influence) not in made:
-                    made[id(number.influence)] = self._units.influence(number.influence)
-            known = {
-                number.number_key: made[id(number.influence)]
-                for number, _ in found
-                if id(number.influence) in made
-            }
+            given = [number for number, _ in found if number.influence is not None]
+            # Two forms of kappa share what the items contribute, and so its variance.
+            shared = {id(one.influence): self._units.of(one) for one in given}
+            known = {one.number_key: made for one in given if (made := shared[id(one.influence)])}
             numbers = [
                 with_interval(number, scale, known.get(number.number_key), config.confidence_level)
                 for number, scale in found
