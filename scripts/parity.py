@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_clipdyn.benchmarks.base import Common, decode, unit
-from hf_clipdyn.benchmarks.pair_tables import Stacked
 from hf_clipdyn.benchmarks.pairs import pair_distances
+from hf_clipdyn.benchmarks.places import Stacked
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.tables import integer_of, number_of, read_csv

@@ -65,4 +65,4 @@ class Earlier:
     @classmethod
     def is_earlier(cls) -> bool:
         """Whether `score` has the interface of 0.3."""
-        return "common" in inspect.signature(cls.score).parameters
+        return "seed" not in inspect.signature(cls.score).parameters

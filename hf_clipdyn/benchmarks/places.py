@@ -130,10 +130,12 @@ def by_place(trials: "pd.DataFrame") -> "Iterator[tuple[dict[str, Any], pd.DataF
         yield place | {"layer": None if pd.isna(layer) else int(layer)}, rows
 
 
-def by_subset(rows: "pd.DataFrame") -> "Iterator[tuple[str, pd.DataFrame]]":
-    """All rows, then those of each subset if there are several."""
+def by_subset(
+    rows: "pd.DataFrame", whole: "pd.DataFrame | None" = None
+) -> "Iterator[tuple[str, pd.DataFrame]]":
+    """All rows, then those of each subset if there are several, among these rows or those of the whole data set."""
     yield "", rows
-    if rows["subset"].nunique() > 1:
+    if (rows if whole is None else whole)["subset"].nunique() > 1:
         for subset, part in rows.groupby("subset"):
             yield str(subset), part
 

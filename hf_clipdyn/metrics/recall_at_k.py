@@ -1,17 +1,15 @@
 """Recall at k of image-text retrieval, in both directions, with its chance level."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids
-from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
-
-__all__ = ["recall_at_k"]
+from hf_clipdyn.metrics.checks import Floats, Ints, columns
+from hf_clipdyn.metrics.scores import Score, Scores, mean, ratio
 
 
 def recall_at_k(
@@ -19,10 +17,7 @@ def recall_at_k(
     caption_images: ArrayLike,
     *,
     ks: Sequence[int] = (1, 5, 10),
-    n_resamples: int = 1000,
-    confidence_level: float = 0.95,
-    seed: int = 0,
-) -> dict[str, Any]:
+) -> Scores:
     """Share of queries that have a right answer among the k most similar candidates.
 
     Ties are broken at random and the expectation is taken, so that embeddings that have all
@@ -33,76 +28,41 @@ def recall_at_k(
         caption_images: index of the image that each caption describes, shape (n_captions,); every
             image has at least one caption.
         ks: numbers of candidates, each >= 1.
-        n_resamples, confidence_level, seed: see `bootstrap.Resampling`. Images are resampled, each with its captions;
-            the gallery that is searched stays as it is.
 
     Returns:
         For each k, in [0, 1]: ``image_to_text_recall_at_<k>`` (any caption of the image counts) and
-        ``text_to_image_recall_at_<k>``; ``image_to_text_chance_at_<k>`` and
-        ``text_to_image_chance_at_<k>``, the same for candidates in random order;
-        ``<recall>_ci`` [low, high]; ``n_images`` and ``n_captions``; ``influences``: of each recall an array
-        (n_images,), see `hf_clipdyn.metrics.influence`.
+        ``text_to_image_recall_at_<k>``, with what each image contributes together with its captions (the gallery that
+        is searched stays as it is); ``image_to_text_chance_at_<k>`` and ``text_to_image_chance_at_<k>``, the same for
+        candidates in random order, without an error.
 
     Raises:
         MetricError: wrong shapes, NaN, an index outside the images, an image without a caption.
 
     Examples:
         >>> from hf_clipdyn.metrics.recall_at_k import recall_at_k
-        >>> result = recall_at_k([[0.9, 0.1], [0.3, 0.2]], [0, 1], ks=(1,), n_resamples=0)
-        >>> result["image_to_text_recall_at_1"], result["text_to_image_recall_at_1"]
+        >>> result = recall_at_k([[0.9, 0.1], [0.3, 0.2]], [0, 1], ks=(1,))
+        >>> result["image_to_text_recall_at_1"].value, result["text_to_image_recall_at_1"].value
         (0.5, 1.0)
     """
-    resampling = Resampling(n_resamples, confidence_level, seed)
-    table, owner = _validated(similarities, caption_images)
-    if not ks or min(ks) < 1:
-        raise MetricError(f"ks must be whole numbers of 1 or more, but they are {list(ks)}.")
-    n_images, n_captions = table.shape
-    n_own = np.bincount(owner, minlength=n_images)
-    depths = np.array(ks)
-
-    found_texts = _image_to_text(table, owner, depths)
-    found_images = _text_to_image(table, owner, depths)
-    per_image = np.stack([np.bincount(owner, weights=row, minlength=n_images) for row in found_images])
-
-    def recalls(weights: Floats) -> Floats:
-        to_text = weights @ found_texts.T / weights.sum(axis=1, keepdims=True)
-        to_image = weights @ per_image.T / (weights @ n_own)[:, None]
-        return np.concatenate([to_text, to_image], axis=1)
-
-    ones = np.ones(n_images, dtype=np.int64)
-    names = [f"{way}_recall_at_{k}" for way in ("image_to_text", "text_to_image") for k in ks]
-    result: dict[str, Any] = dict(zip(names, recalls(ones[None].astype(np.float64))[0].tolist(), strict=True))
-    for k in ks:
+    (table,) = columns(similarities=similarities)
+    owner = np.asarray(caption_images)
+    n_images = len(table)
+    if table.shape != (n_images, len(owner)) or not np.array_equal(np.unique(owner), np.arange(n_images)):
+        raise MetricError(
+            f"caption_images must name each of the {n_images} images at least once, and have one entry for each "
+            f"column of similarities, whose shape is {table.shape}."
+        )
+    n_captions, n_own, depths = len(owner), np.bincount(owner, minlength=n_images), np.array(ks)
+    scores: dict[str, Score] = {}
+    for k, found in zip(ks, _image_to_text(table, owner, depths), strict=True):
+        scores[f"image_to_text_recall_at_{k}"] = mean(found, "share")
         missed = _none_among(np.full(n_images, k), n_own, n_captions - n_own)
-        result[f"image_to_text_chance_at_{k}"] = float(1 - missed.mean())
-        result[f"text_to_image_chance_at_{k}"] = min(k / n_images, 1.0)
-    contributions = [(row - row.mean()) / n_images for row in found_texts]
-    contributions += [(row - row.sum() / n_captions * n_own) / n_captions for row in per_image]
-    result |= {"n_images": n_images, "n_captions": n_captions}
-    result["influences"] = dict(zip(names, contributions, strict=True))
-    if resampling:
-        intervals = resampled_intervals(recalls, ones, ["share"] * len(names), resampling).tolist()
-        result |= {f"{name}_ci": interval for name, interval in zip(names, intervals, strict=True)}
-    return result
-
-
-def _validated(similarities: ArrayLike, caption_images: ArrayLike) -> tuple[Floats, Ints]:
-    table = np.asarray(similarities, dtype=np.float64)
-    owner = as_class_ids("caption_images", caption_images)
-    if table.ndim != 2 or table.shape[1] != len(owner):
-        raise MetricError(
-            f"similarities must have the shape (images, captions) = (…, {len(owner)}), but have {table.shape}."
-        )
-    if not np.isfinite(table).all():
-        raise MetricError("similarities must be finite, but some are NaN or infinite.")
-    if owner.max() >= len(table):
-        raise MetricError(
-            f"caption_images names image {owner.max()}, but there are only {len(table)} images."
-        )
-    without = np.setdiff1d(np.arange(len(table)), owner)
-    if len(without):
-        raise MetricError(f"Every image needs a caption, but image {without[0]} has none.")
-    return table, owner
+        scores[f"image_to_text_chance_at_{k}"] = Score(float(1 - missed.mean()), n=n_images)
+    for k, found in zip(ks, _text_to_image(table, owner, depths), strict=True):
+        of_images = np.bincount(owner, weights=found, minlength=n_images)
+        scores[f"text_to_image_recall_at_{k}"] = replace(ratio(of_images, n_own), n=n_captions)
+        scores[f"text_to_image_chance_at_{k}"] = Score(min(k / n_images, 1.0), n=n_captions)
+    return Scores(scores, n_images=n_images, n_captions=n_captions)
 
 
 def _image_to_text(table: Floats, owner: Ints, depths: Ints) -> Floats:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
-from hf_clipdyn.metrics.checks import Floats, Ints
+from hf_clipdyn.metrics.checks import Floats, Ints, names, of_one_length
 from hf_clipdyn.metrics.influence import MOST_GROUPS, Influence, Units, left_out_influence
 from hf_clipdyn.metrics.shared_images import image_clusters
 
@@ -107,11 +107,13 @@ def over(influence: Floats, groups: ArrayLike | None = None, *, images: ArrayLik
 
     Args:
         influence: shape (n,), what each row contributes, or each sorted group.
-        groups: the group of each row, shape (n,), or its groups in several crossed ways, shape (n, k). None, and
-            groups of another number of rows because the contributions are those of groups already: each contribution
-            is independent.
+        groups: the group of each row, shape (n,), or its groups in several crossed ways, shape (n, k). None, and the
+            groups of a metric that left these out: each contribution is independent.
         images: names of the images that each row shows, shape (n, k), in place of ``groups``: rows with a common image
             depend on each other, whatever its column.
+
+    Raises:
+        MetricError: another number of names, or missing names.
 
     Examples:
         >>> import numpy as np
@@ -121,14 +123,17 @@ def over(influence: Floats, groups: ArrayLike | None = None, *, images: ArrayLik
     """
     n = len(influence)
     if images is not None:
-        codes = np.unique(np.asarray(images), return_inverse=True)[1].reshape(n, -1)
+        (shown,) = names(images=images)
+        of_one_length(images=shown, rows=influence)
+        codes = np.unique(shown, return_inverse=True)[1].reshape(n, -1)
         clusters, n_clusters = image_clusters(codes)
-        return Influence.on(
-            Units("rows", codes if clusters is None else clusters[:, None], n_clusters), influence
-        )
-    if groups is None or len(np.asarray(groups)) != n:
-        return Influence.on(Units("rows", np.arange(n)[:, None], n), influence)
-    ways = [np.unique(column, return_inverse=True)[1] for column in np.asarray(groups).reshape(n, -1).T]
+        units = Units("rows", codes if clusters is None else clusters[:, None], n_clusters)
+        return Influence.on(units, influence)
+    (given,) = names(groups=np.arange(n) if groups is None else groups)
+    if given.ndim == 1 and len(given) != n == len(np.unique(given)):
+        given = np.arange(n)
+    of_one_length(groups=given, rows=influence)
+    ways = [np.unique(column, return_inverse=True)[1] for column in given.reshape(n, -1).T]
     sizes = [int(codes.max()) + 1 for codes in ways]
     starts = np.cumsum([0, *sizes[:-1]])
     return Influence.on(Units("rows", np.stack(ways, axis=1) + starts, min(sizes)), influence)

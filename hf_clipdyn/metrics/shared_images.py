@@ -15,16 +15,7 @@ from itertools import combinations
 import numpy as np
 from scipy import sparse
 
-from hf_clipdyn.metrics._validation import Floats, Ints
-from hf_clipdyn.metrics.bootstrap import (
-    Resampling,
-    Scale,
-    mean_intervals,
-    student_interval,
-    wilson_interval,
-)
-
-__all__ = ["SharedImages", "connected_rows", "image_clusters", "shared_mean_intervals"]
+from hf_clipdyn.metrics.checks import Floats, Ints
 
 
 def image_clusters(images: Ints) -> tuple[Ints | None, int]:
@@ -137,49 +128,6 @@ class SharedImages:
         ]
         total = np.sum(parts, axis=0)
         return np.asarray(np.where(np.isnan(total) | (total > 0), total, parts[0]) / (1 - self.share))
-
-
-def shared_mean_intervals(
-    values: Floats, images: Ints, scales: list[Scale], resampling: Resampling
-) -> Floats:
-    """Intervals of the means of M columns, if two rows that show a common image depend on each other.
-
-    If the rows fall into clusters, these are the intervals of `mean_intervals` over the clusters. Otherwise they are
-    Student's, with the variance of `SharedImages` and G - 1 degrees of freedom for G images; shares have Wilson's
-    interval.
-
-    Args:
-        values: shape (n, M).
-        images: shape (n, k), see `SharedImages`.
-        scales: for each column "share" or "linear".
-        resampling: number of resamples, level and seed.
-
-    Returns:
-        Low and high, shape (M, 2).
-
-    Examples:
-        >>> import numpy as np
-        >>> from hf_clipdyn.metrics.bootstrap import Resampling
-        >>> from hf_clipdyn.metrics.shared_images import shared_mean_intervals
-        >>> values = np.array([[0.1], [0.4], [0.3], [0.6], [0.5]])
-        >>> images = np.array([[0, 1], [1, 2], [2, 3], [4, 5], [6, 7]])
-        >>> shared_mean_intervals(values, images, ["linear"], Resampling()).round(3).tolist()
-        [[0.164, 0.596]]
-    """
-    clusters, n_units = image_clusters(images)
-    if clusters is not None:
-        return mean_intervals(values, clusters if n_units < len(values) else None, scales, resampling)
-    means = values.mean(axis=0)
-    variances = SharedImages(images).variance((values - means) / len(values))
-    level = resampling.confidence_level
-    return np.array(
-        [
-            wilson_interval(mean, n_units, level, n_units - 1)
-            if scale == "share" and mean in (0, 1) and not np.isnan(variance)
-            else student_interval(mean, variance, scale, level, n_units - 1)
-            for mean, variance, scale in zip(means.tolist(), variances.tolist(), scales, strict=True)
-        ]
-    )
 
 
 def _distinct_in_row(images: Ints) -> Ints:

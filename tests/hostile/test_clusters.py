@@ -10,7 +10,6 @@ from hf_clipdyn.errors import EvaluationError, MetricError
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.shape_bias import shape_bias
-from hf_clipdyn.metrics.two_afc import two_afc
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
@@ -19,8 +18,6 @@ from hf_clipdyn.statistics.compare import compare_revisions
 N = 4
 FIRST, SECOND = [0.1, 0.2, 0.3, 0.5], [0.4, 0.1, 0.2, 0.5]
 CALLS: dict[str, Any] = {
-    "two_afc groups": lambda column: two_afc(FIRST, SECOND, SECOND, groups=column),
-    "two_afc images": lambda column: two_afc(FIRST, SECOND, SECOND, images=column),
     "iqa_correlation groups": lambda column: iqa_correlation(FIRST, SECOND, groups=column),
     "shape_bias exemplars": lambda column: shape_bias(
         list("abab"), list("aabb"), list("bbaa"), shape_exemplars=column, texture_exemplars=list("abcd")

@@ -10,8 +10,8 @@ from scipy import stats
 from hf_clipdyn.metrics.iqa_correlation import correlation_influences, iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
-from hf_clipdyn.metrics.scores import mean, over
-from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc_rows
+from hf_clipdyn.metrics.scores import over
+from hf_clipdyn.metrics.two_afc import two_afc
 
 # --- shares ------------------------------------------------------------------------------------------------------
 
@@ -63,15 +63,14 @@ def judged_triplets(rng: np.random.Generator, reference_of: Floats, clarity: flo
 
 def of_two_afc(data: Data) -> dict[str, Known]:
     *columns, shown = data  # the reference, or all three images
-    rows = two_afc_rows(*columns).T
-    by_name = zip(TWO_AFC_VALUES, rows, strict=True)
-    return {name: known(mean(row, "share"), images=shown.reshape(len(shown), -1)) for name, row in by_name}
+    found = two_afc(*columns)
+    return {name: known(score, images=shown.reshape(len(shown), -1)) for name, score in found.items()}
 
 
 @cache
 def truth_of_triplets(clarity: float) -> dict[str, float]:
     many = judged_triplets(np.random.default_rng(10**6), np.arange(2_000_000), clarity)
-    return dict(zip(TWO_AFC_VALUES, two_afc_rows(*many[:3]).mean(axis=0).tolist(), strict=True))
+    return {name: score.value for name, score in two_afc(*many[:3]).items()}
 
 
 for name, at in {"doubted": 1.0, "clear": 8.0}.items():
@@ -109,7 +108,7 @@ def judged_materials(rng: np.random.Generator, triplets: Floats, noise: float, d
 def truth_of_materials(noise: float, doubt: float) -> dict[str, float]:
     alone = np.arange(3_000_000).reshape(-1, 3)
     many = judged_materials(np.random.default_rng(10**6), alone, noise, doubt)
-    return dict(zip(TWO_AFC_VALUES, two_afc_rows(*many[:3]).mean(axis=0).tolist(), strict=True))
+    return {name: score.value for name, score in two_afc(*many[:3]).items()}
 
 
 for name, at in {"doubted": (0.7, 0.7), "clear": (0.05, 0.1)}.items():
@@ -162,20 +161,19 @@ def captioned(rng: np.random.Generator, n: int, clarity: float) -> Data:
 
 
 def of_recall(data: Data) -> dict[str, Known]:
-    found = recall_at_k(*data, ks=(1, 5), n_resamples=0)
-    return {
-        name: Known(found[name], over(values, None), "share") for name, values in found["influences"].items()
-    }
+    found = recall_at_k(*data, ks=(1, 5))
+    return {name: known(score) for name, score in found.items() if score.influence is not None}
 
 
 @cache
 def truth_of_recall(clarity: float, n: int) -> dict[str, float]:
     """Of as many images: recall falls with the number of candidates."""
     draws = [
-        recall_at_k(*captioned(np.random.default_rng(10**6 + at), n, clarity), ks=(1, 5), n_resamples=0)
+        recall_at_k(*captioned(np.random.default_rng(10**6 + at), n, clarity), ks=(1, 5))
         for at in range(max(1000, 40_000 // n))
     ]
-    return {name: float(np.mean([one[name] for one in draws])) for name in draws[0]["influences"]}
+    names = [name for name, score in draws[0].items() if score.influence is not None]
+    return {name: float(np.mean([one[name].value for one in draws])) for name in names}
 
 
 for at in (2.0, 4.0):

@@ -159,10 +159,10 @@ def test_two_afc_covers_for_votes_of_several_people_on_triplets_that_share_a_ref
 
     def draw(rng, seed):
         margin, votes = triplets(rng, groups)
-        return two_afc(margin, np.zeros(len(margin)), votes, groups=groups, seed=seed)
+        return two_afc(margin, np.zeros(len(margin)), votes).report(groups)
 
     margin, votes = triplets(np.random.default_rng(10**6), np.arange(3_000_000))
-    population = two_afc(margin, np.zeros(len(margin)), votes, n_resamples=0)
+    population = two_afc(margin, np.zeros(len(margin)), votes).report()
     # A larger margin is a larger distance of candidate 0, hence candidate 1 is chosen.
     assert population["two_afc"] > 0.6
     assert_covered(draw, {key: population[key] for key in ("two_afc", "human", "ceiling")})
@@ -263,9 +263,9 @@ def test_retrieval_recall_covers_for_captions_that_share_the_difficulty_of_their
         return scores
 
     def draw(rng, seed):
-        return recall_at_k(similarities(rng), owner, ks=(1, 5), n_resamples=400, seed=seed)
+        return recall_at_k(similarities(rng), owner, ks=(1, 5)).report()
 
     names = [f"{way}_recall_at_{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5)]
     others = [np.random.default_rng(10**6 + i) for i in range(2000)]
-    population = [recall_at_k(similarities(rng), owner, ks=(1, 5), n_resamples=0) for rng in others]
+    population = [recall_at_k(similarities(rng), owner, ks=(1, 5)).report() for rng in others]
     assert_covered(draw, {name: np.mean([result[name] for result in population]) for name in names})

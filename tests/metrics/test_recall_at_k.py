@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
 
 
@@ -28,7 +29,7 @@ def test_recall_equals_a_loop_with_random_tie_breaking(ties):
     table = rng.normal(size=(8, 24)) + 2 * (owner == np.arange(8)[:, None])
     if ties:
         table = table.round()
-    result = recall_at_k(table, owner, ks=(1, 3), n_resamples=0)
+    result = recall_at_k(table, owner, ks=(1, 3)).report()
     for k in (1, 3):
         to_text, to_image = brute_force(table, owner, k, 2000 if ties else 1, seed=k)
         assert result[f"image_to_text_recall_at_{k}"] == pytest.approx(to_text, abs=0.02 if ties else 1e-12)
@@ -37,10 +38,8 @@ def test_recall_equals_a_loop_with_random_tie_breaking(ties):
 
 def test_collapsed_embeddings_score_exactly_chance_and_chance_is_that_of_random_scores():
     owner = np.repeat(np.arange(20), 5)
-    collapsed = recall_at_k(np.zeros((20, 100)), owner)
-    random = [
-        recall_at_k(np.random.default_rng(s).random((20, 100)), owner, n_resamples=0) for s in range(200)
-    ]
+    collapsed = recall_at_k(np.zeros((20, 100)), owner).report()
+    random = [recall_at_k(np.random.default_rng(s).random((20, 100)), owner).report() for s in range(200)]
     for way in ("image_to_text", "text_to_image"):
         for k in (1, 5, 10):
             chance = collapsed[f"{way}_chance_at_{k}"]
@@ -50,7 +49,7 @@ def test_collapsed_embeddings_score_exactly_chance_and_chance_is_that_of_random_
 
 def test_a_perfect_model_scores_one_with_an_interval_of_some_width():
     owner = np.arange(60)
-    result = recall_at_k(np.eye(60), owner, ks=(1,))
+    result = recall_at_k(np.eye(60), owner, ks=(1,)).report()
     assert result["image_to_text_recall_at_1"] == result["text_to_image_recall_at_1"] == 1
     assert 0.9 < result["image_to_text_recall_at_1_ci"][0] < 1
 
@@ -59,7 +58,7 @@ def test_a_perfect_model_scores_one_with_an_interval_of_some_width():
 def test_recall_grows_with_k_and_reaches_one(seed):
     rng = np.random.default_rng(seed)
     owner = np.concatenate([np.arange(5), rng.integers(0, 5, 4)])
-    result = recall_at_k(rng.integers(0, 3, size=(5, 9)), owner, ks=(1, 2, 5, 9), n_resamples=0)
+    result = recall_at_k(rng.integers(0, 3, size=(5, 9)), owner, ks=(1, 2, 5, 9)).report()
     for way in ("image_to_text", "text_to_image"):
         recalls = [result[f"{way}_recall_at_{k}"] for k in (1, 2, 5, 9)]
         assert np.all(np.diff(recalls) >= -1e-12)
@@ -68,6 +67,23 @@ def test_recall_grows_with_k_and_reaches_one(seed):
 
 def test_the_influence_of_an_image_is_what_its_texts_add_to_the_mean():
     table = [[0.9, 0.8, 0.7, 0.1], [0.1, 0.2, 0.1, 0.9]]  # the third text finds the wrong image
-    found = recall_at_k(table, [0, 0, 1, 1], ks=(1,), n_resamples=0)
-    assert found["text_to_image_recall_at_1"] == 0.75
-    assert found["influences"]["text_to_image_recall_at_1"].tolist() == [(2 - 1.5) / 4, (1 - 1.5) / 4]
+    found = recall_at_k(table, [0, 0, 1, 1], ks=(1,))["text_to_image_recall_at_1"]
+    assert found.value == 0.75
+    assert found.influence.tolist() == [(2 - 1.5) / 4, (1 - 1.5) / 4]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"similarities": np.zeros((2, 3))},
+        {"caption_images": [0, 2]},
+        {"caption_images": [0, 0]},
+        {"caption_images": [-1, 0]},
+        {"similarities": np.full((2, 2), np.nan)},
+    ],
+)
+def test_a_table_that_does_not_fit_is_an_error(wrong):
+    with pytest.raises(
+        MetricError, match=r"caption_images must name each of the 2 images|similarities must be"
+    ):
+        recall_at_k(**{"similarities": np.zeros((2, 2)), "caption_images": [0, 1]} | wrong)

@@ -110,6 +110,9 @@ def test_crossed_groups_and_common_images_add_what_they_share():
     assert over(influence, crossed).n_clusters == 2
     images = [("a", "b"), ("b", "c"), ("d", "e"), ("f", "g"), ("h", "i"), ("j", "k")]
     apart = over(influence, images=images)
+    for wrong in ({"groups": ["a"]}, {"images": images[:2]}, {"groups": ["a", None] * 3}):
+        with pytest.raises(MetricError, match=r"groups|images"):
+            over(influence, **wrong)
     together = over(influence, ["x", "x", "d", "f", "h", "j"])
     assert (apart.variance, apart.n_clusters) == (pytest.approx(together.variance), 5)
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hf_clipdyn.metrics.bootstrap import Resampling, mean_intervals
-from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters, shared_mean_intervals
+from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters
 
 TRIPLETS = st.lists(st.tuples(*[st.integers(0, 9)] * 3), min_size=2, max_size=40)
 
@@ -64,36 +63,21 @@ def test_clusters_are_found_where_no_row_shares_images_with_rows_that_share_none
         assert n == len(set(clusters.tolist()))
 
 
-def test_rows_that_fall_into_clusters_have_the_interval_of_their_clusters():
-    rng = np.random.default_rng(0)
-    values, resampling = rng.random((240, 2)), Resampling(200)
-    references = np.repeat(np.arange(60), 4)
-    candidates = 60 + np.arange(480).reshape(240, 2)
-    shared = shared_mean_intervals(
-        values, np.column_stack([references, candidates]), ["share", "linear"], resampling
-    )
-    assert shared == pytest.approx(mean_intervals(values, references, ["share", "linear"], resampling))
-    alone = shared_mean_intervals(
-        values, np.column_stack([1000 + np.arange(240), candidates]), ["share"] * 2, resampling
-    )
-    assert alone == pytest.approx(mean_intervals(values, None, ["share"] * 2, resampling))
-
-
-def test_an_image_in_every_row_leaves_no_interval():
+def test_an_image_in_every_row_leaves_no_variance():
     images = np.column_stack([np.zeros(30, int), 1 + np.arange(30), 1 + (np.arange(30) + 1) % 30])
-    assert np.isnan(
-        shared_mean_intervals(np.random.default_rng(0).random((30, 1)), images, ["share"], Resampling())
-    ).all()
+    shared = SharedImages(images)
+    assert shared.is_one
+    assert np.isnan(shared.variance(np.random.default_rng(0).random((30, 1)))).all()
 
 
 def test_twenty_thousand_triplets_take_little_time_and_memory():
     rng = np.random.default_rng(0)
     images, values = rng.integers(0, 100, (20_000, 3)), rng.random((20_000, 3))
     start = time.perf_counter()
-    shared_mean_intervals(values, images, ["share"] * 3, Resampling())
+    SharedImages(images).variance(values - values.mean(axis=0))
     assert time.perf_counter() - start < 2  # 0.05 s on an idle core
     tracemalloc.start()
-    shared_mean_intervals(values, images, ["share"] * 3, Resampling())
+    SharedImages(images).variance(values - values.mean(axis=0))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 32 * 2**20  # a table of all pairs would take 400 MB and more

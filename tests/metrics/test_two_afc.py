@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import special, stats
 
-from hf_clipdyn.metrics.bootstrap import wilson_interval
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.scores import left_out
 from hf_clipdyn.metrics.two_afc import two_afc
 
 ROWS = st.lists(
@@ -21,7 +23,7 @@ ROWS = st.lists(
 @given(ROWS)
 def test_the_scores_equal_a_loop(rows):
     d0, d1, p = zip(*rows, strict=True)
-    result = two_afc(d0, d1, p)
+    result = two_afc(d0, d1, p).report()
     loop = [(1 - p) if a < b else p if b < a else 0.5 for a, b, p in rows]
     assert result["two_afc"] == pytest.approx(np.mean(loop))
     assert result["human"] == pytest.approx(np.mean([q * q + (1 - q) ** 2 for *_, q in rows]))
@@ -34,9 +36,9 @@ def test_the_scores_equal_a_loop(rows):
 def test_swapping_the_candidates_and_the_judgement_changes_nothing_and_swapping_one_mirrors(agree, rows):
     d0, d1, p = (np.array(column) for column in zip(*rows, strict=True))
     result = two_afc(d0, d1, p)
-    agree(two_afc(d1, d0, 1 - p, n_resamples=0), two_afc(d0, d1, p, n_resamples=0))
+    agree(two_afc(d1, d0, 1 - p), result)
     mirrored = two_afc(d1, d0, p)
-    assert mirrored["two_afc"] == pytest.approx(1 - result["two_afc"])
+    assert mirrored["two_afc"].value == pytest.approx(1 - result["two_afc"].value)
 
 
 @given(ROWS, st.randoms(use_true_random=False))
@@ -51,21 +53,21 @@ def test_a_monotone_transform_of_the_distances_changes_nothing(agree, rows):
 
 
 def test_a_constant_distance_scores_one_half():
-    assert two_afc(np.zeros(9), np.zeros(9), np.linspace(0, 1, 9))["two_afc"] == 0.5
+    assert two_afc(np.zeros(9), np.zeros(9), np.linspace(0, 1, 9))["two_afc"].value == 0.5
 
 
 def test_unanimous_judgements_have_a_ceiling_of_one():
-    result = two_afc(np.zeros(60), np.ones(60), np.zeros(60))
+    result = two_afc(np.zeros(60), np.ones(60), np.zeros(60)).report()
     assert result["two_afc"] == result["ceiling"] == result["human"] == 1
     assert 0.9 < result["two_afc_ci"][0] < 1
 
 
-def test_rows_of_one_reference_are_resampled_together():
+def test_rows_of_one_reference_say_less_than_rows_of_many():
     rng = np.random.default_rng(0)
     right = np.repeat(rng.random(80) < 0.7, 10)
     groups = np.repeat(np.arange(80), 10)
-    together = two_afc(~right, right, np.zeros(800), groups=groups)
-    apart = two_afc(~right, right, np.zeros(800))
+    found = two_afc(~right, right, np.zeros(800))
+    together, apart = found.report(groups), found.report()
     assert np.ptp(together["two_afc_ci"]) > 2.5 * np.ptp(apart["two_afc_ci"])
 
 
@@ -76,16 +78,39 @@ def test_images_that_are_reference_here_and_candidate_there_depend_on_each_other
     depth = rng.normal(size=30)
     d0, d1 = (np.abs(depth[images[:, 0]] - depth[images[:, i]]) for i in (1, 2))
     p = (rng.random(300) < 0.3 + 0.4 * (d1 < d0)).astype(float)
-    result = two_afc(d0, d1, p, images=images)
+    result = two_afc(d0, d1, p).report(images=images)
     score = np.where(d0 < d1, 1 - p, p)
     sets = [set(one) for one in images.tolist()]
     pairs = [(i, j) for i in range(300) for j in range(300) if sets[i] & sets[j]]
     deviations = (score - score.mean()) / 300
     variance = sum(deviations[i] * deviations[j] for i, j in pairs) / (1 - len(pairs) / 300**2)
-    effective = score.mean() * (1 - score.mean()) / variance
-    assert result["two_afc_ci"] == pytest.approx(wilson_interval(score.mean(), effective, 0.95, 29))
-    by_name = two_afc(d0, d1, p, images=[[f"m{one}" for one in row] for row in images])
+    share = score.mean()
+    half = stats.t.ppf(0.975, 29) * np.sqrt(variance) / (share * (1 - share))
+    ends = special.expit(special.logit(share) + np.array([-half, half]))
+    assert result["two_afc_ci"] == pytest.approx(ends.tolist())
+    by_name = two_afc(d0, d1, p).report(images=[[f"m{one}" for one in row] for row in images])
     agree(by_name, result)
+
+
+@given(ROWS.filter(lambda rows: len(rows) > 1))
+def test_the_influence_is_that_of_the_jackknife(rows):
+    d0, d1, p = (np.array(column) for column in zip(*rows, strict=True))
+    for name, score in two_afc(d0, d1, p).items():
+        without = left_out(lambda *part, name=name: two_afc(*part)[name].value, [d0, d1, p])
+        assert score.influence == pytest.approx(without)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"judgements": [0.5, 1.5]}, r"judgements must be in \[0, 1\]"),
+        ({"judgements": [0.5]}, r"distances_0 \(2,\), distances_1 \(2,\), judgements \(1,\)"),
+        ({"distances_0": [np.nan, 1]}, "distances_0 must be finite"),
+    ],
+)
+def test_a_wrong_argument_is_named(wrong, message):
+    with pytest.raises(MetricError, match=message):
+        two_afc(**{"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]} | wrong)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +134,6 @@ def test_pixel_distances_agree_with_the_majority_on_materials_as_often_as_was_fo
     distances = squared[:, None] + squared - 2 * pixels @ pixels.T
     reference, preferred, other = np.array(trials["answers_diff"]).T  # triplets with a majority
     to_preferred, to_other = distances[reference, preferred], distances[reference, other]
-    result = two_afc(to_preferred, to_other, np.zeros(len(reference)), groups=reference)
+    result = two_afc(to_preferred, to_other, np.zeros(len(reference))).report()
     # The trial that gave the published numbers resized with another filter: up to 0.003.
     assert result["two_afc"] == pytest.approx(published, abs=0.003)

@@ -17,12 +17,10 @@ from hf_clipdyn.metrics.influence import mean_over_pairs
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.mutual_knn import mutual_knn
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
-from hf_clipdyn.metrics.recall_at_k import recall_at_k
 from hf_clipdyn.metrics.representation import representation_similarity
 from hf_clipdyn.metrics.saliency import cc, image_scores, information_gain, kl_divergence, nss, saliency, sim
 from hf_clipdyn.metrics.shape_bias import shape_bias
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
-from hf_clipdyn.metrics.two_afc import two_afc
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 MAP = np.eye(3)
@@ -35,10 +33,8 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     anchor_preference: {"preferences": [0.5, 1.0]},
     mean_over_pairs: {"values": [0.3, 0.4], "seeds": [[0, 1], [0, 2]]},
     iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
-    two_afc: {"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]},
     noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     zero_shot_accuracy: {"predictions": [[0, 1], [1, 0]], "references": [0, 1]},
-    recall_at_k: {"similarities": np.zeros((2, 2)), "caption_images": [0, 1]},
     shape_decisions: {"scores": np.zeros((2, 16))},
     saliency: {"predictions": [MAP], "fixations": [CORNER]},
     image_scores: {"saliency_map": MAP, "fixations": CORNER},
@@ -89,14 +85,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (iqa_correlation, {"predictions_are": "similarity"}, "'distance' or 'score'"),
     (iqa_correlation, {"logistic": 3}, "None, 4 or 5"),
     (iqa_correlation, {"predictions": [], "references": []}, "no rows"),
-    (two_afc, {"judgements": [0.5, 1.5]}, r"judgements must be fractions in \[0, 1\]"),
-    (two_afc, {"judgements": [0.5]}, "distances_0 2, distances_1 2, judgements 1"),
-    (two_afc, {"distances_0": [np.nan, 1]}, "distances_0 must be finite"),
-    (two_afc, {"groups": ["a"]}, "each of the 2 rows"),
-    (two_afc, {"images": [["a", "b", "c"]]}, "3 values for each of the 2 rows"),
-    (two_afc, {"images": [["a", "b"], ["a", "c"]]}, "3 values for each of the 2 rows"),
-    (two_afc, {"images": [["a", "b", None], ["a", "c", "d"]]}, "images must not have missing values"),
-    (two_afc, {"images": [list("abc"), list("ade")], "groups": ["a", "a"]}, "give only one of them"),
     (noise_robustness, {"sigmas": [0.1, 0.2]}, r"add their rows, with sigma 0.0 \(smallest given: 0.1\)"),
     (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
     (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
@@ -112,11 +100,6 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (zero_shot_accuracy, {"references": [5, 0]}, "below n_classes = 2"),
     (zero_shot_accuracy, {"n_classes": 0}, "1 or more"),
     (zero_shot_accuracy, {"predictions": [[0.5, 1], [1, 0]]}, "class ids"),
-    (recall_at_k, {"similarities": np.zeros((2, 3))}, r"\(…, 2\), but have \(2, 3\)"),
-    (recall_at_k, {"caption_images": [0, 2]}, "names image 2"),
-    (recall_at_k, {"caption_images": [0, 0]}, "image 1 has none"),
-    (recall_at_k, {"similarities": np.full((2, 2), np.nan)}, "finite"),
-    (recall_at_k, {"ks": (0,)}, "ks must be"),
     (shape_decisions, {"scores": np.zeros((2, 10))}, r"\(n, 16\)"),
     (shape_decisions, {"protocol": "1000-way"}, r"\(n, 1000\)"),
     (shape_decisions, {"protocol": "17-way"}, "protocol"),

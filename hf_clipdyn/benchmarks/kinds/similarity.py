@@ -1,34 +1,23 @@
 """Perceptual similarity: does the distance choose as people do, and does it see what they see?"""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
-from hf_clipdyn.benchmarks.base import Common, KindSettings, digest, mean_by_item, number
-from hf_clipdyn.benchmarks.gallery import Gallery, GalleryView, Picture
-from hf_clipdyn.benchmarks.pair_tables import (
-    DISTANCE_COLUMNS,
-    DISTANCES,
-    DROPPED_DIMENSIONS,
-    PROBES,
-    PairKind,
-    by_place,
-    by_subset,
-    dropped_dimensions,
-    pair_trials,
-)
-from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.shared_images import image_clusters
-from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc, two_afc_rows
+from hf_clipdyn.benchmarks.kind import Common, KindSettings, digest, number, share, words
+from hf_clipdyn.benchmarks.places import DISTANCES, DROPPED_DIMENSIONS, PROBES, PairKind
 from hf_clipdyn.results.row import Number
-from hf_clipdyn.results.terms import Axis, KindTerms, Overview, Reference, Term
+from hf_clipdyn.results.terms import Axis, Overview, Reference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hf_clipdyn.benchmarks.readout import Readout
+    from hf_clipdyn.benchmarks.sources import Source
+    from hf_clipdyn.metrics.scores import Scale
 
 _MANY_VOTES = 6
 _IMAGES = ("reference", "image_0", "image_1")
-_VALUES = ("value_0", "value_1")
+_JUDGED = ("judgement", "votes", "subset")
 _JOINS = ("metric", "subset", "level")
 
 
@@ -41,28 +30,28 @@ class Similarity(PairKind):
 
     Trials: item, reference, image_0 and image_1 (numbers of the images shown; images with equal pixels have one
     number, in any column), judgement (share that preferred image_1), votes, subset, probe (projection, hidden, or the
-    baseline), layer, distance, value_0 and value_1 (of the reference to each candidate), dropped_dimensions.
+    baseline), layer, distance, dropped_dimensions, value_0 and value_1 (of the reference to each candidate).
     """
 
     name = "similarity"
     schemas = ("triplet",)
-    terms = KindTerms(
-        title="Perceptual similarity",
-        rank=70,
-        terms={
-            "two_afc": Term(
-                title="2AFC agreement",
-                meaning="How often the model's closer candidate is the one that people chose, weighted by "
-                "their votes.",
-                limits=(0.0, 1.0),
-                better="high",
-                perception="middle",
-                neutral=0.5,
-                neutral_title="even",
-                overview=Overview(rank=80),
-            ),
-            "dropped_dimensions": DROPPED_DIMENSIONS,
-        },
+    images = _IMAGES
+    values = ("value_0", "value_1")
+    clusters = (_IMAGES,)
+    score_version = 2
+    terms = words(
+        "Perceptual similarity",
+        70,
+        share(
+            "two_afc",
+            "2AFC agreement",
+            "How often the model's closer candidate is the one that people chose, weighted by their votes.",
+            perception="middle",
+            neutral=0.5,
+            neutral_title="even",
+            overview=Overview(rank=80),
+        ),
+        DROPPED_DIMENSIONS,
         level=Axis(title="minimum number of judgements"),
         variants=DISTANCES,
         probes=PROBES,
@@ -72,89 +61,41 @@ class Similarity(PairKind):
             Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
         ),
     )
-    trial_columns: ClassVar = {
-        "item": "int64",
-        **dict.fromkeys(_IMAGES, "int64"),
-        "judgement": "float64",
-        "votes": "Int64",
-        "subset": "str",
-        **DISTANCE_COLUMNS,
-        **dict.fromkeys(_VALUES, "float64"),
-    }
-    image_columns = _IMAGES
-    answer_columns = ("judgement", "votes", "subset")
-    clusters = _IMAGES
-    clusters_alike = True
 
-    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+    def __init__(
+        self, source: "Source", image_processor: Any, settings: KindSettings, common: Common
+    ) -> None:
         super().__init__(source, image_processor, settings, common)
-        self.judged[list(_IMAGES)] = self.numbers
-        self.fingerprint = digest(self.name, self.fingerprints, self.answered.to_dict("list"))
+        self.table[list(_IMAGES)] = self.numbers
+        judged = self.described[list(_JUDGED)].to_dict("list")
+        self.fingerprint = digest(self.name, [column.fingerprint for column in self.pixels], judged)
 
-    def observe(self, readout: Readout) -> pd.DataFrame:
+    def observe(self, readout: "Readout") -> "pd.DataFrame":
         """Distances of the reference to both candidates, at every place."""
-        return pair_trials(self.judged, self.distances(readout, _VALUES), self.trial_columns)
+        return self.trials(readout, [*_IMAGES, *_JUDGED]).astype({"votes": "Int64"})
 
-    @staticmethod
-    def gallery(trials: pd.DataFrame) -> Gallery:
-        """A reference with two candidates: which one people chose, and which one is nearer at the projection."""
-        shown = trials.drop_duplicates("item").set_index("item")
-        judged = shown["judgement"]
-        return Gallery(
-            pictures=(
-                Picture(title="reference", column="reference"),
-                Picture(title="A", column="image_0"),
-                Picture(title="B", column="image_1"),
-            ),
-            answer="picture",
-            answers={
-                DISTANCES.get(str(name), str(name)): _nearer(rows.set_index("item"))
-                for name, rows in trials[trials["probe"] == "projection"].groupby("distance", sort=False)
-            },
-            people=(1 + (judged > 0.5)).where(judged != 0.5),
-            people_share=judged.where(judged > 0.5, 1 - judged),
-            groups=shown["subset"] if shown["subset"].nunique() > 1 else None,
-            group_title="subset",
-            check=shown[["judgement", "subset"]],
-        )
-
-    views = (GalleryView(("item", "judgement", "subset", "probe", "distance", *_VALUES), gallery),)
-
-    @staticmethod
-    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+    @classmethod
+    def score(cls, trials: "pd.DataFrame", seed: int = 0) -> "Iterator[tuple[Number, Scale]]":
         """2AFC of every place, pooled and per subset; people and the ceiling once."""
-        numbers = []
-        for key, columns, rows in _parts(trials):
-            images = rows[list(_IMAGES)].to_numpy(np.int64)
-            answers = [rows[name].to_numpy(np.float64) for name in (*_VALUES, "judgement")]
-            result = two_afc(*answers, images=images, **common.resampling)
-            scores = two_afc_rows(*answers)[:, TWO_AFC_VALUES.index(key)]
-            counted = columns | {"n_clusters": image_clusters(images)[1]}
-            counted["influence"] = mean_by_item(scores, rows["item"])
-            numbers.append(number(result, key, metric="two_afc", **counted))
-        for columns, rows in by_place(trials):
-            numbers += dropped_dimensions(rows, columns)
-        return numbers
+        from hf_clipdyn.benchmarks.places import by_place, dropped_dimensions
+        from hf_clipdyn.metrics.two_afc import two_afc
+
+        for place, rows in by_place(trials):
+            for part_of, part in _parts(rows):
+                found = two_afc(part["value_0"], part["value_1"], part["judgement"])
+                yield number("two_afc", found["two_afc"], part["item"], **place, **part_of)
+            yield from dropped_dimensions(rows, place)
+        for part_of, part in _parts(trials.drop_duplicates("item")):
+            found = two_afc(part["value_0"], part["value_1"], part["judgement"])
+            for role, reference in (("human", "observers"), ("ceiling", "")):
+                named = {"probe": "", "role": role, "reference": reference, **part_of}
+                yield number("two_afc", found[role], part["item"], **named)
 
 
-def _nearer(rows: pd.DataFrame) -> pd.Series:
-    """Position of the nearer candidate among the pictures; -1 for a tie."""
-    first, second = rows["value_0"], rows["value_1"]
-    return (1 + (second < first)).where(first != second, -1)
-
-
-def _parts(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
-    """For each number its key in the result of `two_afc`, its columns in the table, and its trials."""
-    for columns, rows in by_place(trials):
-        for selected, part in _selections(rows):
-            yield "two_afc", columns | selected, part
-    for selected, part in _selections(trials.drop_duplicates("item")):
-        for key, reference in (("human", "observers"), ("ceiling", "")):
-            yield key, {"probe": "", "role": key, "reference": reference, **selected}, part
-
-
-def _selections(rows: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def _parts(rows: "pd.DataFrame") -> "Iterator[tuple[dict[str, Any], pd.DataFrame]]":
     """All rows, and those with many votes if only some have; each of them whole and by subset."""
+    from hf_clipdyn.benchmarks.places import by_subset
+
     certain = (rows["votes"] >= _MANY_VOTES).fillna(False).astype(bool)  # their number may be unknown
     levels: dict[float | None, pd.DataFrame] = {None: rows}
     if 0 < certain.sum() < len(rows):
