@@ -99,16 +99,16 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
     for cell in selected:
         benchmark, trials = benchmarks[cell.kind, cell.dataset], store.trials(cell.key)
         if trials is None:
-            unchanged["no trials"].append(cell)
+            unchanged["Without trials"].append(cell)
         elif cell.observe_version != benchmark.kind.version_with(json.loads(cell.settings)):
-            unchanged["trials of an earlier version"].append(cell)
+            unchanged["With trials of an earlier version"].append(cell)
         else:
             _rescore(cell, benchmark, trials, config, store)
     for cause, left in unchanged.items():
-        on = sorted({f"{cell.kind}/{cell.dataset}" for cell in left})
+        on = ", ".join(sorted({f"{cell.kind}/{cell.dataset}" for cell in left}))
         _log.warning(
-            f"{counted(len(left), 'cell')} of {len(selected)} of {repo_id} on {', '.join(on)} have {cause}, so that "
-            "their numbers and intervals are unchanged: evaluate again with --force."
+            f"{cause}: {len(left):,} of {len(selected):,} cells of {repo_id}, on {on}. Their numbers and intervals are "
+            "unchanged; --force measures them again."
         )
     return [cell.key for cell in selected]
 

@@ -49,7 +49,7 @@ def test_without_a_terminal_there_is_a_line_a_revision_and_no_bar(command, tmp_p
     done = forked.run(command(*flags), env=environment())
     assert done.returncode == 0, done.stderr
     assert plain(done.stderr) == LINES, "neither our bars nor those of datasets"
-    assert done.stdout.startswith("24 numbers of 3 revisions on 1 benchmark are in ")
+    assert done.stdout.startswith("12 numbers of 3 revisions on 1 benchmark are in ")
     again = forked.run(command(*flags), env=environment())
     assert (again.stderr, again.stdout) == ("", done.stdout), "what was done before is not announced"
 
@@ -63,8 +63,8 @@ def test_quiet_leaves_the_result_the_warnings_and_the_errors(command, tmp_path):
     again = ("--quiet", "--rescore", "--revisions", "epoch-001")
     done = forked.run(command(*again), env=environment())
     assert done.stderr == (
-        "clipdyn: warning: epoch-001 on zero_shot/cifar10 has no trials, so its numbers are unchanged: "
-        "evaluate it again.\n"
+        "clipdyn: warning: Without trials: 1 of 1 cells of me/run, on zero_shot/cifar10. Their numbers and intervals "
+        "are unchanged; --force measures them again.\n"
     )
     done = forked.run(command("--quiet", "--suite", "none"), env=environment())
     assert done.stderr.startswith("clipdyn: error: There is no suite 'none'.")
