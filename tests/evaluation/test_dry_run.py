@@ -129,5 +129,5 @@ def test_a_few_gratings_stand_for_all_of_them(forward_passes, tmp_path):
     (cost,) = dry_run(config)
     assert forward_passes["images"] < cost.images / 2
     drawn = Psychophysics.count_drawn(drawn_source(Psychophysics.items()), processor)
-    assert cost.images == pytest.approx(drawn, rel=0.5), "every row is many images"
+    assert drawn / 2 < cost.images < 2 * drawn, "every row is many images"
     assert cost.seconds > 0
