@@ -65,7 +65,7 @@ class Source:
 
     def count_images(self, rows: range) -> int:
         """How many different images these rows have, by the path and the size of their files; at least one."""
-        columns = self._images()
+        columns = self.images
         if not columns:
             return max(1, len(rows))
         table: Any = self.dataset.select_columns(columns).select(rows).with_format("arrow")[:]
@@ -80,7 +80,7 @@ class Source:
 
     def file_names(self) -> NDArray[np.object_]:
         """Name of the file of each row's image, "" if unknown."""
-        columns = self._images()
+        columns = self.images
         if not columns:
             return np.full(len(self.dataset), "", object)
         column = next((name for name in _STIMULUS if name in columns), columns[0])
@@ -88,7 +88,9 @@ class Source:
         paths = pc.struct_field(table[column], "path").to_pylist()
         return np.array([(path or "").rpartition("/")[2] for path in paths], object)
 
-    def _images(self) -> list[str]:
+    @property
+    def images(self) -> list[str]:
+        """Names of the columns of images."""
         features = self.dataset.features.items()
         return [name for name, feature in features if isinstance(feature, datasets.Image)]
 

@@ -140,17 +140,8 @@ def evaluate_model(
     from hf_clipdyn.progress import draws_bars, library_bars
     from hf_clipdyn.revisions import Revision
 
-    refused = (
-        "relations",
-        "revisions",
-        "shard",
-        "store",
-        "from_open_clip",
-        "watch",
-        "rescore",
-        "push_to_hub",
-    )
-    for name in refused:
+    of_published = "relations revisions shard store from_open_clip watch rescore push_to_hub"
+    for name in of_published.split():
         if options.get(name):
             raise ConfigError(f"`{name}` is for published revisions: use `evaluate_revisions`.")
     if not (isinstance(model, torch.nn.Module) and hasattr(model, "config") and hasattr(model, "dtype")):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import datasets
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -281,7 +280,7 @@ class Opened:
                 f"The images of {shown(benchmark)} are not on this machine: choose another one."
             )
         rows = source.dataset
-        columns = [name for name, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+        columns = source.images
         if not columns or not 0 <= row < len(rows):
             raise ConfigError(f"{benchmark} has {len(rows):,} rows, and no image in row {row:,}.")
         classes, by_cue = cues(rows)

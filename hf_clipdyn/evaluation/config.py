@@ -185,13 +185,10 @@ class EvaluationConfig(Common):
             raise ConfigError("`private` and `hub_model_id` require `push_to_hub`.")
         if self.push_to_hub and None in (self.hub_model_id, self.output):
             raise ConfigError("`push_to_hub` requires `hub_model_id`, owner/name, and an `output`.")
-        if self.watch and (self.output is None or self.revisions is not None):
+        if self.watch and (self.output is None or self.revisions is not None or self.texts == "last"):
             raise ConfigError(
-                "`watch` requires an `output` and measures all revisions: leave out `revisions`."
-            )
-        if self.watch and self.texts == "last":
-            raise ConfigError(
-                "The last revision is not known while a run is watched: evaluate with `texts` last once it is over."
+                "`watch` requires an `output` and measures all revisions, of which the last one is not known yet: leave "
+                "out `revisions` and `texts`."
             )
 
     def _name_repositories(self) -> None:

@@ -154,7 +154,7 @@ def test_a_subset_is_asked_with_the_last_texts_of_the_whole_run(evaluate, loads)
 
 def test_they_are_not_asked_by_default_and_not_while_a_run_is_watched(evaluate, tmp_path):
     assert set(evaluate("zero_shot/cifar10", revisions=["epoch-000"])["texts"]) == {"own"}
-    with pytest.raises(ConfigError, match="not known while a run is watched"):
+    with pytest.raises(ConfigError, match="the last one is not known yet"):
         evaluate("zero_shot/cifar10", texts="last", watch=True, output=tmp_path / "results.parquet")
 
 
