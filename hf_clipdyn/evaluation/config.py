@@ -187,8 +187,8 @@ class EvaluationConfig(Common):
             raise ConfigError("`push_to_hub` requires `hub_model_id`, owner/name, and an `output`.")
         if self.watch and (self.output is None or self.revisions is not None or self.texts == "last"):
             raise ConfigError(
-                "`watch` requires an `output` and measures all revisions, of which the last one is not known yet: leave "
-                "out `revisions` and `texts`."
+                "`watch` requires an `output` and measures all revisions, of which the last one is not known yet: "
+                "leave out `revisions` and `texts`."
             )
 
     def _name_repositories(self) -> None:
